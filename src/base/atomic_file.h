@@ -1,0 +1,55 @@
+#ifndef FINETUNE_BASE_ATOMIC_FILE_H_
+#define FINETUNE_BASE_ATOMIC_FILE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace finetune {
+
+// A file that appears whole or not at all: written under a temporary name in the same folder,
+// synced to disk and renamed by Commit(). Destroyed without Commit(), it leaves nothing behind.
+//
+//   FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create("run/epoch_1.pth"));
+//   FT_RETURN_IF_ERROR(file.Write(bytes));
+//   FT_RETURN_IF_ERROR(file.Commit());
+class AtomicFile {
+ public:
+  // Errors: NotFound or PermissionDenied with the path and the system's reason.
+  static absl::StatusOr<AtomicFile> Create(const std::string& path);
+
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&& other) noexcept;
+  ~AtomicFile();
+
+  // Appends all of `bytes`. Errors: ResourceExhausted for a full disk, else Internal; both name the
+  // path.
+  absl::Status Write(absl::string_view bytes);
+
+  // fsync, rename, fsync of the folder. Nothing can be written after it.
+  absl::Status Commit();
+
+  // Where the bytes are until Commit(), for libraries that write to a path of their own.
+  const std::string& temporary_path() const { return temporary_path_; }
+
+ private:
+  AtomicFile(std::string path, std::string temporary_path, int fd)
+      : path_(std::move(path)), temporary_path_(std::move(temporary_path)), fd_(fd) {}
+  void Discard();
+
+  std::string path_;
+  std::string temporary_path_;
+  int fd_ = -1;
+};
+
+// A whole small file in one call.
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
+
+// The whole of a file. Errors name the path; a file larger than `max_bytes` is OutOfRange.
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes = size_t{1} << 30);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_BASE_ATOMIC_FILE_H_
