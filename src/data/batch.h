@@ -1,0 +1,25 @@
+#ifndef FINETUNE_DATA_BATCH_H_
+#define FINETUNE_DATA_BATCH_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace finetune {
+
+// One rank's part of one global batch, ready for the model.
+struct Batch {
+  // [n, C, H, W], channels-last in memory, float32 or bfloat16. n may be 0 where a last batch does not reach this rank.
+  at::Tensor images;
+  // [n] int64.
+  at::Tensor labels;
+  // [n]: each picture's index in its split.
+  std::vector<int64_t> indices;
+  // Pictures in the global batch, over all ranks: what losses are averaged over.
+  int64_t global_size = 0;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_BATCH_H_

@@ -1,0 +1,21 @@
+#ifndef FINETUNE_TENSOR_NAMED_TENSOR_H_
+#define FINETUNE_TENSOR_NAMED_TENSOR_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+namespace finetune {
+
+// A tensor and the name a checkpoint knows it by, such as "backbone.layer3.0.conv1.weight".
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;
+};
+
+using TensorList = std::vector<NamedTensor>;
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TENSOR_NAMED_TENSOR_H_
