@@ -1,0 +1,107 @@
+#include "src/optim/sgd.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <google/protobuf/text_format.h>
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::HasSubstr;
+
+OptimizerConfig Parse(const std::string& text) {
+  OptimizerConfig config;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
+  return config;
+}
+
+void ExpectNear(const at::Tensor& actual, const std::vector<float>& expected) {
+  ASSERT_EQ(actual.numel(), static_cast<int64_t>(expected.size()));
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(actual.const_data_ptr<float>()[i], expected[i], 2e-6) << "element " << i;
+  }
+}
+
+// Three steps on gradients that grow; the results of torch.optim.SGD, from
+// tests/fixtures/optim/make_fixtures.py.
+void ExpectThreeSteps(const std::string& config, const std::vector<float>& values,
+                      const std::vector<float>& momentum) {
+  at::Tensor w = at::tensor({1.0f, -2.0f, 0.5f, 3.0f});
+  const at::Tensor g = at::tensor({0.5f, -0.25f, 1.0f, 0.0f});
+  auto sgd = Sgd::Create(Parse(config), {{"a", 0, 2}, {"b", 2, 2}}, w);
+  ASSERT_TRUE(sgd.ok()) << sgd.status();
+  for (int step = 1; step <= 3; ++step) sgd->Step(g.mul(step), /*lr=*/0.1, /*gradient_scale=*/1);
+  ExpectNear(w, values);
+  ExpectNear(sgd->momentum(), momentum);
+}
+
+TEST(Sgd, MomentumIsPyTorchs) {
+  ExpectThreeSteps(
+      "sgd { momentum: 0.9 weight_decay: 0.01 }",
+      {0.5191847681999207, -1.7511847019195557, -0.45322269201278687, 2.983184337615967},
+      {2.829662322998047, -1.4554243087768555, 5.61873197555542, 0.08118602633476257});
+}
+
+TEST(Sgd, NesterovIsPyTorchs) {
+  ExpectThreeSteps(
+      "sgd { momentum: 0.9 weight_decay: 0.01 nesterov: true }",
+      {0.2648904621601105, -1.6203924417495728, -0.9581664204597473, 2.9758946895599365},
+      {2.8279285430908203, -1.4545196294784546, 5.615302085876465, 0.08111050724983215});
+}
+
+TEST(Sgd, RulesHoldForTheParametersTheyMatchAndTheFirstWins) {
+  at::Tensor w = at::tensor({1.0f, 1.0f, 1.0f});
+  auto sgd = Sgd::Create(
+      Parse("sgd { weight_decay: 1 } rule { match: '\\\\.bn' weight_decay_multiplier: 0 } "
+            "rule { match: '^head' lr_multiplier: 10 } "),
+      {{"x.bn.weight", 0, 1}, {"head.fc.weight", 1, 1}, {"x.conv", 2, 1}}, w);
+  ASSERT_TRUE(sgd.ok()) << sgd.status();
+  sgd->Step(at::zeros({3}), 0.01, 1);
+  ExpectNear(w, {1.0f, 0.9f, 0.99f});
+}
+
+TEST(Sgd, MemoryBetweenSpansIsLeftAlone) {
+  at::Tensor w = at::full({4}, 1.0f);
+  auto sgd = Sgd::Create(Parse("sgd {}"), {{"a", 0, 1}, {"b", 3, 1}}, w);
+  ASSERT_TRUE(sgd.ok()) << sgd.status();
+  sgd->Step(at::full({4}, 1.0f), 0.5, 1);
+  ExpectNear(w, {0.5f, 1.0f, 1.0f, 0.5f});
+}
+
+TEST(Sgd, GradientScaleIsAppliedBeforeWeightDecay) {
+  at::Tensor w = at::full({1}, 2.0f);
+  auto sgd = Sgd::Create(Parse("sgd { weight_decay: 0.5 }"), {{"a", 0, 1}}, w);
+  ASSERT_TRUE(sgd.ok()) << sgd.status();
+  sgd->Step(at::full({1}, 4.0f), 0.1, 0.25);
+  ExpectNear(w, {1.8f});
+}
+
+TEST(Sgd, ARuleThatMatchesNothingIsAnError) {
+  at::Tensor w = at::zeros({1});
+  const auto sgd =
+      Sgd::Create(Parse("sgd {} rule { match: 'nope' }"), {{"head.fc.weight", 0, 1}}, w);
+  EXPECT_EQ(sgd.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(sgd.status().message()),
+              AllOf(HasSubstr("optimizer.rule[0].match \"nope\""), HasSubstr("head.fc.weight")));
+}
+
+TEST(Sgd, ABrokenRegularExpressionIsAnError) {
+  at::Tensor w = at::zeros({1});
+  const auto sgd = Sgd::Create(Parse("sgd {} rule { match: '(' }"), {{"a", 0, 1}}, w);
+  EXPECT_THAT(std::string(sgd.status().message()), HasSubstr("is no regular expression"));
+}
+
+TEST(GradientNorm, IsTheL2NormOfAll) {
+  EXPECT_DOUBLE_EQ(GradientNorm(at::tensor({3.0f, 4.0f})), 5.0);
+  EXPECT_DOUBLE_EQ(GradientNorm(at::full({160000}, 0.5f)), 200.0);
+}
+
+}  // namespace
+}  // namespace finetune
