@@ -1,0 +1,643 @@
+#include "src/config/config.h"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
+#include "src/config/fields.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::google::protobuf::Descriptor;
+using ::google::protobuf::EnumDescriptor;
+using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::Message;
+using ::google::protobuf::Reflection;
+using ::google::protobuf::TextFormat;
+
+// A config is a page of text; anything larger is some other file.
+constexpr size_t kMaxConfigBytes = 1 << 20;
+constexpr size_t kMaxImportDepth = 32;
+
+using Origins = std::map<std::string, Place>;
+
+// What one file or one --set says: values, and the place of each.
+struct Layer {
+  ExperimentConfig values;
+  Origins origins;
+};
+
+std::string Join(const std::string& path, absl::string_view name) {
+  return path.empty() ? std::string(name) : absl::StrCat(path, ".", name);
+}
+
+bool IsInside(absl::string_view path, absl::string_view ancestor) {
+  return absl::StartsWith(path, ancestor) &&
+         (path.size() == ancestor.size() || path[ancestor.size()] == '.' ||
+          path[ancestor.size()] == '[');
+}
+
+void EraseOrigins(const std::string& path, Origins* origins) {
+  for (auto it = origins->lower_bound(path);
+       it != origins->end() && absl::StartsWith(it->first, path);) {
+    it = IsInside(it->first, path) ? origins->erase(it) : std::next(it);
+  }
+}
+
+void CopyOrigins(const std::string& path, const Origins& from, Origins* to) {
+  for (auto it = from.lower_bound(path); it != from.end() && absl::StartsWith(it->first, path);
+       ++it) {
+    if (IsInside(it->first, path)) (*to)[it->first] = it->second;
+  }
+}
+
+// Drops the member of field's oneof that `to` has set, if it is another one.
+void ClearOtherMember(const FieldDescriptor* field, const std::string& path, Message* to,
+                      Origins* origins) {
+  const auto* oneof = field->real_containing_oneof();
+  if (oneof == nullptr) return;
+  const FieldDescriptor* now = to->GetReflection()->GetOneofFieldDescriptor(*to, oneof);
+  if (now == nullptr || now == field) return;
+  to->GetReflection()->ClearField(to, now);
+  EraseOrigins(Join(path, now->name()), origins);
+}
+
+void CopyScalar(const Message& from, const FieldDescriptor* field, Message* to) {
+  const Reflection* in = from.GetReflection();
+  const Reflection* out = to->GetReflection();
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return out->SetInt32(to, field, in->GetInt32(from, field));
+    case FieldDescriptor::CPPTYPE_INT64:
+      return out->SetInt64(to, field, in->GetInt64(from, field));
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return out->SetUInt32(to, field, in->GetUInt32(from, field));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return out->SetUInt64(to, field, in->GetUInt64(from, field));
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return out->SetDouble(to, field, in->GetDouble(from, field));
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return out->SetFloat(to, field, in->GetFloat(from, field));
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return out->SetBool(to, field, in->GetBool(from, field));
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return out->SetEnum(to, field, in->GetEnum(from, field));
+    case FieldDescriptor::CPPTYPE_STRING:
+      return out->SetString(to, field, in->GetString(from, field));
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return out->MutableMessage(to, field)->CopyFrom(in->GetMessage(from, field));
+  }
+}
+
+void CopyRepeated(const Message& from, const FieldDescriptor* field, Message* to) {
+  // Through a message that holds nothing else: reflection has no copy of one repeated field.
+  std::unique_ptr<Message> only(from.New());
+  only->CopyFrom(from);
+  std::vector<const FieldDescriptor*> set;
+  only->GetReflection()->ListFields(*only, &set);
+  for (const FieldDescriptor* other : set) {
+    if (other != field) only->GetReflection()->ClearField(only.get(), other);
+  }
+  to->GetReflection()->ClearField(to, field);
+  to->MergeFrom(*only);
+}
+
+// Lays `from` over `to`: messages field by field, scalars and whole repeated fields replaced,
+// another member of a oneof drops the one that was there.
+void Merge(const Message& from, const Origins& from_origins, const std::string& path, Message* to,
+           Origins* to_origins) {
+  std::vector<const FieldDescriptor*> fields;
+  from.GetReflection()->ListFields(from, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string field_path = Join(path, field->name());
+    ClearOtherMember(field, path, to, to_origins);
+    if (field->is_repeated()) {
+      EraseOrigins(field_path, to_origins);
+      CopyRepeated(from, field, to);
+      CopyOrigins(field_path, from_origins, to_origins);
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (auto it = from_origins.find(field_path); it != from_origins.end()) {
+        (*to_origins)[field_path] = it->second;
+      }
+      Merge(from.GetReflection()->GetMessage(from, field), from_origins, field_path,
+            to->GetReflection()->MutableMessage(to, field), to_origins);
+    } else {
+      CopyScalar(from, field, to);
+      CopyOrigins(field_path, from_origins, to_origins);
+    }
+  }
+}
+
+// The text of each scalar and each whole repeated field, by path.
+void CollectValues(const Message& message, const std::string& path,
+                   std::map<std::string, std::string>* values) {
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string field_path = Join(path, field->name());
+    if (field->is_repeated()) {
+      std::vector<std::string> parts;
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+        parts.emplace_back();
+        TextFormat::PrintFieldValueToString(message, field, i, &parts.back());
+      }
+      (*values)[field_path] = absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      CollectValues(message.GetReflection()->GetMessage(message, field), field_path, values);
+    } else {
+      TextFormat::PrintFieldValueToString(message, field, -1, &(*values)[field_path]);
+    }
+  }
+}
+
+// Turns the parser's messages into ours, with a suggestion, and keeps all of them.
+class ErrorList : public google::protobuf::io::ErrorCollector {
+ public:
+  explicit ErrorList(std::string file) : file_(std::move(file)) {}
+
+  void AddError(int line, google::protobuf::io::ColumnNumber column,
+                const std::string& message) override {
+    Add(line, column, message);
+  }
+  // Unknown fields come as warnings, since only then does the parser go on to the next error.
+  void AddWarning(int line, google::protobuf::io::ColumnNumber column,
+                  const std::string& message) override {
+    Add(line, column, message);
+  }
+
+  std::vector<std::string>& lines() { return lines_; }
+
+ private:
+  void Add(int line, int column, const std::string& message) {
+    std::string text = Explain(message);
+    const std::string where =
+        line < 0 ? file_ : absl::StrCat(file_, ":", line + 1, ":", column + 1);
+    lines_.push_back(absl::StrCat(where, ": ", text));
+  }
+
+  static std::string Quoted(const std::string& message, int which) {
+    const std::vector<std::string> parts = absl::StrSplit(message, '"');
+    const size_t index = static_cast<size_t>(which) * 2 + 1;
+    return index < parts.size() ? parts[index] : "";
+  }
+
+  static std::string Explain(const std::string& message) {
+    const auto* pool = ExperimentConfig::descriptor()->file()->pool();
+    if (absl::StrContains(message, "has no field named")) {
+      const Descriptor* type = pool->FindMessageTypeByName(Quoted(message, 0));
+      const std::string name = Quoted(message, 1);
+      if (type != nullptr) {
+        return absl::StrCat(name, ": no such field in ", type->name(), "; ",
+                            SuggestField(type, name));
+      }
+    }
+    if (absl::StartsWith(message, "Unknown enumeration value of")) {
+      const std::string value = Quoted(message, 0), name = Quoted(message, 1);
+      if (const EnumDescriptor* type = FindEnumOf(ExperimentConfig::descriptor(), name)) {
+        return absl::StrCat(name, ": no such value ", value, "; ", SuggestEnumValue(type, value));
+      }
+    }
+    return message;
+  }
+
+  static const EnumDescriptor* FindEnumOf(const Descriptor* type, const std::string& field_name) {
+    for (int i = 0; i < type->field_count(); ++i) {
+      const FieldDescriptor* field = type->field(i);
+      if (field->enum_type() != nullptr && field->name() == field_name) return field->enum_type();
+      if (field->message_type() == nullptr) continue;
+      if (const EnumDescriptor* found = FindEnumOf(field->message_type(), field_name)) return found;
+    }
+    return nullptr;
+  }
+
+  std::string file_;
+  std::vector<std::string> lines_;
+};
+
+void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tree,
+                    const std::string& path, const Place& file, Origins* origins) {
+  if (tree == nullptr) return;
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string field_path = Join(path, field->name());
+    const int count = field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const int index = field->is_repeated() ? i : -1;
+      const TextFormat::ParseLocation location = tree->GetLocation(field, index);
+      Place place = file;
+      place.line = location.line + 1;
+      place.column = location.column + 1;
+      if (i == 0) (*origins)[field_path] = place;
+      std::string element = field_path;
+      if (field->is_repeated()) {
+        element = absl::StrCat(field_path, "[", i, "]");
+        (*origins)[element] = place;
+      }
+      if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        const Message& child = field->is_repeated()
+                                   ? message.GetReflection()->GetRepeatedMessage(message, field, i)
+                                   : message.GetReflection()->GetMessage(message, field);
+        CollectOrigins(child, tree->GetTreeForNested(field, index), element, file, origins);
+      }
+    }
+  }
+}
+
+// Parses text into a message of any type of ours; all errors of it at once.
+absl::Status ParseText(const std::string& text, const std::string& file, Message* message,
+                       TextFormat::ParseInfoTree* tree) {
+  ErrorList errors(file);
+  TextFormat::Parser parser;
+  parser.RecordErrorsTo(&errors);
+  parser.WriteLocationsTo(tree);
+  parser.AllowUnknownField(true);
+  const bool parsed = parser.ParseFromString(text, message);
+  if (!errors.lines().empty()) {
+    return absl::InvalidArgumentError(absl::StrJoin(errors.lines(), "\n"));
+  }
+  if (!parsed) return absl::InvalidArgumentError(absl::StrCat(file, ": is not text format"));
+  return absl::OkStatus();
+}
+
+// Follows "a.b[2].c" through the schema. Names what is wrong with a path of somebody's making.
+absl::StatusOr<std::vector<std::pair<const FieldDescriptor*, int>>> ResolvePath(
+    const std::string& path) {
+  std::vector<std::pair<const FieldDescriptor*, int>> steps;
+  const Descriptor* type = ExperimentConfig::descriptor();
+  std::string walked;
+  for (absl::string_view part : absl::StrSplit(path, '.')) {
+    int index = -1;
+    const absl::string_view whole = part;
+    if (absl::ConsumeSuffix(&part, "]")) {
+      const size_t bracket = part.rfind('[');
+      if (bracket == absl::string_view::npos ||
+          !absl::SimpleAtoi(part.substr(bracket + 1), &index) || index < 0) {
+        return absl::InvalidArgumentError(absl::StrCat(whole, ": an index is [0], [1], ..."));
+      }
+      part = part.substr(0, bracket);
+    }
+    if (type == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(walked, ": is a single value and has no field ", part));
+    }
+    const FieldDescriptor* field = type->FindFieldByName(std::string(part));
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(Join(walked, part), ": no such field in ",
+                                                     type->name(), "; ", SuggestField(type, part)));
+    }
+    walked = Join(walked, whole);
+    if (index >= 0 && !field->is_repeated()) {
+      return absl::InvalidArgumentError(absl::StrCat(walked, ": ", part, " is no list"));
+    }
+    steps.emplace_back(field, index);
+    type = field->message_type();
+  }
+  return steps;
+}
+
+class Loader {
+ public:
+  explicit Loader(const LoadOptions& options) : options_(options) {}
+
+  absl::StatusOr<std::string> Find(const std::string& name, const std::string& first_folder) const {
+    std::vector<std::string> tried;
+    std::vector<std::string> folders = {first_folder};
+    folders.insert(folders.end(), options_.search_path.begin(), options_.search_path.end());
+    for (const std::string& folder : folders) {
+      const fs::path path =
+          fs::path(name).is_absolute() || folder.empty() ? fs::path(name) : fs::path(folder) / name;
+      std::error_code error;
+      if (fs::is_regular_file(path, error)) return path.lexically_normal().string();
+      tried.push_back(path.lexically_normal().string());
+      if (fs::path(name).is_absolute()) break;
+    }
+    std::vector<std::string> near;
+    for (const std::string& folder : folders) {
+      std::error_code error;
+      const fs::path parent = (fs::path(folder.empty() ? "." : folder) / name).parent_path();
+      for (const auto& entry : fs::directory_iterator(parent, error)) {
+        if (entry.path().extension() == ".pbtxt") near.push_back(entry.path().filename().string());
+      }
+    }
+    const std::string suggestion = NearestName(fs::path(name).filename().string(), near);
+    return absl::NotFoundError(
+        absl::StrCat("no config ", name, "; looked for ", absl::StrJoin(tried, ", "),
+                     suggestion.empty() ? "" : absl::StrCat("; did you mean ", suggestion, "?"),
+                     "; folders to look in: --config_path or FINETUNE_CONFIG_PATH"));
+  }
+
+  // `chain`: the files that led here, from the user's.
+  absl::StatusOr<Layer> Load(const std::string& file, const std::vector<std::string>& chain) {
+    std::vector<std::string> here = chain;
+    here.push_back(file);
+    FT_ASSIGN_OR_RETURN(std::string text, ReadFile(file, kMaxConfigBytes));
+    Layer own;
+    TextFormat::ParseInfoTree tree;
+    FT_RETURN_IF_ERROR(ParseText(text, file, &own.values, &tree));
+    Place place;
+    place.file = file;
+    place.imported_by = chain;
+    CollectOrigins(own.values, &tree, "", place, &own.origins);
+
+    Layer merged;
+    std::vector<std::string> errors;
+    for (int i = 0; i < own.values.import_size(); ++i) {
+      const std::string at = own.origins[absl::StrCat("import[", i, "]")].ToString();
+      const std::string& name = own.values.import(i);
+      absl::StatusOr<std::string> found = Find(name, fs::path(file).parent_path().string());
+      if (!found.ok()) {
+        errors.push_back(absl::StrCat(at, ": import: ", found.status().message()));
+        continue;
+      }
+      if (std::any_of(here.begin(), here.end(), [&](const std::string& one) {
+            std::error_code error;
+            return fs::equivalent(one, *found, error);
+          })) {
+        errors.push_back(
+            absl::StrCat(at, ": import: a cycle: ", absl::StrJoin(here, " -> "), " -> ", *found));
+        continue;
+      }
+      if (here.size() > kMaxImportDepth) {
+        errors.push_back(absl::StrCat(at, ": import: more than ", kMaxImportDepth, " deep"));
+        continue;
+      }
+      absl::StatusOr<Layer> layer = Load(*found, here);
+      if (!layer.ok()) {
+        errors.push_back(std::string(layer.status().message()));
+        continue;
+      }
+      FindConflicts(merged, *layer, own, &errors);
+      Merge(layer->values, layer->origins, "", &merged.values, &merged.origins);
+    }
+    for (int i = 0; i < own.values.reset_size(); ++i) {
+      const absl::Status reset = Reset(own.values.reset(i), &merged);
+      if (!reset.ok()) {
+        errors.push_back(absl::StrCat(own.origins[absl::StrCat("reset[", i, "]")].ToString(),
+                                      ": reset: ", reset.message()));
+      }
+    }
+    if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
+    own.values.clear_import();
+    own.values.clear_reset();
+    EraseOrigins("import", &own.origins);
+    EraseOrigins("reset", &own.origins);
+    Merge(own.values, own.origins, "", &merged.values, &merged.origins);
+    return merged;
+  }
+
+  static absl::Status Override(const std::string& text, Layer* layer) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos) {
+      return absl::InvalidArgumentError("expected PATH=VALUE, as in --set=optimizer.sgd.lr=0.02");
+    }
+    const std::string path = text.substr(0, equals);
+    std::string value = text.substr(equals + 1);
+    if (path == "import" || path == "reset") {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": only a file can have it"));
+    }
+    FT_ASSIGN_OR_RETURN(auto steps, ResolvePath(path));
+    Place place;
+    place.file = absl::StrCat("--set=", text);
+
+    Message* message = &layer->values;
+    std::string walked;
+    for (size_t i = 0; i + 1 < steps.size(); ++i) {
+      const auto [field, index] = steps[i];
+      ClearOtherMember(field, walked, message, &layer->origins);
+      walked = Join(walked, field->name());
+      if (!field->is_repeated()) {
+        layer->origins.try_emplace(walked, place);
+        message = message->GetReflection()->MutableMessage(message, field);
+        continue;
+      }
+      const int size = message->GetReflection()->FieldSize(*message, field);
+      if (index < 0 || index >= size) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            walked, ": ", index < 0 ? "which of its" : absl::StrCat("[", index, "] of its"), " ",
+            size, " elements? Write ", walked, "[0] for the first"));
+      }
+      walked = absl::StrCat(walked, "[", index, "]");
+      message = message->GetReflection()->MutableRepeatedMessage(message, field, index);
+    }
+    const auto [field, index] = steps.back();
+    if (index >= 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": set the whole list, as in ", field->name(), "=[1, 2]"));
+    }
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING && !field->is_repeated() &&
+        !absl::StartsWith(value, "\"") && !absl::StartsWith(value, "'")) {
+      value = absl::StrCat("\"", absl::CEscape(value), "\"");
+    }
+    const bool is_message = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    if (is_message && !absl::StartsWith(value, "{") && !absl::StartsWith(value, "[")) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": is a message; set a field of it, or give it whole in braces: ", path, "={...}"));
+    }
+    std::unique_ptr<Message> part(message->New());
+    TextFormat::ParseInfoTree tree;
+    const absl::Status parsed =
+        ParseText(absl::StrCat(field->name(), ": ", value), "", part.get(), &tree);
+    if (!parsed.ok()) {
+      // The column counts from "field: "; only what is wrong with the value is of use.
+      absl::string_view reason = parsed.message();
+      if (const size_t colon = reason.find(": "); colon != absl::string_view::npos) {
+        reason = reason.substr(colon + 2);
+      }
+      return absl::InvalidArgumentError(absl::StrCat(path, ": ", reason));
+    }
+    Origins origins;
+    CollectOrigins(*part, &tree, walked, place, &origins);
+    for (auto& [unused, origin] : origins) origin = place;
+    Merge(*part, origins, walked, message, &layer->origins);
+    return absl::OkStatus();
+  }
+
+ private:
+  // Scalars that two siblings set to different values, where the importing file does not settle
+  // them itself.
+  static void FindConflicts(const Layer& before, const Layer& next, const Layer& own,
+                            std::vector<std::string>* errors) {
+    std::map<std::string, std::string> old_values, new_values;
+    CollectValues(before.values, "", &old_values);
+    CollectValues(next.values, "", &new_values);
+    for (const auto& [path, value] : new_values) {
+      const auto old = old_values.find(path);
+      if (old == old_values.end() || old->second == value) continue;
+      if (own.origins.contains(path)) continue;
+      if (std::any_of(own.values.reset().begin(), own.values.reset().end(),
+                      [&, p = path](const std::string& reset) { return IsInside(p, reset); })) {
+        continue;
+      }
+      const Place& first = before.origins.at(path);
+      const Place& second = next.origins.at(path);
+      if (first.file == second.file && first.line == second.line) continue;
+      errors->push_back(absl::StrCat(
+          second.ToString(), ": ", path, ": is ", value, " here and ", old->second, " in ",
+          first.ToString(), ", both imported by the same file; set it there, or reset it"));
+    }
+  }
+
+  static absl::Status Reset(const std::string& path, Layer* layer) {
+    FT_ASSIGN_OR_RETURN(auto steps, ResolvePath(path));
+    Message* message = &layer->values;
+    for (size_t i = 0; i < steps.size(); ++i) {
+      const auto [field, index] = steps[i];
+      if (index >= 0 || (field->is_repeated() && i + 1 < steps.size())) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(path, ": a list is reset as a whole: ", field->name()));
+      }
+      const bool set = field->is_repeated()
+                           ? message->GetReflection()->FieldSize(*message, field) > 0
+                           : message->GetReflection()->HasField(*message, field);
+      if (!set) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(path, ": nothing to drop: no import sets it"));
+      }
+      if (i + 1 == steps.size()) {
+        message->GetReflection()->ClearField(message, field);
+      } else {
+        message = message->GetReflection()->MutableMessage(message, field);
+      }
+    }
+    EraseOrigins(path, &layer->origins);
+    return absl::OkStatus();
+  }
+
+  const LoadOptions& options_;
+};
+
+void Print(const Message& message, const std::string& path, int indent, const Origins* origins,
+           std::string* out) {
+  const auto comment = [&](const std::string& at) -> std::string {
+    if (origins == nullptr) return "";
+    const auto it = origins->find(at);
+    if (it == origins->end()) return "";
+    const Place& place = it->second;
+    return place.line == 0 ? absl::StrCat("  # ", place.file)
+                           : absl::StrCat("  # ", place.file, ":", place.line);
+  };
+  const std::string margin(static_cast<size_t>(indent) * 2, ' ');
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string field_path = Join(path, field->name());
+    const int count = field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const std::string element =
+          field->is_repeated() ? absl::StrCat(field_path, "[", i, "]") : field_path;
+      if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        const Message& child = field->is_repeated()
+                                   ? message.GetReflection()->GetRepeatedMessage(message, field, i)
+                                   : message.GetReflection()->GetMessage(message, field);
+        std::string inner;
+        Print(child, element, indent + 1, origins, &inner);
+        if (inner.empty()) {
+          absl::StrAppend(out, margin, field->name(), " {}", comment(element), "\n");
+        } else {
+          absl::StrAppend(out, margin, field->name(), " {\n", inner, margin, "}\n");
+        }
+      } else {
+        std::string value;
+        TextFormat::PrintFieldValueToString(message, field, field->is_repeated() ? i : -1, &value);
+        absl::StrAppend(out, margin, field->name(), ": ", value, comment(element), "\n");
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::string Place::ToString() const {
+  return line == 0 ? file : absl::StrCat(file, ":", line, ":", column);
+}
+
+std::string LoadedConfig::PlaceOf(const std::string& path) const {
+  std::string at = path;
+  while (true) {
+    if (const auto it = origins.find(at); it != origins.end()) return it->second.ToString();
+    const size_t cut = at.find_last_of(".[");
+    if (cut == std::string::npos) return file;
+    at.resize(cut);
+  }
+}
+
+absl::StatusOr<LoadedConfig> LoadConfig(const std::string& file, const LoadOptions& options) {
+  Loader loader(options);
+  FT_ASSIGN_OR_RETURN(std::string found, loader.Find(file, ""));
+  FT_ASSIGN_OR_RETURN(Layer layer, loader.Load(found, {}));
+  std::vector<std::string> errors;
+  for (const std::string& text : options.overrides) {
+    const absl::Status status = Loader::Override(text, &layer);
+    if (!status.ok()) errors.push_back(absl::StrCat("--set=", text, ": ", status.message()));
+  }
+  if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
+  LoadedConfig loaded;
+  loaded.config = std::move(layer.values);
+  loaded.origins = std::move(layer.origins);
+  loaded.file = found;
+  if (!loaded.config.has_name()) loaded.config.set_name(fs::path(found).stem().string());
+  return loaded;
+}
+
+std::string PrintConfig(const LoadedConfig& loaded, bool with_origins) {
+  std::string out;
+  Print(loaded.config, "", 0, with_origins ? &loaded.origins : nullptr, &out);
+  return out;
+}
+
+std::vector<std::string> ConfigSearchPath(const std::vector<std::string>& from_flags) {
+  std::vector<std::string> folders = from_flags;
+  if (const char* variable = std::getenv("FINETUNE_CONFIG_PATH"); variable != nullptr) {
+    for (absl::string_view folder : absl::StrSplit(variable, ':', absl::SkipEmpty())) {
+      folders.emplace_back(folder);
+    }
+  }
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  const fs::path installed = program.parent_path().parent_path() / "share/finetune/configs";
+  if (fs::is_directory(installed, error)) folders.push_back(installed.string());
+  // A program run from its build: bazel-bin/src/main/finetune. The folder it is run by may be a
+  // link into Bazel's output tree, whose execution root links back to the sources' top level.
+  for (fs::path folder = program.parent_path(); folder.has_relative_path();
+       folder = folder.parent_path()) {
+    if (fs::is_regular_file(folder / "configs/_base_/default_runtime.pbtxt", error)) {
+      folders.push_back((folder / "configs").string());
+      break;
+    }
+  }
+  return folders;
+}
+
+uint64_t ConfigHash(const ExperimentConfig& config) {
+  // FNV-1a over the printed form, which protobuf keeps in field order; its binary form promises no
+  // order.
+  std::string text;
+  TextFormat::Printer printer;
+  printer.SetSingleLineMode(true);
+  printer.PrintToString(config, &text);
+  uint64_t hash = 14695981039346656037ULL;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+  return hash;
+}
+
+}  // namespace finetune

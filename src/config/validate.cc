@@ -1,0 +1,374 @@
+#include "src/config/validate.h"
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+
+namespace finetune {
+namespace {
+
+// The checks of one config; each finds what is wrong with one part of it.
+class Checker {
+ public:
+  Checker(const LoadedConfig& loaded, const RunFacts& facts)
+      : loaded_(loaded), config_(loaded.config), facts_(facts) {}
+
+  absl::StatusOr<std::vector<std::string>> Run() {
+    CheckModel();
+    CheckSplit(config_.data().train(), "data.train", facts_.train, /*training=*/true);
+    if (config_.data().has_val()) {
+      CheckSplit(config_.data().val(), "data.val", facts_.val, /*training=*/false);
+    }
+    CheckOptimizer();
+    CheckSchedule();
+    CheckRuntime();
+    CheckComm();
+    if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
+    return warnings_;
+  }
+
+ private:
+  void Error(const std::string& path, const std::string& what) {
+    errors_.push_back(absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what));
+  }
+  void Warn(const std::string& path, const std::string& what) {
+    warnings_.push_back(absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what));
+  }
+  // False, and an error, where `value` is outside [low, high].
+  bool InRange(const std::string& path, double value, double low, double high) {
+    if (value >= low && value <= high) return true;
+    Error(path, absl::StrFormat("is %g; expected %g to %g", value, low, high));
+    return false;
+  }
+  void AtLeast(const std::string& path, double value, double low) {
+    if (!(value >= low)) Error(path, absl::StrFormat("is %g; expected %g or more", value, low));
+  }
+
+  void CheckModel() {
+    const BackboneConfig& backbone = config_.model().backbone();
+    switch (backbone.kind_case()) {
+      case BackboneConfig::KIND_NOT_SET:
+        Error("model.backbone", "has no kind; set resnet { ... } or lenet5 {}");
+        break;
+      case BackboneConfig::kResnet: {
+        constexpr std::array kDepths = {18, 34, 50, 101, 152};
+        if (std::find(kDepths.begin(), kDepths.end(), backbone.resnet().depth()) == kDepths.end()) {
+          Error("model.backbone.resnet.depth",
+                absl::StrCat("is ", backbone.resnet().depth(), "; expected one of ",
+                             absl::StrJoin(kDepths, ", ")));
+        }
+        InRange("model.backbone.resnet.base_channels", backbone.resnet().base_channels(), 1, 1024);
+        InRange("model.backbone.frozen_stages", backbone.frozen_stages(), -1, 4);
+        break;
+      }
+      case BackboneConfig::kLenet5:
+        if (backbone.frozen_stages() != -1) {
+          Error("model.backbone.frozen_stages",
+                absl::StrCat("is ", backbone.frozen_stages(),
+                             "; LeNet-5 has no stages to freeze: remove it"));
+        }
+        break;
+    }
+    if (backbone.has_pretrained() && backbone.pretrained().checkpoint().empty()) {
+      Error("model.backbone.pretrained.checkpoint",
+            "is not set; give a path or URL, or reset \"model.backbone.pretrained\"");
+    }
+    if (backbone.frozen_stages() >= 0 && !backbone.has_pretrained()) {
+      Warn("model.backbone.frozen_stages",
+           "freezes stages that were never trained: model.backbone.pretrained is not set");
+    }
+    const HeadConfig& head = config_.model().head();
+    if (!head.has_num_classes()) {
+      Error("model.head.num_classes", "is not set; expected the number of classes of the data");
+    } else if (InRange("model.head.num_classes", head.num_classes(), 2, 1 << 20)) {
+      for (int i = 0; i < head.topk_size(); ++i) {
+        InRange(absl::StrCat("model.head.topk[", i, "]"), head.topk(i), 1, head.num_classes());
+      }
+    }
+    if (!(head.label_smoothing() >= 0 && head.label_smoothing() < 1)) {
+      Error("model.head.label_smoothing",
+            absl::StrFormat("is %g; expected at least 0 and less than 1", head.label_smoothing()));
+    }
+  }
+
+  void CheckSplit(const SplitConfig& split, const std::string& path,
+                  const std::optional<DataFacts>& data, bool training) {
+    if (split.path().empty()) {
+      Error(path + ".path", "is not set; expected the folder that prepare_dataset wrote");
+    }
+    if (split.has_batch_size() && split.has_total_batch_size()) {
+      Error(path + ".total_batch_size",
+            absl::StrCat("and batch_size (", loaded_.PlaceOf(path + ".batch_size"),
+                         ") exclude each other; reset \"", path, ".batch_size\" or leave one out"));
+    } else if (!split.has_batch_size() && !split.has_total_batch_size()) {
+      Error(path + ".batch_size",
+            "is not set; give it, or total_batch_size for all ranks together");
+    } else if (split.has_batch_size()) {
+      InRange(path + ".batch_size", split.batch_size(), 1, 1 << 20);
+    } else if (InRange(path + ".total_batch_size", split.total_batch_size(), 1, 1 << 24) &&
+               split.total_batch_size() < facts_.world_size) {
+      Error(path + ".total_batch_size",
+            absl::StrCat("is ", split.total_batch_size(), " and there are ", facts_.world_size,
+                         " ranks; each needs one picture at least: start fewer ranks"));
+    }
+    AtLeast(path + ".micro_batch_size", split.micro_batch_size(), 0);
+    InRange(path + ".workers", split.workers(), 1, 256);
+    InRange(path + ".prefetch", split.prefetch(), 1, 1024);
+    if (!training && split.drop_last()) {
+      Error(path + ".drop_last",
+            "leaves pictures out of the evaluation; only data.train can have it");
+    }
+    if (data.has_value()) {
+      const int classes = config_.model().head().num_classes();
+      if (config_.model().head().has_num_classes() && classes != data->classes) {
+        Error("model.head.num_classes", absl::StrCat("is ", classes, "; the data in ", split.path(),
+                                                     " has ", data->classes, " classes"));
+      }
+      if (training && split.drop_last() &&
+          data->pictures < TotalBatchSize(split, facts_.world_size)) {
+        Error(path + ".drop_last", absl::StrCat("drops everything: ", data->pictures,
+                                                " pictures are less than a batch of ",
+                                                TotalBatchSize(split, facts_.world_size)));
+      }
+      if (config_.model().backbone().has_lenet5() && data->channels != 1) {
+        Error("model.backbone.lenet5", absl::StrCat("takes pictures of 1 channel; those in ",
+                                                    split.path(), " have ", data->channels));
+      }
+    }
+    CheckPipeline(split, path, data);
+  }
+
+  void CheckPipeline(const SplitConfig& split, const std::string& path,
+                     const std::optional<DataFacts>& data) {
+    // 0: not known, because the data is not.
+    int height = data.has_value() ? data->height : 0;
+    int width = data.has_value() ? data->width : 0;
+    int normalizations = 0;
+    for (int i = 0; i < split.pipeline_size(); ++i) {
+      const TransformConfig& transform = split.pipeline(i);
+      const std::string at = absl::StrCat(path, ".pipeline[", i, "]");
+      const auto crop = [&](const std::string& name, int size, int padding, bool has_size) {
+        if (!has_size) return Error(absl::StrCat(at, ".", name, ".size"), "is not set");
+        if (!InRange(absl::StrCat(at, ".", name, ".size"), size, 1, 8192)) return;
+        if (height > 0 && (size > height + 2 * padding || size > width + 2 * padding)) {
+          Error(absl::StrCat(at, ".", name, ".size"),
+                absl::StrFormat("is %d; the picture is %dx%d here%s", size, height, width,
+                                padding > 0 ? absl::StrCat(" with ", padding, " pixels around it")
+                                            : std::string()));
+        }
+        height = width = size;
+      };
+      switch (transform.kind_case()) {
+        case TransformConfig::kRandomCrop: {
+          const RandomCropConfig& c = transform.random_crop();
+          InRange(at + ".random_crop.padding", c.padding(), 0, 8192);
+          InRange(at + ".random_crop.pad_value", c.pad_value(), 0, 255);
+          crop("random_crop", c.size(), std::max(0, c.padding()), c.has_size());
+          break;
+        }
+        case TransformConfig::kCenterCrop:
+          crop("center_crop", transform.center_crop().size(), 0,
+               transform.center_crop().has_size());
+          break;
+        case TransformConfig::kRandomFlip:
+          InRange(at + ".random_flip.probability", transform.random_flip().probability(), 0, 1);
+          break;
+        case TransformConfig::kResize: {
+          const ResizeConfig& resize = transform.resize();
+          if (resize.has_size() == (resize.has_height() || resize.has_width()) ||
+              resize.has_height() != resize.has_width()) {
+            Error(at + ".resize", "expected size, or height and width");
+            break;
+          }
+          height = resize.has_size() ? resize.size() : resize.height();
+          width = resize.has_size() ? resize.size() : resize.width();
+          if (resize.has_size()) {
+            InRange(at + ".resize.size", height, 1, 8192);
+          } else {
+            InRange(at + ".resize.height", height, 1, 8192);
+            InRange(at + ".resize.width", width, 1, 8192);
+          }
+          break;
+        }
+        case TransformConfig::kNormalize: {
+          const NormalizeConfig& normalize = transform.normalize();
+          ++normalizations;
+          if (normalize.mean_size() != normalize.std_size()) {
+            Error(at + ".normalize",
+                  absl::StrCat("has ", normalize.mean_size(), " values of mean and ",
+                               normalize.std_size(), " of std; expected one a channel of each"));
+          } else if (data.has_value() && normalize.mean_size() != 0 &&
+                     normalize.mean_size() != data->channels) {
+            Error(at + ".normalize",
+                  absl::StrCat("has ", normalize.mean_size(), " values of mean; the pictures have ",
+                               data->channels, " channels"));
+          }
+          for (int c = 0; c < normalize.std_size(); ++c) {
+            if (!(normalize.std(c) > 0)) {
+              Error(absl::StrCat(at, ".normalize.std[", c, "]"), "must be more than 0");
+            }
+          }
+          if (i + 1 != split.pipeline_size()) {
+            Error(at + ".normalize", "must be the pipeline's last step: the others work on pixels");
+          }
+          break;
+        }
+        case TransformConfig::KIND_NOT_SET:
+          Error(at,
+                "is empty; expected random_crop, random_flip, resize, center_crop or normalize");
+      }
+    }
+    if (normalizations == 0 && !split.path().empty()) {
+      Warn(path + ".pipeline", "has no normalize { }; the model will see values of 0 to 255");
+    }
+  }
+
+  void CheckOptimizer() {
+    const OptimizerConfig& optimizer = config_.optimizer();
+    if (!optimizer.has_sgd()) {
+      Error("optimizer", "has no kind; set sgd { lr: ... }");
+      return;
+    }
+    const SgdConfig& sgd = optimizer.sgd();
+    if (!sgd.has_lr()) Error("optimizer.sgd.lr", "is not set");
+    AtLeast("optimizer.sgd.lr", sgd.lr(), 0);
+    if (!(sgd.momentum() >= 0 && sgd.momentum() < 1)) {
+      Error("optimizer.sgd.momentum",
+            absl::StrFormat("is %g; expected at least 0 and less than 1", sgd.momentum()));
+    }
+    AtLeast("optimizer.sgd.weight_decay", sgd.weight_decay(), 0);
+    if (sgd.nesterov() && sgd.momentum() == 0) {
+      Error("optimizer.sgd.nesterov", "needs momentum, which is 0");
+    }
+    for (int i = 0; i < optimizer.rule_size(); ++i) {
+      const std::string at = absl::StrCat("optimizer.rule[", i, "]");
+      if (optimizer.rule(i).match().empty()) Error(at + ".match", "is not set");
+      AtLeast(at + ".lr_multiplier", optimizer.rule(i).lr_multiplier(), 0);
+      AtLeast(at + ".weight_decay_multiplier", optimizer.rule(i).weight_decay_multiplier(), 0);
+    }
+    if (optimizer.has_clip_gradient() && !(optimizer.clip_gradient().max_norm() > 0)) {
+      Error("optimizer.clip_gradient.max_norm", "must be more than 0");
+    }
+  }
+
+  void CheckSchedule() {
+    const ScheduleConfig& schedule = config_.schedule();
+    const int64_t total_batch = TotalBatchSize(config_.data().train(), facts_.world_size);
+    int64_t epochs = 0, iterations = 0;
+    switch (schedule.length_case()) {
+      case ScheduleConfig::kMaxEpochs:
+        AtLeast("schedule.max_epochs", schedule.max_epochs(), 1);
+        epochs = schedule.max_epochs();
+        break;
+      case ScheduleConfig::kMaxIterations:
+        AtLeast("schedule.max_iterations", static_cast<double>(schedule.max_iterations()), 1);
+        iterations = schedule.max_iterations();
+        break;
+      case ScheduleConfig::LENGTH_NOT_SET:
+        Error("schedule.max_epochs", "is not set, nor is max_iterations; the run has no length");
+    }
+    if (schedule.has_multi_step()) {
+      const MultiStepLrConfig& multi_step = schedule.multi_step();
+      const int64_t end = multi_step.unit() == EPOCH ? epochs : iterations;
+      int64_t last = 0;
+      for (int i = 0; i < multi_step.milestones_size(); ++i) {
+        const std::string at = absl::StrCat("schedule.multi_step.milestones[", i, "]");
+        const int64_t milestone = multi_step.milestones(i);
+        if (milestone <= last) {
+          Error(at, absl::StrCat("is ", milestone, " after ", last, "; expected rising numbers"));
+        }
+        if (end > 0 && milestone >= end) {
+          Error(at, absl::StrCat("is ", milestone, "; the run ends after ",
+                                 multi_step.unit() == EPOCH ? "epoch " : "iteration ", end,
+                                 " and would never reach it"));
+        }
+        last = milestone;
+      }
+      if (!(multi_step.gamma() > 0)) Error("schedule.multi_step.gamma", "must be more than 0");
+    }
+    if (schedule.has_cosine()) AtLeast("schedule.cosine.min_lr", schedule.cosine().min_lr(), 0);
+    if (schedule.has_warmup()) {
+      InRange("schedule.warmup.start_factor", schedule.warmup().start_factor(), 0, 1);
+    }
+    AtLeast("schedule.val_interval_epochs", schedule.val_interval_epochs(), 0);
+    if (schedule.has_val_interval_iterations()) {
+      AtLeast("schedule.val_interval_iterations",
+              static_cast<double>(schedule.val_interval_iterations()), 1);
+    }
+    if (schedule.auto_scale_lr() && !schedule.has_base_batch_size()) {
+      Error("schedule.auto_scale_lr", "needs schedule.base_batch_size, which is not set");
+    }
+    if (schedule.has_base_batch_size()) {
+      AtLeast("schedule.base_batch_size", schedule.base_batch_size(), 1);
+      if (!schedule.auto_scale_lr() && total_batch > 0 && schedule.base_batch_size() > 0 &&
+          total_batch != schedule.base_batch_size()) {
+        const SplitConfig& train = config_.data().train();
+        const std::string arithmetic =
+            train.has_batch_size()
+                ? absl::StrCat(facts_.world_size, " x ", train.batch_size(), " = ")
+                : std::string();
+        Warn(
+            "schedule.base_batch_size",
+            absl::StrFormat(
+                "the learning rate %g was chosen for %d pictures an iteration; this run "
+                "takes %s%d. Start with --set=schedule.auto_scale_lr=true for a rate of "
+                "%g, or data.train.total_batch_size: %d instead of batch_size",
+                config_.optimizer().sgd().lr(), schedule.base_batch_size(), arithmetic, total_batch,
+                config_.optimizer().sgd().lr() * static_cast<double>(total_batch) /
+                    schedule.base_batch_size(),
+                schedule.base_batch_size()));
+      }
+    }
+  }
+
+  void CheckRuntime() {
+    const RuntimeConfig& runtime = config_.runtime();
+    InRange("runtime.threads", runtime.threads(), 0, 4096);
+    AtLeast("runtime.log_interval", runtime.log_interval(), 1);
+    AtLeast("runtime.checkpoint.interval_epochs", runtime.checkpoint().interval_epochs(), 0);
+    AtLeast("runtime.checkpoint.interval_iterations",
+            static_cast<double>(runtime.checkpoint().interval_iterations()), 0);
+    AtLeast("runtime.checkpoint.keep_last", runtime.checkpoint().keep_last(), 0);
+    if (runtime.device() == RuntimeConfig::CPU && config_.comm().backend() == CommConfig::NCCL) {
+      Error("comm.backend", absl::StrCat("is NCCL, which needs GPUs; runtime.device (",
+                                         loaded_.PlaceOf("runtime.device"), ") is CPU"));
+    }
+  }
+
+  void CheckComm() {
+    const CommConfig& comm = config_.comm();
+    InRange("comm.bucket_mebibytes", comm.bucket_mebibytes(), 0.001, 65536);
+    InRange("comm.first_bucket_mebibytes", comm.first_bucket_mebibytes(), 0.001, 65536);
+    if (!(comm.stall_warning_seconds() > 0)) {
+      Error("comm.stall_warning_seconds", "must be more than 0");
+    }
+    if (!(comm.timeout_seconds() >= comm.stall_warning_seconds())) {
+      Error("comm.timeout_seconds",
+            absl::StrFormat("is %g, less than stall_warning_seconds, %g", comm.timeout_seconds(),
+                            comm.stall_warning_seconds()));
+    }
+  }
+
+  const LoadedConfig& loaded_;
+  const ExperimentConfig& config_;
+  const RunFacts& facts_;
+  std::vector<std::string> errors_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace
+
+int64_t TotalBatchSize(const SplitConfig& split, int world_size) {
+  if (split.has_total_batch_size()) return split.total_batch_size();
+  return static_cast<int64_t>(split.batch_size()) * world_size;
+}
+
+absl::StatusOr<std::vector<std::string>> ValidateConfig(const LoadedConfig& loaded,
+                                                        const RunFacts& facts) {
+  return Checker(loaded, facts).Run();
+}
+
+}  // namespace finetune

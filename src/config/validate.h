@@ -1,0 +1,40 @@
+#ifndef FINETUNE_CONFIG_VALIDATE_H_
+#define FINETUNE_CONFIG_VALIDATE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/config/config.h"
+
+namespace finetune {
+
+// What the data's manifest says, as far as a config must agree with it.
+struct DataFacts {
+  int classes = 0;
+  int64_t pictures = 0;
+  int channels = 0;
+  int height = 0;
+  int width = 0;
+};
+
+// What is known of the run besides its config.
+struct RunFacts {
+  int world_size = 1;
+  std::optional<DataFacts> train;
+  std::optional<DataFacts> val;
+};
+
+// Pictures all ranks together take in an iteration of training. 0 where the config says neither.
+int64_t TotalBatchSize(const SplitConfig& split, int world_size);
+
+// Checks everything that can be known before any work is done. Returns warnings: what will run but
+// is likely not meant. Errors: InvalidArgument with one line for each thing wrong, "place: field:
+// what is wrong; what to do".
+absl::StatusOr<std::vector<std::string>> ValidateConfig(const LoadedConfig& loaded,
+                                                        const RunFacts& facts);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CONFIG_VALIDATE_H_
