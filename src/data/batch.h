@@ -10,7 +10,8 @@ namespace finetune {
 
 // One rank's part of one global batch, ready for the model.
 struct Batch {
-  // [n, C, H, W], channels-last in memory, float32 or bfloat16. n may be 0 where a last batch does not reach this rank.
+  // [n, C, H, W], channels-last in memory, float32 or bfloat16. n may be 0 where a last batch does
+  // not reach this rank.
   at::Tensor images;
   // [n] int64.
   at::Tensor labels;

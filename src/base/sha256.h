@@ -1,0 +1,34 @@
+#ifndef FINETUNE_BASE_SHA256_H_
+#define FINETUNE_BASE_SHA256_H_
+
+#include <openssl/evp.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace finetune {
+
+// SHA-256 of bytes that come in pieces.
+class Sha256 {
+ public:
+  Sha256();
+  void Update(absl::string_view bytes);
+  // 64 hexadecimal digits. Ends the sum: call once.
+  std::string HexDigest();
+
+ private:
+  struct Free {
+    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+  };
+  std::unique_ptr<EVP_MD_CTX, Free> context_;
+};
+
+// Of a whole file, read in pieces. Errors name the path.
+absl::StatusOr<std::string> Sha256OfFile(const std::string& path);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_BASE_SHA256_H_
