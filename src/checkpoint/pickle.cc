@@ -1,0 +1,547 @@
+#include "src/checkpoint/pickle.h"
+
+#include <bit>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "src/base/status_macros.h"
+#include "src/checkpoint/printable.h"
+
+namespace finetune {
+namespace {
+
+using Item = PickleGraph::Item;
+using Kind = PickleGraph::Kind;
+using Node = PickleGraph::Node;
+using Ref = PickleGraph::Ref;
+
+// Names of modules and classes are short; a long one is an attack on who hashes or prints it.
+constexpr size_t kMaxNameBytes = 256;
+
+template <typename T>
+T LittleEndian(const char* bytes) {
+  static_assert(std::endian::native == std::endian::little);
+  T value;
+  std::memcpy(&value, bytes, sizeof(T));
+  return value;
+}
+
+// The bytes that were pickled as the UTF-8 text of as many characters below 256.
+std::optional<std::string> DecodeLatin1(absl::string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const unsigned char c = text[i];
+    if (c < 0x80) {
+      bytes.push_back(static_cast<char>(c));
+    } else if ((c == 0xC2 || c == 0xC3) && i + 1 < text.size() && (text[i + 1] & 0xC0) == 0x80) {
+      bytes.push_back(static_cast<char>((c << 6) | (text[++i] & 0x3F)));
+    } else {
+      return std::nullopt;
+    }
+  }
+  return bytes;
+}
+
+// The value of a NumPy scalar from its type's code and its little-endian bytes.
+std::optional<Item> NumpyScalar(absl::string_view code, absl::string_view bytes) {
+  const auto is = [&](absl::string_view c, size_t size) {
+    return code == c && bytes.size() == size;
+  };
+  const char* p = bytes.data();
+  if (is("f8", 8)) return LittleEndian<double>(p);
+  if (is("f4", 4)) return static_cast<double>(LittleEndian<float>(p));
+  if (is("i8", 8)) return LittleEndian<int64_t>(p);
+  if (is("i4", 4)) return int64_t{LittleEndian<int32_t>(p)};
+  if (is("i2", 2)) return int64_t{LittleEndian<int16_t>(p)};
+  if (is("i1", 1)) return int64_t{LittleEndian<int8_t>(p)};
+  if (is("u4", 4)) return int64_t{LittleEndian<uint32_t>(p)};
+  if (is("u2", 2)) return int64_t{LittleEndian<uint16_t>(p)};
+  if (is("u1", 1)) return int64_t{LittleEndian<uint8_t>(p)};
+  if (is("b1", 1)) return *p != 0;
+  return std::nullopt;
+}
+
+}  // namespace
+
+// Runs the opcodes of one pickle. The names in capitals are those of CPython's pickletools, which
+// documents each opcode's arguments and effect on the stack.
+class PickleMachine {
+ public:
+  PickleMachine(absl::string_view bytes, const PickleGraph::Limits& limits)
+      : bytes_(bytes), limits_(limits) {}
+
+  absl::StatusOr<PickleGraph> Run() {
+    for (size_t opcodes = 0;; ++opcodes) {
+      if (opcodes == limits_.opcodes) return Bad("it has more opcodes than any checkpoint needs");
+      opcode_at_ = at_;
+      FT_ASSIGN_OR_RETURN(const uint8_t opcode, Number<uint8_t>());
+      if (opcode == '.') {  // STOP
+        FT_ASSIGN_OR_RETURN(graph_.root_, Pop());
+        graph_.size_ = at_;
+        return std::move(graph_);
+      }
+      FT_RETURN_IF_ERROR(Execute(opcode));
+      if (graph_.nodes_.size() > limits_.nodes) {
+        return Bad("it has more objects than any checkpoint needs");
+      }
+    }
+  }
+
+ private:
+  absl::Status Bad(absl::string_view what) const {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its pickle is not one of torch.save: ", what, ", at byte ", opcode_at_));
+  }
+
+  absl::StatusOr<absl::string_view> Take(uint64_t n) {
+    if (n > bytes_.size() - at_) {
+      return absl::OutOfRangeError(absl::StrCat("its pickle is cut off at byte ", bytes_.size()));
+    }
+    const absl::string_view taken = bytes_.substr(at_, n);
+    at_ += n;
+    return taken;
+  }
+
+  template <typename T>
+  absl::StatusOr<T> Number() {
+    FT_ASSIGN_OR_RETURN(const absl::string_view raw, Take(sizeof(T)));
+    return LittleEndian<T>(raw.data());
+  }
+
+  // Bytes with their length, a T, before them.
+  template <typename T>
+  absl::StatusOr<absl::string_view> Counted() {
+    FT_ASSIGN_OR_RETURN(const T n, Number<T>());
+    if (n < 0) return Bad("a length is negative");
+    return Take(n);
+  }
+
+  absl::StatusOr<absl::string_view> Line() {
+    const size_t end = bytes_.substr(at_, kMaxNameBytes + 1).find('\n');
+    if (end != absl::string_view::npos) {
+      const absl::string_view line = bytes_.substr(at_, end);
+      at_ += end + 1;
+      return line;
+    }
+    if (bytes_.size() - at_ > kMaxNameBytes) return Bad("a name is too long");
+    return Take(kMaxNameBytes + 1);  // the error for a cut-off pickle
+  }
+
+  absl::Status Push(Item item) {
+    stack_.push_back(item);
+    return absl::OkStatus();
+  }
+  absl::Status PushNode(Kind kind, absl::string_view text, std::vector<Item> items = {}) {
+    return Push(Add(kind, text, std::move(items)));
+  }
+  absl::Status PushText(Kind kind, absl::StatusOr<absl::string_view> text) {
+    FT_RETURN_IF_ERROR(text.status());
+    return PushNode(kind, *text);
+  }
+  Item Add(Kind kind, absl::string_view text, std::vector<Item> items = {}) {
+    graph_.nodes_.push_back({kind, text, std::move(items)});
+    return Ref{static_cast<uint32_t>(graph_.nodes_.size() - 1)};
+  }
+
+  // Items below the last mark belong to what encloses it.
+  size_t Floor() const { return marks_.empty() ? 0 : marks_.back(); }
+
+  absl::StatusOr<Item> Pop() {
+    if (stack_.size() <= Floor()) return Bad("its stack is empty");
+    const Item item = stack_.back();
+    stack_.pop_back();
+    return item;
+  }
+
+  // The items above the last mark, in the order they were pushed; takes the mark too.
+  absl::StatusOr<std::vector<Item>> PopToMark() {
+    if (marks_.empty()) return Bad("a mark is missing");
+    std::vector<Item> items(stack_.begin() + marks_.back(), stack_.end());
+    stack_.resize(marks_.back());
+    marks_.pop_back();
+    return items;
+  }
+
+  absl::StatusOr<Node*> Top() {
+    if (stack_.size() <= Floor()) return Bad("its stack is empty");
+    const Ref* ref = std::get_if<Ref>(&stack_.back());
+    if (ref == nullptr) return Bad("a plain value is used as a container");
+    return &graph_.nodes_[ref->node];
+  }
+
+  const Node* Get(const Item& item, Kind kind) const { return graph_.Get(item, kind); }
+
+  absl::Status PushTuple(size_t n) {
+    if (stack_.size() - Floor() < n) return Bad("its stack is empty");
+    std::vector<Item> items(stack_.end() - n, stack_.end());
+    stack_.resize(stack_.size() - n);
+    return PushNode(Kind::kList, {}, std::move(items));
+  }
+
+  absl::Status PushLong(absl::string_view raw) {
+    if (raw.size() > 8) return PushNode(Kind::kBigInt, raw);
+    const bool negative = !raw.empty() && (raw.back() & 0x80) != 0;
+    int64_t value = negative ? -1 : 0;
+    std::memcpy(&value, raw.data(), raw.size());
+    return Push(value);
+  }
+
+  absl::Status PushGlobal(absl::string_view module, absl::string_view name) {
+    if (module.size() > kMaxNameBytes || name.size() > kMaxNameBytes) {
+      return Bad("a name is too long");
+    }
+    // Python 2's name, and NumPy's before 2.0.
+    if (module == "__builtin__") module = "builtins";
+    if (module == "numpy._core.multiarray") module = "numpy.core.multiarray";
+    const std::string& full = *graph_.names_.insert(absl::StrCat(module, ".", name)).first;
+    return PushNode(Kind::kGlobal, full);
+  }
+
+  absl::Status Memoize(uint32_t index) {
+    if (stack_.size() <= Floor()) return Bad("its stack is empty");
+    memo_[index] = stack_.back();
+    return absl::OkStatus();
+  }
+
+  absl::Status Recall(uint32_t index) {
+    const auto found = memo_.find(index);
+    if (found == memo_.end()) return Bad(absl::StrCat("memo ", index, " was never set"));
+    return Push(found->second);
+  }
+
+  absl::Status Append(Kind kind, const std::vector<Item>& items) {
+    FT_ASSIGN_OR_RETURN(Node* const top, Top());
+    if (top->kind == Kind::kOpaque) return absl::OkStatus();  // a subclass of list or dict
+    if (top->kind != kind) return Bad("items are added to what holds none");
+    if (kind == Kind::kDict && items.size() % 2 != 0) return Bad("a key has no value");
+    top->items.insert(top->items.end(), items.begin(), items.end());
+    return absl::OkStatus();
+  }
+
+  // APPEND and SETITEM: the last n items go into the container below them.
+  absl::Status AppendLast(Kind kind, size_t n) {
+    std::vector<Item> items(n);
+    for (size_t i = n; i-- > 0;) {
+      FT_ASSIGN_OR_RETURN(items[i], Pop());
+    }
+    return Append(kind, items);
+  }
+
+  absl::Status AppendToMark(Kind kind) {
+    FT_ASSIGN_OR_RETURN(const std::vector<Item> items, PopToMark());
+    return Append(kind, items);
+  }
+
+  // BINPERSID: a storage, ("storage", class, key, location, elements[, view]).
+  absl::Status PersistentId() {
+    FT_ASSIGN_OR_RETURN(const Item id, Pop());
+    const Node* tuple = Get(id, Kind::kList);
+    if (tuple == nullptr || tuple->items.size() < 5) return Bad("a persistent id is no storage's");
+    const Node* tag = Get(tuple->items[0], Kind::kString);
+    if (tag == nullptr || tag->text != "storage") return Bad("a persistent id is no storage's");
+    return PushNode(Kind::kStorage, {}, {tuple->items.begin() + 1, tuple->items.end()});
+  }
+
+  absl::Status Build() {
+    FT_ASSIGN_OR_RETURN(const Item state, Pop());
+    FT_ASSIGN_OR_RETURN(Node* const top, Top());
+    if (top->kind == Kind::kDtype) {
+      // (version, byte order, ...). A big-endian scalar stays opaque.
+      const Node* tuple = Get(state, Kind::kList);
+      const Node* order =
+          tuple != nullptr && tuple->items.size() > 1 ? Get(tuple->items[1], Kind::kString) : nullptr;
+      if (order == nullptr || order->text == ">") *top = {Kind::kOpaque, "numpy.dtype", {}};
+    }
+    // Any other object's attributes (an OrderedDict's _metadata, a class's __dict__) are not read.
+    return absl::OkStatus();
+  }
+
+  // REDUCE and NEWOBJ: calls the item below the arguments, as far as it is known here.
+  absl::Status Reduce() {
+    FT_ASSIGN_OR_RETURN(const Item args, Pop());
+    FT_ASSIGN_OR_RETURN(const Item callable, Pop());
+    FT_ASSIGN_OR_RETURN(const Item result, Call(callable, args));
+    return Push(result);
+  }
+
+  absl::StatusOr<Item> Call(const Item& callable, const Item& arguments) {
+    const Node* node = graph_.Get(callable);
+    if (node == nullptr || (node->kind != Kind::kGlobal && node->kind != Kind::kOpaque)) {
+      return Bad("a plain value is called");
+    }
+    const absl::string_view name = node->text;
+    const Node* tuple = Get(arguments, Kind::kList);
+    if (node->kind == Kind::kOpaque || tuple == nullptr) return Add(Kind::kOpaque, name);
+
+    const std::vector<Item>& args = tuple->items;
+    const auto first = [&](Kind kind) { return args.empty() ? nullptr : Get(args[0], kind); };
+    if (name == "collections.OrderedDict" || name == "builtins.dict") {
+      if (args.empty()) return Add(Kind::kDict, {});
+      return DictOfPairs(name, args[0]);
+    }
+    if (name == "collections.defaultdict") return Add(Kind::kDict, {});
+    if (name == "builtins.set" || name == "builtins.frozenset" || name == "torch.Size") {
+      const Node* list = first(Kind::kList);
+      if (list != nullptr || args.empty()) {
+        return Add(Kind::kList, {}, list == nullptr ? std::vector<Item>() : list->items);
+      }
+    }
+    if (name == "_codecs.encode" && args.size() == 2) {
+      const Node* text = first(Kind::kString);
+      const Node* encoding = Get(args[1], Kind::kString);
+      if (text != nullptr && encoding != nullptr && encoding->text == "latin1") {
+        return Add(Kind::kLatin1, text->text);
+      }
+    }
+    if (name == "builtins.bytes" && args.empty()) return Add(Kind::kBytes, {});
+    if (name == "numpy.dtype") {
+      const Node* code = first(Kind::kString);
+      if (code != nullptr) return Add(Kind::kDtype, code->text);
+    }
+    if (name == "numpy.core.multiarray.scalar" && args.size() == 2) {
+      if (const std::optional<Item> value = Scalar(args[0], args[1])) return *value;
+    }
+    if (absl::StartsWith(name, "torch.")) return CallTorch(name, args);
+    return Add(Kind::kOpaque, name);
+  }
+
+  // OrderedDict([(key, value), ...]), as Python 2 pickled it.
+  absl::StatusOr<Item> DictOfPairs(absl::string_view name, const Item& pairs) {
+    const Node* list = Get(pairs, Kind::kList);
+    if (list == nullptr) return Add(Kind::kOpaque, name);
+    std::vector<Item> items;
+    items.reserve(2 * list->items.size());
+    for (const Item& one : list->items) {
+      const Node* pair = Get(one, Kind::kList);
+      if (pair == nullptr || pair->items.size() != 2) return Bad("a dict's item is no pair");
+      items.insert(items.end(), pair->items.begin(), pair->items.end());
+    }
+    return Add(Kind::kDict, {}, std::move(items));
+  }
+
+  std::optional<Item> Scalar(const Item& type, const Item& value) const {
+    const Node* dtype = Get(type, Kind::kDtype);
+    const Node* bytes = graph_.Get(value);
+    if (dtype == nullptr || bytes == nullptr || bytes->text.size() > 16) return std::nullopt;
+    if (bytes->kind == Kind::kBytes) return NumpyScalar(dtype->text, bytes->text);
+    if (bytes->kind != Kind::kLatin1) return std::nullopt;
+    const std::optional<std::string> decoded = DecodeLatin1(bytes->text);
+    return decoded ? NumpyScalar(dtype->text, *decoded) : std::nullopt;
+  }
+
+  // torch/_utils.py and torch/_tensor.py have these functions.
+  absl::StatusOr<Item> CallTorch(absl::string_view name, const std::vector<Item>& arguments) {
+    std::vector<Item> args = arguments;
+    if (name == "torch._tensor._rebuild_from_type_v2") {
+      // (function, type, args, state): a tensor with Python attributes, which are left out.
+      const Node* function = args.size() == 4 ? Get(args[0], Kind::kGlobal) : nullptr;
+      const Node* inner = args.size() == 4 ? Get(args[2], Kind::kList) : nullptr;
+      if (function == nullptr || inner == nullptr) return Add(Kind::kOpaque, name);
+      name = function->text;
+      args = inner->items;
+    }
+    if (name == "torch._utils._rebuild_parameter" ||
+        name == "torch._utils._rebuild_parameter_with_state") {
+      // (tensor, requires_grad, hooks[, state])
+      if (args.size() < 3) return Bad(absl::StrCat(name, " has too few arguments"));
+      return args[0];
+    }
+    // (storage, offset, size, stride[, requires_grad, hooks[, metadata]]); v3: type before metadata
+    const bool v3 = name == "torch._utils._rebuild_tensor_v3";
+    if (v3 || name == "torch._utils._rebuild_tensor_v2" || name == "torch._utils._rebuild_tensor") {
+      if (args.size() < (v3 ? 7u : 4u)) return Bad(absl::StrCat(name, " has too few arguments"));
+      std::vector<Item> tensor(args.begin(), args.begin() + 4);
+      if (v3) tensor.push_back(args[6]);
+      return Add(Kind::kTensor, {}, std::move(tensor));
+    }
+    return Add(Kind::kOpaque, name);
+  }
+
+  absl::Status Execute(uint8_t opcode) {
+    switch (opcode) {
+      case 0x80: {  // PROTO
+        FT_ASSIGN_OR_RETURN(const uint8_t protocol, Number<uint8_t>());
+        if (protocol > 5) return Bad(absl::StrCat("protocol ", protocol, " is not known"));
+        return absl::OkStatus();
+      }
+      case 0x95: {  // FRAME: only a hint for readers that buffer
+        return Number<uint64_t>().status();
+      }
+
+      case 'N':  // NONE
+        return Push(std::monostate());
+      case 0x88:  // NEWTRUE
+        return Push(true);
+      case 0x89:  // NEWFALSE
+        return Push(false);
+      case 'J': {  // BININT
+        FT_ASSIGN_OR_RETURN(const int32_t n, Number<int32_t>());
+        return Push(int64_t{n});
+      }
+      case 'K': {  // BININT1
+        FT_ASSIGN_OR_RETURN(const uint8_t n, Number<uint8_t>());
+        return Push(int64_t{n});
+      }
+      case 'M': {  // BININT2
+        FT_ASSIGN_OR_RETURN(const uint16_t n, Number<uint16_t>());
+        return Push(int64_t{n});
+      }
+      case 0x8a: {  // LONG1
+        FT_ASSIGN_OR_RETURN(const absl::string_view raw, Counted<uint8_t>());
+        return PushLong(raw);
+      }
+      case 0x8b: {  // LONG4
+        FT_ASSIGN_OR_RETURN(const absl::string_view raw, Counted<int32_t>());
+        return PushLong(raw);
+      }
+      case 'G': {  // BINFLOAT: big-endian
+        FT_ASSIGN_OR_RETURN(const uint64_t bits, Number<uint64_t>());
+        return Push(std::bit_cast<double>(__builtin_bswap64(bits)));
+      }
+
+      case 'X':  // BINUNICODE
+        return PushText(Kind::kString, Counted<uint32_t>());
+      case 0x8c:  // SHORT_BINUNICODE
+        return PushText(Kind::kString, Counted<uint8_t>());
+      case 0x8d:  // BINUNICODE8
+        return PushText(Kind::kString, Counted<uint64_t>());
+      case 'T':  // BINSTRING, SHORT_BINSTRING: Python 2's str
+        return PushText(Kind::kString, Counted<int32_t>());
+      case 'U':
+        return PushText(Kind::kString, Counted<uint8_t>());
+      case 'B':  // BINBYTES
+        return PushText(Kind::kBytes, Counted<uint32_t>());
+      case 'C':  // SHORT_BINBYTES
+        return PushText(Kind::kBytes, Counted<uint8_t>());
+      case 0x8e:  // BINBYTES8
+      case 0x96:  // BYTEARRAY8
+        return PushText(Kind::kBytes, Counted<uint64_t>());
+
+      case ']':   // EMPTY_LIST
+      case ')':   // EMPTY_TUPLE
+      case 0x8f:  // EMPTY_SET
+        return PushNode(Kind::kList, {});
+      case '}':  // EMPTY_DICT
+        return PushNode(Kind::kDict, {});
+      case '(':  // MARK
+        marks_.push_back(stack_.size());
+        return absl::OkStatus();
+      case 'l':     // LIST
+      case 't':     // TUPLE
+      case 0x91: {  // FROZENSET
+        FT_ASSIGN_OR_RETURN(std::vector<Item> items, PopToMark());
+        return PushNode(Kind::kList, {}, std::move(items));
+      }
+      case 'd': {  // DICT
+        FT_ASSIGN_OR_RETURN(std::vector<Item> items, PopToMark());
+        if (items.size() % 2 != 0) return Bad("a key has no value");
+        return PushNode(Kind::kDict, {}, std::move(items));
+      }
+      case 0x85:  // TUPLE1, TUPLE2, TUPLE3
+        return PushTuple(1);
+      case 0x86:
+        return PushTuple(2);
+      case 0x87:
+        return PushTuple(3);
+      case 'a':  // APPEND
+        return AppendLast(Kind::kList, 1);
+      case 'e':   // APPENDS
+      case 0x90:  // ADDITEMS
+        return AppendToMark(Kind::kList);
+      case 's':  // SETITEM
+        return AppendLast(Kind::kDict, 2);
+      case 'u':  // SETITEMS
+        return AppendToMark(Kind::kDict);
+
+      case '0':  // POP
+        return Pop().status();
+      case '1':  // POP_MARK
+        return PopToMark().status();
+      case '2': {  // DUP
+        if (stack_.size() <= Floor()) return Bad("its stack is empty");
+        return Push(stack_.back());
+      }
+      case 'q': {  // BINPUT
+        FT_ASSIGN_OR_RETURN(const uint8_t index, Number<uint8_t>());
+        return Memoize(index);
+      }
+      case 'r': {  // LONG_BINPUT
+        FT_ASSIGN_OR_RETURN(const uint32_t index, Number<uint32_t>());
+        return Memoize(index);
+      }
+      case 0x94:  // MEMOIZE
+        return Memoize(static_cast<uint32_t>(memo_.size()));
+      case 'h': {  // BINGET
+        FT_ASSIGN_OR_RETURN(const uint8_t index, Number<uint8_t>());
+        return Recall(index);
+      }
+      case 'j': {  // LONG_BINGET
+        FT_ASSIGN_OR_RETURN(const uint32_t index, Number<uint32_t>());
+        return Recall(index);
+      }
+
+      case 'c': {  // GLOBAL
+        FT_ASSIGN_OR_RETURN(const absl::string_view module, Line());
+        FT_ASSIGN_OR_RETURN(const absl::string_view name, Line());
+        return PushGlobal(module, name);
+      }
+      case 0x93: {  // STACK_GLOBAL
+        FT_ASSIGN_OR_RETURN(const Item name, Pop());
+        FT_ASSIGN_OR_RETURN(const Item module, Pop());
+        const Node* name_text = Get(name, Kind::kString);
+        const Node* module_text = Get(module, Kind::kString);
+        if (name_text == nullptr || module_text == nullptr) return Bad("a global has no name");
+        return PushGlobal(module_text->text, name_text->text);
+      }
+      case 'R':   // REDUCE
+      case 0x81:  // NEWOBJ
+        return Reduce();
+      case 0x92: {  // NEWOBJ_EX: with keyword arguments, which nothing known here takes
+        FT_RETURN_IF_ERROR(Pop().status());
+        FT_RETURN_IF_ERROR(Pop().status());
+        FT_ASSIGN_OR_RETURN(const Item callable, Pop());
+        const Node* global = Get(callable, Kind::kGlobal);
+        if (global == nullptr) return Bad("a plain value is called");
+        return PushNode(Kind::kOpaque, global->text);
+      }
+      case 'b':  // BUILD
+        return Build();
+      case 'Q':  // BINPERSID
+        return PersistentId();
+
+      default:
+        return Bad(absl::StrFormat("opcode 0x%02x is not known", opcode));
+    }
+  }
+
+  const absl::string_view bytes_;
+  const PickleGraph::Limits limits_;
+  size_t at_ = 0;
+  size_t opcode_at_ = 0;
+  std::vector<Item> stack_;
+  std::vector<size_t> marks_;
+  absl::flat_hash_map<uint32_t, Item> memo_;
+  PickleGraph graph_;
+};
+
+absl::StatusOr<PickleGraph> PickleGraph::Parse(absl::string_view bytes, const Limits& limits) {
+  return PickleMachine(bytes, limits).Run();
+}
+
+const PickleGraph::Item* PickleGraph::Find(const Item& dict, absl::string_view key) const {
+  const Node* node = Get(dict, Kind::kDict);
+  if (node == nullptr) return nullptr;
+  for (size_t i = node->items.size(); i > 0; i -= 2) {
+    const Node* name = Get(node->items[i - 2], Kind::kString);
+    if (name != nullptr && name->text == key) return &node->items[i - 1];
+  }
+  return nullptr;
+}
+
+}  // namespace finetune

@@ -1,0 +1,93 @@
+#ifndef FINETUNE_CHECKPOINT_PICKLE_H_
+#define FINETUNE_CHECKPOINT_PICKLE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/container/node_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace finetune {
+
+// The objects that a Python pickle (binary protocols 2 to 5, all that torch.save writes) describes,
+// as data: parsing imports nothing and runs nothing. Only the constructors that tensors and plain
+// data need mean something here; a call of anything else gives an opaque node that knows no more
+// than the callable's name.
+//
+// A pickle is hostile input. Its work and memory are linear in its size and bounded by Limits; the
+// graph may share nodes and hold cycles, and who walks it must bound that (see materialize.h).
+class PickleGraph {
+ public:
+  struct Limits {
+    size_t opcodes = size_t{1} << 24;
+    size_t nodes = size_t{1} << 22;
+  };
+
+  struct Ref {
+    uint32_t node;
+  };
+  // None, a small value, or a node.
+  using Item = std::variant<std::monostate, bool, int64_t, double, Ref>;
+
+  enum class Kind : uint8_t {
+    kString,   // text
+    kBytes,    // text
+    kLatin1,   // bytes pickled as the UTF-8 text of as many Latin-1 characters (protocol 2)
+    kBigInt,   // text: little-endian two's complement, beyond 64 bits
+    kList,     // items; tuples and sets too
+    kDict,     // items: key, value, key, value, ... in the order set; the last of equal keys holds
+    kGlobal,   // text: "module.name"
+    kOpaque,   // text: the class's or function's name
+    kDtype,    // text: NumPy's code of a little-endian scalar type, as "f8"
+    kStorage,  // items: storage class, key, location, elements, and in old files a view or None
+    kTensor,   // items: storage, offset, size, stride, and after _rebuild_tensor_v3 the type
+  };
+  struct Node {
+    Kind kind;
+    absl::string_view text;
+    std::vector<Item> items;
+  };
+
+  // Parses the pickle at the start of `bytes`, into which the graph's texts point. Errors:
+  // OutOfRange where the bytes end before the pickle does, InvalidArgument for all else, with the
+  // position.
+  static absl::StatusOr<PickleGraph> Parse(absl::string_view bytes, const Limits& limits);
+  static absl::StatusOr<PickleGraph> Parse(absl::string_view bytes) {
+    return Parse(bytes, Limits());
+  }
+
+  const Item& root() const { return root_; }
+  // Bytes that the pickle took.
+  size_t size() const { return size_; }
+  const std::vector<Node>& nodes() const { return nodes_; }
+
+  // The node an item refers to, or null.
+  const Node* Get(const Item& item) const {
+    const Ref* ref = std::get_if<Ref>(&item);
+    return ref == nullptr ? nullptr : &nodes_[ref->node];
+  }
+  // The same where it is of this kind.
+  const Node* Get(const Item& item, Kind kind) const {
+    const Node* node = Get(item);
+    return node != nullptr && node->kind == kind ? node : nullptr;
+  }
+  // The value of a string key in a dict, or null.
+  const Item* Find(const Item& dict, absl::string_view key) const;
+
+ private:
+  friend class PickleMachine;
+
+  std::vector<Node> nodes_;
+  // Names of globals, that nodes' texts point to.
+  absl::node_hash_set<std::string> names_;
+  Item root_;
+  size_t size_ = 0;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CHECKPOINT_PICKLE_H_

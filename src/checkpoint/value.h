@@ -1,0 +1,124 @@
+#ifndef FINETUNE_CHECKPOINT_VALUE_H_
+#define FINETUNE_CHECKPOINT_VALUE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/tensor/named_tensor.h"
+
+namespace finetune {
+
+// What a checkpoint holds: Python's None, bool, int, float, str, bytes, list (also tuple and set),
+// dict and tensor. Cheap to copy: containers, strings and tensors are shared, and never changed
+// once they are in a Value.
+//
+//   Value::Dict meta;
+//   meta.Append("epoch", 3);
+//   meta.Append("classes", Value::List{"cat", "dog"});
+//   FT_ASSIGN_OR_RETURN(int64_t epoch, Value(meta).GetInt("epoch"));
+class Value {
+ public:
+  using List = std::vector<Value>;
+
+  // In insertion order, as Python's. A key is a string in all that we write; what we read may have
+  // others (an optimiser's state by number).
+  class Dict {
+   public:
+    using Entry = std::pair<Value, Value>;
+    // The caller sees to it that a key is there once.
+    void Append(Value key, Value value) {
+      entries_.emplace_back(std::move(key), std::move(value));
+    }
+    // The value of a string key, or null. Linear in the size: to visit all, iterate.
+    const Value* Find(absl::string_view key) const;
+    const std::vector<Entry>& entries() const { return entries_; }
+    std::vector<Entry>& entries() { return entries_; }
+
+   private:
+    std::vector<Entry> entries_;
+  };
+
+  // An object of a Python class that is none of the above: only the class's name is known, and
+  // nothing of it was imported or run.
+  struct Opaque {
+    std::string type;
+  };
+  struct Bytes {
+    std::string bytes;
+  };
+
+  Value() = default;  // None
+  Value(bool v) : v_(v) {}                  // NOLINT(google-explicit-constructor)
+  Value(int v) : v_(int64_t{v}) {}          // NOLINT(google-explicit-constructor)
+  Value(int64_t v) : v_(v) {}               // NOLINT(google-explicit-constructor)
+  Value(double v) : v_(v) {}                // NOLINT(google-explicit-constructor)
+  Value(std::string v);                     // NOLINT(google-explicit-constructor)
+  Value(const char* v);                     // NOLINT(google-explicit-constructor)
+  Value(absl::string_view v);               // NOLINT(google-explicit-constructor)
+  Value(Bytes v);                           // NOLINT(google-explicit-constructor)
+  Value(List v);                            // NOLINT(google-explicit-constructor)
+  Value(Dict v);                            // NOLINT(google-explicit-constructor)
+  Value(Opaque v);                          // NOLINT(google-explicit-constructor)
+  Value(at::Tensor v) : v_(std::move(v)) {}  // NOLINT(google-explicit-constructor)
+
+  bool is_none() const { return std::holds_alternative<std::monostate>(v_); }
+  // Each is null where the value is of another kind.
+  const bool* boolean() const { return std::get_if<bool>(&v_); }
+  const int64_t* integer() const { return std::get_if<int64_t>(&v_); }
+  const double* real() const { return std::get_if<double>(&v_); }
+  const at::Tensor* tensor() const { return std::get_if<at::Tensor>(&v_); }
+  const std::string* string() const { return Shared<std::string>(); }
+  const Bytes* bytes() const { return Shared<Bytes>(); }
+  const List* list() const { return Shared<List>(); }
+  const Dict* dict() const { return Shared<Dict>(); }
+  const Opaque* opaque() const { return Shared<Opaque>(); }
+
+  // "None", "bool", "int", ..., "Tensor", or an opaque value's class: for messages.
+  std::string TypeName() const;
+
+  // The entry `key` of a dict. Errors: NotFound when there is none (or this is no dict),
+  // InvalidArgument when it is of another kind; both name the key.
+  absl::StatusOr<Value> Get(absl::string_view key) const;
+  absl::StatusOr<bool> GetBool(absl::string_view key) const;
+  absl::StatusOr<int64_t> GetInt(absl::string_view key) const;
+  absl::StatusOr<double> GetDouble(absl::string_view key) const;  // an int is taken too
+  absl::StatusOr<std::string> GetString(absl::string_view key) const;
+  absl::StatusOr<at::Tensor> GetTensor(absl::string_view key) const;
+  absl::StatusOr<std::vector<std::string>> GetStrings(absl::string_view key) const;
+  // A dict of tensors by name.
+  absl::StatusOr<TensorList> GetTensors(absl::string_view key) const;
+
+  // A dict of tensors by name; the tensors share memory with `tensors`.
+  static Value FromTensors(const TensorList& tensors);
+
+ private:
+  template <typename T>
+  const T* Shared() const {
+    const auto* p = std::get_if<std::shared_ptr<const T>>(&v_);
+    return p == nullptr ? nullptr : p->get();
+  }
+
+  std::variant<std::monostate, bool, int64_t, double, at::Tensor,
+               std::shared_ptr<const std::string>, std::shared_ptr<const Bytes>,
+               std::shared_ptr<const List>, std::shared_ptr<const Dict>,
+               std::shared_ptr<const Opaque>>
+      v_;
+};
+
+// A name from a file, fit for a message: what does not print is escaped, the middle of a long one
+// is left out.
+std::string Printable(absl::string_view name);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CHECKPOINT_VALUE_H_

@@ -1,0 +1,159 @@
+#include "src/data/builder.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "src/base/atomic_file.h"
+#include "src/base/sha256.h"
+#include "src/data/manifest.h"
+#include "src/data/shard.h"
+
+namespace finetune {
+
+namespace fs = std::filesystem;
+
+absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
+  while (options.folder.size() > 1 && options.folder.back() == '/') options.folder.pop_back();
+  std::error_code error;
+  if (fs::exists(options.folder, error) && !options.force) {
+    return absl::AlreadyExistsError(absl::StrCat(options.folder, " exists; --force replaces it"));
+  }
+  const fs::path parent = fs::path(options.folder).parent_path();
+  if (!parent.empty()) fs::create_directories(parent, error);
+  DatasetBuilder builder(std::move(options));
+  std::string temporary = absl::StrCat(builder.options_.folder, ".partial-XXXXXX");
+  if (mkdtemp(temporary.data()) == nullptr) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "cannot create a folder beside ", builder.options_.folder, ": ", std::strerror(errno)));
+  }
+  fs::permissions(temporary, fs::perms(0755), error);
+  builder.temporary_ = std::move(temporary);
+  DatasetManifest& manifest = builder.manifest_;
+  manifest.set_format_version(1);
+  manifest.set_name(builder.options_.name);
+  manifest.set_source(builder.options_.source);
+  for (const std::string& name : builder.options_.class_names) manifest.add_class_name(name);
+  manifest.set_channels(builder.options_.channels);
+  manifest.set_height(builder.options_.height);
+  manifest.set_width(builder.options_.width);
+  return builder;
+}
+
+DatasetBuilder::DatasetBuilder(DatasetBuilder&& other) noexcept
+    : options_(std::move(other.options_)),
+      temporary_(std::exchange(other.temporary_, "")),
+      manifest_(std::move(other.manifest_)),
+      split_count_(other.split_count_),
+      split_done_(other.split_done_),
+      split_shards_(other.split_shards_),
+      images_(std::move(other.images_)),
+      labels_(std::move(other.labels_)),
+      sum_(other.sum_),
+      squares_(other.squares_) {}
+
+DatasetBuilder::~DatasetBuilder() {
+  std::error_code error;
+  if (!temporary_.empty()) fs::remove_all(temporary_, error);
+}
+
+absl::Status DatasetBuilder::BeginSplit(const std::string& name, int64_t count) {
+  if (count < 1)
+    return absl::InvalidArgumentError(absl::StrCat("split ", name, " has no pictures"));
+  manifest_.add_split()->set_name(name);
+  split_count_ = count;
+  split_done_ = 0;
+  split_shards_ = static_cast<int>(std::min<int64_t>(options_.shards, count));
+  return absl::OkStatus();
+}
+
+absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label) {
+  if (static_cast<int64_t>(pixels.size()) != PictureBytes(manifest_)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a picture of ", pixels.size(), " bytes; expected ", PictureBytes(manifest_)));
+  }
+  if (label < 0 || label >= manifest_.class_name_size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("label ", label, "; expected 0 to ", manifest_.class_name_size() - 1));
+  }
+  if (manifest_.split_size() == 1) {
+    const int channels = manifest_.channels();
+    std::array<uint64_t, 3> sum = {}, squares = {};
+    for (size_t i = 0; i < pixels.size(); i += channels) {
+      for (int c = 0; c < channels; ++c) {
+        const uint64_t v = pixels[i + c];
+        sum[c] += v;
+        squares[c] += v * v;
+      }
+    }
+    for (int c = 0; c < channels; ++c) {
+      sum_[c] += static_cast<double>(sum[c]);
+      squares_[c] += static_cast<double>(squares[c]);
+    }
+  }
+  images_.insert(images_.end(), pixels.begin(), pixels.end());
+  labels_.push_back(label);
+  ++split_done_;
+  const DatasetSplit& split = manifest_.split(manifest_.split_size() - 1);
+  // Shard s ends at picture (s + 1) * count / shards.
+  if (split_done_ == (split.shard_size() + 1) * split_count_ / split_shards_) {
+    FT_RETURN_IF_ERROR(FlushShard());
+  }
+  if (options_.progress && !options_.progress(split.name(), split_done_, split_count_)) {
+    return absl::CancelledError("stopped; nothing was written");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DatasetBuilder::FlushShard() {
+  DatasetSplit& split = *manifest_.mutable_split(manifest_.split_size() - 1);
+  const std::string file =
+      absl::StrFormat("%s-%05d-of-%05d.h5", split.name(), split.shard_size(), split_shards_);
+  const std::string path = absl::StrCat(temporary_, "/", file);
+  FT_RETURN_IF_ERROR(WriteShard(path, images_, labels_, manifest_.height(), manifest_.width(),
+                                manifest_.channels()));
+  FT_ASSIGN_OR_RETURN(std::string sum, Sha256OfFile(path));
+  DatasetShard& shard = *split.add_shard();
+  shard.set_file(file);
+  shard.set_count(static_cast<int64_t>(labels_.size()));
+  shard.set_sha256(sum);
+  images_.clear();
+  labels_.clear();
+  return absl::OkStatus();
+}
+
+absl::Status DatasetBuilder::Finish() {
+  const double pixels = static_cast<double>(PictureCount(manifest_.split(0))) * manifest_.height() *
+                        manifest_.width();
+  for (int c = 0; c < manifest_.channels(); ++c) {
+    const double mean = sum_[c] / pixels;
+    manifest_.add_mean(mean);
+    // A channel without variance would divide by 0.
+    manifest_.add_std(std::max(1e-3, std::sqrt(std::max(0.0, squares_[c] / pixels - mean * mean))));
+  }
+  FT_RETURN_IF_ERROR(
+      WriteFileAtomically(absl::StrCat(temporary_, "/manifest.pbtxt"), PrintManifest(manifest_)));
+  std::error_code error;
+  const std::string old = absl::StrCat(temporary_, ".old");
+  const bool replaces = fs::exists(options_.folder, error);
+  if (replaces) fs::rename(options_.folder, old, error);
+  if (!error) fs::rename(temporary_, options_.folder, error);
+  if (error) {
+    std::error_code ignored;
+    if (replaces && !fs::exists(options_.folder, ignored))
+      fs::rename(old, options_.folder, ignored);
+    return absl::InternalError(
+        absl::StrCat("cannot put the data set at ", options_.folder, ": ", error.message()));
+  }
+  temporary_.clear();
+  if (replaces) fs::remove_all(old, error);
+  return absl::OkStatus();
+}
+
+}  // namespace finetune

@@ -1,0 +1,73 @@
+#ifndef FINETUNE_DATA_BUILDER_H_
+#define FINETUNE_DATA_BUILDER_H_
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "src/base/status_macros.h"
+#include "src/data/dataset.pb.h"
+
+namespace finetune {
+
+// Writes a data set picture by picture into a temporary folder beside its place, and moves it there
+// when it is whole.
+//
+//   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(options));
+//   FT_RETURN_IF_ERROR(builder.BeginSplit("train", 50000));
+//   ... FT_RETURN_IF_ERROR(builder.Add(pixels, label)) ...
+//   FT_RETURN_IF_ERROR(builder.Finish());
+//
+// Destroyed before Finish(), it leaves nothing behind, and what was there before stays.
+class DatasetBuilder {
+ public:
+  struct Options {
+    std::string folder;
+    // Replaces what is there. Without it, an existing folder is an error.
+    bool force = false;
+    // Shards of each split; never more than it has pictures.
+    int shards = 8;
+    std::string name;
+    std::string source;
+    std::vector<std::string> class_names;
+    int height = 0, width = 0, channels = 0;
+    // Called after each picture: pictures of the split so far, and its total. A false answer
+    // cancels.
+    std::function<bool(const std::string& split, int64_t done, int64_t total)> progress;
+  };
+
+  // Errors: AlreadyExists without force; PermissionDenied and the like with the path.
+  static absl::StatusOr<DatasetBuilder> Create(Options options);
+  DatasetBuilder(DatasetBuilder&& other) noexcept;
+  DatasetBuilder& operator=(DatasetBuilder&&) = delete;
+  ~DatasetBuilder();
+
+  // Starts a split that will have exactly `count` pictures.
+  absl::Status BeginSplit(const std::string& name, int64_t count);
+  // `pixels`: [height, width, channels]. Errors: InvalidArgument for a label that is no class;
+  // Cancelled.
+  absl::Status Add(absl::Span<const uint8_t> pixels, int64_t label);
+  // Writes the manifest and puts the folder in its place. Mean and standard deviation are of the
+  // first split.
+  absl::Status Finish();
+
+ private:
+  explicit DatasetBuilder(Options options) : options_(std::move(options)) {}
+  absl::Status FlushShard();
+
+  Options options_;
+  std::string temporary_;
+  DatasetManifest manifest_;
+  int64_t split_count_ = 0, split_done_ = 0;
+  int split_shards_ = 0;
+  std::vector<uint8_t> images_;
+  std::vector<int64_t> labels_;
+  std::array<double, 3> sum_ = {}, squares_ = {};
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_BUILDER_H_

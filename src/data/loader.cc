@@ -1,0 +1,203 @@
+#include "src/data/loader.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "src/config/validate.h"
+#include "src/data/pipeline.h"
+
+namespace finetune {
+
+// A ring of slots, one a batch on its way. Workers take batches in order and fill slot (sequence
+// number mod slots); Next() waits for its slot, and gives back the one before.
+class BatchLoader::Impl {
+ public:
+  Impl(std::unique_ptr<Dataset> dataset, Pipeline pipeline, Sampler sampler, LoaderOptions options,
+       int workers, int prefetch)
+      : dataset_(std::move(dataset)),
+        pipeline_(std::move(pipeline)),
+        sampler_(sampler),
+        options_(options),
+        slots_(prefetch + 1) {
+    const auto type = options.bfloat16 ? at::kBFloat16 : at::kFloat;
+    for (Slot& slot : slots_) {
+      slot.images = at::empty(
+          {sampler_.LargestPart(), pipeline_.channels(), pipeline_.height(), pipeline_.width()},
+          at::TensorOptions().dtype(type).memory_format(at::MemoryFormat::ChannelsLast));
+      slot.labels = at::empty({sampler_.LargestPart()}, at::kLong);
+    }
+    for (int i = 0; i < workers; ++i) {
+      workers_.emplace_back([this] { Work(); });
+    }
+  }
+
+  ~Impl() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  const Sampler& sampler() const { return sampler_; }
+  const DatasetManifest& manifest() const { return dataset_->manifest(); }
+
+  void Seek(int64_t epoch, int64_t iteration) {
+    std::unique_lock lock(mutex_);
+    started_ = true;
+    // Workers in the middle of a batch must let go of its slot first.
+    ++generation_;
+    idle_.wait(lock, [&] { return busy_ == 0; });
+    first_ = epoch * sampler_.iterations_per_epoch() + iteration;
+    end_ = options_.training ? INT64_MAX : (epoch + 1) * sampler_.iterations_per_epoch();
+    taken_ = next_ = first_;
+    for (Slot& slot : slots_) slot.ready = -1;
+    lock.unlock();
+    work_.notify_all();
+  }
+
+  absl::StatusOr<Batch> Next() {
+    std::unique_lock lock(mutex_);
+    if (!started_) {
+      lock.unlock();
+      Seek(0, 0);
+      lock.lock();
+    }
+    if (next_ >= end_) return absl::OutOfRangeError("the evaluation's batches are all taken");
+    const int64_t sequence = next_++;
+    // This frees the slot of the batch before.
+    work_.notify_all();
+    Slot& slot = slots_[sequence % slots_.size()];
+    ready_.wait(lock, [&] { return slot.ready == sequence; });
+    FT_RETURN_IF_ERROR(slot.status);
+    const int64_t n = static_cast<int64_t>(slot.indices.size());
+    return Batch{slot.images.narrow(0, 0, n), slot.labels.narrow(0, 0, n), slot.indices,
+                 sampler_.GlobalSize(sequence % sampler_.iterations_per_epoch())};
+  }
+
+ private:
+  struct Slot {
+    at::Tensor images, labels;
+    std::vector<int64_t> indices;
+    absl::Status status;
+    // The sequence number whose batch it holds.
+    int64_t ready = -1;
+  };
+
+  void Work() {
+    Pipeline::Scratch scratch;
+    std::unique_lock lock(mutex_);
+    while (true) {
+      // Batch next_ - 1 is the consumer's; the slots after it are free up to the same slot one
+      // round on.
+      work_.wait(lock, [&] {
+        return stop_ ||
+               (started_ && taken_ < end_ &&
+                taken_ < std::max(next_ - 1, first_) + static_cast<int64_t>(slots_.size()));
+      });
+      if (stop_) return;
+      const int64_t sequence = taken_++;
+      const int64_t generation = generation_;
+      ++busy_;
+      const int64_t epoch = sequence / sampler_.iterations_per_epoch();
+      const std::shared_ptr<const std::vector<int64_t>> order = OrderOf(epoch);
+      Slot& slot = slots_[sequence % slots_.size()];
+      lock.unlock();
+      Fill(*order, epoch, sequence % sampler_.iterations_per_epoch(), &scratch, &slot);
+      lock.lock();
+      --busy_;
+      if (generation == generation_) {
+        slot.ready = sequence;
+        ready_.notify_one();
+      }
+      idle_.notify_all();
+    }
+  }
+
+  // Under the mutex. Two epochs are in use at their border.
+  std::shared_ptr<const std::vector<int64_t>> OrderOf(int64_t epoch) {
+    for (const auto& [known, order] : orders_) {
+      if (known == epoch) return order;
+    }
+    if (orders_.size() == 2) orders_.erase(orders_.begin());
+    orders_.emplace_back(epoch,
+                         std::make_shared<const std::vector<int64_t>>(sampler_.Order(epoch)));
+    return orders_.back().second;
+  }
+
+  void Fill(const std::vector<int64_t>& order, int64_t epoch, int64_t iteration,
+            Pipeline::Scratch* scratch, Slot* slot) {
+    const absl::Span<const int64_t> part = sampler_.Part(order, iteration);
+    slot->indices.assign(part.begin(), part.end());
+    slot->status = absl::OkStatus();
+    const int64_t stride = int64_t{pipeline_.channels()} * pipeline_.height() * pipeline_.width();
+    int64_t* labels = slot->labels.mutable_data_ptr<int64_t>();
+    for (size_t i = 0; i < part.size(); ++i) {
+      absl::StatusOr<Dataset::Picture> picture = dataset_->Get(part[i]);
+      if (!picture.ok()) {
+        slot->status = picture.status();
+        return;
+      }
+      labels[i] = picture->label;
+      const int64_t at = static_cast<int64_t>(i) * stride;
+      if (options_.bfloat16) {
+        pipeline_.Apply(picture->pixels, options_.seed, epoch, part[i], scratch,
+                        static_cast<Bfloat16*>(slot->images.mutable_data_ptr()) + at);
+      } else {
+        pipeline_.Apply(picture->pixels, options_.seed, epoch, part[i], scratch,
+                        slot->images.mutable_data_ptr<float>() + at);
+      }
+    }
+  }
+
+  const std::unique_ptr<Dataset> dataset_;
+  const Pipeline pipeline_;
+  const Sampler sampler_;
+  const LoaderOptions options_;
+
+  std::mutex mutex_;
+  std::condition_variable work_, ready_, idle_;
+  std::vector<Slot> slots_;
+  std::vector<std::pair<int64_t, std::shared_ptr<const std::vector<int64_t>>>> orders_;
+  bool started_ = false;
+  bool stop_ = false;
+  int busy_ = 0;
+  int64_t generation_ = 0;
+  // Batches are numbered through all epochs. first_: the one sought; next_: the next to be
+  // returned; taken_: the next to be prepared; end_: one past the last.
+  int64_t first_ = 0, next_ = 0, taken_ = 0, end_ = 0;
+  std::vector<std::thread> workers_;
+};
+
+absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(const SplitConfig& split,
+                                                                 const LoaderOptions& options) {
+  FT_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, Dataset::Open(split.path(), split.split()));
+  FT_ASSIGN_OR_RETURN(Pipeline pipeline, Pipeline::Create(split.pipeline(), dataset->manifest()));
+  Sampler sampler;
+  sampler.pictures = dataset->size();
+  sampler.total_batch = TotalBatchSize(split, options.world_size);
+  sampler.rank = options.rank;
+  sampler.world_size = options.world_size;
+  sampler.seed = options.seed;
+  sampler.shuffle = split.has_shuffle() ? split.shuffle() : options.training;
+  sampler.drop_last = options.training && split.drop_last();
+  return std::unique_ptr<BatchLoader>(
+      new BatchLoader(std::make_unique<Impl>(std::move(dataset), std::move(pipeline), sampler,
+                                             options, split.workers(), split.prefetch())));
+}
+
+BatchLoader::BatchLoader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+BatchLoader::~BatchLoader() = default;
+const Sampler& BatchLoader::sampler() const { return impl_->sampler(); }
+const DatasetManifest& BatchLoader::manifest() const { return impl_->manifest(); }
+void BatchLoader::Seek(int64_t epoch, int64_t iteration) { impl_->Seek(epoch, iteration); }
+absl::StatusOr<Batch> BatchLoader::Next() { return impl_->Next(); }
+
+}  // namespace finetune

@@ -1,0 +1,55 @@
+#ifndef FINETUNE_DATA_LOADER_H_
+#define FINETUNE_DATA_LOADER_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "src/base/status_macros.h"
+#include "src/config/experiment.pb.h"
+#include "src/data/batch.h"
+#include "src/data/dataset.h"
+#include "src/data/sampler.h"
+
+namespace finetune {
+
+struct LoaderOptions {
+  int rank = 0;
+  int world_size = 1;
+  uint64_t seed = 0;
+  // Training shuffles (unless the config says otherwise) and goes from one epoch into the next;
+  // evaluation ends.
+  bool training = true;
+  // The type of Batch::images: bfloat16, else float32.
+  bool bfloat16 = false;
+};
+
+// Prepares one rank's batches on threads of its own, ahead of their use. What a batch holds depends
+// on the config, the seed, the epoch and the iteration, never on ranks' speed, threads or restarts.
+class BatchLoader {
+ public:
+  // Opens the data set of `split` and compiles its pipeline. Errors: those of Dataset::Open and
+  // Pipeline::Create.
+  static absl::StatusOr<std::unique_ptr<BatchLoader>> Create(const SplitConfig& split,
+                                                             const LoaderOptions& options);
+  ~BatchLoader();
+
+  const Sampler& sampler() const;
+  const DatasetManifest& manifest() const;
+
+  // The next batch will be this one; batches prepared for elsewhere are dropped.
+  void Seek(int64_t epoch, int64_t iteration);
+
+  // The next batch. Its tensors are the loader's own and are overwritten after the next call.
+  // Training goes on with the next epoch; evaluation returns OutOfRange after its last batch.
+  // Errors: those of reading a shard.
+  absl::StatusOr<Batch> Next();
+
+ private:
+  class Impl;
+  explicit BatchLoader(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_LOADER_H_

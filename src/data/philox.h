@@ -1,0 +1,61 @@
+#ifndef FINETUNE_DATA_PHILOX_H_
+#define FINETUNE_DATA_PHILOX_H_
+
+#include <array>
+#include <cstdint>
+
+namespace finetune {
+
+// Philox4x32-10, the counter-based generator of Salmon et al. 2011, "Parallel random numbers: as
+// easy as 1, 2, 3": four random words for any counter and key, without state. What is drawn for a
+// picture depends on nothing but what names it.
+inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
+                                      std::array<uint32_t, 2> key) {
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t a = uint64_t{0xD2511F53} * counter[0];
+    const uint64_t b = uint64_t{0xCD9E8D57} * counter[2];
+    counter = {static_cast<uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<uint32_t>(b),
+               static_cast<uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<uint32_t>(a)};
+    key[0] += 0x9E3779B9;
+    key[1] += 0xBB67AE85;
+  }
+  return counter;
+}
+
+// What draws are for; part of the counter, so that no two purposes share a draw.
+enum class RandomPurpose : uint32_t { kEpochOrder = 1, kAugmentation = 2, kSyntheticData = 3 };
+
+// The stream of random words that one thing (a picture in an epoch, say) owns.
+class RandomStream {
+ public:
+  RandomStream(uint64_t seed, RandomPurpose purpose, uint32_t epoch, uint64_t index)
+      : key_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
+        // The index's upper bits share a word with the purpose; 2^56 pictures are enough.
+        counter_{0, epoch, static_cast<uint32_t>(index),
+                 static_cast<uint32_t>(index >> 32) << 8 | static_cast<uint32_t>(purpose)} {}
+
+  uint32_t Next() {
+    if (used_ == 4) {
+      block_ = Philox(counter_, key_);
+      ++counter_[0];
+      used_ = 0;
+    }
+    return block_[used_++];
+  }
+
+  // Uniform in [0, bound); bound > 0.
+  uint32_t Below(uint32_t bound) { return static_cast<uint32_t>((uint64_t{Next()} * bound) >> 32); }
+
+  // Uniform in [0, 1).
+  float Uniform() { return static_cast<float>(Next() >> 8) * 0x1p-24f; }
+
+ private:
+  std::array<uint32_t, 2> key_;
+  std::array<uint32_t, 4> counter_;
+  std::array<uint32_t, 4> block_ = {};
+  int used_ = 4;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_PHILOX_H_

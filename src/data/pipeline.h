@@ -1,0 +1,85 @@
+#ifndef FINETUNE_DATA_PIPELINE_H_
+#define FINETUNE_DATA_PIPELINE_H_
+
+#include <array>
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "src/base/status_macros.h"
+#include "src/config/experiment.pb.h"
+#include "src/data/dataset.pb.h"
+
+namespace finetune {
+
+// bfloat16, as the upper half of a float32.
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+// The steps that turn a stored picture into the model's input, in the config's order.
+//
+// Crops and flips work on the pixels; Resize is bilinear in OpenCV's convention (half-pixel
+// centres, edges repeated, no antialiasing) but its results are not rounded to integers; Normalize
+// is (x - mean) / std. Where a Resize is the last step before Normalize, both are one pass.
+class Pipeline {
+ public:
+  // Space for one picture on its way; one a thread, reused from picture to picture.
+  struct Scratch {
+    std::vector<float> a, b, rows;
+  };
+
+  // Errors: InvalidArgument for a step that does not fit the picture or lacks its settings.
+  static absl::StatusOr<Pipeline> Create(
+      const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
+      const DatasetManifest& manifest);
+
+  int channels() const { return channels_; }
+  int height() const { return out_height_; }
+  int width() const { return out_width_; }
+
+  // Prepares one picture. `pixels`: [H, W, C] as stored. `out`: [height(), width(), channels()].
+  // Draws depend on `seed`, `epoch` and `index` alone. T: float or Bfloat16.
+  template <typename T>
+  void Apply(absl::Span<const uint8_t> pixels, uint64_t seed, int64_t epoch, int64_t index,
+             Scratch* scratch, T* out) const;
+
+ private:
+  struct Crop {
+    int size, padding;
+    float pad_value;
+    bool random;
+  };
+  struct Flip {
+    float probability;
+  };
+  // One output position: left neighbour, right neighbour, weight of the right one.
+  struct Tap {
+    int left, right;
+    float weight;
+  };
+  struct Resize {
+    std::vector<Tap> rows, columns;
+  };
+  using Step = std::variant<Crop, Flip, Resize>;
+
+  static std::vector<Tap> MakeTaps(int from, int to);
+  // Resizes [in_height, in_width] to the taps' size with scale and shift a channel, and writes it
+  // as T.
+  template <typename T>
+  void ResizeTo(const Resize& resize, const float* in, int in_width, const float* scale,
+                const float* shift, Scratch* scratch, T* out) const;
+
+  int channels_ = 0;
+  int in_height_ = 0, in_width_ = 0;
+  int out_height_ = 0, out_width_ = 0;
+  std::vector<Step> steps_;
+  // Normalize: x * scale_[c] + shift_[c].
+  std::array<float, 3> scale_ = {1, 1, 1};
+  std::array<float, 3> shift_ = {0, 0, 0};
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_PIPELINE_H_

@@ -1,0 +1,34 @@
+#include "src/data/sampler.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "src/data/philox.h"
+
+namespace finetune {
+
+std::vector<int64_t> Sampler::Order(int64_t epoch) const {
+  std::vector<int64_t> order(pictures);
+  std::iota(order.begin(), order.end(), int64_t{0});
+  if (!shuffle) return order;
+  // Fisher and Yates, in Knuth's form.
+  RandomStream random(seed, RandomPurpose::kEpochOrder, static_cast<uint32_t>(epoch), 0);
+  for (int64_t i = pictures - 1; i > 0; --i) {
+    std::swap(order[i], order[random.Below(static_cast<uint32_t>(i + 1))]);
+  }
+  return order;
+}
+
+int64_t Sampler::GlobalSize(int64_t iteration) const {
+  return std::min(total_batch, pictures - iteration * total_batch);
+}
+
+absl::Span<const int64_t> Sampler::Part(absl::Span<const int64_t> order, int64_t iteration) const {
+  const int64_t size = GlobalSize(iteration);
+  const int64_t begin = size * rank / world_size;
+  const int64_t end = size * (rank + 1) / world_size;
+  return order.subspan(iteration * total_batch + begin, end - begin);
+}
+
+}  // namespace finetune
