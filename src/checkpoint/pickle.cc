@@ -9,8 +9,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/types/span.h"
 #include "src/base/status_macros.h"
-#include "src/checkpoint/printable.h"
 
 namespace finetune {
 namespace {
@@ -29,23 +29,6 @@ T LittleEndian(const char* bytes) {
   T value;
   std::memcpy(&value, bytes, sizeof(T));
   return value;
-}
-
-// The bytes that were pickled as the UTF-8 text of as many characters below 256.
-std::optional<std::string> DecodeLatin1(absl::string_view text) {
-  std::string bytes;
-  bytes.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    const unsigned char c = text[i];
-    if (c < 0x80) {
-      bytes.push_back(static_cast<char>(c));
-    } else if ((c == 0xC2 || c == 0xC3) && i + 1 < text.size() && (text[i + 1] & 0xC0) == 0x80) {
-      bytes.push_back(static_cast<char>((c << 6) | (text[++i] & 0x3F)));
-    } else {
-      return std::nullopt;
-    }
-  }
-  return bytes;
 }
 
 // The value of a NumPy scalar from its type's code and its little-endian bytes.
@@ -69,6 +52,22 @@ std::optional<Item> NumpyScalar(absl::string_view code, absl::string_view bytes)
 
 }  // namespace
 
+std::optional<std::string> DecodeLatin1(absl::string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const unsigned char c = text[i];
+    if (c < 0x80) {
+      bytes.push_back(static_cast<char>(c));
+    } else if ((c == 0xC2 || c == 0xC3) && i + 1 < text.size() && (text[i + 1] & 0xC0) == 0x80) {
+      bytes.push_back(static_cast<char>((c << 6) | (text[++i] & 0x3F)));
+    } else {
+      return std::nullopt;
+    }
+  }
+  return bytes;
+}
+
 // Runs the opcodes of one pickle. The names in capitals are those of CPython's pickletools, which
 // documents each opcode's arguments and effect on the stack.
 class PickleMachine {
@@ -87,7 +86,7 @@ class PickleMachine {
         return std::move(graph_);
       }
       FT_RETURN_IF_ERROR(Execute(opcode));
-      if (graph_.nodes_.size() > limits_.nodes) {
+      if (graph_.nodes_.size() > limits_.nodes || items_ > limits_.opcodes) {
         return Bad("it has more objects than any checkpoint needs");
       }
     }
@@ -145,6 +144,7 @@ class PickleMachine {
     return PushNode(kind, *text);
   }
   Item Add(Kind kind, absl::string_view text, std::vector<Item> items = {}) {
+    items_ += items.size();
     graph_.nodes_.push_back({kind, text, std::move(items)});
     return Ref{static_cast<uint32_t>(graph_.nodes_.size() - 1)};
   }
@@ -221,6 +221,7 @@ class PickleMachine {
     if (top->kind != kind) return Bad("items are added to what holds none");
     if (kind == Kind::kDict && items.size() % 2 != 0) return Bad("a key has no value");
     top->items.insert(top->items.end(), items.begin(), items.end());
+    items_ += items.size();
     return absl::OkStatus();
   }
 
@@ -242,7 +243,7 @@ class PickleMachine {
   absl::Status PersistentId() {
     FT_ASSIGN_OR_RETURN(const Item id, Pop());
     const Node* tuple = Get(id, Kind::kList);
-    if (tuple == nullptr || tuple->items.size() < 5) return Bad("a persistent id is no storage's");
+    if (tuple == nullptr || tuple->items.size() < 5 || tuple->items.size() > 6) return Bad("a persistent id is no storage's");
     const Node* tag = Get(tuple->items[0], Kind::kString);
     if (tag == nullptr || tag->text != "storage") return Bad("a persistent id is no storage's");
     return PushNode(Kind::kStorage, {}, {tuple->items.begin() + 1, tuple->items.end()});
@@ -336,8 +337,7 @@ class PickleMachine {
   }
 
   // torch/_utils.py and torch/_tensor.py have these functions.
-  absl::StatusOr<Item> CallTorch(absl::string_view name, const std::vector<Item>& arguments) {
-    std::vector<Item> args = arguments;
+  absl::StatusOr<Item> CallTorch(absl::string_view name, absl::Span<const Item> args) {
     if (name == "torch._tensor._rebuild_from_type_v2") {
       // (function, type, args, state): a tensor with Python attributes, which are left out.
       const Node* function = args.size() == 4 ? Get(args[0], Kind::kGlobal) : nullptr;
@@ -527,6 +527,8 @@ class PickleMachine {
   std::vector<Item> stack_;
   std::vector<size_t> marks_;
   absl::flat_hash_map<uint32_t, Item> memo_;
+  // Items of all nodes: a call may copy a list that is there once in the pickle.
+  size_t items_ = 0;
   PickleGraph graph_;
 };
 

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -23,6 +25,7 @@ namespace finetune {
 class PickleGraph {
  public:
   struct Limits {
+    // Opcodes, and items in all containers together.
     size_t opcodes = size_t{1} << 24;
     size_t nodes = size_t{1} << 22;
   };
@@ -52,6 +55,9 @@ class PickleGraph {
     std::vector<Item> items;
   };
 
+  PickleGraph(PickleGraph&&) = default;
+  PickleGraph& operator=(PickleGraph&&) = default;
+
   // Parses the pickle at the start of `bytes`, into which the graph's texts point. Errors:
   // OutOfRange where the bytes end before the pickle does, InvalidArgument for all else, with the
   // position.
@@ -63,7 +69,7 @@ class PickleGraph {
   const Item& root() const { return root_; }
   // Bytes that the pickle took.
   size_t size() const { return size_; }
-  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::deque<Node>& nodes() const { return nodes_; }
 
   // The node an item refers to, or null.
   const Node* Get(const Item& item) const {
@@ -80,13 +86,18 @@ class PickleGraph {
 
  private:
   friend class PickleMachine;
+  PickleGraph() = default;
 
-  std::vector<Node> nodes_;
+  // Not a vector: a call adds nodes while it looks at its arguments'.
+  std::deque<Node> nodes_;
   // Names of globals, that nodes' texts point to.
   absl::node_hash_set<std::string> names_;
   Item root_;
   size_t size_ = 0;
 };
+
+// The bytes that were pickled as the UTF-8 text of as many characters below 256, if it is that.
+std::optional<std::string> DecodeLatin1(absl::string_view text);
 
 }  // namespace finetune
 

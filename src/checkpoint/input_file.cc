@@ -1,0 +1,67 @@
+#include "src/checkpoint/input_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/status_macros.h"
+
+namespace finetune {
+
+absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
+  // Not blocking: opening a pipe that nobody writes to would wait for ever.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    const int error = errno;
+    const std::string message = absl::StrCat("cannot open ", path, ": ", std::strerror(error));
+    if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(message);
+    if (error == EACCES || error == EPERM) return absl::PermissionDeniedError(message);
+    return absl::InternalError(message);
+  }
+  struct stat info = {};
+  const bool known = fstat(fd, &info) == 0;
+  InputFile file(path, fd, known ? info.st_size : 0);
+  if (!known) return absl::InternalError(absl::StrCat("cannot stat ", path, ": ", std::strerror(errno)));
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is ", S_ISDIR(info.st_mode) ? "a folder" : "no regular file"));
+  }
+  return file;
+}
+
+InputFile::~InputFile() {
+  if (fd_ >= 0) close(fd_);
+}
+
+absl::Status InputFile::Read(uint64_t offset, void* to, uint64_t n) const {
+  char* out = static_cast<char*>(to);
+  while (n > 0) {
+    const ssize_t got = pread(fd_, out, std::min<uint64_t>(n, 1 << 30), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return absl::InternalError(absl::StrCat("cannot read: ", std::strerror(errno)));
+    if (got == 0) {
+      return absl::OutOfRangeError(absl::StrCat("it ends at byte ", offset, ", ", n, " bytes early"));
+    }
+    out += got;
+    offset += got;
+    n -= got;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> InputFile::Read(uint64_t offset, uint64_t n) const {
+  if (offset > size_ || n > size_ - offset) {
+    return absl::OutOfRangeError(absl::StrCat("it ends at byte ", size_, ", before byte ", offset,
+                                              " + ", n));
+  }
+  std::string bytes(n, '\0');
+  FT_RETURN_IF_ERROR(Read(offset, bytes.data(), n));
+  return bytes;
+}
+
+}  // namespace finetune

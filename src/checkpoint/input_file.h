@@ -1,0 +1,44 @@
+#ifndef FINETUNE_CHECKPOINT_INPUT_FILE_H_
+#define FINETUNE_CHECKPOINT_INPUT_FILE_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace finetune {
+
+// A regular file open for reading at any place. It is read, not mapped: a mapped file that another
+// process cuts short kills the reader.
+class InputFile {
+ public:
+  // Errors: NotFound, PermissionDenied, InvalidArgument for what is no regular file; with the path.
+  static absl::StatusOr<InputFile> Open(const std::string& path);
+
+  InputFile(InputFile&& other) noexcept
+      : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
+  InputFile& operator=(InputFile&&) = delete;
+  ~InputFile();
+
+  // Its size in bytes when it was opened.
+  uint64_t size() const { return size_; }
+  const std::string& path() const { return path_; }
+
+  // Exactly n bytes from `offset`. Errors: OutOfRange where the file ends before that, Internal.
+  absl::Status Read(uint64_t offset, void* to, uint64_t n) const;
+  // The same as a string; n is held against the file's size first.
+  absl::StatusOr<std::string> Read(uint64_t offset, uint64_t n) const;
+
+ private:
+  InputFile(std::string path, int fd, uint64_t size) : path_(std::move(path)), fd_(fd), size_(size) {}
+
+  std::string path_;
+  int fd_;
+  uint64_t size_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CHECKPOINT_INPUT_FILE_H_

@@ -1,0 +1,227 @@
+#include "src/checkpoint/safetensors.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/annotate.h"
+#include "src/base/status_macros.h"
+#include "src/checkpoint/materialize.h"
+#include "src/checkpoint/value.h"
+
+namespace finetune {
+namespace {
+
+// The format's own limit.
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;
+constexpr size_t kMaxDimensions = 64;
+
+struct Entry {
+  std::string name;
+  std::string dtype;
+  std::optional<std::vector<uint64_t>> shape;
+  std::optional<std::vector<uint64_t>> offsets;
+};
+
+// Takes the header's events as they come, so that a header made to be deep or large is refused
+// where it stops making sense and not held in memory first.
+class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  std::vector<Entry>& entries() { return entries_; }
+  const std::string& error() const { return error_; }
+
+  bool key(string_t& name) override {
+    if (depth_ == 1) {
+      in_metadata_ = name == "__metadata__";
+      if (!in_metadata_) {
+        if (!names_.insert(name).second) return Fail("a tensor is there twice", name);
+        entries_.emplace_back().name = name;
+      }
+    } else {
+      field_ = name;
+    }
+    return true;
+  }
+  bool start_object(size_t) override {
+    ++depth_;
+    return depth_ <= 2 && !in_array_ ? true : Fail("an object is where none belongs", field_);
+  }
+  bool end_object() override {
+    --depth_;
+    in_metadata_ = false;
+    return true;
+  }
+  bool start_array(size_t) override {
+    if (depth_ != 2 || in_array_ || in_metadata_) return Fail("a list is where none belongs", field_);
+    in_array_ = true;
+    if (field_ == "shape") return Start(entries_.back().shape);
+    if (field_ == "data_offsets") return Start(entries_.back().offsets);
+    return Fail("an unknown list", field_);
+  }
+  bool end_array() override {
+    in_array_ = false;
+    return true;
+  }
+  bool number_unsigned(number_unsigned_t n) override {
+    if (!in_array_) return Fail("a number is where none belongs", field_);
+    if (numbers_->size() == kMaxDimensions) return Fail("a list is too long", field_);
+    numbers_->push_back(n);
+    return true;
+  }
+  bool string(string_t& text) override {
+    if (depth_ == 2 && in_metadata_) return true;
+    if (depth_ != 2 || in_array_ || field_ != "dtype") {
+      return Fail("a string is where none belongs", field_);
+    }
+    entries_.back().dtype = text;
+    return true;
+  }
+  bool number_integer(number_integer_t) override { return Fail("a number is negative", field_); }
+  bool number_float(number_float_t, const string_t&) override {
+    return Fail("a number is no integer", field_);
+  }
+  bool null() override { return Fail("null is where none belongs", field_); }
+  bool boolean(bool) override { return Fail("a bool is where none belongs", field_); }
+  bool binary(binary_t&) override { return Fail("bytes are where none belong", field_); }
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception&) override {
+    return Fail(absl::StrCat("no JSON at byte ", position), "");
+  }
+
+ private:
+  bool Fail(absl::string_view what, absl::string_view name) {
+    error_ = name.empty() ? std::string(what) : absl::StrCat(what, " (\"", Printable(name), "\")");
+    return false;
+  }
+  bool Start(std::optional<std::vector<uint64_t>>& list) {
+    numbers_ = &list.emplace();
+    return true;
+  }
+
+  std::vector<Entry> entries_;
+  absl::flat_hash_set<std::string> names_;
+  std::string field_;
+  std::vector<uint64_t>* numbers_ = nullptr;
+  int depth_ = 0;
+  bool in_array_ = false;
+  bool in_metadata_ = false;
+  std::string error_;
+};
+
+std::optional<c10::ScalarType> Type(absl::string_view name) {
+  constexpr std::pair<absl::string_view, c10::ScalarType> kTypes[] = {
+      {"F64", c10::ScalarType::Double},      {"F32", c10::ScalarType::Float},
+      {"F16", c10::ScalarType::Half},        {"BF16", c10::ScalarType::BFloat16},
+      {"I64", c10::ScalarType::Long},        {"I32", c10::ScalarType::Int},
+      {"I16", c10::ScalarType::Short},       {"I8", c10::ScalarType::Char},
+      {"U8", c10::ScalarType::Byte},         {"BOOL", c10::ScalarType::Bool},
+      {"U16", c10::ScalarType::UInt16},      {"U32", c10::ScalarType::UInt32},
+      {"U64", c10::ScalarType::UInt64},      {"F8_E4M3", c10::ScalarType::Float8_e4m3fn},
+      {"F8_E5M2", c10::ScalarType::Float8_e5m2},
+  };
+  for (const auto& [known, type] : kTypes) {
+    if (known == name) return type;
+  }
+  return std::nullopt;
+}
+
+absl::Status Bad(const Entry& entry, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("tensor \"", Printable(entry.name), "\" ", what));
+}
+
+// The type of an entry whose size agrees with its type and shape.
+absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
+  if (!entry.shape || !entry.offsets || entry.offsets->size() != 2) {
+    return Bad(entry, "has no shape or no data_offsets");
+  }
+  const std::optional<c10::ScalarType> type = Type(entry.dtype);
+  if (!type) return Bad(entry, absl::StrCat("has the unsupported type \"", Printable(entry.dtype), "\""));
+  const uint64_t begin = (*entry.offsets)[0];
+  const uint64_t end = (*entry.offsets)[1];
+  if (begin > end || end > data_bytes) {
+    return Bad(entry, absl::StrCat("has the bytes ", begin, " to ", end, " of ", data_bytes));
+  }
+  // Zero extents count as one, so that no partial product of the shape overflows either.
+  uint64_t bytes = c10::elementSize(*type);
+  bool empty = false;
+  for (const uint64_t extent : *entry.shape) {
+    empty = empty || extent == 0;
+    if (__builtin_mul_overflow(bytes, std::max<uint64_t>(extent, 1), &bytes) ||
+        bytes > uint64_t{INT64_MAX}) {
+      return Bad(entry, "has a shape that overflows");
+    }
+  }
+  if ((empty ? 0 : bytes) != end - begin) {
+    return Bad(entry, absl::StrCat("has ", end - begin, " bytes, its type and shape need ",
+                                   empty ? 0 : bytes));
+  }
+  return *type;
+}
+
+}  // namespace
+
+absl::StatusOr<TensorList> ReadSafetensors(const InputFile& file) {
+  uint64_t header_bytes = 0;
+  FT_RETURN_IF_ERROR(file.Read(0, &header_bytes, sizeof(header_bytes)));
+  if (header_bytes > kMaxHeaderBytes || header_bytes > file.size() - sizeof(header_bytes)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its header claims ", header_bytes, " bytes, the file has ", file.size()));
+  }
+  const uint64_t data_at = sizeof(header_bytes) + header_bytes;
+  const uint64_t data_bytes = file.size() - data_at;
+  FT_ASSIGN_OR_RETURN(const std::string header, file.Read(sizeof(header_bytes), header_bytes));
+
+  HeaderParser parser;
+  if (!nlohmann::json::sax_parse(header, &parser)) {
+    return absl::InvalidArgumentError(absl::StrCat("its safetensors header is wrong: ", parser.error()));
+  }
+  std::vector<std::pair<uint64_t, uint64_t>> extents;
+  std::vector<c10::ScalarType> types;
+  for (const Entry& entry : parser.entries()) {
+    FT_ASSIGN_OR_RETURN(const c10::ScalarType type, Check(entry, data_bytes));
+    types.push_back(type);
+    extents.emplace_back((*entry.offsets)[0], (*entry.offsets)[1]);
+  }
+  std::sort(extents.begin(), extents.end());
+  uint64_t covered = 0;
+  for (const auto& [begin, end] : extents) {
+    if (begin != covered) {
+      return absl::InvalidArgumentError("its tensors overlap, or leave a gap, in the file");
+    }
+    covered = end;
+  }
+  if (covered != data_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its tensors end at byte ", covered, " of its data, which has ", data_bytes));
+  }
+
+  TensorList tensors;
+  for (size_t i = 0; i < parser.entries().size(); ++i) {
+    Entry& entry = parser.entries()[i];
+    const std::vector<int64_t> shape(entry.shape->begin(), entry.shape->end());
+    try {
+      at::Tensor tensor = at::empty(shape, types[i]);
+      FT_RETURN_IF_ERROR(Annotate(
+          file.Read(data_at + (*entry.offsets)[0], tensor.mutable_data_ptr(), tensor.nbytes()),
+          Printable(entry.name)));
+      if (types[i] == c10::ScalarType::Bool && !IsBools(tensor.const_data_ptr(), tensor.nbytes())) {
+        return Bad(entry, "has a bool that is neither 0 nor 1");
+      }
+      tensors.push_back({std::move(entry.name), std::move(tensor)});
+    } catch (const std::exception& e) {
+      return Bad(entry, e.what());
+    }
+  }
+  return tensors;
+}
+
+}  // namespace finetune

@@ -1,0 +1,55 @@
+#ifndef FINETUNE_MODEL_CLASSIFIER_H_
+#define FINETUNE_MODEL_CLASSIFIER_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "src/base/status_macros.h"
+#include "src/config/experiment.pb.h"
+#include "src/model/layers.h"
+#include "src/tensor/named_tensor.h"
+
+namespace finetune {
+
+struct ClassifierOptions {
+  // Of the initial weights; the same on every rank.
+  uint64_t seed = 0;
+  at::Device device = at::kCPU;
+  ForwardMode mode;
+};
+
+// Backbone, neck and head. Parameters and buffers are named as mmpretrain names them.
+class Classifier {
+ public:
+  // Errors: InvalidArgument for a depth that is no ResNet's.
+  static absl::StatusOr<std::unique_ptr<Classifier>> Create(const ModelConfig& config,
+                                                            const ClassifierOptions& options);
+  virtual ~Classifier() = default;
+
+  // images: [N, C, H, W] channels-last, float32 (or bfloat16 in that mode). Returns logits, [N,
+  // num_classes] float32. Training updates running statistics and, with gradients enabled, records
+  // the graph of the parts that are trained.
+  virtual at::Tensor Forward(const at::Tensor& images, bool training) = 0;
+
+  // In the order of the forward pass. Those that are trained require gradients.
+  const TensorList& parameters() const { return parameters_; }
+  // Running statistics of the batch norms.
+  const TensorList& buffers() const { return buffers_; }
+
+  // Both, as a checkpoint's state_dict has them.
+  TensorList State() const;
+
+  // To be called after anything but Forward() wrote to parameters or buffers: drops what was
+  // derived from them. `all` includes the frozen part.
+  virtual void ParametersChanged(bool all) = 0;
+
+ protected:
+  TensorList parameters_;
+  TensorList buffers_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MODEL_CLASSIFIER_H_

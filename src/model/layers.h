@@ -1,0 +1,45 @@
+#ifndef FINETUNE_MODEL_LAYERS_H_
+#define FINETUNE_MODEL_LAYERS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace finetune {
+
+// A convolution without bias and the batch norm behind it; the unit that ResNets are made of.
+struct ConvBn {
+  // [out, in, k, k], channels-last.
+  at::Tensor weight;
+  // Batch norm: scale, shift and running statistics, [out] float32 each; the count is one int64.
+  at::Tensor gamma, beta, running_mean, running_var, num_batches_tracked;
+  int64_t stride = 1;
+  int64_t padding = 0;
+
+  // Batch norm folded into the convolution, in the type and layout that ran last; undefined until
+  // needed and after Unfold().
+  at::Tensor folded_weight, folded_bias;
+  void Unfold() { folded_weight = folded_bias = at::Tensor(); }
+};
+
+// What all layers of one forward pass share.
+struct ForwardMode {
+  bool bfloat16 = false;
+  // Folded batch norms and fused operators where nothing is trained.
+  bool fused = true;
+};
+
+// y = act(batch_norm(convolution(x)) + residual), trained: with a graph for backward.
+// `batch_statistics` is false for a batch norm kept in evaluation mode (norm_eval). x: [N, in, H,
+// W] channels-last, float32 or bfloat16.
+at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
+                         bool batch_statistics, const ForwardMode& mode);
+
+// The same by running statistics and without a graph: frozen layers, and all of them in evaluation.
+at::Tensor FrozenConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
+                        const ForwardMode& mode);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MODEL_LAYERS_H_

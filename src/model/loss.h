@@ -1,0 +1,22 @@
+#ifndef FINETUNE_MODEL_LOSS_H_
+#define FINETUNE_MODEL_LOSS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace finetune {
+
+// Cross-entropy with label smoothing (Szegedy et al. 2016), summed over the pictures. logits: [N,
+// classes] float32, labels: [N] int64. Returns a scalar.
+at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& labels,
+                           double label_smoothing);
+
+// For each k: how many labels are among the k largest logits.
+std::vector<int64_t> TopKCorrect(const at::Tensor& logits, const at::Tensor& labels,
+                                 const std::vector<int>& ks);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MODEL_LOSS_H_
