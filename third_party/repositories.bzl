@@ -75,6 +75,7 @@ def finetune_repositories():
         ("png", "png.h", "-lpng", "libpng-dev"),
         ("zlib", "zlib.h", "-lz", "zlib1g-dev"),
         ("archive", "archive.h", "-larchive", "libarchive-dev"),
+        ("libzip", "zip.h", "-lzip", "libzip-dev"),
     ]:
         # Debian keeps some headers in an architecture's folder, which the compiler searches by itself.
         machine_package(

@@ -26,7 +26,8 @@ absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
   struct stat info = {};
   const bool known = fstat(fd, &info) == 0;
   InputFile file(path, fd, known ? info.st_size : 0);
-  if (!known) return absl::InternalError(absl::StrCat("cannot stat ", path, ": ", std::strerror(errno)));
+  if (!known)
+    return absl::InternalError(absl::StrCat("cannot stat ", path, ": ", std::strerror(errno)));
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is ", S_ISDIR(info.st_mode) ? "a folder" : "no regular file"));
@@ -45,7 +46,8 @@ absl::Status InputFile::Read(uint64_t offset, void* to, uint64_t n) const {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return absl::InternalError(absl::StrCat("cannot read: ", std::strerror(errno)));
     if (got == 0) {
-      return absl::OutOfRangeError(absl::StrCat("it ends at byte ", offset, ", ", n, " bytes early"));
+      return absl::OutOfRangeError(
+          absl::StrCat("it ends at byte ", offset, ", ", n, " bytes early"));
     }
     out += got;
     offset += got;
@@ -56,8 +58,8 @@ absl::Status InputFile::Read(uint64_t offset, void* to, uint64_t n) const {
 
 absl::StatusOr<std::string> InputFile::Read(uint64_t offset, uint64_t n) const {
   if (offset > size_ || n > size_ - offset) {
-    return absl::OutOfRangeError(absl::StrCat("it ends at byte ", size_, ", before byte ", offset,
-                                              " + ", n));
+    return absl::OutOfRangeError(
+        absl::StrCat("it ends at byte ", size_, ", before byte ", offset, " + ", n));
   }
   std::string bytes(n, '\0');
   FT_RETURN_IF_ERROR(Read(offset, bytes.data(), n));

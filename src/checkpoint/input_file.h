@@ -32,7 +32,8 @@ class InputFile {
   absl::StatusOr<std::string> Read(uint64_t offset, uint64_t n) const;
 
  private:
-  InputFile(std::string path, int fd, uint64_t size) : path_(std::move(path)), fd_(fd), size_(size) {}
+  InputFile(std::string path, int fd, uint64_t size)
+      : path_(std::move(path)), fd_(fd), size_(size) {}
 
   std::string path_;
   int fd_;

@@ -132,8 +132,7 @@ absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph, const Node&
   const absl::string_view class_name = text(items[0], Kind::kGlobal);
   const std::optional<c10::ScalarType> dtype = Lookup(kStorageClasses, class_name);
   if (!dtype) {
-    return Bad(
-        absl::StrCat("the storage class \"", Printable(class_name), "\" is not supported"));
+    return Bad(absl::StrCat("the storage class \"", Printable(class_name), "\" is not supported"));
   }
   StorageRecord record = {text(items[1], Kind::kString), *dtype, count(items[3]), 0, 0, 0};
   if (record.key.empty() || record.key.size() > kMaxKeyBytes) {
@@ -141,8 +140,7 @@ absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph, const Node&
   }
   const uint64_t item_size = c10::elementSize(record.dtype);
   if (record.numel < 0 || __builtin_mul_overflow(item_size, record.numel, &record.bytes)) {
-    return Bad(
-        absl::StrCat("storage \"", Printable(record.key), "\" has no usable size"));
+    return Bad(absl::StrCat("storage \"", Printable(record.key), "\" has no usable size"));
   }
   record.view_numel = record.numel;
   if (items.size() > 4 && !std::holds_alternative<std::monostate>(items[4])) {
@@ -167,7 +165,8 @@ absl::StatusOr<c10::Storage> AllocateStorage(uint64_t bytes) {
     return c10::Storage(c10::Storage::use_byte_size_t(), bytes, allocator->allocate(bytes),
                         allocator);
   } catch (const std::exception&) {
-    return absl::ResourceExhaustedError(absl::StrCat("no memory for a storage of ", bytes, " bytes"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for a storage of ", bytes, " bytes"));
   }
 }
 
@@ -282,8 +281,8 @@ absl::StatusOr<c10::Storage> Materializer::Load(const StorageRecord& record) {
     found = storages_.emplace(record.key, std::move(storage)).first;
   }
   if (found->second.nbytes() != record.bytes) {
-    return Bad(absl::StrCat("storage \"", Printable(record.key), "\" has ",
-                            found->second.nbytes(), " bytes, expected ", record.bytes));
+    return Bad(absl::StrCat("storage \"", Printable(record.key), "\" has ", found->second.nbytes(),
+                            " bytes, expected ", record.bytes));
   }
   return found->second;
 }
@@ -317,8 +316,8 @@ absl::StatusOr<Value> Materializer::ConvertTensor(const Node& node) {
                             Printable(record.key), "\", which has ", capacity));
   }
   if (extent.numel > capacity && extent.numel > kMaxExpandedBytes / item_size) {
-    return Bad(absl::StrCat("the tensor has ", extent.numel, " elements, its storage only ",
-                            capacity));
+    return Bad(
+        absl::StrCat("the tensor has ", extent.numel, " elements, its storage only ", capacity));
   }
   FT_ASSIGN_OR_RETURN(const c10::Storage storage, Load(record));
   try {

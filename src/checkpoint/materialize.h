@@ -31,7 +31,8 @@ struct StorageRecord {
   uint64_t bytes;
 };
 
-// Errors: InvalidArgument for a type that is not known (quantized types), a negative or absurd size.
+// Errors: InvalidArgument for a type that is not known (quantized types), a negative or absurd
+// size.
 absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph,
                                            const PickleGraph::Node& storage);
 

@@ -243,7 +243,8 @@ class PickleMachine {
   absl::Status PersistentId() {
     FT_ASSIGN_OR_RETURN(const Item id, Pop());
     const Node* tuple = Get(id, Kind::kList);
-    if (tuple == nullptr || tuple->items.size() < 5 || tuple->items.size() > 6) return Bad("a persistent id is no storage's");
+    if (tuple == nullptr || tuple->items.size() < 5 || tuple->items.size() > 6)
+      return Bad("a persistent id is no storage's");
     const Node* tag = Get(tuple->items[0], Kind::kString);
     if (tag == nullptr || tag->text != "storage") return Bad("a persistent id is no storage's");
     return PushNode(Kind::kStorage, {}, {tuple->items.begin() + 1, tuple->items.end()});
@@ -255,8 +256,9 @@ class PickleMachine {
     if (top->kind == Kind::kDtype) {
       // (version, byte order, ...). A big-endian scalar stays opaque.
       const Node* tuple = Get(state, Kind::kList);
-      const Node* order =
-          tuple != nullptr && tuple->items.size() > 1 ? Get(tuple->items[1], Kind::kString) : nullptr;
+      const Node* order = tuple != nullptr && tuple->items.size() > 1
+                              ? Get(tuple->items[1], Kind::kString)
+                              : nullptr;
       if (order == nullptr || order->text == ">") *top = {Kind::kOpaque, "numpy.dtype", {}};
     }
     // Any other object's attributes (an OrderedDict's _metadata, a class's __dict__) are not read.

@@ -9,6 +9,9 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
+#include "absl/memory/memory.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -40,18 +43,21 @@ enum class Format { kZip, kPickle, kSafetensors };
 absl::StatusOr<Format> Detect(const InputFile& file) {
   if (file.size() == 0) return Bad("it is empty");
   FT_ASSIGN_OR_RETURN(const std::string head, file.Read(0, std::min<uint64_t>(file.size(), 512)));
-  if (absl::StartsWith(head, "PK\x03\x04") || absl::StartsWith(head, "PK\x05\x06")) return Format::kZip;
+  if (absl::StartsWith(head, "PK\x03\x04") || absl::StartsWith(head, "PK\x05\x06"))
+    return Format::kZip;
   if (head[0] == '\x80') return Format::kPickle;
   if (head.size() > 8 && head[8] == '{') {
     uint64_t header;
     std::memcpy(&header, head.data(), sizeof(header));
     if (header <= file.size() - sizeof(header)) return Format::kSafetensors;
     // A header's length is far below 2^40, so this is one that is cut off.
-    if (header < uint64_t{1} << 40) return Bad("it is cut off: the safetensors header is not whole");
+    if (header < uint64_t{1} << 40)
+      return Bad("it is cut off: the safetensors header is not whole");
   }
   if (head.size() > 262 && head.substr(257, 5) == "ustar") {
-    return Bad("it is a tar file, as PyTorch wrote before 0.1.10 or as an archive that holds the "
-               "checkpoint; unpack it, or load and save it again with Python's torch");
+    return Bad(
+        "it is a tar file, as PyTorch wrote before 0.1.10 or as an archive that holds the "
+        "checkpoint; unpack it, or load and save it again with Python's torch");
   }
   if (absl::StartsWith(head, "version https://git-lfs")) {
     return Bad("it is a Git LFS pointer and not the file itself; run `git lfs pull`");
@@ -95,16 +101,18 @@ class TorchFile {
     }
     if (folder_.empty()) return Bad("it is a ZIP file without a data.pkl, which torch.save writes");
     if (zip.Has(folder_ + "/constants.pkl")) {
-      return Bad("it is a TorchScript program and not a checkpoint; save model.state_dict() with "
-                 "Python's torch.save instead");
+      return Bad(
+          "it is a TorchScript program and not a checkpoint; save model.state_dict() with "
+          "Python's torch.save instead");
     }
     if (zip.Has(folder_ + "/byteorder")) {
       FT_ASSIGN_OR_RETURN(const uint64_t size, zip.Size(folder_ + "/byteorder"));
       FT_ASSIGN_OR_RETURN(const std::string order,
                           size < 16 ? zip.Read(folder_ + "/byteorder") : std::string("unknown"));
       if (order != "little") {
-        return Bad("it was written on a big-endian machine; load and save it again with Python's "
-                   "torch on a little-endian one");
+        return Bad(
+            "it was written on a big-endian machine; load and save it again with Python's "
+            "torch on a little-endian one");
       }
     }
     FT_ASSIGN_OR_RETURN(const uint64_t pickle_size, zip.Size(folder_ + "/data.pkl"));
@@ -155,7 +163,8 @@ class TorchFile {
     }
     FT_ASSIGN_OR_RETURN(const PickleGraph protocol, next());
     const int64_t* version = std::get_if<int64_t>(&protocol.root());
-    if (version == nullptr || *version != 1001) return Bad("its legacy format's version is not 1001");
+    if (version == nullptr || *version != 1001)
+      return Bad("its legacy format's version is not 1001");
     FT_RETURN_IF_ERROR(next().status());
     FT_ASSIGN_OR_RETURN(PickleGraph object, next());
     FT_ASSIGN_OR_RETURN(const PickleGraph keys, next());
@@ -209,7 +218,9 @@ class TorchFile {
     return absl::OkStatus();
   }
 
-  static absl::Status CutOff(const absl::Status& status) { return Annotate(status, "it is cut off"); }
+  static absl::Status CutOff(const absl::Status& status) {
+    return Annotate(status, "it is cut off");
+  }
 
   absl::StatusOr<c10::Storage> LoadFromLegacy(const StorageRecord& record) {
     const auto found = legacy_offsets_.find(record.key);
@@ -265,8 +276,10 @@ absl::StatusOr<TensorList> TensorsOf(const Value& state_dict) {
       absl::StrAppend(&keys, i == 0 ? "" : ", ", key == nullptr ? "?" : Printable(*key), " (",
                       entries[i].second.TypeName(), ")");
     }
-    return Bad(absl::StrCat("it has no state dict: no tensors, no \"state_dict\", no \"model\"; it "
-                            "has ", entries.size(), " entries: ", keys));
+    return Bad(
+        absl::StrCat("it has no state dict: no tensors, no \"state_dict\", no \"model\"; it "
+                     "has ",
+                     entries.size(), " entries: ", keys));
   }
   TensorList tensors;
   tensors.reserve(entries.size());
@@ -308,23 +321,81 @@ std::pair<Item, std::string> FindStateDict(const PickleGraph& graph) {
   return {at, path};
 }
 
-absl::StatusOr<TensorList> ReadStateDictImpl(const std::string& path) {
+// Opens the file and calls `read_pth` or `read_safetensors`; their errors get the file's name.
+template <typename T>
+absl::StatusOr<T> ReadAs(
+    const std::string& path,
+    absl::FunctionRef<absl::StatusOr<T>(const PickleGraph&, Materializer&)> read_pth,
+    absl::FunctionRef<absl::StatusOr<T>(const TensorList&)> read_safetensors) {
   FT_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
-  const auto read = [&]() -> absl::StatusOr<TensorList> {
+  const auto read = [&]() -> absl::StatusOr<T> {
     FT_ASSIGN_OR_RETURN(const Format format, Detect(file));
     if (format == Format::kSafetensors) {
       FT_ASSIGN_OR_RETURN(const TensorList tensors, ReadSafetensors(file));
-      return TensorsOf(Value::FromTensors(tensors));
+      return read_safetensors(tensors);
     }
     FT_ASSIGN_OR_RETURN(const auto torch_file, TorchFile::Open(file, format));
     Materializer materializer(torch_file->graph(), torch_file->Loader());
-    const auto [item, place] = FindStateDict(torch_file->graph());
-    FT_ASSIGN_OR_RETURN(const Value value, materializer.ToValue(item, place));
-    return TensorsOf(value);
+    return read_pth(torch_file->graph(), materializer);
   };
-  absl::StatusOr<TensorList> tensors = read();
-  if (!tensors.ok()) return Annotate(tensors.status(), path);
-  return tensors;
+  absl::StatusOr<T> result = read();
+  if (!result.ok()) return Annotate(result.status(), path);
+  return result;
 }
 
 }  // namespace
+
+absl::StatusOr<Value> ReadTorchFile(const std::string& path, const std::vector<std::string>& keys) {
+  return ReadAs<Value>(
+      path,
+      [&](const PickleGraph& graph, Materializer& materializer) -> absl::StatusOr<Value> {
+        if (keys.empty()) return materializer.ToValue(graph.root(), "");
+        if (graph.Get(graph.root(), Kind::kDict) == nullptr) return Bad("its root is no dict");
+        Value::Dict dict;
+        for (const std::string& key : keys) {
+          const Item* item = graph.Find(graph.root(), key);
+          if (item == nullptr) continue;
+          FT_ASSIGN_OR_RETURN(Value value, materializer.ToValue(*item, key));
+          dict.Append(key, std::move(value));
+        }
+        return Value(std::move(dict));
+      },
+      [&](const TensorList& tensors) -> absl::StatusOr<Value> {
+        Value::Dict dict;
+        for (const NamedTensor& one : tensors) {
+          if (keys.empty() || std::find(keys.begin(), keys.end(), one.name) != keys.end()) {
+            dict.Append(one.name, one.tensor);
+          }
+        }
+        return Value(std::move(dict));
+      });
+}
+
+absl::StatusOr<TensorList> ReadStateDict(const std::string& path) {
+  return ReadAs<TensorList>(
+      path,
+      [](const PickleGraph& graph, Materializer& materializer) -> absl::StatusOr<TensorList> {
+        const auto [item, place] = FindStateDict(graph);
+        FT_ASSIGN_OR_RETURN(const Value value, materializer.ToValue(item, place));
+        return TensorsOf(value);
+      },
+      [](const TensorList& tensors) { return TensorsOf(Value::FromTensors(tensors)); });
+}
+
+absl::StatusOr<TensorList> StateDictOf(const Value& root) {
+  Value at = root;
+  for (int level = 0; level < kMaxWrappers; ++level) {
+    const Value* inner = nullptr;
+    for (const absl::string_view wrapper : kWrappers) {
+      const Value* found = at.dict() == nullptr ? nullptr : at.dict()->Find(wrapper);
+      if (found == nullptr || found->tensor() != nullptr) continue;
+      inner = found;
+      break;
+    }
+    if (inner == nullptr) break;
+    at = Value(*inner);
+  }
+  return TensorsOf(at);
+}
+
+}  // namespace finetune

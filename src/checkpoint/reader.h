@@ -10,8 +10,9 @@
 
 namespace finetune {
 
-// Both functions take, by its content and whatever its name, a .pth of torch >= 1.6 (a ZIP file), an
-// older .pth (a run of pickles, then storages), or a safetensors file, of a little-endian machine.
+// Both functions take, by its content and whatever its name, a .pth of torch >= 1.6 (a ZIP file),
+// an older .pth (a run of pickles, then storages), or a safetensors file, of a little-endian
+// machine.
 //
 // A checkpoint is hostile input. Nothing of it is imported or run: a call of a Python class or
 // function that tensors and plain data do not need becomes an opaque value, which knows the name

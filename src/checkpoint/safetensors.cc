@@ -61,7 +61,8 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool start_array(size_t) override {
-    if (depth_ != 2 || in_array_ || in_metadata_) return Fail("a list is where none belongs", field_);
+    if (depth_ != 2 || in_array_ || in_metadata_)
+      return Fail("a list is where none belongs", field_);
     in_array_ = true;
     if (field_ == "shape") return Start(entries_.back().shape);
     if (field_ == "data_offsets") return Start(entries_.back().offsets);
@@ -119,13 +120,20 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
 
 std::optional<c10::ScalarType> Type(absl::string_view name) {
   constexpr std::pair<absl::string_view, c10::ScalarType> kTypes[] = {
-      {"F64", c10::ScalarType::Double},      {"F32", c10::ScalarType::Float},
-      {"F16", c10::ScalarType::Half},        {"BF16", c10::ScalarType::BFloat16},
-      {"I64", c10::ScalarType::Long},        {"I32", c10::ScalarType::Int},
-      {"I16", c10::ScalarType::Short},       {"I8", c10::ScalarType::Char},
-      {"U8", c10::ScalarType::Byte},         {"BOOL", c10::ScalarType::Bool},
-      {"U16", c10::ScalarType::UInt16},      {"U32", c10::ScalarType::UInt32},
-      {"U64", c10::ScalarType::UInt64},      {"F8_E4M3", c10::ScalarType::Float8_e4m3fn},
+      {"F64", c10::ScalarType::Double},
+      {"F32", c10::ScalarType::Float},
+      {"F16", c10::ScalarType::Half},
+      {"BF16", c10::ScalarType::BFloat16},
+      {"I64", c10::ScalarType::Long},
+      {"I32", c10::ScalarType::Int},
+      {"I16", c10::ScalarType::Short},
+      {"I8", c10::ScalarType::Char},
+      {"U8", c10::ScalarType::Byte},
+      {"BOOL", c10::ScalarType::Bool},
+      {"U16", c10::ScalarType::UInt16},
+      {"U32", c10::ScalarType::UInt32},
+      {"U64", c10::ScalarType::UInt64},
+      {"F8_E4M3", c10::ScalarType::Float8_e4m3fn},
       {"F8_E5M2", c10::ScalarType::Float8_e5m2},
   };
   for (const auto& [known, type] : kTypes) {
@@ -144,7 +152,8 @@ absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
     return Bad(entry, "has no shape or no data_offsets");
   }
   const std::optional<c10::ScalarType> type = Type(entry.dtype);
-  if (!type) return Bad(entry, absl::StrCat("has the unsupported type \"", Printable(entry.dtype), "\""));
+  if (!type)
+    return Bad(entry, absl::StrCat("has the unsupported type \"", Printable(entry.dtype), "\""));
   const uint64_t begin = (*entry.offsets)[0];
   const uint64_t end = (*entry.offsets)[1];
   if (begin > end || end > data_bytes) {
@@ -182,7 +191,8 @@ absl::StatusOr<TensorList> ReadSafetensors(const InputFile& file) {
 
   HeaderParser parser;
   if (!nlohmann::json::sax_parse(header, &parser)) {
-    return absl::InvalidArgumentError(absl::StrCat("its safetensors header is wrong: ", parser.error()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("its safetensors header is wrong: ", parser.error()));
   }
   std::vector<std::pair<uint64_t, uint64_t>> extents;
   std::vector<c10::ScalarType> types;

@@ -36,9 +36,7 @@ class Value {
    public:
     using Entry = std::pair<Value, Value>;
     // The caller sees to it that a key is there once.
-    void Append(Value key, Value value) {
-      entries_.emplace_back(std::move(key), std::move(value));
-    }
+    void Append(Value key, Value value) { entries_.emplace_back(std::move(key), std::move(value)); }
     // The value of a string key, or null. Linear in the size: to visit all, iterate.
     const Value* Find(absl::string_view key) const;
     const std::vector<Entry>& entries() const { return entries_; }
@@ -57,18 +55,18 @@ class Value {
     std::string bytes;
   };
 
-  Value() = default;  // None
-  Value(bool v) : v_(v) {}                  // NOLINT(google-explicit-constructor)
-  Value(int v) : v_(int64_t{v}) {}          // NOLINT(google-explicit-constructor)
-  Value(int64_t v) : v_(v) {}               // NOLINT(google-explicit-constructor)
-  Value(double v) : v_(v) {}                // NOLINT(google-explicit-constructor)
-  Value(std::string v);                     // NOLINT(google-explicit-constructor)
-  Value(const char* v);                     // NOLINT(google-explicit-constructor)
-  Value(absl::string_view v);               // NOLINT(google-explicit-constructor)
-  Value(Bytes v);                           // NOLINT(google-explicit-constructor)
-  Value(List v);                            // NOLINT(google-explicit-constructor)
-  Value(Dict v);                            // NOLINT(google-explicit-constructor)
-  Value(Opaque v);                          // NOLINT(google-explicit-constructor)
+  Value() = default;                         // None
+  Value(bool v) : v_(v) {}                   // NOLINT(google-explicit-constructor)
+  Value(int v) : v_(int64_t{v}) {}           // NOLINT(google-explicit-constructor)
+  Value(int64_t v) : v_(v) {}                // NOLINT(google-explicit-constructor)
+  Value(double v) : v_(v) {}                 // NOLINT(google-explicit-constructor)
+  Value(std::string v);                      // NOLINT(google-explicit-constructor)
+  Value(const char* v);                      // NOLINT(google-explicit-constructor)
+  Value(absl::string_view v);                // NOLINT(google-explicit-constructor)
+  Value(Bytes v);                            // NOLINT(google-explicit-constructor)
+  Value(List v);                             // NOLINT(google-explicit-constructor)
+  Value(Dict v);                             // NOLINT(google-explicit-constructor)
+  Value(Opaque v);                           // NOLINT(google-explicit-constructor)
   Value(at::Tensor v) : v_(std::move(v)) {}  // NOLINT(google-explicit-constructor)
 
   bool is_none() const { return std::holds_alternative<std::monostate>(v_); }

@@ -70,7 +70,8 @@ absl::Status ZipArchive::Read(const std::string& name, void* to, uint64_t size) 
   struct Close {
     void operator()(zip_file_t* file) const { zip_fclose(file); }
   };
-  const std::unique_ptr<zip_file_t, Close> file(zip_fopen(zip_.get(), name.c_str(), ZIP_FL_ENC_RAW));
+  const std::unique_ptr<zip_file_t, Close> file(
+      zip_fopen(zip_.get(), name.c_str(), ZIP_FL_ENC_RAW));
   if (file == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("its entry \"", Printable(name),
                                                    "\" cannot be read (",

@@ -1,0 +1,311 @@
+#include "src/checkpoint/writer.h"
+
+#include <ATen/ops/empty.h>
+#include <caffe2/serialize/inline_container.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
+#include "src/base/status_macros.h"
+
+namespace finetune {
+namespace {
+
+// The pickle of a value, protocol 2 as torch.save's; its opcodes are named in pickle.cc. Strings
+// need no memo, so none is kept.
+class Pickler {
+ public:
+  // Pickles a whole value.
+  absl::Status Pickle(const Value& root) {
+    bytes_ = "\x80\x02";
+    FT_RETURN_IF_ERROR(Write(root));
+    bytes_ += '.';
+    return absl::OkStatus();
+  }
+
+  const std::string& bytes() const { return bytes_; }
+  // The tensors whose memory is storage 0, 1, 2, ...
+  const std::vector<at::Tensor>& storages() const { return storages_; }
+
+ private:
+  absl::Status Write(const Value& value) {
+    if (value.is_none()) {
+      bytes_ += 'N';
+    } else if (value.boolean() != nullptr) {
+      bytes_ += *value.boolean() ? '\x88' : '\x89';
+    } else if (value.integer() != nullptr) {
+      Int(*value.integer());
+    } else if (value.real() != nullptr) {
+      bytes_ += 'G';
+      Raw(__builtin_bswap64(std::bit_cast<uint64_t>(*value.real())));
+    } else if (value.string() != nullptr) {
+      return Text(*value.string());
+    } else if (value.tensor() != nullptr) {
+      return Tensor(*value.tensor());
+    } else if (value.list() != nullptr) {
+      return List(*value.list());
+    } else if (value.dict() != nullptr) {
+      return Dict(*value.dict());
+    } else {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a value of type ", value.TypeName(), " cannot be written"));
+    }
+    return absl::OkStatus();
+  }
+
+  template <typename T>
+  void Raw(T value) {
+    static_assert(std::endian::native == std::endian::little);
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof(value));
+  }
+
+  void Int(int64_t n) {
+    if (n == static_cast<int32_t>(n)) {
+      bytes_ += 'J';
+      Raw(static_cast<int32_t>(n));
+    } else {
+      bytes_ += "\x8a\x08";
+      Raw(n);
+    }
+  }
+
+  absl::Status Text(absl::string_view text) {
+    const std::string valid = ValidUtf8(text);
+    if (valid.size() > UINT32_MAX) return absl::InvalidArgumentError("a string is too long");
+    bytes_ += 'X';
+    Raw(static_cast<uint32_t>(valid.size()));
+    bytes_ += valid;
+    return absl::OkStatus();
+  }
+
+  void Ints(at::IntArrayRef values) {
+    bytes_ += '(';
+    for (const int64_t n : values) Int(n);
+    bytes_ += 't';
+  }
+
+  absl::Status List(const Value::List& list) {
+    bytes_ += "](";
+    for (size_t i = 0; i < list.size(); ++i) {
+      FT_RETURN_IF_ERROR(Annotate(Write(list[i]), absl::StrCat(i)));
+    }
+    bytes_ += 'e';
+    return absl::OkStatus();
+  }
+
+  absl::Status Dict(const Value::Dict& dict) {
+    const auto& entries = dict.entries();
+    const bool ordered =
+        !entries.empty() && std::all_of(entries.begin(), entries.end(), [](const auto& entry) {
+          return entry.second.tensor() != nullptr;
+        });
+    bytes_ += ordered ? "ccollections\nOrderedDict\n)R(" : "}(";
+    for (const auto& [key, value] : entries) {
+      if (key.string() == nullptr && key.integer() == nullptr) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("a dict's key is a ", key.TypeName(), ", expected str or int"));
+      }
+      FT_RETURN_IF_ERROR(Write(key));
+      FT_RETURN_IF_ERROR(Annotate(
+          Write(value), key.string() != nullptr ? *key.string() : absl::StrCat(*key.integer())));
+    }
+    bytes_ += 'u';
+    return absl::OkStatus();
+  }
+
+  // torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())
+  absl::Status Tensor(const at::Tensor& tensor) {
+    const absl::string_view storage_class = StorageClass(tensor.scalar_type());
+    if (storage_class.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a tensor of type ", c10::toString(tensor.scalar_type()), " cannot be written"));
+    }
+    bytes_ += "ctorch._utils\n_rebuild_tensor_v2\n((";
+    FT_RETURN_IF_ERROR(Text("storage"));
+    absl::StrAppend(&bytes_, "ctorch\n", storage_class, "\n");
+    FT_RETURN_IF_ERROR(Text(absl::StrCat(StorageOf(tensor))));
+    FT_RETURN_IF_ERROR(Text("cpu"));
+    Int(tensor.numel());
+    bytes_ += "tQ";
+    Int(0);
+    Ints(tensor.sizes());
+    std::vector<int64_t> strides(tensor.dim());
+    int64_t stride = 1;
+    for (int64_t i = tensor.dim(); i-- > 0;) {
+      strides[i] = stride;
+      stride *= std::max<int64_t>(tensor.size(i), 1);
+    }
+    Ints(strides);
+    bytes_ +=
+        "\x89"
+        "ccollections\nOrderedDict\n)RtR";
+    return absl::OkStatus();
+  }
+
+  size_t StorageOf(const at::Tensor& tensor) {
+    if (tensor.numel() > 0 && tensor.is_contiguous()) {
+      const auto [found, is_new] = indices_.try_emplace(
+          std::tuple(tensor.const_data_ptr(), tensor.nbytes(), tensor.scalar_type()),
+          storages_.size());
+      if (!is_new) return found->second;
+    }
+    storages_.push_back(tensor);
+    return storages_.size() - 1;
+  }
+
+  static absl::string_view StorageClass(c10::ScalarType type) {
+    switch (type) {
+      case c10::ScalarType::Float:
+        return "FloatStorage";
+      case c10::ScalarType::Double:
+        return "DoubleStorage";
+      case c10::ScalarType::Half:
+        return "HalfStorage";
+      case c10::ScalarType::BFloat16:
+        return "BFloat16Storage";
+      case c10::ScalarType::Long:
+        return "LongStorage";
+      case c10::ScalarType::Int:
+        return "IntStorage";
+      case c10::ScalarType::Short:
+        return "ShortStorage";
+      case c10::ScalarType::Char:
+        return "CharStorage";
+      case c10::ScalarType::Byte:
+        return "ByteStorage";
+      case c10::ScalarType::Bool:
+        return "BoolStorage";
+      default:
+        return "";
+    }
+  }
+
+  static std::string ValidUtf8(absl::string_view text);
+
+  std::string bytes_;
+  std::vector<at::Tensor> storages_;
+  std::map<std::tuple<const void*, size_t, c10::ScalarType>, size_t> indices_;
+};
+
+// Bytes of the well-formed UTF-8 character at the start of `text`, or 0 (Unicode 15, table 3-7).
+size_t Utf8CharacterSize(absl::string_view text) {
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char c = at(0);
+  if (c < 0x80) return 1;
+  size_t size;
+  unsigned char low = 0x80, high = 0xBF;  // of the second byte
+  if (c >= 0xC2 && c <= 0xDF) {
+    size = 2;
+  } else if (c >= 0xE0 && c <= 0xEF) {
+    size = 3;
+    if (c == 0xE0) low = 0xA0;
+    if (c == 0xED) high = 0x9F;
+  } else if (c >= 0xF0 && c <= 0xF4) {
+    size = 4;
+    if (c == 0xF0) low = 0x90;
+    if (c == 0xF4) high = 0x8F;
+  } else {
+    return 0;
+  }
+  if (text.size() < size || at(1) < low || at(1) > high) return 0;
+  for (size_t i = 2; i < size; ++i) {
+    if ((at(i) & 0xC0) != 0x80) return 0;
+  }
+  return size;
+}
+
+std::string Pickler::ValidUtf8(absl::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  while (!text.empty()) {
+    const size_t size = Utf8CharacterSize(text);
+    absl::StrAppend(&valid, size == 0 ? "\xEF\xBF\xBD" : text.substr(0, size));
+    text.remove_prefix(std::max<size_t>(size, 1));
+  }
+  return valid;
+}
+
+uint64_t Aligned(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+uint64_t TensorBytes(const Value& value) {
+  uint64_t bytes = value.tensor() != nullptr ? Aligned(value.tensor()->nbytes()) : 0;
+  if (value.list() != nullptr) {
+    for (const Value& one : *value.list()) bytes += TensorBytes(one);
+  }
+  if (value.dict() != nullptr) {
+    for (const auto& [key, one] : value.dict()->entries()) bytes += TensorBytes(one);
+  }
+  return bytes;
+}
+
+// `value` with its tensors copied into `memory`, which starts to be free at `at`.
+Value CopyInto(const Value& value, const at::Tensor& memory, int64_t& at) {
+  if (const at::Tensor* tensor = value.tensor()) {
+    at::Tensor copy = at::empty({0}, tensor->options().device(c10::kCPU).requires_grad(false));
+    copy.set_(memory.storage(), at / static_cast<int64_t>(tensor->itemsize()), tensor->sizes());
+    copy.copy_(tensor->detach());
+    at += static_cast<int64_t>(Aligned(tensor->nbytes()));
+    return copy;
+  }
+  if (value.list() != nullptr) {
+    Value::List list;
+    for (const Value& one : *value.list()) list.push_back(CopyInto(one, memory, at));
+    return list;
+  }
+  if (value.dict() != nullptr) {
+    Value::Dict dict;
+    for (const auto& [key, one] : value.dict()->entries()) {
+      dict.Append(key, CopyInto(one, memory, at));
+    }
+    return dict;
+  }
+  return value;
+}
+
+}  // namespace
+
+absl::Status WriteTorchFile(const std::string& path, const Value& root) {
+  Pickler pickler;
+  FT_RETURN_IF_ERROR(Annotate(pickler.Pickle(root), absl::StrCat("cannot write ", path)));
+  FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  absl::Status written;
+  try {
+    // The archive's writer ends its file in its destructor, where an error would end the process:
+    // it is told that all goes well, and what went wrong is kept here.
+    caffe2::serialize::PyTorchStreamWriter archive([&](const void* bytes, size_t n) {
+      if (written.ok()) written = file.Write({static_cast<const char*>(bytes), n});
+      return n;
+    });
+    archive.writeRecord("data.pkl", pickler.bytes().data(), pickler.bytes().size());
+    archive.writeRecord("byteorder", "little", 6);
+    for (size_t i = 0; i < pickler.storages().size() && written.ok(); ++i) {
+      const at::Tensor tensor = pickler.storages()[i].detach().cpu().contiguous();
+      archive.writeRecord(absl::StrCat("data/", i), tensor.const_data_ptr(), tensor.nbytes());
+    }
+    archive.writeEndOfFile();
+  } catch (const std::exception& e) {
+    return absl::InternalError(absl::StrCat("cannot write ", path, ": ", e.what()));
+  }
+  FT_RETURN_IF_ERROR(written);
+  return file.Commit();
+}
+
+Value Snapshotter::Take(const Value& value) {
+  const auto bytes = static_cast<int64_t>(TensorBytes(value));
+  if (!memory_.defined() || memory_.storage().use_count() > 1 || memory_.numel() < bytes) {
+    memory_ = at::empty({bytes}, c10::kByte);
+  }
+  int64_t at = 0;
+  return CopyInto(value, memory_, at);
+}
+
+}  // namespace finetune
