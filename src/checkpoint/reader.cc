@@ -250,7 +250,7 @@ bool IsExtraState(absl::string_view name) {
 }
 
 std::string Describe(const Value& value) {
-  if (value.opaque() == nullptr) return absl::StrCat("a ", value.TypeName());
+  if (value.opaque() == nullptr) return absl::StrCat("a value of type ", value.TypeName());
   return absl::StrCat("an object of the Python class or function \"", value.TypeName(),
                       "\", which finetune does not know and never runs");
 }

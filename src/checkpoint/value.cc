@@ -8,8 +8,8 @@ namespace finetune {
 namespace {
 
 absl::Status WrongKind(absl::string_view key, const Value& value, absl::string_view expected) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", Printable(key), "\" is a ", value.TypeName(), ", expected ", expected));
+  return absl::InvalidArgumentError(absl::StrCat("\"", Printable(key), "\" is of type ",
+                                                 value.TypeName(), ", expected ", expected));
 }
 
 }  // namespace
@@ -45,8 +45,9 @@ std::string Value::TypeName() const {
 
 absl::StatusOr<Value> Value::Get(absl::string_view key) const {
   if (dict() == nullptr) {
-    return absl::NotFoundError(absl::StrCat("there is no \"", Printable(key), "\": it is in a ",
-                                            TypeName(), ", not a dict"));
+    return absl::NotFoundError(absl::StrCat("there is no \"", Printable(key),
+                                            "\": it would be in a value of type ", TypeName(),
+                                            ", not a dict"));
   }
   const Value* found = dict()->Find(key);
   if (found == nullptr)

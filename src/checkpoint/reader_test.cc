@@ -1,0 +1,401 @@
+#include "src/checkpoint/reader.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/squeeze.h>
+#include <ATen/ops/tensor.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The fixtures, and what they hold, are those of tests/fixtures/checkpoint/make_fixtures.py.
+std::string Fixture(const std::string& name) { return "tests/fixtures/checkpoint/" + name; }
+
+std::string TemporaryFile(const std::string& bytes) {
+  const std::string path = testing::TempDir() + "/checkpoint";
+  std::ofstream(path, std::ios::binary) << bytes;
+  return path;
+}
+
+std::map<std::string, at::Tensor> StateDict(const std::string& path) {
+  const absl::StatusOr<TensorList> list = ReadStateDict(path);
+  EXPECT_TRUE(list.ok()) << list.status();
+  std::map<std::string, at::Tensor> tensors;
+  if (list.ok()) {
+    for (const NamedTensor& one : *list) tensors[one.name] = one.tensor;
+  }
+  return tensors;
+}
+
+std::string ErrorOf(const std::string& path) {
+  const absl::StatusOr<TensorList> list = ReadStateDict(path);
+  EXPECT_FALSE(list.ok()) << path;
+  return list.ok() ? "" : std::string(list.status().message());
+}
+
+at::Tensor Ramp(at::IntArrayRef shape, at::ScalarType type = at::kFloat) {
+  return at::arange(c10::multiply_integers(shape), at::kFloat).reshape(shape).to(type);
+}
+
+class AllFormats : public testing::TestWithParam<const char*> {};
+
+TEST_P(AllFormats, TensorsOfEveryKindAreWhatPythonSaved) {
+  std::map<std::string, at::Tensor> tensors = StateDict(Fixture(GetParam()));
+  const at::Tensor base = Ramp({4, 3});
+  const std::map<std::string, at::Tensor> expected = {
+      {"conv.weight", Ramp({2, 3, 1, 2})},
+      {"scalar", at::tensor({2.5f}).squeeze()},
+      {"empty", Ramp({0, 3})},
+      {"float16", Ramp({3}, at::kHalf)},
+      {"bfloat16", Ramp({3}, at::kBFloat16)},
+      {"float64", Ramp({3}, at::kDouble)},
+      {"int64", at::tensor({int64_t{-1}, int64_t{1} << 40})},
+      {"int32", Ramp({3}, at::kInt)},
+      {"int16", Ramp({3}, at::kShort)},
+      {"int8", at::tensor({-128, 127}).to(at::kChar)},
+      {"uint8", at::tensor({0, 255}).to(at::kByte)},
+      {"bool", at::tensor({1, 0, 1}).to(at::kBool)},
+      {"shared_a", Ramp({6}).slice(0, 0, 4)},
+      {"shared_b", Ramp({6}).slice(0, 2, 6)},
+      {"column", base.select(1, 1)},
+      {"transposed", base.t()},
+      {"channels_last", Ramp({1, 2, 2, 2})},
+      {"expanded", at::tensor({7.0f, 7.0f, 7.0f})},
+  };
+  EXPECT_EQ(tensors.size(), expected.size());
+  for (const auto& [name, value] : expected) {
+    ASSERT_TRUE(tensors[name].defined()) << name;
+    EXPECT_EQ(tensors[name].scalar_type(), value.scalar_type()) << name;
+    EXPECT_EQ(tensors[name].sizes(), value.sizes()) << name;
+    EXPECT_TRUE(at::equal(tensors[name], value)) << name << "\n" << tensors[name];
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Reader, AllFormats,
+                         testing::Values("kinds_zip.pth", "kinds_legacy.pth", "kinds.safetensors"));
+
+TEST(Reader, TensorsThatShareStorageInTheFileShareIt) {
+  std::map<std::string, at::Tensor> tensors = StateDict(Fixture("kinds_zip.pth"));
+  EXPECT_TRUE(tensors["shared_a"].is_alias_of(tensors["shared_b"]));
+  EXPECT_FALSE(tensors["shared_a"].is_alias_of(tensors["column"]));
+  EXPECT_TRUE(tensors["channels_last"].is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_FALSE(tensors["transposed"].is_contiguous());
+}
+
+TEST(Reader, TypesWithoutAStorageClassAreRead) {
+  std::map<std::string, at::Tensor> tensors = StateDict(Fixture("new_types.pth"));
+  EXPECT_EQ(tensors["uint16"].scalar_type(), at::kUInt16);
+  EXPECT_EQ(tensors["uint16"].to(at::kInt)[1].item<int>(), 65535);
+  EXPECT_EQ(tensors["uint64"].to(at::kLong)[0].item<int64_t>(), 3);
+  EXPECT_EQ(tensors["f8"].to(at::kFloat)[0].item<float>(), 1.5f);
+}
+
+TEST(Reader, AModulesStateDictWithMetadataAndParametersIsRead) {
+  std::map<std::string, at::Tensor> tensors = StateDict(Fixture("module.pth"));
+  EXPECT_EQ(tensors.size(), 7u);
+  EXPECT_TRUE(at::equal(tensors["0.weight"], at::tensor({0.5f, 0.5f}).view({2, 1, 1, 1})));
+  EXPECT_EQ(tensors["1.num_batches_tracked"].item<int64_t>(), 0);
+  EXPECT_TRUE(at::equal(StateDict(Fixture("parameter.pth"))["w"], Ramp({2})));
+}
+
+TEST(Reader, WrappersAreUnwrappedAndModulePrefixesStripped) {
+  for (const char* name : {"wrapped.pth", "wrapped_model.pth"}) {
+    std::map<std::string, at::Tensor> tensors = StateDict(Fixture(name));
+    ASSERT_EQ(tensors.size(), 1u) << name;
+    EXPECT_TRUE(at::equal(tensors["fc.weight"], Ramp({2}))) << name;
+    const absl::StatusOr<Value> all = ReadTorchFile(Fixture(name));
+    ASSERT_TRUE(all.ok()) << all.status();
+    EXPECT_EQ(StateDictOf(*all)->at(0).name, "fc.weight");
+  }
+}
+
+TEST(Reader, NewerPicklesAreRead) {
+  const absl::StatusOr<Value> value = ReadTorchFile(Fixture("protocol4.pth"));
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_TRUE(at::equal(*value->GetTensor("w"), Ramp({3})));
+  const Value::List& meta = *value->Get("meta")->list();
+  ASSERT_EQ(meta.size(), 4u);
+  EXPECT_EQ(*meta[0].integer(), 1);
+  EXPECT_EQ(*meta[1].list()->at(0).string(), "two");
+  EXPECT_EQ(meta[2].bytes()->bytes, "three");
+  EXPECT_EQ(meta[3].opaque()->type, "int beyond 64 bits");
+}
+
+TEST(Reader, AnOptimisersStateIsReadByNumber) {
+  const absl::StatusOr<Value> value = ReadTorchFile(Fixture("wrapped_model.pth"), {"optimizer"});
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(value->Get("model").status().code(), absl::StatusCode::kNotFound);
+  const Value state = *value->Get("optimizer")->Get("state");
+  const auto& [key, entry] = state.dict()->entries().at(0);
+  EXPECT_EQ(*key.integer(), 0);
+  EXPECT_TRUE(at::equal(*entry.GetTensor("momentum_buffer"), Ramp({2})));
+}
+
+TEST(Reader, OpenMmlabCheckpointsLoadAndTheirClassesStayNames) {
+  for (const char* name : {"openmmlab_zip.pth", "openmmlab_legacy.pth"}) {
+    std::map<std::string, at::Tensor> tensors = StateDict(Fixture(name));
+    EXPECT_TRUE(at::equal(tensors["head.fc.weight"], Ramp({2, 2}))) << name;
+
+    const absl::StatusOr<Value> value = ReadTorchFile(Fixture(name));
+    ASSERT_TRUE(value.ok()) << value.status();
+    const Value meta = *value->Get("meta");
+    EXPECT_EQ(*meta.GetInt("epoch"), 5);
+    EXPECT_EQ(*meta.GetString("cfg"), "model = dict(type='ImageClassifier')\n");
+    EXPECT_THAT(*meta.Get("dataset_meta")->GetStrings("classes"), ElementsAre("cat", "dog"));
+    EXPECT_EQ(*meta.GetDouble("best"), 0.75);
+    EXPECT_EQ(*meta.GetDouble("float32"), 0.5);
+    EXPECT_EQ(*meta.GetInt("count"), -7);
+    EXPECT_EQ(*meta.GetBool("ok"), true);
+    const Value hub = *value->Get("message_hub");
+    EXPECT_EQ(hub.Get("log_scalars")->Get("train/loss")->opaque()->type,
+              "mmengine.logging.history_buffer.HistoryBuffer");
+    EXPECT_EQ(hub.Get("runtime_info")->Get("dtype")->opaque()->type, "torch.float32");
+  }
+}
+
+TEST(Reader, RefusesByNameWhatACheckpointWouldCall) {
+  const std::map<std::string, std::string> called = {
+      {"evil_os_system.pth", "posix.system"}, {"evil_os_system_legacy.pth", "posix.system"},
+      {"evil_eval.pth", "builtins.eval"},     {"evil_import.pth", "builtins.__import__"},
+      {"whole_model.pth", "evil.models.Net"}, {"opaque_entry.pth", "evil.models.Net"},
+  };
+  for (const auto& [file, name] : called) {
+    EXPECT_THAT(ErrorOf(Fixture(file)), AllOf(HasSubstr(file), HasSubstr(name))) << file;
+  }
+  EXPECT_THAT(ErrorOf(Fixture("opaque_entry.pth")), HasSubstr("\"v\" in its state dict"));
+  EXPECT_FALSE(std::filesystem::exists("/tmp/finetune_was_here"));
+}
+
+TEST(Reader, SaysWhatAFileIsInstead) {
+  EXPECT_THAT(ErrorOf(Fixture("torchscript.pt")), HasSubstr("TorchScript"));
+  EXPECT_THAT(ErrorOf(Fixture("big_endian.pth")), HasSubstr("big-endian"));
+  EXPECT_THAT(ErrorOf(Fixture("compressed.pth")), HasSubstr("compressed"));
+  EXPECT_THAT(ErrorOf(Fixture("plain.pkl")), HasSubstr("plain Python pickle"));
+  EXPECT_THAT(ErrorOf(Fixture("name_clash.pth")), HasSubstr("with and without \"module.\""));
+  EXPECT_THAT(ErrorOf(Fixture("no_state_dict.pth")), HasSubstr("epoch (int), net (dict)"));
+  EXPECT_THAT(ErrorOf("/nowhere/x.pth"), HasSubstr("/nowhere/x.pth: No such file"));
+  EXPECT_THAT(ErrorOf("/tmp"), HasSubstr("a folder"));
+  EXPECT_THAT(ErrorOf(TemporaryFile("")), HasSubstr("empty"));
+  EXPECT_THAT(ErrorOf(TemporaryFile("\n<!DOCTYPE html><html>")), HasSubstr("web page"));
+  EXPECT_THAT(ErrorOf(TemporaryFile("version https://git-lfs.github.com/spec/v1")),
+              HasSubstr("git lfs pull"));
+  EXPECT_THAT(ErrorOf(TemporaryFile(std::string(257, '\0') + "ustar" + std::string(250, '\0'))),
+              HasSubstr("tar file"));
+  EXPECT_THAT(ErrorOf(TemporaryFile("what is this")), HasSubstr("it is no checkpoint"));
+}
+
+TEST(Reader, EveryTruncationIsRefused) {
+  for (const char* name : {"wrapped.pth", "kinds_zip.pth", "kinds_legacy.pth",
+                           "openmmlab_legacy.pth", "kinds.safetensors"}) {
+    const std::string whole = *ReadFile(Fixture(name));
+    for (size_t size = 0; size < whole.size(); ++size) {
+      const std::string path = TemporaryFile(whole.substr(0, size));
+      EXPECT_FALSE(ReadStateDict(path).ok()) << name << " of " << size << " bytes";
+      EXPECT_FALSE(ReadTorchFile(path).ok()) << name << " of " << size << " bytes";
+    }
+  }
+}
+
+TEST(Reader, ADamagedZipIsNeverTakenForAnotherCheckpoint) {
+  const std::string whole = *ReadFile(Fixture("wrapped.pth"));
+  const at::Tensor expected = Ramp({2});
+  for (size_t i = 0; i < whole.size(); ++i) {
+    for (const char flip : {'\x01', '\x80', '\xff'}) {
+      std::string damaged = whole;
+      damaged[i] = static_cast<char>(damaged[i] ^ flip);
+      const absl::StatusOr<TensorList> list = ReadStateDict(TemporaryFile(damaged));
+      if (!list.ok()) continue;
+      // Padding, time stamps and entries that are not read may differ; what is read may not.
+      ASSERT_EQ(list->size(), 1u) << "byte " << i;
+      EXPECT_EQ(list->at(0).name, "fc.weight") << "byte " << i;
+      EXPECT_TRUE(at::equal(list->at(0).tensor, expected)) << "byte " << i;
+    }
+  }
+}
+
+TEST(Reader, DamagedFilesOfOtherFormatsNeverCrash) {
+  // Without checksums a flipped bit may pass; touching every element finds a tensor that reaches
+  // out of its storage, under AddressSanitizer at least.
+  for (const char* name : {"kinds_legacy.pth", "openmmlab_legacy.pth", "kinds.safetensors"}) {
+    const std::string whole = *ReadFile(Fixture(name));
+    for (size_t i = 0; i < whole.size(); ++i) {
+      for (const char flip : {'\x01', '\x08', '\x40', '\x80', '\xff'}) {
+        std::string damaged = whole;
+        damaged[i] = static_cast<char>(damaged[i] ^ flip);
+        const absl::StatusOr<TensorList> list = ReadStateDict(TemporaryFile(damaged));
+        if (!list.ok()) {
+          EXPECT_THAT(std::string(list.status().message()), HasSubstr("/checkpoint: "));
+          continue;
+        }
+        for (const NamedTensor& one : *list) one.tensor.contiguous().clone();
+      }
+    }
+  }
+}
+
+// A legacy .pth around a pickle, with float storages of these sizes.
+std::string Legacy(const std::string& pickle, const std::vector<int64_t>& storages = {}) {
+  std::string bytes("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.}.",
+                    23);
+  bytes += pickle + "](";
+  for (size_t i = 0; i < storages.size(); ++i) bytes += std::string("U\x01") + std::to_string(i);
+  bytes += "e.";
+  for (const int64_t numel : storages) {
+    bytes.append(reinterpret_cast<const char*>(&numel), 8);
+    for (int64_t i = 0; i < numel; ++i) {
+      const auto element = static_cast<float>(i);
+      bytes.append(reinterpret_cast<const char*>(&element), 4);
+    }
+  }
+  return bytes;
+}
+
+std::string Int(int64_t n) {
+  return "\x8a\x08" + std::string(reinterpret_cast<const char*>(&n), 8);
+}
+
+std::string Tuple(const std::vector<int64_t>& numbers) {
+  std::string pickle = "(";
+  for (const int64_t n : numbers) pickle += Int(n);
+  return pickle + "t";
+}
+
+// The pickle of {"w": a tensor in float storage 0 of `numel` elements}.
+std::string TensorPickle(int64_t numel, int64_t offset, const std::vector<int64_t>& sizes,
+                         const std::vector<int64_t>& strides) {
+  return "}U\x01wctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x01"
+         "0U\x03"
+         "cpu" +
+         Int(numel) + "NtQ" + Int(offset) + Tuple(sizes) + Tuple(strides) + "\x89}tRs.";
+}
+
+std::string TensorError(int64_t numel, int64_t offset, const std::vector<int64_t>& sizes,
+                        const std::vector<int64_t>& strides) {
+  return ErrorOf(TemporaryFile(Legacy(TensorPickle(numel, offset, sizes, strides), {6})));
+}
+
+TEST(Reader, TensorsThatReachOutOfTheirStorageAreRefused) {
+  const std::string good = TemporaryFile(Legacy(TensorPickle(6, 1, {2, 2}, {3, 1}), {6}));
+  EXPECT_TRUE(at::equal(StateDict(good)["w"], at::tensor({1.0f, 2.0f, 4.0f, 5.0f}).view({2, 2})));
+
+  constexpr int64_t kHuge = int64_t{1} << 62;
+  EXPECT_THAT(TensorError(6, 0, {7}, {1}), HasSubstr("w: the tensor reaches to element 7"));
+  EXPECT_THAT(TensorError(6, 6, {1}, {1}), HasSubstr("reaches to element 7"));
+  EXPECT_THAT(TensorError(6, 0, {2}, {6}), HasSubstr("reaches to element 7"));
+  EXPECT_THAT(TensorError(6, 0, {2, 2, 2}, {1, 3, 2}), HasSubstr("reaches to element 7"));
+  EXPECT_THAT(TensorError(6, -1, {1}, {1}), HasSubstr("offset is negative"));
+  EXPECT_THAT(TensorError(6, 0, {-1}, {1}), HasSubstr("negative"));
+  EXPECT_THAT(TensorError(6, 5, {2}, {-1}), HasSubstr("negative"));
+  EXPECT_THAT(TensorError(6, 0, {2, 2}, {1}), HasSubstr("more sizes than strides"));
+  EXPECT_THAT(TensorError(6, 0, {kHuge, kHuge}, {0, 0}), HasSubstr("overflows"));
+  EXPECT_THAT(TensorError(6, kHuge, {3}, {kHuge}), HasSubstr("overflows"));
+  EXPECT_THAT(TensorError(6, 0, {0, kHuge, kHuge}, {1, 1, 1}), HasSubstr("overflows"));
+  EXPECT_THAT(TensorError(6, 0, {kHuge}, {0}), HasSubstr("its storage only 6"));
+  EXPECT_THAT(TensorError(7, 0, {1}, {1}), HasSubstr("expects 7"));
+  EXPECT_THAT(TensorError(-1, 0, {1}, {1}), HasSubstr("no usable size"));
+  EXPECT_THAT(TensorError(kHuge, 0, {1}, {1}), HasSubstr("no usable size"));
+  EXPECT_THAT(TensorError(6, 0, std::vector<int64_t>(65, 1), std::vector<int64_t>(65, 1)),
+              HasSubstr("no short tuple"));
+}
+
+TEST(Reader, AStorageLargerThanTheFileIsRefusedBeforeItIsAllocated) {
+  constexpr int64_t kTebi = int64_t{1} << 40;
+  std::string bytes = Legacy(TensorPickle(kTebi, 0, {1}, {1}), {0});
+  bytes.replace(bytes.size() - 8, 8, reinterpret_cast<const char*>(&kTebi), 8);
+  EXPECT_THAT(ErrorOf(TemporaryFile(bytes)), HasSubstr("cut off"));
+}
+
+TEST(Reader, ValuesThatContainThemselvesOrAreTooDeepAreRefused) {
+  EXPECT_THAT(ErrorOf(TemporaryFile(Legacy("}q\x01U\x01wh\x01s."))), HasSubstr("contains itself"));
+  std::string deep = "}U\x01w";
+  for (int i = 0; i < 100'000; ++i) deep += ']';
+  for (int i = 0; i < 100'000 - 1; ++i) deep += 'a';
+  EXPECT_THAT(ErrorOf(TemporaryFile(Legacy(deep + "s."))), HasSubstr("nested too deeply"));
+}
+
+TEST(Reader, ALadderOfSharedListsTakesTimeLinearInItsSize) {
+  // Each list holds the one before twice: 2^60 paths, 60 lists.
+  std::string ladder = std::string("]q") + '\0' + "0";
+  for (char i = 1; i <= 60; ++i) {
+    const auto before = static_cast<char>(i - 1);
+    ladder += std::string("](h") + before + "h" + before + "eq" + i + "0";
+  }
+  const absl::StatusOr<Value> value = ReadTorchFile(TemporaryFile(Legacy(ladder + "h\x3c.")));
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(value->list()->at(0).list(), value->list()->at(1).list());
+}
+
+TEST(Reader, TheLastOfEqualKeysHolds) {
+  const absl::StatusOr<Value> value =
+      ReadTorchFile(TemporaryFile(Legacy("}(U\x01"
+                                         "aK\x01U\x01"
+                                         "bK\x02U\x01"
+                                         "aK\x03u.")));
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(value->dict()->entries().size(), 2u);
+  EXPECT_EQ(*value->GetInt("a"), 3);
+}
+
+std::string Safetensors(const std::string& header, size_t data_bytes) {
+  const uint64_t size = header.size();
+  return std::string(reinterpret_cast<const char*>(&size), 8) + header +
+         std::string(data_bytes, '\0');
+}
+
+TEST(Reader, SafetensorsHeadersThatDoNotAddUpAreRefused) {
+  const auto error = [](const std::string& header, size_t data_bytes) {
+    return ErrorOf(TemporaryFile(Safetensors(header, data_bytes)));
+  };
+  const std::string a = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
+  EXPECT_TRUE(ReadStateDict(TemporaryFile(Safetensors("{" + a + "}", 8))).ok());
+  EXPECT_THAT(error("{" + a + "}", 9), HasSubstr("end at byte 8 of its data, which has 9"));
+  EXPECT_THAT(error("{" + a + "," + a + "}", 8), HasSubstr("twice"));
+  EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4),
+              HasSubstr("its type and shape need 8"));
+  EXPECT_THAT(error("{" + a + R"(,"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8),
+              HasSubstr("overlap"));
+  EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8),
+              HasSubstr("8 to 0"));
+  EXPECT_THAT(error(R"({"a":{"dtype":"Q4","shape":[2],"data_offsets":[0,1]}})", 1),
+              HasSubstr("unsupported type \"Q4\""));
+  EXPECT_THAT(
+      error(R"({"a":{"dtype":"F32","shape":[0,4611686018427387904,8],"data_offsets":[0,0]}})", 0),
+      HasSubstr("overflows"));
+  EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}})", 0),
+              HasSubstr("negative"));
+  EXPECT_THAT(error(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4), HasSubstr("type \"\""));
+  EXPECT_THAT(error(R"({"a":[]})", 0), HasSubstr("a list is where none belongs"));
+  EXPECT_THAT(error("{" + std::string(100'000, '['), 0), HasSubstr("header is wrong"));
+  EXPECT_THAT(error(R"({"a":{"b":{"c":{}}}})", 0), HasSubstr("an object is where none belongs"));
+}
+
+TEST(Value, SaysWhichKeyIsMissingOrOfAnotherKind) {
+  Value::Dict dict;
+  dict.Append("epoch", "three");
+  const Value value = dict;
+  EXPECT_THAT(std::string(value.GetInt("epoch").status().message()),
+              HasSubstr("\"epoch\" is of type str, expected int"));
+  EXPECT_THAT(std::string(value.GetInt("iteration").status().message()),
+              HasSubstr("no \"iteration\""));
+  EXPECT_THAT(std::string(Value(1).Get("x").status().message()),
+              HasSubstr("of type int, not a dict"));
+}
+
+}  // namespace
+}  // namespace finetune
