@@ -71,10 +71,12 @@ def finetune_repositories():
         ("nlohmann_json", "nlohmann/json.hpp", "", "nlohmann-json3-dev"),
         ("curl", "curl/curl.h", "-lcurl", "libcurl4-openssl-dev"),
         ("openssl", "openssl/evp.h", "-lcrypto", "libssl-dev"),
-        ("jpeg", "jpeglib.h", "-ljpeg", "libjpeg62-turbo-dev"),
         ("png", "png.h", "-lpng", "libpng-dev"),
         ("zlib", "zlib.h", "-lz", "zlib1g-dev"),
         ("archive", "archive.h", "-larchive", "libarchive-dev"),
+        ("cli11", "CLI/CLI.hpp", "", "libcli11-dev"),
+        ("turbojpeg", "turbojpeg.h", "-lturbojpeg", "libturbojpeg0-dev"),
+        ("stb", "stb/stb_image_resize.h", "", "libstb-dev"),
         ("libzip", "zip.h", "-lzip", "libzip-dev"),
     ]:
         # Debian keeps some headers in an architecture's folder, which the compiler searches by itself.

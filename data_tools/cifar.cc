@@ -1,0 +1,140 @@
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "data_tools/archive.h"
+#include "data_tools/converters.h"
+#include "src/base/annotate.h"
+#include "src/data/builder.h"
+
+namespace finetune {
+namespace {
+
+constexpr int kSide = 32;
+constexpr int kChannels = 3;
+constexpr int kPlane = kSide * kSide;
+
+// One of the two data sets.
+struct Layout {
+  std::string name;
+  std::vector<std::string> train_files, test_files;
+  std::string names_file;
+  int classes;
+  // Bytes before the pixels; the last of them is the label.
+  int label_bytes;
+};
+
+absl::StatusOr<std::vector<std::string>> ClassNames(const std::map<std::string, std::string>& files,
+                                                    const Layout& layout) {
+  std::vector<std::string> names;
+  const auto found = files.find(layout.names_file);
+  if (found == files.end()) {
+    for (int i = 0; i < layout.classes; ++i) names.push_back(absl::StrCat(i));
+    return names;
+  }
+  for (absl::string_view line :
+       absl::StrSplit(found->second, absl::ByAnyChar("\r\n"), absl::SkipWhitespace())) {
+    names.emplace_back(line);
+  }
+  if (static_cast<int>(names.size()) != layout.classes) {
+    return absl::DataLossError(absl::StrCat(layout.names_file, ": has ", names.size(),
+                                            " names; expected ", layout.classes));
+  }
+  return names;
+}
+
+absl::Status CheckWhole(const std::string& file, const std::string& bytes, size_t record) {
+  if (bytes.empty()) return absl::DataLossError(absl::StrCat(file, ": is empty"));
+  if (bytes.size() % record == 0) return absl::OkStatus();
+  const size_t whole = bytes.size() / record;
+  return absl::DataLossError(absl::StrCat(file, ": record ", whole, " at byte ", whole * record,
+                                          " is cut short: ", bytes.size() - whole * record, " of ",
+                                          record, " bytes"));
+}
+
+absl::Status AddRecords(const std::string& file, const std::string& bytes, int label_bytes,
+                        DatasetBuilder* builder) {
+  const size_t record = label_bytes + kPlane * kChannels;
+  std::vector<uint8_t> pixels(kPlane * kChannels);
+  for (size_t i = 0; i * record < bytes.size(); ++i) {
+    const auto* at = reinterpret_cast<const uint8_t*>(bytes.data()) + i * record;
+    const int label = at[label_bytes - 1];
+    const uint8_t* planes = at + label_bytes;
+    for (int p = 0; p < kPlane; ++p) {
+      for (int c = 0; c < kChannels; ++c) pixels[p * kChannels + c] = planes[c * kPlane + p];
+    }
+    FT_RETURN_IF_ERROR(Annotate(builder->Add(pixels, label),
+                                absl::StrCat(file, ": record ", i, " at byte ", i * record)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Convert(const Layout& layout, const ConvertOptions& options) {
+  std::vector<std::string> wanted = layout.train_files;
+  wanted.insert(wanted.end(), layout.test_files.begin(), layout.test_files.end());
+  wanted.push_back(layout.names_file);
+  FT_ASSIGN_OR_RETURN(const auto files, ReadNamedFiles(options.input, wanted));
+  const size_t record = layout.label_bytes + kPlane * kChannels;
+  const auto count = [&](const std::vector<std::string>& names) -> absl::StatusOr<int64_t> {
+    int64_t total = 0;
+    for (const std::string& name : names) {
+      const auto found = files.find(name);
+      if (found == files.end()) {
+        return absl::NotFoundError(
+            absl::StrCat("no ", name, " in ", options.input, "; expected ", layout.name,
+                         "'s binary version: a folder with it, or the .tar.gz"));
+      }
+      FT_RETURN_IF_ERROR(
+          CheckWhole(absl::StrCat(options.input, ": ", name), found->second, record));
+      total += static_cast<int64_t>(found->second.size() / record);
+    }
+    return total;
+  };
+  FT_ASSIGN_OR_RETURN(const int64_t train, count(layout.train_files));
+  FT_ASSIGN_OR_RETURN(const int64_t test, count(layout.test_files));
+
+  DatasetBuilder::Options build;
+  build.folder = options.output;
+  build.force = options.force;
+  build.shards = options.shards;
+  build.name = layout.name;
+  build.source = options.input;
+  FT_ASSIGN_OR_RETURN(build.class_names, ClassNames(files, layout));
+  build.height = build.width = kSide;
+  build.channels = kChannels;
+  build.progress = options.progress;
+  FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(build));
+  FT_RETURN_IF_ERROR(builder.BeginSplit("train", train));
+  for (const std::string& name : layout.train_files) {
+    FT_RETURN_IF_ERROR(AddRecords(absl::StrCat(options.input, ": ", name), files.at(name),
+                                  layout.label_bytes, &builder));
+  }
+  FT_RETURN_IF_ERROR(builder.BeginSplit("test", test));
+  for (const std::string& name : layout.test_files) {
+    FT_RETURN_IF_ERROR(AddRecords(absl::StrCat(options.input, ": ", name), files.at(name),
+                                  layout.label_bytes, &builder));
+  }
+  return builder.Finish();
+}
+
+}  // namespace
+
+absl::Status ConvertCifar10(const ConvertOptions& options) {
+  return Convert({"cifar10",
+                  {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+                   "data_batch_5.bin"},
+                  {"test_batch.bin"},
+                  "batches.meta.txt",
+                  10,
+                  1},
+                 options);
+}
+
+absl::Status ConvertCifar100(const ConvertOptions& options) {
+  // A record has a coarse and a fine label; the fine ones are the classes.
+  return Convert({"cifar100", {"train.bin"}, {"test.bin"}, "fine_label_names.txt", 100, 2},
+                 options);
+}
+
+}  // namespace finetune

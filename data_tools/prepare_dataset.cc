@@ -1,0 +1,201 @@
+// prepare_dataset: turns pictures into the sharded HDF5 data sets that finetune reads.
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "data_tools/converters.h"
+#include "src/base/annotate.h"
+#include "src/base/sha256.h"
+#include "src/config/fields.h"
+#include "src/data/manifest.h"
+#include "src/data/shard.h"
+
+namespace finetune {
+namespace {
+
+// Set by SIGINT and SIGTERM; a handler can reach nothing but what is static.
+std::atomic<bool> interrupted{false};
+
+// On a terminal a line that is redrawn, else a line every few seconds.
+class ProgressLine {
+ public:
+  bool operator()(const std::string& split, int64_t done, int64_t total) {
+    const auto now = std::chrono::steady_clock::now();
+    const double since = std::chrono::duration<double>(now - last_).count();
+    if (terminal_ ? since > 0.1 || done == total : since > 5) {
+      last_ = now;
+      std::fprintf(
+          stderr,
+          terminal_ ? "\r%s: %lld of %lld pictures\x1b[K%s" : "%s: %lld of %lld pictures%s\n",
+          split.c_str(), static_cast<long long>(done), static_cast<long long>(total),
+          terminal_ && done == total ? "\n" : "");
+    }
+    return !interrupted;
+  }
+
+ private:
+  const bool terminal_ = isatty(STDERR_FILENO) != 0;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+absl::Status Info(const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadManifest(folder));
+  std::printf("%s, from %s\n", manifest.name().c_str(), manifest.source().c_str());
+  std::printf("pictures  %d x %d, %d channel%s\n", manifest.height(), manifest.width(),
+              manifest.channels(), manifest.channels() == 1 ? "" : "s");
+  const auto list = [](const auto& values) {
+    return absl::StrJoin(values, " ",
+                         [](std::string* out, double v) { absl::StrAppendFormat(out, "%.3f", v); });
+  };
+  std::printf("mean      %s\nstd       %s\n", list(manifest.mean()).c_str(),
+              list(manifest.std()).c_str());
+  std::printf("classes   %d: %s\n", manifest.class_name_size(),
+              absl::StrJoin(manifest.class_name(), ", ").c_str());
+  for (const DatasetSplit& split : manifest.split()) {
+    std::printf("%-9s %lld pictures in %d shard%s\n", split.name().c_str(),
+                static_cast<long long>(PictureCount(split)), split.shard_size(),
+                split.shard_size() == 1 ? "" : "s");
+  }
+  return absl::OkStatus();
+}
+
+// Reads everything and reports everything that is wrong, not the first.
+absl::Status Verify(const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadManifest(folder));
+  std::vector<std::string> errors;
+  int64_t pictures = 0;
+  for (const DatasetSplit& split : manifest.split()) {
+    for (const DatasetShard& shard : split.shard()) {
+      const std::string path = absl::StrCat(folder, "/", shard.file());
+      const absl::StatusOr<std::string> sum = Sha256OfFile(path);
+      if (!sum.ok()) {
+        errors.emplace_back(sum.status().message());
+        continue;
+      }
+      const absl::StatusOr<Shard> read = ReadShard(folder, shard, manifest);
+      if (!read.ok()) {
+        errors.emplace_back(read.status().message());
+      } else if (*sum != shard.sha256()) {
+        errors.push_back(
+            absl::StrCat(path, ": its SHA-256 is ", *sum, "; the manifest says ", shard.sha256()));
+      } else {
+        pictures += shard.count();
+      }
+      if (interrupted) return absl::CancelledError("stopped");
+    }
+  }
+  if (!errors.empty()) return absl::DataLossError(absl::StrJoin(errors, "\n"));
+  std::printf("%s is whole: %lld pictures, all checksums right\n", folder.c_str(),
+              static_cast<long long>(pictures));
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Turns pictures into the sharded HDF5 data sets that finetune reads.",
+               "prepare_dataset");
+  app.require_subcommand(1, 1);
+  ConvertOptions options;
+  FolderOptions folder;
+  SyntheticOptions synthetic;
+  std::string subject;
+  options.progress = ProgressLine();
+  const auto add = [&](const char* name, const char* what, bool has_input) {
+    CLI::App* sub = app.add_subcommand(name, what);
+    if (has_input)
+      sub->add_option("--input", options.input, "Folder or archive to read")->required();
+    sub->add_option("--output", options.output, "Folder to write")->required();
+    sub->add_option("--shards", options.shards, "Files a split (default 8)")
+        ->check(CLI::Range(1, 99999));
+    sub->add_flag("--force", options.force, "Replace the output where it exists");
+    return sub;
+  };
+  CLI::App* cifar10 = add("cifar10", "CIFAR-10's binary version: a folder or the .tar.gz", true);
+  CLI::App* cifar100 = add("cifar100", "CIFAR-100's binary version (fine labels)", true);
+  CLI::App* mnist = add("mnist", "MNIST's idx files, plain or .gz", true);
+  CLI::App* image_folder = add("image_folder", "JPEG and PNG files in a folder a class", true);
+  image_folder->add_option("--size", folder.size, "Fit every picture to a square of this size")
+      ->check(CLI::Range(1, 8192));
+  image_folder
+      ->add_option("--val_fraction", folder.val_fraction,
+                   "Held out where there are no train/ and test/ (default 0.1)")
+      ->check(CLI::Range(0.0, 0.5));
+  CLI::App* made_up = add("synthetic", "Made-up pictures, for trying things out", false);
+  made_up->add_option("--classes", synthetic.classes, "(default 10)")->check(CLI::Range(2, 1000));
+  made_up->add_option("--train", synthetic.train, "Training pictures (default 2048)")
+      ->check(CLI::Range(1, 1 << 30));
+  made_up->add_option("--test", synthetic.test, "Held-out pictures (default 512)")
+      ->check(CLI::Range(1, 1 << 30));
+  made_up->add_option("--size", synthetic.size, "Side in pixels (default 32)")
+      ->check(CLI::Range(8, 1024));
+  made_up->add_option("--seed", synthetic.seed, "(default 0)");
+  CLI::App* verify = app.add_subcommand("verify", "Check every file of a data set");
+  verify->add_option("folder", subject, "The data set")->required();
+  CLI::App* info = app.add_subcommand("info", "Say what a data set holds");
+  info->add_option("folder", subject, "The data set")->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& error) {
+    return app.exit(error);
+  } catch (const CLI::ParseError& error) {
+    std::vector<std::string> known;
+    for (const CLI::App* sub : app.get_subcommands({})) known.push_back(sub->get_name());
+    const CLI::App* chosen = app.get_subcommands().empty() ? &app : app.get_subcommands().front();
+    for (const CLI::Option* option : chosen->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+    std::string near;
+    for (int i = 1; i < argc && near.empty(); ++i) {
+      const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+      if (std::find(known.begin(), known.end(), word) != known.end()) continue;
+      near = NearestName(word, known);
+      if (!near.empty()) near = absl::StrCat(word, ": did you mean ", near, "?");
+    }
+    std::fprintf(stderr, "%s\n",
+                 near.empty() ? absl::StrCat(error.what(), "; see --help").c_str() : near.c_str());
+    return 2;
+  }
+
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupted = true; };
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  absl::Status status;
+  if (cifar10->parsed()) {
+    status = ConvertCifar10(options);
+  } else if (cifar100->parsed()) {
+    status = ConvertCifar100(options);
+  } else if (mnist->parsed()) {
+    status = ConvertMnist(options);
+  } else if (image_folder->parsed()) {
+    status = ConvertImageFolder(options, folder);
+  } else if (made_up->parsed()) {
+    status = MakeSynthetic(options, synthetic);
+  } else if (verify->parsed()) {
+    status = Verify(subject);
+  } else if (info->parsed()) {
+    status = Info(subject);
+  }
+  if (!status.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+    return 1;
+  }
+  if (!verify->parsed() && !info->parsed()) std::printf("wrote %s\n", options.output.c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace finetune
+
+int main(int argc, char** argv) { return finetune::Main(argc, argv); }

@@ -1,0 +1,111 @@
+#include "src/main/flags.h"
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/config/fields.h"
+
+namespace finetune {
+namespace {
+
+// The flag that an unknown one is a slip of, among those of the command.
+std::string Suggestion(const CLI::App& app, const std::vector<std::string>& arguments) {
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  for (const std::string& argument : arguments) {
+    const std::string flag = argument.substr(0, argument.find('='));
+    if (!absl::StartsWith(flag, "--") || std::find(known.begin(), known.end(), flag) != known.end())
+      continue;
+    const std::string near = NearestName(flag, known);
+    return absl::StrCat(flag, ": no such flag; ",
+                        near.empty() ? "see --help" : absl::StrCat("did you mean ", near, "?"));
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) {
+  CommandLine line;
+  CLI::App app(
+      "Fine-tunes an image classifier on the ranks of mpirun.\n\n"
+      "  mpirun -np 8 finetune --config=resnet50_cifar.pbtxt\n"
+      "  mpirun -np 8 finetune evaluate --config=F --checkpoint=PTH\n"
+      "  finetune config --config=F\n\n"
+      "Exit codes: 0 done; 1 the run failed; 2 the flags or the config are wrong; 75 stopped by a "
+      "signal\n"
+      "after saving (run again with --resume=auto).",
+      "finetune");
+  app.require_subcommand(0, 1);
+  // One set of variables for all commands: only one of them runs.
+  const auto add_config = [&](CLI::App* to) {
+    to->add_option("--config", line.config, "Config file (.pbtxt)");
+    to->add_option("--config_path", line.config_path,
+                   "Folder to look for configs and imports in; repeatable")
+        ->allow_extra_args(false);
+    to->add_option("--set", line.set,
+                   "Override: PATH=VALUE, as in optimizer.sgd.lr=0.02; repeatable")
+        ->allow_extra_args(false);
+  };
+  const auto add_train = [&](CLI::App* to) {
+    add_config(to);
+    to->add_option("--work_dir", line.work_dir,
+                   "Where logs and checkpoints go (default work_dirs/NAME)");
+    to->add_option("--resume", line.resume, "auto, or a checkpoint's path");
+    to->add_flag("--overwrite", line.overwrite,
+                 "Begin again in a work_dir that holds an earlier run");
+    to->add_option("--max_iterations", line.max_iterations, "Stop after so many iterations")
+        ->check(CLI::PositiveNumber);
+  };
+  add_train(&app);
+  CLI::App* train = app.add_subcommand("train", "Train (the default)");
+  add_train(train);
+  CLI::App* evaluate = app.add_subcommand("evaluate", "Evaluate a checkpoint on data.val");
+  add_config(evaluate);
+  evaluate->add_option("--checkpoint", line.checkpoint, "The .pth to evaluate");
+  CLI::App* config =
+      app.add_subcommand("config", "Print the effective config with the origin of each value");
+  add_config(config);
+  config->add_option("--origins", line.origins, "Say where each value was set (default true)");
+
+  CLI::App* chosen = &app;
+  if (!arguments.empty()) {
+    for (CLI::App* sub : {train, evaluate, config}) {
+      if (arguments.front() == sub->get_name()) chosen = sub;
+    }
+    if (chosen == &app && !absl::StartsWith(arguments.front(), "-")) {
+      const std::string near = NearestName(arguments.front(), {"train", "evaluate", "config"});
+      return absl::InvalidArgumentError(
+          absl::StrCat(arguments.front(), ": no such command; ",
+                       near.empty() ? "the commands are train, evaluate, config"
+                                    : absl::StrCat("did you mean ", near, "?")));
+    }
+  }
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForHelp&) {
+    line.command = CommandLine::Command::kHelp;
+    line.help = chosen->help();
+    return line;
+  } catch (const CLI::ParseError& error) {
+    const std::string suggestion = Suggestion(*chosen, arguments);
+    return absl::InvalidArgumentError(suggestion.empty() ? std::string(error.what()) : suggestion);
+  }
+  line.command = chosen == evaluate ? CommandLine::Command::kEvaluate
+                 : chosen == config ? CommandLine::Command::kConfig
+                                    : CommandLine::Command::kTrain;
+  if (line.config.empty()) {
+    return absl::InvalidArgumentError(
+        "--config is not given; for example --config=resnet50_cifar.pbtxt (see --help)");
+  }
+  if (line.command == CommandLine::Command::kEvaluate && line.checkpoint.empty()) {
+    return absl::InvalidArgumentError(
+        "--checkpoint is not given; for example --checkpoint=work_dirs/demo/epoch_8.pth");
+  }
+  return line;
+}
+
+}  // namespace finetune

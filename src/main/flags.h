@@ -1,0 +1,38 @@
+#ifndef FINETUNE_MAIN_FLAGS_H_
+#define FINETUNE_MAIN_FLAGS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "src/base/status_macros.h"
+
+namespace finetune {
+
+// What somebody typed.
+struct CommandLine {
+  enum class Command { kTrain, kEvaluate, kConfig, kHelp };
+  Command command = Command::kTrain;
+  // For kHelp: what to print.
+  std::string help;
+
+  std::string config;
+  std::vector<std::string> config_path;
+  std::vector<std::string> set;
+  // Training.
+  std::string work_dir;
+  std::string resume;
+  bool overwrite = false;
+  int64_t max_iterations = 0;
+  // Evaluation.
+  std::string checkpoint;
+  // Printing the config.
+  bool origins = true;
+};
+
+// Errors: InvalidArgument with what is wrong and the nearest flag; the exit code is then 2.
+absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MAIN_FLAGS_H_

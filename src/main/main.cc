@@ -1,0 +1,97 @@
+// finetune: parses flags, starts MPI, and hands over to src/train.
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/comm/launch.h"
+#include "src/config/config.h"
+#include "src/main/flags.h"
+#include "src/train/agree.h"
+#include "src/train/train.h"
+
+namespace finetune {
+namespace {
+
+constexpr int kDone = 0;
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+constexpr int kStopped = 75;  // EX_TEMPFAIL: run again with --resume=auto
+
+int Report(const absl::Status& status, int rank) {
+  // Errors that all ranks have agreed on are said once.
+  if (rank == 0) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+      return kUsage;
+    default:
+      return kFailed;
+  }
+}
+
+absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& loaded,
+                               Communicator* comm) {
+  if (line.command == CommandLine::Command::kEvaluate) {
+    FT_ASSIGN_OR_RETURN(Evaluation result, EvaluateCheckpoint(loaded, line.checkpoint, comm));
+    if (comm->rank() == 0) {
+      std::printf("%lld pictures, loss %.4f", static_cast<long long>(result.pictures), result.loss);
+      for (const auto& top : result.topk)
+        std::printf(", top-%d accuracy %.2f %%", top.k, 100 * top.accuracy);
+      std::printf(" (%.1f pictures/s)\n", static_cast<double>(result.pictures) / result.seconds);
+    }
+    return kDone;
+  }
+  TrainOptions options;
+  options.work_dir = !line.work_dir.empty() ? line.work_dir
+                     : !loaded.config.runtime().work_dir().empty()
+                         ? loaded.config.runtime().work_dir()
+                         : "work_dirs/" + loaded.config.name();
+  options.resume = line.resume;
+  options.overwrite = line.overwrite;
+  options.max_iterations = line.max_iterations;
+  FT_ASSIGN_OR_RETURN(TrainResult result, Train(loaded, options, comm));
+  return result.stopped ? kStopped : kDone;
+}
+
+int Main(int argc, char** argv) {
+  absl::StatusOr<CommandLine> line =
+      ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc));
+  // Every rank would say the same of a wrong flag; only the first of mpirun's does.
+  const char* rank_variable = std::getenv("OMPI_COMM_WORLD_RANK");
+  const int launch_rank = rank_variable == nullptr ? 0 : std::atoi(rank_variable);
+  if (!line.ok()) return Report(line.status(), launch_rank);
+  if (line->command == CommandLine::Command::kHelp) {
+    if (launch_rank == 0) std::printf("%s", line->help.c_str());
+    return kDone;
+  }
+  LoadOptions load;
+  load.search_path = ConfigSearchPath(line->config_path);
+  load.overrides = line->set;
+  absl::StatusOr<LoadedConfig> loaded = LoadConfig(line->config, load);
+  if (line->command == CommandLine::Command::kConfig) {
+    if (!loaded.ok()) return Report(loaded.status(), launch_rank);
+    if (launch_rank == 0) std::printf("%s", PrintConfig(*loaded, line->origins).c_str());
+    return kDone;
+  }
+
+  absl::StatusOr<std::unique_ptr<MpiSession>> session = MpiSession::Start(&argc, &argv);
+  if (!session.ok()) return Report(session.status(), launch_rank);
+  absl::StatusOr<std::unique_ptr<Communicator>> comm =
+      MakeMpiCommunicator(loaded.ok() ? loaded->config.comm() : CommConfig());
+  if (!comm.ok()) return Report(comm.status(), launch_rank);
+  const int rank = (*comm)->rank();
+  // A config may be missing on one host only.
+  if (absl::Status agreed = AgreeOn(loaded.status(), comm->get()); !agreed.ok())
+    return Report(agreed, rank);
+  absl::StatusOr<int> code = RunOnRanks(*line, *loaded, comm->get());
+  return code.ok() ? *code : Report(code.status(), rank);
+}
+
+}  // namespace
+}  // namespace finetune
+
+int main(int argc, char** argv) { return finetune::Main(argc, argv); }

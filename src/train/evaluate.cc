@@ -1,0 +1,65 @@
+#include "src/train/evaluate.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "src/model/loss.h"
+#include "src/train/agree.h"
+
+namespace finetune {
+
+absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, Classifier* model,
+                                    BatchLoader* loader, Communicator* comm) {
+  const auto start = std::chrono::steady_clock::now();
+  const at::NoGradGuard no_grad;
+  std::vector<int> ks(head.topk().begin(), head.topk().end());
+  if (ks.empty()) ks.push_back(1);
+  const size_t classes = static_cast<size_t>(head.num_classes());
+
+  // Sums that all ranks add up: pictures, loss, correct by k, then pictures and correct by class.
+  std::vector<double> sums(2 + ks.size() + 2 * classes, 0.0);
+  double* by_class = sums.data() + 2 + ks.size();
+  loader->Seek(0, 0);
+  absl::Status status;
+  const int64_t batches = loader->sampler().iterations_per_epoch();
+  for (int64_t i = 0; i < batches && status.ok(); ++i) {
+    absl::StatusOr<Batch> batch = loader->Next();
+    if (!batch.ok()) {
+      status = batch.status();
+      break;
+    }
+    const int64_t n = batch->labels.size(0);
+    if (n == 0) continue;
+    const at::Tensor labels = batch->labels.to(device);
+    const at::Tensor logits = model->Forward(batch->images.to(device), /*training=*/false);
+    sums[0] += static_cast<double>(n);
+    sums[1] += CrossEntropySum(logits, labels, head.label_smoothing()).item<double>();
+    const std::vector<int64_t> correct = TopKCorrect(logits, labels, ks);
+    for (size_t k = 0; k < ks.size(); ++k) sums[2 + k] += static_cast<double>(correct[k]);
+    const at::Tensor guesses = logits.argmax(1).to(at::kCPU);
+    const int64_t* guess = guesses.const_data_ptr<int64_t>();
+    const int64_t* label = batch->labels.const_data_ptr<int64_t>();
+    for (int64_t j = 0; j < n; ++j) {
+      by_class[2 * label[j]] += 1;
+      by_class[2 * label[j] + 1] += guess[j] == label[j] ? 1 : 0;
+    }
+  }
+  FT_RETURN_IF_ERROR(AgreeOn(status, comm));
+  FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(sums)));
+
+  Evaluation result;
+  result.pictures = static_cast<int64_t>(sums[0]);
+  result.loss = sums[1] / sums[0];
+  for (size_t k = 0; k < ks.size(); ++k) result.topk.push_back({ks[k], sums[2 + k] / sums[0]});
+  by_class = sums.data() + 2 + ks.size();
+  for (size_t c = 0; c < classes; ++c) {
+    result.classes.push_back(
+        {static_cast<int64_t>(by_class[2 * c]), static_cast<int64_t>(by_class[2 * c + 1])});
+  }
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace finetune

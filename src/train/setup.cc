@@ -1,0 +1,156 @@
+#include "src/train/setup.h"
+
+#include <ATen/Parallel.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "src/base/annotate.h"
+#include "src/base/sha256.h"
+#include "src/checkpoint/fetch.h"
+#include "src/checkpoint/reader.h"
+#include "src/config/validate.h"
+#include "src/data/manifest.h"
+#include "src/model/load.h"
+#include "src/train/agree.h"
+#include "src/train/threads.h"
+
+namespace finetune {
+namespace {
+
+struct SplitFacts {
+  std::optional<DataFacts> facts;
+  std::string digest;
+};
+
+absl::StatusOr<SplitFacts> ReadFacts(const SplitConfig& split) {
+  SplitFacts result;
+  if (split.path().empty()) return result;
+  FT_ASSIGN_OR_RETURN(DatasetManifest manifest, ReadManifest(split.path()));
+  FT_ASSIGN_OR_RETURN(DatasetSplit found, FindSplit(manifest, split.split()));
+  result.facts = DataFacts{manifest.class_name_size(), PictureCount(found), manifest.channels(),
+                           manifest.height(), manifest.width()};
+  Sha256 sum;
+  sum.Update(PrintManifest(manifest));
+  result.digest = sum.HexDigest().substr(0, 16);
+  return result;
+}
+
+// What must not differ between ranks, or they would train different models without a word.
+absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, Communicator* comm) {
+  FT_ASSIGN_OR_RETURN(std::string program, Sha256OfFile("/proc/self/exe"));
+  const std::vector<std::pair<const char*, std::string>> items = {
+      {"the program's SHA-256", program.substr(0, 16)},
+      {"the config's hash", absl::StrFormat("%016x", ConfigHash(loaded.config))},
+      {"the data's manifest", data}};
+  for (const auto& [name, value] : items) {
+    FT_ASSIGN_OR_RETURN(std::vector<std::string> all, comm->AllGather(value));
+    for (int rank = 1; rank < comm->size(); ++rank) {
+      if (all[rank] == all[0]) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the ranks differ: ", name, " is ", all[rank], " on rank ", rank, " (host ",
+          comm->host(rank), ") and ", all[0], " on rank 0 (host ", comm->host(0), ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
+  // One rank a host downloads; the others find it in the cache.
+  absl::StatusOr<std::string> path = std::string();
+  if (comm->local_rank() == 0) path = FetchToCache(pretrained.checkpoint());
+  FT_RETURN_IF_ERROR(AgreeOn(path.status(), comm));
+  if (comm->local_rank() != 0) path = FetchToCache(pretrained.checkpoint());
+  absl::Status status = path.status();
+  if (status.ok()) {
+    absl::StatusOr<TensorList> tensors = ReadStateDict(*path);
+    status = tensors.status();
+    if (status.ok()) {
+      absl::StatusOr<LoadReport> report =
+          LoadBackbone(*tensors, pretrained.prefix(), setup->model.get());
+      status = Annotate(report.status(), *path);
+      if (status.ok()) {
+        setup->notes.push_back(absl::StrCat("backbone from ", *path, ": ", report->Summary()));
+      }
+    }
+  }
+  return AgreeOn(Annotate(status, "model.backbone.pretrained"), comm);
+}
+
+}  // namespace
+
+absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Communicator* comm) {
+  Setup setup;
+  const ExperimentConfig& config = loaded.config;
+
+  absl::StatusOr<SplitFacts> train = ReadFacts(config.data().train());
+  absl::StatusOr<SplitFacts> val = ReadFacts(config.data().val());
+  RunFacts facts;
+  facts.world_size = comm->size();
+  // The config's own errors come first: a missing data set is often one of them.
+  if (train.ok()) facts.train = train->facts;
+  if (val.ok()) facts.val = val->facts;
+  absl::StatusOr<std::vector<std::string>> warnings = ValidateConfig(loaded, facts);
+  FT_RETURN_IF_ERROR(AgreeOn(warnings.status(), comm));
+  if (for_training) {
+    FT_RETURN_IF_ERROR(AgreeOn(
+        Annotate(train.status(), loaded.PlaceOf("data.train.path") + ": data.train"), comm));
+  }
+  if (config.data().has_val()) {
+    FT_RETURN_IF_ERROR(
+        AgreeOn(Annotate(val.status(), loaded.PlaceOf("data.val.path") + ": data.val"), comm));
+  }
+  setup.warnings = *std::move(warnings);
+  FT_RETURN_IF_ERROR(CheckSameRun(
+      loaded, absl::StrCat(train.ok() ? train->digest : "", val.ok() ? val->digest : ""), comm));
+
+  const RuntimeConfig& runtime = config.runtime();
+  FT_ASSIGN_OR_RETURN(setup.threads, ThreadsForRank(runtime.threads(), comm));
+  at::set_num_threads(setup.threads);
+  if (runtime.device() == RuntimeConfig::CUDA) {
+    return absl::InvalidArgumentError(absl::StrCat(loaded.PlaceOf("runtime.device"),
+                                                   ": runtime.device: is CUDA; this program was "
+                                                   "built without it (bazel build --config=cuda)"));
+  }
+  setup.notes.push_back(absl::StrFormat(
+      "%d rank%s of %d thread%s on the CPU%s", comm->size(), comm->size() == 1 ? "" : "s",
+      setup.threads, setup.threads == 1 ? "" : "s",
+      runtime.device() == RuntimeConfig::AUTO ? " (runtime.device is AUTO and there is no GPU)"
+                                              : ""));
+
+  LoaderOptions options;
+  options.rank = comm->rank();
+  options.world_size = comm->size();
+  options.seed = runtime.seed();
+  options.bfloat16 = runtime.precision() == RuntimeConfig::BFLOAT16;
+  absl::Status status;
+  if (for_training) {
+    absl::StatusOr<std::unique_ptr<BatchLoader>> loader =
+        BatchLoader::Create(config.data().train(), options);
+    status = Annotate(loader.status(), "data.train");
+    if (loader.ok()) setup.train = *std::move(loader);
+  }
+  if (status.ok() && config.data().has_val()) {
+    options.training = false;
+    absl::StatusOr<std::unique_ptr<BatchLoader>> loader =
+        BatchLoader::Create(config.data().val(), options);
+    status = Annotate(loader.status(), "data.val");
+    if (loader.ok()) setup.val = *std::move(loader);
+  }
+  FT_RETURN_IF_ERROR(AgreeOn(status, comm));
+
+  ClassifierOptions model_options;
+  model_options.seed = runtime.seed();
+  model_options.device = setup.device;
+  model_options.mode.bfloat16 = options.bfloat16;
+  model_options.mode.fused = runtime.engine() == RuntimeConfig::FUSED;
+  FT_ASSIGN_OR_RETURN(setup.model, Classifier::Create(config.model(), model_options));
+  if (for_training && config.model().backbone().has_pretrained()) {
+    FT_RETURN_IF_ERROR(LoadPretrained(config.model().backbone().pretrained(), comm, &setup));
+  }
+  return setup;
+}
+
+}  // namespace finetune

@@ -1,0 +1,35 @@
+#ifndef FINETUNE_TRAIN_SETUP_H_
+#define FINETUNE_TRAIN_SETUP_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/base/status_macros.h"
+#include "src/comm/communicator.h"
+#include "src/config/config.h"
+#include "src/data/loader.h"
+#include "src/model/classifier.h"
+
+namespace finetune {
+
+// What training and evaluation need before they start; the same on every rank but for the loaders'
+// parts.
+struct Setup {
+  at::Device device = at::kCPU;
+  int threads = 1;
+  std::unique_ptr<BatchLoader> train;  // null for evaluation alone
+  std::unique_ptr<BatchLoader> val;    // null where the config has no data.val
+  std::unique_ptr<Classifier> model;
+  // For the log: what was loaded, on what it runs, what the config may not have meant.
+  std::vector<std::string> notes;
+  std::vector<std::string> warnings;
+};
+
+// Checks the config against the data and the ranks, opens the data, builds the model and gives it
+// its first weights. Collective; an error is every rank's.
+absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Communicator* comm);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TRAIN_SETUP_H_

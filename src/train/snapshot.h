@@ -1,0 +1,47 @@
+#ifndef FINETUNE_TRAIN_SNAPSHOT_H_
+#define FINETUNE_TRAIN_SNAPSHOT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "src/base/status_macros.h"
+#include "src/checkpoint/value.h"
+#include "src/model/classifier.h"
+#include "src/optim/sgd.h"
+
+namespace finetune {
+
+// Where a run is; with the model's tensors and the optimiser's it is all that a resumed run needs,
+// since batches and augmentation follow from the seed.
+struct Progress {
+  // Iterations done, from the start of the run.
+  int64_t iteration = 0;
+  // The best validation accuracy so far, and the iteration it was reached at.
+  double best_accuracy = -1;
+  int64_t best_iteration = 0;
+};
+
+// What a checkpoint says of the run besides.
+struct CheckpointMeta {
+  std::string config_text;
+  uint64_t seed = 0;
+  int64_t iterations_per_epoch = 1;
+  int64_t total_batch = 0;
+  std::vector<std::string> class_names;
+};
+
+// The checkpoint's root: `state_dict`, `optimizer` (momentum by parameter name) and `meta`, as
+// mmpretrain lays them out. Tensors are the live ones, not copies.
+Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress,
+                     const CheckpointMeta& meta);
+
+// Puts a checkpoint's tensors into the model and the optimiser. Errors: InvalidArgument when it is
+// of another model, or of a run with another seed or total batch, whose pictures would not go on
+// where this one stopped.
+absl::StatusOr<Progress> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
+                                           Classifier* model, Sgd* sgd);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TRAIN_SNAPSHOT_H_
