@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "src/comm/launch.h"
+#include "src/comm/mpi_communicator.h"
 #include "src/config/config.h"
 #include "src/main/flags.h"
 #include "src/train/agree.h"
