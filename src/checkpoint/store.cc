@@ -1,98 +1,270 @@
 #include "src/checkpoint/store.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
 #include <filesystem>
+#include <regex>
+#include <system_error>
+#include <tuple>
 #include <utility>
 
-#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "src/base/status_macros.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/writer.h"
 
 namespace finetune {
+namespace {
 
 namespace fs = std::filesystem;
 
-namespace {
+constexpr char kLatest[] = "latest.pth";
+constexpr char kBest[] = "best.pth";
+constexpr char kLock[] = ".checkpoints.lock";
 
-constexpr const char* kLatest = "latest.pth";
-constexpr const char* kBest = "best.pth";
+bool IsCheckpointName(const std::string& name) {
+  static const auto& pattern = *new std::regex("(epoch|iter)_[0-9]{1,18}\\.pth");
+  return std::regex_match(name, pattern);
+}
 
-}  // namespace
+// A name that AtomicFile, or PointLink below, gives to what is not whole yet.
+bool IsTemporaryName(const std::string& name) {
+  static const auto& pattern =
+      *new std::regex("((epoch|iter)_[0-9]{1,18}|latest|best)\\.pth\\.[A-Za-z0-9]{6}\\.tmp");
+  return std::regex_match(name, pattern);
+}
 
-std::vector<std::string> CheckpointStore::List() const {
-  std::vector<std::pair<fs::file_time_type, std::string>> found;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(work_dir_, error)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_symlink(error) || !absl::EndsWith(name, ".pth") ||
-        !(absl::StartsWith(name, "epoch_") || absl::StartsWith(name, "iter_"))) {
-      continue;
-    }
-    found.emplace_back(entry.last_write_time(error), name);
-  }
-  std::sort(found.rbegin(), found.rend());
+absl::Status SystemError(absl::string_view what, const std::string& path, int error) {
+  return absl::InternalError(absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(error)));
+}
+
+// The names in a folder; none where there is no folder.
+absl::StatusOr<std::vector<std::string>> List(const std::string& folder) {
   std::vector<std::string> names;
-  for (auto& [time, name] : found) names.push_back(std::move(name));
+  std::error_code error;
+  fs::directory_iterator it(folder, error);
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return SystemError("list", folder, error.value());
+  }
   return names;
 }
 
-std::string CheckpointStore::LinkTarget(const std::string& link) const {
+// The checkpoint that a link names; empty where there is no such link, or it names something else.
+std::string TargetOf(const std::string& folder, const char* link) {
   std::error_code error;
-  return fs::read_symlink(fs::path(work_dir_) / link, error).string();
+  std::string target = fs::read_symlink(fs::path(folder) / link, error).string();
+  return !error && IsCheckpointName(target) ? target : "";
 }
 
-absl::Status CheckpointStore::PointAt(const std::string& link, const std::string& name) const {
-  const fs::path path = fs::path(work_dir_) / link, temporary = path.string() + ".tmp";
-  std::error_code error;
-  fs::remove(temporary, error);
-  fs::create_symlink(name, temporary, error);
-  if (!error) fs::rename(temporary, path, error);
-  if (error)
-    return absl::InternalError(absl::StrCat("cannot link ", path.string(), ": ", error.message()));
+// Makes the link, or turns it, in one step.
+absl::Status PointLink(const std::string& folder, const char* link, const std::string& target) {
+  const std::string path = absl::StrCat(folder, "/", link);
+  const std::string temporary = path + ".newone.tmp";
+  unlink(temporary.c_str());
+  if (symlink(target.c_str(), temporary.c_str()) != 0) return SystemError("link", path, errno);
+  if (rename(temporary.c_str(), path.c_str()) != 0) return SystemError("rename to", path, errno);
   return absl::OkStatus();
 }
 
-absl::Status CheckpointStore::Save(const std::string& name, const Value& root, bool is_best,
-                                   int keep_last) const {
-  FT_RETURN_IF_ERROR(WriteTorchFile(absl::StrCat(work_dir_, "/", name), root));
-  FT_RETURN_IF_ERROR(PointAt(kLatest, name));
-  if (is_best) FT_RETURN_IF_ERROR(PointAt(kBest, name));
-  if (keep_last == 0) return absl::OkStatus();
-  const std::vector<std::string> names = List();
-  const std::string best = LinkTarget(kBest);
-  for (size_t i = static_cast<size_t>(keep_last); i < names.size(); ++i) {
-    std::error_code error;
-    if (names[i] != best && names[i] != name) fs::remove(fs::path(work_dir_) / names[i], error);
+struct Listed {
+  std::string name;
+  // Its meta.iteration, or what keeps it from being read.
+  absl::StatusOr<int64_t> iteration;
+};
+
+absl::StatusOr<int64_t> IterationOf(const Value& root) {
+  FT_ASSIGN_OR_RETURN(const Value meta, root.Get("meta"));
+  return meta.GetInt("iteration");
+}
+
+// The kind and number of a checkpoint's name: ("epoch", 3).
+std::pair<absl::string_view, int64_t> Parse(absl::string_view name) {
+  const size_t mark = name.find('_');
+  int64_t number = 0;
+  (void)absl::SimpleAtoi(absl::StripSuffix(name.substr(mark + 1), ".pth"), &number);
+  return {name.substr(0, mark), number};
+}
+
+// The iteration that the run of latest.pth had come to. Where latest.pth is damaged, that of the
+// one before it by name. INT64_MAX where neither is known.
+int64_t LatestIteration(const std::string& latest, const std::vector<Listed>& all) {
+  const auto [kind, number] = Parse(latest);
+  int64_t before = -1;
+  for (const Listed& one : all) {
+    if (!one.iteration.ok()) continue;
+    if (one.name == latest) return *one.iteration;
+    const auto [other_kind, other_number] = Parse(one.name);
+    if (other_kind == kind && other_number < number) before = std::max(before, *one.iteration);
   }
-  return absl::OkStatus();
+  return before >= 0 ? before : INT64_MAX;
 }
 
-absl::StatusOr<std::optional<CheckpointStore::Found>> CheckpointStore::FindLatest() const {
-  std::vector<std::string> names = List();
-  if (names.empty()) return std::nullopt;
-  // The link says which is the newest, whatever a copy has done to the times of writing.
-  const auto latest = std::find(names.begin(), names.end(), LinkTarget(kLatest));
-  if (latest != names.end()) std::rotate(names.begin(), latest, latest + 1);
-  std::vector<std::string> damaged;
+// All checkpoints of a folder, the latest at the end. Those of a later iteration than the one that
+// latest.pth names belong to a run that was given up for it, and come before the others; before
+// these again, those that cannot be read.
+absl::StatusOr<std::vector<Listed>> ListCheckpoints(const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
+  std::vector<Listed> all;
   for (const std::string& name : names) {
-    std::string path = absl::StrCat(work_dir_, "/", name);
-    absl::StatusOr<Value> root = ReadTorchFile(path);
-    if (root.ok()) return Found{std::move(path), *std::move(root), std::move(damaged)};
-    damaged.emplace_back(root.status().message());
+    if (!IsCheckpointName(name)) continue;
+    const std::string path = absl::StrCat(folder, "/", name);
+    const absl::StatusOr<Value> root = ReadTorchFile(path, {"meta"});
+    all.push_back({name, root.ok() ? IterationOf(*root) : root.status()});
+    if (root.ok() && !all.back().iteration.ok()) {
+      all.back().iteration = absl::InvalidArgumentError(
+          absl::StrCat(path, ": it has no integer meta.iteration, so it is not finetune's"));
+    }
   }
-  return absl::DataLossError(absl::StrCat("none of the checkpoints in ", work_dir_,
-                                          " can be read: ", absl::StrJoin(damaged, "; ")));
+  const std::string latest = TargetOf(folder, kLatest);
+  const int64_t latest_iteration = LatestIteration(latest, all);
+  std::sort(all.begin(), all.end(), [&](const Listed& a, const Listed& b) {
+    const auto rank = [&](const Listed& one) {
+      const int group = !one.iteration.ok() ? 0 : *one.iteration > latest_iteration ? 1 : 2;
+      return std::tuple(group, one.iteration.value_or(0), one.name == latest, one.name);
+    };
+    return rank(a) < rank(b);
+  });
+  return all;
 }
 
-absl::Status CheckpointStore::Clear() const {
+// Takes the lock. -1 where the file system knows no locks.
+absl::StatusOr<int> Lock(const std::string& folder) {
+  const std::string path = absl::StrCat(folder, "/", kLock);
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) return SystemError("open", path, errno);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    char owner[256] = {};
+    const ssize_t n = error == EWOULDBLOCK ? pread(fd, owner, sizeof(owner) - 1, 0) : 0;
+    close(fd);
+    if (error != EWOULDBLOCK) return -1;
+    return absl::FailedPreconditionError(
+        absl::StrCat("another run", n > 0 ? absl::StrCat(" (", Printable(owner), ")") : "",
+                     " writes checkpoints to ", folder,
+                     "; give this one another work_dir, or end that one (if "
+                     "it is dead, and the lock is kept by a network file system, delete ",
+                     path, ")"));
+  }
+  char host[128] = {};
+  gethostname(host, sizeof(host) - 1);
+  const std::string owner = absl::StrCat("host ", host, ", process ", getpid());
+  // Only for the message above: a lock that could not be written to is still a lock.
+  (void)!ftruncate(fd, 0);
+  (void)!pwrite(fd, owner.data(), owner.size(), 0);
+  return fd;
+}
+
+}  // namespace
+
+absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder, int keep_last) {
   std::error_code error;
-  for (const std::string& name : List()) fs::remove(fs::path(work_dir_) / name, error);
-  for (const char* link : {kLatest, kBest}) fs::remove(fs::path(work_dir_) / link, error);
-  if (error)
-    return absl::InternalError(absl::StrCat("cannot clear ", work_dir_, ": ", error.message()));
+  fs::create_directories(folder, error);
+  if (error) return SystemError("create", folder, error.value());
+  FT_ASSIGN_OR_RETURN(const int lock_fd, Lock(folder));
+  CheckpointStore store(folder, keep_last, lock_fd);
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
+  for (const std::string& name : names) {
+    // Without a lock they might be those of a run that is alive.
+    if (lock_fd >= 0 && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
+  }
+  FT_ASSIGN_OR_RETURN(const std::vector<Listed> listed, ListCheckpoints(folder));
+  for (const Listed& one : listed) {
+    // What is damaged, or not ours, is left for the user to look at.
+    if (one.iteration.ok()) store.saved_.push_back({*one.iteration, one.name});
+  }
+  return store;
+}
+
+CheckpointStore::CheckpointStore(CheckpointStore&& other) noexcept
+    : folder_(std::move(other.folder_)),
+      keep_last_(other.keep_last_),
+      lock_fd_(std::exchange(other.lock_fd_, -1)),
+      saved_(std::move(other.saved_)) {}
+
+CheckpointStore::~CheckpointStore() {
+  if (lock_fd_ >= 0) close(lock_fd_);
+}
+
+absl::Status CheckpointStore::Save(const std::string& name, const Value& root, bool is_best) {
+  if (!IsCheckpointName(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", name, "\" is no checkpoint's name; epoch_N.pth or iter_N.pth is"));
+  }
+  FT_ASSIGN_OR_RETURN(const int64_t iteration, IterationOf(root));
+  FT_RETURN_IF_ERROR(WriteTorchFile(absl::StrCat(folder_, "/", name), root));
+  saved_.erase(std::remove_if(saved_.begin(), saved_.end(),
+                              [&](const Saved& one) { return one.name == name; }),
+               saved_.end());
+  // Later iterations are of a run that was given up when this one went back: they go first.
+  std::stable_partition(saved_.begin(), saved_.end(),
+                        [&](const Saved& one) { return one.iteration > iteration; });
+  saved_.push_back({iteration, name});
+  FT_RETURN_IF_ERROR(PointLink(folder_, kLatest, name));
+  if (is_best) {
+    FT_RETURN_IF_ERROR(PointLink(folder_, kBest, name));
+  } else if (TargetOf(folder_, kBest) == name) {
+    // The best was of a run that was given up, and has just been replaced.
+    unlink(absl::StrCat(folder_, "/", kBest).c_str());
+  }
+  return Prune();
+}
+
+absl::Status CheckpointStore::Prune() {
+  if (keep_last_ <= 0 || saved_.size() <= static_cast<size_t>(keep_last_)) return absl::OkStatus();
+  const std::string best = TargetOf(folder_, kBest);
+  const auto first_kept = saved_.end() - keep_last_;
+  std::vector<Saved> kept;
+  for (auto it = saved_.begin(); it != first_kept; ++it) {
+    if (it->name == best) {
+      kept.push_back(*it);
+      continue;
+    }
+    const std::string path = absl::StrCat(folder_, "/", it->name);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return SystemError("delete", path, errno);
+  }
+  kept.insert(kept.end(), first_kept, saved_.end());
+  saved_ = std::move(kept);
   return absl::OkStatus();
+}
+
+absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(std::vector<Listed> listed, ListCheckpoints(folder));
+  if (listed.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat("there is no checkpoint (epoch_N.pth, iter_N.pth) in ", folder));
+  }
+  FoundCheckpoint found;
+  std::reverse(listed.begin(), listed.end());
+  for (const Listed& one : listed) {
+    if (!one.iteration.ok()) {
+      found.skipped.emplace_back(one.iteration.status().message());
+    }
+  }
+  for (const Listed& one : listed) {
+    if (!one.iteration.ok()) continue;
+    found.path = absl::StrCat(folder, "/", one.name);
+    absl::StatusOr<Value> root = ReadTorchFile(found.path);
+    if (root.ok()) {
+      found.root = *std::move(root);
+      return found;
+    }
+    found.skipped.emplace_back(root.status().message());
+  }
+  return absl::DataLossError(absl::StrCat("all checkpoints in ", folder,
+                                          " are damaged: ", absl::StrJoin(found.skipped, "; ")));
 }
 
 }  // namespace finetune

@@ -2,48 +2,71 @@
 #define FINETUNE_CHECKPOINT_STORE_H_
 
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "src/base/status_macros.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "src/checkpoint/value.h"
 
 namespace finetune {
 
-// The checkpoints of one run, in its work_dir: `epoch_3.pth` and `iter_1200.pth`, and the links
-// `latest.pth` and `best.pth` to two of them.
+// The checkpoints of a run, in its work_dir: epoch_3.pth, iter_1200.pth, ..., and the symbolic
+// links latest.pth and best.pth. What orders them is the integer meta.iteration in each.
+//
+// One process at a time may write to a folder (rank 0 of one run): it holds a lock on the file
+// .checkpoints.lock there, which ends with the process however that ends.
 class CheckpointStore {
  public:
-  explicit CheckpointStore(std::string work_dir) : work_dir_(std::move(work_dir)) {}
+  // Creates the folder where it is missing, and removes what dead runs left half-written in it.
+  // `keep_last`: checkpoints kept besides the best; 0 keeps all. Errors: FailedPrecondition with
+  // host and process where another run writes here; those of the file system.
+  static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last);
 
-  bool HasCheckpoints() const { return !List().empty(); }
+  CheckpointStore(CheckpointStore&& other) noexcept;
+  CheckpointStore& operator=(CheckpointStore&&) = delete;
+  ~CheckpointStore();
 
-  // Writes work_dir/name, whole or not at all, points latest.pth (and best.pth) at it, and deletes
-  // all but the newest `keep_last` (0: none is deleted) besides the best. Errors: those of
-  // WriteTorchFile.
-  absl::Status Save(const std::string& name, const Value& root, bool is_best, int keep_last) const;
-
-  // The newest checkpoint that can be read whole, and what is wrong with newer ones. Nothing where
-  // there is none at all. Errors: DataLoss when there are some and none can be read.
-  struct Found {
-    std::string path;
-    Value root;
-    std::vector<std::string> damaged;
-  };
-  absl::StatusOr<std::optional<Found>> FindLatest() const;
-
-  // Deletes all checkpoints and the links: a run that begins again.
-  absl::Status Clear() const;
+  // Writes `root` as `name` ("epoch_3.pth"), then points latest.pth at it, and best.pth too where
+  // it `is_best`, then deletes the oldest beyond keep_last: never the latest or the best. A crash
+  // at any point leaves all that was there before, or all of the new one. From any thread, one at a
+  // time. Errors: InvalidArgument for another kind of name or a root without meta.iteration; those
+  // of WriteTorchFile.
+  absl::Status Save(const std::string& name, const Value& root, bool is_best);
 
  private:
-  // Names, newest first: by the iteration in their meta data's stead, the time of writing.
-  std::vector<std::string> List() const;
-  std::string LinkTarget(const std::string& link) const;
-  absl::Status PointAt(const std::string& link, const std::string& name) const;
+  CheckpointStore(std::string folder, int keep_last, int lock_fd)
+      : folder_(std::move(folder)), keep_last_(keep_last), lock_fd_(lock_fd) {}
 
-  std::string work_dir_;
+  struct Saved {
+    int64_t iteration;
+    std::string name;
+  };
+
+  absl::Status Prune();
+
+  std::string folder_;
+  int keep_last_;
+  int lock_fd_;
+  // From the one to delete first to the latest.
+  std::vector<Saved> saved_;
 };
+
+// What to resume from.
+struct FoundCheckpoint {
+  std::string path;
+  // All of it.
+  Value root;
+  // One message for each newer checkpoint that is damaged and was passed over.
+  std::vector<std::string> skipped;
+};
+
+// The newest whole checkpoint of a folder: the one that latest.pth names, else, where that is
+// damaged, the one before, and so on. Each is read in full, so that what is returned is known to be
+// whole. Errors: NotFound where there is no checkpoint at all (nor maybe the folder); DataLoss
+// where there are some and all are damaged, with what is wrong with each.
+absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder);
 
 }  // namespace finetune
 

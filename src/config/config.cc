@@ -621,7 +621,7 @@ std::vector<std::string> ConfigSearchPath(const std::vector<std::string>& from_f
   for (fs::path folder = program.parent_path(); folder.has_relative_path();
        folder = folder.parent_path()) {
     if (fs::is_regular_file(folder / "configs/_base_/default_runtime.pbtxt", error)) {
-      folders.push_back((folder / "configs").string());
+      folders.push_back(fs::canonical(folder / "configs", error).string());
       break;
     }
   }

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
@@ -16,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -29,6 +31,18 @@ std::string Now() {
   std::array<char, 32> text = {};
   std::strftime(text.data(), text.size(), "%Y%m%d_%H%M%S", &local);
   return text.data();
+}
+
+// Whether a person sees stdout as a terminal. mpirun gives every rank a pseudo-terminal, whatever
+// its own output is; then its own decides. That of another host's mpirun is not known: no.
+bool PersonWatches() {
+  if (isatty(STDOUT_FILENO) == 0) return false;
+  if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr) return true;
+  std::array<char, 64> target = {};
+  const std::string link = absl::StrCat("/proc/", getppid(), "/fd/1");
+  if (readlink(link.c_str(), target.data(), target.size() - 1) <= 0) return false;
+  return absl::StartsWith(target.data(), "/dev/pts/") ||
+         absl::StartsWith(target.data(), "/dev/tty");
 }
 
 }  // namespace
@@ -51,7 +65,9 @@ class RunLog::Impl {
         for (int i = 1; access((stem_ + ".log").c_str(), F_OK) == 0; ++i) {
           stem_ = absl::StrCat(options_.work_dir, "/", Now(), "_", i);
         }
-        auto console = std::make_shared<spdlog::sinks::stdout_color_sink_mt>();
+        redraws_ = PersonWatches();
+        auto console = std::make_shared<spdlog::sinks::stdout_color_sink_mt>(
+            redraws_ ? spdlog::color_mode::automatic : spdlog::color_mode::never);
         console->set_pattern("%Y-%m-%d %H:%M:%S %^%-7l%$ %v");
         auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(stem_ + ".log");
         file->set_pattern("%Y-%m-%d %H:%M:%S.%e %-7l %v");
@@ -60,9 +76,10 @@ class RunLog::Impl {
         if (!json_)
           return absl::PermissionDeniedError(
               absl::StrCat("cannot write ", stem_, ".jsonl: ", std::strerror(errno)));
-        redraws_ = isatty(STDOUT_FILENO) != 0;
+
       } else {
-        auto console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+        auto console =
+            std::make_shared<spdlog::sinks::stderr_color_sink_mt>(spdlog::color_mode::never);
         console->set_pattern(absl::StrCat("%Y-%m-%d %H:%M:%S %^%-7l%$ [rank ", options_.rank, " ",
                                           options_.host, "] %v"));
         console->set_level(spdlog::level::warn);

@@ -39,7 +39,7 @@ Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress
   Value::Dict about;
   about.Append("writer", kVersion);
   about.Append("epoch", progress.iteration / meta.iterations_per_epoch);
-  about.Append("iter", progress.iteration);
+  about.Append("iteration", progress.iteration);
   about.Append("iterations_per_epoch", meta.iterations_per_epoch);
   about.Append("total_batch_size", meta.total_batch);
   about.Append("seed", absl::StrCat(meta.seed));
@@ -76,7 +76,7 @@ absl::StatusOr<Progress> RestoreCheckpoint(const Value& root, const CheckpointMe
                      expected.iterations_per_epoch, ": the data differ"));
   }
   Progress progress;
-  FT_ASSIGN_OR_RETURN(progress.iteration, meta.GetInt("iter"));
+  FT_ASSIGN_OR_RETURN(progress.iteration, meta.GetInt("iteration"));
   FT_ASSIGN_OR_RETURN(progress.best_accuracy, meta.GetDouble("best_accuracy"));
   FT_ASSIGN_OR_RETURN(progress.best_iteration, meta.GetInt("best_iteration"));
 

@@ -89,14 +89,33 @@ class Trainer {
       return absl::PermissionDeniedError(
           absl::StrCat("cannot create the work_dir ", options_.work_dir, ": ", error.message()));
     }
-    store_ = std::make_unique<CheckpointStore>(options_.work_dir);
-    if (options_.resume.empty() && !options_.overwrite && store_->HasCheckpoints()) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          options_.work_dir,
-          " holds the checkpoints of an earlier run. Go on with it: --resume=auto. Begin "
-          "again in its place: --overwrite. Or choose another --work_dir"));
+    if (options_.resume.empty() && HasCheckpoints()) {
+      if (!options_.overwrite) {
+        return absl::AlreadyExistsError(absl::StrCat(
+            options_.work_dir,
+            " holds the checkpoints of an earlier run. Go on with it: --resume=auto. Begin "
+            "again in its place: --overwrite. Or choose another --work_dir"));
+      }
+      RemoveCheckpoints();
     }
+    FT_ASSIGN_OR_RETURN(
+        CheckpointStore store,
+        CheckpointStore::Open(options_.work_dir, config_.runtime().checkpoint().keep_last()));
+    store_ = std::make_unique<CheckpointStore>(std::move(store));
     return absl::OkStatus();
+  }
+
+  bool HasCheckpoints() const {
+    std::error_code error;
+    return fs::is_symlink(fs::path(options_.work_dir) / "latest.pth", error);
+  }
+
+  // All of an earlier run's, for one that begins again.
+  void RemoveCheckpoints() const {
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(options_.work_dir, error)) {
+      if (entry.path().extension() == ".pth") fs::remove(entry.path(), error);
+    }
   }
 
   absl::Status BuildOptimizer() {
@@ -173,15 +192,15 @@ class Trainer {
     if (path.empty() || !IsMain()) return absl::OkStatus();
     Value root;
     if (path == "auto") {
-      FT_ASSIGN_OR_RETURN(std::optional<CheckpointStore::Found> found, store_->FindLatest());
-      if (!found.has_value()) {
+      if (!HasCheckpoints()) {
         log_->Info("no checkpoint to resume from; starting from the beginning");
         return absl::OkStatus();
       }
-      for (const std::string& damaged : found->damaged)
+      FT_ASSIGN_OR_RETURN(FoundCheckpoint found, FindLatestCheckpoint(options_.work_dir));
+      for (const std::string& damaged : found.skipped)
         log_->Warning(absl::StrCat("passed over: ", damaged));
-      path = found->path;
-      root = std::move(found->root);
+      path = found.path;
+      root = std::move(found.root);
     } else {
       FT_ASSIGN_OR_RETURN(root, ReadTorchFile(path));
     }
@@ -370,7 +389,7 @@ class Trainer {
                                  ? absl::StrCat("epoch_", progress_.iteration / per_epoch_, ".pth")
                                  : absl::StrCat("iter_", progress_.iteration, ".pth");
     saving_ = std::async(std::launch::async, [this, copy = std::move(copy), name, is_best] {
-      return store_->Save(name, copy, is_best, config_.runtime().checkpoint().keep_last());
+      return store_->Save(name, copy, is_best);
     });
     return absl::OkStatus();
   }

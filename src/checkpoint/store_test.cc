@@ -1,0 +1,225 @@
+#include "src/checkpoint/store.h"
+
+#include <ATen/ops/full.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/checkpoint/reader.h"
+#include "src/checkpoint/writer.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest()
+      : folder_(testing::TempDir() + "/" +
+                testing::UnitTest::GetInstance()->current_test_info()->name()) {
+    fs::remove_all(folder_);
+  }
+
+  CheckpointStore Open(int keep_last) {
+    absl::StatusOr<CheckpointStore> store = CheckpointStore::Open(folder_, keep_last);
+    EXPECT_TRUE(store.ok()) << store.status();
+    return *std::move(store);
+  }
+
+  // Each test's checkpoint of an iteration has as many in its tensor.
+  static Value Root(int64_t iteration) {
+    Value::Dict meta;
+    meta.Append("iteration", iteration);
+    Value::Dict root;
+    root.Append("meta", meta);
+    root.Append("state_dict", Value::FromTensors({{"w", at::full({100}, iteration)}}));
+    return root;
+  }
+
+  static void Save(CheckpointStore& store, int epoch, bool is_best = false) {
+    const absl::Status saved =
+        store.Save("epoch_" + std::to_string(epoch) + ".pth", Root(100 * epoch), is_best);
+    EXPECT_TRUE(saved.ok()) << saved;
+  }
+
+  std::set<std::string> Checkpoints() const {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      if (entry.path().filename() != ".checkpoints.lock") names.insert(entry.path().filename());
+    }
+    return names;
+  }
+
+  std::string Target(const char* link) const { return fs::read_symlink(fs::path(folder_) / link); }
+
+  // Cuts a checkpoint to half its size, as a full disk or a broken copy does.
+  void Damage(const std::string& name) const {
+    const fs::path path = fs::path(folder_) / name;
+    fs::resize_file(path, fs::file_size(path) / 2);
+  }
+
+  // Turns a bit in the middle of the file, in the tensor.
+  void FlipBit(const std::string& name) const {
+    const std::string path = folder_ + "/" + name;
+    std::string bytes = *ReadFile(path);
+    bytes[bytes.find(std::string("\xc8\0\0\0\0\0\0\0\xc8", 9)) + 80] ^= 1;
+    ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
+  }
+
+  const std::string folder_;
+};
+
+TEST_F(StoreTest, KeepsTheLastAndTheBest) {
+  CheckpointStore store = Open(2);
+  for (int epoch = 1; epoch <= 5; ++epoch) Save(store, epoch, /*is_best=*/epoch == 2);
+  EXPECT_THAT(Checkpoints(), UnorderedElementsAre("epoch_2.pth", "epoch_4.pth", "epoch_5.pth",
+                                                  "latest.pth", "best.pth"));
+  EXPECT_EQ(Target("latest.pth"), "epoch_5.pth");
+  EXPECT_EQ(Target("best.pth"), "epoch_2.pth");
+  EXPECT_TRUE(ReadStateDict(folder_ + "/latest.pth").ok());
+
+  Save(store, 6, /*is_best=*/true);
+  EXPECT_THAT(Checkpoints(),
+              UnorderedElementsAre("epoch_5.pth", "epoch_6.pth", "latest.pth", "best.pth"));
+}
+
+TEST_F(StoreTest, KeepsAllWhenAskedTo) {
+  CheckpointStore store = Open(0);
+  for (int epoch = 1; epoch <= 5; ++epoch) Save(store, epoch);
+  EXPECT_EQ(Checkpoints().size(), 6u);
+}
+
+TEST_F(StoreTest, EpochsAndIterationsAreOneSequenceAlsoAfterARestart) {
+  {
+    CheckpointStore store = Open(3);
+    Save(store, 1);
+    ASSERT_TRUE(store.Save("iter_150.pth", Root(150), false).ok());
+    Save(store, 2);
+  }
+  CheckpointStore store = Open(3);
+  ASSERT_TRUE(store.Save("iter_250.pth", Root(250), false).ok());
+  EXPECT_THAT(Checkpoints(),
+              UnorderedElementsAre("iter_150.pth", "epoch_2.pth", "iter_250.pth", "latest.pth"));
+}
+
+TEST_F(StoreTest, TheLatestIsFound) {
+  CheckpointStore store = Open(0);
+  Save(store, 9);
+  Save(store, 10);
+  const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->path, folder_ + "/epoch_10.pth");
+  EXPECT_EQ(*found->root.Get("meta")->GetInt("iteration"), 1000);
+  EXPECT_THAT(found->skipped, IsEmpty());
+}
+
+TEST_F(StoreTest, DamagedOnesArePassedOverAndNamed) {
+  CheckpointStore store = Open(0);
+  for (int epoch = 1; epoch <= 3; ++epoch) Save(store, epoch);
+  Damage("epoch_3.pth");
+  FlipBit("epoch_2.pth");
+  const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->path, folder_ + "/epoch_1.pth");
+  EXPECT_THAT(found->skipped, ElementsAre(HasSubstr("epoch_3.pth"),
+                                          AllOf(HasSubstr("epoch_2.pth"), HasSubstr("CRC"))));
+
+  Damage("epoch_1.pth");
+  EXPECT_EQ(FindLatestCheckpoint(folder_).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(StoreTest, ARunThatWentBackIsTheLatest) {
+  for (const int keep_last : {0, 2}) {
+    fs::remove_all(folder_);
+    {
+      CheckpointStore store = Open(0);
+      for (int epoch = 1; epoch <= 4; ++epoch) Save(store, epoch);
+    }
+    // Resumed from epoch 1: epochs 3 and 4 are of the run that was given up.
+    CheckpointStore store = Open(keep_last);
+    Save(store, 2);
+    EXPECT_EQ(fs::exists(folder_ + "/epoch_4.pth"), keep_last == 0);
+    EXPECT_EQ(FindLatestCheckpoint(folder_)->path, folder_ + "/epoch_2.pth");
+    Damage("epoch_2.pth");
+    EXPECT_EQ(FindLatestCheckpoint(folder_)->path, folder_ + "/epoch_1.pth");
+    Damage("epoch_1.pth");
+    EXPECT_EQ(FindLatestCheckpoint(folder_).ok(), keep_last == 0);
+  }
+}
+
+TEST_F(StoreTest, ABestThatIsReplacedIsTheBestNoMore) {
+  CheckpointStore store = Open(0);
+  Save(store, 1, /*is_best=*/true);
+  Save(store, 1);
+  EXPECT_FALSE(fs::is_symlink(folder_ + "/best.pth"));
+}
+
+TEST_F(StoreTest, LinksThatNameOtherFilesAreNotFollowed) {
+  CheckpointStore store = Open(0);
+  Save(store, 1);
+  fs::remove(folder_ + "/latest.pth");
+  fs::create_symlink("../../etc/passwd", folder_ + "/latest.pth");
+  EXPECT_EQ(FindLatestCheckpoint(folder_)->path, folder_ + "/epoch_1.pth");
+}
+
+TEST_F(StoreTest, NothingToResumeFromIsNotFound) {
+  EXPECT_EQ(FindLatestCheckpoint(folder_).status().code(), absl::StatusCode::kNotFound);
+  fs::create_directories(folder_);
+  EXPECT_EQ(FindLatestCheckpoint(folder_).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(StoreTest, CheckpointsOfOtherProgramsAreLeftAlone) {
+  fs::create_directories(folder_);
+  ASSERT_TRUE(WriteTorchFile(folder_ + "/epoch_9.pth", Value(Value::Dict())).ok());
+  CheckpointStore store = Open(1);
+  Save(store, 1);
+  Save(store, 2);
+  EXPECT_THAT(Checkpoints(), UnorderedElementsAre("epoch_9.pth", "epoch_2.pth", "latest.pth"));
+  const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
+  EXPECT_EQ(found->path, folder_ + "/epoch_2.pth");
+  EXPECT_THAT(found->skipped, ElementsAre(HasSubstr("no integer meta.iteration")));
+}
+
+TEST_F(StoreTest, WhatDeadRunsLeftIsRemovedAndNothingElse) {
+  fs::create_directories(folder_);
+  for (const char* name : {"epoch_3.pth.aB3xYz.tmp", "iter_7.pth.000000.tmp",
+                           "latest.pth.newone.tmp", "notes.tmp", "epoch_3.pth.bak"}) {
+    std::ofstream(folder_ + "/" + name) << "half";
+  }
+  CheckpointStore store = Open(1);
+  EXPECT_THAT(Checkpoints(), UnorderedElementsAre("notes.tmp", "epoch_3.pth.bak"));
+}
+
+TEST_F(StoreTest, ASecondRunInTheSameFolderIsRefused) {
+  {
+    CheckpointStore store = Open(1);
+    const absl::Status second = CheckpointStore::Open(folder_, 1).status();
+    EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(second.message()),
+                AllOf(HasSubstr(folder_), HasSubstr("process " + std::to_string(getpid()))));
+  }
+  EXPECT_TRUE(CheckpointStore::Open(folder_, 1).ok());
+}
+
+TEST_F(StoreTest, OtherNamesAndRootsAreRefused) {
+  CheckpointStore store = Open(1);
+  EXPECT_EQ(store.Save("../epoch_1.pth", Root(1), false).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(store.Save("epoch_1.pth", Value(Value::Dict()), false).ok());
+  EXPECT_THAT(Checkpoints(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace finetune
