@@ -1,0 +1,570 @@
+#include "src/checkpoint/fetch.h"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
+#include "src/base/sha256.h"
+#include "src/base/status_macros.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// However much each brings, a server that cuts every connection is given up at last.
+constexpr int kMaxTries = 1000;
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&&) = delete;
+  ~Fd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+absl::Status SystemError(absl::string_view what, const std::string& path, int error) {
+  const std::string message = absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(error));
+  if (error == ENOSPC || error == EDQUOT) return absl::ResourceExhaustedError(message);
+  if (error == EACCES || error == EPERM || error == EROFS) {
+    return absl::PermissionDeniedError(message);
+  }
+  return absl::InternalError(message);
+}
+
+const char* Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+// Scheme of a URL in small letters; empty for a path.
+std::string Scheme(absl::string_view text) {
+  const size_t end = text.find("://");
+  if (end == absl::string_view::npos) return "";
+  const absl::string_view scheme = text.substr(0, end);
+  const auto in_scheme = [](char c) {
+    return absl::ascii_isalnum(c) || c == '+' || c == '-' || c == '.';
+  };
+  return std::all_of(scheme.begin(), scheme.end(), in_scheme) ? absl::AsciiStrToLower(scheme) : "";
+}
+
+// A URL without what may be secret in it: user and password, query, fragment.
+std::string Shown(absl::string_view url) {
+  url = url.substr(0, url.find_first_of("?#"));
+  const size_t host = url.find("://") + 3;
+  const size_t path = std::min(url.find('/', host), url.size());
+  const size_t at = url.substr(host, path - host).rfind('@');
+  if (at == absl::string_view::npos) return std::string(url);
+  return absl::StrCat(url.substr(0, host), url.substr(host + at + 1));
+}
+
+// The last part of a URL's path, of characters that are safe in a file's name.
+std::string FileName(absl::string_view url) {
+  url = url.substr(0, url.find_first_of("?#"));
+  std::string name(url.substr(url.rfind('/') + 1));
+  for (char& c : name) {
+    if (!absl::ascii_isalnum(c) && c != '-' && c != '_' && c != '.') c = '_';
+  }
+  return name.size() > 128 ? name.substr(name.size() - 128) : name;
+}
+
+bool IsDate(absl::string_view digits) {
+  int month = 0;
+  int day = 0;
+  return digits.size() == 8 && absl::StartsWith(digits, "20") &&
+         absl::SimpleAtoi(digits.substr(4, 2), &month) && month >= 1 && month <= 12 &&
+         absl::SimpleAtoi(digits.substr(6, 2), &day) && day >= 1 && day <= 31;
+}
+
+// The digits of SHA-256 that end a file's name, as in "resnet50-0676ba61.pth"; empty where there
+// are none. A date is none.
+std::string HashInName(absl::string_view name) {
+  const absl::string_view stem = name.substr(0, name.rfind('.'));
+  const size_t dash = stem.rfind('-');
+  if (dash == absl::string_view::npos) return "";
+  const absl::string_view digits = stem.substr(dash + 1);
+  if (digits.size() < 8 || digits.size() > 64 || IsDate(digits)) return "";
+  const auto is_digit = [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); };
+  return std::all_of(digits.begin(), digits.end(), is_digit) ? std::string(digits) : "";
+}
+
+std::optional<std::string> PercentDecode(absl::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    int byte = 0;
+    if (i + 2 >= text.size() || !absl::ascii_isxdigit(text[i + 1]) ||
+        !absl::SimpleHexAtoi(text.substr(i + 1, 2), &byte) || byte == 0) {
+      return std::nullopt;
+    }
+    decoded += static_cast<char>(byte);
+    i += 2;
+  }
+  return decoded;
+}
+
+absl::StatusOr<std::string> LocalFile(const std::string& given, std::string path,
+                                      const FetchOptions& options) {
+  const char* home = Environment("HOME");
+  if (absl::StartsWith(path, "~/") && home != nullptr) path = absl::StrCat(home, path.substr(1));
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_regular_file(status)) return path;
+  const std::string where = fs::absolute(path, error).string();
+  if (fs::is_directory(status)) {
+    return absl::InvalidArgumentError(absl::StrCat(options.field, ": \"", given, "\" is a folder (",
+                                                   where, "); name the checkpoint file in it"));
+  }
+  return absl::NotFoundError(absl::StrCat(options.field, ": there is no file \"", given,
+                                          "\" (looked for ", where,
+                                          "); give the path or the URL of a checkpoint"));
+}
+
+// What one response said.
+struct Response {
+  long code = 0;
+  // What tells whether the file is still the same: a strong ETag, else the time of its last change.
+  std::string etag;
+  std::string last_modified;
+  // The byte that a partial response starts at.
+  std::optional<uint64_t> range_start;
+};
+
+// One download, over as many connections as it takes.
+class Download {
+ public:
+  Download(std::string url, std::string partial, const FetchOptions& options)
+      : url_(std::move(url)),
+        partial_(std::move(partial)),
+        validator_path_(partial_ + ".validator"),
+        options_(options) {}
+
+  // Until the whole file is at `partial`.
+  absl::Status Run() {
+    curl_.reset(curl_easy_init());
+    if (curl_ == nullptr) return absl::InternalError("cannot start libcurl");
+    FT_RETURN_IF_ERROR(OpenPartial());
+    int failures = 0;
+    for (int tries = 1;; ++tries) {
+      const uint64_t before = done_;
+      const absl::Status status = Try();
+      if (!absl::IsUnavailable(status)) return status;
+      failures = done_ > before ? 1 : failures + 1;
+      if (failures >= options_.tries || tries >= kMaxTries) return status;
+      FT_RETURN_IF_ERROR(WaitBeforeRetry(status, failures));
+    }
+  }
+
+  // Leaves nothing for a next try.
+  void Forget() const {
+    unlink(partial_.c_str());
+    unlink(validator_path_.c_str());
+  }
+
+  // The whole file becomes `path`.
+  absl::Status MoveTo(const std::string& path) const {
+    if (fsync(file_->get()) != 0) return SystemError("sync", partial_, errno);
+    if (rename(partial_.c_str(), path.c_str()) != 0) return SystemError("rename to", path, errno);
+    unlink(validator_path_.c_str());
+    return absl::OkStatus();
+  }
+
+ private:
+  struct FreeCurl {
+    void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+  };
+  struct FreeList {
+    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  };
+
+  absl::Status OpenPartial() {
+    file_.emplace(open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+    if (file_->get() < 0) return SystemError("create", partial_, errno);
+    const absl::StatusOr<std::string> validator = ReadFile(validator_path_, 4096);
+    struct stat info = {};
+    if (validator.ok() && fstat(file_->get(), &info) == 0) {
+      validator_ = *validator;
+      done_ = info.st_size;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StartOver() {
+    done_ = 0;
+    validator_.clear();
+    unlink(validator_path_.c_str());
+    if (ftruncate(file_->get(), 0) != 0) return SystemError("write", partial_, errno);
+    return absl::OkStatus();
+  }
+
+  absl::Status WaitBeforeRetry(const absl::Status& status, int failures) const {
+    int64_t left = int64_t{options_.retry_delay_milliseconds} << std::min(failures - 1, 6);
+    if (options_.notice) {
+      options_.notice(absl::StrCat(status.message(), "; trying again in ",
+                                   static_cast<double>(left) / 1000, " s"));
+    }
+    while (left > 0) {
+      const int64_t step = std::min<int64_t>(left, 100);
+      std::this_thread::sleep_for(std::chrono::milliseconds(step));
+      left -= step;
+      if (options_.progress && !options_.progress(done_, 0)) return Cancelled();
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Cancelled() const {
+    return absl::CancelledError(absl::StrCat("the download of ", Shown(url_), " was stopped"));
+  }
+
+  // One connection. Unavailable: another may do better.
+  absl::Status Try() {
+    response_ = Response();
+    body_status_ = absl::OkStatus();
+    if (validator_.empty() || done_ == 0) FT_RETURN_IF_ERROR(StartOver());
+    CURL* curl = curl_.get();
+    curl_easy_reset(curl);
+    char message[CURL_ERROR_SIZE] = "";
+    std::unique_ptr<curl_slist, FreeList> headers;
+    std::string range;
+    if (done_ > 0) {
+      range = absl::StrCat(done_, "-");
+      headers.reset(curl_slist_append(nullptr, absl::StrCat("If-Range: ", validator_).c_str()));
+      if (headers == nullptr) return absl::ResourceExhaustedError("no memory for a header");
+      curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
+      curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+    }
+    curl_easy_setopt(curl, CURLOPT_URL, url_.c_str());
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "finetune");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+#endif
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, long{options_.connect_timeout_seconds});
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1024L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, long{options_.stall_timeout_seconds});
+    // libcurl itself does not look at this variable, though the curl tool does.
+    if (const char* ca = Environment("CURL_CA_BUNDLE")) curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &Download::OnHeader);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, this);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Download::OnBody);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, this);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &Download::OnProgress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, this);
+
+    body_started_ = false;
+    const CURLcode code = curl_easy_perform(curl);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);
+    if (code == CURLE_OK && !body_started_) {
+      return absl::DataLossError(absl::StrCat(Shown(url_), " is empty"));
+    }
+    return Judge(code, message);
+  }
+
+  absl::Status Judge(CURLcode code, const char* message) {
+    const std::string what = absl::StrCat("cannot download ", Shown(url_), ": ");
+    switch (code) {
+      case CURLE_OK:
+        return absl::OkStatus();
+      case CURLE_WRITE_ERROR:
+        if (!body_status_.ok()) return body_status_;
+        break;
+      case CURLE_ABORTED_BY_CALLBACK:
+        return Cancelled();
+      case CURLE_HTTP_RETURNED_ERROR: {
+        const std::string status = absl::StrCat(what, "the server answers ", response_.code);
+        if (response_.code == 416) {
+          // What is here is longer than the file, or just as long: it has changed, or is whole.
+          FT_RETURN_IF_ERROR(StartOver());
+          return absl::UnavailableError(status);
+        }
+        if (response_.code == 408 || response_.code == 429 || response_.code >= 500) {
+          return absl::UnavailableError(status);
+        }
+        if (response_.code == 404 || response_.code == 410) {
+          return absl::NotFoundError(
+              absl::StrCat(status, " (there is no such file); correct ", options_.field));
+        }
+        return absl::PermissionDeniedError(absl::StrCat(status, Advice()));
+      }
+      case CURLE_COULDNT_RESOLVE_PROXY:
+      case CURLE_COULDNT_RESOLVE_HOST:
+      case CURLE_COULDNT_CONNECT:
+      case CURLE_OPERATION_TIMEDOUT:
+      case CURLE_PARTIAL_FILE:
+      case CURLE_GOT_NOTHING:
+      case CURLE_SEND_ERROR:
+      case CURLE_RECV_ERROR:
+      case CURLE_HTTP2:
+      case CURLE_HTTP2_STREAM:
+      case CURLE_SSL_CONNECT_ERROR:
+        return absl::UnavailableError(absl::StrCat(what, Text(code, message), Advice()));
+      default:
+        break;
+    }
+    return absl::FailedPreconditionError(absl::StrCat(what, Text(code, message), Advice()));
+  }
+
+  static std::string Text(CURLcode code, const char* message) {
+    return *message != '\0' ? message : curl_easy_strerror(code);
+  }
+
+  std::string Advice() const {
+    return absl::StrCat("; on a machine without a network, download it elsewhere and set ",
+                        options_.field, " to its path");
+  }
+
+  static size_t OnHeader(char* data, size_t size, size_t n, void* self) {
+    static_cast<Download*>(self)->Header({data, size * n});
+    return size * n;
+  }
+
+  void Header(absl::string_view line) {
+    line = absl::StripAsciiWhitespace(line);
+    if (absl::StartsWith(line, "HTTP/")) {
+      // Another response, after a redirect.
+      response_ = Response();
+      const absl::string_view code = line.substr(std::min(line.find(' '), line.size()));
+      (void)absl::SimpleAtoi(absl::StripLeadingAsciiWhitespace(code).substr(0, 3), &response_.code);
+      return;
+    }
+    const size_t colon = line.find(':');
+    if (colon == absl::string_view::npos) return;
+    const absl::string_view name = line.substr(0, colon);
+    const absl::string_view value = absl::StripLeadingAsciiWhitespace(line.substr(colon + 1));
+    if (value.size() > 256) return;
+    // A weak ETag (W/"...") says that two files mean the same, not that they are the same bytes.
+    if (absl::EqualsIgnoreCase(name, "etag") && absl::StartsWith(value, "\"")) {
+      response_.etag = std::string(value);
+    } else if (absl::EqualsIgnoreCase(name, "last-modified")) {
+      response_.last_modified = std::string(value);
+    } else if (absl::EqualsIgnoreCase(name, "content-range")) {
+      absl::string_view range = value;
+      uint64_t start = 0;
+      if (absl::ConsumePrefix(&range, "bytes ") &&
+          absl::SimpleAtoi(range.substr(0, range.find('-')), &start)) {
+        response_.range_start = start;
+      }
+    }
+  }
+
+  static size_t OnBody(char* data, size_t size, size_t n, void* self_pointer) {
+    auto* self = static_cast<Download*>(self_pointer);
+    self->body_status_ = self->Body({data, size * n});
+    return self->body_status_.ok() ? size * n : 0;
+  }
+
+  absl::Status Body(absl::string_view bytes) {
+    if (!body_started_) {
+      body_started_ = true;
+      FT_RETURN_IF_ERROR(StartBody());
+    }
+    if (bytes.size() > options_.max_bytes - std::min(done_, options_.max_bytes)) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(Shown(url_), " is larger than ", options_.max_bytes,
+                       " bytes; is it the checkpoint that ", options_.field, " means?"));
+    }
+    while (!bytes.empty()) {
+      const ssize_t n = pwrite(file_->get(), bytes.data(), bytes.size(), static_cast<off_t>(done_));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return SystemError("write", partial_, errno);
+      done_ += n;
+      bytes.remove_prefix(n);
+    }
+    return absl::OkStatus();
+  }
+
+  // The body is the rest of the file if the server says so, else all of it.
+  absl::Status StartBody() {
+    resumed_from_ = 0;
+    if (response_.code == 206) {
+      if (done_ == 0 || response_.range_start != done_) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(Shown(url_), ": the server sends another part than asked for"));
+      }
+      resumed_from_ = done_;
+      return absl::OkStatus();
+    }
+    if (response_.code != 200) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("cannot download ", Shown(url_), ": the server answers ", response_.code));
+    }
+    FT_RETURN_IF_ERROR(StartOver());
+    validator_ = !response_.etag.empty() ? response_.etag : response_.last_modified;
+    return validator_.empty() ? absl::OkStatus() : WriteFileAtomically(validator_path_, validator_);
+  }
+
+  static int OnProgress(void* self_pointer, curl_off_t total, curl_off_t, curl_off_t, curl_off_t) {
+    const auto* self = static_cast<Download*>(self_pointer);
+    if (!self->options_.progress) return 0;
+    const uint64_t all = total > 0 ? total + self->resumed_from_ : 0;
+    return self->options_.progress(self->done_, all) ? 0 : 1;
+  }
+
+  const std::string url_;
+  const std::string partial_;
+  const std::string validator_path_;
+  const FetchOptions& options_;
+  std::unique_ptr<CURL, FreeCurl> curl_;
+  std::optional<Fd> file_;
+  // Bytes of the file that are there, and what the server calls this version of it.
+  uint64_t done_ = 0;
+  std::string validator_;
+  // Of the current connection.
+  Response response_;
+  bool body_started_ = false;
+  uint64_t resumed_from_ = 0;
+  absl::Status body_status_;
+};
+
+// A lock that ends with the process. Waits for who holds it. No value where the file system knows
+// no locks.
+absl::StatusOr<std::optional<Fd>> Lock(const std::string& path, const std::string& url,
+                                       const FetchOptions& options) {
+  Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  if (fd.get() < 0) return SystemError("create", path, errno);
+  for (bool told = false; flock(fd.get(), LOCK_EX | LOCK_NB) != 0;) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return std::nullopt;
+    if (!told && options.notice) {
+      options.notice(absl::StrCat("another process downloads ", Shown(url), "; waiting for it"));
+    }
+    told = true;
+    if (options.progress && !options.progress(0, 0)) {
+      return absl::CancelledError(absl::StrCat("waiting for ", Shown(url), " was stopped"));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return std::optional<Fd>(std::move(fd));
+}
+
+// Checks a whole download.
+absl::Status Verify(const std::string& path, const std::string& url, const FetchOptions& options) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char head[16] = {};
+  const ssize_t n = fd.get() < 0 ? -1 : pread(fd.get(), head, sizeof(head), 0);
+  if (n < 0) return SystemError("read", path, errno);
+  const absl::string_view start(head, n);
+  if (absl::StartsWithIgnoreCase(start, "<!doctype") ||
+      absl::StartsWithIgnoreCase(start, "<html")) {
+    return absl::DataLossError(absl::StrCat(Shown(url), " is a web page and not a checkpoint; set ",
+                                            options.field, " to the URL of the file itself"));
+  }
+  const std::string expected = HashInName(FileName(url));
+  if (expected.empty()) return absl::OkStatus();
+  FT_ASSIGN_OR_RETURN(const std::string hash, Sha256OfFile(path));
+  if (!absl::StartsWith(hash, expected)) {
+    return absl::DataLossError(absl::StrCat(
+        "the download of ", Shown(url), " is damaged or another file: its SHA-256 starts with ",
+        hash.substr(0, expected.size()), ", the file's name says ", expected,
+        "; it was deleted, run again to download it anew"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions& options) {
+  std::string folder = options.cache_dir;
+  if (folder.empty()) {
+    FT_ASSIGN_OR_RETURN(folder, DefaultCheckpointCache());
+  }
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return SystemError("create the cache", folder, error.value());
+  // Two URLs may end in the same name.
+  Sha256 url_hash;
+  url_hash.Update(url);
+  const std::string path =
+      absl::StrCat(folder, "/", url_hash.HexDigest().substr(0, 12), "-", FileName(url));
+  const auto is_there = [&] { return fs::is_regular_file(path, error); };
+  if (is_there()) return path;
+  FT_ASSIGN_OR_RETURN(const std::optional<Fd> lock, Lock(path + ".lock", url, options));
+  if (is_there()) return path;
+
+  // Without a lock, others may write at the same time.
+  const std::string partial =
+      absl::StrCat(path, lock ? "" : absl::StrCat(".", getpid()), ".partial");
+  Download download(url, partial, options);
+  FT_RETURN_IF_ERROR(download.Run());
+  const absl::Status verified = Verify(partial, url, options);
+  if (!verified.ok()) {
+    download.Forget();
+    return verified;
+  }
+  FT_RETURN_IF_ERROR(download.MoveTo(path));
+  return path;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> DefaultCheckpointCache() {
+  if (const char* cache = Environment("FINETUNE_CACHE")) return absl::StrCat(cache, "/checkpoints");
+  if (const char* cache = Environment("XDG_CACHE_HOME")) {
+    return absl::StrCat(cache, "/finetune/checkpoints");
+  }
+  if (const char* home = Environment("HOME")) {
+    return absl::StrCat(home, "/.cache/finetune/checkpoints");
+  }
+  return absl::FailedPreconditionError(
+      "there is no place for downloads: set FINETUNE_CACHE to a folder (HOME is not set)");
+}
+
+absl::StatusOr<std::string> FetchToCache(const std::string& url_or_path,
+                                         const FetchOptions& options) {
+  const std::string scheme = Scheme(url_or_path);
+  if (scheme.empty()) return LocalFile(url_or_path, url_or_path, options);
+  if (scheme == "http" || scheme == "https") return FetchUrl(url_or_path, options);
+  if (scheme == "file") {
+    absl::string_view path = absl::string_view(url_or_path).substr(7);
+    absl::ConsumePrefix(&path, "localhost");
+    const std::optional<std::string> decoded = PercentDecode(path);
+    if (decoded && absl::StartsWith(*decoded, "/"))
+      return LocalFile(url_or_path, *decoded, options);
+    return absl::InvalidArgumentError(absl::StrCat(
+        options.field, ": \"", url_or_path, "\" is no file URL; file:///folder/name.pth is"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(options.field, ": \"", Shown(url_or_path),
+                                                 "\": checkpoints come from a path, or a file://, "
+                                                 "http:// or https:// URL, not from ",
+                                                 scheme, "://"));
+}
+
+}  // namespace finetune
