@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Puts finetune, prepare_dataset, their configs and the libraries they need below PREFIX. Copy PREFIX to any machine of the
+# same kind that has Open MPI.
+#
+# Usage: tools/install.sh PREFIX [Bazel's flags, such as --config=cuda]
+set -euo pipefail
+[ $# -ge 1 ] || { echo "usage: tools/install.sh PREFIX [Bazel's flags]" >&2; exit 2; }
+mkdir -p "$1"
+prefix=$(cd "$1" && pwd)
+shift
+cd "$(dirname "$0")/.."
+tools/install_dependencies.sh
+bazel build -c opt "$@" //src/main:finetune //data_tools:prepare_dataset
+
+mkdir -p "$prefix"/{bin,lib/finetune,share/finetune}
+for program in bazel-bin/src/main/finetune bazel-bin/data_tools/prepare_dataset; do
+  # A new file in place of the old: a running job keeps the one it has.
+  install -m 755 "$program" "$prefix/bin/.new"
+  # What belongs to the system (libc and its kin) or to the cluster (MPI) is not carried along.
+  ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
+    grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*|libmpi|libopen-rte|libopen-pal)\.so' |
+    xargs -r install -m 644 -t "$prefix/lib/finetune"
+  patchelf --set-rpath "\$ORIGIN/../lib/finetune" "$prefix/bin/.new"
+  mv "$prefix/bin/.new" "$prefix/bin/$(basename "$program")"
+done
+for library in "$prefix"/lib/finetune/*.so*; do
+  patchelf --set-rpath "\$ORIGIN" "$library" 2> /dev/null || true
+done
+rm -rf "$prefix/share/finetune/configs"
+mkdir -p "$prefix/share/finetune/configs"
+tar -C configs --exclude=BUILD -cf - . | tar -C "$prefix/share/finetune/configs" -xf -
+echo "installed to $prefix; add $prefix/bin to PATH"
