@@ -172,7 +172,8 @@ void CollectValues(const Message& message, const std::string& path,
 // Turns the parser's messages into ours, with a suggestion, and keeps all of them.
 class ErrorList : public google::protobuf::io::ErrorCollector {
  public:
-  explicit ErrorList(std::string file) : file_(std::move(file)) {}
+  ErrorList(std::string file, absl::string_view text)
+      : file_(std::move(file)), lines_of_text_(absl::StrSplit(text, '\n')) {}
 
   void AddError(int line, google::protobuf::io::ColumnNumber column,
                 const std::string& message) override {
@@ -188,10 +189,30 @@ class ErrorList : public google::protobuf::io::ErrorCollector {
 
  private:
   void Add(int line, int column, const std::string& message) {
-    std::string text = Explain(message);
+    const std::string text = Explain(message);
+    // For a name or value it does not know, the parser says where the next token is.
+    if (text != message) {
+      const std::string token = Quoted(message, absl::StartsWith(message, "Message type") ? 1 : 0);
+      FindBefore(token, &line, &column);
+    }
     const std::string where =
         line < 0 ? file_ : absl::StrCat(file_, ":", line + 1, ":", column + 1);
     lines_.push_back(absl::StrCat(where, ": ", text));
+  }
+
+  // Moves a place back to where `token` stands, on its line or one of the two before.
+  void FindBefore(const std::string& token, int* line, int* column) const {
+    for (int at = *line, limit = *column; at >= 0 && at >= *line - 2; --at) {
+      if (at >= static_cast<int>(lines_of_text_.size())) return;
+      const std::string& text = lines_of_text_[at];
+      const size_t found = limit >= 0 ? text.rfind(token, limit) : text.rfind(token);
+      if (found != std::string::npos) {
+        *line = at;
+        *column = static_cast<int>(found);
+        return;
+      }
+      limit = -1;
+    }
   }
 
   static std::string Quoted(const std::string& message, int which) {
@@ -230,6 +251,7 @@ class ErrorList : public google::protobuf::io::ErrorCollector {
   }
 
   std::string file_;
+  std::vector<std::string> lines_of_text_;
   std::vector<std::string> lines_;
 };
 
@@ -266,7 +288,7 @@ void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tre
 // Parses text into a message of any type of ours; all errors of it at once.
 absl::Status ParseText(const std::string& text, const std::string& file, Message* message,
                        TextFormat::ParseInfoTree* tree) {
-  ErrorList errors(file);
+  ErrorList errors(file, text);
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&errors);
   parser.WriteLocationsTo(tree);

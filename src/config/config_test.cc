@@ -1,0 +1,290 @@
+#include "src/config/config.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/config/validate.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder of configs, new for each test.
+class ConfigTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_ + "/_base_");
+  }
+  void Write(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(WriteFileAtomically(absl::StrCat(folder_, "/", name), text).ok());
+  }
+  absl::StatusOr<LoadedConfig> Load(const std::string& name,
+                                    const std::vector<std::string>& overrides = {}) {
+    return LoadConfig(absl::StrCat(folder_, "/", name),
+                      {.search_path = {}, .overrides = overrides});
+  }
+  // The error of a file with this text, with the folder's name left out.
+  std::string ErrorOf(const std::string& text, const std::vector<std::string>& overrides = {}) {
+    Write("x.pbtxt", text);
+    return WithoutFolder(Load("x.pbtxt", overrides).status().message());
+  }
+  std::string WithoutFolder(absl::string_view message) {
+    return absl::StrReplaceAll(message, {{folder_ + "/", ""}});
+  }
+
+  std::string folder_;
+};
+
+TEST_F(ConfigTest, OwnFieldsGoOverImportsFieldByField) {
+  Write("_base_/a.pbtxt", "optimizer { sgd { lr: 0.1 momentum: 0.9 } }");
+  Write("x.pbtxt", "import: \"_base_/a.pbtxt\"\noptimizer { sgd { lr: 0.01 } }");
+  const auto loaded = Load("x.pbtxt");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->config.optimizer().sgd().lr(), 0.01);
+  EXPECT_EQ(loaded->config.optimizer().sgd().momentum(), 0.9);
+  EXPECT_EQ(loaded->config.import_size(), 0);
+  EXPECT_EQ(loaded->config.name(), "x");
+}
+
+TEST_F(ConfigTest, RepeatedFieldsAreReplacedAsAWhole) {
+  Write("_base_/a.pbtxt", "schedule { multi_step { milestones: [100, 150] } }");
+  Write("x.pbtxt", "import: \"_base_/a.pbtxt\"\nschedule { multi_step { milestones: 15 } }");
+  const auto loaded = Load("x.pbtxt");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->config.schedule().multi_step().milestones(), testing::ElementsAre(15));
+}
+
+TEST_F(ConfigTest, AnotherMemberOfAOneofDropsTheInheritedOne) {
+  Write("_base_/a.pbtxt", "schedule { multi_step { milestones: 100 gamma: 0.5 } }");
+  Write("x.pbtxt", "import: \"_base_/a.pbtxt\"\nschedule { cosine { min_lr: 0.1 } }");
+  const auto loaded = Load("x.pbtxt");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_TRUE(loaded->config.schedule().has_cosine());
+  EXPECT_FALSE(loaded->origins.contains("schedule.multi_step.gamma"));
+}
+
+TEST_F(ConfigTest, ResetDropsAnInheritedSubtreeBeforeOwnFieldsApply) {
+  Write("_base_/a.pbtxt", "optimizer { sgd { lr: 0.1 momentum: 0.9 } }");
+  Write("x.pbtxt",
+        "import: \"_base_/a.pbtxt\"\nreset: \"optimizer.sgd\"\noptimizer { sgd { lr: 0.01 } }");
+  const auto loaded = Load("x.pbtxt");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_FALSE(loaded->config.optimizer().sgd().has_momentum());
+}
+
+TEST_F(ConfigTest, ZeroIsSetNotAbsent) {
+  Write("_base_/a.pbtxt", "optimizer { sgd { lr: 0.1 } }");
+  Write("x.pbtxt", "import: \"_base_/a.pbtxt\"\noptimizer { sgd { lr: 0 } }");
+  const auto loaded = Load("x.pbtxt");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_TRUE(loaded->config.optimizer().sgd().has_lr());
+  EXPECT_EQ(loaded->config.optimizer().sgd().lr(), 0);
+}
+
+TEST_F(ConfigTest, ADiamondIsNoConflict) {
+  Write("_base_/root.pbtxt", "runtime { seed: 3 }");
+  Write("_base_/a.pbtxt", "import: \"root.pbtxt\"");
+  Write("_base_/b.pbtxt", "import: \"root.pbtxt\"");
+  Write("x.pbtxt", "import: \"_base_/a.pbtxt\"\nimport: \"_base_/b.pbtxt\"");
+  const auto loaded = Load("x.pbtxt");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->config.runtime().seed(), 3u);
+}
+
+TEST_F(ConfigTest, SiblingsThatDisagreeAreAnErrorThatNamesBothPlaces) {
+  Write("_base_/a.pbtxt", "runtime { seed: 3 }");
+  Write("_base_/b.pbtxt", "runtime {\n  seed: 4\n}");
+  EXPECT_EQ(ErrorOf("import: \"_base_/a.pbtxt\"\nimport: \"_base_/b.pbtxt\""),
+            "_base_/b.pbtxt:2:3: runtime.seed: is 4 here and 3 in _base_/a.pbtxt:1:11, both "
+            "imported by the same file; "
+            "set it there, or reset it");
+  // The importing file may settle it.
+  Write("y.pbtxt", "import: \"_base_/a.pbtxt\"\nimport: \"_base_/b.pbtxt\"\nruntime { seed: 5 }");
+  const auto settled = Load("y.pbtxt");
+  ASSERT_TRUE(settled.ok()) << settled.status();
+  EXPECT_EQ(settled->config.runtime().seed(), 5u);
+}
+
+TEST_F(ConfigTest, ACycleShowsTheChain) {
+  Write("_base_/a.pbtxt", "import: \"../x.pbtxt\"");
+  EXPECT_EQ(ErrorOf("import: \"_base_/a.pbtxt\""),
+            "_base_/a.pbtxt:1:1: import: a cycle: x.pbtxt -> _base_/a.pbtxt -> x.pbtxt");
+}
+
+TEST_F(ConfigTest, TheSearchPathIsTriedAfterTheImportersFolder) {
+  Write("_base_/a.pbtxt", "runtime { seed: 3 }");
+  fs::create_directories(folder_ + "/elsewhere");
+  Write("elsewhere/x.pbtxt", "import: \"_base_/a.pbtxt\"");
+  const auto loaded = LoadConfig("elsewhere/x.pbtxt", {.search_path = {folder_}, .overrides = {}});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->config.runtime().seed(), 3u);
+}
+
+TEST_F(ConfigTest, EveryValueKnowsWhereItCameFrom) {
+  Write("_base_/a.pbtxt", "runtime {\n  seed: 3\n}");
+  Write("x.pbtxt", "import: \"_base_/a.pbtxt\"\noptimizer { sgd {\n  lr: 0.1 } }");
+  const auto loaded = Load("x.pbtxt", {"optimizer.sgd.momentum=0.5"});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(WithoutFolder(loaded->PlaceOf("runtime.seed")), "_base_/a.pbtxt:2:3");
+  EXPECT_EQ(WithoutFolder(loaded->PlaceOf("optimizer.sgd.lr")), "x.pbtxt:3:3");
+  EXPECT_EQ(loaded->PlaceOf("optimizer.sgd.momentum"), "--set=optimizer.sgd.momentum=0.5");
+  EXPECT_THAT(loaded->origins.at("runtime.seed").imported_by,
+              testing::ElementsAre(folder_ + "/x.pbtxt"));
+  // What was not written is looked for in the nearest message that was.
+  EXPECT_EQ(WithoutFolder(loaded->PlaceOf("optimizer.sgd.nesterov")), "x.pbtxt:2:13");
+}
+
+TEST_F(ConfigTest, OverridesReachEveryKindOfField) {
+  Write("x.pbtxt",
+        "data { train { pipeline { random_crop { size: 32 } } pipeline { random_flip {} } } }\n"
+        "schedule { multi_step { milestones: 5 } }");
+  const auto loaded =
+      Load("x.pbtxt", {"optimizer.sgd.lr=0.02", "schedule.multi_step.milestones=[10, 15]",
+                       "runtime.device=CPU", "runtime.work_dir=some where",
+                       "data.train.pipeline[0].random_crop.size=28", "schedule.max_epochs=3",
+                       "runtime.tensorboard=false", "model.neck={kind: NONE}"});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const ExperimentConfig& config = loaded->config;
+  EXPECT_EQ(config.optimizer().sgd().lr(), 0.02);
+  EXPECT_THAT(config.schedule().multi_step().milestones(), testing::ElementsAre(10, 15));
+  EXPECT_EQ(config.runtime().device(), RuntimeConfig::CPU);
+  EXPECT_EQ(config.runtime().work_dir(), "some where");
+  EXPECT_EQ(config.data().train().pipeline(0).random_crop().size(), 28);
+  EXPECT_EQ(config.schedule().max_epochs(), 3);
+  EXPECT_FALSE(config.runtime().tensorboard());
+  EXPECT_EQ(config.model().neck().kind(), NeckConfig::NONE);
+}
+
+TEST_F(ConfigTest, AnOverrideOfAnotherMemberDropsTheFirst) {
+  Write("x.pbtxt", "schedule { max_epochs: 3 }");
+  const auto loaded = Load("x.pbtxt", {"schedule.max_iterations=7"});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_FALSE(loaded->config.schedule().has_max_epochs());
+  EXPECT_EQ(loaded->config.schedule().max_iterations(), 7);
+}
+
+TEST_F(ConfigTest, SyntaxErrorsNameThePlaceAndTheNearestName) {
+  EXPECT_EQ(
+      ErrorOf("model {\n  backbone {\n    frozen_stage: 2\n  }\n}"),
+      "x.pbtxt:3:5: frozen_stage: no such field in BackboneConfig; did you mean frozen_stages?");
+  EXPECT_EQ(ErrorOf("lr: 0.1"),
+            "x.pbtxt:1:1: lr: no such field in ExperimentConfig; it belongs to optimizer.sgd.lr");
+  EXPECT_EQ(ErrorOf("model { neck { kind: GLOBAL_AVERAGE_POOL } }"),
+            "x.pbtxt:1:22: kind: no such value GLOBAL_AVERAGE_POOL; did you mean "
+            "GLOBAL_AVERAGE_POOLING?");
+  EXPECT_EQ(ErrorOf("model { backbone { frozen_stages: two } }"),
+            "x.pbtxt:1:35: Expected integer, got: two");
+  EXPECT_EQ(ErrorOf("model {"), "x.pbtxt:1:8: Expected identifier, got: ");
+}
+
+TEST_F(ConfigTest, AllErrorsOfAFileAreReported) {
+  EXPECT_EQ(ErrorOf("optimizer { sgd { lrr: 1 } }\nruntime { sed: 1 }"),
+            "x.pbtxt:1:19: lrr: no such field in SgdConfig; did you mean lr?\n"
+            "x.pbtxt:2:11: sed: no such field in RuntimeConfig; did you mean seed?");
+}
+
+TEST_F(ConfigTest, ImportsThatFailNameTheImport) {
+  Write("_base_/resnet50.pbtxt", "");
+  EXPECT_EQ(ErrorOf("import: \"_base_/resnet5.pbtxt\""),
+            "x.pbtxt:1:1: import: no config _base_/resnet5.pbtxt; looked for _base_/resnet5.pbtxt; "
+            "did you mean "
+            "resnet50.pbtxt?; folders to look in: --config_path or FINETUNE_CONFIG_PATH");
+  EXPECT_EQ(ErrorOf("reset: \"model.nek\""),
+            "x.pbtxt:1:1: reset: model.nek: no such field in ModelConfig; did you mean neck?");
+  EXPECT_EQ(ErrorOf("reset: \"model.neck\""),
+            "x.pbtxt:1:1: reset: model.neck: nothing to drop: no import sets it");
+}
+
+TEST_F(ConfigTest, OverridesThatFailNameTheOverride) {
+  EXPECT_EQ(
+      ErrorOf("", {"optimizer.sgd.lrr=1"}),
+      "--set=optimizer.sgd.lrr=1: optimizer.sgd.lrr: no such field in SgdConfig; did you mean lr?");
+  EXPECT_EQ(ErrorOf("", {"optimizer.sgd.lr"}),
+            "--set=optimizer.sgd.lr: expected PATH=VALUE, as in --set=optimizer.sgd.lr=0.02");
+  EXPECT_EQ(ErrorOf("", {"runtime.seed=x"}),
+            "--set=runtime.seed=x: runtime.seed: Expected integer, got: x");
+  EXPECT_EQ(
+      ErrorOf("", {"runtime.device=GPU"}),
+      "--set=runtime.device=GPU: runtime.device: device: no such value GPU; did you mean CPU?");
+  EXPECT_EQ(ErrorOf("", {"data.train.pipeline[0].resize.size=8"}),
+            "--set=data.train.pipeline[0].resize.size=8: data.train.pipeline: [0] of its 0 "
+            "elements? Write "
+            "data.train.pipeline[0] for the first");
+  EXPECT_EQ(ErrorOf("", {"runtime.seed.x=1"}),
+            "--set=runtime.seed.x=1: runtime.seed: is a single value and has no field x");
+}
+
+TEST_F(ConfigTest, ThePrintedConfigLoadsToTheSameValues) {
+  Write("_base_/a.pbtxt",
+        "runtime { seed: 3 work_dir: \"a \\\"b\\\"\" }\nschedule { constant {} }");
+  Write("x.pbtxt",
+        "import: \"_base_/a.pbtxt\"\ndata { train { pipeline { resize { size: 8 } } pipeline { "
+        "normalize {} } } }");
+  const auto loaded = Load("x.pbtxt");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  for (const bool origins : {false, true}) {
+    const std::string text = PrintConfig(*loaded, origins);
+    Write("again.pbtxt", text);
+    const auto again = Load("again.pbtxt");
+    ASSERT_TRUE(again.ok()) << again.status() << "\n" << text;
+    EXPECT_EQ(ConfigHash(again->config), ConfigHash(loaded->config)) << text;
+    EXPECT_EQ(absl::StrContains(text, "_base_/a.pbtxt:1"), origins) << text;
+  }
+}
+
+TEST_F(ConfigTest, TheHashDependsOnEveryValue) {
+  Write("x.pbtxt", "runtime { seed: 3 }");
+  EXPECT_NE(ConfigHash(Load("x.pbtxt")->config),
+            ConfigHash(Load("x.pbtxt", {"runtime.seed=4"})->config));
+}
+
+// Every shipped config loads, is valid, and survives random damage without a crash.
+TEST_F(ConfigTest, ShippedConfigsAreValidAndDamagedOnesAreRefusedOrReprinted) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator("configs")) {
+    if (entry.path().extension() != ".pbtxt") continue;
+    ++count;
+    const auto loaded = LoadConfig(entry.path().string(), {});
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    RunFacts facts;
+    facts.world_size = 8;
+    const auto warnings = ValidateConfig(*loaded, facts);
+    ASSERT_TRUE(warnings.ok()) << warnings.status();
+    EXPECT_THAT(*warnings, testing::IsEmpty());
+
+    const std::string text = PrintConfig(*loaded, false);
+    uint32_t state = 12345;
+    for (int i = 0; i < 200; ++i) {
+      std::string damaged = text;
+      for (int k = 0; k < 3; ++k) {
+        state = state * 1664525 + 1013904223;
+        damaged[(state >> 8) % damaged.size()] = static_cast<char>(state >> 24);
+      }
+      Write("damaged.pbtxt", damaged);
+      const auto result = Load("damaged.pbtxt");
+      if (!result.ok()) {
+        EXPECT_FALSE(result.status().message().empty());
+        continue;
+      }
+      Write("again.pbtxt", PrintConfig(*result, true));
+      const auto again = Load("again.pbtxt");
+      ASSERT_TRUE(again.ok()) << again.status();
+      ASSERT_EQ(ConfigHash(again->config), ConfigHash(result->config));
+    }
+  }
+  EXPECT_GE(count, 4);
+}
+
+}  // namespace
+}  // namespace finetune

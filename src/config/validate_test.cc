@@ -1,0 +1,178 @@
+#include "src/config/validate.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::IsEmpty;
+
+// A config without anything wrong; each test overrides what it is about.
+constexpr char kGood[] = R"(
+model { backbone { resnet { depth: 18 stem: CIFAR } } head { num_classes: 10 topk: 1 } }
+data {
+  train { path: "d" split: "train" batch_size: 16 pipeline { normalize {} } }
+  val { path: "d" split: "test" batch_size: 16 pipeline { normalize {} } }
+}
+optimizer { sgd { lr: 0.1 momentum: 0.9 } }
+schedule { max_epochs: 20 multi_step { milestones: 15 } base_batch_size: 128 }
+)";
+
+RunFacts Facts() {
+  RunFacts facts;
+  facts.world_size = 8;
+  facts.train = DataFacts{10, 50000, 3, 32, 32};
+  facts.val = DataFacts{10, 10000, 3, 32, 32};
+  return facts;
+}
+
+absl::StatusOr<std::vector<std::string>> Check(const std::vector<std::string>& overrides,
+                                               const RunFacts& facts = Facts()) {
+  const std::string path = absl::StrCat(testing::TempDir(), "/good.pbtxt");
+  EXPECT_TRUE(WriteFileAtomically(path, kGood).ok());
+  const auto loaded = LoadConfig(path, {.search_path = {}, .overrides = overrides});
+  EXPECT_TRUE(loaded.ok()) << loaded.status();
+  return ValidateConfig(*loaded, facts);
+}
+
+// The error of one override, without the place: that is the override itself.
+std::string ErrorOf(const std::string& override_text, const RunFacts& facts = Facts()) {
+  const auto result = Check({override_text}, facts);
+  return absl::StrReplaceAll(result.status().message(),
+                             {{absl::StrCat("--set=", override_text, ": "), ""}});
+}
+
+TEST(Validate, NothingIsWrongWithAGoodConfig) {
+  const auto result = Check({});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(*result, IsEmpty());
+}
+
+struct WrongConfig {
+  const char* override_text;
+  const char* message;
+};
+
+class Wrong : public testing::TestWithParam<WrongConfig> {};
+
+TEST_P(Wrong, IsRefusedWithThisMessage) {
+  EXPECT_EQ(ErrorOf(GetParam().override_text), GetParam().message);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Configs, Wrong,
+    testing::Values(
+        WrongConfig{"model.backbone.resnet.depth=51",
+                    "model.backbone.resnet.depth: is 51; expected one of 18, 34, 50, 101, 152"},
+        WrongConfig{"model.backbone.frozen_stages=5",
+                    "model.backbone.frozen_stages: is 5; expected -1 to 4"},
+        WrongConfig{"model.head.num_classes=100",
+                    "model.head.num_classes: is 100; the data in d has 10 classes\n"
+                    "model.head.num_classes: is 100; the data in d has 10 classes"},
+        WrongConfig{"model.head.topk=11", "model.head.topk[0]: is 11; expected 1 to 10"},
+        WrongConfig{"model.head.label_smoothing=1",
+                    "model.head.label_smoothing: is 1; expected at least 0 and less than 1"},
+        WrongConfig{"model.backbone.pretrained.prefix=backbone",
+                    "model.backbone.pretrained.checkpoint: is not set; give a path or URL, or "
+                    "reset \"model.backbone.pretrained\""},
+        WrongConfig{"data.train.path=",
+                    "data.train.path: is not set; expected the folder that prepare_dataset wrote"},
+        WrongConfig{"data.train.batch_size=0",
+                    "data.train.batch_size: is 0; expected 1 to 1.04858e+06"},
+        WrongConfig{"data.train.workers=0", "data.train.workers: is 0; expected 1 to 256"},
+        WrongConfig{"data.val.drop_last=true",
+                    "data.val.drop_last: leaves pictures out of the evaluation; only data.train "
+                    "can have it"},
+        WrongConfig{"data.train.pipeline={random_crop {size: 40 padding: 2}}",
+                    "data.train.pipeline[0].random_crop.size: is 40; the picture is 32x32 here "
+                    "with 2 pixels around it"},
+        WrongConfig{"data.train.pipeline={random_flip {probability: 2}}",
+                    "data.train.pipeline[0].random_flip.probability: is 2; expected 0 to 1"},
+        WrongConfig{"data.train.pipeline={resize {}}",
+                    "data.train.pipeline[0].resize: expected size, or height and width"},
+        WrongConfig{"data.train.pipeline={}",
+                    "data.train.pipeline[0]: is empty; expected random_crop, random_flip, resize, "
+                    "center_crop or normalize"},
+        WrongConfig{"data.train.pipeline=[{normalize {}}, {random_flip {}}]",
+                    "data.train.pipeline[0].normalize: must be the pipeline's last step: the "
+                    "others work on pixels"},
+        WrongConfig{
+            "data.train.pipeline={normalize {mean: 1 std: 1}}",
+            "data.train.pipeline[0].normalize: has 1 values of mean; the pictures have 3 channels"},
+        WrongConfig{"optimizer.sgd.lr=-1", "optimizer.sgd.lr: is -1; expected 0 or more"},
+        WrongConfig{"optimizer.sgd.momentum=1",
+                    "optimizer.sgd.momentum: is 1; expected at least 0 and less than 1"},
+        WrongConfig{"optimizer.clip_gradient.max_norm=0",
+                    "optimizer.clip_gradient.max_norm: must be more than 0"},
+        WrongConfig{"schedule.multi_step.milestones=[15, 10]",
+                    "schedule.multi_step.milestones[1]: is 10 after 15; expected rising numbers"},
+        WrongConfig{
+            "schedule.multi_step.milestones=[30]",
+            "schedule.multi_step.milestones[0]: is 30; the run ends after epoch 20 and would "
+            "never reach it"},
+        WrongConfig{"schedule.warmup.start_factor=2",
+                    "schedule.warmup.start_factor: is 2; expected 0 to 1"},
+        WrongConfig{"runtime.log_interval=0", "runtime.log_interval: is 0; expected 1 or more"},
+        WrongConfig{"comm.timeout_seconds=5",
+                    "comm.timeout_seconds: is 5, less than stall_warning_seconds, 30"}));
+
+TEST(Validate, AllErrorsComeTogetherEachWithItsPlace) {
+  const auto result = Check({"optimizer.sgd.lr=-1", "model.backbone.frozen_stages=9"});
+  EXPECT_EQ(
+      result.status().message(),
+      "--set=model.backbone.frozen_stages=9: model.backbone.frozen_stages: is 9; expected -1 to 4\n"
+      "--set=optimizer.sgd.lr=-1: optimizer.sgd.lr: is -1; expected 0 or more");
+}
+
+TEST(Validate, BatchSizesExcludeEachOther) {
+  const auto result = Check({"data.train.total_batch_size=128"});
+  EXPECT_THAT(std::string(result.status().message()),
+              testing::HasSubstr("data.train.total_batch_size: and batch_size ("));
+}
+
+TEST(Validate, LeNetHasNothingToFreeze) {
+  const auto result = Check({"model.backbone.lenet5={}", "model.backbone.frozen_stages=1"});
+  EXPECT_THAT(
+      std::string(result.status().message()),
+      testing::HasSubstr(
+          "model.backbone.frozen_stages: is 1; LeNet-5 has no stages to freeze: remove it"));
+}
+
+// The trap of the original design: a schedule for a total batch of 128 on one rank with 16.
+TEST(Validate, ABatchThatTheLearningRateWasNotChosenForIsReported) {
+  RunFacts facts = Facts();
+  facts.world_size = 1;
+  const auto result = Check({"optimizer.sgd.lr=0.1"}, facts);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->size(), 1u);
+  EXPECT_THAT(result->front(),
+              testing::HasSubstr("the learning rate 0.1 was chosen for 128 pictures an iteration; "
+                                 "this run takes 1 x 16 = 16. Start "
+                                 "with --set=schedule.auto_scale_lr=true for a rate of 0.0125, or "
+                                 "data.train.total_batch_size: 128 "
+                                 "instead of batch_size"));
+  EXPECT_THAT(*Check({"schedule.auto_scale_lr=true"}, facts), IsEmpty());
+}
+
+TEST(Validate, ABatchSmallerThanTheRanksIsRefused) {
+  const std::string path = absl::StrCat(testing::TempDir(), "/small.pbtxt");
+  ASSERT_TRUE(WriteFileAtomically(
+                  path, absl::StrReplaceAll(kGood, {{"batch_size: 16", "total_batch_size: 4"}}))
+                  .ok());
+  const auto loaded = LoadConfig(path, {});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(std::string(ValidateConfig(*loaded, Facts()).status().message()),
+              testing::HasSubstr("data.train.total_batch_size: is 4 and there are 8 ranks; each "
+                                 "needs one picture at least: start "
+                                 "fewer ranks"));
+}
+
+}  // namespace
+}  // namespace finetune
