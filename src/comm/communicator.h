@@ -2,6 +2,7 @@
 #define FINETUNE_COMM_COMMUNICATOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "src/comm/wire.h"
 
@@ -29,16 +31,35 @@ struct World {
   std::vector<std::string> hosts = {"localhost"};
 };
 
-// Collective operations between the ranks of a job. Every rank calls the same operations in the same order, from one
-// thread at a time; an operation that a rank does not come to is what the watchdog reports. After an error the
-// communicator can only Abort(). Destroy it before the MpiSession ends.
+// One collective operation as a rank saw it, for traces and benchmarks.
+struct CollectiveEvent {
+  const char* name;  // "all-reduce", ...; static
+  int64_t bytes;
+  absl::Time submitted;
+  absl::Time began;
+  absl::Time ended;
+};
+
+// What a communicator tells its owner, from its own thread.
+struct CommObserver {
+  // A stall, in one or more lines. Unset: to stderr.
+  std::function<void(absl::string_view)> warn;
+  // Each operation after its end. Unset: nothing.
+  std::function<void(const CollectiveEvent&)> event;
+};
+
+// Collective operations between the ranks of a job. Every rank calls the same operations in the
+// same order, from one thread at a time; an operation that a rank does not come to is what the
+// watchdog reports. After an error the communicator can only Abort(). Destroy it before the
+// MpiSession ends.
 class Communicator {
  public:
   // An operation that goes on while the caller computes.
   class Work {
    public:
     virtual ~Work() = default;
-    // Returns when the result is there (CUDA: when what the current stream does next comes after it).
+    // Returns when the result is there (CUDA: when what the current stream does next comes after
+    // it).
     virtual absl::Status Wait() = 0;
   };
 
@@ -51,13 +72,15 @@ class Communicator {
   int local_size() const { return world().local_size; }
   const std::string& host(int rank) const { return world().hosts[rank]; }
 
-  // Memory whose all-reduce is the fastest this communicator has: a zeroed float32 tensor [numel], shared between the
-  // ranks of a host where all are on one. Collective; numel must be the same on every rank.
+  // Memory whose all-reduce is the fastest this communicator has: a zeroed float32 tensor [numel],
+  // shared between the ranks of a host where all are on one. Collective; numel must be the same on
+  // every rank.
   virtual absl::StatusOr<at::Tensor> AllocateBuffer(int64_t numel) = 0;
 
-  // Starts to sum `tensor` over all ranks, element by element and in place; it must not be touched before Wait().
-  // `tensor`: float32, contiguous, the same number of elements on every rank (0 is fine). It travels as `wire`; sums
-  // are made in float32. The result is the same bits on every rank and in every run with as many ranks.
+  // Starts to sum `tensor` over all ranks, element by element and in place; it must not be touched
+  // before Wait(). `tensor`: float32, contiguous, the same number of elements on every rank (0 is
+  // fine). It travels as `wire`; sums are made in float32. The result is the same bits on every
+  // rank and in every run with as many ranks.
   virtual absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor,
                                                              Wire wire) = 0;
   absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor) {
@@ -67,7 +90,8 @@ class Communicator {
   // Sums a few numbers over all ranks, in the order of the ranks, in place.
   virtual absl::Status AllReduceSum(absl::Span<double> values) = 0;
 
-  // Makes `tensor` what it is on rank `root`. Dense (any strides), the same type and shape on every rank.
+  // Makes `tensor` what it is on rank `root`. Dense (any strides), the same type and shape on every
+  // rank.
   virtual absl::Status Broadcast(const at::Tensor& tensor, int root) = 0;
   // Makes `bytes` what it is on rank `root`.
   virtual absl::Status Broadcast(std::string& bytes, int root) = 0;
@@ -78,10 +102,12 @@ class Communicator {
   // Returns when every rank has called it.
   virtual absl::Status Barrier() = 0;
 
-  // Says what this rank is doing ("epoch 2 iteration 40: loading data"), for the watchdog's messages. Cheap.
+  // Says what this rank is doing ("epoch 2 iteration 40: loading data"), for the watchdog's
+  // messages. Cheap.
   virtual void SetActivity(absl::string_view activity) = 0;
 
-  // Prints "rank 3 (host x): reason" and ends all ranks, soon, with a non-zero exit. From any thread.
+  // Prints "rank 3 (host x): reason" and ends all ranks, soon, with a non-zero exit. From any
+  // thread.
   [[noreturn]] virtual void Abort(absl::string_view reason) = 0;
 };
 

@@ -11,7 +11,9 @@
 namespace finetune {
 namespace {
 
-float FromBFloat16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+float FromBFloat16(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 // Not a number stays one: rounding must not carry its payload over into the sign.
 uint16_t ToBFloat16(float value) {

@@ -6,7 +6,8 @@
 
 namespace finetune {
 
-// The type in which float32 numbers travel. kFloat16 overflows to infinity over 65504; kBFloat16 has float32's range.
+// The type in which float32 numbers travel. kFloat16 overflows to infinity over 65504; kBFloat16
+// has float32's range.
 enum class Wire { kFloat32, kBFloat16, kFloat16 };
 
 // Bytes of one number.
@@ -19,8 +20,9 @@ struct Chunk {
   int64_t size() const { return end - begin; }
 };
 
-// Chunk `index` of `size` of nearly equal size, cut at 64 bytes; the last ones may be smaller or empty. All-reduces add
-// chunk c in the order of ranks c, c + 1, ..., c - 1 (a ring's), so that their sums do not depend on which of them runs.
+// Chunk `index` of `size` of nearly equal size, cut at 64 bytes; the last ones may be smaller or
+// empty. All-reduces add chunk c in the order of ranks c, c + 1, ..., c - 1 (a ring's), so that
+// their sums do not depend on which of them runs.
 Chunk ChunkOf(int64_t n, int size, int index);
 
 // sum[i] += in[i].
