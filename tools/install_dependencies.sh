@@ -1,55 +1,98 @@
-#!/usr/bin/env bash
-# Installs what building and testing finetune needs and this machine lacks: Debian's packages, and LibTorch from its PyPI
-# wheel into a cache outside the checkout. Says nothing when there is nothing to do.
+#!/bin/bash
+# Installs what finetune is built with on Debian 12: Debian packages, and LibTorch from its PyPI wheel (540 MB, pinned by
+# version and hash) into ~/.cache/finetune. What is already there is left alone, and then it says nothing.
 #
-# Usage: tools/install_dependencies.sh
-# FINETUNE_LIBTORCH: a LibTorch of your own (the folder with include/ and lib/); none is downloaded then.
+#   tools/install_dependencies.sh [PACKAGE...]     PACKAGE: further Debian packages to install with them
+#
+# FINETUNE_LIBTORCH, where it is set, is the folder of LibTorch (with include/ and lib/) to use, or to make.
 set -euo pipefail
-cd "$(dirname "$0")"
 
-die() { echo "install_dependencies: $*" >&2; exit 1; }
+fail() {
+  echo "install_dependencies.sh: $*" >&2
+  exit 1
+}
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 
 packages=(
-  bazel-bootstrap bazel-platforms bazel-skylib bazel-rules-java bazel-rules-proto
-  g++ python3 python3-pip unzip patchelf ca-certificates
-  libopenmpi-dev openmpi-bin libhdf5-dev libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev
-  libspdlog-dev nlohmann-json3-dev libcurl4-openssl-dev libssl-dev libturbojpeg0-dev libpng-dev zlib1g-dev
-  libarchive-dev libzip-dev libcli11-dev libstb-dev
+  g++ libopenmpi-dev openmpi-bin libhdf5-dev libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev
+  libspdlog-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libssl-dev libarchive-dev libzip-dev zlib1g-dev
+  libpng-dev libturbojpeg0-dev libstb-dev python3 ca-certificates "$@"
 )
-
-command -v dpkg-query > /dev/null || die "this is no Debian; install by hand: ${packages[*]}"
-missing=()
-for package in "${packages[@]}"; do
-  [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2> /dev/null)" = installed ] || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  as_root=()
-  if [ "$(id -u)" != 0 ]; then
-    command -v sudo > /dev/null || die "not root and no sudo; as root: apt-get install ${missing[*]}"
-    as_root=(sudo)
-  fi
-  echo "installing Debian's ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+# A Bazel of the user's own brings its rules along; Debian's needs them as packages.
+if ! command -v bazel >/dev/null || dpkg-query -W bazel-bootstrap >/dev/null 2>&1; then
+  packages+=(bazel-bootstrap bazel-platforms bazel-skylib bazel-rules-java bazel-rules-proto)
 fi
 
-[ -n "${FINETUNE_LIBTORCH:-}" ] && exit 0
-target="$HOME/.cache/finetune/libtorch-2.15.0"
-[ -e "$target/torch/lib/libcudart.so.13" ] && [ -e "$target/torch/lib/libtorch_cpu.so" ] && exit 0
-[ "$(uname -m)" = x86_64 ] ||
-  die "the pinned LibTorch is for x86-64; on $(uname -m) set FINETUNE_LIBTORCH to one of your own"
-echo "downloading LibTorch 2.15.0 from PyPI (540 MB) to $target"
-mkdir -p "$(dirname "$target")"
-staging=$(mktemp -d "$target.partial-XXXXXX")
-trap 'rm -rf "$staging"' EXIT
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
-  --python-version 3.11 --implementation cp --abi cp311 --abi none \
+libtorch=${FINETUNE_LIBTORCH:-$HOME/.cache/finetune/libtorch-2.15.0/torch}
+need_libtorch=true
+if [[ -f $libtorch/include/ATen/ATen.h && -f $libtorch/lib/libtorch_cpu.so ]]; then
+  # A LibTorch of the user's own may be one that does without the CUDA runtime.
+  if [[ -n ${FINETUNE_LIBTORCH:-} || (-f $libtorch/lib/libcudart.so.13 && -f $libtorch/lib/libcupti.so.13) ]]; then
+    need_libtorch=false
+  fi
+elif [[ -n ${FINETUNE_LIBTORCH:-} && -e $libtorch ]]; then
+  fail "FINETUNE_LIBTORCH=$libtorch is no LibTorch: it has no include/ATen/ATen.h or no lib/libtorch_cpu.so"
+fi
+if $need_libtorch; then
+  packages+=(unzip)
+  python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
+fi
+
+command -v dpkg-query >/dev/null ||
+  fail "this is not Debian; install by hand the equivalents of: ${packages[*]} - and LibTorch 2.15.0, with" \
+    "FINETUNE_LIBTORCH pointing at it"
+
+missing=()
+for package in "${packages[@]}"; do
+  # Some packages (libpng-dev, a multi-arch one) are listed with their architecture, some without.
+  [[ $(dpkg-query -W -f='${db:Status-Status} ' "$package" 2>/dev/null) == *"installed "* ]] || missing+=("$package")
+done
+if ((${#missing[@]})); then
+  sudo=()
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null ||
+      fail "run as root, or have root run: apt-get install --no-install-recommends ${missing[*]}"
+    sudo=(sudo)
+  fi
+  echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
+  apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
+  log=$(mktemp)
+  { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null || {
+    tail -n 15 "$log" >&2
+    fail "apt-get could not install ${missing[*]}; all of its output is in $log"
+  }
+  rm -f "$log"
+fi
+
+$need_libtorch || exit 0
+
+[[ $(uname -m) == x86_64 ]] ||
+  fail "LibTorch is pinned for x86_64; this is $(uname -m). Unpack torch 2.15.0's wheel for it (pip download --no-deps" \
+    "torch==2.15.0; unzip) and set FINETUNE_LIBTORCH to its folder torch/"
+
+parent=$(dirname "$libtorch")
+mkdir -p "$parent"
+# Two at once: the second waits, and finds it done.
+exec 9>"$parent/.lock"
+flock 9
+[[ -f $libtorch/lib/libcupti.so.13 ]] && exit 0
+free_mib=$(df --output=avail -m "$parent" | tail -n 1)
+((free_mib > 3072)) || fail "unpacking LibTorch needs 3 GiB in $parent; $free_mib MiB are free"
+
+work=$(mktemp -d "$parent/.unpacking.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+echo "Fetching LibTorch 2.15.0 (540 MB) into $libtorch"
+# TMPDIR: pip keeps the download there, and /tmp may be small.
+TMPDIR=$work python3 -m pip --disable-pip-version-check download -q --no-cache-dir --no-deps --only-binary=:all: \
+  --implementation cp --python-version 3.11 --abi cp311 --abi none \
   --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 \
-  --dest "$staging/wheels" --requirement libtorch-requirements.txt
-unzip -q "$staging"/wheels/torch-*.whl 'torch/include/*' 'torch/lib/*' -d "$staging/tree"
-# libtorch_cpu.so itself needs these two, also where there is no GPU.
-unzip -q -j "$staging"/wheels/nvidia_cuda_runtime-*.whl '*/libcudart.so.13' -d "$staging/tree/torch/lib"
-unzip -q -j "$staging"/wheels/nvidia_cuda_cupti-*.whl '*/libcupti.so.13' -d "$staging/tree/torch/lib"
-rm -f "$staging/tree/torch/lib/libtorch_python.so"
-rm -rf "$target"
-mv "$staging/tree" "$target"
+  --require-hashes -r "$here/libtorch-requirements.txt" -d "$work/wheels" ||
+  fail "pip could not fetch the wheels of tools/libtorch-requirements.txt from PyPI"
+
+unzip -q "$work"/wheels/torch-*.whl 'torch/include/*' 'torch/lib/*' -x 'torch/lib/libtorch_python.so' -d "$work"
+unzip -q -j "$work"/wheels/nvidia_cuda_runtime-*.whl '*/libcudart.so.13' -d "$work/torch/lib"
+unzip -q -j "$work"/wheels/nvidia_cuda_cupti-*.whl '*/libcupti.so.13' -d "$work/torch/lib"
+rm -rf "$libtorch"
+mv "$work/torch" "$libtorch"

@@ -1,9 +1,8 @@
 #ifndef FINETUNE_COMM_COMMUNICATOR_H_
 #define FINETUNE_COMM_COMMUNICATOR_H_
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,8 +10,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "src/comm/wire.h"
+
+namespace at {
+class Tensor;
+}  // namespace at
 
 namespace finetune {
 
@@ -25,6 +29,23 @@ struct World {
   int local_size = 1;
   // hosts[r] is the host of rank r.
   std::vector<std::string> hosts = {"localhost"};
+};
+
+// One collective operation as a rank saw it, for traces and benchmarks.
+struct CollectiveEvent {
+  const char* name;  // "all-reduce", ...; static
+  int64_t bytes;
+  absl::Time submitted;
+  absl::Time began;
+  absl::Time ended;
+};
+
+// What a communicator tells its owner, from its own thread.
+struct CommObserver {
+  // A stall, in one or more lines. Unset: to stderr.
+  std::function<void(absl::string_view)> warn;
+  // Each operation after its end. Unset: nothing.
+  std::function<void(const CollectiveEvent&)> event;
 };
 
 // Collective operations between the ranks of a job. Every rank calls the same operations in the
@@ -50,6 +71,11 @@ class Communicator {
   int local_rank() const { return world().local_rank; }
   int local_size() const { return world().local_size; }
   const std::string& host(int rank) const { return world().hosts[rank]; }
+
+  // Memory whose all-reduce is the fastest this communicator has: a zeroed float32 tensor [numel],
+  // shared between the ranks of a host where all are on one. Collective; numel must be the same on
+  // every rank.
+  virtual absl::StatusOr<at::Tensor> AllocateBuffer(int64_t numel) = 0;
 
   // Starts to sum `tensor` over all ranks, element by element and in place; it must not be touched
   // before Wait(). `tensor`: float32, contiguous, the same number of elements on every rank (0 is

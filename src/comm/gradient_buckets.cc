@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<GradientBuckets>> GradientBuckets::Create(
 
   const auto options = made->parameters_.front().tensor.options().requires_grad(false);
   made->values_ = at::zeros({offset}, options.memory_format(std::nullopt));
-  made->gradients_ = at::zeros({offset}, options.memory_format(std::nullopt));
+  FT_ASSIGN_OR_RETURN(made->gradients_, comm->AllocateBuffer(offset));
   const at::NoGradGuard no_grad;
   for (size_t i = 0; i < made->parameters_.size(); ++i) {
     at::Tensor& parameter = made->parameters_[i].tensor;

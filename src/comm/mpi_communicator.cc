@@ -1,490 +1,559 @@
 #include "src/comm/mpi_communicator.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <mpi.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
+#include <climits>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <functional>
-#include <future>
-#include <mutex>
-#include <thread>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/comm/heartbeats.h"
+#include "src/comm/mpi_progress.h"
+#include "src/comm/mpi_status.h"
+#include "src/comm/ring_all_reduce.h"
+#include "src/comm/shared_memory.h"
+#include "src/comm/task_thread.h"
 
 namespace finetune {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+// MPI counts elements in int.
+constexpr int64_t kPiece = int64_t{1} << 28;
+// Measured in bench/allreduce_benchmark.
+constexpr int64_t kRingSegment = int64_t{256} << 10;
+// Up to so many bytes from all ranks together, each rank sends all it has to all: one step instead
+// of a ring's many.
+constexpr int64_t kExchangeBytes = int64_t{64} << 10;
+// What tensors outside of AllocateBuffer()'s pass through, a piece at a time.
+constexpr int64_t kStagedElements = int64_t{1} << 18;
 
-// Messages from here on go round our ring; smaller ones are MPI's own, which has fewer steps.
-constexpr int64_t kRingBytes = 256 << 10;
-// The ring sends its parts in pieces, so that adding one piece goes on beside the transfer of the
-// next.
-constexpr int64_t kRingPieceElements = 256 << 10;
-// MPI counts in int.
-constexpr int64_t kMaxCount = int64_t{1} << 30;
-
-absl::Status MpiError(int code, const char* what) {
-  std::array<char, MPI_MAX_ERROR_STRING> text = {};
-  int length = 0;
-  MPI_Error_string(code, text.data(), &length);
-  return absl::InternalError(absl::StrCat("MPI: ", what, ": ", std::string(text.data(), length)));
+// A clock that never jumps, as absl::Time.
+absl::Time Now() {
+  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
-#define FT_RETURN_IF_MPI_ERROR(call, what)                    \
-  do {                                                        \
-    if (const int ft_code = (call); ft_code != MPI_SUCCESS) { \
-      return MpiError(ft_code, what);                         \
-    }                                                         \
-  } while (false)
-
-class OwnedComm {
- public:
-  OwnedComm() = default;
-  OwnedComm(const OwnedComm&) = delete;
-  OwnedComm& operator=(const OwnedComm&) = delete;
-  ~OwnedComm() {
-    if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+// MPI_Op: sums packed numbers in float32.
+template <Wire kWire>
+void SumPacked(void* in, void* in_out, int* count, MPI_Datatype*) {
+  constexpr int kBlock = 1024;
+  float sum[kBlock];
+  auto* left = static_cast<const uint16_t*>(in);
+  auto* right = static_cast<uint16_t*>(in_out);
+  for (int at = 0; at < *count; at += kBlock) {
+    const int n = std::min(kBlock, *count - at);
+    Unpack(right + at, n, kWire, sum);
+    AccumulatePacked(left + at, n, kWire, sum);
+    Pack(sum, n, kWire, right + at);
   }
-  MPI_Comm* address() { return &comm_; }
-  MPI_Comm get() const { return comm_; }
-
- private:
-  MPI_Comm comm_ = MPI_COMM_NULL;
-};
-
-class Reduction : public Communicator::Work {
- public:
-  explicit Reduction(std::future<absl::Status> done) : done_(std::move(done)) {}
-  // The memory that is being summed must stay until then.
-  ~Reduction() override {
-    if (done_.valid()) done_.wait();
-  }
-  absl::Status Wait() override { return done_.get(); }
-
- private:
-  std::future<absl::Status> done_;
-};
-
-class MpiCommunicator : public Communicator {
- public:
-  static absl::StatusOr<std::unique_ptr<Communicator>> Make(const CommConfig& config) {
-    std::unique_ptr<MpiCommunicator> made(new MpiCommunicator(config));
-    FT_RETURN_IF_ERROR(made->Init());
-    return std::unique_ptr<Communicator>(std::move(made));
-  }
-
-  ~MpiCommunicator() override {
-    if (thread_.joinable()) {
-      {
-        const std::lock_guard lock(mutex_);
-        stop_ = true;
-      }
-      wake_.notify_all();
-      thread_.join();
-    }
-  }
-
-  const World& world() const override { return world_; }
-
-  absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor, Wire wire) override {
-    if (tensor.scalar_type() != at::kFloat || !tensor.is_contiguous()) {
-      return absl::InvalidArgumentError("all-reduce of what is no contiguous float32 tensor");
-    }
-    if (size() == 1) return std::unique_ptr<Work>(std::make_unique<Reduction>(Ready()));
-    return std::unique_ptr<Work>(std::make_unique<Reduction>(
-        Enqueue("all-reduce", [this, tensor, wire] { return ReduceTensor(tensor, wire); })));
-  }
-
-  absl::Status Broadcast(const at::Tensor& tensor, int root) override {
-    if (!tensor.is_non_overlapping_and_dense()) {
-      return absl::InvalidArgumentError("broadcast of a tensor with gaps");
-    }
-    return BroadcastBytes(static_cast<char*>(tensor.mutable_data_ptr()),
-                          static_cast<int64_t>(tensor.nbytes()), root);
-  }
-
-  absl::Status Broadcast(std::string& bytes, int root) override {
-    int64_t length = static_cast<int64_t>(bytes.size());
-    FT_RETURN_IF_ERROR(BroadcastBytes(reinterpret_cast<char*>(&length), sizeof(length), root));
-    bytes.resize(length);
-    return BroadcastBytes(bytes.data(), length, root);
-  }
-
-  absl::Status AllReduceSum(absl::Span<double> numbers) override {
-    if (size() == 1) return absl::OkStatus();
-    return Enqueue(
-               "sum",
-               [this, numbers]() -> absl::Status {
-                 MPI_Request request;
-                 FT_RETURN_IF_MPI_ERROR(
-                     MPI_Iallreduce(MPI_IN_PLACE, numbers.data(), static_cast<int>(numbers.size()),
-                                    MPI_DOUBLE, MPI_SUM, comm_.get(), &request),
-                     "all-reduce");
-                 return Wait(&request, 1);
-               })
-        .get();
-  }
-
-  absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view text) override {
-    if (size() == 1) return std::vector<std::string>{std::string(text)};
-    std::vector<std::string> all(size());
-    const absl::Status status =
-        Enqueue("gather", [&]() -> absl::Status {
-          std::vector<int> lengths(size()), offsets(size());
-          const int length = static_cast<int>(text.size());
-          MPI_Request request;
-          FT_RETURN_IF_MPI_ERROR(MPI_Iallgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT,
-                                                comm_.get(), &request),
-                                 "all-gather");
-          FT_RETURN_IF_ERROR(Wait(&request, 1));
-          int total = 0;
-          for (int r = 0; r < size(); ++r) {
-            offsets[r] = total;
-            total += lengths[r];
-          }
-          std::string joined(total, '\0');
-          FT_RETURN_IF_MPI_ERROR(
-              MPI_Iallgatherv(text.data(), length, MPI_CHAR, joined.data(), lengths.data(),
-                              offsets.data(), MPI_CHAR, comm_.get(), &request),
-              "all-gather");
-          FT_RETURN_IF_ERROR(Wait(&request, 1));
-          for (int r = 0; r < size(); ++r) all[r] = joined.substr(offsets[r], lengths[r]);
-          return absl::OkStatus();
-        }).get();
-    FT_RETURN_IF_ERROR(status);
-    return all;
-  }
-
-  absl::Status Barrier() override {
-    if (size() == 1) return absl::OkStatus();
-    return Enqueue("barrier",
-                   [this]() -> absl::Status {
-                     MPI_Request request;
-                     FT_RETURN_IF_MPI_ERROR(MPI_Ibarrier(comm_.get(), &request), "barrier");
-                     return Wait(&request, 1);
-                   })
-        .get();
-  }
-
-  void SetActivity(absl::string_view activity) override {
-    const std::lock_guard lock(mutex_);
-    activity_.assign(activity.data(), activity.size());
-  }
-
-  void Abort(absl::string_view reason) override {
-    std::fprintf(stderr, "[error] rank %d (host %s): %s\n", rank(), host(rank()).c_str(),
-                 std::string(reason).c_str());
-    std::fflush(nullptr);
-    if (size() > 1) MPI_Abort(MPI_COMM_WORLD, 1);
-    std::_Exit(1);
-  }
-
- private:
-  explicit MpiCommunicator(const CommConfig& config) : config_(config) {}
-
-  absl::Status Init() {
-    FT_RETURN_IF_MPI_ERROR(MPI_Comm_dup(MPI_COMM_WORLD, comm_.address()), "duplicating the world");
-    FT_RETURN_IF_MPI_ERROR(MPI_Comm_dup(MPI_COMM_WORLD, arrivals_comm_.address()),
-                           "duplicating the world");
-    MPI_Comm_set_errhandler(comm_.get(), MPI_ERRORS_RETURN);
-    MPI_Comm_set_errhandler(arrivals_comm_.get(), MPI_ERRORS_RETURN);
-    MPI_Comm_rank(comm_.get(), &world_.rank);
-    MPI_Comm_size(comm_.get(), &world_.size);
-    OwnedComm node;
-    FT_RETURN_IF_MPI_ERROR(MPI_Comm_split_type(comm_.get(), MPI_COMM_TYPE_SHARED, rank(),
-                                               MPI_INFO_NULL, node.address()),
-                           "splitting by host");
-    MPI_Comm_rank(node.get(), &world_.local_rank);
-    MPI_Comm_size(node.get(), &world_.local_size);
-    std::array<char, 256> name = {};
-    gethostname(name.data(), name.size() - 1);
-    world_.hosts.assign(size(), name.data());
-    arrived_.assign(size(), 0);
-    if (size() > 1) {
-      thread_ = std::thread([this] { Run(); });
-      FT_ASSIGN_OR_RETURN(world_.hosts, AllGather(name.data()));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status BroadcastBytes(char* bytes, int64_t count, int root) {
-    if (size() == 1) return absl::OkStatus();
-    return Enqueue("broadcast",
-                   [=, this]() -> absl::Status {
-                     char* at = bytes;
-                     for (int64_t left = count; left > 0;) {
-                       const int part = static_cast<int>(std::min(left, kMaxCount));
-                       MPI_Request request;
-                       FT_RETURN_IF_MPI_ERROR(
-                           MPI_Ibcast(at, part, MPI_BYTE, root, comm_.get(), &request),
-                           "broadcast");
-                       FT_RETURN_IF_ERROR(Wait(&request, 1));
-                       at += part;
-                       left -= part;
-                     }
-                     return absl::OkStatus();
-                   })
-        .get();
-  }
-
-  static std::future<absl::Status> Ready() {
-    std::promise<absl::Status> done;
-    done.set_value(absl::OkStatus());
-    return done.get_future();
-  }
-
-  struct Task {
-    const char* name;
-    std::function<absl::Status()> run;
-    std::promise<absl::Status> done;
-  };
-
-  std::future<absl::Status> Enqueue(const char* name, std::function<absl::Status()> run) {
-    Task task{name, std::move(run), {}};
-    std::future<absl::Status> result = task.done.get_future();
-    {
-      const std::lock_guard lock(mutex_);
-      tasks_.push_back(std::move(task));
-    }
-    wake_.notify_one();
-    return result;
-  }
-
-  void Run() {
-    while (true) {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stop_ || !tasks_.empty(); });
-      if (tasks_.empty()) return;
-      Task task = std::move(tasks_.front());
-      tasks_.pop_front();
-      lock.unlock();
-      ++collective_;
-      current_ = task.name;
-      Announce();
-      task.done.set_value(task.run());
-    }
-  }
-
-  // Tells rank 0 that this rank has come to its next collective, so that it can name those that
-  // have not.
-  void Announce() {
-    if (rank() == 0) {
-      arrived_[0] = collective_;
-      return;
-    }
-    // Small enough to be sent eagerly: it never waits for rank 0 to receive it.
-    arrival_ = collective_;
-    MPI_Request request;
-    if (MPI_Isend(&arrival_, 1, MPI_INT64_T, 0, 0, arrivals_comm_.get(), &request) == MPI_SUCCESS) {
-      MPI_Wait(&request, MPI_STATUS_IGNORE);
-    }
-  }
-
-  void CollectArrivals() {
-    while (rank() == 0) {
-      int there = 0;
-      MPI_Status status;
-      if (MPI_Iprobe(MPI_ANY_SOURCE, 0, arrivals_comm_.get(), &there, &status) != MPI_SUCCESS ||
-          there == 0) {
-        return;
-      }
-      MPI_Recv(&arrived_[status.MPI_SOURCE], 1, MPI_INT64_T, status.MPI_SOURCE, 0,
-               arrivals_comm_.get(), MPI_STATUS_IGNORE);
-    }
-  }
-
-  // "rank 3 (host a), rank 5 (host b)": those that have not come to the collective that rank 0 is
-  // in.
-  std::string Missing() {
-    CollectArrivals();
-    std::vector<std::string> missing;
-    for (int r = 0; r < size(); ++r) {
-      if (arrived_[r] < collective_)
-        missing.push_back(absl::StrCat("rank ", r, " (host ", host(r), ")"));
-    }
-    return missing.empty() ? "no rank: the network or a host is slow"
-                           : absl::StrJoin(missing, ", ");
-  }
-
-  // Waits for requests without keeping the core from those who compute; reports a stall, ends a
-  // hang.
-  absl::Status Wait(MPI_Request* requests, int count) {
-    const Clock::time_point start = Clock::now();
-    bool warned = false;
-    for (int64_t polls = 0;; ++polls) {
-      int done = 0;
-      FT_RETURN_IF_MPI_ERROR(MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE), current_);
-      if (done != 0) break;
-      if (polls < 200) {
-        std::this_thread::yield();
-        continue;
-      }
-      std::this_thread::sleep_for(std::chrono::microseconds(polls < 2000 ? 50 : 1000));
-      const double waited = std::chrono::duration<double>(Clock::now() - start).count();
-      if (!warned && waited > config_.stall_warning_seconds()) {
-        warned = true;
-        if (rank() == 0) {
-          std::fprintf(stderr, "[warning] %s %lld has waited %.0f s; not there yet: %s\n", current_,
-                       static_cast<long long>(collective_), waited, Missing().c_str());
-        }
-      }
-      // Rank 0 knows who is missing, so it is given a moment to say so before another rank ends the
-      // job.
-      if (waited > config_.timeout_seconds() + (rank() == 0 ? 0 : 2)) {
-        Abort(absl::StrFormat("%s %d has waited %.0f s (comm.timeout_seconds)%s", current_,
-                              collective_, waited,
-                              rank() == 0 ? "; not there: " + Missing() : std::string()));
-      }
-    }
-    if (rank() == 0 && (collective_ & 63) == 0) CollectArrivals();
-    return absl::OkStatus();
-  }
-
-  absl::Status ReduceTensor(const at::Tensor& tensor, Wire wire) {
-    float* values = tensor.mutable_data_ptr<float>();
-    const auto algorithm = config_.mpi().algorithm();
-    const bool large = static_cast<int64_t>(tensor.nbytes()) >= kRingBytes;
-    if (wire != Wire::kFloat32 || algorithm == MpiConfig::RING ||
-        (algorithm == MpiConfig::AUTO && large)) {
-      return Ring(values, tensor.numel(), wire);
-    }
-    for (int64_t left = tensor.numel(); left > 0;) {
-      const int count = static_cast<int>(std::min(left, kMaxCount));
-      MPI_Request request;
-      FT_RETURN_IF_MPI_ERROR(
-          MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_FLOAT, MPI_SUM, comm_.get(), &request),
-          "all-reduce");
-      FT_RETURN_IF_ERROR(Wait(&request, 1));
-      values += count;
-      left -= count;
-    }
-    return absl::OkStatus();
-  }
-
-  // Ring all-reduce (Patarasuk and Yuan 2009): each of `size` parts goes once round the ring being
-  // summed, then once round being copied. A part is summed in the same order whoever reads it, so
-  // all ranks hold the same bits.
-  absl::Status Ring(float* values, int64_t count, Wire wire) {
-    const auto part_of = [&](int step) {
-      return ChunkOf(count, size(), ((rank() - step) % size() + size()) % size());
-    };
-    for (int step = 0; step + 1 < size(); ++step) {
-      FT_RETURN_IF_ERROR(Exchange(values, part_of(step), part_of(step + 1), wire, /*add=*/true));
-    }
-    if (wire != Wire::kFloat32) {
-      // The part that is summed here goes out rounded; keep the bits that the others get.
-      const Chunk own = part_of(size() - 1);
-      outbox_.resize(std::max(outbox_.size(), own.size() * WireSize(wire)));
-      Pack(values + own.begin, own.size(), wire, outbox_.data());
-      Unpack(outbox_.data(), own.size(), wire, values + own.begin);
-    }
-    for (int step = 0; step + 1 < size(); ++step) {
-      FT_RETURN_IF_ERROR(Exchange(values, part_of(step - 1), part_of(step), wire, /*add=*/false));
-    }
-    return absl::OkStatus();
-  }
-
-  // Sends one part to the next rank and receives another from the previous one, piece by piece;
-  // `add` sums what comes into what is there.
-  absl::Status Exchange(float* values, Chunk send, Chunk receive, Wire wire, bool add) {
-    const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
-    const int64_t pieces =
-        (std::max(send.size(), receive.size()) + kRingPieceElements - 1) / kRingPieceElements;
-    const auto cut = [](const Chunk& part, int64_t piece) {
-      return Chunk{std::min(part.end, part.begin + piece * kRingPieceElements),
-                   std::min(part.end, part.begin + (piece + 1) * kRingPieceElements)};
-    };
-    const size_t width = WireSize(wire);
-    const bool packed = wire != Wire::kFloat32;
-    const size_t box = 2 * kRingPieceElements * width;
-    inbox_.resize(std::max(inbox_.size(), box));
-    if (packed) outbox_.resize(std::max(outbox_.size(), box));
-    const auto slot = [&](std::vector<std::byte>& boxes, int64_t piece) {
-      return boxes.data() + (piece % 2) * kRingPieceElements * width;
-    };
-    const auto post = [&](int64_t piece, std::array<MPI_Request, 2>* requests) -> absl::Status {
-      const Chunk in = cut(receive, piece), out = cut(send, piece);
-      void* to = add || packed ? static_cast<void*>(slot(inbox_, piece)) : values + in.begin;
-      const void* from = values + out.begin;
-      if (packed) {
-        Pack(values + out.begin, out.size(), wire, slot(outbox_, piece));
-        from = slot(outbox_, piece);
-      }
-      FT_RETURN_IF_MPI_ERROR(MPI_Irecv(to, static_cast<int>(in.size() * width), MPI_BYTE, previous,
-                                       1, comm_.get(), &(*requests)[0]),
-                             "receiving");
-      FT_RETURN_IF_MPI_ERROR(MPI_Isend(from, static_cast<int>(out.size() * width), MPI_BYTE, next,
-                                       1, comm_.get(), &(*requests)[1]),
-                             "sending");
-      return absl::OkStatus();
-    };
-    std::array<MPI_Request, 2> now = {MPI_REQUEST_NULL, MPI_REQUEST_NULL}, after = now;
-    if (pieces > 0) FT_RETURN_IF_ERROR(post(0, &now));
-    for (int64_t piece = 0; piece < pieces; ++piece) {
-      FT_RETURN_IF_ERROR(Wait(now.data(), 2));
-      if (piece + 1 < pieces) FT_RETURN_IF_ERROR(post(piece + 1, &after));
-      const Chunk in = cut(receive, piece);
-      if (add && packed) {
-        AccumulatePacked(slot(inbox_, piece), in.size(), wire, values + in.begin);
-      } else if (add) {
-        Accumulate(reinterpret_cast<const float*>(slot(inbox_, piece)), in.size(),
-                   values + in.begin);
-      } else if (packed) {
-        Unpack(slot(inbox_, piece), in.size(), wire, values + in.begin);
-      }
-      now = after;
-    }
-    return absl::OkStatus();
-  }
-
-  const CommConfig config_;
-  OwnedComm comm_, arrivals_comm_;
-  World world_;
-
-  // The thread's own.
-  std::vector<std::byte> inbox_, outbox_;
-  const char* current_ = "";
-  int64_t collective_ = 0;
-  int64_t arrival_ = 0;
-  std::vector<int64_t> arrived_;
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Task> tasks_;
-  bool stop_ = false;
-  std::string activity_;
-  std::thread thread_;
-};
+}
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Start(int* argc, char*** argv) {
-  // One thread of ours calls MPI at a time, but it is not always the same one.
-  int provided = 0;
-  FT_RETURN_IF_MPI_ERROR(MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided), "starting");
-  if (provided < MPI_THREAD_SERIALIZED) {
-    return absl::FailedPreconditionError(
-        "this MPI was built without threads (MPI_THREAD_SERIALIZED)");
+class MpiCommunicator::Engine {
+ public:
+  Engine(const CommConfig& config, CommObserver observer)
+      : config_(config), observer_(std::move(observer)) {}
+
+  // Before the thread runs.
+  absl::Status Start();
+  ~Engine();
+
+  const World& world() const { return world_; }
+
+  class Pending : public Work {
+   public:
+    absl::Status Wait() override {
+      state->over.WaitForNotification();
+      return state->status;
+    }
+    struct State {
+      absl::Notification over;
+      absl::Status status;
+    };
+    std::shared_ptr<State> state = std::make_shared<State>();
+  };
+
+  std::unique_ptr<Pending> Submit(const char* name, int64_t bytes,
+                                  std::function<absl::Status()> run);
+  absl::Status Do(const char* name, int64_t bytes, std::function<absl::Status()> run) {
+    return Submit(name, bytes, std::move(run))->Wait();
   }
-  return std::unique_ptr<MpiSession>(new MpiSession());
+
+  // On the thread.
+  absl::StatusOr<std::vector<std::string>> Gather(absl::string_view bytes);
+  absl::Status Sum(float* data, int64_t n, Wire wire);
+  absl::Status SumDoubles(absl::Span<double> values);
+  absl::Status BroadcastBytes(void* data, int64_t bytes, int root);
+  absl::Status MeetAll();
+  // This rank's memory, mapped by all; null where the host does not allow it.
+  absl::StatusOr<float*> Share(int64_t numel);
+
+  void SetActivity(absl::string_view activity) {
+    absl::MutexLock lock(&activity_mutex_);
+    activity_.assign(activity.data(), activity.size());
+  }
+  [[noreturn]] void Abort(absl::string_view reason);
+
+ private:
+  // The ranks' memories, this one's among them.
+  struct Shared {
+    std::vector<SharedMemory> members;
+    std::vector<float*> data;
+    int64_t numel;
+  };
+
+  absl::Status FindWorld();
+  absl::StatusOr<std::optional<std::vector<SharedMemory>>> ShareMemory(size_t bytes);
+  // Heartbeats, when it is time, and a wish to abort.
+  absl::Status Tick();
+  absl::Status SumShared(const Shared& shared, int64_t begin, int64_t n);
+  absl::Status SumStaged(float* data, int64_t n);
+  absl::Status SumExchanged(float* data, int64_t n, Wire wire);
+  absl::Status SumByMpi(float* data, int64_t n, Wire wire);
+
+  const CommConfig config_;
+  const CommObserver observer_;
+  World world_;
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  MPI_Comm heartbeat_comm_ = MPI_COMM_NULL;
+  std::array<MPI_Op, 2> packed_ops_ = {MPI_OP_NULL, MPI_OP_NULL};
+  MpiProgress progress_{[this] { return Tick(); }};
+  std::optional<RingAllReduce> ring_;
+  std::optional<SharedSum> shared_sum_;
+  // By the beginning of this rank's own memory.
+  std::map<const float*, Shared> shared_;
+  std::optional<Shared> staging_;
+  std::optional<Heartbeats> heartbeats_;
+  absl::Time next_heartbeat_;
+  std::vector<std::byte> scratch_;
+  // The first error: MPI is not to be used after it.
+  absl::Status failure_;
+
+  std::atomic<int64_t> entered_{0};
+  std::atomic<int64_t> finished_{0};
+  std::atomic<const char*> operation_{""};
+  absl::Mutex activity_mutex_;
+  std::string activity_ ABSL_GUARDED_BY(activity_mutex_);
+  std::atomic<bool> aborting_{false};
+
+  std::optional<TaskThread> thread_;
+};
+
+absl::Status MpiCommunicator::Engine::Start() {
+  FT_RETURN_IF_ERROR(MpiStatus(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup"));
+  FT_RETURN_IF_ERROR(MpiStatus(MPI_Comm_dup(MPI_COMM_WORLD, &heartbeat_comm_), "MPI_Comm_dup"));
+  FT_RETURN_IF_ERROR(FindWorld());
+  FT_RETURN_IF_ERROR(
+      MpiStatus(MPI_Op_create(SumPacked<Wire::kBFloat16>, 1, &packed_ops_[0]), "MPI_Op_create"));
+  FT_RETURN_IF_ERROR(
+      MpiStatus(MPI_Op_create(SumPacked<Wire::kFloat16>, 1, &packed_ops_[1]), "MPI_Op_create"));
+  heartbeats_.emplace(heartbeat_comm_, absl::Seconds(config_.stall_warning_seconds()),
+                      absl::Seconds(config_.timeout_seconds()), world_.hosts, Now());
+  ring_.emplace(comm_, kRingSegment);
+
+  const MpiConfig::Algorithm algorithm = config_.mpi().algorithm();
+  const bool one_host = world_.local_size == world_.size;
+  if (algorithm == MpiConfig::SHARED_MEMORY && !one_host) {
+    const std::set<std::string> hosts(world_.hosts.begin(), world_.hosts.end());
+    return absl::InvalidArgumentError(absl::StrCat(
+        "comm.mpi.algorithm: SHARED_MEMORY needs all ranks on one host; ", world_.local_size,
+        " of ", world_.size, " are on ", world_.hosts[world_.rank]));
+  }
+  if (one_host && (algorithm == MpiConfig::AUTO || algorithm == MpiConfig::SHARED_MEMORY)) {
+    FT_ASSIGN_OR_RETURN(std::optional<std::vector<SharedMemory>> memory,
+                        ShareMemory(kStagedElements * sizeof(float)));
+    if (memory.has_value()) {
+      staging_ = Shared{{}, {}, kStagedElements};
+      for (const SharedMemory& member : *memory) {
+        staging_->data.push_back(reinterpret_cast<float*>(member.data()));
+      }
+      // The staging memory is the meeting point, too.
+      shared_sum_.emplace(world_.rank, *std::move(memory));
+    } else if (algorithm == MpiConfig::SHARED_MEMORY) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "comm.mpi.algorithm: SHARED_MEMORY, but the ranks on ", world_.hosts[world_.rank],
+          " cannot map each other's memory (/proc/PID/fd): do they run in different containers?"));
+    }
+  }
+  thread_.emplace(heartbeats_->interval(), [this] {
+    if (absl::Status status = Tick(); !status.ok() && failure_.ok()) failure_ = status;
+  });
+  return absl::OkStatus();
 }
 
-MpiSession::~MpiSession() { MPI_Finalize(); }
-
-absl::StatusOr<std::unique_ptr<Communicator>> MakeMpiCommunicator(const CommConfig& config) {
-  return MpiCommunicator::Make(config);
+absl::Status MpiCommunicator::Engine::FindWorld() {
+  MPI_Comm_rank(comm_, &world_.rank);
+  MPI_Comm_size(comm_, &world_.size);
+  MPI_Comm local = MPI_COMM_NULL;
+  FT_RETURN_IF_ERROR(MpiStatus(
+      MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, world_.rank, MPI_INFO_NULL, &local),
+      "MPI_Comm_split_type"));
+  MPI_Comm_rank(local, &world_.local_rank);
+  MPI_Comm_size(local, &world_.local_size);
+  MPI_Comm_free(&local);
+  char name[MPI_MAX_PROCESSOR_NAME] = "";
+  int length = 0;
+  FT_RETURN_IF_ERROR(MpiStatus(MPI_Get_processor_name(name, &length), "MPI_Get_processor_name"));
+  FT_ASSIGN_OR_RETURN(world_.hosts, Gather(absl::string_view(name, length)));
+  return absl::OkStatus();
 }
+
+MpiCommunicator::Engine::~Engine() {
+  if (thread_.has_value()) {
+    // Behind it nobody waits for this rank, and the watchdog watches over it.
+    Do("end", 0, [this] { return MeetAll(); }).IgnoreError();
+  }
+  thread_.reset();
+  // After an error MPI's own state is not to be relied on: the process ends soon.
+  if (!failure_.ok()) return;
+  if (heartbeats_.has_value()) heartbeats_->Stop();
+  for (MPI_Op& op : packed_ops_) {
+    if (op != MPI_OP_NULL) MPI_Op_free(&op);
+  }
+  for (MPI_Comm* comm : {&comm_, &heartbeat_comm_}) {
+    if (*comm != MPI_COMM_NULL) MPI_Comm_free(comm);
+  }
+}
+
+std::unique_ptr<MpiCommunicator::Engine::Pending> MpiCommunicator::Engine::Submit(
+    const char* name, int64_t bytes, std::function<absl::Status()> run) {
+  auto pending = std::make_unique<Pending>();
+  const absl::Time submitted = absl::Now();
+  operation_.store(name, std::memory_order_relaxed);
+  entered_.fetch_add(1, std::memory_order_relaxed);
+  thread_->Add([this, name, bytes, submitted, run = std::move(run), state = pending->state] {
+    const absl::Time began = absl::Now();
+    if (failure_.ok()) failure_ = run();
+    if (failure_.ok()) finished_.fetch_add(1, std::memory_order_relaxed);
+    if (observer_.event) observer_.event({name, bytes, submitted, began, absl::Now()});
+    state->status = failure_;
+    state->over.Notify();
+    if (absl::Status status = Tick(); !status.ok() && failure_.ok()) failure_ = status;
+  });
+  return pending;
+}
+
+absl::Status MpiCommunicator::Engine::Tick() {
+  if (aborting_.load(std::memory_order_acquire)) MPI_Abort(MPI_COMM_WORLD, 1);
+  const absl::Time now = Now();
+  if (!heartbeats_.has_value() || now < next_heartbeat_) return absl::OkStatus();
+  next_heartbeat_ = now + heartbeats_->interval();
+  Heartbeat own{entered_.load(std::memory_order_relaxed), finished_.load(std::memory_order_relaxed),
+                operation_.load(std::memory_order_relaxed), ""};
+  {
+    absl::MutexLock lock(&activity_mutex_);
+    own.activity = activity_;
+  }
+  FT_ASSIGN_OR_RETURN(std::optional<StallDetector::Finding> finding, heartbeats_->Poll(own, now));
+  if (!finding.has_value()) return absl::OkStatus();
+  if (finding->fatal) Abort(finding->message);
+  if (observer_.warn) {
+    observer_.warn(finding->message);
+  } else {
+    std::fprintf(stderr, "%s\n", finding->message.c_str());
+  }
+  return absl::OkStatus();
+}
+
+void MpiCommunicator::Engine::Abort(absl::string_view reason) {
+  const std::string line =
+      absl::StrCat("rank ", world_.rank, " (host ", world_.hosts[world_.rank], "): ", reason, "\n");
+  std::fflush(nullptr);
+  if (write(STDERR_FILENO, line.data(), line.size()) < 0) std::fputs(line.c_str(), stderr);
+  aborting_.store(true, std::memory_order_release);
+  if (thread_.has_value() && !thread_->IsCurrent()) {
+    thread_->Nudge();
+  } else {
+    MPI_Abort(MPI_COMM_WORLD, 1);
+  }
+  // MPI_Abort ends the process. Where it cannot, mpirun sees the exit without MPI_Finalize and ends
+  // the others.
+  absl::SleepFor(absl::Seconds(10));
+  _exit(1);
+}
+
+absl::StatusOr<std::vector<std::string>> MpiCommunicator::Engine::Gather(absl::string_view bytes) {
+  auto length = static_cast<int64_t>(bytes.size());
+  std::vector<int64_t> lengths(world_.size);
+  MPI_Request request = MPI_REQUEST_NULL;
+  FT_RETURN_IF_ERROR(MpiStatus(
+      MPI_Iallgather(&length, 1, MPI_INT64_T, lengths.data(), 1, MPI_INT64_T, comm_, &request),
+      "all-gather"));
+  FT_RETURN_IF_ERROR(progress_.Wait(request, "all-gather"));
+  const int64_t total = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+  if (total > INT_MAX) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("all-gather of ", total, " bytes: 2 GiB is the most"));
+  }
+  std::vector<int> counts(lengths.begin(), lengths.end());
+  std::vector<int> places(world_.size, 0);
+  std::partial_sum(counts.begin(), counts.end() - 1, places.begin() + 1);
+  std::string all(total, '\0');
+  FT_RETURN_IF_ERROR(
+      MpiStatus(MPI_Iallgatherv(bytes.data(), static_cast<int>(length), MPI_BYTE, all.data(),
+                                counts.data(), places.data(), MPI_BYTE, comm_, &request),
+                "all-gather"));
+  FT_RETURN_IF_ERROR(progress_.Wait(request, "all-gather"));
+  std::vector<std::string> result;
+  result.reserve(world_.size);
+  for (int r = 0; r < world_.size; ++r) result.push_back(all.substr(places[r], counts[r]));
+  return result;
+}
+
+absl::StatusOr<std::optional<std::vector<SharedMemory>>> MpiCommunicator::Engine::ShareMemory(
+    size_t bytes) {
+  absl::StatusOr<SharedMemory> own = SharedMemory::Create(bytes);
+  const SharedMemory::Handle handle = own.ok() ? own->handle() : SharedMemory::Handle{};
+  FT_ASSIGN_OR_RETURN(
+      std::vector<std::string> handles,
+      Gather(absl::string_view(reinterpret_cast<const char*>(&handle), sizeof(handle))));
+  std::vector<SharedMemory> members;
+  double failures = own.ok() ? 0 : 1;
+  for (int r = 0; r < world_.size && failures == 0; ++r) {
+    if (r == world_.rank) {
+      members.push_back(*std::move(own));
+      continue;
+    }
+    SharedMemory::Handle theirs;
+    std::memcpy(&theirs, handles[r].data(), sizeof(theirs));
+    absl::StatusOr<SharedMemory> opened = SharedMemory::Open(theirs);
+    if (opened.ok()) {
+      members.push_back(*std::move(opened));
+    } else {
+      failures = 1;
+    }
+  }
+  // Behind it every rank has opened what it can.
+  FT_RETURN_IF_ERROR(SumDoubles(absl::MakeSpan(&failures, 1)));
+  if (failures > 0) return std::nullopt;
+  members[world_.rank].CloseHandle();
+  return members;
+}
+
+absl::StatusOr<float*> MpiCommunicator::Engine::Share(int64_t numel) {
+  if (!shared_sum_.has_value()) return nullptr;
+  FT_ASSIGN_OR_RETURN(std::optional<std::vector<SharedMemory>> members,
+                      ShareMemory(numel * sizeof(float)));
+  if (!members.has_value()) return nullptr;
+  Shared shared{*std::move(members), {}, numel};
+  for (const SharedMemory& member : shared.members)
+    shared.data.push_back(reinterpret_cast<float*>(member.data()));
+  float* own = shared.data[world_.rank];
+  shared_.emplace(own, std::move(shared));
+  return own;
+}
+
+absl::Status MpiCommunicator::Engine::SumShared(const Shared& shared, int64_t begin, int64_t n) {
+  std::vector<float*> buffers;
+  for (float* data : shared.data) buffers.push_back(data + begin);
+  return shared_sum_->Run(buffers, {0, n, n}, [this] { return Tick(); });
+}
+
+absl::Status MpiCommunicator::Engine::SumStaged(float* data, int64_t n) {
+  float* own = staging_->data[world_.rank];
+  for (int64_t at = 0; at < n; at += kStagedElements) {
+    const int64_t count = std::min(kStagedElements, n - at);
+    std::copy_n(data + at, count, own);
+    FT_RETURN_IF_ERROR(
+        shared_sum_->Run(staging_->data, {at, at + count, n}, [this] { return Tick(); }));
+    std::copy_n(own, count, data + at);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MpiCommunicator::Engine::SumExchanged(float* data, int64_t n, Wire wire) {
+  const auto bytes = n * static_cast<int64_t>(WireSize(wire));
+  scratch_.resize(bytes * (world_.size + 1));
+  std::byte* own = scratch_.data();
+  std::byte* all = own + bytes;
+  Pack(data, n, wire, own);
+  MPI_Request request = MPI_REQUEST_NULL;
+  FT_RETURN_IF_ERROR(MpiStatus(MPI_Iallgather(own, static_cast<int>(bytes), MPI_BYTE, all,
+                                              static_cast<int>(bytes), MPI_BYTE, comm_, &request),
+                               "all-reduce"));
+  FT_RETURN_IF_ERROR(progress_.Wait(request, "all-reduce"));
+  std::vector<std::vector<float>> values(world_.size, std::vector<float>(n));
+  std::vector<float*> buffers;
+  for (int r = 0; r < world_.size; ++r) {
+    Unpack(all + r * bytes, n, wire, values[r].data());
+    buffers.push_back(values[r].data());
+  }
+  SumInto(buffers, {0, n, n}, 0, n);
+  std::copy_n(buffers[0], n, data);
+  return absl::OkStatus();
+}
+
+absl::Status MpiCommunicator::Engine::SumByMpi(float* data, int64_t n, Wire wire) {
+  const bool packed = wire != Wire::kFloat32;
+  for (int64_t at = 0; at < n; at += kPiece) {
+    const int64_t count = std::min(kPiece, n - at);
+    void* buffer = data + at;
+    if (packed) {
+      scratch_.resize(count * WireSize(wire));
+      buffer = scratch_.data();
+      Pack(data + at, count, wire, buffer);
+    }
+    MPI_Request request = MPI_REQUEST_NULL;
+    FT_RETURN_IF_ERROR(MpiStatus(
+        MPI_Iallreduce(
+            MPI_IN_PLACE, buffer, static_cast<int>(count), packed ? MPI_UINT16_T : MPI_FLOAT,
+            !packed ? MPI_SUM : packed_ops_[wire == Wire::kFloat16 ? 1 : 0], comm_, &request),
+        "MPI_Iallreduce"));
+    FT_RETURN_IF_ERROR(progress_.Wait(request, "MPI_Iallreduce"));
+    if (packed) Unpack(buffer, count, wire, data + at);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MpiCommunicator::Engine::Sum(float* data, int64_t n, Wire wire) {
+  if (n == 0) return absl::OkStatus();
+  if (shared_sum_.has_value()) {
+    // Nothing travels, so nothing is packed.
+    if (auto it = shared_.upper_bound(data); it != shared_.begin()) {
+      const auto& [begin, shared] = *std::prev(it);
+      if (data + n <= begin + shared.numel) return SumShared(shared, data - begin, n);
+    }
+    return SumStaged(data, n);
+  }
+  if (config_.mpi().algorithm() == MpiConfig::MPI_CHOICE) return SumByMpi(data, n, wire);
+  const int64_t bytes = n * static_cast<int64_t>(WireSize(wire)) * world_.size;
+  if (config_.mpi().algorithm() == MpiConfig::AUTO && wire == Wire::kFloat32 &&
+      bytes <= kExchangeBytes) {
+    return SumExchanged(data, n, wire);
+  }
+  return ring_->Run(data, n, wire, progress_);
+}
+
+absl::Status MpiCommunicator::Engine::SumDoubles(absl::Span<double> values) {
+  FT_ASSIGN_OR_RETURN(std::vector<std::string> all,
+                      Gather(absl::string_view(reinterpret_cast<const char*>(values.data()),
+                                               values.size() * sizeof(double))));
+  std::fill(values.begin(), values.end(), 0.0);
+  for (int r = 0; r < world_.size; ++r) {
+    if (all[r].size() != values.size() * sizeof(double)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("all-reduce: rank ", world_.rank, " came with ", values.size(),
+                       " numbers, rank ", r, " with ", all[r].size() / sizeof(double)));
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      double value = 0;
+      std::memcpy(&value, all[r].data() + i * sizeof(double), sizeof(double));
+      values[i] += value;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MpiCommunicator::Engine::BroadcastBytes(void* data, int64_t bytes, int root) {
+  for (int64_t at = 0; at < bytes; at += kPiece) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    FT_RETURN_IF_ERROR(MpiStatus(
+        MPI_Ibcast(static_cast<char*>(data) + at, static_cast<int>(std::min(kPiece, bytes - at)),
+                   MPI_BYTE, root, comm_, &request),
+        "broadcast"));
+    FT_RETURN_IF_ERROR(progress_.Wait(request, "broadcast"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MpiCommunicator::Engine::MeetAll() {
+  MPI_Request request = MPI_REQUEST_NULL;
+  FT_RETURN_IF_ERROR(MpiStatus(MPI_Ibarrier(comm_, &request), "barrier"));
+  return progress_.Wait(request, "barrier");
+}
+
+MpiCommunicator::MpiCommunicator(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
+MpiCommunicator::~MpiCommunicator() = default;
+
+absl::StatusOr<std::unique_ptr<MpiCommunicator>> MpiCommunicator::Create(const MpiSession& session,
+                                                                         const CommConfig& config,
+                                                                         CommObserver observer) {
+  if (!session.active())
+    return absl::FailedPreconditionError("MPI does not run: start with mpirun");
+  auto engine = std::make_unique<Engine>(config, std::move(observer));
+  FT_RETURN_IF_ERROR(engine->Start());
+  return std::unique_ptr<MpiCommunicator>(new MpiCommunicator(std::move(engine)));
+}
+
+const World& MpiCommunicator::world() const { return engine_->world(); }
+
+absl::StatusOr<at::Tensor> MpiCommunicator::AllocateBuffer(int64_t numel) {
+  float* data = nullptr;
+  FT_RETURN_IF_ERROR(engine_->Do("allocation of shared memory", numel * 4, [&]() -> absl::Status {
+    FT_ASSIGN_OR_RETURN(data, engine_->Share(numel));
+    return absl::OkStatus();
+  }));
+  if (data == nullptr) return at::empty({numel}, at::kFloat).zero_();
+  return at::from_blob(data, {numel}, at::kFloat);
+}
+
+absl::StatusOr<std::unique_ptr<Communicator::Work>> MpiCommunicator::AllReduceSum(
+    const at::Tensor& tensor, Wire wire) {
+  if (!tensor.is_cpu() || tensor.scalar_type() != at::kFloat || !tensor.is_contiguous()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("all-reduce over MPI: a contiguous float32 tensor on the CPU is needed, not ",
+                     tensor.toString(), tensor.is_contiguous() ? "" : ", not contiguous"));
+  }
+  return engine_->Submit("all-reduce", tensor.numel() * 4, [engine = engine_.get(), tensor, wire] {
+    return engine->Sum(tensor.data_ptr<float>(), tensor.numel(), wire);
+  });
+}
+
+absl::Status MpiCommunicator::AllReduceSum(absl::Span<double> values) {
+  return engine_->Do("sum of numbers", static_cast<int64_t>(values.size()) * 8,
+                     [&] { return engine_->SumDoubles(values); });
+}
+
+absl::Status MpiCommunicator::Broadcast(const at::Tensor& tensor, int root) {
+  if (!tensor.is_cpu() || !tensor.is_non_overlapping_and_dense()) {
+    return absl::InvalidArgumentError("broadcast over MPI: a dense tensor on the CPU is needed");
+  }
+  const auto bytes = static_cast<int64_t>(tensor.nbytes());
+  return engine_->Do("broadcast", bytes,
+                     [&] { return engine_->BroadcastBytes(tensor.data_ptr(), bytes, root); });
+}
+
+absl::Status MpiCommunicator::Broadcast(std::string& bytes, int root) {
+  return engine_->Do("broadcast", static_cast<int64_t>(bytes.size()), [&]() -> absl::Status {
+    auto size = static_cast<uint64_t>(bytes.size());
+    FT_RETURN_IF_ERROR(engine_->BroadcastBytes(&size, sizeof(size), root));
+    bytes.resize(size);
+    return engine_->BroadcastBytes(bytes.data(), static_cast<int64_t>(size), root);
+  });
+}
+
+absl::StatusOr<std::vector<std::string>> MpiCommunicator::AllGather(absl::string_view bytes) {
+  std::vector<std::string> all;
+  FT_RETURN_IF_ERROR(
+      engine_->Do("all-gather", static_cast<int64_t>(bytes.size()), [&]() -> absl::Status {
+        FT_ASSIGN_OR_RETURN(all, engine_->Gather(bytes));
+        return absl::OkStatus();
+      }));
+  return all;
+}
+
+absl::Status MpiCommunicator::Barrier() {
+  return engine_->Do("barrier", 0, [this] { return engine_->MeetAll(); });
+}
+
+void MpiCommunicator::SetActivity(absl::string_view activity) { engine_->SetActivity(activity); }
+
+void MpiCommunicator::Abort(absl::string_view reason) { engine_->Abort(reason); }
 
 }  // namespace finetune

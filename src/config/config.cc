@@ -638,14 +638,11 @@ std::vector<std::string> ConfigSearchPath(const std::vector<std::string>& from_f
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   const fs::path installed = program.parent_path().parent_path() / "share/finetune/configs";
   if (fs::is_directory(installed, error)) folders.push_back(installed.string());
-  // A program run from its build: bazel-bin/src/main/finetune. The folder it is run by may be a
-  // link into Bazel's output tree, whose execution root links back to the sources' top level.
-  for (fs::path folder = program.parent_path(); folder.has_relative_path();
-       folder = folder.parent_path()) {
-    if (fs::is_regular_file(folder / "configs/_base_/default_runtime.pbtxt", error)) {
-      folders.push_back(fs::canonical(folder / "configs", error).string());
-      break;
-    }
+  // A program run from its build has them in its runfiles, as links to the source tree.
+  const fs::path in_tree =
+      program.string() + ".runfiles/finetune/configs/_base_/default_runtime.pbtxt";
+  if (const fs::path file = fs::canonical(in_tree, error); !error) {
+    folders.push_back(file.parent_path().parent_path().string());
   }
   return folders;
 }

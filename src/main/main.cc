@@ -4,9 +4,12 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/comm/mpi_communicator.h"
+#include "src/comm/mpi_session.h"
+#include "src/comm/single_communicator.h"
 #include "src/config/config.h"
 #include "src/main/flags.h"
 #include "src/train/agree.h"
@@ -31,6 +34,15 @@ int Report(const absl::Status& status, int rank) {
     default:
       return kFailed;
   }
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> Connect(const MpiSession& session,
+                                                      const CommConfig& config) {
+  if (!session.active())
+    return std::unique_ptr<Communicator>(std::make_unique<SingleCommunicator>());
+  FT_ASSIGN_OR_RETURN(std::unique_ptr<MpiCommunicator> mpi,
+                      MpiCommunicator::Create(session, config, CommObserver()));
+  return std::unique_ptr<Communicator>(std::move(mpi));
 }
 
 absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& loaded,
@@ -78,10 +90,10 @@ int Main(int argc, char** argv) {
     return kDone;
   }
 
-  absl::StatusOr<std::unique_ptr<MpiSession>> session = MpiSession::Start(&argc, &argv);
+  absl::StatusOr<MpiSession> session = MpiSession::Start(&argc, &argv);
   if (!session.ok()) return Report(session.status(), launch_rank);
   absl::StatusOr<std::unique_ptr<Communicator>> comm =
-      MakeMpiCommunicator(loaded.ok() ? loaded->config.comm() : CommConfig());
+      Connect(*session, loaded.ok() ? loaded->config.comm() : CommConfig());
   if (!comm.ok()) return Report(comm.status(), launch_rank);
   const int rank = (*comm)->rank();
   // A config may be missing on one host only.

@@ -1,0 +1,37 @@
+#ifndef FINETUNE_COMM_SINGLE_COMMUNICATOR_H_
+#define FINETUNE_COMM_SINGLE_COMMUNICATOR_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/comm/communicator.h"
+
+namespace finetune {
+
+// A job of one rank: every collective is over at once.
+class SingleCommunicator : public Communicator {
+ public:
+  SingleCommunicator();
+
+  using Communicator::AllReduceSum;
+  const World& world() const override { return world_; }
+  absl::StatusOr<at::Tensor> AllocateBuffer(int64_t numel) override;
+  absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor, Wire wire) override;
+  absl::Status AllReduceSum(absl::Span<double> values) override { return absl::OkStatus(); }
+  absl::Status Broadcast(const at::Tensor& tensor, int root) override { return absl::OkStatus(); }
+  absl::Status Broadcast(std::string& bytes, int root) override { return absl::OkStatus(); }
+  absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) override {
+    return std::vector<std::string>{std::string(bytes)};
+  }
+  absl::Status Barrier() override { return absl::OkStatus(); }
+  void SetActivity(absl::string_view activity) override {}
+  [[noreturn]] void Abort(absl::string_view reason) override;
+
+ private:
+  World world_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_COMM_SINGLE_COMMUNICATOR_H_

@@ -1,0 +1,13 @@
+#ifndef FINETUNE_TESTS_MPI_MAIN_H_
+#define FINETUNE_TESTS_MPI_MAIN_H_
+
+#include "src/comm/mpi_session.h"
+
+namespace finetune {
+
+// The MPI session of a test that runs under mpirun.
+const MpiSession& TestSession();
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TESTS_MPI_MAIN_H_
