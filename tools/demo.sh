@@ -10,11 +10,10 @@ finetune=bazel-bin/src/main/finetune
 work_dir=work_dirs/demo
 bazel-bin/data_tools/prepare_dataset synthetic --output=data/demo --force
 
-# mpirun refuses root unless told; a Ctrl-C gives the ranks time to save.
+# mpirun refuses root unless told.
 if [ "$(id -u)" = 0 ]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
-export OMPI_MCA_odls_base_sigkill_timeout=60
 mpirun -np 2 --oversubscribe "$finetune" --config=demo.pbtxt --work_dir="$work_dir" --overwrite
 
 echo

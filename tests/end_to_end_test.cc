@@ -1,0 +1,352 @@
+// The programs as a user runs them: prepare_dataset, then finetune under mpirun.
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/checkpoint/reader.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+struct Outcome {
+  int exit_code = -1;
+  std::string output;  // stdout and stderr
+};
+
+// A program that was started in the background, its output in a file.
+class Process {
+ public:
+  Process(const std::string& command, const std::string& output) : output_(output) {
+    pid_ = fork();
+    if (pid_ == 0) {
+      setpgid(0, 0);
+      const std::string line = absl::StrCat("exec ", command, " > ", output, " 2>&1 < /dev/null");
+      execl("/bin/bash", "bash", "-c", line.c_str(), nullptr);
+      _exit(127);
+    }
+  }
+  pid_t pid() const { return pid_; }
+  Outcome Wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    Outcome outcome;
+    outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    outcome.output = *ReadFile(output_);
+    return outcome;
+  }
+  // Until the output holds `text`; false where the program ended without it.
+  bool WaitFor(const std::string& text) {
+    while (true) {
+      const auto now = ReadFile(output_);
+      if (now.ok() && absl::StrContains(*now, text)) return true;
+      siginfo_t info = {};
+      if (waitid(P_PID, pid_, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_)
+        return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+
+ private:
+  pid_t pid_;
+  std::string output_;
+};
+
+class EndToEnd : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    // Ranks that share cores must not spin for each other.
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
+  }
+
+  void SetUp() override {
+    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    finetune_ = fs::absolute("src/main/finetune").string();
+    prepare_ = fs::absolute("data_tools/prepare_dataset").string();
+  }
+
+  Outcome Run(const std::string& command) {
+    return Process(command, absl::StrCat(folder_, "/output", ++runs_)).Wait();
+  }
+
+  // A small ResNet on 72 pictures: 5 iterations of 16 an epoch, 15 in all.
+  void WriteResNet() {
+    const Outcome data = Run(absl::StrCat(
+        prepare_, " synthetic --classes=4 --train=72 --test=24 --shards=3 --output=", folder_,
+        "/data"));
+    ASSERT_EQ(data.exit_code, 0) << data.output;
+    ASSERT_TRUE(
+        WriteFileAtomically(
+            config(),
+            absl::StrCat(R"(
+model { backbone { resnet { depth: 18 stem: CIFAR base_channels: 4 } } head { num_classes: 4 } }
+data {
+  train { path: ")",
+                         folder_, R"(/data" split: "train" total_batch_size: 16
+          pipeline { random_crop { size: 32 padding: 4 } } pipeline { random_flip {} } pipeline { normalize {} } }
+  val { path: ")",
+                         folder_,
+                         R"(/data" split: "test" total_batch_size: 16 pipeline { normalize {} } }
+}
+optimizer { sgd { lr: 0.05 momentum: 0.9 weight_decay: 0.0005 } }
+schedule { max_epochs: 3 multi_step { milestones: 2 } }
+runtime { log_interval: 1 }
+)"))
+            .ok());
+  }
+
+  std::string config() const { return folder_ + "/small.pbtxt"; }
+  std::string Mpirun(int ranks, const std::string& work_dir, const std::string& flags = "") const {
+    return absl::StrCat("mpirun -np ", ranks, " --oversubscribe --bind-to none ", finetune_,
+                        " --config=", config(), " --work_dir=", folder_, "/", work_dir,
+                        " --set=runtime.threads=1 ", flags);
+  }
+
+  // Loss by iteration, of all of a work_dir's runs.
+  std::map<int64_t, double> Losses(const std::string& work_dir) const {
+    std::map<int64_t, double> losses;
+    for (const auto& entry : fs::directory_iterator(folder_ + "/" + work_dir)) {
+      if (entry.path().extension() != ".jsonl") continue;
+      std::ifstream lines(entry.path());
+      for (std::string line; std::getline(lines, line);) {
+        const auto record = nlohmann::json::parse(line);
+        if (record.value("mode", "") == "train") losses[record["iteration"]] = record["loss"];
+      }
+    }
+    return losses;
+  }
+
+  // Every tensor of two checkpoints, momentum and statistics too, has the same bits.
+  void ExpectSameCheckpoints(const std::string& a, const std::string& b) const {
+    const auto first = ReadTorchFile(absl::StrCat(folder_, "/", a)),
+               second = ReadTorchFile(absl::StrCat(folder_, "/", b));
+    ASSERT_TRUE(first.ok()) << first.status();
+    ASSERT_TRUE(second.ok()) << second.status();
+    for (const bool momentum : {false, true}) {
+      const auto tensors = [&](const Value& root) {
+        return momentum ? root.Get("optimizer")->GetTensors("momentum")
+                        : root.GetTensors("state_dict");
+      };
+      const auto x = tensors(*first), y = tensors(*second);
+      ASSERT_TRUE(x.ok()) << x.status();
+      ASSERT_TRUE(y.ok()) << y.status();
+      ASSERT_EQ(x->size(), y->size());
+      ASSERT_GT(x->size(), 50u);
+      for (size_t i = 0; i < x->size(); ++i) {
+        EXPECT_EQ((*x)[i].name, (*y)[i].name);
+        EXPECT_TRUE((*x)[i].tensor.equal((*y)[i].tensor))
+            << (*x)[i].name << (momentum ? "'s momentum" : "");
+      }
+    }
+  }
+
+  std::string folder_, finetune_, prepare_;
+  int runs_ = 0;
+};
+
+TEST_F(EndToEnd, TrainsOnTwoRanksLogsAndEvaluates) {
+  WriteResNet();
+  const Outcome run = Run(Mpirun(2, "run"));
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("2 ranks of 1 thread on the CPU"));
+  EXPECT_EQ(Losses("run").size(), 15u);
+  for (const char* file : {"epoch_3.pth", "latest.pth", "best.pth", "config.pbtxt"}) {
+    EXPECT_TRUE(fs::exists(absl::StrCat(folder_, "/run/", file))) << file;
+  }
+  bool trained = false, validated = false;
+  for (const auto& entry : fs::directory_iterator(folder_ + "/run")) {
+    if (entry.path().extension() != ".jsonl") continue;
+    std::ifstream lines(entry.path());
+    for (std::string line; std::getline(lines, line);) {
+      const auto record = nlohmann::json::parse(line);
+      if (record["mode"] == "train") {
+        trained = true;
+        for (const char* field : {"loss", "lr", "time", "data_time", "memory", "eta"})
+          EXPECT_TRUE(record.contains(field)) << field;
+      } else {
+        validated = true;
+        EXPECT_TRUE(record["accuracy"].contains("top1"));
+        EXPECT_EQ(record["pictures"], 24);
+      }
+    }
+  }
+  EXPECT_TRUE(trained && validated);
+
+  // The checkpoint evaluates to what the run's last validation said, on another number of ranks.
+  const Outcome evaluation =
+      Run(absl::StrCat("mpirun -np 3 --oversubscribe ", finetune_, " evaluate --config=", config(),
+                       " --checkpoint=", folder_, "/run/latest.pth"));
+  ASSERT_EQ(evaluation.exit_code, 0) << evaluation.output;
+  EXPECT_THAT(evaluation.output, HasSubstr("24 pictures"));
+  const size_t top1 = run.output.rfind("top1 ");
+  ASSERT_NE(top1, std::string::npos);
+  const std::string accuracy = run.output.substr(top1 + 5, run.output.find('%', top1) - top1 - 5);
+  EXPECT_THAT(evaluation.output, HasSubstr(absl::StrCat("top-1 accuracy ", accuracy, "%")));
+
+  // A second run on top of the first is refused, unless it is asked for.
+  const Outcome again = Run(Mpirun(2, "run"));
+  EXPECT_EQ(again.exit_code, 2) << again.output;
+  EXPECT_THAT(again.output,
+              HasSubstr("holds the checkpoints of an earlier run. Go on with it: --resume=auto"));
+}
+
+TEST_F(EndToEnd, AResumedRunHasTheBitsOfTheUninterruptedOne) {
+  WriteResNet();
+  const Outcome whole = Run(Mpirun(2, "whole"));
+  ASSERT_EQ(whole.exit_code, 0) << whole.output;
+  // In the middle of the second epoch.
+  const Outcome first = Run(Mpirun(2, "parts", "--max_iterations=7"));
+  ASSERT_EQ(first.exit_code, 0) << first.output;
+  const Outcome second = Run(Mpirun(2, "parts", "--resume=auto"));
+  ASSERT_EQ(second.exit_code, 0) << second.output;
+  EXPECT_THAT(second.output, HasSubstr("resumed from"));
+  ExpectSameCheckpoints("whole/epoch_3.pth", "parts/epoch_3.pth");
+}
+
+TEST_F(EndToEnd, ASignalSavesAndExits75AndTheRunGoesOnFromThere) {
+  WriteResNet();
+  const Outcome whole = Run(Mpirun(2, "whole"));
+  ASSERT_EQ(whole.exit_code, 0) << whole.output;
+  Process run(Mpirun(2, "stopped"), folder_ + "/stopped.log");
+  ASSERT_TRUE(run.WaitFor("epoch 1 [2/5]"));
+  kill(run.pid(), SIGUSR1);  // mpirun passes it on to the ranks
+  const Outcome stopped = run.Wait();
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.output;
+  EXPECT_THAT(stopped.output, HasSubstr("go on with --resume=auto"));
+  const Outcome rest = Run(Mpirun(2, "stopped", "--resume=auto"));
+  ASSERT_EQ(rest.exit_code, 0) << rest.output;
+  ExpectSameCheckpoints("whole/epoch_3.pth", "stopped/epoch_3.pth");
+}
+
+TEST_F(EndToEnd, TheDeathOfARankEndsAllAndIsNamed) {
+  WriteResNet();
+  Process run(Mpirun(2, "killed", "--set=schedule.max_epochs=100000"), folder_ + "/killed.log");
+  ASSERT_TRUE(run.WaitFor("epoch 1 [5/5]"));
+  const Outcome pids = Run(absl::StrCat("pgrep -P ", run.pid(), " finetune"));
+  const std::vector<std::string> ranks = absl::StrSplit(pids.output, '\n', absl::SkipEmpty());
+  ASSERT_EQ(ranks.size(), 2u) << pids.output;
+  kill(std::stoi(ranks[1]), SIGKILL);
+  const Outcome outcome = run.Wait();
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(
+      outcome.output,
+      testing::ContainsRegex("process rank [01] with PID [0-9]+ on node .* exited on signal 9"));
+  // What had been saved is whole.
+  const auto saved = ReadTorchFile(folder_ + "/killed/latest.pth");
+  EXPECT_TRUE(saved.ok()) << saved.status();
+}
+
+// On a model without batch statistics, 1 rank of 16 pictures and 4 ranks of 4 compute the same up
+// to float32's rounding.
+TEST_F(EndToEnd, LossesDoNotDependOnTheNumberOfRanks) {
+  const auto big_endian = [](uint32_t v) {
+    return std::string{static_cast<char>(v >> 24), static_cast<char>(v >> 16),
+                       static_cast<char>(v >> 8), static_cast<char>(v)};
+  };
+  fs::create_directories(folder_ + "/idx");
+  for (const auto& [name, count] : {std::pair{"train", 72u}, std::pair{"t10k", 20u}}) {
+    std::string images = absl::StrCat(std::string("\0\0\x08\x03", 4), big_endian(count),
+                                      big_endian(28), big_endian(28));
+    std::string labels = absl::StrCat(std::string("\0\0\x08\x01", 4), big_endian(count));
+    uint32_t state = 7;
+    for (uint32_t i = 0; i < count; ++i) {
+      labels += static_cast<char>(i % 10);
+      for (int p = 0; p < 28 * 28; ++p) {
+        state = state * 1664525 + 1013904223;
+        images += static_cast<char>((state >> 24) / 4 +
+                                    (p % 28 > static_cast<int>(i % 10) * 2 ? 128 : 0));
+      }
+    }
+    ASSERT_TRUE(
+        WriteFileAtomically(absl::StrCat(folder_, "/idx/", name, "-images-idx3-ubyte"), images)
+            .ok());
+    ASSERT_TRUE(
+        WriteFileAtomically(absl::StrCat(folder_, "/idx/", name, "-labels-idx1-ubyte"), labels)
+            .ok());
+  }
+  const Outcome data =
+      Run(absl::StrCat(prepare_, " mnist --input=", folder_, "/idx --output=", folder_, "/data"));
+  ASSERT_EQ(data.exit_code, 0) << data.output;
+  ASSERT_TRUE(
+      WriteFileAtomically(
+          config(),
+          absl::StrCat(
+              R"(
+model { backbone { lenet5 {} } neck { kind: NONE } head { num_classes: 10 } }
+data { train { path: ")",
+              folder_,
+              R"(/data" split: "train" total_batch_size: 16 pipeline { resize { size: 32 } } pipeline { normalize {} } } }
+optimizer { sgd { lr: 0.1 momentum: 0.9 } }
+schedule { max_epochs: 4 }
+runtime { log_interval: 1 }
+)"))
+          .ok());
+  ASSERT_EQ(Run(Mpirun(1, "one")).exit_code, 0);
+  const Outcome four = Run(Mpirun(4, "four"));
+  ASSERT_EQ(four.exit_code, 0) << four.output;
+  const auto accumulated = Run(Mpirun(2, "micro", "--set=data.train.micro_batch_size=3"));
+  ASSERT_EQ(accumulated.exit_code, 0) << accumulated.output;
+  const auto expected = Losses("one");
+  ASSERT_EQ(expected.size(), 20u);
+  for (const char* other : {"four", "micro"}) {
+    const auto losses = Losses(other);
+    ASSERT_EQ(losses.size(), expected.size());
+    for (const auto& [iteration, loss] : expected) {
+      // Sums of some thousand float32 terms in another order, through 20 updates.
+      EXPECT_NEAR(losses.at(iteration), loss, 2e-5 * loss) << other << ", iteration " << iteration;
+    }
+  }
+  EXPECT_LT(expected.rbegin()->second, expected.begin()->second);
+}
+
+TEST_F(EndToEnd, WhatIsWrongIsSaidOnceWithExitCode2) {
+  WriteResNet();
+  const Outcome typo = Run(Mpirun(2, "run", "--set=optimizer.sgd.lrr=1"));
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_THAT(typo.output,
+              HasSubstr("optimizer.sgd.lrr: no such field in SgdConfig; did you mean lr?"));
+  EXPECT_EQ(typo.output.find("did you mean lr?"), typo.output.rfind("did you mean lr?"))
+      << typo.output;
+
+  const Outcome flag = Run(absl::StrCat(finetune_, " --confg=x"));
+  EXPECT_EQ(flag.exit_code, 2);
+  EXPECT_EQ(flag.output, "--confg: no such flag; did you mean --config?\n");
+
+  const Outcome missing = Run(Mpirun(2, "run", "--set=data.train.path=nowhere"));
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_THAT(missing.output, HasSubstr("no data set in nowhere"));
+
+  const Outcome pretrained =
+      Run(Mpirun(2, "run", "--set=model.backbone.pretrained.checkpoint=nowhere.pth"));
+  EXPECT_EQ(pretrained.exit_code, 2) << pretrained.output;
+  EXPECT_THAT(pretrained.output, HasSubstr("nowhere.pth"));
+}
+
+}  // namespace
+}  // namespace finetune
