@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/sha256.h"
 #include "src/data/hdf5_handle.h"
 #include "src/data/manifest.h"
 
@@ -99,6 +100,14 @@ absl::StatusOr<Shard> ReadShard(const std::string& folder, const DatasetShard& e
     return absl::DataLossError(absl::StrCat(path, ": has ", size, " bytes; its ", entry.count(),
                                             " pictures alone are ", bytes,
                                             ": the file is cut short. Prepare the data again"));
+  }
+  // Fletcher-32 covers the pixels but not HDF5's own structures, and a damaged one can make a chunk
+  // read as zeros.
+  FT_ASSIGN_OR_RETURN(const std::string sum, Sha256OfFile(path));
+  if (sum != entry.sha256()) {
+    return absl::DataLossError(absl::StrCat(path, ": its SHA-256 is ", sum, "; the manifest says ",
+                                            entry.sha256(),
+                                            ": the file is damaged. Prepare the data again"));
   }
   const Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
   if (!file.ok()) return Hdf5Error(path, "is no whole HDF5 file");

@@ -1,0 +1,213 @@
+#include "src/data/dataset.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/data/builder.h"
+#include "src/data/loader.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr int kSide = 6;
+
+uint8_t Pixel(int64_t picture, int64_t at) { return static_cast<uint8_t>(picture * 37 + at * 11); }
+
+// 20 training pictures and 5 others of 6x6.
+absl::Status Build(const std::string& folder, int shards, bool force = false) {
+  DatasetBuilder::Options options;
+  options.folder = folder;
+  options.shards = shards;
+  options.force = force;
+  options.name = "test";
+  options.class_names = {"a", "b", "c"};
+  options.height = options.width = kSide;
+  options.channels = 3;
+  FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(options));
+  for (const auto& [split, count] : {std::pair{"train", 20}, std::pair{"test", 5}}) {
+    FT_RETURN_IF_ERROR(builder.BeginSplit(split, count));
+    for (int i = 0; i < count; ++i) {
+      std::vector<uint8_t> pixels(kSide * kSide * 3);
+      for (size_t p = 0; p < pixels.size(); ++p) pixels[p] = Pixel(i, static_cast<int64_t>(p));
+      FT_RETURN_IF_ERROR(builder.Add(pixels, i % 3));
+    }
+  }
+  return builder.Finish();
+}
+
+std::string Folder(const std::string& name) {
+  const std::string folder = (fs::path(testing::TempDir()) / name).lexically_normal().string();
+  fs::remove_all(folder);
+  return folder;
+}
+
+TEST(Dataset, HoldsTheSamePicturesInAnyNumberOfShards) {
+  for (int shards = 1; shards <= 9; ++shards) {
+    const std::string folder = Folder("shards");
+    ASSERT_TRUE(Build(folder, shards).ok());
+    auto dataset = Dataset::Open(folder, "train");
+    ASSERT_TRUE(dataset.ok()) << dataset.status();
+    ASSERT_EQ((*dataset)->size(), 20);
+    for (int i = 19; i >= 0; --i) {
+      const auto picture = (*dataset)->Get(i);
+      ASSERT_TRUE(picture.ok()) << picture.status();
+      EXPECT_EQ(picture->label, i % 3);
+      for (size_t p = 0; p < picture->pixels.size(); ++p)
+        ASSERT_EQ(picture->pixels[p], Pixel(i, static_cast<int64_t>(p)));
+    }
+  }
+}
+
+TEST(Dataset, EveryTruncationOfAShardIsRefused) {
+  const std::string folder = Folder("truncated");
+  ASSERT_TRUE(Build(folder, 1).ok());
+  const std::string path = folder + "/train-00000-of-00001.h5";
+  const std::string whole = *ReadFile(path);
+  for (size_t size = 0; size < whole.size(); size += 7) {
+    ASSERT_TRUE(WriteFileAtomically(path, whole.substr(0, size)).ok());
+    auto dataset = Dataset::Open(folder, "train");
+    ASSERT_TRUE(dataset.ok()) << dataset.status();
+    const auto picture = (*dataset)->Get(0);
+    ASSERT_FALSE(picture.ok()) << "at " << size << " of " << whole.size();
+    EXPECT_THAT(std::string(picture.status().message()), HasSubstr(path));
+  }
+}
+
+// HDF5 alone would read some of these files as if nothing were wrong, a picture as zeros.
+TEST(Dataset, AFlippedByteIsRefused) {
+  const std::string folder = Folder("flipped");
+  ASSERT_TRUE(Build(folder, 1).ok());
+  const std::string path = folder + "/train-00000-of-00001.h5";
+  const std::string whole = *ReadFile(path);
+  for (size_t at = 0; at < whole.size(); at += 13) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(~damaged[at]);
+    ASSERT_TRUE(WriteFileAtomically(path, damaged).ok());
+    auto dataset = Dataset::Open(folder, "train");
+    ASSERT_TRUE(dataset.ok()) << dataset.status();
+    EXPECT_EQ((*dataset)->Get(7).status().code(), absl::StatusCode::kDataLoss) << at;
+  }
+}
+
+TEST(DatasetBuilder, DoesNotReplaceWithoutForceAndKeepsTheOldOneWhenItFails) {
+  const std::string folder = Folder("force");
+  ASSERT_TRUE(Build(folder, 2).ok());
+  EXPECT_EQ(Build(folder, 3).code(), absl::StatusCode::kAlreadyExists);
+  {
+    DatasetBuilder::Options options;
+    options.folder = folder;
+    options.force = true;
+    options.class_names = {"a"};
+    options.height = options.width = kSide;
+    options.channels = 3;
+    auto builder = DatasetBuilder::Create(options);
+    ASSERT_TRUE(builder.ok()) << builder.status();
+    ASSERT_TRUE(builder->BeginSplit("train", 2).ok());
+    const absl::Status wrong = builder->Add(std::vector<uint8_t>(kSide * kSide * 3), 1);
+    EXPECT_EQ(wrong.message(), "label 1; expected 0 to 0");
+  }
+  EXPECT_TRUE(Dataset::Open(folder, "train").ok());
+  ASSERT_TRUE(Build(folder, 3, /*force=*/true).ok());
+  int entries = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(folder).parent_path())) {
+    entries += absl::StartsWith(entry.path().filename().string(), "force") ? 1 : 0;
+  }
+  EXPECT_EQ(entries, 1) << "something is left beside it";
+}
+
+TEST(Manifest, ErrorsSayWhatToDo) {
+  EXPECT_THAT(std::string(ReadManifest("/nowhere").status().message()),
+              HasSubstr("write one with prepare_dataset"));
+  const std::string folder = Folder("manifest");
+  ASSERT_TRUE(Build(folder, 1).ok());
+  EXPECT_EQ(Dataset::Open(folder, "val").status().message(),
+            "no split \"val\" in data set test; it has train, test");
+  ASSERT_TRUE(WriteFileAtomically(folder + "/manifest.pbtxt", "format_version: 1\nclas: 2").ok());
+  EXPECT_THAT(std::string(ReadManifest(folder).status().message()),
+              HasSubstr("manifest.pbtxt:2:5"));
+}
+
+SplitConfig Split(const std::string& folder, int workers) {
+  SplitConfig split;
+  split.set_path(folder);
+  split.set_split("train");
+  split.set_total_batch_size(6);
+  split.set_workers(workers);
+  split.add_pipeline()->mutable_random_crop()->set_size(4);
+  split.add_pipeline()->mutable_random_flip();
+  split.add_pipeline()->mutable_normalize();
+  return split;
+}
+
+std::vector<float> Take(BatchLoader* loader, int count) {
+  std::vector<float> all;
+  for (int i = 0; i < count; ++i) {
+    const auto batch = loader->Next();
+    EXPECT_TRUE(batch.ok()) << batch.status();
+    const at::Tensor images = batch->images.contiguous();
+    all.insert(all.end(), images.const_data_ptr<float>(),
+               images.const_data_ptr<float>() + images.numel());
+  }
+  return all;
+}
+
+TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
+  const std::string folder = Folder("loader");
+  ASSERT_TRUE(Build(folder, 3).ok());
+  auto one = BatchLoader::Create(Split(folder, 1), {}),
+       three = BatchLoader::Create(Split(folder, 3), {});
+  ASSERT_TRUE(one.ok()) << one.status();
+  ASSERT_TRUE(three.ok()) << three.status();
+  // 4 batches an epoch (6, 6, 6, 2): the third epoch begins after 8.
+  const std::vector<float> all = Take(one->get(), 12);
+  EXPECT_EQ(all, Take(three->get(), 12));
+  (*three)->Seek(2, 1);
+  const size_t picture = 4 * 4 * 3;
+  EXPECT_EQ(Take(three->get(), 2), std::vector<float>(all.begin() + (40 + 6) * picture,
+                                                      all.begin() + (40 + 18) * picture));
+}
+
+TEST(BatchLoader, RanksTogetherHaveTheBatchOfOne) {
+  const std::string folder = Folder("ranks");
+  ASSERT_TRUE(Build(folder, 3).ok());
+  auto one = BatchLoader::Create(Split(folder, 1), {});
+  ASSERT_TRUE(one.ok()) << one.status();
+  std::vector<std::unique_ptr<BatchLoader>> parts;
+  for (int rank = 0; rank < 4; ++rank) {
+    auto part = BatchLoader::Create(Split(folder, 1), {.rank = rank, .world_size = 4});
+    ASSERT_TRUE(part.ok()) << part.status();
+    parts.push_back(*std::move(part));
+  }
+  for (int i = 0; i < 8; ++i) {
+    std::vector<float> joined;
+    for (auto& part : parts) {
+      const std::vector<float> mine = Take(part.get(), 1);
+      joined.insert(joined.end(), mine.begin(), mine.end());
+    }
+    EXPECT_EQ(joined, Take(one->get(), 1)) << i;
+  }
+}
+
+TEST(BatchLoader, EvaluationEndsAndADamagedShardIsReported) {
+  const std::string folder = Folder("damaged");
+  ASSERT_TRUE(Build(folder, 1).ok());
+  auto loader = BatchLoader::Create(Split(folder, 2), {.training = false});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  Take(loader->get(), 4);
+  EXPECT_EQ((*loader)->Next().status().code(), absl::StatusCode::kOutOfRange);
+  ASSERT_TRUE(WriteFileAtomically(folder + "/train-00000-of-00001.h5", "x").ok());
+  auto broken = BatchLoader::Create(Split(folder, 2), {});
+  ASSERT_TRUE(broken.ok()) << broken.status();
+  EXPECT_EQ((*broken)->Next().status().code(), absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace finetune

@@ -1,0 +1,76 @@
+#include "src/data/sampler.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/data/philox.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::ElementsAre;
+
+// The known answers of Random123's kat_vectors (Salmon et al. 2011).
+TEST(Philox, KnownAnswers) {
+  EXPECT_THAT(Philox({0, 0, 0, 0}, {0, 0}),
+              ElementsAre(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8));
+  EXPECT_THAT(Philox({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+              ElementsAre(0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd));
+  EXPECT_THAT(Philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+              ElementsAre(0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1));
+}
+
+Sampler Make(int64_t pictures, int64_t batch, int rank = 0, int world = 1) {
+  return {.pictures = pictures,
+          .total_batch = batch,
+          .rank = rank,
+          .world_size = world,
+          .seed = 7,
+          .shuffle = true};
+}
+
+TEST(Sampler, AnEpochHoldsEveryPictureOnceInAnOrderOfItsOwn) {
+  const Sampler sampler = Make(1000, 32);
+  std::vector<int64_t> first = sampler.Order(0), second = sampler.Order(1);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(first, sampler.Order(0));
+  std::sort(first.begin(), first.end());
+  for (int64_t i = 0; i < 1000; ++i) EXPECT_EQ(first[i], i);
+}
+
+// For any number of ranks: the parts of a batch, in the order of ranks, are the batch of one rank.
+TEST(Sampler, BatchesDoNotDependOnTheNumberOfRanks) {
+  for (const int64_t pictures : {1, 5, 64, 101}) {
+    for (const int64_t batch : {1, 3, 16, 200}) {
+      const Sampler one = Make(pictures, batch);
+      const std::vector<int64_t> order = one.Order(3);
+      for (int world = 1; world <= 7; ++world) {
+        for (int64_t b = 0; b < one.iterations_per_epoch(); ++b) {
+          const auto whole = one.Part(order, b);
+          std::vector<int64_t> joined;
+          for (int rank = 0; rank < world; ++rank) {
+            const Sampler sampler = Make(pictures, batch, rank, world);
+            const auto part = sampler.Part(order, b);
+            EXPECT_LE(static_cast<int64_t>(part.size()), sampler.LargestPart());
+            joined.insert(joined.end(), part.begin(), part.end());
+          }
+          EXPECT_EQ(joined, std::vector<int64_t>(whole.begin(), whole.end()));
+          EXPECT_EQ(static_cast<int64_t>(whole.size()), one.GlobalSize(b));
+        }
+      }
+    }
+  }
+}
+
+TEST(Sampler, TheLastSmallerBatchIsKeptUnlessDropped) {
+  Sampler sampler = Make(100, 32);
+  EXPECT_EQ(sampler.iterations_per_epoch(), 4);
+  EXPECT_EQ(sampler.GlobalSize(3), 4);
+  sampler.drop_last = true;
+  EXPECT_EQ(sampler.iterations_per_epoch(), 3);
+}
+
+}  // namespace
+}  // namespace finetune
