@@ -153,7 +153,7 @@ absl::StatusOr<std::string> LocalFile(const std::string& given, std::string path
 
 // What one response said.
 struct Response {
-  long code = 0;
+  int code = 0;
   // What tells whether the file is still the same: a strong ETag, else the time of its last change.
   std::string etag;
   std::string last_modified;
@@ -178,7 +178,7 @@ class Download {
     int failures = 0;
     for (int tries = 1;; ++tries) {
       const uint64_t before = done_;
-      const absl::Status status = Try();
+      absl::Status status = Try();
       if (!absl::IsUnavailable(status)) return status;
       failures = done_ > before ? 1 : failures + 1;
       if (failures >= options_.tries || tries >= kMaxTries) return status;
@@ -556,8 +556,9 @@ absl::StatusOr<std::string> FetchToCache(const std::string& url_or_path,
     absl::string_view path = absl::string_view(url_or_path).substr(7);
     absl::ConsumePrefix(&path, "localhost");
     const std::optional<std::string> decoded = PercentDecode(path);
-    if (decoded && absl::StartsWith(*decoded, "/"))
+    if (decoded && absl::StartsWith(*decoded, "/")) {
       return LocalFile(url_or_path, *decoded, options);
+    }
     return absl::InvalidArgumentError(absl::StrCat(
         options.field, ": \"", url_or_path, "\" is no file URL; file:///folder/name.pth is"));
   }

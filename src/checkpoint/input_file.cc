@@ -26,8 +26,9 @@ absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
   struct stat info = {};
   const bool known = fstat(fd, &info) == 0;
   InputFile file(path, fd, known ? info.st_size : 0);
-  if (!known)
+  if (!known) {
     return absl::InternalError(absl::StrCat("cannot stat ", path, ": ", std::strerror(errno)));
+  }
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is ", S_ISDIR(info.st_mode) ? "a folder" : "no regular file"));

@@ -1,6 +1,7 @@
 #include "src/checkpoint/pickle.h"
 
 #include <bit>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -162,7 +163,8 @@ class PickleMachine {
   // The items above the last mark, in the order they were pushed; takes the mark too.
   absl::StatusOr<std::vector<Item>> PopToMark() {
     if (marks_.empty()) return Bad("a mark is missing");
-    std::vector<Item> items(stack_.begin() + marks_.back(), stack_.end());
+    const auto mark = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
+    std::vector<Item> items(mark, stack_.end());
     stack_.resize(marks_.back());
     marks_.pop_back();
     return items;
@@ -179,7 +181,7 @@ class PickleMachine {
 
   absl::Status PushTuple(size_t n) {
     if (stack_.size() - Floor() < n) return Bad("its stack is empty");
-    std::vector<Item> items(stack_.end() - n, stack_.end());
+    std::vector<Item> items(stack_.end() - static_cast<std::ptrdiff_t>(n), stack_.end());
     stack_.resize(stack_.size() - n);
     return PushNode(Kind::kList, {}, std::move(items));
   }
@@ -243,8 +245,9 @@ class PickleMachine {
   absl::Status PersistentId() {
     FT_ASSIGN_OR_RETURN(const Item id, Pop());
     const Node* tuple = Get(id, Kind::kList);
-    if (tuple == nullptr || tuple->items.size() < 5 || tuple->items.size() > 6)
+    if (tuple == nullptr || tuple->items.size() < 5 || tuple->items.size() > 6) {
       return Bad("a persistent id is no storage's");
+    }
     const Node* tag = Get(tuple->items[0], Kind::kString);
     if (tag == nullptr || tag->text != "storage") return Bad("a persistent id is no storage's");
     return PushNode(Kind::kStorage, {}, {tuple->items.begin() + 1, tuple->items.end()});

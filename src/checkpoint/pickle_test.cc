@@ -56,6 +56,17 @@ TEST(Pickle, CallsOfUnknownFunctionsAreOnlyNames) {
   }
 }
 
+TEST(Pickle, DictsOfPython2AreRead) {
+  const absl::StatusOr<PickleGraph> graph = PickleGraph::Parse(
+      "ccollections\nOrderedDict\n](](U\1"
+      "aK\1e](U\1"
+      "bK\2ee\x85R.");
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  const PickleGraph::Item* b = graph->Find(graph->root(), "b");
+  ASSERT_NE(b, nullptr);
+  EXPECT_EQ(std::get<int64_t>(*b), 2);
+}
+
 TEST(Pickle, BytesOfProtocol2AreDecoded) {
   EXPECT_EQ(*DecodeLatin1("a\xC2\x80\xC3\xBF"), "a\x80\xFF");
   EXPECT_FALSE(DecodeLatin1("\xC4\x80").has_value());

@@ -43,16 +43,18 @@ enum class Format { kZip, kPickle, kSafetensors };
 absl::StatusOr<Format> Detect(const InputFile& file) {
   if (file.size() == 0) return Bad("it is empty");
   FT_ASSIGN_OR_RETURN(const std::string head, file.Read(0, std::min<uint64_t>(file.size(), 512)));
-  if (absl::StartsWith(head, "PK\x03\x04") || absl::StartsWith(head, "PK\x05\x06"))
+  if (absl::StartsWith(head, "PK\x03\x04") || absl::StartsWith(head, "PK\x05\x06")) {
     return Format::kZip;
+  }
   if (head[0] == '\x80') return Format::kPickle;
   if (head.size() > 8 && head[8] == '{') {
     uint64_t header;
     std::memcpy(&header, head.data(), sizeof(header));
     if (header <= file.size() - sizeof(header)) return Format::kSafetensors;
     // A header's length is far below 2^40, so this is one that is cut off.
-    if (header < uint64_t{1} << 40)
+    if (header < uint64_t{1} << 40) {
       return Bad("it is cut off: the safetensors header is not whole");
+    }
   }
   if (head.size() > 262 && head.substr(257, 5) == "ustar") {
     return Bad(
@@ -141,7 +143,7 @@ class TorchFile {
     const uint64_t most = std::min(file_.size(), kMaxPickleBytes);
     for (uint64_t bytes = std::min<uint64_t>(most, 1 << 20);; bytes = std::min(most, 2 * bytes)) {
       FT_ASSIGN_OR_RETURN(pickle_, file_.Read(0, bytes));
-      const absl::Status status = ParseLegacyHead();
+      absl::Status status = ParseLegacyHead();
       if (status.ok()) return ScanLegacyStorages();
       if (!absl::IsOutOfRange(status) || bytes == most) return status;
     }
@@ -163,8 +165,9 @@ class TorchFile {
     }
     FT_ASSIGN_OR_RETURN(const PickleGraph protocol, next());
     const int64_t* version = std::get_if<int64_t>(&protocol.root());
-    if (version == nullptr || *version != 1001)
+    if (version == nullptr || *version != 1001) {
       return Bad("its legacy format's version is not 1001");
+    }
     FT_RETURN_IF_ERROR(next().status());
     FT_ASSIGN_OR_RETURN(PickleGraph object, next());
     FT_ASSIGN_OR_RETURN(const PickleGraph keys, next());

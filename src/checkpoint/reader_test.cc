@@ -22,13 +22,12 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 // The fixtures, and what they hold, are those of tests/fixtures/checkpoint/make_fixtures.py.
 std::string Fixture(const std::string& name) { return "tests/fixtures/checkpoint/" + name; }
 
 std::string TemporaryFile(const std::string& bytes) {
-  const std::string path = testing::TempDir() + "/checkpoint";
+  std::string path = testing::TempDir() + "/checkpoint";
   std::ofstream(path, std::ios::binary) << bytes;
   return path;
 }
@@ -235,7 +234,7 @@ TEST(Reader, DamagedFilesOfOtherFormatsNeverCrash) {
   for (const char* name : {"kinds_legacy.pth", "openmmlab_legacy.pth", "kinds.safetensors"}) {
     const std::string whole = *ReadFile(Fixture(name));
     for (size_t i = 0; i < whole.size(); ++i) {
-      for (const char flip : {'\x01', '\x08', '\x40', '\x80', '\xff'}) {
+      for (const char flip : {'\x01', '\x40', '\xff'}) {
         std::string damaged = whole;
         damaged[i] = static_cast<char>(damaged[i] ^ flip);
         const absl::StatusOr<TensorList> list = ReadStateDict(TemporaryFile(damaged));

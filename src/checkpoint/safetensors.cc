@@ -61,8 +61,9 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool start_array(size_t) override {
-    if (depth_ != 2 || in_array_ || in_metadata_)
+    if (depth_ != 2 || in_array_ || in_metadata_) {
       return Fail("a list is where none belongs", field_);
+    }
     in_array_ = true;
     if (field_ == "shape") return Start(entries_.back().shape);
     if (field_ == "data_offsets") return Start(entries_.back().offsets);
@@ -152,8 +153,9 @@ absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
     return Bad(entry, "has no shape or no data_offsets");
   }
   const std::optional<c10::ScalarType> type = Type(entry.dtype);
-  if (!type)
+  if (!type) {
     return Bad(entry, absl::StrCat("has the unsupported type \"", Printable(entry.dtype), "\""));
+  }
   const uint64_t begin = (*entry.offsets)[0];
   const uint64_t end = (*entry.offsets)[1];
   if (begin > end || end > data_bytes) {

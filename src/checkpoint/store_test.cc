@@ -50,7 +50,7 @@ class StoreTest : public testing::Test {
 
   static void Save(CheckpointStore& store, int epoch, bool is_best = false) {
     const absl::Status saved =
-        store.Save("epoch_" + std::to_string(epoch) + ".pth", Root(100 * epoch), is_best);
+        store.Save("epoch_" + std::to_string(epoch) + ".pth", Root(int64_t{100} * epoch), is_best);
     EXPECT_TRUE(saved.ok()) << saved;
   }
 

@@ -50,8 +50,9 @@ absl::StatusOr<Value> Value::Get(absl::string_view key) const {
                                             ", not a dict"));
   }
   const Value* found = dict()->Find(key);
-  if (found == nullptr)
+  if (found == nullptr) {
     return absl::NotFoundError(absl::StrCat("there is no \"", Printable(key), "\""));
+  }
   return *found;
 }
 
