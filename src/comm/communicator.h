@@ -72,6 +72,9 @@ class Communicator {
   int local_size() const { return world().local_size; }
   const std::string& host(int rank) const { return world().hosts[rank]; }
 
+  // The GPU that this rank works on, or -1: the CPU.
+  virtual int device() const { return -1; }
+
   // Memory whose all-reduce is the fastest this communicator has: a zeroed float32 tensor [numel],
   // shared between the ranks of a host where all are on one. Collective; numel must be the same on
   // every rank.

@@ -3,141 +3,240 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/node.h>
 #include <torch/csrc/autograd/variable.h>
 
-#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/base/status_macros.h"
 
 namespace finetune {
 namespace {
 
-// Parameters start at multiples of a cache line, so that vector instructions and false sharing are
-// no concern.
+// Elements in 64 bytes.
 constexpr int64_t kAlignment = 16;
-constexpr double kElementsPerMebibyte = (1 << 20) / 4.0;
 
 Wire WireOf(CommConfig::Compression compression) {
   switch (compression) {
+    case CommConfig::NONE:
+      return Wire::kFloat32;
     case CommConfig::BF16:
       return Wire::kBFloat16;
     case CommConfig::FP16:
       return Wire::kFloat16;
-    case CommConfig::NONE:
-      break;
   }
   return Wire::kFloat32;
 }
 
-}  // namespace
+absl::Status CheckParameter(const NamedTensor& parameter, const at::Tensor& first) {
+  const at::Tensor& tensor = parameter.tensor;
+  const char* wrong = nullptr;
+  if (!tensor.defined() || !tensor.requires_grad() || !tensor.is_leaf()) {
+    wrong = "is not a leaf that requires a gradient";
+  } else if (tensor.scalar_type() != at::kFloat) {
+    wrong = "is not float32";
+  } else if (!tensor.is_non_overlapping_and_dense()) {
+    wrong = "is not dense";
+  } else if (tensor.device() != first.device()) {
+    wrong = "is on another device than the first parameter";
+  }
+  if (wrong == nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("gradient buckets: ", parameter.name, " ", wrong));
+}
 
-// Tells the buckets that a parameter's gradient has been accumulated.
-class GradientBuckets::Hook : public torch::autograd::PostAccumulateGradHook {
+class AfterGradient : public torch::autograd::FunctionPostHook {
  public:
-  Hook(GradientBuckets* buckets, size_t bucket) : buckets_(buckets), bucket_(bucket) {}
-  void operator()(const torch::autograd::Variable& /*parameter*/) override {
-    buckets_->GradientIsThere(bucket_);
+  explicit AfterGradient(std::function<void()> call) : call_(std::move(call)) {}
+  torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,
+                                            const torch::autograd::variable_list&) override {
+    call_();
+    return outputs;
   }
 
  private:
-  GradientBuckets* buckets_;
-  size_t bucket_;
+  std::function<void()> call_;
 };
+
+}  // namespace
+
+// The hook on the node that adds up a parameter's gradient. A parameter only has a weak reference
+// to its node.
+struct GradientBuckets::Hook {
+  Hook(const at::Tensor& parameter, std::function<void()> call)
+      : node(torch::autograd::impl::grad_accumulator(parameter)),
+        key(node->add_post_hook(std::make_unique<AfterGradient>(std::move(call)))) {}
+  ~Hook() { node->del_post_hook(key); }
+
+  c10::intrusive_ptr<torch::autograd::Node> node;
+  uintptr_t key;
+};
+
+GradientBuckets::GradientBuckets(const CommConfig& config, Communicator* comm)
+    : comm_(*comm), wire_(WireOf(config.compression())) {}
+
+GradientBuckets::~GradientBuckets() = default;
 
 absl::StatusOr<std::unique_ptr<GradientBuckets>> GradientBuckets::Create(
     const TensorList& parameters, const CommConfig& config, Communicator* comm) {
-  std::unique_ptr<GradientBuckets> made(new GradientBuckets(comm, WireOf(config.compression())));
-  made->parameters_.assign(parameters.rbegin(), parameters.rend());
-  std::vector<size_t> bucket_of;
-  int64_t offset = 0;
-  double limit = config.first_bucket_mebibytes() * kElementsPerMebibyte;
-  for (const NamedTensor& parameter : made->parameters_) {
-    if (parameter.tensor.scalar_type() != at::kFloat || !parameter.tensor.requires_grad() ||
-        !parameter.tensor.is_non_overlapping_and_dense()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(parameter.name, " is no dense float32 tensor that requires a gradient"));
-    }
-    if (made->buckets_.empty() || static_cast<double>(offset - made->buckets_.back().begin +
-                                                      parameter.tensor.numel()) > limit) {
-      if (!made->buckets_.empty()) limit = config.bucket_mebibytes() * kElementsPerMebibyte;
-      if (made->buckets_.empty() || offset > made->buckets_.back().begin) {
-        made->buckets_.push_back({.begin = offset});
-      }
-    }
-    made->entries_.push_back({parameter.name, offset, parameter.tensor.numel()});
-    offset += (parameter.tensor.numel() + kAlignment - 1) / kAlignment * kAlignment;
-    Bucket& bucket = made->buckets_.back();
-    bucket.end = offset;
-    ++bucket.parameters;
-    bucket_of.push_back(made->buckets_.size() - 1);
-  }
-  if (made->parameters_.empty()) return absl::InvalidArgumentError("nothing is trained");
+  std::unique_ptr<GradientBuckets> buckets(new GradientBuckets(config, comm));
+  FT_RETURN_IF_ERROR(buckets->Build(parameters, config));
+  return buckets;
+}
 
-  const auto options = made->parameters_.front().tensor.options().requires_grad(false);
-  made->values_ = at::zeros({offset}, options.memory_format(std::nullopt));
-  FT_ASSIGN_OR_RETURN(made->gradients_, comm->AllocateBuffer(offset));
+absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConfig& config) {
+  if (parameters.empty())
+    return absl::InvalidArgumentError("gradient buckets: no parameter is trained");
+  std::set<const void*> seen;
+  for (const NamedTensor& parameter : parameters) {
+    FT_RETURN_IF_ERROR(CheckParameter(parameter, parameters[0].tensor));
+    if (!seen.insert(parameter.tensor.unsafeGetTensorImpl()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("gradient buckets: ", parameter.name, " is listed twice"));
+    }
+  }
+
+  // Where each parameter and each bucket lies.
+  const auto count = static_cast<int64_t>(parameters.size());
+  slots_.resize(count);
+  std::vector<int64_t> bucket_ends;
+  int64_t total = 0;
+  int64_t bucket_begin = 0;
+  for (int64_t i = count - 1; i >= 0; --i) {
+    const int64_t n = parameters[i].tensor.numel();
+    const double mebibytes =
+        buckets_.size() <= 1 ? config.first_bucket_mebibytes() : config.bucket_mebibytes();
+    const auto limit = static_cast<int64_t>(mebibytes * (1 << 20) / sizeof(float));
+    if (buckets_.empty() || total + n - bucket_begin > limit) {
+      if (!buckets_.empty()) bucket_ends.push_back(total);
+      bucket_begin = total;
+      buckets_.emplace_back();
+    }
+    entries_.push_back({parameters[i].name, total, n});
+    slots_[i].bucket = buckets_.size() - 1;
+    ++buckets_.back().parameters;
+    total += (n + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  bucket_ends.push_back(total);
+
   const at::NoGradGuard no_grad;
-  for (size_t i = 0; i < made->parameters_.size(); ++i) {
-    at::Tensor& parameter = made->parameters_[i].tensor;
-    const Entry& entry = made->entries_[i];
-    // The same shape and strides as before, over the flat memory.
+  const at::TensorOptions options = parameters[0].tensor.options().requires_grad(false);
+  values_ = at::zeros({total}, options);
+  if (comm_.size() == 1) {
+    gradients_ = at::zeros({total}, options);
+  } else {
+    FT_ASSIGN_OR_RETURN(gradients_, comm_.AllocateBuffer(total));
+    if (gradients_.device() != values_.device()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("gradient buckets: the parameters are on ", values_.device().str(),
+                       ", the communicator works on ", gradients_.device().str()));
+    }
+  }
+  int64_t begin = 0;
+  for (size_t b = 0; b < buckets_.size(); ++b) {
+    buckets_[b].gradients = gradients_.narrow(0, begin, bucket_ends[b] - begin);
+    begin = bucket_ends[b];
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const Entry& entry = entries_[count - 1 - i];
+    const at::Tensor& parameter = parameters[i].tensor;
     const at::Tensor value =
-        made->values_.as_strided(parameter.sizes(), parameter.strides(), entry.offset);
+        values_.as_strided(parameter.sizes(), parameter.strides(), entry.offset);
     value.copy_(parameter);
     parameter.set_data(value);
-    parameter.mutable_grad() =
-        made->gradients_.as_strided(parameter.sizes(), parameter.strides(), entry.offset);
-    torch::autograd::impl::set_post_acc_grad_hooks(
-        parameter, std::make_unique<Hook>(made.get(), bucket_of[i]));
+    Slot& slot = slots_[i];
+    slot.name = entry.name;
+    slot.parameter = parameter;
+    slot.gradient = gradients_.as_strided(parameter.sizes(), parameter.strides(), entry.offset);
+    parameter.mutable_grad() = slot.gradient;
+    hooks_.push_back(std::make_unique<Hook>(parameter, [this, i] { AfterAccumulation(i); }));
   }
-  return made;
+  return absl::OkStatus();
 }
 
-GradientBuckets::~GradientBuckets() {
-  for (const NamedTensor& parameter : parameters_) {
-    torch::autograd::impl::set_post_acc_grad_hooks(parameter.tensor, nullptr);
+void GradientBuckets::Zero() {
+  absl::MutexLock lock(&mutex_);
+  for (Slot& slot : slots_) {
+    // Autograd then hands over its own gradient instead of adding it to one that had to be cleared.
+    slot.parameter.mutable_grad() = at::Tensor();
+    slot.written = false;
   }
 }
-
-void GradientBuckets::Zero() { gradients_.zero_(); }
 
 void GradientBuckets::BeginBackward(bool communicate) {
+  absl::MutexLock lock(&mutex_);
   communicate_ = communicate;
   next_bucket_ = 0;
-  for (Bucket& bucket : buckets_) {
-    bucket.waiting = bucket.parameters;
+  failure_ = absl::OkStatus();
+  for (Slot& slot : slots_) slot.ready = false;
+  for (Bucket& bucket : buckets_) bucket.waiting = bucket.parameters;
+}
+
+void GradientBuckets::AfterAccumulation(int64_t index) {
+  // Parameters are independent of each other: only what follows is shared.
+  Slot& slot = slots_[index];
+  const at::Tensor& gradient = slot.parameter.grad();
+  if (gradient.defined() && gradient.unsafeGetTensorImpl() != slot.gradient.unsafeGetTensorImpl()) {
+    const at::NoGradGuard no_grad;
+    slot.gradient.copy_(gradient);
+    slot.parameter.mutable_grad() = slot.gradient;
   }
+  MarkReady(index);
 }
 
-void GradientBuckets::GradientIsThere(size_t bucket) {
-  if (!communicate_) return;
-  --buckets_[bucket].waiting;
-  StartReadyBuckets();
+void GradientBuckets::MarkReady(int64_t index) {
+  absl::MutexLock lock(&mutex_);
+  Slot& slot = slots_[index];
+  slot.written = true;
+  if (slot.ready) {
+    if (communicate_) {
+      failure_.Update(absl::FailedPreconditionError(
+          absl::StrCat("gradient buckets: ", slot.name,
+                       " got its gradient twice: BeginBackward() goes before each backward pass")));
+    }
+    return;
+  }
+  Ready(slot);
+  if (communicate_) Start();
 }
 
-void GradientBuckets::StartReadyBuckets() {
-  // In order: every rank must start the same one.
-  for (; next_bucket_ < buckets_.size() && buckets_[next_bucket_].waiting <= 0; ++next_bucket_) {
+void GradientBuckets::Ready(Slot& slot) {
+  slot.ready = true;
+  --buckets_[slot.bucket].waiting;
+}
+
+void GradientBuckets::Start() {
+  for (; next_bucket_ < buckets_.size() && buckets_[next_bucket_].waiting == 0; ++next_bucket_) {
+    if (comm_.size() == 1 || !failure_.ok()) continue;
     Bucket& bucket = buckets_[next_bucket_];
-    bucket.reduction =
-        comm_.AllReduceSum(gradients_.narrow(0, bucket.begin, bucket.end - bucket.begin), wire_);
+    absl::StatusOr<std::unique_ptr<Communicator::Work>> work =
+        comm_.AllReduceSum(bucket.gradients, wire_);
+    failure_.Update(work.status());
+    if (work.ok()) bucket.work = *std::move(work);
   }
 }
 
 absl::Status GradientBuckets::Finish() {
-  // A parameter that took no part in this pass has a gradient of 0; its bucket leaves now.
-  for (Bucket& bucket : buckets_) bucket.waiting = 0;
-  StartReadyBuckets();
-  absl::Status status;
-  for (Bucket& bucket : buckets_) {
-    status.Update(bucket.reduction.status());
-    if (bucket.reduction.ok()) {
-      status.Update(
-          (*std::exchange(bucket.reduction, std::unique_ptr<Communicator::Work>()))->Wait());
+  absl::MutexLock lock(&mutex_);
+  const at::NoGradGuard no_grad;
+  for (Slot& slot : slots_) {
+    if (!slot.written) {
+      slot.gradient.zero_();
+      slot.written = true;
     }
+    slot.parameter.mutable_grad() = slot.gradient;
+    if (!slot.ready) Ready(slot);
   }
-  return status;
+  if (communicate_) Start();
+  communicate_ = false;
+  for (Bucket& bucket : buckets_) {
+    if (bucket.work == nullptr) continue;
+    failure_.Update(bucket.work->Wait());
+    bucket.work = nullptr;
+  }
+  return failure_;
 }
 
 }  // namespace finetune

@@ -104,6 +104,11 @@ class MpiCommunicator::Engine {
   // This rank's memory, mapped by all; null where the host does not allow it.
   absl::StatusOr<float*> Share(int64_t numel);
 
+  void CountEntered(const char* name) {
+    operation_.store(name, std::memory_order_relaxed);
+    entered_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void CountFinished() { finished_.fetch_add(1, std::memory_order_relaxed); }
   void SetActivity(absl::string_view activity) {
     absl::MutexLock lock(&activity_mutex_);
     activity_.assign(activity.data(), activity.size());
@@ -235,12 +240,11 @@ std::unique_ptr<MpiCommunicator::Engine::Pending> MpiCommunicator::Engine::Submi
     const char* name, int64_t bytes, std::function<absl::Status()> run) {
   auto pending = std::make_unique<Pending>();
   const absl::Time submitted = absl::Now();
-  operation_.store(name, std::memory_order_relaxed);
-  entered_.fetch_add(1, std::memory_order_relaxed);
+  CountEntered(name);
   thread_->Add([this, name, bytes, submitted, run = std::move(run), state = pending->state] {
     const absl::Time began = absl::Now();
     if (failure_.ok()) failure_ = run();
-    if (failure_.ok()) finished_.fetch_add(1, std::memory_order_relaxed);
+    if (failure_.ok()) CountFinished();
     if (observer_.event) observer_.event({name, bytes, submitted, began, absl::Now()});
     state->status = failure_;
     state->over.Notify();
@@ -553,6 +557,9 @@ absl::Status MpiCommunicator::Barrier() {
 }
 
 void MpiCommunicator::SetActivity(absl::string_view activity) { engine_->SetActivity(activity); }
+
+void MpiCommunicator::CountEntered(const char* name) { engine_->CountEntered(name); }
+void MpiCommunicator::CountFinished() { engine_->CountFinished(); }
 
 void MpiCommunicator::Abort(absl::string_view reason) { engine_->Abort(reason); }
 

@@ -41,6 +41,11 @@ class MpiCommunicator : public Communicator {
   void SetActivity(absl::string_view activity) override;
   [[noreturn]] void Abort(absl::string_view reason) override;
 
+  // Has the watchdog watch over an operation that another library runs (NCCL): this rank has come
+  // to it, and it is over.
+  void CountEntered(const char* name);
+  void CountFinished();
+
  private:
   class Engine;
   explicit MpiCommunicator(std::unique_ptr<Engine> engine);

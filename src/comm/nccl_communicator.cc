@@ -1,0 +1,322 @@
+#include "src/comm/nccl_communicator.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/cuda/CUDAEvent.h>
+#include <ATen/ops/zeros.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime.h>
+#include <nccl.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "src/base/status_macros.h"
+#include "src/comm/nccl_bootstrap.h"
+
+namespace finetune {
+namespace {
+
+absl::Status CudaStatus(cudaError_t code, absl::string_view what) {
+  if (code == cudaSuccess) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(what, ": ", cudaGetErrorString(code)));
+}
+
+absl::Status NcclStatus(ncclResult_t code, ncclComm_t comm, absl::string_view what) {
+  if (code == ncclSuccess) return absl::OkStatus();
+  const char* detail = ncclGetLastError(comm);
+  return absl::UnavailableError(absl::StrCat(what, ": ", ncclGetErrorString(code),
+                                             detail != nullptr ? "; " : "",
+                                             detail != nullptr ? detail : ""));
+}
+
+// Turns what LibTorch throws into a status.
+template <typename F>
+absl::Status Catching(F&& call) {
+  try {
+    return call();
+  } catch (const std::exception& error) {
+    return absl::InternalError(error.what());
+  }
+}
+
+}  // namespace
+
+class NcclCommunicator::Engine {
+ public:
+  Engine(std::unique_ptr<MpiCommunicator> host, const CommConfig& config)
+      : host_(std::move(host)), timeout_(absl::Seconds(config.timeout_seconds())) {}
+  ~Engine();
+
+  absl::Status Start(const CommConfig& config);
+  MpiCommunicator& host() { return *host_; }
+  int device() const { return device_; }
+
+  // What has been given to the GPU, until it is done.
+  struct Operation {
+    at::cuda::CUDAEvent done;
+  };
+  absl::StatusOr<std::shared_ptr<Operation>> Sum(const at::Tensor& tensor, Wire wire);
+  absl::Status Broadcast(const at::Tensor& tensor, int root);
+
+ private:
+  // Waits while NCCL, which must not block, works on `code`'s call.
+  absl::Status Settle(ncclResult_t code, absl::string_view what);
+  // Lets the communication's stream come after the current one.
+  void Follow();
+  std::shared_ptr<Operation> Enqueued(const char* name);
+  void Watch();
+
+  std::unique_ptr<MpiCommunicator> host_;
+  const absl::Duration timeout_;
+  int device_ = -1;
+  ncclComm_t comm_ = nullptr;
+  std::optional<c10::cuda::CUDAStream> stream_;
+  at::cuda::CUDAEvent before_;
+
+  absl::Mutex mutex_;
+  std::deque<std::shared_ptr<Operation>> running_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool failed_ = false;
+  std::thread watcher_;
+};
+
+absl::Status NcclCommunicator::Engine::Start(const CommConfig& config) {
+  const World& world = host_->world();
+  int devices = 0;
+  const cudaError_t counted = cudaGetDeviceCount(&devices);
+  if (counted != cudaSuccess && counted != cudaErrorNoDevice) {
+    FT_RETURN_IF_ERROR(CudaStatus(counted, "CUDA"));
+  }
+  FT_ASSIGN_OR_RETURN(
+      device_, ChooseDevice(world.local_rank, world.local_size, devices, world.hosts[world.rank]));
+  FT_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(device_), absl::StrCat("GPU ", device_)));
+  // A user's own NCCL_ALGO holds. NCCL reads it when a communicator is made.
+  const std::string algorithm = NcclAlgorithmVariable(config.nccl().algorithm());
+  if (!algorithm.empty()) setenv("NCCL_ALGO", algorithm.c_str(), /*replace=*/0);
+  FT_ASSIGN_OR_RETURN(
+      std::string bytes,
+      ShareUniqueId(
+          []() -> absl::StatusOr<std::string> {
+            ncclUniqueId id;
+            FT_RETURN_IF_ERROR(NcclStatus(ncclGetUniqueId(&id), nullptr, "ncclGetUniqueId"));
+            return std::string(id.internal, sizeof(id.internal));
+          },
+          *host_));
+  ncclUniqueId id;
+  if (bytes.size() != sizeof(id.internal)) {
+    return absl::InternalError("rank 0 runs another NCCL: its unique id has another size");
+  }
+  std::memcpy(id.internal, bytes.data(), sizeof(id.internal));
+  // A call that blocks could not be given up when a rank dies.
+  ncclConfig_t nccl = NCCL_CONFIG_INITIALIZER;
+  nccl.blocking = 0;
+  FT_RETURN_IF_ERROR(Settle(ncclCommInitRankConfig(&comm_, world.size, id, world.rank, &nccl),
+                            "ncclCommInitRankConfig"));
+  FT_RETURN_IF_ERROR(Catching([&] {
+    stream_ = c10::cuda::getStreamFromPool(/*isHighPriority=*/true,
+                                           static_cast<c10::DeviceIndex>(device_));
+    return absl::OkStatus();
+  }));
+  watcher_ = std::thread([this] { Watch(); });
+  return absl::OkStatus();
+}
+
+NcclCommunicator::Engine::~Engine() {
+  if (watcher_.joinable()) {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = true;
+    }
+    watcher_.join();
+  }
+  if (comm_ == nullptr) return;
+  if (failed_ || !Settle(ncclCommFinalize(comm_), "ncclCommFinalize").ok()) {
+    ncclCommAbort(comm_);
+  } else {
+    ncclCommDestroy(comm_);
+  }
+}
+
+absl::Status NcclCommunicator::Engine::Settle(ncclResult_t code, absl::string_view what) {
+  const absl::Time deadline = absl::Now() + timeout_;
+  while (code == ncclInProgress) {
+    const ncclResult_t asked = ncclCommGetAsyncError(comm_, &code);
+    if (asked != ncclSuccess) code = asked;
+    if (code != ncclInProgress) break;
+    if (absl::Now() > deadline) {
+      failed_ = true;
+      return absl::DeadlineExceededError(absl::StrCat(
+          what, " has not ended for ", absl::FormatDuration(timeout_), " (comm.timeout_seconds)"));
+    }
+    absl::SleepFor(absl::Microseconds(50));
+  }
+  failed_ = failed_ || code != ncclSuccess;
+  return NcclStatus(code, comm_, what);
+}
+
+void NcclCommunicator::Engine::Follow() {
+  before_.record(c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device_)));
+  before_.block(*stream_);
+}
+
+std::shared_ptr<NcclCommunicator::Engine::Operation> NcclCommunicator::Engine::Enqueued(
+    const char* name) {
+  auto operation = std::make_shared<Operation>();
+  operation->done.record(*stream_);
+  host_->CountEntered(name);
+  absl::MutexLock lock(&mutex_);
+  running_.push_back(operation);
+  return operation;
+}
+
+absl::StatusOr<std::shared_ptr<NcclCommunicator::Engine::Operation>> NcclCommunicator::Engine::Sum(
+    const at::Tensor& tensor, Wire wire) {
+  std::shared_ptr<Operation> operation;
+  FT_RETURN_IF_ERROR(Catching([&]() -> absl::Status {
+    const c10::cuda::CUDAGuard device(static_cast<c10::DeviceIndex>(device_));
+    Follow();
+    const c10::cuda::CUDAStreamGuard guard(*stream_);
+    // The allocator must not give the tensor's memory away while this stream uses it.
+    tensor.record_stream(*stream_);
+    at::Tensor packed = wire == Wire::kFloat32    ? tensor
+                        : wire == Wire::kBFloat16 ? tensor.to(at::kBFloat16)
+                                                  : tensor.to(at::kHalf);
+    const ncclDataType_t type = wire == Wire::kFloat32    ? ncclFloat32
+                                : wire == Wire::kBFloat16 ? ncclBfloat16
+                                                          : ncclFloat16;
+    FT_RETURN_IF_ERROR(Settle(ncclAllReduce(packed.data_ptr(), packed.data_ptr(), packed.numel(),
+                                            type, ncclSum, comm_, stream_->stream()),
+                              "ncclAllReduce"));
+    if (wire != Wire::kFloat32) tensor.copy_(packed);
+    operation = Enqueued("all-reduce");
+    return absl::OkStatus();
+  }));
+  return operation;
+}
+
+absl::Status NcclCommunicator::Engine::Broadcast(const at::Tensor& tensor, int root) {
+  return Catching([&]() -> absl::Status {
+    const c10::cuda::CUDAGuard device(static_cast<c10::DeviceIndex>(device_));
+    Follow();
+    tensor.record_stream(*stream_);
+    FT_RETURN_IF_ERROR(Settle(ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), tensor.nbytes(),
+                                            ncclUint8, root, comm_, stream_->stream()),
+                              "ncclBroadcast"));
+    Enqueued("broadcast")
+        ->done.block(c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device_)));
+    return absl::OkStatus();
+  });
+}
+
+void NcclCommunicator::Engine::Watch() {
+  cudaSetDevice(device_);
+  while (true) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Milliseconds(50))) return;
+      while (!running_.empty()) {
+        const cudaError_t done = cudaEventQuery(running_.front()->done.event());
+        if (done == cudaErrorNotReady) break;
+        if (done != cudaSuccess) host_->Abort(CudaStatus(done, "CUDA").message());
+        running_.pop_front();
+        host_->CountFinished();
+      }
+    }
+    ncclResult_t code = ncclSuccess;
+    const ncclResult_t asked = ncclCommGetAsyncError(comm_, &code);
+    if (asked != ncclSuccess) code = asked;
+    if (code != ncclSuccess && code != ncclInProgress) {
+      // Frees the GPU of kernels that wait for a rank that is gone.
+      const std::string reason(NcclStatus(code, comm_, "NCCL").message());
+      ncclCommAbort(comm_);
+      host_->Abort(reason);
+    }
+  }
+}
+
+NcclCommunicator::NcclCommunicator(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
+NcclCommunicator::~NcclCommunicator() = default;
+
+absl::StatusOr<std::unique_ptr<NcclCommunicator>> NcclCommunicator::Create(
+    std::unique_ptr<MpiCommunicator> host, const CommConfig& config) {
+  auto engine = std::make_unique<Engine>(std::move(host), config);
+  FT_RETURN_IF_ERROR(engine->Start(config));
+  return std::unique_ptr<NcclCommunicator>(new NcclCommunicator(std::move(engine)));
+}
+
+const World& NcclCommunicator::world() const { return engine_->host().world(); }
+
+int NcclCommunicator::device() const { return engine_->device(); }
+
+absl::StatusOr<at::Tensor> NcclCommunicator::AllocateBuffer(int64_t numel) {
+  at::Tensor buffer;
+  FT_RETURN_IF_ERROR(Catching([&] {
+    buffer = at::zeros({numel}, at::TensorOptions(at::kFloat).device(at::kCUDA, engine_->device()));
+    return absl::OkStatus();
+  }));
+  return buffer;
+}
+
+absl::StatusOr<std::unique_ptr<Communicator::Work>> NcclCommunicator::AllReduceSum(
+    const at::Tensor& tensor, Wire wire) {
+  class Enqueued : public Work {
+   public:
+    explicit Enqueued(std::shared_ptr<Engine::Operation> operation)
+        : operation_(std::move(operation)) {}
+    absl::Status Wait() override {
+      return Catching([this] {
+        operation_->done.block(c10::cuda::getCurrentCUDAStream(operation_->done.device_index()));
+        return absl::OkStatus();
+      });
+    }
+
+   private:
+    std::shared_ptr<Engine::Operation> operation_;
+  };
+  if (tensor.is_cpu()) return engine_->host().AllReduceSum(tensor, wire);
+  if (tensor.scalar_type() != at::kFloat || !tensor.is_contiguous()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("all-reduce over NCCL: a contiguous float32 tensor is needed, not ",
+                     tensor.toString(), tensor.is_contiguous() ? "" : ", not contiguous"));
+  }
+  FT_ASSIGN_OR_RETURN(std::shared_ptr<Engine::Operation> operation, engine_->Sum(tensor, wire));
+  return std::make_unique<Enqueued>(std::move(operation));
+}
+
+absl::Status NcclCommunicator::AllReduceSum(absl::Span<double> values) {
+  return engine_->host().AllReduceSum(values);
+}
+
+absl::Status NcclCommunicator::Broadcast(const at::Tensor& tensor, int root) {
+  if (tensor.is_cpu()) return engine_->host().Broadcast(tensor, root);
+  if (!tensor.is_non_overlapping_and_dense()) {
+    return absl::InvalidArgumentError("broadcast over NCCL: a dense tensor is needed");
+  }
+  return engine_->Broadcast(tensor, root);
+}
+
+absl::Status NcclCommunicator::Broadcast(std::string& bytes, int root) {
+  return engine_->host().Broadcast(bytes, root);
+}
+
+absl::StatusOr<std::vector<std::string>> NcclCommunicator::AllGather(absl::string_view bytes) {
+  return engine_->host().AllGather(bytes);
+}
+
+absl::Status NcclCommunicator::Barrier() { return engine_->host().Barrier(); }
+
+void NcclCommunicator::SetActivity(absl::string_view activity) {
+  engine_->host().SetActivity(activity);
+}
+
+void NcclCommunicator::Abort(absl::string_view reason) { engine_->host().Abort(reason); }
+
+}  // namespace finetune
