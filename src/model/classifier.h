@@ -23,14 +23,16 @@ struct ClassifierOptions {
 // Backbone, neck and head. Parameters and buffers are named as mmpretrain names them.
 class Classifier {
  public:
-  // Errors: InvalidArgument for a depth that is no ResNet's.
+  // Errors: InvalidArgument that names the field, for a depth that is no ResNet's, a neck that does
+  // not fit, stages that are not there, fewer than 2 classes.
   static absl::StatusOr<std::unique_ptr<Classifier>> Create(const ModelConfig& config,
                                                             const ClassifierOptions& options);
   virtual ~Classifier() = default;
 
-  // images: [N, C, H, W] channels-last, float32 (or bfloat16 in that mode). Returns logits, [N,
-  // num_classes] float32. Training updates running statistics and, with gradients enabled, records
-  // the graph of the parts that are trained.
+  // images: [N, C, H, W], N may be 0; fastest as channels-last in the type to compute in. Returns
+  // logits, [N, num_classes] float32. Training updates running statistics and, with gradients
+  // enabled, records the graph of the parts that are trained. Pictures that do not fit the model
+  // are a c10::Error that says what it takes.
   virtual at::Tensor Forward(const at::Tensor& images, bool training) = 0;
 
   // In the order of the forward pass. Those that are trained require gradients.
@@ -46,6 +48,10 @@ class Classifier {
   virtual void ParametersChanged(bool all) = 0;
 
  protected:
+  // `images` in type and layout as the layers want them; no copy where they are. Throws c10::Error
+  // for another number of dimensions or channels.
+  static at::Tensor Input(const at::Tensor& images, int64_t channels, at::ScalarType type);
+
   TensorList parameters_;
   TensorList buffers_;
 };

@@ -4,13 +4,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <optional>
+
+#include "src/model/batch_norm.h"
 
 namespace finetune {
 
-// A convolution without bias and the batch norm behind it; the unit that ResNets are made of.
+// A convolution without bias and the batch norm behind it; the unit that ResNets are made of. The
+// tensors are handles: whoever calls set_data() on a parameter moves the layer's own.
 struct ConvBn {
-  // [out, in, k, k], channels-last.
+  // [out, in, k, k] float32, channels-last.
   at::Tensor weight;
   // Batch norm: scale, shift and running statistics, [out] float32 each; the count is one int64.
   at::Tensor gamma, beta, running_mean, running_var, num_batches_tracked;
@@ -25,18 +27,24 @@ struct ConvBn {
 
 // What all layers of one forward pass share.
 struct ForwardMode {
+  // Convolutions in bfloat16; parameters, statistics, head and logits stay float32.
   bool bfloat16 = false;
-  // Folded batch norms and fused operators where nothing is trained.
+  // Folded batch norms and fused operators. Without: LibTorch's operators one by one.
   bool fused = true;
+  // Set: training batch norms take their statistics over all ranks' pictures.
+  SumOverRanks sum_over_ranks;
 };
+
+// The two functions below are where a ResNet's time goes, and the only ones that know of engines.
 
 // y = act(batch_norm(convolution(x)) + residual), trained: with a graph for backward.
 // `batch_statistics` is false for a batch norm kept in evaluation mode (norm_eval). x: [N, in, H,
-// W] channels-last, float32 or bfloat16.
+// W] channels-last, in the type to compute in; `residual` is undefined for none.
 at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
                          bool batch_statistics, const ForwardMode& mode);
 
 // The same by running statistics and without a graph: frozen layers, and all of them in evaluation.
+// The result may lie in `residual`'s memory: the caller is done with it.
 at::Tensor FrozenConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
                         const ForwardMode& mode);
 

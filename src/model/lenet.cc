@@ -1,5 +1,6 @@
 #include "src/model/lenet.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/linear.h>
@@ -37,8 +38,12 @@ class LeNet5 : public Classifier {
     fc2_ = affine("backbone.classifier.2", {config.head().num_classes(), 84});
   }
 
-  at::Tensor Forward(const at::Tensor& images, bool /*training*/) override {
-    at::Tensor x = images.to(at::kFloat);
+  at::Tensor Forward(const at::Tensor& images, bool training) override {
+    const at::AutoGradMode gradients(training && at::GradMode::is_enabled());
+    at::Tensor x = Input(images, /*channels=*/1, at::kFloat);
+    TORCH_CHECK_VALUE(x.size(2) == 32 && x.size(3) == 32,
+                      "LeNet-5 takes pictures of 32x32, and got ", x.size(2), "x", x.size(3),
+                      ": end the data's pipelines with a resize or crop to size 32");
     x = at::avg_pool2d(at::tanh(at::conv2d(x, conv1_.weight, conv1_.bias)), 2, 2);
     x = at::avg_pool2d(at::tanh(at::conv2d(x, conv2_.weight, conv2_.bias)), 2, 2);
     x = at::tanh(at::conv2d(x, conv3_.weight, conv3_.bias)).flatten(1);
@@ -55,6 +60,10 @@ class LeNet5 : public Classifier {
 
 absl::StatusOr<std::unique_ptr<Classifier>> MakeLeNet5(const ModelConfig& config,
                                                        const ClassifierOptions& options) {
+  if (config.backbone().frozen_stages() != -1) {
+    return absl::InvalidArgumentError(
+        "model.backbone.frozen_stages: LeNet-5 has no stages to freeze");
+  }
   return std::unique_ptr<Classifier>(std::make_unique<LeNet5>(config, options));
 }
 

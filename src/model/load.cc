@@ -2,7 +2,10 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -11,6 +14,9 @@
 
 namespace finetune {
 namespace {
+
+// A checkpoint's tensors by the names that the model would have for them.
+using Given = std::map<std::string, at::Tensor>;
 
 std::string Few(const std::vector<std::string>& names) {
   constexpr size_t kShown = 4;
@@ -21,38 +27,86 @@ std::string Few(const std::vector<std::string>& names) {
       names.size() > kShown ? absl::StrCat(" and ", names.size() - kShown, " more") : "");
 }
 
-LoadReport CopyMatching(const TensorList& model_tensors,
-                        const std::map<std::string, at::Tensor>& given) {
-  const at::NoGradGuard no_grad;
+std::vector<std::string> Names(const TensorList& tensors) {
+  std::vector<std::string> names;
+  names.reserve(tensors.size());
+  for (const NamedTensor& tensor : tensors) names.push_back(tensor.name);
+  return names;
+}
+
+// What depends on the number of classes.
+bool IsHead(absl::string_view name) {
+  return absl::StartsWith(name, "head.") || absl::StartsWith(name, "fc.") ||
+         absl::StartsWith(name, "backbone.classifier.2.");
+}
+
+std::string Describe(const at::Tensor& tensor) {
+  return absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]");
+}
+
+// Why `from` cannot become `to`'s value; empty if it can.
+std::string Misfit(const at::Tensor& from, const at::Tensor& to) {
+  if (from.sizes() != to.sizes()) {
+    return absl::StrCat(Describe(from), " in the checkpoint, ", Describe(to), " in the model");
+  }
+  if (from.is_floating_point() != to.is_floating_point()) {
+    return absl::StrCat(c10::toString(from.scalar_type()), " in the checkpoint, ",
+                        c10::toString(to.scalar_type()), " in the model");
+  }
+  return "";
+}
+
+LoadReport Compare(const TensorList& wanted, const Given& given) {
   LoadReport report;
-  std::map<std::string, at::Tensor> unused = given;
-  for (const NamedTensor& wanted : model_tensors) {
-    const auto found = given.find(wanted.name);
+  std::set<absl::string_view> used;
+  for (const NamedTensor& tensor : wanted) {
+    const auto found = given.find(tensor.name);
     if (found == given.end()) {
       // Checkpoints of before PyTorch 0.4.1 lack the counters; nothing here reads them.
-      if (!absl::EndsWith(wanted.name, ".num_batches_tracked"))
-        report.missing.push_back(wanted.name);
+      if (!absl::EndsWith(tensor.name, ".num_batches_tracked")) {
+        report.missing.push_back(tensor.name);
+      }
       continue;
     }
-    unused.erase(wanted.name);
-    if (found->second.sizes() != wanted.tensor.sizes()) {
-      report.mismatched.push_back(absl::StrCat(
-          wanted.name, ": [", absl::StrJoin(found->second.sizes(), ", "), "] in the checkpoint, [",
-          absl::StrJoin(wanted.tensor.sizes(), ", "), "] in the model"));
-      continue;
+    used.insert(found->first);
+    const std::string misfit = Misfit(found->second, tensor.tensor);
+    if (misfit.empty()) {
+      ++report.matched;
+    } else {
+      report.mismatched.push_back(absl::StrCat(tensor.name, ": ", misfit));
     }
-    at::Tensor target = wanted.tensor;
-    target.copy_(found->second);
-    ++report.matched;
   }
-  for (const auto& [name, unused_tensor] : unused) report.unexpected.push_back(name);
+  for (const auto& [name, tensor] : given) {
+    if (used.count(name) == 0) report.unexpected.push_back(name);
+  }
   return report;
 }
 
-std::vector<std::string> Names(const TensorList& tensors) {
-  std::vector<std::string> names;
-  for (const NamedTensor& tensor : tensors) names.push_back(tensor.name);
-  return names;
+// After Compare() found nothing mismatched.
+void Copy(const Given& given, const TensorList& wanted, Classifier* model) {
+  const at::NoGradGuard no_grad;
+  for (const NamedTensor& tensor : wanted) {
+    const auto found = given.find(tensor.name);
+    if (found != given.end()) at::Tensor(tensor.tensor).copy_(found->second);
+  }
+  model->ParametersChanged(/*all=*/true);
+}
+
+// The prefix that would make the most of the checkpoint's names fit; empty if none does.
+std::string BetterPrefix(const TensorList& checkpoint, const TensorList& backbone) {
+  std::map<std::string, int> votes;
+  for (const NamedTensor& wanted : backbone) {
+    const std::string ending = wanted.name.substr(std::string("backbone").size());
+    for (const NamedTensor& tensor : checkpoint) {
+      absl::string_view name = tensor.name;
+      if (absl::ConsumeSuffix(&name, ending) && !name.empty()) ++votes[std::string(name)];
+    }
+    // A few names tell.
+    if (!votes.empty()) break;
+  }
+  const auto best = std::max_element(
+      votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return best == votes.end() ? "" : best->first;
 }
 
 }  // namespace
@@ -60,10 +114,11 @@ std::vector<std::string> Names(const TensorList& tensors) {
 std::string LoadReport::Summary() const {
   std::string text = absl::StrCat(matched, " tensors matched");
   if (!missing.empty()) absl::StrAppend(&text, "; ", missing.size(), " missing: ", Few(missing));
-  if (!unexpected.empty())
+  if (!unexpected.empty()) {
     absl::StrAppend(&text, "; ", unexpected.size(), " not used: ", Few(unexpected));
+  }
   if (!mismatched.empty()) {
-    absl::StrAppend(&text, "; ", mismatched.size(), " of another shape: ", Few(mismatched));
+    absl::StrAppend(&text, "; ", mismatched.size(), " of another shape or type: ", Few(mismatched));
   }
   return text;
 }
@@ -72,57 +127,58 @@ absl::StatusOr<LoadReport> LoadBackbone(const TensorList& checkpoint, const std:
                                         Classifier* model) {
   TensorList backbone;
   for (const NamedTensor& tensor : model->State()) {
-    if (absl::StartsWith(tensor.name, "backbone.")) backbone.push_back(tensor);
+    if (!IsHead(tensor.name)) backbone.push_back(tensor);
   }
-  std::map<std::string, at::Tensor> given;
-  const std::string start = prefix.empty() ? "" : absl::StrCat(prefix, ".");
+  Given given;
   for (const NamedTensor& tensor : checkpoint) {
     absl::string_view name = tensor.name;
-    if (!absl::ConsumePrefix(&name, start)) continue;
     if (prefix.empty()) {
+      if (IsHead(name)) continue;
       absl::ConsumePrefix(&name, "backbone.");
-      if (absl::StartsWith(name, "fc.") || absl::StartsWith(name, "head.")) continue;
+    } else if (!absl::ConsumePrefix(&name, absl::StrCat(prefix, "."))) {
+      continue;
     }
-    given[absl::StrCat("backbone.", name)] = tensor.tensor;
+    std::string ours = absl::StrCat("backbone.", name);
+    if (!IsHead(ours)) given[std::move(ours)] = tensor.tensor;
   }
-  LoadReport report = CopyMatching(backbone, given);
-  model->ParametersChanged(/*all=*/true);
-  if (report.matched == 0) {
+  const LoadReport report = Compare(backbone, given);
+  if (report.matched == 0 && report.mismatched.empty()) {
+    const std::string better = BetterPrefix(checkpoint, backbone);
+    std::vector<std::string> wanted = Names(backbone);
+    for (std::string& name : wanted) {
+      name = absl::StrCat(prefix.empty() ? "" : prefix + ".", absl::StripPrefix(name, "backbone."));
+    }
     return absl::InvalidArgumentError(absl::StrCat(
-        "no tensor of the checkpoint fits the backbone",
-        prefix.empty() ? "" : absl::StrCat(" with prefix \"", prefix, "\""),
-        ". The checkpoint has ", Few(Names(checkpoint)), "; the backbone wants ",
-        start.empty() ? "" : start, Few(Names(backbone)).substr(std::string("backbone.").size()),
-        report.mismatched.empty() ? ""
-                                  : absl::StrCat(". Of another shape: ", Few(report.mismatched))));
+        "no tensor of the checkpoint has a name of the backbone",
+        prefix.empty() ? "" : absl::StrCat(" with prefix \"", prefix, "\""), ". It has ",
+        checkpoint.empty() ? "none at all" : Few(Names(checkpoint)), "; wanted are ", Few(wanted),
+        better.empty() || better == prefix ? ""
+                                           : absl::StrCat(". Its prefix is \"", better, "\"")));
   }
   if (!report.mismatched.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the checkpoint is of another network: ", report.Summary()));
   }
+  Copy(given, backbone, model);
   return report;
 }
 
 absl::StatusOr<LoadReport> LoadClassifier(const TensorList& checkpoint, Classifier* model) {
-  bool mmpretrain = false;
+  const bool mmpretrain = std::any_of(
+      checkpoint.begin(), checkpoint.end(),
+      [](const NamedTensor& tensor) { return absl::StartsWith(tensor.name, "backbone."); });
+  Given given;
   for (const NamedTensor& tensor : checkpoint) {
-    mmpretrain = mmpretrain || absl::StartsWith(tensor.name, "backbone.");
+    const char* prefix = mmpretrain ? "" : IsHead(tensor.name) ? "head." : "backbone.";
+    given[absl::StrCat(prefix, tensor.name)] = tensor.tensor;
   }
-  std::map<std::string, at::Tensor> given;
-  for (const NamedTensor& tensor : checkpoint) {
-    if (mmpretrain) {
-      given[tensor.name] = tensor.tensor;
-    } else {
-      given[absl::StrCat(absl::StartsWith(tensor.name, "fc.") ? "head." : "backbone.",
-                         tensor.name)] = tensor.tensor;
-    }
-  }
-  LoadReport report = CopyMatching(model->State(), given);
-  model->ParametersChanged(/*all=*/true);
+  const TensorList state = model->State();
+  LoadReport report = Compare(state, given);
   if (!report.missing.empty() || !report.mismatched.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the checkpoint does not fit the model of the config: ", report.Summary()));
   }
+  Copy(given, state, model);
   return report;
 }
 

@@ -1,9 +1,10 @@
 #include "src/model/loss.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/topk.h>
-
-#include <algorithm>
+#include <ATen/ops/where.h>
 
 namespace finetune {
 
@@ -15,13 +16,21 @@ at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& labels,
 
 std::vector<int64_t> TopKCorrect(const at::Tensor& logits, const at::Tensor& labels,
                                  const std::vector<int>& ks) {
-  if (ks.empty()) return {};
-  const int64_t most = std::min<int64_t>(*std::max_element(ks.begin(), ks.end()), logits.size(1));
-  // [N, most], best first.
-  const at::Tensor hits = std::get<1>(logits.topk(most, 1)).eq(labels.unsqueeze(1));
-  std::vector<int64_t> correct;
-  for (const int k : ks) {
-    correct.push_back(hits.narrow(1, 0, std::min<int64_t>(k, most)).sum().item<int64_t>());
+  const at::NoGradGuard no_grad;
+  const at::Tensor label = labels.unsqueeze(1);
+  const at::Tensor own = logits.gather(1, label);
+  const at::Tensor classes = at::arange(logits.size(1), labels.options()).unsqueeze(0);
+  // Negated, so that a comparison with a NaN counts against the label.
+  const at::Tensor behind = at::where(classes < label, logits < own, logits <= own);
+  const at::Tensor rank = behind.logical_or(classes == label).logical_not().sum(1);
+  // A label whose own logit is NaN has every other class before it, and is right for k = classes
+  // only.
+  const at::Tensor ranks = rank.to(at::kCPU).contiguous();
+  std::vector<int64_t> correct(ks.size(), 0);
+  for (size_t i = 0; i < ks.size(); ++i) {
+    for (int64_t n = 0; n < ranks.numel(); ++n) {
+      correct[i] += ranks.const_data_ptr<int64_t>()[n] < ks[i] ? 1 : 0;
+    }
   }
   return correct;
 }

@@ -9,11 +9,13 @@
 namespace finetune {
 
 // Cross-entropy with label smoothing (Szegedy et al. 2016), summed over the pictures. logits: [N,
-// classes] float32, labels: [N] int64. Returns a scalar.
+// classes] float32, labels: [N] int64 below classes. Returns a scalar.
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& labels,
                            double label_smoothing);
 
-// For each k: how many labels are among the k largest logits.
+// For each k: how many labels are among the k largest logits. Of equal logits the lower class comes
+// first, as argmax has it, so a model that says the same of all classes is not right about them; a
+// logit that is not a number comes before every label.
 std::vector<int64_t> TopKCorrect(const at::Tensor& logits, const at::Tensor& labels,
                                  const std::vector<int>& ks);
 

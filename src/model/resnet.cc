@@ -51,21 +51,32 @@ class ResNet : public Classifier {
   static absl::StatusOr<std::unique_ptr<Classifier>> Make(const ModelConfig& config,
                                                           const ClassifierOptions& options) {
     FT_ASSIGN_OR_RETURN(Plan plan, PlanOf(config.backbone().resnet().depth()));
+    if (config.neck().kind() != NeckConfig::GLOBAL_AVERAGE_POOLING) {
+      return absl::InvalidArgumentError(
+          "model.neck.kind is NONE; a ResNet ends in a feature map, which the linear head can only "
+          "take with GLOBAL_AVERAGE_POOLING");
+    }
+    const int frozen_stages = config.backbone().frozen_stages();
+    if (frozen_stages < -1 || frozen_stages > 4) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "model.backbone.frozen_stages is ", frozen_stages, "; a ResNet has -1 (none) to 4"));
+    }
     std::unique_ptr<ResNet> net(new ResNet(config, options));
     net->Build(plan, options);
     return std::unique_ptr<Classifier>(std::move(net));
   }
 
   at::Tensor Forward(const at::Tensor& images, bool training) override {
-    at::Tensor x = ConvBnAct(images, stem_, {}, /*relu=*/true, training && frozen_stages_ < 0);
+    const at::AutoGradMode gradients(training && at::GradMode::is_enabled());
+    at::Tensor x = Input(images, /*channels=*/3, mode_.bfloat16 ? at::kBFloat16 : at::kFloat);
+    x = ConvBnAct(x, stem_, {}, /*relu=*/true, training && frozen_stages_ < 0);
     if (imagenet_stem_) x = at::max_pool2d(x, 3, 2, 1);
     for (int stage = 1; stage <= 4; ++stage) {
       const bool trained = training && stage > frozen_stages_;
       for (Block& block : stages_[stage - 1]) x = RunBlock(x, block, trained);
     }
-    x = x.to(at::kFloat);
-    if (pools_) x = x.mean({2, 3});
-    return at::linear(x.flatten(1), fc_weight_, fc_bias_);
+    x = x.mean({2, 3}, /*keepdim=*/false, at::kFloat);
+    return at::linear(x, fc_weight_, fc_bias_);
   }
 
   void ParametersChanged(bool all) override {
@@ -85,8 +96,7 @@ class ResNet : public Classifier {
         mode_(options.mode),
         frozen_stages_(config.backbone().frozen_stages()),
         norm_eval_(config.backbone().norm_eval()),
-        imagenet_stem_(config.backbone().resnet().stem() == ResNetConfig::IMAGENET),
-        pools_(config.neck().kind() == NeckConfig::GLOBAL_AVERAGE_POOLING) {}
+        imagenet_stem_(config.backbone().resnet().stem() == ResNetConfig::IMAGENET) {}
 
   void Build(const Plan& plan, const ClassifierOptions& options) {
     const ResNetConfig& resnet = config_.backbone().resnet();
@@ -120,39 +130,39 @@ class ResNet : public Classifier {
       return make.MakeConvBn(absl::StrCat(name, ".conv", i), absl::StrCat(name, ".bn", i), from, to,
                              kernel, s, gamma);
     };
+    // In the order in which RunBlock runs them.
     Block block;
     const int64_t out = bottleneck ? width * 4 : width;
     if (bottleneck) {
       const bool caffe = resnet.style() == ResNetConfig::CAFFE;
       block.convs.push_back(conv(1, in, width, 1, caffe ? stride : 1, 1));
       block.convs.push_back(conv(2, width, width, 3, caffe ? 1 : stride, 1));
-      block.convs.push_back(conv(3, width, out, 1, 1, last_gamma));
     } else {
       block.convs.push_back(conv(1, in, width, 3, stride, 1));
-      block.convs.push_back(conv(2, width, width, 3, 1, last_gamma));
     }
     if (stride != 1 || in != out) {
       block.downsample =
           make.MakeConvBn(name + ".downsample.0", name + ".downsample.1", in, out, 1, stride);
     }
+    block.convs.push_back(bottleneck ? conv(3, width, out, 1, 1, last_gamma)
+                                     : conv(2, width, out, 3, 1, last_gamma));
     return block;
   }
 
   at::Tensor RunBlock(const at::Tensor& x, Block& block, bool trained) {
-    const at::Tensor shortcut = block.downsample.has_value()
-                                    ? ConvBnAct(x, *block.downsample, {}, /*relu=*/false, trained)
-                                    : x;
     at::Tensor y = x;
     for (size_t i = 0; i + 1 < block.convs.size(); ++i) {
       y = ConvBnAct(y, block.convs[i], {}, /*relu=*/true, trained);
     }
+    const at::Tensor shortcut = block.downsample.has_value()
+                                    ? ConvBnAct(x, *block.downsample, {}, /*relu=*/false, trained)
+                                    : x;
     return ConvBnAct(y, block.convs.back(), shortcut, /*relu=*/true, trained);
   }
 
   at::Tensor ConvBnAct(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
                        bool trained) {
     if (trained) return TrainedConvBn(x, layer, residual, relu, !norm_eval_, mode_);
-    const at::NoGradGuard no_grad;
     return FrozenConvBn(x, layer, residual, relu, mode_);
   }
 
@@ -161,7 +171,6 @@ class ResNet : public Classifier {
   const int frozen_stages_;
   const bool norm_eval_;
   const bool imagenet_stem_;
-  const bool pools_;
   ConvBn stem_;
   std::array<std::vector<Block>, 4> stages_;
   at::Tensor fc_weight_, fc_bias_;

@@ -1,0 +1,108 @@
+#include "src/model/batch_norm.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/batch_norm_update_stats.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/native_batch_norm.h>
+#include <ATen/ops/native_batch_norm_backward.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <string>
+#include <utility>
+
+namespace finetune {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Carries a SumOverRanks from the forward pass to the backward pass.
+struct SumHolder : torch::CustomClassHolder {
+  explicit SumHolder(SumOverRanks s) : sum(std::move(s)) {}
+  SumOverRanks sum;
+};
+
+void Sum(const SumOverRanks& sum_over_ranks, const at::Tensor& values) {
+  const absl::Status status = sum_over_ranks(values);
+  TORCH_CHECK(status.ok(), "synchronised batch norm: ", std::string(status.message()));
+}
+
+// Shapes [C] into [1, C, 1, 1].
+at::Tensor PerChannel(const at::Tensor& values) { return values.view({1, -1, 1, 1}); }
+
+// Normalising by given statistics is what batch norm does in evaluation; LibTorch's kernels for
+// that, forward and backward, do the work here, and what training adds to the gradient follows from
+// two sums a channel.
+struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gamma,
+                            const at::Tensor& beta, const at::Tensor& running_mean,
+                            const at::Tensor& running_var,
+                            const c10::intrusive_ptr<SumHolder>& holder) {
+    // This rank's statistics; its running ones are wanted by nobody.
+    at::Tensor mean = at::zeros_like(running_mean);
+    at::Tensor var = at::zeros_like(running_var);
+    const int64_t count = x.numel() / x.size(1);
+    if (count > 0) {
+      std::tie(mean, var) =
+          at::batch_norm_update_stats(x, at::zeros_like(mean), at::ones_like(var), /*momentum=*/0);
+    }
+    // All ranks': [sum x, sum x^2, count].
+    const at::Tensor sums = at::cat({mean * count, (var + mean.square()) * count,
+                                     at::full({1}, static_cast<double>(count), mean.options())});
+    Sum(holder->sum, sums);
+    const int64_t channels = x.size(1);
+    const at::Tensor total = sums.narrow(0, 2 * channels, 1);
+    mean = sums.narrow(0, 0, channels) / total;
+    var = (sums.narrow(0, channels, channels) / total - mean.square()).clamp_min_(0);
+    TORCH_CHECK_VALUE(
+        count > 1 || total.item<float>() > 1,
+        "synchronised batch norm got one value a channel over all ranks, which has no "
+        "variance: use larger batches or larger pictures");
+    running_mean.lerp_(mean, kBatchNormMomentum);
+    running_var.lerp_(var * (total / (total - 1)), kBatchNormMomentum);
+
+    context->save_for_backward({x, gamma, mean, var, total});
+    context->saved_data["sum"] = c10::IValue::make_capsule(holder);
+    return std::get<0>(at::native_batch_norm(x, gamma, beta, mean, var, /*training=*/false,
+                                             kBatchNormMomentum, kBatchNormEpsilon));
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &gamma = saved[1], &mean = saved[2], &var = saved[3],
+                     &total = saved[4];
+    // g * gamma * invstd, sum g * x^, sum g; x^ is x normalised.
+    auto [dx, dgamma, dbeta] =
+        at::native_batch_norm_backward(gradients[0], x, gamma, mean, var, {}, {}, /*train=*/false,
+                                       kBatchNormEpsilon, {true, true, true});
+    const at::Tensor sums = at::cat({dgamma, dbeta});
+    const c10::intrusive_ptr<torch::CustomClassHolder> holder =
+        context->saved_data["sum"].toCapsule();
+    Sum(static_cast<const SumHolder*>(holder.get())->sum, sums);
+    if (context->needs_input_grad(0)) {
+      // Through the statistics: dx -= gamma * invstd * (x^ * mean of g x^ + mean of g).
+      const int64_t channels = x.size(1);
+      const at::Tensor means = sums / total;
+      const at::Tensor invstd = at::rsqrt(var + kBatchNormEpsilon);
+      const at::Tensor slope = gamma * invstd.square() * means.narrow(0, 0, channels);
+      const at::Tensor offset = gamma * invstd * means.narrow(0, channels, channels) - slope * mean;
+      dx = (dx - x * PerChannel(slope) - PerChannel(offset)).to(x.scalar_type());
+    }
+    return {dx, dgamma, dbeta, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
+                         const at::Tensor& running_mean, const at::Tensor& running_var,
+                         const SumOverRanks& sum_over_ranks) {
+  return SyncBatchNormFunction::apply(x, gamma, beta, running_mean, running_var,
+                                      c10::make_intrusive<SumHolder>(sum_over_ranks));
+}
+
+}  // namespace finetune

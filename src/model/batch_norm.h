@@ -1,0 +1,31 @@
+#ifndef FINETUNE_MODEL_BATCH_NORM_H_
+#define FINETUNE_MODEL_BATCH_NORM_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+
+#include "absl/status/status.h"
+
+namespace finetune {
+
+// PyTorch's defaults.
+inline constexpr double kBatchNormEpsilon = 1e-5;
+inline constexpr double kBatchNormMomentum = 0.1;
+
+// Sums a float32 vector over all ranks, in place, and returns when the sum is there. All ranks call
+// it as often and with vectors as long.
+using SumOverRanks = std::function<absl::Status(const at::Tensor& values)>;
+
+// Batch norm in training (Ioffe and Szegedy 2015) whose batch is that of all ranks together, as
+// torch.nn.SyncBatchNorm's. x: [N, C, H, W], float32 or bfloat16, N may be 0; gamma, beta and the
+// running statistics: [C] float32. Updates the running statistics, the same on every rank. One sum
+// over the ranks forward, and one backward, in which the gradients of gamma and beta stay this
+// rank's own part. A sum that fails is a c10::Error with its message.
+at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
+                         const at::Tensor& running_mean, const at::Tensor& running_var,
+                         const SumOverRanks& sum_over_ranks);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MODEL_BATCH_NORM_H_

@@ -1,0 +1,34 @@
+#ifndef FINETUNE_MODEL_ONEDNN_CONV_H_
+#define FINETUNE_MODEL_ONEDNN_CONV_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace finetune {
+
+// Inference convolutions with what follows them done in the same pass, by oneDNN's post-ops.
+// LibTorch registers them as operators (mkldnn::_convolution_pointwise and its kin) without giving
+// them C++ functions. No gradients.
+
+// Whether they can run for inputs like `x`: on a CPU that knows its type, in a LibTorch that has
+// them.
+bool OneDnnConvRuns(const at::Tensor& x);
+
+// `weight` [out, in, k, k] in the layout oneDNN likes best for inputs of x's shape. Opaque: only
+// for OneDnnConv.
+at::Tensor PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t stride,
+                          int64_t padding);
+
+// relu?(conv(x) + bias). x: [N, in, H, W] channels-last; bias: [out], of x's type.
+at::Tensor OneDnnConv(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias,
+                      int64_t stride, int64_t padding, bool relu);
+
+// relu?(conv(x) + bias + sum), written over `sum`, which is returned.
+at::Tensor OneDnnConvAdd(const at::Tensor& x, const at::Tensor& packed_weight,
+                         const at::Tensor& bias, int64_t stride, int64_t padding, bool relu,
+                         const at::Tensor& sum);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MODEL_ONEDNN_CONV_H_
