@@ -14,12 +14,14 @@
 #include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "src/observe/event_file.h"
 
 namespace finetune {
 namespace {
@@ -66,6 +68,11 @@ class RunLog::Impl {
           stem_ = absl::StrCat(options_.work_dir, "/", Now(), "_", i);
         }
         redraws_ = PersonWatches();
+        if (options_.tensorboard) {
+          FT_ASSIGN_OR_RETURN(EventFile events,
+                              EventFile::Create(options_.work_dir, options_.host));
+          events_ = std::move(events);
+        }
         auto console = std::make_shared<spdlog::sinks::stdout_color_sink_mt>(
             redraws_ ? spdlog::color_mode::automatic : spdlog::color_mode::never);
         console->set_pattern("%Y-%m-%d %H:%M:%S %^%-7l%$ %v");
@@ -112,6 +119,14 @@ class RunLog::Impl {
     }
   }
 
+  void Curves(int64_t step, const std::vector<Scalar>& scalars) {
+    if (!events_.has_value()) return;
+    const absl::Status status = events_->Add(step, scalars);
+    if (!status.ok() && !std::exchange(complained_, true)) {
+      std::fprintf(stderr, "[warning] %s\n", std::string(status.message()).c_str());
+    }
+  }
+
   void Redraw(const std::string& line) {
     if (!redraws_) return;
     std::fputs(absl::StrCat("\r", line, "\x1b[K").c_str(), stdout);
@@ -136,6 +151,7 @@ class RunLog::Impl {
   std::string stem_;
   std::unique_ptr<spdlog::logger> logger_;
   std::ofstream json_;
+  std::optional<EventFile> events_;
   bool redraws_ = false, drawn_ = false, complained_ = false;
 };
 
@@ -174,6 +190,10 @@ void RunLog::Iteration(const IterationRecord& r) {
                          {"eta", r.eta_s}};
   if (r.gradient_norm.has_value()) json["gradient_norm"] = *r.gradient_norm;
   impl_->Json(json);
+  impl_->Curves(r.iteration, {{"train/loss", r.loss},
+                              {"train/lr", r.lr},
+                              {"train/pictures_per_second", r.images_per_s},
+                              {"train/data_time", r.data_time_s}});
 }
 
 void RunLog::Progress(const IterationRecord& r) {
@@ -195,6 +215,9 @@ void RunLog::Evaluation(const EvaluationRecord& r) {
   absl::StrAppendFormat(&line, "  (%d pictures in %.1f s)", r.pictures, r.seconds);
   impl_->Say(spdlog::level::info, line);
   impl_->Json(json);
+  std::vector<Scalar> scalars = {{"val/loss", r.loss}};
+  for (const auto& [name, value] : r.accuracy) scalars.emplace_back("val/" + name, value);
+  impl_->Curves(r.iteration, scalars);
 }
 
 const std::string& RunLog::stem() const { return impl_->stem(); }

@@ -41,6 +41,8 @@ struct RunLogOptions {
   std::string work_dir;
   int rank = 0;
   std::string host;
+  // Also an event file for `tensorboard --logdir=WORK_DIR`.
+  bool tensorboard = false;
 };
 
 // What a run tells people and programs. Rank 0: the console, WORK_DIR/<time>.log, and

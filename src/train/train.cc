@@ -166,6 +166,7 @@ class Trainer {
     RunLogOptions log;
     log.work_dir = options_.work_dir;
     log.rank = comm_.rank();
+    log.tensorboard = config_.runtime().tensorboard();
     log.host = comm_.host(comm_.rank());
     FT_ASSIGN_OR_RETURN(log_, RunLog::Open(log));
     if (!IsMain()) return absl::OkStatus();

@@ -1,0 +1,40 @@
+#ifndef FINETUNE_OBSERVE_APPEND_FILE_H_
+#define FINETUNE_OBSERVE_APPEND_FILE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "src/base/status_macros.h"
+
+namespace finetune {
+
+// A file of records that grows while others read it. A record is there whole or not at all: where
+// it cannot be written to its end (a full disk), what was written of it is taken back, so that a
+// later record, when there is room again, follows the last whole one.
+class AppendFile {
+ public:
+  // Opens or creates `path` and appends to what it holds. Errors name the path and the reason.
+  static absl::StatusOr<AppendFile> Open(const std::string& path);
+
+  AppendFile(AppendFile&& other) noexcept;
+  AppendFile& operator=(AppendFile&& other) noexcept;
+  ~AppendFile();
+
+  // Errors: ResourceExhausted for a full disk or quota, else Internal; both name the path.
+  absl::Status Append(absl::string_view record);
+
+  const std::string& path() const { return path_; }
+
+ private:
+  AppendFile(std::string path, int fd, int64_t size)
+      : path_(std::move(path)), fd_(fd), size_(size) {}
+
+  std::string path_;
+  int fd_ = -1;
+  int64_t size_ = 0;  // of the whole records
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_OBSERVE_APPEND_FILE_H_

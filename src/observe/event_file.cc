@@ -1,0 +1,82 @@
+#include "src/observe/event_file.h"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "src/observe/event.pb.h"
+
+namespace finetune {
+namespace {
+
+// The remainder of each byte, by the reflected polynomial 0x1EDC6F41.
+constexpr std::array<uint32_t, 256> CrcTable() {
+  std::array<uint32_t, 256> table = {};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t crc = i;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82F63B78U : 0U);
+    table[i] = crc;
+  }
+  return table;
+}
+
+void AppendLittleEndian(uint64_t value, int bytes, std::string* to) {
+  for (int i = 0; i < bytes; ++i) to->push_back(static_cast<char>(value >> (8 * i)));
+}
+
+// TensorFlow masks sums, as a CRC of data that holds CRCs is weak.
+uint32_t MaskedCrc32c(absl::string_view bytes) {
+  const uint32_t crc = Crc32c(bytes);
+  return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U;
+}
+
+double WallTime() { return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()); }
+
+}  // namespace
+
+uint32_t Crc32c(absl::string_view bytes) {
+  static constexpr std::array<uint32_t, 256> kTable = CrcTable();
+  uint32_t crc = ~0U;
+  for (const char byte : bytes) crc = (crc >> 8) ^ kTable[(crc ^ static_cast<uint8_t>(byte)) & 255];
+  return ~crc;
+}
+
+std::string TfRecord(absl::string_view data) {
+  std::string record;
+  record.reserve(data.size() + 16);
+  AppendLittleEndian(data.size(), 8, &record);
+  AppendLittleEndian(MaskedCrc32c(record), 4, &record);
+  absl::StrAppend(&record, data);
+  AppendLittleEndian(MaskedCrc32c(data), 4, &record);
+  return record;
+}
+
+absl::StatusOr<EventFile> EventFile::Create(const std::string& folder, const std::string& host) {
+  FT_ASSIGN_OR_RETURN(
+      AppendFile file,
+      AppendFile::Open(absl::StrFormat("%s/events.out.tfevents.%010d.%s.%d", folder,
+                                       absl::ToUnixSeconds(absl::Now()), host, getpid())));
+  EventFile events(std::move(file));
+  tensorboard::Event first;
+  first.set_wall_time(WallTime());
+  first.set_file_version("brain.Event:2");
+  FT_RETURN_IF_ERROR(events.file_.Append(TfRecord(first.SerializeAsString())));
+  return events;
+}
+
+absl::Status EventFile::Add(int64_t step, const std::vector<Scalar>& scalars) {
+  tensorboard::Event event;
+  event.set_wall_time(WallTime());
+  event.set_step(step);
+  for (const auto& [tag, value] : scalars) {
+    tensorboard::Summary::Value* point = event.mutable_summary()->add_value();
+    point->set_tag(tag);
+    point->set_simple_value(static_cast<float>(value));
+  }
+  return file_.Append(TfRecord(event.SerializeAsString()));
+}
+
+}  // namespace finetune

@@ -1,0 +1,45 @@
+#ifndef FINETUNE_OBSERVE_EVENT_FILE_H_
+#define FINETUNE_OBSERVE_EVENT_FILE_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "src/base/status_macros.h"
+#include "src/observe/append_file.h"
+
+namespace finetune {
+
+// A curve's name and its value at one step.
+using Scalar = std::pair<std::string, double>;
+
+// An event file that TensorBoard shows: `tensorboard --logdir=WORK_DIR`. Scalars only.
+class EventFile {
+ public:
+  // Makes FOLDER/events.out.tfevents.<seconds>.<host>.<pid>; TensorBoard joins the files of a
+  // folder, so that a resumed run goes on in one of its own.
+  static absl::StatusOr<EventFile> Create(const std::string& folder, const std::string& host);
+
+  // Points at `step`, all at the time of the call.
+  absl::Status Add(int64_t step, const std::vector<Scalar>& scalars);
+
+  const std::string& path() const { return file_.path(); }
+
+ private:
+  explicit EventFile(AppendFile file) : file_(std::move(file)) {}
+
+  AppendFile file_;
+};
+
+// CRC-32C (Castagnoli; RFC 3720, appendix B.4).
+uint32_t Crc32c(absl::string_view bytes);
+
+// `data` as a record of TensorFlow's TFRecord format: its length, the length's masked CRC-32C, the
+// data, and the data's.
+std::string TfRecord(absl::string_view data);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_OBSERVE_EVENT_FILE_H_

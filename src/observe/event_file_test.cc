@@ -1,0 +1,68 @@
+#include "src/observe/event_file.h"
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/observe/event.pb.h"
+
+namespace finetune {
+namespace {
+
+TEST(Crc32c, GivesTheSumsOfRfc3720) {
+  EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8A9136AAU);
+  EXPECT_EQ(Crc32c(std::string(32, '\xff')), 0x62A8AB43U);
+  std::string ascending;
+  for (int i = 0; i < 32; ++i) ascending.push_back(static_cast<char>(i));
+  EXPECT_EQ(Crc32c(ascending), 0x46DD794EU);
+  EXPECT_EQ(Crc32c("123456789"), 0xE3069283U);
+}
+
+// The bytes that TensorFlow's own writer gives for this record (from tensorboard 2.x's
+// RecordWriter).
+TEST(TfRecord, FramesAsTensorFlowDoes) {
+  const std::string expected(
+      "\x03\x00\x00\x00\x00\x00\x00\x00\xb0\x99\x49\x0e" "abc" "\x6e\x57\xf1\x21", 19);
+  EXPECT_EQ(TfRecord("abc"), expected);
+}
+
+TEST(EventFile, HoldsItsVersionAndThenEveryScalar) {
+  absl::StatusOr<EventFile> events = EventFile::Create(testing::TempDir(), "node7");
+  ASSERT_TRUE(events.ok()) << events.status();
+  EXPECT_THAT(events->path(), testing::HasSubstr("/events.out.tfevents."));
+  EXPECT_THAT(events->path(), testing::HasSubstr(".node7."));
+  ASSERT_TRUE(events->Add(8, {{"train/loss", 2.5}, {"train/lr", 0.01}}).ok());
+
+  std::stringstream bytes;
+  bytes << std::ifstream(events->path(), std::ios::binary).rdbuf();
+  std::string rest = bytes.str();
+  std::vector<tensorboard::Event> read;
+  while (!rest.empty()) {
+    ASSERT_GE(rest.size(), 16);
+    const size_t size = static_cast<uint8_t>(rest[0]) + 256 * static_cast<uint8_t>(rest[1]);
+    const std::string data = rest.substr(12, size);
+    ASSERT_EQ(rest.substr(0, size + 16), TfRecord(data));
+    ASSERT_TRUE(read.emplace_back().ParseFromString(data));
+    rest.erase(0, size + 16);
+  }
+  ASSERT_EQ(read.size(), 2);
+  EXPECT_EQ(read[0].file_version(), "brain.Event:2");
+  EXPECT_EQ(read[1].step(), 8);
+  EXPECT_GT(read[1].wall_time(), 1.7e9);
+  ASSERT_EQ(read[1].summary().value_size(), 2);
+  EXPECT_EQ(read[1].summary().value(0).tag(), "train/loss");
+  EXPECT_EQ(read[1].summary().value(0).simple_value(), 2.5F);
+  EXPECT_EQ(read[1].summary().value(1).tag(), "train/lr");
+}
+
+TEST(EventFile, SaysWhereItCannotWrite) {
+  const absl::StatusOr<EventFile> events = EventFile::Create("/no/such/folder", "node7");
+  EXPECT_THAT(std::string(events.status().message()),
+              testing::MatchesRegex(
+                  "cannot write /no/such/folder/events.out.*: No such file or directory"));
+}
+
+}  // namespace
+}  // namespace finetune
