@@ -19,6 +19,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/comm/agreement.h"
 #include "src/comm/nccl_bootstrap.h"
 
 namespace finetune {
@@ -67,6 +68,8 @@ class NcclCommunicator::Engine {
   absl::Status Broadcast(const at::Tensor& tensor, int root);
 
  private:
+  absl::Status TakeDevice();
+  absl::Status Connect(const std::string& unique_id);
   // Waits while NCCL, which must not block, works on `code`'s call.
   absl::Status Settle(ncclResult_t code, absl::string_view what);
   // Lets the communication's stream come after the current one.
@@ -89,27 +92,32 @@ class NcclCommunicator::Engine {
 };
 
 absl::Status NcclCommunicator::Engine::Start(const CommConfig& config) {
-  const World& world = host_->world();
-  int devices = 0;
-  const cudaError_t counted = cudaGetDeviceCount(&devices);
-  if (counted != cudaSuccess && counted != cudaErrorNoDevice) {
-    FT_RETURN_IF_ERROR(CudaStatus(counted, "CUDA"));
-  }
-  FT_ASSIGN_OR_RETURN(
-      device_, ChooseDevice(world.local_rank, world.local_size, devices, world.hosts[world.rank]));
-  FT_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(device_), absl::StrCat("GPU ", device_)));
+  FT_RETURN_IF_ERROR(Agree(TakeDevice(), *host_));
   // A user's own NCCL_ALGO holds. NCCL reads it when a communicator is made.
   const std::string algorithm = NcclAlgorithmVariable(config.nccl().algorithm());
   if (!algorithm.empty()) setenv("NCCL_ALGO", algorithm.c_str(), /*replace=*/0);
+  const auto make_id = []() -> absl::StatusOr<std::string> {
+    ncclUniqueId id;
+    FT_RETURN_IF_ERROR(NcclStatus(ncclGetUniqueId(&id), nullptr, "ncclGetUniqueId"));
+    return std::string(id.internal, sizeof(id.internal));
+  };
+  FT_ASSIGN_OR_RETURN(const std::string id, ShareUniqueId(make_id, *host_));
+  FT_RETURN_IF_ERROR(Agree(Connect(id), *host_));
+  watcher_ = std::thread([this] { Watch(); });
+  return absl::OkStatus();
+}
+
+absl::Status NcclCommunicator::Engine::TakeDevice() {
+  const World& world = host_->world();
+  int devices = 0;
+  const cudaError_t counted = cudaGetDeviceCount(&devices);
+  if (counted != cudaErrorNoDevice) FT_RETURN_IF_ERROR(CudaStatus(counted, "CUDA"));
   FT_ASSIGN_OR_RETURN(
-      std::string bytes,
-      ShareUniqueId(
-          []() -> absl::StatusOr<std::string> {
-            ncclUniqueId id;
-            FT_RETURN_IF_ERROR(NcclStatus(ncclGetUniqueId(&id), nullptr, "ncclGetUniqueId"));
-            return std::string(id.internal, sizeof(id.internal));
-          },
-          *host_));
+      device_, ChooseDevice(world.local_rank, world.local_size, devices, world.hosts[world.rank]));
+  return CudaStatus(cudaSetDevice(device_), absl::StrCat("GPU ", device_));
+}
+
+absl::Status NcclCommunicator::Engine::Connect(const std::string& bytes) {
   ncclUniqueId id;
   if (bytes.size() != sizeof(id.internal)) {
     return absl::InternalError("rank 0 runs another NCCL: its unique id has another size");
@@ -118,15 +126,13 @@ absl::Status NcclCommunicator::Engine::Start(const CommConfig& config) {
   // A call that blocks could not be given up when a rank dies.
   ncclConfig_t nccl = NCCL_CONFIG_INITIALIZER;
   nccl.blocking = 0;
-  FT_RETURN_IF_ERROR(Settle(ncclCommInitRankConfig(&comm_, world.size, id, world.rank, &nccl),
+  FT_RETURN_IF_ERROR(Settle(ncclCommInitRankConfig(&comm_, host_->size(), id, host_->rank(), &nccl),
                             "ncclCommInitRankConfig"));
-  FT_RETURN_IF_ERROR(Catching([&] {
+  return Catching([&] {
     stream_ = c10::cuda::getStreamFromPool(/*isHighPriority=*/true,
                                            static_cast<c10::DeviceIndex>(device_));
     return absl::OkStatus();
-  }));
-  watcher_ = std::thread([this] { Watch(); });
-  return absl::OkStatus();
+  });
 }
 
 NcclCommunicator::Engine::~Engine() {
@@ -317,6 +323,10 @@ void NcclCommunicator::SetActivity(absl::string_view activity) {
   engine_->host().SetActivity(activity);
 }
 
-void NcclCommunicator::Abort(absl::string_view reason) { engine_->host().Abort(reason); }
+void NcclCommunicator::Abort(absl::string_view reason) {
+  engine_->host().Abort(reason);
+  // The compiler does not know of a virtual function's [[noreturn]].
+  std::abort();
+}
 
 }  // namespace finetune

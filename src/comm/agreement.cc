@@ -1,0 +1,109 @@
+#include "src/comm/agreement.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/base/status_macros.h"
+
+namespace finetune {
+namespace {
+
+constexpr size_t kNamedRanks = 4;
+
+// Length, then bytes.
+void AppendField(absl::string_view field, std::string& out) {
+  const auto size = static_cast<uint32_t>(field.size());
+  out.append(reinterpret_cast<const char*>(&size), sizeof(size));
+  out.append(field.data(), field.size());
+}
+
+std::string TakeField(absl::string_view& in) {
+  uint32_t size = 0;
+  if (in.size() < sizeof(size)) return "";
+  std::memcpy(&size, in.data(), sizeof(size));
+  in.remove_prefix(sizeof(size));
+  std::string field(in.substr(0, size));
+  in.remove_prefix(field.size());
+  return field;
+}
+
+}  // namespace
+
+absl::Status CompareItems(const std::vector<std::vector<AgreementItem>>& by_rank,
+                          const std::vector<std::string>& hosts) {
+  std::vector<std::string> differences;
+  for (size_t i = 0; i < by_rank[0].size(); ++i) {
+    const std::string& name = by_rank[0][i].name;
+    const auto value = [&](size_t rank) -> std::string {
+      const std::vector<AgreementItem>& items = by_rank[rank];
+      return i < items.size() && items[i].name == name ? items[i].value : "nothing of the kind";
+    };
+    std::map<std::string, size_t> counts;
+    for (size_t r = 0; r < by_rank.size(); ++r) ++counts[value(r)];
+    if (counts.size() == 1) continue;
+    std::string usual = value(0);
+    for (const auto& [other, count] : counts) {
+      if (count > counts[usual]) usual = other;
+    }
+    std::vector<std::string> ranks;
+    size_t different = 0;
+    for (size_t r = 0; r < by_rank.size(); ++r) {
+      if (value(r) == usual) continue;
+      if (++different > kNamedRanks) continue;
+      ranks.push_back(absl::StrCat(value(r), " on rank ", r, " (host ", hosts[r], ")"));
+    }
+    if (different > kNamedRanks)
+      ranks.push_back(absl::StrCat("and ", different - kNamedRanks, " more ranks differ"));
+    const size_t first = std::find_if(by_rank.begin(), by_rank.end(),
+                                      [&](const auto& items) {
+                                        return i < items.size() && items[i].value == usual;
+                                      }) -
+                         by_rank.begin();
+    differences.push_back(
+        absl::StrCat(name, " is ", absl::StrJoin(ranks, ", "), ", but ", usual, " on ",
+                     counts[usual] == 1 ? "" : absl::StrCat(counts[usual], " ranks such as "),
+                     "rank ", first, " (host ", hosts[first], ")"));
+  }
+  if (differences.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the ranks differ: ", absl::StrJoin(differences, "; ")));
+}
+
+absl::Status CheckAgreement(absl::Span<const AgreementItem> items, Communicator& comm) {
+  std::string mine;
+  for (const AgreementItem& item : items) {
+    AppendField(item.name, mine);
+    AppendField(item.value, mine);
+  }
+  FT_ASSIGN_OR_RETURN(std::vector<std::string> all, comm.AllGather(mine));
+  std::vector<std::vector<AgreementItem>> by_rank;
+  for (absl::string_view text : all) {
+    std::vector<AgreementItem>& theirs = by_rank.emplace_back();
+    while (!text.empty()) {
+      std::string name = TakeField(text);
+      theirs.push_back({std::move(name), TakeField(text)});
+    }
+  }
+  return CompareItems(by_rank, comm.world().hosts);
+}
+
+absl::Status Agree(const absl::Status& status, Communicator& comm) {
+  std::string mine;
+  if (!status.ok())
+    mine = absl::StrCat(std::string(1, static_cast<char>(status.code())), status.message());
+  FT_ASSIGN_OR_RETURN(std::vector<std::string> all, comm.AllGather(mine));
+  const auto first =
+      std::find_if(all.begin(), all.end(), [](const std::string& text) { return !text.empty(); });
+  if (first == all.end()) return absl::OkStatus();
+  const auto code = static_cast<absl::StatusCode>((*first)[0]);
+  const absl::string_view message = absl::string_view(*first).substr(1);
+  if (std::count(all.begin(), all.end(), *first) == comm.size()) return absl::Status(code, message);
+  const auto rank = static_cast<int>(first - all.begin());
+  return absl::Status(code,
+                      absl::StrCat("rank ", rank, " (host ", comm.host(rank), "): ", message));
+}
+
+}  // namespace finetune
