@@ -65,7 +65,8 @@ HostCpus ThisHost(std::vector<std::vector<int>> rank_cpus) {
   // Open MPI 4: mpirun hands --bind-to on as this parameter.
   host.bound_by_default = std::getenv("OMPI_MCA_orte_bound_at_launch") != nullptr &&
                           std::getenv("OMPI_MCA_hwloc_base_binding_policy") == nullptr &&
-                          std::getenv("OMPI_MCA_rmaps_base_mapping_policy") == nullptr;
+                          std::getenv("OMPI_MCA_rmaps_base_mapping_policy") == nullptr &&
+                          std::getenv("OMPI_MCA_hwloc_base_cpu_set") == nullptr;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     auto siblings = ParseCpuList(absl::StripAsciiWhitespace(Contents(
         absl::StrCat("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"))));
