@@ -71,8 +71,9 @@ TEST_P(Agreement, OfNamesShapesLogitsLossGradientsAndStatistics) {
   for (const NamedTensor& p : model_->parameters()) shapes[p.name] = p.tensor.sizes().vec();
   EXPECT_EQ(shapes.size(), model_->parameters().size()) << "a name occurs twice";
   std::map<std::string, std::vector<int64_t>> expected_shapes;
-  for (const auto& p : fixture_["parameters"])
+  for (const auto& p : fixture_["parameters"]) {
     expected_shapes[p[0]] = p[1].get<std::vector<int64_t>>();
+  }
   EXPECT_EQ(shapes, expected_shapes);
 
   const at::Tensor logits = model_->Forward(images_, fixture_["train"]);

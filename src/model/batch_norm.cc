@@ -12,6 +12,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace finetune {
@@ -75,10 +76,14 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &gamma = saved[1], &mean = saved[2], &var = saved[3],
                      &total = saved[4];
-    // g * gamma * invstd, sum g * x^, sum g; x^ is x normalised.
-    auto [dx, dgamma, dbeta] =
-        at::native_batch_norm_backward(gradients[0], x, gamma, mean, var, {}, {}, /*train=*/false,
-                                       kBatchNormEpsilon, {true, true, true});
+    // g * gamma * invstd, sum g * x^, sum g; x^ is x normalised. LibTorch's kernel divides by the
+    // number of pictures.
+    at::Tensor dx = gradients[0], dgamma = at::zeros_like(gamma), dbeta = at::zeros_like(gamma);
+    if (x.numel() > 0) {
+      std::tie(dx, dgamma, dbeta) =
+          at::native_batch_norm_backward(gradients[0], x, gamma, mean, var, {}, {}, /*train=*/false,
+                                         kBatchNormEpsilon, {true, true, true});
+    }
     const at::Tensor sums = at::cat({dgamma, dbeta});
     const c10::intrusive_ptr<torch::CustomClassHolder> holder =
         context->saved_data["sum"].toCapsule();

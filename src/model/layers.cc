@@ -13,7 +13,16 @@ namespace {
 
 // No bias: the batch norm behind it has one. Parameters are float32; x says what to compute in.
 at::Tensor Convolve(const at::Tensor& x, const ConvBn& layer) {
-  return at::conv2d(x, layer.weight.to(x.scalar_type()), {}, layer.stride, layer.padding);
+  const at::Tensor weight = layer.weight.to(x.scalar_type());
+  // oneDNN's backward pass of a strided 1x1 convolution writes out of bounds where fewer channels
+  // go in than its blocks have (github.com/uxlfoundation/oneDNN/issues/6035). Take out the pixels
+  // it would skip, and there is no stride.
+  if (layer.stride > 1 && weight.size(2) == 1 && weight.size(1) < 16 && x.is_cpu()) {
+    const at::Tensor kept =
+        x.slice(2, 0, x.size(2), layer.stride).slice(3, 0, x.size(3), layer.stride);
+    return at::conv2d(kept.contiguous(at::MemoryFormat::ChannelsLast), weight);
+  }
+  return at::conv2d(x, weight, {}, layer.stride, layer.padding);
 }
 
 at::Tensor Normalise(const at::Tensor& x, const ConvBn& layer, bool batch_statistics) {
@@ -23,7 +32,7 @@ at::Tensor Normalise(const at::Tensor& x, const ConvBn& layer, bool batch_statis
 }
 
 // Overwrites y. Batch norm's backward does not read its result, and a convolution's neither.
-at::Tensor AddAndActivate(at::Tensor y, const at::Tensor& residual, bool relu) {
+at::Tensor AddAndActivate(const at::Tensor& y, const at::Tensor& residual, bool relu) {
   if (residual.defined()) y.add_(residual);
   return relu ? y.relu_() : y;
 }
@@ -43,7 +52,11 @@ void Fold(ConvBn& layer, const at::Tensor& x) {
 at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
                          bool batch_statistics, const ForwardMode& mode) {
   at::Tensor y = Convolve(x, layer);
+  // A training step changes what was folded, and needs the memory.
+  layer.Unfold();
   if (batch_statistics) {
+    // A counter is the same on all ranks whose statistics are.
+    if (mode.sum_over_ranks != nullptr || y.numel() > 0) layer.num_batches_tracked.add_(1);
     if (mode.sum_over_ranks != nullptr) {
       y = SyncBatchNorm(y, layer.gamma, layer.beta, layer.running_mean, layer.running_var,
                         mode.sum_over_ranks);
@@ -55,7 +68,6 @@ at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& r
           "pictures, data.train.drop_last if it is an epoch's last batch, or norm_eval");
       y = Normalise(y, layer, /*batch_statistics=*/true);
     }
-    layer.num_batches_tracked.add_(1);
   } else {
     y = Normalise(y, layer, /*batch_statistics=*/false);
   }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "absl/types/span.h"
 
 namespace finetune {
 namespace {
@@ -18,12 +19,10 @@ namespace {
 // A checkpoint's tensors by the names that the model would have for them.
 using Given = std::map<std::string, at::Tensor>;
 
-std::string Few(const std::vector<std::string>& names) {
+std::string Few(absl::Span<const std::string> names) {
   constexpr size_t kShown = 4;
-  const std::vector<std::string> shown(names.begin(),
-                                       names.begin() + std::min(kShown, names.size()));
   return absl::StrCat(
-      absl::StrJoin(shown, ", "),
+      absl::StrJoin(names.subspan(0, kShown), ", "),
       names.size() > kShown ? absl::StrCat(" and ", names.size() - kShown, " more") : "");
 }
 
@@ -87,26 +86,30 @@ void Copy(const Given& given, const TensorList& wanted, Classifier* model) {
   const at::NoGradGuard no_grad;
   for (const NamedTensor& tensor : wanted) {
     const auto found = given.find(tensor.name);
-    if (found != given.end()) at::Tensor(tensor.tensor).copy_(found->second);
+    if (found != given.end()) tensor.tensor.copy_(found->second);
   }
   model->ParametersChanged(/*all=*/true);
 }
 
-// The prefix that would make the most of the checkpoint's names fit; empty if none does.
+// What to do about a checkpoint none of whose names fit with the prefix as it is; empty where no
+// other prefix would do.
 std::string BetterPrefix(const TensorList& checkpoint, const TensorList& backbone) {
-  std::map<std::string, int> votes;
+  std::map<std::string, size_t> votes;
   for (const NamedTensor& wanted : backbone) {
-    const std::string ending = wanted.name.substr(std::string("backbone").size());
+    const absl::string_view ending = absl::StripPrefix(wanted.name, "backbone.");
     for (const NamedTensor& tensor : checkpoint) {
       absl::string_view name = tensor.name;
-      if (absl::ConsumeSuffix(&name, ending) && !name.empty()) ++votes[std::string(name)];
+      if (absl::ConsumeSuffix(&name, ending) && (name.empty() || absl::ConsumeSuffix(&name, "."))) {
+        ++votes[std::string{name}];
+      }
     }
-    // A few names tell.
-    if (!votes.empty()) break;
   }
-  const auto best = std::max_element(
-      votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return best == votes.end() ? "" : best->first;
+  for (const auto& [prefix, count] : votes) {
+    if (2 * count < backbone.size()) continue;
+    return prefix.empty() ? ". They fit without a prefix"
+                          : absl::StrCat(". They fit with prefix: \"", prefix, "\"");
+  }
+  return "";
 }
 
 }  // namespace
@@ -129,31 +132,29 @@ absl::StatusOr<LoadReport> LoadBackbone(const TensorList& checkpoint, const std:
   for (const NamedTensor& tensor : model->State()) {
     if (!IsHead(tensor.name)) backbone.push_back(tensor);
   }
+  const std::string start = prefix.empty() ? "" : absl::StrCat(prefix, ".");
   Given given;
   for (const NamedTensor& tensor : checkpoint) {
     absl::string_view name = tensor.name;
+    if (!absl::ConsumePrefix(&name, start)) continue;
     if (prefix.empty()) {
       if (IsHead(name)) continue;
       absl::ConsumePrefix(&name, "backbone.");
-    } else if (!absl::ConsumePrefix(&name, absl::StrCat(prefix, "."))) {
-      continue;
     }
     std::string ours = absl::StrCat("backbone.", name);
     if (!IsHead(ours)) given[std::move(ours)] = tensor.tensor;
   }
   const LoadReport report = Compare(backbone, given);
   if (report.matched == 0 && report.mismatched.empty()) {
-    const std::string better = BetterPrefix(checkpoint, backbone);
     std::vector<std::string> wanted = Names(backbone);
     for (std::string& name : wanted) {
-      name = absl::StrCat(prefix.empty() ? "" : prefix + ".", absl::StripPrefix(name, "backbone."));
+      name = absl::StrCat(start, absl::StripPrefix(name, "backbone."));
     }
-    return absl::InvalidArgumentError(absl::StrCat(
-        "no tensor of the checkpoint has a name of the backbone",
-        prefix.empty() ? "" : absl::StrCat(" with prefix \"", prefix, "\""), ". It has ",
-        checkpoint.empty() ? "none at all" : Few(Names(checkpoint)), "; wanted are ", Few(wanted),
-        better.empty() || better == prefix ? ""
-                                           : absl::StrCat(". Its prefix is \"", better, "\"")));
+    return absl::InvalidArgumentError(
+        absl::StrCat("none of the checkpoint's names are the backbone's",
+                     prefix.empty() ? "" : absl::StrCat(" with prefix \"", prefix, "\""),
+                     ". It has ", checkpoint.empty() ? "no tensors" : Few(Names(checkpoint)),
+                     "; wanted are ", Few(wanted), BetterPrefix(checkpoint, backbone)));
   }
   if (!report.mismatched.empty()) {
     return absl::InvalidArgumentError(

@@ -64,7 +64,7 @@ at::Tensor ByFormula(const std::string& name, at::IntArrayRef shape, double scal
 void FillByFormula(Classifier* model) {
   const at::NoGradGuard no_grad;
   for (const NamedTensor& tensor : model->State()) {
-    at::Tensor(tensor.tensor).copy_(ValueOf(tensor.name, tensor.tensor));
+    tensor.tensor.copy_(ValueOf(tensor.name, tensor.tensor));
   }
   model->ParametersChanged(/*all=*/true);
 }

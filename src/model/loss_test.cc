@@ -1,0 +1,63 @@
+#include "src/model/loss.h"
+
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+#include <limits>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+at::Tensor Labels(const std::vector<int64_t>& labels) { return at::tensor(labels); }
+
+TEST(CrossEntropySum, IsMinusTheLogOfTheLabelsProbabilitySummedOverPictures) {
+  const at::Tensor logits = at::tensor({0.f, 0.f, std::log(3.f), 0.f}).view({2, 2});
+  EXPECT_NEAR(CrossEntropySum(logits, Labels({1, 0}), 0).item<double>(),
+              std::log(2.0) + std::log(4.0 / 3), 1e-6);
+}
+
+TEST(CrossEntropySum, SmoothingSpreadsItsShareOverAllClassesTheLabelsToo) {
+  // Probabilities 3/4 and 1/4; targets 0.9 and 0.1 after smoothing by 0.2.
+  const at::Tensor logits = at::tensor({std::log(3.f), 0.f}).view({1, 2});
+  EXPECT_NEAR(CrossEntropySum(logits, Labels({0}), 0.2).item<double>(),
+              -0.9 * std::log(0.75) - 0.1 * std::log(0.25), 1e-6);
+}
+
+TEST(CrossEntropySum, OfNoPicturesIsZero) {
+  EXPECT_EQ(CrossEntropySum(at::zeros({0, 5}), Labels({}), 0.1).item<double>(), 0);
+}
+
+TEST(TopKCorrect, CountsLabelsAmongTheLargest) {
+  const at::Tensor logits =
+      at::tensor({.1f, .5f, .2f, .4f, /**/ .9f, .5f, .2f, .4f, /**/ .1f, .2f, .3f, .4f})
+          .view({3, 4});
+  EXPECT_THAT(TopKCorrect(logits, Labels({1, 1, 0}), {1, 2, 3, 4}), ElementsAre(1, 2, 2, 3));
+}
+
+TEST(TopKCorrect, OfEqualLogitsTheLowerClassComesFirst) {
+  const at::Tensor logits = at::zeros({4, 4});
+  EXPECT_THAT(TopKCorrect(logits, Labels({0, 1, 2, 3}), {1, 2, 3}), ElementsAre(1, 2, 3));
+}
+
+TEST(TopKCorrect, ALogitThatIsNoNumberIsNeverRight) {
+  const at::Tensor logits = at::tensor({kNan, 1.f, 2.f, /**/ kNan, 1.f, 2.f}).view({2, 3});
+  EXPECT_THAT(TopKCorrect(logits, Labels({0, 2}), {1, 2}), ElementsAre(0, 1));
+}
+
+TEST(TopKCorrect, MoreThanThereAreClassesIsAll) {
+  EXPECT_THAT(TopKCorrect(at::zeros({2, 3}), Labels({2, 1}), {5}), ElementsAre(2));
+  EXPECT_THAT(TopKCorrect(at::zeros({0, 3}), Labels({}), {1}), ElementsAre(0));
+  EXPECT_THAT(TopKCorrect(at::zeros({2, 3}), Labels({2, 1}), {}), IsEmpty());
+}
+
+}  // namespace
+}  // namespace finetune

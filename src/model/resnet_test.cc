@@ -1,0 +1,405 @@
+// What a ResNet promises beside PyTorch's numbers (agreement_test.cc): what is frozen stays, both
+// engines agree, caches never show, any batch will do.
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/zeros.h>
+#include <google/protobuf/text_format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/model/loss.h"
+#include "src/model/testing.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string ResNet(const std::string& resnet, const std::string& backbone = "") {
+  return absl::StrCat("backbone { resnet { ", resnet, " } ", backbone,
+                      " } head { num_classes: 3 }");
+}
+
+constexpr char kSmall[] = "depth: 18 base_channels: 4 stem: CIFAR";
+constexpr char kSmallBottleneck[] = "depth: 50 base_channels: 4";
+
+ClassifierOptions Options(bool fused, bool bfloat16 = false) {
+  ClassifierOptions options;
+  options.mode.fused = fused;
+  options.mode.bfloat16 = bfloat16;
+  return options;
+}
+
+at::Tensor Images(int64_t n, int64_t size = 16) {
+  return ByFormula("images", {n, 3, size, size}, 2).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+void Step(Classifier* model, const at::Tensor& images) {
+  const at::Tensor labels = at::zeros({images.size(0)}, at::kLong);
+  CrossEntropySum(model->Forward(images, /*training=*/true), labels, 0).backward();
+}
+
+std::map<std::string, at::Tensor> Copy(const TensorList& tensors) {
+  std::map<std::string, at::Tensor> copy;
+  for (const NamedTensor& tensor : tensors) copy[tensor.name] = tensor.tensor.detach().clone();
+  return copy;
+}
+
+// -1 the head, 0 the stem, k stage k.
+int StageOf(const std::string& name) {
+  const size_t at = name.find(".layer");
+  if (at != std::string::npos) return name[at + 6] - '0';
+  return absl::StartsWith(name, "backbone.") ? 0 : -1;
+}
+
+std::string ErrorOf(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  }
+  return "no error";
+}
+
+class Freezing : public testing::TestWithParam<std::tuple<int, bool>> {};
+
+TEST_P(Freezing, StopsGradientsAndStatisticsOfTheStemAndTheFirstStages) {
+  const auto [stages, fused] = GetParam();
+  const auto model =
+      MakeModel(ResNet(kSmall, absl::StrCat("frozen_stages: ", stages)), Options(fused));
+  const auto before = Copy(model->buffers());
+  Step(model.get(), Images(4));
+  for (const NamedTensor& parameter : model->parameters()) {
+    const int stage = StageOf(parameter.name);
+    const bool frozen = stage >= 0 && stage <= stages;
+    EXPECT_EQ(parameter.tensor.requires_grad(), !frozen) << parameter.name;
+    EXPECT_EQ(parameter.tensor.grad().defined(), !frozen) << parameter.name;
+  }
+  for (const NamedTensor& buffer : model->buffers()) {
+    const bool frozen = StageOf(buffer.name) <= stages;
+    EXPECT_EQ(at::equal(buffer.tensor, before.at(buffer.name)), frozen) << buffer.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(ResNet, Freezing,
+                         testing::Combine(testing::Values(-1, 0, 1, 2, 3, 4), testing::Bool()),
+                         [](const auto& info) {
+                           return absl::StrCat(std::get<1>(info.param) ? "fused" : "plain",
+                                               std::get<0>(info.param) + 1);
+                         });
+
+TEST(ResNet, CountsTheBatchesThatItsStatisticsHaveSeen) {
+  const auto model = MakeModel(ResNet(kSmall, "frozen_stages: 1"));
+  for (int i = 0; i < 3; ++i) Step(model.get(), Images(2));
+  // The formula starts them at 7.
+  EXPECT_EQ(Named(*model, "backbone.bn1.num_batches_tracked").item<int64_t>(), 7);
+  EXPECT_EQ(Named(*model, "backbone.layer2.0.bn1.num_batches_tracked").item<int64_t>(), 10);
+}
+
+TEST(ResNet, NormEvalTrainsScalesByRunningStatisticsThatStay) {
+  const auto model = MakeModel(ResNet(kSmall, "norm_eval: true"));
+  const auto before = Copy(model->buffers());
+  Step(model.get(), Images(2));
+  for (const NamedTensor& buffer : model->buffers()) {
+    EXPECT_TRUE(at::equal(buffer.tensor, before.at(buffer.name))) << buffer.name;
+  }
+  for (const NamedTensor& parameter : model->parameters()) {
+    EXPECT_TRUE(parameter.tensor.grad().defined()) << parameter.name;
+  }
+  // What one picture gets does not depend on the others.
+  const at::Tensor two = model->Forward(Images(2), true), one = model->Forward(Images(1), true);
+  EXPECT_LT(RelativeError(two.narrow(0, 0, 1), one), 1e-5);
+}
+
+TEST(ResNet, EvaluationChangesNothingAndRecordsNothing) {
+  for (const bool fused : {false, true}) {
+    const auto model = MakeModel(ResNet(kSmall), Options(fused));
+    const auto before = Copy(model->State());
+    const at::Tensor images = Images(2);
+    const at::Tensor copy = images.clone();
+    const at::Tensor logits = model->Forward(images, /*training=*/false);
+    EXPECT_FALSE(logits.requires_grad());
+    EXPECT_TRUE(at::equal(images, copy));
+    EXPECT_TRUE(at::equal(logits, model->Forward(images, /*training=*/false)));
+    for (const NamedTensor& tensor : model->State()) {
+      EXPECT_TRUE(at::equal(tensor.tensor, before.at(tensor.name))) << tensor.name;
+    }
+  }
+}
+
+TEST(ResNet, EnginesAgreeInFloat32) {
+  for (const std::string& config : {ResNet(kSmall), ResNet(kSmallBottleneck)}) {
+    const auto plain = MakeModel(config, Options(false)), fused = MakeModel(config, Options(true));
+    const at::Tensor images = Images(3, 64);
+    EXPECT_LT(RelativeError(fused->Forward(images, false), plain->Forward(images, false)), 1e-5);
+  }
+}
+
+// The reference is float32. PLAIN rounds to bfloat16 (2^-9 of a value) after every operator, FUSED
+// only after every convolution but folds batch norms into weights before it rounds those.
+TEST(ResNet, EnginesAgreeInBfloat16AsFarAsItsRoundingGoes) {
+  for (const std::string& config : {ResNet(kSmall), ResNet(kSmallBottleneck)}) {
+    const at::Tensor images = Images(4, 64);
+    const at::Tensor exact = MakeModel(config, Options(false))->Forward(images, false);
+    const double plain =
+        RelativeError(MakeModel(config, Options(false, true))->Forward(images, false), exact);
+    const double fused =
+        RelativeError(MakeModel(config, Options(true, true))->Forward(images, false), exact);
+    EXPECT_GT(plain, 1e-4) << "it was not in bfloat16";
+    EXPECT_GT(fused, 1e-4) << "it was not in bfloat16";
+    EXPECT_LT(plain, 0.03);
+    EXPECT_LT(fused, 0.03);
+  }
+}
+
+TEST(ResNet, TrainsInBfloat16WithGradientsInFloat32) {
+  const std::string config = ResNet(kSmallBottleneck, "frozen_stages: 1");
+  const at::Tensor images = Images(8, 64);
+  const auto exact = MakeModel(config, Options(false));
+  Step(exact.get(), images);
+  for (const bool fused : {false, true}) {
+    const auto model = MakeModel(config, Options(fused, true));
+    Step(model.get(), images);
+    for (const NamedTensor& parameter : model->parameters()) {
+      if (!parameter.tensor.requires_grad()) continue;
+      EXPECT_EQ(parameter.tensor.grad().scalar_type(), at::kFloat);
+    }
+    // The last layer's, where the noise of the backward pass has not added up yet.
+    EXPECT_LT(RelativeError(Named(*model, "head.fc.weight").grad(),
+                            Named(*exact, "head.fc.weight").grad()),
+              0.05);
+  }
+}
+
+TEST(ResNet, TakesPicturesOfAnyTypeAndLayout) {
+  for (const bool bfloat16 : {false, true}) {
+    const auto model = MakeModel(ResNet(kSmall), Options(true, bfloat16));
+    const at::Tensor images = Images(2).to(at::kBFloat16);
+    const at::Tensor expected = model->Forward(images, false);
+    EXPECT_EQ(expected.scalar_type(), at::kFloat);
+    EXPECT_TRUE(at::equal(model->Forward(images.to(at::kFloat), false), expected));
+    EXPECT_TRUE(at::equal(model->Forward(images.contiguous(at::MemoryFormat::Contiguous), false),
+                          expected));
+  }
+}
+
+TEST(ResNet, TakesBatchesOfChangingSizesEvenOfNone) {
+  const auto plain = MakeModel(ResNet(kSmallBottleneck), Options(false));
+  for (const bool bfloat16 : {false, true}) {
+    const auto fused = MakeModel(ResNet(kSmallBottleneck), Options(true, bfloat16));
+    for (const auto& [n, size] : {std::pair{4, 32}, {1, 32}, {0, 32}, {3, 64}, {4, 32}, {2, 33}}) {
+      const at::Tensor images = Images(n, size);
+      const at::Tensor logits = fused->Forward(images, false);
+      ASSERT_EQ(logits.sizes(), at::IntArrayRef({n, 3}));
+      if (n > 0) {
+        EXPECT_LT(RelativeError(logits, plain->Forward(images, false)), bfloat16 ? 0.05 : 1e-5)
+            << n << " of " << size;
+      }
+    }
+  }
+}
+
+TEST(ResNet, NoPicturesGiveNoGradientAndLeaveStatisticsAlone) {
+  for (const bool bfloat16 : {false, true}) {
+    const auto model =
+        MakeModel(ResNet(kSmallBottleneck, "frozen_stages: 1"), Options(true, bfloat16));
+    const auto before = Copy(model->buffers());
+    Step(model.get(), Images(0, 64));
+    for (const NamedTensor& parameter : model->parameters()) {
+      if (!parameter.tensor.grad().defined()) continue;
+      EXPECT_EQ(parameter.tensor.grad().abs().sum().item<float>(), 0) << parameter.name;
+    }
+    for (const NamedTensor& buffer : model->buffers()) {
+      EXPECT_TRUE(at::equal(buffer.tensor, before.at(buffer.name))) << buffer.name;
+    }
+  }
+}
+
+TEST(ResNet, FollowsParametersThatMove) {
+  const auto moved = MakeModel(ResNet(kSmall)), fresh = MakeModel(ResNet(kSmall));
+  for (const NamedTensor& parameter : moved->parameters()) {
+    at::Tensor flat = at::empty({parameter.tensor.numel()});
+    at::Tensor place = flat.as_strided(parameter.tensor.sizes(), parameter.tensor.strides());
+    place.copy_(parameter.tensor.detach());
+    parameter.tensor.set_data(place);
+    place.mul_(0.5);
+  }
+  moved->ParametersChanged(/*all=*/true);
+  {
+    const at::NoGradGuard no_grad;
+    for (const NamedTensor& p : fresh->parameters()) p.tensor.mul_(0.5);
+  }
+  fresh->ParametersChanged(/*all=*/true);
+  EXPECT_TRUE(at::equal(moved->Forward(Images(2), true), fresh->Forward(Images(2), true)));
+  EXPECT_TRUE(at::equal(moved->Forward(Images(2), false), fresh->Forward(Images(2), false)));
+}
+
+TEST(ResNet, WhatIsFoldedIsFreshAfterATrainingStepAndAfterBeingToldOfAChange) {
+  const std::string config = ResNet(kSmall, "frozen_stages: 1");
+  const auto fused = MakeModel(config, Options(true)), plain = MakeModel(config, Options(false));
+  const at::Tensor images = Images(3);
+  const auto expect_agreement = [&](const char* when) {
+    EXPECT_LT(RelativeError(fused->Forward(images, false), plain->Forward(images, false)), 1e-5)
+        << when;
+  };
+  expect_agreement("at first");
+  for (Classifier* model : {fused.get(), plain.get()}) Step(model, images);
+  expect_agreement("after statistics moved");
+  for (Classifier* model : {fused.get(), plain.get()}) {
+    const at::NoGradGuard no_grad;
+    Named(*model, "backbone.layer3.0.conv1.weight").mul_(2);
+    Named(*model, "backbone.layer4.0.bn1.bias").add_(1);
+    model->ParametersChanged(/*all=*/false);
+  }
+  expect_agreement("after trained parameters changed");
+  for (Classifier* model : {fused.get(), plain.get()}) {
+    const at::NoGradGuard no_grad;
+    Named(*model, "backbone.conv1.weight").mul_(-1);
+    model->ParametersChanged(/*all=*/true);
+  }
+  expect_agreement("after frozen parameters changed");
+}
+
+// oneDNN alone crashes on these, or gives wrong gradients.
+TEST(ResNet, GradientsOfNarrowStridedConvolutionsAreThoseOfLibTorchsOwnKernels) {
+  for (const char* kind : {"depth: 18 stem: CIFAR base_channels: 4",
+                           "depth: 50 style: CAFFE stem: CIFAR base_channels: 3"}) {
+    const auto model = MakeModel(ResNet(kind)), reference = MakeModel(ResNet(kind));
+    Step(model.get(), Images(4, 64));
+    at::globalContext().setUserEnabledMkldnn(false);
+    Step(reference.get(), Images(4, 64));
+    at::globalContext().setUserEnabledMkldnn(true);
+    for (const NamedTensor& parameter : reference->parameters()) {
+      EXPECT_LT(RelativeError(Named(*model, parameter.name).grad(), parameter.tensor.grad()), 1e-3)
+          << parameter.name;
+    }
+  }
+}
+
+// Gradient buckets count on it.
+TEST(ResNet, BackwardReachesLayersInTheReverseOfParameters) {
+  for (const char* kind : {kSmall, kSmallBottleneck}) {
+    const auto model = MakeModel(ResNet(kind, "frozen_stages: 0"));
+    const auto layer = [](const std::string& name) { return name.substr(0, name.rfind('.')); };
+    std::vector<std::string> expected, seen;
+    for (const NamedTensor& parameter : model->parameters()) {
+      if (!parameter.tensor.requires_grad()) continue;
+      const std::string name = layer(parameter.name);
+      if (expected.empty() || expected.back() != name) expected.push_back(name);
+      parameter.tensor.register_hook([&seen, name](const at::Tensor&) {
+        if (seen.empty() || seen.back() != name) seen.push_back(name);
+      });
+    }
+    std::reverse(expected.begin(), expected.end());
+    Step(model.get(), Images(2, 64));
+    EXPECT_EQ(seen, expected);
+  }
+}
+
+TEST(ResNet, StartsTheSameForTheSameSeedWhateverTheThreads) {
+  ModelConfig config;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(ResNet("depth: 18 base_channels: 16"),
+                                                            &config));
+  const auto make = [&](uint64_t seed, int threads) {
+    at::set_num_threads(threads);
+    ClassifierOptions options;
+    options.seed = seed;
+    return Copy((*Classifier::Create(config, options))->State());
+  };
+  const auto one = make(1, 1), again = make(1, 2), other = make(2, 2);
+  for (const auto& [name, value] : one) {
+    EXPECT_TRUE(at::equal(value, again.at(name))) << name;
+    const bool random = value.dim() > 1;
+    EXPECT_EQ(at::equal(value, other.at(name)), !random) << name;
+  }
+  EXPECT_FALSE(at::equal(one.at("backbone.layer1.0.conv1.weight"),
+                         one.at("backbone.layer1.0.conv2.weight")));
+}
+
+TEST(ResNet, StartsAsMmpretrainDoes) {
+  for (const bool zero_init : {false, true}) {
+    ModelConfig config;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        ResNet(absl::StrCat("depth: 50 base_channels: 32 zero_init_residual: ",
+                            zero_init ? "true" : "false")),
+        &config));
+    const auto model = *Classifier::Create(config, {});
+    for (const NamedTensor& parameter : model->parameters()) {
+      const at::Tensor& value = parameter.tensor;
+      if (value.dim() == 4) {
+        // Kaiming, fan-out. The deviation of n numbers is off by about 1 / sqrt(2 n) of itself.
+        const double fan_out = static_cast<double>(value.size(0) * value.size(2) * value.size(3));
+        const double std = std::sqrt(2 / fan_out);
+        EXPECT_NEAR(value.std().item<double>(), std,
+                    5 * std / std::sqrt(2.0 * static_cast<double>(value.numel())))
+            << parameter.name;
+        EXPECT_NEAR(value.mean().item<double>(), 0,
+                    5 * std / std::sqrt(static_cast<double>(value.numel())))
+            << parameter.name;
+      } else if (parameter.name == "head.fc.weight") {
+        EXPECT_NEAR(value.std().item<double>(), 0.01, 0.001);
+      } else {
+        const bool last = absl::StrContains(parameter.name, ".bn3.weight");
+        const double expected =
+            absl::EndsWith(parameter.name, "weight") && !(last && zero_init) ? 1 : 0;
+        EXPECT_TRUE((value == expected).all().item<bool>()) << parameter.name;
+      }
+    }
+  }
+}
+
+TEST(ResNet, SaysWhichPicturesItTakes) {
+  const auto model = MakeModel(ResNet(kSmallBottleneck));
+  EXPECT_THAT(ErrorOf([&] {
+                model->Forward(at::zeros({2, 1, 32, 32}), false);
+              }),
+              HasSubstr("pictures of 3 channels, [N, 3, H, W], and got [2, 1, 32, 32]"));
+  EXPECT_THAT(ErrorOf([&] {
+                model->Forward(at::zeros({3, 32, 32}), false);
+              }),
+              HasSubstr("and got [3, 32, 32]"));
+  EXPECT_THAT(ErrorOf([&] { model->Forward(Images(1, 32), /*training=*/true); }),
+              HasSubstr("use larger batches or larger pictures"));
+  const auto lenet = MakeModel("backbone { lenet5 {} } head { num_classes: 3 }");
+  EXPECT_THAT(ErrorOf([&] {
+                lenet->Forward(at::zeros({2, 1, 28, 28}), false);
+              }),
+              HasSubstr("LeNet-5 takes pictures of 32x32, and got 28x28"));
+}
+
+TEST(Classifier, RefusesConfigsThatMakeNoModel) {
+  const auto error = [](const std::string& text) {
+    ModelConfig config;
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
+    const absl::Status status = Classifier::Create(config, {}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
+    return std::string{status.message()};
+  };
+  EXPECT_THAT(error("head { num_classes: 3 }"), HasSubstr("model.backbone has no kind"));
+  EXPECT_THAT(error("backbone { resnet { depth: 51 } } head { num_classes: 3 }"),
+              HasSubstr("there is no ResNet-51"));
+  EXPECT_THAT(error("backbone { resnet {} } head { num_classes: 1 }"),
+              HasSubstr("model.head.num_classes is 1"));
+  EXPECT_THAT(error("backbone { resnet {} frozen_stages: 5 } head { num_classes: 3 }"),
+              HasSubstr("model.backbone.frozen_stages is 5"));
+  EXPECT_THAT(error("backbone { resnet {} } neck { kind: NONE } head { num_classes: 3 }"),
+              HasSubstr("model.neck.kind is NONE"));
+  EXPECT_THAT(error("backbone { lenet5 {} frozen_stages: 1 } head { num_classes: 3 }"),
+              HasSubstr("no stages to freeze"));
+}
+
+}  // namespace
+}  // namespace finetune
