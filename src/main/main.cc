@@ -4,15 +4,14 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "src/comm/mpi_communicator.h"
+#include "src/base/annotate.h"
+#include "src/comm/agreement.h"
+#include "src/comm/create_communicator.h"
 #include "src/comm/mpi_session.h"
-#include "src/comm/single_communicator.h"
 #include "src/config/config.h"
 #include "src/main/flags.h"
-#include "src/train/agree.h"
 #include "src/train/train.h"
 
 namespace finetune {
@@ -34,15 +33,6 @@ int Report(const absl::Status& status, int rank) {
     default:
       return kFailed;
   }
-}
-
-absl::StatusOr<std::unique_ptr<Communicator>> Connect(const MpiSession& session,
-                                                      const CommConfig& config) {
-  if (!session.active())
-    return std::unique_ptr<Communicator>(std::make_unique<SingleCommunicator>());
-  FT_ASSIGN_OR_RETURN(std::unique_ptr<MpiCommunicator> mpi,
-                      MpiCommunicator::Create(session, config, CommObserver()));
-  return std::unique_ptr<Communicator>(std::move(mpi));
 }
 
 absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& loaded,
@@ -92,12 +82,15 @@ int Main(int argc, char** argv) {
 
   absl::StatusOr<MpiSession> session = MpiSession::Start(&argc, &argv);
   if (!session.ok()) return Report(session.status(), launch_rank);
-  absl::StatusOr<std::unique_ptr<Communicator>> comm =
-      Connect(*session, loaded.ok() ? loaded->config.comm() : CommConfig());
+  absl::StatusOr<std::unique_ptr<Communicator>> comm = CreateCommunicator(
+      *session, loaded.ok() ? loaded->config.comm() : CommConfig(), /*cuda=*/false, CommObserver());
+  if (absl::IsInvalidArgument(comm.status()) && loaded.ok()) {
+    return Report(Annotate(comm.status(), loaded->PlaceOf("comm.backend")), launch_rank);
+  }
   if (!comm.ok()) return Report(comm.status(), launch_rank);
   const int rank = (*comm)->rank();
   // A config may be missing on one host only.
-  if (absl::Status agreed = AgreeOn(loaded.status(), comm->get()); !agreed.ok())
+  if (absl::Status agreed = Agree(loaded.status(), **comm); !agreed.ok())
     return Report(agreed, rank);
   absl::StatusOr<int> code = RunOnRanks(*line, *loaded, comm->get());
   return code.ok() ? *code : Report(code.status(), rank);

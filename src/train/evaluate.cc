@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "src/comm/agreement.h"
 #include "src/model/loss.h"
-#include "src/train/agree.h"
 
 namespace finetune {
 
@@ -46,7 +46,7 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
       by_class[2 * label[j] + 1] += guess[j] == label[j] ? 1 : 0;
     }
   }
-  FT_RETURN_IF_ERROR(AgreeOn(status, comm));
+  FT_RETURN_IF_ERROR(Agree(status, *comm));
   FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(sums)));
 
   Evaluation result;

@@ -11,10 +11,11 @@
 #include "src/base/sha256.h"
 #include "src/checkpoint/fetch.h"
 #include "src/checkpoint/reader.h"
+#include "src/comm/agreement.h"
+#include "src/comm/build_id.h"
 #include "src/config/validate.h"
 #include "src/data/manifest.h"
 #include "src/model/load.h"
-#include "src/train/agree.h"
 #include "src/train/threads.h"
 
 namespace finetune {
@@ -40,28 +41,17 @@ absl::StatusOr<SplitFacts> ReadFacts(const SplitConfig& split) {
 
 // What must not differ between ranks, or they would train different models without a word.
 absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, Communicator* comm) {
-  FT_ASSIGN_OR_RETURN(std::string program, Sha256OfFile("/proc/self/exe"));
-  const std::vector<std::pair<const char*, std::string>> items = {
-      {"the program's SHA-256", program.substr(0, 16)},
-      {"the config's hash", absl::StrFormat("%016x", ConfigHash(loaded.config))},
-      {"the data's manifest", data}};
-  for (const auto& [name, value] : items) {
-    FT_ASSIGN_OR_RETURN(std::vector<std::string> all, comm->AllGather(value));
-    for (int rank = 1; rank < comm->size(); ++rank) {
-      if (all[rank] == all[0]) continue;
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the ranks differ: ", name, " is ", all[rank], " on rank ", rank, " (host ",
-          comm->host(rank), ") and ", all[0], " on rank 0 (host ", comm->host(0), ")"));
-    }
-  }
-  return absl::OkStatus();
+  return CheckAgreement({{"the program's build id", BuildId()},
+                         {"the config's hash", absl::StrFormat("%016x", ConfigHash(loaded.config))},
+                         {"the data's manifest", data}},
+                        *comm);
 }
 
 absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
   // One rank a host downloads; the others find it in the cache.
   absl::StatusOr<std::string> path = std::string();
   if (comm->local_rank() == 0) path = FetchToCache(pretrained.checkpoint());
-  FT_RETURN_IF_ERROR(AgreeOn(path.status(), comm));
+  FT_RETURN_IF_ERROR(Agree(path.status(), *comm));
   if (comm->local_rank() != 0) path = FetchToCache(pretrained.checkpoint());
   absl::Status status = path.status();
   if (status.ok()) {
@@ -76,7 +66,7 @@ absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* co
       }
     }
   }
-  return AgreeOn(Annotate(status, "model.backbone.pretrained"), comm);
+  return Agree(Annotate(status, "model.backbone.pretrained"), *comm);
 }
 
 }  // namespace
@@ -93,14 +83,14 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Com
   if (train.ok()) facts.train = train->facts;
   if (val.ok()) facts.val = val->facts;
   absl::StatusOr<std::vector<std::string>> warnings = ValidateConfig(loaded, facts);
-  FT_RETURN_IF_ERROR(AgreeOn(warnings.status(), comm));
+  FT_RETURN_IF_ERROR(Agree(warnings.status(), *comm));
   if (for_training) {
-    FT_RETURN_IF_ERROR(AgreeOn(
-        Annotate(train.status(), loaded.PlaceOf("data.train.path") + ": data.train"), comm));
+    FT_RETURN_IF_ERROR(
+        Agree(Annotate(train.status(), loaded.PlaceOf("data.train.path") + ": data.train"), *comm));
   }
   if (config.data().has_val()) {
     FT_RETURN_IF_ERROR(
-        AgreeOn(Annotate(val.status(), loaded.PlaceOf("data.val.path") + ": data.val"), comm));
+        Agree(Annotate(val.status(), loaded.PlaceOf("data.val.path") + ": data.val"), *comm));
   }
   setup.warnings = *std::move(warnings);
   FT_RETURN_IF_ERROR(CheckSameRun(
@@ -139,7 +129,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Com
     status = Annotate(loader.status(), "data.val");
     if (loader.ok()) setup.val = *std::move(loader);
   }
-  FT_RETURN_IF_ERROR(AgreeOn(status, comm));
+  FT_RETURN_IF_ERROR(Agree(status, *comm));
 
   ClassifierOptions model_options;
   model_options.seed = runtime.seed();

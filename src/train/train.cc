@@ -1,12 +1,10 @@
 #include "src/train/train.h"
 
-#include <ATen/ops/zeros.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -22,6 +20,7 @@
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/store.h"
 #include "src/checkpoint/writer.h"
+#include "src/comm/agreement.h"
 #include "src/comm/gradient_buckets.h"
 #include "src/config/validate.h"
 #include "src/model/load.h"
@@ -29,7 +28,6 @@
 #include "src/observe/run_log.h"
 #include "src/optim/schedule.h"
 #include "src/optim/sgd.h"
-#include "src/train/agree.h"
 #include "src/train/running_statistics.h"
 #include "src/train/setup.h"
 #include "src/train/snapshot.h"
@@ -59,10 +57,10 @@ class Trainer {
 
   absl::StatusOr<TrainResult> Run() {
     FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*for_training=*/true, &comm_));
-    FT_RETURN_IF_ERROR(AgreeOn(PrepareWorkDir(), &comm_));
+    FT_RETURN_IF_ERROR(Agree(PrepareWorkDir(), comm_));
     FT_RETURN_IF_ERROR(BuildOptimizer());
-    FT_RETURN_IF_ERROR(AgreeOn(OpenLog(), &comm_));
-    FT_RETURN_IF_ERROR(AgreeOn(Resume(), &comm_));
+    FT_RETURN_IF_ERROR(Agree(OpenLog(), comm_));
+    FT_RETURN_IF_ERROR(Agree(Resume(), comm_));
     // One start for all, whatever each has read.
     for (const NamedTensor& tensor : setup_.model->State()) {
       FT_RETURN_IF_ERROR(comm_.Broadcast(tensor.tensor, 0));
@@ -442,7 +440,7 @@ absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
   absl::Status status = tensors.status();
   if (status.ok())
     status = Annotate(LoadClassifier(*tensors, setup.model.get()).status(), checkpoint);
-  FT_RETURN_IF_ERROR(AgreeOn(status, comm));
+  FT_RETURN_IF_ERROR(Agree(status, *comm));
   return Evaluate(loaded.config.model().head(), setup.device, setup.model.get(), setup.val.get(),
                   comm);
 }
