@@ -13,7 +13,6 @@
 #include "src/base/atomic_file.h"
 #include "src/base/sha256.h"
 #include "src/data/manifest.h"
-#include "src/data/shard.h"
 
 namespace finetune {
 
@@ -36,7 +35,7 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
   fs::permissions(temporary, fs::perms(0755), error);
   builder.temporary_ = std::move(temporary);
   DatasetManifest& manifest = builder.manifest_;
-  manifest.set_format_version(1);
+  manifest.set_format_version(kManifestFormatVersion);
   manifest.set_name(builder.options_.name);
   manifest.set_source(builder.options_.source);
   for (const std::string& name : builder.options_.class_names) manifest.add_class_name(name);
@@ -53,12 +52,13 @@ DatasetBuilder::DatasetBuilder(DatasetBuilder&& other) noexcept
       split_count_(other.split_count_),
       split_done_(other.split_done_),
       split_shards_(other.split_shards_),
-      images_(std::move(other.images_)),
-      labels_(std::move(other.labels_)),
+      shard_end_(other.shard_end_),
+      shard_(std::move(other.shard_)),
       sum_(other.sum_),
       squares_(other.squares_) {}
 
 DatasetBuilder::~DatasetBuilder() {
+  shard_.reset();
   std::error_code error;
   if (!temporary_.empty()) fs::remove_all(temporary_, error);
 }
@@ -66,6 +66,7 @@ DatasetBuilder::~DatasetBuilder() {
 absl::Status DatasetBuilder::BeginSplit(const std::string& name, int64_t count) {
   if (count < 1)
     return absl::InvalidArgumentError(absl::StrCat("split ", name, " has no pictures"));
+  FT_RETURN_IF_ERROR(CheckSplitIsWhole());
   manifest_.add_split()->set_name(name);
   split_count_ = count;
   split_done_ = 0;
@@ -82,6 +83,7 @@ absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label
     return absl::InvalidArgumentError(
         absl::StrCat("label ", label, "; expected 0 to ", manifest_.class_name_size() - 1));
   }
+  const DatasetSplit& split = manifest_.split(manifest_.split_size() - 1);
   if (manifest_.split_size() == 1) {
     const int channels = manifest_.channels();
     std::array<uint64_t, 3> sum = {}, squares = {};
@@ -97,38 +99,55 @@ absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label
       squares_[c] += static_cast<double>(squares[c]);
     }
   }
-  images_.insert(images_.end(), pixels.begin(), pixels.end());
-  labels_.push_back(label);
-  ++split_done_;
-  const DatasetSplit& split = manifest_.split(manifest_.split_size() - 1);
-  // Shard s ends at picture (s + 1) * count / shards.
-  if (split_done_ == (split.shard_size() + 1) * split_count_ / split_shards_) {
-    FT_RETURN_IF_ERROR(FlushShard());
+  if (split_done_ == split_count_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("more than the ", split_count_, " pictures of split ", split.name()));
   }
+  if (shard_ == nullptr) FT_RETURN_IF_ERROR(BeginShard());
+  FT_RETURN_IF_ERROR(shard_->Append(pixels, label));
+  ++split_done_;
+  if (split_done_ == shard_end_) FT_RETURN_IF_ERROR(EndShard());
   if (options_.progress && !options_.progress(split.name(), split_done_, split_count_)) {
     return absl::CancelledError("stopped; nothing was written");
   }
   return absl::OkStatus();
 }
 
-absl::Status DatasetBuilder::FlushShard() {
+absl::Status DatasetBuilder::BeginShard() {
   DatasetSplit& split = *manifest_.mutable_split(manifest_.split_size() - 1);
-  const std::string file =
-      absl::StrFormat("%s-%05d-of-%05d.h5", split.name(), split.shard_size(), split_shards_);
-  const std::string path = absl::StrCat(temporary_, "/", file);
-  FT_RETURN_IF_ERROR(WriteShard(path, images_, labels_, manifest_.height(), manifest_.width(),
-                                manifest_.channels()));
-  FT_ASSIGN_OR_RETURN(std::string sum, Sha256OfFile(path));
   DatasetShard& shard = *split.add_shard();
-  shard.set_file(file);
-  shard.set_count(static_cast<int64_t>(labels_.size()));
-  shard.set_sha256(sum);
-  images_.clear();
-  labels_.clear();
+  shard.set_file(
+      absl::StrFormat("%s-%05d-of-%05d.h5", split.name(), split.shard_size() - 1, split_shards_));
+  // Shard s ends before picture (s + 1) * count / shards.
+  shard_end_ = split.shard_size() * split_count_ / split_shards_;
+  shard.set_count(shard_end_ - split_done_);
+  FT_ASSIGN_OR_RETURN(shard_, ShardWriter::Create(absl::StrCat(temporary_, "/", shard.file()),
+                                                  {.count = shard.count(),
+                                                   .height = manifest_.height(),
+                                                   .width = manifest_.width(),
+                                                   .channels = manifest_.channels()}));
   return absl::OkStatus();
 }
 
+absl::Status DatasetBuilder::EndShard() {
+  FT_RETURN_IF_ERROR(shard_->Finish());
+  shard_.reset();
+  DatasetSplit& split = *manifest_.mutable_split(manifest_.split_size() - 1);
+  DatasetShard& shard = *split.mutable_shard(split.shard_size() - 1);
+  FT_ASSIGN_OR_RETURN(std::string sum, Sha256OfFile(absl::StrCat(temporary_, "/", shard.file())));
+  shard.set_sha256(std::move(sum));
+  return absl::OkStatus();
+}
+
+absl::Status DatasetBuilder::CheckSplitIsWhole() const {
+  if (split_done_ == split_count_) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("split ", manifest_.split(manifest_.split_size() - 1).name(), " has ",
+                   split_done_, " of its ", split_count_, " pictures"));
+}
+
 absl::Status DatasetBuilder::Finish() {
+  FT_RETURN_IF_ERROR(CheckSplitIsWhole());
   const double pixels = static_cast<double>(PictureCount(manifest_.split(0))) * manifest_.height() *
                         manifest_.width();
   for (int c = 0; c < manifest_.channels(); ++c) {

@@ -4,12 +4,15 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "src/base/status_macros.h"
 #include "src/data/dataset.pb.h"
+#include "src/data/shard_writer.h"
 
 namespace finetune {
 
@@ -45,7 +48,8 @@ class DatasetBuilder {
   DatasetBuilder& operator=(DatasetBuilder&&) = delete;
   ~DatasetBuilder();
 
-  // Starts a split that will have exactly `count` pictures.
+  // Starts a split that will have exactly `count` pictures. Errors: FailedPrecondition where the
+  // split before has fewer than it should.
   absl::Status BeginSplit(const std::string& name, int64_t count);
   // `pixels`: [height, width, channels]. Errors: InvalidArgument for a label that is no class;
   // Cancelled.
@@ -56,15 +60,18 @@ class DatasetBuilder {
 
  private:
   explicit DatasetBuilder(Options options) : options_(std::move(options)) {}
-  absl::Status FlushShard();
+  absl::Status CheckSplitIsWhole() const;
+  absl::Status BeginShard();
+  absl::Status EndShard();
 
   Options options_;
   std::string temporary_;
   DatasetManifest manifest_;
   int64_t split_count_ = 0, split_done_ = 0;
   int split_shards_ = 0;
-  std::vector<uint8_t> images_;
-  std::vector<int64_t> labels_;
+  // Where the last shard of the last split ends, in pictures of the split.
+  int64_t shard_end_ = 0;
+  std::unique_ptr<ShardWriter> shard_;
   std::array<double, 3> sum_ = {}, squares_ = {};
 };
 

@@ -1,8 +1,28 @@
 #include "src/data/hdf5_handle.h"
 
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace finetune {
+namespace {
+
+// The library is one in a process, and so is its lock.
+std::mutex& LibraryMutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+}  // namespace
+
+Hdf5Lock::Hdf5Lock() : lock_(LibraryMutex()) {
+  H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+Hdf5Lock::~Hdf5Lock() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
 
 absl::Status Hdf5Error(const std::string& file, const std::string& what) {
   std::string reason;
@@ -15,15 +35,18 @@ absl::Status Hdf5Error(const std::string& file, const std::string& what) {
       },
       &reason);
   H5Eclear2(H5E_DEFAULT);
-  return absl::DataLossError(
-      absl::StrCat(file, ": ", what, reason.empty() ? "" : absl::StrCat(" (", reason, ")")));
+  // A failed system call is told in a long line with addresses and times; its errno says it all.
+  int number = 0;
+  if (const size_t at = reason.find("errno = "); at != std::string::npos) {
+    const size_t begin = at + std::strlen("errno = ");
+    if (absl::SimpleAtoi(reason.substr(begin, reason.find(',', begin) - begin), &number)) {
+      reason = std::strerror(number);
+    }
+  }
+  const std::string message =
+      absl::StrCat(file, ": ", what, reason.empty() ? "" : absl::StrCat(": ", reason));
+  if (number == ENOSPC || number == EDQUOT) return absl::ResourceExhaustedError(message);
+  return absl::DataLossError(message);
 }
-
-Hdf5Quiet::Hdf5Quiet() {
-  H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-}
-
-Hdf5Quiet::~Hdf5Quiet() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
 
 }  // namespace finetune

@@ -3,10 +3,11 @@
 
 #include <hdf5.h>
 
+#include <mutex>
 #include <string>
 #include <utility>
 
-#include "src/base/status_macros.h"
+#include "absl/status/status.h"
 
 namespace finetune {
 
@@ -31,27 +32,32 @@ class Hdf5Handle {
   bool ok() const { return id_ >= 0; }
   hid_t get() const { return id_; }
 
+  // Closes it now; false where HDF5 could not (a file's last writes fail here).
+  bool Reset() { return id_ < 0 || close_(std::exchange(id_, H5I_INVALID_HID)) >= 0; }
+
  private:
   hid_t id_ = H5I_INVALID_HID;
   Close close_ = nullptr;
 };
 
-// The innermost message of HDF5's error stack, as an error about `what` in `file`. Call it at once
-// after a failure.
-absl::Status Hdf5Error(const std::string& file, const std::string& what);
-
-// Stops HDF5 from printing its errors to stderr while it lives, in this thread.
-class Hdf5Quiet {
+// Needed around every use of HDF5, the closing of handles included: the library is built without
+// thread safety, and left alone it prints its errors to stderr.
+class Hdf5Lock {
  public:
-  Hdf5Quiet();
-  ~Hdf5Quiet();
-  Hdf5Quiet(const Hdf5Quiet&) = delete;
-  Hdf5Quiet& operator=(const Hdf5Quiet&) = delete;
+  Hdf5Lock();
+  ~Hdf5Lock();
+  Hdf5Lock(const Hdf5Lock&) = delete;
+  Hdf5Lock& operator=(const Hdf5Lock&) = delete;
 
  private:
+  std::unique_lock<std::mutex> lock_;
   H5E_auto2_t function_ = nullptr;
   void* data_ = nullptr;
 };
+
+// The innermost message of HDF5's error stack, as an error about `what` in `file`. Call it at once
+// after a failure. ResourceExhausted where the disk or a quota is full, else DataLoss.
+absl::Status Hdf5Error(const std::string& file, const std::string& what);
 
 }  // namespace finetune
 

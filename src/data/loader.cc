@@ -93,6 +93,7 @@ class BatchLoader::Impl {
 
   void Work() {
     Pipeline::Scratch scratch;
+    std::vector<uint8_t> pixels(PictureBytes(manifest()));
     std::unique_lock lock(mutex_);
     while (true) {
       // Batch next_ - 1 is the consumer's; the slots after it are free up to the same slot one
@@ -110,7 +111,7 @@ class BatchLoader::Impl {
       const std::shared_ptr<const std::vector<int64_t>> order = OrderOf(epoch);
       Slot& slot = slots_[sequence % slots_.size()];
       lock.unlock();
-      Fill(*order, epoch, sequence % sampler_.iterations_per_epoch(), &scratch, &slot);
+      Fill(*order, epoch, sequence % sampler_.iterations_per_epoch(), &pixels, &scratch, &slot);
       lock.lock();
       --busy_;
       if (generation == generation_) {
@@ -133,25 +134,21 @@ class BatchLoader::Impl {
   }
 
   void Fill(const std::vector<int64_t>& order, int64_t epoch, int64_t iteration,
-            Pipeline::Scratch* scratch, Slot* slot) {
+            std::vector<uint8_t>* pixels, Pipeline::Scratch* scratch, Slot* slot) {
     const absl::Span<const int64_t> part = sampler_.Part(order, iteration);
     slot->indices.assign(part.begin(), part.end());
     slot->status = absl::OkStatus();
     const int64_t stride = int64_t{pipeline_.channels()} * pipeline_.height() * pipeline_.width();
     int64_t* labels = slot->labels.mutable_data_ptr<int64_t>();
     for (size_t i = 0; i < part.size(); ++i) {
-      absl::StatusOr<Dataset::Picture> picture = dataset_->Get(part[i]);
-      if (!picture.ok()) {
-        slot->status = picture.status();
-        return;
-      }
-      labels[i] = picture->label;
+      slot->status = dataset_->Read(part.subspan(i, 1), pixels->data(), &labels[i]);
+      if (!slot->status.ok()) return;
       const int64_t at = static_cast<int64_t>(i) * stride;
       if (options_.bfloat16) {
-        pipeline_.Apply(picture->pixels, options_.seed, epoch, part[i], scratch,
+        pipeline_.Apply(*pixels, options_.seed, epoch, part[i], scratch,
                         static_cast<Bfloat16*>(slot->images.mutable_data_ptr()) + at);
       } else {
-        pipeline_.Apply(picture->pixels, options_.seed, epoch, part[i], scratch,
+        pipeline_.Apply(*pixels, options_.seed, epoch, part[i], scratch,
                         slot->images.mutable_data_ptr<float>() + at);
       }
     }

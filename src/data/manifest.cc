@@ -3,20 +3,25 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/sha256.h"
 
 namespace finetune {
 namespace {
 
-constexpr int kFormatVersion = 1;
+using google::protobuf::TextFormat;
+
 constexpr int kMaxSide = 1 << 14;
+constexpr int64_t kMaxPictures = int64_t{1} << 40;
 
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
@@ -30,45 +35,137 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   std::string text_;
 };
 
-absl::Status Check(const DatasetManifest& manifest) {
-  const auto bad = [](const auto&... parts) {
-    return absl::InvalidArgumentError(absl::StrCat(parts...));
-  };
-  if (manifest.format_version() != kFormatVersion) {
-    return bad("format_version is ", manifest.format_version(), "; this program reads ",
-               kFormatVersion, ": prepare the data again");
-  }
-  if (manifest.class_name_size() < 1) return bad("class_name is missing");
-  if (manifest.channels() != 1 && manifest.channels() != 3) {
-    return bad("channels is ", manifest.channels(), "; expected 1 or 3");
-  }
-  for (const int side : {manifest.height(), manifest.width()}) {
-    if (side < 1 || side > kMaxSide)
-      return bad("height or width is ", side, "; expected 1 to ", kMaxSide);
-  }
-  if (manifest.mean_size() != manifest.channels() || manifest.std_size() != manifest.channels()) {
-    return bad("mean and std must have one value a channel");
-  }
-  std::set<std::string> names;
-  for (const DatasetSplit& split : manifest.split()) {
-    if (!names.insert(split.name()).second)
-      return bad("split \"", split.name(), "\" is there twice");
-    for (const DatasetShard& shard : split.shard()) {
-      // A manifest may come from anywhere; it must not lead out of its folder.
-      if (shard.file().empty() || shard.file().find('/') != std::string::npos) {
-        return bad("shard file \"", shard.file(), "\" is no plain file name");
-      }
-      if (shard.count() < 1) return bad("shard ", shard.file(), " has a count of ", shard.count());
-      if (shard.sha256().size() != 64) return bad("shard ", shard.file(), " has no SHA-256");
+// Checks a parsed manifest and names the line of what is wrong.
+class Checker {
+ public:
+  Checker(std::string path, const DatasetManifest& manifest, TextFormat::ParseInfoTree* places)
+      : path_(std::move(path)), manifest_(manifest), places_(places) {}
+
+  absl::Status Check() const {
+    if (manifest_.format_version() != kManifestFormatVersion) {
+      return Bad(places_, manifest_, "format_version", -1, "is ", manifest_.format_version(),
+                 "; this program reads ", kManifestFormatVersion, ": prepare the data again");
     }
+    FT_RETURN_IF_ERROR(CheckClasses());
+    if (manifest_.channels() != 1 && manifest_.channels() != 3) {
+      return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
+                 "; expected 1 or 3");
+    }
+    for (const auto& [field, side] :
+         {std::pair("height", manifest_.height()), std::pair("width", manifest_.width())}) {
+      if (side < 1 || side > kMaxSide) {
+        return Bad(places_, manifest_, field, -1, "is ", side, "; expected 1 to ", kMaxSide);
+      }
+    }
+    FT_RETURN_IF_ERROR(CheckStatistics());
+    if (manifest_.split_size() == 0) return Bad(places_, manifest_, "split", -1, "is missing");
+    for (int i = 0; i < manifest_.split_size(); ++i) FT_RETURN_IF_ERROR(CheckSplit(i));
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
+
+ private:
+  template <typename... Parts>
+  absl::Status Bad(const TextFormat::ParseInfoTree* tree, const google::protobuf::Message& message,
+                   const char* field, int index, const Parts&... parts) const {
+    std::string where = path_;
+    if (tree != nullptr) {
+      const TextFormat::ParseLocation at =
+          tree->GetLocation(message.GetDescriptor()->FindFieldByName(field), index);
+      if (at.line >= 0) absl::StrAppend(&where, ":", at.line + 1, ":", at.column + 1);
+    }
+    return absl::InvalidArgumentError(absl::StrCat(where, ": ", field, " ", parts...));
+  }
+
+  absl::Status CheckClasses() const {
+    if (manifest_.class_name_size() == 0) {
+      return Bad(places_, manifest_, "class_name", -1, "is missing");
+    }
+    std::set<std::string> names;
+    for (int i = 0; i < manifest_.class_name_size(); ++i) {
+      const std::string& name = manifest_.class_name(i);
+      if (name.empty()) return Bad(places_, manifest_, "class_name", i, "is empty");
+      if (!names.insert(name).second) {
+        return Bad(places_, manifest_, "class_name", i, "\"", name, "\" is there twice");
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckStatistics() const {
+    for (const auto& [field, values] :
+         {std::pair("mean", &manifest_.mean()), std::pair("std", &manifest_.std())}) {
+      if (values->size() != manifest_.channels()) {
+        return Bad(places_, manifest_, field, values->empty() ? -1 : 0, "has ", values->size(),
+                   " values; expected one a channel: ", manifest_.channels());
+      }
+      const bool positive = values == &manifest_.std();
+      for (int i = 0; i < values->size(); ++i) {
+        const double value = values->Get(i);
+        if (!(value >= 0 && value <= 255) || (positive && value == 0)) {
+          return Bad(places_, manifest_, field, i, "is ", value, "; expected ",
+                     positive ? "more than 0" : "0", " to 255");
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckSplit(int index) const {
+    const DatasetSplit& split = manifest_.split(index);
+    TextFormat::ParseInfoTree* tree =
+        places_->GetTreeForNested(DatasetManifest::descriptor()->FindFieldByName("split"), index);
+    if (split.name().empty()) return Bad(places_, manifest_, "split", index, "has no name");
+    for (int i = 0; i < index; ++i) {
+      if (manifest_.split(i).name() == split.name()) {
+        return Bad(tree, split, "name", -1, "\"", split.name(), "\" is there twice");
+      }
+    }
+    if (split.shard_size() == 0) {
+      return Bad(places_, manifest_, "split", index, "\"", split.name(), "\" has no shards");
+    }
+    int64_t count = 0;
+    std::set<std::string> files;
+    for (int i = 0; i < split.shard_size(); ++i) {
+      const DatasetShard& shard = split.shard(i);
+      const TextFormat::ParseInfoTree* place =
+          tree == nullptr
+              ? nullptr
+              : tree->GetTreeForNested(DatasetSplit::descriptor()->FindFieldByName("shard"), i);
+      const std::string& file = shard.file();
+      // A manifest may come from anywhere; it must not lead out of its folder.
+      if (file.empty() || file == "." || file == ".." ||
+          file.find_first_of(std::string("/\0", 2)) != std::string::npos) {
+        return Bad(place, shard, "file", -1, "\"", file, "\" is no plain file name");
+      }
+      if (!files.insert(file).second) {
+        return Bad(place, shard, "file", -1, "\"", file, "\" is there twice");
+      }
+      if (shard.count() < 1 || shard.count() > kMaxPictures) {
+        return Bad(place, shard, "count", -1, "of ", file, " is ", shard.count(),
+                   "; expected 1 or more");
+      }
+      count += shard.count();
+      if (count > kMaxPictures) {
+        return Bad(place, shard, "count", -1, "makes more than ", kMaxPictures, " pictures");
+      }
+      if (shard.sha256().size() != 64 ||
+          !std::all_of(shard.sha256().begin(), shard.sha256().end(), absl::ascii_isxdigit)) {
+        return Bad(place, shard, "sha256", -1, "of ", file, " is \"", shard.sha256(),
+                   "\"; expected 64 hexadecimal digits");
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  std::string path_;
+  const DatasetManifest& manifest_;
+  TextFormat::ParseInfoTree* places_;
+};
 
 }  // namespace
 
 absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder) {
-  const std::string path = absl::StrCat(folder, "/manifest.pbtxt");
+  const std::string path = absl::StrCat(folder, "/", kManifestFile);
   absl::StatusOr<std::string> text = ReadFile(path, size_t{64} << 20);
   if (absl::IsNotFound(text.status())) {
     return absl::NotFoundError(absl::StrCat("no data set in ", folder, ": ",
@@ -80,12 +177,14 @@ absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder) {
   FT_RETURN_IF_ERROR(text.status());
   DatasetManifest manifest;
   FirstError error;
-  google::protobuf::TextFormat::Parser parser;
+  TextFormat::ParseInfoTree places;
+  TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
+  parser.WriteLocationsTo(&places);
   if (!parser.ParseFromString(*text, &manifest)) {
     return absl::InvalidArgumentError(absl::StrCat(path, ":", error.text()));
   }
-  FT_RETURN_IF_ERROR(Annotate(Check(manifest), path));
+  FT_RETURN_IF_ERROR(Checker(path, manifest, &places).Check());
   return manifest;
 }
 
@@ -111,8 +210,14 @@ int64_t PictureBytes(const DatasetManifest& manifest) {
 
 std::string PrintManifest(const DatasetManifest& manifest) {
   std::string text;
-  google::protobuf::TextFormat::PrintToString(manifest, &text);
+  TextFormat::PrintToString(manifest, &text);
   return text;
+}
+
+std::string ManifestDigest(const DatasetManifest& manifest) {
+  Sha256 sum;
+  sum.Update(PrintManifest(manifest));
+  return sum.HexDigest();
 }
 
 }  // namespace finetune

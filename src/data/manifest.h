@@ -9,8 +9,16 @@
 
 namespace finetune {
 
-// Reads and checks FOLDER/manifest.pbtxt. Errors: NotFound with the command that writes one;
-// InvalidArgument with file:line:column or the field that is wrong.
+// The version that WriteManifest's callers put down and ReadManifest accepts.
+inline constexpr int kManifestFormatVersion = 1;
+
+// The manifest's name in a data set's folder.
+inline constexpr char kManifestFile[] = "manifest.pbtxt";
+
+// Reads and checks FOLDER/manifest.pbtxt, which may come from anywhere: afterwards sizes are
+// bounded (a split's pictures and their bytes fit int64), shard names do not lead out of the
+// folder, and every channel has a mean and a positive std. Errors: NotFound with the command that
+// writes one; InvalidArgument with file:line:column, the field and what was expected.
 absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder);
 
 // The split of that name. Errors: NotFound with the names that there are.
@@ -24,6 +32,10 @@ int64_t PictureBytes(const DatasetManifest& manifest);
 
 // The manifest as text format, as it is written to disk.
 std::string PrintManifest(const DatasetManifest& manifest);
+
+// SHA-256 of what the manifest says, in hexadecimal: equal on two ranks just when they read the
+// same data set, for it covers every shard's checksum.
+std::string ManifestDigest(const DatasetManifest& manifest);
 
 }  // namespace finetune
 

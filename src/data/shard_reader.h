@@ -1,0 +1,59 @@
+#ifndef FINETUNE_DATA_SHARD_READER_H_
+#define FINETUNE_DATA_SHARD_READER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "src/base/status_macros.h"
+#include "src/data/dataset.pb.h"
+
+namespace finetune {
+
+// Random access to the pictures of one shard that ShardWriter wrote.
+//
+// HDF5 is used once, to learn where each chunk lies; a chunk's pictures are stored as they are, so
+// a picture is then one pread of its own bytes: no lock, no copy of the shard in memory, and ranks
+// on a host share the system's page cache. A chunk's Fletcher-32 sum is checked when the first of
+// its pictures is read.
+class ShardReader {
+ public:
+  // Opens FOLDER/entry.file and checks it against the manifest, as a file that may come from
+  // anywhere: shapes, types, that every chunk lies in the file, and each label against the number
+  // of classes. Reads the labels, not the pictures. Errors: NotFound; DataLoss that names the file
+  // and what is wrong with it.
+  static absl::StatusOr<std::unique_ptr<ShardReader>> Open(const std::string& folder,
+                                                           const DatasetShard& entry,
+                                                           const DatasetManifest& manifest);
+  ~ShardReader();
+  ShardReader(const ShardReader&) = delete;
+  ShardReader& operator=(const ShardReader&) = delete;
+
+  int64_t size() const { return static_cast<int64_t>(labels_.size()); }
+  int64_t label(int64_t index) const { return labels_[index]; }
+
+  // Reads the pixels [height, width, channels] of picture `index`, which must be below size(). From
+  // any number of threads. Errors: DataLoss that names the file and the byte.
+  absl::Status Read(int64_t index, uint8_t* pixels) const;
+
+ private:
+  ShardReader(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  absl::Status Index(const DatasetShard& entry, const DatasetManifest& manifest);
+  absl::Status ReadBytes(int64_t at, int64_t size, uint8_t* bytes) const;
+
+  std::string path_;
+  int fd_;
+  int64_t picture_bytes_ = 0;
+  // Pictures in a chunk; where in the file each chunk begins; whether its sum has been checked.
+  int64_t chunk_pictures_ = 0;
+  std::vector<int64_t> chunk_at_;
+  mutable std::vector<std::atomic<bool>> checked_;
+  std::vector<int64_t> labels_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_SHARD_READER_H_

@@ -1,0 +1,59 @@
+#ifndef FINETUNE_DATA_SHARD_WRITER_H_
+#define FINETUNE_DATA_SHARD_WRITER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "src/base/status_macros.h"
+
+namespace finetune {
+
+// What a shard will hold.
+struct ShardShape {
+  int64_t count = 0;
+  int height = 0, width = 0, channels = 0;
+};
+
+// Writes one HDF5 file of a data set: `images` uint8 [count, height, width, channels] and `labels`
+// int64 [count], in chunks of about 256 KiB, each with its Fletcher-32 sum, in the file format of
+// HDF5 1.10, whose own structures carry checksums too. Holds one chunk in memory.
+//
+//   FT_ASSIGN_OR_RETURN(auto shard, ShardWriter::Create(path, shape));
+//   ... FT_RETURN_IF_ERROR(shard->Append(pixels, label)) ...  // shape.count times
+//   FT_RETURN_IF_ERROR(shard->Finish());
+//
+// The file is not whole before Finish(); whoever makes it removes it otherwise.
+class ShardWriter {
+ public:
+  // Errors: ResourceExhausted where the disk is full, else DataLoss with HDF5's reason.
+  static absl::StatusOr<std::unique_ptr<ShardWriter>> Create(const std::string& path,
+                                                             const ShardShape& shape);
+  ~ShardWriter();
+
+  // `pixels`: [height, width, channels].
+  absl::Status Append(absl::Span<const uint8_t> pixels, int64_t label);
+
+  // Writes what is left and syncs the file to disk. Errors: FailedPrecondition where fewer than
+  // `count` pictures came; those of Create.
+  absl::Status Finish();
+
+ private:
+  struct File;
+  ShardWriter(std::string path, const ShardShape& shape, std::unique_ptr<File> file);
+  absl::Status WriteChunk();
+
+  std::string path_;
+  ShardShape shape_;
+  std::unique_ptr<File> file_;
+  int64_t chunk_pictures_ = 0;
+  int64_t written_ = 0;
+  std::vector<uint8_t> pixels_;
+  std::vector<int64_t> labels_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_SHARD_WRITER_H_
