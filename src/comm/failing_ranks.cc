@@ -47,6 +47,7 @@ int Main(int argc, char** argv) {
   if (!buffer.ok()) (*comm)->Abort(buffer.status().message());
   for (int round = 0; round < 10; ++round) {
     (*comm)->SetActivity(absl::StrCat("iteration ", round, ": computing"));
+    if (way == "slow") absl::SleepFor(absl::Milliseconds(500));
     if (round == 5 && (*comm)->rank() == failing) Fail(way, **comm);
     auto work = (*comm)->AllReduceSum(*buffer);
     const absl::Status status = work.ok() ? (*work)->Wait() : work.status();

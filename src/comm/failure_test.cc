@@ -101,7 +101,7 @@ TEST_P(FailureTest, ARankThatHangsIsNamedWithWhatItWasDoing) {
   EXPECT_THAT(job.output,
               ContainsRegex(
                   "rank 2 \\(host [^)]+\\) has not come to collective [0-9]+ \\(all-reduce\\) for "
-                  "[0-9]+ s; it is at: iteration 5: loading data"));
+                  "[0-9.]+ s; it is at: iteration 5: loading data"));
   EXPECT_THAT(job.output, HasSubstr("over comm.timeout_seconds: ending the job"));
 }
 

@@ -1,16 +1,18 @@
 #include "src/comm/stall_detector.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
 namespace finetune {
 namespace {
 
+// "2.5 s", "31 s".
 std::string Seconds(absl::Duration duration) {
-  return absl::StrCat(static_cast<int64_t>(std::floor(absl::ToDoubleSeconds(duration))), " s");
+  const double seconds = absl::ToDoubleSeconds(duration);
+  return seconds < 10 ? absl::StrFormat("%.1f s", seconds) : absl::StrFormat("%.0f s", seconds);
 }
 
 }  // namespace
