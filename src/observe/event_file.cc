@@ -55,10 +55,9 @@ std::string TfRecord(absl::string_view data) {
 }
 
 absl::StatusOr<EventFile> EventFile::Create(const std::string& folder, const std::string& host) {
-  FT_ASSIGN_OR_RETURN(
-      AppendFile file,
-      AppendFile::Open(absl::StrFormat("%s/events.out.tfevents.%010d.%s.%d", folder,
-                                       absl::ToUnixSeconds(absl::Now()), host, getpid())));
+  FT_ASSIGN_OR_RETURN(AppendFile file, AppendFile::Open(absl::StrFormat(
+                                           "%s/events.out.tfevents.%010d.%s.%d", folder,
+                                           absl::ToUnixSeconds(absl::Now()), host, getpid())));
   EventFile events(std::move(file));
   tensorboard::Event first;
   first.set_wall_time(WallTime());

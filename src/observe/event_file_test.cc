@@ -3,6 +3,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -24,7 +25,10 @@ TEST(Crc32c, GivesTheSumsOfRfc3720) {
 // RecordWriter).
 TEST(TfRecord, FramesAsTensorFlowDoes) {
   const std::string expected(
-      "\x03\x00\x00\x00\x00\x00\x00\x00\xb0\x99\x49\x0e" "abc" "\x6e\x57\xf1\x21", 19);
+      "\x03\x00\x00\x00\x00\x00\x00\x00\xb0\x99\x49\x0e"
+      "abc"
+      "\x6e\x57\xf1\x21",
+      19);
   EXPECT_EQ(TfRecord("abc"), expected);
 }
 

@@ -1,158 +1,204 @@
 #include "src/observe/run_log.h"
 
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <ctime>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <exception>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "src/observe/append_file.h"
 #include "src/observe/event_file.h"
+#include "src/observe/progress_line.h"
 
 namespace finetune {
 namespace {
 
-std::string Now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm local = {};
-  localtime_r(&now, &local);
-  std::array<char, 32> text = {};
-  std::strftime(text.data(), text.size(), "%Y%m%d_%H%M%S", &local);
-  return text.data();
+// The number of the iteration within its epoch, from 1.
+int64_t InEpoch(const IterationRecord& record) {
+  return (record.iteration - 1) % record.iterations_per_epoch + 1;
 }
 
-// Whether a person sees stdout as a terminal. mpirun gives every rank a pseudo-terminal, whatever
-// its own output is; then its own decides. That of another host's mpirun is not known: no.
-bool PersonWatches() {
-  if (isatty(STDOUT_FILENO) == 0) return false;
-  if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr) return true;
-  std::array<char, 64> target = {};
-  const std::string link = absl::StrCat("/proc/", getppid(), "/fd/1");
-  if (readlink(link.c_str(), target.data(), target.size() - 1) <= 0) return false;
-  return absl::StartsWith(target.data(), "/dev/pts/") ||
-         absl::StartsWith(target.data(), "/dev/tty");
+std::string Describe(const IterationRecord& r) {
+  std::string line = absl::StrFormat(
+      "epoch %d [%d/%d]  lr %.4g  loss %.4f  time %.3f s  data %.4f s  %.1f pictures/s  memory %d "
+      "MiB  eta %s",
+      r.epoch, InEpoch(r), r.iterations_per_epoch, r.lr, r.loss, r.time_s, r.data_time_s,
+      r.images_per_s, r.memory_mib, FormatDuration(r.eta_s));
+  if (r.gradient_norm.has_value()) {
+    absl::StrAppendFormat(&line, "  gradient %.3g", *r.gradient_norm);
+  }
+  return line;
+}
+
+std::string Describe(const EvaluationRecord& r) {
+  std::string line = absl::StrFormat("validation after epoch %d, iteration %d: loss %.4f", r.epoch,
+                                     r.iteration, r.loss);
+  for (const auto& [name, value] : r.accuracy) {
+    absl::StrAppendFormat(&line, "  %s %.2f %%", name, 100 * value);
+  }
+  absl::StrAppendFormat(&line, "  (%d pictures in %.1f s)", r.pictures, r.seconds);
+  return line;
+}
+
+std::vector<Scalar> Scalars(const IterationRecord& r) {
+  std::vector<Scalar> scalars = {{"train/loss", r.loss},
+                                 {"train/lr", r.lr},
+                                 {"time/iteration", r.time_s},
+                                 {"time/data", r.data_time_s},
+                                 {"time/pictures_per_s", r.images_per_s},
+                                 {"memory_mib", static_cast<double>(r.memory_mib)}};
+  if (r.gradient_norm.has_value()) scalars.emplace_back("train/gradient_norm", *r.gradient_norm);
+  return scalars;
+}
+
+std::vector<Scalar> Scalars(const EvaluationRecord& r) {
+  std::vector<Scalar> scalars = {{"val/loss", r.loss}};
+  for (const auto& [name, value] : r.accuracy) scalars.emplace_back("val/" + name, value);
+  return scalars;
 }
 
 }  // namespace
 
 std::string FormatDuration(double seconds) {
-  const auto whole = static_cast<int64_t>(std::max(0.0, std::round(seconds)));
+  // An iteration that took no time or for ever gives an estimate that is no duration.
+  if (!std::isfinite(seconds)) return "?";
+  const auto whole = static_cast<int64_t>(std::clamp(std::round(seconds), 0.0, 1e12));
   return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
 class RunLog::Impl {
  public:
-  explicit Impl(const RunLogOptions& options) : options_(options) {}
+  explicit Impl(RunLogOptions options) : options_(std::move(options)) {}
 
   absl::Status Open() {
     std::vector<spdlog::sink_ptr> sinks;
     try {
       if (options_.rank == 0) {
-        stem_ = absl::StrCat(options_.work_dir, "/", Now());
-        // Two runs in one second keep their own files.
-        for (int i = 1; access((stem_ + ".log").c_str(), F_OK) == 0; ++i) {
-          stem_ = absl::StrCat(options_.work_dir, "/", Now(), "_", i);
-        }
-        redraws_ = PersonWatches();
-        if (options_.tensorboard) {
-          FT_ASSIGN_OR_RETURN(EventFile events,
-                              EventFile::Create(options_.work_dir, options_.host));
-          events_ = std::move(events);
-        }
+        FT_RETURN_IF_ERROR(OpenFiles());
         auto console = std::make_shared<spdlog::sinks::stdout_color_sink_mt>(
-            redraws_ ? spdlog::color_mode::automatic : spdlog::color_mode::never);
+            watched_ ? spdlog::color_mode::automatic : spdlog::color_mode::never);
         console->set_pattern("%Y-%m-%d %H:%M:%S %^%-7l%$ %v");
-        auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(stem_ + ".log");
+        auto file = std::make_shared<FileSink>(this);
         file->set_pattern("%Y-%m-%d %H:%M:%S.%e %-7l %v");
-        sinks = {console, file};
-        json_.open(stem_ + ".jsonl", std::ios::app);
-        if (!json_)
-          return absl::PermissionDeniedError(
-              absl::StrCat("cannot write ", stem_, ".jsonl: ", std::strerror(errno)));
-
+        sinks = {std::move(console), std::move(file)};
       } else {
         auto console =
             std::make_shared<spdlog::sinks::stderr_color_sink_mt>(spdlog::color_mode::never);
-        console->set_pattern(absl::StrCat("%Y-%m-%d %H:%M:%S %^%-7l%$ [rank ", options_.rank, " ",
+        console->set_pattern(absl::StrCat("%Y-%m-%d %H:%M:%S %-7l [rank ", options_.rank, " ",
                                           options_.host, "] %v"));
         console->set_level(spdlog::level::warn);
-        sinks = {console};
+        sinks = {std::move(console)};
       }
       logger_ = std::make_unique<spdlog::logger>("run", sinks.begin(), sinks.end());
-    } catch (const spdlog::spdlog_ex& error) {
+      logger_->flush_on(spdlog::level::info);
+      logger_->set_error_handler([this](const std::string& what) {
+        Failed(absl::InternalError(absl::StrCat("cannot write the log: ", what)));
+      });
+    } catch (const std::exception& error) {
       return absl::PermissionDeniedError(absl::StrCat("cannot write the log: ", error.what()));
     }
-    logger_->set_error_handler([this](const std::string& what) {
-      if (!std::exchange(complained_, true))
-        std::fprintf(stderr, "[warning] the log is not written: %s\n", what.c_str());
-    });
-    logger_->flush_on(spdlog::level::info);
     return absl::OkStatus();
   }
 
   void Say(spdlog::level::level_enum level, const std::string& text) {
-    ClearProgress();
-    logger_->log(level, "{}", text);
+    const std::lock_guard lock(mutex_);
+    SayLocked(level, text);
   }
 
-  void Json(const nlohmann::json& record) {
-    if (options_.rank != 0) return;
-    json_ << record.dump() << '\n';
-    json_.flush();
-    if (!json_ && !std::exchange(complained_, true)) {
-      std::fprintf(stderr, "[warning] %s.jsonl is not written: %s\n", stem_.c_str(),
-                   std::strerror(errno));
-    }
+  template <typename Record>
+  void Tell(const Record& record) {
+    const std::lock_guard lock(mutex_);
+    SayLocked(spdlog::level::info, Describe(record));
+    if (json_.has_value()) Failed(json_->Append(ToJson(record) + "\n"));
+    if (events_.has_value()) Failed(events_->Add(record.iteration, Scalars(record)));
   }
 
-  void Curves(int64_t step, const std::vector<Scalar>& scalars) {
-    if (!events_.has_value()) return;
-    const absl::Status status = events_->Add(step, scalars);
-    if (!status.ok() && !std::exchange(complained_, true)) {
-      std::fprintf(stderr, "[warning] %s\n", std::string(status.message()).c_str());
-    }
+  void Draw(const IterationRecord& r) {
+    const std::lock_guard lock(mutex_);
+    progress_.Draw(absl::StrFormat("epoch %d [%d/%d]  loss %.4f  %.1f pictures/s  eta %s", r.epoch,
+                                   InEpoch(r), r.iterations_per_epoch, r.loss, r.images_per_s,
+                                   FormatDuration(r.eta_s)));
   }
 
-  void Redraw(const std::string& line) {
-    if (!redraws_) return;
-    std::fputs(absl::StrCat("\r", line, "\x1b[K").c_str(), stdout);
-    std::fflush(stdout);
-    drawn_ = true;
-  }
-  void ClearProgress() {
-    if (!std::exchange(drawn_, false)) return;
-    std::fputs("\r\x1b[K", stdout);
-    std::fflush(stdout);
+  absl::Status Close() {
+    const std::lock_guard lock(mutex_);
+    progress_.Clear();
+    logger_->flush();
+    return first_error_;
   }
 
   const std::string& stem() const { return stem_; }
-  absl::Status Close() {
-    ClearProgress();
-    logger_->flush();
+
+ private:
+  // What spdlog has laid out, appended to the log file line by line.
+  class FileSink : public spdlog::sinks::base_sink<std::mutex> {
+   public:
+    explicit FileSink(Impl* log) : log_(log) {}
+
+   protected:
+    void sink_it_(const spdlog::details::log_msg& message) override {
+      spdlog::memory_buf_t line;
+      formatter_->format(message, line);
+      log_->Failed(log_->text_->Append(absl::string_view(line.data(), line.size())));
+    }
+    void flush_() override {}
+
+   private:
+    Impl* log_;
+  };
+
+  absl::Status OpenFiles() {
+    const std::string start =
+        absl::StrCat(options_.work_dir, "/",
+                     absl::FormatTime("%Y%m%d_%H%M%S", absl::Now(), absl::LocalTimeZone()));
+    stem_ = start;
+    // Two runs in one second keep their own files.
+    for (int i = 1; access((stem_ + ".log").c_str(), F_OK) == 0; ++i) {
+      stem_ = absl::StrCat(start, "_", i);
+    }
+    FT_ASSIGN_OR_RETURN(text_, AppendFile::Open(stem_ + ".log"));
+    FT_ASSIGN_OR_RETURN(json_, AppendFile::Open(stem_ + ".jsonl"));
+    if (options_.tensorboard) {
+      FT_ASSIGN_OR_RETURN(events_, EventFile::Create(options_.work_dir, options_.host));
+    }
     return absl::OkStatus();
   }
 
- private:
+  void SayLocked(spdlog::level::level_enum level, const std::string& text) {
+    progress_.Clear();
+    logger_->log(level, "{}", text);
+  }
+
+  // Complains of the first failure: the log is what would have told of it.
+  void Failed(const absl::Status& status) {
+    if (status.ok() || !first_error_.ok()) return;
+    first_error_ = status;
+    std::fprintf(stderr, "warning: %s; the run goes on, its records may miss lines\n",
+                 std::string(status.message()).c_str());
+  }
+
   const RunLogOptions options_;
+  const bool watched_ = IsWatched();
+  std::mutex mutex_;
   std::string stem_;
-  std::unique_ptr<spdlog::logger> logger_;
-  std::ofstream json_;
+  std::optional<AppendFile> text_, json_;
   std::optional<EventFile> events_;
-  bool redraws_ = false, drawn_ = false, complained_ = false;
+  ProgressLine progress_{stdout, watched_};
+  absl::Status first_error_;
+  std::unique_ptr<spdlog::logger> logger_;
 };
 
 absl::StatusOr<std::unique_ptr<RunLog>> RunLog::Open(const RunLogOptions& options) {
@@ -162,64 +208,14 @@ absl::StatusOr<std::unique_ptr<RunLog>> RunLog::Open(const RunLogOptions& option
 }
 
 RunLog::RunLog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-RunLog::~RunLog() { impl_->ClearProgress(); }
+RunLog::~RunLog() { (void)impl_->Close(); }
 
 void RunLog::Info(const std::string& text) { impl_->Say(spdlog::level::info, text); }
 void RunLog::Warning(const std::string& text) { impl_->Say(spdlog::level::warn, text); }
 void RunLog::Error(const std::string& text) { impl_->Say(spdlog::level::err, text); }
-
-void RunLog::Iteration(const IterationRecord& r) {
-  const int64_t in_epoch = (r.iteration - 1) % r.iterations_per_epoch + 1;
-  std::string line = absl::StrFormat(
-      "epoch %d [%d/%d]  lr %.4g  loss %.4f  time %.3f s  data %.4f s  %.1f pictures/s  memory %d "
-      "MiB  eta %s",
-      r.epoch, in_epoch, r.iterations_per_epoch, r.lr, r.loss, r.time_s, r.data_time_s,
-      r.images_per_s, r.memory_mib, FormatDuration(r.eta_s));
-  if (r.gradient_norm.has_value())
-    absl::StrAppendFormat(&line, "  gradient %.3g", *r.gradient_norm);
-  impl_->Say(spdlog::level::info, line);
-  nlohmann::json json = {{"mode", "train"},
-                         {"epoch", r.epoch},
-                         {"iteration", r.iteration},
-                         {"loss", r.loss},
-                         {"lr", r.lr},
-                         {"time", r.time_s},
-                         {"data_time", r.data_time_s},
-                         {"images_per_s", r.images_per_s},
-                         {"memory", r.memory_mib},
-                         {"eta", r.eta_s}};
-  if (r.gradient_norm.has_value()) json["gradient_norm"] = *r.gradient_norm;
-  impl_->Json(json);
-  impl_->Curves(r.iteration, {{"train/loss", r.loss},
-                              {"train/lr", r.lr},
-                              {"train/pictures_per_second", r.images_per_s},
-                              {"train/data_time", r.data_time_s}});
-}
-
-void RunLog::Progress(const IterationRecord& r) {
-  const int64_t in_epoch = (r.iteration - 1) % r.iterations_per_epoch + 1;
-  impl_->Redraw(absl::StrFormat("epoch %d [%d/%d]  loss %.4f  %.1f pictures/s  eta %s", r.epoch,
-                                in_epoch, r.iterations_per_epoch, r.loss, r.images_per_s,
-                                FormatDuration(r.eta_s)));
-}
-
-void RunLog::Evaluation(const EvaluationRecord& r) {
-  std::string line = absl::StrFormat("validation after epoch %d, iteration %d: loss %.4f", r.epoch,
-                                     r.iteration, r.loss);
-  nlohmann::json json = {{"mode", "val"},  {"epoch", r.epoch},  {"iteration", r.iteration},
-                         {"loss", r.loss}, {"time", r.seconds}, {"pictures", r.pictures}};
-  for (const auto& [name, value] : r.accuracy) {
-    absl::StrAppendFormat(&line, "  %s %.2f %%", name, 100 * value);
-    json["accuracy"][name] = value;
-  }
-  absl::StrAppendFormat(&line, "  (%d pictures in %.1f s)", r.pictures, r.seconds);
-  impl_->Say(spdlog::level::info, line);
-  impl_->Json(json);
-  std::vector<Scalar> scalars = {{"val/loss", r.loss}};
-  for (const auto& [name, value] : r.accuracy) scalars.emplace_back("val/" + name, value);
-  impl_->Curves(r.iteration, scalars);
-}
-
+void RunLog::Iteration(const IterationRecord& record) { impl_->Tell(record); }
+void RunLog::Progress(const IterationRecord& record) { impl_->Draw(record); }
+void RunLog::Evaluation(const EvaluationRecord& record) { impl_->Tell(record); }
 const std::string& RunLog::stem() const { return impl_->stem(); }
 absl::Status RunLog::Close() { return impl_->Close(); }
 

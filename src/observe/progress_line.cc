@@ -1,0 +1,42 @@
+#include "src/observe/progress_line.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace finetune {
+
+void ProgressLine::Draw(absl::string_view text) {
+  if (!enabled_) return;
+  // A line that wraps could not be redrawn.
+  struct winsize size = {};
+  const bool known = ioctl(fileno(terminal_), TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  text = text.substr(0, known ? size.ws_col - 1 : 79);
+  std::fputs(absl::StrCat("\r", text, "\x1b[K").c_str(), terminal_);
+  std::fflush(terminal_);
+  drawn_ = true;
+}
+
+void ProgressLine::Clear() {
+  if (!drawn_) return;
+  std::fputs("\r\x1b[K", terminal_);
+  std::fflush(terminal_);
+  drawn_ = false;
+}
+
+bool IsWatched() {
+  if (isatty(STDOUT_FILENO) == 0) return false;
+  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;
+  std::error_code error;
+  const std::string output =
+      std::filesystem::read_symlink(absl::StrCat("/proc/", getppid(), "/fd/1"), error).string();
+  return !error && (absl::StartsWith(output, "/dev/pts/") || absl::StartsWith(output, "/dev/tty"));
+}
+
+}  // namespace finetune

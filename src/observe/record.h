@@ -1,0 +1,62 @@
+#ifndef FINETUNE_OBSERVE_RECORD_H_
+#define FINETUNE_OBSERVE_RECORD_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "src/base/status_macros.h"
+
+namespace finetune {
+
+// The state of training at one iteration; times and loss are means since the last record.
+struct IterationRecord {
+  int64_t epoch = 0;      // from 1
+  int64_t iteration = 0;  // done, from the start of the run
+  int64_t iterations_per_epoch = 1;
+  int64_t total_iterations = 0;
+  double loss = 0;
+  double lr = 0;
+  double time_s = 0;       // an iteration
+  double data_time_s = 0;  // of it, waiting for data
+  double eta_s = 0;
+  double images_per_s = 0;
+  int64_t memory_mib = 0;  // the process's peak
+  std::optional<double> gradient_norm;
+};
+
+// One validation.
+struct EvaluationRecord {
+  int64_t epoch = 0;
+  int64_t iteration = 0;
+  double loss = 0;
+  std::map<std::string, double> accuracy;  // "top1": 0..1
+  double seconds = 0;
+  int64_t pictures = 0;
+};
+
+// A record as one line of JSON, without the line's end. A loss that is no number is null.
+std::string ToJson(const IterationRecord& record);
+std::string ToJson(const EvaluationRecord& record);
+
+// What a run's records say of it.
+struct History {
+  std::vector<IterationRecord> iterations;
+  std::vector<EvaluationRecord> evaluations;
+};
+
+// Adds the records of one file of JSON lines, the later ones of a run. Where they begin before what
+// is there ends (a run resumed from an older checkpoint), they replace it. A line that is no record
+// (one that a crash cut short) is passed over.
+void AddRecords(absl::string_view json_lines, History* history);
+
+// The history of the run in `work_dir`, through all of its resumes: its *.jsonl by name. Errors
+// name the file that cannot be read.
+absl::StatusOr<History> ReadHistory(const std::string& work_dir);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_OBSERVE_RECORD_H_

@@ -1,0 +1,189 @@
+#include "src/observe/run_log.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+std::string Contents(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+IterationRecord Iteration(int64_t iteration) {
+  IterationRecord record;
+  record.epoch = 2;
+  record.iteration = iteration;
+  record.iterations_per_epoch = 16;
+  record.total_iterations = 64;
+  record.loss = 1.5;
+  record.lr = 0.05;
+  record.time_s = 0.25;
+  record.data_time_s = 0.001;
+  record.images_per_s = 128;
+  record.memory_mib = 512;
+  record.eta_s = 3725;
+  return record;
+}
+
+class RunLogTest : public testing::Test {
+ protected:
+  RunLogTest() {
+    options_.work_dir = absl::StrCat(testing::TempDir(), "/",
+                                     testing::UnitTest::GetInstance()->current_test_info()->name());
+    options_.host = "node7";
+    fs::remove_all(options_.work_dir);
+    fs::create_directories(options_.work_dir);
+  }
+
+  std::unique_ptr<RunLog> Open() {
+    absl::StatusOr<std::unique_ptr<RunLog>> log = RunLog::Open(options_);
+    EXPECT_TRUE(log.ok()) << log.status();
+    return *std::move(log);
+  }
+
+  int Files(const std::string& part) const {
+    int count = 0;
+    for (const auto& entry : fs::directory_iterator(options_.work_dir)) {
+      if (entry.path().filename().string().find(part) != std::string::npos) ++count;
+    }
+    return count;
+  }
+
+  RunLogOptions options_;
+};
+
+TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
+  options_.tensorboard = true;
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Info("starting with {braces} and % signs");
+  log->Iteration(Iteration(20));
+  EvaluationRecord evaluation;
+  evaluation.epoch = 2;
+  evaluation.iteration = 32;
+  evaluation.loss = 0.5;
+  evaluation.accuracy = {{"top1", 0.875}};
+  evaluation.pictures = 512;
+  evaluation.seconds = 2;
+  log->Evaluation(evaluation);
+  ASSERT_TRUE(log->Close().ok());
+  const std::string console = testing::internal::GetCapturedStdout();
+  const std::string text = Contents(log->stem() + ".log");
+  for (const std::string& told : {console, text}) {
+    EXPECT_THAT(told, HasSubstr("info    starting with {braces} and % signs\n"));
+    EXPECT_THAT(told,
+                HasSubstr("epoch 2 [4/16]  lr 0.05  loss 1.5000  time 0.250 s  data 0.0010 s  "
+                          "128.0 pictures/s  memory 512 MiB  eta 1:02:05\n"));
+    EXPECT_THAT(told, HasSubstr("validation after epoch 2, iteration 32: loss 0.5000  top1 87.50 "
+                                "%  (512 pictures in 2.0 s)\n"));
+  }
+  const absl::StatusOr<History> history = ReadHistory(options_.work_dir);
+  ASSERT_TRUE(history.ok()) << history.status();
+  ASSERT_THAT(history->iterations, testing::SizeIs(1));
+  EXPECT_EQ(history->iterations[0].iteration, 20);
+  ASSERT_THAT(history->evaluations, testing::SizeIs(1));
+  EXPECT_EQ(history->evaluations[0].accuracy.at("top1"), 0.875);
+  EXPECT_EQ(Files("tfevents"), 1);
+}
+
+TEST_F(RunLogTest, DrawsNoProgressWhereNobodyWatches) {
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Progress(Iteration(20));
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+}
+
+TEST_F(RunLogTest, OtherRanksSayOnlyWhatIsWrongAndWhoTheyAre) {
+  options_.rank = 3;
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Info("nothing");
+  log->Iteration(Iteration(1));
+  log->Warning("odd");
+  log->Error("bad");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(told, HasSubstr("warning [rank 3 node7] odd\n"));
+  EXPECT_THAT(told, HasSubstr("error   [rank 3 node7] bad\n"));
+  EXPECT_THAT(told, Not(HasSubstr("nothing")));
+  EXPECT_TRUE(fs::is_empty(options_.work_dir));
+}
+
+TEST_F(RunLogTest, TwoRunsOfOneSecondKeepTheirOwnFiles) {
+  options_.tensorboard = false;
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> first = Open();
+  const std::unique_ptr<RunLog> second = Open();
+  const std::unique_ptr<RunLog> third = Open();
+  testing::internal::GetCapturedStdout();
+  EXPECT_EQ(Files(".log"), 3);
+  EXPECT_EQ(Files(".jsonl"), 3);
+  EXPECT_EQ(Files("tfevents"), 0);
+}
+
+TEST_F(RunLogTest, AFolderThatIsNotThereIsAnError) {
+  options_.work_dir = "/no/such/folder";
+  const absl::Status status = RunLog::Open(options_).status();
+  EXPECT_THAT(
+      std::string(status.message()),
+      testing::MatchesRegex("cannot write /no/such/folder/.*\\.log: No such file or directory"));
+}
+
+// A limit on the size of files stands in for a full disk: writes fail past it.
+TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
+  options_.tensorboard = false;
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Iteration(Iteration(1));
+
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit before = {};
+  getrlimit(RLIMIT_FSIZE, &before);
+  struct rlimit full = before;
+  // Room for a part of the next record.
+  full.rlim_cur = fs::file_size(log->stem() + ".jsonl") + 10;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  log->Iteration(Iteration(2));
+  log->Iteration(Iteration(3));
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+
+  log->Iteration(Iteration(4));
+  const absl::Status closed = log->Close();
+  testing::internal::GetCapturedStdout();
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(closed.code(), absl::StatusCode::kResourceExhausted) << closed;
+  EXPECT_THAT(told, HasSubstr("warning: cannot write " + options_.work_dir));
+  EXPECT_EQ(told.find("warning"), told.rfind("warning")) << told;
+  const std::string json = Contents(log->stem() + ".jsonl");
+  EXPECT_EQ(json, ToJson(Iteration(1)) + "\n" + ToJson(Iteration(4)) + "\n");
+}
+
+TEST(FormatDuration, IsReadable) {
+  EXPECT_EQ(FormatDuration(3723.4), "1:02:03");
+  EXPECT_EQ(FormatDuration(59.6), "0:01:00");
+  EXPECT_EQ(FormatDuration(-1), "0:00:00");
+  EXPECT_EQ(FormatDuration(std::numeric_limits<double>::infinity()), "?");
+}
+
+}  // namespace
+}  // namespace finetune
