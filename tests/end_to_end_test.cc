@@ -1,28 +1,19 @@
 // The programs as a user runs them: prepare_dataset, then finetune under mpirun.
 
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <array>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
-#include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/checkpoint/reader.h"
+#include "tests/job.h"
+#include "tests/training_test.h"
 
 namespace finetune {
 namespace {
@@ -30,145 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-struct Outcome {
-  int exit_code = -1;
-  std::string output;  // stdout and stderr
-};
-
-// A program that was started in the background, its output in a file.
-class Process {
- public:
-  Process(const std::string& command, const std::string& output) : output_(output) {
-    pid_ = fork();
-    if (pid_ == 0) {
-      setpgid(0, 0);
-      const std::string line = absl::StrCat("exec ", command, " > ", output, " 2>&1 < /dev/null");
-      execl("/bin/bash", "bash", "-c", line.c_str(), nullptr);
-      _exit(127);
-    }
-  }
-  pid_t pid() const { return pid_; }
-  Outcome Wait() {
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    Outcome outcome;
-    outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    outcome.output = *ReadFile(output_);
-    return outcome;
-  }
-  // Until the output holds `text`; false where the program ended without it.
-  bool WaitFor(const std::string& text) {
-    while (true) {
-      const auto now = ReadFile(output_);
-      if (now.ok() && absl::StrContains(*now, text)) return true;
-      siginfo_t info = {};
-      if (waitid(P_PID, pid_, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_)
-        return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-  }
-
- private:
-  pid_t pid_;
-  std::string output_;
-};
-
-class EndToEnd : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-    // Ranks that share cores must not spin for each other.
-    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
-  }
-
-  void SetUp() override {
-    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    finetune_ = fs::absolute("src/main/finetune").string();
-    prepare_ = fs::absolute("data_tools/prepare_dataset").string();
-  }
-
-  Outcome Run(const std::string& command) {
-    return Process(command, absl::StrCat(folder_, "/output", ++runs_)).Wait();
-  }
-
-  // A small ResNet on 72 pictures: 5 iterations of 16 an epoch, 15 in all.
-  void WriteResNet() {
-    const Outcome data = Run(absl::StrCat(
-        prepare_, " synthetic --classes=4 --train=72 --test=24 --shards=3 --output=", folder_,
-        "/data"));
-    ASSERT_EQ(data.exit_code, 0) << data.output;
-    ASSERT_TRUE(
-        WriteFileAtomically(
-            config(),
-            absl::StrCat(R"(
-model { backbone { resnet { depth: 18 stem: CIFAR base_channels: 4 } } head { num_classes: 4 } }
-data {
-  train { path: ")",
-                         folder_, R"(/data" split: "train" total_batch_size: 16
-          pipeline { random_crop { size: 32 padding: 4 } } pipeline { random_flip {} } pipeline { normalize {} } }
-  val { path: ")",
-                         folder_,
-                         R"(/data" split: "test" total_batch_size: 16 pipeline { normalize {} } }
-}
-optimizer { sgd { lr: 0.05 momentum: 0.9 weight_decay: 0.0005 } }
-schedule { max_epochs: 3 multi_step { milestones: 2 } }
-runtime { log_interval: 1 }
-)"))
-            .ok());
-  }
-
-  std::string config() const { return folder_ + "/small.pbtxt"; }
-  std::string Mpirun(int ranks, const std::string& work_dir, const std::string& flags = "") const {
-    return absl::StrCat("mpirun -np ", ranks, " --oversubscribe --bind-to none ", finetune_,
-                        " --config=", config(), " --work_dir=", folder_, "/", work_dir,
-                        " --set=runtime.threads=1 ", flags);
-  }
-
-  // Loss by iteration, of all of a work_dir's runs.
-  std::map<int64_t, double> Losses(const std::string& work_dir) const {
-    std::map<int64_t, double> losses;
-    for (const auto& entry : fs::directory_iterator(folder_ + "/" + work_dir)) {
-      if (entry.path().extension() != ".jsonl") continue;
-      std::ifstream lines(entry.path());
-      for (std::string line; std::getline(lines, line);) {
-        const auto record = nlohmann::json::parse(line);
-        if (record.value("mode", "") == "train") losses[record["iteration"]] = record["loss"];
-      }
-    }
-    return losses;
-  }
-
-  // Every tensor of two checkpoints, momentum and statistics too, has the same bits.
-  void ExpectSameCheckpoints(const std::string& a, const std::string& b) const {
-    const auto first = ReadTorchFile(absl::StrCat(folder_, "/", a)),
-               second = ReadTorchFile(absl::StrCat(folder_, "/", b));
-    ASSERT_TRUE(first.ok()) << first.status();
-    ASSERT_TRUE(second.ok()) << second.status();
-    for (const bool momentum : {false, true}) {
-      const auto tensors = [&](const Value& root) {
-        return momentum ? root.Get("optimizer")->GetTensors("momentum")
-                        : root.GetTensors("state_dict");
-      };
-      const auto x = tensors(*first), y = tensors(*second);
-      ASSERT_TRUE(x.ok()) << x.status();
-      ASSERT_TRUE(y.ok()) << y.status();
-      ASSERT_EQ(x->size(), y->size());
-      ASSERT_GT(x->size(), 50u);
-      for (size_t i = 0; i < x->size(); ++i) {
-        EXPECT_EQ((*x)[i].name, (*y)[i].name);
-        EXPECT_TRUE((*x)[i].tensor.equal((*y)[i].tensor))
-            << (*x)[i].name << (momentum ? "'s momentum" : "");
-      }
-    }
-  }
-
-  std::string folder_, finetune_, prepare_;
-  int runs_ = 0;
-};
+using EndToEnd = TrainingTest;
 
 TEST_F(EndToEnd, TrainsOnTwoRanksLogsAndEvaluates) {
   WriteResNet();
@@ -233,7 +86,7 @@ TEST_F(EndToEnd, ASignalSavesAndExits75AndTheRunGoesOnFromThere) {
   WriteResNet();
   const Outcome whole = Run(Mpirun(2, "whole"));
   ASSERT_EQ(whole.exit_code, 0) << whole.output;
-  Process run(Mpirun(2, "stopped"), folder_ + "/stopped.log");
+  Job run(Mpirun(2, "stopped"), folder_ + "/stopped.log");
   ASSERT_TRUE(run.WaitFor("epoch 1 [2/5]"));
   kill(run.pid(), SIGUSR1);  // mpirun passes it on to the ranks
   const Outcome stopped = run.Wait();
@@ -246,17 +99,15 @@ TEST_F(EndToEnd, ASignalSavesAndExits75AndTheRunGoesOnFromThere) {
 
 TEST_F(EndToEnd, TheDeathOfARankEndsAllAndIsNamed) {
   WriteResNet();
-  Process run(Mpirun(2, "killed", "--set=schedule.max_epochs=100000"), folder_ + "/killed.log");
+  Job run(Mpirun(2, "killed", "--set=schedule.max_epochs=100000"), folder_ + "/killed.log");
   ASSERT_TRUE(run.WaitFor("epoch 3 [1/5]"));
-  const Outcome pids = Run(absl::StrCat("pgrep -P ", run.pid(), " finetune"));
-  const std::vector<std::string> ranks = absl::StrSplit(pids.output, '\n', absl::SkipEmpty());
-  ASSERT_EQ(ranks.size(), 2u) << pids.output;
-  kill(std::stoi(ranks[1]), SIGKILL);
+  const pid_t rank = run.PidOfRank(1);
+  ASSERT_GT(rank, 0);
+  kill(rank, SIGKILL);
   const Outcome outcome = run.Wait();
   EXPECT_NE(outcome.exit_code, 0);
-  EXPECT_THAT(
-      outcome.output,
-      testing::ContainsRegex("process rank [01] with PID [0-9]+ on node .* exited on signal 9"));
+  EXPECT_THAT(outcome.output, testing::ContainsRegex(
+                                  "process rank 1 with PID [0-9]+ on node .* exited on signal 9"));
   // What had been saved is whole.
   const auto saved = ReadTorchFile(folder_ + "/killed/latest.pth");
   EXPECT_TRUE(saved.ok()) << saved.status();

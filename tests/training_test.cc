@@ -1,0 +1,115 @@
+#include "tests/training_test.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/atomic_file.h"
+#include "src/checkpoint/reader.h"
+
+namespace finetune {
+
+namespace fs = std::filesystem;
+
+void TrainingTest::SetUpTestSuite() {
+  setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+  setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+  // Ranks that share cores must not spin for each other.
+  setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
+}
+
+void TrainingTest::SetUp() {
+  const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
+  folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
+  fs::remove_all(folder_);
+  fs::create_directories(folder_);
+  finetune_ = fs::absolute("src/main/finetune").string();
+  prepare_ = fs::absolute("data_tools/prepare_dataset").string();
+}
+
+Outcome TrainingTest::Run(const std::string& command) {
+  return Job(command, absl::StrCat(folder_, "/output", ++runs_)).Wait();
+}
+
+void TrainingTest::WriteResNet(const std::string& backbone) {
+  const Outcome data = Run(absl::StrCat(
+      prepare_, " synthetic --classes=4 --train=72 --test=24 --shards=3 --output=", folder_,
+      "/data"));
+  ASSERT_EQ(data.exit_code, 0) << data.output;
+  const std::string text =
+      absl::StrCat(R"(
+model {
+  backbone { resnet { depth: 18 stem: CIFAR base_channels: 4 } )",
+                   backbone, R"( }
+  head { num_classes: 4 }
+}
+data {
+  train { path: ")",
+                   folder_,
+                   R"(/data" split: "train" total_batch_size: 16
+          pipeline { random_crop { size: 32 padding: 4 } } pipeline { random_flip {} } pipeline { normalize {} } }
+  val { path: ")",
+                   folder_,
+                   R"(/data" split: "test" total_batch_size: 16 pipeline { normalize {} } }
+}
+optimizer { sgd { lr: 0.05 momentum: 0.9 weight_decay: 0.0005 } }
+schedule { max_epochs: 3 multi_step { milestones: 2 } }
+runtime { log_interval: 1 }
+)");
+  ASSERT_TRUE(WriteFileAtomically(config(), text).ok());
+}
+
+std::string TrainingTest::Finetune(const std::string& work_dir, const std::string& flags) const {
+  return absl::StrCat(finetune_, " --config=", config(), " --work_dir=", folder_, "/", work_dir,
+                      " --set=runtime.threads=1 ", flags);
+}
+
+std::string TrainingTest::Mpirun(int ranks, const std::string& work_dir,
+                                 const std::string& flags) const {
+  return absl::StrCat("mpirun -np ", ranks, " --oversubscribe --bind-to none ",
+                      Finetune(work_dir, flags));
+}
+
+std::map<int64_t, double> TrainingTest::Losses(const std::string& work_dir) const {
+  std::map<int64_t, double> losses;
+  for (const auto& entry : fs::directory_iterator(folder_ + "/" + work_dir)) {
+    if (entry.path().extension() != ".jsonl") continue;
+    std::ifstream lines(entry.path());
+    for (std::string line; std::getline(lines, line);) {
+      const auto record = nlohmann::json::parse(line);
+      if (record.value("mode", "") == "train") losses[record["iteration"]] = record["loss"];
+    }
+  }
+  return losses;
+}
+
+TensorList TrainingTest::Tensors(const std::string& checkpoint, bool momentum) const {
+  const auto root = ReadTorchFile(absl::StrCat(folder_, "/", checkpoint));
+  if (!root.ok()) {
+    ADD_FAILURE() << root.status();
+    return {};
+  }
+  const auto tensors =
+      momentum ? root->Get("optimizer")->GetTensors("momentum") : root->GetTensors("state_dict");
+  if (!tensors.ok()) {
+    ADD_FAILURE() << tensors.status();
+    return {};
+  }
+  return *tensors;
+}
+
+void TrainingTest::ExpectSameCheckpoints(const std::string& a, const std::string& b) const {
+  for (const bool momentum : {false, true}) {
+    const TensorList x = Tensors(a, momentum), y = Tensors(b, momentum);
+    ASSERT_EQ(x.size(), y.size());
+    ASSERT_GT(x.size(), 50u);
+    for (size_t i = 0; i < x.size(); ++i) {
+      EXPECT_EQ(x[i].name, y[i].name);
+      EXPECT_TRUE(x[i].tensor.equal(y[i].tensor)) << x[i].name << (momentum ? "'s momentum" : "");
+    }
+  }
+}
+
+}  // namespace finetune

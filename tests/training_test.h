@@ -1,0 +1,49 @@
+#ifndef FINETUNE_TESTS_TRAINING_TEST_H_
+#define FINETUNE_TESTS_TRAINING_TEST_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "src/tensor/named_tensor.h"
+#include "tests/job.h"
+
+namespace finetune {
+
+// Tests that run the programs as a user does: prepare_dataset, then finetune under mpirun. Each has
+// a folder of its own.
+class TrainingTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite();
+  void SetUp() override;
+
+  // To its end.
+  Outcome Run(const std::string& command);
+
+  // A small ResNet on 72 pictures: 5 iterations of 16 an epoch, 15 in all. `backbone`: fields of
+  // model.backbone besides its resnet.
+  void WriteResNet(const std::string& backbone = "");
+
+  std::string config() const { return folder_ + "/small.pbtxt"; }
+  std::string Mpirun(int ranks, const std::string& work_dir, const std::string& flags = "") const;
+  // What Mpirun() runs on every rank.
+  std::string Finetune(const std::string& work_dir, const std::string& flags = "") const;
+
+  // Loss by iteration, of all of a work_dir's runs.
+  std::map<int64_t, double> Losses(const std::string& work_dir) const;
+
+  // A checkpoint's state dict, or its momentum; empty, and the test fails, where it cannot be read.
+  TensorList Tensors(const std::string& checkpoint, bool momentum) const;
+  // Every tensor of two checkpoints, momentum and statistics too, has the same bits.
+  void ExpectSameCheckpoints(const std::string& a, const std::string& b) const;
+
+  std::string folder_, finetune_, prepare_;
+
+ private:
+  int runs_ = 0;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TESTS_TRAINING_TEST_H_
