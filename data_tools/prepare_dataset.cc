@@ -18,7 +18,7 @@
 #include "data_tools/converters.h"
 #include "src/base/annotate.h"
 #include "src/base/sha256.h"
-#include "src/config/fields.h"
+#include "src/base/suggest_flag.h"
 #include "src/data/manifest.h"
 #include "src/data/shard_reader.h"
 
@@ -154,21 +154,11 @@ int Main(int argc, char** argv) {
   } catch (const CLI::CallForHelp& error) {
     return app.exit(error);
   } catch (const CLI::ParseError& error) {
-    std::vector<std::string> known;
-    for (const CLI::App* sub : app.get_subcommands({})) known.push_back(sub->get_name());
-    const CLI::App* chosen = app.get_subcommands().empty() ? &app : app.get_subcommands().front();
-    for (const CLI::Option* option : chosen->get_options()) {
-      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-    }
-    std::string near;
-    for (int i = 1; i < argc && near.empty(); ++i) {
-      const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
-      if (std::find(known.begin(), known.end(), word) != known.end()) continue;
-      near = NearestName(word, known);
-      if (!near.empty()) near = absl::StrCat(word, ": did you mean ", near, "?");
-    }
+    const std::string suggestion =
+        SuggestFlag(app, std::vector<std::string>(argv + 1, argv + argc));
     std::fprintf(stderr, "%s\n",
-                 near.empty() ? absl::StrCat(error.what(), "; see --help").c_str() : near.c_str());
+                 suggestion.empty() ? absl::StrCat(error.what(), "; see --help").c_str()
+                                    : suggestion.c_str());
     return 2;
   }
 

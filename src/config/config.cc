@@ -21,6 +21,7 @@
 #include "absl/strings/strip.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/nearest_name.h"
 #include "src/config/fields.h"
 
 namespace finetune {

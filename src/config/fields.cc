@@ -1,11 +1,10 @@
 #include "src/config/fields.h"
 
-#include <algorithm>
-#include <numeric>
+#include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/nearest_name.h"
 #include "src/config/experiment.pb.h"
 
 namespace finetune {
@@ -14,21 +13,6 @@ namespace {
 using ::google::protobuf::Descriptor;
 using ::google::protobuf::EnumDescriptor;
 using ::google::protobuf::FieldDescriptor;
-
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
 
 // Paths of all fields called `name` below `type`.
 void FindFields(const Descriptor* type, absl::string_view name, const std::string& prefix,
@@ -42,20 +26,6 @@ void FindFields(const Descriptor* type, absl::string_view name, const std::strin
 }
 
 }  // namespace
-
-std::string NearestName(absl::string_view name, const std::vector<std::string>& known) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const size_t distance =
-        EditDistance(absl::AsciiStrToLower(name), absl::AsciiStrToLower(candidate));
-    if (distance < best_distance && distance < candidate.size()) {
-      best = candidate;
-      best_distance = distance;
-    }
-  }
-  return best;
-}
 
 std::string SuggestField(const Descriptor* type, absl::string_view name) {
   std::vector<std::string> names;

@@ -4,15 +4,10 @@
 #include <google/protobuf/descriptor.h>
 
 #include <string>
-#include <vector>
 
 #include "absl/strings/string_view.h"
 
 namespace finetune {
-
-// The name among `known` that `name` is most likely a slip of, or "" when none is near (more than a
-// third of its letters differ, by Levenshtein's distance).
-std::string NearestName(absl::string_view name, const std::vector<std::string>& known);
 
 // What to tell somebody who wrote `name` in a message of this type: "did you mean frozen_stages?",
 // or where in the schema a field of that name is, or the names that there are.

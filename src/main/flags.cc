@@ -2,32 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "src/config/fields.h"
+#include "src/base/suggest_flag.h"
 
 namespace finetune {
-namespace {
-
-// The flag that an unknown one is a slip of, among those of the command.
-std::string Suggestion(const CLI::App& app, const std::vector<std::string>& arguments) {
-  std::vector<std::string> known;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-  }
-  for (const std::string& argument : arguments) {
-    const std::string flag = argument.substr(0, argument.find('='));
-    if (!absl::StartsWith(flag, "--") || std::find(known.begin(), known.end(), flag) != known.end())
-      continue;
-    const std::string near = NearestName(flag, known);
-    return absl::StrCat(flag, ": no such flag; ",
-                        near.empty() ? "see --help" : absl::StrCat("did you mean ", near, "?"));
-  }
-  return "";
-}
-
-}  // namespace
-
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) {
   CommandLine line;
   CLI::App app(
@@ -72,17 +49,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   config->add_option("--origins", line.origins, "Say where each value was set (default true)");
 
   CLI::App* chosen = &app;
-  if (!arguments.empty()) {
-    for (CLI::App* sub : {train, evaluate, config}) {
-      if (arguments.front() == sub->get_name()) chosen = sub;
-    }
-    if (chosen == &app && !absl::StartsWith(arguments.front(), "-")) {
-      const std::string near = NearestName(arguments.front(), {"train", "evaluate", "config"});
-      return absl::InvalidArgumentError(
-          absl::StrCat(arguments.front(), ": no such command; ",
-                       near.empty() ? "the commands are train, evaluate, config"
-                                    : absl::StrCat("did you mean ", near, "?")));
-    }
+  for (CLI::App* sub : {train, evaluate, config}) {
+    if (!arguments.empty() && arguments.front() == sub->get_name()) chosen = sub;
   }
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
@@ -91,7 +59,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
     line.help = chosen->help();
     return line;
   } catch (const CLI::ParseError& error) {
-    const std::string suggestion = Suggestion(*chosen, arguments);
+    const std::string suggestion = SuggestFlag(app, arguments);
     return absl::InvalidArgumentError(suggestion.empty() ? std::string(error.what()) : suggestion);
   }
   line.command = chosen == evaluate ? CommandLine::Command::kEvaluate
