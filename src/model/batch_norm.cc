@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/batch_norm_update_stats.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/native_batch_norm.h>
 #include <ATen/ops/native_batch_norm_backward.h>
@@ -11,9 +12,13 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
+
+#include "src/model/batch_norm_kernels.h"
 
 namespace finetune {
 namespace {
@@ -101,6 +106,94 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
   }
 };
 
+struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gamma,
+                            const at::Tensor& beta, const at::Tensor& running_mean,
+                            const at::Tensor& running_var,
+                            const std::optional<at::Tensor>& residual, bool relu, bool training,
+                            const c10::intrusive_ptr<SumHolder>& holder) {
+    const int64_t channels = x.size(1);
+    ChannelStatistics of{running_mean, running_var};
+    double count = static_cast<double>(x.numel() / channels);
+    if (training) {
+      of = StatisticsOf(x);
+      if (holder->sum != nullptr) count = SumStatistics(holder->sum, count, &of);
+      if (count > 0) {
+        running_mean.lerp_(of.mean, kBatchNormMomentum);
+        running_var.lerp_(of.var * (count / (count - 1)), kBatchNormMomentum);
+      }
+    } else {
+      // Training changes these in place; backward wants what forward had.
+      of = {running_mean.clone(), running_var.clone()};
+    }
+    const at::Tensor scale = gamma * at::rsqrt(of.var + kBatchNormEpsilon);
+    at::Tensor y =
+        ScaleShiftAddAct(x, scale, beta - of.mean * scale, residual.value_or(at::Tensor()), relu);
+
+    context->save_for_backward({x, relu ? y : at::Tensor(), gamma, of.mean, of.var});
+    context->saved_data["sum"] = c10::IValue::make_capsule(holder);
+    context->saved_data["count"] = count;
+    context->saved_data["training"] = training;
+    context->saved_data["residual"] = residual.has_value();
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &gamma = saved[2], &mean = saved[3], &var = saved[4];
+    at::Tensor y = saved[1];
+    at::Tensor dy = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+    // The residual's gradient is what goes through the activation. Where it is wanted it is kept,
+    // and the second pass need not look at y again.
+    const bool activated = y.defined();
+    const bool wants_g = context->saved_data["residual"].toBool() && context->needs_input_grad(5);
+    const at::Tensor g = wants_g && activated ? at::empty_like(dy) : at::Tensor();
+    const ChannelGradientSums sums = GradientSumsOf(dy, y, x, mean, g);
+    if (g.defined()) {
+      dy = g;
+      y = at::Tensor();
+    }
+    const at::Tensor invstd = at::rsqrt(var + kBatchNormEpsilon);
+    at::Tensor dx;
+    if (context->needs_input_grad(0)) {
+      const at::Tensor a = gamma * invstd;
+      at::Tensor b = at::zeros_like(a), c = b;
+      if (context->saved_data["training"].toBool()) {
+        // Through the statistics: dx -= a * (mean of g + (x - mean) / var * mean of g (x - mean)).
+        const at::Tensor all = at::cat({sums.g, sums.gx});
+        const c10::intrusive_ptr<torch::CustomClassHolder> holder =
+            context->saved_data["sum"].toCapsule();
+        const SumOverRanks& sum = static_cast<const SumHolder*>(holder.get())->sum;
+        if (sum != nullptr) Sum(sum, all);
+        const double count = std::max(1.0, context->saved_data["count"].toDouble());
+        const int64_t channels = x.size(1);
+        b = a * invstd.square() * all.narrow(0, channels, channels) / -count;
+        c = a * all.narrow(0, 0, channels) / -count - b * mean;
+      }
+      dx = InputGradient(dy, y, x, a, b, c);
+    }
+    return {dx, sums.gx * invstd, sums.g, {}, {}, wants_g ? dy : at::Tensor(), {}, {}, {}};
+  }
+
+ private:
+  // Makes the statistics those of all ranks; returns their count.
+  static double SumStatistics(const SumOverRanks& sum_over_ranks, double count,
+                              ChannelStatistics* of) {
+    const int64_t channels = of->mean.numel();
+    const at::Tensor sums = at::cat({of->mean * count, (of->var + of->mean.square()) * count,
+                                     at::full({1}, count, of->mean.options())});
+    Sum(sum_over_ranks, sums);
+    const double total = sums[2 * channels].item<double>();
+    TORCH_CHECK_VALUE(
+        total > 1,
+        "synchronised batch norm got one value a channel over all ranks, which has no "
+        "variance: use larger batches or larger pictures");
+    of->mean = sums.narrow(0, 0, channels) / total;
+    of->var = (sums.narrow(0, channels, channels) / total - of->mean.square()).clamp_min_(0);
+    return total;
+  }
+};
+
 }  // namespace
 
 at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
@@ -108,6 +201,19 @@ at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at:
                          const SumOverRanks& sum_over_ranks) {
   return SyncBatchNormFunction::apply(x, gamma, beta, running_mean, running_var,
                                       c10::make_intrusive<SumHolder>(sum_over_ranks));
+}
+
+at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
+                        const at::Tensor& running_mean, const at::Tensor& running_var,
+                        const at::Tensor& residual, bool relu, bool training,
+                        const SumOverRanks& sum_over_ranks) {
+  constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
+  // An undefined tensor is no input for autograd.
+  std::optional<at::Tensor> added;
+  if (residual.defined()) added = residual.contiguous(kLayout);
+  return BatchNormActFunction::apply(x.contiguous(kLayout), gamma, beta, running_mean, running_var,
+                                     added, relu, training,
+                                     c10::make_intrusive<SumHolder>(sum_over_ranks));
 }
 
 }  // namespace finetune

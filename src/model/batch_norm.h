@@ -26,6 +26,17 @@ at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at:
                          const at::Tensor& running_mean, const at::Tensor& running_var,
                          const SumOverRanks& sum_over_ranks);
 
+// act(batch_norm(x) + residual), with a graph for backward, in two passes over x forward and two
+// backward; what autograd keeps is x and the result. For x: [N, C, H, W] on the CPU, float32 or
+// bfloat16, channels-last (or a copy is made), N may be 0, with `residual` (undefined for none)
+// like it. Statistics are x's own, with `sum_over_ranks` those of all ranks' x as in SyncBatchNorm,
+// and with `training` false the running ones. Whoever calls it has checked that there is a
+// variance.
+at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
+                        const at::Tensor& running_mean, const at::Tensor& running_var,
+                        const at::Tensor& residual, bool relu, bool training,
+                        const SumOverRanks& sum_over_ranks);
+
 }  // namespace finetune
 
 #endif  // FINETUNE_MODEL_BATCH_NORM_H_

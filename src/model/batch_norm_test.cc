@@ -10,10 +10,12 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <barrier>
+#include <cmath>
 #include <memory>
 #include <numeric>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -71,8 +73,18 @@ Result Backward(const at::Tensor& y, const at::Tensor& x, const at::Tensor& gamm
   return {y.detach(), x.grad(), gamma.grad(), beta.grad(), running_mean, running_var};
 }
 
+using BatchNormOverRanks = decltype(&SyncBatchNorm);
+
+at::Tensor FusedOverRanks(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
+                          const at::Tensor& running_mean, const at::Tensor& running_var,
+                          const SumOverRanks& sum_over_ranks) {
+  return BatchNormAct(x, gamma, beta, running_mean, running_var, {}, /*relu=*/false,
+                      /*training=*/true, sum_over_ranks);
+}
+
 // Batch norm of a batch split over ranks by `sizes`, and of the batch as a whole.
-void ExpectAsOneBatch(const std::vector<int64_t>& sizes, at::ScalarType type, double bound) {
+void ExpectAsOneBatch(BatchNormOverRanks over_ranks, const std::vector<int64_t>& sizes,
+                      at::ScalarType type, double bound) {
   const int64_t n = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
   // Far from centred, so that statistics by sums of squares would show their weakness.
   const at::Tensor x = ByFormula("x", {n, kChannels, 3, 4}, 1, 4)
@@ -93,7 +105,7 @@ void ExpectAsOneBatch(const std::vector<int64_t>& sizes, at::ScalarType type, do
     const at::Tensor part = x.narrow(0, begin, sizes[rank]).clone().set_requires_grad(true);
     const at::Tensor gamma = Gamma(), beta = Beta();
     const at::Tensor mean = at::zeros({kChannels}), var = at::ones({kChannels});
-    const at::Tensor y = SyncBatchNorm(part, gamma, beta, mean, var, sum);
+    const at::Tensor y = over_ranks(part, gamma, beta, mean, var, sum);
     parts[rank] = Backward(y, part, gamma, beta, dy.narrow(0, begin, sizes[rank]), mean, var);
   });
 
@@ -117,38 +129,44 @@ void ExpectAsOneBatch(const std::vector<int64_t>& sizes, at::ScalarType type, do
   EXPECT_LT(RelativeError(dbeta, whole.dbeta), bound);
 }
 
-TEST(SyncBatchNorm, IsBatchNormOfAllRanksPictures) {
+class SyncBatchNormTest : public testing::TestWithParam<BatchNormOverRanks> {};
+INSTANTIATE_TEST_SUITE_P(, SyncBatchNormTest, testing::Values(&SyncBatchNorm, &FusedOverRanks),
+                         [](const auto& param) {
+                           return param.param == &SyncBatchNorm ? "ByOperators" : "Fused";
+                         });
+
+TEST_P(SyncBatchNormTest, IsBatchNormOfAllRanksPictures) {
   // Mean 4 and deviation 0.6 cost sums of squares a factor of 50 of float32's 6e-8.
-  ExpectAsOneBatch({3, 3}, at::kFloat, 2e-5);
-  ExpectAsOneBatch({4}, at::kFloat, 2e-5);
+  ExpectAsOneBatch(GetParam(), {3, 3}, at::kFloat, 2e-5);
+  ExpectAsOneBatch(GetParam(), {4}, at::kFloat, 2e-5);
 }
 
-TEST(SyncBatchNorm, WeighsEveryPictureTheSameWhereRanksHaveMoreOrFewerOrNone) {
-  ExpectAsOneBatch({1, 4, 2}, at::kFloat, 2e-5);
-  ExpectAsOneBatch({0, 3}, at::kFloat, 2e-5);
+TEST_P(SyncBatchNormTest, WeighsEveryPictureTheSameWhereRanksHaveMoreOrFewerOrNone) {
+  ExpectAsOneBatch(GetParam(), {1, 4, 2}, at::kFloat, 2e-5);
+  ExpectAsOneBatch(GetParam(), {0, 3}, at::kFloat, 2e-5);
 }
 
-TEST(SyncBatchNorm, KeepsStatisticsInFloat32ForBfloat16) {
+TEST_P(SyncBatchNormTest, KeepsStatisticsInFloat32ForBfloat16) {
   // One rounding to bfloat16 is 2^-9 of a value at most.
-  ExpectAsOneBatch({2, 3}, at::kBFloat16, 0.01);
+  ExpectAsOneBatch(GetParam(), {2, 3}, at::kBFloat16, 0.01);
 }
 
-TEST(SyncBatchNorm, OfOneValueIsAnError) {
+TEST_P(SyncBatchNormTest, OfOneValueIsAnError) {
   const at::Tensor x = at::ones({1, kChannels, 1, 1});
   const auto alone = [](const at::Tensor&) { return absl::OkStatus(); };
   try {
-    SyncBatchNorm(x, Gamma(), Beta(), at::zeros({kChannels}), at::ones({kChannels}), alone);
+    GetParam()(x, Gamma(), Beta(), at::zeros({kChannels}), at::ones({kChannels}), alone);
     FAIL() << "no error";
   } catch (const c10::Error& error) {
     EXPECT_THAT(error.what_without_backtrace(), HasSubstr("one value a channel over all ranks"));
   }
 }
 
-TEST(SyncBatchNorm, PassesOnWhyASumFailed) {
+TEST_P(SyncBatchNormTest, PassesOnWhyASumFailed) {
   const at::Tensor x = at::ones({2, kChannels, 2, 2});
   const auto broken = [](const at::Tensor&) { return absl::UnavailableError("rank 3 is gone"); };
   try {
-    SyncBatchNorm(x, Gamma(), Beta(), at::zeros({kChannels}), at::ones({kChannels}), broken);
+    GetParam()(x, Gamma(), Beta(), at::zeros({kChannels}), at::ones({kChannels}), broken);
     FAIL() << "no error";
   } catch (const c10::Error& error) {
     EXPECT_THAT(error.what_without_backtrace(), HasSubstr("rank 3 is gone"));
@@ -181,6 +199,105 @@ TEST(SyncBatchNorm, MakesTwoRanksTrainAsOneDoesWithTheWholeBatch) {
   }
   for (const NamedTensor& buffer : whole->buffers()) {
     EXPECT_LT(RelativeError(Named(*models[1], buffer.name), buffer.tensor), 1e-5) << buffer.name;
+  }
+}
+
+struct FusedCase {
+  int64_t n, channels, height, width;
+  bool residual, relu, training;
+  at::ScalarType type;
+};
+
+class BatchNormActTest : public testing::TestWithParam<std::tuple<bool, bool, bool>> {
+ protected:
+  // Gradients and result by LibTorch's operators in float64, and by BatchNormAct.
+  static void Expect(const FusedCase& of, double bound) {
+    SCOPED_TRACE(testing::Message() << of.n << "x" << of.channels << "x" << of.height << "x"
+                                    << of.width << " " << of.type);
+    const auto make = [&](const char* name, double offset) {
+      return ByFormula(name, {of.n, of.channels, of.height, of.width}, 1, offset)
+          .to(of.type)
+          .contiguous(at::MemoryFormat::ChannelsLast);
+    };
+    // Not centred: sums of squares alone would show it.
+    const at::Tensor x = make("x", 4), residual = make("residual", 0), dy = make("dy", 0.25);
+    const at::Tensor gamma = ByFormula("gamma", {of.channels}, 0.5, 1);
+    const at::Tensor beta = ByFormula("beta", {of.channels});
+    const at::Tensor start_mean = ByFormula("mean", {of.channels}, 0.5, 4);
+    const at::Tensor start_var = ByFormula("var", {of.channels}, 0.5, 1);
+
+    const auto leaf = [](const at::Tensor& t, at::ScalarType type) {
+      return t.to(type).clone().set_requires_grad(true);
+    };
+    const at::Tensor x1 = leaf(x, at::kDouble), r1 = leaf(residual, at::kDouble);
+    const at::Tensor gamma1 = leaf(gamma, at::kDouble), beta1 = leaf(beta, at::kDouble);
+    const at::Tensor mean1 = start_mean.to(at::kDouble), var1 = start_var.to(at::kDouble);
+    at::Tensor y1 = at::batch_norm(x1, gamma1, beta1, mean1, var1, of.training, kBatchNormMomentum,
+                                   kBatchNormEpsilon, /*cudnn_enabled=*/false);
+    if (of.residual) y1 = y1 + r1;
+    if (of.relu) y1 = y1.relu();
+
+    const at::Tensor x2 = leaf(x, of.type), r2 = leaf(residual, of.type);
+    const at::Tensor gamma2 = leaf(gamma, at::kFloat), beta2 = leaf(beta, at::kFloat);
+    const at::Tensor mean2 = start_mean.clone(), var2 = start_var.clone();
+    const at::Tensor y2 =
+        BatchNormAct(x2, gamma2, beta2, mean2, var2, of.residual ? r2 : at::Tensor(), of.relu,
+                     of.training, /*sum_over_ranks=*/nullptr);
+    EXPECT_EQ(y2.scalar_type(), of.type);
+    EXPECT_TRUE(y2.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_LT(RelativeError(y2, y1), bound);
+    EXPECT_LT(RelativeError(mean2, mean1), 1e-6);
+    EXPECT_LT(RelativeError(var2, var1), 1e-6);
+
+    // Where the two round to different sides of 0 their gradients have nothing to do with each
+    // other.
+    const at::Tensor dy_same = of.relu ? dy * ((y1 > 0) == (y2 > 0)) : dy;
+    y1.backward(dy_same.to(at::kDouble));
+    y2.backward(dy_same);
+    EXPECT_LT(RelativeError(x2.grad(), x1.grad()), bound);
+    EXPECT_LT(RelativeError(gamma2.grad(), gamma1.grad()), bound);
+    EXPECT_LT(RelativeError(beta2.grad(), beta1.grad()), bound);
+    if (of.residual) {
+      EXPECT_LT(RelativeError(r2.grad(), r1.grad()), bound);
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, BatchNormActTest,
+                         testing::Combine(testing::Bool(), testing::Bool(), testing::Bool()),
+                         [](const auto& param) {
+                           return std::string(std::get<0>(param.param) ? "Add" : "") +
+                                  (std::get<1>(param.param) ? "Relu" : "") +
+                                  (std::get<2>(param.param) ? "Training" : "Running");
+                         });
+
+TEST_P(BatchNormActTest, IsBatchNormThenAddThenRelu) {
+  const auto [residual, relu, training] = GetParam();
+  // Rows and channels on both sides of what the loops take at a time; several threads' shares.
+  for (const auto& [n, channels, height, width] : {std::tuple{2, 1, 2, 2},
+                                                   {1, 5, 3, 3},
+                                                   {3, 16, 3, 5},
+                                                   {2, 64, 7, 7},
+                                                   {4, 130, 14, 14},
+                                                   {7, 96, 28, 28}}) {
+    // A mean of 4 is up to 2.4e-7 off in float32; gamma's gradient has that times the sum of dy,
+    // and is itself a sum whose terms mostly cancel.
+    Expect({n, channels, height, width, residual, relu, training, at::kFloat}, 1e-5);
+    // A rounding to bfloat16 is 2^-9 of a value at most, about half of it on average, and the
+    // subtraction of the means behind dx leaves less than what was rounded.
+    Expect({n, channels, height, width, residual, relu, training, at::kBFloat16}, 0.01);
+  }
+}
+
+TEST(BatchNormAct, ANumberThatIsNoneReachesTheResult) {
+  at::Tensor x = at::ones({2, 3, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast);
+  x[1][2][0][1] = NAN;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor y =
+        BatchNormAct(x.to(type), at::ones({3}), at::zeros({3}), at::zeros({3}), at::ones({3}), {},
+                     /*relu=*/true, /*training=*/false, nullptr);
+    EXPECT_EQ(y.isnan().sum().item<int64_t>(), 1);
+    EXPECT_TRUE(y[1][2][0][1].isnan().item<bool>());
   }
 }
 

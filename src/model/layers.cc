@@ -57,19 +57,23 @@ at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& r
   if (batch_statistics) {
     // A counter is the same on all ranks whose statistics are.
     if (mode.sum_over_ranks != nullptr || y.numel() > 0) layer.num_batches_tracked.add_(1);
-    if (mode.sum_over_ranks != nullptr) {
-      y = SyncBatchNorm(y, layer.gamma, layer.beta, layer.running_mean, layer.running_var,
-                        mode.sum_over_ranks);
-    } else {
+    if (mode.sum_over_ranks == nullptr) {
       TORCH_CHECK_VALUE(
           y.numel() != y.size(1),
           "a training batch of one picture leaves batch norm one value a channel where "
           "pictures have shrunk to 1x1, and no variance: use larger batches or larger "
           "pictures, data.train.drop_last if it is an epoch's last batch, or norm_eval");
-      y = Normalise(y, layer, /*batch_statistics=*/true);
     }
+  }
+  if (mode.fused && y.is_cpu()) {
+    return BatchNormAct(y, layer.gamma, layer.beta, layer.running_mean, layer.running_var, residual,
+                        relu, batch_statistics, mode.sum_over_ranks);
+  }
+  if (batch_statistics && mode.sum_over_ranks != nullptr) {
+    y = SyncBatchNorm(y, layer.gamma, layer.beta, layer.running_mean, layer.running_var,
+                      mode.sum_over_ranks);
   } else {
-    y = Normalise(y, layer, /*batch_statistics=*/false);
+    y = Normalise(y, layer, batch_statistics);
   }
   return AddAndActivate(y, residual, relu);
 }

@@ -1,0 +1,325 @@
+#include "src/model/batch_norm_kernels.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+namespace finetune {
+namespace {
+
+// Rows that are summed in float32 before they go into a double.
+constexpr int64_t kBlock = 256;
+// Rows a step of the summing loops: enough additions for each load and store of a sum.
+constexpr int64_t kUnroll = 8;
+// A thread's share is worth waking it for from so many elements on.
+constexpr int64_t kGrain = 16384;
+
+// Element types as the loops below see them. Plain integer operations, which the compiler
+// vectorises.
+struct Float32 {
+  using Storage = float;
+  static float Load(float v) { return v; }
+  static float Store(float v) { return v; }
+};
+struct Bfloat16 {
+  using Storage = uint16_t;
+  static float Load(uint16_t v) { return std::bit_cast<float>(uint32_t{v} << 16); }
+  // To nearest, ties to even. A NaN stays one: its quiet bit is in the upper half.
+  static uint16_t Store(float v) {
+    const uint32_t bits = std::bit_cast<uint32_t>(v);
+    const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    return static_cast<uint16_t>(v == v ? rounded : 0x7fc0);
+  }
+};
+
+// What carries the first is built for each instruction set, to be chosen when the program starts;
+// the loops are inlined into that.
+#define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
+#define FT_INLINE inline __attribute__((always_inline))
+
+// One thread's rows [begin, end) of a [rows, channels] matrix.
+struct Rows {
+  int64_t begin, end, channels;
+};
+
+// sums[c] += sum of x - first, squares[c] += sum of (x - first)^2.
+template <typename T>
+FT_INLINE void AddMoments(const typename T::Storage* __restrict x, const float* __restrict first,
+                          Rows rows, float* __restrict sums, float* __restrict squares) {
+  const int64_t n = rows.channels;
+  int64_t r = rows.begin;
+  for (; r + kUnroll <= rows.end; r += kUnroll) {
+    const auto* __restrict row = x + r * n;
+    for (int64_t c = 0; c < n; ++c) {
+      float sum = 0, square = 0;
+      for (int64_t k = 0; k < kUnroll; ++k) {
+        const float d = T::Load(row[k * n + c]) - first[c];
+        sum += d;
+        square += d * d;
+      }
+      sums[c] += sum;
+      squares[c] += square;
+    }
+  }
+  for (; r < rows.end; ++r) {
+    for (int64_t c = 0; c < n; ++c) {
+      const float d = T::Load(x[r * n + c]) - first[c];
+      sums[c] += d;
+      squares[c] += d * d;
+    }
+  }
+}
+
+template <typename T, bool kAdd, bool kRelu>
+FT_INLINE void Forward(const typename T::Storage* __restrict x,
+                       const typename T::Storage* __restrict residual,
+                       const float* __restrict scale, const float* __restrict shift, Rows rows,
+                       typename T::Storage* __restrict y) {
+  const int64_t n = rows.channels;
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    for (int64_t c = 0; c < n; ++c) {
+      float v = T::Load(x[r * n + c]) * scale[c] + shift[c];
+      if constexpr (kAdd) v += T::Load(residual[r * n + c]);
+      // A NaN passes: it must reach the loss.
+      if constexpr (kRelu) v = v < 0 ? 0 : v;
+      y[r * n + c] = T::Store(v);
+    }
+  }
+}
+
+// The gradient before the activation.
+template <typename T, bool kRelu>
+FT_INLINE float Masked(typename T::Storage dy, typename T::Storage y) {
+  if constexpr (kRelu) return T::Load(y) <= 0 ? 0.0F : T::Load(dy);
+  return T::Load(dy);
+}
+
+// sums[c] += sum of g, products[c] += sum of g * (x - mean).
+template <typename T, bool kRelu, bool kWrite>
+FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
+                            const typename T::Storage* __restrict y,
+                            const typename T::Storage* __restrict x, const float* __restrict mean,
+                            Rows rows, typename T::Storage* __restrict write_g,
+                            float* __restrict sums, float* __restrict products) {
+  const int64_t n = rows.channels;
+  const auto step = [&](int64_t at, int64_t c, float& sum, float& product)
+      __attribute__((always_inline)) {
+    const float g = Masked<T, kRelu>(dy[at], kRelu ? y[at] : dy[at]);
+    if constexpr (kWrite) write_g[at] = T::Store(g);
+    sum += g;
+    product += g * (T::Load(x[at]) - mean[c]);
+  };
+  int64_t r = rows.begin;
+  for (; r + kUnroll <= rows.end; r += kUnroll) {
+    for (int64_t c = 0; c < n; ++c) {
+      float sum = 0, product = 0;
+      for (int64_t k = 0; k < kUnroll; ++k) step((r + k) * n + c, c, sum, product);
+      sums[c] += sum;
+      products[c] += product;
+    }
+  }
+  for (; r < rows.end; ++r) {
+    for (int64_t c = 0; c < n; ++c) step(r * n + c, c, sums[c], products[c]);
+  }
+}
+
+template <typename T, bool kRelu>
+FT_INLINE void Backward(const typename T::Storage* __restrict dy,
+                        const typename T::Storage* __restrict y,
+                        const typename T::Storage* __restrict x, const float* __restrict a,
+                        const float* __restrict b, const float* __restrict c, Rows rows,
+                        typename T::Storage* __restrict dx) {
+  const int64_t n = rows.channels;
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t at = r * n + i;
+      const float g = Masked<T, kRelu>(dy[at], kRelu ? y[at] : dy[at]);
+      dx[at] = T::Store(g * a[i] + T::Load(x[at]) * b[i] + c[i]);
+    }
+  }
+}
+
+template <typename T>
+const typename T::Storage* In(const void* data) {
+  return static_cast<const typename T::Storage*>(data);
+}
+template <typename T>
+typename T::Storage* Out(void* data) {
+  return static_cast<typename T::Storage*>(data);
+}
+
+FT_VECTORISED void AddMomentsOf(bool bfloat16, const void* x, const float* first, Rows rows,
+                                float* sums, float* squares) {
+  if (bfloat16) {
+    AddMoments<Bfloat16>(In<Bfloat16>(x), first, rows, sums, squares);
+  } else {
+    AddMoments<Float32>(In<Float32>(x), first, rows, sums, squares);
+  }
+}
+
+template <typename T>
+FT_INLINE void ForwardAs(const void* x, const void* residual, const float* scale,
+                         const float* shift, bool relu, Rows rows, void* y) {
+  const auto* in = In<T>(x);
+  const auto* add = In<T>(residual);
+  if (add != nullptr) {
+    relu ? Forward<T, true, true>(in, add, scale, shift, rows, Out<T>(y))
+         : Forward<T, true, false>(in, add, scale, shift, rows, Out<T>(y));
+  } else {
+    relu ? Forward<T, false, true>(in, add, scale, shift, rows, Out<T>(y))
+         : Forward<T, false, false>(in, add, scale, shift, rows, Out<T>(y));
+  }
+}
+
+FT_VECTORISED void ForwardOf(bool bfloat16, const void* x, const void* residual, const float* scale,
+                             const float* shift, bool relu, Rows rows, void* y) {
+  bfloat16 ? ForwardAs<Bfloat16>(x, residual, scale, shift, relu, rows, y)
+           : ForwardAs<Float32>(x, residual, scale, shift, relu, rows, y);
+}
+
+template <typename T>
+FT_INLINE void AddGradientsAs(const void* dy, const void* y, const void* x, const float* mean,
+                              Rows rows, void* write_g, float* sums, float* products) {
+  if (y != nullptr) {
+    write_g != nullptr ? AddGradients<T, true, true>(In<T>(dy), In<T>(y), In<T>(x), mean, rows,
+                                                     Out<T>(write_g), sums, products)
+                       : AddGradients<T, true, false>(In<T>(dy), In<T>(y), In<T>(x), mean, rows,
+                                                      nullptr, sums, products);
+  } else {
+    AddGradients<T, false, false>(In<T>(dy), nullptr, In<T>(x), mean, rows, nullptr, sums,
+                                  products);
+  }
+}
+
+FT_VECTORISED void AddGradientsOf(bool bfloat16, const void* dy, const void* y, const void* x,
+                                  const float* mean, Rows rows, void* write_g, float* sums,
+                                  float* products) {
+  bfloat16 ? AddGradientsAs<Bfloat16>(dy, y, x, mean, rows, write_g, sums, products)
+           : AddGradientsAs<Float32>(dy, y, x, mean, rows, write_g, sums, products);
+}
+
+template <typename T>
+FT_INLINE void BackwardAs(const void* dy, const void* y, const void* x, const float* a,
+                          const float* b, const float* c, Rows rows, void* dx) {
+  y != nullptr ? Backward<T, true>(In<T>(dy), In<T>(y), In<T>(x), a, b, c, rows, Out<T>(dx))
+               : Backward<T, false>(In<T>(dy), nullptr, In<T>(x), a, b, c, rows, Out<T>(dx));
+}
+
+FT_VECTORISED void BackwardOf(bool bfloat16, const void* dy, const void* y, const void* x,
+                              const float* a, const float* b, const float* c, Rows rows, void* dx) {
+  bfloat16 ? BackwardAs<Bfloat16>(dy, y, x, a, b, c, rows, dx)
+           : BackwardAs<Float32>(dy, y, x, a, b, c, rows, dx);
+}
+
+const void* DataOrNull(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.const_data_ptr() : nullptr;
+}
+const float* Floats(const at::Tensor& tensor) { return tensor.const_data_ptr<float>(); }
+bool IsBfloat16(const at::Tensor& tensor) { return tensor.scalar_type() == at::kBFloat16; }
+int64_t RowsOf(const at::Tensor& x) { return x.numel() / x.size(1); }
+
+// Calls work(Rows) for every thread's share of x's rows.
+template <typename Work>
+void ForRows(const at::Tensor& x, const Work& work) {
+  const int64_t channels = x.size(1);
+  at::parallel_for(0, RowsOf(x), std::max<int64_t>(1, kGrain / channels),
+                   [&](int64_t begin, int64_t end) {
+                     work(Rows{begin, end, channels});
+                   });
+}
+
+// Two sums a channel over all rows of x, [2, C] in double: add(Rows, sums, others) adds those of
+// some rows.
+template <typename Add>
+std::vector<double> SumRows(const at::Tensor& x, const Add& add) {
+  const int64_t channels = x.size(1), rows = RowsOf(x);
+  const int64_t parts =
+      std::clamp<int64_t>(x.numel() / kGrain, 1, static_cast<int64_t>(at::get_num_threads()));
+  std::vector<double> all(parts * 2 * channels, 0.0);
+  at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
+    std::vector<float> block(2 * channels);
+    for (int64_t part = first; part < last; ++part) {
+      double* sums = all.data() + part * 2 * channels;
+      const int64_t end = rows * (part + 1) / parts;
+      for (int64_t begin = rows * part / parts; begin < end; begin += kBlock) {
+        std::fill(block.begin(), block.end(), 0.0F);
+        add(Rows{begin, std::min(begin + kBlock, end), channels}, block.data(),
+            block.data() + channels);
+        for (int64_t i = 0; i < 2 * channels; ++i) sums[i] += static_cast<double>(block[i]);
+      }
+    }
+  });
+  for (int64_t part = 1; part < parts; ++part) {
+    for (int64_t i = 0; i < 2 * channels; ++i) all[i] += all[part * 2 * channels + i];
+  }
+  all.resize(2 * channels);
+  return all;
+}
+
+}  // namespace
+
+ChannelStatistics StatisticsOf(const at::Tensor& x) {
+  const int64_t channels = x.size(1), rows = RowsOf(x);
+  ChannelStatistics result{at::zeros({channels}), at::zeros({channels})};
+  if (rows == 0) return result;
+  // Distances from the first row: of values far from 0 the squares would cancel.
+  const at::Tensor first =
+      x.permute({0, 2, 3, 1}).view({rows, channels}).select(0, 0).to(at::kFloat);
+  const std::vector<double> sums =
+      SumRows(x, [&, bfloat16 = IsBfloat16(x), data = x.const_data_ptr(), from = Floats(first)](
+                     Rows part, float* sum, float* square) {
+        AddMomentsOf(bfloat16, data, from, part, sum, square);
+      });
+  auto* mean = result.mean.mutable_data_ptr<float>();
+  auto* var = result.var.mutable_data_ptr<float>();
+  const auto count = static_cast<double>(rows);
+  for (int64_t c = 0; c < channels; ++c) {
+    const double distance = sums[c] / count;
+    mean[c] = static_cast<float>(static_cast<double>(Floats(first)[c]) + distance);
+    var[c] = static_cast<float>(std::max(0.0, sums[channels + c] / count - distance * distance));
+  }
+  return result;
+}
+
+at::Tensor ScaleShiftAddAct(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                            const at::Tensor& residual, bool relu) {
+  at::Tensor y = at::empty_like(x);
+  ForRows(x, [&, bfloat16 = IsBfloat16(x), in = x.const_data_ptr(), add = DataOrNull(residual),
+              out = y.mutable_data_ptr()](Rows rows) {
+    ForwardOf(bfloat16, in, add, Floats(scale), Floats(shift), relu, rows, out);
+  });
+  return y;
+}
+
+ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+                                   const at::Tensor& mean, const at::Tensor& write_g) {
+  const int64_t channels = x.size(1);
+  const std::vector<double> sums = SumRows(
+      x, [&, bfloat16 = IsBfloat16(x), gradient = dy.const_data_ptr(), act = DataOrNull(y),
+          in = x.const_data_ptr(), out = write_g.defined() ? write_g.mutable_data_ptr() : nullptr](
+             Rows rows, float* sum, float* product) {
+        AddGradientsOf(bfloat16, gradient, act, in, Floats(mean), rows, out, sum, product);
+      });
+  ChannelGradientSums result{at::empty({channels}), at::empty({channels})};
+  std::copy_n(sums.begin(), channels, result.g.mutable_data_ptr<float>());
+  std::copy_n(sums.begin() + channels, channels, result.gx.mutable_data_ptr<float>());
+  return result;
+}
+
+at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
+                         const at::Tensor& a, const at::Tensor& b, const at::Tensor& c) {
+  at::Tensor dx = at::empty_like(x);
+  ForRows(x, [&, bfloat16 = IsBfloat16(x), gradient = dy.const_data_ptr(), act = DataOrNull(y),
+              in = x.const_data_ptr(), out = dx.mutable_data_ptr()](Rows rows) {
+    BackwardOf(bfloat16, gradient, act, in, Floats(a), Floats(b), Floats(c), rows, out);
+  });
+  return dx;
+}
+
+}  // namespace finetune
