@@ -24,6 +24,7 @@
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/comm/heartbeats.h"
+#include "src/comm/launcher.h"
 #include "src/comm/mpi_progress.h"
 #include "src/comm/mpi_status.h"
 #include "src/comm/ring_all_reduce.h"
@@ -43,6 +44,8 @@ constexpr int64_t kRingSegment = int64_t{60} << 10;
 constexpr int64_t kExchangeBytes = int64_t{64} << 10;
 // What tensors outside of AllocateBuffer()'s pass through, a piece at a time.
 constexpr int64_t kStagedElements = int64_t{1} << 18;
+// What MPI_Abort has to end the job. Where all hosts can be reached it takes a second or two.
+constexpr absl::Duration kAbortGrace = absl::Seconds(30);
 
 // A clock that never jumps, as absl::Time.
 absl::Time Now() {
@@ -290,6 +293,7 @@ void MpiCommunicator::Engine::Abort(absl::string_view reason) {
       absl::StrCat("rank ", world_.rank, " (host ", world_.hosts[world_.rank], "): ", reason, "\n");
   std::fflush(nullptr);
   if (write(STDERR_FILENO, line.data(), line.size()) < 0) std::fputs(line.c_str(), stderr);
+  EndLauncherAfter(std::min(absl::Seconds(config_.timeout_seconds()), kAbortGrace));
   aborting_.store(true, std::memory_order_release);
   if (thread_.has_value() && !thread_->IsCurrent()) {
     thread_->Nudge();

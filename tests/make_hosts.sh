@@ -1,0 +1,23 @@
+#!/bin/sh
+# Makes hosts for hosts_test: `make_hosts.sh N FOLDER` gives the network namespaces host1 to hostN, each with an interface
+# eth0 of address 10.9.0.I. The other ends, port1 to portN, are left to connect. Run it in network and mount namespaces
+# of its own: with them all of it goes.
+set -eu
+hosts=$1
+folder=$2
+# Where `ip netns` keeps its names; the machine's own stay as they are.
+mount --make-rprivate /
+mkdir -p /run/netns
+mount -t tmpfs none /run/netns
+echo "127.0.0.1 localhost" > "$folder/hosts"
+ip link set dev lo up
+for i in $(seq "$hosts"); do
+  ip netns add "host$i"
+  ip link add "port$i" type veth peer name eth0 netns "host$i"
+  ip link set dev "port$i" up
+  ip -n "host$i" address add "10.9.0.$i/24" dev eth0
+  ip -n "host$i" link set dev lo up
+  ip -n "host$i" link set dev eth0 up
+  echo "10.9.0.$i host$i" >> "$folder/hosts"
+done
+mount --bind "$folder/hosts" /etc/hosts
