@@ -22,3 +22,4 @@ mpirun -np 2 --oversubscribe "$finetune" evaluate --config=demo.pbtxt --checkpoi
 echo "log         $(ls -t "$work_dir"/*.log | head -n 1)"
 echo "records     $(ls -t "$work_dir"/*.jsonl | head -n 1)"
 echo "checkpoint  $work_dir/latest.pth (best: $work_dir/best.pth)"
+echo "report      $work_dir/report.html"

@@ -11,7 +11,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
       "Fine-tunes an image classifier on the ranks of mpirun.\n\n"
       "  mpirun -np 8 finetune --config=resnet50_cifar.pbtxt\n"
       "  mpirun -np 8 finetune evaluate --config=F --checkpoint=PTH\n"
-      "  finetune config --config=F\n\n"
+      "  finetune config --config=F\n"
+      "  finetune report WORK_DIR\n\n"
       "Exit codes: 0 done; 1 the run failed; 2 the flags or the config are wrong; 75 stopped by a "
       "signal\n"
       "after saving (run again with --resume=auto).",
@@ -47,9 +48,12 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
       app.add_subcommand("config", "Print the effective config with the origin of each value");
   add_config(config);
   config->add_option("--origins", line.origins, "Say where each value was set (default true)");
+  CLI::App* report =
+      app.add_subcommand("report", "Write WORK_DIR/report.html from a run's records");
+  report->add_option("WORK_DIR", line.work_dir, "The folder of the run")->required();
 
   CLI::App* chosen = &app;
-  for (CLI::App* sub : {train, evaluate, config}) {
+  for (CLI::App* sub : {train, evaluate, config, report}) {
     if (!arguments.empty() && arguments.front() == sub->get_name()) chosen = sub;
   }
   try {
@@ -64,8 +68,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   }
   line.command = chosen == evaluate ? CommandLine::Command::kEvaluate
                  : chosen == config ? CommandLine::Command::kConfig
+                 : chosen == report ? CommandLine::Command::kReport
                                     : CommandLine::Command::kTrain;
-  if (line.config.empty()) {
+  if (line.config.empty() && line.command != CommandLine::Command::kReport) {
     return absl::InvalidArgumentError(
         "--config is not given; for example --config=resnet50_cifar.pbtxt (see --help)");
   }

@@ -11,7 +11,7 @@ namespace finetune {
 
 // What somebody typed.
 struct CommandLine {
-  enum class Command { kTrain, kEvaluate, kConfig, kHelp };
+  enum class Command { kTrain, kEvaluate, kConfig, kReport, kHelp };
   Command command = Command::kTrain;
   // For kHelp: what to print.
   std::string help;
@@ -19,7 +19,7 @@ struct CommandLine {
   std::string config;
   std::vector<std::string> config_path;
   std::vector<std::string> set;
-  // Training.
+  // Training; the report of a run.
   std::string work_dir;
   std::string resume;
   bool overwrite = false;

@@ -12,6 +12,7 @@
 #include "src/comm/mpi_session.h"
 #include "src/config/config.h"
 #include "src/main/flags.h"
+#include "src/observe/report.h"
 #include "src/train/train.h"
 
 namespace finetune {
@@ -56,6 +57,14 @@ absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& load
   options.overwrite = line.overwrite;
   options.max_iterations = line.max_iterations;
   FT_ASSIGN_OR_RETURN(TrainResult result, Train(loaded, options, comm));
+  if (comm->rank() == 0) {
+    const absl::StatusOr<std::string> report = WriteReport(options.work_dir);
+    // The run is done and saved all the same.
+    if (!report.ok()) {
+      std::fprintf(stderr, "warning: no report: %s\n",
+                   std::string(report.status().message()).c_str());
+    }
+  }
   return result.stopped ? kStopped : kDone;
 }
 
@@ -68,6 +77,13 @@ int Main(int argc, char** argv) {
   if (!line.ok()) return Report(line.status(), launch_rank);
   if (line->command == CommandLine::Command::kHelp) {
     if (launch_rank == 0) std::printf("%s", line->help.c_str());
+    return kDone;
+  }
+  if (line->command == CommandLine::Command::kReport) {
+    if (launch_rank != 0) return kDone;
+    const absl::StatusOr<std::string> report = WriteReport(line->work_dir);
+    if (!report.ok()) return Report(report.status(), launch_rank);
+    std::printf("%s\n", report->c_str());
     return kDone;
   }
   LoadOptions load;

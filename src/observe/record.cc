@@ -22,14 +22,63 @@ T Get(const Json& object, const char* name, T otherwise) {
   return field != object.end() && field->is_number() ? field->template get<T>() : otherwise;
 }
 
+// Nothing where the field is missing or another type.
+std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
+  std::vector<int64_t> numbers;
+  const auto field = object.find(name);
+  if (field == object.end() || !field->is_array()) return numbers;
+  for (const Json& number : *field) {
+    if (!number.is_number()) return {};
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+std::string GetText(const Json& object, const char* name) {
+  const auto field = object.find(name);
+  return field != object.end() && field->is_string() ? field->get<std::string>() : "";
+}
+
+// Bytes that are no UTF-8 (a folder's name may hold any) are replaced.
+std::string Line(const Json& json) {
+  return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
+RunRecord ParseRun(const Json& json) {
+  RunRecord record;
+  record.name = GetText(json, "name");
+  record.host = GetText(json, "host");
+  record.ranks = Get<int64_t>(json, "ranks", 1);
+  record.iteration = Get<int64_t>(json, "iteration", 0);
+  record.began_unix_s = Get(json, "began", 0.0);
+  const auto names = json.find("class_names");
+  if (names != json.end() && names->is_array()) {
+    for (const Json& name : *names) {
+      record.class_names.push_back(name.is_string() ? name.get<std::string>() : "");
+    }
+  }
+  return record;
+}
+
 constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
+
+std::string ToJson(const RunRecord& record) {
+  return Line({{"mode", "run"},
+               {"name", record.name},
+               {"host", record.host},
+               {"ranks", record.ranks},
+               {"iteration", record.iteration},
+               {"began", record.began_unix_s},
+               {"class_names", record.class_names}});
+}
 
 std::string ToJson(const IterationRecord& record) {
   Json json = {{"mode", "train"},
                {"epoch", record.epoch},
                {"iteration", record.iteration},
+               {"averaged", record.averaged},
                {"loss", record.loss},
                {"lr", record.lr},
                {"time", record.time_s},
@@ -38,18 +87,26 @@ std::string ToJson(const IterationRecord& record) {
                {"memory", record.memory_mib},
                {"eta", record.eta_s}};
   if (record.gradient_norm.has_value()) json["gradient_norm"] = *record.gradient_norm;
-  return json.dump();
+  return Line(json);
 }
 
 std::string ToJson(const EvaluationRecord& record) {
-  const Json json = {{"mode", "val"},
-                     {"epoch", record.epoch},
-                     {"iteration", record.iteration},
-                     {"loss", record.loss},
-                     {"time", record.seconds},
-                     {"pictures", record.pictures},
-                     {"accuracy", record.accuracy}};
-  return json.dump();
+  Json json = {{"mode", "val"},
+               {"epoch", record.epoch},
+               {"iteration", record.iteration},
+               {"loss", record.loss},
+               {"time", record.seconds},
+               {"pictures", record.pictures},
+               {"accuracy", record.accuracy}};
+  if (!record.classes.empty()) {
+    Json pictures = Json::array(), correct = Json::array();
+    for (const EvaluationRecord::ClassCount& count : record.classes) {
+      pictures.push_back(count.pictures);
+      correct.push_back(count.correct);
+    }
+    json["classes"] = {{"pictures", std::move(pictures)}, {"correct", std::move(correct)}};
+  }
+  return Line(json);
 }
 
 void AddRecords(absl::string_view json_lines, History* history) {
@@ -58,17 +115,23 @@ void AddRecords(absl::string_view json_lines, History* history) {
     const Json json = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("iteration")) continue;
     const auto iteration = Get<int64_t>(json, "iteration", 0);
+    const std::string mode = GetText(json, "mode");
     if (first) {
-      const auto later = [iteration](const auto& record) { return record.iteration >= iteration; };
+      // A run's own record stands before its first iteration.
+      const int64_t begin = mode == "run" ? iteration + 1 : iteration;
+      const auto later = [begin](const auto& record) { return record.iteration >= begin; };
       std::erase_if(history->iterations, later);
       std::erase_if(history->evaluations, later);
+      std::erase_if(history->runs, [begin](const auto& run) { return run.iteration >= begin - 1; });
       first = false;
     }
-    const std::string mode = json.contains("mode") && json["mode"].is_string() ? json["mode"] : "";
-    if (mode == "train") {
+    if (mode == "run") {
+      history->runs.push_back(ParseRun(json));
+    } else if (mode == "train") {
       IterationRecord& record = history->iterations.emplace_back();
       record.epoch = Get<int64_t>(json, "epoch", 0);
       record.iteration = iteration;
+      record.averaged = Get<int64_t>(json, "averaged", 1);
       record.loss = Get(json, "loss", kNoNumber);
       record.lr = Get(json, "lr", kNoNumber);
       record.time_s = Get(json, "time", kNoNumber);
@@ -86,6 +149,13 @@ void AddRecords(absl::string_view json_lines, History* history) {
       record.loss = Get(json, "loss", kNoNumber);
       record.seconds = Get(json, "time", kNoNumber);
       record.pictures = Get<int64_t>(json, "pictures", 0);
+      if (json.contains("classes") && json["classes"].is_object()) {
+        const std::vector<int64_t> pictures = GetNumbers(json["classes"], "pictures");
+        const std::vector<int64_t> correct = GetNumbers(json["classes"], "correct");
+        for (size_t i = 0; i < pictures.size() && pictures.size() == correct.size(); ++i) {
+          record.classes.push_back({pictures[i], correct[i]});
+        }
+      }
       if (json.contains("accuracy") && json["accuracy"].is_object()) {
         for (const auto& [name, value] : json["accuracy"].items()) {
           if (value.is_number()) record.accuracy[name] = value;

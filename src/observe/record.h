@@ -12,12 +12,23 @@
 
 namespace finetune {
 
+// The beginning of a run, or of its going on from a checkpoint.
+struct RunRecord {
+  std::string name;
+  std::string host;  // of rank 0
+  int64_t ranks = 1;
+  int64_t iteration = 0;  // done when it began
+  double began_unix_s = 0;
+  std::vector<std::string> class_names;  // in the order of labels
+};
+
 // The state of training at one iteration; times and loss are means since the last record.
 struct IterationRecord {
   int64_t epoch = 0;      // from 1
   int64_t iteration = 0;  // done, from the start of the run
   int64_t iterations_per_epoch = 1;
   int64_t total_iterations = 0;
+  int64_t averaged = 1;  // the iterations since the last record
   double loss = 0;
   double lr = 0;
   double time_s = 0;       // an iteration
@@ -30,20 +41,27 @@ struct IterationRecord {
 
 // One validation.
 struct EvaluationRecord {
+  struct ClassCount {
+    int64_t pictures = 0;
+    int64_t correct = 0;
+  };
   int64_t epoch = 0;
   int64_t iteration = 0;
   double loss = 0;
   std::map<std::string, double> accuracy;  // "top1": 0..1
   double seconds = 0;
   int64_t pictures = 0;
+  std::vector<ClassCount> classes;  // in the order of labels
 };
 
 // A record as one line of JSON, without the line's end. A loss that is no number is null.
+std::string ToJson(const RunRecord& record);
 std::string ToJson(const IterationRecord& record);
 std::string ToJson(const EvaluationRecord& record);
 
 // What a run's records say of it.
 struct History {
+  std::vector<RunRecord> runs;
   std::vector<IterationRecord> iterations;
   std::vector<EvaluationRecord> evaluations;
 };

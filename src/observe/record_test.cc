@@ -48,13 +48,38 @@ TEST(Record, ComesBackAsItWas) {
   record.gradient_norm = 1.5;
   History history;
   AddRecords(ToJson(record) + "\n" + ToJson(Evaluation(8, 0.75)) + "\n", &history);
-  ASSERT_EQ(history.iterations.size(), 1);
+  ASSERT_EQ(history.iterations.size(), 1u);
   EXPECT_EQ(history.iterations[0].loss, 0.1);
   EXPECT_EQ(history.iterations[0].time_s, 0.5);
   EXPECT_EQ(history.iterations[0].memory_mib, 321);
   EXPECT_EQ(history.iterations[0].gradient_norm, 1.5);
-  ASSERT_EQ(history.evaluations.size(), 1);
+  ASSERT_EQ(history.evaluations.size(), 1u);
   EXPECT_EQ(history.evaluations[0].accuracy.at("top1"), 0.75);
+}
+
+TEST(Record, OfARunAndOfItsClassesComeBackAsTheyWere) {
+  RunRecord run;
+  run.name = "a \"run\"";
+  run.host = "node7";
+  run.ranks = 8;
+  run.iteration = 96;
+  run.began_unix_s = 1795000000.5;
+  run.class_names = {"cat", "d\xf6g"};  // Latin-1: no UTF-8
+  EvaluationRecord evaluation = Evaluation(100, 0.5);
+  evaluation.classes = {{10, 7}, {12, 0}};
+  History history;
+  AddRecords(ToJson(run) + "\n" + ToJson(evaluation), &history);
+  ASSERT_EQ(history.runs.size(), 1u);
+  EXPECT_EQ(history.runs[0].name, run.name);
+  EXPECT_EQ(history.runs[0].host, "node7");
+  EXPECT_EQ(history.runs[0].ranks, 8);
+  EXPECT_EQ(history.runs[0].iteration, 96);
+  EXPECT_EQ(history.runs[0].began_unix_s, 1795000000.5);
+  EXPECT_THAT(history.runs[0].class_names, ElementsAre("cat", "d\xef\xbf\xbdg"));
+  ASSERT_EQ(history.evaluations.size(), 1u);
+  ASSERT_EQ(history.evaluations[0].classes.size(), 2u);
+  EXPECT_EQ(history.evaluations[0].classes[0].correct, 7);
+  EXPECT_EQ(history.evaluations[0].classes[1].pictures, 12);
 }
 
 TEST(Record, ALossThatIsNoNumberStaysReadable) {
@@ -62,7 +87,7 @@ TEST(Record, ALossThatIsNoNumberStaysReadable) {
   EXPECT_THAT(line, testing::HasSubstr("\"loss\":null"));
   History history;
   AddRecords(line, &history);
-  ASSERT_EQ(history.iterations.size(), 1);
+  ASSERT_EQ(history.iterations.size(), 1u);
   EXPECT_TRUE(std::isnan(history.iterations[0].loss));
 }
 
@@ -78,12 +103,28 @@ TEST(History, AResumedRunsRecordsReplaceThoseAfterItsCheckpoint) {
                                                Field(&EvaluationRecord::iteration, 20)));
 }
 
+TEST(History, ARunThatBeginsAgainReplacesAllThatWasBefore) {
+  RunRecord run;
+  const std::string first =
+      ToJson(run) + "\n" + ToJson(Iteration(10, 3)) + "\n" + ToJson(Iteration(20, 2));
+  run.iteration = 10;
+  History history;
+  AddRecords(first, &history);
+  AddRecords(ToJson(run), &history);
+  EXPECT_THAT(history.iterations, ElementsAre(Field(&IterationRecord::iteration, 10)));
+  EXPECT_EQ(history.runs.size(), 2u);
+  run.iteration = 0;
+  AddRecords(ToJson(run), &history);
+  EXPECT_TRUE(history.iterations.empty());
+  EXPECT_EQ(history.runs.size(), 1u);
+}
+
 TEST(History, PassesOverLinesThatAreNoRecords) {
   const std::string whole = ToJson(Iteration(10, 3));
   for (size_t size = 0; size < whole.size(); ++size) {
     History history;
     AddRecords(whole + "\n" + whole.substr(0, size), &history);
-    EXPECT_EQ(history.iterations.size(), 1) << whole.substr(0, size);
+    EXPECT_EQ(history.iterations.size(), 1u) << whole.substr(0, size);
   }
   History history;
   AddRecords("[]\n7\nnull\n{}\n{\"iteration\":1}\n{\"mode\":7,\"iteration\":[]}\n\n", &history);

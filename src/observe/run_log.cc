@@ -126,6 +126,11 @@ class RunLog::Impl {
     if (events_.has_value()) Failed(events_->Add(record.iteration, Scalars(record)));
   }
 
+  void Tell(const RunRecord& record) {
+    const std::lock_guard lock(mutex_);
+    if (json_.has_value()) Failed(json_->Append(ToJson(record) + "\n"));
+  }
+
   void Draw(const IterationRecord& r) {
     const std::lock_guard lock(mutex_);
     progress_.Draw(absl::StrFormat("epoch %d [%d/%d]  loss %.4f  %.1f pictures/s  eta %s", r.epoch,
@@ -213,6 +218,7 @@ RunLog::~RunLog() { (void)impl_->Close(); }
 void RunLog::Info(const std::string& text) { impl_->Say(spdlog::level::info, text); }
 void RunLog::Warning(const std::string& text) { impl_->Say(spdlog::level::warn, text); }
 void RunLog::Error(const std::string& text) { impl_->Say(spdlog::level::err, text); }
+void RunLog::Run(const RunRecord& record) { impl_->Tell(record); }
 void RunLog::Iteration(const IterationRecord& record) { impl_->Tell(record); }
 void RunLog::Progress(const IterationRecord& record) { impl_->Draw(record); }
 void RunLog::Evaluation(const EvaluationRecord& record) { impl_->Tell(record); }

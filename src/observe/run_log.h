@@ -33,6 +33,8 @@ class RunLog {
   void Info(const std::string& text);
   void Warning(const std::string& text);
   void Error(const std::string& text);
+  // Before the first iteration; for programs, the console does not show it.
+  void Run(const RunRecord& record);
   void Iteration(const IterationRecord& record);
   // Between two Iteration()s: only redraws the progress line.
   void Progress(const IterationRecord& record);

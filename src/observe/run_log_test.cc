@@ -153,6 +153,10 @@ TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   const std::unique_ptr<RunLog> log = Open();
+  // Long enough files that the limit lets the complaint through, which goes to a file here, too.
+  RunRecord run;
+  run.name = std::string(2000, 'x');
+  log->Run(run);
   log->Iteration(Iteration(1));
 
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
@@ -175,7 +179,7 @@ TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
   EXPECT_THAT(told, HasSubstr("warning: cannot write " + options_.work_dir));
   EXPECT_EQ(told.find("warning"), told.rfind("warning")) << told;
   const std::string json = Contents(log->stem() + ".jsonl");
-  EXPECT_EQ(json, ToJson(Iteration(1)) + "\n" + ToJson(Iteration(4)) + "\n");
+  EXPECT_EQ(json, ToJson(run) + "\n" + ToJson(Iteration(1)) + "\n" + ToJson(Iteration(4)) + "\n");
 }
 
 TEST(FormatDuration, IsReadable) {

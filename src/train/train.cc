@@ -15,6 +15,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/checkpoint/reader.h"
@@ -25,6 +27,7 @@
 #include "src/config/validate.h"
 #include "src/model/load.h"
 #include "src/model/loss.h"
+#include "src/observe/record.h"
 #include "src/observe/run_log.h"
 #include "src/optim/schedule.h"
 #include "src/optim/sgd.h"
@@ -211,8 +214,20 @@ class Trainer {
     return absl::OkStatus();
   }
 
+  void RecordRun() {
+    RunRecord record;
+    record.name = config_.name();
+    record.host = comm_.host(comm_.rank());
+    record.ranks = comm_.size();
+    record.iteration = progress_.iteration;
+    record.began_unix_s = static_cast<double>(absl::ToUnixMillis(absl::Now())) / 1000;
+    record.class_names = meta_.class_names;
+    log_->Run(record);
+  }
+
   absl::StatusOr<TrainResult> Loop() {
     const StopSignal signals;
+    RecordRun();
     const ScheduleConfig& schedule = config_.schedule();
     TrainResult result;
     double at_iteration[1] = {static_cast<double>(progress_.iteration)};
@@ -341,6 +356,7 @@ class Trainer {
     record.iteration = progress_.iteration;
     record.iterations_per_epoch = per_epoch_;
     record.total_iterations = last_iteration_;
+    record.averaged = window_.iterations;
     record.loss = window_.loss * each;
     record.lr = lr;
     record.time_s = window_.seconds * each;
@@ -374,6 +390,9 @@ class Trainer {
       }
       record.seconds = evaluation.seconds;
       record.pictures = evaluation.pictures;
+      for (const Evaluation::ClassCount& count : evaluation.classes) {
+        record.classes.push_back({count.pictures, count.correct});
+      }
       log_->Evaluation(record);
     }
     return evaluation;
