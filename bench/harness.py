@@ -1,0 +1,233 @@
+"""What the benchmark scripts share: running finetune and others, cleaning up behind them, reading records, tables."""
+import atexit
+import contextlib
+import datetime
+import glob
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DEFAULT_PYTHON = pathlib.Path.home() / ".cache/finetune/peer/bin/python"
+
+
+class Failed(Exception):
+    """Something that the reader of its text can put right."""
+
+
+@contextlib.contextmanager
+def cleaned_up():
+    """Whatever ends the script (an error, Ctrl-C, SIGTERM, SIGHUP), `with` blocks and atexit handlers run."""
+    def stop(number, _):
+        sys.exit(128 + number)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        yield
+    except Failed as failure:
+        sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {failure}")
+
+
+def temporary_folder():
+    """A folder that is gone when the script ends."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="finetune_bench_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+class Process:
+    """A program with a process group of its own and its output in a file; with its children it ends with the block."""
+
+    def __init__(self, command, log, env=None, timeout=1200):
+        self.command, self.log, self.timeout = [str(c) for c in command], pathlib.Path(log), timeout
+        self.env = env
+
+    def __enter__(self):
+        self.start = time.time()
+        try:
+            with open(self.log, "wb") as out:
+                self.popen = subprocess.Popen(self.command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                              env={**os.environ, **(self.env or {})}, cwd=ROOT, start_new_session=True)
+        except OSError as error:
+            raise Failed(f"cannot run {self.command[0]}: {error.strerror}") from error
+        return self
+
+    def __exit__(self, *_):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.popen.poll() is not None:
+                break
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(10)
+
+    def running(self):
+        if time.time() - self.start > self.timeout:
+            raise Failed(f"took more than {self.timeout} s: {' '.join(self.command)}\n{self.tail()}")
+        return self.popen.poll() is None
+
+    def wait(self):
+        while self.running():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(1)
+        if self.popen.returncode != 0:
+            raise Failed(f"exit code {self.popen.returncode} of: {' '.join(self.command)}\n{self.tail()}")
+
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    def tail(self):
+        return "".join("    " + line + "\n" for line in self.output().splitlines()[-15:])
+
+
+def run(command, log, env=None, timeout=1200):
+    """Runs a program to its end and returns what it printed."""
+    with Process(command, log, env, timeout) as process:
+        process.wait()
+        return process.output()
+
+
+def mpirun(ranks):
+    """The first words of a command, and its environment."""
+    env = {}
+    if os.geteuid() == 0:
+        env = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    return ["mpirun", "-np", ranks, "--bind-to", "none", "--oversubscribe"], env
+
+
+def need(path, how):
+    """`path`, or an error that says how to get it."""
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise Failed(f"{path} is not there: {how}")
+    return path
+
+
+class Records:
+    """The .jsonl of a run, read as it grows. Each record gets `arrival`, the time it was first seen."""
+
+    def __init__(self, work_dir):
+        self.work_dir, self.file, self.rest, self.records = pathlib.Path(work_dir), None, b"", []
+
+    def read(self):
+        if self.file is None:
+            found = glob.glob(str(self.work_dir / "*.jsonl"))
+            if not found:
+                return self.records
+            self.file = open(found[0], "rb")
+        text = self.rest + self.file.read()
+        *lines, self.rest = text.split(b"\n")
+        now = time.time()
+        self.records += [{**json.loads(line), "arrival": now} for line in lines if line.strip()]
+        return self.records
+
+    def close(self):
+        if self.file is not None:
+            self.file.close()
+
+
+def finetune_command(config, work_dir, settings, extra=(), binary=None):
+    """finetune's own part of a command line; settings: {path: value}."""
+    binary = binary or need(ROOT / "bazel-bin/src/main/finetune", "bazel build //src/main:finetune //data_tools:prepare_dataset")
+    return [binary, f"--config={config}", f"--config_path={ROOT / 'configs'}", f"--work_dir={work_dir}",
+            *(f"--set={path}={value}" for path, value in settings.items()), *extra]
+
+
+def train(config, folder, settings, ranks=1, iterations=None, watch=False, env=None, launcher=None):
+    """Trains in folder/run, which is gone afterwards. Returns (records, time of the start, what it printed).
+
+    watch: looks for records every 5 ms, so that their arrival says when they were written.
+    launcher: the words before finetune, instead of mpirun's.
+    """
+    work_dir = folder / "run"
+    shutil.rmtree(work_dir, ignore_errors=True)
+    words, mpi_env = mpirun(ranks)
+    extra = [f"--max_iterations={iterations}"] if iterations else []
+    command = (launcher or words) + finetune_command(config, work_dir, settings, extra)
+    records = Records(work_dir)
+    try:
+        with Process(command, folder / "finetune.log", {**mpi_env, **(env or {})}) as process:
+            while watch and process.running():
+                records.read()
+                time.sleep(0.005)
+            process.wait()
+            return list(records.read()), process.start, process.output()
+    finally:
+        records.close()
+        shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def trained(records, warm_up):
+    """The training records after the first few."""
+    kept = [r for r in records if r["mode"] == "train" and r["iteration"] > warm_up]
+    if not kept:
+        raise Failed(f"finetune left no training records after iteration {warm_up}")
+    return kept
+
+
+def make_data(folder, train_pictures, test_pictures):
+    """Made-up 32x32 pictures."""
+    tool = need(ROOT / "bazel-bin/data_tools/prepare_dataset", "bazel build //data_tools:prepare_dataset")
+    run([tool, "synthetic", f"--output={folder / 'data'}", f"--train={train_pictures}", f"--test={test_pictures}"],
+        folder / "data.log")
+    return folder / "data"
+
+
+def median(values):
+    return statistics.median(values) if values else None
+
+
+def spread(values, form="{:.2f}"):
+    """`median (least..greatest)`, or a dash."""
+    if not values:
+        return "-"
+    text = form.format(median(values))
+    if len(values) > 1:
+        text += " (" + form.format(min(values)) + ".." + form.format(max(values)) + ")"
+    return text
+
+
+def print_table(head, rows):
+    cells = [[str(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    for number, row in enumerate(cells):
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
+        if number == 0:
+            print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    sys.stdout.flush()
+
+
+def machine():
+    """What results depend on. Says so where other work is going on."""
+    cpu = "unknown"
+    with contextlib.suppress(OSError):
+        for line in open("/proc/cpuinfo"):
+            if line.startswith("model name"):
+                cpu = line.split(":", 1)[1].strip()
+                break
+    load = os.getloadavg()[0]
+    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+    facts = {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "load_at_start": load, "commit": commit,
+             "date": datetime.datetime.now().isoformat(timespec="seconds")}
+    print(f"{facts['cores']} cores of {cpu}, load {load:.1f}, commit {commit}")
+    if load > 0.5:
+        print("WARNING: other programs are running; these figures are good for trying the script only")
+    sys.stdout.flush()
+    return facts
+
+
+def write_json(name, output, result):
+    """Writes bench/results/NAME_DATE.json, or `output`; whole or not at all."""
+    path = pathlib.Path(output) if output else ROOT / "bench/results" / f"{name}_{time.strftime('%Y%m%d_%H%M%S')}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(result, indent=1) + "\n")
+    temporary.rename(path)
+    print(f"written: {path}")

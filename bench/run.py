@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Measures finetune beside PyTorch on the fine-tuning job: ResNet-50 at 224x224, stem and stages 1-2 frozen.
+
+One command, on an idle machine (about 5 minutes a round):
+
+  bazel build //src/main:finetune //data_tools:prepare_dataset //bench:conv_alone
+  bench/setup_peer.sh
+  bench/run.py --peer=/work/shared/bench/pytorch_peer.py
+
+Every round measures everything once, finetune and PyTorch in turn, with the same batch and threads; the table has the median
+over the rounds of each round's own ratio, with the least and the greatest. finetune is the real program under mpirun, on
+made-up pictures, and its figures are those of its own records after two iterations of warm-up. The best PyTorch mode is the
+one with the highest median rate. PyTorch's script: one process a mode, `--one MODE --batch --steps --threads`, prints JSON.
+"""
+import argparse
+import json
+import pathlib
+import sys
+
+import harness
+from harness import Failed, median, spread
+
+WARM_UP = 2
+PRECISION = {"bf16": "BFLOAT16", "fp32": "FLOAT32"}
+CONFIG = harness.ROOT / "bench/resnet50_speed.pbtxt"
+PARTS = ["bf16", "fp32", "conv", "ranks", "start", "checkpoint"]
+
+
+class Bench:
+    """Measures; every figure is a list with one value a round, by name."""
+
+    def __init__(self, flags):
+        self.flags = flags
+        self.folder = harness.temporary_folder()
+        self.figures = {}
+        self.failed_modes = {}
+        pictures = flags.batch * (flags.steps + WARM_UP)
+        self.data = harness.make_data(self.folder, max(pictures, flags.batch * 16), flags.batch * flags.steps)
+        self.checkpoint = None
+
+    def add(self, name, value):
+        self.figures.setdefault(name, []).append(value)
+        print(f"  {name}: {value:.4g}", flush=True)
+
+    def settings(self, precision, threads=None, **more):
+        return {"data.train.path": self.data, "data.val.path": self.data,
+                "data.train.total_batch_size": self.flags.batch, "data.val.total_batch_size": self.flags.batch,
+                "schedule.base_batch_size": self.flags.batch, "runtime.precision": PRECISION[precision],
+                "runtime.threads": threads or self.flags.threads, **{k.replace("__", "."): v for k, v in more.items()}}
+
+    def pretrained(self):
+        """A checkpoint of the size of ImageNet's ResNet-50, of random weights."""
+        if self.checkpoint is None:
+            work_dir = self.folder / "first"
+            words, env = harness.mpirun(1)
+            harness.run(words + harness.finetune_command(CONFIG, work_dir, self.settings("bf16"), ["--max_iterations=1"]),
+                        self.folder / "first.log", env)
+            self.checkpoint = (work_dir / "latest.pth").resolve()
+        return {"model.backbone.pretrained.checkpoint": self.checkpoint, "model.backbone.pretrained.prefix": "backbone"}
+
+    def rate(self, records):
+        kept = harness.trained(records, WARM_UP)
+        return self.flags.batch / median([r["time"] for r in kept]), kept
+
+    def ours(self, precision):
+        records, _, _ = harness.train(CONFIG, self.folder, self.settings(precision), iterations=WARM_UP + self.flags.steps)
+        rate, kept = self.rate(records)
+        self.add(f"ours {precision} train pictures/s", rate)
+        self.add(f"ours {precision} memory MiB", kept[-1]["memory"])
+        self.add(f"ours {precision} data share", sum(r["data_time"] for r in kept) / sum(r["time"] for r in kept))
+        # Three evaluations after an iteration each; the first warms up.
+        records, _, _ = harness.train(CONFIG, self.folder, self.settings(precision, schedule__val_interval_iterations=1),
+                                      iterations=3)
+        rates = [r["pictures"] / r["time"] for r in records if r["mode"] == "val"][1:]
+        if not rates:
+            raise Failed("finetune left no evaluation records")
+        self.add(f"ours {precision} eval pictures/s", median(rates))
+
+    def peer(self, precision):
+        flags = self.flags
+        for mode in flags.modes:
+            if not mode.startswith(precision) or mode in self.failed_modes:
+                continue
+            try:
+                output = harness.run([flags.python, flags.peer, "--one", mode, "--batch", flags.batch, "--steps", flags.steps,
+                                      "--threads", flags.threads], self.folder / "peer.log")
+                line = json.loads([text for text in output.splitlines() if text.startswith("{")][-1])
+                train, evaluation, memory = line["train_images_per_s"], line["eval_images_per_s"], line["peak_rss_mib"]
+            except (Failed, IndexError, KeyError, ValueError) as error:
+                self.failed_modes[mode] = str(error)
+                print(f"  PyTorch's mode {mode} failed and is left out: {error}", flush=True)
+                continue
+            self.add(f"peer {mode} train pictures/s", train)
+            self.add(f"peer {mode} eval pictures/s", evaluation)
+            self.add(f"peer {mode} memory MiB", memory)
+
+    def conv(self, precision):
+        flags = self.flags
+        binary = harness.need(harness.ROOT / "bazel-bin/bench/conv_alone", "bazel build //bench:conv_alone")
+        result = self.folder / "conv.json"
+        harness.run([binary, f"--batch={flags.batch}", f"--threads={flags.threads}", f"--precision={precision}",
+                     f"--sweeps={max(3, flags.steps // 2)}", f"--json={result}"], self.folder / "conv.log")
+        line = json.loads(result.read_text())
+        self.add(f"conv {precision} train pictures/s", line["train_images_per_s"])
+        self.add(f"conv {precision} eval pictures/s", line["eval_images_per_s"])
+
+    def ranks(self):
+        steps = WARM_UP + self.flags.steps
+        one, _, _ = harness.train(CONFIG, self.folder, self.settings("bf16", threads=2), iterations=steps)
+        two, _, _ = harness.train(CONFIG, self.folder, self.settings("bf16", threads=1), ranks=2, iterations=steps)
+        self.add("1 rank x 2 threads pictures/s", self.rate(one)[0])
+        self.add("2 ranks x 1 thread pictures/s", self.rate(two)[0])
+
+    def start(self):
+        settings = {**self.settings("bf16"), **self.pretrained()}
+        records, start, output = harness.train(CONFIG, self.folder, settings, iterations=2, watch=True)
+        if "backbone from" not in output:
+            raise Failed(f"finetune did not say that it had loaded {self.checkpoint}:\n{output[-2000:]}")
+        self.add("start to first iteration s", harness.trained(records, 0)[0]["arrival"] - start)
+
+    def checkpoints(self):
+        """What an iteration after which a checkpoint is written, and the next beside the writing, take longer."""
+        every, saves = 4, 3
+        records, _, _ = harness.train(CONFIG, self.folder,
+                                      self.settings("bf16", runtime__checkpoint__interval_iterations=every),
+                                      iterations=every * saves + every - 1, watch=True)
+        kept = harness.trained(records, 0)
+        gaps = {later["iteration"]: later["arrival"] - earlier["arrival"] for earlier, later in zip(kept, kept[1:])}
+        # Iteration 5 comes after the first save. The two after a save may feel it.
+        calm = [gap for iteration, gap in gaps.items() if iteration > WARM_UP and (iteration - 1) % every >= 2]
+        stalls = [gap - median(calm) for iteration, gap in gaps.items() if iteration > every and (iteration - 1) % every == 0]
+        self.add("checkpoint stall s", max(0.0, median(stalls)))
+        self.add("checkpoint stall, worst s", max(0.0, max(stalls)))
+
+    def round(self):
+        parts = self.flags.parts
+        for precision in ("bf16", "fp32"):
+            if precision in parts:
+                self.ours(precision)
+                if self.flags.peer:
+                    self.peer(precision)
+                if "conv" in parts:
+                    self.conv(precision)
+        if "ranks" in parts:
+            self.ranks()
+        if "start" in parts:
+            self.start()
+        if "checkpoint" in parts:
+            self.checkpoints()
+
+    def best(self, what, precision=""):
+        """The name of the mode with the highest median rate."""
+        found = [(median(values), name) for name, values in self.figures.items()
+                 if name.startswith(f"peer {precision}") and name.endswith(f"{what} pictures/s")]
+        return max(found)[1] if found else None
+
+    def rows(self):
+        """(what, target, values a round, whether more is better, how to print)."""
+        def ratio(over, under):
+            pairs = zip(self.figures.get(over, []), self.figures.get(under, []))
+            return [a / b for a, b in pairs]
+        def mode(name):
+            return name.split()[1] if name else "not measured"
+        train, evaluation, train32 = self.best("train"), self.best("eval"), self.best("train", "fp32")
+        memory = train and train.replace("train pictures/s", "memory MiB")
+        times, percent = "{:.2f}x", "{:.1%}"
+        rows = [
+            (f"bf16 training / PyTorch's best mode ({mode(train)})", 2.5, ratio("ours bf16 train pictures/s", train), True, times),
+            ("bf16 training / PyTorch float32", 7, ratio("ours bf16 train pictures/s", "peer fp32 train pictures/s"), True, times),
+            (f"bf16 evaluation / PyTorch's best mode ({mode(evaluation)})", 2.5, ratio("ours bf16 eval pictures/s", evaluation), True, times),
+            (f"float32 training / PyTorch's best float32 mode ({mode(train32)})", 1.3, ratio("ours fp32 train pictures/s", train32), True, times),
+            ("bf16 training / its convolutions alone", 0.6, ratio("ours bf16 train pictures/s", "conv bf16 train pictures/s"), True, percent),
+            ("bf16 evaluation / its convolutions alone", 0.8, ratio("ours bf16 eval pictures/s", "conv bf16 eval pictures/s"), True, percent),
+            ("float32 training / its convolutions alone", None, ratio("ours fp32 train pictures/s", "conv fp32 train pictures/s"), True, percent),
+            ("float32 evaluation / its convolutions alone", None, ratio("ours fp32 eval pictures/s", "conv fp32 eval pictures/s"), True, percent),
+            (f"peak memory, bf16 / PyTorch's best mode ({mode(train)})", 0.6, ratio("ours bf16 memory MiB", memory), False, times),
+            ("share of a bf16 step waiting for data", 0.01, self.figures.get("ours bf16 data share", []), False, "{:.2%}"),
+            ("2 ranks x 1 thread / 1 rank x 2 threads, bf16", 0.95, ratio("2 ranks x 1 thread pictures/s", "1 rank x 2 threads pictures/s"), True, times),
+            ("start to the end of the first iteration, checkpoint loaded", 3, self.figures.get("start to first iteration s", []), False, "{:.2f} s"),
+            ("a step's stall by writing a checkpoint", 0.2, self.figures.get("checkpoint stall s", []), False, "{:.3f} s"),
+        ]
+        return [row for row in rows if row[2]]
+
+    def result(self, facts):
+        flags = self.flags
+        return {"machine": facts, "batch": flags.batch, "threads": flags.threads, "steps": flags.steps, "rounds": flags.rounds,
+                "figures": self.figures, "failed_modes": self.failed_modes,
+                "rows": [{"what": what, "target": target, "values": values, "median": median(values), "more_is_better": more}
+                         for what, target, values, more, _ in self.rows()]}
+
+    def print(self):
+        print()
+        harness.print_table(["pictures/s, MiB, s", "median (least..greatest)"],
+                            [(name, spread(values, "{:.3g}" if median(values) < 1 else "{:.1f}"))
+                             for name, values in self.figures.items()])
+        print()
+        table = []
+        for what, target, values, more, form in self.rows():
+            sign = "at least" if more else "less than"
+            met = "" if target is None else ("yes" if (median(values) >= target) == more else "NO")
+            table.append((what, spread(values, form), "" if target is None else f"{sign} {form.format(target)}", met))
+        harness.print_table(["", "median (least..greatest)", "target", "met"], table)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", help="pytorch_peer.py; without it finetune alone is measured")
+    parser.add_argument("--python", default=harness.DEFAULT_PYTHON, help="a Python with PyTorch (default %(default)s)")
+    parser.add_argument("--modes", default="bf16_cl,bf16_cl_frozen,bf16_cl_compile,fp32,fp32_cl,fp32_cl_frozen,fp32_cl_compile",
+                        help="PyTorch's modes (default %(default)s)")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="(default %(default)s)")
+    parser.add_argument("--steps", type=int, default=8, help="timed iterations of each measurement (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="(default %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="(default %(default)s)")
+    parser.add_argument("--output", help="JSON file (default bench/results/speed_DATE.json)")
+    flags = parser.parse_args()
+    flags.modes, flags.parts = flags.modes.split(","), flags.parts.split(",")
+    if unknown := set(flags.parts) - set(PARTS):
+        parser.error(f"--parts: no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if min(flags.rounds, flags.steps, flags.batch, flags.threads) < 1:
+        parser.error("--rounds, --steps, --batch and --threads are at least 1")
+    with harness.cleaned_up():
+        if flags.peer:
+            flags.peer = harness.need(pathlib.Path(flags.peer).resolve(), "--peer names PyTorch's script")
+            flags.python = harness.need(flags.python, "run bench/setup_peer.sh, or name another with --python")
+        facts = harness.machine()
+        bench = Bench(flags)
+        try:
+            for number in range(flags.rounds):
+                print(f"round {number + 1} of {flags.rounds}", flush=True)
+                bench.round()
+        finally:
+            # What was measured before an error or Ctrl-C is not lost.
+            if bench.figures:
+                bench.print()
+                harness.write_json("speed", flags.output, bench.result(facts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
