@@ -12,6 +12,7 @@
 #include "src/comm/mpi_session.h"
 #include "src/config/config.h"
 #include "src/main/flags.h"
+#include "src/main/uncaught.h"
 #include "src/observe/report.h"
 #include "src/train/train.h"
 
@@ -69,6 +70,7 @@ absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& load
 }
 
 int Main(int argc, char** argv) {
+  NameRankInUncaughtExceptions();
   absl::StatusOr<CommandLine> line =
       ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc));
   // Every rank would say the same of a wrong flag; only the first of mpirun's does.

@@ -1,0 +1,158 @@
+// What goes wrong while ranks train: the job ends, soon, with a message that says where and what.
+// A job that hangs is killed by Job, and fails its test.
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "tests/job.h"
+#include "tests/training_test.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kForEver[] = "--set=schedule.max_epochs=1000000 ";
+
+// KiB of address space.
+int64_t VirtualMemory(pid_t pid) {
+  std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
+  std::string word;
+  int64_t kib = -1;
+  while (status >> word) {
+    if (word == "VmSize:") status >> kib;
+  }
+  return kib;
+}
+
+class FailuresTest : public TrainingTest {
+ protected:
+  void SetUp() override {
+    TrainingTest::SetUp();
+    WriteResNet();
+  }
+
+  // Mounts from here on are this process's and its children's alone, and gone with them.
+  void OwnMounts() {
+    ASSERT_EQ(unshare(CLONE_NEWNS), 0)
+        << std::strerror(errno) << ": this test mounts, and must run as root (in a container: with "
+        << "CAP_SYS_ADMIN)";
+    ASSERT_EQ(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0) << std::strerror(errno);
+  }
+};
+
+TEST_F(FailuresTest, AStoppedRankIsNamedWithWhatItWasDoing) {
+  Job job(Mpirun(3, "run",
+                 absl::StrCat(kForEver,
+                              "--set=comm.stall_warning_seconds=1 "
+                              "--set=comm.timeout_seconds=3")),
+          folder_ + "/log");
+  ASSERT_TRUE(job.WaitFor("epoch 2 [1/5]"));
+  const pid_t rank = job.PidOfRank(1);
+  ASSERT_GT(rank, 0);
+  kill(rank, SIGSTOP);
+  const Outcome outcome = job.Wait();
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output,
+              ContainsRegex("rank 1 \\(host [^)]+\\) (has not come to|holds up) collective "
+                            "[^\n]*not heard of for [^\n]*it was at: (iteration|validation after "
+                            "iteration) [0-9]+"));
+  EXPECT_THAT(outcome.output, HasSubstr("over comm.timeout_seconds: ending the job"));
+}
+
+TEST_F(FailuresTest, ARankThatRunsOutOfMemoryIsNamed) {
+  // Validation takes far more memory than training does.
+  Job job(Mpirun(2, "run",
+                 absl::StrCat(kForEver,
+                              "--set=data.val.total_batch_size=24 "
+                              "'--set=data.val.pipeline=[{resize {size: 512}}, "
+                              "{normalize {}}]'")),
+          folder_ + "/log");
+  ASSERT_TRUE(job.WaitFor("epoch 1 [1/5]"));
+  const pid_t rank = job.PidOfRank(1);
+  ASSERT_GT(rank, 0);
+  const rlim_t bytes = (VirtualMemory(rank) + (16 << 10)) << 10;
+  const rlimit limit = {bytes, bytes};
+  ASSERT_EQ(prlimit(rank, RLIMIT_AS, &limit, nullptr), 0) << std::strerror(errno);
+  const Outcome outcome = job.Wait();
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, ContainsRegex("rank 1 \\(host [^)]+\\): out of memory: "));
+}
+
+TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
+  OwnMounts();
+  const std::string run = folder_ + "/run";
+  fs::create_directories(run);
+  ASSERT_EQ(mount("none", run.c_str(), "tmpfs", 0, "size=8m"), 0) << std::strerror(errno);
+  const Outcome first = Run(Mpirun(2, "run", "--max_iterations=5"));
+  ASSERT_EQ(first.exit_code, 0) << first.output;
+  const auto space = fs::space(run);
+  const uint64_t checkpoint = fs::file_size(run + "/epoch_1.pth");
+  // Half of what the next one needs.
+  ASSERT_TRUE(
+      WriteFileAtomically(run + "/filler", std::string(space.available - checkpoint / 2, '\0'))
+          .ok());
+  const Outcome second = Run(Mpirun(2, "run", "--resume=auto"));
+  EXPECT_NE(second.exit_code, 0) << second.output;
+  EXPECT_THAT(second.output,
+              ContainsRegex("rank 0 \\(host [^)]+\\): cannot write a checkpoint: cannot [a-z]+ "
+                            "[^\n]*/run/epoch_[23].pth: No space left on device"));
+  // Nothing half written stays.
+  for (const auto& entry : fs::directory_iterator(run))
+    EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
+  const Outcome evaluation =
+      Run(absl::StrCat("mpirun -np 2 --oversubscribe ", finetune_, " evaluate --config=", config(),
+                       " --checkpoint=", run, "/latest.pth"));
+  EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
+  EXPECT_THAT(evaluation.output, HasSubstr("24 pictures"));
+  // With room again it goes on.
+  fs::remove(run + "/filler");
+  const Outcome third = Run(Mpirun(2, "run", "--resume=auto"));
+  EXPECT_EQ(third.exit_code, 0) << third.output;
+  EXPECT_THAT(third.output, HasSubstr("epoch_1.pth at iteration 5"));
+}
+
+TEST_F(FailuresTest, ARankWithAnotherConfigIsNamedWithItsValue) {
+  const Outcome outcome =
+      Run(absl::StrCat(Mpirun(1, "run"), " : -np 1 ", Finetune("run", "--set=optimizer.sgd.lr=0.1"),
+                       " : -np 1 ", Finetune("run")));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output,
+              ContainsRegex("the ranks differ: the config's hash is [0-9a-f]+ on rank 1 \\(host "
+                            "[^)]+\\), but [0-9a-f]+ on 2 ranks such as rank 0"));
+  EXPECT_THAT(outcome.output, Not(HasSubstr("epoch 1")));
+}
+
+// The same path holds other pictures on one rank's host.
+TEST_F(FailuresTest, ARankWithOtherDataIsNamed) {
+  const Outcome data = Run(absl::StrCat(
+      prepare_, " synthetic --classes=4 --train=72 --test=24 --shards=2 --output=", folder_,
+      "/other"));
+  ASSERT_EQ(data.exit_code, 0) << data.output;
+  const Outcome outcome =
+      Run(absl::StrCat(Mpirun(2, "run"), " : -np 1 unshare --mount bash -c 'mount --bind ", folder_,
+                       "/other ", folder_, "/data && exec ", Finetune("run"), "'"));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output,
+              ContainsRegex("the ranks differ: the data's manifest is [0-9a-f]+ on rank 2 \\(host "
+                            "[^)]+\\), but [0-9a-f]+ on 2 ranks such as rank 0"));
+  EXPECT_THAT(outcome.output, Not(HasSubstr("epoch 1")));
+}
+
+}  // namespace
+}  // namespace finetune
