@@ -2,13 +2,16 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <memory>
+#include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "src/base/atomic_file.h"
@@ -18,97 +21,201 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The largest file that any of the data sets has is 47 MB (MNIST's training pictures).
-constexpr size_t kMaxFileBytes = size_t{1} << 30;
+// The bytes of a file, unpacked where it is gzip. libarchive's own gzip takes a stream whose
+// checksum is wrong or missing for a whole one; zlib does not.
+class GzipStream {
+ public:
+  explicit GzipStream(std::string path)
+      : path_(std::move(path)), file_(gzopen(path_.c_str(), "rb")), open_error_(errno) {}
+  ~GzipStream() {
+    if (file_ != nullptr) gzclose_r(file_);
+  }
+  GzipStream(const GzipStream&) = delete;
+  GzipStream& operator=(const GzipStream&) = delete;
 
-struct CloseArchive {
-  void operator()(archive* a) const { archive_read_free(a); }
+  // Some more bytes, which stay until the next call; none at the end.
+  absl::StatusOr<absl::string_view> Next() {
+    if (file_ == nullptr) {
+      return absl::NotFoundError(
+          absl::StrCat("cannot open ", path_, ": ", std::strerror(open_error_)));
+    }
+    const int n = gzread(file_, buffer_.data(), static_cast<unsigned>(buffer_.size()));
+    int error = Z_OK;
+    const char* const reason = gzerror(file_, &error);
+    if (n < 0 || (error != Z_OK && error != Z_STREAM_END)) {
+      return absl::DataLossError(absl::StrCat(
+          path_, ": broken off at byte ", gzoffset(file_), ": ",
+          error == Z_ERRNO ? std::strerror(errno) : absl::StripPrefix(reason, path_ + ": ")));
+    }
+    return absl::string_view(buffer_.data(), n);
+  }
+
+  bool compressed() { return file_ != nullptr && gzdirect(file_) == 0; }
+
+ private:
+  std::string path_;
+  gzFile file_;
+  int open_error_;
+  std::array<char, 1 << 16> buffer_;
 };
 
-absl::StatusOr<std::string> ReadEntry(archive* a, const std::string& path) {
+absl::Status TooLarge(const std::string& where, size_t max_bytes) {
+  return absl::DataLossError(
+      absl::StrCat(where, ": has more than the ", max_bytes, " bytes that are left for it"));
+}
+
+absl::StatusOr<std::string> ReadGzip(const std::string& path, size_t max_bytes) {
+  GzipStream stream(path);
   std::string bytes;
-  std::array<char, 1 << 16> chunk;
   while (true) {
-    const la_ssize_t n = archive_read_data(a, chunk.data(), chunk.size());
-    if (n < 0) {
-      return absl::DataLossError(absl::StrCat(path, ": broken off at byte ",
-                                              archive_filter_bytes(a, -1), ": ",
-                                              archive_error_string(a)));
+    FT_ASSIGN_OR_RETURN(const absl::string_view more, stream.Next());
+    if (!stream.compressed()) {
+      return absl::DataLossError(absl::StrCat(path, ": byte 0: is no gzip file"));
     }
-    if (n == 0) return bytes;
-    if (bytes.size() + n > kMaxFileBytes) {
-      return absl::DataLossError(
-          absl::StrCat(path, ": holds a file larger than ", kMaxFileBytes, " bytes"));
-    }
-    bytes.append(chunk.data(), n);
+    if (more.empty()) return bytes;
+    if (bytes.size() + more.size() > max_bytes) return TooLarge(path, max_bytes);
+    bytes.append(more.data(), more.size());
   }
 }
 
-// Calls `take` for each file of an archive; a file that is only compressed has the name "data".
-template <typename Take>
-absl::Status ForEachEntry(const std::string& path, bool raw, Take take) {
-  const std::unique_ptr<archive, CloseArchive> a(archive_read_new());
-  archive_read_support_filter_all(a.get());
-  if (raw) {
-    archive_read_support_format_raw(a.get());
-  } else {
-    archive_read_support_format_tar(a.get());
-    archive_read_support_format_zip(a.get());
-  }
-  if (archive_read_open_filename(a.get(), path.c_str(), 1 << 16) != ARCHIVE_OK) {
-    return absl::DataLossError(absl::StrCat(path, ": ", archive_error_string(a.get())));
-  }
-  archive_entry* entry = nullptr;
-  while (true) {
-    const int code = archive_read_next_header(a.get(), &entry);
-    if (code == ARCHIVE_EOF) return absl::OkStatus();
-    if (code != ARCHIVE_OK) {
-      return absl::DataLossError(absl::StrCat(path, ": broken off at byte ",
-                                              archive_filter_bytes(a.get(), -1), ": ",
-                                              archive_error_string(a.get())));
+// An archive that is read from its beginning to its end.
+class ArchiveReader {
+ public:
+  explicit ArchiveReader(const std::string& path)
+      : path_(path), stream_(path), archive_(archive_read_new()) {}
+
+  // `take` gets the name of each file, and a function that reads it.
+  template <typename Take>
+  absl::Status ForEachFile(Take take) {
+    archive_read_support_filter_all(archive_.get());
+    archive_read_support_format_tar(archive_.get());
+    archive_read_support_format_zip(archive_.get());
+    if (archive_read_open(archive_.get(), this, nullptr, &ArchiveReader::Feed, nullptr) !=
+        ARCHIVE_OK) {
+      return Error();
     }
-    FT_RETURN_IF_ERROR(take(a.get(), fs::path(archive_entry_pathname(entry)).filename().string()));
+    archive_entry* entry = nullptr;
+    while (true) {
+      const int code = archive_read_next_header(archive_.get(), &entry);
+      if (code == ARCHIVE_EOF) break;
+      // A warning is about a name or an attribute that this system cannot express.
+      if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return Error();
+      const char* name = archive_entry_pathname(entry);
+      if (name == nullptr || archive_entry_filetype(entry) != AE_IFREG) continue;
+      FT_RETURN_IF_ERROR(take(fs::path(name).filename().string()));
+    }
+    // What is after the archive's end mark holds gzip's checksum.
+    while (true) {
+      FT_ASSIGN_OR_RETURN(const absl::string_view rest, stream_.Next());
+      if (rest.empty()) return absl::OkStatus();
+    }
   }
+
+  absl::StatusOr<std::string> Read(const std::string& where, size_t max_bytes) {
+    std::string bytes;
+    std::array<char, 1 << 16> chunk;
+    while (true) {
+      const la_ssize_t n = archive_read_data(archive_.get(), chunk.data(), chunk.size());
+      if (n < 0) return Error();
+      if (n == 0) return bytes;
+      if (bytes.size() + n > max_bytes) return TooLarge(where, max_bytes);
+      bytes.append(chunk.data(), n);
+    }
+  }
+
+ private:
+  struct Free {
+    void operator()(archive* a) const { archive_read_free(a); }
+  };
+
+  static la_ssize_t Feed(archive* a, void* self, const void** bytes) {
+    auto* reader = static_cast<ArchiveReader*>(self);
+    const absl::StatusOr<absl::string_view> next = reader->stream_.Next();
+    if (!next.ok()) {
+      reader->feed_error_ = next.status();
+      archive_set_error(a, EIO, "cannot read");
+      return ARCHIVE_FATAL;
+    }
+    *bytes = next->data();
+    reader->fed_ += next->size();
+    return static_cast<la_ssize_t>(next->size());
+  }
+
+  absl::Status Error() {
+    if (!feed_error_.ok()) return feed_error_;
+    return absl::DataLossError(absl::StrCat(path_, ": broken off at byte ", fed_,
+                                            stream_.compressed() ? " of what is in it: " : ": ",
+                                            archive_error_string(archive_.get())));
+  }
+
+  std::string path_;
+  GzipStream stream_;
+  std::unique_ptr<archive, Free> archive_;
+  absl::Status feed_error_;
+  size_t fed_ = 0;
+};
+
+// The paths of NAME and NAME.gz for the names below a folder.
+absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
+    const std::string& folder, const std::vector<std::string>& names) {
+  std::map<std::string, std::string> found;  // by name, also that of NAME.gz
+  std::error_code error;
+  fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error);
+  for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+    if (it.depth() >= 2) it.disable_recursion_pending();
+    const std::string name = it->path().filename().string();
+    std::error_code ignored;
+    if (!it->is_regular_file(ignored)) continue;
+    for (const std::string& wanted : names) {
+      if (name != wanted && name != wanted + ".gz") continue;
+      const std::string path = it->path().string();
+      const auto [at, is_new] = found.emplace(name, path);
+      if (is_new) continue;
+      return absl::InvalidArgumentError(absl::StrCat(folder, ": has ", std::min(at->second, path),
+                                                     " and ", std::max(at->second, path),
+                                                     "; give the folder of one"));
+    }
+  }
+  if (error)
+    return absl::NotFoundError(absl::StrCat("cannot read ", folder, ": ", error.message()));
+  return found;
 }
 
 }  // namespace
 
-absl::StatusOr<std::map<std::string, std::string>> ReadNamedFiles(
-    const std::string& input, const std::vector<std::string>& names) {
-  std::map<std::string, std::string> files;
+absl::StatusOr<std::map<std::string, NamedFile>> ReadNamedFiles(
+    const std::string& input, const std::vector<std::string>& names, size_t max_bytes) {
+  std::map<std::string, NamedFile> files;
+  size_t left = max_bytes;
   std::error_code error;
-  if (!fs::exists(input, error))
+  if (!fs::exists(input, error)) {
     return absl::NotFoundError(absl::StrCat("no file or folder ", input));
+  }
   if (!fs::is_directory(input, error)) {
-    FT_RETURN_IF_ERROR(ForEachEntry(
-        input, /*raw=*/false, [&](archive* a, const std::string& name) -> absl::Status {
-          if (std::find(names.begin(), names.end(), name) == names.end()) return absl::OkStatus();
-          FT_ASSIGN_OR_RETURN(files[name], ReadEntry(a, input));
-          return absl::OkStatus();
-        }));
+    ArchiveReader reader(input);
+    FT_RETURN_IF_ERROR(reader.ForEachFile([&](const std::string& name) -> absl::Status {
+      if (std::find(names.begin(), names.end(), name) == names.end()) return absl::OkStatus();
+      const std::string where = absl::StrCat(input, ": ", name);
+      if (files.contains(name)) {
+        return absl::InvalidArgumentError(absl::StrCat(where, " is there twice"));
+      }
+      FT_ASSIGN_OR_RETURN(std::string bytes, reader.Read(where, left));
+      left -= bytes.size();
+      files[name] = {where, std::move(bytes)};
+      return absl::OkStatus();
+    }));
     return files;
   }
-  fs::recursive_directory_iterator it(input, fs::directory_options::skip_permission_denied, error);
-  for (; it != fs::recursive_directory_iterator(); it.increment(error)) {
-    if (error) break;
-    if (it.depth() > 2) it.disable_recursion_pending();
-    const std::string path = it->path().string();
-    std::string name = it->path().filename().string();
-    const bool compressed = absl::EndsWith(name, ".gz");
-    if (compressed) name = std::string(absl::StripSuffix(name, ".gz"));
-    if (!it->is_regular_file(error) || files.contains(name) ||
-        std::find(names.begin(), names.end(), name) == names.end()) {
-      continue;
-    }
-    if (compressed) {
-      FT_RETURN_IF_ERROR(
-          ForEachEntry(path, /*raw=*/true, [&](archive* a, const std::string&) -> absl::Status {
-            FT_ASSIGN_OR_RETURN(files[name], ReadEntry(a, path));
-            return absl::OkStatus();
-          }));
-    } else {
-      FT_ASSIGN_OR_RETURN(files[name], ReadFile(path, kMaxFileBytes));
-    }
+  FT_ASSIGN_OR_RETURN(const auto found, FindNamedFiles(input, names));
+  for (const std::string& name : names) {
+    auto at = found.find(name);
+    const bool compressed = at == found.end();
+    if (compressed) at = found.find(name + ".gz");
+    if (at == found.end()) continue;
+    FT_ASSIGN_OR_RETURN(std::string bytes,
+                        compressed ? ReadGzip(at->second, left) : ReadFile(at->second, left));
+    left -= bytes.size();
+    files[name] = {at->second, std::move(bytes)};
   }
   return files;
 }

@@ -1,6 +1,7 @@
 #ifndef FINETUNE_DATA_TOOLS_ARCHIVE_H_
 #define FINETUNE_DATA_TOOLS_ARCHIVE_H_
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -9,12 +10,20 @@
 
 namespace finetune {
 
+// A file that was found, and what to call it in errors: its path, or "ARCHIVE: NAME".
+struct NamedFile {
+  std::string where;
+  std::string bytes;
+};
+
 // Reads the named files from `input`: a folder (searched to a depth of two), or an archive that
-// libarchive knows (.tar, .tar.gz, .zip, ...), whatever folder they are in. A file may also stand
-// there compressed by itself as NAME.gz. Returns name -> bytes for those found. Errors name the
-// archive and the byte at which it breaks off.
-absl::StatusOr<std::map<std::string, std::string>> ReadNamedFiles(
-    const std::string& input, const std::vector<std::string>& names);
+// libarchive knows (.tar, .tar.gz, .zip, ...), whatever folder they are in. In a folder a file may
+// be compressed by itself as NAME.gz; NAME comes first where both are there. Returns those found,
+// by name, with at most `max_bytes` together. Errors name the file and the byte at which it breaks
+// off, or both places of a file that is there twice.
+absl::StatusOr<std::map<std::string, NamedFile>> ReadNamedFiles(
+    const std::string& input, const std::vector<std::string>& names,
+    size_t max_bytes = size_t{1} << 30);
 
 }  // namespace finetune
 

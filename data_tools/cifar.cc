@@ -1,11 +1,12 @@
+#include <map>
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "data_tools/archive.h"
 #include "data_tools/converters.h"
-#include "src/base/annotate.h"
 #include "src/data/builder.h"
 
 namespace finetune {
@@ -20,62 +21,68 @@ struct Layout {
   std::string name;
   std::vector<std::string> train_files, test_files;
   std::string names_file;
-  int classes;
-  // Bytes before the pixels; the last of them is the label.
-  int label_bytes;
+  // How many values each of the bytes before the pixels has; the last of them is the label.
+  std::vector<int> labels;
 };
 
-absl::StatusOr<std::vector<std::string>> ClassNames(const std::map<std::string, std::string>& files,
+absl::StatusOr<std::vector<std::string>> ClassNames(const std::map<std::string, NamedFile>& files,
                                                     const Layout& layout) {
+  const int classes = layout.labels.back();
   std::vector<std::string> names;
   const auto found = files.find(layout.names_file);
   if (found == files.end()) {
-    for (int i = 0; i < layout.classes; ++i) names.push_back(absl::StrCat(i));
+    for (int i = 0; i < classes; ++i) names.push_back(absl::StrCat(i));
     return names;
   }
   for (absl::string_view line :
-       absl::StrSplit(found->second, absl::ByAnyChar("\r\n"), absl::SkipWhitespace())) {
-    names.emplace_back(line);
+       absl::StrSplit(found->second.bytes, absl::ByAnyChar("\r\n"), absl::SkipWhitespace())) {
+    names.emplace_back(absl::StripAsciiWhitespace(line));
   }
-  if (static_cast<int>(names.size()) != layout.classes) {
-    return absl::DataLossError(absl::StrCat(layout.names_file, ": has ", names.size(),
-                                            " names; expected ", layout.classes));
+  if (static_cast<int>(names.size()) != classes) {
+    return absl::DataLossError(
+        absl::StrCat(found->second.where, ": has ", names.size(), " names; expected ", classes));
   }
   return names;
 }
 
-absl::Status CheckWhole(const std::string& file, const std::string& bytes, size_t record) {
-  if (bytes.empty()) return absl::DataLossError(absl::StrCat(file, ": is empty"));
-  if (bytes.size() % record == 0) return absl::OkStatus();
-  const size_t whole = bytes.size() / record;
-  return absl::DataLossError(absl::StrCat(file, ": record ", whole, " at byte ", whole * record,
-                                          " is cut short: ", bytes.size() - whole * record, " of ",
-                                          record, " bytes"));
+// The number of records in a file of them.
+absl::StatusOr<int64_t> CountRecords(const NamedFile& file, size_t record) {
+  const size_t size = file.bytes.size();
+  if (size == 0) return absl::DataLossError(absl::StrCat(file.where, ": is empty"));
+  if (size % record == 0) return static_cast<int64_t>(size / record);
+  const size_t whole = size / record;
+  return absl::DataLossError(absl::StrCat(file.where, ": record ", whole, " at byte ",
+                                          whole * record, " is cut short: ", size - whole * record,
+                                          " of ", record, " bytes"));
 }
 
-absl::Status AddRecords(const std::string& file, const std::string& bytes, int label_bytes,
+absl::Status AddRecords(const NamedFile& file, const std::vector<int>& labels,
                         DatasetBuilder* builder) {
-  const size_t record = label_bytes + kPlane * kChannels;
+  const size_t record = labels.size() + kPlane * kChannels;
   std::vector<uint8_t> pixels(kPlane * kChannels);
-  for (size_t i = 0; i * record < bytes.size(); ++i) {
-    const auto* at = reinterpret_cast<const uint8_t*>(bytes.data()) + i * record;
-    const int label = at[label_bytes - 1];
-    const uint8_t* planes = at + label_bytes;
+  for (size_t i = 0; i * record < file.bytes.size(); ++i) {
+    const auto* at = reinterpret_cast<const uint8_t*>(file.bytes.data()) + i * record;
+    for (size_t k = 0; k < labels.size(); ++k) {
+      if (at[k] < labels[k]) continue;
+      return absl::DataLossError(absl::StrCat(file.where, ": record ", i, " at byte ",
+                                              i * record + k, ": label ", at[k], "; expected 0 to ",
+                                              labels[k] - 1));
+    }
+    const uint8_t* planes = at + labels.size();
     for (int p = 0; p < kPlane; ++p) {
       for (int c = 0; c < kChannels; ++c) pixels[p * kChannels + c] = planes[c * kPlane + p];
     }
-    FT_RETURN_IF_ERROR(Annotate(builder->Add(pixels, label),
-                                absl::StrCat(file, ": record ", i, " at byte ", i * record)));
+    FT_RETURN_IF_ERROR(builder->Add(pixels, at[labels.size() - 1]));
   }
   return absl::OkStatus();
 }
 
 absl::Status Convert(const Layout& layout, const ConvertOptions& options) {
+  FT_RETURN_IF_ERROR(DatasetBuilder::CheckFolder(options.output, options.force));
   std::vector<std::string> wanted = layout.train_files;
   wanted.insert(wanted.end(), layout.test_files.begin(), layout.test_files.end());
   wanted.push_back(layout.names_file);
   FT_ASSIGN_OR_RETURN(const auto files, ReadNamedFiles(options.input, wanted));
-  const size_t record = layout.label_bytes + kPlane * kChannels;
   const auto count = [&](const std::vector<std::string>& names) -> absl::StatusOr<int64_t> {
     int64_t total = 0;
     for (const std::string& name : names) {
@@ -85,9 +92,9 @@ absl::Status Convert(const Layout& layout, const ConvertOptions& options) {
             absl::StrCat("no ", name, " in ", options.input, "; expected ", layout.name,
                          "'s binary version: a folder with it, or the .tar.gz"));
       }
-      FT_RETURN_IF_ERROR(
-          CheckWhole(absl::StrCat(options.input, ": ", name), found->second, record));
-      total += static_cast<int64_t>(found->second.size() / record);
+      FT_ASSIGN_OR_RETURN(const int64_t records,
+                          CountRecords(found->second, layout.labels.size() + kPlane * kChannels));
+      total += records;
     }
     return total;
   };
@@ -107,13 +114,11 @@ absl::Status Convert(const Layout& layout, const ConvertOptions& options) {
   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(build));
   FT_RETURN_IF_ERROR(builder.BeginSplit("train", train));
   for (const std::string& name : layout.train_files) {
-    FT_RETURN_IF_ERROR(AddRecords(absl::StrCat(options.input, ": ", name), files.at(name),
-                                  layout.label_bytes, &builder));
+    FT_RETURN_IF_ERROR(AddRecords(files.at(name), layout.labels, &builder));
   }
   FT_RETURN_IF_ERROR(builder.BeginSplit("test", test));
   for (const std::string& name : layout.test_files) {
-    FT_RETURN_IF_ERROR(AddRecords(absl::StrCat(options.input, ": ", name), files.at(name),
-                                  layout.label_bytes, &builder));
+    FT_RETURN_IF_ERROR(AddRecords(files.at(name), layout.labels, &builder));
   }
   return builder.Finish();
 }
@@ -126,14 +131,13 @@ absl::Status ConvertCifar10(const ConvertOptions& options) {
                    "data_batch_5.bin"},
                   {"test_batch.bin"},
                   "batches.meta.txt",
-                  10,
-                  1},
+                  {10}},
                  options);
 }
 
 absl::Status ConvertCifar100(const ConvertOptions& options) {
   // A record has a coarse and a fine label; the fine ones are the classes.
-  return Convert({"cifar100", {"train.bin"}, {"test.bin"}, "fine_label_names.txt", 100, 2},
+  return Convert({"cifar100", {"train.bin"}, {"test.bin"}, "fine_label_names.txt", {20, 100}},
                  options);
 }
 

@@ -16,8 +16,9 @@ struct Picture {
   std::vector<uint8_t> pixels;
 };
 
-// Decodes a JPEG or PNG, told apart by content, to RGB. Errors: DataLoss with the decoder's reason;
-// `name` is for them.
+// Decodes a JPEG or PNG, told apart by content, to RGB; what is transparent becomes black. Errors:
+// DataLoss with the decoder's reason, and where the header asks for more than 2^26 pixels; `name`
+// is for them.
 absl::StatusOr<Picture> DecodePicture(const std::string& name, const std::string& bytes);
 
 // Scales (antialiased) so that the shorter side is `size`, and cuts out the middle.

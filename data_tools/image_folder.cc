@@ -1,12 +1,13 @@
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "data_tools/converters.h"
 #include "data_tools/decode.h"
@@ -22,69 +23,117 @@ namespace fs = std::filesystem;
 // Files of each class, sorted, so that the result does not depend on the file system.
 using Classes = std::map<std::string, std::vector<std::string>>;
 
-absl::StatusOr<Classes> ListClasses(const fs::path& folder) {
-  Classes classes;
+// What is in a folder, sorted; hidden files, which are the system's, are left out.
+absl::StatusOr<std::vector<fs::path>> ListFolder(const fs::path& folder) {
+  std::vector<fs::path> entries;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (!entry.is_directory()) continue;
-    std::vector<std::string> files;
-    for (const fs::directory_entry& file : fs::directory_iterator(entry.path(), error)) {
-      const std::string ending = absl::AsciiStrToLower(file.path().extension().string());
-      if (ending == ".jpg" || ending == ".jpeg" || ending == ".png")
-        files.push_back(file.path().string());
-    }
-    std::sort(files.begin(), files.end());
-    if (!files.empty()) classes[entry.path().filename().string()] = std::move(files);
+  fs::directory_iterator it(folder, error);
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+    if (!absl::StartsWith(it->path().filename().string(), ".")) entries.push_back(it->path());
   }
-  if (error)
+  if (error) {
     return absl::NotFoundError(
         absl::StrCat("cannot read ", folder.string(), ": ", error.message()));
+  }
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+absl::StatusOr<Classes> ListClasses(const fs::path& folder) {
+  Classes classes;
+  FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListFolder(folder));
+  for (const fs::path& entry : entries) {
+    std::error_code ignored;
+    if (!fs::is_directory(entry, ignored)) continue;
+    std::vector<std::string>& pictures = classes[entry.filename().string()];
+    FT_ASSIGN_OR_RETURN(const std::vector<fs::path> files, ListFolder(entry));
+    for (const fs::path& file : files) {
+      const std::string ending = absl::AsciiStrToLower(file.extension().string());
+      if (ending == ".jpg" || ending == ".jpeg" || ending == ".png")
+        pictures.push_back(file.string());
+    }
+    if (pictures.empty()) {
+      return absl::NotFoundError(absl::StrCat("the class folder ", entry.string(),
+                                              " has no .jpg, .jpeg or .png files; remove it or "
+                                              "fill it"));
+    }
+  }
   if (classes.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat("no class folders with .jpg, .jpeg or .png files in ", folder.string()));
+    return absl::NotFoundError(absl::StrCat("no class folders in ", folder.string()));
   }
   return classes;
+}
+
+// Moves `fraction` of each class, at least one picture, to the result, spread evenly over the
+// class.
+Classes HoldOut(double fraction, Classes* classes) {
+  Classes held_out;
+  for (auto& [name, files] : *classes) {
+    const size_t n = files.size();
+    if (fraction <= 0 || n < 2) continue;
+    const size_t k = std::clamp<size_t>(std::llround(static_cast<double>(n) * fraction), 1, n - 1);
+    std::vector<std::string> kept;
+    for (size_t i = 0; i < n; ++i)
+      ((i + 1) * k / n > i * k / n ? held_out[name] : kept).push_back(std::move(files[i]));
+    files = std::move(kept);
+  }
+  return held_out;
+}
+
+int64_t Count(const Classes& classes) {
+  int64_t n = 0;
+  for (const auto& [name, files] : classes) n += static_cast<int64_t>(files.size());
+  return n;
+}
+
+// Splits by name, the training split first.
+using Splits = std::vector<std::pair<std::string, Classes>>;
+
+absl::StatusOr<Splits> ListSplits(const fs::path& root, double val_fraction) {
+  std::error_code error;
+  if (!fs::is_directory(root, error)) {
+    return absl::NotFoundError(absl::StrCat("no folder ", root.string()));
+  }
+  Splits splits(1);
+  splits[0].first = "train";
+  if (!fs::is_directory(root / "train", error)) {
+    FT_ASSIGN_OR_RETURN(splits[0].second, ListClasses(root));
+    if (Classes held_out = HoldOut(val_fraction, &splits[0].second); !held_out.empty()) {
+      splits.emplace_back("test", std::move(held_out));
+    }
+    return splits;
+  }
+  FT_ASSIGN_OR_RETURN(splits[0].second, ListClasses(root / "train"));
+  for (const char* name : {"val", "test"}) {
+    if (!fs::is_directory(root / name, error)) continue;
+    FT_ASSIGN_OR_RETURN(Classes classes, ListClasses(root / name));
+    splits.emplace_back(name, std::move(classes));
+  }
+  if (splits.size() == 1) {
+    return absl::NotFoundError(absl::StrCat(root.string(), " has train but neither test nor val"));
+  }
+  if (splits.size() == 2) splits[1].first = "test";
+  return splits;
 }
 
 }  // namespace
 
 absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptions& folder) {
-  const fs::path root = options.input;
-  std::error_code error;
-  if (!fs::is_directory(root, error))
-    return absl::NotFoundError(absl::StrCat("no folder ", options.input));
-  Classes train, test;
-  if (fs::is_directory(root / "train", error)) {
-    const fs::path held_out = fs::is_directory(root / "test", error) ? root / "test" : root / "val";
-    FT_ASSIGN_OR_RETURN(train, ListClasses(root / "train"));
-    FT_ASSIGN_OR_RETURN(test, ListClasses(held_out));
-  } else {
-    FT_ASSIGN_OR_RETURN(train, ListClasses(root));
-    for (auto& [name, files] : train) {
-      // Every n-th file, so that both splits see the whole of a class.
-      const auto every =
-          static_cast<size_t>(std::max(2.0, 1 / std::max(folder.val_fraction, 1e-9)));
-      std::vector<std::string> kept;
-      for (size_t i = 0; i < files.size(); ++i)
-        (i % every == every - 1 ? test[name] : kept).push_back(files[i]);
-      files = std::move(kept);
-    }
-  }
+  FT_RETURN_IF_ERROR(DatasetBuilder::CheckFolder(options.output, options.force));
+  FT_ASSIGN_OR_RETURN(const Splits splits, ListSplits(options.input, folder.val_fraction));
+  const Classes& train = splits[0].second;
   std::vector<std::string> names;
   std::map<std::string, int> label;
   for (const auto& [name, files] : train) {
     label[name] = static_cast<int>(names.size());
     names.push_back(name);
   }
-  const auto count = [](const Classes& classes) {
-    int64_t n = 0;
-    for (const auto& [name, files] : classes) n += static_cast<int64_t>(files.size());
-    return n;
-  };
-  for (const auto& [name, files] : test) {
-    if (!label.contains(name)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("class ", name, " is held out but has no training pictures"));
+  for (const auto& [split, classes] : splits) {
+    for (const auto& [name, files] : classes) {
+      if (label.contains(name)) continue;
+      return absl::InvalidArgumentError(absl::StrCat(fs::path(files.front()).parent_path().string(),
+                                                     ": class ", name,
+                                                     " is held out but has no training pictures"));
     }
   }
   const auto load = [&](const std::string& path) -> absl::StatusOr<Picture> {
@@ -101,7 +150,8 @@ absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptio
   build.folder = options.output;
   build.force = options.force;
   build.shards = options.shards;
-  build.name = fs::path(options.input).filename().string();
+  const fs::path root = fs::absolute(options.input).lexically_normal();
+  build.name = (root.has_filename() ? root : root.parent_path()).filename().string();
   build.source = options.input;
   build.class_names = names;
   build.height = first.height;
@@ -109,9 +159,8 @@ absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptio
   build.channels = 3;
   build.progress = options.progress;
   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(build));
-  for (const auto& [split, classes] :
-       {std::pair<const char*, const Classes&>{"train", train}, {"test", test}}) {
-    FT_RETURN_IF_ERROR(builder.BeginSplit(split, count(classes)));
+  for (const auto& [split, classes] : splits) {
+    FT_RETURN_IF_ERROR(builder.BeginSplit(split, Count(classes)));
     for (const auto& [name, files] : classes) {
       for (const std::string& path : files) {
         FT_ASSIGN_OR_RETURN(const Picture picture, load(path));
@@ -120,7 +169,7 @@ absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptio
               path, ": is ", picture.height, "x", picture.width, " and the first picture ",
               first.height, "x", first.width, "; give --size=N to fit all to N x N"));
         }
-        FT_RETURN_IF_ERROR(Annotate(builder.Add(picture.pixels, label.at(name)), path));
+        FT_RETURN_IF_ERROR(builder.Add(picture.pixels, label.at(name)));
       }
     }
   }

@@ -28,13 +28,14 @@ namespace {
 // Set by SIGINT and SIGTERM; a handler can reach nothing but what is static.
 std::atomic<bool> interrupted{false};
 
-// On a terminal a line that is redrawn, else a line every few seconds.
+// On a terminal a line that is redrawn, else a line at a split's beginning and end and every few
+// seconds between.
 class ProgressLine {
  public:
   bool operator()(const std::string& split, int64_t done, int64_t total) {
     const auto now = std::chrono::steady_clock::now();
     const double since = std::chrono::duration<double>(now - last_).count();
-    if (terminal_ ? since > 0.1 || done == total : since > 5) {
+    if (done == 1 || done == total || since > (terminal_ ? 0.1 : 5)) {
       last_ = now;
       std::fprintf(
           stderr,
@@ -47,7 +48,7 @@ class ProgressLine {
 
  private:
   const bool terminal_ = isatty(STDERR_FILENO) != 0;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_;
 };
 
 absl::Status Info(const std::string& folder) {
@@ -133,7 +134,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 8192));
   image_folder
       ->add_option("--val_fraction", folder.val_fraction,
-                   "Held out where there are no train/ and test/ (default 0.1)")
+                   "Of each class, held out where there is no train/ (default 0.1)")
       ->check(CLI::Range(0.0, 0.5));
   CLI::App* made_up = add("synthetic", "Made-up pictures, for trying things out", false);
   made_up->add_option("--classes", synthetic.classes, "(default 10)")->check(CLI::Range(2, 1000));
@@ -164,8 +165,11 @@ int Main(int argc, char** argv) {
 
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = true; };
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  // The second one ends the program wherever it is.
+  action.sa_flags = SA_RESETHAND;
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
+  // A write beyond `ulimit -f` then fails like one to a full disk.
+  signal(SIGXFSZ, SIG_IGN);
   absl::Status status;
   if (cifar10->parsed()) {
     status = ConvertCifar10(options);

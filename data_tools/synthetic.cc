@@ -48,7 +48,7 @@ absl::Status MakeSynthetic(const ConvertOptions& options, const SyntheticOptions
   build.name = "synthetic";
   build.source = absl::StrCat("prepare_dataset synthetic, seed ", synthetic.seed);
   for (int i = 0; i < synthetic.classes; ++i) {
-    build.class_names.push_back(absl::StrCat("angle_", 180 * i / synthetic.classes));
+    build.class_names.push_back(absl::StrCat("angle_", 180.0 * i / synthetic.classes));
   }
   build.height = build.width = synthetic.size;
   build.channels = 3;

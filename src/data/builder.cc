@@ -1,5 +1,7 @@
 #include "src/data/builder.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -10,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/sha256.h"
 #include "src/data/manifest.h"
@@ -18,22 +21,32 @@ namespace finetune {
 
 namespace fs = std::filesystem;
 
-absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
-  while (options.folder.size() > 1 && options.folder.back() == '/') options.folder.pop_back();
+namespace {
+
+std::string WithoutSlash(std::string folder) {
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  return folder;
+}
+
+}  // namespace
+
+absl::Status DatasetBuilder::CheckFolder(const std::string& folder, bool force) {
+  if (folder.empty()) return absl::InvalidArgumentError("the output folder has no name");
   std::error_code error;
-  if (fs::exists(options.folder, error) && !options.force) {
-    return absl::AlreadyExistsError(absl::StrCat(options.folder, " exists; --force replaces it"));
+  if (!fs::exists(fs::symlink_status(folder, error))) return absl::OkStatus();
+  if (!force) return absl::AlreadyExistsError(absl::StrCat(folder, " exists; --force replaces it"));
+  if (fs::exists(fs::path(folder) / kManifestFile, error) ||
+      (fs::is_directory(folder, error) && fs::is_empty(folder, error))) {
+    return absl::OkStatus();
   }
-  const fs::path parent = fs::path(options.folder).parent_path();
-  if (!parent.empty()) fs::create_directories(parent, error);
+  return absl::AlreadyExistsError(absl::StrCat(folder, " is no data set (it has no ", kManifestFile,
+                                               "), so --force does not replace it"));
+}
+
+absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
+  options.folder = WithoutSlash(options.folder);
+  FT_RETURN_IF_ERROR(CheckFolder(options.folder, options.force));
   DatasetBuilder builder(std::move(options));
-  std::string temporary = absl::StrCat(builder.options_.folder, ".partial-XXXXXX");
-  if (mkdtemp(temporary.data()) == nullptr) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "cannot create a folder beside ", builder.options_.folder, ": ", std::strerror(errno)));
-  }
-  fs::permissions(temporary, fs::perms(0755), error);
-  builder.temporary_ = std::move(temporary);
   DatasetManifest& manifest = builder.manifest_;
   manifest.set_format_version(kManifestFormatVersion);
   manifest.set_name(builder.options_.name);
@@ -42,12 +55,37 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
   manifest.set_channels(builder.options_.channels);
   manifest.set_height(builder.options_.height);
   manifest.set_width(builder.options_.width);
+  FT_RETURN_IF_ERROR(Annotate(CheckPictures(manifest), builder.options_.source));
+  FT_RETURN_IF_ERROR(builder.MakeTemporary());
   return builder;
+}
+
+absl::Status DatasetBuilder::MakeTemporary() {
+  std::string temporary = absl::StrCat(options_.folder, ".partial-XXXXXX");
+  const auto failed = [&](const std::string& reason) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("cannot create a folder beside ", options_.folder, ": ", reason));
+  };
+  std::error_code error;
+  std::vector<std::string> missing;
+  for (fs::path p = fs::path(options_.folder).parent_path(); !p.empty() && !fs::exists(p, error);
+       p = p.parent_path()) {
+    missing.push_back(p.string());
+  }
+  for (auto p = missing.rbegin(); p != missing.rend(); ++p) {
+    if (fs::create_directory(*p, error)) made_.push_back(*p);
+    if (error) return failed(error.message());
+  }
+  if (mkdtemp(temporary.data()) == nullptr) return failed(std::strerror(errno));
+  temporary_ = std::move(temporary);
+  fs::permissions(temporary_, fs::perms(0755), error);
+  return absl::OkStatus();
 }
 
 DatasetBuilder::DatasetBuilder(DatasetBuilder&& other) noexcept
     : options_(std::move(other.options_)),
       temporary_(std::exchange(other.temporary_, "")),
+      made_(std::exchange(other.made_, {})),
       manifest_(std::move(other.manifest_)),
       split_count_(other.split_count_),
       split_done_(other.split_done_),
@@ -61,6 +99,8 @@ DatasetBuilder::~DatasetBuilder() {
   shard_.reset();
   std::error_code error;
   if (!temporary_.empty()) fs::remove_all(temporary_, error);
+  // Those that another program has put something into stay.
+  for (auto p = made_.rbegin(); p != made_.rend(); ++p) rmdir(p->c_str());
 }
 
 absl::Status DatasetBuilder::BeginSplit(const std::string& name, int64_t count) {
@@ -82,6 +122,9 @@ absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label
   if (label < 0 || label >= manifest_.class_name_size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("label ", label, "; expected 0 to ", manifest_.class_name_size() - 1));
+  }
+  if (manifest_.split_size() == 0) {
+    return absl::FailedPreconditionError("a picture came before any split");
   }
   const DatasetSplit& split = manifest_.split(manifest_.split_size() - 1);
   if (manifest_.split_size() == 1) {
@@ -147,6 +190,7 @@ absl::Status DatasetBuilder::CheckSplitIsWhole() const {
 }
 
 absl::Status DatasetBuilder::Finish() {
+  if (manifest_.split_size() == 0) return absl::FailedPreconditionError("there is no split");
   FT_RETURN_IF_ERROR(CheckSplitIsWhole());
   const double pixels = static_cast<double>(PictureCount(manifest_.split(0))) * manifest_.height() *
                         manifest_.width();
@@ -157,7 +201,7 @@ absl::Status DatasetBuilder::Finish() {
     manifest_.add_std(std::max(1e-3, std::sqrt(std::max(0.0, squares_[c] / pixels - mean * mean))));
   }
   FT_RETURN_IF_ERROR(
-      WriteFileAtomically(absl::StrCat(temporary_, "/manifest.pbtxt"), PrintManifest(manifest_)));
+      WriteFileAtomically(absl::StrCat(temporary_, "/", kManifestFile), PrintManifest(manifest_)));
   std::error_code error;
   const std::string old = absl::StrCat(temporary_, ".old");
   const bool replaces = fs::exists(options_.folder, error);
@@ -171,6 +215,7 @@ absl::Status DatasetBuilder::Finish() {
         absl::StrCat("cannot put the data set at ", options_.folder, ": ", error.message()));
   }
   temporary_.clear();
+  made_.clear();
   if (replaces) fs::remove_all(old, error);
   return absl::OkStatus();
 }

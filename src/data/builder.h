@@ -24,7 +24,8 @@ namespace finetune {
 //   ... FT_RETURN_IF_ERROR(builder.Add(pixels, label)) ...
 //   FT_RETURN_IF_ERROR(builder.Finish());
 //
-// Destroyed before Finish(), it leaves nothing behind, and what was there before stays.
+// Destroyed before Finish(), it leaves nothing behind, and what was there before stays. Calls in
+// another order than this, or more pictures than BeginSplit() said, are FailedPrecondition.
 class DatasetBuilder {
  public:
   struct Options {
@@ -42,7 +43,12 @@ class DatasetBuilder {
     std::function<bool(const std::string& split, int64_t done, int64_t total)> progress;
   };
 
-  // Errors: AlreadyExists without force; PermissionDenied and the like with the path.
+  // Whether a data set could be put there, for a look before hours of work. Errors: AlreadyExists
+  // where something is there without `force`, or, whatever `force`, something that is no data set.
+  static absl::Status CheckFolder(const std::string& folder, bool force);
+
+  // Errors: those of CheckFolder; InvalidArgument for classes or a size that no manifest may have;
+  // PermissionDenied and the like with the path.
   static absl::StatusOr<DatasetBuilder> Create(Options options);
   DatasetBuilder(DatasetBuilder&& other) noexcept;
   DatasetBuilder& operator=(DatasetBuilder&&) = delete;
@@ -60,12 +66,15 @@ class DatasetBuilder {
 
  private:
   explicit DatasetBuilder(Options options) : options_(std::move(options)) {}
+  absl::Status MakeTemporary();
   absl::Status CheckSplitIsWhole() const;
   absl::Status BeginShard();
   absl::Status EndShard();
 
   Options options_;
   std::string temporary_;
+  // Folders above it that had to be made, from the uppermost down.
+  std::vector<std::string> made_;
   DatasetManifest manifest_;
   int64_t split_count_ = 0, split_done_ = 0;
   int split_shards_ = 0;

@@ -46,6 +46,14 @@ class Checker {
       return Bad(places_, manifest_, "format_version", -1, "is ", manifest_.format_version(),
                  "; this program reads ", kManifestFormatVersion, ": prepare the data again");
     }
+    FT_RETURN_IF_ERROR(CheckPictures());
+    FT_RETURN_IF_ERROR(CheckStatistics());
+    if (manifest_.split_size() == 0) return Bad(places_, manifest_, "split", -1, "is missing");
+    for (int i = 0; i < manifest_.split_size(); ++i) FT_RETURN_IF_ERROR(CheckSplit(i));
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckPictures() const {
     FT_RETURN_IF_ERROR(CheckClasses());
     if (manifest_.channels() != 1 && manifest_.channels() != 3) {
       return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
@@ -57,9 +65,6 @@ class Checker {
         return Bad(places_, manifest_, field, -1, "is ", side, "; expected 1 to ", kMaxSide);
       }
     }
-    FT_RETURN_IF_ERROR(CheckStatistics());
-    if (manifest_.split_size() == 0) return Bad(places_, manifest_, "split", -1, "is missing");
-    for (int i = 0; i < manifest_.split_size(); ++i) FT_RETURN_IF_ERROR(CheckSplit(i));
     return absl::OkStatus();
   }
 
@@ -68,12 +73,14 @@ class Checker {
   absl::Status Bad(const TextFormat::ParseInfoTree* tree, const google::protobuf::Message& message,
                    const char* field, int index, const Parts&... parts) const {
     std::string where = path_;
-    if (tree != nullptr) {
-      const TextFormat::ParseLocation at =
-          tree->GetLocation(message.GetDescriptor()->FindFieldByName(field), index);
+    const auto* descriptor = message.GetDescriptor()->FindFieldByName(field);
+    // A repeated field without elements has no place; protobuf throws where it is asked for one.
+    if (tree != nullptr && descriptor->is_repeated() == (index >= 0)) {
+      const TextFormat::ParseLocation at = tree->GetLocation(descriptor, index);
       if (at.line >= 0) absl::StrAppend(&where, ":", at.line + 1, ":", at.column + 1);
     }
-    return absl::InvalidArgumentError(absl::StrCat(where, ": ", field, " ", parts...));
+    if (!where.empty()) absl::StrAppend(&where, ": ");
+    return absl::InvalidArgumentError(absl::StrCat(where, field, " ", parts...));
   }
 
   absl::Status CheckClasses() const {
@@ -186,6 +193,10 @@ absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder) {
   }
   FT_RETURN_IF_ERROR(Checker(path, manifest, &places).Check());
   return manifest;
+}
+
+absl::Status CheckPictures(const DatasetManifest& manifest) {
+  return Checker("", manifest, nullptr).CheckPictures();
 }
 
 absl::StatusOr<DatasetSplit> FindSplit(const DatasetManifest& manifest, const std::string& name) {

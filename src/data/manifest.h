@@ -21,6 +21,10 @@ inline constexpr char kManifestFile[] = "manifest.pbtxt";
 // writes one; InvalidArgument with file:line:column, the field and what was expected.
 absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder);
 
+// Whether what a manifest says about its classes and the pictures' size and channels is what
+// ReadManifest takes. Errors: InvalidArgument with the field and what was expected.
+absl::Status CheckPictures(const DatasetManifest& manifest);
+
 // The split of that name. Errors: NotFound with the names that there are.
 absl::StatusOr<DatasetSplit> FindSplit(const DatasetManifest& manifest, const std::string& name);
 

@@ -74,6 +74,9 @@ struct ShardWriter::File {
 
 absl::StatusOr<std::unique_ptr<ShardWriter>> ShardWriter::Create(const std::string& path,
                                                                  const ShardShape& shape) {
+  if (shape.count < 1 || shape.height < 1 || shape.width < 1 || shape.channels < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": a shard of no pictures"));
+  }
   const Hdf5Lock lock;
   const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   // Network file systems often have no locks, and nobody else knows this file yet.
@@ -111,6 +114,15 @@ ShardWriter::~ShardWriter() {
 }
 
 absl::Status ShardWriter::Append(absl::Span<const uint8_t> pixels, int64_t label) {
+  const int64_t picture = int64_t{shape_.height} * shape_.width * shape_.channels;
+  if (static_cast<int64_t>(pixels.size()) != picture) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": a picture of ", pixels.size(), " bytes; expected ", picture));
+  }
+  if (written_ + static_cast<int64_t>(labels_.size()) == shape_.count) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": more than its ", shape_.count, " pictures came"));
+  }
   pixels_.insert(pixels_.end(), pixels.begin(), pixels.end());
   labels_.push_back(label);
   return static_cast<int64_t>(labels_.size()) == chunk_pictures_ ? WriteChunk() : absl::OkStatus();

@@ -28,12 +28,14 @@ struct ShardShape {
 // The file is not whole before Finish(); whoever makes it removes it otherwise.
 class ShardWriter {
  public:
-  // Errors: ResourceExhausted where the disk is full, else DataLoss with HDF5's reason.
+  // Errors: InvalidArgument for a shape with nothing in it; ResourceExhausted where the disk is
+  // full, else DataLoss with HDF5's reason.
   static absl::StatusOr<std::unique_ptr<ShardWriter>> Create(const std::string& path,
                                                              const ShardShape& shape);
   ~ShardWriter();
 
-  // `pixels`: [height, width, channels].
+  // `pixels`: [height, width, channels]. Errors: InvalidArgument for another number of bytes,
+  // FailedPrecondition for a picture beyond `count`; those of Create.
   absl::Status Append(absl::Span<const uint8_t> pixels, int64_t label);
 
   // Writes what is left and syncs the file to disk. Errors: FailedPrecondition where fewer than

@@ -1,0 +1,761 @@
+#include "data_tools/converters.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <sys/stat.h>
+#include <turbojpeg.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "data_tools/archive.h"
+#include "data_tools/decode.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/data/dataset.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+using Files = std::map<std::string, std::string>;
+
+// What a converter should have made of a split.
+struct Expected {
+  std::vector<int64_t> labels;
+  std::vector<std::vector<uint8_t>> pictures;
+
+  bool operator==(const Expected& other) const {
+    return labels == other.labels && pictures == other.pictures;
+  }
+};
+
+absl::StatusOr<Expected> ReadSplit(const std::string& folder, const std::string& split) {
+  FT_ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(folder, split));
+  Expected all;
+  for (int64_t i = 0; i < dataset->size(); ++i) {
+    all.labels.emplace_back();
+    all.pictures.emplace_back(PictureBytes(dataset->manifest()));
+    FT_RETURN_IF_ERROR(dataset->Read({i}, all.pictures.back().data(), &all.labels.back()));
+  }
+  return all;
+}
+
+void WriteBytes(const fs::path& path, const std::string& bytes) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+std::string Gzip(const std::string& bytes) {
+  z_stream stream = {};
+  EXPECT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  std::string packed(deflateBound(&stream, bytes.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  return packed;
+}
+
+// An archive of the files, in a folder of its own and after a folder's entry, as the official ones.
+std::string Tar(const std::vector<std::pair<std::string, std::string>>& files) {
+  std::string bytes(1 << 20, '\0');
+  for (const auto& [name, content] : files) bytes.resize(bytes.size() + content.size() + 4096);
+  size_t used = 0;
+  archive* a = archive_write_new();
+  archive_write_set_format_ustar(a);
+  EXPECT_EQ(archive_write_open_memory(a, bytes.data(), bytes.size(), &used), ARCHIVE_OK);
+  archive_entry* entry = archive_entry_new();
+  archive_entry_set_pathname(entry, "official/");
+  archive_entry_set_filetype(entry, AE_IFDIR);
+  archive_entry_set_perm(entry, 0755);
+  EXPECT_EQ(archive_write_header(a, entry), ARCHIVE_OK);
+  for (const auto& [name, content] : files) {
+    archive_entry_clear(entry);
+    archive_entry_set_pathname(entry, ("official/" + name).c_str());
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0644);
+    archive_entry_set_size(entry, static_cast<la_int64_t>(content.size()));
+    EXPECT_EQ(archive_write_header(a, entry), ARCHIVE_OK);
+    EXPECT_EQ(archive_write_data(a, content.data(), content.size()),
+              static_cast<la_ssize_t>(content.size()));
+  }
+  archive_entry_free(entry);
+  EXPECT_EQ(archive_write_free(a), ARCHIVE_OK);
+  bytes.resize(used);
+  return bytes;
+}
+
+std::string Tar(const Files& files) {
+  return Tar(std::vector<std::pair<std::string, std::string>>(files.begin(), files.end()));
+}
+
+uint8_t CifarValue(int picture, int y, int x, int c) {
+  return static_cast<uint8_t>(picture * 29 + y * 7 + x * 3 + c * 80);
+}
+
+// A record: the labels, then the red, the green and the blue plane.
+std::string CifarRecord(const std::vector<int>& labels, int picture) {
+  std::string record;
+  for (const int label : labels) record.push_back(static_cast<char>(label));
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < 32; ++y) {
+      for (int x = 0; x < 32; ++x)
+        record.push_back(static_cast<char>(CifarValue(picture, y, x, c)));
+    }
+  }
+  return record;
+}
+
+std::vector<uint8_t> CifarPicture(int picture) {
+  std::vector<uint8_t> pixels;
+  for (int y = 0; y < 32; ++y) {
+    for (int x = 0; x < 32; ++x) {
+      for (int c = 0; c < 3; ++c) pixels.push_back(CifarValue(picture, y, x, c));
+    }
+  }
+  return pixels;
+}
+
+constexpr char kCifar10Names[] =
+    "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
+
+// Two pictures in each of the six files.
+Files Cifar10() {
+  Files files = {{"batches.meta.txt", kCifar10Names}};
+  for (int i = 0; i < 12; ++i) {
+    const std::string name =
+        i < 10 ? absl::StrCat("data_batch_", i / 2 + 1, ".bin") : "test_batch.bin";
+    files[name] += CifarRecord({i * 7 % 10}, i);
+  }
+  return files;
+}
+
+std::string BigEndian(uint32_t value) {
+  std::string bytes;
+  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(value >> shift));
+  return bytes;
+}
+
+std::string Idx(const std::vector<uint32_t>& shape, const std::string& data) {
+  std::string bytes("\0\0\x08", 3);
+  bytes.push_back(static_cast<char>(shape.size()));
+  for (const uint32_t side : shape) bytes += BigEndian(side);
+  return bytes + data;
+}
+
+// Three training pictures and two others of 4x5.
+Files Mnist() {
+  std::string train, test;
+  for (int i = 0; i < 3 * 20; ++i) train.push_back(static_cast<char>(i * 4));
+  for (int i = 0; i < 2 * 20; ++i) test.push_back(static_cast<char>(255 - i * 5));
+  return {{"train-images-idx3-ubyte", Idx({3, 4, 5}, train)},
+          {"train-labels-idx1-ubyte", Idx({3}, std::string("\x07\x00\x09", 3))},
+          {"t10k-images-idx3-ubyte", Idx({2, 4, 5}, test)},
+          {"t10k-labels-idx1-ubyte", Idx({2}, std::string("\x01\x02", 2))}};
+}
+
+std::string PngChunk(const std::string& type, const std::string& data) {
+  const std::string body = type + data;
+  return BigEndian(static_cast<uint32_t>(data.size())) + body +
+         BigEndian(static_cast<uint32_t>(
+             crc32(0, reinterpret_cast<const Bytef*>(body.data()), body.size())));
+}
+
+// A PNG of the format's kind `color` (0 grey, 2 RGB, 3 palette, 6 RGBA), of rows that each begin
+// with their filter's byte.
+std::string Png(uint32_t height, uint32_t width, int depth, int color, const std::string& rows,
+                const std::string& palette = "") {
+  std::string packed(compressBound(rows.size()), '\0');
+  uLongf size = packed.size();
+  EXPECT_EQ(compress(reinterpret_cast<Bytef*>(packed.data()), &size,
+                     reinterpret_cast<const Bytef*>(rows.data()), rows.size()),
+            Z_OK);
+  packed.resize(size);
+  std::string header = BigEndian(width) + BigEndian(height);
+  header.push_back(static_cast<char>(depth));
+  header.push_back(static_cast<char>(color));
+  header += std::string(3, '\0');
+  return "\x89PNG\r\n\x1a\n" + PngChunk("IHDR", header) +
+         (palette.empty() ? "" : PngChunk("PLTE", palette)) + PngChunk("IDAT", packed) +
+         PngChunk("IEND", "");
+}
+
+// A picture of one colour.
+std::string FlatPng(uint32_t height, uint32_t width, uint8_t red, uint8_t green, uint8_t blue) {
+  std::string row(1, '\0');
+  for (uint32_t x = 0; x < width; ++x) {
+    row.push_back(static_cast<char>(red));
+    row.push_back(static_cast<char>(green));
+    row.push_back(static_cast<char>(blue));
+  }
+  std::string rows;
+  for (uint32_t y = 0; y < height; ++y) rows += row;
+  return Png(height, width, 8, 2, rows);
+}
+
+std::string Jpeg(int height, int width, const std::vector<uint8_t>& rgb) {
+  const std::unique_ptr<void, int (*)(tjhandle)> encoder(tjInitCompress(), &tjDestroy);
+  unsigned char* bytes = nullptr;
+  unsigned long size = 0;
+  EXPECT_EQ(tjCompress2(encoder.get(), rgb.data(), width, 0, height, TJPF_RGB, &bytes, &size,
+                        TJSAMP_444, 95, 0),
+            0);
+  std::string jpeg(reinterpret_cast<char*>(bytes), size);
+  tjFree(bytes);
+  return jpeg;
+}
+
+std::string FlatJpeg(int height, int width, uint8_t grey) {
+  return Jpeg(height, width, std::vector<uint8_t>(size_t{3} * height * width, grey));
+}
+
+class ConvertersTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+
+  // A folder with the files, made anew.
+  std::string Folder(const Files& files) {
+    const std::string folder = folder_ + "/in";
+    fs::remove_all(folder);
+    fs::create_directories(folder);
+    for (const auto& [name, bytes] : files) WriteBytes(fs::path(folder) / name, bytes);
+    return folder;
+  }
+
+  std::string File(const std::string& name, const std::string& bytes) {
+    WriteBytes(folder_ + "/" + name, bytes);
+    return folder_ + "/" + name;
+  }
+
+  ConvertOptions Options(const std::string& input) const {
+    ConvertOptions options;
+    options.input = input;
+    options.output = folder_ + "/out/data";
+    options.shards = 2;
+    return options;
+  }
+
+  // Converts, and checks that nothing but the data set is left.
+  template <typename Convert>
+  std::string Converted(Convert convert, const std::string& input) {
+    fs::remove_all(folder_ + "/out");
+    const ConvertOptions options = Options(input);
+    const absl::Status status = convert(options);
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_THAT(Names(folder_ + "/out"), ElementsAre("data"));
+    return options.output;
+  }
+
+  // What a converter says when it refuses the input, the test's folder written as DIR. It must
+  // leave nothing behind, neither where nothing was, nor where --force was to replace something.
+  template <typename Convert>
+  std::string Refusal(Convert convert, const std::string& input) {
+    fs::remove_all(folder_ + "/out");
+    ConvertOptions options = Options(input);
+    const absl::Status status = convert(options);
+    EXPECT_FALSE(status.ok());
+    EXPECT_FALSE(fs::exists(folder_ + "/out"));
+    EXPECT_TRUE(MakeSynthetic(options, {.classes = 2, .train = 2, .test = 2, .size = 8}).ok());
+    options.force = true;
+    EXPECT_EQ(convert(options), status);
+    EXPECT_THAT(Names(folder_ + "/out"), ElementsAre("data"));
+    const auto old = ReadManifest(options.output);
+    EXPECT_TRUE(old.ok() && old->name() == "synthetic") << old.status();
+    return absl::StrReplaceAll(std::string(status.message()), {{folder_, "DIR"}});
+  }
+
+  static std::vector<std::string> Names(const std::string& folder) {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder))
+      names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  std::string folder_;
+};
+
+// The test below has all the ways in to hold against this.
+void ExpectCifar10(const std::string& folder) {
+  Expected train, test;
+  for (int i = 0; i < 12; ++i) {
+    Expected& split = i < 10 ? train : test;
+    split.labels.push_back(i * 7 % 10);
+    split.pictures.push_back(CifarPicture(i));
+  }
+  EXPECT_EQ(*ReadSplit(folder, "train"), train);
+  EXPECT_EQ(*ReadSplit(folder, "test"), test);
+
+  const DatasetManifest manifest = *ReadManifest(folder);
+  EXPECT_EQ(manifest.name(), "cifar10");
+  EXPECT_THAT(manifest.class_name(), ElementsAre("airplane", "automobile", "bird", "cat", "deer",
+                                                 "dog", "frog", "horse", "ship", "truck"));
+  ASSERT_EQ(manifest.split_size(), 2);
+  EXPECT_EQ(manifest.split(0).shard_size(), 2);
+  for (int c = 0; c < 3; ++c) {
+    double mean = 0, variance = 0;
+    const double n = 10 * 32 * 32;
+    for (const auto& picture : train.pictures) {
+      for (size_t i = c; i < picture.size(); i += 3) mean += picture[i] / n;
+    }
+    for (const auto& picture : train.pictures) {
+      for (size_t i = c; i < picture.size(); i += 3)
+        variance += (picture[i] - mean) * (picture[i] - mean) / n;
+    }
+    EXPECT_NEAR(manifest.mean(c), mean, 1e-9);
+    EXPECT_NEAR(manifest.std(c), std::sqrt(variance), 1e-9);
+  }
+}
+
+TEST_F(ConvertersTest, Cifar10IsTheSameFromAFolderAndFromArchives) {
+  ExpectCifar10(Converted(ConvertCifar10, Folder(Cifar10())));
+  ExpectCifar10(Converted(ConvertCifar10, File("cifar.tar", Tar(Cifar10()))));
+  ExpectCifar10(Converted(ConvertCifar10, File("cifar.tar.gz", Gzip(Tar(Cifar10())))));
+  Files deeper;
+  for (const auto& [name, bytes] : Cifar10()) deeper["cifar-10-batches-bin/" + name] = bytes;
+  ExpectCifar10(Converted(ConvertCifar10, Folder(deeper)));
+}
+
+TEST_F(ConvertersTest, Cifar10WithoutNamesHasNumbers) {
+  Files files = Cifar10();
+  files.erase("batches.meta.txt");
+  const std::string folder = Converted(ConvertCifar10, Folder(files));
+  EXPECT_THAT(ReadManifest(folder)->class_name(),
+              ElementsAre("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"));
+}
+
+TEST_F(ConvertersTest, Cifar100HasTheFineLabels) {
+  std::string names;
+  for (int i = 0; i < 100; ++i) absl::StrAppend(&names, "fine", i, "\r\n");
+  const std::string folder = Converted(
+      ConvertCifar100, Folder({{"train.bin", CifarRecord({19, 99}, 0) + CifarRecord({3, 42}, 1)},
+                               {"test.bin", CifarRecord({0, 20}, 2)},
+                               {"fine_label_names.txt", names}}));
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{99, 42}, {CifarPicture(0), CifarPicture(1)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{20}, {CifarPicture(2)}}));
+  const DatasetManifest manifest = *ReadManifest(folder);
+  EXPECT_EQ(manifest.class_name_size(), 100);
+  EXPECT_EQ(manifest.class_name(42), "fine42");
+}
+
+void ExpectMnist(const std::string& folder) {
+  Expected train{{7, 0, 9}, {}}, test{{1, 2}, {}};
+  train.pictures.resize(3);
+  for (int i = 0; i < 3 * 20; ++i) train.pictures[i / 20].push_back(static_cast<uint8_t>(i * 4));
+  test.pictures.resize(2);
+  for (int i = 0; i < 2 * 20; ++i)
+    test.pictures[i / 20].push_back(static_cast<uint8_t>(255 - i * 5));
+  EXPECT_EQ(*ReadSplit(folder, "train"), train);
+  EXPECT_EQ(*ReadSplit(folder, "test"), test);
+  const DatasetManifest manifest = *ReadManifest(folder);
+  EXPECT_EQ(manifest.height(), 4);
+  EXPECT_EQ(manifest.width(), 5);
+  EXPECT_EQ(manifest.channels(), 1);
+  EXPECT_THAT(manifest.mean(), ElementsAre(testing::DoubleNear(118, 1e-9)));
+}
+
+TEST_F(ConvertersTest, MnistIsTheSamePlainPackedAndInAnArchive) {
+  ExpectMnist(Converted(ConvertMnist, Folder(Mnist())));
+  Files packed;
+  for (const auto& [name, bytes] : Mnist()) packed[name + ".gz"] = Gzip(bytes);
+  ExpectMnist(Converted(ConvertMnist, Folder(packed)));
+  ExpectMnist(Converted(ConvertMnist, File("mnist.tar.gz", Gzip(Tar(Mnist())))));
+  // The plain file comes first.
+  Files both = Mnist();
+  both["train-labels-idx1-ubyte.gz"] = "anything";
+  ExpectMnist(Converted(ConvertMnist, Folder(both)));
+}
+
+absl::Status ConvertFolder(const ConvertOptions& options) {
+  return ConvertImageFolder(options, {});
+}
+
+TEST_F(ConvertersTest, ImageFolderTakesItsSplitsAsTheyAre) {
+  const Files train = {{"train/dog/1.png", FlatPng(2, 3, 10, 20, 30)},
+                       {"train/cat/2.PNG", FlatPng(2, 3, 40, 50, 60)},
+                       {"train/cat/1.jpeg", FlatJpeg(2, 3, 70)},
+                       {"train/cat/notes.txt", "no picture"},
+                       {"train/cat/._1.jpeg", "left by another system"}};
+  const std::vector<std::vector<uint8_t>> cats = {
+      std::vector<uint8_t>(18, 70),
+      {40, 50, 60, 40, 50, 60, 40, 50, 60, 40, 50, 60, 40, 50, 60, 40, 50, 60}};
+  const std::vector<uint8_t> dog = {10, 20, 30, 10, 20, 30, 10, 20, 30,
+                                    10, 20, 30, 10, 20, 30, 10, 20, 30};
+  for (const char* held_out : {"test", "val"}) {
+    Files files = train;
+    files[absl::StrCat(held_out, "/dog/x.jpg")] = FlatJpeg(2, 3, 200);
+    const std::string folder = Converted(ConvertFolder, Folder(files) + "/");
+    EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{0, 0, 1}, {cats[0], cats[1], dog}}));
+    EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{1}, {std::vector<uint8_t>(18, 200)}}));
+    const DatasetManifest manifest = *ReadManifest(folder);
+    EXPECT_EQ(manifest.name(), "in");
+    EXPECT_THAT(manifest.class_name(), ElementsAre("cat", "dog"));
+    EXPECT_EQ(manifest.split_size(), 2);
+  }
+  Files files = train;
+  files["test/dog/x.jpg"] = FlatJpeg(2, 3, 200);
+  files["val/cat/x.jpg"] = FlatJpeg(2, 3, 100);
+  const std::string folder = Converted(ConvertFolder, Folder(files));
+  EXPECT_EQ(ReadSplit(folder, "train")->labels.size(), 3u);
+  EXPECT_EQ(*ReadSplit(folder, "val"), (Expected{{0}, {std::vector<uint8_t>(18, 100)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{1}, {std::vector<uint8_t>(18, 200)}}));
+}
+
+TEST_F(ConvertersTest, ImageFolderHoldsOutTheSameFractionOfEachClass) {
+  Files files;
+  for (int i = 0; i < 10; ++i) files[absl::StrCat("a/", i, ".png")] = FlatPng(1, 1, i, 0, 0);
+  for (int i = 0; i < 4; ++i) files[absl::StrCat("b/", i, ".png")] = FlatPng(1, 1, i, 1, 0);
+  files["c/0.png"] = FlatPng(1, 1, 0, 2, 0);
+  const std::string input = Folder(files);
+  // The first values of the pictures of class `label` in a split.
+  const auto held_out = [&](double fraction, int64_t label) {
+    const std::string folder = Converted(
+        [&](const ConvertOptions& options) {
+          return ConvertImageFolder(options, {.val_fraction = fraction});
+        },
+        input);
+    const Expected train = *ReadSplit(folder, "train"), test = *ReadSplit(folder, "test");
+    std::vector<int> values;
+    std::set<std::pair<int, int>> all;
+    for (const auto& picture : train.pictures) all.emplace(picture[0], picture[1]);
+    for (size_t i = 0; i < test.labels.size(); ++i) {
+      if (test.labels[i] == label) values.push_back(test.pictures[i][0]);
+      all.emplace(test.pictures[i][0], test.pictures[i][1]);
+    }
+    EXPECT_EQ(all.size(), 15u) << "every picture is in one split";
+    EXPECT_EQ(train.pictures.size() + test.pictures.size(), 15u);
+    return values;
+  };
+  EXPECT_THAT(held_out(0.1, 0), ElementsAre(9));
+  EXPECT_THAT(held_out(0.1, 1), ElementsAre(3)) << "at least one";
+  EXPECT_THAT(held_out(0.1, 2), ElementsAre()) << "the only one is to be learnt from";
+  EXPECT_THAT(held_out(0.4, 0), ElementsAre(2, 4, 7, 9));
+  EXPECT_THAT(held_out(0.4, 0), ElementsAre(2, 4, 7, 9)) << "always the same";
+  EXPECT_THAT(held_out(0.5, 1), ElementsAre(1, 3));
+
+  const std::string whole = Converted(
+      [&](const ConvertOptions& options) {
+        return ConvertImageFolder(options, {.val_fraction = 0});
+      },
+      input);
+  EXPECT_EQ(ReadSplit(whole, "train")->labels.size(), 15u);
+  EXPECT_EQ(ReadManifest(whole)->split_size(), 1);
+}
+
+TEST_F(ConvertersTest, ImageFolderFitsPicturesToASquare) {
+  // Left half black, right half white: the middle is cut out of the scaled 8x4.
+  std::vector<uint8_t> wide(size_t{16} * 32 * 3, 0);
+  for (int y = 0; y < 16; ++y) {
+    for (int i = 16 * 3; i < 32 * 3; ++i) wide[y * 32 * 3 + i] = 255;
+  }
+  const std::string folder = Converted(
+      [](const ConvertOptions& options) {
+        return ConvertImageFolder(options, {.size = 4, .val_fraction = 0});
+      },
+      Folder({{"a/1.jpg", Jpeg(16, 32, wide)}, {"a/2.png", FlatPng(9, 5, 1, 2, 3)}}));
+  const Expected train = *ReadSplit(folder, "train");
+  ASSERT_EQ(train.pictures.size(), 2u);
+  ASSERT_EQ(train.pictures[0].size(), 48u);
+  for (int y = 0; y < 4; ++y) {
+    EXPECT_LT(train.pictures[0][y * 12], 20);
+    EXPECT_GT(train.pictures[0][y * 12 + 11], 235);
+  }
+  for (size_t i = 0; i < 48; ++i) EXPECT_EQ(train.pictures[1][i], i % 3 + 1);
+}
+
+TEST_F(ConvertersTest, SyntheticPicturesDependOnTheSeedAlone) {
+  const auto make = [](uint64_t seed, int classes) {
+    return [=](const ConvertOptions& options) {
+      return MakeSynthetic(
+          options, {.classes = classes, .train = classes, .test = 3, .size = 8, .seed = seed});
+    };
+  };
+  const std::string first = PrintManifest(*ReadManifest(Converted(make(1, 4), "")));
+  EXPECT_EQ(PrintManifest(*ReadManifest(Converted(make(1, 4), ""))), first);
+  EXPECT_NE(PrintManifest(*ReadManifest(Converted(make(2, 4), ""))), first);
+  EXPECT_THAT(ReadManifest(Converted(make(1, 4), ""))->class_name(),
+              ElementsAre("angle_0", "angle_45", "angle_90", "angle_135"));
+  // More classes than whole degrees.
+  const DatasetManifest many = *ReadManifest(Converted(make(1, 1000), ""));
+  EXPECT_EQ(many.class_name(999), "angle_179.82");
+}
+
+TEST_F(ConvertersTest, ADamagedCifarSaysWhere) {
+  const auto with = [&](const std::string& name, const std::string& bytes) {
+    Files files = Cifar10();
+    files[name] = bytes;
+    return Refusal(ConvertCifar10, Folder(files));
+  };
+  const std::string record = CifarRecord({1}, 0);
+  EXPECT_EQ(with("data_batch_3.bin", record + record.substr(0, 100)),
+            "DIR/in/data_batch_3.bin: record 1 at byte 3073 is cut short: 100 of 3073 bytes");
+  EXPECT_EQ(with("test_batch.bin", ""), "DIR/in/test_batch.bin: is empty");
+  EXPECT_EQ(with("data_batch_2.bin", record + CifarRecord({10}, 0)),
+            "DIR/in/data_batch_2.bin: record 1 at byte 3073: label 10; expected 0 to 9");
+  EXPECT_EQ(with("batches.meta.txt", "a\nb\n"),
+            "DIR/in/batches.meta.txt: has 2 names; expected 10");
+  EXPECT_EQ(with("batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\na\n"),
+            "DIR/in: class_name \"a\" is there twice");
+  EXPECT_EQ(
+      with("other/data_batch_1.bin", record),
+      "DIR/in: has DIR/in/data_batch_1.bin and DIR/in/other/data_batch_1.bin; give the folder "
+      "of one");
+  Files files = Cifar10();
+  files.erase("data_batch_4.bin");
+  EXPECT_EQ(
+      Refusal(ConvertCifar10, Folder(files)),
+      "no data_batch_4.bin in DIR/in; expected cifar10's binary version: a folder with it, or "
+      "the .tar.gz");
+  EXPECT_EQ(Refusal(ConvertCifar10, folder_ + "/nowhere"), "no file or folder DIR/nowhere");
+  EXPECT_EQ(Refusal(ConvertCifar10, File("x.tar.gz", "no archive at all, this")),
+            "DIR/x.tar.gz: broken off at byte 23: Unrecognized archive format");
+  EXPECT_EQ(Refusal(ConvertCifar10,
+                    File("twice.tar",
+                         Tar(std::vector<std::pair<std::string, std::string>>{
+                             {"a/data_batch_1.bin", record}, {"b/data_batch_1.bin", record}}))),
+            "DIR/twice.tar: data_batch_1.bin is there twice");
+  EXPECT_EQ(Refusal(ConvertCifar100, Folder({{"train.bin", CifarRecord({20, 0}, 0)},
+                                             {"test.bin", CifarRecord({0, 0}, 0)}})),
+            "DIR/in/train.bin: record 0 at byte 0: label 20; expected 0 to 19");
+  EXPECT_EQ(Refusal(ConvertCifar100, Folder({{"train.bin", CifarRecord({19, 99}, 0)},
+                                             {"test.bin", CifarRecord({0, 100}, 0)}})),
+            "DIR/in/test.bin: record 0 at byte 1: label 100; expected 0 to 99");
+}
+
+TEST_F(ConvertersTest, EveryTruncationOfAnArchiveIsRefused) {
+  const std::string whole = Gzip(Tar(Cifar10()));
+  ASSERT_GT(whole.size(), 500u);
+  std::vector<size_t> sizes;
+  for (size_t i = 0; i < 40; ++i) sizes.push_back(whole.size() * i / 40);
+  for (size_t i = 1; i <= 20; ++i) sizes.push_back(whole.size() - i);
+  for (const size_t size : sizes) {
+    const std::string path = File("cifar.tar.gz", whole.substr(0, size));
+    EXPECT_EQ(Refusal(ConvertCifar10, path),
+              absl::StrCat("DIR/cifar.tar.gz: broken off at byte ", size, ": ",
+                           size == 0 ? "Unrecognized archive format" : "unexpected end of file"));
+  }
+}
+
+// libarchive alone takes gzip data whose checksum is wrong.
+TEST_F(ConvertersTest, AFlippedByteOfAnArchiveIsRefusedOrChangesNothing) {
+  const std::string whole = Gzip(Tar(Cifar10()));
+  int refused = 0;
+  for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 150) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 4);
+    fs::remove_all(folder_ + "/out");
+    const ConvertOptions options = Options(File("cifar.tar.gz", damaged));
+    const absl::Status status = ConvertCifar10(options);
+    if (status.ok()) {
+      ExpectCifar10(options.output);
+    } else {
+      ++refused;
+      EXPECT_THAT(std::string(status.message()), StartsWith(options.input));
+    }
+  }
+  EXPECT_GT(refused, 100);
+}
+
+TEST_F(ConvertersTest, FilesOfAnArchiveAreBoundedTogether) {
+  const Files files = {{"a", std::string(600, 'a')}, {"b", std::string(600, 'b')}};
+  const std::string path = File("bomb.tar.gz", Gzip(Tar(files)));
+  EXPECT_TRUE(ReadNamedFiles(path, {"a", "b"}, 1200).ok());
+  EXPECT_EQ(ReadNamedFiles(path, {"a", "b"}, 1199).status().message(),
+            path + ": b: has more than the 599 bytes that are left for it");
+  const std::string folder = Folder({{"a.gz", Gzip(std::string(600, 'a'))}});
+  EXPECT_TRUE(ReadNamedFiles(folder, {"a"}, 600).ok());
+  EXPECT_EQ(ReadNamedFiles(folder, {"a"}, 599).status().message(),
+            folder + "/a.gz: has more than the 599 bytes that are left for it");
+}
+
+TEST_F(ConvertersTest, ADamagedMnistSaysWhere) {
+  const std::string images = "train-images-idx3-ubyte", labels = "train-labels-idx1-ubyte";
+  const auto with = [&](const std::string& name, const std::string& bytes) {
+    Files files = Mnist();
+    files[name] = bytes;
+    return Refusal(ConvertMnist, Folder(files));
+  };
+  const std::string sixty(60, '\1');
+  EXPECT_EQ(with(images, "\1\2\3\4abcdefghijkl"),
+            "DIR/in/train-images-idx3-ubyte: byte 0: is no idx file of bytes with 3 dimensions (it "
+            "starts 01020304)");
+  EXPECT_EQ(with(images, Mnist()[labels]),
+            "DIR/in/train-images-idx3-ubyte: broken off at byte 11 of its header's 16");
+  EXPECT_EQ(with(images, Idx({3, 4, 5}, sixty.substr(1))),
+            "DIR/in/train-images-idx3-ubyte: has 59 bytes after byte 16; its header says 60");
+  EXPECT_EQ(with(images, Idx({0xffffffff, 0xffffffff, 0xffffffff}, sixty)),
+            "DIR/in/train-images-idx3-ubyte: has 60 bytes after byte 16; its header says "
+            "18446744073709551615");
+  EXPECT_EQ(with(images, Idx({3, 0xffffffff, 0}, "")),
+            "DIR/in/train-images-idx3-ubyte: byte 12: dimension 2 is 0");
+  EXPECT_EQ(with(images, Idx({2, 5, 6}, sixty)),
+            "DIR/in/train-images-idx3-ubyte has 2 pictures and DIR/in/train-labels-idx1-ubyte 3 "
+            "labels");
+  EXPECT_EQ(
+      with(images, Idx({3, 5, 4}, sixty)),
+      "DIR/in/t10k-images-idx3-ubyte: its pictures are 4x5 and those of the split before 5x4");
+  EXPECT_EQ(with(labels, Idx({3}, std::string("\0\1\x0a", 3))),
+            "DIR/in/train-labels-idx1-ubyte: byte 10: label 10; expected 0 to 9");
+  Files files = Mnist();
+  files.erase(labels);
+  EXPECT_EQ(Refusal(ConvertMnist, Folder(files)),
+            "no train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz in DIR/in");
+  const std::string packed = Gzip(Mnist()[labels]);
+  for (size_t size = 2; size < packed.size(); ++size) {
+    files[labels + ".gz"] = packed.substr(0, size);
+    EXPECT_EQ(Refusal(ConvertMnist, Folder(files)),
+              absl::StrCat("DIR/in/train-labels-idx1-ubyte.gz: broken off at byte ", size,
+                           ": unexpected end of file"));
+  }
+  files[labels + ".gz"] = "plain";
+  EXPECT_EQ(Refusal(ConvertMnist, Folder(files)),
+            "DIR/in/train-labels-idx1-ubyte.gz: byte 0: is no gzip file");
+  // Longer than any picture that a manifest may have.
+  EXPECT_EQ(
+      Refusal(ConvertMnist,
+              Folder({{images, Idx({1, 1, 20000}, std::string(20000, '\0'))},
+                      {labels, Idx({1}, "\1")},
+                      {"t10k-images-idx3-ubyte", Idx({1, 1, 20000}, std::string(20000, '\0'))},
+                      {"t10k-labels-idx1-ubyte", Idx({1}, "\1")}})),
+      "DIR/in: width is 20000; expected 1 to 16384");
+}
+
+TEST_F(ConvertersTest, AnImageFolderThatCannotBeReadSaysWhy) {
+  const std::string picture = FlatPng(2, 2, 1, 2, 3);
+  const auto refusal = [&](const Files& files) { return Refusal(ConvertFolder, Folder(files)); };
+  EXPECT_EQ(Refusal(ConvertFolder, folder_ + "/nowhere"), "no folder DIR/nowhere");
+  EXPECT_EQ(refusal({}), "no class folders in DIR/in");
+  EXPECT_EQ(refusal({{"1.png", picture}}), "no class folders in DIR/in");
+  EXPECT_EQ(refusal({{"a/1.png", picture}, {"b/1.gif", picture}}),
+            "the class folder DIR/in/b has no .jpg, .jpeg or .png files; remove it or fill it");
+  EXPECT_EQ(refusal({{"train/a/1.png", picture}}), "DIR/in has train but neither test nor val");
+  EXPECT_EQ(refusal({{"train/a/1.png", picture}, {"test/b/1.png", picture}}),
+            "DIR/in/test/b: class b is held out but has no training pictures");
+  EXPECT_EQ(
+      refusal({{"a/1.png", picture}, {"a/2.png", picture}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}}),
+      "DIR/in/b/1.png: is 2x3 and the first picture 2x2; give --size=N to fit all to N x N");
+  EXPECT_EQ(refusal({{"a/1.png", picture}, {"a/2.jpg", "GIF89a"}}),
+            "DIR/in/a/2.jpg: is neither JPEG nor PNG");
+  EXPECT_EQ(refusal({{"a/1.png", picture}, {"a/2.png", picture.substr(0, 50)}}),
+            "DIR/in/a/2.png: broken PNG: the chunk at byte 33 goes beyond the file's end at 50");
+  const std::string jpeg = FlatJpeg(2, 2, 9);
+  EXPECT_EQ(refusal({{"a/1.png", picture}, {"a/2.jpg", jpeg.substr(0, jpeg.size() - 2)}}),
+            absl::StrCat("DIR/in/a/2.jpg: broken JPEG of ", jpeg.size() - 2,
+                         " bytes: Premature end of JPEG file"));
+  // A line that would be scaled to a picture of 8192 x 131072.
+  EXPECT_EQ(
+      Refusal(
+          [](const ConvertOptions& options) { return ConvertImageFolder(options, {.size = 8192}); },
+          Folder({{"a/1.png", FlatPng(1, 16, 1, 2, 3)}})),
+      "DIR/in/a/1.png: 1x16 scaled to a shorter side of 8192 would be 8192x131072; at most "
+      "67108864 pixels are made");
+}
+
+TEST_F(ConvertersTest, WhatExistsIsRefusedBeforeAnyWork) {
+  const ConvertOptions options = Options(folder_ + "/nowhere");
+  fs::create_directories(options.output);
+  const std::string message = options.output + " exists; --force replaces it";
+  EXPECT_EQ(ConvertCifar10(options).message(), message);
+  EXPECT_EQ(ConvertCifar100(options).message(), message);
+  EXPECT_EQ(ConvertMnist(options).message(), message);
+  EXPECT_EQ(ConvertFolder(options).message(), message);
+  EXPECT_EQ(MakeSynthetic(options, {}).message(), message);
+}
+
+Picture Decoded(const std::string& bytes) {
+  const auto picture = DecodePicture("x", bytes);
+  EXPECT_TRUE(picture.ok()) << picture.status();
+  return picture.ok() ? *picture : Picture();
+}
+
+TEST(DecodePicture, EveryKindOfPngComesOutAsRgb) {
+  const auto rows = [](const std::string& bytes) { return std::string(1, '\0') + bytes; };
+  EXPECT_THAT(Decoded(Png(1, 2, 8, 0, rows("\x0a\xc8"))).pixels,
+              ElementsAre(10, 10, 10, 200, 200, 200));
+  EXPECT_THAT(Decoded(Png(1, 2, 1, 0, rows("\x40"))).pixels, ElementsAre(0, 0, 0, 255, 255, 255));
+  EXPECT_THAT(Decoded(Png(1, 2, 8, 3, rows(std::string("\1\0", 2)), "\1\2\3\4\5\6")).pixels,
+              ElementsAre(4, 5, 6, 1, 2, 3));
+  // Opaque, and wholly transparent.
+  EXPECT_THAT(Decoded(Png(1, 2, 8, 6, rows(std::string("\1\2\3\xff\4\5\6\0", 8)))).pixels,
+              ElementsAre(1, 2, 3, 0, 0, 0));
+  // 16 bits a channel.
+  EXPECT_THAT(Decoded(Png(1, 1, 16, 2, rows("\x10\x10\x80\x80\xf0\xf0"))).pixels,
+              ElementsAre(0x10, 0x80, 0xf0));
+}
+
+TEST(DecodePicture, EveryTruncationIsRefused) {
+  std::vector<uint8_t> pixels(size_t{24} * 20 * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * i / 7);
+  std::string rows;
+  for (int y = 0; y < 24; ++y)
+    rows +=
+        std::string(1, '\0') + std::string(pixels.begin() + y * 60, pixels.begin() + y * 60 + 60);
+  for (const std::string& whole : {Jpeg(24, 20, pixels), Png(24, 20, 8, 2, rows)}) {
+    EXPECT_EQ(Decoded(whole).pixels.size(), pixels.size());
+    for (size_t size = 0; size < whole.size(); ++size) {
+      const auto picture = DecodePicture("x", whole.substr(0, size));
+      EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss)
+          << size << " of " << whole.size();
+    }
+  }
+}
+
+TEST(DecodePicture, AFlippedByteOfAPngIsRefusedOrChangesNothing) {
+  const std::string whole = FlatPng(9, 7, 1, 2, 3);
+  const Picture expected = Decoded(whole);
+  int refused = 0;
+  for (size_t at = 0; at < whole.size(); ++at) {
+    for (const int mask : {1, 0x80, 0xff}) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ mask);
+      const auto picture = DecodePicture("x", damaged);
+      if (picture.ok()) {
+        EXPECT_EQ(picture->pixels, expected.pixels) << at;
+      } else {
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(refused, 100);
+}
+
+TEST(DecodePicture, AHeaderDoesNotGetTheMemoryItAsksFor) {
+  EXPECT_EQ(DecodePicture("x.png", Png(100000, 90000, 8, 2, "")).status().message(),
+            "x.png: says that it is 100000x90000; at most 67108864 pixels are read");
+  std::string jpeg = FlatJpeg(8, 8, 5);
+  // The frame's header: marker, length, precision, height, width.
+  const size_t frame = jpeg.find("\xff\xc0");
+  ASSERT_NE(frame, std::string::npos);
+  jpeg.replace(frame + 5, 4, "\xff\xdc\xff\x01");
+  EXPECT_EQ(DecodePicture("x.jpg", jpeg).status().message(),
+            "x.jpg: says that it is 65500x65281; at most 67108864 pixels are read");
+}
+
+}  // namespace
+}  // namespace finetune

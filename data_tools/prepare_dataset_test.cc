@@ -1,0 +1,236 @@
+// prepare_dataset as a user runs it.
+
+#include <signal.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "tests/job.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+
+class PrepareDatasetTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_ + "/out");
+    data_ = folder_ + "/out/data";
+    program_ = fs::absolute("data_tools/prepare_dataset").string();
+  }
+
+  // Where the output of the next job goes.
+  std::string NextOutput() { return absl::StrCat(folder_, "/output", ++runs_); }
+
+  // The test's folder is written as DIR in the output.
+  Outcome Shell(const std::string& command) {
+    Outcome outcome = Job(command, NextOutput()).Wait();
+    outcome.output = absl::StrReplaceAll(outcome.output, {{folder_, "DIR"}});
+    return outcome;
+  }
+  Outcome Run(const std::string& arguments) {
+    return Shell(absl::StrCat(program_, " ", arguments));
+  }
+
+  std::string Synthetic(const std::string& more = "") const {
+    return absl::StrCat(
+        "synthetic --classes=3 --train=12 --test=5 --size=8 --shards=3 --output=", data_, more);
+  }
+
+  // What is beside the data set, with it.
+  std::vector<std::string> Left() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_ + "/out"))
+      names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  std::string folder_, data_, program_;
+  int runs_ = 0;
+};
+
+TEST_F(PrepareDatasetTest, WrongFlagsAreExplainedWithExitCode2) {
+  const auto refusal = [&](const std::string& arguments) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << arguments;
+    return outcome.output;
+  };
+  EXPECT_EQ(refusal("cifar1"), "cifar1: no such command; did you mean cifar10?\n");
+  EXPECT_EQ(refusal("x"),
+            "x: no such command; the commands are cifar10, cifar100, mnist, image_folder, "
+            "synthetic, verify, info\n");
+  EXPECT_EQ(refusal("synthetic --clases=3 --output=x"),
+            "--clases: no such flag; did you mean --classes?\n");
+  EXPECT_EQ(refusal("cifar10 --input mnis"), "--output is required; see --help\n");
+  EXPECT_EQ(refusal(""), "A subcommand is required; see --help\n");
+  EXPECT_THAT(refusal("synthetic --classes=1 --output=x"), HasSubstr("--classes"));
+  EXPECT_THAT(refusal("synthetic --shards=0 --output=x"), HasSubstr("--shards"));
+  EXPECT_THAT(refusal("image_folder --val_fraction=0.6 --input=x --output=x"),
+              HasSubstr("--val_fraction"));
+  EXPECT_EQ(Run("--help").exit_code, 0);
+}
+
+TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
+  const Outcome made = Run(Synthetic());
+  EXPECT_EQ(made.exit_code, 0);
+  for (const char* line : {"train: 1 of 12 pictures\n", "train: 12 of 12 pictures\n",
+                           "test: 1 of 5 pictures\n", "test: 5 of 5 pictures\n"}) {
+    EXPECT_THAT(made.output, HasSubstr(line));
+  }
+  EXPECT_THAT(made.output, EndsWith("wrote DIR/out/data\n"));
+  EXPECT_THAT(made.output, Not(HasSubstr("\r"))) << "this is no terminal";
+
+  const Outcome info = Run("info " + data_);
+  EXPECT_EQ(info.exit_code, 0);
+  EXPECT_THAT(info.output,
+              MatchesRegex("synthetic, from prepare_dataset synthetic, seed 0\n"
+                           "pictures  8 x 8, 3 channels\n"
+                           "mean      [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
+                           "std       [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
+                           "classes   3: angle_0, angle_60, angle_120\n"
+                           "train     12 pictures in 3 shards\n"
+                           "test      5 pictures in 3 shards\n"));
+  const Outcome nothing = Run("info " + folder_);
+  EXPECT_EQ(nothing.exit_code, 1);
+  EXPECT_THAT(nothing.output, HasSubstr("no data set in DIR: "));
+}
+
+TEST_F(PrepareDatasetTest, OnATerminalOneLineIsRedrawn) {
+  const Outcome made = Shell(
+      absl::StrCat("script -qec '", program_, " ", Synthetic(), "' ", folder_, "/typescript"));
+  EXPECT_EQ(made.exit_code, 0);
+  EXPECT_THAT(made.output, HasSubstr("\rtrain: 12 of 12 pictures\x1b[K\r\n"));
+}
+
+TEST_F(PrepareDatasetTest, VerifyNamesEveryDamagedShard) {
+  ASSERT_EQ(Run(Synthetic()).exit_code, 0);
+  EXPECT_EQ(Run("verify " + data_).output,
+            "DIR/out/data is whole: 17 pictures, all checksums right\n");
+
+  const std::string first = data_ + "/train-00000-of-00003.h5";
+  const std::string whole = *ReadFile(first);
+  ASSERT_TRUE(WriteFileAtomically(first, whole + "x").ok());
+  const std::string second = data_ + "/train-00002-of-00003.h5";
+  ASSERT_TRUE(WriteFileAtomically(second, whole.substr(0, 100)).ok());
+  fs::remove(data_ + "/test-00001-of-00003.h5");
+  const Outcome damaged = Run("verify " + data_);
+  EXPECT_EQ(damaged.exit_code, 1);
+  EXPECT_THAT(damaged.output,
+              MatchesRegex(
+                  "DIR/out/data/train-00000-of-00003.h5: its SHA-256 is [0-9a-f]+; the manifest "
+                  "says [0-9a-f]+\n"
+                  "DIR/out/data/train-00002-of-00003.h5: has 100 bytes, too few for its 4 pictures "
+                  "of 192 bytes: it is cut short. Prepare the data again\n"
+                  "cannot open DIR/out/data/test-00001-of-00003.h5: No such file or directory; its "
+                  "manifest lists it\n"));
+}
+
+TEST_F(PrepareDatasetTest, ForceReplacesADataSetAndNothingElse) {
+  ASSERT_EQ(Run(Synthetic()).exit_code, 0);
+  const Outcome again = Run(Synthetic(" --seed=1"));
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_EQ(again.output, "DIR/out/data exists; --force replaces it\n");
+  EXPECT_THAT(Run("info " + data_).output, HasSubstr("seed 0\n"));
+
+  EXPECT_EQ(Run(Synthetic("/ --seed=1 --force")).exit_code, 0) << "with a slash at its end";
+  EXPECT_THAT(Run("info " + data_).output, HasSubstr("seed 1\n"));
+  EXPECT_EQ(Run("verify " + data_).exit_code, 0);
+  EXPECT_THAT(Left(), ElementsAre("data"));
+
+  fs::remove_all(data_);
+  fs::create_directories(data_ + "/somebody's work");
+  const Outcome other = Run(Synthetic(" --force"));
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_EQ(other.output,
+            "DIR/out/data is no data set (it has no manifest.pbtxt), so --force does not replace "
+            "it\n");
+  EXPECT_TRUE(fs::exists(data_ + "/somebody's work"));
+}
+
+TEST_F(PrepareDatasetTest, APlaceThatCannotBeWrittenIsNamed) {
+  std::ofstream(data_) << "a file";
+  const Outcome outcome =
+      Run("synthetic --classes=2 --train=2 --test=2 --output=" + data_ + "/below");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_EQ(outcome.output, "cannot create a folder beside DIR/out/data/below: Not a directory\n");
+}
+
+TEST_F(PrepareDatasetTest, ASignalLeavesNothingBehind) {
+  for (const int number : {SIGINT, SIGTERM}) {
+    Job job(absl::StrCat(program_, " synthetic --size=256 --train=1000000 --test=1 --output=",
+                         folder_, "/out/new/data"),
+            NextOutput());
+    ASSERT_TRUE(job.WaitFor("train: 1 of 1000000 pictures"));
+    EXPECT_THAT(Left(), ElementsAre("new"));
+    kill(job.pid(), number);
+    const Outcome outcome = job.Wait();
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_THAT(outcome.output, EndsWith("stopped; nothing was written\n"));
+    EXPECT_THAT(Left(), ElementsAre());
+  }
+}
+
+TEST_F(PrepareDatasetTest, ASignalKeepsTheOldDataSet) {
+  ASSERT_EQ(Run(Synthetic()).exit_code, 0);
+  Job job(absl::StrCat(program_,
+                       " synthetic --size=256 --train=1000000 --test=1 --force --output=", data_),
+          NextOutput());
+  ASSERT_TRUE(job.WaitFor("train: 1 of 1000000 pictures"));
+  kill(job.pid(), SIGINT);
+  EXPECT_EQ(job.Wait().exit_code, 1);
+  EXPECT_THAT(Left(), ElementsAre("data"));
+  EXPECT_EQ(Run("verify " + data_).output,
+            "DIR/out/data is whole: 17 pictures, all checksums right\n");
+}
+
+TEST_F(PrepareDatasetTest, AFileSizeLimitLeavesNothingBehind) {
+  ASSERT_EQ(Run(Synthetic()).exit_code, 0);
+  const Outcome outcome = Shell(absl::StrCat(
+      "bash -c 'ulimit -f 1000; exec ", program_,
+      " synthetic --size=64 --train=1000 --test=1 --shards=1 --force --output=", data_, "'"));
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+  EXPECT_THAT(outcome.output,
+              MatchesRegex("(.*\n)+DIR/out/data.partial-....../train-00000-of-00001.h5: cannot "
+                           "write( images)?: File too large\n"));
+  EXPECT_THAT(Left(), ElementsAre("data"));
+  EXPECT_EQ(Run("verify " + data_).exit_code, 0);
+}
+
+// On a file system of 2 MiB where this machine lets one be mounted, else under a limit on the size
+// of files.
+TEST_F(PrepareDatasetTest, AFullDiskLeavesNothingBehind) {
+  const std::string disk = folder_ + "/out";
+  const std::string mount = absl::StrCat("mount -t tmpfs -o size=2m tmpfs ", disk);
+  const bool can_mount = Shell("unshare -m " + mount).exit_code == 0;
+  const std::string limit = can_mount ? mount : "ulimit -f 1000";
+  const Outcome outcome =
+      Shell(absl::StrCat(can_mount ? "unshare -m " : "", "bash -c '", limit, "; ", program_,
+                         " synthetic --size=64 --train=1000 --test=1 --shards=4 --output=", data_,
+                         "; echo exit $?; ls -A ", disk, "; echo end'"));
+  EXPECT_THAT(
+      outcome.output,
+      MatchesRegex(absl::StrCat(
+          "(.*\n)+DIR/out/data.partial-....../train-0000.-of-00004.h5: cannot write( images)?: ",
+          can_mount ? "No space left on device" : "File too large", "\nexit 1\nend\n")));
+}
+
+}  // namespace
+}  // namespace finetune

@@ -1,0 +1,146 @@
+#include "src/data/builder.h"
+
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/data/manifest.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+
+class BuilderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    options_.folder = folder_ + "/data";
+    options_.name = "x";
+    options_.source = "SOURCE";
+    options_.class_names = {"a", "b"};
+    options_.height = 1;
+    options_.width = 2;
+    options_.channels = 3;
+  }
+
+  bool IsEmpty() const { return fs::is_empty(folder_); }
+
+  std::string folder_;
+  DatasetBuilder::Options options_;
+};
+
+TEST_F(BuilderTest, CountsShardsAndStatisticsOfTheFirstSplit) {
+  options_.shards = 3;
+  auto builder = DatasetBuilder::Create(options_);
+  ASSERT_TRUE(builder.ok()) << builder.status();
+  ASSERT_TRUE(builder->BeginSplit("train", 5).ok());
+  for (uint8_t i = 0; i < 5; ++i) {
+    ASSERT_TRUE(builder->Add({{i, 10, 0, i, 20, 255}}, i % 2).ok());
+  }
+  ASSERT_TRUE(builder->BeginSplit("test", 2).ok());
+  for (uint8_t i = 0; i < 2; ++i) ASSERT_TRUE(builder->Add({{9, 9, 9, 9, 9, 9}}, 0).ok());
+  ASSERT_TRUE(builder->Finish().ok());
+
+  const auto manifest = ReadManifest(options_.folder);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  std::vector<int64_t> counts;
+  for (const DatasetSplit& split : manifest->split()) {
+    for (const DatasetShard& shard : split.shard()) counts.push_back(shard.count());
+  }
+  EXPECT_THAT(counts, ElementsAre(1, 2, 2, 1, 1));
+  EXPECT_EQ(manifest->split(0).shard(2).file(), "train-00002-of-00003.h5");
+  EXPECT_EQ(manifest->split(1).shard(1).file(), "test-00001-of-00002.h5");
+  EXPECT_THAT(manifest->mean(), ElementsAre(2, 15, 127.5));
+  EXPECT_THAT(manifest->std(), ElementsAre(testing::DoubleEq(std::sqrt(2.0)), 5, 127.5));
+}
+
+TEST_F(BuilderTest, CallsOutOfOrderAreRefused) {
+  const std::vector<uint8_t> pixels(6);
+  {
+    auto builder = DatasetBuilder::Create(options_);
+    ASSERT_TRUE(builder.ok()) << builder.status();
+    EXPECT_EQ(builder->Finish(), absl::FailedPreconditionError("there is no split"));
+    EXPECT_EQ(builder->Add(pixels, 0),
+              absl::FailedPreconditionError("a picture came before any split"));
+    EXPECT_EQ(builder->BeginSplit("train", 0),
+              absl::InvalidArgumentError("split train has no pictures"));
+    ASSERT_TRUE(builder->BeginSplit("train", 2).ok());
+    ASSERT_TRUE(builder->Add(pixels, 0).ok());
+    const absl::Status half = absl::FailedPreconditionError("split train has 1 of its 2 pictures");
+    EXPECT_EQ(builder->BeginSplit("test", 1), half);
+    EXPECT_EQ(builder->Finish(), half);
+    ASSERT_TRUE(builder->Add(pixels, 0).ok());
+    EXPECT_EQ(builder->Add(pixels, 0),
+              absl::FailedPreconditionError("more than the 2 pictures of split train"));
+    EXPECT_EQ(builder->Add(std::vector<uint8_t>(5), 0),
+              absl::InvalidArgumentError("a picture of 5 bytes; expected 6"));
+  }
+  EXPECT_TRUE(IsEmpty());
+}
+
+TEST_F(BuilderTest, WhatNoManifestMayHoldIsRefusedAtOnce) {
+  const auto refusal = [&](auto change) {
+    DatasetBuilder::Options options = options_;
+    change(&options);
+    return DatasetBuilder::Create(options).status();
+  };
+  EXPECT_EQ(refusal([](auto* o) {
+              o->class_names = {"a", "a"};
+            }),
+            absl::InvalidArgumentError("SOURCE: class_name \"a\" is there twice"));
+  EXPECT_EQ(refusal([](auto* o) { o->class_names.clear(); }),
+            absl::InvalidArgumentError("SOURCE: class_name is missing"));
+  EXPECT_EQ(refusal([](auto* o) { o->width = 16385; }),
+            absl::InvalidArgumentError("SOURCE: width is 16385; expected 1 to 16384"));
+  EXPECT_EQ(refusal([](auto* o) { o->height = 0; }),
+            absl::InvalidArgumentError("SOURCE: height is 0; expected 1 to 16384"));
+  EXPECT_EQ(refusal([](auto* o) { o->channels = 4; }),
+            absl::InvalidArgumentError("SOURCE: channels is 4; expected 1 or 3"));
+  EXPECT_EQ(refusal([](auto* o) { o->folder = ""; }),
+            absl::InvalidArgumentError("the output folder has no name"));
+  EXPECT_TRUE(IsEmpty());
+}
+
+TEST_F(BuilderTest, FoldersThatItMadeGoAgainUnlessTheyAreUsed) {
+  options_.folder = folder_ + "/a/b/data";
+  { ASSERT_TRUE(DatasetBuilder::Create(options_).ok()); }
+  EXPECT_TRUE(IsEmpty());
+  {
+    const auto builder = DatasetBuilder::Create(options_);
+    ASSERT_TRUE(builder.ok()) << builder.status();
+    fs::create_directories(folder_ + "/a/other");
+  }
+  EXPECT_FALSE(fs::exists(folder_ + "/a/b"));
+  EXPECT_TRUE(fs::exists(folder_ + "/a/other"));
+}
+
+TEST_F(BuilderTest, ProgressCountsAndCancels) {
+  std::vector<int64_t> seen;
+  options_.progress = [&](const std::string& split, int64_t done, int64_t total) {
+    EXPECT_EQ(split, "train");
+    EXPECT_EQ(total, 3);
+    seen.push_back(done);
+    return done < 2;
+  };
+  {
+    auto builder = DatasetBuilder::Create(options_);
+    ASSERT_TRUE(builder.ok()) << builder.status();
+    ASSERT_TRUE(builder->BeginSplit("train", 3).ok());
+    const std::vector<uint8_t> pixels(6);
+    EXPECT_TRUE(builder->Add(pixels, 0).ok());
+    EXPECT_EQ(builder->Add(pixels, 0), absl::CancelledError("stopped; nothing was written"));
+  }
+  EXPECT_THAT(seen, ElementsAre(1, 2));
+  EXPECT_TRUE(IsEmpty());
+}
+
+}  // namespace
+}  // namespace finetune
