@@ -1,0 +1,135 @@
+#ifndef FINETUNE_OBSERVE_TRACE_H_
+#define FINETUNE_OBSERVE_TRACE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+
+namespace finetune {
+
+// What took time on one thread: the last so many events, in memory set aside at the beginning.
+class TraceTrack {
+ public:
+  struct Event {
+    // Static, in plain letters.
+    const char* name = "";
+    // Nanoseconds since the Unix epoch, of this host's clock.
+    int64_t begin_ns = 0;
+    int64_t end_ns = 0;
+    // A number that goes with it; -1: none.
+    int64_t value = -1;
+    // When it was asked for, where that was before its beginning; 0: not said.
+    int64_t submitted_ns = 0;
+  };
+
+  // `capacity` is a power of two; `value_name` says what the events' value is ("bytes").
+  TraceTrack(std::string name, std::string value_name, size_t capacity);
+
+  // From one thread at a time; takes no lock.
+  void Add(const Event& event) {
+    const uint64_t n = count_.load(std::memory_order_relaxed);
+    Slot& slot = slots_[n & mask_];
+    // Who sees a part of this event sees that the count has come to n.
+    std::atomic_thread_fence(std::memory_order_release);
+    slot.name.store(event.name, std::memory_order_relaxed);
+    slot.begin_ns.store(event.begin_ns, std::memory_order_relaxed);
+    slot.end_ns.store(event.end_ns, std::memory_order_relaxed);
+    slot.value.store(event.value, std::memory_order_relaxed);
+    slot.submitted_ns.store(event.submitted_ns, std::memory_order_relaxed);
+    count_.store(n + 1, std::memory_order_release);
+  }
+
+  struct Events {
+    std::vector<Event> kept;
+    uint64_t dropped = 0;
+  };
+  // What is there now, the oldest first. From any thread, also while another adds.
+  Events Read() const;
+
+  const std::string& name() const { return name_; }
+  const std::string& value_name() const { return value_name_; }
+
+ private:
+  struct Slot {
+    std::atomic<const char*> name;
+    std::atomic<int64_t> begin_ns, end_ns, value, submitted_ns;
+  };
+
+  const std::string name_;
+  const std::string value_name_;
+  const uint64_t mask_;
+  const std::unique_ptr<Slot[]> slots_;
+  std::atomic<uint64_t> count_{0};
+};
+
+// Where this process's time goes, for Chrome's and Perfetto's viewers.
+class Trace {
+ public:
+  // A step of training makes about eight events on its track: some 2000 steps.
+  static constexpr size_t kCapacity = 16384;
+
+  explicit Trace(size_t capacity_of_track = kCapacity) : capacity_(capacity_of_track) {}
+
+  // A further track, which lives as long as this object. From any thread.
+  TraceTrack* AddTrack(std::string name, std::string value_name);
+
+  struct Text {
+    // JSON objects, one a line, with a comma between them.
+    std::string events;
+    uint64_t dropped = 0;
+  };
+  // The events of process `rank` on `host`. Times become microseconds since `zero_ns` of this
+  // host's clock.
+  Text ToJson(int rank, absl::string_view host, int64_t zero_ns) const;
+
+ private:
+  const size_t capacity_;
+  mutable absl::Mutex mutex_;
+  std::deque<TraceTrack> tracks_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Adds what happens in its life to a track; with no track, nothing at all.
+class TraceSpan {
+ public:
+  TraceSpan(TraceTrack* track, const char* name, int64_t value = -1)
+      : track_(track),
+        name_(name),
+        value_(value),
+        begin_ns_(track == nullptr ? 0 : absl::GetCurrentTimeNanos()) {}
+  ~TraceSpan() {
+    if (track_ != nullptr) End(absl::GetCurrentTimeNanos());
+  }
+  TraceSpan(const TraceSpan&) = delete;
+  TraceSpan& operator=(const TraceSpan&) = delete;
+
+  // What has gone on ends, and `name` begins.
+  void Next(const char* name) {
+    if (track_ == nullptr) return;
+    const int64_t now = absl::GetCurrentTimeNanos();
+    End(now);
+    name_ = name;
+    value_ = -1;
+    begin_ns_ = now;
+  }
+
+ private:
+  void End(int64_t now) { track_->Add({name_, begin_ns_, now, value_, 0}); }
+
+  TraceTrack* const track_;
+  const char* name_;
+  int64_t value_;
+  int64_t begin_ns_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_OBSERVE_TRACE_H_
