@@ -10,8 +10,8 @@ std::atomic<int> received_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
 void Note(int signal) {
-  if (received_signal.exchange(signal) != 0 && signal != SIGUSR1) {
-    // Asked twice: the default action, now.
+  if (received_signal.exchange(signal) == SIGINT && signal == SIGINT) {
+    // Asked twice from the keyboard: the default action, now.
     struct sigaction action = {};
     action.sa_handler = SIG_DFL;
     sigaction(signal, &action, nullptr);

@@ -6,7 +6,8 @@
 namespace finetune {
 
 // While it lives, SIGTERM, SIGINT and SIGUSR1 ask the run to save and stop instead of ending the
-// process; a second SIGINT or SIGTERM ends it at once. One at a time.
+// process; a second SIGINT ends it at once, a second SIGTERM does not: scancel
+// brings each rank one from Slurm and one from srun or mpirun. One at a time.
 class StopSignal {
  public:
   StopSignal();
