@@ -1,6 +1,7 @@
 #include "src/data/dataset.h"
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,11 @@ std::string Folder(const std::string& name) {
   return folder;
 }
 
+// Without a sync to the disk, which takes most of the time of thousands of them.
+void Overwrite(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
 TEST(Dataset, HoldsTheSamePicturesInAnyNumberOfShards) {
   for (int shards = 1; shards <= 9; ++shards) {
     const std::string folder = Folder("shards");
@@ -85,7 +91,7 @@ TEST(Dataset, EveryTruncationOfAShardIsRefused) {
   const std::string path = folder + "/train-00000-of-00001.h5";
   const std::string whole = *ReadFile(path);
   for (size_t size = 0; size < whole.size(); ++size) {
-    ASSERT_TRUE(WriteFileAtomically(path, whole.substr(0, size)).ok());
+    Overwrite(path, whole.substr(0, size));
     auto dataset = Dataset::Open(folder, "train");
     ASSERT_FALSE(dataset.ok()) << "at " << size << " of " << whole.size();
     EXPECT_THAT(std::string(dataset.status().message()), HasSubstr(path));
@@ -102,7 +108,7 @@ TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
   for (size_t at = 0; at < whole.size(); ++at) {
     std::string damaged = whole;
     damaged[at] = static_cast<char>(~damaged[at]);
-    ASSERT_TRUE(WriteFileAtomically(path, damaged).ok());
+    Overwrite(path, damaged);
     const auto dataset = Dataset::Open(folder, "train");
     if (!dataset.ok()) {
       EXPECT_EQ(dataset.status().code(), absl::StatusCode::kDataLoss) << at;

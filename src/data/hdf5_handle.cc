@@ -12,8 +12,9 @@ namespace {
 // The library is one in a process, and so is its lock.
 std::mutex& LibraryMutex() {
   static std::mutex mutex;
-  // A file that could not be closed, as on a full disk, stays with the library, whose own cleanup at
-  // the program's end then crashes. Every handle is closed by its owner; there is nothing to clean.
+  // A file that could not be closed, as on a full disk, stays with the library, whose own cleanup
+  // at the program's end then crashes. Every handle is closed by its owner; there is nothing to
+  // clean.
   [[maybe_unused]] static const herr_t no_cleanup = H5dont_atexit();
   return mutex;
 }
