@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""What communication costs over slow links: finetune under mpirun beside PyTorch's DDP over gloo.
+
+ResNet-18 with CIFAR's stem, all of it trained, on two ranks of one thread. The ranks are on this machine (`local`), or on two
+hosts made of network namespaces with an emulated link between them: veth, a bridge, and tc's token bucket at either end, with
+its rate in Gbit/s. (No delay is emulated: that needs netem, which not every kernel has.) For each link and program:
+
+  step            a training step, the median after two
+  compute alone   the same step without communication, on both cores at once
+  communication   the all-reduce of as many bytes as there are gradients, with nothing beside it
+  hidden          the part of it that the step does not show: (compute + communication - step) / communication
+
+Needs root. Everything it makes lies in namespaces of its own and goes when it ends. Build first:
+
+  bazel build //src/main:finetune //data_tools:prepare_dataset //bench:allreduce_benchmark && bench/setup_peer.sh
+"""
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import sys
+
+import harness
+from harness import Failed, median, spread
+
+WARM_UP = 2
+CONFIG = harness.ROOT / "bench/resnet18_links.pbtxt"
+ON_HOST = harness.ROOT / "tests/on_host.sh"
+INSIDE = "FINETUNE_LINKS_INSIDE"
+# Instead of a link: the same pictures on one rank of two threads.
+ONE_RANK = "none: 1 rank x 2 threads"
+
+# Sends for a second to a listener; prints Gbit/s.
+SINK = """import socket
+s = socket.create_server(("10.9.0.1", 9999)); c, _ = s.accept()
+while c.recv(1 << 20): pass
+c.sendall(b"x")"""
+SOURCE = """import socket, time
+for _ in range(500):
+    try: c = socket.create_connection(("10.9.0.1", 9999)); break
+    except OSError: time.sleep(0.02)
+n, data, start = 0, bytes(1 << 20), time.time()
+while time.time() < start + 1: c.sendall(data); n += len(data)
+c.shutdown(socket.SHUT_WR); c.recv(1); print(n * 8e-9 / (time.time() - start))"""
+
+
+def on_host(host, command):
+    return [ON_HOST, host, shlex.join(str(c) for c in command)]
+
+
+class Links:
+    def __init__(self, flags):
+        self.flags = flags
+        self.folder = harness.temporary_folder()
+        self.data = harness.make_data(self.folder, 2 * flags.batch * (WARM_UP + flags.steps), 16)
+        self.count = 0
+        if any(link != "local" for link in flags.links):
+            self.make_hosts()
+
+    def sh(self, *command):
+        return harness.run(command, self.folder / "sh.log", timeout=60)
+
+    def make_hosts(self):
+        self.sh(harness.ROOT / "tests/make_hosts.sh", "2", self.folder)
+        self.sh("ip", "link", "add", "name", "bridge", "type", "bridge")
+        for i in (1, 2):
+            self.sh("ip", "link", "set", "dev", f"port{i}", "master", "bridge")
+        self.sh("ip", "link", "set", "dev", "bridge", "up")
+
+    def set_rate(self, gigabits):
+        """Both directions; a bucket of a millisecond's worth, and a queue of 50."""
+        burst = int(max(gigabits * 1e9 / 8 * 0.001, 128 * 1024))
+        for host in ("host1", "host2"):
+            self.sh("tc", "-n", host, "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", f"{gigabits * 1000:.0f}mbit",
+                    "burst", burst, "latency", "50ms")
+
+    def measured_rate(self):
+        with harness.Process(on_host("host1", [sys.executable, "-c", SINK]), self.folder / "sink.log", timeout=60):
+            return float(harness.run(on_host("host2", [sys.executable, "-c", SOURCE]), self.folder / "source.log", timeout=60))
+
+    def mpirun(self, link, ranks=2):
+        words, env = harness.mpirun(ranks)
+        if link != "local":
+            words = [*on_host("host1", ["mpirun", "-np", ranks, "--host", "host1,host2", "--bind-to", "none", "--mca",
+                                        "plm_rsh_agent", ON_HOST, "--mca", "oob_tcp_if_include", "eth0", "--mca", "btl", "tcp,self",
+                                        "--mca", "btl_tcp_if_include", "eth0", "--mca", "orte_tmpdir_base", self.folder])]
+        return words, env
+
+    def all_together(self, commands, env):
+        """Runs the commands at once; returns what the first printed."""
+        with contextlib.ExitStack() as stack:
+            processes = [stack.enter_context(harness.Process(command, self.folder / f"rank{i}.log", {**env, **more}))
+                         for i, (command, more) in enumerate(commands)]
+            for process in processes:
+                process.wait()
+            return processes[0].output()
+
+    def finetune(self, link, ranks, runs=1, batch=None, threads=1):
+        """The median step of `runs` trainings at once, each of `ranks` ranks of `batch` pictures."""
+        flags = self.flags
+        words, env = self.mpirun(link, ranks)
+        settings = {"data.train.path": self.data, "data.train.total_batch_size": (batch or flags.batch) * ranks,
+                    "runtime.threads": threads, "runtime.precision": {"bf16": "BFLOAT16", "fp32": "FLOAT32"}[flags.precision],
+                    **dict(text.split("=", 1) for text in flags.set)}
+        folders = [self.folder / f"run{i}" for i in range(runs)]
+        commands = []
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+            command = harness.finetune_command(CONFIG, folder, settings, [f"--max_iterations={WARM_UP + flags.steps}"])
+            if link == "local":
+                commands.append((words + command, {}))
+            else:
+                commands.append(([*words[:-1], words[-1] + " " + shlex.join(str(c) for c in command)], {}))
+        self.all_together(commands, env)
+        records = harness.Records(folders[0])
+        try:
+            return median([r["time"] for r in harness.trained(records.read(), WARM_UP)])
+        finally:
+            records.close()
+
+    def all_reduce(self, link, size):
+        """Of finetune's own choice of algorithm."""
+        binary = harness.need(harness.ROOT / "bazel-bin/bench/allreduce_benchmark", "bazel build //bench:allreduce_benchmark")
+        result = self.folder / "allreduce.json"
+        words, env = self.mpirun(link)
+        command = [binary, f"--min={size}", f"--max={size}", f"--seconds={self.flags.seconds}", f"--json={result}"]
+        if link == "local":
+            harness.run(words + command, self.folder / "allreduce.log", env)
+        else:
+            harness.run([*words[:-1], words[-1] + " " + shlex.join(str(c) for c in command)], self.folder / "allreduce.log", env)
+        rows = json.loads(result.read_text())
+        wanted = "shared memory, own buffer" if link == "local" else "AUTO across hosts"
+        seconds = {row["algorithm"]: row["seconds"] for row in rows}
+        if wanted not in seconds:
+            raise Failed(f"allreduce_benchmark has no row of the algorithm {wanted}: {', '.join(seconds)}")
+        return seconds[wanted]
+
+    def peer(self, link, mode, ranks=2, batch=None, threads=1):
+        flags = self.flags
+        self.count += 1
+        commands = []
+        for rank in range(ranks):
+            command = [flags.python, harness.ROOT / "bench/ddp_peer.py", f"--init=file://{self.folder}/init{self.count}",
+                       f"--mode={mode}", f"--batch={batch or flags.batch}", f"--steps={flags.steps}", f"--threads={threads}",
+                       f"--precision={flags.precision}"]
+            more = {"RANK": str(rank), "WORLD_SIZE": str(ranks), "GLOO_SOCKET_IFNAME": "lo" if link == "local" else "eth0"}
+            commands.append((command if link == "local" else on_host(f"host{rank + 1}", command), more))
+        output = self.all_together(commands, {})
+        return json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
+
+    def measure(self):
+        """One round: {(link, program): {what: seconds}}."""
+        flags, result = self.flags, {}
+        def note(link, program, **values):
+            result.setdefault((link, program), {}).update(values)
+            print(f"  {link}, {program}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), flush=True)
+        size = self.peer("local", "compute", ranks=1)["bytes"] if flags.peer else 44695848
+        ours = self.finetune("local", ranks=1, runs=2)
+        theirs = self.peer("local", "compute")["seconds"] if flags.peer else None
+        both = {"ranks": 1, "batch": 2 * flags.batch, "threads": 2}
+        note(ONE_RANK, "finetune", step=self.finetune("local", **both))
+        if flags.peer:
+            note(ONE_RANK, "PyTorch", step=self.peer("local", "train", **both)["seconds"])
+        for link in flags.links:
+            facts = {}
+            if link != "local":
+                self.set_rate(float(link))
+                facts["gigabits"] = self.measured_rate()
+            note(link, "finetune", step=self.finetune(link, ranks=2), compute=ours, communication=self.all_reduce(link, size), **facts)
+            if flags.peer:
+                note(link, "PyTorch", step=self.peer(link, "train")["seconds"], compute=theirs,
+                     communication=self.peer(link, "comm")["seconds"], **facts)
+        for values in result.values():
+            if "communication" not in values:
+                continue
+            values["hidden"] = min(1, max(0, (values["compute"] + values["communication"] - values["step"]) / values["communication"]))
+        return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--links", default="local,10,1", help="Gbit/s, or local (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="pictures a rank and step (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=8, help="timed steps (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=3, help="for measuring an all-reduce alone (default %(default)s)")
+    parser.add_argument("--precision", choices=["bf16", "fp32"], default="fp32", help="(default %(default)s)")
+    parser.add_argument("--set", action="append", default=[], help="for finetune's config, as in comm.compression=BF16; repeatable")
+    parser.add_argument("--python", default=harness.DEFAULT_PYTHON, help="a Python with PyTorch (default %(default)s)")
+    parser.add_argument("--peer", type=int, default=1, help="0: finetune alone (default %(default)s)")
+    parser.add_argument("--output", help="JSON file (default bench/results/links_DATE.json)")
+    flags = parser.parse_args()
+    flags.links = flags.links.split(",")
+    for link in flags.links:
+        with contextlib.suppress(ValueError):
+            if link == "local" or float(link) > 0:
+                continue
+        parser.error(f"--links: {link} is no rate in Gbit/s and not local")
+    if bad := [text for text in flags.set if "=" not in text]:
+        parser.error(f"--set={bad[0]}: is not PATH=VALUE")
+    if min(flags.batch, flags.steps, flags.rounds) < 1:
+        parser.error("--batch, --steps and --rounds are at least 1")
+    namespaces = any(link != "local" for link in flags.links)
+    if namespaces and INSIDE not in os.environ:
+        if os.geteuid() != 0:
+            sys.exit("links.py: making network namespaces needs root; --links=local does not")
+        # In namespaces of its own, so that nothing is left behind however it ends.
+        os.environ[INSIDE] = "1"
+        try:
+            os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
+        except OSError as error:
+            sys.exit(f"links.py: cannot run unshare: {error.strerror}")
+    with harness.cleaned_up():
+        if namespaces:
+            harness.need(shutil.which("tc") or "tc", "apt-get install iproute2")
+        if flags.peer:
+            harness.need(flags.python, "run bench/setup_peer.sh, or name another with --python, or --peer=0")
+        facts = harness.machine()
+        links = Links(flags)
+        rounds = []
+        try:
+            for number in range(flags.rounds):
+                print(f"round {number + 1} of {flags.rounds}", flush=True)
+                rounds.append(links.measure())
+        finally:
+            if rounds:
+                report(flags, facts, rounds)
+
+
+def report(flags, facts, rounds):
+    table, rows = [], []
+    for link, program in rounds[0]:
+        values = {what: [r[link, program][what] for r in rounds] for what in rounds[0][link, program]}
+        rows.append({"link": link, "program": program, **values})
+        name = f"{link} Gbit/s (measured {median(values['gigabits']):.2f})" if "gigabits" in values else link
+        table.append((name, program, spread(values["step"], "{:.3f}"), spread(values.get("compute"), "{:.3f}"),
+                      spread(values.get("communication"), "{:.3f}"), spread(values.get("hidden"), "{:.0%}"),
+                      f"{2 * flags.batch / median(values['step']):.1f}"))
+    print()
+    harness.print_table(["link", "program", "step s", "compute alone s", "communication alone s", "hidden", "pictures/s"], table)
+    harness.write_json("links", flags.output, {"machine": facts, "batch": flags.batch, "precision": flags.precision,
+                                               "set": flags.set, "rows": rows})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
