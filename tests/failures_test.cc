@@ -128,13 +128,17 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
 }
 
 TEST_F(FailuresTest, ARankWithAnotherConfigIsNamedWithItsValue) {
-  const Outcome outcome =
-      Run(absl::StrCat(Mpirun(1, "run"), " : -np 1 ", Finetune("run", "--set=optimizer.sgd.lr=0.1"),
-                       " : -np 1 ", Finetune("run")));
+  const Outcome outcome = Run(
+      absl::StrCat(Mpirun(1, "run"), " : -np 1 ",
+                   Finetune("run", "--set=optimizer.sgd.lr=0.1 --set=optimizer.sgd.nesterov=true"),
+                   " : -np 1 ", Finetune("run")));
   EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_THAT(outcome.output,
-              ContainsRegex("the ranks differ: the config's hash is [0-9a-f]+ on rank 1 \\(host "
-                            "[^)]+\\), but [0-9a-f]+ on 2 ranks such as rank 0"));
+  EXPECT_THAT(
+      outcome.output,
+      ContainsRegex("the ranks differ: optimizer.sgd.lr is 0.1 on rank 1 \\(host [^)]+\\), "
+                    "but 0.05 on 2 ranks such as rank 0 \\(host [^)]+\\); "
+                    "optimizer.sgd.nesterov is true on rank 1 \\(host [^)]+\\), but unset on "
+                    "2 ranks such as rank 0"));
   EXPECT_THAT(outcome.output, Not(HasSubstr("epoch 1")));
 }
 

@@ -63,6 +63,11 @@ class HostsTest : public TrainingTest {
 
 TEST_F(HostsTest, FourHostsGiveTheBitsOfFourRanksOnOne) {
   Bridge();
+  // To Open MPI they are hosts, whose ranks share no memory.
+  const Outcome shared = Run(MpirunOnHosts("shared", "--set=comm.mpi.algorithm=SHARED_MEMORY"));
+  EXPECT_EQ(shared.exit_code, 2);
+  EXPECT_THAT(shared.output, HasSubstr("needs all ranks on one host; 1 of 4 are on host1"));
+
   const Outcome one = Run(Mpirun(kHosts, "one_host"));
   ASSERT_EQ(one.exit_code, 0) << one.output;
   const Outcome four = Run(MpirunOnHosts("four_hosts"));

@@ -660,4 +660,10 @@ uint64_t ConfigHash(const ExperimentConfig& config) {
   return hash;
 }
 
+std::map<std::string, std::string> ConfigValues(const ExperimentConfig& config) {
+  std::map<std::string, std::string> values;
+  CollectValues(config, "", &values);
+  return values;
+}
+
 }  // namespace finetune

@@ -63,6 +63,9 @@ std::vector<std::string> ConfigSearchPath(const std::vector<std::string>& from_f
 // Equal for equal configs, on every machine and build.
 uint64_t ConfigHash(const ExperimentConfig& config);
 
+// The text of each value that is set, by its path; a list is one value.
+std::map<std::string, std::string> ConfigValues(const ExperimentConfig& config);
+
 }  // namespace finetune
 
 #endif  // FINETUNE_CONFIG_CONFIG_H_

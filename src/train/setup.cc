@@ -2,11 +2,15 @@
 
 #include <ATen/Parallel.h>
 
+#include <map>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "src/base/annotate.h"
 #include "src/base/sha256.h"
 #include "src/checkpoint/fetch.h"
@@ -39,12 +43,41 @@ absl::StatusOr<SplitFacts> ReadFacts(const SplitConfig& split) {
   return result;
 }
 
+// Names the values of the config that differ between ranks. Collective.
+absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) {
+  FT_ASSIGN_OR_RETURN(
+      const std::vector<std::string> texts,
+      comm->AllGather(absl::StrJoin(ConfigValues(config), "\n", absl::PairFormatter(" "))));
+  std::vector<std::map<std::string, std::string>> values;
+  std::map<std::string, std::string> unset;  // by the path of each value that some rank has
+  for (const std::string& text : texts) {
+    std::map<std::string, std::string>& theirs = values.emplace_back();
+    for (absl::string_view line : absl::StrSplit(text, '\n')) {
+      const std::pair<std::string, std::string> value =
+          absl::StrSplit(line, absl::MaxSplits(' ', 1));
+      theirs.insert(value);
+      unset[value.first] = "unset";
+    }
+  }
+  std::vector<std::vector<AgreementItem>> items(values.size());
+  for (size_t r = 0; r < values.size(); ++r) {
+    values[r].insert(unset.begin(), unset.end());
+    for (const auto& [path, value] : values[r]) items[r].push_back({path, value});
+  }
+  return CompareItems(items, comm->world().hosts);
+}
+
 // What must not differ between ranks, or they would train different models without a word.
 absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, Communicator* comm) {
-  return CheckAgreement({{"the program's build id", BuildId()},
-                         {"the config's hash", absl::StrFormat("%016x", ConfigHash(loaded.config))},
-                         {"the data's manifest", data}},
-                        *comm);
+  // Another program may not go on as this one does.
+  FT_RETURN_IF_ERROR(CheckAgreement({{"the program's build id", BuildId()}}, *comm));
+  const absl::Status same =
+      CheckAgreement({{"the config's hash", absl::StrFormat("%016x", ConfigHash(loaded.config))},
+                      {"the data's manifest", data}},
+                     *comm);
+  if (same.ok()) return same;
+  const absl::Status values = CompareConfigs(loaded.config, comm);
+  return values.ok() ? same : values;
 }
 
 absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
