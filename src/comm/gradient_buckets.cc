@@ -12,12 +12,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/status_macros.h"
+#include "src/comm/bucket_layout.h"
 
 namespace finetune {
 namespace {
-
-// Elements in 64 bytes.
-constexpr int64_t kAlignment = 16;
 
 Wire WireOf(CommConfig::Compression compression) {
   switch (compression) {
@@ -101,25 +99,17 @@ absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConf
   // Where each parameter and each bucket lies.
   const auto count = static_cast<int64_t>(parameters.size());
   slots_.resize(count);
-  std::vector<int64_t> bucket_ends;
-  int64_t total = 0;
-  int64_t bucket_begin = 0;
+  std::vector<int64_t> counts;
+  for (int64_t i = count - 1; i >= 0; --i) counts.push_back(parameters[i].tensor.numel());
+  const BucketLayout layout = LayOutBuckets(counts, config);
+  buckets_.resize(layout.ends.size());
   for (int64_t i = count - 1; i >= 0; --i) {
-    const int64_t n = parameters[i].tensor.numel();
-    const double mebibytes =
-        buckets_.size() <= 1 ? config.first_bucket_mebibytes() : config.bucket_mebibytes();
-    const auto limit = static_cast<int64_t>(mebibytes * (1 << 20) / sizeof(float));
-    if (buckets_.empty() || total + n - bucket_begin > limit) {
-      if (!buckets_.empty()) bucket_ends.push_back(total);
-      bucket_begin = total;
-      buckets_.emplace_back();
-    }
-    entries_.push_back({parameters[i].name, total, n});
-    slots_[i].bucket = buckets_.size() - 1;
-    ++buckets_.back().parameters;
-    total += (n + kAlignment - 1) / kAlignment * kAlignment;
+    const int64_t place = count - 1 - i;
+    entries_.push_back({parameters[i].name, layout.offsets[place], counts[place]});
+    slots_[i].bucket = layout.buckets[place];
+    ++buckets_[slots_[i].bucket].parameters;
   }
-  bucket_ends.push_back(total);
+  const int64_t total = layout.ends.back();
 
   const at::NoGradGuard no_grad;
   const at::TensorOptions options = parameters[0].tensor.options().requires_grad(false);
@@ -136,8 +126,8 @@ absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConf
   }
   int64_t begin = 0;
   for (size_t b = 0; b < buckets_.size(); ++b) {
-    buckets_[b].gradients = gradients_.narrow(0, begin, bucket_ends[b] - begin);
-    begin = bucket_ends[b];
+    buckets_[b].gradients = gradients_.narrow(0, begin, layout.ends[b] - begin);
+    begin = layout.ends[b];
   }
   for (int64_t i = 0; i < count; ++i) {
     const Entry& entry = entries_[count - 1 - i];

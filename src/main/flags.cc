@@ -12,7 +12,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
       "  mpirun -np 8 finetune --config=resnet50_cifar.pbtxt\n"
       "  mpirun -np 8 finetune evaluate --config=F --checkpoint=PTH\n"
       "  finetune config --config=F\n"
-      "  finetune report WORK_DIR\n\n"
+      "  finetune report WORK_DIR\n"
+      "  finetune plan --config=F --ranks=8,64,512 --link=10Gbit\n\n"
       "Exit codes: 0 done; 1 the run failed; 2 the flags or the config are wrong; 75 stopped by a "
       "signal\n"
       "after saving (run again with --resume=auto).",
@@ -52,8 +53,33 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
       app.add_subcommand("report", "Write WORK_DIR/report.html from a run's records");
   report->add_option("WORK_DIR", line.work_dir, "The folder of the run")->required();
 
+  CLI::App* plan = app.add_subcommand(
+      "plan", "Predict step time, efficiency, memory and hours on other numbers of ranks");
+  add_config(plan);
+  plan->add_option("--ranks", line.plan.ranks, "Numbers of ranks (default 1,8,64,512)");
+  plan->add_option("--link", line.plan.links,
+                   "Between hosts: 10Gbit (the default), infiniband-hdr, 10Gbit,50us or "
+                   "NAME=BANDWIDTH,LATENCY; repeatable")
+      ->allow_extra_args(false);
+  plan->add_option("--intra_link", line.plan.intra_link,
+                   "Within a host, as --link (default shared-memory)");
+  plan->add_option("--ranks_per_host", line.plan.ranks_per_host, "Default 8")
+      ->check(CLI::PositiveNumber);
+  plan->add_option("--algorithm", line.plan.algorithm,
+                   "auto (what a run does), ring or hierarchical");
+  plan->add_option("--measure", line.plan.measure,
+                   "Iterations to measure here on one rank (default 5)")
+      ->check(CLI::PositiveNumber);
+  plan->add_option("--profile", line.plan.profile,
+                   "Instead: what --save_profile wrote, or the .jsonl of a run of one rank");
+  plan->add_option("--save_profile", line.plan.save_profile, "Where to keep what was measured");
+  plan->add_option("--pictures", line.plan.pictures,
+                   "Of the training split (default: its manifest's)")
+      ->check(CLI::PositiveNumber);
+  plan->add_flag("--json", line.plan.json, "Print JSON");
+
   CLI::App* chosen = &app;
-  for (CLI::App* sub : {train, evaluate, config, report}) {
+  for (CLI::App* sub : {train, evaluate, config, report, plan}) {
     if (!arguments.empty() && arguments.front() == sub->get_name()) chosen = sub;
   }
   try {
@@ -69,6 +95,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   line.command = chosen == evaluate ? CommandLine::Command::kEvaluate
                  : chosen == config ? CommandLine::Command::kConfig
                  : chosen == report ? CommandLine::Command::kReport
+                 : chosen == plan   ? CommandLine::Command::kPlan
                                     : CommandLine::Command::kTrain;
   if (line.config.empty() && line.command != CommandLine::Command::kReport) {
     return absl::InvalidArgumentError(

@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "src/base/status_macros.h"
+#include "src/plan/command.h"
 
 namespace finetune {
 
 // What somebody typed.
 struct CommandLine {
-  enum class Command { kTrain, kEvaluate, kConfig, kReport, kHelp };
+  enum class Command { kTrain, kEvaluate, kConfig, kReport, kPlan, kHelp };
   Command command = Command::kTrain;
   // For kHelp: what to print.
   std::string help;
@@ -28,6 +29,8 @@ struct CommandLine {
   std::string checkpoint;
   // Printing the config.
   bool origins = true;
+  // Predicting a run.
+  PlanFlags plan;
 };
 
 // Errors: InvalidArgument with what is wrong and the nearest flag; the exit code is then 2.

@@ -14,6 +14,7 @@
 #include "src/main/flags.h"
 #include "src/main/uncaught.h"
 #include "src/observe/report.h"
+#include "src/plan/command.h"
 #include "src/train/train.h"
 
 namespace finetune {
@@ -95,6 +96,13 @@ int Main(int argc, char** argv) {
   if (line->command == CommandLine::Command::kConfig) {
     if (!loaded.ok()) return Report(loaded.status(), launch_rank);
     if (launch_rank == 0) std::printf("%s", PrintConfig(*loaded, line->origins).c_str());
+    return kDone;
+  }
+  if (line->command == CommandLine::Command::kPlan) {
+    if (launch_rank != 0) return kDone;
+    absl::StatusOr<std::string> plan = loaded.ok() ? RunPlan(*loaded, line->plan) : loaded.status();
+    if (!plan.ok()) return Report(plan.status(), launch_rank);
+    std::printf("%s", plan->c_str());
     return kDone;
   }
 

@@ -1,0 +1,39 @@
+#include "src/main/flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace finetune {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(Flags, PlanTakesListsWithCommasAndSeveralLinks) {
+  const absl::StatusOr<CommandLine> line =
+      ParseCommandLine({"plan", "--config=a.pbtxt", "--ranks=8,64", "--link=10Gbit,50us",
+                        "--link=infiniband-hdr", "--ranks_per_host=4", "--json"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->command, CommandLine::Command::kPlan);
+  EXPECT_EQ(line->config, "a.pbtxt");
+  EXPECT_EQ(line->plan.ranks, "8,64");
+  EXPECT_THAT(line->plan.links, ElementsAre("10Gbit,50us", "infiniband-hdr"));
+  EXPECT_EQ(line->plan.ranks_per_host, 4);
+  EXPECT_TRUE(line->plan.json);
+}
+
+TEST(Flags, PlanNamesTheFlagThatWasMeant) {
+  const auto message = [](const std::vector<std::string>& arguments) {
+    const absl::StatusOr<CommandLine> line = ParseCommandLine(arguments);
+    EXPECT_TRUE(absl::IsInvalidArgument(line.status()));
+    return std::string(line.status().message());
+  };
+  EXPECT_THAT(message({"plan", "--config=a", "--rank=8"}), HasSubstr("did you mean --ranks?"));
+  EXPECT_THAT(message({"plam", "--config=a"}), HasSubstr("did you mean plan?"));
+  EXPECT_THAT(message({"plan", "--config=a", "--ranks_per_host=0"}), HasSubstr("ranks_per_host"));
+  EXPECT_THAT(message({"plan", "--config=a", "--measure=x"}), HasSubstr("measure"));
+  EXPECT_THAT(message({"plan", "--ranks=8"}), HasSubstr("--config is not given"));
+}
+
+}  // namespace
+}  // namespace finetune

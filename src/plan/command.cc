@@ -1,0 +1,185 @@
+#include "src/plan/command.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
+#include "src/base/nearest_name.h"
+#include "src/config/validate.h"
+#include "src/data/manifest.h"
+#include "src/data/pipeline.h"
+#include "src/plan/measure.h"
+#include "src/plan/plan.h"
+
+namespace finetune {
+namespace {
+
+// The side of the pictures that a pipeline is tried on where there is no data set.
+constexpr int kStandIn = 512;
+// The most pictures in a pass that is measured; larger ones are on its line.
+constexpr int64_t kMostMeasured = 32;
+
+absl::StatusOr<Cluster::Algorithm> ParseAlgorithm(const std::string& name) {
+  if (name == "auto") return Cluster::Algorithm::kAuto;
+  if (name == "ring") return Cluster::Algorithm::kRing;
+  if (name == "hierarchical") return Cluster::Algorithm::kHierarchical;
+  const std::string near = NearestName(name, {"auto", "ring", "hierarchical"});
+  return absl::InvalidArgumentError(
+      absl::StrCat("--algorithm=", name, ": expected auto, ring or hierarchical",
+                   near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
+}
+
+struct Data {
+  int64_t pictures = 0;
+  PictureShape shape;
+  std::string note;
+};
+
+// From the manifest; without one, as far as the pipeline alone says.
+absl::StatusOr<Data> FindData(const LoadedConfig& loaded, int64_t pictures) {
+  const SplitConfig& train = loaded.config.data().train();
+  Data data;
+  absl::StatusOr<DatasetManifest> manifest = ReadManifest(train.path());
+  RunFacts facts;
+  if (manifest.ok()) {
+    FT_ASSIGN_OR_RETURN(DatasetSplit split, FindSplit(*manifest, train.split()));
+    data.pictures = PictureCount(split);
+    facts.train = DataFacts{manifest->class_name_size(), data.pictures, manifest->channels(),
+                            manifest->height(), manifest->width()};
+  } else {
+    data.note = absl::StrCat("no data set at ", train.path(),
+                             pictures > 0 ? "" : ": hours need --pictures=N");
+  }
+  if (pictures > 0) data.pictures = pictures;
+  FT_RETURN_IF_ERROR(ValidateConfig(loaded, facts).status());
+  if (!manifest.ok()) {
+    DatasetManifest stand_in;
+    stand_in.set_channels(loaded.config.model().backbone().has_lenet5() ? 1 : 3);
+    stand_in.set_height(kStandIn);
+    stand_in.set_width(kStandIn);
+    for (int c = 0; c < stand_in.channels(); ++c) {
+      stand_in.add_mean(0);
+      stand_in.add_std(1);
+    }
+    manifest = std::move(stand_in);
+  }
+  absl::StatusOr<Pipeline> pipeline = Pipeline::Create(train.pipeline(), *manifest);
+  FT_RETURN_IF_ERROR(Annotate(pipeline.status(), "data.train.pipeline"));
+  data.shape = {pipeline->channels(), pipeline->height(), pipeline->width()};
+  if (!data.note.empty() && data.shape.height == kStandIn) {
+    return absl::NotFoundError(
+        absl::StrCat(loaded.PlaceOf("data.train.path"),
+                     ": data.train.path: there is no data set at ", train.path(),
+                     ", and the pipeline does not say how large pictures are; prepare_dataset "
+                     "writes one"));
+  }
+  return data;
+}
+
+absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags& flags,
+                                    const std::vector<int>& ranks, const Data& data) {
+  const ExperimentConfig& config = loaded.config;
+  std::string text;
+  if (!flags.profile.empty()) {
+    FT_ASSIGN_OR_RETURN(text, ReadFile(flags.profile));
+    if (!absl::EndsWith(flags.profile, ".jsonl")) return ParseProfile(text, flags.profile);
+  } else if (config.runtime().device() == RuntimeConfig::CUDA) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        loaded.PlaceOf("runtime.device"),
+        ": runtime.device: is CUDA, but a plan measures on the CPU; give the .jsonl of "
+        "a run of one rank as --profile"));
+  }
+  MeasureOptions options;
+  options.shape = data.shape;
+  options.iterations = flags.measure > 0 ? flags.measure : 5;
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  options.threads = config.runtime().threads() > 0 ? config.runtime().threads()
+                                                   : std::max(1, cores / flags.ranks_per_host);
+  if (!flags.profile.empty()) {
+    // The records know times, the model the sizes.
+    FT_ASSIGN_OR_RETURN(Profile shape, MeasureStep(config, options));
+    History history;
+    AddRecords(text, &history);
+    const SplitConfig& train = config.data().train();
+    return ProfileOfRun(history, TotalBatchSize(train, 1), train.micro_batch_size(),
+                        std::move(shape), flags.profile);
+  }
+  // The smallest pass and the largest; what is between them is on their line.
+  const std::vector<int64_t> batches = PassBatches(config.data().train(), ranks);
+  options.batches = {batches.front()};
+  const int64_t largest = std::min(batches.back(), std::max(kMostMeasured, batches.front()));
+  if (largest > batches.front()) options.batches.push_back(largest);
+  return MeasureStep(config, options);
+}
+
+std::string Describe(const Link& link) {
+  return absl::StrFormat("%.4g Gbit/s, %.4g us", link.bytes_per_second * 8 / 1e9,
+                         link.latency_s * 1e6);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags& flags) {
+  FT_ASSIGN_OR_RETURN(const std::vector<int> ranks, ParseRanks(flags.ranks));
+  std::vector<Link> links;
+  for (const std::string& text : flags.links) {
+    FT_ASSIGN_OR_RETURN(Link link, ParseLink(text));
+    links.push_back(std::move(link));
+  }
+  if (links.empty()) {
+    FT_ASSIGN_OR_RETURN(Link link, ParseLink("10Gbit"));
+    links.push_back(std::move(link));
+  }
+  Cluster cluster;
+  FT_ASSIGN_OR_RETURN(cluster.within_host, ParseLink(flags.intra_link));
+  FT_ASSIGN_OR_RETURN(cluster.algorithm, ParseAlgorithm(flags.algorithm));
+  cluster.ranks_per_host = flags.ranks_per_host;
+  if (flags.measure > 0 && !flags.profile.empty()) {
+    return absl::InvalidArgumentError(
+        "--measure and --profile: a plan is made from one of them; leave the other out");
+  }
+  FT_ASSIGN_OR_RETURN(const Data data, FindData(loaded, flags.pictures));
+  FT_ASSIGN_OR_RETURN(const Profile profile, FindProfile(loaded, flags, ranks, data));
+  if (!flags.save_profile.empty())
+    FT_RETURN_IF_ERROR(WriteFileAtomically(flags.save_profile, ToJson(profile)));
+  cluster.sum_bytes_per_second = profile.sum_bytes_per_second;
+
+  nlohmann::json plans = nlohmann::json::array();
+  std::string text = absl::StrFormat(
+      "%s: %s scaling, from %s\n", loaded.file,
+      loaded.config.data().train().has_total_batch_size() ? "strong" : "weak", profile.source);
+  if (!data.note.empty()) absl::StrAppend(&text, data.note, "\n");
+  for (const Link& link : links) {
+    cluster.between_hosts = link;
+    const std::vector<PlanRow> rows =
+        MakePlan(loaded.config, profile, cluster, ranks, data.pictures);
+    absl::StrAppendFormat(&text, "\n%s between hosts (%s), %s within (%s), %d rank%s a host, %s\n",
+                          link.name, Describe(link), cluster.within_host.name,
+                          Describe(cluster.within_host), flags.ranks_per_host,
+                          flags.ranks_per_host == 1 ? "" : "s", flags.algorithm);
+    absl::StrAppend(&text, FormatPlan(rows));
+    plans.push_back({{"link", link.name},
+                     {"bytes_per_second", link.bytes_per_second},
+                     {"latency_s", link.latency_s},
+                     {"rows", nlohmann::json::parse(PlanToJson(rows))}});
+  }
+  if (flags.json) {
+    return nlohmann::json{{"config", loaded.file}, {"source", profile.source}, {"plans", plans}}
+               .dump(1) +
+           "\n";
+  }
+  absl::StrAppend(&text,
+                  "\nNot in it: jitter and stragglers, cores that communication takes from "
+                  "computation, other traffic,\nwaiting for data, validation and checkpoints. "
+                  "Times on many ranks are lower bounds.\n");
+  return text;
+}
+
+}  // namespace finetune

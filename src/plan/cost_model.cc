@@ -1,0 +1,65 @@
+#include "src/plan/cost_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace finetune {
+namespace {
+
+// As in src/comm/mpi_communicator.cc: what a ring sends in one message, and up to how many bytes of
+// all ranks each sends all it has to all.
+constexpr double kSegmentBytes = 60 << 10;
+constexpr double kExchangeBytes = 64 << 10;
+
+// A ring that runs along the hosts waits in each step for its slowest link.
+Link Slowest(const Cluster& cluster) {
+  if (cluster.ranks_per_host == 1) return cluster.between_hosts;
+  return {"",
+          std::min(cluster.between_hosts.bytes_per_second, cluster.within_host.bytes_per_second),
+          std::max(cluster.between_hosts.latency_s, cluster.within_host.latency_s)};
+}
+
+}  // namespace
+
+double RingSeconds(double bytes, int ranks, const Link& link, double sum_bytes_per_second) {
+  if (ranks <= 1 || bytes <= 0) return 0;
+  const double steps = ranks - 1;
+  const double alpha = link.latency_s;
+  const double beta = 1 / link.bytes_per_second;
+  const double gamma = 1 / sum_bytes_per_second;
+  const double chunk = bytes / ranks;
+  const double segment = std::min(chunk, kSegmentBytes);
+  // The link (or the core that sums) is always busy ...
+  const double busy = steps * chunk * (std::max(beta, gamma) + beta) + alpha;
+  // ... or each step waits for the first segment of the one before.
+  const double waiting =
+      steps * (2 * (alpha + segment * beta) + segment * gamma) + (chunk - segment) * beta;
+  return std::max(busy, waiting);
+}
+
+double AllReduceSeconds(double bytes, int ranks, const Cluster& cluster) {
+  if (ranks <= 1 || bytes <= 0) return 0;
+  const double sum = cluster.sum_bytes_per_second;
+  if (ranks <= cluster.ranks_per_host) return RingSeconds(bytes, ranks, cluster.within_host, sum);
+  if (cluster.algorithm == Cluster::Algorithm::kHierarchical) {
+    const int hosts = (ranks + cluster.ranks_per_host - 1) / cluster.ranks_per_host;
+    // Each rank of a host owns a part of the sums and sends it round a ring of its own; the rings
+    // share the host's link.
+    return RingSeconds(bytes, cluster.ranks_per_host, cluster.within_host, sum) +
+           RingSeconds(bytes, hosts, cluster.between_hosts, sum);
+  }
+  const Link slowest = Slowest(cluster);
+  if (cluster.algorithm == Cluster::Algorithm::kAuto && bytes * ranks <= kExchangeBytes) {
+    return slowest.latency_s + (ranks - 1) * bytes * (1 / slowest.bytes_per_second + 1 / sum);
+  }
+  return RingSeconds(bytes, ranks, slowest, sum);
+}
+
+double GatherSeconds(int ranks, const Cluster& cluster) {
+  if (ranks <= 1) return 0;
+  const double latency = ranks <= cluster.ranks_per_host ? cluster.within_host.latency_s
+                                                         : cluster.between_hosts.latency_s;
+  return std::ceil(std::log2(ranks)) * latency;
+}
+
+}  // namespace finetune

@@ -1,0 +1,236 @@
+#include "src/plan/measure.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "src/comm/gradient_buckets.h"
+#include "src/comm/single_communicator.h"
+#include "src/comm/wire.h"
+#include "src/model/classifier.h"
+#include "src/model/loss.h"
+#include "src/optim/sgd.h"
+
+namespace finetune {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double Since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
+
+// One of two ranks, as far as GradientBuckets can tell: it starts its all-reduces, whose times are
+// what is asked for, and they are over at once.
+class Listener : public SingleCommunicator {
+ public:
+  Listener() { world_.size = 2; }
+
+  using Communicator::AllReduceSum;
+  const World& world() const override { return world_; }
+  absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor, Wire wire) override {
+    ready_s_.push_back(Since(start_));
+    return SingleCommunicator::AllReduceSum(tensor, wire);
+  }
+
+  void BeginBackward() {
+    start_ = Clock::now();
+    ready_s_.clear();
+  }
+  const std::vector<double>& ready_s() const { return ready_s_; }
+
+ private:
+  World world_;
+  Clock::time_point start_;
+  std::vector<double> ready_s_;
+};
+
+// A rank that has less of its cores than this does not measure itself.
+constexpr double kUndisturbed = 0.8;
+
+// How fast a rank sums what it receives.
+double SumBytesPerSecond() {
+  constexpr int64_t kElements = int64_t{1} << 20;
+  const std::vector<float> in(kElements, 1.f);
+  std::vector<float> sum(kElements, 0.f);
+  std::vector<double> times;
+  for (int i = 0; i < 9; ++i) {
+    const Clock::time_point start = Clock::now();
+    Accumulate(in.data(), kElements, sum.data());
+    times.push_back(Since(start));
+  }
+  return kElements * sizeof(float) / Median(times);
+}
+
+double CpuSeconds() {
+  struct timespec time = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double PeakMemoryBytes() {
+  struct rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
+}
+
+// The parts of a training step, as Trainer has them.
+class Step {
+ public:
+  static absl::StatusOr<std::unique_ptr<Step>> Create(const ExperimentConfig& config) {
+    std::unique_ptr<Step> step(new Step(config));
+    FT_RETURN_IF_ERROR(step->Build());
+    return step;
+  }
+
+  int64_t statistics() const { return statistics_; }
+  const std::vector<GradientBuckets::Entry>& entries() const { return buckets_->entries(); }
+
+  // One iteration on `images`, its times added to each list.
+  struct Times {
+    std::vector<double> forward, backward, optimizer;
+    std::vector<std::vector<double>> ready;
+  };
+  absl::Status Run(const at::Tensor& images, const at::Tensor& labels, Times* times) {
+    buckets_->Zero();
+    buckets_->BeginBackward(/*communicate=*/true);
+    Clock::time_point start = Clock::now();
+    const at::Tensor logits = model_->Forward(images, /*training=*/true);
+    const at::Tensor loss =
+        CrossEntropySum(logits, labels, config_.model().head().label_smoothing())
+            .div(static_cast<double>(images.size(0)));
+    times->forward.push_back(Since(start));
+    start = Clock::now();
+    listener_.BeginBackward();
+    loss.backward();
+    times->backward.push_back(Since(start));
+    FT_RETURN_IF_ERROR(buckets_->Finish());
+    // What came last came with backward's end.
+    std::vector<double> ready = listener_.ready_s();
+    for (double& time : ready) time = std::min(time, times->backward.back());
+    times->ready.push_back(std::move(ready));
+    start = Clock::now();
+    if (config_.optimizer().has_clip_gradient()) GradientNorm(buckets_->gradients());
+    // A learning rate of 0: noise must not make the weights diverge.
+    sgd_->Step(buckets_->gradients(), 0, 1);
+    times->optimizer.push_back(Since(start));
+    return absl::OkStatus();
+  }
+
+ private:
+  explicit Step(const ExperimentConfig& config) : config_(config) {}
+
+  absl::Status Build() {
+    ClassifierOptions options;
+    options.mode.bfloat16 = config_.runtime().precision() == RuntimeConfig::BFLOAT16;
+    options.mode.fused = config_.runtime().engine() == RuntimeConfig::FUSED;
+    FT_ASSIGN_OR_RETURN(model_, Classifier::Create(config_.model(), options));
+    TensorList trained;
+    std::set<std::string> layers;
+    for (const NamedTensor& parameter : model_->parameters()) {
+      if (!parameter.tensor.requires_grad()) continue;
+      trained.push_back(parameter);
+      layers.insert(parameter.name.substr(0, parameter.name.rfind('.')));
+    }
+    for (const NamedTensor& buffer : model_->buffers()) {
+      if (config_.model().backbone().norm_eval()) break;
+      if (buffer.tensor.is_floating_point() &&
+          layers.contains(buffer.name.substr(0, buffer.name.rfind('.'))))
+        statistics_ += buffer.tensor.numel();
+    }
+    // Every parameter by itself, so that each one's time is seen; buckets are cut in the plan.
+    CommConfig comm;
+    comm.set_bucket_mebibytes(0);
+    comm.set_first_bucket_mebibytes(0);
+    FT_ASSIGN_OR_RETURN(buckets_, GradientBuckets::Create(trained, comm, &listener_));
+    std::vector<ParameterSpan> spans;
+    for (const GradientBuckets::Entry& entry : buckets_->entries())
+      spans.push_back({entry.name, entry.offset, entry.count});
+    FT_ASSIGN_OR_RETURN(Sgd sgd,
+                        Sgd::Create(config_.optimizer(), std::move(spans), buckets_->values()));
+    sgd_ = std::make_unique<Sgd>(std::move(sgd));
+    model_->ParametersChanged(/*all=*/true);
+    return absl::OkStatus();
+  }
+
+  const ExperimentConfig& config_;
+  Listener listener_;
+  std::unique_ptr<Classifier> model_;
+  std::unique_ptr<GradientBuckets> buckets_;
+  std::unique_ptr<Sgd> sgd_;
+  int64_t statistics_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const MeasureOptions& options) {
+  at::set_num_threads(options.threads);
+  FT_ASSIGN_OR_RETURN(std::unique_ptr<Step> step, Step::Create(config));
+  Profile profile;
+  profile.source = absl::StrFormat("%d iterations on this machine, %d thread%s", options.iterations,
+                                   options.threads, options.threads == 1 ? "" : "s");
+  for (const GradientBuckets::Entry& entry : step->entries())
+    profile.parameters.push_back(entry.count);
+  profile.statistics = step->statistics();
+  profile.sum_bytes_per_second = SumBytesPerSecond();
+
+  double wall_s = 0;
+  double cpu_s = 0;
+  for (const int64_t batch : options.batches) {
+    const bool bfloat16 = config.runtime().precision() == RuntimeConfig::BFLOAT16;
+    const at::Tensor images =
+        at::randn({batch, options.shape.channels, options.shape.height, options.shape.width})
+            .to(bfloat16 ? at::kBFloat16 : at::kFloat)
+            .contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor labels =
+        at::randint(config.model().head().num_classes(), {batch}, at::TensorOptions(at::kLong));
+    Step::Times unmeasured;
+    FT_RETURN_IF_ERROR(step->Run(images, labels, &unmeasured));
+    Step::Times times;
+    const Clock::time_point start = Clock::now();
+    const double cpu_start = CpuSeconds();
+    for (int i = 0; i < options.iterations; ++i)
+      FT_RETURN_IF_ERROR(step->Run(images, labels, &times));
+    wall_s += Since(start);
+    cpu_s += CpuSeconds() - cpu_start;
+    PassTimes pass;
+    pass.batch = batch;
+    pass.forward_s = Median(times.forward);
+    pass.backward_s = Median(times.backward);
+    pass.memory_bytes = PeakMemoryBytes();
+    for (size_t i = 0; i < profile.parameters.size(); ++i) {
+      std::vector<double> of_parameter;
+      for (const std::vector<double>& ready : times.ready) of_parameter.push_back(ready[i]);
+      pass.ready_s.push_back(std::min(Median(of_parameter), pass.backward_s));
+    }
+    profile.passes.push_back(std::move(pass));
+    profile.optimizer_s = Median(times.optimizer);
+  }
+  // Not all of a step runs on all threads, so only a rank of one thread shows who disturbs it.
+  if (options.threads == 1 && cpu_s < kUndisturbed * wall_s) {
+    absl::StrAppendFormat(&profile.source,
+                          " (it had %.0f %% of its core: the machine was busy, and the times are "
+                          "too long)",
+                          100 * cpu_s / wall_s);
+  }
+  return profile;
+}
+
+}  // namespace finetune

@@ -1,0 +1,53 @@
+#include "src/plan/measure.h"
+
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace finetune {
+namespace {
+
+ExperimentConfig LeNet() {
+  ExperimentConfig config;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      "model { backbone { lenet5 {} } neck { kind: NONE } head { num_classes: 10 } } "
+      "optimizer { sgd { lr: 0.1 momentum: 0.9 } }",
+      &config));
+  return config;
+}
+
+TEST(MeasureStep, SeesEveryGradientComeBeforeBackwardEnds) {
+  MeasureOptions options;
+  options.shape = {1, 32, 32};
+  options.batches = {2, 8};
+  options.iterations = 3;
+  const absl::StatusOr<Profile> profile = MeasureStep(LeNet(), options);
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  // LeCun et al. 1998 with mmpretrain's head: 61,706 parameters.
+  EXPECT_EQ(std::accumulate(profile->parameters.begin(), profile->parameters.end(), int64_t{0}),
+            61706);
+  // The head's bias comes among the first.
+  EXPECT_EQ(profile->parameters.front(), 10);
+  ASSERT_EQ(profile->passes.size(), 2u);
+  for (const PassTimes& pass : profile->passes) {
+    EXPECT_GT(pass.forward_s, 0);
+    EXPECT_GT(pass.memory_bytes, 0);
+    ASSERT_EQ(pass.ready_s.size(), profile->parameters.size());
+    EXPECT_TRUE(std::is_sorted(pass.ready_s.begin(), pass.ready_s.end()));
+    EXPECT_GT(pass.ready_s.front(), 0);
+    EXPECT_LE(pass.ready_s.back(), pass.backward_s);
+  }
+  EXPECT_GT(profile->sum_bytes_per_second, 0);
+}
+
+TEST(MeasureStep, WithoutBatchesCountsParametersOnly) {
+  const absl::StatusOr<Profile> profile = MeasureStep(LeNet(), {});
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  EXPECT_FALSE(profile->parameters.empty());
+  EXPECT_TRUE(profile->passes.empty());
+}
+
+}  // namespace
+}  // namespace finetune

@@ -1,0 +1,168 @@
+#include "src/plan/plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "src/comm/bucket_layout.h"
+#include "src/config/validate.h"
+#include "src/plan/simulate.h"
+
+namespace finetune {
+namespace {
+
+int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Pictures of the rank that has the most.
+int64_t RankBatch(const SplitConfig& train, int ranks) {
+  return CeilDivide(TotalBatchSize(train, ranks), ranks);
+}
+
+// The passes of an iteration over `batch` pictures.
+struct MicroBatches {
+  int64_t full = 0;  // passes before the last
+  int64_t size = 0;  // pictures in each of them
+  int64_t last = 0;  // pictures in the last
+};
+
+MicroBatches Split(const SplitConfig& train, int64_t batch) {
+  const int64_t size =
+      train.micro_batch_size() > 0 ? std::min<int64_t>(train.micro_batch_size(), batch) : batch;
+  const int64_t passes = CeilDivide(batch, size);
+  return {passes - 1, size, batch - (passes - 1) * size};
+}
+
+struct Iteration {
+  double step_s = 0, compute_s = 0, comm_s = 0, exposed_s = 0, memory_bytes = 0;
+};
+
+Iteration Predict(const ExperimentConfig& config, const Profile& profile, const Cluster& cluster,
+                  int ranks, int64_t batch) {
+  const MicroBatches micro = Split(config.data().train(), batch);
+  const PassTimes full = PassAt(profile, micro.size);
+  const PassTimes last = PassAt(profile, micro.last);
+  // Only the last pass communicates.
+  const double backward_at =
+      static_cast<double>(micro.full) * (full.forward_s + full.backward_s) + last.forward_s;
+  const double compute_s = backward_at + last.backward_s;
+
+  const double element = config.comm().compression() == CommConfig::NONE ? 4 : 2;
+  const BucketLayout layout = LayOutBuckets(profile.parameters, config.comm());
+  std::vector<Transfer> transfers(layout.ends.size());
+  for (size_t i = 0; i < profile.parameters.size(); ++i) {
+    double& ready = transfers[layout.buckets[i]].ready_s;
+    ready = std::max(ready, backward_at + last.ready_s[i]);
+  }
+  int64_t begin = 0;
+  for (size_t b = 0; b < transfers.size(); ++b) {
+    transfers[b].bytes = element * static_cast<double>(layout.ends[b] - begin);
+    begin = layout.ends[b];
+  }
+  if (profile.statistics > 0)
+    transfers.push_back({compute_s, 4 * static_cast<double>(profile.statistics)});
+
+  const StepTimeline timeline = Simulate(
+      compute_s, transfers, [&](double bytes) { return AllReduceSeconds(bytes, ranks, cluster); });
+  // The loss and the wish to stop end each iteration: their lengths, then they themselves.
+  const double closing = 2 * GatherSeconds(ranks, cluster);
+  Iteration iteration;
+  iteration.compute_s = compute_s + profile.optimizer_s;
+  iteration.comm_s = timeline.comm_s + closing;
+  iteration.exposed_s = timeline.exposed_s + closing;
+  iteration.step_s = iteration.compute_s + iteration.exposed_s;
+  iteration.memory_bytes = std::max(full.memory_bytes, last.memory_bytes);
+  return iteration;
+}
+
+// Iterations of the config's schedule. Nothing where that needs a number of pictures that is not
+// known.
+std::optional<double> Iterations(const ExperimentConfig& config, int64_t total_batch,
+                                 int64_t pictures) {
+  const ScheduleConfig& schedule = config.schedule();
+  if (schedule.has_max_iterations()) return static_cast<double>(schedule.max_iterations());
+  if (pictures <= 0) return std::nullopt;
+  const int64_t an_epoch = config.data().train().drop_last() ? pictures / total_batch
+                                                             : CeilDivide(pictures, total_batch);
+  return static_cast<double>(an_epoch * schedule.max_epochs());
+}
+
+}  // namespace
+
+std::vector<int64_t> PassBatches(const SplitConfig& train, absl::Span<const int> ranks) {
+  std::set<int64_t> batches;
+  for (const int p : ranks) {
+    const MicroBatches micro = Split(train, RankBatch(train, p));
+    if (micro.full > 0) batches.insert(micro.size);
+    batches.insert(micro.last);
+  }
+  return {batches.begin(), batches.end()};
+}
+
+std::vector<PlanRow> MakePlan(const ExperimentConfig& config, const Profile& profile,
+                              const Cluster& cluster, absl::Span<const int> ranks,
+                              int64_t pictures) {
+  const SplitConfig& train = config.data().train();
+  const auto row_for = [&](int p) {
+    PlanRow row;
+    row.ranks = p;
+    row.hosts = static_cast<int>(CeilDivide(p, cluster.ranks_per_host));
+    row.total_batch = TotalBatchSize(train, p);
+    row.rank_batch = RankBatch(train, p);
+    const Iteration iteration = Predict(config, profile, cluster, p, row.rank_batch);
+    row.step_s = iteration.step_s;
+    row.compute_s = iteration.compute_s;
+    row.comm_s = iteration.comm_s;
+    row.exposed_s = iteration.exposed_s;
+    row.memory_bytes = iteration.memory_bytes;
+    row.pictures_per_second = static_cast<double>(row.total_batch) / row.step_s;
+    if (const auto iterations = Iterations(config, row.total_batch, pictures))
+      row.hours = *iterations * row.step_s / 3600;
+    return row;
+  };
+  const double alone = row_for(1).pictures_per_second;
+  std::vector<PlanRow> rows;
+  for (const int p : ranks) {
+    rows.push_back(row_for(p));
+    rows.back().efficiency = rows.back().pictures_per_second / (p * alone);
+  }
+  return rows;
+}
+
+std::string FormatPlan(absl::Span<const PlanRow> rows) {
+  std::string table =
+      absl::StrFormat("%8s %7s %9s %11s %10s %10s %10s %12s %11s %10s %9s\n", "ranks", "hosts",
+                      "pictures", "a rank", "step s", "compute s", "exposed s", "pictures/s",
+                      "efficiency", "MiB a rank", "hours");
+  for (const PlanRow& row : rows) {
+    absl::StrAppendFormat(
+        &table, "%8d %7d %9d %11d %10.4f %10.4f %10.4f %12.1f %9.1f %% %10.0f %9s\n", row.ranks,
+        row.hosts, row.total_batch, row.rank_batch, row.step_s, row.compute_s, row.exposed_s,
+        row.pictures_per_second, 100 * row.efficiency, row.memory_bytes / (1 << 20),
+        row.hours.has_value() ? absl::StrFormat("%.2f", *row.hours) : "-");
+  }
+  return table;
+}
+
+std::string PlanToJson(absl::Span<const PlanRow> rows) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const PlanRow& row : rows) {
+    list.push_back({{"ranks", row.ranks},
+                    {"hosts", row.hosts},
+                    {"rank_batch", row.rank_batch},
+                    {"total_batch", row.total_batch},
+                    {"step_s", row.step_s},
+                    {"compute_s", row.compute_s},
+                    {"comm_s", row.comm_s},
+                    {"exposed_s", row.exposed_s},
+                    {"pictures_per_second", row.pictures_per_second},
+                    {"efficiency", row.efficiency},
+                    {"memory_bytes", row.memory_bytes}});
+    if (row.hours.has_value()) list.back()["hours"] = *row.hours;
+  }
+  return list.dump(1);
+}
+
+}  // namespace finetune
