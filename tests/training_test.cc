@@ -33,10 +33,9 @@ Outcome TrainingTest::Run(const std::string& command) {
   return Job(command, absl::StrCat(folder_, "/output", ++runs_)).Wait();
 }
 
-void TrainingTest::WriteResNet(const std::string& backbone) {
-  const Outcome data = Run(absl::StrCat(
-      prepare_, " synthetic --classes=4 --train=72 --test=24 --shards=3 --output=", folder_,
-      "/data"));
+void TrainingTest::WriteResNet(const std::string& backbone, int pictures) {
+  const Outcome data = Run(absl::StrCat(prepare_, " synthetic --classes=4 --train=", pictures,
+                                        " --test=24 --shards=3 --output=", folder_, "/data"));
   ASSERT_EQ(data.exit_code, 0) << data.output;
   const std::string text =
       absl::StrCat(R"(

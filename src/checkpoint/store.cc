@@ -198,6 +198,22 @@ CheckpointStore::~CheckpointStore() {
   if (lock_fd_ >= 0) close(lock_fd_);
 }
 
+absl::StatusOr<bool> CheckpointStore::HasCheckpoints() const {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder_));
+  return std::any_of(names.begin(), names.end(), IsCheckpointName);
+}
+
+absl::Status CheckpointStore::RemoveAll() {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder_));
+  for (const std::string& name : names) {
+    if (!IsCheckpointName(name) && name != kLatest && name != kBest) continue;
+    const std::string path = absl::StrCat(folder_, "/", name);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return SystemError("delete", path, errno);
+  }
+  saved_.clear();
+  return absl::OkStatus();
+}
+
 absl::Status CheckpointStore::Save(const std::string& name, const Value& root, bool is_best) {
   if (!IsCheckpointName(name)) {
     return absl::InvalidArgumentError(

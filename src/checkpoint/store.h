@@ -28,6 +28,11 @@ class CheckpointStore {
   CheckpointStore& operator=(CheckpointStore&&) = delete;
   ~CheckpointStore();
 
+  // Whether the folder holds any checkpoint, whole or damaged.
+  absl::StatusOr<bool> HasCheckpoints() const;
+  // Deletes all of them, whole or damaged, for a run that begins again.
+  absl::Status RemoveAll();
+
   // Writes `root` as `name` ("epoch_3.pth"), then points latest.pth at it, and best.pth too where
   // it `is_best`, then deletes the oldest beyond keep_last: never the latest or the best. A crash
   // at any point leaves all that was there before, or all of the new one. From any thread, one at a

@@ -130,7 +130,7 @@ absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConf
     begin = layout.ends[b];
   }
   for (int64_t i = 0; i < count; ++i) {
-    const Entry& entry = entries_[count - 1 - i];
+    const ParameterSpan& entry = entries_[count - 1 - i];
     const at::Tensor& parameter = parameters[i].tensor;
     const at::Tensor value =
         values_.as_strided(parameter.sizes(), parameter.strides(), entry.offset);

@@ -14,6 +14,7 @@
 #include "src/comm/communicator.h"
 #include "src/config/experiment.pb.h"
 #include "src/tensor/named_tensor.h"
+#include "src/tensor/parameter_span.h"
 
 namespace finetune {
 
@@ -31,12 +32,6 @@ namespace finetune {
 //   // gradients() is the sum over the micro-batches and all ranks.
 class GradientBuckets {
  public:
-  struct Entry {
-    std::string name;
-    int64_t offset = 0;  // elements
-    int64_t count = 0;
-  };
-
   // Moves the storage of `parameters` (float32, dense, requiring gradients, in the order of the
   // forward pass) into flat memory, strides and all, and makes their gradients views of it.
   // Collective. Parameters stay usable after this object; `comm` must outlive it and the gradients.
@@ -53,7 +48,7 @@ class GradientBuckets {
   const at::Tensor& values() const { return values_; }
   const at::Tensor& gradients() const { return gradients_; }
   // By place in the flat tensors: the last parameter comes first.
-  const std::vector<Entry>& entries() const { return entries_; }
+  const std::vector<ParameterSpan>& entries() const { return entries_; }
   int64_t bucket_count() const { return static_cast<int64_t>(buckets_.size()); }
 
   // Before the first backward pass of an iteration: forgets the gradients. Touches no memory; a
@@ -102,7 +97,7 @@ class GradientBuckets {
   const Wire wire_;
   at::Tensor values_;
   at::Tensor gradients_;
-  std::vector<Entry> entries_;
+  std::vector<ParameterSpan> entries_;
   std::vector<std::unique_ptr<Hook>> hooks_;
 
   // Autograd may run hooks on threads of its own.

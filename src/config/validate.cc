@@ -340,9 +340,6 @@ class Checker {
 
   void CheckComm() {
     const CommConfig& comm = config_.comm();
-    // A setting that would be passed over is refused: a config must not say what the run does not
-    // do.
-    if (comm.sync_batch_norm()) Error("comm.sync_batch_norm", "is not there yet: leave it out");
     if (comm.backend() == CommConfig::NCCL && config_.runtime().device() != RuntimeConfig::CPU) {
       Error("comm.backend",
             "is NCCL, which trains on GPUs; this program trains on the CPU yet: leave it out");

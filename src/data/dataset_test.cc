@@ -2,7 +2,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -179,6 +181,12 @@ SplitConfig Split(const std::string& folder, int workers) {
   return split;
 }
 
+absl::StatusOr<std::unique_ptr<BatchLoader>> OpenLoader(const SplitConfig& split,
+                                                        const LoaderOptions& options) {
+  FT_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, Dataset::Open(split.path(), split.split()));
+  return BatchLoader::Create(std::move(dataset), split, options);
+}
+
 std::vector<float> Take(BatchLoader* loader, int count) {
   std::vector<float> all;
   for (int i = 0; i < count; ++i) {
@@ -194,8 +202,7 @@ std::vector<float> Take(BatchLoader* loader, int count) {
 TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
   const std::string folder = Folder("loader");
   ASSERT_TRUE(Build(folder, 3).ok());
-  auto one = BatchLoader::Create(Split(folder, 1), {}),
-       three = BatchLoader::Create(Split(folder, 3), {});
+  auto one = OpenLoader(Split(folder, 1), {}), three = OpenLoader(Split(folder, 3), {});
   ASSERT_TRUE(one.ok()) << one.status();
   ASSERT_TRUE(three.ok()) << three.status();
   // 4 batches an epoch (6, 6, 6, 2): the third epoch begins after 8.
@@ -210,11 +217,11 @@ TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
 TEST(BatchLoader, RanksTogetherHaveTheBatchOfOne) {
   const std::string folder = Folder("ranks");
   ASSERT_TRUE(Build(folder, 3).ok());
-  auto one = BatchLoader::Create(Split(folder, 1), {});
+  auto one = OpenLoader(Split(folder, 1), {});
   ASSERT_TRUE(one.ok()) << one.status();
   std::vector<std::unique_ptr<BatchLoader>> parts;
   for (int rank = 0; rank < 4; ++rank) {
-    auto part = BatchLoader::Create(Split(folder, 1), {.rank = rank, .world_size = 4});
+    auto part = OpenLoader(Split(folder, 1), {.rank = rank, .world_size = 4});
     ASSERT_TRUE(part.ok()) << part.status();
     parts.push_back(*std::move(part));
   }
@@ -231,12 +238,12 @@ TEST(BatchLoader, RanksTogetherHaveTheBatchOfOne) {
 TEST(BatchLoader, EvaluationEndsAndADamagedShardIsReported) {
   const std::string folder = Folder("damaged");
   ASSERT_TRUE(Build(folder, 1).ok());
-  auto loader = BatchLoader::Create(Split(folder, 2), {.training = false});
+  auto loader = OpenLoader(Split(folder, 2), {.training = false});
   ASSERT_TRUE(loader.ok()) << loader.status();
   Take(loader->get(), 4);
   EXPECT_EQ((*loader)->Next().status().code(), absl::StatusCode::kOutOfRange);
   ASSERT_TRUE(WriteFileAtomically(folder + "/train-00000-of-00001.h5", "x").ok());
-  EXPECT_EQ(BatchLoader::Create(Split(folder, 2), {}).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(OpenLoader(Split(folder, 2), {}).status().code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

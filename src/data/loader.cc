@@ -173,9 +173,9 @@ class BatchLoader::Impl {
   std::vector<std::thread> workers_;
 };
 
-absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(const SplitConfig& split,
+absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr<Dataset> dataset,
+                                                                 const SplitConfig& split,
                                                                  const LoaderOptions& options) {
-  FT_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, Dataset::Open(split.path(), split.split()));
   FT_ASSIGN_OR_RETURN(Pipeline pipeline, Pipeline::Create(split.pipeline(), dataset->manifest()));
   Sampler sampler;
   sampler.pictures = dataset->size();

@@ -27,9 +27,9 @@ struct LoaderOptions {
 // on the config, the seed, the epoch and the iteration, never on ranks' speed, threads or restarts.
 class BatchLoader {
  public:
-  // Opens the data set of `split` and compiles its pipeline. Errors: those of Dataset::Open and
-  // Pipeline::Create.
-  static absl::StatusOr<std::unique_ptr<BatchLoader>> Create(const SplitConfig& split,
+  // Compiles the pipeline of `split`, whose data are `dataset`. Errors: those of Pipeline::Create.
+  static absl::StatusOr<std::unique_ptr<BatchLoader>> Create(std::unique_ptr<Dataset> dataset,
+                                                             const SplitConfig& split,
                                                              const LoaderOptions& options);
   ~BatchLoader();
 

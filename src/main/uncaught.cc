@@ -1,36 +1,21 @@
 #include "src/main/uncaught.h"
 
-#include <c10/util/Exception.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <new>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/train/torch_error.h"
 
 namespace finetune {
 namespace {
 
 std::string Describe() {
-  const std::exception_ptr exception = std::current_exception();
-  if (exception == nullptr) return "the program ended itself";
-  try {
-    std::rethrow_exception(exception);
-  } catch (const std::bad_alloc& error) {
-    return absl::StrCat("out of memory: ", error.what());
-  } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    return absl::StrContains(what, "can't allocate memory") ? absl::StrCat("out of memory: ", what)
-                                                            : what;
-  } catch (const std::exception& error) {
-    return error.what();
-  } catch (...) {
-    return "an exception of unknown type";
-  }
+  if (std::current_exception() == nullptr) return "the program ended itself";
+  return std::string(CurrentException().message());
 }
 
 [[noreturn]] void SayAndExit() {

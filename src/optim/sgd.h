@@ -4,21 +4,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
+#include "src/tensor/parameter_span.h"
 
 namespace finetune {
-
-// Where one parameter lies in the flat tensors that hold all trained parameters, their gradients
-// and their momentum.
-struct ParameterSpan {
-  std::string name;
-  int64_t offset = 0;
-  int64_t count = 0;
-};
 
 // Stochastic gradient descent as torch.optim.SGD defines it, in one pass over flat memory:
 //   g += weight_decay * w;  v = momentum * v + g;  w -= lr * (nesterov ? g + momentum * v : v).

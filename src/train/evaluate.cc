@@ -7,6 +7,7 @@
 
 #include "src/comm/agreement.h"
 #include "src/model/loss.h"
+#include "src/train/torch_error.h"
 
 namespace finetune {
 
@@ -24,28 +25,26 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
   loader->Seek(0, 0);
   absl::Status status;
   const int64_t batches = loader->sampler().iterations_per_epoch();
-  for (int64_t i = 0; i < batches && status.ok(); ++i) {
-    absl::StatusOr<Batch> batch = loader->Next();
-    if (!batch.ok()) {
-      status = batch.status();
-      break;
-    }
-    const int64_t n = batch->labels.size(0);
-    if (n == 0) continue;
-    const at::Tensor labels = batch->labels.to(device);
-    const at::Tensor logits = model->Forward(batch->images.to(device), /*training=*/false);
+  const auto add = [&]() -> absl::Status {
+    FT_ASSIGN_OR_RETURN(const Batch batch, loader->Next());
+    const int64_t n = batch.labels.size(0);
+    if (n == 0) return absl::OkStatus();
+    const at::Tensor labels = batch.labels.to(device);
+    const at::Tensor logits = model->Forward(batch.images.to(device), /*training=*/false);
     sums[0] += static_cast<double>(n);
     sums[1] += CrossEntropySum(logits, labels, head.label_smoothing()).item<double>();
     const std::vector<int64_t> correct = TopKCorrect(logits, labels, ks);
     for (size_t k = 0; k < ks.size(); ++k) sums[2 + k] += static_cast<double>(correct[k]);
     const at::Tensor guesses = logits.argmax(1).to(at::kCPU);
     const int64_t* guess = guesses.const_data_ptr<int64_t>();
-    const int64_t* label = batch->labels.const_data_ptr<int64_t>();
+    const int64_t* label = batch.labels.const_data_ptr<int64_t>();
     for (int64_t j = 0; j < n; ++j) {
       by_class[2 * label[j]] += 1;
       by_class[2 * label[j] + 1] += guess[j] == label[j] ? 1 : 0;
     }
-  }
+    return absl::OkStatus();
+  };
+  for (int64_t i = 0; i < batches && status.ok(); ++i) status = CatchTorch(add);
   FT_RETURN_IF_ERROR(Agree(status, *comm));
   FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(sums)));
 

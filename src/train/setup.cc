@@ -12,35 +12,23 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "src/base/annotate.h"
-#include "src/base/sha256.h"
 #include "src/checkpoint/fetch.h"
 #include "src/checkpoint/reader.h"
+#include "src/comm/affinity.h"
 #include "src/comm/agreement.h"
 #include "src/comm/build_id.h"
 #include "src/config/validate.h"
+#include "src/data/dataset.h"
 #include "src/data/manifest.h"
 #include "src/model/load.h"
-#include "src/train/threads.h"
 
 namespace finetune {
 namespace {
 
-struct SplitFacts {
-  std::optional<DataFacts> facts;
-  std::string digest;
-};
-
-absl::StatusOr<SplitFacts> ReadFacts(const SplitConfig& split) {
-  SplitFacts result;
-  if (split.path().empty()) return result;
-  FT_ASSIGN_OR_RETURN(DatasetManifest manifest, ReadManifest(split.path()));
-  FT_ASSIGN_OR_RETURN(DatasetSplit found, FindSplit(manifest, split.split()));
-  result.facts = DataFacts{manifest.class_name_size(), PictureCount(found), manifest.channels(),
-                           manifest.height(), manifest.width()};
-  Sha256 sum;
-  sum.Update(PrintManifest(manifest));
-  result.digest = sum.HexDigest().substr(0, 16);
-  return result;
+// Null where the config names none.
+absl::StatusOr<std::unique_ptr<Dataset>> OpenData(const SplitConfig& split) {
+  if (split.path().empty()) return nullptr;
+  return Dataset::Open(split.path(), split.split());
 }
 
 // Names the values of the config that differ between ranks. Collective.
@@ -80,6 +68,43 @@ absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, C
   return values.ok() ? same : values;
 }
 
+std::optional<DataFacts> FactsOf(const absl::StatusOr<std::unique_ptr<Dataset>>& data) {
+  if (!data.ok() || *data == nullptr) return std::nullopt;
+  const DatasetManifest& manifest = (*data)->manifest();
+  return DataFacts{manifest.class_name_size(), (*data)->size(), manifest.channels(),
+                   manifest.height(), manifest.width()};
+}
+
+std::string DigestOf(const Dataset* data) {
+  return data == nullptr ? "" : ManifestDigest(data->manifest()).substr(0, 16);
+}
+
+// Has this rank compute on its part of the host's cores. Before LibTorch or a loader starts a
+// thread: those that are there already stay where they are.
+absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
+  absl::StatusOr<CpuPlan> plan = PlanCpus(requested, *comm);
+  FT_RETURN_IF_ERROR(Agree(plan.status(), *comm));
+  if (!plan->note.empty()) setup->host_warnings.push_back(plan->note);
+  // Containers may forbid it; the system's own choice is slower, not wrong.
+  if (absl::Status bound = BindThread(plan->cpus); !bound.ok())
+    setup->host_warnings.emplace_back(bound.message());
+  at::set_num_threads(plan->threads);
+  setup->notes.push_back(absl::StrFormat("%d rank%s of %d thread%s", comm->size(),
+                                         comm->size() == 1 ? "" : "s", plan->threads,
+                                         plan->threads == 1 ? "" : "s"));
+  return absl::OkStatus();
+}
+
+// For batch norms over all ranks' pictures. Its sums stay in one order with those of the gradients:
+// both start on the thread that runs autograd, whose order follows from the graph alone, and every
+// rank has the same graph, for every rank runs every layer as often.
+SumOverRanks SumOver(Communicator* comm) {
+  return [comm](const at::Tensor& values) -> absl::Status {
+    FT_ASSIGN_OR_RETURN(std::unique_ptr<Communicator::Work> work, comm->AllReduceSum(values));
+    return work->Wait();
+  };
+}
+
 absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
   // One rank a host downloads; the others find it in the cache.
   absl::StatusOr<std::string> path = std::string();
@@ -107,41 +132,33 @@ absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* co
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Communicator* comm) {
   Setup setup;
   const ExperimentConfig& config = loaded.config;
+  const RuntimeConfig& runtime = config.runtime();
 
-  absl::StatusOr<SplitFacts> train = ReadFacts(config.data().train());
-  absl::StatusOr<SplitFacts> val = ReadFacts(config.data().val());
-  RunFacts facts;
-  facts.world_size = comm->size();
+  absl::StatusOr<std::unique_ptr<Dataset>> train = nullptr;
+  if (for_training) train = OpenData(config.data().train());
+  absl::StatusOr<std::unique_ptr<Dataset>> val = OpenData(config.data().val());
   // The config's own errors come first: a missing data set is often one of them.
-  if (train.ok()) facts.train = train->facts;
-  if (val.ok()) facts.val = val->facts;
+  const RunFacts facts{comm->size(), FactsOf(train), FactsOf(val)};
   absl::StatusOr<std::vector<std::string>> warnings = ValidateConfig(loaded, facts);
   FT_RETURN_IF_ERROR(Agree(warnings.status(), *comm));
-  if (for_training) {
-    FT_RETURN_IF_ERROR(
-        Agree(Annotate(train.status(), loaded.PlaceOf("data.train.path") + ": data.train"), *comm));
-  }
-  if (config.data().has_val()) {
-    FT_RETURN_IF_ERROR(
-        Agree(Annotate(val.status(), loaded.PlaceOf("data.val.path") + ": data.val"), *comm));
-  }
   setup.warnings = *std::move(warnings);
-  FT_RETURN_IF_ERROR(CheckSameRun(
-      loaded, absl::StrCat(train.ok() ? train->digest : "", val.ok() ? val->digest : ""), comm));
+  FT_RETURN_IF_ERROR(
+      Agree(Annotate(train.status(), loaded.PlaceOf("data.train.path") + ": data.train"), *comm));
+  FT_RETURN_IF_ERROR(
+      Agree(Annotate(val.status(), loaded.PlaceOf("data.val.path") + ": data.val"), *comm));
+  FT_RETURN_IF_ERROR(
+      CheckSameRun(loaded, absl::StrCat(DigestOf(train->get()), DigestOf(val->get())), comm));
 
-  const RuntimeConfig& runtime = config.runtime();
-  FT_ASSIGN_OR_RETURN(setup.threads, ThreadsForRank(runtime.threads(), comm));
-  at::set_num_threads(setup.threads);
+  FT_RETURN_IF_ERROR(TakeCores(runtime.threads(), comm, &setup));
   if (runtime.device() == RuntimeConfig::CUDA) {
     return absl::InvalidArgumentError(absl::StrCat(loaded.PlaceOf("runtime.device"),
                                                    ": runtime.device: is CUDA; this program was "
                                                    "built without it (bazel build --config=cuda)"));
   }
-  setup.notes.push_back(absl::StrFormat(
-      "%d rank%s of %d thread%s on the CPU%s", comm->size(), comm->size() == 1 ? "" : "s",
-      setup.threads, setup.threads == 1 ? "" : "s",
-      runtime.device() == RuntimeConfig::AUTO ? " (runtime.device is AUTO and there is no GPU)"
-                                              : ""));
+  absl::StrAppend(&setup.notes.front(), " on the CPU",
+                  runtime.device() == RuntimeConfig::AUTO
+                      ? " (runtime.device is AUTO and there is no GPU)"
+                      : "");
 
   LoaderOptions options;
   options.rank = comm->rank();
@@ -149,19 +166,17 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Com
   options.seed = runtime.seed();
   options.bfloat16 = runtime.precision() == RuntimeConfig::BFLOAT16;
   absl::Status status;
-  if (for_training) {
+  const auto load = [&](std::unique_ptr<Dataset> data, const SplitConfig& split,
+                        const char* name) -> std::unique_ptr<BatchLoader> {
+    if (data == nullptr || !status.ok()) return nullptr;
     absl::StatusOr<std::unique_ptr<BatchLoader>> loader =
-        BatchLoader::Create(config.data().train(), options);
-    status = Annotate(loader.status(), "data.train");
-    if (loader.ok()) setup.train = *std::move(loader);
-  }
-  if (status.ok() && config.data().has_val()) {
-    options.training = false;
-    absl::StatusOr<std::unique_ptr<BatchLoader>> loader =
-        BatchLoader::Create(config.data().val(), options);
-    status = Annotate(loader.status(), "data.val");
-    if (loader.ok()) setup.val = *std::move(loader);
-  }
+        BatchLoader::Create(std::move(data), split, options);
+    status = Annotate(loader.status(), name);
+    return loader.ok() ? *std::move(loader) : nullptr;
+  };
+  setup.train = load(*std::move(train), config.data().train(), "data.train");
+  options.training = false;
+  setup.val = load(*std::move(val), config.data().val(), "data.val");
   FT_RETURN_IF_ERROR(Agree(status, *comm));
 
   ClassifierOptions model_options;
@@ -169,6 +184,8 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Com
   model_options.device = setup.device;
   model_options.mode.bfloat16 = options.bfloat16;
   model_options.mode.fused = runtime.engine() == RuntimeConfig::FUSED;
+  if (config.comm().sync_batch_norm() && comm->size() > 1)
+    model_options.mode.sum_over_ranks = SumOver(comm);
   FT_ASSIGN_OR_RETURN(setup.model, Classifier::Create(config.model(), model_options));
   if (for_training && config.model().backbone().has_pretrained()) {
     FT_RETURN_IF_ERROR(LoadPretrained(config.model().backbone().pretrained(), comm, &setup));

@@ -17,13 +17,14 @@ namespace finetune {
 // parts.
 struct Setup {
   at::Device device = at::kCPU;
-  int threads = 1;
   std::unique_ptr<BatchLoader> train;  // null for evaluation alone
   std::unique_ptr<BatchLoader> val;    // null where the config has no data.val
   std::unique_ptr<Classifier> model;
   // For the log: what was loaded, on what it runs, what the config may not have meant.
   std::vector<std::string> notes;
   std::vector<std::string> warnings;
+  // What is wrong with this rank's host; others may have something else.
+  std::vector<std::string> host_warnings;
 };
 
 // Checks the config against the data and the ranks, opens the data, builds the model and gives it

@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
-#include <future>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -20,8 +19,6 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/checkpoint/reader.h"
-#include "src/checkpoint/store.h"
-#include "src/checkpoint/writer.h"
 #include "src/comm/agreement.h"
 #include "src/comm/gradient_buckets.h"
 #include "src/config/validate.h"
@@ -31,15 +28,16 @@
 #include "src/observe/run_log.h"
 #include "src/optim/schedule.h"
 #include "src/optim/sgd.h"
+#include "src/train/checkpoint_keeper.h"
 #include "src/train/running_statistics.h"
 #include "src/train/setup.h"
 #include "src/train/snapshot.h"
 #include "src/train/stop_signal.h"
+#include "src/train/torch_error.h"
 
 namespace finetune {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 double Since(Clock::time_point start) {
@@ -60,21 +58,17 @@ class Trainer {
 
   absl::StatusOr<TrainResult> Run() {
     FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*for_training=*/true, &comm_));
-    FT_RETURN_IF_ERROR(Agree(PrepareWorkDir(), comm_));
+    FT_RETURN_IF_ERROR(Agree(OpenWorkDir(), comm_));
     FT_RETURN_IF_ERROR(BuildOptimizer());
     FT_RETURN_IF_ERROR(Agree(OpenLog(), comm_));
     FT_RETURN_IF_ERROR(Agree(Resume(), comm_));
-    // One start for all, whatever each has read.
-    for (const NamedTensor& tensor : setup_.model->State()) {
-      FT_RETURN_IF_ERROR(comm_.Broadcast(tensor.tensor, 0));
-    }
-    FT_RETURN_IF_ERROR(comm_.Broadcast(sgd_->momentum(), 0));
-    setup_.model->ParametersChanged(/*all=*/true);
+    FT_RETURN_IF_ERROR(TakeStateOfMain());
 
-    absl::StatusOr<TrainResult> result = Loop();
+    absl::StatusOr<TrainResult> result = CatchTorch([this] { return Loop(); });
     if (!result.ok()) {
-      log_->Error(std::string(result.status().message()));
-      comm_.Abort(result.status().message());
+      if (IsMain()) log_->Error(std::string(result.status().message()));
+      // The others would wait for this rank.
+      if (!agreed_) comm_.Abort(result.status().message());
     }
     return result;
   }
@@ -82,41 +76,14 @@ class Trainer {
  private:
   bool IsMain() const { return comm_.rank() == 0; }
 
-  absl::Status PrepareWorkDir() {
+  absl::Status OpenWorkDir() {
     if (!IsMain()) return absl::OkStatus();
-    std::error_code error;
-    fs::create_directories(options_.work_dir, error);
-    if (error) {
-      return absl::PermissionDeniedError(
-          absl::StrCat("cannot create the work_dir ", options_.work_dir, ": ", error.message()));
-    }
-    if (options_.resume.empty() && HasCheckpoints()) {
-      if (!options_.overwrite) {
-        return absl::AlreadyExistsError(absl::StrCat(
-            options_.work_dir,
-            " holds the checkpoints of an earlier run. Go on with it: --resume=auto. Begin "
-            "again in its place: --overwrite. Or choose another --work_dir"));
-      }
-      RemoveCheckpoints();
-    }
-    FT_ASSIGN_OR_RETURN(
-        CheckpointStore store,
-        CheckpointStore::Open(options_.work_dir, config_.runtime().checkpoint().keep_last()));
-    store_ = std::make_unique<CheckpointStore>(std::move(store));
+    FT_ASSIGN_OR_RETURN(keeper_, CheckpointKeeper::Open(
+                                     options_.work_dir, config_.runtime().checkpoint().keep_last(),
+                                     !options_.resume.empty() ? CheckpointKeeper::Earlier::kKeep
+                                     : options_.overwrite     ? CheckpointKeeper::Earlier::kRemove
+                                                          : CheckpointKeeper::Earlier::kRefuse));
     return absl::OkStatus();
-  }
-
-  bool HasCheckpoints() const {
-    std::error_code error;
-    return fs::is_symlink(fs::path(options_.work_dir) / "latest.pth", error);
-  }
-
-  // All of an earlier run's, for one that begins again.
-  void RemoveCheckpoints() const {
-    std::error_code error;
-    for (const fs::directory_entry& entry : fs::directory_iterator(options_.work_dir, error)) {
-      if (entry.path().extension() == ".pth") fs::remove(entry.path(), error);
-    }
   }
 
   absl::Status BuildOptimizer() {
@@ -130,17 +97,15 @@ class Trainer {
     // Statistics that training changes; the frozen ones must keep their bits.
     TensorList changing;
     for (const NamedTensor& buffer : setup_.model->buffers()) {
-      if (config_.model().backbone().norm_eval()) break;
+      // With norm_eval nothing changes them; synchronised, they are the same on every rank.
+      if (config_.model().backbone().norm_eval() || SyncsBatchNorm()) break;
       if (layers.contains(buffer.name.substr(0, buffer.name.rfind('.'))))
         changing.push_back(buffer);
     }
     FT_ASSIGN_OR_RETURN(buckets_, GradientBuckets::Create(trained, config_.comm(), &comm_));
     FT_ASSIGN_OR_RETURN(statistics_, RunningStatistics::Create(changing, &comm_));
-    std::vector<ParameterSpan> spans;
-    for (const auto& entry : buckets_->entries())
-      spans.push_back({entry.name, entry.offset, entry.count});
     FT_ASSIGN_OR_RETURN(Sgd sgd,
-                        Sgd::Create(config_.optimizer(), std::move(spans), buckets_->values()));
+                        Sgd::Create(config_.optimizer(), buckets_->entries(), buckets_->values()));
     sgd_ = std::make_unique<Sgd>(std::move(sgd));
 
     per_epoch_ = setup_.train->sampler().iterations_per_epoch();
@@ -170,6 +135,9 @@ class Trainer {
     log.tensorboard = config_.runtime().tensorboard();
     log.host = comm_.host(comm_.rank());
     FT_ASSIGN_OR_RETURN(log_, RunLog::Open(log));
+    if (comm_.local_rank() == 0) {
+      for (const std::string& warning : setup_.host_warnings) log_->Warning(warning);
+    }
     if (!IsMain()) return absl::OkStatus();
     FT_RETURN_IF_ERROR(WriteFileAtomically(options_.work_dir + "/config.pbtxt",
                                            PrintConfig(loaded_, /*with_origins=*/true)));
@@ -190,27 +158,44 @@ class Trainer {
 
   // Rank 0 reads the checkpoint; the others get all of it from rank 0.
   absl::Status Resume() {
-    std::string path = options_.resume;
-    if (path.empty() || !IsMain()) return absl::OkStatus();
-    Value root;
-    if (path == "auto") {
-      if (!HasCheckpoints()) {
-        log_->Info("no checkpoint to resume from; starting from the beginning");
-        return absl::OkStatus();
-      }
-      FT_ASSIGN_OR_RETURN(FoundCheckpoint found, FindLatestCheckpoint(options_.work_dir));
-      for (const std::string& damaged : found.skipped)
-        log_->Warning(absl::StrCat("passed over: ", damaged));
-      path = found.path;
-      root = std::move(found.root);
-    } else {
-      FT_ASSIGN_OR_RETURN(root, ReadTorchFile(path));
+    if (!IsMain() || options_.resume.empty()) return absl::OkStatus();
+    FT_ASSIGN_OR_RETURN(std::optional<FoundCheckpoint> found, keeper_->Find(options_.resume));
+    if (!found.has_value()) {
+      log_->Info("no checkpoint to resume from; starting from the beginning");
+      return absl::OkStatus();
     }
+    for (const std::string& damaged : found->skipped)
+      log_->Warning(absl::StrCat("passed over: ", damaged));
     absl::StatusOr<Progress> progress =
-        RestoreCheckpoint(root, meta_, setup_.model.get(), sgd_.get());
-    FT_RETURN_IF_ERROR(Annotate(progress.status(), absl::StrCat("cannot resume from ", path)));
+        RestoreCheckpoint(found->root, meta_, setup_.model.get(), sgd_.get());
+    FT_RETURN_IF_ERROR(
+        Annotate(progress.status(), absl::StrCat("cannot resume from ", found->path)));
     progress_ = *progress;
-    log_->Info(absl::StrFormat("resumed from %s at iteration %d", path, progress_.iteration));
+    log_->Info(
+        absl::StrFormat("resumed from %s at iteration %d", found->path, progress_.iteration));
+    if (progress_.iteration >= last_iteration_) {
+      log_->Warning(absl::StrFormat(
+          "the run is over: it has all of its %d iterations. A longer one: raise schedule.%s",
+          last_iteration_,
+          options_.max_iterations > 0 && options_.max_iterations <= progress_.iteration
+              ? "max_epochs or max_iterations, or --max_iterations"
+          : config_.schedule().has_max_epochs() ? "max_epochs"
+                                                : "max_iterations"));
+    }
+    return absl::OkStatus();
+  }
+
+  // One start for all, whatever each has read.
+  absl::Status TakeStateOfMain() {
+    for (const NamedTensor& tensor : setup_.model->State()) {
+      FT_RETURN_IF_ERROR(comm_.Broadcast(tensor.tensor, 0));
+    }
+    FT_RETURN_IF_ERROR(comm_.Broadcast(sgd_->momentum(), 0));
+    setup_.model->ParametersChanged(/*all=*/true);
+    double iteration[1] = {IsMain() ? static_cast<double>(progress_.iteration) : 0.0};
+    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(iteration)));
+    progress_.iteration = static_cast<int64_t>(iteration[0]);
+    setup_.train->Seek(progress_.iteration / per_epoch_, progress_.iteration % per_epoch_);
     return absl::OkStatus();
   }
 
@@ -228,89 +213,71 @@ class Trainer {
   absl::StatusOr<TrainResult> Loop() {
     const StopSignal signals;
     RecordRun();
-    const ScheduleConfig& schedule = config_.schedule();
     TrainResult result;
-    double at_iteration[1] = {static_cast<double>(progress_.iteration)};
-    if (!IsMain()) at_iteration[0] = 0;
-    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(at_iteration)));
-    progress_.iteration = static_cast<int64_t>(at_iteration[0]);
-    setup_.train->Seek(progress_.iteration / per_epoch_, progress_.iteration % per_epoch_);
-
-    while (progress_.iteration < last_iteration_) {
+    while (progress_.iteration < last_iteration_ && !result.stopped) {
       FT_ASSIGN_OR_RETURN(const bool stop, Step(signals.received() != 0));
-      const int64_t done = progress_.iteration;
-      const bool epoch_ends = done % per_epoch_ == 0;
-      const int64_t epoch = done / per_epoch_;
-      const bool run_ends = done == last_iteration_;
-
-      bool validate = epoch_ends && schedule.val_interval_epochs() > 0 &&
-                      (epoch % schedule.val_interval_epochs() == 0);
-      if (schedule.has_val_interval_iterations()) {
-        validate = done % schedule.val_interval_iterations() == 0;
-      }
-      validate =
-          (validate || (run_ends && schedule.val_interval_epochs() > 0)) && setup_.val != nullptr;
       bool is_best = false;
-      if (validate && !stop) {
+      if (ValidationIsDue() && !stop) {
         FT_ASSIGN_OR_RETURN(result.last, Validate());
-        const double accuracy = result.last->topk.front().accuracy;
-        is_best = accuracy > progress_.best_accuracy;
+        is_best = result.last->topk.front().accuracy > progress_.best_accuracy;
         if (is_best) {
-          progress_.best_accuracy = accuracy;
-          progress_.best_iteration = done;
+          progress_.best_accuracy = result.last->topk.front().accuracy;
+          progress_.best_iteration = progress_.iteration;
         }
       }
-      const CheckpointConfig& checkpoint = config_.runtime().checkpoint();
-      const bool due =
-          (epoch_ends && checkpoint.interval_epochs() > 0 &&
-           epoch % checkpoint.interval_epochs() == 0) ||
-          (checkpoint.interval_iterations() > 0 && done % checkpoint.interval_iterations() == 0);
-      if (due || run_ends || stop || (is_best && checkpoint.save_best())) {
-        FT_RETURN_IF_ERROR(Save(epoch_ends, is_best && checkpoint.save_best()));
-      }
-      if (stop && !run_ends) {
-        log_->Info(absl::StrFormat(
-            "stopped by a signal after iteration %d; go on with --resume=auto", done));
-        result.stopped = true;
-        break;
-      }
+      is_best = is_best && config_.runtime().checkpoint().save_best();
+      if (CheckpointIsDue() || is_best || stop) FT_RETURN_IF_ERROR(Save(is_best));
+      result.stopped = stop && progress_.iteration < last_iteration_;
     }
-    FT_RETURN_IF_ERROR(FinishSaving());
+    if (IsMain()) FT_RETURN_IF_ERROR(keeper_->Finish());
     FT_RETURN_IF_ERROR(comm_.Barrier());
+    if (result.stopped) {
+      log_->Info(absl::StrFormat("stopped by a signal after iteration %d; go on with --resume=auto",
+                                 progress_.iteration));
+    }
     result.iterations = progress_.iteration;
     FT_RETURN_IF_ERROR(log_->Close());
     return result;
   }
 
-  // One iteration: batch, forward, backward with the all-reduce behind it, update. Returns whether
+  bool EpochEnds() const { return progress_.iteration % per_epoch_ == 0; }
+  bool RunEnds() const { return progress_.iteration == last_iteration_; }
+
+  bool LogIsDue() const {
+    return EpochEnds() || RunEnds() || progress_.iteration % config_.runtime().log_interval() == 0;
+  }
+
+  bool ValidationIsDue() const {
+    const ScheduleConfig& schedule = config_.schedule();
+    const int epochs = schedule.val_interval_epochs();
+    if (setup_.val == nullptr) return false;
+    if (RunEnds() && epochs > 0) return true;
+    if (schedule.has_val_interval_iterations())
+      return progress_.iteration % schedule.val_interval_iterations() == 0;
+    return EpochEnds() && epochs > 0 && progress_.iteration / per_epoch_ % epochs == 0;
+  }
+
+  bool CheckpointIsDue() const {
+    const CheckpointConfig& checkpoint = config_.runtime().checkpoint();
+    const int64_t epochs = checkpoint.interval_epochs();
+    const int64_t iterations = checkpoint.interval_iterations();
+    return RunEnds() ||
+           (EpochEnds() && epochs > 0 && progress_.iteration / per_epoch_ % epochs == 0) ||
+           (iterations > 0 && progress_.iteration % iterations == 0);
+  }
+
+  bool SyncsBatchNorm() const { return config_.comm().sync_batch_norm() && comm_.size() > 1; }
+
+  // One iteration: batch, forward, backward with the all-reduces behind it, update. Returns whether
   // any rank was asked to stop.
   absl::StatusOr<bool> Step(bool asked_to_stop) {
     const Clock::time_point start = Clock::now();
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": waiting for data"));
-    FT_ASSIGN_OR_RETURN(Batch batch, setup_.train->Next());
+    FT_ASSIGN_OR_RETURN(const Batch batch, setup_.train->Next());
     const double data_seconds = Since(start);
 
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": computing"));
-    const int64_t n = batch.labels.size(0);
-    int64_t micro = config_.data().train().micro_batch_size();
-    if (micro <= 0) micro = std::max<int64_t>(n, 1);
-    buckets_->Zero();
-    double loss_sum = 0;
-    for (int64_t begin = 0; begin < n; begin += micro) {
-      const int64_t count = std::min(micro, n - begin);
-      buckets_->BeginBackward(/*communicate=*/begin + count == n);
-      const at::Tensor images = batch.images.narrow(0, begin, count).to(setup_.device);
-      const at::Tensor labels = batch.labels.narrow(0, begin, count).to(setup_.device);
-      const at::Tensor logits = setup_.model->Forward(images, /*training=*/true);
-      const at::Tensor loss =
-          CrossEntropySum(logits, labels, config_.model().head().label_smoothing());
-      // The mean over the global batch: every picture weighs the same, however the ranks share
-      // them.
-      loss.div(static_cast<double>(batch.global_size)).backward();
-      loss_sum += loss.item<double>();
-    }
-    statistics_->Start();
-    if (n == 0) buckets_->BeginBackward(/*communicate=*/true);
+    const double loss = ForwardAndBackward(batch);
     FT_RETURN_IF_ERROR(buckets_->Finish());
     FT_RETURN_IF_ERROR(statistics_->Finish());
 
@@ -324,10 +291,10 @@ class Trainer {
     sgd_->Step(buckets_->gradients(), lr, scale);
     ++progress_.iteration;
 
-    double shared[2] = {loss_sum / static_cast<double>(batch.global_size),
-                        asked_to_stop ? 1.0 : 0.0};
+    double shared[2] = {loss, asked_to_stop ? 1.0 : 0.0};
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(shared)));
     if (!std::isfinite(shared[0])) {
+      agreed_ = true;
       return absl::FailedPreconditionError(
           absl::StrFormat("the loss is %g in iteration %d: the run has diverged. Try a smaller "
                           "optimizer.sgd.lr (it is %g), a "
@@ -338,6 +305,48 @@ class Trainer {
     return shared[1] > 0;
   }
 
+  // Passes that a rank's part goes through the model in. Batch norms that sum over the ranks need
+  // as many on each, even where a rank has fewer pictures or none.
+  int64_t Passes(const Batch& batch) const {
+    const int64_t pictures = SyncsBatchNorm()
+                                 ? (batch.global_size + comm_.size() - 1) / comm_.size()
+                                 : batch.labels.size(0);
+    const int64_t most = config_.data().train().micro_batch_size();
+    if (pictures == 0) return 0;
+    return most > 0 ? (pictures + most - 1) / most : 1;
+  }
+
+  // Leaves the gradients in the buckets, their all-reduces under way. Every rank starts those of
+  // the statistics before those of the gradients, which start in backward or, where a rank has no
+  // picture, in Finish(). Returns this rank's part of the batch's mean loss.
+  double ForwardAndBackward(const Batch& batch) {
+    const int64_t n = batch.labels.size(0);
+    const int64_t passes = Passes(batch);
+    const float smoothing = config_.model().head().label_smoothing();
+    double loss_sum = 0;
+    buckets_->Zero();
+    for (int64_t pass = 0; pass < passes; ++pass) {
+      const int64_t begin = n * pass / passes;
+      const int64_t count = n * (pass + 1) / passes - begin;
+      const bool last = pass + 1 == passes;
+      const at::Tensor images = batch.images.narrow(0, begin, count).to(setup_.device);
+      const at::Tensor labels = batch.labels.narrow(0, begin, count).to(setup_.device);
+      const at::Tensor loss =
+          CrossEntropySum(setup_.model->Forward(images, /*training=*/true), labels, smoothing);
+      if (last) statistics_->Start();
+      buckets_->BeginBackward(/*communicate=*/last);
+      // The mean over the global batch: every picture weighs the same, however the ranks share
+      // them.
+      loss.div(static_cast<double>(batch.global_size)).backward();
+      loss_sum += loss.item<double>();
+    }
+    if (passes == 0) {
+      statistics_->Start();
+      buckets_->BeginBackward(/*communicate=*/true);
+    }
+    return loss_sum / static_cast<double>(batch.global_size);
+  }
+
   void Record(double loss, double lr, double norm, double seconds, double data_seconds,
               int64_t pictures) {
     window_.loss += loss;
@@ -345,10 +354,6 @@ class Trainer {
     window_.data_seconds += data_seconds;
     window_.pictures += pictures;
     ++window_.iterations;
-    const int interval = config_.runtime().log_interval();
-    const bool due = progress_.iteration % interval == 0 ||
-                     progress_.iteration == last_iteration_ ||
-                     progress_.iteration % per_epoch_ == 0;
     if (!IsMain()) return;
     const double each = 1.0 / window_.iterations;
     IterationRecord record;
@@ -365,7 +370,7 @@ class Trainer {
     record.images_per_s = static_cast<double>(window_.pictures) / window_.seconds;
     record.memory_mib = PeakMemoryMebibytes();
     if (norm >= 0) record.gradient_norm = norm;
-    if (due) {
+    if (LogIsDue()) {
       log_->Iteration(record);
       window_ = {};
     } else {
@@ -398,23 +403,13 @@ class Trainer {
     return evaluation;
   }
 
-  // Copies what is to be saved and writes it behind the next iterations.
-  absl::Status Save(bool epoch_ends, bool is_best) {
+  absl::Status Save(bool is_best) {
     if (!IsMain()) return absl::OkStatus();
-    FT_RETURN_IF_ERROR(FinishSaving());
-    Value copy = snapshotter_.Take(MakeCheckpoint(*setup_.model, sgd_.get(), progress_, meta_));
-    const std::string name = epoch_ends
+    const std::string name = EpochEnds()
                                  ? absl::StrCat("epoch_", progress_.iteration / per_epoch_, ".pth")
                                  : absl::StrCat("iter_", progress_.iteration, ".pth");
-    saving_ = std::async(std::launch::async, [this, copy = std::move(copy), name, is_best] {
-      return store_->Save(name, copy, is_best);
-    });
-    return absl::OkStatus();
-  }
-
-  absl::Status FinishSaving() {
-    if (!saving_.valid()) return absl::OkStatus();
-    return Annotate(saving_.get(), "cannot write a checkpoint");
+    return keeper_->Save(name, MakeCheckpoint(*setup_.model, sgd_.get(), progress_, meta_),
+                         is_best);
   }
 
   struct Window {
@@ -433,14 +428,13 @@ class Trainer {
   std::unique_ptr<Sgd> sgd_;
   std::unique_ptr<LearningRateSchedule> schedule_;
   std::unique_ptr<RunLog> log_;
-  std::unique_ptr<CheckpointStore> store_;
-  Snapshotter snapshotter_;
+  std::unique_ptr<CheckpointKeeper> keeper_;  // on rank 0
   CheckpointMeta meta_;
   Progress progress_;
   Window window_;
   int64_t per_epoch_ = 1, total_batch_ = 1, last_iteration_ = 0;
-  // Last, so that it has ended before what it uses goes.
-  std::future<absl::Status> saving_;
+  // The error that ends the loop is one that all ranks have.
+  bool agreed_ = false;
 };
 
 }  // namespace

@@ -1,0 +1,50 @@
+#include "src/train/checkpoint_keeper.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/annotate.h"
+#include "src/checkpoint/reader.h"
+
+namespace finetune {
+
+absl::StatusOr<std::unique_ptr<CheckpointKeeper>> CheckpointKeeper::Open(
+    const std::string& work_dir, int keep_last, Earlier earlier) {
+  FT_ASSIGN_OR_RETURN(CheckpointStore store, CheckpointStore::Open(work_dir, keep_last));
+  FT_ASSIGN_OR_RETURN(const bool found, store.HasCheckpoints());
+  if (found && earlier == Earlier::kRefuse) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        work_dir,
+        " holds the checkpoints of an earlier run. Go on with it: --resume=auto. Begin again in "
+        "its place: --overwrite. Or choose another --work_dir"));
+  }
+  if (earlier == Earlier::kRemove) FT_RETURN_IF_ERROR(store.RemoveAll());
+  return std::unique_ptr<CheckpointKeeper>(new CheckpointKeeper(work_dir, std::move(store)));
+}
+
+absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(
+    const std::string& resume) const {
+  if (resume.empty()) return std::nullopt;
+  if (resume != "auto") {
+    FT_ASSIGN_OR_RETURN(Value root, ReadTorchFile(resume));
+    return FoundCheckpoint{resume, std::move(root), {}};
+  }
+  FT_ASSIGN_OR_RETURN(const bool found, store_.HasCheckpoints());
+  if (!found) return std::nullopt;
+  return FindLatestCheckpoint(work_dir_);
+}
+
+absl::Status CheckpointKeeper::Save(const std::string& name, const Value& root, bool is_best) {
+  FT_RETURN_IF_ERROR(Finish());
+  saving_ = std::async(std::launch::async, [this, copy = snapshotter_.Take(root), name, is_best] {
+    return store_.Save(name, copy, is_best);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status CheckpointKeeper::Finish() {
+  if (!saving_.valid()) return absl::OkStatus();
+  return Annotate(saving_.get(), "cannot write a checkpoint");
+}
+
+}  // namespace finetune

@@ -1,0 +1,51 @@
+#ifndef FINETUNE_TRAIN_CHECKPOINT_KEEPER_H_
+#define FINETUNE_TRAIN_CHECKPOINT_KEEPER_H_
+
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "src/base/status_macros.h"
+#include "src/checkpoint/store.h"
+#include "src/checkpoint/writer.h"
+
+namespace finetune {
+
+// A run's checkpoints in its work_dir, as rank 0 reads and writes them.
+class CheckpointKeeper {
+ public:
+  enum class Earlier {
+    kRefuse,  // a work_dir that holds an earlier run's checkpoints
+    kKeep,    // this run goes on from one
+    kRemove,  // this run begins again in their place
+  };
+
+  // Creates `work_dir` where it is missing, and locks it. Errors: AlreadyExists for kRefuse; those
+  // of CheckpointStore::Open.
+  static absl::StatusOr<std::unique_ptr<CheckpointKeeper>> Open(const std::string& work_dir,
+                                                                int keep_last, Earlier earlier);
+
+  // What --resume means: "auto" is the work_dir's newest whole checkpoint, or none where it has
+  // none; "" is none; all else is a path. Errors: those of reading it.
+  absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& resume) const;
+
+  // Copies `root` and writes it as `name` behind what comes next. Errors: of the one before.
+  absl::Status Save(const std::string& name, const Value& root, bool is_best);
+  // Waits until what was saved is written. Errors: of writing it.
+  absl::Status Finish();
+
+ private:
+  CheckpointKeeper(std::string work_dir, CheckpointStore store)
+      : work_dir_(std::move(work_dir)), store_(std::move(store)) {}
+
+  const std::string work_dir_;
+  CheckpointStore store_;
+  Snapshotter snapshotter_;
+  // Last, so that it has ended before what it uses goes.
+  std::future<absl::Status> saving_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TRAIN_CHECKPOINT_KEEPER_H_

@@ -1,0 +1,35 @@
+#include "src/train/torch_error.h"
+
+#include <c10/util/Exception.h>
+
+#include <exception>
+#include <new>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace finetune {
+
+absl::Status CurrentException() {
+  try {
+    throw;
+  } catch (const std::bad_alloc& error) {
+    return absl::ResourceExhaustedError(absl::StrCat("out of memory: ", error.what()));
+  } catch (const c10::OutOfMemoryError& error) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("out of memory: ", error.what_without_backtrace(),
+                     " (fewer pictures at a time need less: data.train.micro_batch_size)"));
+  } catch (const c10::Error& error) {
+    const std::string what = error.what_without_backtrace();
+    return absl::StrContains(what, "can't allocate memory")
+               ? absl::ResourceExhaustedError(absl::StrCat("out of memory: ", what))
+               : absl::InternalError(what);
+  } catch (const std::exception& error) {
+    return absl::InternalError(error.what());
+  } catch (...) {
+    return absl::InternalError("an exception of unknown type");
+  }
+}
+
+}  // namespace finetune
