@@ -101,7 +101,7 @@ class Step {
   }
 
   int64_t statistics() const { return statistics_; }
-  const std::vector<GradientBuckets::Entry>& entries() const { return buckets_->entries(); }
+  const std::vector<ParameterSpan>& entries() const { return buckets_->entries(); }
 
   // One iteration on `images`, its times added to each list.
   struct Times {
@@ -160,11 +160,8 @@ class Step {
     comm.set_bucket_mebibytes(0);
     comm.set_first_bucket_mebibytes(0);
     FT_ASSIGN_OR_RETURN(buckets_, GradientBuckets::Create(trained, comm, &listener_));
-    std::vector<ParameterSpan> spans;
-    for (const GradientBuckets::Entry& entry : buckets_->entries())
-      spans.push_back({entry.name, entry.offset, entry.count});
     FT_ASSIGN_OR_RETURN(Sgd sgd,
-                        Sgd::Create(config_.optimizer(), std::move(spans), buckets_->values()));
+                        Sgd::Create(config_.optimizer(), buckets_->entries(), buckets_->values()));
     sgd_ = std::make_unique<Sgd>(std::move(sgd));
     model_->ParametersChanged(/*all=*/true);
     return absl::OkStatus();
@@ -186,8 +183,7 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
   Profile profile;
   profile.source = absl::StrFormat("%d iterations on this machine, %d thread%s", options.iterations,
                                    options.threads, options.threads == 1 ? "" : "s");
-  for (const GradientBuckets::Entry& entry : step->entries())
-    profile.parameters.push_back(entry.count);
+  for (const ParameterSpan& entry : step->entries()) profile.parameters.push_back(entry.count);
   profile.statistics = step->statistics();
   profile.sum_bytes_per_second = SumBytesPerSecond();
 
