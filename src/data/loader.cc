@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "src/config/validate.h"
 #include "src/data/pipeline.h"
 
@@ -33,7 +34,13 @@ class BatchLoader::Impl {
       slot.labels = at::empty({sampler_.LargestPart()}, at::kLong);
     }
     for (int i = 0; i < workers; ++i) {
-      workers_.emplace_back([this] { Work(); });
+      TraceTrack* track =
+          options.trace == nullptr
+              ? nullptr
+              : options.trace->AddTrack(
+                    absl::StrCat(options.training ? "" : "validation ", "data loader ", i + 1),
+                    "batch");
+      workers_.emplace_back([this, track] { Work(track); });
     }
   }
 
@@ -91,7 +98,7 @@ class BatchLoader::Impl {
     int64_t ready = -1;
   };
 
-  void Work() {
+  void Work(TraceTrack* track) {
     Pipeline::Scratch scratch;
     std::vector<uint8_t> pixels(PictureBytes(manifest()));
     std::unique_lock lock(mutex_);
@@ -111,7 +118,10 @@ class BatchLoader::Impl {
       const std::shared_ptr<const std::vector<int64_t>> order = OrderOf(epoch);
       Slot& slot = slots_[sequence % slots_.size()];
       lock.unlock();
-      Fill(*order, epoch, sequence % sampler_.iterations_per_epoch(), &pixels, &scratch, &slot);
+      {
+        const TraceSpan span(track, "prepare a batch", sequence);
+        Fill(*order, epoch, sequence % sampler_.iterations_per_epoch(), &pixels, &scratch, &slot);
+      }
       lock.lock();
       --busy_;
       if (generation == generation_) {

@@ -9,6 +9,7 @@
 #include "src/data/batch.h"
 #include "src/data/dataset.h"
 #include "src/data/sampler.h"
+#include "src/observe/trace.h"
 
 namespace finetune {
 
@@ -21,6 +22,8 @@ struct LoaderOptions {
   bool training = true;
   // The type of Batch::images: bfloat16, else float32.
   bool bfloat16 = false;
+  // Where the threads' work is recorded, which must outlive the loader. Null: nowhere.
+  Trace* trace = nullptr;
 };
 
 // Prepares one rank's batches on threads of its own, ahead of their use. What a batch holds depends

@@ -38,6 +38,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
                  "Begin again in a work_dir that holds an earlier run");
     to->add_option("--max_iterations", line.max_iterations, "Stop after so many iterations")
         ->check(CLI::PositiveNumber);
+    to->add_option("--trace", line.trace,
+                   "Write where every rank's time went to this .json, for ui.perfetto.dev");
   };
   add_train(&app);
   CLI::App* train = app.add_subcommand("train", "Train (the default)");

@@ -25,6 +25,7 @@ struct CommandLine {
   std::string resume;
   bool overwrite = false;
   int64_t max_iterations = 0;
+  std::string trace;
   // Evaluation.
   std::string checkpoint;
   // Printing the config.

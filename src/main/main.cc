@@ -3,9 +3,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "src/base/annotate.h"
 #include "src/comm/agreement.h"
 #include "src/comm/create_communicator.h"
@@ -14,6 +16,8 @@
 #include "src/main/flags.h"
 #include "src/main/uncaught.h"
 #include "src/observe/report.h"
+#include "src/observe/trace.h"
+#include "src/observe/trace_file.h"
 #include "src/plan/command.h"
 #include "src/train/train.h"
 
@@ -38,7 +42,36 @@ int Report(const absl::Status& status, int rank) {
   }
 }
 
-absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& loaded,
+// Has the communicator record its collectives.
+CommObserver Observe(TraceTrack* track) {
+  CommObserver observer;
+  observer.event = [track](const CollectiveEvent& event) {
+    track->Add({event.name, absl::ToUnixNanos(event.began), absl::ToUnixNanos(event.ended),
+                event.bytes, absl::ToUnixNanos(event.submitted)});
+  };
+  return observer;
+}
+
+// For what a run that is done and saved can do without.
+void Warn(const char* what, const absl::Status& status) {
+  std::fprintf(stderr, "warning: %s: %s\n", what, std::string(status.message()).c_str());
+}
+
+void WriteTrace(const std::string& path, const TraceFile& file, const Trace& trace,
+                Communicator* comm) {
+  const absl::StatusOr<uint64_t> dropped = file.Write(trace, comm);
+  if (comm->rank() != 0) return;
+  if (!dropped.ok()) return Warn("no trace", dropped.status());
+  std::printf("trace %s", path.c_str());
+  if (*dropped > 0) {
+    std::printf(": the last events of each track; %llu before them were dropped",
+                static_cast<unsigned long long>(*dropped));
+  }
+  std::printf("\n");
+}
+
+// `trace` is null where nothing is recorded.
+absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& loaded, Trace* trace,
                                Communicator* comm) {
   if (line.command == CommandLine::Command::kEvaluate) {
     FT_ASSIGN_OR_RETURN(Evaluation result, EvaluateCheckpoint(loaded, line.checkpoint, comm));
@@ -58,14 +91,16 @@ absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& load
   options.resume = line.resume;
   options.overwrite = line.overwrite;
   options.max_iterations = line.max_iterations;
+  options.trace = trace;
+  std::optional<TraceFile> trace_file;
+  if (trace != nullptr) {
+    FT_ASSIGN_OR_RETURN(trace_file, TraceFile::Open(line.trace, comm));
+  }
   FT_ASSIGN_OR_RETURN(TrainResult result, Train(loaded, options, comm));
+  if (trace != nullptr) WriteTrace(line.trace, *trace_file, *trace, comm);
   if (comm->rank() == 0) {
     const absl::StatusOr<std::string> report = WriteReport(options.work_dir);
-    // The run is done and saved all the same.
-    if (!report.ok()) {
-      std::fprintf(stderr, "warning: no report: %s\n",
-                   std::string(report.status().message()).c_str());
-    }
+    if (!report.ok()) Warn("no report", report.status());
   }
   return result.stopped ? kStopped : kDone;
 }
@@ -108,8 +143,12 @@ int Main(int argc, char** argv) {
 
   absl::StatusOr<MpiSession> session = MpiSession::Start(&argc, &argv);
   if (!session.ok()) return Report(session.status(), launch_rank);
+  // Before the communicator, whose thread records in it to its end.
+  std::optional<Trace> trace;
+  if (!line->trace.empty()) trace.emplace();
   absl::StatusOr<std::unique_ptr<Communicator>> comm = CreateCommunicator(
-      *session, loaded.ok() ? loaded->config.comm() : CommConfig(), /*cuda=*/false, CommObserver());
+      *session, loaded.ok() ? loaded->config.comm() : CommConfig(), /*cuda=*/false,
+      trace.has_value() ? Observe(trace->AddTrack("communication", "bytes")) : CommObserver());
   if (absl::IsInvalidArgument(comm.status()) && loaded.ok()) {
     return Report(Annotate(comm.status(), loaded->PlaceOf("comm.backend")), launch_rank);
   }
@@ -118,7 +157,8 @@ int Main(int argc, char** argv) {
   // A config may be missing on one host only.
   if (absl::Status agreed = Agree(loaded.status(), **comm); !agreed.ok())
     return Report(agreed, rank);
-  absl::StatusOr<int> code = RunOnRanks(*line, *loaded, comm->get());
+  absl::StatusOr<int> code =
+      RunOnRanks(*line, *loaded, trace.has_value() ? &*trace : nullptr, comm->get());
   return code.ok() ? *code : Report(code.status(), rank);
 }
 

@@ -9,7 +9,7 @@
 namespace finetune {
 
 absl::StatusOr<std::unique_ptr<CheckpointKeeper>> CheckpointKeeper::Open(
-    const std::string& work_dir, int keep_last, Earlier earlier) {
+    const std::string& work_dir, int keep_last, Earlier earlier, Trace* trace) {
   FT_ASSIGN_OR_RETURN(CheckpointStore store, CheckpointStore::Open(work_dir, keep_last));
   FT_ASSIGN_OR_RETURN(const bool found, store.HasCheckpoints());
   if (found && earlier == Earlier::kRefuse) {
@@ -19,7 +19,9 @@ absl::StatusOr<std::unique_ptr<CheckpointKeeper>> CheckpointKeeper::Open(
         "its place: --overwrite. Or choose another --work_dir"));
   }
   if (earlier == Earlier::kRemove) FT_RETURN_IF_ERROR(store.RemoveAll());
-  return std::unique_ptr<CheckpointKeeper>(new CheckpointKeeper(work_dir, std::move(store)));
+  return std::unique_ptr<CheckpointKeeper>(
+      new CheckpointKeeper(work_dir, std::move(store),
+                           trace == nullptr ? nullptr : trace->AddTrack("checkpoint writer", "")));
 }
 
 absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(
@@ -37,6 +39,7 @@ absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(
 absl::Status CheckpointKeeper::Save(const std::string& name, const Value& root, bool is_best) {
   FT_RETURN_IF_ERROR(Finish());
   saving_ = std::async(std::launch::async, [this, copy = snapshotter_.Take(root), name, is_best] {
+    const TraceSpan span(track_, "write a checkpoint");
     return store_.Save(name, copy, is_best);
   });
   return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include "src/base/status_macros.h"
 #include "src/checkpoint/store.h"
 #include "src/checkpoint/writer.h"
+#include "src/observe/trace.h"
 
 namespace finetune {
 
@@ -21,10 +22,12 @@ class CheckpointKeeper {
     kRemove,  // this run begins again in their place
   };
 
-  // Creates `work_dir` where it is missing, and locks it. Errors: AlreadyExists for kRefuse; those
+  // Creates `work_dir` where it is missing, and locks it. Its writing is recorded in `trace`, which
+  // may be null. Errors: AlreadyExists for kRefuse; those
   // of CheckpointStore::Open.
   static absl::StatusOr<std::unique_ptr<CheckpointKeeper>> Open(const std::string& work_dir,
-                                                                int keep_last, Earlier earlier);
+                                                                int keep_last, Earlier earlier,
+                                                                Trace* trace);
 
   // What --resume means: "auto" is the work_dir's newest whole checkpoint, or none where it has
   // none; "" is none; all else is a path. Errors: those of reading it.
@@ -36,11 +39,12 @@ class CheckpointKeeper {
   absl::Status Finish();
 
  private:
-  CheckpointKeeper(std::string work_dir, CheckpointStore store)
-      : work_dir_(std::move(work_dir)), store_(std::move(store)) {}
+  CheckpointKeeper(std::string work_dir, CheckpointStore store, TraceTrack* track)
+      : work_dir_(std::move(work_dir)), store_(std::move(store)), track_(track) {}
 
   const std::string work_dir_;
   CheckpointStore store_;
+  TraceTrack* const track_;  // may be null
   Snapshotter snapshotter_;
   // Last, so that it has ended before what it uses goes.
   std::future<absl::Status> saving_;

@@ -129,7 +129,8 @@ absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* co
 
 }  // namespace
 
-absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Communicator* comm) {
+absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Trace* trace,
+                              Communicator* comm) {
   Setup setup;
   const ExperimentConfig& config = loaded.config;
   const RuntimeConfig& runtime = config.runtime();
@@ -164,6 +165,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Com
   options.rank = comm->rank();
   options.world_size = comm->size();
   options.seed = runtime.seed();
+  options.trace = trace;
   options.bfloat16 = runtime.precision() == RuntimeConfig::BFLOAT16;
   absl::Status status;
   const auto load = [&](std::unique_ptr<Dataset> data, const SplitConfig& split,

@@ -10,6 +10,7 @@
 #include "src/config/config.h"
 #include "src/data/loader.h"
 #include "src/model/classifier.h"
+#include "src/observe/trace.h"
 
 namespace finetune {
 
@@ -28,8 +29,10 @@ struct Setup {
 };
 
 // Checks the config against the data and the ranks, opens the data, builds the model and gives it
-// its first weights. Collective; an error is every rank's.
-absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Communicator* comm);
+// its first weights. The loaders record their work in `trace`, which may be null. Collective; an
+// error is every rank's.
+absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Trace* trace,
+                              Communicator* comm);
 
 }  // namespace finetune
 

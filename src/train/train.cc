@@ -26,6 +26,7 @@
 #include "src/model/loss.h"
 #include "src/observe/record.h"
 #include "src/observe/run_log.h"
+#include "src/observe/trace.h"
 #include "src/optim/schedule.h"
 #include "src/optim/sgd.h"
 #include "src/train/checkpoint_keeper.h"
@@ -54,10 +55,14 @@ int64_t PeakMemoryMebibytes() {
 class Trainer {
  public:
   Trainer(const LoadedConfig& loaded, const TrainOptions& options, Communicator* comm)
-      : loaded_(loaded), config_(loaded.config), options_(options), comm_(*comm) {}
+      : loaded_(loaded),
+        config_(loaded.config),
+        options_(options),
+        comm_(*comm),
+        track_(options.trace == nullptr ? nullptr : options.trace->AddTrack("step", "iteration")) {}
 
   absl::StatusOr<TrainResult> Run() {
-    FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*for_training=*/true, &comm_));
+    FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*for_training=*/true, options_.trace, &comm_));
     FT_RETURN_IF_ERROR(Agree(OpenWorkDir(), comm_));
     FT_RETURN_IF_ERROR(BuildOptimizer());
     FT_RETURN_IF_ERROR(Agree(OpenLog(), comm_));
@@ -82,7 +87,8 @@ class Trainer {
                                      options_.work_dir, config_.runtime().checkpoint().keep_last(),
                                      !options_.resume.empty() ? CheckpointKeeper::Earlier::kKeep
                                      : options_.overwrite     ? CheckpointKeeper::Earlier::kRemove
-                                                          : CheckpointKeeper::Earlier::kRefuse));
+                                                              : CheckpointKeeper::Earlier::kRefuse,
+                                     options_.trace));
     return absl::OkStatus();
   }
 
@@ -272,15 +278,19 @@ class Trainer {
   // any rank was asked to stop.
   absl::StatusOr<bool> Step(bool asked_to_stop) {
     const Clock::time_point start = Clock::now();
+    const TraceSpan iteration(track_, "iteration", progress_.iteration + 1);
+    TraceSpan phase(track_, "wait for data");
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": waiting for data"));
     FT_ASSIGN_OR_RETURN(const Batch batch, setup_.train->Next());
     const double data_seconds = Since(start);
 
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": computing"));
-    const double loss = ForwardAndBackward(batch);
+    const double loss = ForwardAndBackward(batch, &phase);
+    phase.Next("wait for gradients");
     FT_RETURN_IF_ERROR(buckets_->Finish());
     FT_RETURN_IF_ERROR(statistics_->Finish());
 
+    phase.Next("update");
     double scale = 1;
     double norm = -1;
     if (config_.optimizer().has_clip_gradient()) {
@@ -291,6 +301,7 @@ class Trainer {
     sgd_->Step(buckets_->gradients(), lr, scale);
     ++progress_.iteration;
 
+    phase.Next("agree on the loss");
     double shared[2] = {loss, asked_to_stop ? 1.0 : 0.0};
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(shared)));
     if (!std::isfinite(shared[0])) {
@@ -301,6 +312,7 @@ class Trainer {
                           "schedule.warmup or an optimizer.clip_gradient",
                           shared[0], progress_.iteration, lr));
     }
+    phase.Next("log");
     Record(shared[0], lr, norm, Since(start), data_seconds, batch.global_size);
     return shared[1] > 0;
   }
@@ -319,13 +331,14 @@ class Trainer {
   // Leaves the gradients in the buckets, their all-reduces under way. Every rank starts those of
   // the statistics before those of the gradients, which start in backward or, where a rank has no
   // picture, in Finish(). Returns this rank's part of the batch's mean loss.
-  double ForwardAndBackward(const Batch& batch) {
+  double ForwardAndBackward(const Batch& batch, TraceSpan* phase) {
     const int64_t n = batch.labels.size(0);
     const int64_t passes = Passes(batch);
     const float smoothing = config_.model().head().label_smoothing();
     double loss_sum = 0;
     buckets_->Zero();
     for (int64_t pass = 0; pass < passes; ++pass) {
+      phase->Next("forward");
       const int64_t begin = n * pass / passes;
       const int64_t count = n * (pass + 1) / passes - begin;
       const bool last = pass + 1 == passes;
@@ -333,6 +346,7 @@ class Trainer {
       const at::Tensor labels = batch.labels.narrow(0, begin, count).to(setup_.device);
       const at::Tensor loss =
           CrossEntropySum(setup_.model->Forward(images, /*training=*/true), labels, smoothing);
+      phase->Next("backward");
       if (last) statistics_->Start();
       buckets_->BeginBackward(/*communicate=*/last);
       // The mean over the global batch: every picture weighs the same, however the ranks share
@@ -379,6 +393,7 @@ class Trainer {
   }
 
   absl::StatusOr<Evaluation> Validate() {
+    const TraceSpan span(track_, "validation", progress_.iteration);
     comm_.SetActivity(absl::StrCat("validation after iteration ", progress_.iteration));
     setup_.model->ParametersChanged(/*all=*/false);
     FT_ASSIGN_OR_RETURN(Evaluation evaluation,
@@ -408,6 +423,7 @@ class Trainer {
     const std::string name = EpochEnds()
                                  ? absl::StrCat("epoch_", progress_.iteration / per_epoch_, ".pth")
                                  : absl::StrCat("iter_", progress_.iteration, ".pth");
+    const TraceSpan span(track_, "checkpoint snapshot", progress_.iteration);
     return keeper_->Save(name, MakeCheckpoint(*setup_.model, sgd_.get(), progress_, meta_),
                          is_best);
   }
@@ -422,6 +438,7 @@ class Trainer {
   const ExperimentConfig& config_;
   const TrainOptions& options_;
   Communicator& comm_;
+  TraceTrack* const track_;  // null: nothing is recorded
   Setup setup_;
   std::unique_ptr<GradientBuckets> buckets_;
   std::unique_ptr<RunningStatistics> statistics_;
@@ -446,7 +463,8 @@ absl::StatusOr<TrainResult> Train(const LoadedConfig& loaded, const TrainOptions
 
 absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
                                               const std::string& checkpoint, Communicator* comm) {
-  FT_ASSIGN_OR_RETURN(Setup setup, Prepare(loaded, /*for_training=*/false, comm));
+  FT_ASSIGN_OR_RETURN(Setup setup,
+                      Prepare(loaded, /*for_training=*/false, /*trace=*/nullptr, comm));
   if (setup.val == nullptr)
     return absl::InvalidArgumentError("data.val: is not set; there is nothing to evaluate on");
   absl::StatusOr<TensorList> tensors = ReadStateDict(checkpoint);

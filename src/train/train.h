@@ -8,6 +8,7 @@
 #include "src/base/status_macros.h"
 #include "src/comm/communicator.h"
 #include "src/config/config.h"
+#include "src/observe/trace.h"
 #include "src/train/evaluate.h"
 
 namespace finetune {
@@ -22,8 +23,8 @@ struct TrainOptions {
   bool overwrite = false;
   // Stops after so many iterations, counted from the start of the run. 0: the schedule's length.
   int64_t max_iterations = 0;
-  // Where the time of every rank goes, as Chrome's and Perfetto's JSON. "": not recorded.
-  std::string trace;
+  // Where this rank's time goes is recorded here, which must outlive Train(). Null: nowhere.
+  Trace* trace = nullptr;
 };
 
 struct TrainResult {
