@@ -108,24 +108,29 @@ FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
                             Rows rows, typename T::Storage* __restrict write_g,
                             float* __restrict sums, float* __restrict products) {
   const int64_t n = rows.channels;
-  const auto step = [&](int64_t at, int64_t c, float& sum, float& product)
-      __attribute__((always_inline)) {
-    const float g = Masked<T, kRelu>(dy[at], kRelu ? y[at] : dy[at]);
-    if constexpr (kWrite) write_g[at] = T::Store(g);
-    sum += g;
-    product += g * (T::Load(x[at]) - mean[c]);
-  };
   int64_t r = rows.begin;
-  for (; r + kUnroll <= rows.end; r += kUnroll) {
+  // Not where g is written: the compiler would not know that one row's does not meet another's.
+  for (; !kWrite && r + kUnroll <= rows.end; r += kUnroll) {
     for (int64_t c = 0; c < n; ++c) {
       float sum = 0, product = 0;
-      for (int64_t k = 0; k < kUnroll; ++k) step((r + k) * n + c, c, sum, product);
+      for (int64_t k = 0; k < kUnroll; ++k) {
+        const int64_t at = (r + k) * n + c;
+        const float g = Masked<T, kRelu>(dy[at], kRelu ? y[at] : dy[at]);
+        sum += g;
+        product += g * (T::Load(x[at]) - mean[c]);
+      }
       sums[c] += sum;
       products[c] += product;
     }
   }
   for (; r < rows.end; ++r) {
-    for (int64_t c = 0; c < n; ++c) step(r * n + c, c, sums[c], products[c]);
+    for (int64_t c = 0; c < n; ++c) {
+      const int64_t at = r * n + c;
+      const float g = Masked<T, kRelu>(dy[at], kRelu ? y[at] : dy[at]);
+      if constexpr (kWrite) write_g[at] = T::Store(g);
+      sums[c] += g;
+      products[c] += g * (T::Load(x[at]) - mean[c]);
+    }
   }
 }
 
