@@ -1,9 +1,15 @@
 #include "src/comm/create_communicator.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
+#include "src/comm/agreement.h"
+#include "src/comm/gpus.h"
 #include "src/comm/mpi_communicator.h"
 #include "src/comm/single_communicator.h"
 #ifdef FINETUNE_CUDA
@@ -11,30 +17,57 @@
 #endif
 
 namespace finetune {
+namespace {
 
-absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const MpiSession& session,
-                                                                 const CommConfig& config,
-                                                                 bool cuda, CommObserver observer) {
-  if (config.backend() == CommConfig::NCCL && !cuda) {
+// Whether the job runs on GPUs. Collective.
+absl::StatusOr<bool> UsesGpus(RuntimeConfig::Device device, Communicator& comm) {
+  const Gpus gpus = VisibleGpus();
+  const bool yes =
+      device == RuntimeConfig::CUDA || (device == RuntimeConfig::AUTO && gpus.count > 0);
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> all,
+                      comm.AllGather(device == RuntimeConfig::CPU ? "no"
+                                     : yes                        ? "yes"
+                                                                  : "as the others"));
+  if (std::count(all.begin(), all.end(), "no") > 0) return false;
+  absl::Status status;
+  if (device == RuntimeConfig::CUDA && gpus.count == 0) {
+    status =
+        absl::InvalidArgumentError(absl::StrCat("runtime.device: is CUDA, but ", gpus.why_none));
+  }
+  FT_RETURN_IF_ERROR(Agree(status, comm));
+  return std::count(all.begin(), all.end(), "yes") > 0;
+}
+
+absl::Status CheckBackend(CommConfig::Backend backend, bool cuda) {
+  if (backend == CommConfig::NCCL && !cuda) {
     return absl::InvalidArgumentError(
         "comm.backend: NCCL works on GPUs, and this run is on the CPU: leave it unset, or MPI");
   }
-  if (config.backend() == CommConfig::MPI && cuda) {
+  if (backend == CommConfig::MPI && cuda) {
     return absl::InvalidArgumentError(
         "comm.backend: MPI works on the CPU's memory, and this run is on GPUs: leave it unset, or "
-        "NCCL");
+        "set runtime.device: CPU");
   }
-#ifndef FINETUNE_CUDA
-  if (cuda) {
-    return absl::FailedPreconditionError(
-        "this program was built without CUDA: build it with `bazel build --config=cuda`");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const MpiSession& session,
+                                                                 const CommConfig& config,
+                                                                 RuntimeConfig::Device device,
+                                                                 CommObserver observer) {
+  SingleCommunicator alone;
+  std::unique_ptr<MpiCommunicator> mpi;
+  if (session.active()) {
+    FT_ASSIGN_OR_RETURN(mpi, MpiCommunicator::Create(session, config, std::move(observer)));
   }
-#endif
-  if (!session.active()) return std::make_unique<SingleCommunicator>();
-  FT_ASSIGN_OR_RETURN(std::unique_ptr<MpiCommunicator> mpi,
-                      MpiCommunicator::Create(session, config, std::move(observer)));
+  Communicator& host = mpi != nullptr ? static_cast<Communicator&>(*mpi) : alone;
+  FT_ASSIGN_OR_RETURN(const bool cuda, UsesGpus(device, host));
+  FT_RETURN_IF_ERROR(Agree(CheckBackend(config.backend(), cuda), host));
+  if (host.size() == 1) return std::make_unique<SingleCommunicator>(cuda ? 0 : -1);
 #ifdef FINETUNE_CUDA
-  if (cuda && mpi->size() > 1) return NcclCommunicator::Create(std::move(mpi), config);
+  if (cuda) return NcclCommunicator::Create(std::move(mpi), config);
 #endif
   return mpi;
 }

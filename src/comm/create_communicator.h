@@ -9,13 +9,16 @@
 
 namespace finetune {
 
-// The communicator that `config` asks for, for parameters on the CPU or, with `cuda`, on GPUs; one
-// rank needs none and gets SingleCommunicator. Collective; `session` must outlive it. Errors:
-// InvalidArgument for a backend that does not go with the device, and those of the communicators'
-// own Create().
+// The communicator for a job on `device`; one rank gets SingleCommunicator. AUTO is CUDA where any
+// rank sees a GPU, else the CPU: a host whose GPUs are gone is an error, not a slow run. Where the
+// ranks ask for different devices, it is the CPU, and good enough for them to compare their
+// configs. Collective; `session` must outlive it. Errors: InvalidArgument that begins with the
+// field, for a device that is not there or a backend that does not go with it; those of the
+// communicators' own Create().
 absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const MpiSession& session,
                                                                  const CommConfig& config,
-                                                                 bool cuda, CommObserver observer);
+                                                                 RuntimeConfig::Device device,
+                                                                 CommObserver observer);
 
 }  // namespace finetune
 

@@ -1,8 +1,12 @@
 // Runs under mpirun with any number of ranks.
 #include "src/comm/create_communicator.h"
 
+#include <cstdlib>
+#include <string>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/comm/gpus.h"
 #include "tests/mpi_main.h"
 
 namespace finetune {
@@ -10,17 +14,17 @@ namespace {
 
 using testing::HasSubstr;
 
-std::string ErrorOf(CommConfig::Backend backend, bool cuda) {
+std::string ErrorOf(CommConfig::Backend backend, RuntimeConfig::Device device) {
   CommConfig config;
   config.set_backend(backend);
-  return std::string(CreateCommunicator(TestSession(), config, cuda, {}).status().message());
+  return std::string(CreateCommunicator(TestSession(), config, device, {}).status().message());
 }
 
 TEST(CreateCommunicatorTest, TheCpuHasOneForAnyNumberOfRanks) {
   for (CommConfig::Backend backend : {CommConfig::AUTO, CommConfig::MPI}) {
     CommConfig config;
     config.set_backend(backend);
-    auto comm = CreateCommunicator(TestSession(), config, /*cuda=*/false, {});
+    auto comm = CreateCommunicator(TestSession(), config, RuntimeConfig::CPU, {});
     ASSERT_TRUE(comm.ok()) << comm.status();
     EXPECT_EQ((*comm)->device(), -1);
     std::vector<double> one = {1.0};
@@ -30,20 +34,46 @@ TEST(CreateCommunicatorTest, TheCpuHasOneForAnyNumberOfRanks) {
   }
 }
 
+TEST(CreateCommunicatorTest, AutoIsTheDeviceThatIsThere) {
+  auto comm = CreateCommunicator(TestSession(), {}, RuntimeConfig::AUTO, {});
+  if (VisibleGpus().count == 0) {
+    ASSERT_TRUE(comm.ok()) << comm.status();
+    EXPECT_EQ((*comm)->device(), -1);
+  } else if (comm.ok()) {
+    EXPECT_EQ((*comm)->device(), (*comm)->local_rank());
+  } else {
+    EXPECT_THAT(comm.status().message(), HasSubstr("NCCL needs one each"));
+  }
+}
+
+TEST(CreateCommunicatorTest, RanksThatDisagreeStillGetOneToSaySo) {
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  const bool first = rank == nullptr || std::string(rank) == "0";
+  auto comm =
+      CreateCommunicator(TestSession(), {}, first ? RuntimeConfig::CPU : RuntimeConfig::CUDA, {});
+  ASSERT_TRUE(comm.ok()) << comm.status();
+  EXPECT_EQ((*comm)->device(), -1);
+}
+
 TEST(CreateCommunicatorTest, ABackendThatDoesNotGoWithTheDeviceIsRefused) {
-  EXPECT_THAT(ErrorOf(CommConfig::NCCL, /*cuda=*/false),
+  EXPECT_THAT(ErrorOf(CommConfig::NCCL, RuntimeConfig::CPU),
               HasSubstr("comm.backend: NCCL works on GPUs"));
-  EXPECT_THAT(ErrorOf(CommConfig::MPI, /*cuda=*/true),
-              HasSubstr("comm.backend: MPI works on the CPU's memory"));
 }
 
 // Every rank says so, and none waits for another.
-TEST(CreateCommunicatorTest, WithoutGpusNcclIsAClearError) {
+TEST(CreateCommunicatorTest, CudaThatIsNotThereIsAClearError) {
+  const Gpus gpus = VisibleGpus();
+  if (gpus.count > 0) {
+    EXPECT_THAT(ErrorOf(CommConfig::MPI, RuntimeConfig::CUDA),
+                HasSubstr("comm.backend: MPI works on the CPU's memory"));
+    return;
+  }
+  EXPECT_EQ(ErrorOf(CommConfig::AUTO, RuntimeConfig::CUDA),
+            "runtime.device: is CUDA, but " + gpus.why_none);
 #ifdef FINETUNE_CUDA
-  EXPECT_THAT(ErrorOf(CommConfig::NCCL, /*cuda=*/true),
-              testing::AnyOf("", HasSubstr("0 GPUs"), HasSubstr("CUDA: ")));
+  EXPECT_THAT(gpus.why_none, testing::AnyOf(HasSubstr("driver"), HasSubstr("no GPU")));
 #else
-  EXPECT_THAT(ErrorOf(CommConfig::NCCL, /*cuda=*/true), HasSubstr("built without CUDA"));
+  EXPECT_THAT(gpus.why_none, HasSubstr("built without CUDA"));
 #endif
 }
 

@@ -18,8 +18,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "src/base/annotate.h"
 #include "src/base/status_macros.h"
 #include "src/comm/agreement.h"
+#include "src/comm/gpus.h"
 #include "src/comm/nccl_bootstrap.h"
 
 namespace finetune {
@@ -109,11 +111,11 @@ absl::Status NcclCommunicator::Engine::Start(const CommConfig& config) {
 
 absl::Status NcclCommunicator::Engine::TakeDevice() {
   const World& world = host_->world();
-  int devices = 0;
-  const cudaError_t counted = cudaGetDeviceCount(&devices);
-  if (counted != cudaErrorNoDevice) FT_RETURN_IF_ERROR(CudaStatus(counted, "CUDA"));
-  FT_ASSIGN_OR_RETURN(
-      device_, ChooseDevice(world.local_rank, world.local_size, devices, world.hosts[world.rank]));
+  const Gpus gpus = VisibleGpus();
+  absl::StatusOr<int> device =
+      ChooseDevice(world.local_rank, world.local_size, gpus.count, world.hosts[world.rank]);
+  FT_RETURN_IF_ERROR(gpus.count == 0 ? Annotate(device.status(), gpus.why_none) : device.status());
+  device_ = *device;
   return CudaStatus(cudaSetDevice(device_), absl::StrCat("GPU ", device_));
 }
 

@@ -18,13 +18,15 @@ class Over : public Communicator::Work {
 
 }  // namespace
 
-SingleCommunicator::SingleCommunicator() {
+SingleCommunicator::SingleCommunicator(int device) : device_(device) {
   char name[256] = "localhost";
   if (gethostname(name, sizeof(name) - 1) == 0) world_.hosts = {name};
 }
 
 absl::StatusOr<at::Tensor> SingleCommunicator::AllocateBuffer(int64_t numel) {
-  return at::zeros({numel}, at::kFloat);
+  const at::Device device =
+      device_ < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<int8_t>(device_));
+  return at::zeros({numel}, at::TensorOptions(at::kFloat).device(device));
 }
 
 absl::StatusOr<std::unique_ptr<Communicator::Work>> SingleCommunicator::AllReduceSum(

@@ -12,10 +12,12 @@ namespace finetune {
 // A job of one rank: every collective is over at once.
 class SingleCommunicator : public Communicator {
  public:
-  SingleCommunicator();
+  // `device`: the GPU to work on, or -1: the CPU.
+  explicit SingleCommunicator(int device = -1);
 
   using Communicator::AllReduceSum;
   const World& world() const override { return world_; }
+  int device() const override { return device_; }
   absl::StatusOr<at::Tensor> AllocateBuffer(int64_t numel) override;
   absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor, Wire wire) override;
   absl::Status AllReduceSum(absl::Span<double> values) override { return absl::OkStatus(); }
@@ -29,6 +31,7 @@ class SingleCommunicator : public Communicator {
   [[noreturn]] void Abort(absl::string_view reason) override;
 
  private:
+  const int device_;
   World world_;
 };
 

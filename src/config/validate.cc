@@ -340,10 +340,6 @@ class Checker {
 
   void CheckComm() {
     const CommConfig& comm = config_.comm();
-    if (comm.backend() == CommConfig::NCCL && config_.runtime().device() != RuntimeConfig::CPU) {
-      Error("comm.backend",
-            "is NCCL, which trains on GPUs; this program trains on the CPU yet: leave it out");
-    }
     InRange("comm.bucket_mebibytes", comm.bucket_mebibytes(), 0.001, 65536);
     InRange("comm.first_bucket_mebibytes", comm.first_bucket_mebibytes(), 0.001, 65536);
     if (!(comm.stall_warning_seconds() > 0)) {

@@ -30,8 +30,10 @@ class BatchLoader::Impl {
     for (Slot& slot : slots_) {
       slot.images = at::empty(
           {sampler_.LargestPart(), pipeline_.channels(), pipeline_.height(), pipeline_.width()},
-          at::TensorOptions().dtype(type).memory_format(at::MemoryFormat::ChannelsLast));
-      slot.labels = at::empty({sampler_.LargestPart()}, at::kLong);
+          at::TensorOptions().dtype(type).pinned_memory(options.pinned),
+          at::MemoryFormat::ChannelsLast);
+      slot.labels = at::empty({sampler_.LargestPart()},
+                              at::TensorOptions().dtype(at::kLong).pinned_memory(options.pinned));
     }
     for (int i = 0; i < workers; ++i) {
       TraceTrack* track =

@@ -24,6 +24,8 @@ struct LoaderOptions {
   bool bfloat16 = false;
   // Where the threads' work is recorded, which must outlive the loader. Null: nowhere.
   Trace* trace = nullptr;
+  // Batches lie in memory that a GPU copies from by itself.
+  bool pinned = false;
 };
 
 // Prepares one rank's batches on threads of its own, ahead of their use. What a batch holds depends

@@ -147,12 +147,17 @@ int Main(int argc, char** argv) {
   std::optional<Trace> trace;
   if (!line->trace.empty()) trace.emplace();
   absl::StatusOr<std::unique_ptr<Communicator>> comm = CreateCommunicator(
-      *session, loaded.ok() ? loaded->config.comm() : CommConfig(), /*cuda=*/false,
+      *session, loaded.ok() ? loaded->config.comm() : CommConfig(),
+      loaded.ok() ? loaded->config.runtime().device() : RuntimeConfig::CPU,
       trace.has_value() ? Observe(trace->AddTrack("communication", "bytes")) : CommObserver());
-  if (absl::IsInvalidArgument(comm.status()) && loaded.ok()) {
-    return Report(Annotate(comm.status(), loaded->PlaceOf("comm.backend")), launch_rank);
+  if (!comm.ok()) {
+    // What begins with a field gets its place.
+    const std::string field(comm.status().message().substr(0, comm.status().message().find(':')));
+    return Report(loaded.ok() && absl::IsInvalidArgument(comm.status())
+                      ? Annotate(comm.status(), loaded->PlaceOf(field))
+                      : comm.status(),
+                  launch_rank);
   }
-  if (!comm.ok()) return Report(comm.status(), launch_rank);
   const int rank = (*comm)->rank();
   // A config may be missing on one host only.
   if (absl::Status agreed = Agree(loaded.status(), **comm); !agreed.ok())

@@ -35,7 +35,7 @@ struct IterationRecord {
   double data_time_s = 0;  // of it, waiting for data
   double eta_s = 0;
   double images_per_s = 0;
-  int64_t memory_mib = 0;  // the process's peak
+  int64_t memory_mib = 0;  // the peak: a GPU's, or on the CPU the process's
   std::optional<double> gradient_norm;
 };
 

@@ -29,8 +29,11 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
     FT_ASSIGN_OR_RETURN(const Batch batch, loader->Next());
     const int64_t n = batch.labels.size(0);
     if (n == 0) return absl::OkStatus();
-    const at::Tensor labels = batch.labels.to(device);
-    const at::Tensor logits = model->Forward(batch.images.to(device), /*training=*/false);
+    // The loss, below, is only there when the GPU has the batch: the loader may go on.
+    const at::TensorOptions there(device);
+    const at::Tensor labels = batch.labels.to(there, /*non_blocking=*/true);
+    const at::Tensor logits = model->Forward(batch.images.to(there, /*non_blocking=*/true),
+                                             /*training=*/false);
     sums[0] += static_cast<double>(n);
     sums[1] += CrossEntropySum(logits, labels, head.label_smoothing()).item<double>();
     const std::vector<int64_t> correct = TopKCorrect(logits, labels, ks);

@@ -1,5 +1,6 @@
 #include "src/train/setup.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <map>
@@ -17,6 +18,7 @@
 #include "src/comm/affinity.h"
 #include "src/comm/agreement.h"
 #include "src/comm/build_id.h"
+#include "src/comm/gpus.h"
 #include "src/config/validate.h"
 #include "src/data/dataset.h"
 #include "src/data/manifest.h"
@@ -151,15 +153,18 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
       CheckSameRun(loaded, absl::StrCat(DigestOf(train->get()), DigestOf(val->get())), comm));
 
   FT_RETURN_IF_ERROR(TakeCores(runtime.threads(), comm, &setup));
-  if (runtime.device() == RuntimeConfig::CUDA) {
-    return absl::InvalidArgumentError(absl::StrCat(loaded.PlaceOf("runtime.device"),
-                                                   ": runtime.device: is CUDA; this program was "
-                                                   "built without it (bazel build --config=cuda)"));
+  if (comm->device() >= 0) {
+    setup.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(comm->device()));
+    at::globalContext().lazyInitDevice(at::kCUDA);
+    // A resumed run repeats the interrupted one's sums, in their order.
+    at::globalContext().setDeterministicCuDNN(true);
+    absl::StrAppend(&setup.notes.front(), ", each on a GPU (", VisibleGpus().name, ")");
+  } else {
+    absl::StrAppend(&setup.notes.front(), " on the CPU",
+                    runtime.device() == RuntimeConfig::AUTO
+                        ? absl::StrCat(": ", VisibleGpus().why_none)
+                        : std::string());
   }
-  absl::StrAppend(&setup.notes.front(), " on the CPU",
-                  runtime.device() == RuntimeConfig::AUTO
-                      ? " (runtime.device is AUTO and there is no GPU)"
-                      : "");
 
   LoaderOptions options;
   options.rank = comm->rank();
@@ -167,6 +172,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
   options.seed = runtime.seed();
   options.trace = trace;
   options.bfloat16 = runtime.precision() == RuntimeConfig::BFLOAT16;
+  options.pinned = !setup.device.is_cpu();
   absl::Status status;
   const auto load = [&](std::unique_ptr<Dataset> data, const SplitConfig& split,
                         const char* name) -> std::unique_ptr<BatchLoader> {

@@ -1,10 +1,12 @@
 #include "src/train/train.h"
 
-#include <sys/resource.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
@@ -30,6 +32,7 @@
 #include "src/optim/schedule.h"
 #include "src/optim/sgd.h"
 #include "src/train/checkpoint_keeper.h"
+#include "src/train/device.h"
 #include "src/train/running_statistics.h"
 #include "src/train/setup.h"
 #include "src/train/snapshot.h"
@@ -43,12 +46,6 @@ using Clock = std::chrono::steady_clock;
 
 double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-int64_t PeakMemoryMebibytes() {
-  struct rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss / 1024;
 }
 
 // One run: the parts and the loop over them.
@@ -202,6 +199,7 @@ class Trainer {
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(iteration)));
     progress_.iteration = static_cast<int64_t>(iteration[0]);
     setup_.train->Seek(progress_.iteration / per_epoch_, progress_.iteration % per_epoch_);
+    batches_.emplace(setup_.train.get(), setup_.device);
     return absl::OkStatus();
   }
 
@@ -281,11 +279,11 @@ class Trainer {
     const TraceSpan iteration(track_, "iteration", progress_.iteration + 1);
     TraceSpan phase(track_, "wait for data");
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": waiting for data"));
-    FT_ASSIGN_OR_RETURN(const Batch batch, setup_.train->Next());
+    FT_ASSIGN_OR_RETURN(const Batch batch, batches_->Next());
     const double data_seconds = Since(start);
 
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": computing"));
-    const double loss = ForwardAndBackward(batch, &phase);
+    const at::Tensor loss = ForwardAndBackward(batch, &phase);
     phase.Next("wait for gradients");
     FT_RETURN_IF_ERROR(buckets_->Finish());
     FT_RETURN_IF_ERROR(statistics_->Finish());
@@ -302,19 +300,39 @@ class Trainer {
     ++progress_.iteration;
 
     phase.Next("agree on the loss");
-    double shared[2] = {loss, asked_to_stop ? 1.0 : 0.0};
-    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(shared)));
-    if (!std::isfinite(shared[0])) {
-      agreed_ = true;
-      return absl::FailedPreconditionError(
-          absl::StrFormat("the loss is %g in iteration %d: the run has diverged. Try a smaller "
-                          "optimizer.sgd.lr (it is %g), a "
-                          "schedule.warmup or an optimizer.clip_gradient",
-                          shared[0], progress_.iteration, lr));
-    }
+    losses_.push_back({progress_.iteration, lr, LateNumber(loss)});
+    // A GPU is given the next iteration before it has done this one; but what is kept of a run has
+    // no loss behind it that nobody has looked at.
+    const bool late =
+        !setup_.device.is_cpu() && !LogIsDue() && !ValidationIsDue() && !CheckpointIsDue();
+    FT_ASSIGN_OR_RETURN(const bool stop, ShareLosses(asked_to_stop, late ? 1 : 0));
+    if (stop && late) FT_RETURN_IF_ERROR(ShareLosses(asked_to_stop, 0).status());
     phase.Next("log");
-    Record(shared[0], lr, norm, Since(start), data_seconds, batch.global_size);
-    return shared[1] > 0;
+    Record(lr, norm, Since(start), data_seconds, batch.global_size);
+    return stop;
+  }
+
+  // Adds up the ranks' losses but for the last `left`, and their wishes to stop; returns whether
+  // one has it. Errors: FailedPrecondition for a loss that is no number.
+  absl::StatusOr<bool> ShareLosses(bool asked_to_stop, size_t left) {
+    std::vector<double> sums = {asked_to_stop ? 1.0 : 0.0};
+    for (size_t i = 0; i + left < losses_.size(); ++i) sums.push_back(losses_[i].value.Read());
+    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(sums)));
+    for (size_t i = 1; i < sums.size(); ++i) {
+      const Loss loss = std::move(losses_.front());
+      losses_.pop_front();
+      if (!std::isfinite(sums[i])) {
+        agreed_ = true;
+        return absl::FailedPreconditionError(
+            absl::StrFormat("the loss is %g in iteration %d: the run has diverged. Try a smaller "
+                            "optimizer.sgd.lr (it is %g), a "
+                            "schedule.warmup or an optimizer.clip_gradient",
+                            sums[i], loss.iteration, loss.lr));
+      }
+      window_.loss += sums[i];
+      ++window_.losses;
+    }
+    return sums[0] > 0;
   }
 
   // Passes that a rank's part goes through the model in. Batch norms that sum over the ranks need
@@ -330,20 +348,20 @@ class Trainer {
 
   // Leaves the gradients in the buckets, their all-reduces under way. Every rank starts those of
   // the statistics before those of the gradients, which start in backward or, where a rank has no
-  // picture, in Finish(). Returns this rank's part of the batch's mean loss.
-  double ForwardAndBackward(const Batch& batch, TraceSpan* phase) {
+  // picture, in Finish(). Returns this rank's part of the batch's mean loss, [] on the device.
+  at::Tensor ForwardAndBackward(const Batch& batch, TraceSpan* phase) {
     const int64_t n = batch.labels.size(0);
     const int64_t passes = Passes(batch);
     const float smoothing = config_.model().head().label_smoothing();
-    double loss_sum = 0;
+    at::Tensor loss_sum = at::zeros({}, at::TensorOptions(at::kDouble).device(setup_.device));
     buckets_->Zero();
     for (int64_t pass = 0; pass < passes; ++pass) {
       phase->Next("forward");
       const int64_t begin = n * pass / passes;
       const int64_t count = n * (pass + 1) / passes - begin;
       const bool last = pass + 1 == passes;
-      const at::Tensor images = batch.images.narrow(0, begin, count).to(setup_.device);
-      const at::Tensor labels = batch.labels.narrow(0, begin, count).to(setup_.device);
+      const at::Tensor images = batch.images.narrow(0, begin, count);
+      const at::Tensor labels = batch.labels.narrow(0, begin, count);
       const at::Tensor loss =
           CrossEntropySum(setup_.model->Forward(images, /*training=*/true), labels, smoothing);
       phase->Next("backward");
@@ -352,18 +370,16 @@ class Trainer {
       // The mean over the global batch: every picture weighs the same, however the ranks share
       // them.
       loss.div(static_cast<double>(batch.global_size)).backward();
-      loss_sum += loss.item<double>();
+      loss_sum += loss.detach();
     }
     if (passes == 0) {
       statistics_->Start();
       buckets_->BeginBackward(/*communicate=*/true);
     }
-    return loss_sum / static_cast<double>(batch.global_size);
+    return loss_sum.div_(static_cast<double>(batch.global_size));
   }
 
-  void Record(double loss, double lr, double norm, double seconds, double data_seconds,
-              int64_t pictures) {
-    window_.loss += loss;
+  void Record(double lr, double norm, double seconds, double data_seconds, int64_t pictures) {
     window_.seconds += seconds;
     window_.data_seconds += data_seconds;
     window_.pictures += pictures;
@@ -376,13 +392,13 @@ class Trainer {
     record.iterations_per_epoch = per_epoch_;
     record.total_iterations = last_iteration_;
     record.averaged = window_.iterations;
-    record.loss = window_.loss * each;
+    record.loss = window_.loss / std::max(window_.losses, 1);
     record.lr = lr;
     record.time_s = window_.seconds * each;
     record.data_time_s = window_.data_seconds * each;
     record.eta_s = record.time_s * static_cast<double>(last_iteration_ - progress_.iteration);
     record.images_per_s = static_cast<double>(window_.pictures) / window_.seconds;
-    record.memory_mib = PeakMemoryMebibytes();
+    record.memory_mib = PeakMemoryMebibytes(setup_.device);
     if (norm >= 0) record.gradient_norm = norm;
     if (LogIsDue()) {
       log_->Iteration(record);
@@ -431,7 +447,13 @@ class Trainer {
   struct Window {
     double loss = 0, seconds = 0, data_seconds = 0;
     int64_t pictures = 0;
-    int iterations = 0;
+    int iterations = 0, losses = 0;
+  };
+  // Of an iteration whose loss nobody has looked at yet.
+  struct Loss {
+    int64_t iteration;
+    double lr;
+    LateNumber value;
   };
 
   const LoadedConfig& loaded_;
@@ -448,7 +470,9 @@ class Trainer {
   std::unique_ptr<CheckpointKeeper> keeper_;  // on rank 0
   CheckpointMeta meta_;
   Progress progress_;
+  std::optional<DeviceBatches> batches_;
   Window window_;
+  std::deque<Loss> losses_;
   int64_t per_epoch_ = 1, total_batch_ = 1, last_iteration_ = 0;
   // The error that ends the loop is one that all ranks have.
   bool agreed_ = false;

@@ -1,0 +1,43 @@
+#include "src/train/device.h"
+
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <sys/resource.h>
+
+namespace finetune {
+
+DevicePoint::DevicePoint(at::Device device) {
+  if (device.is_cpu()) return;
+  event_.emplace(device.type());
+  event_->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+}
+
+void DevicePoint::Wait() const {
+  if (event_.has_value()) event_->synchronize();
+}
+
+absl::StatusOr<Batch> DeviceBatches::Next() {
+  if (taken_.has_value()) taken_->Wait();
+  FT_ASSIGN_OR_RETURN(Batch batch, loader_.Next());
+  if (device_.is_cpu()) return batch;
+  for (at::Tensor* tensor : {&batch.images, &batch.labels})
+    *tensor = tensor->to(at::TensorOptions(device_), /*non_blocking=*/true);
+  taken_.emplace(device_);
+  return batch;
+}
+
+int64_t PeakMemoryMebibytes(at::Device device) {
+  if (!device.is_cpu()) {
+    const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    return c10::getDeviceAllocator(device.type())
+               ->getDeviceStats(device.index())
+               .reserved_bytes[all]
+               .peak >>
+           20;
+  }
+  struct rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
+}
+
+}  // namespace finetune
