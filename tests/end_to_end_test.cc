@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -81,6 +82,28 @@ TEST_F(EndToEnd, AResumedRunHasTheBitsOfTheUninterruptedOne) {
   ASSERT_EQ(second.exit_code, 0) << second.output;
   EXPECT_THAT(second.output, HasSubstr("resumed from"));
   ExpectSameCheckpoints("whole/epoch_3.pth", "parts/epoch_3.pth");
+}
+
+TEST_F(EndToEnd, AValidationThatASignalCameBeforeIsMadeUpFor) {
+  WriteResNet();
+  const std::string each = "--set=schedule.val_interval_iterations=1 ";
+  Job run(Mpirun(2, "run", each), folder_ + "/run.log");
+  ASSERT_TRUE(run.WaitFor("epoch 1 [2/5]"));
+  kill(run.pid(), SIGUSR1);
+  const Outcome stopped = run.Wait();
+  ASSERT_EQ(stopped.exit_code, 75) << stopped.output;
+  const Outcome rest = Run(Mpirun(2, "run", each + "--resume=auto"));
+  ASSERT_EQ(rest.exit_code, 0) << rest.output;
+  std::set<int64_t> validated;
+  for (const auto& entry : fs::directory_iterator(folder_ + "/run")) {
+    if (entry.path().extension() != ".jsonl") continue;
+    std::ifstream lines(entry.path());
+    for (std::string line; std::getline(lines, line);) {
+      const auto record = nlohmann::json::parse(line);
+      if (record["mode"] == "val") validated.insert(record["iteration"].get<int64_t>());
+    }
+  }
+  EXPECT_EQ(validated.size(), 15u);
 }
 
 TEST_F(EndToEnd, ASignalSavesAndExits75AndTheRunGoesOnFromThere) {

@@ -45,6 +45,7 @@ Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress
   about.Append("seed", absl::StrCat(meta.seed));
   about.Append("best_accuracy", progress.best_accuracy);
   about.Append("best_iteration", progress.best_iteration);
+  about.Append("validation_due", progress.validation_due);
   about.Append("CLASSES", std::move(classes));
   about.Append("cfg", meta.config_text);
   Value::Dict root;
@@ -79,6 +80,7 @@ absl::StatusOr<Progress> RestoreCheckpoint(const Value& root, const CheckpointMe
   FT_ASSIGN_OR_RETURN(progress.iteration, meta.GetInt("iteration"));
   FT_ASSIGN_OR_RETURN(progress.best_accuracy, meta.GetDouble("best_accuracy"));
   FT_ASSIGN_OR_RETURN(progress.best_iteration, meta.GetInt("best_iteration"));
+  FT_ASSIGN_OR_RETURN(progress.validation_due, meta.GetBool("validation_due"));
 
   FT_ASSIGN_OR_RETURN(TensorList state, StateDictOf(root));
   FT_RETURN_IF_ERROR(LoadClassifier(state, model).status());

@@ -20,6 +20,8 @@ struct Progress {
   // The best validation accuracy so far, and the iteration it was reached at.
   double best_accuracy = -1;
   int64_t best_iteration = 0;
+  // The validation after this iteration is still to come: a signal stopped the run before it.
+  bool validation_due = false;
 };
 
 // What a checkpoint says of the run besides.

@@ -176,7 +176,7 @@ class Trainer {
     progress_ = *progress;
     log_->Info(
         absl::StrFormat("resumed from %s at iteration %d", found->path, progress_.iteration));
-    if (progress_.iteration >= last_iteration_) {
+    if (progress_.iteration >= last_iteration_ && !progress_.validation_due) {
       log_->Warning(absl::StrFormat(
           "the run is over: it has all of its %d iterations. A longer one: raise schedule.%s",
           last_iteration_,
@@ -195,9 +195,11 @@ class Trainer {
     }
     FT_RETURN_IF_ERROR(comm_.Broadcast(sgd_->momentum(), 0));
     setup_.model->ParametersChanged(/*all=*/true);
-    double iteration[1] = {IsMain() ? static_cast<double>(progress_.iteration) : 0.0};
-    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(iteration)));
-    progress_.iteration = static_cast<int64_t>(iteration[0]);
+    double at[2] = {static_cast<double>(progress_.iteration), progress_.validation_due ? 1.0 : 0.0};
+    if (!IsMain()) at[0] = at[1] = 0;
+    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(at)));
+    progress_.iteration = static_cast<int64_t>(at[0]);
+    progress_.validation_due = at[1] != 0;
     setup_.train->Seek(progress_.iteration / per_epoch_, progress_.iteration % per_epoch_);
     batches_.emplace(setup_.train.get(), setup_.device);
     return absl::OkStatus();
@@ -218,20 +220,19 @@ class Trainer {
     const StopSignal signals;
     RecordRun();
     TrainResult result;
+    if (progress_.validation_due) {
+      FT_ASSIGN_OR_RETURN(const bool is_best, ValidateForBest(&result));
+      if (is_best || RunEnds()) FT_RETURN_IF_ERROR(Save(is_best));
+    }
     while (progress_.iteration < last_iteration_ && !result.stopped) {
       FT_ASSIGN_OR_RETURN(const bool stop, Step(signals.received() != 0));
+      progress_.validation_due = ValidationIsDue();
       bool is_best = false;
-      if (ValidationIsDue() && !stop) {
-        FT_ASSIGN_OR_RETURN(result.last, Validate());
-        is_best = result.last->topk.front().accuracy > progress_.best_accuracy;
-        if (is_best) {
-          progress_.best_accuracy = result.last->topk.front().accuracy;
-          progress_.best_iteration = progress_.iteration;
-        }
+      if (progress_.validation_due && !stop) {
+        FT_ASSIGN_OR_RETURN(is_best, ValidateForBest(&result));
       }
-      is_best = is_best && config_.runtime().checkpoint().save_best();
       if (CheckpointIsDue() || is_best || stop) FT_RETURN_IF_ERROR(Save(is_best));
-      result.stopped = stop && progress_.iteration < last_iteration_;
+      result.stopped = stop && (!RunEnds() || progress_.validation_due);
     }
     if (IsMain()) FT_RETURN_IF_ERROR(keeper_->Finish());
     FT_RETURN_IF_ERROR(comm_.Barrier());
@@ -242,6 +243,17 @@ class Trainer {
     result.iterations = progress_.iteration;
     FT_RETURN_IF_ERROR(log_->Close());
     return result;
+  }
+
+  // Validates. Returns whether a checkpoint of this iteration is to be kept as the best.
+  absl::StatusOr<bool> ValidateForBest(TrainResult* result) {
+    FT_ASSIGN_OR_RETURN(result->last, Validate());
+    progress_.validation_due = false;
+    const double accuracy = result->last->topk.front().accuracy;
+    if (accuracy <= progress_.best_accuracy) return false;
+    progress_.best_accuracy = accuracy;
+    progress_.best_iteration = progress_.iteration;
+    return config_.runtime().checkpoint().save_best();
   }
 
   bool EpochEnds() const { return progress_.iteration % per_epoch_ == 0; }
