@@ -107,6 +107,10 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
     return absl::InvalidArgumentError(
         "--checkpoint is not given; for example --checkpoint=work_dirs/demo/epoch_8.pth");
   }
+  if (line.overwrite && !line.resume.empty()) {
+    return absl::InvalidArgumentError(
+        "--overwrite begins again and --resume goes on: give one of them");
+  }
   return line;
 }
 

@@ -35,5 +35,11 @@ TEST(Flags, PlanNamesTheFlagThatWasMeant) {
   EXPECT_THAT(message({"plan", "--ranks=8"}), HasSubstr("--config is not given"));
 }
 
+TEST(Flags, BeginningAgainAndGoingOnExcludeEachOther) {
+  EXPECT_EQ(ParseCommandLine({"--config=a", "--overwrite", "--resume=auto"}).status().message(),
+            "--overwrite begins again and --resume goes on: give one of them");
+  EXPECT_TRUE(ParseCommandLine({"--config=a", "--resume=auto"}).ok());
+}
+
 }  // namespace
 }  // namespace finetune
