@@ -6,23 +6,32 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
 
+#include "src/model/conv.h"
 #include "src/model/onednn_conv.h"
+#include "src/model/winograd.h"
 
 namespace finetune {
 namespace {
 
-// No bias: the batch norm behind it has one. Parameters are float32; x says what to compute in.
+bool IsNarrowAndStrided(const at::Tensor& x, const ConvBn& layer) {
+  return layer.stride > 1 && layer.weight.size(2) == 1 && layer.weight.size(1) < 16 && x.is_cpu();
+}
+
+// By LibTorch's operators. No bias: the batch norm behind it has one. Parameters are float32; x
+// says what to compute in.
 at::Tensor Convolve(const at::Tensor& x, const ConvBn& layer) {
-  const at::Tensor weight = layer.weight.to(x.scalar_type());
+  const at::ScalarType type = ConvType(x);
+  const at::Tensor weight = layer.weight.to(x.scalar_type()).to(type);
   // oneDNN's backward pass of a strided 1x1 convolution writes out of bounds where fewer channels
   // go in than its blocks have (github.com/uxlfoundation/oneDNN/issues/6035). Take out the pixels
   // it would skip, and there is no stride.
-  if (layer.stride > 1 && weight.size(2) == 1 && weight.size(1) < 16 && x.is_cpu()) {
+  if (IsNarrowAndStrided(x, layer)) {
     const at::Tensor kept =
         x.slice(2, 0, x.size(2), layer.stride).slice(3, 0, x.size(3), layer.stride);
-    return at::conv2d(kept.contiguous(at::MemoryFormat::ChannelsLast), weight);
+    return at::conv2d(kept.contiguous(at::MemoryFormat::ChannelsLast).to(type), weight)
+        .to(x.scalar_type());
   }
-  return at::conv2d(x, weight, {}, layer.stride, layer.padding);
+  return at::conv2d(x.to(type), weight, {}, layer.stride, layer.padding).to(x.scalar_type());
 }
 
 at::Tensor Normalise(const at::Tensor& x, const ConvBn& layer, bool batch_statistics) {
@@ -42,8 +51,10 @@ at::Tensor AddAndActivate(const at::Tensor& y, const at::Tensor& residual, bool 
 void Fold(ConvBn& layer, const at::Tensor& x) {
   const at::Tensor scale = at::rsqrt(layer.running_var.add(kBatchNormEpsilon)).mul_(layer.gamma);
   const at::Tensor weight = layer.weight.mul(scale.view({-1, 1, 1, 1})).to(x.scalar_type());
-  layer.folded_weight =
-      OneDnnConvRuns(x) ? PackConvWeight(weight, x, layer.stride, layer.padding) : weight;
+  layer.folded_weight = WinogradRuns(x, weight, layer.stride, layer.padding)
+                            ? TransformWeight(weight)
+                        : OneDnnConvRuns(x) ? PackConvWeight(weight, x, layer.stride, layer.padding)
+                                            : weight;
   layer.folded_bias = layer.beta.sub(layer.running_mean.mul(scale)).to(x.scalar_type());
 }
 
@@ -51,7 +62,10 @@ void Fold(ConvBn& layer, const at::Tensor& x) {
 
 at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
                          bool batch_statistics, const ForwardMode& mode) {
-  at::Tensor y = Convolve(x, layer);
+  const bool fast = mode.fused && x.is_cpu() && !IsNarrowAndStrided(x, layer);
+  const at::Tensor input = x.to(mode.bfloat16 ? at::kBFloat16 : at::kFloat);
+  at::Tensor y =
+      fast ? TrainedConv(input, layer.weight, layer.stride, layer.padding) : Convolve(input, layer);
   // A training step changes what was folded, and needs the memory.
   layer.Unfold();
   if (batch_statistics) {
@@ -78,15 +92,20 @@ at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& r
   return AddAndActivate(y, residual, relu);
 }
 
-at::Tensor FrozenConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
-                        const ForwardMode& mode) {
+at::Tensor FrozenConvBn(const at::Tensor& input, ConvBn& layer, const at::Tensor& residual,
+                        bool relu, const ForwardMode& mode) {
   const at::NoGradGuard no_grad;
   if (!mode.fused) {
-    return AddAndActivate(Normalise(Convolve(x, layer), layer, /*batch_statistics=*/false),
+    return AddAndActivate(Normalise(Convolve(input, layer), layer, /*batch_statistics=*/false),
                           residual, relu);
   }
+  // Nothing of this is kept: from the first such layer on all stays in the type it is computed in.
+  const at::Tensor x = input.to(ConvType(input));
   if (!layer.folded_weight.defined() || layer.folded_bias.scalar_type() != x.scalar_type()) {
     Fold(layer, x);
+  }
+  if (layer.folded_weight.dim() == 3) {
+    return WinogradConv(x, layer.folded_weight, layer.folded_bias, residual, relu);
   }
   if (!layer.folded_weight.is_mkldnn()) {
     return AddAndActivate(

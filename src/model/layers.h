@@ -44,9 +44,10 @@ at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& r
                          bool batch_statistics, const ForwardMode& mode);
 
 // The same by running statistics and without a graph: frozen layers, and all of them in evaluation.
-// The result may lie in `residual`'s memory: the caller is done with it.
-at::Tensor FrozenConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
-                        const ForwardMode& mode);
+// The result may lie in `residual`'s memory: the caller is done with it. It is of the type that was
+// computed in.
+at::Tensor FrozenConvBn(const at::Tensor& input, ConvBn& layer, const at::Tensor& residual,
+                        bool relu, const ForwardMode& mode);
 
 }  // namespace finetune
 

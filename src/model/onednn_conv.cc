@@ -40,16 +40,17 @@ std::vector<int64_t> Both(int64_t value) { return {value, value}; }
 
 c10::List<std::optional<at::Scalar>> NoScalars() { return c10::List<std::optional<at::Scalar>>(); }
 
-bool HasBfloat16() {
+}  // namespace
+
+bool OneDnnHasBfloat16() {
   static const bool has = Ops().has_bfloat16.has_value() && Call(Ops().has_bfloat16, {}).toBool();
   return has;
 }
 
-}  // namespace
-
 bool OneDnnConvRuns(const at::Tensor& x) {
   return x.is_cpu() && at::globalContext().userEnabledMkldnn() && Ops().all() &&
-         (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && HasBfloat16()));
+         (x.scalar_type() == at::kFloat ||
+          (x.scalar_type() == at::kBFloat16 && OneDnnHasBfloat16()));
 }
 
 at::Tensor PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t stride,

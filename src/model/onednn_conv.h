@@ -11,6 +11,9 @@ namespace finetune {
 // LibTorch registers them as operators (mkldnn::_convolution_pointwise and its kin) without giving
 // them C++ functions. No gradients.
 
+// Whether it has convolutions of bfloat16 for this CPU.
+bool OneDnnHasBfloat16();
+
 // Whether they can run for inputs like `x`: on a CPU that knows its type, in a LibTorch that has
 // them.
 bool OneDnnConvRuns(const at::Tensor& x);

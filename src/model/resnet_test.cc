@@ -149,7 +149,8 @@ TEST(ResNet, EnginesAgreeInFloat32) {
 }
 
 // The reference is float32. PLAIN rounds to bfloat16 (2^-9 of a value) after every operator, FUSED
-// only after every convolution but folds batch norms into weights before it rounds those.
+// only after every convolution but folds batch norms into weights before it rounds those; on a CPU
+// that cannot multiply bfloat16, it evaluates pictures that are rounded in float32.
 TEST(ResNet, EnginesAgreeInBfloat16AsFarAsItsRoundingGoes) {
   for (const std::string& config : {ResNet(kSmall), ResNet(kSmallBottleneck)}) {
     const at::Tensor images = Images(4, 64);
@@ -159,7 +160,7 @@ TEST(ResNet, EnginesAgreeInBfloat16AsFarAsItsRoundingGoes) {
     const double fused =
         RelativeError(MakeModel(config, Options(true, true))->Forward(images, false), exact);
     EXPECT_GT(plain, 1e-4) << "it was not in bfloat16";
-    EXPECT_GT(fused, 1e-4) << "it was not in bfloat16";
+    EXPECT_GT(fused, 2e-5) << "it was not in bfloat16";
     EXPECT_LT(plain, 0.03);
     EXPECT_LT(fused, 0.03);
   }

@@ -1,0 +1,137 @@
+#include "src/model/conv.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/zeros.h>
+
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "src/model/testing.h"
+#include "src/model/winograd.h"
+
+namespace finetune {
+namespace {
+
+constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
+
+struct Shape {
+  int64_t pictures, in, out, height, width, kernel, stride;
+};
+
+std::string Name(const testing::TestParamInfo<Shape>& info) {
+  const Shape& s = info.param;
+  return std::to_string(s.pictures) + "x" + std::to_string(s.in) + "to" + std::to_string(s.out) +
+         "of" + std::to_string(s.height) + "x" + std::to_string(s.width) + "by" +
+         std::to_string(s.kernel) + "stride" + std::to_string(s.stride);
+}
+
+class Conv : public testing::TestWithParam<Shape> {
+ protected:
+  void SetUp() override {
+    const Shape& s = GetParam();
+    padding_ = s.kernel / 2;
+    x_ = ByFormula("x", {s.pictures, s.in, s.height, s.width}).contiguous(kLayout);
+    // Sums of unit variance, more or less, whatever the number of channels.
+    const double scale = 1 / std::sqrt(static_cast<double>(s.in * s.kernel * s.kernel));
+    weight_ = ByFormula("weight", {s.out, s.in, s.kernel, s.kernel}, scale).contiguous(kLayout);
+    // In float64, by LibTorch's own definition.
+    exact_x_ = x_.to(at::kDouble).requires_grad_();
+    exact_weight_ = weight_.to(at::kDouble).requires_grad_();
+    exact_y_ = at::conv2d(exact_x_, exact_weight_, {}, s.stride, padding_);
+    dy_ = ByFormula("dy", exact_y_.sizes()).contiguous(kLayout);
+    exact_y_.backward(dy_.to(at::kDouble));
+  }
+
+  int64_t padding_ = 0;
+  at::Tensor x_, weight_, dy_, exact_x_, exact_weight_, exact_y_;
+};
+
+TEST_P(Conv, AndItsGradientsAreThoseOfTheDefinition) {
+  const at::Tensor x = x_.clone(kLayout).requires_grad_();
+  const at::Tensor weight = weight_.clone(kLayout).requires_grad_();
+  const at::Tensor y = TrainedConv(x, weight, GetParam().stride, padding_);
+  ASSERT_EQ(y.sizes(), exact_y_.sizes());
+  y.backward(dy_);
+  EXPECT_LT(RelativeError(y, exact_y_.detach()), 3e-6);
+  EXPECT_LT(RelativeError(x.grad(), exact_x_.grad()), 3e-6);
+  EXPECT_LT(RelativeError(weight.grad(), exact_weight_.grad()), 3e-6);
+  EXPECT_EQ(weight.grad().strides(), weight.strides());
+}
+
+TEST_P(Conv, InBfloat16IsWithinItsRounding) {
+  const at::Tensor x = x_.to(at::kBFloat16).requires_grad_();
+  const at::Tensor weight = weight_.clone(kLayout).requires_grad_();
+  const at::Tensor y = TrainedConv(x, weight, GetParam().stride, padding_);
+  y.backward(dy_.to(at::kBFloat16));
+  ASSERT_EQ(y.scalar_type(), at::kBFloat16);
+  ASSERT_EQ(x.grad().scalar_type(), at::kBFloat16);
+  ASSERT_EQ(weight.grad().scalar_type(), at::kFloat);
+  // Half a unit in the last of 8 bits, of the inputs and of the result.
+  EXPECT_LT(RelativeError(y, exact_y_.detach()), 0.005);
+  EXPECT_LT(RelativeError(x.grad(), exact_x_.grad()), 0.005);
+  EXPECT_LT(RelativeError(weight.grad(), exact_weight_.grad()), 0.005);
+  EXPECT_GT(RelativeError(y, exact_y_.detach()), 1e-4) << "it was not in bfloat16";
+}
+
+TEST_P(Conv, WithoutAGradientOfTheInputHasTheSameOfTheWeight) {
+  const at::Tensor both = weight_.clone(kLayout).requires_grad_();
+  TrainedConv(x_.clone(kLayout).requires_grad_(), both, GetParam().stride, padding_).backward(dy_);
+  const at::Tensor alone = weight_.clone(kLayout).requires_grad_();
+  TrainedConv(x_, alone, GetParam().stride, padding_).backward(dy_);
+  EXPECT_LT(RelativeError(alone.grad(), both.grad()), 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Conv,
+                         testing::Values(Shape{2, 64, 64, 56, 56, 3, 1},   // whole tiles
+                                         Shape{3, 64, 128, 14, 14, 3, 1},  // tiles over the edge
+                                         Shape{4, 128, 64, 7, 7, 3, 1},    // the same in one
+                                         Shape{1, 64, 64, 9, 30, 3, 1},    // not square
+                                         Shape{40, 64, 64, 28, 28, 3, 1},  // several chunks
+                                         Shape{2, 64, 64, 28, 28, 3, 2},   // strided
+                                         Shape{3, 24, 20, 13, 13, 3, 1},  // odd numbers of channels
+                                         Shape{2, 64, 256, 14, 14, 1, 1},  // a matrix product
+                                         Shape{2, 64, 128, 28, 28, 1, 2}),
+                         Name);
+
+// One pixel at a time, where an error at an edge cannot hide in a norm.
+TEST(Winograd, EveryPixelOfEveryTileIsRight) {
+  for (const int64_t height : {5, 7, 8, 11}) {
+    for (const int64_t width : {6, 9, 12}) {
+      const at::Tensor x = ByFormula("x", {2, 64, height, width}).contiguous(kLayout);
+      const at::Tensor w = ByFormula("w", {64, 64, 3, 3}, 0.05).contiguous(kLayout);
+      const at::Tensor y = WinogradConv(x, TransformWeight(w), {}, {}, /*relu=*/false);
+      const at::Tensor exact = at::conv2d(x.to(at::kDouble), w.to(at::kDouble), {}, 1, 1);
+      EXPECT_LT((y.to(at::kDouble) - exact).abs().max().item<double>(), 1e-5)
+          << height << "x" << width;
+    }
+  }
+}
+
+TEST(Winograd, AddsBiasAndResidualAndActivates) {
+  const at::Tensor x = ByFormula("x", {2, 64, 14, 14}).contiguous(kLayout);
+  const at::Tensor w = ByFormula("w", {64, 64, 3, 3}, 0.05).contiguous(kLayout);
+  const at::Tensor bias = ByFormula("bias", {64});
+  const at::Tensor residual = ByFormula("residual", {2, 64, 14, 14}).contiguous(kLayout);
+  const at::Tensor before = residual.clone();
+  const at::Tensor exact =
+      at::conv2d(x.to(at::kDouble), w.to(at::kDouble), bias.to(at::kDouble), 1, 1) +
+      residual.to(at::kDouble);
+  const at::Tensor u = TransformWeight(w);
+  EXPECT_LT(RelativeError(WinogradConv(x, u, bias, residual, /*relu=*/false), exact), 3e-6);
+  EXPECT_LT(RelativeError(WinogradConv(x, u, bias, residual, /*relu=*/true), exact.clamp_min(0)),
+            3e-6);
+  EXPECT_TRUE(residual.equal(before));
+}
+
+TEST(Winograd, PassesANanOnWhereItReaches) {
+  at::Tensor x = at::zeros({1, 64, 16, 16}).contiguous(kLayout);
+  x.select(1, 0).select(1, 0).select(1, 0).fill_(std::numeric_limits<float>::quiet_NaN());
+  const at::Tensor w = ByFormula("w", {64, 64, 3, 3}).contiguous(kLayout);
+  const at::Tensor y = WinogradConv(x, TransformWeight(w), {}, {}, /*relu=*/true);
+  EXPECT_TRUE(y[0][0][0][0].isnan().item<bool>());
+}
+
+}  // namespace
+}  // namespace finetune
