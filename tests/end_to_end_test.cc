@@ -71,6 +71,25 @@ TEST_F(EndToEnd, TrainsOnTwoRanksLogsAndEvaluates) {
               HasSubstr("holds the checkpoints of an earlier run. Go on with it: --resume=auto"));
 }
 
+TEST_F(EndToEnd, PrecisionFastestIsThePrecisionThatItSays) {
+  WriteResNet();
+  const std::string few = " --max_iterations=3 --set=runtime.precision=";
+  const Outcome fastest = Run(Mpirun(2, "fastest", few + "FASTEST"));
+  ASSERT_EQ(fastest.exit_code, 0) << fastest.output;
+  const bool bfloat16 = fastest.output.find("FASTEST is bfloat16 here") != std::string::npos;
+  if (!bfloat16) EXPECT_THAT(fastest.output, HasSubstr("FASTEST is float32 here"));
+
+  const Outcome half = Run(Mpirun(2, "half", few + "BFLOAT16"));
+  ASSERT_EQ(half.exit_code, 0) << half.output;
+  // Where it would not be the fastest, asking for it brings a warning.
+  EXPECT_EQ(half.output.find("no instructions for bfloat16") == std::string::npos, bfloat16);
+  const Outcome full = Run(Mpirun(2, "full", few + "FLOAT32"));
+  ASSERT_EQ(full.exit_code, 0) << full.output;
+
+  EXPECT_NE(Losses("half"), Losses("full"));
+  EXPECT_EQ(Losses("fastest"), Losses(bfloat16 ? "half" : "full"));
+}
+
 TEST_F(EndToEnd, AResumedRunHasTheBitsOfTheUninterruptedOne) {
   WriteResNet();
   const Outcome whole = Run(Mpirun(2, "whole"));

@@ -27,14 +27,17 @@ Gpus VisibleGpus() {
     return gpus;
   }
   cudaDeviceProp first = {};
-  if (cudaGetDeviceProperties(&first, 0) == cudaSuccess) gpus.name = first.name;
+  if (cudaGetDeviceProperties(&first, 0) == cudaSuccess) {
+    gpus.name = first.name;
+    gpus.bfloat16 = first.major >= 8;
+  }
   return gpus;
 }
 
 #else
 
 Gpus VisibleGpus() {
-  return {0, "", "this program was built without CUDA (bazel build --config=cuda)"};
+  return {.why_none = "this program was built without CUDA (bazel build --config=cuda)"};
 }
 
 #endif

@@ -22,9 +22,16 @@
 #include "src/model/classifier.h"
 #include "src/model/loss.h"
 #include "src/optim/sgd.h"
+#include "src/tensor/bfloat16.h"
 
 namespace finetune {
 namespace {
+
+// On ranks like this one.
+bool UsesBfloat16(const RuntimeConfig& runtime) {
+  return runtime.precision() == RuntimeConfig::BFLOAT16 ||
+         (runtime.precision() == RuntimeConfig::FASTEST && CpuHasBfloat16());
+}
 
 using Clock = std::chrono::steady_clock;
 
@@ -139,7 +146,7 @@ class Step {
 
   absl::Status Build() {
     ClassifierOptions options;
-    options.mode.bfloat16 = config_.runtime().precision() == RuntimeConfig::BFLOAT16;
+    options.mode.bfloat16 = UsesBfloat16(config_.runtime());
     options.mode.fused = config_.runtime().engine() == RuntimeConfig::FUSED;
     FT_ASSIGN_OR_RETURN(model_, Classifier::Create(config_.model(), options));
     TensorList trained;
@@ -190,7 +197,7 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
   double wall_s = 0;
   double cpu_s = 0;
   for (const int64_t batch : options.batches) {
-    const bool bfloat16 = config.runtime().precision() == RuntimeConfig::BFLOAT16;
+    const bool bfloat16 = UsesBfloat16(config.runtime());
     const at::Tensor images =
         at::randn({batch, options.shape.channels, options.shape.height, options.shape.width})
             .to(bfloat16 ? at::kBFloat16 : at::kFloat)

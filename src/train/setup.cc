@@ -23,6 +23,7 @@
 #include "src/data/dataset.h"
 #include "src/data/manifest.h"
 #include "src/model/load.h"
+#include "src/tensor/bfloat16.h"
 
 namespace finetune {
 namespace {
@@ -95,6 +96,29 @@ absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
                                          comm->size() == 1 ? "" : "s", plan->threads,
                                          plan->threads == 1 ? "" : "s"));
   return absl::OkStatus();
+}
+
+// What `precision` comes to on these ranks. Collective.
+absl::StatusOr<bool> UsesBfloat16(const RuntimeConfig& runtime, Communicator* comm, Setup* setup) {
+  const bool here = setup->device.is_cpu() ? CpuHasBfloat16() : VisibleGpus().bfloat16;
+  double ranks[1] = {here ? 1.0 : 0.0};
+  FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(ranks)));
+  const bool everywhere = ranks[0] == comm->size();
+  if (runtime.precision() == RuntimeConfig::FASTEST) {
+    setup->notes.push_back(everywhere
+                               ? "precision FASTEST is bfloat16 here"
+                               : "precision FASTEST is float32 here: a rank's processor has no "
+                                 "instructions for bfloat16");
+    return everywhere;
+  }
+  const bool bfloat16 = runtime.precision() == RuntimeConfig::BFLOAT16;
+  if (bfloat16 && !here) {
+    setup->host_warnings.emplace_back(
+        "this processor has no instructions for bfloat16 and multiplies in float32 what it stores "
+        "in bfloat16: that saves memory and no time. runtime.precision: FASTEST takes what is "
+        "faster");
+  }
+  return bfloat16;
 }
 
 // For batch norms over all ranks' pictures. Its sums stay in one order with those of the gradients:
@@ -171,7 +195,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
   options.world_size = comm->size();
   options.seed = runtime.seed();
   options.trace = trace;
-  options.bfloat16 = runtime.precision() == RuntimeConfig::BFLOAT16;
+  FT_ASSIGN_OR_RETURN(options.bfloat16, UsesBfloat16(runtime, comm, &setup));
   options.pinned = !setup.device.is_cpu();
   absl::Status status;
   const auto load = [&](std::unique_ptr<Dataset> data, const SplitConfig& split,
