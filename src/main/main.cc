@@ -19,6 +19,7 @@
 #include "src/observe/trace.h"
 #include "src/observe/trace_file.h"
 #include "src/plan/command.h"
+#include "src/tensor/large_tensor_memory.h"
 #include "src/train/train.h"
 
 namespace finetune {
@@ -107,6 +108,7 @@ absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& load
 
 int Main(int argc, char** argv) {
   NameRankInUncaughtExceptions();
+  UseLargeTensorMemory();
   absl::StatusOr<CommandLine> line =
       ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc));
   // Every rank would say the same of a wrong flag; only the first of mpirun's does.
