@@ -1,5 +1,6 @@
 #include "src/model/conv.h"
 
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
@@ -23,16 +24,29 @@ at::Tensor Rows(const at::Tensor& map) {
   return map.permute({0, 2, 3, 1}).contiguous().view({-1, map.size(1)});
 }
 
-// In float32 oneDNN's kernels for this reach half of the rate of a matrix product.
-bool IsMatrixProduct(const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
-  return x.scalar_type() == at::kFloat && weight.size(2) == 1 && weight.size(3) == 1 && stride == 1;
+// In float32 oneDNN's kernels for the gradients of such weights reach half of the rate of a matrix
+// product, or a third.
+bool SumsMatrixProducts(const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && x.size(1) >= 32 && weight.size(0) >= 32 &&
+         (weight.size(2) == 1 || stride > 1);
 }
 
-at::Tensor WeightGradientAsProduct(const at::Tensor& dy, const at::Tensor& x) {
-  at::Tensor dw =
-      at::empty({dy.size(1), x.size(1), 1, 1}, x.options(), at::MemoryFormat::ChannelsLast);
-  at::Tensor matrix = dw.view({dy.size(1), x.size(1)});
-  at::mm_out(matrix, Rows(dy).t(), Rows(x));
+// The gradient of `weight`, [K, C, k, k] channels-last: at each place of the kernel it is dy's rows
+// times those of the pixels that the place has met.
+at::Tensor WeightGradientAsProducts(const at::Tensor& dy, const at::Tensor& x,
+                                    const at::Tensor& weight, int64_t stride, int64_t padding) {
+  at::Tensor dw = at::empty(weight.sizes(), x.options(), at::MemoryFormat::ChannelsLast);
+  const at::Tensor slopes = Rows(dy).t();
+  const at::Tensor padded =
+      padding == 0 ? x : at::constant_pad_nd(x, {padding, padding, padding, padding});
+  const int64_t down = stride * (dy.size(2) - 1) + 1, across = stride * (dy.size(3) - 1) + 1;
+  for (int64_t i = 0; i < weight.size(2); ++i) {
+    for (int64_t j = 0; j < weight.size(3); ++j) {
+      const at::Tensor met = padded.slice(2, i, i + down, stride).slice(3, j, j + across, stride);
+      at::Tensor place = dw.select(3, j).select(2, i);
+      at::mm_out(place, slopes, Rows(met));
+    }
+  }
   return dw;
 }
 
@@ -46,8 +60,8 @@ std::tuple<at::Tensor, at::Tensor> Backward(const at::Tensor& dy, const at::Tens
     if (wants_dx) dx = WinogradInputGradient(dy, weight);
     return {dx, dw};
   }
-  if (wants_dw && IsMatrixProduct(x, weight, stride)) {
-    dw = WeightGradientAsProduct(dy, x);
+  if (wants_dw && SumsMatrixProducts(x, weight, stride)) {
+    dw = WeightGradientAsProducts(dy, x, weight, stride, padding);
     wants_dw = false;
   }
   if (wants_dx || wants_dw) {

@@ -92,7 +92,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Conv,
                                          Shape{2, 64, 64, 28, 28, 3, 2},   // strided
                                          Shape{3, 24, 20, 13, 13, 3, 1},  // odd numbers of channels
                                          Shape{2, 64, 256, 14, 14, 1, 1},  // a matrix product
-                                         Shape{2, 64, 128, 28, 28, 1, 2}),
+                                         Shape{2, 64, 128, 28, 28, 1, 2},
+                                         Shape{2, 32, 64, 15, 20, 3, 2},  // padding on all sides
+                                         Shape{1, 3, 64, 32, 32, 7, 2}),
                          Name);
 
 // One pixel at a time, where an error at an edge cannot hide in a norm.
