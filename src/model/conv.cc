@@ -19,6 +19,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// A weight that changes is transformed each time; that wants to be used for some tiles.
+bool WinogradPays(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding) {
+  return WinogradRuns(x, weight, stride, padding) && WinogradTiles(x) >= 64;
+}
+
 // A channels-last feature map as the matrix [N * H * W, C] that it is in memory.
 at::Tensor Rows(const at::Tensor& map) {
   return map.permute({0, 2, 3, 1}).contiguous().view({-1, map.size(1)});
@@ -55,22 +60,24 @@ std::tuple<at::Tensor, at::Tensor> Backward(const at::Tensor& dy, const at::Tens
                                             const at::Tensor& weight, int64_t stride,
                                             int64_t padding, bool wants_dx, bool wants_dw) {
   at::Tensor dx, dw;
-  if (WinogradRuns(x, weight, stride, padding)) {
-    if (wants_dw) dw = WinogradWeightGradient(dy, x);
-    if (wants_dx) dx = WinogradInputGradient(dy, weight);
-    return {dx, dw};
-  }
-  if (wants_dw && SumsMatrixProducts(x, weight, stride)) {
+  if (wants_dw && WinogradRuns(x, weight, stride, padding)) {
+    dw = WinogradWeightGradient(dy, x);
+    wants_dw = false;
+  } else if (wants_dw && SumsMatrixProducts(x, weight, stride)) {
     dw = WeightGradientAsProducts(dy, x, weight, stride, padding);
     wants_dw = false;
+  }
+  if (wants_dx && WinogradPays(x, weight, stride, padding)) {
+    dx = WinogradInputGradient(dy, weight);
+    wants_dx = false;
   }
   if (wants_dx || wants_dw) {
     const std::array<int64_t, 2> strides = {stride, stride}, paddings = {padding, padding},
                                  ones = {1, 1}, zeros = {0, 0};
-    at::Tensor of_weight;
-    std::tie(dx, of_weight, std::ignore) = at::convolution_backward(
+    const auto [of_input, of_weight, of_bias] = at::convolution_backward(
         dy, x, weight, /*bias_sizes=*/std::nullopt, strides, paddings, ones,
         /*transposed=*/false, zeros, /*groups=*/1, {wants_dx, wants_dw, false});
+    if (wants_dx) dx = of_input;
     if (wants_dw) dw = of_weight;
   }
   return {dx, dw};
@@ -84,7 +91,7 @@ struct ConvFunction : torch::autograd::Function<ConvFunction> {
     context->saved_data["padding"] = padding;
     const at::ScalarType type = ConvType(x);
     const at::Tensor input = x.to(type), rounded = weight.to(x.scalar_type()).to(type);
-    const at::Tensor y = WinogradRuns(input, rounded, stride, padding)
+    const at::Tensor y = WinogradPays(input, rounded, stride, padding)
                              ? WinogradConv(input, TransformWeight(rounded), {}, {}, /*relu=*/false)
                              : at::conv2d(input, rounded, {}, stride, padding);
     return y.to(x.scalar_type());

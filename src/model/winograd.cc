@@ -315,10 +315,14 @@ at::Tensor Convolve(const at::Tensor& input, const at::Tensor& kernels, const at
 }  // namespace
 
 bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding) {
+  // Where there are few channels the transforms cost more than the products.
+  const auto fits = [](int64_t channels) { return channels % kLanes == 0 && channels >= 32; };
   return x.is_cpu() && x.scalar_type() == at::kFloat && weight.size(2) == 3 &&
-         weight.size(3) == 3 && stride == 1 && padding == 1 && weight.size(0) % kLanes == 0 &&
-         weight.size(1) % kLanes == 0 && x.numel() > 0;
+         weight.size(3) == 3 && stride == 1 && padding == 1 && fits(weight.size(0)) &&
+         fits(weight.size(1)) && x.numel() > 0;
 }
+
+int64_t WinogradTiles(const at::Tensor& x) { return Tiles(x).count; }
 
 at::Tensor TransformWeight(const at::Tensor& weight) { return Transform(weight, /*turned=*/false); }
 

@@ -14,8 +14,12 @@ namespace finetune {
 // usual 0, +-1, +-2 and infinity: 2.1e-6, the definition summed in float32: 0.2e-6. Barabasz et al.
 // 2020, "Error Analysis and Improving the Accuracy of Winograd Convolution", say why.
 
-// Whether the functions below take such a convolution, and are the faster way. x: [N, C, H, W].
+// Whether the functions below take such a convolution, and are the faster way where its weight need
+// not be transformed for it alone. x: [N, C, H, W].
 bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding);
+
+// The tiles of 4x4 that x is cut into.
+int64_t WinogradTiles(const at::Tensor& x);
 
 // `weight` [K, C, 3, 3] float32 transformed: [36, K, C], for WinogradConv.
 at::Tensor TransformWeight(const at::Tensor& weight);
