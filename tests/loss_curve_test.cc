@@ -50,6 +50,13 @@ runtime { log_interval: 1 }
     return losses;
   }
 
+  // Of the iterations [first, last].
+  static double Mean(const std::map<int64_t, double>& losses, int first, int last) {
+    double sum = 0;
+    for (int i = first; i <= last; ++i) sum += losses.at(i);
+    return sum / (last - first + 1);
+  }
+
   // The mean distance of two curves.
   static double Distance(const std::map<int64_t, double>& a, const std::map<int64_t, double>& b) {
     double sum = 0;
@@ -64,8 +71,8 @@ TEST_F(LossCurve, OfTheFastEngineIsThatOfThePlainOne) {
   const auto plain_bfloat16 = Train("PLAIN", "BFLOAT16");
   const auto fused_bfloat16 = Train("FUSED", "BFLOAT16");
 
-  // It learns: curves that stay where they begin would agree about nothing.
-  EXPECT_LT(plain.at(kIterations), plain.at(1) - 0.3);
+  // It learns: curves that stay where they begin would agree about nothing. (2.37 and 1.96 here.)
+  EXPECT_LT(Mean(plain, kIterations - 19, kIterations), Mean(plain, 1, 20) - 0.2);
 
   // In the first iterations nothing has grown yet. Logits of about 1 in float32, and rounded to
   // bfloat16's 2^-9.

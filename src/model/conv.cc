@@ -92,7 +92,7 @@ struct ConvFunction : torch::autograd::Function<ConvFunction> {
     const at::ScalarType type = ConvType(x);
     const at::Tensor input = x.to(type), rounded = weight.to(x.scalar_type()).to(type);
     const at::Tensor y = WinogradPays(input, rounded, stride, padding)
-                             ? WinogradConv(input, TransformWeight(rounded), {}, {}, /*relu=*/false)
+                             ? WinogradConv(input, rounded)
                              : at::conv2d(input, rounded, {}, stride, padding);
     return y.to(x.scalar_type());
   }

@@ -15,8 +15,9 @@ constexpr int64_t kOut = 4;  // a tile's results, in each direction
 constexpr int64_t kIn = 6;   // what they are made of
 constexpr int64_t kPositions = kIn * kIn;
 constexpr int64_t kLanes = 8;
-// What a chunk of tiles takes, transformed: it stays in the cache until it is used.
-constexpr int64_t kChunkBytes = 8 << 20;
+// What a chunk of tiles or of kernels takes, transformed: it stays in the cache until it is used,
+// and no more memory is wanted at once.
+constexpr int64_t kChunkBytes = 10 << 20;
 
 #define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
 #define FT_INLINE inline __attribute__((always_inline))
@@ -137,23 +138,29 @@ FT_INLINE Place PlaceOf(const Tiles& tiles, int64_t tile) {
   return {row / tiles.down, row % tiles.down * kOut, tile % tiles.across * kOut};
 }
 
-// Tiles [begin, end) of `map`, their tile `begin` being number `first` of the `count` in
-// `transformed`, [36, count, C]. kSize: of a tile; kBefore: pixels it has before its place. Outside
+// Some of many, [begin, begin + count).
+struct Range {
+  int64_t begin, count;
+  int64_t end() const { return begin + count; }
+};
+
+// Tiles [begin, end) of those in `chunk`, into their places of `transformed`, [36, chunk.count,
+// slice.count]; the channels in `slice`. kBefore: pixels that a tile has before its place. Outside
 // of the map is 0.
 template <typename T, int64_t kBefore>
-FT_INLINE void TransformTiles(const float* map, const Tiles& tiles, int64_t begin, int64_t end,
-                              int64_t first, int64_t count, float* transformed) {
+FT_INLINE void TransformTiles(const float* map, const Tiles& tiles, Range chunk, Range slice,
+                              int64_t begin, int64_t end, float* transformed) {
   constexpr int64_t kSize = T::kFrom;
   const int64_t channels = tiles.channels;
   for (int64_t tile = begin; tile < end; ++tile) {
-    const Place at = PlaceOf(tiles, tile);
-    const float* picture = map + at.picture * tiles.height * tiles.width * channels;
+    const Place at = PlaceOf(tiles, chunk.begin + tile);
+    const float* picture = map + at.picture * tiles.height * tiles.width * channels + slice.begin;
     const int64_t y = at.y - kBefore, x = at.x - kBefore;
     const int64_t from_y = std::max<int64_t>(0, -y), to_y = std::min(kSize, tiles.height - y);
     const int64_t from_x = std::max<int64_t>(0, -x), to_x = std::min(kSize, tiles.width - x);
     const bool inside = to_y - from_y == kSize && to_x - from_x == kSize;
-    float* out = transformed + (first + tile - begin) * channels;
-    for (int64_t c = 0; c < channels; c += kLanes) {
+    float* out = transformed + tile * slice.count;
+    for (int64_t c = 0; c < slice.count; c += kLanes) {
       Lanes in[kSize * kSize], result[kPositions];
       if (!inside) std::memset(in, 0, sizeof(in));
       for (int64_t i = from_y; i < to_y; ++i) {
@@ -161,40 +168,43 @@ FT_INLINE void TransformTiles(const float* map, const Tiles& tiles, int64_t begi
         for (int64_t j = from_x; j < to_x; ++j) Load(row + j * channels, &in[i * kSize + j]);
       }
       Apply2d<T>(in, result);
-      for (int64_t p = 0; p < kPositions; ++p) Store(result[p], out + p * count * channels + c);
+      for (int64_t p = 0; p < kPositions; ++p) {
+        Store(result[p], out + p * chunk.count * slice.count + c);
+      }
     }
   }
 }
 
-FT_VECTORISED void TransformInput(const float* map, const Tiles& tiles, int64_t begin, int64_t end,
-                                  int64_t first, int64_t count, float* transformed) {
-  TransformTiles<Input, 1>(map, tiles, begin, end, first, count, transformed);
+FT_VECTORISED void TransformInput(const float* map, const Tiles& tiles, Range chunk, Range slice,
+                                  int64_t begin, int64_t end, float* transformed) {
+  TransformTiles<Input, 1>(map, tiles, chunk, slice, begin, end, transformed);
 }
 
-FT_VECTORISED void TransformOutputGradient(const float* map, const Tiles& tiles, int64_t begin,
-                                           int64_t end, int64_t first, int64_t count,
+FT_VECTORISED void TransformOutputGradient(const float* map, const Tiles& tiles, Range chunk,
+                                           Range slice, int64_t begin, int64_t end,
                                            float* transformed) {
-  TransformTiles<OutputGradient, 0>(map, tiles, begin, end, first, count, transformed);
+  TransformTiles<OutputGradient, 0>(map, tiles, chunk, slice, begin, end, transformed);
 }
 
-// The way back: `products` [36, count, K] into the tiles of `map`.
-FT_VECTORISED void TransformOutput(const float* products, const Tiles& tiles, int64_t begin,
-                                   int64_t end, int64_t first, int64_t count, const float* bias,
+// The way back: `products` [36, chunk.count, slice.count] into the tiles of `map`.
+FT_VECTORISED void TransformOutput(const float* products, const Tiles& tiles, Range chunk,
+                                   Range slice, int64_t begin, int64_t end, const float* bias,
                                    const float* residual, bool relu, float* map) {
   const int64_t channels = tiles.channels;
   for (int64_t tile = begin; tile < end; ++tile) {
-    const Place at = PlaceOf(tiles, tile);
+    const Place at = PlaceOf(tiles, chunk.begin + tile);
     const int64_t rows = std::min(kOut, tiles.height - at.y);
     const int64_t columns = std::min(kOut, tiles.width - at.x);
-    const float* in = products + (first + tile - begin) * channels;
-    for (int64_t c = 0; c < channels; c += kLanes) {
+    const float* in = products + tile * slice.count;
+    for (int64_t c = 0; c < slice.count; c += kLanes) {
       Lanes m[kPositions], y[kOut * kOut], b = {};
-      for (int64_t p = 0; p < kPositions; ++p) Load(in + p * count * channels + c, &m[p]);
+      for (int64_t p = 0; p < kPositions; ++p) Load(in + p * chunk.count * slice.count + c, &m[p]);
       Apply2d<Output>(m, y);
-      if (bias != nullptr) Load(bias + c, &b);
+      if (bias != nullptr) Load(bias + slice.begin + c, &b);
       for (int64_t i = 0; i < rows; ++i) {
         const int64_t row =
-            ((at.picture * tiles.height + at.y + i) * tiles.width + at.x) * channels + c;
+            ((at.picture * tiles.height + at.y + i) * tiles.width + at.x) * channels + slice.begin +
+            c;
         for (int64_t j = 0; j < columns; ++j) {
           Lanes value = y[i * kOut + j] + b;
           if (residual != nullptr) {
@@ -211,26 +221,29 @@ FT_VECTORISED void TransformOutput(const float* products, const Tiles& tiles, in
   }
 }
 
-// weight: [K, 3, 3, C] in memory, `transformed`: [36, K, C]; kernels [begin, end). `turned`: by 180
-// degrees, as the gradient of the input wants them.
-FT_VECTORISED void TransformKernels(const float* weight, int64_t begin, int64_t end, int64_t count,
-                                    int64_t channels, bool turned, float* transformed) {
+// Of weight [K, 3, 3, channels] in memory, kernels [begin, end) of `kernels` and the channels in
+// `slice`; `transformed`: [36, kernels.count, slice.count]. `turned`: by 180 degrees, as the
+// gradient of the input wants them.
+FT_VECTORISED void TransformKernels(const float* weight, int64_t channels, Range kernels,
+                                    Range slice, int64_t begin, int64_t end, bool turned,
+                                    float* transformed) {
   for (int64_t k = begin; k < end; ++k) {
-    for (int64_t c = 0; c < channels; c += kLanes) {
+    const float* kernel = weight + (kernels.begin + k) * 9 * channels + slice.begin;
+    for (int64_t c = 0; c < slice.count; c += kLanes) {
       Lanes g[9], u[kPositions];
-      for (int64_t i = 0; i < 9; ++i) {
-        Load(weight + (k * 9 + i) * channels + c, &g[turned ? 8 - i : i]);
-      }
+      for (int64_t i = 0; i < 9; ++i) Load(kernel + i * channels + c, &g[turned ? 8 - i : i]);
       Apply2d<Weight>(g, u);
       for (int64_t p = 0; p < kPositions; ++p) {
-        Store(u[p], transformed + (p * count + k) * channels + c);
+        Store(u[p], transformed + (p * kernels.count + k) * slice.count + c);
       }
     }
   }
 }
 
-FT_VECTORISED void TransformKernelGradients(const float* transformed, int64_t begin, int64_t end,
-                                            int64_t count, int64_t channels, float* gradient) {
+// transformed: [36, count, channels], gradient: [count, 3, 3, channels]; kernels [begin, end).
+FT_VECTORISED void TransformKernelGradients(const float* transformed, int64_t count,
+                                            int64_t channels, int64_t begin, int64_t end,
+                                            float* gradient) {
   for (int64_t k = begin; k < end; ++k) {
     for (int64_t c = 0; c < channels; c += kLanes) {
       Lanes g[9], u[kPositions];
@@ -247,69 +260,58 @@ at::Tensor ChannelsLast(const at::Tensor& x) {
   return x.contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-at::Tensor Transform(const at::Tensor& weight, bool turned) {
-  const at::Tensor w = ChannelsLast(weight);
-  const int64_t count = w.size(0), channels = w.size(1);
-  at::Tensor result = at::empty({kPositions, count, channels}, w.options());
-  const float* from = w.const_data_ptr<float>();
+// weight: [K, C, 3, 3] channels-last. Returns [36, kernels.count, slice.count].
+at::Tensor Transform(const at::Tensor& weight, Range kernels, Range slice, bool turned) {
+  at::Tensor result = at::empty({kPositions, kernels.count, slice.count}, weight.options());
+  const int64_t channels = weight.size(1);
+  const float* from = weight.const_data_ptr<float>();
   auto* to = result.mutable_data_ptr<float>();
-  at::parallel_for(0, count, 1, [=](int64_t begin, int64_t end) {
-    TransformKernels(from, begin, end, count, channels, turned, to);
+  at::parallel_for(0, kernels.count, 1, [=](int64_t begin, int64_t end) {
+    TransformKernels(from, channels, kernels, slice, begin, end, turned, to);
   });
   return result;
 }
 
-// Calls work(first tile, count) for chunks of tiles, each of `bytes` transformed.
+// Calls work(Range) for parts of `count`, about equal, multiples of `unit` but for the last, of as
+// many as kChunkBytes holds where each takes `floats`; of 64 at least.
 template <typename Work>
-void ForChunks(const Tiles& tiles, int64_t bytes, const Work& work) {
+void ForParts(int64_t count, int64_t unit, int64_t floats, const Work& work) {
+  const int64_t bytes = floats * static_cast<int64_t>(sizeof(float));
   const int64_t most = std::max<int64_t>(64, kChunkBytes / bytes);
-  const int64_t chunks = (tiles.count + most - 1) / most;
-  for (int64_t i = 0; i < chunks; ++i) {
-    const int64_t first = tiles.count * i / chunks;
-    work(first, tiles.count * (i + 1) / chunks - first);
+  const int64_t parts = (count + most - 1) / most;
+  const int64_t size = ((count + parts - 1) / parts + unit - 1) / unit * unit;
+  for (int64_t begin = 0; begin < count; begin += size) {
+    work(Range{begin, std::min(size, count - begin)});
   }
 }
-int64_t LargestChunk(const Tiles& tiles, int64_t bytes) {
-  int64_t largest = 0;
-  ForChunks(tiles, bytes, [&](int64_t, int64_t count) { largest = std::max(largest, count); });
-  return largest;
-}
 
-// The first [36, count, channels] of a buffer.
-at::Tensor Part(const at::Tensor& buffer, int64_t count, int64_t channels) {
-  return buffer.narrow(0, 0, kPositions * count * channels).view({kPositions, count, channels});
-}
-
-// `kernels`: [36, C, K], in any strides.
-at::Tensor Convolve(const at::Tensor& input, const at::Tensor& kernels, const at::Tensor& bias,
-                    const at::Tensor& residual, bool relu) {
-  const at::Tensor x = ChannelsLast(input);
-  const int64_t in = x.size(1), out = kernels.size(2);
-  at::Tensor y = at::empty({x.size(0), out, x.size(2), x.size(3)}, x.options(),
-                           at::MemoryFormat::ChannelsLast);
+// Convolves x with the kernels of `slice`, [36, C, slice.count] in any strides, into those channels
+// of y.
+void ConvolveSlice(const at::Tensor& x, const at::Tensor& kernels, Range slice,
+                   const at::Tensor& bias, const at::Tensor& residual, bool relu, at::Tensor& y) {
   const Tiles from(x), to(y);
-  const int64_t bytes = kPositions * (in + out) * static_cast<int64_t>(sizeof(float));
-  const int64_t largest = LargestChunk(from, bytes);
-  const at::Tensor inputs = at::empty({kPositions * largest * in}, x.options());
-  const at::Tensor products = at::empty({kPositions * largest * out}, x.options());
   const float* map = x.const_data_ptr<float>();
   const float* b = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
   const float* add = residual.defined() ? residual.const_data_ptr<float>() : nullptr;
   auto* result = y.mutable_data_ptr<float>();
-  ForChunks(from, bytes, [&](int64_t first, int64_t count) {
-    const at::Tensor v = Part(inputs, count, in);
-    at::Tensor m = Part(products, count, out);
-    auto* transformed = v.mutable_data_ptr<float>();
-    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      TransformInput(map, from, first + begin, first + end, begin, count, transformed);
+  const Range all{0, from.channels};
+  ForParts(from.count, 1, kPositions * (from.channels + slice.count), [&](Range chunk) {
+    const at::Tensor inputs = at::empty({kPositions, chunk.count, all.count}, x.options());
+    auto* transformed = inputs.mutable_data_ptr<float>();
+    at::parallel_for(0, chunk.count, 1, [&](int64_t begin, int64_t end) {
+      TransformInput(map, from, chunk, all, begin, end, transformed);
     });
-    at::bmm_out(m, v, kernels);
-    const float* product = m.const_data_ptr<float>();
-    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      TransformOutput(product, to, first + begin, first + end, begin, count, b, add, relu, result);
+    const at::Tensor products = at::bmm(inputs, kernels);
+    const float* product = products.const_data_ptr<float>();
+    at::parallel_for(0, chunk.count, 1, [&](int64_t begin, int64_t end) {
+      TransformOutput(product, to, chunk, slice, begin, end, b, add, relu, result);
     });
   });
-  return y;
+}
+
+at::Tensor EmptyMap(const at::Tensor& like, int64_t channels) {
+  return at::empty({like.size(0), channels, like.size(2), like.size(3)}, like.options(),
+                   at::MemoryFormat::ChannelsLast);
 }
 
 }  // namespace
@@ -324,46 +326,69 @@ bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
 
 int64_t WinogradTiles(const at::Tensor& x) { return Tiles(x).count; }
 
-at::Tensor TransformWeight(const at::Tensor& weight) { return Transform(weight, /*turned=*/false); }
+at::Tensor TransformWeight(const at::Tensor& weight) {
+  return Transform(ChannelsLast(weight), {0, weight.size(0)}, {0, weight.size(1)},
+                   /*turned=*/false);
+}
 
 at::Tensor WinogradConv(const at::Tensor& x, const at::Tensor& transformed, const at::Tensor& bias,
                         const at::Tensor& residual, bool relu) {
-  return Convolve(x, transformed.transpose(1, 2), bias,
-                  residual.defined() ? ChannelsLast(residual) : residual, relu);
+  at::Tensor y = EmptyMap(x, transformed.size(1));
+  ConvolveSlice(ChannelsLast(x), transformed.transpose(1, 2), {0, transformed.size(1)}, bias,
+                residual.defined() ? ChannelsLast(residual) : residual, relu, y);
+  return y;
 }
 
-at::Tensor WinogradInputGradient(const at::Tensor& dy, const at::Tensor& weight) {
-  return Convolve(dy, Transform(weight, /*turned=*/true), {}, {}, /*relu=*/false);
+at::Tensor WinogradConv(const at::Tensor& input, const at::Tensor& weight) {
+  const at::Tensor x = ChannelsLast(input), w = ChannelsLast(weight);
+  at::Tensor y = EmptyMap(x, w.size(0));
+  ForParts(w.size(0), kLanes, kPositions * w.size(1), [&](Range kernels) {
+    const at::Tensor u = Transform(w, kernels, {0, w.size(1)}, /*turned=*/false);
+    ConvolveSlice(x, u.transpose(1, 2), kernels, {}, {}, /*relu=*/false, y);
+  });
+  return y;
+}
+
+at::Tensor WinogradInputGradient(const at::Tensor& gradient, const at::Tensor& weight) {
+  const at::Tensor dy = ChannelsLast(gradient), w = ChannelsLast(weight);
+  at::Tensor dx = EmptyMap(dy, w.size(1));
+  ForParts(w.size(1), kLanes, kPositions * w.size(0), [&](Range slice) {
+    const at::Tensor u = Transform(w, {0, w.size(0)}, slice, /*turned=*/true);
+    ConvolveSlice(dy, u, slice, {}, {}, /*relu=*/false, dx);
+  });
+  return dx;
 }
 
 at::Tensor WinogradWeightGradient(const at::Tensor& gradient, const at::Tensor& input) {
   const at::Tensor x = ChannelsLast(input), dy = ChannelsLast(gradient);
   const Tiles from(x), to(dy);
-  const int64_t in = x.size(1), out = dy.size(1);
-  const int64_t bytes = kPositions * (in + out) * static_cast<int64_t>(sizeof(float));
-  const int64_t largest = LargestChunk(from, bytes);
-  const at::Tensor inputs = at::empty({kPositions * largest * in}, x.options());
-  const at::Tensor gradients = at::empty({kPositions * largest * out}, x.options());
-  at::Tensor sums = at::empty({kPositions, out, in}, x.options());
+  const Range all{0, from.channels};
   const float* map = x.const_data_ptr<float>();
   const float* slope = dy.const_data_ptr<float>();
-  ForChunks(from, bytes, [&](int64_t first, int64_t count) {
-    const at::Tensor v = Part(inputs, count, in), dm = Part(gradients, count, out);
-    auto* transformed = v.mutable_data_ptr<float>();
-    auto* products = dm.mutable_data_ptr<float>();
-    at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      TransformInput(map, from, first + begin, first + end, begin, count, transformed);
-      TransformOutputGradient(slope, to, first + begin, first + end, begin, count, products);
+  at::Tensor dw =
+      at::empty({to.channels, from.channels, 3, 3}, x.options(), at::MemoryFormat::ChannelsLast);
+  auto* result = dw.mutable_data_ptr<float>();
+  ForParts(to.channels, kLanes, kPositions * from.channels, [&](Range kernels) {
+    at::Tensor sums = at::empty({kPositions, kernels.count, from.channels}, x.options());
+    ForParts(from.count, 1, kPositions * (from.channels + kernels.count), [&](Range chunk) {
+      const at::Tensor inputs = at::empty({kPositions, chunk.count, all.count}, x.options());
+      const at::Tensor slopes = at::empty({kPositions, chunk.count, kernels.count}, x.options());
+      auto* transformed = inputs.mutable_data_ptr<float>();
+      auto* transformed_slopes = slopes.mutable_data_ptr<float>();
+      at::parallel_for(0, chunk.count, 1, [&](int64_t begin, int64_t end) {
+        TransformInput(map, from, chunk, all, begin, end, transformed);
+        TransformOutputGradient(slope, to, chunk, kernels, begin, end, transformed_slopes);
+      });
+      at::baddbmm_out(sums, sums, slopes.transpose(1, 2), inputs,
+                      /*beta=*/chunk.begin == 0 ? 0 : 1);
     });
-    at::baddbmm_out(sums, sums, dm.transpose(1, 2), v, /*beta=*/first == 0 ? 0 : 1);
+    const float* sum = sums.const_data_ptr<float>();
+    at::parallel_for(0, kernels.count, 1, [&](int64_t begin, int64_t end) {
+      TransformKernelGradients(sum, kernels.count, from.channels, begin, end,
+                               result + kernels.begin * 9 * from.channels);
+    });
   });
-  at::Tensor result = at::empty({out, in, 3, 3}, x.options(), at::MemoryFormat::ChannelsLast);
-  const float* sum = sums.const_data_ptr<float>();
-  auto* weight = result.mutable_data_ptr<float>();
-  at::parallel_for(0, out, 1, [&](int64_t begin, int64_t end) {
-    TransformKernelGradients(sum, begin, end, out, in, weight);
-  });
-  return result;
+  return dw;
 }
 
 }  // namespace finetune

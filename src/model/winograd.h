@@ -30,6 +30,10 @@ at::Tensor TransformWeight(const at::Tensor& weight);
 at::Tensor WinogradConv(const at::Tensor& x, const at::Tensor& transformed, const at::Tensor& bias,
                         const at::Tensor& residual, bool relu);
 
+// conv(x) with a weight [K, C, 3, 3] that is transformed for it a part at a time: less memory, and
+// what is transformed stays in the cache.
+at::Tensor WinogradConv(const at::Tensor& x, const at::Tensor& weight);
+
 // The gradients of such a convolution for that of its result, dy [N, K, H, W]: of its input [N, C,
 // H, W], and of its weight [K, C, 3, 3]; both channels-last.
 at::Tensor WinogradInputGradient(const at::Tensor& dy, const at::Tensor& weight);
