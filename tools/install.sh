@@ -9,7 +9,9 @@ mkdir -p "$1"
 prefix=$(cd "$1" && pwd)
 shift
 cd "$(dirname "$0")/.."
-tools/install_dependencies.sh patchelf
+cuda=()
+[[ " $* " != *" --config=cuda "* ]] || cuda=(--cuda)
+tools/install_dependencies.sh "${cuda[@]}" patchelf
 bazel build -c opt "$@" //src/main:finetune //data_tools:prepare_dataset
 
 mkdir -p "$prefix"/{bin,lib/finetune,share/finetune}

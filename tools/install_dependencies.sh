@@ -2,7 +2,10 @@
 # Installs what finetune is built with on Debian 12: Debian packages, and LibTorch from its PyPI wheel (540 MB, pinned by
 # version and hash) into ~/.cache/finetune. What is already there is left alone, and then it says nothing.
 #
-#   tools/install_dependencies.sh [PACKAGE...]     PACKAGE: further Debian packages to install with them
+#   tools/install_dependencies.sh [--cuda] [PACKAGE...]
+#
+# --cuda: also, beside LibTorch, what a program built with --config=cuda loads and no CUDA toolkit has (300 MB from PyPI).
+# PACKAGE: further Debian packages to install with them.
 #
 # FINETUNE_LIBTORCH, where it is set, is the folder of LibTorch (with include/ and lib/) to use, or to make.
 set -euo pipefail
@@ -12,6 +15,11 @@ fail() {
   exit 1
 }
 
+cuda=false
+if [[ ${1:-} == --cuda ]]; then
+  cuda=true
+  shift
+fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 
@@ -36,7 +44,9 @@ if [[ -f $libtorch/include/ATen/ATen.h && -f $libtorch/lib/libtorch_cpu.so ]]; t
 elif [[ -n ${FINETUNE_LIBTORCH:-} && -e $libtorch ]]; then
   fail "FINETUNE_LIBTORCH=$libtorch is no LibTorch: it has no include/ATen/ATen.h or no lib/libtorch_cpu.so"
 fi
-if $need_libtorch; then
+need_cuda=false
+if $cuda && [[ ! -f $libtorch/lib/libnvshmem_host.so.3 ]]; then need_cuda=true; fi
+if $need_libtorch || $need_cuda; then
   packages+=(unzip)
   python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 fi
@@ -67,7 +77,7 @@ if ((${#missing[@]})); then
   rm -f "$log"
 fi
 
-$need_libtorch || exit 0
+$need_libtorch || $need_cuda || exit 0
 
 [[ $(uname -m) == x86_64 ]] ||
   fail "LibTorch is pinned for x86_64; this is $(uname -m). Unpack torch 2.15.0's wheel for it (pip download --no-deps" \
@@ -78,22 +88,38 @@ mkdir -p "$parent"
 # Two at once: the second waits, and finds it done.
 exec 9>"$parent/.lock"
 flock 9
-[[ -f $libtorch/lib/libcupti.so.13 ]] && exit 0
 free_mib=$(df --output=avail -m "$parent" | tail -n 1)
 ((free_mib > 3072)) || fail "unpacking LibTorch needs 3 GiB in $parent; $free_mib MiB are free"
-
 work=$(mktemp -d "$parent/.unpacking.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-echo "Fetching LibTorch 2.15.0 (540 MB) into $libtorch"
-# TMPDIR: pip keeps the download there, and /tmp may be small.
-TMPDIR=$work python3 -m pip --disable-pip-version-check download -q --no-cache-dir --no-deps --only-binary=:all: \
-  --implementation cp --python-version 3.11 --abi cp311 --abi none \
-  --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 \
-  --require-hashes -r "$here/libtorch-requirements.txt" -d "$work/wheels" ||
-  fail "pip could not fetch the wheels of tools/libtorch-requirements.txt from PyPI"
 
-unzip -q "$work"/wheels/torch-*.whl 'torch/include/*' 'torch/lib/*' -x 'torch/lib/libtorch_python.so' -d "$work"
-unzip -q -j "$work"/wheels/nvidia_cuda_runtime-*.whl '*/libcudart.so.13' -d "$work/torch/lib"
-unzip -q -j "$work"/wheels/nvidia_cuda_cupti-*.whl '*/libcupti.so.13' -d "$work/torch/lib"
-rm -rf "$libtorch"
-mv "$work/torch" "$libtorch"
+# Downloads the wheels of a requirements file of this folder to $work/wheels.
+fetch() {
+  # TMPDIR: pip keeps the download there, and /tmp may be small.
+  TMPDIR=$work python3 -m pip --disable-pip-version-check download -q --no-cache-dir --no-deps --only-binary=:all: \
+    --implementation cp --python-version 3.11 --abi cp311 --abi none \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 \
+    --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    --require-hashes -r "$here/$1" -d "$work/wheels" ||
+    fail "pip could not fetch the wheels of tools/$1 from PyPI"
+}
+
+if $need_libtorch && [[ ! -f $libtorch/lib/libcupti.so.13 ]]; then
+  echo "Fetching LibTorch 2.15.0 (540 MB) into $libtorch"
+  fetch libtorch-requirements.txt
+  unzip -q "$work"/wheels/torch-*.whl 'torch/include/*' 'torch/lib/*' -x 'torch/lib/libtorch_python.so' -d "$work"
+  unzip -q -j "$work"/wheels/nvidia_cuda_runtime-*.whl '*/libcudart.so.13' -d "$work/torch/lib"
+  unzip -q -j "$work"/wheels/nvidia_cuda_cupti-*.whl '*/libcupti.so.13' -d "$work/torch/lib"
+  rm -rf "$libtorch"
+  mv "$work/torch" "$libtorch"
+fi
+if $need_cuda && [[ ! -f $libtorch/lib/libnvshmem_host.so.3 ]]; then
+  echo "Fetching what LibTorch wants for CUDA (300 MB) into $libtorch/lib"
+  fetch cuda-requirements.txt
+  for wheel in cufile cusparselt_cu13 nvshmem_cu13; do
+    unzip -q -j "$work"/wheels/nvidia_"$wheel"-*.whl '*.so.*' -d "$work/cuda"
+  done
+  # The one that says that all are there comes last.
+  mv "$work"/cuda/nvshmem_* "$work"/cuda/libcu* "$libtorch/lib"
+  mv "$work"/cuda/libnvshmem_host.so.3 "$libtorch/lib"
+fi
