@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <regex>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -10,6 +12,13 @@
 namespace finetune {
 namespace {
 
+// Whole numbers with all their digits: 16777216, not 1.67772e+07.
+std::string Number(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15)
+    return absl::StrCat(static_cast<int64_t>(value));
+  return absl::StrFormat("%g", value);
+}
+
 // The checks of one config; each finds what is wrong with one part of it.
 class Checker {
  public:
@@ -17,6 +26,7 @@ class Checker {
       : loaded_(loaded), config_(loaded.config), facts_(facts) {}
 
   absl::StatusOr<std::vector<std::string>> Run() {
+    if (config_.name().empty()) Error("name", "is empty; the run's folder is named after it");
     CheckModel();
     CheckSplit(config_.data().train(), "data.train", facts_.train, /*training=*/true);
     if (config_.data().has_val()) {
@@ -31,8 +41,11 @@ class Checker {
   }
 
  private:
+  // Once: both splits may find the same thing wrong.
   void Error(const std::string& path, const std::string& what) {
-    errors_.push_back(absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what));
+    std::string error = absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what);
+    if (std::find(errors_.begin(), errors_.end(), error) == errors_.end())
+      errors_.push_back(std::move(error));
   }
   void Warn(const std::string& path, const std::string& what) {
     warnings_.push_back(absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what));
@@ -40,11 +53,21 @@ class Checker {
   // False, and an error, where `value` is outside [low, high].
   bool InRange(const std::string& path, double value, double low, double high) {
     if (value >= low && value <= high) return true;
-    Error(path, absl::StrFormat("is %g; expected %g to %g", value, low, high));
+    Error(path,
+          absl::StrCat("is ", Number(value), "; expected ", Number(low), " to ", Number(high)));
     return false;
   }
+  // An infinite number is none of these.
   void AtLeast(const std::string& path, double value, double low) {
-    if (!(value >= low)) Error(path, absl::StrFormat("is %g; expected %g or more", value, low));
+    if (!(value >= low) || std::isinf(value))
+      Error(path, absl::StrCat("is ", Number(value), "; expected ", Number(low), " or more"));
+  }
+  void Positive(const std::string& path, double value) {
+    if (!(value > 0) || std::isinf(value))
+      Error(path, absl::StrCat("is ", Number(value), "; expected more than 0"));
+  }
+  void Finite(const std::string& path, double value) {
+    if (!std::isfinite(value)) Error(path, absl::StrCat("is ", Number(value)));
   }
 
   void CheckModel() {
@@ -62,6 +85,11 @@ class Checker {
         }
         InRange("model.backbone.resnet.base_channels", backbone.resnet().base_channels(), 1, 1024);
         InRange("model.backbone.frozen_stages", backbone.frozen_stages(), -1, 4);
+        if (config_.model().neck().kind() != NeckConfig::GLOBAL_AVERAGE_POOLING) {
+          Error("model.neck.kind",
+                "is NONE; a ResNet ends in a feature map, which the linear head can only take with "
+                "GLOBAL_AVERAGE_POOLING");
+        }
         break;
       }
       case BackboneConfig::kLenet5:
@@ -206,11 +234,10 @@ class Checker {
                   absl::StrCat("has ", normalize.mean_size(), " values of mean; the pictures have ",
                                data->channels, " channels"));
           }
-          for (int c = 0; c < normalize.std_size(); ++c) {
-            if (!(normalize.std(c) > 0)) {
-              Error(absl::StrCat(at, ".normalize.std[", c, "]"), "must be more than 0");
-            }
-          }
+          for (int c = 0; c < normalize.mean_size(); ++c)
+            Finite(absl::StrCat(at, ".normalize.mean[", c, "]"), normalize.mean(c));
+          for (int c = 0; c < normalize.std_size(); ++c)
+            Positive(absl::StrCat(at, ".normalize.std[", c, "]"), normalize.std(c));
           if (i + 1 != split.pipeline_size()) {
             Error(at + ".normalize", "must be the pipeline's last step: the others work on pixels");
           }
@@ -246,12 +273,17 @@ class Checker {
     for (int i = 0; i < optimizer.rule_size(); ++i) {
       const std::string at = absl::StrCat("optimizer.rule[", i, "]");
       if (optimizer.rule(i).match().empty()) Error(at + ".match", "is not set");
+      try {
+        const std::regex compiled(optimizer.rule(i).match());
+      } catch (const std::regex_error& error) {
+        Error(at + ".match", absl::StrCat("\"", optimizer.rule(i).match(),
+                                          "\" is no regular expression: ", error.what()));
+      }
       AtLeast(at + ".lr_multiplier", optimizer.rule(i).lr_multiplier(), 0);
       AtLeast(at + ".weight_decay_multiplier", optimizer.rule(i).weight_decay_multiplier(), 0);
     }
-    if (optimizer.has_clip_gradient() && !(optimizer.clip_gradient().max_norm() > 0)) {
-      Error("optimizer.clip_gradient.max_norm", "must be more than 0");
-    }
+    if (optimizer.has_clip_gradient())
+      Positive("optimizer.clip_gradient.max_norm", optimizer.clip_gradient().max_norm());
   }
 
   void CheckSchedule() {
@@ -287,12 +319,18 @@ class Checker {
         }
         last = milestone;
       }
-      if (!(multi_step.gamma() > 0)) Error("schedule.multi_step.gamma", "must be more than 0");
+      Positive("schedule.multi_step.gamma", multi_step.gamma());
     }
-    if (schedule.has_cosine()) AtLeast("schedule.cosine.min_lr", schedule.cosine().min_lr(), 0);
-    if (schedule.has_warmup()) {
-      InRange("schedule.warmup.start_factor", schedule.warmup().start_factor(), 0, 1);
+    if (schedule.has_cosine()) {
+      AtLeast("schedule.cosine.min_lr", schedule.cosine().min_lr(), 0);
+      if (config_.optimizer().sgd().has_lr() &&
+          schedule.cosine().min_lr() > config_.optimizer().sgd().lr()) {
+        Error("schedule.cosine.min_lr",
+              absl::StrFormat("is %g; the learning rate would rise to it from optimizer.sgd.lr, %g",
+                              schedule.cosine().min_lr(), config_.optimizer().sgd().lr()));
+      }
     }
+    if (schedule.has_warmup()) CheckWarmup(epochs, iterations, total_batch);
     AtLeast("schedule.val_interval_epochs", schedule.val_interval_epochs(), 0);
     if (schedule.has_val_interval_iterations()) {
       AtLeast("schedule.val_interval_iterations",
@@ -324,6 +362,30 @@ class Checker {
     }
   }
 
+  // `epochs`, `iterations`: the run's length as the config gives it; the other one is 0.
+  void CheckWarmup(int64_t epochs, int64_t iterations, int64_t total_batch) {
+    const WarmupConfig& warmup = config_.schedule().warmup();
+    InRange("schedule.warmup.start_factor", warmup.start_factor(), 0, 1);
+    if (warmup.has_epochs()) {
+      AtLeast("schedule.warmup.epochs", warmup.epochs(), 0);
+      if (epochs > 0 && warmup.epochs() >= epochs)
+        Error("schedule.warmup.epochs",
+              absl::StrCat("is ", warmup.epochs(), "; the run ends after epoch ", epochs,
+                           ", before it is warm"));
+      return;
+    }
+    AtLeast("schedule.warmup.iterations", static_cast<double>(warmup.iterations()), 0);
+    if (epochs > 0 && total_batch > 0 && facts_.train.has_value()) {
+      const int64_t rounding = config_.data().train().drop_last() ? 0 : total_batch - 1;
+      iterations = epochs * ((facts_.train->pictures + rounding) / total_batch);
+    }
+    if (iterations > 0 && warmup.iterations() >= iterations) {
+      Warn("schedule.warmup.iterations",
+           absl::StrCat("is ", warmup.iterations(), "; the run ends after iteration ", iterations,
+                        ", before it is warm"));
+    }
+  }
+
   void CheckRuntime() {
     const RuntimeConfig& runtime = config_.runtime();
     InRange("runtime.threads", runtime.threads(), 0, 4096);
@@ -343,7 +405,8 @@ class Checker {
     InRange("comm.bucket_mebibytes", comm.bucket_mebibytes(), 0.001, 65536);
     InRange("comm.first_bucket_mebibytes", comm.first_bucket_mebibytes(), 0.001, 65536);
     if (!(comm.stall_warning_seconds() > 0)) {
-      Error("comm.stall_warning_seconds", "must be more than 0");
+      Error("comm.stall_warning_seconds",
+            absl::StrCat("is ", Number(comm.stall_warning_seconds()), "; expected more than 0"));
     }
     if (!(comm.timeout_seconds() >= comm.stall_warning_seconds())) {
       Error("comm.timeout_seconds",
