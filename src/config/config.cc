@@ -23,13 +23,13 @@
 #include "src/base/atomic_file.h"
 #include "src/base/nearest_name.h"
 #include "src/config/fields.h"
+#include "src/config/text_errors.h"
 
 namespace finetune {
 namespace {
 
 namespace fs = std::filesystem;
 using ::google::protobuf::Descriptor;
-using ::google::protobuf::EnumDescriptor;
 using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
 using ::google::protobuf::Reflection;
@@ -170,92 +170,6 @@ void CollectValues(const Message& message, const std::string& path,
   }
 }
 
-// Turns the parser's messages into ours, with a suggestion, and keeps all of them.
-class ErrorList : public google::protobuf::io::ErrorCollector {
- public:
-  ErrorList(std::string file, absl::string_view text)
-      : file_(std::move(file)), lines_of_text_(absl::StrSplit(text, '\n')) {}
-
-  void AddError(int line, google::protobuf::io::ColumnNumber column,
-                const std::string& message) override {
-    Add(line, column, message);
-  }
-  // Unknown fields come as warnings, since only then does the parser go on to the next error.
-  void AddWarning(int line, google::protobuf::io::ColumnNumber column,
-                  const std::string& message) override {
-    Add(line, column, message);
-  }
-
-  std::vector<std::string>& lines() { return lines_; }
-
- private:
-  void Add(int line, int column, const std::string& message) {
-    const std::string text = Explain(message);
-    // For a name or value it does not know, the parser says where the next token is.
-    if (text != message) {
-      const std::string token = Quoted(message, absl::StartsWith(message, "Message type") ? 1 : 0);
-      FindBefore(token, &line, &column);
-    }
-    const std::string where =
-        line < 0 ? file_ : absl::StrCat(file_, ":", line + 1, ":", column + 1);
-    lines_.push_back(absl::StrCat(where, ": ", text));
-  }
-
-  // Moves a place back to where `token` stands, on its line or one of the two before.
-  void FindBefore(const std::string& token, int* line, int* column) const {
-    for (int at = *line, limit = *column; at >= 0 && at >= *line - 2; --at) {
-      if (at >= static_cast<int>(lines_of_text_.size())) return;
-      const std::string& text = lines_of_text_[at];
-      const size_t found = limit >= 0 ? text.rfind(token, limit) : text.rfind(token);
-      if (found != std::string::npos) {
-        *line = at;
-        *column = static_cast<int>(found);
-        return;
-      }
-      limit = -1;
-    }
-  }
-
-  static std::string Quoted(const std::string& message, int which) {
-    const std::vector<std::string> parts = absl::StrSplit(message, '"');
-    const size_t index = static_cast<size_t>(which) * 2 + 1;
-    return index < parts.size() ? parts[index] : "";
-  }
-
-  static std::string Explain(const std::string& message) {
-    const auto* pool = ExperimentConfig::descriptor()->file()->pool();
-    if (absl::StrContains(message, "has no field named")) {
-      const Descriptor* type = pool->FindMessageTypeByName(Quoted(message, 0));
-      const std::string name = Quoted(message, 1);
-      if (type != nullptr) {
-        return absl::StrCat(name, ": no such field in ", type->name(), "; ",
-                            SuggestField(type, name));
-      }
-    }
-    if (absl::StartsWith(message, "Unknown enumeration value of")) {
-      const std::string value = Quoted(message, 0), name = Quoted(message, 1);
-      if (const EnumDescriptor* type = FindEnumOf(ExperimentConfig::descriptor(), name)) {
-        return absl::StrCat(name, ": no such value ", value, "; ", SuggestEnumValue(type, value));
-      }
-    }
-    return message;
-  }
-
-  static const EnumDescriptor* FindEnumOf(const Descriptor* type, const std::string& field_name) {
-    for (int i = 0; i < type->field_count(); ++i) {
-      const FieldDescriptor* field = type->field(i);
-      if (field->enum_type() != nullptr && field->name() == field_name) return field->enum_type();
-      if (field->message_type() == nullptr) continue;
-      if (const EnumDescriptor* found = FindEnumOf(field->message_type(), field_name)) return found;
-    }
-    return nullptr;
-  }
-
-  std::string file_;
-  std::vector<std::string> lines_of_text_;
-  std::vector<std::string> lines_;
-};
-
 void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tree,
                     const std::string& path, const Place& file, Origins* origins) {
   if (tree == nullptr) return;
@@ -264,12 +178,15 @@ void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tre
   for (const FieldDescriptor* field : fields) {
     const std::string field_path = Join(path, field->name());
     const int count = field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 1;
+    Place place = file;
     for (int i = 0; i < count; ++i) {
       const int index = field->is_repeated() ? i : -1;
       const TextFormat::ParseLocation location = tree->GetLocation(field, index);
-      Place place = file;
-      place.line = location.line + 1;
-      place.column = location.column + 1;
+      // The parser has one place for all of [1, 2, 3]: its first element's.
+      if (location.line >= 0) {
+        place.line = location.line + 1;
+        place.column = location.column + 1;
+      }
       if (i == 0) (*origins)[field_path] = place;
       std::string element = field_path;
       if (field->is_repeated()) {
@@ -286,20 +203,43 @@ void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tre
   }
 }
 
-// Parses text into a message of any type of ours; all errors of it at once.
-absl::Status ParseText(const std::string& text, const std::string& file, Message* message,
-                       TextFormat::ParseInfoTree* tree) {
-  ErrorList errors(file, text);
+// Parses text into a message of any type of ours. Returns what is wrong with it, all at once.
+std::vector<TextError> ParseText(const std::string& text, Message* message,
+                                 TextFormat::ParseInfoTree* tree) {
+  // The first of the parser's own errors.
+  class FirstError : public google::protobuf::io::ErrorCollector {
+   public:
+    void AddError(int line, google::protobuf::io::ColumnNumber column,
+                  const std::string& message) override {
+      if (error.what.empty()) error = {line + 1, column + 1, "", message};
+    }
+    TextError error;
+  };
+  FirstError first;
   TextFormat::Parser parser;
-  parser.RecordErrorsTo(&errors);
+  parser.RecordErrorsTo(&first);
   parser.WriteLocationsTo(tree);
-  parser.AllowUnknownField(true);
-  const bool parsed = parser.ParseFromString(text, message);
-  if (!errors.lines().empty()) {
-    return absl::InvalidArgumentError(absl::StrJoin(errors.lines(), "\n"));
+  if (parser.ParseFromString(text, message)) return {};
+  std::vector<TextError> errors = FindTextErrors(text, message->GetDescriptor());
+  if (errors.empty()) errors.push_back(first.error);
+  return errors;
+}
+
+// "field: what is wrong".
+std::string Describe(const TextError& error) {
+  return error.field.empty() ? error.what : absl::StrCat(error.field, ": ", error.what);
+}
+
+// A text that may begin with the byte order mark that some editors write.
+absl::StatusOr<std::string> ReadConfig(const std::string& file) {
+  absl::StatusOr<std::string> text = ReadFile(file, kMaxConfigBytes);
+  // Whatever is wrong with a config's file is wrong with what was asked for.
+  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+  if (absl::StrContains(*text, '\0')) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ": is no text; expected a config (.pbtxt)"));
   }
-  if (!parsed) return absl::InvalidArgumentError(absl::StrCat(file, ": is not text format"));
-  return absl::OkStatus();
+  return std::string(absl::StripPrefix(*text, "\xef\xbb\xbf"));
 }
 
 // Follows "a.b[2].c" through the schema. Names what is wrong with a path of somebody's making.
@@ -322,6 +262,10 @@ absl::StatusOr<std::vector<std::pair<const FieldDescriptor*, int>>> ResolvePath(
     if (type == nullptr) {
       return absl::InvalidArgumentError(
           absl::StrCat(walked, ": is a single value and has no field ", part));
+    }
+    if (part.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", path, "\" is no path; one is optimizer.sgd.lr"));
     }
     const FieldDescriptor* field = type->FindFieldByName(std::string(part));
     if (field == nullptr) {
@@ -350,8 +294,14 @@ class Loader {
       const fs::path path =
           fs::path(name).is_absolute() || folder.empty() ? fs::path(name) : fs::path(folder) / name;
       std::error_code error;
-      if (fs::is_regular_file(path, error)) return path.lexically_normal().string();
+      const fs::file_status status = fs::status(path, error);
+      if (fs::is_regular_file(status)) return path.lexically_normal().string();
       tried.push_back(path.lexically_normal().string());
+      if (fs::is_directory(status)) {
+        tried.back() += " (a folder)";
+      } else if (fs::exists(status)) {
+        tried.back() += " (no regular file)";
+      }
       if (fs::path(name).is_absolute()) break;
     }
     std::vector<std::string> near;
@@ -373,17 +323,22 @@ class Loader {
   absl::StatusOr<Layer> Load(const std::string& file, const std::vector<std::string>& chain) {
     std::vector<std::string> here = chain;
     here.push_back(file);
-    FT_ASSIGN_OR_RETURN(std::string text, ReadFile(file, kMaxConfigBytes));
+    FT_ASSIGN_OR_RETURN(const std::string text, ReadConfig(file));
     Layer own;
     TextFormat::ParseInfoTree tree;
-    FT_RETURN_IF_ERROR(ParseText(text, file, &own.values, &tree));
+    std::vector<std::string> errors;
+    for (const TextError& error : ParseText(text, &own.values, &tree)) {
+      errors.push_back(
+          absl::StrCat(file, ":", error.line, ":", error.column, ": ", Describe(error)));
+    }
+    // What is wrong with the imports is said as well.
+    const bool readable = errors.empty();
     Place place;
     place.file = file;
     place.imported_by = chain;
     CollectOrigins(own.values, &tree, "", place, &own.origins);
 
     Layer merged;
-    std::vector<std::string> errors;
     for (int i = 0; i < own.values.import_size(); ++i) {
       const std::string at = own.origins[absl::StrCat("import[", i, "]")].ToString();
       const std::string& name = own.values.import(i);
@@ -409,10 +364,11 @@ class Loader {
         errors.push_back(std::string(layer.status().message()));
         continue;
       }
+      if (!readable) continue;
       FindConflicts(merged, *layer, own, &errors);
       Merge(layer->values, layer->origins, "", &merged.values, &merged.origins);
     }
-    for (int i = 0; i < own.values.reset_size(); ++i) {
+    for (int i = 0; readable && i < own.values.reset_size(); ++i) {
       const absl::Status reset = Reset(own.values.reset(i), &merged);
       if (!reset.ok()) {
         errors.push_back(absl::StrCat(own.origins[absl::StrCat("reset[", i, "]")].ToString(),
@@ -456,8 +412,11 @@ class Loader {
       const int size = message->GetReflection()->FieldSize(*message, field);
       if (index < 0 || index >= size) {
         return absl::InvalidArgumentError(absl::StrCat(
-            walked, ": ", index < 0 ? "which of its" : absl::StrCat("[", index, "] of its"), " ",
-            size, " elements? Write ", walked, "[0] for the first"));
+            walked,
+            size == 0
+                ? ": is an empty list; set it as a whole"
+                : absl::StrCat(": is a list; give one of ", walked, "[0]",
+                               size == 1 ? "" : absl::StrCat(" to ", walked, "[", size - 1, "]"))));
       }
       walked = absl::StrCat(walked, "[", index, "]");
       message = message->GetReflection()->MutableRepeatedMessage(message, field, index);
@@ -465,7 +424,8 @@ class Loader {
     const auto [field, index] = steps.back();
     if (index >= 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path, ": set the whole list, as in ", field->name(), "=[1, 2]"));
+          absl::StrCat(path, ": set the whole list, as in ", field->name(),
+                       field->message_type() != nullptr ? "=[{...}, {...}]" : "=[1, 2]"));
     }
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING && !field->is_repeated() &&
         !absl::StartsWith(value, "\"") && !absl::StartsWith(value, "'")) {
@@ -478,16 +438,17 @@ class Loader {
     }
     std::unique_ptr<Message> part(message->New());
     TextFormat::ParseInfoTree tree;
-    const absl::Status parsed =
-        ParseText(absl::StrCat(field->name(), ": ", value), "", part.get(), &tree);
-    if (!parsed.ok()) {
-      // The column counts from "field: "; only what is wrong with the value is of use.
-      absl::string_view reason = parsed.message();
-      if (const size_t colon = reason.find(": "); colon != absl::string_view::npos) {
-        reason = reason.substr(colon + 2);
-      }
-      return absl::InvalidArgumentError(absl::StrCat(path, ": ", reason));
+    std::vector<std::string> errors;
+    for (const TextError& error :
+         ParseText(absl::StrCat(field->name(), ": ", value), part.get(), &tree)) {
+      errors.push_back(error.field == field->name() ? error.what : Describe(error));
     }
+    if (!errors.empty() && field->is_repeated() && absl::StrContains(value, ',') &&
+        !absl::StartsWith(value, "[")) {
+      errors = {absl::StrCat("a list is written in brackets: ", path, "=[", value, "]")};
+    }
+    if (!errors.empty())
+      return absl::InvalidArgumentError(absl::StrCat(path, ": ", absl::StrJoin(errors, "; ")));
     Origins origins;
     CollectOrigins(*part, &tree, walked, place, &origins);
     for (auto& [unused, origin] : origins) origin = place;

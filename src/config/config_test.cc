@@ -184,14 +184,48 @@ TEST_F(ConfigTest, SyntaxErrorsNameThePlaceAndTheNearestName) {
             "x.pbtxt:1:22: kind: no such value GLOBAL_AVERAGE_POOL; did you mean "
             "GLOBAL_AVERAGE_POOLING?");
   EXPECT_EQ(ErrorOf("model { backbone { frozen_stages: two } }"),
-            "x.pbtxt:1:35: Expected integer, got: two");
-  EXPECT_EQ(ErrorOf("model {"), "x.pbtxt:1:8: Expected identifier, got: ");
+            "x.pbtxt:1:35: frozen_stages: expected a whole number, got two");
+  EXPECT_EQ(ErrorOf("model {"), "x.pbtxt:1:7: model: its { is not closed");
 }
 
 TEST_F(ConfigTest, AllErrorsOfAFileAreReported) {
   EXPECT_EQ(ErrorOf("optimizer { sgd { lrr: 1 } }\nruntime { sed: 1 }"),
             "x.pbtxt:1:19: lrr: no such field in SgdConfig; did you mean lr?\n"
             "x.pbtxt:2:11: sed: no such field in RuntimeConfig; did you mean seed?");
+}
+
+TEST_F(ConfigTest, WhatIsWrongWithImportsIsReportedWithTheRest) {
+  Write("_base_/a.pbtxt", "runtime { sed: 1 }");
+  EXPECT_EQ(ErrorOf("import: \"_base_/a.pbtxt\"\nimport: \"_base_/b.pbtxt\"\nname: 3"),
+            "x.pbtxt:3:7: name: expected text in quotes, got 3\n"
+            "_base_/a.pbtxt:1:11: sed: no such field in RuntimeConfig; did you mean seed?\n"
+            "x.pbtxt:2:1: import: no config _base_/b.pbtxt; looked for _base_/b.pbtxt; did you "
+            "mean a.pbtxt?; folders to look in: --config_path or FINETUNE_CONFIG_PATH");
+}
+
+TEST_F(ConfigTest, EveryElementOfAListHasItsPlace) {
+  EXPECT_EQ(ErrorOf("model {\n  head { topk: [1, 5] }\n}"), "");
+  const auto loaded = Load("x.pbtxt");
+  EXPECT_EQ(WithoutFolder(loaded->PlaceOf("model.head.topk[0]")), "x.pbtxt:2:10");
+  EXPECT_EQ(WithoutFolder(loaded->PlaceOf("model.head.topk[1]")), "x.pbtxt:2:10");
+}
+
+TEST_F(ConfigTest, TextFromOtherEditorsIsTaken) {
+  EXPECT_EQ(ErrorOf("\xef\xbb\xbfname: \"a\"\r\nruntime { seed: 3 }\r\n"), "");
+  EXPECT_EQ(Load("x.pbtxt")->config.runtime().seed(), 3u);
+}
+
+TEST_F(ConfigTest, FilesThatAreNoConfigsAreCalledWhatTheyAre) {
+  EXPECT_EQ(ErrorOf(std::string("\x7f"
+                                "ELF\0\0",
+                                6)),
+            "x.pbtxt: is no text; expected a config (.pbtxt)");
+  EXPECT_EQ(WithoutFolder(Load("_base_").status().message()),
+            "no config _base_; looked for _base_ (a folder); folders to look in: --config_path or "
+            "FINETUNE_CONFIG_PATH");
+  Write("x.pbtxt", std::string(2 << 20, '#'));
+  const auto large = Load("x.pbtxt");
+  EXPECT_TRUE(absl::IsInvalidArgument(large.status())) << large.status();
 }
 
 TEST_F(ConfigTest, ImportsThatFailNameTheImport) {
@@ -213,14 +247,23 @@ TEST_F(ConfigTest, OverridesThatFailNameTheOverride) {
   EXPECT_EQ(ErrorOf("", {"optimizer.sgd.lr"}),
             "--set=optimizer.sgd.lr: expected PATH=VALUE, as in --set=optimizer.sgd.lr=0.02");
   EXPECT_EQ(ErrorOf("", {"runtime.seed=x"}),
-            "--set=runtime.seed=x: runtime.seed: Expected integer, got: x");
+            "--set=runtime.seed=x: runtime.seed: expected a whole number, got x");
+  EXPECT_EQ(ErrorOf("", {"runtime.device=GPU"}),
+            "--set=runtime.device=GPU: runtime.device: no such value GPU; did you mean CPU?");
   EXPECT_EQ(
-      ErrorOf("", {"runtime.device=GPU"}),
-      "--set=runtime.device=GPU: runtime.device: device: no such value GPU; did you mean CPU?");
-  EXPECT_EQ(ErrorOf("", {"data.train.pipeline[0].resize.size=8"}),
-            "--set=data.train.pipeline[0].resize.size=8: data.train.pipeline: [0] of its 0 "
-            "elements? Write "
-            "data.train.pipeline[0] for the first");
+      ErrorOf("", {"data.train.pipeline[0].resize.size=8"}),
+      "--set=data.train.pipeline[0].resize.size=8: data.train.pipeline: is an empty list; set "
+      "it as a whole");
+  EXPECT_EQ(ErrorOf("data { train { pipeline {} pipeline {} } }",
+                    {"data.train.pipeline[2].resize.size=8"}),
+            "--set=data.train.pipeline[2].resize.size=8: data.train.pipeline: is a list; give one "
+            "of data.train.pipeline[0] to data.train.pipeline[1]");
+  EXPECT_EQ(ErrorOf("", {"schedule.multi_step.milestones=5,7"}),
+            "--set=schedule.multi_step.milestones=5,7: schedule.multi_step.milestones: a list is "
+            "written in brackets: schedule.multi_step.milestones=[5,7]");
+  EXPECT_EQ(ErrorOf("", {"schedule.cosine={min_lr: x}"}),
+            "--set=schedule.cosine={min_lr: x}: schedule.cosine: min_lr: expected a number, got x");
+  EXPECT_EQ(ErrorOf("", {"=5"}), "--set==5: \"\" is no path; one is optimizer.sgd.lr");
   EXPECT_EQ(ErrorOf("", {"runtime.seed.x=1"}),
             "--set=runtime.seed.x=1: runtime.seed: is a single value and has no field x");
 }

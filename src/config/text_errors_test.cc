@@ -1,0 +1,149 @@
+#include "src/config/text_errors.h"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/config/experiment.pb.h"
+
+namespace finetune {
+namespace {
+
+using ::google::protobuf::TextFormat;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// "line:column field: what", in the order of the text.
+std::vector<std::string> ErrorsOf(const std::string& text) {
+  std::vector<std::string> lines;
+  for (const TextError& error : FindTextErrors(text, ExperimentConfig::descriptor())) {
+    lines.push_back(
+        absl::StrCat(error.line, ":", error.column, " ", error.field, ": ", error.what));
+  }
+  return lines;
+}
+
+TEST(TextErrors, ValuesOfAnotherTypeAreNamedWithWhatWasExpected) {
+  EXPECT_THAT(ErrorsOf("schedule { max_epochs: 1.5 }\n"
+                       "optimizer { sgd { lr: true momentum: \"0.9\" nesterov: yes } }\n"
+                       "runtime { seed: -1 threads: 3000000000 precision: BF16 work_dir: here }\n"
+                       "model { head: 10 backbone { resnet { depth { value: 18 } } } }"),
+              ElementsAre("1:24 max_epochs: expected a whole number, got 1.5",
+                          "2:23 lr: expected a number, got true",
+                          "2:38 momentum: expected a number, got \"0.9\"",
+                          "2:54 nesterov: expected true or false, got yes",
+                          "3:17 seed: is -1; expected 0 or more",
+                          "3:29 threads: is 3000000000; expected -2147483648 to 2147483647",
+                          "3:51 precision: no such value BF16; the values are FLOAT32, BFLOAT16",
+                          "3:66 work_dir: expected text in quotes, got here",
+                          "4:15 head: is a message: expected {, got 10",
+                          "4:44 depth: expected : before its value, got {"));
+}
+
+TEST(TextErrors, AnEnumSuggestsValuesOfItsOwnField) {
+  // Both messages have a field "algorithm"; only NCCL's knows trees.
+  EXPECT_THAT(ErrorsOf("comm { mpi { algorithm: RINGS } nccl { algorithm: TREES } }"),
+              ElementsAre("1:25 algorithm: no such value RINGS; did you mean RING?",
+                          "1:51 algorithm: no such value TREES; did you mean TREE?"));
+  EXPECT_THAT(ErrorsOf("comm { mpi { algorithm: TREE } }"),
+              ElementsAre("1:25 algorithm: no such value TREE; the values are AUTO, RING, "
+                          "MPI_CHOICE, SHARED_MEMORY"));
+}
+
+TEST(TextErrors, UnknownFieldsAreNamedAndTheirContentsPassedOver) {
+  EXPECT_THAT(ErrorsOf("modle { backbone { depth: x } }\nruntime { sed: [1, 2] lr: 0.1 }"),
+              ElementsAre("1:1 modle: no such field in ExperimentConfig; did you mean model?",
+                          "2:11 sed: no such field in RuntimeConfig; did you mean seed?",
+                          "2:23 lr: no such field in RuntimeConfig; it belongs to "
+                          "optimizer.sgd.lr"));
+}
+
+TEST(TextErrors, BracketsThatDoNotMatchAreNamedWhereTheyOpen) {
+  EXPECT_THAT(ErrorsOf("model {"), ElementsAre("1:7 model: its { is not closed"));
+  EXPECT_THAT(ErrorsOf("model { head {\n  num_classes: 10\n}"),
+              ElementsAre("1:7 model: its { is not closed"));
+  EXPECT_THAT(ErrorsOf("model {} }\nname: \"x\" ]"),
+              ElementsAre("1:10 : this } closes nothing", "2:11 : this ] closes nothing"));
+  EXPECT_THAT(ErrorsOf("schedule { multi_step { milestones: [1, 2 } }"),
+              ElementsAre("1:37 milestones: its [ is not closed"));
+}
+
+TEST(TextErrors, FieldsThatExcludeEachOtherNameBothPlaces) {
+  EXPECT_THAT(ErrorsOf("runtime { seed: 1 }\nruntime { seed: 2 seed: 3 }\n"
+                       "schedule { cosine {} constant {} }"),
+              ElementsAre("2:1 runtime: is given twice, first at 1:1; put its fields together",
+                          "2:19 seed: is given twice, first at 2:11; put one of them",
+                          "3:22 constant: and cosine (3:12) exclude each other; leave one out"));
+}
+
+TEST(TextErrors, OtherLanguagesAreTold) {
+  EXPECT_THAT(ErrorsOf("name = \"x\""),
+              ElementsAre("1:6 name: expected : before its value, got ="));
+  EXPECT_THAT(ErrorsOf("optimizer.sgd.lr: 0.1"),
+              ElementsAre("1:1 optimizer.sgd.lr: a file nests its fields in braces: a { b: 1 }; "
+                          "paths are for --set"));
+  EXPECT_THAT(ErrorsOf("import demo.pbtxt"),
+              testing::Contains("1:8 import: expected : before its value, got demo"));
+  EXPECT_THAT(ErrorsOf("import: demo/a.pbtxt\nname: 5"),
+              ElementsAre("1:9 import: expected text in quotes, got demo",
+                          "2:7 name: expected text in quotes, got 5"));
+}
+
+TEST(TextErrors, TextIsClosedOnItsLine) {
+  EXPECT_THAT(ErrorsOf("import: \"demo.pbtxt\nruntime { seed: x }"),
+              ElementsAre("1:20 : text in quotes is not closed",
+                          "2:17 seed: expected a whole number, got x"));
+}
+
+TEST(TextErrors, ManyErrorsEnd) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "nonsense: 1\n";
+  EXPECT_EQ(ErrorsOf(text).size(), 20u);
+}
+
+// Whatever bytes: it ends, and what the parser takes has no errors.
+TEST(TextErrors, FindsNothingInWhatTheParserTakes) {
+  const std::string text =
+      "import: 'a' 'b', name: \"x\";\n"
+      "model < backbone: { resnet { depth: 18 stem: 1 } frozen_stages: - 1 } >  # comment\n"
+      "data { train { pipeline: [{ resize { size: 0x10 } }, { normalize { mean: [1, 2.5, -3f] "
+      "std: inf } }] shuffle: t } val { drop_last: 0 shuffle: False } }\n"
+      "optimizer { sgd { lr: 1e-3f momentum: .9 weight_decay: -Infinity } rule {} rule {} }\n"
+      "schedule { multi_step { milestones: [] } max_iterations: -9223372036854775808 }\n"
+      "runtime { seed: 18446744073709551615 }";
+  ExperimentConfig config;
+  ASSERT_TRUE(TextFormat::ParseFromString(text, &config));
+  EXPECT_THAT(ErrorsOf(text), IsEmpty());
+
+  uint32_t state = 12345;
+  int taken = 0;
+  for (int i = 0; i < 5000; ++i) {
+    std::string damaged = text;
+    for (int k = 0; k < 2; ++k) {
+      state = state * 1664525 + 1013904223;
+      damaged[(state >> 8) % damaged.size()] = static_cast<char>(" {}[]<>:,.;-\"#a1x"[state >> 28]);
+    }
+    ExperimentConfig other;
+    google::protobuf::TextFormat::Parser parser;
+    class Quiet : public google::protobuf::io::ErrorCollector {
+      void AddError(int, google::protobuf::io::ColumnNumber, const std::string&) override {}
+    } quiet;
+    parser.RecordErrorsTo(&quiet);
+    const std::vector<std::string> errors = ErrorsOf(damaged);
+    if (parser.ParseFromString(damaged, &other)) {
+      ++taken;
+      EXPECT_THAT(errors, IsEmpty()) << damaged;
+    } else {
+      EXPECT_FALSE(errors.empty()) << damaged;
+    }
+  }
+  EXPECT_GT(taken, 50);
+}
+
+}  // namespace
+}  // namespace finetune
