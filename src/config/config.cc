@@ -392,7 +392,8 @@ class Loader {
     const std::string path = text.substr(0, equals);
     std::string value = text.substr(equals + 1);
     if (path == "import" || path == "reset") {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": only a file can have it"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": only a file can have it; write one that imports this one"));
     }
     FT_ASSIGN_OR_RETURN(auto steps, ResolvePath(path));
     Place place;

@@ -127,11 +127,7 @@ class Checker {
     if (split.path().empty()) {
       Error(path + ".path", "is not set; expected the folder that prepare_dataset wrote");
     }
-    if (split.has_batch_size() && split.has_total_batch_size()) {
-      Error(path + ".total_batch_size",
-            absl::StrCat("and batch_size (", loaded_.PlaceOf(path + ".batch_size"),
-                         ") exclude each other; reset \"", path, ".batch_size\" or leave one out"));
-    } else if (!split.has_batch_size() && !split.has_total_batch_size()) {
+    if (!split.has_batch_size() && !split.has_total_batch_size()) {
       Error(path + ".batch_size",
             "is not set; give it, or total_batch_size for all ranks together");
     } else if (split.has_batch_size()) {
@@ -353,7 +349,7 @@ class Checker {
             absl::StrFormat(
                 "the learning rate %g was chosen for %d pictures an iteration; this run "
                 "takes %s%d. Start with --set=schedule.auto_scale_lr=true for a rate of "
-                "%g, or data.train.total_batch_size: %d instead of batch_size",
+                "%g, or with --set=data.train.total_batch_size=%d",
                 config_.optimizer().sgd().lr(), schedule.base_batch_size(), arithmetic, total_batch,
                 config_.optimizer().sgd().lr() * static_cast<double>(total_batch) /
                     schedule.base_batch_size(),

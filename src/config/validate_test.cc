@@ -153,10 +153,13 @@ TEST(Validate, AllErrorsComeTogetherEachWithItsPlace) {
       "--set=optimizer.sgd.lr=-1: optimizer.sgd.lr: is -1; expected 0 or more");
 }
 
-TEST(Validate, BatchSizesExcludeEachOther) {
-  const auto result = Check({"data.train.total_batch_size=128"});
-  EXPECT_THAT(std::string(result.status().message()),
-              testing::HasSubstr("data.train.total_batch_size: and batch_size ("));
+// What the warning of a batch that does not fit its learning rate advises.
+TEST(Validate, OneBatchSizeTakesTheOthersPlace) {
+  RunFacts facts = Facts();
+  facts.world_size = 3;
+  const auto result = Check({"data.train.total_batch_size=128"}, facts);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(*result, IsEmpty());
 }
 
 TEST(Validate, LeNetHasNothingToFreeze) {
@@ -178,8 +181,7 @@ TEST(Validate, ABatchThatTheLearningRateWasNotChosenForIsReported) {
               testing::HasSubstr("the learning rate 0.1 was chosen for 128 pictures an iteration; "
                                  "this run takes 1 x 16 = 16. Start "
                                  "with --set=schedule.auto_scale_lr=true for a rate of 0.0125, or "
-                                 "data.train.total_batch_size: 128 "
-                                 "instead of batch_size"));
+                                 "with --set=data.train.total_batch_size=128"));
   EXPECT_THAT(*Check({"schedule.auto_scale_lr=true"}, facts), IsEmpty());
 }
 
