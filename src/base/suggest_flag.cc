@@ -1,6 +1,7 @@
 #include "src/base/suggest_flag.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,17 @@
 #include "src/base/nearest_name.h"
 
 namespace finetune {
+namespace {
+
+// The command that has `flag`; null where none has.
+const CLI::App* OwnerOf(const std::string& flag, const std::vector<const CLI::App*>& commands) {
+  for (const CLI::App* command : commands) {
+    if (command->get_option_no_throw(flag) != nullptr) return command;
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 std::string SuggestFlag(const CLI::App& app, const std::vector<std::string>& arguments) {
   const CLI::App* chosen = &app;
@@ -20,7 +32,11 @@ std::string SuggestFlag(const CLI::App& app, const std::vector<std::string>& arg
       if (word == names.back()) chosen = command;
     }
     if (chosen == &app) {
-      const std::string near = NearestName(word, names);
+      // "eval" is the beginning of evaluate rather than a slip of another.
+      std::vector<std::string> begun;
+      std::copy_if(names.begin(), names.end(), std::back_inserter(begun),
+                   [&](const std::string& name) { return absl::StartsWith(name, word); });
+      const std::string near = begun.size() == 1 ? begun.front() : NearestName(word, names);
       return absl::StrCat(word, ": no such command; ",
                           near.empty()
                               ? absl::StrCat("the commands are ", absl::StrJoin(names, ", "))
@@ -33,11 +49,16 @@ std::string SuggestFlag(const CLI::App& app, const std::vector<std::string>& arg
   }
   for (const std::string& argument : arguments) {
     const std::string flag = argument.substr(0, argument.find('='));
-    if (!absl::StartsWith(flag, "--") || std::find(known.begin(), known.end(), flag) != known.end())
+    if (!absl::StartsWith(flag, "--") || flag == "--" ||
+        std::find(known.begin(), known.end(), flag) != known.end()) {
       continue;
+    }
     const std::string near = NearestName(flag, known);
-    return absl::StrCat(flag, ": no such flag; ",
-                        near.empty() ? "see --help" : absl::StrCat("did you mean ", near, "?"));
+    const CLI::App* owner = near.empty() ? OwnerOf(flag, commands) : nullptr;
+    return absl::StrCat(flag, ": no such flag",
+                        owner != nullptr ? absl::StrCat(" here; it belongs to ", owner->get_name())
+                        : near.empty()   ? "; see --help"
+                                         : absl::StrCat("; did you mean ", near, "?"));
   }
   return "";
 }

@@ -22,11 +22,13 @@ TEST_F(SuggestFlagTest, NamesTheNearestFlagOfTheCommand) {
   EXPECT_EQ(SuggestFlag(app_, {"train", "--resme", "auto"}),
             "--resme: no such flag; did you mean --resume?");
   EXPECT_EQ(SuggestFlag(app_, {"train", "--checkpoint=x"}),
-            "--checkpoint: no such flag; see --help");
+            "--checkpoint: no such flag here; it belongs to evaluate");
+  EXPECT_EQ(SuggestFlag(app_, {"--learning_rate=1"}), "--learning_rate: no such flag; see --help");
 }
 
 TEST_F(SuggestFlagTest, NamesTheNearestCommandOrAll) {
   EXPECT_EQ(SuggestFlag(app_, {"trian"}), "trian: no such command; did you mean train?");
+  EXPECT_EQ(SuggestFlag(app_, {"eval"}), "eval: no such command; did you mean evaluate?");
   EXPECT_EQ(SuggestFlag(app_, {"x"}), "x: no such command; the commands are train, evaluate");
 }
 

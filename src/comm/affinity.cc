@@ -22,6 +22,10 @@
 namespace finetune {
 namespace {
 
+// A processor. Hundreds that wait for each other in turn take minutes for what one does in a
+// second.
+constexpr int kMostThreads = 16;
+
 // A small file of /proc or /sys; empty when it is not there.
 std::string Contents(const std::string& path) {
   std::ifstream in(path);
@@ -126,6 +130,12 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
     cores[cpu < static_cast<int>(host.core_of.size()) ? host.core_of[cpu] : cpu].push_back(cpu);
   }
   const auto count = static_cast<int>(cores.size());
+  const auto processors = static_cast<int>(cpus_of(index).size());
+  if (requested > kMostThreads * std::max(processors, 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("runtime.threads: ", requested, ", but this rank has ", processors,
+                     " processor", processors == 1 ? "" : "s", "; 0 takes one thread a core"));
+  }
   CpuPlan plan;
   if (count < sharing) {
     plan.threads = requested > 0 ? requested : 1;

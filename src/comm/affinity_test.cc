@@ -85,6 +85,14 @@ TEST(PlanCpusTest, ABindingThatWasAskedForIsKept) {
   EXPECT_THAT(greedy.note, HasSubstr("PE=4"));
 }
 
+TEST(PlanCpusTest, ThreadsThatOnlyWaitForEachOtherAreRefused) {
+  HostCpus host;
+  host.rank_cpus = {{0, 1}};
+  EXPECT_EQ(PlanCpus(host, 0, 32)->threads, 32);
+  EXPECT_EQ(PlanCpus(host, 0, 33).status().message(),
+            "runtime.threads: 33, but this rank has 2 processors; 0 takes one thread a core");
+}
+
 TEST(PlanCpusTest, RanksBoundToTheSameSocketDivideIt) {
   HostCpus host;
   host.rank_cpus = {Cpus(0, 4), Cpus(4, 8), Cpus(0, 4), Cpus(4, 8)};

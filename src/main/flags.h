@@ -12,7 +12,7 @@ namespace finetune {
 
 // What somebody typed.
 struct CommandLine {
-  enum class Command { kTrain, kEvaluate, kConfig, kReport, kPlan, kHelp };
+  enum class Command { kTrain, kEvaluate, kConfig, kReport, kPlan, kHelp, kVersion };
   Command command = Command::kTrain;
   // For kHelp: what to print.
   std::string help;

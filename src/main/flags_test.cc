@@ -35,6 +35,43 @@ TEST(Flags, PlanNamesTheFlagThatWasMeant) {
   EXPECT_THAT(message({"plan", "--ranks=8"}), HasSubstr("--config is not given"));
 }
 
+std::string Refusal(const std::vector<std::string>& arguments) {
+  const absl::StatusOr<CommandLine> line = ParseCommandLine(arguments);
+  EXPECT_TRUE(absl::IsInvalidArgument(line.status())) << line.status();
+  return std::string(line.status().message());
+}
+
+TEST(Flags, WhatIsWrongIsSaidInWords) {
+  EXPECT_EQ(Refusal({"--config=a", "--max_iterations=0"}),
+            "--max_iterations: expected a whole number of 1 or more, got 0");
+  EXPECT_EQ(Refusal({"--config=a", "--config_path=/nowhere"}),
+            "--config_path=/nowhere: is no folder");
+  EXPECT_EQ(Refusal({"--config=a", "--checkpoint=b"}),
+            "--checkpoint: no such flag here; it belongs to evaluate");
+  EXPECT_EQ(Refusal({"config", "--config=a", "--origins=x"}),
+            "--origins: expected true or false, got x");
+}
+
+// Without this it would train.
+TEST(Flags, ACommandAfterFlagsIsRefused) {
+  EXPECT_EQ(Refusal({"--config=a", "evaluate", "--checkpoint=b"}),
+            "evaluate: the command comes first, as in finetune evaluate --config=F");
+}
+
+TEST(Flags, EveryCommandHasHelpWithItsNameAndAnExample) {
+  for (const std::string command : {"train", "evaluate", "config", "report", "plan"}) {
+    for (const std::vector<std::string>& arguments :
+         {std::vector<std::string>{command, "--help"}, {"help", command}}) {
+      const absl::StatusOr<CommandLine> line = ParseCommandLine(arguments);
+      ASSERT_TRUE(line.ok()) << line.status();
+      EXPECT_EQ(line->command, CommandLine::Command::kHelp);
+      EXPECT_THAT(line->help, HasSubstr("Usage: finetune " + command));
+      EXPECT_THAT(line->help, HasSubstr("Example"));
+    }
+  }
+  EXPECT_THAT(ParseCommandLine({"--help"})->help, HasSubstr("Exit codes"));
+}
+
 TEST(Flags, BeginningAgainAndGoingOnExcludeEachOther) {
   EXPECT_EQ(ParseCommandLine({"--config=a", "--overwrite", "--resume=auto"}).status().message(),
             "--overwrite begins again and --resume goes on: give one of them");

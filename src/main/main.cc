@@ -10,9 +10,11 @@
 #include "absl/time/time.h"
 #include "src/base/annotate.h"
 #include "src/comm/agreement.h"
+#include "src/comm/build_id.h"
 #include "src/comm/create_communicator.h"
 #include "src/comm/mpi_session.h"
 #include "src/config/config.h"
+#include "src/config/validate.h"
 #include "src/main/flags.h"
 #include "src/main/uncaught.h"
 #include "src/observe/report.h"
@@ -95,7 +97,9 @@ absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& load
   options.trace = trace;
   std::optional<TraceFile> trace_file;
   if (trace != nullptr) {
-    FT_ASSIGN_OR_RETURN(trace_file, TraceFile::Open(line.trace, comm));
+    absl::StatusOr<TraceFile> opened = TraceFile::Open(line.trace, comm);
+    FT_RETURN_IF_ERROR(Annotate(opened.status(), "--trace"));
+    trace_file = *std::move(opened);
   }
   FT_ASSIGN_OR_RETURN(TrainResult result, Train(loaded, options, comm));
   if (trace != nullptr) WriteTrace(line.trace, *trace_file, *trace, comm);
@@ -119,6 +123,10 @@ int Main(int argc, char** argv) {
     if (launch_rank == 0) std::printf("%s", line->help.c_str());
     return kDone;
   }
+  if (line->command == CommandLine::Command::kVersion) {
+    if (launch_rank == 0) std::printf("finetune, build %s\n", BuildId().c_str());
+    return kDone;
+  }
   if (line->command == CommandLine::Command::kReport) {
     if (launch_rank != 0) return kDone;
     const absl::StatusOr<std::string> report = WriteReport(line->work_dir);
@@ -133,7 +141,9 @@ int Main(int argc, char** argv) {
   if (line->command == CommandLine::Command::kConfig) {
     if (!loaded.ok()) return Report(loaded.status(), launch_rank);
     if (launch_rank == 0) std::printf("%s", PrintConfig(*loaded, line->origins).c_str());
-    return kDone;
+    // What depends on the data and the ranks is left to a run.
+    const absl::Status valid = ValidateConfig(*loaded, RunFacts()).status();
+    return valid.ok() ? kDone : Report(valid, launch_rank);
   }
   if (line->command == CommandLine::Command::kPlan) {
     if (launch_rank != 0) return kDone;

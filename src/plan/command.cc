@@ -88,7 +88,9 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
   const ExperimentConfig& config = loaded.config;
   std::string text;
   if (!flags.profile.empty()) {
-    FT_ASSIGN_OR_RETURN(text, ReadFile(flags.profile));
+    absl::StatusOr<std::string> read = ReadFile(flags.profile);
+    FT_RETURN_IF_ERROR(Annotate(read.status(), "--profile"));
+    text = *std::move(read);
     if (!absl::EndsWith(flags.profile, ".jsonl")) return ParseProfile(text, flags.profile);
   } else if (config.runtime().device() == RuntimeConfig::CUDA) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -119,6 +121,12 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
   return MeasureStep(config, options);
 }
 
+absl::StatusOr<Link> LinkOf(const char* flag, const std::string& text) {
+  absl::StatusOr<Link> link = ParseLink(text);
+  if (!link.ok()) return Annotate(link.status(), absl::StrCat(flag, "=", text));
+  return link;
+}
+
 std::string Describe(const Link& link) {
   return absl::StrFormat("%.4g Gbit/s, %.4g us", link.bytes_per_second * 8 / 1e9,
                          link.latency_s * 1e6);
@@ -130,15 +138,19 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
   FT_ASSIGN_OR_RETURN(const std::vector<int> ranks, ParseRanks(flags.ranks));
   std::vector<Link> links;
   for (const std::string& text : flags.links) {
-    FT_ASSIGN_OR_RETURN(Link link, ParseLink(text));
+    FT_ASSIGN_OR_RETURN(Link link, LinkOf("--link", text));
     links.push_back(std::move(link));
   }
   if (links.empty()) {
-    FT_ASSIGN_OR_RETURN(Link link, ParseLink("10Gbit"));
+    FT_ASSIGN_OR_RETURN(Link link, LinkOf("--link", "10Gbit"));
     links.push_back(std::move(link));
   }
+  // Before the minutes of measuring; the file goes again with the object.
+  if (!flags.save_profile.empty()) {
+    FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(flags.save_profile).status(), "--save_profile"));
+  }
   Cluster cluster;
-  FT_ASSIGN_OR_RETURN(cluster.within_host, ParseLink(flags.intra_link));
+  FT_ASSIGN_OR_RETURN(cluster.within_host, LinkOf("--intra_link", flags.intra_link));
   FT_ASSIGN_OR_RETURN(cluster.algorithm, ParseAlgorithm(flags.algorithm));
   cluster.ranks_per_host = flags.ranks_per_host;
   if (flags.measure > 0 && !flags.profile.empty()) {
@@ -148,7 +160,8 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
   FT_ASSIGN_OR_RETURN(const Data data, FindData(loaded, flags.pictures));
   FT_ASSIGN_OR_RETURN(const Profile profile, FindProfile(loaded, flags, ranks, data));
   if (!flags.save_profile.empty())
-    FT_RETURN_IF_ERROR(WriteFileAtomically(flags.save_profile, ToJson(profile)));
+    FT_RETURN_IF_ERROR(
+        Annotate(WriteFileAtomically(flags.save_profile, ToJson(profile)), "--save_profile"));
   cluster.sum_bytes_per_second = profile.sum_bytes_per_second;
 
   nlohmann::json plans = nlohmann::json::array();

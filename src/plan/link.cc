@@ -66,13 +66,13 @@ std::optional<double> Quantity(absl::string_view text, absl::Span<const Unit> un
   return std::nullopt;
 }
 
-absl::Status NoSuchLink(absl::string_view text, absl::string_view name) {
+absl::Status NoSuchLink(absl::string_view name) {
   std::vector<std::string> names;
   for (const KnownLink& link : kLinks) names.push_back(link.name);
   const std::string near = NearestName(name, names);
   return absl::InvalidArgumentError(absl::StrCat(
-      "--link=", text, ": ", name, " is no link; ",
-      near.empty() ? absl::StrCat("known are ", absl::StrJoin(names, ", "))
+      name, " is no link; ",
+      near.empty() ? absl::StrCat("known are ", absl::StrJoin(names, ", "), ".")
                    : absl::StrCat("did you mean ", near, "?"),
       " Others are given as BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in lab=25Gbit,8us"));
 }
@@ -92,9 +92,7 @@ absl::StatusOr<Link> ParseLink(absl::string_view text) {
   const std::vector<absl::string_view> parts = absl::StrSplit(rest, ',');
   if (parts.size() > 2 || parts[0].empty() || link.name.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--link=", text,
-                     ": a link is NAME, BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in "
-                     "10Gbit,50us"));
+        "a link is NAME, BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in 10Gbit,50us");
   }
   link.latency_s = kLatency;
   const KnownLink* known = std::find_if(
@@ -105,21 +103,20 @@ absl::StatusOr<Link> ParseLink(absl::string_view text) {
     link.latency_s = known->latency_s;
   } else {
     const std::optional<double> bandwidth = Quantity(parts[0], kBandwidths);
-    if (!bandwidth.has_value()) return NoSuchLink(text, parts[0]);
+    if (!bandwidth.has_value()) return NoSuchLink(parts[0]);
     link.bytes_per_second = *bandwidth;
   }
   if (parts.size() == 2) {
     const std::optional<double> latency = Quantity(parts[1], kTimes);
     if (!latency.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--link=", text, ": ", parts[1], " is no latency; it is a number and ns, us, ms or s"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(parts[1], " is no latency; it is a number and ns, us, ms or s"));
     }
     link.latency_s = *latency;
   }
   if (!std::isfinite(link.bytes_per_second) || link.bytes_per_second <= 0 ||
       !std::isfinite(link.latency_s)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--link=", text, ": a bandwidth is more than 0"));
+    return absl::InvalidArgumentError("a bandwidth is more than 0");
   }
   return link;
 }

@@ -20,7 +20,7 @@ struct Link {
 
 // Reads "10Gbit", "10Gbit,50us", "infiniband-hdr" or "lab=25Gbit,8us". Bandwidths are in bit,
 // Kbit, Mbit, Gbit, Tbit or B, KB, MB, GB, TB a second (powers of 1000), latencies in ns, us, ms or
-// s. Errors: InvalidArgument with what was expected and the nearest name.
+// s. Errors: InvalidArgument with what was expected and the nearest name, not the flag.
 absl::StatusOr<Link> ParseLink(absl::string_view text);
 
 // "8,64,512": numbers of ranks, in ascending order without repeats. Errors: InvalidArgument.

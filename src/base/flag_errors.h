@@ -1,0 +1,24 @@
+#ifndef FINETUNE_BASE_FLAG_ERRORS_H_
+#define FINETUNE_BASE_FLAG_ERRORS_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace finetune {
+
+// What to tell somebody whose `arguments` (without the program's name) `app` has refused with
+// `error`: the flag, what was expected, and what to do.
+std::string ExplainFlags(const CLI::App& app, const std::vector<std::string>& arguments,
+                         const CLI::ParseError& error);
+
+// Checks of a flag's value, in words. CLI11's own say "Value 0 not in range 0.000000 to
+// 1797693...", and take a whole number that its variable cannot hold.
+CLI::Validator WholeNumber(int64_t low, int64_t high = INT64_MAX);
+CLI::Validator NumberBetween(double low, double high);
+CLI::Validator TrueOrFalse();
+
+}  // namespace finetune
+
+#endif  // FINETUNE_BASE_FLAG_ERRORS_H_
