@@ -92,7 +92,9 @@ class ArchiveReader {
     archive_read_support_format_zip(archive_.get());
     if (archive_read_open(archive_.get(), this, nullptr, &ArchiveReader::Feed, nullptr) !=
         ARCHIVE_OK) {
-      return Error();
+      if (!feed_error_.ok() || fed_ == 0) return Error();
+      return absl::DataLossError(
+          absl::StrCat(path_, ": is no archive (", archive_error_string(archive_.get()), ")"));
     }
     archive_entry* entry = nullptr;
     while (true) {

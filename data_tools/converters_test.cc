@@ -534,7 +534,7 @@ TEST_F(ConvertersTest, ADamagedCifarSaysWhere) {
       "the .tar.gz");
   EXPECT_EQ(Refusal(ConvertCifar10, folder_ + "/nowhere"), "no file or folder DIR/nowhere");
   EXPECT_EQ(Refusal(ConvertCifar10, File("x.tar.gz", "no archive at all, this")),
-            "DIR/x.tar.gz: broken off at byte 23: Unrecognized archive format");
+            "DIR/x.tar.gz: is no archive (Unrecognized archive format)");
   EXPECT_EQ(Refusal(ConvertCifar10,
                     File("twice.tar",
                          Tar(std::vector<std::pair<std::string, std::string>>{
@@ -650,8 +650,9 @@ TEST_F(ConvertersTest, AnImageFolderThatCannotBeReadSaysWhy) {
   const std::string picture = FlatPng(2, 2, 1, 2, 3);
   const auto refusal = [&](const Files& files) { return Refusal(ConvertFolder, Folder(files)); };
   EXPECT_EQ(Refusal(ConvertFolder, folder_ + "/nowhere"), "no folder DIR/nowhere");
-  EXPECT_EQ(refusal({}), "no class folders in DIR/in");
-  EXPECT_EQ(refusal({{"1.png", picture}}), "no class folders in DIR/in");
+  EXPECT_EQ(refusal({}), "no class folders in DIR/in; expected DIR/in/CLASS/*.jpg (or .png)");
+  EXPECT_EQ(refusal({{"1.png", picture}}),
+            "no class folders in DIR/in; expected DIR/in/CLASS/*.jpg (or .png)");
   EXPECT_EQ(refusal({{"a/1.png", picture}, {"b/1.gif", picture}}),
             "the class folder DIR/in/b has no .jpg, .jpeg or .png files; remove it or fill it");
   EXPECT_EQ(refusal({{"train/a/1.png", picture}}), "DIR/in has train but neither test nor val");

@@ -59,7 +59,8 @@ absl::StatusOr<Classes> ListClasses(const fs::path& folder) {
     }
   }
   if (classes.empty()) {
-    return absl::NotFoundError(absl::StrCat("no class folders in ", folder.string()));
+    return absl::NotFoundError(absl::StrCat("no class folders in ", folder.string(), "; expected ",
+                                            (folder / "CLASS/*.jpg").string(), " (or .png)"));
   }
   return classes;
 }

@@ -17,8 +17,8 @@
 #include "absl/strings/str_join.h"
 #include "data_tools/converters.h"
 #include "src/base/annotate.h"
+#include "src/base/flag_errors.h"
 #include "src/base/sha256.h"
-#include "src/base/suggest_flag.h"
 #include "src/data/manifest.h"
 #include "src/data/shard_reader.h"
 
@@ -110,56 +110,94 @@ absl::Status Verify(const std::string& folder) {
 int Main(int argc, char** argv) {
   CLI::App app("Turns pictures into the sharded HDF5 data sets that finetune reads.",
                "prepare_dataset");
+  app.footer(
+      "Examples:\n"
+      "  prepare_dataset cifar10 --input=cifar-10-binary.tar.gz --output=data/cifar10\n"
+      "  prepare_dataset image_folder --input=photos --size=224 --output=data/photos\n"
+      "  prepare_dataset verify data/cifar10\n"
+      "prepare_dataset COMMAND --help says more of each.\n\n"
+      "A data set is written whole or not at all. Exit codes: 0 done; 1 failed, or what verify "
+      "checks\nis damaged; 2 the flags are wrong.");
   app.require_subcommand(1, 1);
+  app.get_formatter()->column_width(26);
+  app.get_formatter()->label("SUBCOMMAND", "COMMAND");
   ConvertOptions options;
   FolderOptions folder;
   SyntheticOptions synthetic;
   std::string subject;
   options.progress = ProgressLine();
-  const auto add = [&](const char* name, const char* what, bool has_input) {
+  const auto add = [&](const char* name, const char* what, const char* input, const char* example) {
     CLI::App* sub = app.add_subcommand(name, what);
-    if (has_input)
-      sub->add_option("--input", options.input, "Folder or archive to read")->required();
-    sub->add_option("--output", options.output, "Folder to write")->required();
-    sub->add_option("--shards", options.shards, "Files a split (default 8)")
-        ->check(CLI::Range(1, 99999));
-    sub->add_flag("--force", options.force, "Replace the output where it exists");
+    sub->footer(absl::StrCat("Example:\n  prepare_dataset ", name, " ", example));
+    if (input != nullptr)
+      sub->add_option("--input", options.input, input)->type_name("PATH")->required();
+    sub->add_option("--output", options.output, "Folder to write")->type_name("DIR")->required();
+    sub->add_option("--shards", options.shards,
+                    "Files a split, no more than it has pictures (default 8)")
+        ->type_name("N")
+        ->check(WholeNumber(1, 99999));
+    sub->add_flag("--force", options.force, "Replace a data set that the output holds");
     return sub;
   };
-  CLI::App* cifar10 = add("cifar10", "CIFAR-10's binary version: a folder or the .tar.gz", true);
-  CLI::App* cifar100 = add("cifar100", "CIFAR-100's binary version (fine labels)", true);
-  CLI::App* mnist = add("mnist", "MNIST's idx files, plain or .gz", true);
-  CLI::App* image_folder = add("image_folder", "JPEG and PNG files in a folder a class", true);
-  image_folder->add_option("--size", folder.size, "Fit every picture to a square of this size")
-      ->check(CLI::Range(1, 8192));
+  CLI::App* cifar10 =
+      add("cifar10", "CIFAR-10's binary version",
+          "Folder with data_batch_1.bin and the others, or an archive\nof it (.tar.gz)",
+          "--input=cifar-10-binary.tar.gz --output=data/cifar10");
+  CLI::App* cifar100 = add("cifar100", "CIFAR-100's binary version (fine labels)",
+                           "Folder with train.bin and test.bin, or an archive of it\n(.tar.gz)",
+                           "--input=cifar-100-binary.tar.gz --output=data/cifar100");
+  CLI::App* mnist = add("mnist", "MNIST's idx files, and their like",
+                        "Folder with train-images-idx3-ubyte and the others, plain\n"
+                        "or .gz, or an archive of it",
+                        "--input=mnist --output=data/mnist");
+  CLI::App* image_folder = add("image_folder", "JPEG and PNG files in a folder a class",
+                               "Folder with train/CLASS/* and test/CLASS/* or val/CLASS/*,\n"
+                               "or with CLASS/* alone",
+                               "--input=photos --size=224 --output=data/photos");
+  image_folder
+      ->add_option("--size", folder.size,
+                   "Scale and cut every picture to a square of this size\n"
+                   "(default: all must have one size)")
+      ->type_name("N")
+      ->check(WholeNumber(1, 8192));
   image_folder
       ->add_option("--val_fraction", folder.val_fraction,
-                   "Of each class, held out where there is no train/ (default 0.1)")
-      ->check(CLI::Range(0.0, 0.5));
-  CLI::App* made_up = add("synthetic", "Made-up pictures, for trying things out", false);
-  made_up->add_option("--classes", synthetic.classes, "(default 10)")->check(CLI::Range(2, 1000));
+                   "Of each class, held out where there is no train/\n(default 0.1)")
+      ->type_name("X")
+      ->check(NumberBetween(0, 0.5));
+  CLI::App* made_up = add("synthetic", "Made-up pictures, for trying things out", nullptr,
+                          "--classes=4 --train=1000 --test=200 --output=data/demo");
+  made_up->add_option("--classes", synthetic.classes, "Orientations to tell apart (default 10)")
+      ->type_name("N")
+      ->check(WholeNumber(2, 1000));
   made_up->add_option("--train", synthetic.train, "Training pictures (default 2048)")
-      ->check(CLI::Range(1, 1 << 30));
+      ->type_name("N")
+      ->check(WholeNumber(1, 1 << 30));
   made_up->add_option("--test", synthetic.test, "Held-out pictures (default 512)")
-      ->check(CLI::Range(1, 1 << 30));
+      ->type_name("N")
+      ->check(WholeNumber(1, 1 << 30));
   made_up->add_option("--size", synthetic.size, "Side in pixels (default 32)")
-      ->check(CLI::Range(8, 1024));
-  made_up->add_option("--seed", synthetic.seed, "(default 0)");
-  CLI::App* verify = app.add_subcommand("verify", "Check every file of a data set");
-  verify->add_option("folder", subject, "The data set")->required();
+      ->type_name("N")
+      ->check(WholeNumber(8, 1024));
+  made_up->add_option("--seed", synthetic.seed, "Other pictures for another seed (default 0)")
+      ->type_name("N")
+      ->check(WholeNumber(0));
+  CLI::App* verify =
+      app.add_subcommand("verify", "Read every picture of a data set and check every file's hash");
+  verify->add_option("DIR", subject, "The data set")->type_name("")->required();
+  verify->footer("Example:\n  prepare_dataset verify data/cifar10");
   CLI::App* info = app.add_subcommand("info", "Say what a data set holds");
-  info->add_option("folder", subject, "The data set")->required();
+  info->add_option("DIR", subject, "The data set")->type_name("")->required();
+  info->footer("Example:\n  prepare_dataset info data/cifar10");
+  for (CLI::App* sub : app.get_subcommands({})) sub->group("Commands");
 
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
-    app.parse(argc, argv);
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp& error) {
     return app.exit(error);
   } catch (const CLI::ParseError& error) {
-    const std::string suggestion =
-        SuggestFlag(app, std::vector<std::string>(argv + 1, argv + argc));
-    std::fprintf(stderr, "%s\n",
-                 suggestion.empty() ? absl::StrCat(error.what(), "; see --help").c_str()
-                                    : suggestion.c_str());
+    std::fprintf(stderr, "%s\n", ExplainFlags(app, arguments, error).c_str());
     return 2;
   }
 

@@ -81,7 +81,12 @@ TEST_F(PrepareDatasetTest, WrongFlagsAreExplainedWithExitCode2) {
             "--clases: no such flag; did you mean --classes?\n");
   EXPECT_EQ(refusal("cifar10 --input mnis"), "--output is required; see --help\n");
   EXPECT_EQ(refusal(""), "A subcommand is required; see --help\n");
-  EXPECT_THAT(refusal("synthetic --classes=1 --output=x"), HasSubstr("--classes"));
+  EXPECT_EQ(refusal("synthetic --classes=1 --output=x"),
+            "--classes: expected a whole number from 2 to 1000, got 1\n");
+  EXPECT_EQ(refusal("synthetic --seed=-1 --output=x"),
+            "--seed: expected a whole number of 0 or more, got -1\n");
+  EXPECT_EQ(refusal("cifar10 folder --output=x"),
+            "folder: is not expected here; did you mean --input=folder?\n");
   EXPECT_THAT(refusal("synthetic --shards=0 --output=x"), HasSubstr("--shards"));
   EXPECT_THAT(refusal("image_folder --val_fraction=0.6 --input=x --output=x"),
               HasSubstr("--val_fraction"));

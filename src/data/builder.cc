@@ -1,15 +1,19 @@
 #include "src/data/builder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
@@ -23,6 +27,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// Between the data set's name and six letters of chance.
+constexpr char kPartial[] = ".partial-";
+
 std::string WithoutSlash(std::string folder) {
   while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
   return folder;
@@ -34,6 +41,8 @@ absl::Status DatasetBuilder::CheckFolder(const std::string& folder, bool force) 
   if (folder.empty()) return absl::InvalidArgumentError("the output folder has no name");
   std::error_code error;
   if (!fs::exists(fs::symlink_status(folder, error))) return absl::OkStatus();
+  if (!fs::is_directory(folder, error))
+    return absl::AlreadyExistsError(absl::StrCat(folder, " is there and is no folder"));
   if (!force) return absl::AlreadyExistsError(absl::StrCat(folder, " exists; --force replaces it"));
   if (fs::exists(fs::path(folder) / kManifestFile, error) ||
       (fs::is_directory(folder, error) && fs::is_empty(folder, error))) {
@@ -60,8 +69,26 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
   return builder;
 }
 
+void DatasetBuilder::RemoveAbandoned() const {
+  const fs::path folder(options_.folder);
+  const std::string start = folder.filename().string() + kPartial;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(
+           folder.has_parent_path() ? folder.parent_path() : fs::path("."), error)) {
+    const std::string name = entry.path().filename().string();
+    if (!absl::StartsWith(name, start) || name.size() != start.size() + 6) continue;
+    // One that another program has made and not locked yet is newer.
+    const auto age = fs::file_time_type::clock::now() - entry.last_write_time(error);
+    if (error || age < std::chrono::minutes(1)) continue;
+    const int fd = open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) continue;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), error);
+    close(fd);
+  }
+}
+
 absl::Status DatasetBuilder::MakeTemporary() {
-  std::string temporary = absl::StrCat(options_.folder, ".partial-XXXXXX");
+  std::string temporary = absl::StrCat(options_.folder, kPartial, "XXXXXX");
   const auto failed = [&](const std::string& reason) {
     return absl::PermissionDeniedError(
         absl::StrCat("cannot create a folder beside ", options_.folder, ": ", reason));
@@ -76,8 +103,12 @@ absl::Status DatasetBuilder::MakeTemporary() {
     if (fs::create_directory(*p, error)) made_.push_back(*p);
     if (error) return failed(error.message());
   }
+  RemoveAbandoned();
   if (mkdtemp(temporary.data()) == nullptr) return failed(std::strerror(errno));
   temporary_ = std::move(temporary);
+  // Ends with the process. Where the file system knows no locks, an abandoned folder stays.
+  lock_ = open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ >= 0) flock(lock_, LOCK_EX | LOCK_NB);
   fs::permissions(temporary_, fs::perms(0755), error);
   return absl::OkStatus();
 }
@@ -85,6 +116,7 @@ absl::Status DatasetBuilder::MakeTemporary() {
 DatasetBuilder::DatasetBuilder(DatasetBuilder&& other) noexcept
     : options_(std::move(other.options_)),
       temporary_(std::exchange(other.temporary_, "")),
+      lock_(std::exchange(other.lock_, -1)),
       made_(std::exchange(other.made_, {})),
       manifest_(std::move(other.manifest_)),
       split_count_(other.split_count_),
@@ -99,6 +131,7 @@ DatasetBuilder::~DatasetBuilder() {
   shard_.reset();
   std::error_code error;
   if (!temporary_.empty()) fs::remove_all(temporary_, error);
+  if (lock_ >= 0) close(lock_);
   // Those that another program has put something into stay.
   for (auto p = made_.rbegin(); p != made_.rend(); ++p) rmdir(p->c_str());
 }

@@ -67,12 +67,16 @@ class DatasetBuilder {
  private:
   explicit DatasetBuilder(Options options) : options_(std::move(options)) {}
   absl::Status MakeTemporary();
+  // Temporary folders of this data set whose program was killed.
+  void RemoveAbandoned() const;
   absl::Status CheckSplitIsWhole() const;
   absl::Status BeginShard();
   absl::Status EndShard();
 
   Options options_;
   std::string temporary_;
+  // Holds a lock on it: somebody still writes there. -1: none.
+  int lock_ = -1;
   // Folders above it that had to be made, from the uppermost down.
   std::vector<std::string> made_;
   DatasetManifest manifest_;

@@ -1,7 +1,13 @@
 #include "src/data/builder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -140,6 +146,40 @@ TEST_F(BuilderTest, ProgressCountsAndCancels) {
   }
   EXPECT_THAT(seen, ElementsAre(1, 2));
   EXPECT_TRUE(IsEmpty());
+}
+
+// What a run that was killed has left, hours of writing perhaps, would fill the disk.
+TEST_F(BuilderTest, FoldersOfKilledProgramsGoAndThoseInUseStay) {
+  const auto make = [&](const std::string& name, std::chrono::seconds age) {
+    const std::string path = folder_ + "/" + name;
+    fs::create_directories(path);
+    std::ofstream(path + "/train-00000-of-00008.h5") << "part";
+    fs::last_write_time(path, fs::file_time_type::clock::now() - age);
+    return path;
+  };
+  const auto day = std::chrono::hours(24);
+  make("data.partial-killed", day);
+  make("data.partial-inuse0", day);
+  make("data.partial-newone", std::chrono::seconds(1));
+  make("data.partial-killed.old", day);  // a data set that was to be replaced
+  make("other.partial-killed", day);
+  const int fd = open((folder_ + "/data.partial-inuse0").c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+  { ASSERT_TRUE(DatasetBuilder::Create(options_).ok()); }
+  close(fd);
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(folder_))
+    left.push_back(entry.path().filename().string());
+  EXPECT_THAT(left,
+              testing::UnorderedElementsAre("data.partial-inuse0", "data.partial-newone",
+                                            "data.partial-killed.old", "other.partial-killed"));
+}
+
+TEST_F(BuilderTest, AFileInTheDataSetsPlaceIsNotReplaced) {
+  std::ofstream(options_.folder) << "a file";
+  options_.force = true;
+  EXPECT_EQ(DatasetBuilder::Create(options_).status().message(),
+            options_.folder + " is there and is no folder");
 }
 
 }  // namespace
