@@ -1,21 +1,26 @@
 // What an all-reduce costs, by algorithm and message size:
 //
-//   mpirun -np 2 allreduce_benchmark [--min=4096] [--max=104857600] [--seconds=0.5] [--json=FILE]
+//   mpirun -np 2 allreduce_benchmark [--min=4096] [--max=104857600] [--seconds=0.5] [--only=NAME]
+//       [--json=FILE]
 //
-// Prints the median time and the algorithm's bandwidth, 2 (ranks - 1) / ranks * bytes / time: what
-// each rank must send at least, whatever the number of ranks.
+// Prints the median time, the processor's time that a rank spends in it, which a computation beside
+// it cannot have, and the algorithm's bandwidth, 2 (ranks - 1) / ranks * bytes / time: what each
+// rank must send at least, whatever the number of ranks. `--only` takes the algorithms whose name
+// begins so.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/ones.h>
 #include <mpi.h>
+#include <time.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
@@ -31,6 +36,7 @@ struct Flags {
   int64_t min = 4096;
   int64_t max = 100 << 20;
   double seconds = 0.5;
+  std::string only;
   std::string json;
 };
 
@@ -45,6 +51,8 @@ absl::StatusOr<Flags> Parse(int argc, char** argv) {
       good = absl::SimpleAtoi(flag, &flags.max);
     } else if (absl::ConsumePrefix(&flag, "--seconds=")) {
       good = absl::SimpleAtod(flag, &flags.seconds);
+    } else if (absl::ConsumePrefix(&flag, "--only=")) {
+      flags.only = std::string(flag);
     } else if (absl::ConsumePrefix(&flag, "--json=")) {
       flags.json = std::string(flag);
     } else {
@@ -56,10 +64,6 @@ absl::StatusOr<Flags> Parse(int argc, char** argv) {
   return flags;
 }
 
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 std::vector<int64_t> Sizes(const Flags& flags) {
   std::vector<int64_t> sizes;
   for (int64_t bytes = flags.min; bytes < flags.max; bytes *= 4) sizes.push_back(bytes);
@@ -67,19 +71,81 @@ std::vector<int64_t> Sizes(const Flags& flags) {
   return sizes;
 }
 
+// Seconds on one rank.
+struct Seconds {
+  double wall = 0;
+  // That its threads ran, all together.
+  double processor = 0;
+
+  static Seconds Now() { return {Of(CLOCK_MONOTONIC), Of(CLOCK_PROCESS_CPUTIME_ID)}; }
+
+ private:
+  static double Of(clockid_t clock) {
+    timespec time;
+    clock_gettime(clock, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  }
+};
+
 double Median(std::vector<double>& times) {
   std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
   return times[times.size() / 2];
 }
 
-void AddRow(const char* algorithm, int ranks, int64_t bytes, double seconds, std::string& table,
-            nlohmann::json& rows) {
-  const double bandwidth = 2.0 * (ranks - 1) / ranks * static_cast<double>(bytes) / seconds / 1e9;
-  absl::StrAppendFormat(&table, "%-26s %12d %12.1f %10.3f\n", algorithm, bytes, seconds * 1e6,
-                        bandwidth);
-  rows.push_back(
-      {{"algorithm", algorithm}, {"ranks", ranks}, {"bytes", bytes}, {"seconds", seconds}});
+// Gathers a rank's times from all; no rank is through before every rank has come.
+using Meet = absl::FunctionRef<absl::StatusOr<std::vector<Seconds>>(const Seconds& mine)>;
+
+// The median of the slowest rank's times, and of the ranks' mean of the processor's, of as many
+// calls of `operation` as take `seconds`. Collective.
+absl::StatusOr<Seconds> Measure(double seconds, Meet meet,
+                                absl::FunctionRef<absl::Status()> operation) {
+  std::vector<double> walls, processors;
+  for (double left = seconds; left > 0 || walls.size() < 5;) {
+    FT_RETURN_IF_ERROR(meet({}).status());
+    const Seconds begin = Seconds::Now();
+    FT_RETURN_IF_ERROR(operation());
+    const Seconds end = Seconds::Now();
+    FT_ASSIGN_OR_RETURN(const std::vector<Seconds> all,
+                        meet({end.wall - begin.wall, end.processor - begin.processor}));
+    Seconds together;
+    for (const Seconds& one : all) {
+      together.wall = std::max(together.wall, one.wall);
+      together.processor += one.processor / static_cast<double>(all.size());
+    }
+    walls.push_back(together.wall);
+    processors.push_back(together.processor);
+    left -= together.wall;
+  }
+  return Seconds{Median(walls), Median(processors)};
 }
+
+// The rows that are printed, and their JSON.
+class Table {
+ public:
+  explicit Table(int ranks) : ranks_(ranks) {}
+
+  void Add(absl::string_view algorithm, int64_t bytes, const Seconds& median) {
+    const double sent = 2.0 * (ranks_ - 1) / ranks_ * static_cast<double>(bytes);
+    absl::StrAppendFormat(&text_, "%-26s %12d %12.1f %12.1f %10.3f\n", algorithm, bytes,
+                          median.wall * 1e6, median.processor * 1e6, sent / median.wall / 1e9);
+    rows_.push_back({{"algorithm", algorithm},
+                     {"ranks", ranks_},
+                     {"bytes", bytes},
+                     {"seconds", median.wall},
+                     {"processor_seconds", median.processor}});
+  }
+  std::string Text() const {
+    return absl::StrFormat("%-26s %12s %12s %12s %10s\n", "algorithm", "bytes", "microseconds",
+                           "processor us", "GB/s") +
+           text_;
+  }
+  std::string Json() const { return rows_.dump(1); }
+
+ private:
+  const int ranks_;
+  std::string text_;
+  nlohmann::json rows_ = nlohmann::json::array();
+};
 
 struct Way {
   const char* name;
@@ -88,56 +154,8 @@ struct Way {
   bool buffer;  // memory of AllocateBuffer's
 };
 
-// The median of the slowest rank's times.
-absl::StatusOr<double> Measure(Communicator& comm, const at::Tensor& tensor, Wire wire,
-                               double seconds) {
-  std::vector<double> times;
-  double left = seconds;
-  while (left > 0 || times.size() < 5) {
-    FT_RETURN_IF_ERROR(comm.Barrier());
-    const double start = Seconds();
-    FT_ASSIGN_OR_RETURN(auto work, comm.AllReduceSum(tensor, wire));
-    FT_RETURN_IF_ERROR(work->Wait());
-    const double took = Seconds() - start;
-    FT_ASSIGN_OR_RETURN(
-        auto all, comm.AllGather(std::string(reinterpret_cast<const char*>(&took), sizeof(took))));
-    double slowest = 0;
-    for (const std::string& bytes : all)
-      slowest = std::max(slowest, *reinterpret_cast<const double*>(bytes.data()));
-    times.push_back(slowest);
-    left -= slowest;
-  }
-  return Median(times);
-}
-
-// MPI_Allreduce itself: Open MPI's tuned choice, which keeps its core busy while it waits.
-absl::Status MeasureMpi(const Flags& flags, std::string& table, nlohmann::json& rows) {
-  int size = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  std::vector<float> memory(flags.max / 4, 1.f);
-  for (int64_t bytes : Sizes(flags)) {
-    std::vector<double> times;
-    double left = flags.seconds;
-    while (left > 0 || times.size() < 5) {
-      FT_RETURN_IF_ERROR(MpiStatus(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"));
-      double took = Seconds();
-      FT_RETURN_IF_ERROR(
-          MpiStatus(MPI_Allreduce(MPI_IN_PLACE, memory.data(), static_cast<int>(bytes / 4),
-                                  MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
-                    "MPI_Allreduce"));
-      took = Seconds() - took;
-      double slowest = 0;
-      FT_RETURN_IF_ERROR(MpiStatus(
-          MPI_Allreduce(&took, &slowest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce"));
-      times.push_back(slowest);
-      left -= slowest;
-    }
-    AddRow("MPI_Allreduce, blocking", size, bytes, Median(times), table, rows);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Run(const MpiSession& session, const Flags& flags) {
+// finetune's own, and MPI_Iallreduce as it calls it.
+absl::Status MeasureOurs(const MpiSession& session, const Flags& flags, Table& table) {
   const Way ways[] = {
       {"shared memory, own buffer", MpiConfig::SHARED_MEMORY, Wire::kFloat32, true},
       {"shared memory, any tensor", MpiConfig::SHARED_MEMORY, Wire::kFloat32, false},
@@ -147,36 +165,78 @@ absl::Status Run(const MpiSession& session, const Flags& flags) {
       {"AUTO across hosts", MpiConfig::AUTO, Wire::kFloat32, false},
       {"MPI_Iallreduce", MpiConfig::MPI_CHOICE, Wire::kFloat32, false},
   };
-  nlohmann::json rows = nlohmann::json::array();
-  std::string table =
-      absl::StrFormat("%-26s %12s %12s %10s\n", "algorithm", "bytes", "microseconds", "GB/s");
-  bool first = false;
   for (const Way& way : ways) {
+    if (!absl::StartsWith(way.name, flags.only)) continue;
     CommConfig config;
     config.mutable_mpi()->set_algorithm(way.algorithm);
-    absl::StatusOr<std::unique_ptr<MpiCommunicator>> comm =
+    absl::StatusOr<std::unique_ptr<MpiCommunicator>> made =
         MpiCommunicator::Create(session, config, {});
     // Shared memory on several hosts: not there.
-    if (absl::IsInvalidArgument(comm.status())) continue;
-    FT_RETURN_IF_ERROR(comm.status());
-    first = (*comm)->rank() == 0;
-    const int size = (*comm)->size();
-    if (way.algorithm == MpiConfig::AUTO && (*comm)->local_size() == size) continue;
+    if (absl::IsInvalidArgument(made.status())) continue;
+    FT_RETURN_IF_ERROR(made.status());
+    MpiCommunicator& comm = **made;
+    if (way.algorithm == MpiConfig::AUTO && comm.local_size() == comm.size()) continue;
     at::Tensor memory = at::ones({flags.max / 4});
     if (way.buffer) {
-      FT_ASSIGN_OR_RETURN(memory, (*comm)->AllocateBuffer(flags.max / 4));
+      FT_ASSIGN_OR_RETURN(memory, comm.AllocateBuffer(flags.max / 4));
     }
+    const auto meet = [&comm](const Seconds& mine) -> absl::StatusOr<std::vector<Seconds>> {
+      FT_ASSIGN_OR_RETURN(
+          const std::vector<std::string> all,
+          comm.AllGather(absl::string_view(reinterpret_cast<const char*>(&mine), sizeof(mine))));
+      std::vector<Seconds> times(all.size());
+      for (size_t r = 0; r < all.size(); ++r) std::memcpy(&times[r], all[r].data(), sizeof(mine));
+      return times;
+    };
     for (int64_t bytes : Sizes(flags)) {
-      FT_ASSIGN_OR_RETURN(double time,
-                          Measure(**comm, memory.narrow(0, 0, bytes / 4), way.wire, flags.seconds));
-      AddRow(way.name, size, bytes, time, table, rows);
+      const at::Tensor tensor = memory.narrow(0, 0, bytes / 4);
+      FT_ASSIGN_OR_RETURN(const Seconds median, Measure(flags.seconds, meet, [&]() -> absl::Status {
+                            FT_ASSIGN_OR_RETURN(auto work, comm.AllReduceSum(tensor, way.wire));
+                            return work->Wait();
+                          }));
+      table.Add(way.name, bytes, median);
     }
   }
-  FT_RETURN_IF_ERROR(MeasureMpi(flags, table, rows));
-  if (!first) return absl::OkStatus();
-  std::printf("%s", table.c_str());
-  if (flags.json.empty()) return absl::OkStatus();
-  return WriteFileAtomically(flags.json, rows.dump(1));
+  return absl::OkStatus();
+}
+
+// MPI_Allreduce itself, which keeps its core busy while it waits. Open MPI's tuned collectives
+// choose its algorithm, unless OMPI_MCA_coll_tuned_allreduce_algorithm does.
+absl::Status MeasureMpi(const Flags& flags, int ranks, Table& table) {
+  constexpr char kName[] = "MPI_Allreduce";
+  if (!absl::StartsWith(kName, flags.only)) return absl::OkStatus();
+  std::vector<float> memory(flags.max / 4, 1.f);
+  const auto meet = [&](const Seconds& mine) -> absl::StatusOr<std::vector<Seconds>> {
+    std::vector<Seconds> times(ranks);
+    FT_RETURN_IF_ERROR(MpiStatus(MPI_Allgather(&mine, sizeof(mine), MPI_BYTE, times.data(),
+                                               sizeof(mine), MPI_BYTE, MPI_COMM_WORLD),
+                                 "MPI_Allgather"));
+    return times;
+  };
+  for (int64_t bytes : Sizes(flags)) {
+    FT_ASSIGN_OR_RETURN(
+        const Seconds median, Measure(flags.seconds, meet, [&] {
+          return MpiStatus(MPI_Allreduce(MPI_IN_PLACE, memory.data(), static_cast<int>(bytes / 4),
+                                         MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
+                           kName);
+        }));
+    table.Add(kName, bytes, median);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run(const MpiSession& session, const Flags& flags) {
+  if (!session.active())
+    return absl::FailedPreconditionError("MPI does not run: start with mpirun -np 2");
+  int rank = 0, ranks = 1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  Table table(ranks);
+  FT_RETURN_IF_ERROR(MeasureOurs(session, flags, table));
+  FT_RETURN_IF_ERROR(MeasureMpi(flags, ranks, table));
+  if (rank != 0) return absl::OkStatus();
+  std::printf("%s", table.Text().c_str());
+  return flags.json.empty() ? absl::OkStatus() : WriteFileAtomically(flags.json, table.Json());
 }
 
 int Main(int argc, char** argv) {

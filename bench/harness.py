@@ -194,14 +194,16 @@ def spread(values, form="{:.2f}"):
     return text
 
 
-def print_table(head, rows):
+def table(head, rows):
+    """As Markdown."""
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    for number, row in enumerate(cells):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
-        if number == 0:
-            print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    sys.stdout.flush()
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]) + "\n"
+
+
+def print_table(head, rows):
+    print(table(head, rows), end="", flush=True)
 
 
 def machine():
@@ -225,9 +227,20 @@ def machine():
 
 def write_json(name, output, result):
     """Writes bench/results/NAME_DATE.json, or `output`; whole or not at all."""
-    path = pathlib.Path(output) if output else ROOT / "bench/results" / f"{name}_{time.strftime('%Y%m%d_%H%M%S')}.json"
+    write(output or ROOT / "bench/results" / f"{name}_{time.strftime('%Y%m%d_%H%M%S')}.json", json.dumps(result, indent=1) + "\n")
+
+
+def write(path, text):
+    """Whole or not at all."""
+    path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n")
+    temporary.write_text(text)
     temporary.rename(path)
     print(f"written: {path}")
+
+
+def conditions(facts):
+    """What machine() found, in a line for a report; how the same is measured again."""
+    return (f"{facts['date'][:10]}, {facts['cores']} cores of {facts['cpu']}, load at the start {facts['load_at_start']:.1f}, commit "
+            f"{facts['commit']}: `{' '.join(['bench/' + pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])}`\n")

@@ -6,11 +6,12 @@ hosts made of network namespaces with an emulated link between them: veth, a bri
 its rate in Gbit/s. (No delay is emulated: that needs netem, which not every kernel has.) For each link and program:
 
   step            a training step, the median after two
+  efficiency      the step of one rank alone on the machine, with as many pictures a rank, divided by this step
   compute alone   the same step without communication, on both cores at once
   communication   the all-reduce of as many bytes as there are gradients, with nothing beside it
   hidden          the part of it that the step does not show: (compute + communication - step) / communication
 
-Needs root. Everything it makes lies in namespaces of its own and goes when it ends. Build first:
+The computation and the communication of a rank share its core: what the processor does for TCP cannot be hidden. Needs root. Everything it makes lies in namespaces of its own and goes when it ends. Build first:
 
   bazel build //src/main:finetune //data_tools:prepare_dataset //bench:allreduce_benchmark && bench/setup_peer.sh
 """
@@ -29,8 +30,9 @@ WARM_UP = 2
 CONFIG = harness.ROOT / "bench/resnet18_links.pbtxt"
 ON_HOST = harness.ROOT / "tests/on_host.sh"
 INSIDE = "FINETUNE_LINKS_INSIDE"
-# Instead of a link: the same pictures on one rank of two threads.
-ONE_RANK = "none: 1 rank x 2 threads"
+# Instead of a link: a rank alone, and the pictures of both on one rank of two threads.
+ALONE = "none: 1 rank"
+TWO_THREADS = "none: 1 rank x 2 threads"
 
 # Sends for a second to a listener; prints Gbit/s.
 SINK = """import socket
@@ -125,13 +127,14 @@ class Links:
         binary = harness.need(harness.ROOT / "bazel-bin/bench/allreduce_benchmark", "bazel build //bench:allreduce_benchmark")
         result = self.folder / "allreduce.json"
         words, env = self.mpirun(link)
-        command = [binary, f"--min={size}", f"--max={size}", f"--seconds={self.flags.seconds}", f"--json={result}"]
+        wanted = "shared memory, own buffer" if link == "local" else "AUTO across hosts"
+        command = [binary, f"--min={size}", f"--max={size}", f"--seconds={self.flags.seconds}", f"--only={wanted}",
+                   f"--json={result}"]
         if link == "local":
             harness.run(words + command, self.folder / "allreduce.log", env)
         else:
             harness.run([*words[:-1], words[-1] + " " + shlex.join(str(c) for c in command)], self.folder / "allreduce.log", env)
         rows = json.loads(result.read_text())
-        wanted = "shared memory, own buffer" if link == "local" else "AUTO across hosts"
         seconds = {row["algorithm"]: row["seconds"] for row in rows}
         if wanted not in seconds:
             raise Failed(f"allreduce_benchmark has no row of the algorithm {wanted}: {', '.join(seconds)}")
@@ -156,13 +159,19 @@ class Links:
         def note(link, program, **values):
             result.setdefault((link, program), {}).update(values)
             print(f"  {link}, {program}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), flush=True)
-        size = self.peer("local", "compute", ranks=1)["bytes"] if flags.peer else 44695848
+        size = 44695848
+        alone = {"finetune": self.finetune("local", ranks=1)}
+        note(ALONE, "finetune", step=alone["finetune"])
+        if flags.peer:
+            answer = self.peer("local", "compute", ranks=1)
+            size, alone["PyTorch"] = answer["bytes"], answer["seconds"]
+            note(ALONE, "PyTorch", step=alone["PyTorch"])
+        both = {"ranks": 1, "batch": 2 * flags.batch, "threads": 2}
+        note(TWO_THREADS, "finetune", step=self.finetune("local", **both))
+        if flags.peer:
+            note(TWO_THREADS, "PyTorch", step=self.peer("local", "train", **both)["seconds"])
         ours = self.finetune("local", ranks=1, runs=2)
         theirs = self.peer("local", "compute")["seconds"] if flags.peer else None
-        both = {"ranks": 1, "batch": 2 * flags.batch, "threads": 2}
-        note(ONE_RANK, "finetune", step=self.finetune("local", **both))
-        if flags.peer:
-            note(ONE_RANK, "PyTorch", step=self.peer("local", "train", **both)["seconds"])
         for link in flags.links:
             facts = {}
             if link != "local":
@@ -172,9 +181,10 @@ class Links:
             if flags.peer:
                 note(link, "PyTorch", step=self.peer(link, "train")["seconds"], compute=theirs,
                      communication=self.peer(link, "comm")["seconds"], **facts)
-        for values in result.values():
+        for (_, program), values in result.items():
             if "communication" not in values:
                 continue
+            values["efficiency"] = alone[program] / values["step"]
             values["hidden"] = min(1, max(0, (values["compute"] + values["communication"] - values["step"]) / values["communication"]))
         return result
 
@@ -191,6 +201,7 @@ def main():
     parser.add_argument("--python", default=harness.DEFAULT_PYTHON, help="a Python with PyTorch (default %(default)s)")
     parser.add_argument("--peer", type=int, default=1, help="0: finetune alone (default %(default)s)")
     parser.add_argument("--output", help="JSON file (default bench/results/links_DATE.json)")
+    parser.add_argument("--markdown", help="a file for the table, as well")
     flags = parser.parse_args()
     flags.links = flags.links.split(",")
     for link in flags.links:
@@ -230,18 +241,27 @@ def main():
 
 
 def report(flags, facts, rounds):
-    table, rows = [], []
+    cells, rows = [], []
+    steps = {key: median([r[key]["step"] for r in rounds]) for key in rounds[0]}
     for link, program in rounds[0]:
         values = {what: [r[link, program][what] for r in rounds] for what in rounds[0][link, program]}
         rows.append({"link": link, "program": program, **values})
         name = f"{link} Gbit/s (measured {median(values['gigabits']):.2f})" if "gigabits" in values else link
-        table.append((name, program, spread(values["step"], "{:.3f}"), spread(values.get("compute"), "{:.3f}"),
-                      spread(values.get("communication"), "{:.3f}"), spread(values.get("hidden"), "{:.0%}"),
-                      f"{2 * flags.batch / median(values['step']):.1f}"))
-    print()
-    harness.print_table(["link", "program", "step s", "compute alone s", "communication alone s", "hidden", "pictures/s"], table)
+        step = steps[link, program]
+        peer = steps.get((link, "PyTorch"))
+        pictures = flags.batch if link == ALONE else 2 * flags.batch
+        cells.append((name, program, spread(values["step"], "{:.3f}"), spread(values.get("efficiency"), "{:.0%}"),
+                      spread(values.get("compute"), "{:.3f}"), spread(values.get("communication"), "{:.3f}"),
+                      spread(values.get("hidden"), "{:.0%}"), f"{pictures / step:.1f}", f"{peer / step:.2f}x" if peer else "-"))
+    text = harness.table(["link", "program", "step s", "efficiency", "compute alone s", "communication alone s", "hidden",
+                          "pictures/s", "against PyTorch"], cells)
+    print("\n" + text, flush=True)
     harness.write_json("links", flags.output, {"machine": facts, "batch": flags.batch, "precision": flags.precision,
                                                "set": flags.set, "rows": rows})
+    if flags.markdown:
+        harness.write(flags.markdown, "# What communication costs over slow links\n\n" + harness.conditions(facts) +
+                      "\nResNet-18 for 32x32 pictures, 44.7 MB of gradients, two ranks of one thread unless said otherwise; median "
+                      f"(least..greatest) of {len(rounds)} rounds. `bench/links.py --help` says what the columns are.\n\n" + text)
 
 
 if __name__ == "__main__":
