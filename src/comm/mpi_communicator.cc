@@ -30,6 +30,7 @@
 #include "src/comm/ring_all_reduce.h"
 #include "src/comm/shared_memory.h"
 #include "src/comm/task_thread.h"
+#include "src/comm/wait_hooks.h"
 
 namespace finetune {
 namespace {
@@ -82,15 +83,23 @@ class MpiCommunicator::Engine {
 
   class Pending : public Work {
    public:
+    explicit Pending(std::atomic<int>* waiting) : waiting_(*waiting) {}
     absl::Status Wait() override {
-      state->over.WaitForNotification();
+      if (!state->over.HasBeenNotified()) {
+        waiting_.fetch_add(1, std::memory_order_relaxed);
+        state->over.WaitForNotification();
+        waiting_.fetch_sub(1, std::memory_order_relaxed);
+      }
       return state->status;
     }
     struct State {
       absl::Notification over;
       absl::Status status;
     };
-    std::shared_ptr<State> state = std::make_shared<State>();
+    const std::shared_ptr<State> state = std::make_shared<State>();
+
+   private:
+    std::atomic<int>& waiting_;
   };
 
   std::unique_ptr<Pending> Submit(const char* name, int64_t bytes,
@@ -128,6 +137,8 @@ class MpiCommunicator::Engine {
   };
 
   absl::Status FindWorld();
+  // A caller waits, and computes nothing.
+  bool Idle() const { return waiting_.load(std::memory_order_relaxed) > 0; }
   absl::StatusOr<std::optional<std::vector<SharedMemory>>> ShareMemory(size_t bytes);
   // Heartbeats, when it is time, and a wish to abort.
   absl::Status Tick();
@@ -142,7 +153,8 @@ class MpiCommunicator::Engine {
   MPI_Comm comm_ = MPI_COMM_NULL;
   MPI_Comm heartbeat_comm_ = MPI_COMM_NULL;
   std::array<MPI_Op, 2> packed_ops_ = {MPI_OP_NULL, MPI_OP_NULL};
-  MpiProgress progress_{[this] { return Tick(); }};
+  const WaitHooks hooks_{[this] { return Tick(); }, [this] { return Idle(); }};
+  MpiProgress progress_{hooks_};
   std::optional<RingAllReduce> ring_;
   std::optional<SharedSum> shared_sum_;
   // By the beginning of this rank's own memory.
@@ -159,6 +171,8 @@ class MpiCommunicator::Engine {
 
   std::atomic<int64_t> entered_{0};
   std::atomic<int64_t> finished_{0};
+  // Callers in Work::Wait().
+  std::atomic<int> waiting_{0};
   std::atomic<const char*> operation_{""};
   absl::Mutex activity_mutex_;
   std::string activity_ ABSL_GUARDED_BY(activity_mutex_);
@@ -245,7 +259,7 @@ MpiCommunicator::Engine::~Engine() {
 
 std::unique_ptr<MpiCommunicator::Engine::Pending> MpiCommunicator::Engine::Submit(
     const char* name, int64_t bytes, std::function<absl::Status()> run) {
-  auto pending = std::make_unique<Pending>();
+  auto pending = std::make_unique<Pending>(&waiting_);
   const absl::Time submitted = absl::Now();
   CountEntered(name);
   thread_->Add([this, name, bytes, submitted, run = std::move(run), state = pending->state] {
@@ -380,7 +394,7 @@ absl::StatusOr<float*> MpiCommunicator::Engine::Share(int64_t numel) {
 absl::Status MpiCommunicator::Engine::SumShared(const Shared& shared, int64_t begin, int64_t n) {
   std::vector<float*> buffers;
   for (float* data : shared.data) buffers.push_back(data + begin);
-  return shared_sum_->Run(buffers, {0, n, n}, [this] { return Tick(); });
+  return shared_sum_->Run(buffers, {0, n, n}, hooks_);
 }
 
 absl::Status MpiCommunicator::Engine::SumStaged(float* data, int64_t n) {
@@ -388,8 +402,7 @@ absl::Status MpiCommunicator::Engine::SumStaged(float* data, int64_t n) {
   for (int64_t at = 0; at < n; at += kStagedElements) {
     const int64_t count = std::min(kStagedElements, n - at);
     std::copy_n(data + at, count, own);
-    FT_RETURN_IF_ERROR(
-        shared_sum_->Run(staging_->data, {at, at + count, n}, [this] { return Tick(); }));
+    FT_RETURN_IF_ERROR(shared_sum_->Run(staging_->data, {at, at + count, n}, hooks_));
     std::copy_n(own, count, data + at);
   }
   return absl::OkStatus();

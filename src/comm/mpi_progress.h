@@ -3,22 +3,27 @@
 
 #include <mpi.h>
 
-#include <functional>
+#include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "src/comm/network_sleep.h"
+#include "src/comm/wait_hooks.h"
 
 namespace finetune {
 
 // Waits for MPI's requests without burning the core that the model is computed on: MPI's own waits
-// spin. Polls at full speed for a moment, since an answer usually comes soon, then with growing
-// sleeps of up to a millisecond.
+// spin. Sleeps until a connection is ready, or, where that does not wake it, for growing times of
+// up to a millisecond; polls for a moment first where nothing is computed meanwhile. Never yields:
+// Linux keeps a thread that does waiting until all that computes has had its turn.
 class MpiProgress {
  public:
-  // `tick` is called between polls, often; its error ends the wait.
-  explicit MpiProgress(std::function<absl::Status()> tick) : tick_(std::move(tick)) {}
+  // After MPI's start.
+  explicit MpiProgress(WaitHooks hooks) : hooks_(std::move(hooks)) {}
 
   // Returns when all of `requests` are done. `what` goes into errors.
   absl::Status WaitAll(absl::Span<MPI_Request> requests, absl::string_view what);
@@ -32,10 +37,12 @@ class MpiProgress {
                         std::vector<int>& done);
 
  private:
-  // Between two polls without an answer; `polls` counts them.
-  absl::Status Pause(int polls);
+  absl::Status Until(absl::FunctionRef<absl::StatusOr<bool>()> done);
 
-  std::function<absl::Status()> tick_;
+  const WaitHooks hooks_;
+  NetworkSleep sleep_;
+  // Messages have ended sleeps, and none has come during one without ending it.
+  bool woken_ = false;
 };
 
 }  // namespace finetune

@@ -14,6 +14,8 @@ namespace finetune {
 absl::StatusOr<MpiSession> MpiSession::Start(int* argc, char*** argv) {
   FT_ASSIGN_OR_RETURN(Launch launch, LaunchOf([](const char* name) { return std::getenv(name); }));
   if (launch == Launch::kAlone) return MpiSession(false);
+  // NetworkSleep waits on it; Open MPI's own choice, poll(), is for the terminals that mpirun has.
+  setenv("OMPI_MCA_opal_event_include", "epoll", /*replace=*/0);
   int provided = MPI_THREAD_SINGLE;
   // One thread calls MPI at a time, and it is not the main one: the communicator's own.
   FT_RETURN_IF_ERROR(

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -43,6 +42,13 @@ uint32_t* Word(std::atomic<uint32_t>& value) { return reinterpret_cast<uint32_t*
 
 void Wake(std::atomic<uint32_t>& value) {
   syscall(SYS_futex, Word(value), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+// Between two looks at memory that another core is about to write.
+void Relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
 }
 
 void SleepWhile(std::atomic<uint32_t>& value, uint32_t seen) {
@@ -133,33 +139,34 @@ SharedSum::SharedSum(int rank, std::vector<SharedMemory> members)
     : rank_(rank), members_(std::move(members)) {}
 
 absl::Status SharedSum::Await(std::atomic<uint32_t> SharedMemory::Meeting::*counter,
-                              const std::function<absl::Status()>& tick) {
+                              const WaitHooks& hooks) {
+  // About as long as it takes to fall asleep and to be woken.
+  constexpr int kEager = 1000;
   for (const SharedMemory& member : members_) {
     std::atomic<uint32_t>& value = member.meeting().*counter;
     for (int polls = 0;; ++polls) {
       const uint32_t seen = value.load(std::memory_order_acquire);
       if (static_cast<int32_t>(seen - operations_) >= 0) break;
-      // The others are usually close; with fewer cores than ranks, yielding lets them come.
-      if (polls < 20) {
-        sched_yield();
+      if (polls < kEager && hooks.idle()) {
+        Relax();
         continue;
       }
       SleepWhile(value, seen);
-      FT_RETURN_IF_ERROR(tick());
+      FT_RETURN_IF_ERROR(hooks.tick());
     }
   }
   return absl::OkStatus();
 }
 
 absl::Status SharedSum::Run(absl::Span<float* const> buffers, const Piece& piece,
-                            const std::function<absl::Status()>& tick) {
+                            const WaitHooks& hooks) {
   ++operations_;
   SharedMemory::Meeting& own = members_[rank_].meeting();
   const int64_t n = piece.end - piece.begin;
   own.elements.store(n, std::memory_order_relaxed);
   own.arrived.store(operations_, std::memory_order_release);
   Wake(own.arrived);
-  FT_RETURN_IF_ERROR(Await(&SharedMemory::Meeting::arrived, tick));
+  FT_RETURN_IF_ERROR(Await(&SharedMemory::Meeting::arrived, hooks));
   for (size_t r = 0; r < members_.size(); ++r) {
     const int64_t other = members_[r].meeting().elements.load(std::memory_order_relaxed);
     if (other != n) {
@@ -171,7 +178,7 @@ absl::Status SharedSum::Run(absl::Span<float* const> buffers, const Piece& piece
   SumInto(buffers, piece, part.begin, part.end);
   own.done.store(operations_, std::memory_order_release);
   Wake(own.done);
-  return Await(&SharedMemory::Meeting::done, tick);
+  return Await(&SharedMemory::Meeting::done, hooks);
 }
 
 }  // namespace finetune

@@ -6,12 +6,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "src/comm/wait_hooks.h"
 #include "src/comm/wire.h"
 
 namespace finetune {
@@ -82,14 +82,12 @@ class SharedSum {
   // members[r]: rank r's meeting point, this rank's own among them.
   SharedSum(int rank, std::vector<SharedMemory> members);
 
-  // buffers[r]: rank r's piece. `tick` is called every 20 ms of waiting; its error ends the wait.
-  // Errors: InvalidArgument when the ranks' pieces differ in size.
-  absl::Status Run(absl::Span<float* const> buffers, const Piece& piece,
-                   const std::function<absl::Status()>& tick);
+  // buffers[r]: rank r's piece. hooks.tick() is called every 20 ms of waiting. Errors:
+  // InvalidArgument when the ranks' pieces differ in size.
+  absl::Status Run(absl::Span<float* const> buffers, const Piece& piece, const WaitHooks& hooks);
 
  private:
-  absl::Status Await(std::atomic<uint32_t> SharedMemory::Meeting::*counter,
-                     const std::function<absl::Status()>& tick);
+  absl::Status Await(std::atomic<uint32_t> SharedMemory::Meeting::*counter, const WaitHooks& hooks);
 
   int rank_;
   std::vector<SharedMemory> members_;
