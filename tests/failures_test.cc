@@ -13,9 +13,11 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/checkpoint/reader.h"
 #include "tests/job.h"
 #include "tests/training_test.h"
 
@@ -47,6 +49,21 @@ class FailuresTest : public TrainingTest {
     WriteResNet();
   }
 
+  // What was saved before a rank failed is whole.
+  void ExpectGoodCheckpoint() const {
+    const auto saved = ReadTorchFile(folder_ + "/run/latest.pth");
+    EXPECT_TRUE(saved.ok()) << saved.status();
+  }
+
+  // All of the run's log files.
+  std::string Logs() const {
+    std::string logs;
+    for (const auto& entry : fs::directory_iterator(folder_ + "/run")) {
+      if (entry.path().extension() == ".log") logs += ReadFile(entry.path().string()).value_or("");
+    }
+    return logs;
+  }
+
   // Mounts from here on are this process's and its children's alone, and gone with them.
   void OwnMounts() {
     ASSERT_EQ(unshare(CLONE_NEWNS), 0)
@@ -68,22 +85,38 @@ TEST_F(FailuresTest, AStoppedRankIsNamedWithWhatItWasDoing) {
   kill(rank, SIGSTOP);
   const Outcome outcome = job.Wait();
   EXPECT_NE(outcome.exit_code, 0);
+  // In the run's own log, too.
+  for (const std::string& text : {outcome.output, Logs()}) {
+    EXPECT_THAT(text,
+                ContainsRegex("rank 1 \\(host [^)]+\\) (has not come to|holds up) collective "
+                              "[^\n]*not heard of for [^\n]*it was at: (iteration|validation after "
+                              "iteration) [0-9]+"));
+    EXPECT_THAT(text, HasSubstr("over comm.timeout_seconds: ending the job"));
+  }
+  ExpectGoodCheckpoint();
+}
+
+TEST_F(FailuresTest, AnExceptionThatNobodyCatchesIsSaidWithItsRankAndEndsTheJob) {
+  const Outcome outcome =
+      Run(absl::StrCat("mpirun -np 3 --oversubscribe --bind-to none -x LD_PRELOAD=",
+                       fs::absolute("tests/throwing_read.so").string(),
+                       " -x THROW_ON_RANK=1 -x THROW_AT=60 ", Finetune("run", kForEver)));
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
   EXPECT_THAT(outcome.output,
-              ContainsRegex("rank 1 \\(host [^)]+\\) (has not come to|holds up) collective "
-                            "[^\n]*not heard of for [^\n]*it was at: (iteration|validation after "
-                            "iteration) [0-9]+"));
-  EXPECT_THAT(outcome.output, HasSubstr("over comm.timeout_seconds: ending the job"));
+              ContainsRegex("rank 1 \\(host [^)]+\\): a bug that nobody thought of"));
+  ExpectGoodCheckpoint();
 }
 
 TEST_F(FailuresTest, ARankThatRunsOutOfMemoryIsNamed) {
-  // Validation takes far more memory than training does.
+  // Validation, the first after some epochs, takes far more memory than training does.
   Job job(Mpirun(2, "run",
                  absl::StrCat(kForEver,
+                              "--set=schedule.val_interval_epochs=4 "
                               "--set=data.val.total_batch_size=24 "
                               "'--set=data.val.pipeline=[{resize {size: 512}}, "
                               "{normalize {}}]'")),
           folder_ + "/log");
-  ASSERT_TRUE(job.WaitFor("epoch 1 [1/5]"));
+  ASSERT_TRUE(job.WaitFor("epoch 3 [1/5]"));
   const pid_t rank = job.PidOfRank(1);
   ASSERT_GT(rank, 0);
   const rlim_t bytes = (VirtualMemory(rank) + (16 << 10)) << 10;
@@ -92,6 +125,7 @@ TEST_F(FailuresTest, ARankThatRunsOutOfMemoryIsNamed) {
   const Outcome outcome = job.Wait();
   EXPECT_NE(outcome.exit_code, 0);
   EXPECT_THAT(outcome.output, ContainsRegex("rank 1 \\(host [^)]+\\): out of memory: "));
+  ExpectGoodCheckpoint();
 }
 
 TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
@@ -125,6 +159,25 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
   const Outcome third = Run(Mpirun(2, "run", "--resume=auto"));
   EXPECT_EQ(third.exit_code, 0) << third.output;
   EXPECT_THAT(third.output, HasSubstr("epoch_1.pth at iteration 5"));
+}
+
+TEST_F(FailuresTest, ARankWithAnotherProgramIsNamed) {
+  std::string program = *ReadFile(finetune_);
+  // The note that holds the linker's digest: sizes of the name and of the 20 bytes, type, name.
+  const std::string note("\4\0\0\0\24\0\0\0\3\0\0\0GNU\0", 16);
+  const size_t at = program.find(note);
+  ASSERT_NE(at, std::string::npos);
+  program[at + note.size()] ^= 1;
+  const std::string other = folder_ + "/finetune";
+  ASSERT_TRUE(WriteFileAtomically(other, program).ok());
+  fs::permissions(other, fs::perms::owner_all);
+  const Outcome outcome = Run(absl::StrCat(
+      Mpirun(2, "run"), " : -np 1 ", absl::StrReplaceAll(Finetune("run"), {{finetune_, other}})));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output,
+              ContainsRegex("the ranks differ: the program's build id is [0-9a-f]+ on rank 2 "
+                            "\\(host [^)]+\\), but [0-9a-f]+ on 2 ranks such as rank 0"));
+  EXPECT_THAT(outcome.output, Not(HasSubstr("epoch 1")));
 }
 
 TEST_F(FailuresTest, ARankWithAnotherConfigIsNamedWithItsValue) {

@@ -30,24 +30,33 @@ absl::string_view FindBuildId(const char* at, size_t size) {
   return {};
 }
 
-// The first object is the program itself.
-int Visit(dl_phdr_info* info, size_t, void* result) {
+struct Search {
+  absl::string_view library;  // "": the program
+  std::string id = "unknown";
+};
+
+// The first object is the program itself, whose name is empty.
+int Visit(dl_phdr_info* info, size_t, void* data) {
+  Search& search = *static_cast<Search*>(data);
+  absl::string_view name = info->dlpi_name;
+  name.remove_prefix(name.rfind('/') + 1);
+  if (name != search.library) return 0;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const ElfW(Phdr)& header = info->dlpi_phdr[i];
     if (header.p_type != PT_NOTE) continue;
     const absl::string_view id = FindBuildId(
         reinterpret_cast<const char*>(info->dlpi_addr + header.p_vaddr), header.p_memsz);
-    if (!id.empty()) *static_cast<std::string*>(result) = absl::BytesToHexString(id);
+    if (!id.empty()) search.id = absl::BytesToHexString(id);
   }
   return 1;
 }
 
 }  // namespace
 
-std::string BuildId() {
-  std::string id = "unknown";
-  dl_iterate_phdr(Visit, &id);
-  return id;
+std::string BuildId(absl::string_view library) {
+  Search search = {library};
+  dl_iterate_phdr(Visit, &search);
+  return search.id;
 }
 
 }  // namespace finetune

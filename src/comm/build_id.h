@@ -3,12 +3,15 @@
 
 #include <string>
 
+#include "absl/strings/string_view.h"
+
 namespace finetune {
 
-// The linker's build id of this program, in hexadecimal: a digest of its code and data (ELF note
-// NT_GNU_BUILD_ID). Read from memory, where hashing the file would take a good part of a second.
-// "unknown" for a program linked without.
-std::string BuildId();
+// The linker's build id of this program, or of a library that it has loaded ("libtorch_cpu.so"), in
+// hexadecimal: a digest of its code and data (ELF note NT_GNU_BUILD_ID). Read from memory, where
+// hashing the file would take a good part of a second. "unknown" for what was linked without one,
+// or is not loaded.
+std::string BuildId(absl::string_view library = "");
 
 }  // namespace finetune
 

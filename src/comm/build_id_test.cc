@@ -10,5 +10,11 @@ TEST(BuildIdTest, IsTheLinkersDigest) {
   EXPECT_THAT(BuildId(), testing::MatchesRegex("[0-9a-f]{16,}"));
 }
 
+TEST(BuildIdTest, OfALibraryIsItsOwn) {
+  EXPECT_THAT(BuildId("libc.so.6"), testing::MatchesRegex("[0-9a-f]{16,}"));
+  EXPECT_NE(BuildId("libc.so.6"), BuildId());
+  EXPECT_EQ(BuildId("libnowhere.so"), "unknown");
+}
+
 }  // namespace
 }  // namespace finetune

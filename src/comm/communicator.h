@@ -38,13 +38,14 @@ struct CollectiveEvent {
   absl::Time submitted;
   absl::Time began;
   absl::Time ended;
+  // The GPU whose memory it worked on, or -1: the CPU's.
+  int device = -1;
 };
 
-// What a communicator tells its owner, from its own thread.
+// What a communicator tells its owner, from threads of its own: one for what is on the CPU, one for
+// the GPU.
 struct CommObserver {
-  // A stall, in one or more lines. Unset: to stderr.
-  std::function<void(absl::string_view)> warn;
-  // Each operation after its end. Unset: nothing.
+  // Each operation after its end; a GPU's some time later. Unset: nothing.
   std::function<void(const CollectiveEvent&)> event;
 };
 
@@ -104,6 +105,10 @@ class Communicator {
 
   // Returns when every rank has called it.
   virtual absl::Status Barrier() = 0;
+
+  // Has stalls told to `warn`, in one or more lines, from a thread of the communicator's; null: to
+  // stderr, as from the start. When it returns, what was set before is not called any more.
+  virtual void SetWarn(std::function<void(absl::string_view)> warn) = 0;
 
   // Says what this rank is doing ("epoch 2 iteration 40: loading data"), for the watchdog's
   // messages. Cheap.

@@ -126,6 +126,10 @@ class MpiCommunicator::Engine {
     absl::MutexLock lock(&activity_mutex_);
     activity_.assign(activity.data(), activity.size());
   }
+  void SetWarn(std::function<void(absl::string_view)> warn) {
+    absl::MutexLock lock(&warn_mutex_);
+    warn_ = std::move(warn);
+  }
   [[noreturn]] void Abort(absl::string_view reason);
 
  private:
@@ -176,6 +180,8 @@ class MpiCommunicator::Engine {
   std::atomic<const char*> operation_{""};
   absl::Mutex activity_mutex_;
   std::string activity_ ABSL_GUARDED_BY(activity_mutex_);
+  absl::Mutex warn_mutex_;
+  std::function<void(absl::string_view)> warn_ ABSL_GUARDED_BY(warn_mutex_);
   std::atomic<bool> aborting_{false};
 
   std::optional<TaskThread> thread_;
@@ -293,12 +299,15 @@ absl::Status MpiCommunicator::Engine::Tick() {
   }
   FT_ASSIGN_OR_RETURN(std::optional<StallDetector::Finding> finding, heartbeats_->Poll(own, now));
   if (!finding.has_value()) return absl::OkStatus();
-  if (finding->fatal) Abort(finding->message);
-  if (observer_.warn) {
-    observer_.warn(finding->message);
-  } else {
-    std::fprintf(stderr, "%s\n", finding->message.c_str());
+  {
+    absl::MutexLock lock(&warn_mutex_);
+    if (warn_) {
+      warn_(finding->message);
+    } else if (!finding->fatal) {
+      std::fprintf(stderr, "%s\n", finding->message.c_str());
+    }
   }
+  if (finding->fatal) Abort(finding->message);
   return absl::OkStatus();
 }
 
@@ -581,6 +590,10 @@ absl::StatusOr<std::vector<std::string>> MpiCommunicator::AllGather(absl::string
 
 absl::Status MpiCommunicator::Barrier() {
   return engine_->Do("barrier", 0, [this] { return engine_->MeetAll(); });
+}
+
+void MpiCommunicator::SetWarn(std::function<void(absl::string_view)> warn) {
+  engine_->SetWarn(std::move(warn));
 }
 
 void MpiCommunicator::SetActivity(absl::string_view activity) { engine_->SetActivity(activity); }

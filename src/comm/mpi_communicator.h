@@ -38,6 +38,7 @@ class MpiCommunicator : public Communicator {
   absl::Status Broadcast(std::string& bytes, int root) override;
   absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) override;
   absl::Status Barrier() override;
+  void SetWarn(std::function<void(absl::string_view)> warn) override;
   void SetActivity(absl::string_view activity) override;
   [[noreturn]] void Abort(absl::string_view reason) override;
 

@@ -250,8 +250,8 @@ TEST(MpiCommunicatorTest, RefusesTensorsThatItCannotSum) {
 TEST(MpiCommunicatorTest, TellsOfEachOperation) {
   std::vector<CollectiveEvent> events;
   {
-    auto communicator = Make(
-        MpiConfig::AUTO, {nullptr, [&](const CollectiveEvent& event) { events.push_back(event); }});
+    auto communicator =
+        Make(MpiConfig::AUTO, {[&](const CollectiveEvent& event) { events.push_back(event); }});
     ASSERT_TRUE(communicator->Barrier().ok());
     std::vector<float> values(1000);
     auto work = communicator->AllReduceSum(TensorOf(values));

@@ -321,6 +321,10 @@ absl::StatusOr<std::vector<std::string>> NcclCommunicator::AllGather(absl::strin
 
 absl::Status NcclCommunicator::Barrier() { return engine_->host().Barrier(); }
 
+void NcclCommunicator::SetWarn(std::function<void(absl::string_view)> warn) {
+  engine_->host().SetWarn(std::move(warn));
+}
+
 void NcclCommunicator::SetActivity(absl::string_view activity) {
   engine_->host().SetActivity(activity);
 }

@@ -34,6 +34,7 @@ class NcclCommunicator : public Communicator {
   absl::Status Broadcast(std::string& bytes, int root) override;
   absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) override;
   absl::Status Barrier() override;
+  void SetWarn(std::function<void(absl::string_view)> warn) override;
   void SetActivity(absl::string_view activity) override;
   [[noreturn]] void Abort(absl::string_view reason) override;
 

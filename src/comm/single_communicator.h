@@ -27,6 +27,7 @@ class SingleCommunicator : public Communicator {
     return std::vector<std::string>{std::string(bytes)};
   }
   absl::Status Barrier() override { return absl::OkStatus(); }
+  void SetWarn(std::function<void(absl::string_view)> warn) override {}
   void SetActivity(absl::string_view activity) override {}
   [[noreturn]] void Abort(absl::string_view reason) override;
 

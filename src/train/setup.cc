@@ -60,8 +60,12 @@ absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) 
 
 // What must not differ between ranks, or they would train different models without a word.
 absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, Communicator* comm) {
-  // Another program may not go on as this one does.
-  FT_RETURN_IF_ERROR(CheckAgreement({{"the program's build id", BuildId()}}, *comm));
+  // Another program may not go on as this one does. A host's own LibTorch would sum in another
+  // order.
+  FT_RETURN_IF_ERROR(CheckAgreement({{"the program's build id", BuildId()},
+                                     {"LibTorch's build id", BuildId("libtorch_cpu.so")},
+                                     {"the world", absl::StrCat(comm->size(), " ranks")}},
+                                    *comm));
   const absl::Status same =
       CheckAgreement({{"the config's hash", absl::StrFormat("%016x", ConfigHash(loaded.config))},
                       {"the data's manifest", data}},

@@ -57,6 +57,7 @@ class Trainer {
         options_(options),
         comm_(*comm),
         track_(options.trace == nullptr ? nullptr : options.trace->AddTrack("step", "iteration")) {}
+  ~Trainer() { comm_.SetWarn(nullptr); }
 
   absl::StatusOr<TrainResult> Run() {
     FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*for_training=*/true, options_.trace, &comm_));
@@ -138,6 +139,7 @@ class Trainer {
     log.tensorboard = config_.runtime().tensorboard();
     log.host = comm_.host(comm_.rank());
     FT_ASSIGN_OR_RETURN(log_, RunLog::Open(log));
+    comm_.SetWarn([this](absl::string_view text) { log_->Warning(std::string(text)); });
     if (comm_.local_rank() == 0) {
       for (const std::string& warning : setup_.host_warnings) log_->Warning(warning);
     }

@@ -1,0 +1,29 @@
+// Preloaded (LD_PRELOAD), has the reads of one rank throw an exception where a data loader expects
+// none: pread() on rank THROW_ON_RANK, from its THROW_AT-th call on.
+#include <dlfcn.h>
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+namespace {
+
+bool Throws() {
+  static std::atomic<int> calls{0};
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  const char* on = std::getenv("THROW_ON_RANK");
+  const char* at = std::getenv("THROW_AT");
+  return rank != nullptr && on != nullptr && at != nullptr && std::string(rank) == on &&
+         ++calls >= std::atoi(at);
+}
+
+}  // namespace
+
+extern "C" ssize_t pread(int fd, void* buffer, size_t count, off_t offset) {
+  if (Throws()) throw std::runtime_error("a bug that nobody thought of");
+  using Read = ssize_t (*)(int, void*, size_t, off_t);
+  static const auto real = reinterpret_cast<Read>(dlsym(RTLD_NEXT, "pread"));
+  return real(fd, buffer, count, offset);
+}
