@@ -60,14 +60,14 @@ absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const MpiSessio
   SingleCommunicator alone;
   std::unique_ptr<MpiCommunicator> mpi;
   if (session.active()) {
-    FT_ASSIGN_OR_RETURN(mpi, MpiCommunicator::Create(session, config, std::move(observer)));
+    FT_ASSIGN_OR_RETURN(mpi, MpiCommunicator::Create(session, config, observer));
   }
   Communicator& host = mpi != nullptr ? static_cast<Communicator&>(*mpi) : alone;
   FT_ASSIGN_OR_RETURN(const bool cuda, UsesGpus(device, host));
   FT_RETURN_IF_ERROR(Agree(CheckBackend(config.backend(), cuda), host));
   if (host.size() == 1) return std::make_unique<SingleCommunicator>(cuda ? 0 : -1);
 #ifdef FINETUNE_CUDA
-  if (cuda) return NcclCommunicator::Create(std::move(mpi), config);
+  if (cuda) return NcclCommunicator::Create(std::move(mpi), config, std::move(observer));
 #endif
   return mpi;
 }

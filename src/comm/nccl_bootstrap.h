@@ -4,8 +4,13 @@
 #include <functional>
 #include <string>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "src/comm/communicator.h"
 #include "src/config/experiment.pb.h"
 
@@ -26,6 +31,25 @@ std::string NcclAlgorithmVariable(NcclConfig::Algorithm algorithm);
 // its name.
 absl::StatusOr<std::string> ShareUniqueId(const std::function<absl::StatusOr<std::string>()>& make,
                                           Communicator& host);
+
+// Waits while a call that may not block is still in progress. `code`: what it returned; `ask`: how
+// it stands. Returns how it ended. Errors: DeadlineExceeded after `timeout`, with `what` and the
+// field that says so.
+template <typename Result>
+absl::StatusOr<Result> AwaitResult(Result code, Result in_progress, absl::FunctionRef<Result()> ask,
+                                   absl::Duration timeout, absl::string_view what) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (code == in_progress) {
+    code = ask();
+    if (code != in_progress) break;
+    if (absl::Now() > deadline) {
+      return absl::DeadlineExceededError(absl::StrCat(
+          what, " has not ended for ", absl::FormatDuration(timeout), " (comm.timeout_seconds)"));
+    }
+    absl::SleepFor(absl::Microseconds(50));
+  }
+  return code;
+}
 
 }  // namespace finetune
 

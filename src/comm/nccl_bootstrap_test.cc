@@ -33,6 +33,38 @@ TEST(NcclAlgorithmTest, AllReducesRingUnlessTheConfigSaysOtherwise) {
   EXPECT_EQ(NcclAlgorithmVariable(NcclConfig::NCCL_CHOICE), "");
 }
 
+enum class Answer { kDone, kFailed, kInProgress };
+
+TEST(AwaitResultTest, WhatIsOverIsNotAskedAbout) {
+  const auto never = []() -> Answer {
+    ADD_FAILURE();
+    return Answer::kDone;
+  };
+  for (Answer code : {Answer::kDone, Answer::kFailed}) {
+    EXPECT_EQ(*AwaitResult<Answer>(code, Answer::kInProgress, never, absl::Minutes(1), "x"), code);
+  }
+}
+
+TEST(AwaitResultTest, WaitsForTheEndWhateverItIs) {
+  for (Answer end : {Answer::kDone, Answer::kFailed}) {
+    int asked = 0;
+    const auto ask = [&] { return ++asked < 3 ? Answer::kInProgress : end; };
+    EXPECT_EQ(
+        *AwaitResult<Answer>(Answer::kInProgress, Answer::kInProgress, ask, absl::Minutes(1), "x"),
+        end);
+    EXPECT_EQ(asked, 3);
+  }
+}
+
+TEST(AwaitResultTest, GivesUpAfterTheTimeoutAndNamesIt) {
+  const auto ask = [] { return Answer::kInProgress; };
+  const absl::Status status = AwaitResult<Answer>(Answer::kInProgress, Answer::kInProgress, ask,
+                                                  absl::Milliseconds(3), "ncclCommFinalize")
+                                  .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(status.message(), "ncclCommFinalize has not ended for 3ms (comm.timeout_seconds)");
+}
+
 TEST(ShareUniqueIdTest, EveryRankHasTheIdOfRankZero) {
   auto host = MpiCommunicator::Create(TestSession(), CommConfig(), {});
   ASSERT_TRUE(host.ok()) << host.status();

@@ -23,6 +23,7 @@
 #include "src/comm/agreement.h"
 #include "src/comm/gpus.h"
 #include "src/comm/nccl_bootstrap.h"
+#include "src/comm/stream_timeline.h"
 
 namespace finetune {
 namespace {
@@ -54,16 +55,28 @@ absl::Status Catching(F&& call) {
 
 class NcclCommunicator::Engine {
  public:
-  Engine(std::unique_ptr<MpiCommunicator> host, const CommConfig& config)
-      : host_(std::move(host)), timeout_(absl::Seconds(config.timeout_seconds())) {}
+  Engine(std::unique_ptr<MpiCommunicator> host, const CommConfig& config, CommObserver observer)
+      : host_(std::move(host)),
+        observer_(std::move(observer)),
+        timeout_(absl::Seconds(config.timeout_seconds())) {}
   ~Engine();
 
   absl::Status Start(const CommConfig& config);
   MpiCommunicator& host() { return *host_; }
   int device() const { return device_; }
 
-  // What has been given to the GPU, until it is done.
+  // What has been given to the GPU, until it is done. Where an observer wants to know when it was,
+  // its events tell, and `began` is recorded.
   struct Operation {
+    Operation(const char* name, int64_t bytes, bool timed)
+        : name(name),
+          bytes(bytes),
+          began(timed ? cudaEventDefault : cudaEventDisableTiming),
+          done(timed ? cudaEventDefault : cudaEventDisableTiming) {}
+    const char* const name;
+    const int64_t bytes;
+    const absl::Time submitted = absl::Now();
+    at::cuda::CUDAEvent began;
     at::cuda::CUDAEvent done;
   };
   absl::StatusOr<std::shared_ptr<Operation>> Sum(const at::Tensor& tensor, Wire wire);
@@ -74,12 +87,18 @@ class NcclCommunicator::Engine {
   absl::Status Connect(const std::string& unique_id);
   // Waits while NCCL, which must not block, works on `code`'s call.
   absl::Status Settle(ncclResult_t code, absl::string_view what);
-  // Lets the communication's stream come after the current one.
-  void Follow();
-  std::shared_ptr<Operation> Enqueued(const char* name);
+  // Lets the communication's stream come after the current one. An operation of `bytes` begins
+  // behind it, and Enqueued() ends it.
+  std::shared_ptr<Operation> Follow(const char* name, int64_t bytes);
+  void Enqueued(const std::shared_ptr<Operation>& operation);
+  // The first event that others are timed from.
+  absl::Status Anchor();
   void Watch();
+  // On the watcher: an operation that the GPU has done.
+  void Tell(std::shared_ptr<Operation> operation);
 
   std::unique_ptr<MpiCommunicator> host_;
+  const CommObserver observer_;
   const absl::Duration timeout_;
   int device_ = -1;
   ncclComm_t comm_ = nullptr;
@@ -90,6 +109,9 @@ class NcclCommunicator::Engine {
   std::deque<std::shared_ptr<Operation>> running_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool failed_ = false;
+  // The watcher's, where there is an observer: the operation it told of last, and the times.
+  std::shared_ptr<Operation> told_;
+  std::optional<StreamTimeline> timeline_;
   std::thread watcher_;
 };
 
@@ -105,6 +127,7 @@ absl::Status NcclCommunicator::Engine::Start(const CommConfig& config) {
   };
   FT_ASSIGN_OR_RETURN(const std::string id, ShareUniqueId(make_id, *host_));
   FT_RETURN_IF_ERROR(Agree(Connect(id), *host_));
+  if (observer_.event) FT_RETURN_IF_ERROR(Agree(Anchor(), *host_));
   watcher_ = std::thread([this] { Watch(); });
   return absl::OkStatus();
 }
@@ -154,35 +177,55 @@ NcclCommunicator::Engine::~Engine() {
 }
 
 absl::Status NcclCommunicator::Engine::Settle(ncclResult_t code, absl::string_view what) {
-  const absl::Time deadline = absl::Now() + timeout_;
-  while (code == ncclInProgress) {
-    const ncclResult_t asked = ncclCommGetAsyncError(comm_, &code);
-    if (asked != ncclSuccess) code = asked;
-    if (code != ncclInProgress) break;
-    if (absl::Now() > deadline) {
-      failed_ = true;
-      return absl::DeadlineExceededError(absl::StrCat(
-          what, " has not ended for ", absl::FormatDuration(timeout_), " (comm.timeout_seconds)"));
-    }
-    absl::SleepFor(absl::Microseconds(50));
-  }
-  failed_ = failed_ || code != ncclSuccess;
-  return NcclStatus(code, comm_, what);
+  const auto ask = [this] {
+    ncclResult_t state = ncclSuccess;
+    const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
+    return asked == ncclSuccess ? state : asked;
+  };
+  const absl::StatusOr<ncclResult_t> end =
+      AwaitResult<ncclResult_t>(code, ncclInProgress, ask, timeout_, what);
+  failed_ = failed_ || !end.ok() || *end != ncclSuccess;
+  return end.ok() ? NcclStatus(*end, comm_, what) : end.status();
 }
 
-void NcclCommunicator::Engine::Follow() {
+std::shared_ptr<NcclCommunicator::Engine::Operation> NcclCommunicator::Engine::Follow(
+    const char* name, int64_t bytes) {
+  const bool timed = observer_.event != nullptr;
+  auto operation = std::make_shared<Operation>(name, bytes, timed);
   before_.record(c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device_)));
   before_.block(*stream_);
+  if (timed) operation->began.record(*stream_);
+  return operation;
 }
 
-std::shared_ptr<NcclCommunicator::Engine::Operation> NcclCommunicator::Engine::Enqueued(
-    const char* name) {
-  auto operation = std::make_shared<Operation>();
+void NcclCommunicator::Engine::Enqueued(const std::shared_ptr<Operation>& operation) {
   operation->done.record(*stream_);
-  host_->CountEntered(name);
+  host_->CountEntered(operation->name);
   absl::MutexLock lock(&mutex_);
   running_.push_back(operation);
-  return operation;
+}
+
+absl::Status NcclCommunicator::Engine::Anchor() {
+  return Catching([this] {
+    told_ = std::make_shared<Operation>("start", 0, /*timed=*/true);
+    told_->done.record(*stream_);
+    told_->done.synchronize();
+    timeline_.emplace(absl::Now());
+    return absl::OkStatus();
+  });
+}
+
+void NcclCommunicator::Engine::Tell(std::shared_ptr<Operation> operation) {
+  float gap = 0, took = 0;
+  const absl::Time now = absl::Now();
+  if (cudaEventElapsedTime(&gap, told_->done.event(), operation->began.event()) == cudaSuccess &&
+      cudaEventElapsedTime(&took, operation->began.event(), operation->done.event()) ==
+          cudaSuccess) {
+    const auto [began, ended] = timeline_->Add({operation->submitted, now, gap, took});
+    observer_.event(
+        {operation->name, operation->bytes, operation->submitted, began, ended, device_});
+  }
+  told_ = std::move(operation);
 }
 
 absl::StatusOr<std::shared_ptr<NcclCommunicator::Engine::Operation>> NcclCommunicator::Engine::Sum(
@@ -190,7 +233,7 @@ absl::StatusOr<std::shared_ptr<NcclCommunicator::Engine::Operation>> NcclCommuni
   std::shared_ptr<Operation> operation;
   FT_RETURN_IF_ERROR(Catching([&]() -> absl::Status {
     const c10::cuda::CUDAGuard device(static_cast<c10::DeviceIndex>(device_));
-    Follow();
+    operation = Follow("all-reduce", static_cast<int64_t>(tensor.nbytes()));
     const c10::cuda::CUDAStreamGuard guard(*stream_);
     // The allocator must not give the tensor's memory away while this stream uses it.
     tensor.record_stream(*stream_);
@@ -204,7 +247,7 @@ absl::StatusOr<std::shared_ptr<NcclCommunicator::Engine::Operation>> NcclCommuni
                                             type, ncclSum, comm_, stream_->stream()),
                               "ncclAllReduce"));
     if (wire != Wire::kFloat32) tensor.copy_(packed);
-    operation = Enqueued("all-reduce");
+    Enqueued(operation);
     return absl::OkStatus();
   }));
   return operation;
@@ -213,13 +256,14 @@ absl::StatusOr<std::shared_ptr<NcclCommunicator::Engine::Operation>> NcclCommuni
 absl::Status NcclCommunicator::Engine::Broadcast(const at::Tensor& tensor, int root) {
   return Catching([&]() -> absl::Status {
     const c10::cuda::CUDAGuard device(static_cast<c10::DeviceIndex>(device_));
-    Follow();
+    const std::shared_ptr<Operation> operation =
+        Follow("broadcast", static_cast<int64_t>(tensor.nbytes()));
     tensor.record_stream(*stream_);
     FT_RETURN_IF_ERROR(Settle(ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), tensor.nbytes(),
                                             ncclUint8, root, comm_, stream_->stream()),
                               "ncclBroadcast"));
-    Enqueued("broadcast")
-        ->done.block(c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device_)));
+    Enqueued(operation);
+    operation->done.block(c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device_)));
     return absl::OkStatus();
   });
 }
@@ -234,8 +278,9 @@ void NcclCommunicator::Engine::Watch() {
         const cudaError_t done = cudaEventQuery(running_.front()->done.event());
         if (done == cudaErrorNotReady) break;
         if (done != cudaSuccess) host_->Abort(CudaStatus(done, "CUDA").message());
-        running_.pop_front();
         host_->CountFinished();
+        if (timeline_.has_value()) Tell(running_.front());
+        running_.pop_front();
       }
     }
     ncclResult_t code = ncclSuccess;
@@ -254,8 +299,8 @@ NcclCommunicator::NcclCommunicator(std::unique_ptr<Engine> engine) : engine_(std
 NcclCommunicator::~NcclCommunicator() = default;
 
 absl::StatusOr<std::unique_ptr<NcclCommunicator>> NcclCommunicator::Create(
-    std::unique_ptr<MpiCommunicator> host, const CommConfig& config) {
-  auto engine = std::make_unique<Engine>(std::move(host), config);
+    std::unique_ptr<MpiCommunicator> host, const CommConfig& config, CommObserver observer) {
+  auto engine = std::make_unique<Engine>(std::move(host), config, std::move(observer));
   FT_RETURN_IF_ERROR(engine->Start(config));
   return std::unique_ptr<NcclCommunicator>(new NcclCommunicator(std::move(engine)));
 }

@@ -18,10 +18,11 @@ namespace finetune {
 // ends the job with their reason.
 class NcclCommunicator : public Communicator {
  public:
-  // Collective. Chooses this rank's GPU and makes it the calling thread's current one. Errors:
-  // FailedPrecondition when a host has more ranks than GPUs; Unavailable with NCCL's own words.
+  // Collective. Chooses this rank's GPU and makes it the calling thread's current one. `observer`
+  // hears of what NCCL does; of MPI's, the one that `host` has. Errors: FailedPrecondition when a
+  // host has more ranks than GPUs; Unavailable with NCCL's own words.
   static absl::StatusOr<std::unique_ptr<NcclCommunicator>> Create(
-      std::unique_ptr<MpiCommunicator> host, const CommConfig& config);
+      std::unique_ptr<MpiCommunicator> host, const CommConfig& config, CommObserver observer);
   ~NcclCommunicator() override;
 
   using Communicator::AllReduceSum;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "src/base/annotate.h"
 #include "src/comm/agreement.h"
@@ -45,10 +46,16 @@ int Report(const absl::Status& status, int rank) {
   }
 }
 
-// Has the communicator record its collectives.
-CommObserver Observe(TraceTrack* track) {
+// Has the communicator record its collectives: those of the CPU's memory on one track, and, once
+// there is one, a GPU's on another.
+CommObserver Observe(Trace* trace) {
   CommObserver observer;
-  observer.event = [track](const CollectiveEvent& event) {
+  TraceTrack* const cpu = trace->AddTrack("communication", "bytes");
+  TraceTrack* gpu = nullptr;
+  observer.event = [trace, cpu, gpu](const CollectiveEvent& event) mutable {
+    if (event.device >= 0 && gpu == nullptr)
+      gpu = trace->AddTrack(absl::StrCat("communication of GPU ", event.device), "bytes");
+    TraceTrack* const track = event.device < 0 ? cpu : gpu;
     track->Add({event.name, absl::ToUnixNanos(event.began), absl::ToUnixNanos(event.ended),
                 event.bytes, absl::ToUnixNanos(event.submitted)});
   };
@@ -158,10 +165,10 @@ int Main(int argc, char** argv) {
   // Before the communicator, whose thread records in it to its end.
   std::optional<Trace> trace;
   if (!line->trace.empty()) trace.emplace();
-  absl::StatusOr<std::unique_ptr<Communicator>> comm = CreateCommunicator(
-      *session, loaded.ok() ? loaded->config.comm() : CommConfig(),
-      loaded.ok() ? loaded->config.runtime().device() : RuntimeConfig::CPU,
-      trace.has_value() ? Observe(trace->AddTrack("communication", "bytes")) : CommObserver());
+  absl::StatusOr<std::unique_ptr<Communicator>> comm =
+      CreateCommunicator(*session, loaded.ok() ? loaded->config.comm() : CommConfig(),
+                         loaded.ok() ? loaded->config.runtime().device() : RuntimeConfig::CPU,
+                         trace.has_value() ? Observe(&*trace) : CommObserver());
   if (!comm.ok()) {
     // What begins with a field gets its place.
     const std::string field(comm.status().message().substr(0, comm.status().message().find(':')));
