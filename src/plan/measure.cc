@@ -157,7 +157,7 @@ class Step {
       layers.insert(parameter.name.substr(0, parameter.name.rfind('.')));
     }
     for (const NamedTensor& buffer : model_->buffers()) {
-      if (config_.model().backbone().norm_eval()) break;
+      if (config_.model().backbone().norm_eval() || config_.comm().sync_batch_norm()) break;
       if (buffer.tensor.is_floating_point() &&
           layers.contains(buffer.name.substr(0, buffer.name.rfind('.'))))
         statistics_ += buffer.tensor.numel();

@@ -61,8 +61,11 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
     transfers[b].bytes = element * static_cast<double>(layout.ends[b] - begin);
     begin = layout.ends[b];
   }
-  if (profile.statistics > 0)
-    transfers.push_back({compute_s, 4 * static_cast<double>(profile.statistics)});
+  // The last forward pass has made them.
+  if (profile.statistics > 0) {
+    transfers.insert(transfers.begin(),
+                     Transfer{backward_at, 4 * static_cast<double>(profile.statistics)});
+  }
 
   const StepTimeline timeline = Simulate(
       compute_s, transfers, [&](double bytes) { return AllReduceSeconds(bytes, ranks, cluster); });

@@ -171,14 +171,20 @@ TEST(Plan, OnlyTheLastMicroBatchCommunicates) {
   EXPECT_NEAR(row.step_s, 2 * 0.042 + 0.024 + (4 << 20) / 8e6 + 0.001, 1e-9);
 }
 
-TEST(Plan, StatisticsTravelBehindTheGradients) {
-  Profile profile = TwoParameters();
-  profile.statistics = 1 << 20;
+TEST(Plan, StatisticsTravelBeforeTheGradients) {
   const ExperimentConfig config = Config("data { train { batch_size: 10 } }");
   const Cluster network = Network(8e6, 0);
-  EXPECT_NEAR(MakePlan(config, profile, network, {2}, 0)[0].step_s -
-                  MakePlan(config, TwoParameters(), network, {2}, 0)[0].step_s,
-              (4 << 20) / 8e6, 1e-9);
+  // 20 ms forward and 20 ms to the first gradient, as above.
+  Profile profile = TwoParameters();
+  // 10 ms on their way: over before the first bucket is ready.
+  profile.statistics = 20'000;
+  const PlanRow without = MakePlan(config, TwoParameters(), network, {2}, 0)[0];
+  const PlanRow hidden = MakePlan(config, profile, network, {2}, 0)[0];
+  EXPECT_NEAR(hidden.comm_s - without.comm_s, 0.010, 1e-9);
+  EXPECT_NEAR(hidden.step_s, without.step_s, 1e-9);
+  // 50 ms: the buckets wait for 30.
+  profile.statistics = 100'000;
+  EXPECT_NEAR(MakePlan(config, profile, network, {2}, 0)[0].step_s - without.step_s, 0.030, 1e-9);
 }
 
 TEST(Plan, AsksForThePassesItNeeds) {

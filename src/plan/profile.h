@@ -29,7 +29,7 @@ struct Profile {
   std::string source;
   // Elements of each trained parameter, in the order in which gradients come.
   std::vector<int64_t> parameters;
-  // Elements of the running statistics that ranks share after each iteration.
+  // Elements of the running statistics that ranks share in each iteration.
   int64_t statistics = 0;
   double optimizer_s = 0;
   // How fast a rank adds one array to another.
