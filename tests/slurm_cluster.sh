@@ -92,10 +92,17 @@ MpiDefault=none
 MailProg=/bin/true
 # Whatever the machine has.
 SlurmdParameters=config_overrides
-NodeName=${nodes[0]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$port0 CPUs=2
-NodeName=${nodes[1]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$port1 CPUs=2
+GresTypes=gpu
+NodeName=${nodes[0]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$port0 CPUs=2 Gres=gpu:2
+NodeName=${nodes[1]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$port1 CPUs=2 Gres=gpu:2
 PartitionName=test Nodes=ALL Default=YES
 END
+
+# To Slurm a GPU is a device file to give away.
+for i in 0 1; do
+  mknod "$folder/gpu$i" c 1 3 || fail "can not make a device file in $folder"
+done
+echo "NodeName=${nodes[0]},${nodes[1]} Name=gpu File=$folder/gpu[0-1]" > "$folder/gres.conf"
 
 (umask 077 && head -c 1024 /dev/urandom > "$folder/munge.key")
 export SLURM_CONF=$conf

@@ -282,6 +282,22 @@ class Launchers : public Slurm, public testing::WithParamInterface<const char*> 
 INSTANTIATE_TEST_SUITE_P(By, Launchers, testing::Values("mpirun", "srun"),
                          [](const auto& info) { return std::string(info.param); });
 
+TEST_P(Launchers, EveryRankSeesTheGpusThatItsNodeGives) {
+  const std::string program = folder_ + "/see_gpus.sh";
+  ASSERT_TRUE(WriteFileAtomically(program,
+                                  "#!/bin/sh\n"
+                                  "echo rank ${PMIX_RANK:-$OMPI_COMM_WORLD_RANK} sees "
+                                  "GPUs $CUDA_VISIBLE_DEVICES\n")
+                  .ok());
+  fs::permissions(program, fs::perms::owner_all);
+  const std::string job =
+      Submit("--nodes=2 --ntasks-per-node=2 --gpus-per-node=2",
+             absl::StrCat("export FINETUNE=", program, " LAUNCHER=", GetParam()));
+  EXPECT_EQ(End(job), "COMPLETED") << Log(job);
+  for (int rank = 0; rank < 4; ++rank)
+    EXPECT_THAT(Log(job), HasSubstr(absl::StrCat("rank ", rank, " sees GPUs 0,1\n")));
+}
+
 TEST_P(Launchers, AWarnedJobSavesQueuesAgainAndEndsAsIfNothingHadHappened) {
   const std::string job = SubmitAndWait();
   Shell(absl::StrCat("scancel --batch --signal=USR1 ", job));
