@@ -25,6 +25,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "src/base/atomic_file.h"
+#include "src/base/median.h"
 #include "src/base/status_macros.h"
 #include "src/comm/mpi_communicator.h"
 #include "src/comm/mpi_status.h"
@@ -58,8 +59,9 @@ absl::StatusOr<Flags> Parse(int argc, char** argv) {
     } else {
       good = false;
     }
-    if (!good || flags.min < 4)
+    if (!good || flags.min < 4) {
       return absl::InvalidArgumentError(absl::StrFormat("unknown flag: %s", argv[i]));
+    }
   }
   return flags;
 }
@@ -86,11 +88,6 @@ struct Seconds {
     return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
   }
 };
-
-double Median(std::vector<double>& times) {
-  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-  return times[times.size() / 2];
-}
 
 // Gathers a rank's times from all; no rank is through before every rank has come.
 using Meet = absl::FunctionRef<absl::StatusOr<std::vector<Seconds>>(const Seconds& mine)>;
@@ -226,8 +223,9 @@ absl::Status MeasureMpi(const Flags& flags, int ranks, Table& table) {
 }
 
 absl::Status Run(const MpiSession& session, const Flags& flags) {
-  if (!session.active())
+  if (!session.active()) {
     return absl::FailedPreconditionError("MPI does not run: start with mpirun -np 2");
+  }
   int rank = 0, ranks = 1;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &ranks);

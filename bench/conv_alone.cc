@@ -14,7 +14,6 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -27,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "src/base/atomic_file.h"
+#include "src/base/median.h"
 #include "src/model/onednn_conv.h"
 
 namespace finetune {
@@ -98,12 +98,6 @@ std::vector<Layer> ResNet50(int64_t size, int frozen_stages) {
     }
   }
   return layers;
-}
-
-double Median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
 }
 
 double Timed(const std::function<void()>& work) {

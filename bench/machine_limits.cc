@@ -166,12 +166,15 @@ std::vector<Limit> ArithmeticLimits() {
     return [kernel] { return std::function<double()>(kernel); };
   };
   std::vector<Limit> limits;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     limits.push_back({"float32 AVX2 FMA", "flop", plain(FmaAvx2)});
-  if (__builtin_cpu_supports("avx512f"))
+  }
+  if (__builtin_cpu_supports("avx512f")) {
     limits.push_back({"float32 AVX-512 FMA", "flop", plain(FmaAvx512)});
-  if (__builtin_cpu_supports("avx512bf16"))
+  }
+  if (__builtin_cpu_supports("avx512bf16")) {
     limits.push_back({"bfloat16 AVX-512 vdpbf16ps", "flop", plain(DotAvx512)});
+  }
   if (__builtin_cpu_supports("amx-bf16") && MayUseTiles()) {
     limits.push_back({"bfloat16 AMX tdpbf16ps", "flop", [] {
                         ConfigureTiles();

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "src/base/atomic_file.h"
+#include "src/base/system_error.h"
 
 namespace finetune {
 namespace {
@@ -35,10 +36,7 @@ class GzipStream {
 
   // Some more bytes, which stay until the next call; none at the end.
   absl::StatusOr<absl::string_view> Next() {
-    if (file_ == nullptr) {
-      return absl::NotFoundError(
-          absl::StrCat("cannot open ", path_, ": ", std::strerror(open_error_)));
-    }
+    if (file_ == nullptr) return SystemError("cannot open", path_, open_error_);
     const int n = gzread(file_, buffer_.data(), static_cast<unsigned>(buffer_.size()));
     int error = Z_OK;
     const char* const reason = gzerror(file_, &error);
@@ -178,8 +176,7 @@ absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
                                                      "; give the folder of one"));
     }
   }
-  if (error)
-    return absl::NotFoundError(absl::StrCat("cannot read ", folder, ": ", error.message()));
+  if (error) return SystemError("cannot read", folder, error.value());
   return found;
 }
 

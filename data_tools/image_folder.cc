@@ -13,6 +13,7 @@
 #include "data_tools/decode.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/list_folder.h"
 #include "src/data/builder.h"
 
 namespace finetune {
@@ -24,33 +25,28 @@ namespace fs = std::filesystem;
 using Classes = std::map<std::string, std::vector<std::string>>;
 
 // What is in a folder, sorted; hidden files, which are the system's, are left out.
-absl::StatusOr<std::vector<fs::path>> ListFolder(const fs::path& folder) {
+absl::StatusOr<std::vector<fs::path>> ListVisible(const fs::path& folder) {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder.string()));
   std::vector<fs::path> entries;
-  std::error_code error;
-  fs::directory_iterator it(folder, error);
-  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
-    if (!absl::StartsWith(it->path().filename().string(), ".")) entries.push_back(it->path());
+  for (const std::string& name : names) {
+    if (!absl::StartsWith(name, ".")) entries.push_back(folder / name);
   }
-  if (error) {
-    return absl::NotFoundError(
-        absl::StrCat("cannot read ", folder.string(), ": ", error.message()));
-  }
-  std::sort(entries.begin(), entries.end());
   return entries;
 }
 
 absl::StatusOr<Classes> ListClasses(const fs::path& folder) {
   Classes classes;
-  FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListFolder(folder));
+  FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
   for (const fs::path& entry : entries) {
     std::error_code ignored;
     if (!fs::is_directory(entry, ignored)) continue;
     std::vector<std::string>& pictures = classes[entry.filename().string()];
-    FT_ASSIGN_OR_RETURN(const std::vector<fs::path> files, ListFolder(entry));
+    FT_ASSIGN_OR_RETURN(const std::vector<fs::path> files, ListVisible(entry));
     for (const fs::path& file : files) {
       const std::string ending = absl::AsciiStrToLower(file.extension().string());
-      if (ending == ".jpg" || ending == ".jpeg" || ending == ".png")
+      if (ending == ".jpg" || ending == ".jpeg" || ending == ".png") {
         pictures.push_back(file.string());
+      }
     }
     if (pictures.empty()) {
       return absl::NotFoundError(absl::StrCat("the class folder ", entry.string(),
@@ -74,8 +70,9 @@ Classes HoldOut(double fraction, Classes* classes) {
     if (fraction <= 0 || n < 2) continue;
     const size_t k = std::clamp<size_t>(std::llround(static_cast<double>(n) * fraction), 1, n - 1);
     std::vector<std::string> kept;
-    for (size_t i = 0; i < n; ++i)
+    for (size_t i = 0; i < n; ++i) {
       ((i + 1) * k / n > i * k / n ? held_out[name] : kept).push_back(std::move(files[i]));
+    }
     files = std::move(kept);
   }
   return held_out;

@@ -2,10 +2,12 @@
 #define FINETUNE_BASE_ATOMIC_FILE_H_
 
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/base/fd.h"
 
 namespace finetune {
 
@@ -17,15 +19,14 @@ namespace finetune {
 //   FT_RETURN_IF_ERROR(file.Commit());
 class AtomicFile {
  public:
-  // Errors: NotFound or PermissionDenied with the path and the system's reason.
+  // Errors: those of SystemError.
   static absl::StatusOr<AtomicFile> Create(const std::string& path);
 
-  AtomicFile(AtomicFile&& other) noexcept;
-  AtomicFile& operator=(AtomicFile&& other) noexcept;
+  AtomicFile(AtomicFile&&) noexcept = default;
+  AtomicFile& operator=(AtomicFile&&) = delete;
   ~AtomicFile();
 
-  // Appends all of `bytes`. Errors: ResourceExhausted for a full disk, else Internal; both name the
-  // path.
+  // Appends all of `bytes`. Errors: those of SystemError (ResourceExhausted for a full disk).
   absl::Status Write(absl::string_view bytes);
 
   // fsync, rename, fsync of the folder. Nothing can be written after it.
@@ -35,13 +36,12 @@ class AtomicFile {
   const std::string& temporary_path() const { return temporary_path_; }
 
  private:
-  AtomicFile(std::string path, std::string temporary_path, int fd)
-      : path_(std::move(path)), temporary_path_(std::move(temporary_path)), fd_(fd) {}
-  void Discard();
+  AtomicFile(std::string path, std::string temporary_path, Fd fd)
+      : path_(std::move(path)), temporary_path_(std::move(temporary_path)), fd_(std::move(fd)) {}
 
   std::string path_;
   std::string temporary_path_;
-  int fd_ = -1;
+  Fd fd_;
 };
 
 // A whole small file in one call.

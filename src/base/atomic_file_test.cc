@@ -4,21 +4,15 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "src/base/test_folder.h"
 
 namespace finetune {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string Folder(const char* name) {
-  const std::string folder = testing::TempDir() + "/" + name;
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
-
 TEST(AtomicFile, AppearsOnlyWhenCommitted) {
-  const std::string folder = Folder("commit");
+  const std::string folder = EmptyTestFolder();
   const std::string path = folder + "/x";
   auto file = AtomicFile::Create(path);
   ASSERT_TRUE(file.ok()) << file.status();
@@ -29,7 +23,7 @@ TEST(AtomicFile, AppearsOnlyWhenCommitted) {
 }
 
 TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
-  const std::string folder = Folder("discard");
+  const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(WriteFileAtomically(folder + "/x", "old").ok());
   {
     auto file = AtomicFile::Create(folder + "/x");
@@ -47,7 +41,7 @@ TEST(AtomicFile, NamesThePathThatCannotBeWritten) {
 }
 
 TEST(ReadFile, RefusesWhatIsLargerThanItsLimit) {
-  const std::string folder = Folder("limit");
+  const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(WriteFileAtomically(folder + "/x", "12345").ok());
   EXPECT_EQ(ReadFile(folder + "/x", 4).status().code(), absl::StatusCode::kOutOfRange);
 }

@@ -3,12 +3,10 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
+#include "src/base/system_error.h"
 
 namespace finetune {
 
@@ -31,16 +29,13 @@ std::string Sha256::HexDigest() {
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              &std::fclose);
-  if (file == nullptr) {
-    const std::string message = absl::StrCat("cannot open ", path, ": ", std::strerror(errno));
-    return errno == ENOENT ? absl::NotFoundError(message) : absl::InternalError(message);
-  }
+  if (file == nullptr) return SystemError("cannot open", path, errno);
   Sha256 sum;
   std::vector<char> chunk(size_t{1} << 20);
   while (const size_t n = std::fread(chunk.data(), 1, chunk.size(), file.get())) {
     sum.Update(absl::string_view(chunk.data(), n));
   }
-  if (std::ferror(file.get()) != 0) return absl::InternalError(absl::StrCat("cannot read ", path));
+  if (std::ferror(file.get()) != 0) return SystemError("cannot read", path, errno);
   return sum.HexDigest();
 }
 

@@ -19,12 +19,14 @@
 //   FT_ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(folder));
 #define FT_ASSIGN_OR_RETURN(lhs, expr) \
   FT_ASSIGN_OR_RETURN_IMPL_(FT_CONCAT_(ft_statusor_, __LINE__), lhs, expr)
+// NOLINTBEGIN(bugprone-macro-parentheses): a declared name takes none.
 #define FT_ASSIGN_OR_RETURN_IMPL_(tmp, lhs, expr) \
   auto tmp = (expr);                              \
   if (!tmp.ok()) {                                \
     return std::move(tmp).status();               \
   }                                               \
   lhs = *std::move(tmp)
+// NOLINTEND(bugprone-macro-parentheses)
 #define FT_CONCAT_(a, b) FT_CONCAT_INNER_(a, b)
 #define FT_CONCAT_INNER_(a, b) a##b
 

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -26,8 +25,10 @@
 #include "absl/strings/strip.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/fd.h"
 #include "src/base/sha256.h"
 #include "src/base/status_macros.h"
+#include "src/base/system_error.h"
 
 namespace finetune {
 namespace {
@@ -36,29 +37,6 @@ namespace fs = std::filesystem;
 
 // However much each brings, a server that cuts every connection is given up at last.
 constexpr int kMaxTries = 1000;
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&&) = delete;
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-absl::Status SystemError(absl::string_view what, const std::string& path, int error) {
-  const std::string message = absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(error));
-  if (error == ENOSPC || error == EDQUOT) return absl::ResourceExhaustedError(message);
-  if (error == EACCES || error == EPERM || error == EROFS) {
-    return absl::PermissionDeniedError(message);
-  }
-  return absl::InternalError(message);
-}
 
 const char* Environment(const char* name) {
   const char* value = std::getenv(name);
@@ -194,8 +172,10 @@ class Download {
 
   // The whole file becomes `path`.
   absl::Status MoveTo(const std::string& path) const {
-    if (fsync(file_->get()) != 0) return SystemError("sync", partial_, errno);
-    if (rename(partial_.c_str(), path.c_str()) != 0) return SystemError("rename to", path, errno);
+    if (fsync(file_.get()) != 0) return SystemError("cannot sync", partial_, errno);
+    if (rename(partial_.c_str(), path.c_str()) != 0) {
+      return SystemError("cannot rename to", path, errno);
+    }
     unlink(validator_path_.c_str());
     return absl::OkStatus();
   }
@@ -209,11 +189,11 @@ class Download {
   };
 
   absl::Status OpenPartial() {
-    file_.emplace(open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-    if (file_->get() < 0) return SystemError("create", partial_, errno);
+    file_ = Fd(open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+    if (!file_.ok()) return SystemError("cannot create", partial_, errno);
     const absl::StatusOr<std::string> validator = ReadFile(validator_path_, 4096);
     struct stat info = {};
-    if (validator.ok() && fstat(file_->get(), &info) == 0) {
+    if (validator.ok() && fstat(file_.get(), &info) == 0) {
       validator_ = *validator;
       done_ = info.st_size;
     }
@@ -224,7 +204,7 @@ class Download {
     done_ = 0;
     validator_.clear();
     unlink(validator_path_.c_str());
-    if (ftruncate(file_->get(), 0) != 0) return SystemError("write", partial_, errno);
+    if (ftruncate(file_.get(), 0) != 0) return SystemError("cannot write", partial_, errno);
     return absl::OkStatus();
   }
 
@@ -404,9 +384,9 @@ class Download {
                        " bytes; is it the checkpoint that ", options_.field, " means?"));
     }
     while (!bytes.empty()) {
-      const ssize_t n = pwrite(file_->get(), bytes.data(), bytes.size(), static_cast<off_t>(done_));
+      const ssize_t n = pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(done_));
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return SystemError("write", partial_, errno);
+      if (n < 0) return SystemError("cannot write", partial_, errno);
       done_ += n;
       bytes.remove_prefix(n);
     }
@@ -445,7 +425,7 @@ class Download {
   const std::string validator_path_;
   const FetchOptions& options_;
   std::unique_ptr<CURL, FreeCurl> curl_;
-  std::optional<Fd> file_;
+  Fd file_;
   // Bytes of the file that are there, and what the server calls this version of it.
   uint64_t done_ = 0;
   std::string validator_;
@@ -456,15 +436,15 @@ class Download {
   absl::Status body_status_;
 };
 
-// A lock that ends with the process. Waits for who holds it. No value where the file system knows
-// no locks.
-absl::StatusOr<std::optional<Fd>> Lock(const std::string& path, const std::string& url,
-                                       const FetchOptions& options) {
+// A lock that ends with the process. Waits for who holds it. No descriptor where the file system
+// knows no locks.
+absl::StatusOr<Fd> Lock(const std::string& path, const std::string& url,
+                        const FetchOptions& options) {
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (fd.get() < 0) return SystemError("create", path, errno);
+  if (!fd.ok()) return SystemError("cannot create", path, errno);
   for (bool told = false; flock(fd.get(), LOCK_EX | LOCK_NB) != 0;) {
     if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) return std::nullopt;
+    if (errno != EWOULDBLOCK) return Fd();
     if (!told && options.notice) {
       options.notice(absl::StrCat("another process downloads ", Shown(url), "; waiting for it"));
     }
@@ -474,15 +454,15 @@ absl::StatusOr<std::optional<Fd>> Lock(const std::string& path, const std::strin
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
-  return std::optional<Fd>(std::move(fd));
+  return fd;
 }
 
 // Checks a whole download.
 absl::Status Verify(const std::string& path, const std::string& url, const FetchOptions& options) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   char head[16] = {};
-  const ssize_t n = fd.get() < 0 ? -1 : pread(fd.get(), head, sizeof(head), 0);
-  if (n < 0) return SystemError("read", path, errno);
+  const ssize_t n = fd.ok() ? pread(fd.get(), head, sizeof(head), 0) : -1;
+  if (n < 0) return SystemError("cannot read", path, errno);
   const absl::string_view start(head, n);
   if (absl::StartsWithIgnoreCase(start, "<!doctype") ||
       absl::StartsWithIgnoreCase(start, "<html")) {
@@ -508,7 +488,7 @@ absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions&
   }
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) return SystemError("create the cache", folder, error.value());
+  if (error) return SystemError("cannot create the cache", folder, error.value());
   // Two URLs may end in the same name.
   Sha256 url_hash;
   url_hash.Update(url);
@@ -516,12 +496,12 @@ absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions&
       absl::StrCat(folder, "/", url_hash.HexDigest().substr(0, 12), "-", FileName(url));
   const auto is_there = [&] { return fs::is_regular_file(path, error); };
   if (is_there()) return path;
-  FT_ASSIGN_OR_RETURN(const std::optional<Fd> lock, Lock(path + ".lock", url, options));
+  FT_ASSIGN_OR_RETURN(const Fd lock, Lock(path + ".lock", url, options));
   if (is_there()) return path;
 
   // Without a lock, others may write at the same time.
   const std::string partial =
-      absl::StrCat(path, lock ? "" : absl::StrCat(".", getpid()), ".partial");
+      absl::StrCat(path, lock.ok() ? "" : absl::StrCat(".", getpid()), ".partial");
   Download download(url, partial, options);
   FT_RETURN_IF_ERROR(download.Run());
   const absl::Status verified = Verify(partial, url, options);

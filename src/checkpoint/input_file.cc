@@ -7,43 +7,31 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
+#include "src/base/system_error.h"
 
 namespace finetune {
 
 absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
   // Not blocking: opening a pipe that nobody writes to would wait for ever.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
-    const int error = errno;
-    const std::string message = absl::StrCat("cannot open ", path, ": ", std::strerror(error));
-    if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(message);
-    if (error == EACCES || error == EPERM) return absl::PermissionDeniedError(message);
-    return absl::InternalError(message);
-  }
+  Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info = {};
-  const bool known = fstat(fd, &info) == 0;
-  InputFile file(path, fd, known ? info.st_size : 0);
-  if (!known) {
-    return absl::InternalError(absl::StrCat("cannot stat ", path, ": ", std::strerror(errno)));
-  }
+  if (!fd.ok() || fstat(fd.get(), &info) != 0) return SystemError("cannot open", path, errno);
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is ", S_ISDIR(info.st_mode) ? "a folder" : "no regular file"));
   }
-  return file;
-}
-
-InputFile::~InputFile() {
-  if (fd_ >= 0) close(fd_);
+  return InputFile(path, std::move(fd), info.st_size);
 }
 
 absl::Status InputFile::Read(uint64_t offset, void* to, uint64_t n) const {
   char* out = static_cast<char*>(to);
   while (n > 0) {
-    const ssize_t got = pread(fd_, out, std::min<uint64_t>(n, 1 << 30), static_cast<off_t>(offset));
+    const ssize_t got =
+        pread(fd_.get(), out, std::min<uint64_t>(n, 1 << 30), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return absl::InternalError(absl::StrCat("cannot read: ", std::strerror(errno)));
     if (got == 0) {

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "src/base/fd.h"
 
 namespace finetune {
 
@@ -14,13 +15,8 @@ namespace finetune {
 // process cuts short kills the reader.
 class InputFile {
  public:
-  // Errors: NotFound, PermissionDenied, InvalidArgument for what is no regular file; with the path.
+  // Errors: those of SystemError, InvalidArgument for what is no regular file.
   static absl::StatusOr<InputFile> Open(const std::string& path);
-
-  InputFile(InputFile&& other) noexcept
-      : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
-  InputFile& operator=(InputFile&&) = delete;
-  ~InputFile();
 
   // Its size in bytes when it was opened.
   uint64_t size() const { return size_; }
@@ -32,11 +28,11 @@ class InputFile {
   absl::StatusOr<std::string> Read(uint64_t offset, uint64_t n) const;
 
  private:
-  InputFile(std::string path, int fd, uint64_t size)
-      : path_(std::move(path)), fd_(fd), size_(size) {}
+  InputFile(std::string path, Fd fd, uint64_t size)
+      : path_(std::move(path)), fd_(std::move(fd)), size_(size) {}
 
   std::string path_;
-  int fd_;
+  Fd fd_;
   uint64_t size_;
 };
 

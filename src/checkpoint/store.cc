@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <regex>
 #include <system_error>
@@ -19,7 +18,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "src/base/list_folder.h"
 #include "src/base/status_macros.h"
+#include "src/base/system_error.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/writer.h"
 
@@ -44,21 +45,10 @@ bool IsTemporaryName(const std::string& name) {
   return std::regex_match(name, pattern);
 }
 
-absl::Status SystemError(absl::string_view what, const std::string& path, int error) {
-  return absl::InternalError(absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(error)));
-}
-
 // The names in a folder; none where there is no folder.
 absl::StatusOr<std::vector<std::string>> List(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  fs::directory_iterator it(folder, error);
-  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
-    names.push_back(it->path().filename().string());
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    return SystemError("list", folder, error.value());
-  }
+  absl::StatusOr<std::vector<std::string>> names = ListFolder(folder);
+  if (absl::IsNotFound(names.status())) return std::vector<std::string>();
   return names;
 }
 
@@ -74,8 +64,12 @@ absl::Status PointLink(const std::string& folder, const char* link, const std::s
   const std::string path = absl::StrCat(folder, "/", link);
   const std::string temporary = path + ".newone.tmp";
   unlink(temporary.c_str());
-  if (symlink(target.c_str(), temporary.c_str()) != 0) return SystemError("link", path, errno);
-  if (rename(temporary.c_str(), path.c_str()) != 0) return SystemError("rename to", path, errno);
+  if (symlink(target.c_str(), temporary.c_str()) != 0) {
+    return SystemError("cannot link", path, errno);
+  }
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    return SystemError("cannot rename to", path, errno);
+  }
   return absl::OkStatus();
 }
 
@@ -140,17 +134,16 @@ absl::StatusOr<std::vector<Listed>> ListCheckpoints(const std::string& folder) {
   return all;
 }
 
-// Takes the lock. -1 where the file system knows no locks.
-absl::StatusOr<int> Lock(const std::string& folder) {
+// Takes the lock. No descriptor where the file system knows no locks.
+absl::StatusOr<Fd> Lock(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kLock);
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0) return SystemError("open", path, errno);
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  if (!fd.ok()) return SystemError("cannot open", path, errno);
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
     char owner[256] = {};
-    const ssize_t n = error == EWOULDBLOCK ? pread(fd, owner, sizeof(owner) - 1, 0) : 0;
-    close(fd);
-    if (error != EWOULDBLOCK) return -1;
+    const ssize_t n = error == EWOULDBLOCK ? pread(fd.get(), owner, sizeof(owner) - 1, 0) : 0;
+    if (error != EWOULDBLOCK) return Fd();
     return absl::FailedPreconditionError(
         absl::StrCat("another run", n > 0 ? absl::StrCat(" (", Printable(owner), ")") : "",
                      " writes checkpoints to ", folder,
@@ -162,8 +155,8 @@ absl::StatusOr<int> Lock(const std::string& folder) {
   gethostname(host, sizeof(host) - 1);
   const std::string owner = absl::StrCat("host ", host, ", process ", getpid());
   // Only for the message above: a lock that could not be written to is still a lock.
-  (void)!ftruncate(fd, 0);
-  (void)!pwrite(fd, owner.data(), owner.size(), 0);
+  (void)!ftruncate(fd.get(), 0);
+  (void)!pwrite(fd.get(), owner.data(), owner.size(), 0);
   return fd;
 }
 
@@ -172,13 +165,13 @@ absl::StatusOr<int> Lock(const std::string& folder) {
 absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder, int keep_last) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) return SystemError("create", folder, error.value());
-  FT_ASSIGN_OR_RETURN(const int lock_fd, Lock(folder));
-  CheckpointStore store(folder, keep_last, lock_fd);
+  if (error) return SystemError("cannot create", folder, error.value());
+  FT_ASSIGN_OR_RETURN(Fd lock, Lock(folder));
+  CheckpointStore store(folder, keep_last, std::move(lock));
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
   for (const std::string& name : names) {
     // Without a lock they might be those of a run that is alive.
-    if (lock_fd >= 0 && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
+    if (store.lock_.ok() && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
   }
   FT_ASSIGN_OR_RETURN(const std::vector<Listed> listed, ListCheckpoints(folder));
   for (const Listed& one : listed) {
@@ -186,16 +179,6 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder,
     if (one.iteration.ok()) store.saved_.push_back({*one.iteration, one.name});
   }
   return store;
-}
-
-CheckpointStore::CheckpointStore(CheckpointStore&& other) noexcept
-    : folder_(std::move(other.folder_)),
-      keep_last_(other.keep_last_),
-      lock_fd_(std::exchange(other.lock_fd_, -1)),
-      saved_(std::move(other.saved_)) {}
-
-CheckpointStore::~CheckpointStore() {
-  if (lock_fd_ >= 0) close(lock_fd_);
 }
 
 absl::StatusOr<bool> CheckpointStore::HasCheckpoints() const {
@@ -208,7 +191,9 @@ absl::Status CheckpointStore::RemoveAll() {
   for (const std::string& name : names) {
     if (!IsCheckpointName(name) && name != kLatest && name != kBest) continue;
     const std::string path = absl::StrCat(folder_, "/", name);
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return SystemError("delete", path, errno);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+      return SystemError("cannot delete", path, errno);
+    }
   }
   saved_.clear();
   return absl::OkStatus();
@@ -249,7 +234,9 @@ absl::Status CheckpointStore::Prune() {
       continue;
     }
     const std::string path = absl::StrCat(folder_, "/", it->name);
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return SystemError("delete", path, errno);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+      return SystemError("cannot delete", path, errno);
+    }
   }
   kept.insert(kept.end(), first_kept, saved_.end());
   saved_ = std::move(kept);

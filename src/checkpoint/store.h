@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "src/base/fd.h"
 #include "src/checkpoint/value.h"
 
 namespace finetune {
@@ -24,10 +25,6 @@ class CheckpointStore {
   // host and process where another run writes here; those of the file system.
   static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last);
 
-  CheckpointStore(CheckpointStore&& other) noexcept;
-  CheckpointStore& operator=(CheckpointStore&&) = delete;
-  ~CheckpointStore();
-
   // Whether the folder holds any checkpoint, whole or damaged.
   absl::StatusOr<bool> HasCheckpoints() const;
   // Deletes all of them, whole or damaged, for a run that begins again.
@@ -41,8 +38,8 @@ class CheckpointStore {
   absl::Status Save(const std::string& name, const Value& root, bool is_best);
 
  private:
-  CheckpointStore(std::string folder, int keep_last, int lock_fd)
-      : folder_(std::move(folder)), keep_last_(keep_last), lock_fd_(lock_fd) {}
+  CheckpointStore(std::string folder, int keep_last, Fd lock)
+      : folder_(std::move(folder)), keep_last_(keep_last), lock_(std::move(lock)) {}
 
   struct Saved {
     int64_t iteration;
@@ -53,7 +50,7 @@ class CheckpointStore {
 
   std::string folder_;
   int keep_last_;
-  int lock_fd_;
+  Fd lock_;
   // From the one to delete first to the latest.
   std::vector<Saved> saved_;
 };

@@ -9,7 +9,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <utility>
 
@@ -19,6 +18,7 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/sha256.h"
+#include "src/base/system_error.h"
 #include "src/data/manifest.h"
 
 namespace finetune {
@@ -41,8 +41,9 @@ absl::Status DatasetBuilder::CheckFolder(const std::string& folder, bool force) 
   if (folder.empty()) return absl::InvalidArgumentError("the output folder has no name");
   std::error_code error;
   if (!fs::exists(fs::symlink_status(folder, error))) return absl::OkStatus();
-  if (!fs::is_directory(folder, error))
+  if (!fs::is_directory(folder, error)) {
     return absl::AlreadyExistsError(absl::StrCat(folder, " is there and is no folder"));
+  }
   if (!force) return absl::AlreadyExistsError(absl::StrCat(folder, " exists; --force replaces it"));
   if (fs::exists(fs::path(folder) / kManifestFile, error) ||
       (fs::is_directory(folder, error) && fs::is_empty(folder, error))) {
@@ -80,18 +81,15 @@ void DatasetBuilder::RemoveAbandoned() const {
     // One that another program has made and not locked yet is newer.
     const auto age = fs::file_time_type::clock::now() - entry.last_write_time(error);
     if (error || age < std::chrono::minutes(1)) continue;
-    const int fd = open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) continue;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), error);
-    close(fd);
+    const Fd fd(open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd.ok() && flock(fd.get(), LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), error);
   }
 }
 
 absl::Status DatasetBuilder::MakeTemporary() {
   std::string temporary = absl::StrCat(options_.folder, kPartial, "XXXXXX");
-  const auto failed = [&](const std::string& reason) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("cannot create a folder beside ", options_.folder, ": ", reason));
+  const auto failed = [&](int error) {
+    return SystemError("cannot create a folder beside", options_.folder, error);
   };
   std::error_code error;
   std::vector<std::string> missing;
@@ -101,14 +99,14 @@ absl::Status DatasetBuilder::MakeTemporary() {
   }
   for (auto p = missing.rbegin(); p != missing.rend(); ++p) {
     if (fs::create_directory(*p, error)) made_.push_back(*p);
-    if (error) return failed(error.message());
+    if (error) return failed(error.value());
   }
   RemoveAbandoned();
-  if (mkdtemp(temporary.data()) == nullptr) return failed(std::strerror(errno));
+  if (mkdtemp(temporary.data()) == nullptr) return failed(errno);
   temporary_ = std::move(temporary);
   // Ends with the process. Where the file system knows no locks, an abandoned folder stays.
-  lock_ = open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ >= 0) flock(lock_, LOCK_EX | LOCK_NB);
+  lock_ = Fd(open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (lock_.ok()) flock(lock_.get(), LOCK_EX | LOCK_NB);
   fs::permissions(temporary_, fs::perms(0755), error);
   return absl::OkStatus();
 }
@@ -116,7 +114,7 @@ absl::Status DatasetBuilder::MakeTemporary() {
 DatasetBuilder::DatasetBuilder(DatasetBuilder&& other) noexcept
     : options_(std::move(other.options_)),
       temporary_(std::exchange(other.temporary_, "")),
-      lock_(std::exchange(other.lock_, -1)),
+      lock_(std::move(other.lock_)),
       made_(std::exchange(other.made_, {})),
       manifest_(std::move(other.manifest_)),
       split_count_(other.split_count_),
@@ -131,14 +129,14 @@ DatasetBuilder::~DatasetBuilder() {
   shard_.reset();
   std::error_code error;
   if (!temporary_.empty()) fs::remove_all(temporary_, error);
-  if (lock_ >= 0) close(lock_);
   // Those that another program has put something into stay.
   for (auto p = made_.rbegin(); p != made_.rend(); ++p) rmdir(p->c_str());
 }
 
 absl::Status DatasetBuilder::BeginSplit(const std::string& name, int64_t count) {
-  if (count < 1)
+  if (count < 1) {
     return absl::InvalidArgumentError(absl::StrCat("split ", name, " has no pictures"));
+  }
   FT_RETURN_IF_ERROR(CheckSplitIsWhole());
   manifest_.add_split()->set_name(name);
   split_count_ = count;
@@ -242,10 +240,10 @@ absl::Status DatasetBuilder::Finish() {
   if (!error) fs::rename(temporary_, options_.folder, error);
   if (error) {
     std::error_code ignored;
-    if (replaces && !fs::exists(options_.folder, ignored))
+    if (replaces && !fs::exists(options_.folder, ignored)) {
       fs::rename(old, options_.folder, ignored);
-    return absl::InternalError(
-        absl::StrCat("cannot put the data set at ", options_.folder, ": ", error.message()));
+    }
+    return SystemError("cannot put the data set at", options_.folder, error.value());
   }
   temporary_.clear();
   made_.clear();

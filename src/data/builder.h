@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "src/base/fd.h"
 #include "src/base/status_macros.h"
 #include "src/data/dataset.pb.h"
 #include "src/data/shard_writer.h"
@@ -75,8 +76,8 @@ class DatasetBuilder {
 
   Options options_;
   std::string temporary_;
-  // Holds a lock on it: somebody still writes there. -1: none.
-  int lock_ = -1;
+  // Holds a lock on it: somebody still writes there.
+  Fd lock_;
   // Folders above it that had to be made, from the uppermost down.
   std::vector<std::string> made_;
   DatasetManifest manifest_;

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/system_error.h"
 #include "src/data/hdf5_handle.h"
 #include "src/data/manifest.h"
 
@@ -109,28 +110,23 @@ absl::StatusOr<std::unique_ptr<ShardReader>> ShardReader::Open(const std::string
                                                                const DatasetManifest& manifest) {
   const std::string path = absl::StrCat(folder, "/", entry.file());
   // O_NONBLOCK: a pipe of that name would be waited for.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
+  Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.ok()) {
     const int error = errno;
-    const std::string message = absl::StrCat("cannot open ", path, ": ", std::strerror(error));
-    if (error == ENOENT)
-      return absl::NotFoundError(absl::StrCat(message, "; its manifest lists it"));
-    if (error == EACCES) return absl::PermissionDeniedError(message);
-    if (error == EMFILE) {
-      return absl::ResourceExhaustedError(absl::StrCat(message, "; raise `ulimit -n`"));
-    }
-    return absl::InternalError(message);
+    const char* const advice = error == ENOENT   ? "; its manifest lists it"
+                               : error == EMFILE ? "; raise `ulimit -n`"
+                                                 : "";
+    const absl::Status status = SystemError("cannot open", path, error);
+    return absl::Status(status.code(), absl::StrCat(status.message(), advice));
   }
-  std::unique_ptr<ShardReader> reader(new ShardReader(path, fd));
+  std::unique_ptr<ShardReader> reader(new ShardReader(path, std::move(fd)));
   FT_RETURN_IF_ERROR(reader->Index(entry, manifest));
   return reader;
 }
 
-ShardReader::~ShardReader() { close(fd_); }
-
 absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
   struct stat info;
-  if (fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+  if (fstat(fd_.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return absl::DataLossError(absl::StrCat(path_, ": is no regular file"));
   }
   const int64_t file_size = info.st_size;
@@ -210,7 +206,7 @@ absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest
 
 absl::Status ShardReader::ReadBytes(int64_t at, int64_t size, uint8_t* bytes) const {
   while (size > 0) {
-    const ssize_t n = pread(fd_, bytes, size, at);
+    const ssize_t n = pread(fd_.get(), bytes, size, at);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       return absl::DataLossError(absl::StrCat(

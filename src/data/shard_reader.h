@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
+#include "src/base/fd.h"
 #include "src/base/status_macros.h"
 #include "src/data/dataset.pb.h"
 
@@ -28,7 +30,6 @@ class ShardReader {
   static absl::StatusOr<std::unique_ptr<ShardReader>> Open(const std::string& folder,
                                                            const DatasetShard& entry,
                                                            const DatasetManifest& manifest);
-  ~ShardReader();
   ShardReader(const ShardReader&) = delete;
   ShardReader& operator=(const ShardReader&) = delete;
 
@@ -40,12 +41,12 @@ class ShardReader {
   absl::Status Read(int64_t index, uint8_t* pixels) const;
 
  private:
-  ShardReader(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  ShardReader(std::string path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   absl::Status Index(const DatasetShard& entry, const DatasetManifest& manifest);
   absl::Status ReadBytes(int64_t at, int64_t size, uint8_t* bytes) const;
 
   std::string path_;
-  int fd_;
+  Fd fd_;
   int64_t picture_bytes_ = 0;
   // Pictures in a chunk; where in the file each chunk begins; whether its sum has been checked.
   int64_t chunk_pictures_ = 0;

@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/fd.h"
+#include "src/base/system_error.h"
 #include "src/data/hdf5_handle.h"
 
 namespace finetune {
@@ -56,13 +57,9 @@ absl::Status WriteRows(const std::string& path, const Hdf5Handle& dataset, const
 }
 
 absl::Status SyncFile(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const int error = fd < 0 ? errno : (fsync(fd) == 0 ? 0 : errno);
-  if (fd >= 0) close(fd);
-  if (error == 0) return absl::OkStatus();
-  const std::string message = absl::StrCat("cannot sync ", path, ": ", std::strerror(error));
-  return error == ENOSPC || error == EDQUOT ? absl::ResourceExhaustedError(message)
-                                            : absl::InternalError(message);
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.ok() || fsync(fd.get()) != 0) return SystemError("cannot sync", path, errno);
+  return absl::OkStatus();
 }
 
 }  // namespace

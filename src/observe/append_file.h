@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/strings/string_view.h"
+#include "src/base/fd.h"
 #include "src/base/status_macros.h"
 
 namespace finetune {
@@ -14,25 +16,21 @@ namespace finetune {
 // later record, when there is room again, follows the last whole one.
 class AppendFile {
  public:
-  // Opens or creates `path` and appends to what it holds. Errors name the path and the reason.
+  // Opens or creates `path` and appends to what it holds. Errors: those of SystemError.
   static absl::StatusOr<AppendFile> Open(const std::string& path);
 
-  AppendFile(AppendFile&& other) noexcept;
-  AppendFile& operator=(AppendFile&& other) noexcept;
-  ~AppendFile();
-
-  // Errors: ResourceExhausted for a full disk or quota, else Internal; both name the path.
+  // Errors: those of SystemError (ResourceExhausted for a full disk or quota).
   absl::Status Append(absl::string_view record);
 
   const std::string& path() const { return path_; }
 
  private:
-  AppendFile(std::string path, int fd, int64_t size)
-      : path_(std::move(path)), fd_(fd), size_(size) {}
+  AppendFile(std::string path, Fd fd, int64_t size)
+      : path_(std::move(path)), fd_(std::move(fd)), size_(size) {}
 
   std::string path_;
-  int fd_ = -1;
-  int64_t size_ = 0;  // of the whole records
+  Fd fd_;
+  int64_t size_;  // of the whole records
 };
 
 }  // namespace finetune

@@ -1,14 +1,13 @@
 #include "src/observe/record.h"
 
-#include <algorithm>
-#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "src/base/atomic_file.h"
+#include "src/base/list_folder.h"
 
 namespace finetune {
 namespace {
@@ -166,19 +165,11 @@ void AddRecords(absl::string_view json_lines, History* history) {
 }
 
 absl::StatusOr<History> ReadHistory(const std::string& work_dir) {
-  std::vector<std::string> files;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(work_dir, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().extension() == ".jsonl") files.push_back(entry->path().string());
-  }
-  if (error) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", work_dir, ": ", error.message()));
-  }
-  std::sort(files.begin(), files.end());
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(work_dir));
   History history;
-  for (const std::string& file : files) {
-    FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  for (const std::string& name : names) {
+    if (!absl::EndsWith(name, ".jsonl")) continue;
+    FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(absl::StrCat(work_dir, "/", name)));
     AddRecords(text, &history);
   }
   return history;

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "src/base/median.h"
 #include "src/comm/gradient_buckets.h"
 #include "src/comm/single_communicator.h"
 #include "src/comm/wire.h"
@@ -37,11 +38,6 @@ using Clock = std::chrono::steady_clock;
 
 double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
 }
 
 // One of two ranks, as far as GradientBuckets can tell: it starts its all-reduces, whose times are
@@ -159,8 +155,9 @@ class Step {
     for (const NamedTensor& buffer : model_->buffers()) {
       if (config_.model().backbone().norm_eval() || config_.comm().sync_batch_norm()) break;
       if (buffer.tensor.is_floating_point() &&
-          layers.contains(buffer.name.substr(0, buffer.name.rfind('.'))))
+          layers.contains(buffer.name.substr(0, buffer.name.rfind('.')))) {
         statistics_ += buffer.tensor.numel();
+      }
     }
     // Every parameter by itself, so that each one's time is seen; buckets are cut in the plan.
     CommConfig comm;
@@ -209,8 +206,9 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
     Step::Times times;
     const Clock::time_point start = Clock::now();
     const double cpu_start = CpuSeconds();
-    for (int i = 0; i < options.iterations; ++i)
+    for (int i = 0; i < options.iterations; ++i) {
       FT_RETURN_IF_ERROR(step->Run(images, labels, &times));
+    }
     wall_s += Since(start);
     cpu_s += CpuSeconds() - cpu_start;
     PassTimes pass;

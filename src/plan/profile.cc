@@ -6,16 +6,12 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/median.h"
 
 namespace finetune {
 namespace {
 
 using Json = nlohmann::json;
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 // a + (b - a) * t, not below 0.
 double Along(double a, double b, double t) { return std::max(0.0, a + (b - a) * t); }
@@ -25,8 +21,9 @@ class Reader {
  public:
   double Number(const Json& object, const char* name) {
     const auto field = object.find(name);
-    if (field != object.end() && field->is_number() && field->get<double>() >= 0)
+    if (field != object.end() && field->is_number() && field->get<double>() >= 0) {
       return field->get<double>();
+    }
     Fail(name, "a number, 0 or more");
     return 0;
   }
@@ -74,8 +71,9 @@ PassTimes PassAt(const Profile& profile, int64_t batch) {
   at.forward_s = Along(low.forward_s, high.forward_s, t);
   at.backward_s = Along(low.backward_s, high.backward_s, t);
   at.memory_bytes = Along(low.memory_bytes, high.memory_bytes, t);
-  for (size_t i = 0; i < high.ready_s.size(); ++i)
+  for (size_t i = 0; i < high.ready_s.size(); ++i) {
     at.ready_s.push_back(std::min(at.backward_s, Along(low.ready_s[i], high.ready_s[i], t)));
+  }
   return at;
 }
 
@@ -102,8 +100,9 @@ absl::StatusOr<Profile> ParseProfile(absl::string_view json, absl::string_view p
   Profile profile;
   Reader reader;
   if (!root.is_object()) reader.Fail("the file", "an object of JSON");
-  for (const Json& count : reader.Array(root, "parameters"))
+  for (const Json& count : reader.Array(root, "parameters")) {
     profile.parameters.push_back(reader.Count(count, "parameters"));
+  }
   profile.statistics = static_cast<int64_t>(reader.Number(root, "statistics"));
   profile.optimizer_s = reader.Number(root, "optimizer_s");
   profile.sum_bytes_per_second = reader.Number(root, "sum_bytes_per_second");
@@ -118,10 +117,12 @@ absl::StatusOr<Profile> ParseProfile(absl::string_view json, absl::string_view p
       if (!ready.is_number()) reader.Fail("passes.ready_s", "numbers");
       pass.ready_s.push_back(ready.is_number() ? ready.get<double>() : 0);
     }
-    if (pass.ready_s.size() != profile.parameters.size())
+    if (pass.ready_s.size() != profile.parameters.size()) {
       reader.Fail("passes.ready_s", "as many numbers as there are parameters");
-    if (pass.batch <= (profile.passes.empty() ? 0 : profile.passes.back().batch))
+    }
+    if (pass.batch <= (profile.passes.empty() ? 0 : profile.passes.back().batch)) {
       reader.Fail("passes.batch", "more than 0, in ascending order");
+    }
     profile.passes.push_back(std::move(pass));
   }
   if (!reader.wrong().empty()) {
@@ -164,8 +165,9 @@ absl::StatusOr<Profile> ProfileOfRun(const History& history, int64_t batch, int6
   pass.backward_s = 2 * pass.forward_s;
   pass.memory_bytes = memory;
   const auto count = static_cast<double>(shape.parameters.size());
-  for (size_t i = 0; i < shape.parameters.size(); ++i)
+  for (size_t i = 0; i < shape.parameters.size(); ++i) {
     pass.ready_s.push_back(pass.backward_s * static_cast<double>(i + 1) / count);
+  }
   shape.passes = {std::move(pass)};
   shape.source = std::string(place);
   return shape;

@@ -1,0 +1,16 @@
+#ifndef FINETUNE_BASE_LIST_FOLDER_H_
+#define FINETUNE_BASE_LIST_FOLDER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace finetune {
+
+// The names of what is in a folder, sorted. Errors: those of SystemError.
+absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& folder);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_BASE_LIST_FOLDER_H_

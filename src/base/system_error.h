@@ -1,0 +1,16 @@
+#ifndef FINETUNE_BASE_SYSTEM_ERROR_H_
+#define FINETUNE_BASE_SYSTEM_ERROR_H_
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace finetune {
+
+// What a system call on `path` ended with, `error` being its errno:
+//   SystemError("cannot open", "a.pth", errno)  // cannot open a.pth: No such file or directory
+// NotFound, PermissionDenied, ResourceExhausted (a full disk, too many open files) or Internal.
+absl::Status SystemError(absl::string_view what, absl::string_view path, int error);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_BASE_SYSTEM_ERROR_H_
