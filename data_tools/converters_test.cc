@@ -25,6 +25,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 #include "src/data/dataset.h"
 
 namespace finetune {
@@ -120,8 +121,9 @@ std::string CifarRecord(const std::vector<int>& labels, int picture) {
   for (const int label : labels) record.push_back(static_cast<char>(label));
   for (int c = 0; c < 3; ++c) {
     for (int y = 0; y < 32; ++y) {
-      for (int x = 0; x < 32; ++x)
+      for (int x = 0; x < 32; ++x) {
         record.push_back(static_cast<char>(CifarValue(picture, y, x, c)));
+      }
     }
   }
   return record;
@@ -217,7 +219,7 @@ std::string FlatPng(uint32_t height, uint32_t width, uint8_t red, uint8_t green,
 std::string Jpeg(int height, int width, const std::vector<uint8_t>& rgb) {
   const std::unique_ptr<void, int (*)(tjhandle)> encoder(tjInitCompress(), &tjDestroy);
   unsigned char* bytes = nullptr;
-  unsigned long size = 0;
+  unsigned long size = 0;  // NOLINT(google-runtime-int): libturbojpeg's type
   EXPECT_EQ(tjCompress2(encoder.get(), rgb.data(), width, 0, height, TJPF_RGB, &bytes, &size,
                         TJSAMP_444, 95, 0),
             0);
@@ -232,16 +234,11 @@ std::string FlatJpeg(int height, int width, uint8_t grey) {
 
 class ConvertersTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
+  void SetUp() override { folder_ = EmptyTestFolder(); }
 
   // A folder with the files, made anew.
   std::string Folder(const Files& files) {
-    const std::string folder = folder_ + "/in";
+    std::string folder = folder_ + "/in";
     fs::remove_all(folder);
     fs::create_directories(folder);
     for (const auto& [name, bytes] : files) WriteBytes(fs::path(folder) / name, bytes);
@@ -292,8 +289,9 @@ class ConvertersTest : public testing::Test {
 
   static std::vector<std::string> Names(const std::string& folder) {
     std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder))
+    for (const auto& entry : fs::directory_iterator(folder)) {
       names.push_back(entry.path().filename().string());
+    }
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -325,8 +323,9 @@ void ExpectCifar10(const std::string& folder) {
       for (size_t i = c; i < picture.size(); i += 3) mean += picture[i] / n;
     }
     for (const auto& picture : train.pictures) {
-      for (size_t i = c; i < picture.size(); i += 3)
+      for (size_t i = c; i < picture.size(); i += 3) {
         variance += (picture[i] - mean) * (picture[i] - mean) / n;
+      }
     }
     EXPECT_NEAR(manifest.mean(c), mean, 1e-9);
     EXPECT_NEAR(manifest.std(c), std::sqrt(variance), 1e-9);
@@ -369,8 +368,9 @@ void ExpectMnist(const std::string& folder) {
   train.pictures.resize(3);
   for (int i = 0; i < 3 * 20; ++i) train.pictures[i / 20].push_back(static_cast<uint8_t>(i * 4));
   test.pictures.resize(2);
-  for (int i = 0; i < 2 * 20; ++i)
+  for (int i = 0; i < 2 * 20; ++i) {
     test.pictures[i / 20].push_back(static_cast<uint8_t>(255 - i * 5));
+  }
   EXPECT_EQ(*ReadSplit(folder, "train"), train);
   EXPECT_EQ(*ReadSplit(folder, "test"), test);
   const DatasetManifest manifest = *ReadManifest(folder);
@@ -482,7 +482,7 @@ TEST_F(ConvertersTest, ImageFolderFitsPicturesToASquare) {
   const Expected train = *ReadSplit(folder, "train");
   ASSERT_EQ(train.pictures.size(), 2u);
   ASSERT_EQ(train.pictures[0].size(), 48u);
-  for (int y = 0; y < 4; ++y) {
+  for (size_t y = 0; y < 4; ++y) {
     EXPECT_LT(train.pictures[0][y * 12], 20);
     EXPECT_GT(train.pictures[0][y * 12 + 11], 235);
   }
@@ -714,9 +714,10 @@ TEST(DecodePicture, EveryTruncationIsRefused) {
   std::vector<uint8_t> pixels(size_t{24} * 20 * 3);
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * i / 7);
   std::string rows;
-  for (int y = 0; y < 24; ++y)
+  for (ptrdiff_t y = 0; y < 24; ++y) {
     rows +=
         std::string(1, '\0') + std::string(pixels.begin() + y * 60, pixels.begin() + y * 60 + 60);
+  }
   for (const std::string& whole : {Jpeg(24, 20, pixels), Png(24, 20, 8, 2, rows)}) {
     EXPECT_EQ(Decoded(whole).pixels.size(), pixels.size());
     for (size_t size = 0; size < whole.size(); ++size) {

@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 #include "tests/job.h"
 
 namespace finetune {
@@ -28,10 +29,8 @@ using ::testing::Not;
 class PrepareDatasetTest : public testing::Test {
  protected:
   void SetUp() override {
-    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_ + "/out");
+    folder_ = EmptyTestFolder();
+    fs::create_directory(folder_ + "/out");
     data_ = folder_ + "/out/data";
     program_ = fs::absolute("data_tools/prepare_dataset").string();
   }
@@ -57,8 +56,9 @@ class PrepareDatasetTest : public testing::Test {
   // What is beside the data set, with it.
   std::vector<std::string> Left() const {
     std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder_ + "/out"))
+    for (const auto& entry : fs::directory_iterator(folder_ + "/out")) {
       names.push_back(entry.path().filename().string());
+    }
     std::sort(names.begin(), names.end());
     return names;
   }

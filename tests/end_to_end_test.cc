@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -35,20 +34,16 @@ TEST_F(EndToEnd, TrainsOnTwoRanksLogsAndEvaluates) {
     EXPECT_TRUE(fs::exists(absl::StrCat(folder_, "/run/", file))) << file;
   }
   bool trained = false, validated = false;
-  for (const auto& entry : fs::directory_iterator(folder_ + "/run")) {
-    if (entry.path().extension() != ".jsonl") continue;
-    std::ifstream lines(entry.path());
-    for (std::string line; std::getline(lines, line);) {
-      const auto record = nlohmann::json::parse(line);
-      if (record["mode"] == "train") {
-        trained = true;
-        for (const char* field : {"loss", "lr", "time", "data_time", "memory", "eta"})
-          EXPECT_TRUE(record.contains(field)) << field;
-      } else if (record["mode"] == "val") {
-        validated = true;
-        EXPECT_TRUE(record["accuracy"].contains("top1"));
-        EXPECT_EQ(record["pictures"], 24);
+  for (const auto& record : Records("run")) {
+    if (record["mode"] == "train") {
+      trained = true;
+      for (const char* field : {"loss", "lr", "time", "data_time", "memory", "eta"}) {
+        EXPECT_TRUE(record.contains(field)) << field;
       }
+    } else if (record["mode"] == "val") {
+      validated = true;
+      EXPECT_TRUE(record["accuracy"].contains("top1"));
+      EXPECT_EQ(record["pictures"], 24);
     }
   }
   EXPECT_TRUE(trained && validated);
@@ -114,13 +109,8 @@ TEST_F(EndToEnd, AValidationThatASignalCameBeforeIsMadeUpFor) {
   const Outcome rest = Run(Mpirun(2, "run", each + "--resume=auto"));
   ASSERT_EQ(rest.exit_code, 0) << rest.output;
   std::set<int64_t> validated;
-  for (const auto& entry : fs::directory_iterator(folder_ + "/run")) {
-    if (entry.path().extension() != ".jsonl") continue;
-    std::ifstream lines(entry.path());
-    for (std::string line; std::getline(lines, line);) {
-      const auto record = nlohmann::json::parse(line);
-      if (record["mode"] == "val") validated.insert(record["iteration"].get<int64_t>());
-    }
+  for (const auto& record : Records("run")) {
+    if (record["mode"] == "val") validated.insert(record["iteration"].get<int64_t>());
   }
   EXPECT_EQ(validated.size(), 15u);
 }

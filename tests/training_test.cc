@@ -5,8 +5,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
+#include "src/base/list_folder.h"
+#include "src/base/test_folder.h"
 #include "src/checkpoint/reader.h"
 
 namespace finetune {
@@ -21,10 +24,7 @@ void TrainingTest::SetUpTestSuite() {
 }
 
 void TrainingTest::SetUp() {
-  const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
-  folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-  fs::remove_all(folder_);
-  fs::create_directories(folder_);
+  folder_ = EmptyTestFolder();
   finetune_ = fs::absolute("src/main/finetune").string();
   prepare_ = fs::absolute("data_tools/prepare_dataset").string();
 }
@@ -71,15 +71,24 @@ std::string TrainingTest::Mpirun(int ranks, const std::string& work_dir,
                       Finetune(work_dir, flags));
 }
 
+std::vector<nlohmann::json> TrainingTest::Records(const std::string& work_dir) const {
+  const std::string folder = absl::StrCat(folder_, "/", work_dir);
+  std::vector<nlohmann::json> records;
+  const std::vector<std::string> names = *ListFolder(folder);
+  for (const std::string& name : names) {
+    if (!absl::EndsWith(name, ".jsonl")) continue;
+    std::ifstream lines(absl::StrCat(folder, "/", name));
+    for (std::string line; std::getline(lines, line);) {
+      records.push_back(nlohmann::json::parse(line));
+    }
+  }
+  return records;
+}
+
 std::map<int64_t, double> TrainingTest::Losses(const std::string& work_dir) const {
   std::map<int64_t, double> losses;
-  for (const auto& entry : fs::directory_iterator(folder_ + "/" + work_dir)) {
-    if (entry.path().extension() != ".jsonl") continue;
-    std::ifstream lines(entry.path());
-    for (std::string line; std::getline(lines, line);) {
-      const auto record = nlohmann::json::parse(line);
-      if (record.value("mode", "") == "train") losses[record["iteration"]] = record["loss"];
-    }
+  for (const auto& record : Records(work_dir)) {
+    if (record.value("mode", "") == "train") losses[record["iteration"]] = record["loss"];
   }
   return losses;
 }

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "src/tensor/named_tensor.h"
@@ -30,7 +32,9 @@ class TrainingTest : public testing::Test {
   // What Mpirun() runs on every rank.
   std::string Finetune(const std::string& work_dir, const std::string& flags = "") const;
 
-  // Loss by iteration, of all of a work_dir's runs.
+  // All that a work_dir's runs have recorded, in the order of time.
+  std::vector<nlohmann::json> Records(const std::string& work_dir) const;
+  // Loss by iteration, of all of them.
   std::map<int64_t, double> Losses(const std::string& work_dir) const;
 
   // A checkpoint's state dict, or its momentum; empty, and the test fails, where it cannot be read.

@@ -27,6 +27,7 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/sha256.h"
+#include "src/base/test_folder.h"
 
 namespace finetune {
 namespace {
@@ -42,7 +43,7 @@ using ::testing::Not;
 struct Answer {
   std::string status = "200 OK";
   std::vector<std::string> headers = {};
-  std::string body = "";
+  std::string body = {};
   // Bytes of the body that are sent before the connection is cut; all without.
   std::optional<size_t> cut = std::nullopt;
 };
@@ -156,10 +157,7 @@ Answer Serve(const std::string& body, const std::string& etag, const Request& re
 class FetchTest : public testing::Test {
  protected:
   FetchTest() {
-    const std::string folder =
-        testing::TempDir() + "/" + testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(folder);
-    options_.cache_dir = folder;
+    options_.cache_dir = EmptyTestFolder() + "/cache";
     options_.retry_delay_milliseconds = 0;
     options_.notice = [this](const std::string& sentence) { notices_.push_back(sentence); };
     // Proxies of the machine have no business with 127.0.0.1.

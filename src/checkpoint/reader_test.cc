@@ -28,6 +28,8 @@ std::string Fixture(const std::string& name) { return "tests/fixtures/checkpoint
 
 std::string TemporaryFile(const std::string& bytes) {
   std::string path = testing::TempDir() + "/checkpoint";
+  // A file system may sync what is emptied and written again, and tests make thousands.
+  std::filesystem::remove(path);
   std::ofstream(path, std::ios::binary) << bytes;
   return path;
 }

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/writer.h"
 
@@ -26,11 +27,7 @@ using ::testing::UnorderedElementsAre;
 
 class StoreTest : public testing::Test {
  protected:
-  StoreTest()
-      : folder_(testing::TempDir() + "/" +
-                testing::UnitTest::GetInstance()->current_test_info()->name()) {
-    fs::remove_all(folder_);
-  }
+  StoreTest() : folder_(EmptyTestFolder() + "/run") {}
 
   CheckpointStore Open(int keep_last) {
     absl::StatusOr<CheckpointStore> store = CheckpointStore::Open(folder_, keep_last);

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 #include "src/config/validate.h"
 
 namespace finetune {
@@ -21,10 +22,8 @@ namespace fs = std::filesystem;
 class ConfigTest : public testing::Test {
  protected:
   void SetUp() override {
-    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_ + "/_base_");
+    folder_ = EmptyTestFolder();
+    fs::create_directory(folder_ + "/_base_");
   }
   void Write(const std::string& name, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomically(absl::StrCat(folder_, "/", name), text).ok());

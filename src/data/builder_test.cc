@@ -13,6 +13,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/base/test_folder.h"
 #include "src/data/manifest.h"
 
 namespace finetune {
@@ -24,10 +25,7 @@ using ::testing::ElementsAre;
 class BuilderTest : public testing::Test {
  protected:
   void SetUp() override {
-    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
+    folder_ = EmptyTestFolder();
     options_.folder = folder_ + "/data";
     options_.name = "x";
     options_.source = "SOURCE";
@@ -168,8 +166,9 @@ TEST_F(BuilderTest, FoldersOfKilledProgramsGoAndThoseInUseStay) {
   { ASSERT_TRUE(DatasetBuilder::Create(options_).ok()); }
   close(fd);
   std::vector<std::string> left;
-  for (const auto& entry : fs::directory_iterator(folder_))
+  for (const auto& entry : fs::directory_iterator(folder_)) {
     left.push_back(entry.path().filename().string());
+  }
   EXPECT_THAT(left,
               testing::UnorderedElementsAre("data.partial-inuse0", "data.partial-newone",
                                             "data.partial-killed.old", "other.partial-killed"));

@@ -7,10 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/list_folder.h"
+#include "src/base/test_folder.h"
 #include "src/data/builder.h"
 #include "src/data/loader.h"
 
@@ -21,16 +22,18 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 constexpr int kSide = 6;
+constexpr size_t kPictureBytes = size_t{kSide} * kSide * 3;
 
 std::vector<uint8_t> Pixels(int64_t picture) {
-  std::vector<uint8_t> pixels(kSide * kSide * 3);
-  for (size_t i = 0; i < pixels.size(); ++i)
+  std::vector<uint8_t> pixels(kPictureBytes);
+  for (size_t i = 0; i < pixels.size(); ++i) {
     pixels[i] = static_cast<uint8_t>(picture * 37 + i * 11);
+  }
   return pixels;
 }
 
 struct Picture {
-  std::vector<uint8_t> pixels = std::vector<uint8_t>(kSide * kSide * 3);
+  std::vector<uint8_t> pixels = std::vector<uint8_t>(kPictureBytes);
   int64_t label = -1;
 };
 
@@ -60,20 +63,16 @@ absl::Status Build(const std::string& folder, int shards, bool force = false) {
   return builder.Finish();
 }
 
-std::string Folder(const std::string& name) {
-  const std::string folder = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-  fs::remove_all(folder);
-  return folder;
-}
-
-// Without a sync to the disk, which takes most of the time of thousands of them.
+// Without a sync to the disk, which takes most of the time of thousands of them; a file system may
+// make one where a file is emptied and written again.
 void Overwrite(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+  fs::remove(path);
+  std::ofstream(path, std::ios::binary) << bytes;
 }
 
 TEST(Dataset, HoldsTheSamePicturesInAnyNumberOfShards) {
   for (int shards = 1; shards <= 9; ++shards) {
-    const std::string folder = Folder("shards");
+    const std::string folder = EmptyTestFolder() + "/data";
     ASSERT_TRUE(Build(folder, shards).ok());
     auto dataset = Dataset::Open(folder, "train");
     ASSERT_TRUE(dataset.ok()) << dataset.status();
@@ -88,7 +87,7 @@ TEST(Dataset, HoldsTheSamePicturesInAnyNumberOfShards) {
 }
 
 TEST(Dataset, EveryTruncationOfAShardIsRefused) {
-  const std::string folder = Folder("truncated");
+  const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());
   const std::string path = folder + "/train-00000-of-00001.h5";
   const std::string whole = *ReadFile(path);
@@ -102,11 +101,11 @@ TEST(Dataset, EveryTruncationOfAShardIsRefused) {
 
 // HDF5 alone would read some of these files as if nothing were wrong, a picture as zeros.
 TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
-  const std::string folder = Folder("flipped");
+  const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());
   const std::string path = folder + "/train-00000-of-00001.h5";
   const std::string whole = *ReadFile(path);
-  int refused = 0;
+  size_t refused = 0;
   for (size_t at = 0; at < whole.size(); ++at) {
     std::string damaged = whole;
     damaged[at] = static_cast<char>(~damaged[at]);
@@ -128,11 +127,11 @@ TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
       ASSERT_EQ(picture->label, i % 3) << at;
     }
   }
-  EXPECT_GT(refused, 20 * kSide * kSide * 3) << "of " << whole.size();
+  EXPECT_GT(refused, 20 * kPictureBytes) << "of " << whole.size();
 }
 
 TEST(DatasetBuilder, DoesNotReplaceWithoutForceAndKeepsTheOldOneWhenItFails) {
-  const std::string folder = Folder("force");
+  const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 2).ok());
   EXPECT_EQ(Build(folder, 3).code(), absl::StatusCode::kAlreadyExists);
   {
@@ -145,22 +144,18 @@ TEST(DatasetBuilder, DoesNotReplaceWithoutForceAndKeepsTheOldOneWhenItFails) {
     auto builder = DatasetBuilder::Create(options);
     ASSERT_TRUE(builder.ok()) << builder.status();
     ASSERT_TRUE(builder->BeginSplit("train", 2).ok());
-    const absl::Status wrong = builder->Add(std::vector<uint8_t>(kSide * kSide * 3), 1);
+    const absl::Status wrong = builder->Add(std::vector<uint8_t>(kPictureBytes), 1);
     EXPECT_EQ(wrong.message(), "label 1; expected 0 to 0");
   }
   EXPECT_TRUE(Dataset::Open(folder, "train").ok());
   ASSERT_TRUE(Build(folder, 3, /*force=*/true).ok());
-  int entries = 0;
-  for (const auto& entry : fs::directory_iterator(fs::path(folder).parent_path())) {
-    entries += absl::StartsWith(entry.path().filename().string(), "force") ? 1 : 0;
-  }
-  EXPECT_EQ(entries, 1) << "something is left beside it";
+  EXPECT_THAT(*ListFolder(fs::path(folder).parent_path()), testing::ElementsAre("data"));
 }
 
 TEST(Manifest, ErrorsSayWhatToDo) {
   EXPECT_THAT(std::string(ReadManifest("/nowhere").status().message()),
               HasSubstr("write one with prepare_dataset"));
-  const std::string folder = Folder("manifest");
+  const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());
   EXPECT_EQ(Dataset::Open(folder, "val").status().message(),
             "no split \"val\" in data set test; it has train, test");
@@ -200,7 +195,7 @@ std::vector<float> Take(BatchLoader* loader, int count) {
 }
 
 TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
-  const std::string folder = Folder("loader");
+  const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 3).ok());
   auto one = OpenLoader(Split(folder, 1), {}), three = OpenLoader(Split(folder, 3), {});
   ASSERT_TRUE(one.ok()) << one.status();
@@ -209,13 +204,13 @@ TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
   const std::vector<float> all = Take(one->get(), 12);
   EXPECT_EQ(all, Take(three->get(), 12));
   (*three)->Seek(2, 1);
-  const size_t picture = 4 * 4 * 3;
-  EXPECT_EQ(Take(three->get(), 2), std::vector<float>(all.begin() + (40 + 6) * picture,
-                                                      all.begin() + (40 + 18) * picture));
+  constexpr ptrdiff_t kPicture = 4 * 4 * 3;
+  EXPECT_EQ(Take(three->get(), 2), std::vector<float>(all.begin() + (40 + 6) * kPicture,
+                                                      all.begin() + (40 + 18) * kPicture));
 }
 
 TEST(BatchLoader, RanksTogetherHaveTheBatchOfOne) {
-  const std::string folder = Folder("ranks");
+  const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 3).ok());
   auto one = OpenLoader(Split(folder, 1), {});
   ASSERT_TRUE(one.ok()) << one.status();
@@ -236,7 +231,7 @@ TEST(BatchLoader, RanksTogetherHaveTheBatchOfOne) {
 }
 
 TEST(BatchLoader, EvaluationEndsAndADamagedShardIsReported) {
-  const std::string folder = Folder("damaged");
+  const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());
   auto loader = OpenLoader(Split(folder, 2), {.training = false});
   ASSERT_TRUE(loader.ok()) << loader.status();

@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/base/test_folder.h"
 
 namespace finetune {
 namespace {
@@ -49,12 +50,7 @@ split {
 
 class ManifestTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
+  void SetUp() override { folder_ = EmptyTestFolder(); }
 
   absl::StatusOr<DatasetManifest> Read(const std::string& text) const {
     std::ofstream(folder_ + "/manifest.pbtxt", std::ios::binary) << text;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/base/test_folder.h"
 #include "src/data/shard_reader.h"
 #include "src/data/shard_writer.h"
 
@@ -35,10 +36,7 @@ std::vector<uint8_t> Pixels(int64_t picture, size_t bytes = kPictureBytes) {
 class ShardTest : public testing::Test {
  protected:
   void SetUp() override {
-    const char* name = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = (fs::path(testing::TempDir()) / name).lexically_normal().string();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
+    folder_ = EmptyTestFolder();
     path_ = folder_ + "/x.h5";
   }
 
@@ -235,7 +233,7 @@ TEST_F(HostileShardTest, AnotherTypeOrShapeIsRefused) {
   images.shape[0] = images.chunk[0] = 3;
   Write(images, Labels());
   EXPECT_EQ(Refusal(kCount), "x.h5: images is [3, 6, 6, 3]; its manifest says [4, 6, 6, 3]");
-  images.shape = images.chunk = {kCount, kSide * kSide * 3};
+  images.shape = images.chunk = {kCount, kPictureBytes};
   Write(images, Labels());
   EXPECT_EQ(Refusal(kCount), "x.h5: images is [4, 108]; its manifest says [4, 6, 6, 3]");
   labels = Labels();

@@ -1,12 +1,11 @@
 #include "src/observe/event_file.h"
 
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
 #include "src/observe/event.pb.h"
 
 namespace finetune {
@@ -39,19 +38,17 @@ TEST(EventFile, HoldsItsVersionAndThenEveryScalar) {
   EXPECT_THAT(events->path(), testing::HasSubstr(".node7."));
   ASSERT_TRUE(events->Add(8, {{"train/loss", 2.5}, {"train/lr", 0.01}}).ok());
 
-  std::stringstream bytes;
-  bytes << std::ifstream(events->path(), std::ios::binary).rdbuf();
-  std::string rest = bytes.str();
+  std::string rest = *ReadFile(events->path());
   std::vector<tensorboard::Event> read;
   while (!rest.empty()) {
-    ASSERT_GE(rest.size(), 16);
+    ASSERT_GE(rest.size(), 16u);
     const size_t size = static_cast<uint8_t>(rest[0]) + 256 * static_cast<uint8_t>(rest[1]);
     const std::string data = rest.substr(12, size);
     ASSERT_EQ(rest.substr(0, size + 16), TfRecord(data));
     ASSERT_TRUE(read.emplace_back().ParseFromString(data));
     rest.erase(0, size + 16);
   }
-  ASSERT_EQ(read.size(), 2);
+  ASSERT_EQ(read.size(), 2u);
   EXPECT_EQ(read[0].file_version(), "brain.Event:2");
   EXPECT_EQ(read[1].step(), 8);
   EXPECT_GT(read[1].wall_time(), 1.7e9);

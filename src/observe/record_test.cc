@@ -1,12 +1,12 @@
 #include "src/observe/record.h"
 
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 
 namespace finetune {
 namespace {
@@ -132,8 +132,7 @@ TEST(History, PassesOverLinesThatAreNoRecords) {
 }
 
 TEST(History, IsReadFromAllOfAWorkDirsFilesInTheirOrder) {
-  const std::string folder = testing::TempDir() + "/history";
-  std::filesystem::create_directories(folder);
+  const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(
       WriteFileAtomically(folder + "/20260102_000000.jsonl", ToJson(Iteration(20, 2))).ok());
   ASSERT_TRUE(WriteFileAtomically(folder + "/20260101_000000.jsonl",

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 
 namespace finetune {
 namespace {
@@ -122,8 +123,7 @@ TEST(Report, OfManyClassesShowsTheWorst) {
 }
 
 TEST(Report, IsWrittenIntoTheWorkDirFromItsRecords) {
-  const std::string folder = testing::TempDir() + "/report";
-  std::filesystem::create_directories(folder);
+  const std::string folder = EmptyTestFolder();
   const History history = SmallRun();
   ASSERT_TRUE(WriteFileAtomically(folder + "/1.jsonl", ToJson(history.runs[0]) + "\n" +
                                                            ToJson(history.iterations[0]) + "\n" +
@@ -140,8 +140,7 @@ TEST(Report, IsWrittenIntoTheWorkDirFromItsRecords) {
 }
 
 TEST(Report, OfAFolderWithoutARunIsAnErrorThatNamesIt) {
-  const std::string folder = testing::TempDir() + "/no_run";
-  std::filesystem::create_directories(folder);
+  const std::string folder = EmptyTestFolder();
   const absl::Status status = WriteReport(folder).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()), HasSubstr(folder));

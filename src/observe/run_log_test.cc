@@ -5,13 +5,13 @@
 
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 
 namespace finetune {
 namespace {
@@ -19,12 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::Not;
-
-std::string Contents(const std::string& path) {
-  std::stringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 IterationRecord Iteration(int64_t iteration) {
   IterationRecord record;
@@ -45,11 +39,8 @@ IterationRecord Iteration(int64_t iteration) {
 class RunLogTest : public testing::Test {
  protected:
   RunLogTest() {
-    options_.work_dir = absl::StrCat(testing::TempDir(), "/",
-                                     testing::UnitTest::GetInstance()->current_test_info()->name());
+    options_.work_dir = EmptyTestFolder();
     options_.host = "node7";
-    fs::remove_all(options_.work_dir);
-    fs::create_directories(options_.work_dir);
   }
 
   std::unique_ptr<RunLog> Open() {
@@ -85,7 +76,7 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
   log->Evaluation(evaluation);
   ASSERT_TRUE(log->Close().ok());
   const std::string console = testing::internal::GetCapturedStdout();
-  const std::string text = Contents(log->stem() + ".log");
+  const std::string text = *ReadFile(log->stem() + ".log");
   for (const std::string& told : {console, text}) {
     EXPECT_THAT(told, HasSubstr("info    starting with {braces} and % signs\n"));
     EXPECT_THAT(told,
@@ -178,7 +169,7 @@ TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
   EXPECT_EQ(closed.code(), absl::StatusCode::kResourceExhausted) << closed;
   EXPECT_THAT(told, HasSubstr("warning: cannot write " + options_.work_dir));
   EXPECT_EQ(told.find("warning"), told.rfind("warning")) << told;
-  const std::string json = Contents(log->stem() + ".jsonl");
+  const std::string json = *ReadFile(log->stem() + ".jsonl");
   EXPECT_EQ(json, ToJson(run) + "\n" + ToJson(Iteration(1)) + "\n" + ToJson(Iteration(4)) + "\n");
 }
 
