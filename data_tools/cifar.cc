@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kSide = 32;
 constexpr int kChannels = 3;
-constexpr int kPlane = kSide * kSide;
+constexpr size_t kPlane = size_t{kSide} * kSide;
 
 // One of the two data sets.
 struct Layout {
@@ -69,7 +69,7 @@ absl::Status AddRecords(const NamedFile& file, const std::vector<int>& labels,
                                               labels[k] - 1));
     }
     const uint8_t* planes = at + labels.size();
-    for (int p = 0; p < kPlane; ++p) {
+    for (size_t p = 0; p < kPlane; ++p) {
       for (int c = 0; c < kChannels; ++c) pixels[p * kChannels + c] = planes[c * kPlane + p];
     }
     FT_RETURN_IF_ERROR(builder->Add(pixels, at[labels.size() - 1]));

@@ -25,9 +25,10 @@ absl::StatusOr<Idx> ParseIdx(const NamedFile& file, size_t dimensions) {
   const absl::string_view bytes = file.bytes;
   const size_t header = 4 + 4 * dimensions;
   const auto at = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
-  if (bytes.size() < header)
+  if (bytes.size() < header) {
     return absl::DataLossError(absl::StrCat(file.where, ": broken off at byte ", bytes.size(),
                                             " of its header's ", header));
+  }
   if (at(0) != 0 || at(1) != 0 || at(2) != 8 || at(3) != dimensions) {
     return absl::DataLossError(absl::StrFormat(
         "%s: byte 0: is no idx file of bytes with %d dimensions (it starts %02x%02x%02x%02x)",

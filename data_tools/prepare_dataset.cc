@@ -95,7 +95,7 @@ absl::Status Verify(const std::string& folder) {
   int64_t pictures = 0;
   for (const DatasetSplit& split : manifest.split()) {
     for (const DatasetShard& shard : split.shard()) {
-      const absl::Status status = VerifyShard(folder, shard, manifest);
+      absl::Status status = VerifyShard(folder, shard, manifest);
       if (absl::IsCancelled(status)) return status;
       if (!status.ok()) errors.emplace_back(status.message());
       pictures += shard.count();
@@ -129,8 +129,9 @@ int Main(int argc, char** argv) {
   const auto add = [&](const char* name, const char* what, const char* input, const char* example) {
     CLI::App* sub = app.add_subcommand(name, what);
     sub->footer(absl::StrCat("Example:\n  prepare_dataset ", name, " ", example));
-    if (input != nullptr)
+    if (input != nullptr) {
       sub->add_option("--input", options.input, input)->type_name("PATH")->required();
+    }
     sub->add_option("--output", options.output, "Folder to write")->type_name("DIR")->required();
     sub->add_option("--shards", options.shards,
                     "Files a split, no more than it has pictures (default 8)")

@@ -67,8 +67,9 @@ absl::Status MakeSynthetic(const ConvertOptions& options, const SyntheticOptions
       const int label = static_cast<int>(i % synthetic.classes);
       std::fill(picture.begin(), picture.end(), Between(&random, 90, 165));
       // Clutter: fainter, smaller gratings of any orientation.
-      for (int k = 0; k < 2; ++k)
+      for (int k = 0; k < 2; ++k) {
         AddGrating(&random, Between(&random, 0, std::numbers::pi), 30, 0.15, size, &picture);
+      }
       const double jitter = Between(&random, -0.2, 0.2) * std::numbers::pi / synthetic.classes;
       AddGrating(&random, std::numbers::pi * label / synthetic.classes + jitter,
                  Between(&random, 50, 100), 0.4, size, &picture);

@@ -100,7 +100,7 @@ TEST_F(FailuresTest, AnExceptionThatNobodyCatchesIsSaidWithItsRankAndEndsTheJob)
   const Outcome outcome =
       Run(absl::StrCat("mpirun -np 3 --oversubscribe --bind-to none -x LD_PRELOAD=",
                        fs::absolute("tests/throwing_read.so").string(),
-                       " -x THROW_ON_RANK=1 -x THROW_AT=400 ", Finetune("run", kForEver)));
+                       " -x THROW_ON_RANK=1 -x THROW_AT=60 ", Finetune("run", kForEver)));
   EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
   EXPECT_THAT(outcome.output,
               ContainsRegex("rank 1 \\(host [^)]+\\): a bug that nobody thought of"));
@@ -147,8 +147,9 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
               ContainsRegex("rank 0 \\(host [^)]+\\): cannot write a checkpoint: cannot [a-z]+ "
                             "[^\n]*/run/epoch_[23].pth: No space left on device"));
   // Nothing half written stays.
-  for (const auto& entry : fs::directory_iterator(run))
+  for (const auto& entry : fs::directory_iterator(run)) {
     EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
+  }
   const Outcome evaluation =
       Run(absl::StrCat("mpirun -np 2 --oversubscribe ", finetune_, " evaluate --config=", config(),
                        " --checkpoint=", run, "/latest.pth"));

@@ -43,8 +43,9 @@ class HostsTest : public TrainingTest {
   // Connects the hosts as a switch would.
   void Bridge() {
     Succeed("ip link add name bridge type bridge");
-    for (int i = 1; i <= kHosts; ++i)
+    for (int i = 1; i <= kHosts; ++i) {
       Succeed(absl::StrCat("ip link set dev port", i, " master bridge"));
+    }
     Succeed("ip link set dev bridge up");
   }
 

@@ -39,8 +39,9 @@ int Open(const char* interface) {
   const int with_offloads = 1;
   const int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
   if (fd < 0) return -1;
-  if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &with_offloads, sizeof(with_offloads)) != 0)
+  if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &with_offloads, sizeof(with_offloads)) != 0) {
     return -1;
+  }
   sockaddr_ll address = {};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ETH_P_ALL);
@@ -76,7 +77,7 @@ int main(int argc, char** argv) {
   std::mt19937 random(7);
   std::deque<Frame> waiting;
   std::vector<char> buffer(1 << 17);
-  long losses = 0, frames = 0;
+  int64_t losses = 0, frames = 0;
   while (stopped == 0) {
     // A millisecond is as fine as poll() gets.
     poll(ports.data(), ports.size(), waiting.empty() ? 1000 : 1);
@@ -100,12 +101,14 @@ int main(int argc, char** argv) {
       for (size_t to = 0; to < ports.size(); ++to) {
         if (to == waiting.front().from) continue;
         // A frame that cannot go is lost, as on any wire.
-        if (write(ports[to].fd, waiting.front().bytes.data(), waiting.front().bytes.size()) < 0)
+        if (write(ports[to].fd, waiting.front().bytes.data(), waiting.front().bytes.size()) < 0) {
           ++losses;
+        }
       }
       waiting.pop_front();
     }
   }
-  std::printf("lost %ld of %ld frames\n", losses, frames);
+  std::printf("lost %lld of %lld frames\n", static_cast<long long>(losses),
+              static_cast<long long>(frames));
   return 0;
 }

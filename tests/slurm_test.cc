@@ -272,7 +272,7 @@ class Launchers : public Slurm, public testing::WithParamInterface<const char*> 
  protected:
   // sbatch on both nodes, once an epoch is done.
   std::string SubmitAndWait(const std::string& flags = "") {
-    const std::string job =
+    std::string job =
         Submit(absl::StrCat(kBothNodes, " ", flags), absl::StrCat("export LAUNCHER=", GetParam()));
     WaitFor(job, "epoch 2 [1/5]");
     return job;
@@ -294,8 +294,9 @@ TEST_P(Launchers, EveryRankSeesTheGpusThatItsNodeGives) {
       Submit("--nodes=2 --ntasks-per-node=2 --gpus-per-node=2",
              absl::StrCat("export FINETUNE=", program, " LAUNCHER=", GetParam()));
   EXPECT_EQ(End(job), "COMPLETED") << Log(job);
-  for (int rank = 0; rank < 4; ++rank)
+  for (int rank = 0; rank < 4; ++rank) {
     EXPECT_THAT(Log(job), HasSubstr(absl::StrCat("rank ", rank, " sees GPUs 0,1\n")));
+  }
 }
 
 TEST_P(Launchers, AWarnedJobSavesQueuesAgainAndEndsAsIfNothingHadHappened) {

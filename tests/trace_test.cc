@@ -39,8 +39,9 @@ class TraceTest : public TrainingTest {
     const Json json = Json::parse(*ReadFile(path()));
     std::map<std::pair<int, int>, std::string> names;
     for (const Json& event : json["traceEvents"]) {
-      if (event["name"] == "thread_name")
+      if (event["name"] == "thread_name") {
         names[{event["pid"], event["tid"]}] = event["args"]["name"];
+      }
     }
     std::map<int, Tracks> ranks;
     for (const Json& event : json["traceEvents"]) {
@@ -94,7 +95,9 @@ TEST_F(TraceTest, ShowsWhereEveryRanksTimeGoes) {
       for (const Event& phase : steps) {
         if (phase.name == "iteration" || !Overlap(phase, iteration)) continue;
         // Times are rounded to nanoseconds.
-        if (!phases.empty()) EXPECT_NEAR(phase.begin, last, 0.002);
+        if (!phases.empty()) {
+          EXPECT_NEAR(phase.begin, last, 0.002);
+        }
         EXPECT_GE(phase.begin, iteration.begin - 0.002);
         EXPECT_LE(phase.end, iteration.end + 0.002);
         last = phase.end;

@@ -170,8 +170,7 @@ TEST(Pickle, RandomProgramsNeitherCrashNorHang) {
       "\x92",
       "b",
       "Q",
-      "(U\7storagectorch\nFloatStorage\nU\1"
-      "0U\3cpuK\4tQ",
+      "(U\7storagectorch\nFloatStorage\nU\0010U\3cpuK\4tQ",
       "cos\nsystem\n",
       "ccollections\nOrderedDict\n",
       "cbuiltins\nset\n",

@@ -44,8 +44,9 @@ TEST(PlanCpusTest, RanksNeverShareACoreWhereThereAreEnough) {
         const CpuPlan plan = *PlanCpus(Unbound(ranks, cpus), rank, 0);
         EXPECT_EQ(plan.threads, std::ssize(plan.cpus));
         EXPECT_GE(plan.threads, cpus / ranks);
-        for (int cpu : plan.cpus)
+        for (int cpu : plan.cpus) {
           EXPECT_TRUE(taken.insert(cpu).second) << ranks << " ranks, " << cpus << " cpus";
+        }
       }
       EXPECT_EQ(std::ssize(taken), cpus);
     }

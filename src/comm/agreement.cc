@@ -55,8 +55,9 @@ absl::Status CompareItems(const std::vector<std::vector<AgreementItem>>& by_rank
       if (++different > kNamedRanks) continue;
       ranks.push_back(absl::StrCat(value(r), " on rank ", r, " (host ", hosts[r], ")"));
     }
-    if (different > kNamedRanks)
+    if (different > kNamedRanks) {
       ranks.push_back(absl::StrCat("and ", different - kNamedRanks, " more ranks differ"));
+    }
     const size_t first = std::find_if(by_rank.begin(), by_rank.end(),
                                       [&](const auto& items) {
                                         return i < items.size() && items[i].value == usual;
@@ -92,8 +93,9 @@ absl::Status CheckAgreement(absl::Span<const AgreementItem> items, Communicator&
 
 absl::Status Agree(const absl::Status& status, Communicator& comm) {
   std::string mine;
-  if (!status.ok())
+  if (!status.ok()) {
     mine = absl::StrCat(std::string(1, static_cast<char>(status.code())), status.message());
+  }
   FT_ASSIGN_OR_RETURN(std::vector<std::string> all, comm.AllGather(mine));
   const auto first =
       std::find_if(all.begin(), all.end(), [](const std::string& text) { return !text.empty(); });

@@ -14,8 +14,10 @@ using testing::HasSubstr;
 
 std::vector<std::vector<AgreementItem>> Ranks(const std::vector<std::string>& configs) {
   std::vector<std::vector<AgreementItem>> ranks;
-  for (const std::string& config : configs)
+  ranks.reserve(configs.size());
+  for (const std::string& config : configs) {
     ranks.push_back({{"the program", "p"}, {"the config", config}});
+  }
   return ranks;
 }
 const std::vector<std::string> kHosts = {"a", "a", "b", "b", "c", "c", "d"};

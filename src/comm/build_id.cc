@@ -44,8 +44,9 @@ int Visit(dl_phdr_info* info, size_t, void* data) {
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const ElfW(Phdr)& header = info->dlpi_phdr[i];
     if (header.p_type != PT_NOTE) continue;
-    const absl::string_view id = FindBuildId(
-        reinterpret_cast<const char*>(info->dlpi_addr + header.p_vaddr), header.p_memsz);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader gives addresses as integers.
+    const auto* note = reinterpret_cast<const char*>(info->dlpi_addr + header.p_vaddr);
+    const absl::string_view id = FindBuildId(note, header.p_memsz);
     if (!id.empty()) search.id = absl::BytesToHexString(id);
   }
   return 1;

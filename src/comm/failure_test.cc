@@ -45,7 +45,7 @@ constexpr absl::Duration kSoon = absl::Seconds(45);
 class FailureTest : public testing::TestWithParam<const char*> {
  protected:
   static Outcome Job(const std::string& way, int rank) {
-    const Outcome outcome = RunJob(3, absl::StrCat(way, " ", rank, " ", GetParam()));
+    Outcome outcome = RunJob(3, absl::StrCat(way, " ", rank, " ", GetParam()));
     EXPECT_LT(outcome.took, kSoon) << outcome.output;
     return outcome;
   }

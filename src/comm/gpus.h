@@ -9,7 +9,7 @@ namespace finetune {
 struct Gpus {
   int count = 0;
   // Of the first: "NVIDIA H200".
-  std::string name;
+  std::string name = {};
   // Whether the first multiplies bfloat16 (compute capability 8 and later).
   bool bfloat16 = false;
   // Where there are none: why.

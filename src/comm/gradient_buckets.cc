@@ -85,8 +85,9 @@ absl::StatusOr<std::unique_ptr<GradientBuckets>> GradientBuckets::Create(
 }
 
 absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConfig& config) {
-  if (parameters.empty())
+  if (parameters.empty()) {
     return absl::InvalidArgumentError("gradient buckets: no parameter is trained");
+  }
   std::set<const void*> seen;
   for (const NamedTensor& parameter : parameters) {
     FT_RETURN_IF_ERROR(CheckParameter(parameter, parameters[0].tensor));

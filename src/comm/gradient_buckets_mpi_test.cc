@@ -51,7 +51,7 @@ TEST_P(BucketsOverMpiTest, GradientsAreThePlainSumOverRanks) {
     for (int i = 0; i < 12; ++i) {
       float want = 0;
       for (int r = 0; r < size; ++r) {
-        if (i != (r + iteration) % 12) want += 2 * (r + i + iteration) + 1;
+        if (i != (r + iteration) % 12) want += static_cast<float>(2 * (r + i + iteration) + 1);
       }
       const at::Tensor& gradient = parameters[i].tensor.grad();
       EXPECT_TRUE(gradient.equal(at::full(gradient.sizes(), want)))

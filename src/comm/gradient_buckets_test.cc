@@ -59,8 +59,9 @@ NamedTensor Parameter(std::string name, at::IntArrayRef shape) {
 // 1024 elements each: 4 KiB; buckets of one, then of two.
 TensorList FiveParameters() {
   TensorList parameters;
-  for (const char* name : {"a", "b", "c", "d", "e"})
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
     parameters.push_back(Parameter(name, {32, 32}));
+  }
   return parameters;
 }
 CommConfig SmallBuckets() {
@@ -159,7 +160,7 @@ TEST(GradientBucketsTest, ABucketStartsWhenItsLastGradientIsThereAndInOrder) {
   give(1);
   EXPECT_THAT(comm.started, ElementsAre(1024, 2048, 2048));
   ASSERT_TRUE(buckets->Finish().ok());
-  EXPECT_TRUE(buckets->gradients().equal(at::full({5 * 1024}, 2.f)));
+  EXPECT_TRUE(buckets->gradients().equal(at::full({int64_t{5} * 1024}, 2.f)));
 }
 
 TEST(GradientBucketsTest, OnlyTheLastMicroBatchCommunicates) {
@@ -170,14 +171,15 @@ TEST(GradientBucketsTest, OnlyTheLastMicroBatchCommunicates) {
   for (int micro = 1; micro <= 3; ++micro) {
     buckets->BeginBackward(micro == 3);
     at::Tensor loss = at::zeros({});
-    for (auto& parameter : parameters)
+    for (auto& parameter : parameters) {
       loss = loss + (parameter.tensor * static_cast<double>(micro)).sum();
+    }
     loss.backward();
     EXPECT_EQ(comm.started.empty(), micro < 3);
   }
   ASSERT_TRUE(buckets->Finish().ok());
   EXPECT_EQ(comm.started.size(), 3u);
-  EXPECT_TRUE(buckets->gradients().equal(at::full({5 * 1024}, 12.f)));
+  EXPECT_TRUE(buckets->gradients().equal(at::full({int64_t{5} * 1024}, 12.f)));
 }
 
 TEST(GradientBucketsTest, UnusedParametersHaveZeroAndOthersKeepEarlierMicroBatches) {
@@ -193,8 +195,9 @@ TEST(GradientBucketsTest, UnusedParametersHaveZeroAndOthersKeepEarlierMicroBatch
   ASSERT_TRUE(buckets->Finish().ok());
   EXPECT_EQ(comm.started.size(), 3u);
   const float want[] = {0, 2, 0, 0, 2};
-  for (int i = 0; i < 5; ++i)
+  for (int i = 0; i < 5; ++i) {
     EXPECT_TRUE(parameters[i].tensor.grad().equal(at::full({32, 32}, want[i]))) << i;
+  }
 }
 
 TEST(GradientBucketsTest, ARankWithoutPicturesTakesPart) {
@@ -206,7 +209,7 @@ TEST(GradientBucketsTest, ARankWithoutPicturesTakesPart) {
   buckets->BeginBackward(true);
   ASSERT_TRUE(buckets->Finish().ok());
   EXPECT_EQ(comm.started.size(), 3u);
-  EXPECT_TRUE(buckets->gradients().equal(at::zeros({5 * 1024})));
+  EXPECT_TRUE(buckets->gradients().equal(at::zeros({int64_t{5} * 1024})));
 }
 
 TEST(GradientBucketsTest, OneRankCommunicatesNothing) {

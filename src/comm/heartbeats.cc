@@ -33,7 +33,7 @@ void Copy(absl::string_view text, std::array<char, N>& out) {
 }  // namespace
 
 Heartbeats::Heartbeats(MPI_Comm comm, absl::Duration warning, absl::Duration timeout,
-                       std::vector<std::string> hosts, absl::Time now)
+                       const std::vector<std::string>& hosts, absl::Time now)
     : comm_(comm),
       rank_(RankIn(comm)),
       interval_(Interval(warning, hosts.size())),

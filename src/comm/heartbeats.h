@@ -21,7 +21,7 @@ class Heartbeats {
  public:
   // `comm` is this object's alone. A heartbeat is sent every `interval()`.
   Heartbeats(MPI_Comm comm, absl::Duration warning, absl::Duration timeout,
-             std::vector<std::string> hosts, absl::Time now);
+             const std::vector<std::string>& hosts, absl::Time now);
 
   absl::Duration interval() const { return interval_; }
 

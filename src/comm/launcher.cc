@@ -44,8 +44,9 @@ void EndLauncherAfter(absl::Duration grace) {
   dup2(handle, 0);
   close_range(1, ~0U, 0);
   pollfd launcher_ends = {0, POLLIN, 0};
-  if (poll(&launcher_ends, 1, milliseconds) == 0)
+  if (poll(&launcher_ends, 1, milliseconds) == 0) {
     syscall(SYS_pidfd_send_signal, 0, SIGKILL, nullptr, 0);
+  }
   _exit(0);
 }
 

@@ -368,7 +368,7 @@ absl::StatusOr<std::optional<std::vector<SharedMemory>>> MpiCommunicator::Engine
   double failures = own.ok() ? 0 : 1;
   for (int r = 0; r < world_.size && failures == 0; ++r) {
     if (r == world_.rank) {
-      members.push_back(*std::move(own));
+      members.push_back(*std::move(own));  // NOLINT(bugprone-use-after-move): r is it once.
       continue;
     }
     SharedMemory::Handle theirs;
@@ -393,8 +393,9 @@ absl::StatusOr<float*> MpiCommunicator::Engine::Share(int64_t numel) {
                       ShareMemory(numel * sizeof(float)));
   if (!members.has_value()) return nullptr;
   Shared shared{*std::move(members), {}, numel};
-  for (const SharedMemory& member : shared.members)
+  for (const SharedMemory& member : shared.members) {
     shared.data.push_back(reinterpret_cast<float*>(member.data()));
+  }
   float* own = shared.data[world_.rank];
   shared_.emplace(own, std::move(shared));
   return own;
@@ -524,8 +525,9 @@ MpiCommunicator::~MpiCommunicator() = default;
 absl::StatusOr<std::unique_ptr<MpiCommunicator>> MpiCommunicator::Create(const MpiSession& session,
                                                                          const CommConfig& config,
                                                                          CommObserver observer) {
-  if (!session.active())
+  if (!session.active()) {
     return absl::FailedPreconditionError("MPI does not run: start with mpirun");
+  }
   auto engine = std::make_unique<Engine>(config, std::move(observer));
   FT_RETURN_IF_ERROR(engine->Start());
   return std::unique_ptr<MpiCommunicator>(new MpiCommunicator(std::move(engine)));

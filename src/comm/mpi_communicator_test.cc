@@ -37,11 +37,18 @@ std::unique_ptr<MpiCommunicator> Make(MpiConfig::Algorithm algorithm = MpiConfig
 
 // What rank `rank` brings: any rank can compute every rank's.
 std::vector<float> RandomValues(int64_t n, int rank) {
-  std::mt19937 random(1000 * rank + n % 997);
+  std::mt19937 random(int64_t{1000} * rank + n % 997);
   std::normal_distribution<float> normal;
   std::vector<float> values(n);
   for (float& value : values) value = normal(random);
   return values;
+}
+
+// [rank][element]
+std::vector<std::vector<float>> RandomValuesOfAll(int64_t n, int ranks) {
+  std::vector<std::vector<float>> all(ranks);
+  for (int r = 0; r < ranks; ++r) all[r] = RandomValues(n, r);
+  return all;
 }
 
 // The promised order, written plainly: chunk c from rank c on.
@@ -79,8 +86,8 @@ TEST_P(AllReduceTest, WholeNumbersSumExactly) {
     ASSERT_TRUE(work.ok()) << work.status();
     ASSERT_TRUE((*work)->Wait().ok());
     for (int64_t i = 0; i < n; ++i) {
-      ASSERT_EQ(values[i], static_cast<float>(size * (i % 1000) + size * (size - 1) / 2))
-          << i << " of " << n;
+      const int64_t want = size * (i % 1000) + size * (size - 1) / 2;
+      ASSERT_EQ(values[i], static_cast<float>(want)) << i << " of " << n;
     }
   }
 }
@@ -89,8 +96,7 @@ TEST_P(AllReduceTest, SumsAreTheSameBitsAsASerialSumInThePromisedOrder) {
   if (GetParam() == MpiConfig::MPI_CHOICE) GTEST_SKIP() << "MPI's order is its own";
   auto communicator = Make(GetParam());
   for (int64_t n : kSizes) {
-    std::vector<std::vector<float>> all;
-    for (int r = 0; r < communicator->size(); ++r) all.push_back(RandomValues(n, r));
+    const std::vector<std::vector<float>> all = RandomValuesOfAll(n, communicator->size());
     std::vector<float> values = all[communicator->rank()];
     auto work = communicator->AllReduceSum(TensorOf(values));
     ASSERT_TRUE(work.ok()) << work.status();
@@ -106,8 +112,7 @@ TEST_P(AllReduceTest, PartsOfABufferSumAsOtherTensorsDo) {
   auto buffer = communicator->AllocateBuffer(total);
   ASSERT_TRUE(buffer.ok()) << buffer.status();
   EXPECT_EQ(buffer->count_nonzero().item<int64_t>(), 0);
-  std::vector<std::vector<float>> all;
-  for (int r = 0; r < communicator->size(); ++r) all.push_back(RandomValues(total, r));
+  const std::vector<std::vector<float>> all = RandomValuesOfAll(total, communicator->size());
   std::copy(all[communicator->rank()].begin(), all[communicator->rank()].end(),
             buffer->data_ptr<float>());
   // Several on their way at once, the last part not touched.
@@ -122,9 +127,10 @@ TEST_P(AllReduceTest, PartsOfABufferSumAsOtherTensorsDo) {
   for (auto& work : works) ASSERT_TRUE(work->Wait().ok());
   const float* result = buffer->data_ptr<float>();
   for (auto [begin, n] : parts) {
-    std::vector<std::vector<float>> slices;
-    for (auto& values : all)
-      slices.emplace_back(values.begin() + begin, values.begin() + begin + n);
+    std::vector<std::vector<float>> slices = all;
+    for (auto& values : slices) {
+      values = std::vector<float>(values.begin() + begin, values.begin() + begin + n);
+    }
     const std::vector<float> want = SerialSum(slices);
     for (int64_t i = 0; i < n; ++i) {
       if (GetParam() == MpiConfig::MPI_CHOICE) {
@@ -171,8 +177,9 @@ TEST_P(AllReduceTest, SixteenBitsOnTheWayKeepTheirPrecision) {
     // A rounding on each of at most `size` hops, each of half a unit in the last place of a partial
     // sum.
     const double unit = wire == Wire::kBFloat16 ? std::ldexp(1.0, -8) : std::ldexp(1.0, -11);
-    for (int64_t i = 0; i < n; ++i)
+    for (int64_t i = 0; i < n; ++i) {
       ASSERT_NEAR(values[i], exact[i], size * unit * magnitude[i] + 1e-6);
+    }
   }
 }
 
@@ -206,12 +213,13 @@ TEST(MpiCommunicatorTest, NumbersAreSummedInTheOrderOfRanks) {
 
 TEST(MpiCommunicatorTest, GathersStringsOfAnyLength) {
   auto communicator = Make();
-  auto all =
-      communicator->AllGather(std::string(communicator->rank() * 1000, 'a' + communicator->rank()));
+  const auto text = [](int rank) {
+    return std::string(size_t{1000} * rank, static_cast<char>('a' + rank));
+  };
+  auto all = communicator->AllGather(text(communicator->rank()));
   ASSERT_TRUE(all.ok()) << all.status();
   ASSERT_EQ(std::ssize(*all), communicator->size());
-  for (int r = 0; r < communicator->size(); ++r)
-    EXPECT_EQ((*all)[r], std::string(r * 1000, 'a' + r));
+  for (int r = 0; r < communicator->size(); ++r) EXPECT_EQ((*all)[r], text(r));
 }
 
 TEST(MpiCommunicatorTest, BroadcastsTensorsOfAnyTypeAndLayout) {

@@ -42,7 +42,7 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
 
   // Slots 0..kWindow-1 receive, the others send; message m uses slot m % kWindow. A message of no
   // elements is not sent.
-  std::array<MPI_Request, 2 * kWindow> requests;
+  std::array<MPI_Request, size_t{2} * kWindow> requests;
   requests.fill(MPI_REQUEST_NULL);
   int64_t posted = 0,
           received = 0;  // messages [0, posted) may arrive, [0, received) are dealt with

@@ -20,15 +20,17 @@ class SingleCommunicator : public Communicator {
   int device() const override { return device_; }
   absl::StatusOr<at::Tensor> AllocateBuffer(int64_t numel) override;
   absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor, Wire wire) override;
-  absl::Status AllReduceSum(absl::Span<double> values) override { return absl::OkStatus(); }
-  absl::Status Broadcast(const at::Tensor& tensor, int root) override { return absl::OkStatus(); }
-  absl::Status Broadcast(std::string& bytes, int root) override { return absl::OkStatus(); }
+  absl::Status AllReduceSum(absl::Span<double> /*values*/) override { return absl::OkStatus(); }
+  absl::Status Broadcast(const at::Tensor& /*tensor*/, int /*root*/) override {
+    return absl::OkStatus();
+  }
+  absl::Status Broadcast(std::string& /*bytes*/, int /*root*/) override { return absl::OkStatus(); }
   absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) override {
     return std::vector<std::string>{std::string(bytes)};
   }
   absl::Status Barrier() override { return absl::OkStatus(); }
-  void SetWarn(std::function<void(absl::string_view)> warn) override {}
-  void SetActivity(absl::string_view activity) override {}
+  void SetWarn(std::function<void(absl::string_view)> /*warn*/) override {}
+  void SetActivity(absl::string_view /*activity*/) override {}
   [[noreturn]] void Abort(absl::string_view reason) override;
 
  private:

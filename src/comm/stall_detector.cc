@@ -42,7 +42,7 @@ std::string StallDetector::Name(int rank) const {
   return absl::StrCat("rank ", rank, " (host ", hosts_[rank], ")");
 }
 
-std::string StallDetector::Describe(int rank, const Watched& watched, absl::Time now) const {
+std::string StallDetector::Describe(const Watched& watched, absl::Time now) const {
   const absl::Duration silent = now - watched.heard;
   const std::string activity =
       watched.last.activity.empty() ? "nothing it told of" : watched.last.activity;
@@ -93,19 +93,19 @@ std::optional<StallDetector::Finding> StallDetector::Check(absl::Time now) {
 
   for (const auto& [rank, watched] : watched_) {
     if (rank != subject_.value_or(rank)) continue;
-    if (!watched.behind_since.has_value() || now - *watched.behind_since < settings_.warning)
+    if (!watched.behind_since.has_value() || now - *watched.behind_since < settings_.warning) {
       continue;
+    }
     late.push_back(absl::StrCat(
         Name(rank), " has not come to collective ", watched.last.entered + 1,
         first->last.operation.empty() ? "" : absl::StrCat(" (", first->last.operation, ")"),
-        " for ", Seconds(now - *watched.behind_since), "; ", Describe(rank, watched, now)));
+        " for ", Seconds(now - *watched.behind_since), "; ", Describe(watched, now)));
   }
   if (late.empty()) {
     for (const auto& [rank, watched] : watched_) {
       if (rank != subject_.value_or(rank) || now - watched.heard < settings_.silence) continue;
       late.push_back(absl::StrCat(Name(rank), " holds up collective ", stuck_at_ + 1, " for ",
-                                  Seconds(now - *stuck_since_), "; ",
-                                  Describe(rank, watched, now)));
+                                  Seconds(now - *stuck_since_), "; ", Describe(watched, now)));
     }
   }
   if (late.empty()) {

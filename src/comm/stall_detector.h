@@ -60,7 +60,7 @@ class StallDetector {
 
   // "rank 2 (host b)", and what is known of it.
   std::string Name(int rank) const;
-  std::string Describe(int rank, const Watched& watched, absl::Time now) const;
+  std::string Describe(const Watched& watched, absl::Time now) const;
 
   Settings settings_;
   std::vector<std::string> hosts_;

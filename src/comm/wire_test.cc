@@ -45,8 +45,9 @@ void ExpectRounding(Wire wire, int bits, int min_exponent, double limit) {
                                -65536.f,   6e-8f,        2.9e-8f,  3.0e-8f, 6.1035e-5f, 6.09756e-5f,
                                3.4e38f,    1e-40f,       2048.5f,  2049.5f, 1e-7f,      -5.96e-8f,
                                1.00048828, 1.001464844f, HUGE_VALF};
-  for (int i = 0; i < 20000; ++i)
+  for (int i = 0; i < 20000; ++i) {
     values.push_back(std::bit_cast<float>(static_cast<uint32_t>(random())));
+  }
   std::vector<uint16_t> packed(values.size());
   std::vector<float> unpacked(values.size());
   // Vectors of eight and their remainder, at every alignment, round alike.

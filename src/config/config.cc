@@ -448,8 +448,9 @@ class Loader {
         !absl::StartsWith(value, "[")) {
       errors = {absl::StrCat("a list is written in brackets: ", path, "=[", value, "]")};
     }
-    if (!errors.empty())
+    if (!errors.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(path, ": ", absl::StrJoin(errors, "; ")));
+    }
     Origins origins;
     CollectOrigins(*part, &tree, walked, place, &origins);
     for (auto& [unused, origin] : origins) origin = place;

@@ -29,6 +29,7 @@ void FindFields(const Descriptor* type, absl::string_view name, const std::strin
 
 std::string SuggestField(const Descriptor* type, absl::string_view name) {
   std::vector<std::string> names;
+  names.reserve(type->field_count());
   for (int i = 0; i < type->field_count(); ++i) names.push_back(type->field(i)->name());
   if (const std::string near = NearestName(name, names); !near.empty()) {
     return absl::StrCat("did you mean ", near, "?");
@@ -44,6 +45,7 @@ std::string SuggestField(const Descriptor* type, absl::string_view name) {
 
 std::string SuggestEnumValue(const EnumDescriptor* type, absl::string_view value) {
   std::vector<std::string> names;
+  names.reserve(type->value_count());
   for (int i = 0; i < type->value_count(); ++i) names.push_back(type->value(i)->name());
   if (const std::string near = NearestName(value, names); !near.empty()) {
     return absl::StrCat("did you mean ", near, "?");

@@ -76,8 +76,9 @@ class Reader : private google::protobuf::io::ErrorCollector {
     for (const TextError& error : errors_) {
       if (error.line == at.line + 1 && error.column == at.column + 1) return;
     }
-    if (errors_.size() < kMostErrors)
+    if (errors_.size() < kMostErrors) {
       errors_.push_back({at.line + 1, at.column + 1, field, std::move(what)});
+    }
   }
 
   bool AtEnd() { return tokens_.current().type == Tokenizer::TYPE_END; }
@@ -206,8 +207,9 @@ class Reader : private google::protobuf::io::ErrorCollector {
     }
     tokens_.Next();
     ReadFields(field->message_type(), end, depth + 1);
-    if (std::exchange(unclosed_, false))
+    if (std::exchange(unclosed_, false)) {
       Add(at, field->name(), absl::StrCat("its ", end == "}" ? "{" : "<", " is not closed"));
+    }
   }
 
   void ReadScalar(const FieldDescriptor* field) {
@@ -240,8 +242,9 @@ class Reader : private google::protobuf::io::ErrorCollector {
       case FieldDescriptor::CPPTYPE_ENUM:
         return WrongWithEnum(field->enum_type());
       case FieldDescriptor::CPPTYPE_STRING:
-        if (!Is(Tokenizer::TYPE_STRING))
+        if (!Is(Tokenizer::TYPE_STRING)) {
           return absl::StrCat("expected text in quotes, got ", Shown());
+        }
         while (Is(Tokenizer::TYPE_STRING)) tokens_.Next();
         return "";
       case FieldDescriptor::CPPTYPE_MESSAGE:

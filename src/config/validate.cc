@@ -14,8 +14,9 @@ namespace {
 
 // Whole numbers with all their digits: 16777216, not 1.67772e+07.
 std::string Number(double value) {
-  if (value == std::floor(value) && std::abs(value) < 1e15)
+  if (value == std::floor(value) && std::abs(value) < 1e15) {
     return absl::StrCat(static_cast<int64_t>(value));
+  }
   return absl::StrFormat("%g", value);
 }
 
@@ -44,8 +45,9 @@ class Checker {
   // Once: both splits may find the same thing wrong.
   void Error(const std::string& path, const std::string& what) {
     std::string error = absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what);
-    if (std::find(errors_.begin(), errors_.end(), error) == errors_.end())
+    if (std::find(errors_.begin(), errors_.end(), error) == errors_.end()) {
       errors_.push_back(std::move(error));
+    }
   }
   void Warn(const std::string& path, const std::string& what) {
     warnings_.push_back(absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what));
@@ -59,12 +61,14 @@ class Checker {
   }
   // An infinite number is none of these.
   void AtLeast(const std::string& path, double value, double low) {
-    if (!(value >= low) || std::isinf(value))
+    if (!(value >= low) || std::isinf(value)) {
       Error(path, absl::StrCat("is ", Number(value), "; expected ", Number(low), " or more"));
+    }
   }
   void Positive(const std::string& path, double value) {
-    if (!(value > 0) || std::isinf(value))
+    if (!(value > 0) || std::isinf(value)) {
       Error(path, absl::StrCat("is ", Number(value), "; expected more than 0"));
+    }
   }
   void Finite(const std::string& path, double value) {
     if (!std::isfinite(value)) Error(path, absl::StrCat("is ", Number(value)));
@@ -230,10 +234,12 @@ class Checker {
                   absl::StrCat("has ", normalize.mean_size(), " values of mean; the pictures have ",
                                data->channels, " channels"));
           }
-          for (int c = 0; c < normalize.mean_size(); ++c)
+          for (int c = 0; c < normalize.mean_size(); ++c) {
             Finite(absl::StrCat(at, ".normalize.mean[", c, "]"), normalize.mean(c));
-          for (int c = 0; c < normalize.std_size(); ++c)
+          }
+          for (int c = 0; c < normalize.std_size(); ++c) {
             Positive(absl::StrCat(at, ".normalize.std[", c, "]"), normalize.std(c));
+          }
           if (i + 1 != split.pipeline_size()) {
             Error(at + ".normalize", "must be the pipeline's last step: the others work on pixels");
           }
@@ -278,8 +284,9 @@ class Checker {
       AtLeast(at + ".lr_multiplier", optimizer.rule(i).lr_multiplier(), 0);
       AtLeast(at + ".weight_decay_multiplier", optimizer.rule(i).weight_decay_multiplier(), 0);
     }
-    if (optimizer.has_clip_gradient())
+    if (optimizer.has_clip_gradient()) {
       Positive("optimizer.clip_gradient.max_norm", optimizer.clip_gradient().max_norm());
+    }
   }
 
   void CheckSchedule() {
@@ -364,10 +371,11 @@ class Checker {
     InRange("schedule.warmup.start_factor", warmup.start_factor(), 0, 1);
     if (warmup.has_epochs()) {
       AtLeast("schedule.warmup.epochs", warmup.epochs(), 0);
-      if (epochs > 0 && warmup.epochs() >= epochs)
+      if (epochs > 0 && warmup.epochs() >= epochs) {
         Error("schedule.warmup.epochs",
               absl::StrCat("is ", warmup.epochs(), "; the run ends after epoch ", epochs,
                            ", before it is warm"));
+      }
       return;
     }
     AtLeast("schedule.warmup.iterations", static_cast<double>(warmup.iterations()), 0);

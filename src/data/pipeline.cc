@@ -196,7 +196,7 @@ void Pipeline::Apply(absl::Span<const uint8_t> pixels, uint64_t seed, int64_t ep
       if (random.Uniform() >= flip->probability) continue;
       for (int y = 0; y < height; ++y) {
         float* line = now->data() + static_cast<size_t>(y) * width * c;
-        for (int x = 0; x < width / 2; ++x) {
+        for (int64_t x = 0; x < width / 2; ++x) {
           std::swap_ranges(line + x * c, line + (x + 1) * c, line + (width - 1 - x) * c);
         }
       }

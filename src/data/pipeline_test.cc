@@ -30,13 +30,17 @@ DatasetManifest Manifest(int height, int width, int channels) {
   return manifest;
 }
 
+// Where channel `c` of a pixel is in a picture of three channels.
+size_t At(int64_t y, int64_t x, int64_t width, int64_t c = 0) { return (y * width + x) * 3 + c; }
+
 // The picture of tests/fixtures/data/make_fixtures.py.
 std::vector<uint8_t> Pixels(int height = kHeight, int width = kWidth, int channels = 3) {
   std::vector<uint8_t> pixels;
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
-      for (int c = 0; c < channels; ++c)
+      for (int c = 0; c < channels; ++c) {
         pixels.push_back(static_cast<uint8_t>(7 * y + 13 * x + 31 * c + 5 * y * x));
+      }
     }
   }
   return pixels;
@@ -107,7 +111,7 @@ TEST(Pipeline, Bfloat16IsTheFloatResultRoundedToNearest) {
   const auto pipeline = Make("pipeline { resize { size: 6 } } pipeline { normalize {} }");
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   Pipeline::Scratch scratch;
-  std::vector<float> wide(6 * 6 * 3);
+  std::vector<float> wide(size_t{6} * 6 * 3);
   std::vector<Bfloat16> narrow(wide.size());
   pipeline->Apply(Pixels(), 1, 0, 0, &scratch, wide.data());
   pipeline->Apply(Pixels(), 1, 0, 0, &scratch, narrow.data());
@@ -125,7 +129,7 @@ TEST(Pipeline, FlipMirrorsLeftToRight) {
   for (int y = 0; y < kHeight; ++y) {
     for (int x = 0; x < kWidth; ++x) {
       for (int c = 0; c < 3; ++c) {
-        EXPECT_EQ(flipped[(y * kWidth + x) * 3 + c], plain[(y * kWidth + kWidth - 1 - x) * 3 + c]);
+        EXPECT_EQ(flipped[At(y, x, kWidth, c)], plain[At(y, kWidth - 1 - x, kWidth, c)]);
       }
     }
   }
@@ -135,8 +139,9 @@ TEST(Pipeline, CenterCropIsTheMiddle) {
   const std::vector<float> cropped = Apply("pipeline { center_crop { size: 2 } }");
   const std::vector<float> plain = Apply("");
   for (int y = 0; y < 2; ++y) {
-    for (int x = 0; x < 2; ++x)
-      EXPECT_EQ(cropped[(y * 2 + x) * 3], plain[((y + 1) * kWidth + x + 1) * 3]);
+    for (int x = 0; x < 2; ++x) {
+      EXPECT_EQ(cropped[At(y, x, 2)], plain[At(y + 1, x + 1, kWidth)]);
+    }
   }
 }
 
@@ -145,9 +150,9 @@ TEST(Pipeline, RandomCropsAreWindowsOfThePaddedPicture) {
   const std::vector<float> plain = Apply("");
   const auto padded = [&](int y, int x) {
     if (y < 1 || x < 1 || y > kHeight || x > kWidth) return 9.0f;
-    return plain[((y - 1) * kWidth + x - 1) * 3];
+    return plain[At(y - 1, x - 1, kWidth)];
   };
-  std::vector<int> seen(4 * 3, 0);
+  std::vector<int> seen(size_t{4} * 3, 0);
   for (int index = 0; index < 500; ++index) {
     const std::vector<float> crop =
         Apply("pipeline { random_crop { size: 4 padding: 1 pad_value: 9 } }", 0, index);
@@ -156,8 +161,9 @@ TEST(Pipeline, RandomCropsAreWindowsOfThePaddedPicture) {
       for (int left = 0; left <= kWidth + 2 - 4; ++left) {
         bool same = true;
         for (int y = 0; y < 4; ++y) {
-          for (int x = 0; x < 4; ++x)
-            same = same && crop[(y * 4 + x) * 3] == padded(top + y, left + x);
+          for (int x = 0; x < 4; ++x) {
+            same = same && crop[At(y, x, 4)] == padded(top + y, left + x);
+          }
         }
         if (same) {
           ++matches;
@@ -187,8 +193,9 @@ TEST(Pipeline, StepsAfterAResizeWork) {
   const std::vector<float> middle =
       Apply("pipeline { resize { size: 8 } } pipeline { center_crop { size: 4 } }");
   for (int y = 0; y < 4; ++y) {
-    for (int x = 0; x < 4; ++x)
-      EXPECT_EQ(middle[(y * 4 + x) * 3], whole[((y + 2) * 8 + x + 2) * 3]);
+    for (int x = 0; x < 4; ++x) {
+      EXPECT_EQ(middle[At(y, x, 4)], whole[At(y + 2, x + 2, 8)]);
+    }
   }
 }
 

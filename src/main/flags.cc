@@ -159,10 +159,11 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   }
   for (const CLI::App* sub : app.get_subcommands()) {
     // "finetune --config=F evaluate".
-    if (sub != chosen)
+    if (sub != chosen) {
       return absl::InvalidArgumentError(absl::StrCat(sub->get_name(),
                                                      ": the command comes first, as in finetune ",
                                                      sub->get_name(), " --config=F"));
+    }
   }
   line.command = chosen == evaluate ? CommandLine::Command::kEvaluate
                  : chosen == config ? CommandLine::Command::kConfig
@@ -175,8 +176,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   }
   for (const std::string& folder : line.config_path) {
     std::error_code error;
-    if (!std::filesystem::is_directory(folder, error))
+    if (!std::filesystem::is_directory(folder, error)) {
       return absl::InvalidArgumentError(absl::StrCat("--config_path=", folder, ": is no folder"));
+    }
   }
   if (line.command == CommandLine::Command::kEvaluate && line.checkpoint.empty()) {
     return absl::InvalidArgumentError(

@@ -53,8 +53,9 @@ CommObserver Observe(Trace* trace) {
   TraceTrack* const cpu = trace->AddTrack("communication", "bytes");
   TraceTrack* gpu = nullptr;
   observer.event = [trace, cpu, gpu](const CollectiveEvent& event) mutable {
-    if (event.device >= 0 && gpu == nullptr)
+    if (event.device >= 0 && gpu == nullptr) {
       gpu = trace->AddTrack(absl::StrCat("communication of GPU ", event.device), "bytes");
+    }
     TraceTrack* const track = event.device < 0 ? cpu : gpu;
     track->Add({event.name, absl::ToUnixNanos(event.began), absl::ToUnixNanos(event.ended),
                 event.bytes, absl::ToUnixNanos(event.submitted)});
@@ -87,8 +88,9 @@ absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& load
     FT_ASSIGN_OR_RETURN(Evaluation result, EvaluateCheckpoint(loaded, line.checkpoint, comm));
     if (comm->rank() == 0) {
       std::printf("%lld pictures, loss %.4f", static_cast<long long>(result.pictures), result.loss);
-      for (const auto& top : result.topk)
+      for (const auto& top : result.topk) {
         std::printf(", top-%d accuracy %.2f %%", top.k, 100 * top.accuracy);
+      }
       std::printf(" (%.1f pictures/s)\n", static_cast<double>(result.pictures) / result.seconds);
     }
     return kDone;
@@ -179,8 +181,9 @@ int Main(int argc, char** argv) {
   }
   const int rank = (*comm)->rank();
   // A config may be missing on one host only.
-  if (absl::Status agreed = Agree(loaded.status(), **comm); !agreed.ok())
+  if (absl::Status agreed = Agree(loaded.status(), **comm); !agreed.ok()) {
     return Report(agreed, rank);
+  }
   absl::StatusOr<int> code =
       RunOnRanks(*line, *loaded, trace.has_value() ? &*trace : nullptr, comm->get());
   return code.ok() ? *code : Report(code.status(), rank);

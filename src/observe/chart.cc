@@ -18,7 +18,7 @@ constexpr double kFrameWidth = kWidth - kLeft - kRight;
 constexpr double kFrameHeight = kHeight - kTop - kBottom;
 
 struct Range {
-  double low = INFINITY, high = -INFINITY;
+  double low = HUGE_VAL, high = -HUGE_VAL;
   void Add(double value) {
     low = std::min(low, value);
     high = std::max(high, value);
@@ -146,7 +146,7 @@ std::vector<double> Ticks(double low, double high, int most) {
   // A hair of tolerance: 0.3 / 0.1 is not 3.
   const double first = std::floor(low / step + 1e-6), last = std::ceil(high / step - 1e-6);
   std::vector<double> ticks;
-  for (double tick = first; tick <= last; ++tick) ticks.push_back(tick * step);
+  for (int i = 0; i <= last - first; ++i) ticks.push_back((first + i) * step);
   return ticks;
 }
 

@@ -52,7 +52,7 @@ TEST(Trace, IsChromesJson) {
 TEST(Trace, KeepsTheLastEventsAndSaysHowManyItDropped) {
   Trace trace(/*capacity_of_track=*/8);
   TraceTrack* track = trace.AddTrack("step", "iteration");
-  for (int i = 0; i < 100; ++i) track->Add({"step", 1000 * i, 1000 * i + 500, i, 0});
+  for (int64_t i = 0; i < 100; ++i) track->Add({"step", 1000 * i, 1000 * i + 500, i, 0});
   const Trace::Text text = trace.ToJson(0, "host", 0);
   const std::vector<Json> events = Parse(text, "X");
   ASSERT_EQ(events.size(), 7u);

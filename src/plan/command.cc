@@ -159,9 +159,10 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
   }
   FT_ASSIGN_OR_RETURN(const Data data, FindData(loaded, flags.pictures));
   FT_ASSIGN_OR_RETURN(const Profile profile, FindProfile(loaded, flags, ranks, data));
-  if (!flags.save_profile.empty())
+  if (!flags.save_profile.empty()) {
     FT_RETURN_IF_ERROR(
         Annotate(WriteFileAtomically(flags.save_profile, ToJson(profile)), "--save_profile"));
+  }
   cluster.sum_bytes_per_second = profile.sum_bytes_per_second;
 
   nlohmann::json plans = nlohmann::json::array();

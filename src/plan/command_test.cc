@@ -17,7 +17,7 @@ namespace {
 using ::testing::HasSubstr;
 
 std::string File(const std::string& name, const std::string& text) {
-  const std::string path = absl::StrCat(::testing::TempDir(), "/", name);
+  std::string path = absl::StrCat(::testing::TempDir(), "/", name);
   EXPECT_TRUE(WriteFileAtomically(path, text).ok());
   return path;
 }

@@ -117,8 +117,9 @@ TEST(Simulate, WithoutTransfersAStepIsItsComputation) {
 TEST(Simulate, AStepLiesBetweenPerfectAndNoOverlap) {
   for (const double speed : {0.01, 0.1, 1.0, 10.0, 100.0}) {
     std::vector<Transfer> transfers;
-    for (int i = 1; i <= 10; ++i)
+    for (int i = 1; i <= 10; ++i) {
       transfers.push_back({static_cast<double>(i), static_cast<double>(1 + i % 3)});
+    }
     const StepTimeline timeline =
         Simulate(10, transfers, [&](double bytes) { return bytes / speed; });
     EXPECT_GE(timeline.end_s, std::max(10.0, timeline.comm_s));

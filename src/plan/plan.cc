@@ -121,8 +121,9 @@ std::vector<PlanRow> MakePlan(const ExperimentConfig& config, const Profile& pro
     row.exposed_s = iteration.exposed_s;
     row.memory_bytes = iteration.memory_bytes;
     row.pictures_per_second = static_cast<double>(row.total_batch) / row.step_s;
-    if (const auto iterations = Iterations(config, row.total_batch, pictures))
+    if (const auto iterations = Iterations(config, row.total_batch, pictures)) {
       row.hours = *iterations * row.step_s / 3600;
+    }
     return row;
   };
   const double alone = row_for(1).pictures_per_second;

@@ -66,7 +66,7 @@ absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, C
                                      {"LibTorch's build id", BuildId("libtorch_cpu.so")},
                                      {"the world", absl::StrCat(comm->size(), " ranks")}},
                                     *comm));
-  const absl::Status same =
+  absl::Status same =
       CheckAgreement({{"the config's hash", absl::StrFormat("%016x", ConfigHash(loaded.config))},
                       {"the data's manifest", data}},
                      *comm);
@@ -93,8 +93,9 @@ absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
   FT_RETURN_IF_ERROR(Agree(plan.status(), *comm));
   if (!plan->note.empty()) setup->host_warnings.push_back(plan->note);
   // Containers may forbid it; the system's own choice is slower, not wrong.
-  if (absl::Status bound = BindThread(plan->cpus); !bound.ok())
+  if (absl::Status bound = BindThread(plan->cpus); !bound.ok()) {
     setup->host_warnings.emplace_back(bound.message());
+  }
   at::set_num_threads(plan->threads);
   setup->notes.push_back(absl::StrFormat("%d rank%s of %d thread%s", comm->size(),
                                          comm->size() == 1 ? "" : "s", plan->threads,
@@ -220,8 +221,9 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
   model_options.device = setup.device;
   model_options.mode.bfloat16 = options.bfloat16;
   model_options.mode.fused = runtime.engine() == RuntimeConfig::FUSED;
-  if (config.comm().sync_batch_norm() && comm->size() > 1)
+  if (config.comm().sync_batch_norm() && comm->size() > 1) {
     model_options.mode.sum_over_ranks = SumOver(comm);
+  }
   FT_ASSIGN_OR_RETURN(setup.model, Classifier::Create(config.model(), model_options));
   if (for_training && config.model().backbone().has_pretrained()) {
     FT_RETURN_IF_ERROR(LoadPretrained(config.model().backbone().pretrained(), comm, &setup));
