@@ -31,13 +31,13 @@ using ::testing::Not;
 
 constexpr char kForEver[] = "--set=schedule.max_epochs=1000000 ";
 
-// KiB of address space.
-int64_t VirtualMemory(pid_t pid) {
+// KiB of memory that it may write to.
+int64_t DataMemory(pid_t pid) {
   std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
   std::string word;
   int64_t kib = -1;
   while (status >> word) {
-    if (word == "VmSize:") status >> kib;
+    if (word == "VmData:") status >> kib;
   }
   return kib;
 }
@@ -100,7 +100,7 @@ TEST_F(FailuresTest, AnExceptionThatNobodyCatchesIsSaidWithItsRankAndEndsTheJob)
   const Outcome outcome =
       Run(absl::StrCat("mpirun -np 3 --oversubscribe --bind-to none -x LD_PRELOAD=",
                        fs::absolute("tests/throwing_read.so").string(),
-                       " -x THROW_ON_RANK=1 -x THROW_AT=60 ", Finetune("run", kForEver)));
+                       " -x THROW_ON_RANK=1 -x THROW_AT=600 ", Finetune("run", kForEver)));
   EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
   EXPECT_THAT(outcome.output,
               ContainsRegex("rank 1 \\(host [^)]+\\): a bug that nobody thought of"));
@@ -119,9 +119,9 @@ TEST_F(FailuresTest, ARankThatRunsOutOfMemoryIsNamed) {
   ASSERT_TRUE(job.WaitFor("epoch 3 [1/5]"));
   const pid_t rank = job.PidOfRank(1);
   ASSERT_GT(rank, 0);
-  const rlim_t bytes = (VirtualMemory(rank) + (16 << 10)) << 10;
+  const rlim_t bytes = (DataMemory(rank) + (16 << 10)) << 10;
   const rlimit limit = {bytes, bytes};
-  ASSERT_EQ(prlimit(rank, RLIMIT_AS, &limit, nullptr), 0) << std::strerror(errno);
+  ASSERT_EQ(prlimit(rank, RLIMIT_DATA, &limit, nullptr), 0) << std::strerror(errno);
   const Outcome outcome = job.Wait();
   EXPECT_NE(outcome.exit_code, 0);
   EXPECT_THAT(outcome.output, ContainsRegex("rank 1 \\(host [^)]+\\): out of memory: "));

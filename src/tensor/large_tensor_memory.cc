@@ -15,6 +15,9 @@ namespace {
 // A cache line. Not a page: feature maps that all begin at the same place of a page would compete
 // for the same sets of the first cache.
 constexpr size_t kAlignment = 64;
+// The range becomes writable in such steps; a huge page.
+constexpr size_t kStep = size_t{2} << 20;
+
 size_t RoundUp(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
@@ -27,8 +30,8 @@ struct alignas(kAlignment) LargeTensorMemory::Header {
 
 LargeTensorMemory::LargeTensorMemory(size_t reserved_bytes, c10::Allocator* others)
     : others_(*others) {
-  void* range = mmap(nullptr, reserved_bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* range =
+      mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (range == MAP_FAILED) return;
   // Where huge pages are switched off it works as well, if slower.
   madvise(range, reserved_bytes, MADV_HUGEPAGE);
@@ -55,12 +58,23 @@ c10::DataPtr LargeTensorMemory::allocate(size_t bytes) {
   return {data, data, &Release, cpu};
 }
 
+// Makes the first `bytes` of the range writable, which counts against the limits of the process.
+// False where they do not allow it.
+bool LargeTensorMemory::Open(size_t bytes) {
+  if (bytes <= open_) return true;
+  const size_t opened = std::min((bytes + kStep - 1) / kStep * kStep, reserved_);
+  if (mprotect(range_ + open_, opened - open_, PROT_READ | PROT_WRITE) != 0) return false;
+  open_ = opened;
+  return true;
+}
+
 // Null where there is no room.
 char* LargeTensorMemory::Take(size_t bytes) {
   const std::lock_guard lock(mutex_);
   const auto fit = free_by_size_.lower_bound({bytes, nullptr});
   if (fit == free_by_size_.end()) return nullptr;
   const auto [size, begin] = *fit;
+  if (!Open(static_cast<size_t>(begin + bytes - range_))) return nullptr;
   free_by_size_.erase(fit);
   free_.erase(begin);
   if (size > bytes) {

@@ -44,6 +44,7 @@ class LargeTensorMemory final : public c10::Allocator {
   struct Header;
   static void Release(void* data);
   char* Take(size_t bytes);
+  bool Open(size_t bytes);
   void GiveBack(char* begin, size_t bytes);
 
   c10::Allocator& others_;
@@ -51,6 +52,7 @@ class LargeTensorMemory final : public c10::Allocator {
   size_t reserved_ = 0;
   mutable std::mutex mutex_;
   size_t high_water_ = 0;
+  size_t open_ = 0;
   // By address, and by size and address.
   std::map<char*, size_t> free_;
   std::set<std::pair<size_t, char*>> free_by_size_;

@@ -1,9 +1,11 @@
 #include "src/tensor/large_tensor_memory.h"
 
 #include <c10/core/CPUAllocator.h>
+#include <sys/resource.h>
 
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <random>
 #include <vector>
 
@@ -59,6 +61,21 @@ TEST(LargeTensorMemory, IsTakenAndGivenBackWithoutItsOwner) {
     memory.raw_deallocate(data);
   }
   EXPECT_LT(memory.high_water(), 11 * kMebi);
+}
+
+// A limit on the process's memory is one on this memory too.
+TEST(LargeTensorMemory, StaysWithinTheLimitsOfTheProcess) {
+  LargeTensorMemory memory(size_t{1} << 34, c10::GetCPUAllocator());
+  const c10::DataPtr before = memory.allocate(4 * kMebi);
+  rlimit old = {};
+  ASSERT_EQ(getrlimit(RLIMIT_DATA, &old), 0);
+  const rlimit limit = {size_t{1} << 30, old.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_DATA, &limit), 0);
+  EXPECT_THROW(memory.allocate(size_t{1} << 32), std::exception);
+  ASSERT_EQ(setrlimit(RLIMIT_DATA, &old), 0);
+  EXPECT_LT(memory.high_water(), 5 * kMebi);
+  const c10::DataPtr after = memory.allocate(size_t{1} << 32);
+  EXPECT_GT(memory.high_water(), size_t{1} << 32);
 }
 
 // Random tensors come and go. Each is full of its own number until its end, and at last one block
