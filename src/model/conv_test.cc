@@ -98,6 +98,13 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Conv,
                                          Shape{1, 3, 64, 32, 32, 7, 2}),
                          Name);
 
+TEST(Winograd, OfNoPicturesIsNone) {
+  const at::Tensor none = at::zeros({0, 64, 14, 14}).contiguous(kLayout);
+  const at::Tensor w = ByFormula("w", {32, 64, 3, 3}).contiguous(kLayout);
+  const at::Tensor y = WinogradConv(none, TransformWeight(w), {}, {}, /*relu=*/true);
+  EXPECT_EQ(y.sizes(), at::IntArrayRef({0, 32, 14, 14}));
+}
+
 // One pixel at a time, where an error at an edge cannot hide in a norm.
 TEST(Winograd, EveryPixelOfEveryTileIsRight) {
   for (const int64_t height : {5, 7, 8, 11}) {

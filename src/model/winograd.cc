@@ -276,6 +276,7 @@ at::Tensor Transform(const at::Tensor& weight, Range kernels, Range slice, bool 
 // many as kChunkBytes holds where each takes `floats`; of 64 at least.
 template <typename Work>
 void ForParts(int64_t count, int64_t unit, int64_t floats, const Work& work) {
+  if (count == 0) return;
   const int64_t bytes = floats * static_cast<int64_t>(sizeof(float));
   const int64_t most = std::max<int64_t>(64, kChunkBytes / bytes);
   const int64_t parts = (count + most - 1) / most;
