@@ -108,10 +108,10 @@ TEST_F(FailuresTest, AnExceptionThatNobodyCatchesIsSaidWithItsRankAndEndsTheJob)
 }
 
 TEST_F(FailuresTest, ARankThatRunsOutOfMemoryIsNamed) {
-  // Validation, the first after some epochs, takes far more memory than training does.
+  // Validation, the first long after the limit is set, takes far more memory than training does.
   Job job(Mpirun(2, "run",
                  absl::StrCat(kForEver,
-                              "--set=schedule.val_interval_epochs=4 "
+                              "--set=schedule.val_interval_epochs=100 "
                               "--set=data.val.total_batch_size=24 "
                               "'--set=data.val.pipeline=[{resize {size: 512}}, "
                               "{normalize {}}]'")),
