@@ -7,8 +7,10 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -28,27 +30,36 @@ namespace {
 // Set by SIGINT and SIGTERM; a handler can reach nothing but what is static.
 std::atomic<bool> interrupted{false};
 
-// On a terminal a line that is redrawn, else a line at a split's beginning and end and every few
-// seconds between.
+// How far something is. On a terminal a line that is redrawn, else a line every few seconds.
 class ProgressLine {
  public:
-  bool operator()(const std::string& split, int64_t done, int64_t total) {
+  // Whether a line is due; it then goes to Show().
+  bool IsDue() {
     const auto now = std::chrono::steady_clock::now();
-    const double since = std::chrono::duration<double>(now - last_).count();
-    if (done == 1 || done == total || since > (terminal_ ? 0.1 : 5)) {
-      last_ = now;
-      std::fprintf(
-          stderr,
-          terminal_ ? "\r%s: %lld of %lld pictures\x1b[K%s" : "%s: %lld of %lld pictures%s\n",
-          split.c_str(), static_cast<long long>(done), static_cast<long long>(total),
-          terminal_ && done == total ? "\n" : "");
-    }
-    return !interrupted;
+    if (std::chrono::duration<double>(now - last_).count() < (terminal_ ? 0.1 : 5)) return false;
+    last_ = now;
+    return true;
+  }
+
+  void Show(absl::string_view what, int64_t done, int64_t total) {
+    std::fprintf(stderr, "%s%s: %lld of %lld pictures%s", terminal_ ? "\r" : "",
+                 std::string(what).c_str(), static_cast<long long>(done),
+                 static_cast<long long>(total), terminal_ ? "\x1b[K" : "\n");
+    drawn_ = terminal_;
+  }
+
+  // What is on the terminal stays there, or goes.
+  void End() {
+    if (std::exchange(drawn_, false)) std::fputc('\n', stderr);
+  }
+  void Clear() {
+    if (std::exchange(drawn_, false)) std::fputs("\r\x1b[K", stderr);
   }
 
  private:
   const bool terminal_ = isatty(STDERR_FILENO) != 0;
-  std::chrono::steady_clock::time_point last_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  bool drawn_ = false;
 };
 
 absl::Status Info(const std::string& folder) {
@@ -72,13 +83,15 @@ absl::Status Info(const std::string& folder) {
   return absl::OkStatus();
 }
 
+// `read` is called after each picture.
 absl::Status VerifyShard(const std::string& folder, const DatasetShard& entry,
-                         const DatasetManifest& manifest) {
+                         const DatasetManifest& manifest, const std::function<void()>& read) {
   FT_ASSIGN_OR_RETURN(const std::unique_ptr<ShardReader> shard,
                       ShardReader::Open(folder, entry, manifest));
   std::vector<uint8_t> pixels(PictureBytes(manifest));
   for (int64_t i = 0; i < shard->size(); ++i) {
     FT_RETURN_IF_ERROR(shard->Read(i, pixels.data()));
+    read();
     if (interrupted) return absl::CancelledError("stopped");
   }
   const std::string path = absl::StrCat(folder, "/", entry.file());
@@ -92,15 +105,21 @@ absl::Status VerifyShard(const std::string& folder, const DatasetShard& entry,
 absl::Status Verify(const std::string& folder) {
   FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadManifest(folder));
   std::vector<std::string> errors;
-  int64_t pictures = 0;
+  int64_t pictures = 0, done = 0;
+  for (const DatasetSplit& split : manifest.split()) pictures += PictureCount(split);
+  ProgressLine line;
+  const auto read = [&] {
+    ++done;
+    if (line.IsDue()) line.Show("read", done, pictures);
+  };
   for (const DatasetSplit& split : manifest.split()) {
     for (const DatasetShard& shard : split.shard()) {
-      absl::Status status = VerifyShard(folder, shard, manifest);
+      absl::Status status = VerifyShard(folder, shard, manifest, read);
       if (absl::IsCancelled(status)) return status;
       if (!status.ok()) errors.emplace_back(status.message());
-      pictures += shard.count();
     }
   }
+  line.Clear();
   if (!errors.empty()) return absl::DataLossError(absl::StrJoin(errors, "\n"));
   std::printf("%s is whole: %lld pictures, all checksums right\n", folder.c_str(),
               static_cast<long long>(pictures));
@@ -125,7 +144,13 @@ int Main(int argc, char** argv) {
   FolderOptions folder;
   SyntheticOptions synthetic;
   std::string subject;
-  options.progress = ProgressLine();
+  options.progress = [line = ProgressLine()](const std::string& split, int64_t done,
+                                             int64_t total) mutable {
+    // A split's beginning and end are always shown.
+    if (line.IsDue() || done == 1 || done == total) line.Show(split, done, total);
+    if (done == total || interrupted) line.End();
+    return !interrupted;
+  };
   const auto add = [&](const char* name, const char* what, const char* input, const char* example) {
     CLI::App* sub = app.add_subcommand(name, what);
     sub->footer(absl::StrCat("Example:\n  prepare_dataset ", name, " ", example));
