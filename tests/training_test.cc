@@ -93,6 +93,14 @@ std::map<int64_t, double> TrainingTest::Losses(const std::string& work_dir) cons
   return losses;
 }
 
+std::string TrainingTest::Logs(const std::string& work_dir) const {
+  std::string text;
+  for (const auto& entry : fs::directory_iterator(folder_ + "/" + work_dir)) {
+    if (entry.path().extension() == ".log") text += *ReadFile(entry.path().string());
+  }
+  return text;
+}
+
 TensorList TrainingTest::Tensors(const std::string& checkpoint, bool momentum) const {
   const auto root = ReadTorchFile(absl::StrCat(folder_, "/", checkpoint));
   if (!root.ok()) {

@@ -37,6 +37,9 @@ class TrainingTest : public testing::Test {
   // Loss by iteration, of all of them.
   std::map<int64_t, double> Losses(const std::string& work_dir) const;
 
+  // The text of all logs of a work_dir.
+  std::string Logs(const std::string& work_dir) const;
+
   // A checkpoint's state dict, or its momentum; empty, and the test fails, where it cannot be read.
   TensorList Tensors(const std::string& checkpoint, bool momentum) const;
   // Every tensor of two checkpoints, momentum and statistics too, has the same bits.

@@ -31,12 +31,23 @@ int64_t InEpoch(const IterationRecord& record) {
   return (record.iteration - 1) % record.iterations_per_epoch + 1;
 }
 
+std::string Position(int64_t epoch, int64_t in_epoch, int64_t per_epoch) {
+  return absl::StrFormat("epoch %d [%d/%d]", epoch, in_epoch, per_epoch);
+}
+
+// As wide for every iteration of a run.
+std::string Position(const IterationRecord& r) {
+  const int64_t epochs = (r.total_iterations - 1) / r.iterations_per_epoch + 1;
+  const std::string widest = Position(epochs, r.iterations_per_epoch, r.iterations_per_epoch);
+  return absl::StrFormat("%-*s", static_cast<int>(widest.size()),
+                         Position(r.epoch, InEpoch(r), r.iterations_per_epoch));
+}
+
 std::string Describe(const IterationRecord& r) {
   std::string line = absl::StrFormat(
-      "epoch %d [%d/%d]  lr %.4g  loss %.4f  time %.3f s  data %.4f s  %.1f pictures/s  memory %d "
-      "MiB  eta %s",
-      r.epoch, InEpoch(r), r.iterations_per_epoch, r.lr, r.loss, r.time_s, r.data_time_s,
-      r.images_per_s, r.memory_mib, FormatDuration(r.eta_s));
+      "%s  lr %-9.4g  loss %.4f  time %.3f s  data %.4f s  %7.1f pictures/s  memory %d MiB  eta %s",
+      Position(r), r.lr, r.loss, r.time_s, r.data_time_s, r.images_per_s, r.memory_mib,
+      FormatDuration(r.eta_s));
   if (r.gradient_norm.has_value()) {
     absl::StrAppendFormat(&line, "  gradient %.3g", *r.gradient_norm);
   }
@@ -91,9 +102,9 @@ class RunLog::Impl {
         auto console = std::make_shared<spdlog::sinks::stdout_color_sink_mt>(
             watched_ ? spdlog::color_mode::automatic : spdlog::color_mode::never);
         console->set_pattern("%Y-%m-%d %H:%M:%S %^%-7l%$ %v");
-        auto file = std::make_shared<FileSink>(this);
-        file->set_pattern("%Y-%m-%d %H:%M:%S.%e %-7l %v");
-        sinks = {std::move(console), std::move(file)};
+        file_ = std::make_shared<FileSink>(this);
+        file_->set_pattern("%Y-%m-%d %H:%M:%S.%e %-7l %v");
+        sinks = {std::move(console), file_};
       } else {
         auto console =
             std::make_shared<spdlog::sinks::stderr_color_sink_mt>(spdlog::color_mode::never);
@@ -118,6 +129,13 @@ class RunLog::Impl {
     SayLocked(level, text);
   }
 
+  void Error(const std::string& text) {
+    if (file_ == nullptr) return Say(spdlog::level::err, text);
+    const std::lock_guard lock(mutex_);
+    progress_.Clear();
+    file_->log(spdlog::details::log_msg("run", spdlog::level::err, text));
+  }
+
   template <typename Record>
   void Tell(const Record& record) {
     const std::lock_guard lock(mutex_);
@@ -131,11 +149,15 @@ class RunLog::Impl {
     if (json_.has_value()) Failed(json_->Append(ToJson(record) + "\n"));
   }
 
+  void DrawEvaluation(int64_t done, int64_t total) {
+    const std::lock_guard lock(mutex_);
+    progress_.Draw(absl::StrFormat("validation [%d/%d]", done, total));
+  }
+
   void Draw(const IterationRecord& r) {
     const std::lock_guard lock(mutex_);
-    progress_.Draw(absl::StrFormat("epoch %d [%d/%d]  loss %.4f  %.1f pictures/s  eta %s", r.epoch,
-                                   InEpoch(r), r.iterations_per_epoch, r.loss, r.images_per_s,
-                                   FormatDuration(r.eta_s)));
+    progress_.Draw(absl::StrFormat("%s  loss %.4f  %.1f pictures/s  eta %s", Position(r), r.loss,
+                                   r.images_per_s, FormatDuration(r.eta_s)));
   }
 
   absl::Status Close() {
@@ -203,6 +225,7 @@ class RunLog::Impl {
   std::optional<EventFile> events_;
   ProgressLine progress_{stdout, watched_};
   absl::Status first_error_;
+  std::shared_ptr<FileSink> file_;  // on rank 0
   std::unique_ptr<spdlog::logger> logger_;
 };
 
@@ -217,10 +240,11 @@ RunLog::~RunLog() { (void)impl_->Close(); }
 
 void RunLog::Info(const std::string& text) { impl_->Say(spdlog::level::info, text); }
 void RunLog::Warning(const std::string& text) { impl_->Say(spdlog::level::warn, text); }
-void RunLog::Error(const std::string& text) { impl_->Say(spdlog::level::err, text); }
+void RunLog::Error(const std::string& text) { impl_->Error(text); }
 void RunLog::Run(const RunRecord& record) { impl_->Tell(record); }
 void RunLog::Iteration(const IterationRecord& record) { impl_->Tell(record); }
 void RunLog::Progress(const IterationRecord& record) { impl_->Draw(record); }
+void RunLog::EvaluationProgress(int64_t done, int64_t total) { impl_->DrawEvaluation(done, total); }
 void RunLog::Evaluation(const EvaluationRecord& record) { impl_->Tell(record); }
 const std::string& RunLog::stem() const { return impl_->stem(); }
 absl::Status RunLog::Close() { return impl_->Close(); }

@@ -1,6 +1,7 @@
 #ifndef FINETUNE_OBSERVE_RUN_LOG_H_
 #define FINETUNE_OBSERVE_RUN_LOG_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -32,12 +33,15 @@ class RunLog {
 
   void Info(const std::string& text);
   void Warning(const std::string& text);
+  // What ends the run. Rank 0 only writes it to the file: whoever ends the program tells people.
   void Error(const std::string& text);
   // Before the first iteration; for programs, the console does not show it.
   void Run(const RunRecord& record);
   void Iteration(const IterationRecord& record);
   // Between two Iteration()s: only redraws the progress line.
   void Progress(const IterationRecord& record);
+  // The same while batch `done` of `total` is evaluated.
+  void EvaluationProgress(int64_t done, int64_t total);
   void Evaluation(const EvaluationRecord& record);
 
   // The files' common path without ending: "WORK_DIR/20261124_101500".

@@ -6,8 +6,11 @@
 #include <csignal>
 #include <filesystem>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
@@ -79,9 +82,8 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
   const std::string text = *ReadFile(log->stem() + ".log");
   for (const std::string& told : {console, text}) {
     EXPECT_THAT(told, HasSubstr("info    starting with {braces} and % signs\n"));
-    EXPECT_THAT(told,
-                HasSubstr("epoch 2 [4/16]  lr 0.05  loss 1.5000  time 0.250 s  data 0.0010 s  "
-                          "128.0 pictures/s  memory 512 MiB  eta 1:02:05\n"));
+    EXPECT_THAT(told, HasSubstr("epoch 2 [4/16]   lr 0.05       loss 1.5000  time 0.250 s  data "
+                                "0.0010 s    128.0 pictures/s  memory 512 MiB  eta 1:02:05\n"));
     EXPECT_THAT(told, HasSubstr("validation after epoch 2, iteration 32: loss 0.5000  top1 87.50 "
                                 "%  (512 pictures in 2.0 s)\n"));
   }
@@ -92,6 +94,28 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
   ASSERT_THAT(history->evaluations, testing::SizeIs(1));
   EXPECT_EQ(history->evaluations[0].accuracy.at("top1"), 0.875);
   EXPECT_EQ(Files("tfevents"), 1);
+}
+
+TEST_F(RunLogTest, ColumnsStayInPlaceThroughARun) {
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  for (const int64_t iteration : {1, 16, 3000}) {
+    IterationRecord record = Iteration(iteration);
+    record.epoch = (iteration - 1) / 16 + 1;
+    record.total_iterations = 3200;
+    record.lr = 0.1 / static_cast<double>(iteration);
+    record.images_per_s = 7 * static_cast<double>(iteration);
+    log->Iteration(record);
+  }
+  const std::vector<std::string> lines =
+      absl::StrSplit(testing::internal::GetCapturedStdout(), '\n', absl::SkipEmpty());
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0], HasSubstr("epoch 1 [1/16]     lr 0.1        loss"));
+  EXPECT_THAT(lines[2], HasSubstr("epoch 188 [8/16]   lr 3.333e-05  loss"));
+  for (const char* word : {"lr", "loss", "pictures/s", "eta"}) {
+    EXPECT_EQ(lines[1].find(word), lines[0].find(word)) << lines[1];
+    EXPECT_EQ(lines[2].find(word), lines[0].find(word)) << lines[2];
+  }
 }
 
 TEST_F(RunLogTest, DrawsNoProgressWhereNobodyWatches) {
@@ -116,6 +140,15 @@ TEST_F(RunLogTest, OtherRanksSayOnlyWhatIsWrongAndWhoTheyAre) {
   EXPECT_THAT(told, HasSubstr("error   [rank 3 node7] bad\n"));
   EXPECT_THAT(told, Not(HasSubstr("nothing")));
   EXPECT_TRUE(fs::is_empty(options_.work_dir));
+}
+
+// The program's own last words are on the console.
+TEST_F(RunLogTest, WhatEndsTheRunIsInTheFileAlone) {
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Error("it is over");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_THAT(*ReadFile(log->stem() + ".log"), HasSubstr("error   it is over\n"));
 }
 
 TEST_F(RunLogTest, TwoRunsOfOneSecondKeepTheirOwnFiles) {
