@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 using EndToEnd = TrainingTest;
 
@@ -114,6 +115,82 @@ TEST_F(EndToEnd, AValidationThatASignalCameBeforeIsMadeUpFor) {
     if (record["mode"] == "val") validated.insert(record["iteration"].get<int64_t>());
   }
   EXPECT_EQ(validated.size(), 15u);
+}
+
+// Of 5000 pictures one by one, which it does not go through before it looks at the signal.
+TEST_F(EndToEnd, ASignalEndsAValidationThatIsLeftForTheResumedRun) {
+  WriteResNet();
+  const Outcome data = Run(absl::StrCat(
+      prepare_, " synthetic --classes=4 --train=72 --test=5000 --output=", folder_, "/long"));
+  ASSERT_EQ(data.exit_code, 0) << data.output;
+  Job run(Mpirun(2, "run",
+                 absl::StrCat("--set=schedule.val_interval_iterations=1 --set=data.val.path=",
+                              folder_, "/long --set=data.val.total_batch_size=2")),
+          folder_ + "/run.log");
+  ASSERT_TRUE(run.WaitFor("epoch 1 [1/5]"));
+  kill(run.pid(), SIGUSR1);
+  const Outcome stopped = run.Wait();
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.output;
+  EXPECT_THAT(stopped.output, HasSubstr("asked to stop: finishing this iteration and saving"));
+  EXPECT_THAT(stopped.output, Not(HasSubstr("validation after")));
+  const auto saved = ReadTorchFile(folder_ + "/run/latest.pth");
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  EXPECT_EQ(*saved->Get("meta")->GetBool("validation_due"), true);
+}
+
+// The loss is of the weights before the update; after it they are no numbers.
+TEST_F(EndToEnd, AModelThatTheLastUpdateHasBrokenIsNoSuccess) {
+  WriteResNet();
+  const Outcome run = Run(Mpirun(2, "run", "--set=optimizer.sgd.lr=1e38 --max_iterations=1"));
+  EXPECT_EQ(run.exit_code, 1) << run.output;
+  const std::string message =
+      "the validation's loss is nan after iteration 1: the run has diverged";
+  EXPECT_THAT(run.output, HasSubstr(message));
+  EXPECT_EQ(run.output.find(message), run.output.rfind(message)) << "said twice: " << run.output;
+  EXPECT_FALSE(fs::exists(folder_ + "/run/latest.pth"));
+  EXPECT_THAT(Logs("run"), HasSubstr("error   " + message));
+}
+
+// While one rank downloads, the others wait, but in no collective that could be taken for stuck.
+TEST_F(EndToEnd, ADownloadThatTakesLongIsToldAndIsNoStall) {
+  WriteResNet();
+  const Outcome first = Run(Mpirun(1, "first", "--max_iterations=1"));
+  ASSERT_EQ(first.exit_code, 0) << first.output;
+  // The second half of the file comes when four warnings of a stall would be due.
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/server.py", R"(
+import http.server, os, sys, time
+class Slow(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        data = open(sys.argv[1], "rb").read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[:len(data) // 2])
+        self.wfile.flush()
+        time.sleep(8)
+        self.wfile.write(data[len(data) // 2:])
+server = http.server.HTTPServer(("127.0.0.1", 0), Slow)
+with open(sys.argv[2] + ".part", "w") as port:
+    port.write(str(server.server_port))
+os.rename(sys.argv[2] + ".part", sys.argv[2])
+server.serve_forever()
+)")
+                  .ok());
+  const std::string port = folder_ + "/port";
+  const Outcome run =
+      Run(absl::StrCat("bash -c 'python3 ", folder_, "/server.py ", folder_, "/first/latest.pth ",
+                       port, " 2>/dev/null & server=$!; until [ -e ", port,
+                       " ]; do sleep 0.1; done; FINETUNE_CACHE=", folder_, "/cache ",
+                       Mpirun(2, "run",
+                              "--max_iterations=1 --set=comm.stall_warning_seconds=2 "
+                              "--set=model.backbone.pretrained.checkpoint=http://127.0.0.1:$(cat " +
+                                  port + ")/first.pth"),
+                       "; code=$?; kill $server; exit $code'"));
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_THAT(run.output, testing::ContainsRegex(
+                              "downloading first.pth: [0-9.]+ of [0-9.]+ MiB\n(.*\n)*.*backbone "
+                              "from .*first.pth: 120 tensors matched"));
+  EXPECT_THAT(run.output.substr(0, run.output.find("backbone from")), Not(HasSubstr("collective")));
 }
 
 TEST_F(EndToEnd, ASignalSavesAndExits75AndTheRunGoesOnFromThere) {
@@ -256,10 +333,40 @@ TEST_F(EndToEnd, WhatIsWrongIsSaidOnceWithExitCode2) {
   EXPECT_EQ(missing.exit_code, 2);
   EXPECT_THAT(missing.output, HasSubstr("no data set in nowhere"));
 
+  const Outcome both = Run(
+      Mpirun(2, "run",
+             "--set=data.train.path=nowhere --set=data.val.split=tset --set=optimizer.sgd.lr=-1"));
+  EXPECT_EQ(both.exit_code, 2);
+  EXPECT_THAT(both.output, HasSubstr("optimizer.sgd.lr: is -1; expected 0 or more\n"
+                                     "--set=data.train.path=nowhere: data.train: no data set in "
+                                     "nowhere"));
+  EXPECT_THAT(both.output, HasSubstr("no split \"tset\""));
+
+  const Outcome config = Run(
+      absl::StrCat(finetune_, " config --config=", this->config(), " --set=optimizer.sgd.lr=-1"));
+  EXPECT_EQ(config.exit_code, 2);
+  EXPECT_THAT(config.output, HasSubstr("lr: -1  # --set=optimizer.sgd.lr=-1\n"));
+  EXPECT_THAT(config.output, HasSubstr("optimizer.sgd.lr: is -1; expected 0 or more\n"));
+
   const Outcome pretrained =
       Run(Mpirun(2, "run", "--set=model.backbone.pretrained.checkpoint=nowhere.pth"));
   EXPECT_EQ(pretrained.exit_code, 2) << pretrained.output;
   EXPECT_THAT(pretrained.output, HasSubstr("nowhere.pth"));
+}
+
+TEST_F(EndToEnd, ARunThatCannotBeginLeavesTheEarlierOneAsItIs) {
+  WriteResNet();
+  ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=1")).exit_code, 0);
+  const std::string before = *ReadFile(folder_ + "/run/config.pbtxt");
+  const Outcome rule =
+      Run(Mpirun(1, "run", "--overwrite '--set=optimizer.rule={match: \"nothing\"}'"));
+  EXPECT_EQ(rule.exit_code, 2) << rule.output;
+  EXPECT_THAT(rule.output, HasSubstr("optimizer.rule[0].match \"nothing\" matches no trained"));
+  const Outcome resume = Run(Mpirun(1, "run", "--resume=" + folder_ + "/nowhere.pth"));
+  EXPECT_EQ(resume.exit_code, 2) << resume.output;
+  EXPECT_THAT(resume.output, HasSubstr("--resume: cannot open " + folder_ + "/nowhere.pth"));
+  EXPECT_EQ(*ReadFile(folder_ + "/run/config.pbtxt"), before);
+  EXPECT_TRUE(ReadTorchFile(folder_ + "/run/latest.pth").ok());
 }
 
 }  // namespace

@@ -31,4 +31,6 @@ done
 rm -rf "$prefix/share/finetune/configs"
 mkdir -p "$prefix/share/finetune/configs"
 tar -C configs --exclude=BUILD -cf - . | tar -C "$prefix/share/finetune/configs" -xf -
+# The reference of every field.
+install -m 644 src/config/experiment.proto "$prefix/share/finetune/"
 echo "installed to $prefix; add $prefix/bin to PATH"

@@ -45,6 +45,16 @@ bool IsTemporaryName(const std::string& name) {
   return std::regex_match(name, pattern);
 }
 
+// What is wrong with a work_dir: a place that nothing can be made in is for the user to change,
+// which a full disk is not.
+absl::Status PlaceError(absl::string_view what, const std::string& path, int error) {
+  const absl::Status status = SystemError(what, path, error);
+  for (const int place : {ENOTDIR, ENOENT, EACCES, EPERM, EROFS, ENAMETOOLONG}) {
+    if (error == place) return absl::InvalidArgumentError(status.message());
+  }
+  return status;
+}
+
 // The names in a folder; none where there is no folder.
 absl::StatusOr<std::vector<std::string>> List(const std::string& folder) {
   absl::StatusOr<std::vector<std::string>> names = ListFolder(folder);
@@ -138,7 +148,7 @@ absl::StatusOr<std::vector<Listed>> ListCheckpoints(const std::string& folder) {
 absl::StatusOr<Fd> Lock(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kLock);
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (!fd.ok()) return SystemError("cannot open", path, errno);
+  if (!fd.ok()) return PlaceError("cannot write", path, errno);
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
     char owner[256] = {};
@@ -165,7 +175,7 @@ absl::StatusOr<Fd> Lock(const std::string& folder) {
 absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder, int keep_last) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) return SystemError("cannot create", folder, error.value());
+  if (error) return PlaceError("cannot create the work_dir", folder, error.value());
   FT_ASSIGN_OR_RETURN(Fd lock, Lock(folder));
   CheckpointStore store(folder, keep_last, std::move(lock));
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));

@@ -218,5 +218,14 @@ TEST_F(StoreTest, OtherNamesAndRootsAreRefused) {
   EXPECT_THAT(Checkpoints(), IsEmpty());
 }
 
+TEST_F(StoreTest, AWorkDirThatCannotBeMadeIsForTheUserToChange) {
+  fs::create_directories(folder_);
+  std::ofstream(folder_ + "/file") << "not a folder";
+  const absl::Status status = CheckpointStore::Open(folder_ + "/file", 1).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(status.message(), "cannot create the work_dir " + folder_ + "/file: Not a directory");
+  EXPECT_TRUE(absl::IsInvalidArgument(CheckpointStore::Open("/proc/nowhere", 1).status()));
+}
+
 }  // namespace
 }  // namespace finetune

@@ -30,8 +30,9 @@ absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(
     const std::string& resume) const {
   if (resume.empty()) return std::nullopt;
   if (resume != "auto") {
-    FT_ASSIGN_OR_RETURN(Value root, ReadTorchFile(resume));
-    return FoundCheckpoint{resume, std::move(root), {}};
+    absl::StatusOr<Value> root = ReadTorchFile(resume);
+    FT_RETURN_IF_ERROR(Annotate(root.status(), "--resume"));
+    return FoundCheckpoint{resume, *std::move(root), {}};
   }
   FT_ASSIGN_OR_RETURN(const bool found, store_.HasCheckpoints());
   if (!found) return std::nullopt;

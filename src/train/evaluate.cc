@@ -12,15 +12,17 @@
 namespace finetune {
 
 absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, Classifier* model,
-                                    BatchLoader* loader, Communicator* comm) {
+                                    BatchLoader* loader, Communicator* comm,
+                                    const EvaluationWatch& watch) {
   const auto start = std::chrono::steady_clock::now();
   const at::NoGradGuard no_grad;
   std::vector<int> ks(head.topk().begin(), head.topk().end());
   if (ks.empty()) ks.push_back(1);
   const size_t classes = static_cast<size_t>(head.num_classes());
 
-  // Sums that all ranks add up: pictures, loss, correct by k, then pictures and correct by class.
-  std::vector<double> sums(2 + ks.size() + 2 * classes, 0.0);
+  // Sums that all ranks add up: pictures, loss, correct by k, then pictures and correct by class;
+  // last, the ranks that were told to stop.
+  std::vector<double> sums(2 + ks.size() + 2 * classes + 1, 0.0);
   double* by_class = sums.data() + 2 + ks.size();
   loader->Seek(0, 0);
   absl::Status status;
@@ -47,9 +49,13 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
     }
     return absl::OkStatus();
   };
-  for (int64_t i = 0; i < batches && status.ok(); ++i) status = CatchTorch(add);
+  for (int64_t i = 0; i < batches && status.ok() && sums.back() == 0; ++i) {
+    status = CatchTorch(add);
+    if (!watch(i + 1, batches) && i + 1 < batches) sums.back() = 1;
+  }
   FT_RETURN_IF_ERROR(Agree(status, *comm));
   FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(sums)));
+  if (sums.back() > 0) return absl::CancelledError("the evaluation was stopped");
 
   Evaluation result;
   result.pictures = static_cast<int64_t>(sums[0]);

@@ -2,6 +2,7 @@
 #define FINETUNE_TRAIN_EVALUATE_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -37,10 +38,16 @@ struct Evaluation {
   static std::string Name(int k) { return "top" + std::to_string(k); }
 };
 
+// Called after each batch of a rank's part: batches so far, and in all. False ends the evaluation
+// where more follow.
+using EvaluationWatch = std::function<bool(int64_t done, int64_t total)>;
+
 // Runs the model over every picture of the split once, each rank its part. Collective; all ranks
-// get the same result. A loader that fails on one rank fails on all.
+// get the same result. A loader that fails on one rank fails on all. Errors: Cancelled where
+// `watch` has ended it on any rank.
 absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, Classifier* model,
-                                    BatchLoader* loader, Communicator* comm);
+                                    BatchLoader* loader, Communicator* comm,
+                                    const EvaluationWatch& watch);
 
 }  // namespace finetune
 

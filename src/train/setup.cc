@@ -3,6 +3,11 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <future>
 #include <map>
 #include <optional>
 #include <utility>
@@ -23,6 +28,7 @@
 #include "src/data/dataset.h"
 #include "src/data/manifest.h"
 #include "src/model/load.h"
+#include "src/observe/progress_line.h"
 #include "src/tensor/bfloat16.h"
 
 namespace finetune {
@@ -136,12 +142,88 @@ SumOverRanks SumOver(Communicator* comm) {
   };
 }
 
-absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
-  // One rank a host downloads; the others find it in the cache.
+// Tells, on rank 0, how far a download is: on a terminal in a line that is redrawn, else every ten
+// seconds in a line of its own.
+class DownloadProgress {
+ public:
+  DownloadProgress(const std::string& what, bool enabled)
+      : what_(what), watched_(enabled && IsWatched()), line_(stdout, watched_), enabled_(enabled) {}
+
+  void operator()(uint64_t done, uint64_t total) {
+    if (!enabled_ || done == 0) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (told_.has_value() && now - *told_ < std::chrono::milliseconds(watched_ ? 100 : 10000))
+      return;
+    told_ = now;
+    const auto mebibytes = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+    const std::string text =
+        absl::StrFormat("downloading %s: %.1f%s MiB", what_, mebibytes(done),
+                        total > 0 ? absl::StrFormat(" of %.1f", mebibytes(total)) : "");
+    if (watched_) {
+      line_.Draw(text);
+    } else {
+      Say(text);
+    }
+  }
+
+  void Say(const std::string& text) {
+    line_.Clear();
+    std::fprintf(stderr, "%s\n", text.c_str());
+  }
+
+  void End() { line_.Clear(); }
+
+ private:
+  const std::string what_;
+  const bool watched_;
+  ProgressLine line_;
+  const bool enabled_;
+  std::optional<std::chrono::steady_clock::time_point> told_;
+};
+
+// One rank a host downloads; the others then find it in the cache. Meanwhile all meet every half
+// second: one collective that waits for a long download would end in the communicator's timeout.
+absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* comm) {
+  const bool fetches = comm->local_rank() == 0;
+  std::atomic<bool> given_up{false};
+  // Without what may be secret in a URL.
+  const std::string url = checkpoint.substr(0, checkpoint.find_first_of("?#"));
+  const std::string name = url.substr(url.rfind('/') + 1);
+  DownloadProgress progress(name, /*enabled=*/comm->rank() == 0);
+  FetchOptions options;
+  options.progress = [&](uint64_t done, uint64_t total) {
+    progress(done, total);
+    return !given_up;
+  };
+  options.notice = [&](const std::string& sentence) {
+    progress.Say(
+        absl::StrCat("rank ", comm->rank(), " (host ", comm->host(comm->rank()), "): ", sentence));
+  };
+  std::future<absl::StatusOr<std::string>> fetching;
+  if (fetches) {
+    fetching = std::async(std::launch::async, [&] { return FetchToCache(checkpoint, options); });
+  }
+  comm->SetActivity(absl::StrCat("fetching ", name));
+  while (true) {
+    double busy[1] = {0};
+    if (fetches && fetching.wait_for(std::chrono::milliseconds(500)) == std::future_status::timeout)
+      busy[0] = 1;
+    const absl::Status met = comm->AllReduceSum(absl::MakeSpan(busy));
+    // The thread must not outlive what it uses.
+    if (!met.ok()) given_up = true;
+    FT_RETURN_IF_ERROR(met);
+    if (busy[0] == 0) break;
+  }
   absl::StatusOr<std::string> path = std::string();
-  if (comm->local_rank() == 0) path = FetchToCache(pretrained.checkpoint());
+  if (fetches) path = fetching.get();
+  progress.End();
   FT_RETURN_IF_ERROR(Agree(path.status(), *comm));
-  if (comm->local_rank() != 0) path = FetchToCache(pretrained.checkpoint());
+  if (!fetches) path = FetchToCache(checkpoint);
+  return path;
+}
+
+absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
+  const absl::StatusOr<std::string> path = Fetch(pretrained.checkpoint(), comm);
   absl::Status status = path.status();
   if (status.ok()) {
     absl::StatusOr<TensorList> tensors = ReadStateDict(*path);
@@ -151,11 +233,20 @@ absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* co
           LoadBackbone(*tensors, pretrained.prefix(), setup->model.get());
       status = Annotate(report.status(), *path);
       if (status.ok()) {
-        setup->notes.push_back(absl::StrCat("backbone from ", *path, ": ", report->Summary()));
+        // What is missing keeps its random weights.
+        (report->missing.empty() ? setup->notes : setup->warnings)
+            .push_back(absl::StrCat("backbone from ", *path, ": ", report->Summary()));
       }
     }
   }
-  return Agree(Annotate(status, "model.backbone.pretrained"), *comm);
+  return Agree(path.ok() ? Annotate(status, "model.backbone.pretrained") : status, *comm);
+}
+
+// What is wrong with one thing and with another, at once.
+absl::Status Both(const absl::Status& one, const absl::Status& other) {
+  if (one.ok() || one == other) return other;
+  if (other.ok()) return one;
+  return absl::Status(one.code(), absl::StrCat(one.message(), "\n", other.message()));
 }
 
 }  // namespace
@@ -169,15 +260,15 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
   absl::StatusOr<std::unique_ptr<Dataset>> train = nullptr;
   if (for_training) train = OpenData(config.data().train());
   absl::StatusOr<std::unique_ptr<Dataset>> val = OpenData(config.data().val());
-  // The config's own errors come first: a missing data set is often one of them.
   const RunFacts facts{comm->size(), FactsOf(train), FactsOf(val)};
   absl::StatusOr<std::vector<std::string>> warnings = ValidateConfig(loaded, facts);
-  FT_RETURN_IF_ERROR(Agree(warnings.status(), *comm));
+  const auto placed = [&](const absl::Status& status, const std::string& name) {
+    return Annotate(status, absl::StrCat(loaded.PlaceOf(name + ".path"), ": ", name));
+  };
+  FT_RETURN_IF_ERROR(Agree(Both(Both(warnings.status(), placed(train.status(), "data.train")),
+                                placed(val.status(), "data.val")),
+                           *comm));
   setup.warnings = *std::move(warnings);
-  FT_RETURN_IF_ERROR(
-      Agree(Annotate(train.status(), loaded.PlaceOf("data.train.path") + ": data.train"), *comm));
-  FT_RETURN_IF_ERROR(
-      Agree(Annotate(val.status(), loaded.PlaceOf("data.val.path") + ": data.val"), *comm));
   FT_RETURN_IF_ERROR(
       CheckSameRun(loaded, absl::StrCat(DigestOf(train->get()), DigestOf(val->get())), comm));
 
@@ -226,7 +317,9 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
   }
   FT_ASSIGN_OR_RETURN(setup.model, Classifier::Create(config.model(), model_options));
   if (for_training && config.model().backbone().has_pretrained()) {
-    FT_RETURN_IF_ERROR(LoadPretrained(config.model().backbone().pretrained(), comm, &setup));
+    const PretrainedConfig& pretrained = config.model().backbone().pretrained();
+    FT_RETURN_IF_ERROR(Annotate(LoadPretrained(pretrained, comm, &setup),
+                                loaded.PlaceOf("model.backbone.pretrained.checkpoint")));
   }
   return setup;
 }

@@ -1,16 +1,30 @@
 #include "src/train/stop_signal.h"
 
+#include <unistd.h>
+
 #include <atomic>
+#include <string_view>
 
 namespace finetune {
 namespace {
 
+// Its first line ends what a terminal shows of the progress, and of the key.
+constexpr std::string_view kAnswer =
+    "\nasked to stop: finishing this iteration and saving; a second Ctrl-C ends the program at "
+    "once, without saving\n";
+
 // A signal handler can reach nothing but what is static.
 std::atomic<int> received_signal{0};
-static_assert(std::atomic<int>::is_always_lock_free);
+std::atomic<bool> answers_signals{false};
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void Note(int signal) {
-  if (received_signal.exchange(signal) == SIGINT && signal == SIGINT) {
+  const int earlier = received_signal.exchange(signal);
+  if (earlier == 0 && answers_signals) {
+    // Nothing is lost where it cannot be said.
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kAnswer.data(), kAnswer.size());
+  }
+  if (earlier == SIGINT && signal == SIGINT) {
     // Asked twice from the keyboard: the default action, now.
     struct sigaction action = {};
     action.sa_handler = SIG_DFL;
@@ -21,20 +35,24 @@ void Note(int signal) {
 
 }  // namespace
 
-StopSignal::StopSignal() {
+StopSignal::StopSignal(bool answers) {
   received_signal = 0;
+  answers_signals = answers;
   struct sigaction action = {};
   action.sa_handler = Note;
   action.sa_flags = SA_RESTART;
   sigaction(SIGTERM, &action, &old_term_);
   sigaction(SIGINT, &action, &old_int_);
   sigaction(SIGUSR1, &action, &old_usr1_);
+  sigaction(SIGHUP, nullptr, &old_hup_);
+  if (old_hup_.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
 }
 
 StopSignal::~StopSignal() {
   sigaction(SIGTERM, &old_term_, nullptr);
   sigaction(SIGINT, &old_int_, nullptr);
   sigaction(SIGUSR1, &old_usr1_, nullptr);
+  sigaction(SIGHUP, &old_hup_, nullptr);
 }
 
 int StopSignal::received() const { return received_signal; }

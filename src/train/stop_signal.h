@@ -5,12 +5,14 @@
 
 namespace finetune {
 
-// While it lives, SIGTERM, SIGINT and SIGUSR1 ask the run to save and stop instead of ending the
-// process; a second SIGINT ends it at once, a second SIGTERM does not: scancel
-// brings each rank one from Slurm and one from srun or mpirun. One at a time.
+// While it lives, SIGTERM, SIGINT, SIGUSR1 and SIGHUP (a lost terminal; not under nohup) ask the
+// run to save and stop instead of ending the process; a second SIGINT ends it at once, a second
+// SIGTERM does not: scancel brings each rank one from Slurm and one from srun or mpirun. One at a
+// time.
 class StopSignal {
  public:
-  StopSignal();
+  // With `answers`, the first signal is answered on standard error: what is done may take a while.
+  explicit StopSignal(bool answers);
   ~StopSignal();
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
@@ -22,6 +24,7 @@ class StopSignal {
   struct sigaction old_term_ = {};
   struct sigaction old_int_ = {};
   struct sigaction old_usr1_ = {};
+  struct sigaction old_hup_ = {};
 };
 
 }  // namespace finetune

@@ -6,8 +6,8 @@ namespace finetune {
 namespace {
 
 TEST(StopSignal, NotesWhatAsksTheRunToStop) {
-  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
-    const StopSignal stop;
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGHUP}) {
+    const StopSignal stop(/*answers=*/false);
     EXPECT_EQ(stop.received(), 0);
     raise(signal);
     EXPECT_EQ(stop.received(), signal);
@@ -16,7 +16,7 @@ TEST(StopSignal, NotesWhatAsksTheRunToStop) {
 
 TEST(StopSignal, OnlyASecondInterruptEndsTheProcessAtOnce) {
   {
-    const StopSignal stop;
+    const StopSignal stop(/*answers=*/false);
     raise(SIGTERM);
     raise(SIGUSR1);
     raise(SIGTERM);
@@ -24,11 +24,33 @@ TEST(StopSignal, OnlyASecondInterruptEndsTheProcessAtOnce) {
   }
   EXPECT_EXIT(
       {
-        const StopSignal stop;
+        const StopSignal stop(/*answers=*/false);
         raise(SIGINT);
         raise(SIGINT);
       },
       testing::KilledBySignal(SIGINT), "");
+}
+
+TEST(StopSignal, AnswersOnceWhatWillBeDone) {
+  testing::internal::CaptureStderr();
+  {
+    const StopSignal stop(/*answers=*/true);
+    raise(SIGTERM);
+    raise(SIGTERM);
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "\nasked to stop: finishing this iteration and saving; a second Ctrl-C ends the "
+            "program at once, without saving\n");
+}
+
+TEST(StopSignal, NohupIsRespected) {
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  {
+    const StopSignal stop(/*answers=*/false);
+    raise(SIGHUP);
+    EXPECT_EQ(stop.received(), 0);
+  }
+  EXPECT_EQ(std::signal(SIGHUP, before), SIG_IGN);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@
 #include "src/config/validate.h"
 #include "src/model/load.h"
 #include "src/model/loss.h"
+#include "src/observe/progress_line.h"
 #include "src/observe/record.h"
 #include "src/observe/run_log.h"
 #include "src/observe/trace.h"
@@ -61,11 +62,16 @@ class Trainer {
 
   absl::StatusOr<TrainResult> Run() {
     FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*for_training=*/true, options_.trace, &comm_));
-    FT_RETURN_IF_ERROR(Agree(OpenWorkDir(), comm_));
     FT_RETURN_IF_ERROR(BuildOptimizer());
+    // From here on something is written: all that a config can be wrong in has been looked at.
+    FT_RETURN_IF_ERROR(Agree(OpenWorkDir(), comm_));
     FT_RETURN_IF_ERROR(Agree(OpenLog(), comm_));
-    FT_RETURN_IF_ERROR(Agree(Resume(), comm_));
-    FT_RETURN_IF_ERROR(TakeStateOfMain());
+    absl::Status started = Agree(Resume(), comm_);
+    if (started.ok()) started = TakeStateOfMain();
+    if (!started.ok()) {
+      if (IsMain()) log_->Error(std::string(started.message()));
+      return started;
+    }
 
     absl::StatusOr<TrainResult> result = CatchTorch([this] { return Loop(); });
     if (!result.ok()) {
@@ -87,6 +93,8 @@ class Trainer {
                                      : options_.overwrite     ? CheckpointKeeper::Earlier::kRemove
                                                               : CheckpointKeeper::Earlier::kRefuse,
                                      options_.trace));
+    // Before this run's config takes the place of the one that is there.
+    FT_ASSIGN_OR_RETURN(resumed_from_, keeper_->Find(options_.resume));
     return absl::OkStatus();
   }
 
@@ -164,9 +172,10 @@ class Trainer {
   // Rank 0 reads the checkpoint; the others get all of it from rank 0.
   absl::Status Resume() {
     if (!IsMain() || options_.resume.empty()) return absl::OkStatus();
-    FT_ASSIGN_OR_RETURN(std::optional<FoundCheckpoint> found, keeper_->Find(options_.resume));
+    const std::optional<FoundCheckpoint> found = std::exchange(resumed_from_, std::nullopt);
     if (!found.has_value()) {
-      log_->Info("no checkpoint to resume from; starting from the beginning");
+      log_->Info(absl::StrCat("no checkpoint in ", options_.work_dir,
+                              " to resume from; starting from the beginning"));
       return absl::OkStatus();
     }
     for (const std::string& damaged : found->skipped)
@@ -219,19 +228,22 @@ class Trainer {
   }
 
   absl::StatusOr<TrainResult> Loop() {
-    const StopSignal signals;
+    signals_.emplace(IsMain());
     RecordRun();
     TrainResult result;
     if (progress_.validation_due) {
       FT_ASSIGN_OR_RETURN(const bool is_best, ValidateForBest(&result));
+      FT_ASSIGN_OR_RETURN(result.stopped, AnyoneAskedToStop());
       if (is_best || RunEnds()) FT_RETURN_IF_ERROR(Save(is_best));
+      result.stopped = result.stopped && (!RunEnds() || progress_.validation_due);
     }
     while (progress_.iteration < last_iteration_ && !result.stopped) {
-      FT_ASSIGN_OR_RETURN(const bool stop, Step(signals.received() != 0));
+      FT_ASSIGN_OR_RETURN(bool stop, Step());
       progress_.validation_due = ValidationIsDue();
       bool is_best = false;
       if (progress_.validation_due && !stop) {
         FT_ASSIGN_OR_RETURN(is_best, ValidateForBest(&result));
+        FT_ASSIGN_OR_RETURN(stop, AnyoneAskedToStop());
       }
       if (CheckpointIsDue() || is_best || stop) FT_RETURN_IF_ERROR(Save(is_best));
       result.stopped = stop && (!RunEnds() || progress_.validation_due);
@@ -247,10 +259,27 @@ class Trainer {
     return result;
   }
 
-  // Validates. Returns whether a checkpoint of this iteration is to be kept as the best.
+  bool AskedToStop() const { return signals_->received() != 0; }
+
+  absl::StatusOr<bool> AnyoneAskedToStop() {
+    double asked[1] = {AskedToStop() ? 1.0 : 0.0};
+    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(asked)));
+    return asked[0] > 0;
+  }
+
+  // Validates. Returns whether a checkpoint of this iteration is to be kept as the best. A signal
+  // ends it early: then it is still due. Errors: FailedPrecondition for a loss that is no number.
   absl::StatusOr<bool> ValidateForBest(TrainResult* result) {
-    FT_ASSIGN_OR_RETURN(result->last, Validate());
+    absl::StatusOr<Evaluation> evaluation = Validate();
+    if (absl::IsCancelled(evaluation.status())) return false;
+    FT_RETURN_IF_ERROR(evaluation.status());
+    result->last = *std::move(evaluation);
     progress_.validation_due = false;
+    if (!std::isfinite(result->last->loss)) {
+      return Diverged(absl::StrFormat("the validation's loss is %g after iteration %d",
+                                      std::abs(result->last->loss), progress_.iteration),
+                      schedule_->At(progress_.iteration - 1));
+    }
     const double accuracy = result->last->topk.front().accuracy;
     if (accuracy <= progress_.best_accuracy) return false;
     progress_.best_accuracy = accuracy;
@@ -275,6 +304,18 @@ class Trainer {
     return EpochEnds() && epochs > 0 && progress_.iteration / per_epoch_ % epochs == 0;
   }
 
+  // That of this iteration, if there is one, and those of later ones.
+  int64_t ValidationsLeft() const {
+    const ScheduleConfig& schedule = config_.schedule();
+    const int64_t every = schedule.has_val_interval_iterations()
+                              ? schedule.val_interval_iterations()
+                              : schedule.val_interval_epochs() * per_epoch_;
+    if (setup_.val == nullptr || every == 0) return 0;
+    const bool at_end = schedule.val_interval_epochs() > 0 && last_iteration_ % every != 0;
+    return last_iteration_ / every - progress_.iteration / every + (at_end && !RunEnds() ? 1 : 0) +
+           (ValidationIsDue() ? 1 : 0);
+  }
+
   bool CheckpointIsDue() const {
     const CheckpointConfig& checkpoint = config_.runtime().checkpoint();
     const int64_t epochs = checkpoint.interval_epochs();
@@ -288,7 +329,7 @@ class Trainer {
 
   // One iteration: batch, forward, backward with the all-reduces behind it, update. Returns whether
   // any rank was asked to stop.
-  absl::StatusOr<bool> Step(bool asked_to_stop) {
+  absl::StatusOr<bool> Step() {
     const Clock::time_point start = Clock::now();
     const TraceSpan iteration(track_, "iteration", progress_.iteration + 1);
     TraceSpan phase(track_, "wait for data");
@@ -319,8 +360,8 @@ class Trainer {
     // no loss behind it that nobody has looked at.
     const bool late =
         !setup_.device.is_cpu() && !LogIsDue() && !ValidationIsDue() && !CheckpointIsDue();
-    FT_ASSIGN_OR_RETURN(const bool stop, ShareLosses(asked_to_stop, late ? 1 : 0));
-    if (stop && late) FT_RETURN_IF_ERROR(ShareLosses(asked_to_stop, 0).status());
+    FT_ASSIGN_OR_RETURN(const bool stop, ShareLosses(late ? 1 : 0));
+    if (stop && late) FT_RETURN_IF_ERROR(ShareLosses(0).status());
     phase.Next("log");
     Record(lr, norm, Since(start), data_seconds, batch.global_size);
     return stop;
@@ -328,25 +369,31 @@ class Trainer {
 
   // Adds up the ranks' losses but for the last `left`, and their wishes to stop; returns whether
   // one has it. Errors: FailedPrecondition for a loss that is no number.
-  absl::StatusOr<bool> ShareLosses(bool asked_to_stop, size_t left) {
-    std::vector<double> sums = {asked_to_stop ? 1.0 : 0.0};
+  absl::StatusOr<bool> ShareLosses(size_t left) {
+    std::vector<double> sums = {AskedToStop() ? 1.0 : 0.0};
     for (size_t i = 0; i + left < losses_.size(); ++i) sums.push_back(losses_[i].value.Read());
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(sums)));
     for (size_t i = 1; i < sums.size(); ++i) {
       const Loss loss = std::move(losses_.front());
       losses_.pop_front();
       if (!std::isfinite(sums[i])) {
-        agreed_ = true;
-        return absl::FailedPreconditionError(
-            absl::StrFormat("the loss is %g in iteration %d: the run has diverged. Try a smaller "
-                            "optimizer.sgd.lr (it is %g), a "
-                            "schedule.warmup or an optimizer.clip_gradient",
-                            sums[i], loss.iteration, loss.lr));
+        return Diverged(
+            absl::StrFormat("the loss is %g in iteration %d", std::abs(sums[i]), loss.iteration),
+            loss.lr);
       }
       window_.loss += sums[i];
       ++window_.losses;
     }
     return sums[0] > 0;
+  }
+
+  // An error that all ranks have.
+  absl::Status Diverged(const std::string& what, double lr) {
+    agreed_ = true;
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s: the run has diverged. Try a smaller optimizer.sgd.lr (it is %g), a "
+                        "schedule.warmup or an optimizer.clip_gradient",
+                        what, lr));
   }
 
   // Passes that a rank's part goes through the model in. Batch norms that sum over the ranks need
@@ -410,7 +457,8 @@ class Trainer {
     record.lr = lr;
     record.time_s = window_.seconds * each;
     record.data_time_s = window_.data_seconds * each;
-    record.eta_s = record.time_s * static_cast<double>(last_iteration_ - progress_.iteration);
+    record.eta_s = record.time_s * static_cast<double>(last_iteration_ - progress_.iteration) +
+                   validation_seconds_ * static_cast<double>(ValidationsLeft());
     record.images_per_s = static_cast<double>(window_.pictures) / window_.seconds;
     record.memory_mib = PeakMemoryMebibytes(setup_.device);
     if (norm >= 0) record.gradient_norm = norm;
@@ -428,8 +476,12 @@ class Trainer {
     setup_.model->ParametersChanged(/*all=*/false);
     FT_ASSIGN_OR_RETURN(Evaluation evaluation,
                         Evaluate(config_.model().head(), setup_.device, setup_.model.get(),
-                                 setup_.val.get(), &comm_));
+                                 setup_.val.get(), &comm_, [this](int64_t done, int64_t total) {
+                                   if (IsMain()) log_->EvaluationProgress(done, total);
+                                   return !AskedToStop();
+                                 }));
     setup_.model->ParametersChanged(/*all=*/false);
+    validation_seconds_ = evaluation.seconds;
     if (IsMain()) {
       EvaluationRecord record;
       record.epoch = progress_.iteration / per_epoch_;
@@ -481,13 +533,16 @@ class Trainer {
   std::unique_ptr<Sgd> sgd_;
   std::unique_ptr<LearningRateSchedule> schedule_;
   std::unique_ptr<RunLog> log_;
-  std::unique_ptr<CheckpointKeeper> keeper_;  // on rank 0
+  std::unique_ptr<CheckpointKeeper> keeper_;     // on rank 0
+  std::optional<FoundCheckpoint> resumed_from_;  // on rank 0, until it is restored
   CheckpointMeta meta_;
   Progress progress_;
   std::optional<DeviceBatches> batches_;
+  std::optional<StopSignal> signals_;
   Window window_;
   std::deque<Loss> losses_;
   int64_t per_epoch_ = 1, total_batch_ = 1, last_iteration_ = 0;
+  double validation_seconds_ = 0;  // of the last one
   // The error that ends the loop is one that all ranks have.
   bool agreed_ = false;
 };
@@ -510,8 +565,15 @@ absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
   if (status.ok())
     status = Annotate(LoadClassifier(*tensors, setup.model.get()).status(), checkpoint);
   FT_RETURN_IF_ERROR(Agree(status, *comm));
-  return Evaluate(loaded.config.model().head(), setup.device, setup.model.get(), setup.val.get(),
-                  comm);
+  ProgressLine line(stdout, comm->rank() == 0 && IsWatched());
+  absl::StatusOr<Evaluation> evaluation =
+      Evaluate(loaded.config.model().head(), setup.device, setup.model.get(), setup.val.get(), comm,
+               [&](int64_t done, int64_t total) {
+                 line.Draw(absl::StrFormat("evaluating [%d/%d]", done, total));
+                 return true;
+               });
+  line.Clear();
+  return evaluation;
 }
 
 }  // namespace finetune
