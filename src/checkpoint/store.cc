@@ -48,7 +48,7 @@ bool IsTemporaryName(const std::string& name) {
 // What is wrong with a work_dir: a place that nothing can be made in is for the user to change,
 // which a full disk is not.
 absl::Status PlaceError(absl::string_view what, const std::string& path, int error) {
-  const absl::Status status = SystemError(what, path, error);
+  absl::Status status = SystemError(what, path, error);
   for (const int place : {ENOTDIR, ENOENT, EACCES, EPERM, EROFS, ENAMETOOLONG}) {
     if (error == place) return absl::InvalidArgumentError(status.message());
   }

@@ -22,7 +22,7 @@ struct BucketLayout {
 // `counts`: the parameters' elements (float32) in the order in which their gradients come. A bucket
 // of several parameters stays within config.bucket_mebibytes, and the first within
 // first_bucket_mebibytes. Each later one takes half of what is left at most, or
-// first_bucket_mebibytes: nothing hides the all-reduce of the last, which leaves when backward ends.
+// first_bucket_mebibytes: nothing hides the last one's all-reduce, which starts as backward ends.
 BucketLayout LayOutBuckets(absl::Span<const int64_t> counts, const CommConfig& config);
 
 }  // namespace finetune

@@ -15,13 +15,13 @@ constexpr int64_t kMebibyte = (1 << 20) / sizeof(float);
 
 // ResNet-18's convolutions for 32x32 pictures, as their gradients come.
 std::vector<int64_t> ResNet18() {
-  std::vector<int64_t> counts = {512 * 10, 10};
+  std::vector<int64_t> counts = {5120, 10};
   for (const int64_t width : {512, 256, 128, 64}) {
     for (const int64_t inputs : {width, width, width, width == 64 ? width : width / 2}) {
       counts.push_back(width * inputs * 9);
     }
   }
-  counts.push_back(64 * 3 * 9);
+  counts.push_back(1728);
   return counts;
 }
 

@@ -149,7 +149,7 @@ TEST_F(BuilderTest, ProgressCountsAndCancels) {
 // What a run that was killed has left, hours of writing perhaps, would fill the disk.
 TEST_F(BuilderTest, FoldersOfKilledProgramsGoAndThoseInUseStay) {
   const auto make = [&](const std::string& name, std::chrono::seconds age) {
-    const std::string path = folder_ + "/" + name;
+    std::string path = folder_ + "/" + name;
     fs::create_directories(path);
     std::ofstream(path + "/train-00000-of-00008.h5") << "part";
     fs::last_write_time(path, fs::file_time_type::clock::now() - age);
