@@ -204,7 +204,7 @@ TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
   const std::vector<float> all = Take(one->get(), 12);
   EXPECT_EQ(all, Take(three->get(), 12));
   (*three)->Seek(2, 1);
-  constexpr ptrdiff_t kPicture = 4 * 4 * 3;
+  constexpr ptrdiff_t kPicture = ptrdiff_t{4} * 4 * 3;
   EXPECT_EQ(Take(three->get(), 2), std::vector<float>(all.begin() + (40 + 6) * kPicture,
                                                       all.begin() + (40 + 18) * kPicture));
 }

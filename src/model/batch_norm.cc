@@ -112,9 +112,9 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
                             const at::Tensor& running_var,
                             const std::optional<at::Tensor>& residual, bool relu, bool training,
                             const c10::intrusive_ptr<SumHolder>& holder) {
-    const int64_t channels = x.size(1);
+    const int64_t channels = x.size(1), pixels = x.numel() / channels;
     ChannelStatistics of{running_mean, running_var};
-    double count = static_cast<double>(x.numel() / channels);
+    auto count = static_cast<double>(pixels);
     if (training) {
       of = StatisticsOf(x);
       if (holder->sum != nullptr) count = SumStatistics(holder->sum, count, &of);
