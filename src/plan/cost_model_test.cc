@@ -62,7 +62,8 @@ TEST(CostModel, MoreBytesOrRanksOrASlowerLinkAreNeverFaster) {
     slower.between_hosts.latency_s *= 2;
     for (int ranks = 16; ranks <= 4096; ranks *= 2) {
       double before = 0;
-      for (double bytes = 4; bytes < 1e9; bytes *= 1.5) {
+      for (int64_t size = 4; size < 1'000'000'000; size += size / 2) {
+        const auto bytes = static_cast<double>(size);
         const double now = AllReduceSeconds(bytes, ranks, cluster);
         EXPECT_GE(now, before) << bytes << " bytes, " << ranks << " ranks";
         EXPECT_GE(AllReduceSeconds(bytes, ranks, slower), now);

@@ -152,8 +152,9 @@ class DownloadProgress {
   void operator()(uint64_t done, uint64_t total) {
     if (!enabled_ || done == 0) return;
     const auto now = std::chrono::steady_clock::now();
-    if (told_.has_value() && now - *told_ < std::chrono::milliseconds(watched_ ? 100 : 10000))
+    if (told_.has_value() && now - *told_ < std::chrono::milliseconds(watched_ ? 100 : 10000)) {
       return;
+    }
     told_ = now;
     const auto mebibytes = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
     const std::string text =
@@ -206,8 +207,10 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
   comm->SetActivity(absl::StrCat("fetching ", name));
   while (true) {
     double busy[1] = {0};
-    if (fetches && fetching.wait_for(std::chrono::milliseconds(500)) == std::future_status::timeout)
+    if (fetches &&
+        fetching.wait_for(std::chrono::milliseconds(500)) == std::future_status::timeout) {
       busy[0] = 1;
+    }
     const absl::Status met = comm->AllReduceSum(absl::MakeSpan(busy));
     // The thread must not outlive what it uses.
     if (!met.ok()) given_up = true;

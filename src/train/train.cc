@@ -111,8 +111,9 @@ class Trainer {
     for (const NamedTensor& buffer : setup_.model->buffers()) {
       // With norm_eval nothing changes them; synchronised, they are the same on every rank.
       if (config_.model().backbone().norm_eval() || SyncsBatchNorm()) break;
-      if (layers.contains(buffer.name.substr(0, buffer.name.rfind('.'))))
+      if (layers.contains(buffer.name.substr(0, buffer.name.rfind('.')))) {
         changing.push_back(buffer);
+      }
     }
     FT_ASSIGN_OR_RETURN(buckets_, GradientBuckets::Create(trained, config_.comm(), &comm_));
     FT_ASSIGN_OR_RETURN(statistics_, RunningStatistics::Create(changing, &comm_));
@@ -178,8 +179,9 @@ class Trainer {
                               " to resume from; starting from the beginning"));
       return absl::OkStatus();
     }
-    for (const std::string& damaged : found->skipped)
+    for (const std::string& damaged : found->skipped) {
       log_->Warning(absl::StrCat("passed over: ", damaged));
+    }
     absl::StatusOr<Progress> progress =
         RestoreCheckpoint(found->root, meta_, setup_.model.get(), sgd_.get());
     FT_RETURN_IF_ERROR(
@@ -299,8 +301,9 @@ class Trainer {
     const int epochs = schedule.val_interval_epochs();
     if (setup_.val == nullptr) return false;
     if (RunEnds() && epochs > 0) return true;
-    if (schedule.has_val_interval_iterations())
+    if (schedule.has_val_interval_iterations()) {
       return progress_.iteration % schedule.val_interval_iterations() == 0;
+    }
     return EpochEnds() && epochs > 0 && progress_.iteration / per_epoch_ % epochs == 0;
   }
 
@@ -558,12 +561,14 @@ absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
                                               const std::string& checkpoint, Communicator* comm) {
   FT_ASSIGN_OR_RETURN(Setup setup,
                       Prepare(loaded, /*for_training=*/false, /*trace=*/nullptr, comm));
-  if (setup.val == nullptr)
+  if (setup.val == nullptr) {
     return absl::InvalidArgumentError("data.val: is not set; there is nothing to evaluate on");
+  }
   absl::StatusOr<TensorList> tensors = ReadStateDict(checkpoint);
   absl::Status status = tensors.status();
-  if (status.ok())
+  if (status.ok()) {
     status = Annotate(LoadClassifier(*tensors, setup.model.get()).status(), checkpoint);
+  }
   FT_RETURN_IF_ERROR(Agree(status, *comm));
   ProgressLine line(stdout, comm->rank() == 0 && IsWatched());
   absl::StatusOr<Evaluation> evaluation =
