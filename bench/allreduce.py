@@ -2,7 +2,7 @@
 """What an all-reduce costs by message size, number of ranks and algorithm: the figures behind comm.mpi.algorithm's AUTO.
 
     bazel build //bench:allreduce_benchmark
-    sudo bench/allreduce.py --markdown=bench/results/allreduce.md
+    sudo bench/allreduce.py --markdown=bench/allreduce.md
 
 Runs bench/allreduce_benchmark with all ranks on this machine as one host, and with each on a host of its own: network
 namespaces, joined by a bridge without a limit. Beside finetune's own algorithms: MPI_Iallreduce, and MPI_Allreduce with the

@@ -194,12 +194,6 @@ std::vector<Limit> ArithmeticLimits() {
 
 #else
 
-// Which the compilers of Debian 12 cannot all ask by name.
-bool HasAmxBf16() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 22 & 1) != 0;
-}
-
 std::vector<Limit> ArithmeticLimits() { return {}; }
 
 #endif
