@@ -14,8 +14,8 @@ at::ScalarType ConvType(const at::Tensor& x);
 
 // conv(x) with a graph for backward, by whatever is fastest for its shape on a CPU: Winograd's
 // algorithm, matrix products or oneDNN's convolution. x: [N, C, H, W] channels-last, float32 or
-// bfloat16; weight: [K, C, k, k] float32, which is rounded to x's type first. Returns x's type; the
-// gradient of the weight is float32, channels-last.
+// bfloat16; weight: [K, C, k, k] float32. Returns x's type; the gradient of the weight is float32,
+// channels-last.
 at::Tensor TrainedConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
                        int64_t padding);
 

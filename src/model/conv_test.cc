@@ -100,9 +100,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Conv,
 
 TEST(Winograd, OfNoPicturesIsNone) {
   const at::Tensor none = at::zeros({0, 64, 14, 14}).contiguous(kLayout);
-  const at::Tensor w = ByFormula("w", {32, 64, 3, 3}).contiguous(kLayout);
-  const at::Tensor y = WinogradConv(none, TransformWeight(w), {}, {}, /*relu=*/true);
-  EXPECT_EQ(y.sizes(), at::IntArrayRef({0, 32, 14, 14}));
+  const at::Tensor w = ByFormula("w", {128, 64, 3, 3}).contiguous(kLayout);
+  const at::Tensor y = WinogradConv(none, TransformWeight(w, at::kFloat), {}, {}, /*relu=*/true);
+  EXPECT_EQ(y.sizes(), at::IntArrayRef({0, 128, 14, 14}));
 }
 
 // One pixel at a time, where an error at an edge cannot hide in a norm.
@@ -111,7 +111,7 @@ TEST(Winograd, EveryPixelOfEveryTileIsRight) {
     for (const int64_t width : {6, 9, 12}) {
       const at::Tensor x = ByFormula("x", {2, 64, height, width}).contiguous(kLayout);
       const at::Tensor w = ByFormula("w", {64, 64, 3, 3}, 0.05).contiguous(kLayout);
-      const at::Tensor y = WinogradConv(x, TransformWeight(w), {}, {}, /*relu=*/false);
+      const at::Tensor y = WinogradConv(x, TransformWeight(w, at::kFloat), {}, {}, /*relu=*/false);
       const at::Tensor exact = at::conv2d(x.to(at::kDouble), w.to(at::kDouble), {}, 1, 1);
       EXPECT_LT((y.to(at::kDouble) - exact).abs().max().item<double>(), 1e-5)
           << height << "x" << width;
@@ -128,7 +128,7 @@ TEST(Winograd, AddsBiasAndResidualAndActivates) {
   const at::Tensor exact =
       at::conv2d(x.to(at::kDouble), w.to(at::kDouble), bias.to(at::kDouble), 1, 1) +
       residual.to(at::kDouble);
-  const at::Tensor u = TransformWeight(w);
+  const at::Tensor u = TransformWeight(w, at::kFloat);
   EXPECT_LT(RelativeError(WinogradConv(x, u, bias, residual, /*relu=*/false), exact), 3e-6);
   EXPECT_LT(RelativeError(WinogradConv(x, u, bias, residual, /*relu=*/true), exact.clamp_min(0)),
             3e-6);
@@ -139,7 +139,7 @@ TEST(Winograd, PassesANanOnWhereItReaches) {
   at::Tensor x = at::zeros({1, 64, 16, 16}).contiguous(kLayout);
   x.select(1, 0).select(1, 0).select(1, 0).fill_(std::numeric_limits<float>::quiet_NaN());
   const at::Tensor w = ByFormula("w", {64, 64, 3, 3}).contiguous(kLayout);
-  const at::Tensor y = WinogradConv(x, TransformWeight(w), {}, {}, /*relu=*/true);
+  const at::Tensor y = WinogradConv(x, TransformWeight(w, at::kFloat), {}, {}, /*relu=*/true);
   EXPECT_TRUE(y[0][0][0][0].isnan().item<bool>());
 }
 

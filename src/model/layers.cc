@@ -50,11 +50,14 @@ at::Tensor AddAndActivate(const at::Tensor& y, const at::Tensor& residual, bool 
 // rounded to x's type.
 void Fold(ConvBn& layer, const at::Tensor& x) {
   const at::Tensor scale = at::rsqrt(layer.running_var.add(kBatchNormEpsilon)).mul_(layer.gamma);
-  const at::Tensor weight = layer.weight.mul(scale.view({-1, 1, 1, 1})).to(x.scalar_type());
-  layer.folded_weight = WinogradRuns(x, weight, layer.stride, layer.padding)
-                            ? TransformWeight(weight)
-                        : OneDnnConvRuns(x) ? PackConvWeight(weight, x, layer.stride, layer.padding)
-                                            : weight;
+  const at::Tensor exact = layer.weight.mul(scale.view({-1, 1, 1, 1}));
+  if (WinogradRuns(x, exact, layer.stride, layer.padding)) {
+    layer.folded_weight = TransformWeight(exact, x.scalar_type());
+  } else {
+    const at::Tensor weight = exact.to(x.scalar_type());
+    layer.folded_weight =
+        OneDnnConvRuns(x) ? PackConvWeight(weight, x, layer.stride, layer.padding) : weight;
+  }
   layer.folded_bias = layer.beta.sub(layer.running_mean.mul(scale)).to(x.scalar_type());
 }
 
@@ -105,7 +108,7 @@ at::Tensor FrozenConvBn(const at::Tensor& input, ConvBn& layer, const at::Tensor
     Fold(layer, x);
   }
   if (layer.folded_weight.dim() == 3) {
-    return WinogradConv(x, layer.folded_weight, layer.folded_bias, residual, relu);
+    return WinogradConv(x, layer.folded_weight, layer.folded_bias.to(at::kFloat), residual, relu);
   }
   if (!layer.folded_weight.is_mkldnn()) {
     return AddAndActivate(

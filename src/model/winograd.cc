@@ -1,313 +1,92 @@
 #include "src/model/winograd.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/baddbmm.h>
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <cstring>
+
+#include "src/model/panel_product.h"
+#include "src/model/winograd_transforms.h"
+
+// No such function takes or returns a vector by value: they are all inlined.
+#pragma GCC diagnostic ignored "-Wpsabi"
 
 namespace finetune {
 namespace {
 
-constexpr int64_t kOut = 4;  // a tile's results, in each direction
-constexpr int64_t kIn = 6;   // what they are made of
-constexpr int64_t kPositions = kIn * kIn;
-constexpr int64_t kLanes = 8;
-// What a chunk of tiles or of kernels takes, transformed: it stays in the cache until it is used,
-// and no more memory is wanted at once.
-constexpr int64_t kChunkBytes = 10 << 20;
+// Tiles that a thread takes at a time: enough for each load of a transformed weight, few enough for
+// the cache.
+constexpr int64_t kBlockTiles = 11 * kTileRows;
+// What a chunk of tiles takes, transformed for a weight's gradient: it stays in the cache until it
+// is used, and no more memory is wanted at once.
+constexpr int64_t kChunkBytes = 12 << 20;
 
-#define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
-#define FT_INLINE inline __attribute__((always_inline))
-
-// A few neighbouring channels.
-using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
-
-FT_INLINE void Load(const float* from, Lanes* to) { std::memcpy(to, from, sizeof(Lanes)); }
-FT_INLINE void Store(const Lanes& from, float* to) { std::memcpy(to, &from, sizeof(Lanes)); }
-
-// The points +-a and +-b, with a * b = 1.
-constexpr float kA = 3.0F / 4, kB = 4.0F / 3;
-constexpr float kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
-// The kernel's polynomial is divided by the product of a point's distances to the others.
-constexpr float kByA = 1 / (2 * kA2 * (kA2 - kB2)), kByB = 1 / (2 * kB2 * (kB2 - kA2));
-
-// The transforms of one row or column. Each is the product with a matrix of the paper, written out.
-
-// B^T: 6 inputs.
-struct Input {
-  static constexpr int64_t kFrom = kIn, kTo = kIn;
-  static FT_INLINE void Apply(const Lanes* d, int64_t s, Lanes* v, int64_t t) {
-    const Lanes even_a = d[4 * s] - kB2 * d[2 * s], odd_a = kA * d[3 * s] - kB * d[s];
-    const Lanes even_b = d[4 * s] - kA2 * d[2 * s], odd_b = kB * d[3 * s] - kA * d[s];
-    v[0] = d[0] - (kA2 + kB2) * d[2 * s] + d[4 * s];
-    v[t] = even_a + odd_a;
-    v[2 * t] = even_a - odd_a;
-    v[3 * t] = even_b + odd_b;
-    v[4 * t] = even_b - odd_b;
-    v[5 * t] = d[5 * s] - (kA2 + kB2) * d[3 * s] + d[s];
-  }
-};
-
-// A^T: 4 results of 6 products.
-struct Output {
-  static constexpr int64_t kFrom = kIn, kTo = kOut;
-  static FT_INLINE void Apply(const Lanes* m, int64_t s, Lanes* y, int64_t t) {
-    const Lanes even_a = m[s] + m[2 * s], odd_a = m[s] - m[2 * s];
-    const Lanes even_b = m[3 * s] + m[4 * s], odd_b = m[3 * s] - m[4 * s];
-    y[0] = m[0] + even_a + even_b;
-    y[t] = kA * odd_a + kB * odd_b;
-    y[2 * t] = kA2 * even_a + kB2 * even_b;
-    y[3 * t] = kA3 * odd_a + kB3 * odd_b + m[5 * s];
-  }
-};
-
-// A: what 4 results' gradients give for 6 products.
-struct OutputGradient {
-  static constexpr int64_t kFrom = kOut, kTo = kIn;
-  static FT_INLINE void Apply(const Lanes* y, int64_t s, Lanes* m, int64_t t) {
-    const Lanes even_a = y[0] + kA2 * y[2 * s], odd_a = kA * y[s] + kA3 * y[3 * s];
-    const Lanes even_b = y[0] + kB2 * y[2 * s], odd_b = kB * y[s] + kB3 * y[3 * s];
-    m[0] = y[0];
-    m[t] = even_a + odd_a;
-    m[2 * t] = even_a - odd_a;
-    m[3 * t] = even_b + odd_b;
-    m[4 * t] = even_b - odd_b;
-    m[5 * t] = y[3 * s];
-  }
-};
-
-// G: a kernel's 3 values.
-struct Weight {
-  static constexpr int64_t kFrom = 3, kTo = kIn;
-  static FT_INLINE void Apply(const Lanes* g, int64_t s, Lanes* u, int64_t t) {
-    const Lanes even_a = kByA * (g[0] + kA2 * g[2 * s]), odd_a = (kByA * kA) * g[s];
-    const Lanes even_b = kByB * (g[0] + kB2 * g[2 * s]), odd_b = (kByB * kB) * g[s];
-    u[0] = g[0];
-    u[t] = even_a + odd_a;
-    u[2 * t] = even_a - odd_a;
-    u[3 * t] = even_b + odd_b;
-    u[4 * t] = even_b - odd_b;
-    u[5 * t] = g[2 * s];
-  }
-};
-
-// G^T: a kernel's gradient.
-struct WeightGradient {
-  static constexpr int64_t kFrom = kIn, kTo = 3;
-  static FT_INLINE void Apply(const Lanes* u, int64_t s, Lanes* g, int64_t t) {
-    const Lanes even_a = kByA * (u[s] + u[2 * s]), odd_a = (kByA * kA) * (u[s] - u[2 * s]);
-    const Lanes even_b = kByB * (u[3 * s] + u[4 * s]), odd_b = (kByB * kB) * (u[3 * s] - u[4 * s]);
-    g[0] = u[0] + even_a + even_b;
-    g[t] = odd_a + odd_b;
-    g[2 * t] = kA2 * even_a + kB2 * even_b + u[5 * s];
-  }
-};
-
-// Rows, then columns: `in` [kFrom, kFrom], `out` [kTo, kTo].
-template <typename T>
-FT_INLINE void Apply2d(const Lanes* in, Lanes* out) {
-  Lanes rows[T::kFrom * T::kTo];
-  for (int64_t i = 0; i < T::kFrom; ++i) T::Apply(in + i * T::kFrom, 1, rows + i * T::kTo, 1);
-  for (int64_t j = 0; j < T::kTo; ++j) T::Apply(rows + j, T::kTo, out + j, T::kTo);
-}
-
-// A feature map [N, H, W, C] in memory, cut into tiles of 4x4 results; the last ones reach over the
-// edge.
+// A feature map [N, H, W, C] in memory, cut into tiles of `out` x `out` results; the last ones
+// reach over the edge.
 struct Tiles {
-  explicit Tiles(const at::Tensor& map)
-      : height(map.size(2)),
+  Tiles(const at::Tensor& map, int64_t out_size)
+      : out(out_size),
+        height(map.size(2)),
         width(map.size(3)),
         channels(map.size(1)),
-        down((height + kOut - 1) / kOut),
-        across((width + kOut - 1) / kOut),
+        down((height + out - 1) / out),
+        across((width + out - 1) / out),
         count(map.size(0) * down * across) {}
 
-  int64_t height, width, channels;
+  int64_t out, height, width, channels;
   int64_t down, across, count;
 };
 
-// Where a tile begins.
-struct Place {
-  int64_t picture, y, x;
-};
-FT_INLINE Place PlaceOf(const Tiles& tiles, int64_t tile) {
-  const int64_t row = tile / tiles.across;
-  return {row / tiles.down, row % tiles.down * kOut, tile % tiles.across * kOut};
-}
-
-// Some of many, [begin, begin + count).
+// Some of many, [begin, end).
 struct Range {
-  int64_t begin, count;
-  int64_t end() const { return begin + count; }
+  int64_t begin, end;
+  int64_t count() const { return end - begin; }
 };
 
-// Tiles [begin, end) of those in `chunk`, into their places of `transformed`, [36, chunk.count,
-// slice.count]; the channels in `slice`. kBefore: pixels that a tile has before its place. Outside
-// of the map is 0.
-template <typename T, int64_t kBefore>
-FT_INLINE void TransformTiles(const float* map, const Tiles& tiles, Range chunk, Range slice,
-                              int64_t begin, int64_t end, float* transformed) {
-  constexpr int64_t kSize = T::kFrom;
-  const int64_t channels = tiles.channels;
-  for (int64_t tile = begin; tile < end; ++tile) {
-    const Place at = PlaceOf(tiles, chunk.begin + tile);
-    const float* picture = map + at.picture * tiles.height * tiles.width * channels + slice.begin;
-    const int64_t y = at.y - kBefore, x = at.x - kBefore;
-    const int64_t from_y = std::max<int64_t>(0, -y), to_y = std::min(kSize, tiles.height - y);
-    const int64_t from_x = std::max<int64_t>(0, -x), to_x = std::min(kSize, tiles.width - x);
-    const bool inside = to_y - from_y == kSize && to_x - from_x == kSize;
-    float* out = transformed + tile * slice.count;
-    for (int64_t c = 0; c < slice.count; c += kLanes) {
-      Lanes in[kSize * kSize], result[kPositions];
-      if (!inside) std::memset(in, 0, sizeof(in));
-      for (int64_t i = from_y; i < to_y; ++i) {
-        const float* row = picture + ((y + i) * tiles.width + x) * channels + c;
-        for (int64_t j = from_x; j < to_x; ++j) Load(row + j * channels, &in[i * kSize + j]);
-      }
-      Apply2d<T>(in, result);
-      for (int64_t p = 0; p < kPositions; ++p) {
-        Store(result[p], out + p * chunk.count * slice.count + c);
-      }
-    }
+// What of a map is under a tile: kSize x kSize pixels from `before` ones before its place on.
+// Outside of the map, and under a tile behind the last, is 0.
+template <typename N, int64_t kSize>
+struct Window {
+  FT_INLINE Window(const typename N::Storage* map, const Tiles& tiles, int64_t tile, int64_t before)
+      : channels(tiles.channels), width(tiles.width) {
+    if (tile >= tiles.count) return;
+    const int64_t row = tile / tiles.across, picture = row / tiles.down;
+    const int64_t y = row % tiles.down * tiles.out - before;
+    const int64_t x = tile % tiles.across * tiles.out - before;
+    from_y = std::max<int64_t>(0, -y);
+    from_x = std::max<int64_t>(0, -x);
+    to_y = std::min(kSize, tiles.height - y);
+    to_x = std::min(kSize, tiles.width - x);
+    corner = map + ((picture * tiles.height + y) * width + x) * channels;
   }
-}
 
-FT_VECTORISED void TransformInput(const float* map, const Tiles& tiles, Range chunk, Range slice,
-                                  int64_t begin, int64_t end, float* transformed) {
-  TransformTiles<Input, 1>(map, tiles, chunk, slice, begin, end, transformed);
-}
-
-FT_VECTORISED void TransformOutputGradient(const float* map, const Tiles& tiles, Range chunk,
-                                           Range slice, int64_t begin, int64_t end,
-                                           float* transformed) {
-  TransformTiles<OutputGradient, 0>(map, tiles, chunk, slice, begin, end, transformed);
-}
-
-// The way back: `products` [36, chunk.count, slice.count] into the tiles of `map`.
-FT_VECTORISED void TransformOutput(const float* products, const Tiles& tiles, Range chunk,
-                                   Range slice, int64_t begin, int64_t end, const float* bias,
-                                   const float* residual, bool relu, float* map) {
-  const int64_t channels = tiles.channels;
-  for (int64_t tile = begin; tile < end; ++tile) {
-    const Place at = PlaceOf(tiles, chunk.begin + tile);
-    const int64_t rows = std::min(kOut, tiles.height - at.y);
-    const int64_t columns = std::min(kOut, tiles.width - at.x);
-    const float* in = products + tile * slice.count;
-    for (int64_t c = 0; c < slice.count; c += kLanes) {
-      Lanes m[kPositions], y[kOut * kOut], b = {};
-      for (int64_t p = 0; p < kPositions; ++p) Load(in + p * chunk.count * slice.count + c, &m[p]);
-      Apply2d<Output>(m, y);
-      if (bias != nullptr) Load(bias + slice.begin + c, &b);
-      for (int64_t i = 0; i < rows; ++i) {
-        const int64_t row =
-            ((at.picture * tiles.height + at.y + i) * tiles.width + at.x) * channels + slice.begin +
-            c;
-        for (int64_t j = 0; j < columns; ++j) {
-          Lanes value = y[i * kOut + j] + b;
-          if (residual != nullptr) {
-            Lanes add;
-            Load(residual + row + j * channels, &add);
-            value += add;
-          }
-          // A NaN passes, as in every other activation.
-          if (relu) value = value < 0 ? Lanes{} : value;
-          Store(value, map + row + j * channels);
+  // A vector of channels from `c` on, of all pixels.
+  FT_INLINE void Read(int64_t c, typename N::Floats* to) const {
+    if (to_y - from_y == kSize && to_x - from_x == kSize) {
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kSize; ++i) {
+#pragma GCC unroll 8
+        for (int64_t j = 0; j < kSize; ++j) {
+          N::Load(corner + (i * width + j) * channels + c, to[i * kSize + j]);
         }
       }
+      return;
     }
-  }
-}
-
-// Of weight [K, 3, 3, channels] in memory, kernels [begin, end) of `kernels` and the channels in
-// `slice`; `transformed`: [36, kernels.count, slice.count]. `turned`: by 180 degrees, as the
-// gradient of the input wants them.
-FT_VECTORISED void TransformKernels(const float* weight, int64_t channels, Range kernels,
-                                    Range slice, int64_t begin, int64_t end, bool turned,
-                                    float* transformed) {
-  for (int64_t k = begin; k < end; ++k) {
-    const float* kernel = weight + (kernels.begin + k) * 9 * channels + slice.begin;
-    for (int64_t c = 0; c < slice.count; c += kLanes) {
-      Lanes g[9], u[kPositions];
-      for (int64_t i = 0; i < 9; ++i) Load(kernel + i * channels + c, &g[turned ? 8 - i : i]);
-      Apply2d<Weight>(g, u);
-      for (int64_t p = 0; p < kPositions; ++p) {
-        Store(u[p], transformed + (p * kernels.count + k) * slice.count + c);
+    for (int64_t i = 0; i < kSize * kSize; ++i) to[i] = typename N::Floats{};
+    for (int64_t i = from_y; i < to_y; ++i) {
+      for (int64_t j = from_x; j < to_x; ++j) {
+        N::Load(corner + (i * width + j) * channels + c, to[i * kSize + j]);
       }
     }
   }
-}
 
-// transformed: [36, count, channels], gradient: [count, 3, 3, channels]; kernels [begin, end).
-FT_VECTORISED void TransformKernelGradients(const float* transformed, int64_t count,
-                                            int64_t channels, int64_t begin, int64_t end,
-                                            float* gradient) {
-  for (int64_t k = begin; k < end; ++k) {
-    for (int64_t c = 0; c < channels; c += kLanes) {
-      Lanes g[9], u[kPositions];
-      for (int64_t p = 0; p < kPositions; ++p) {
-        Load(transformed + (p * count + k) * channels + c, &u[p]);
-      }
-      Apply2d<WeightGradient>(u, g);
-      for (int64_t i = 0; i < 9; ++i) Store(g[i], gradient + (k * 9 + i) * channels + c);
-    }
-  }
-}
+  int64_t channels, width;
+  int64_t from_y = 0, to_y = 0, from_x = 0, to_x = 0;
+  const typename N::Storage* corner = nullptr;
+};
 
 at::Tensor ChannelsLast(const at::Tensor& x) {
   return x.contiguous(at::MemoryFormat::ChannelsLast);
-}
-
-// weight: [K, C, 3, 3] channels-last. Returns [36, kernels.count, slice.count].
-at::Tensor Transform(const at::Tensor& weight, Range kernels, Range slice, bool turned) {
-  at::Tensor result = at::empty({kPositions, kernels.count, slice.count}, weight.options());
-  const int64_t channels = weight.size(1);
-  const float* from = weight.const_data_ptr<float>();
-  auto* to = result.mutable_data_ptr<float>();
-  at::parallel_for(0, kernels.count, 1, [=](int64_t begin, int64_t end) {
-    TransformKernels(from, channels, kernels, slice, begin, end, turned, to);
-  });
-  return result;
-}
-
-// Calls work(Range) for parts of `count`, about equal, multiples of `unit` but for the last, of as
-// many as kChunkBytes holds where each takes `floats`; of 64 at least.
-template <typename Work>
-void ForParts(int64_t count, int64_t unit, int64_t floats, const Work& work) {
-  if (count == 0) return;
-  const int64_t bytes = floats * static_cast<int64_t>(sizeof(float));
-  const int64_t most = std::max<int64_t>(64, kChunkBytes / bytes);
-  const int64_t parts = (count + most - 1) / most;
-  const int64_t size = ((count + parts - 1) / parts + unit - 1) / unit * unit;
-  for (int64_t begin = 0; begin < count; begin += size) {
-    work(Range{begin, std::min(size, count - begin)});
-  }
-}
-
-// Convolves x with the kernels of `slice`, [36, C, slice.count] in any strides, into those channels
-// of y.
-void ConvolveSlice(const at::Tensor& x, const at::Tensor& kernels, Range slice,
-                   const at::Tensor& bias, const at::Tensor& residual, bool relu, at::Tensor& y) {
-  const Tiles from(x), to(y);
-  const float* map = x.const_data_ptr<float>();
-  const float* b = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
-  const float* add = residual.defined() ? residual.const_data_ptr<float>() : nullptr;
-  auto* result = y.mutable_data_ptr<float>();
-  const Range all{0, from.channels};
-  ForParts(from.count, 1, kPositions * (from.channels + slice.count), [&](Range chunk) {
-    const at::Tensor inputs = at::empty({kPositions, chunk.count, all.count}, x.options());
-    auto* transformed = inputs.mutable_data_ptr<float>();
-    at::parallel_for(0, chunk.count, 1, [&](int64_t begin, int64_t end) {
-      TransformInput(map, from, chunk, all, begin, end, transformed);
-    });
-    const at::Tensor products = at::bmm(inputs, kernels);
-    const float* product = products.const_data_ptr<float>();
-    at::parallel_for(0, chunk.count, 1, [&](int64_t begin, int64_t end) {
-      TransformOutput(product, to, chunk, slice, begin, end, b, add, relu, result);
-    });
-  });
 }
 
 at::Tensor EmptyMap(const at::Tensor& like, int64_t channels) {
@@ -315,80 +94,397 @@ at::Tensor EmptyMap(const at::Tensor& like, int64_t channels) {
                    at::MemoryFormat::ChannelsLast);
 }
 
+// Units, whatever they hold.
+at::Tensor EmptyUnits(at::IntArrayRef sizes) { return at::empty(sizes, at::kInt); }
+uint32_t* Units(const at::Tensor& units) {
+  return static_cast<uint32_t*>(units.mutable_data_ptr());
+}
+
+// The algorithm for numbers N in tiles F, of winograd_transforms.h. A position is one of the
+// multiplications of a tile; for each there is one product of matrices.
+template <typename N, typename F>
+class Winograd {
+  using Floats = typename N::Floats;
+  using Bits = typename N::Bits;
+  using Storage = typename N::Storage;
+  static constexpr int64_t kLanes = N::kLanes, kPerUnit = N::kPerUnit;
+  static constexpr int64_t kColumns = kPanel<N>;
+  static constexpr int64_t kPositions = F::kIn * F::kIn;
+
+  // Of weight [K, 3, 3, C] in memory, the kColumns kernels of a panel as the columns of a factor
+  // whose steps are units of C. `units`: [positions, panels, C / kPerUnit, kColumns].
+  static FT_INLINE void TransformForward(const float* weight, int64_t channels, int64_t panel,
+                                         int64_t panels, uint32_t* units) {
+    const int64_t steps = channels / kPerUnit;
+    for (int64_t k = 0; k < kColumns; k += kLanes) {
+      for (int64_t c = 0; c < channels; c += kLanes) {
+        Floats lanes[kPositions][kLanes];
+        for (int64_t i = 0; i < kLanes; ++i) {
+          const float* kernel = weight + (panel * kColumns + k + i) * 9 * channels + c;
+          Floats g[9], u[kPositions];
+          for (int64_t j = 0; j < 9; ++j) std::memcpy(&g[j], kernel + j * channels, sizeof(g[j]));
+          Transform2d<typename F::Weight>(g, u);
+          for (int64_t p = 0; p < kPositions; ++p) lanes[p][i] = u[p];
+        }
+        for (int64_t p = 0; p < kPositions; ++p) {
+          Transpose<kLanes>(lanes[p]);
+          uint32_t* to = units + ((p * panels + panel) * steps + c / kPerUnit) * kColumns + k;
+          for (int64_t i = 0; i < kLanes; i += kPerUnit, to += kColumns) {
+            Bits unit;
+            N::ToUnits(&lanes[p][i], unit);
+            std::memcpy(to, &unit, sizeof(unit));
+          }
+        }
+      }
+    }
+  }
+
+  // The same for the gradient of the input: kernels turned by 180 degrees, the kColumns channels of
+  // a panel as columns, and steps are units of K. `units`: [positions, panels, K / kPerUnit,
+  // kColumns].
+  static FT_INLINE void TransformBackward(const float* weight, int64_t kernels, int64_t channels,
+                                          int64_t panel, int64_t panels, uint32_t* units) {
+    const int64_t steps = kernels / kPerUnit;
+    for (int64_t s = 0; s < steps; ++s) {
+      for (int64_t c = 0; c < kColumns; c += kLanes) {
+        Floats lanes[kPositions][kPerUnit];
+        for (int64_t i = 0; i < kPerUnit; ++i) {
+          const float* kernel = weight + (s * kPerUnit + i) * 9 * channels + panel * kColumns + c;
+          Floats g[9], u[kPositions];
+          for (int64_t j = 0; j < 9; ++j) {
+            std::memcpy(&g[8 - j], kernel + j * channels, sizeof(g[j]));
+          }
+          Transform2d<typename F::Weight>(g, u);
+          for (int64_t p = 0; p < kPositions; ++p) lanes[p][i] = u[p];
+        }
+        for (int64_t p = 0; p < kPositions; ++p) {
+          Bits unit;
+          N::ToUnits(lanes[p], unit);
+          std::memcpy(units + ((p * panels + panel) * steps + s) * kColumns + c, &unit,
+                      sizeof(unit));
+        }
+      }
+    }
+  }
+
+  // What a block of tiles is convolved with and into.
+  struct Convolution {
+    const Storage* map;
+    const uint32_t* weight;  // [positions, panels, steps, kColumns]
+    const float* bias;       // null for none
+    const Storage* residual;
+    bool relu;
+    Storage* result;
+    int64_t channels, panels;
+  };
+
+  // `inputs`: [positions, rows, channels], a row a tile.
+  static FT_INLINE void TransformInputs(const Convolution& conv, const Tiles& tiles, Range block,
+                                        int64_t rows, Storage* inputs) {
+    for (int64_t tile = block.begin; tile < block.end; ++tile) {
+      const Window<N, F::kIn> window(conv.map, tiles, tile, /*before=*/1);
+      Storage* to = inputs + (tile - block.begin) * conv.channels;
+      for (int64_t c = 0; c < conv.channels; c += kLanes) {
+        Floats in[kPositions], v[kPositions];
+        window.Read(c, in);
+        Transform2d<typename F::Input>(in, v);
+        for (int64_t p = 0; p < kPositions; ++p) {
+          N::Store(v[p], to + p * rows * conv.channels + c);
+        }
+      }
+    }
+  }
+
+  // `products`: [positions, rows, kColumns], the results' channels of one panel.
+  static FT_INLINE void TransformOutputs(const Convolution& conv, const Tiles& tiles, Range block,
+                                         int64_t rows, int64_t panel, const float* products) {
+    const int64_t channels = conv.panels * kColumns;
+    for (int64_t tile = block.begin; tile < block.end; ++tile) {
+      const int64_t row = tile / tiles.across, picture = row / tiles.down;
+      const int64_t y = row % tiles.down * F::kOut, x = tile % tiles.across * F::kOut;
+      const int64_t down = std::min(F::kOut, tiles.height - y);
+      const int64_t across = std::min(F::kOut, tiles.width - x);
+      const int64_t place = ((picture * tiles.height + y) * tiles.width + x) * channels;
+      for (int64_t c = 0; c < kColumns; c += kLanes) {
+        Floats m[kPositions], results[F::kOut * F::kOut], bias = {};
+        for (int64_t p = 0; p < kPositions; ++p) {
+          std::memcpy(&m[p], products + (p * rows + tile - block.begin) * kColumns + c,
+                      sizeof(m[p]));
+        }
+        Transform2d<typename F::Output>(m, results);
+        const int64_t channel = panel * kColumns + c;
+        if (conv.bias != nullptr) std::memcpy(&bias, conv.bias + channel, sizeof(bias));
+        for (int64_t i = 0; i < down; ++i) {
+          for (int64_t j = 0; j < across; ++j) {
+            const int64_t at = place + (i * tiles.width + j) * channels + channel;
+            Floats value = results[i * F::kOut + j] + bias;
+            if (conv.residual != nullptr) {
+              Floats add;
+              N::Load(conv.residual + at, add);
+              value += add;
+            }
+            // A NaN passes, as in every other activation.
+            if (conv.relu) value = value < 0 ? Floats{} : value;
+            N::Store(value, conv.result + at);
+          }
+        }
+      }
+    }
+  }
+
+  static FT_INLINE void ConvolveBlock(const Convolution& conv, const Tiles& tiles, Range block,
+                                      int64_t rows, uint32_t* inputs, float* products) {
+    TransformInputs(conv, tiles, block, rows, reinterpret_cast<Storage*>(inputs));
+    const int64_t steps = conv.channels / kPerUnit;
+    // Whole tiles of a product: what the last rows hold is looked at by nobody.
+    const int64_t used = (block.count() + kTileRows - 1) / kTileRows * kTileRows;
+    for (int64_t panel = 0; panel < conv.panels; ++panel) {
+      for (int64_t p = 0; p < kPositions; ++p) {
+        for (int64_t r = 0; r < used; r += kTileRows) {
+          MultiplyTile<N, kTileRows>({inputs + (p * rows + r) * steps, steps, 1},
+                                     conv.weight + (p * conv.panels + panel) * steps * kColumns,
+                                     steps,
+                                     /*add=*/false, products + (p * rows + r) * kColumns, kColumns);
+        }
+      }
+      TransformOutputs(conv, tiles, block, rows, panel, products);
+    }
+  }
+
+  // Tiles [begin, end) of a map, transformed by T, into panels of channels whose steps are units of
+  // tiles. `units`: [positions, channels / kColumns, steps, kColumns]; `begin` is at step `step`.
+  template <typename T>
+  static FT_INLINE void TransformTiles(const Storage* map, const Tiles& tiles, Range range,
+                                       int64_t before, int64_t step, int64_t steps,
+                                       uint32_t* units) {
+    const int64_t panels = tiles.channels / kColumns;
+    for (int64_t tile = range.begin; tile < range.end; tile += kPerUnit, ++step) {
+      const Window<N, T::kFrom> first(map, tiles, tile, before);
+      const Window<N, T::kFrom> last(map, tiles, tile + kPerUnit - 1, before);
+      for (int64_t c = 0; c < tiles.channels; c += kLanes) {
+        Floats v[kPositions][kPerUnit];
+        for (int64_t i = 0; i < kPerUnit; ++i) {
+          Floats in[T::kFrom * T::kFrom], out[kPositions];
+          (i == 0 ? first : last).Read(c, in);
+          Transform2d<T>(in, out);
+          for (int64_t p = 0; p < kPositions; ++p) v[p][i] = out[p];
+        }
+        uint32_t* to = units + (c / kColumns * steps + step) * kColumns + c % kColumns;
+        for (int64_t p = 0; p < kPositions; ++p) {
+          Bits unit;
+          N::ToUnits(v[p], unit);
+          std::memcpy(to + p * panels * steps * kColumns, &unit, sizeof(unit));
+        }
+      }
+    }
+  }
+
+  // `sums`: [positions, K, C], kernels [begin, end); `gradient`: [K, 3, 3, C].
+  static FT_INLINE void TransformSums(const float* sums, int64_t kernels, int64_t channels,
+                                      Range range, float* gradient) {
+    for (int64_t k = range.begin; k < range.end; ++k) {
+      for (int64_t c = 0; c < channels; c += kLanes) {
+        Floats g[9], u[kPositions];
+        for (int64_t p = 0; p < kPositions; ++p) {
+          std::memcpy(&u[p], sums + (p * kernels + k) * channels + c, sizeof(u[p]));
+        }
+        Transform2d<typename F::WeightGradient>(u, g);
+        for (int64_t j = 0; j < 9; ++j) {
+          std::memcpy(gradient + (k * 9 + j) * channels + c, &g[j], sizeof(g[j]));
+        }
+      }
+    }
+  }
+
+ public:
+  static constexpr int64_t kOut = F::kOut;
+  // What numbers of channels must be multiples of.
+  static constexpr int64_t kChannels = kColumns;
+
+  static at::Tensor TransformWeight(const at::Tensor& weight, bool backward) {
+    const int64_t kernels = weight.size(0), channels = weight.size(1);
+    const int64_t columns = backward ? channels : kernels;
+    const int64_t steps = (backward ? kernels : channels) / kPerUnit, panels = columns / kColumns;
+    at::Tensor result = EmptyUnits({kPositions, panels, steps * kColumns});
+    const auto* from = weight.const_data_ptr<float>();
+    uint32_t* to = Units(result);
+    at::parallel_for(0, panels, 1, [=](int64_t begin, int64_t end) {
+      N::Run([=]() __attribute__((always_inline)) {
+        for (int64_t panel = begin; panel < end; ++panel) {
+          if (backward) {
+            TransformBackward(from, kernels, channels, panel, panels, to);
+          } else {
+            TransformForward(from, channels, panel, panels, to);
+          }
+        }
+      });
+    });
+    return result;
+  }
+
+  static void Convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                       const at::Tensor& residual, bool relu, const at::Tensor& y) {
+    const Convolution conv{.map = static_cast<const Storage*>(x.const_data_ptr()),
+                           .weight = static_cast<const uint32_t*>(weight.const_data_ptr()),
+                           .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+                           .residual = residual.defined()
+                                           ? static_cast<const Storage*>(residual.const_data_ptr())
+                                           : nullptr,
+                           .relu = relu,
+                           .result = static_cast<Storage*>(y.mutable_data_ptr()),
+                           .channels = x.size(1),
+                           .panels = weight.size(1)};
+    const Tiles tiles(x, F::kOut);
+    if (tiles.count == 0) return;
+    // As many for each thread.
+    const int64_t threads = at::get_num_threads();
+    const int64_t most = (tiles.count + kBlockTiles - 1) / kBlockTiles;
+    const int64_t wanted = (most + threads - 1) / threads * threads;
+    const int64_t rows =
+        ((tiles.count + wanted - 1) / wanted + kTileRows - 1) / kTileRows * kTileRows;
+    const int64_t blocks = (tiles.count + rows - 1) / rows;
+    at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+      const at::Tensor inputs = EmptyUnits({kPositions * rows * conv.channels / kPerUnit});
+      const at::Tensor products = EmptyUnits({kPositions * rows * kColumns});
+      uint32_t* in = Units(inputs);
+      auto* out = static_cast<float*>(products.mutable_data_ptr());
+      N::Run([&]() __attribute__((always_inline)) {
+        for (int64_t block = begin; block < end; ++block) {
+          const Range range{block * rows, std::min((block + 1) * rows, tiles.count)};
+          ConvolveBlock(conv, tiles, range, rows, in, out);
+        }
+      });
+    });
+  }
+
+  static void WeightGradient(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& dw) {
+    const Tiles from(x, F::kOut), to(dy, F::kOut);
+    const int64_t channels = from.channels, kernels = to.channels;
+    const int64_t panels = channels / kColumns, kernel_panels = kernels / kColumns;
+    const auto* map = static_cast<const Storage*>(x.const_data_ptr());
+    const auto* slope = static_cast<const Storage*>(dy.const_data_ptr());
+    auto* gradient = dw.mutable_data_ptr<float>();
+    const at::Tensor all_sums = at::empty({kPositions, kernels, channels}, at::kFloat);
+    auto* sums = all_sums.mutable_data_ptr<float>();
+
+    const int64_t unit_bytes = kPositions * (channels + kernels) * 4;
+    const int64_t units = (from.count + kPerUnit - 1) / kPerUnit;
+    const int64_t most = std::max<int64_t>(64, kChunkBytes / unit_bytes);
+    const int64_t chunks = std::max<int64_t>(1, (units + most - 1) / most);
+    const int64_t size = (units + chunks - 1) / chunks;
+    const at::Tensor inputs = EmptyUnits({kPositions * size * channels});
+    const at::Tensor slopes = EmptyUnits({kPositions * size * kernels});
+    uint32_t *in = Units(inputs), *slope_in = Units(slopes);
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const int64_t first = chunk * size, steps = std::min(size, units - first);
+      at::parallel_for(0, steps, 1, [&](int64_t begin, int64_t end) {
+        const Range range{(first + begin) * kPerUnit,
+                          std::min((first + end) * kPerUnit, from.count)};
+        N::Run([&]() __attribute__((always_inline)) {
+          TransformTiles<typename F::Input>(map, from, range, /*before=*/1, begin, steps, in);
+          TransformTiles<typename F::OutputGradient>(slope, to, range, /*before=*/0, begin, steps,
+                                                     slope_in);
+        });
+      });
+      // A product is dy's panel, turned, times x's: the sums of a square of kernels and channels.
+      at::parallel_for(0, kPositions * kernel_panels * panels, 1, [&](int64_t begin, int64_t end) {
+        N::Run([&]() __attribute__((always_inline)) {
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t panel = i % panels, kernel_panel = i / panels % kernel_panels;
+            const int64_t p = i / panels / kernel_panels;
+            MultiplyPanels<N>(
+                slope_in + (p * kernel_panels + kernel_panel) * steps * kColumns,
+                in + (p * panels + panel) * steps * kColumns, steps, /*add=*/chunk > 0,
+                sums + (p * kernels + kernel_panel * kColumns) * channels + panel * kColumns,
+                channels);
+          }
+        });
+      });
+    }
+    at::parallel_for(0, kernels, 1, [&](int64_t begin, int64_t end) {
+      N::Run([&]() __attribute__((always_inline)) {
+        TransformSums(sums, kernels, channels, {begin, end}, gradient);
+      });
+    });
+  }
+};
+
+// Calls work.operator()<Winograd<...>>() for maps of `type`; false where there is none.
+template <typename Work>
+bool ForNumbers(at::ScalarType type, Vectors vectors, const Work& work) {
+  if (type == at::kBFloat16 && vectors >= Vectors::kAvx512Bfloat16) {
+    work.template operator()<Winograd<Bfloat16, TilesOf2>>();
+  } else if (type == at::kFloat && vectors >= Vectors::kAvx512) {
+    work.template operator()<Winograd<Float32<Avx512>, TilesOf4>>();
+  } else if (type == at::kFloat && vectors >= Vectors::kAvx2) {
+    work.template operator()<Winograd<Float32<Avx2>, TilesOf4>>();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void MustRun(bool runs) {
+  TORCH_CHECK(runs, "no Winograd convolution for these numbers on this processor");
+}
+
+at::Tensor Transform(const at::Tensor& weight, at::ScalarType type, bool backward,
+                     Vectors vectors) {
+  at::Tensor result;
+  MustRun(ForNumbers(type, vectors, [&]<typename W>() {
+    result = W::TransformWeight(ChannelsLast(weight), backward);
+  }));
+  return result;
+}
+
 }  // namespace
 
-bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding) {
-  // Where there are few channels the transforms cost more than the products.
-  const auto fits = [](int64_t channels) { return channels % kLanes == 0 && channels >= 32; };
-  return x.is_cpu() && x.scalar_type() == at::kFloat && weight.size(2) == 3 &&
-         weight.size(3) == 3 && stride == 1 && padding == 1 && fits(weight.size(0)) &&
-         fits(weight.size(1)) && x.numel() > 0;
+bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding,
+                  Vectors vectors) {
+  bool fits = false;
+  ForNumbers(x.scalar_type(), vectors, [&]<typename W>() {
+    // Where there are few channels the transforms cost more than the products.
+    const auto good = [](int64_t channels) {
+      return channels % W::kChannels == 0 && channels >= 32;
+    };
+    fits = good(weight.size(0)) && good(weight.size(1));
+  });
+  return fits && x.is_cpu() && weight.size(2) == 3 && weight.size(3) == 3 && stride == 1 &&
+         padding == 1 && x.numel() > 0;
 }
 
-int64_t WinogradTiles(const at::Tensor& x) { return Tiles(x).count; }
-
-at::Tensor TransformWeight(const at::Tensor& weight) {
-  return Transform(ChannelsLast(weight), {0, weight.size(0)}, {0, weight.size(1)},
-                   /*turned=*/false);
+int64_t WinogradTiles(const at::Tensor& x) {
+  return Tiles(x, x.scalar_type() == at::kBFloat16 ? TilesOf2::kOut : TilesOf4::kOut).count;
 }
 
-at::Tensor WinogradConv(const at::Tensor& x, const at::Tensor& transformed, const at::Tensor& bias,
-                        const at::Tensor& residual, bool relu) {
-  at::Tensor y = EmptyMap(x, transformed.size(1));
-  ConvolveSlice(ChannelsLast(x), transformed.transpose(1, 2), {0, transformed.size(1)}, bias,
-                residual.defined() ? ChannelsLast(residual) : residual, relu, y);
+at::Tensor TransformWeight(const at::Tensor& weight, at::ScalarType type, Vectors vectors) {
+  return Transform(weight, type, /*backward=*/false, vectors);
+}
+
+at::Tensor WinogradConv(const at::Tensor& input, const at::Tensor& transformed,
+                        const at::Tensor& bias, const at::Tensor& residual, bool relu,
+                        Vectors vectors) {
+  const at::Tensor x = ChannelsLast(input);
+  at::Tensor y;
+  MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename W>() {
+    y = EmptyMap(x, transformed.size(1) * W::kChannels);
+    W::Convolve(x, transformed, bias, residual.defined() ? ChannelsLast(residual) : residual, relu,
+                y);
+  }));
   return y;
 }
 
-at::Tensor WinogradConv(const at::Tensor& input, const at::Tensor& weight) {
-  const at::Tensor x = ChannelsLast(input), w = ChannelsLast(weight);
-  at::Tensor y = EmptyMap(x, w.size(0));
-  ForParts(w.size(0), kLanes, kPositions * w.size(1), [&](Range kernels) {
-    const at::Tensor u = Transform(w, kernels, {0, w.size(1)}, /*turned=*/false);
-    ConvolveSlice(x, u.transpose(1, 2), kernels, {}, {}, /*relu=*/false, y);
-  });
-  return y;
+at::Tensor WinogradInputGradient(const at::Tensor& dy, const at::Tensor& weight, Vectors vectors) {
+  return WinogradConv(dy, Transform(weight, dy.scalar_type(), /*backward=*/true, vectors), {}, {},
+                      /*relu=*/false, vectors);
 }
 
-at::Tensor WinogradInputGradient(const at::Tensor& gradient, const at::Tensor& weight) {
-  const at::Tensor dy = ChannelsLast(gradient), w = ChannelsLast(weight);
-  at::Tensor dx = EmptyMap(dy, w.size(1));
-  ForParts(w.size(1), kLanes, kPositions * w.size(0), [&](Range slice) {
-    const at::Tensor u = Transform(w, {0, w.size(0)}, slice, /*turned=*/true);
-    ConvolveSlice(dy, u, slice, {}, {}, /*relu=*/false, dx);
-  });
-  return dx;
-}
-
-at::Tensor WinogradWeightGradient(const at::Tensor& gradient, const at::Tensor& input) {
-  const at::Tensor x = ChannelsLast(input), dy = ChannelsLast(gradient);
-  const Tiles from(x), to(dy);
-  const Range all{0, from.channels};
-  const float* map = x.const_data_ptr<float>();
-  const float* slope = dy.const_data_ptr<float>();
-  at::Tensor dw =
-      at::empty({to.channels, from.channels, 3, 3}, x.options(), at::MemoryFormat::ChannelsLast);
-  auto* result = dw.mutable_data_ptr<float>();
-  ForParts(to.channels, kLanes, kPositions * from.channels, [&](Range kernels) {
-    at::Tensor sums = at::empty({kPositions, kernels.count, from.channels}, x.options());
-    ForParts(from.count, 1, kPositions * (from.channels + kernels.count), [&](Range chunk) {
-      const at::Tensor inputs = at::empty({kPositions, chunk.count, all.count}, x.options());
-      const at::Tensor slopes = at::empty({kPositions, chunk.count, kernels.count}, x.options());
-      auto* transformed = inputs.mutable_data_ptr<float>();
-      auto* transformed_slopes = slopes.mutable_data_ptr<float>();
-      at::parallel_for(0, chunk.count, 1, [&](int64_t begin, int64_t end) {
-        TransformInput(map, from, chunk, all, begin, end, transformed);
-        TransformOutputGradient(slope, to, chunk, kernels, begin, end, transformed_slopes);
-      });
-      at::baddbmm_out(sums, sums, slopes.transpose(1, 2), inputs,
-                      /*beta=*/chunk.begin == 0 ? 0 : 1);
-    });
-    const float* sum = sums.const_data_ptr<float>();
-    at::parallel_for(0, kernels.count, 1, [&](int64_t begin, int64_t end) {
-      TransformKernelGradients(sum, kernels.count, from.channels, begin, end,
-                               result + kernels.begin * 9 * from.channels);
-    });
-  });
+at::Tensor WinogradWeightGradient(const at::Tensor& dy, const at::Tensor& x, Vectors vectors) {
+  at::Tensor dw = at::empty({dy.size(1), x.size(1), 3, 3}, at::kFloat, std::nullopt, std::nullopt,
+                            std::nullopt, at::MemoryFormat::ChannelsLast);
+  MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename W>() {
+    W::WeightGradient(ChannelsLast(dy), ChannelsLast(x), dw);
+  }));
   return dw;
 }
 

@@ -1,0 +1,152 @@
+#ifndef FINETUNE_MODEL_VECTORS_H_
+#define FINETUNE_MODEL_VECTORS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace finetune {
+
+// Numbers as the kernels of products see them, many at a time. What a kernel is built for is a type
+// N below; its functions are templates that are inlined into N::Run, the one that the compiler
+// builds for those instructions.
+
+// For functions that take or return no vector by value: how such are passed would depend on the
+// instructions that they are built for.
+#define FT_INLINE inline __attribute__((always_inline))
+
+// What processors have. Each has what those before it have.
+enum class Vectors { kNone, kAvx2, kAvx512, kAvx512Bfloat16 };
+
+// Of this processor, as far as the system lets it be used. One with AMX has no use for
+// kAvx512Bfloat16: oneDNN's kernels for it are faster.
+Vectors BestVectors();
+
+struct Avx2 {
+  static constexpr int64_t kLanes = 8;
+  using Floats = float __attribute__((vector_size(32)));
+  using Bits = uint32_t __attribute__((vector_size(32)));
+  // How many vectors a row of a product's tile is; with 6 rows they fit the registers.
+  static constexpr int64_t kTileVectors = 2;
+
+  template <typename Work>
+  __attribute__((target("avx2,fma"), noinline)) static void Run(const Work& work) {
+    work();
+  }
+};
+
+struct Avx512 {
+  static constexpr int64_t kLanes = 16;
+  using Floats = float __attribute__((vector_size(64)));
+  using Bits = uint32_t __attribute__((vector_size(64)));
+  static constexpr int64_t kTileVectors = 4;
+
+  template <typename Work>
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"), noinline)) static void Run(
+      const Work& work) {
+    work();
+  }
+};
+
+// What a 32-bit lane holds is a unit of a product: kPerUnit neighbouring factors along the sum.
+template <typename Isa>
+struct Float32 : Isa {
+  using typename Isa::Bits;
+  using typename Isa::Floats;
+  using Storage = float;
+  static constexpr int64_t kPerUnit = 1;
+
+  static FT_INLINE void Load(const float* from, Floats& to) { std::memcpy(&to, from, sizeof(to)); }
+  static FT_INLINE void Store(const Floats& from, float* to) {
+    std::memcpy(to, &from, sizeof(from));
+  }
+  static FT_INLINE void ToUnits(const Floats* from, Bits& to) {
+    std::memcpy(&to, from, sizeof(to));
+  }
+
+  // sum += one unit times each of `units`.
+  static FT_INLINE void MultiplyAdd(uint32_t unit, const Bits& units, Floats& sum) {
+    float factor;
+    Floats factors;
+    std::memcpy(&factor, &unit, sizeof(factor));
+    std::memcpy(&factors, &units, sizeof(factors));
+    sum += factor * factors;
+  }
+};
+
+// Sums are float32. Instructions by their names: of vectors that its caller's processor need not
+// have GCC 12 makes something slower of the operators' conversions, and intrinsics cannot be
+// inlined.
+struct Bfloat16 : Avx512 {
+  using Storage = uint16_t;
+  using Halves = uint16_t __attribute__((vector_size(32)));
+  using Words = uint16_t __attribute__((vector_size(64)));
+  static constexpr int64_t kPerUnit = 2;
+
+  static FT_INLINE void Load(const uint16_t* from, Floats& to) {
+    Halves halves;
+    Bits bits;
+    std::memcpy(&halves, from, sizeof(halves));
+    asm("vpmovzxwd %1, %0" : "=v"(bits) : "vm"(halves));
+    bits <<= 16;
+    std::memcpy(&to, &bits, sizeof(to));
+  }
+  // To nearest, ties to even; a NaN stays one.
+  static FT_INLINE void Store(const Floats& from, uint16_t* to) {
+    Halves halves;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(from));
+    std::memcpy(to, &halves, sizeof(halves));
+  }
+  static FT_INLINE void ToUnits(const Floats* from, Bits& to) {
+    // All of the first, then all of the second, and these in turn.
+    Words words;
+    asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(words) : "v"(from[0]), "v"(from[1]));
+    constexpr Words kTurns = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                              8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    asm("vpermw %1, %2, %0" : "=v"(to) : "v"(words), "v"(kTurns));
+  }
+  static FT_INLINE void MultiplyAdd(uint32_t unit, const Bits& units, Floats& sum) {
+    const Bits factors = unit - Bits{};
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(units), "v"(factors));
+  }
+
+  template <typename Work>
+  static void Run(const Work& work) {
+    Avx512::Run(work);
+  }
+};
+
+// work(0), work(1), ... work(kCount - 1), written out: GCC 12 keeps an array in registers where
+// each index into it is a constant from the start, not where a loop is unrolled late.
+template <int64_t kCount, typename Work>
+FT_INLINE void Unrolled(const Work& work) {
+  [&]<int64_t... kIndex>(std::integer_sequence<int64_t, kIndex...>) __attribute__((always_inline)) {
+    (work(kIndex), ...);
+  }
+  (std::make_integer_sequence<int64_t, kCount>());
+}
+
+// Rows i and i + kBlock, where i has not that bit, exchange the blocks of kBlock lanes that are on
+// the wrong side.
+template <int64_t kBlock, typename V, size_t... kLane>
+FT_INLINE void ExchangeBlocks(V& upper, V& lower, std::index_sequence<kLane...> /*lanes*/) {
+  constexpr int64_t kLanes = sizeof...(kLane);
+  const V a = upper, b = lower;
+  upper = __builtin_shufflevector(a, b, ((kLane & kBlock) ? kLanes + kLane - kBlock : kLane)...);
+  lower = __builtin_shufflevector(a, b, ((kLane & kBlock) ? kLanes + kLane : kLane + kBlock)...);
+}
+
+// A square of vectors, in place.
+template <int64_t kLanes, int64_t kBlock = 1, typename V>
+FT_INLINE void Transpose(V* rows) {
+  for (int64_t i = 0; i < kLanes; ++i) {
+    if (i & kBlock) continue;
+    ExchangeBlocks<kBlock>(rows[i], rows[i + kBlock], std::make_index_sequence<kLanes>());
+  }
+  if constexpr (2 * kBlock < kLanes) Transpose<kLanes, 2 * kBlock>(rows);
+}
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MODEL_VECTORS_H_
