@@ -51,27 +51,25 @@ FT_INLINE void MultiplyTile(LeftFactor left, const uint32_t* panel, int64_t step
   });
 }
 
-// How many steps of two panels stay in a core's cache.
-inline constexpr int64_t kTileSteps = 384;
+// Steps that are summed at a time: a panel's stay in a core's first cache while rows pass by.
+inline constexpr int64_t kTileSteps = 192;
 
-// product [kPanel, kPanel], `stride` between its rows, = (or +=, where `add`) the panel `left`,
-// turned, * the panel `right`, both of `steps`.
+// The same for `rows`, which are whole tiles and 0 or kPanel % kTileRows more.
 template <typename N>
-FT_INLINE void MultiplyPanels(const uint32_t* left, const uint32_t* right, int64_t steps, bool add,
-                              float* product, int64_t stride) {
-  for (int64_t from = 0; from < steps; from += kTileSteps, add = true) {
-    const int64_t count = steps - from < kTileSteps ? steps - from : kTileSteps;
-    const uint32_t* panel = right + from * kPanel<N>;
-    for (int64_t r = 0; r < kPanel<N>; r += kTileRows) {
-      const LeftFactor rows{left + from * kPanel<N> + r, 1, kPanel<N>};
-      // The rows that whole tiles leave.
-      constexpr int64_t kRest = kPanel<N> % kTileRows;
-      if (r + kTileRows <= kPanel<N>) {
-        MultiplyTile<N, kTileRows>(rows, panel, count, add, product + r * stride, stride);
-      } else {
-        MultiplyTile<N, kRest>(rows, panel, count, add, product + r * stride, stride);
-      }
-    }
+FT_INLINE void MultiplyPanel(LeftFactor left, int64_t rows, const uint32_t* panel, int64_t steps,
+                             bool add, float* product, int64_t stride) {
+  const int64_t parts = (steps + kTileSteps - 1) / kTileSteps, size = (steps + parts - 1) / parts;
+  for (int64_t from = 0; from < steps; from += size, add = true) {
+    const int64_t count = steps - from < size ? steps - from : size;
+    int64_t r = 0;
+    const auto multiply = [&]<int64_t kRows>() __attribute__((always_inline)) {
+      const LeftFactor part{left.data + r * left.row_stride + from * left.step_stride,
+                            left.row_stride, left.step_stride};
+      MultiplyTile<N, kRows>(part, panel + from * kPanel<N>, count, add, product + r * stride,
+                             stride);
+    };
+    for (; r + kTileRows <= rows; r += kTileRows) multiply.template operator()<kTileRows>();
+    if (r < rows) multiply.template operator()<kPanel<N> % kTileRows>();
   }
 }
 

@@ -14,7 +14,7 @@ namespace finetune {
 namespace {
 
 // What a chunk of pixels takes, packed: it stays in the cache until it is used.
-constexpr int64_t kChunkBytes = 12 << 20;
+constexpr int64_t kChunkBytes = 5 << 20;
 
 struct Shape {
   int64_t kernels, channels, kernel, stride, padding;
@@ -69,7 +69,7 @@ class Products {
     const int64_t panels = shape.channels / kPanel<N>, kernel_panels = shape.kernels / kPanel<N>;
     const int64_t unit_bytes = (places * shape.channels + shape.kernels) * 4;
     const int64_t units = (pixels + kPerUnit - 1) / kPerUnit;
-    const int64_t most = std::max<int64_t>(kTileSteps, kChunkBytes / unit_bytes);
+    const int64_t most = std::max(kTileSteps, kChunkBytes / unit_bytes);
     const int64_t chunks = std::max<int64_t>(1, (units + most - 1) / most);
     const int64_t size = (units + chunks - 1) / chunks;
     const at::Tensor met_units = at::empty({places * size * shape.channels}, at::kInt);
@@ -100,8 +100,9 @@ class Products {
           for (int64_t i = begin; i < end; ++i) {
             const int64_t right = i % (places * panels), place = right / panels;
             const int64_t kernel = i / (places * panels) * kPanel<N>;
-            MultiplyPanels<N>(
-                slopes + kernel * steps, met + right * steps * kPanel<N>, steps, chunk > 0,
+            MultiplyPanel<N>(
+                {slopes + kernel * steps, 1, kPanel<N>}, kPanel<N>, met + right * steps * kPanel<N>,
+                steps, /*add=*/chunk > 0,
                 dw + (kernel * places + place) * shape.channels + right % panels * kPanel<N>,
                 places * shape.channels);
           }

@@ -19,7 +19,7 @@ namespace {
 constexpr int64_t kBlockTiles = 11 * kTileRows;
 // What a chunk of tiles takes, transformed for a weight's gradient: it stays in the cache until it
 // is used, and no more memory is wanted at once.
-constexpr int64_t kChunkBytes = 12 << 20;
+constexpr int64_t kChunkBytes = 5 << 20;
 
 // A feature map [N, H, W, C] in memory, cut into tiles of `out` x `out` results; the last ones
 // reach over the edge.
@@ -37,6 +37,10 @@ struct Tiles {
   int64_t down, across, count;
 };
 
+// From the values of one position to the next, where each has `units` of them: a power of 2 between
+// them would put the same place of all positions into the same set of a cache.
+constexpr int64_t Spread(int64_t units) { return units + 5 * 16; }
+
 // Some of many, [begin, end).
 struct Range {
   int64_t begin, end;
@@ -46,43 +50,37 @@ struct Range {
 // What of a map is under a tile: kSize x kSize pixels from `before` ones before its place on.
 // Outside of the map, and under a tile behind the last, is 0.
 template <typename N, int64_t kSize>
-struct Window {
-  FT_INLINE Window(const typename N::Storage* map, const Tiles& tiles, int64_t tile, int64_t before)
-      : channels(tiles.channels), width(tiles.width) {
-    if (tile >= tiles.count) return;
+class Window {
+ public:
+  using Storage = typename N::Storage;
+
+  FT_INLINE Window(const Storage* map, const Tiles& tiles, int64_t tile, int64_t before) {
     const int64_t row = tile / tiles.across, picture = row / tiles.down;
     const int64_t y = row % tiles.down * tiles.out - before;
     const int64_t x = tile % tiles.across * tiles.out - before;
-    from_y = std::max<int64_t>(0, -y);
-    from_x = std::max<int64_t>(0, -x);
-    to_y = std::min(kSize, tiles.height - y);
-    to_x = std::min(kSize, tiles.width - x);
-    corner = map + ((picture * tiles.height + y) * width + x) * channels;
+    const Storage* corner = map + ((picture * tiles.height + y) * tiles.width + x) * tiles.channels;
+    for (int64_t i = 0; i < kSize; ++i) {
+      for (int64_t j = 0; j < kSize; ++j) {
+        const bool inside = tile < tiles.count && y + i >= 0 && y + i < tiles.height &&
+                            x + j >= 0 && x + j < tiles.width;
+        pixels_[i * kSize + j] = inside ? corner + (i * tiles.width + j) * tiles.channels : zeros_;
+        // No channel is looked for in the zeros.
+        channels_[i * kSize + j] = inside ? ~int64_t{0} : 0;
+      }
+    }
   }
 
   // A vector of channels from `c` on, of all pixels.
   FT_INLINE void Read(int64_t c, typename N::Floats* to) const {
-    if (to_y - from_y == kSize && to_x - from_x == kSize) {
-#pragma GCC unroll 8
-      for (int64_t i = 0; i < kSize; ++i) {
-#pragma GCC unroll 8
-        for (int64_t j = 0; j < kSize; ++j) {
-          N::Load(corner + (i * width + j) * channels + c, to[i * kSize + j]);
-        }
-      }
-      return;
-    }
-    for (int64_t i = 0; i < kSize * kSize; ++i) to[i] = typename N::Floats{};
-    for (int64_t i = from_y; i < to_y; ++i) {
-      for (int64_t j = from_x; j < to_x; ++j) {
-        N::Load(corner + (i * width + j) * channels + c, to[i * kSize + j]);
-      }
-    }
+    Unrolled<kSize * kSize>([&](int64_t i) __attribute__((always_inline)) {
+      N::Load(pixels_[i] + (c & channels_[i]), to[i]);
+    });
   }
 
-  int64_t channels, width;
-  int64_t from_y = 0, to_y = 0, from_x = 0, to_x = 0;
-  const typename N::Storage* corner = nullptr;
+ private:
+  const Storage* pixels_[kSize * kSize];
+  int64_t channels_[kSize * kSize];
+  Storage zeros_[N::kLanes] = {};
 };
 
 at::Tensor ChannelsLast(const at::Tensor& x) {
@@ -112,10 +110,10 @@ class Winograd {
   static constexpr int64_t kPositions = F::kIn * F::kIn;
 
   // Of weight [K, 3, 3, C] in memory, the kColumns kernels of a panel as the columns of a factor
-  // whose steps are units of C. `units`: [positions, panels, C / kPerUnit, kColumns].
+  // whose steps are units of C. `units`: [positions, C / kPerUnit, kColumns].
   static FT_INLINE void TransformForward(const float* weight, int64_t channels, int64_t panel,
-                                         int64_t panels, uint32_t* units) {
-    const int64_t steps = channels / kPerUnit;
+                                         uint32_t* units) {
+    const int64_t stride = Spread(channels / kPerUnit * kColumns);
     for (int64_t k = 0; k < kColumns; k += kLanes) {
       for (int64_t c = 0; c < channels; c += kLanes) {
         Floats lanes[kPositions][kLanes];
@@ -128,7 +126,7 @@ class Winograd {
         }
         for (int64_t p = 0; p < kPositions; ++p) {
           Transpose<kLanes>(lanes[p]);
-          uint32_t* to = units + ((p * panels + panel) * steps + c / kPerUnit) * kColumns + k;
+          uint32_t* to = units + p * stride + c / kPerUnit * kColumns + k;
           for (int64_t i = 0; i < kLanes; i += kPerUnit, to += kColumns) {
             Bits unit;
             N::ToUnits(&lanes[p][i], unit);
@@ -140,29 +138,29 @@ class Winograd {
   }
 
   // The same for the gradient of the input: kernels turned by 180 degrees, the kColumns channels of
-  // a panel as columns, and steps are units of K. `units`: [positions, panels, K / kPerUnit,
-  // kColumns].
+  // a panel as columns, and steps are units of K. `units`: [positions, K / kPerUnit, kColumns].
   static FT_INLINE void TransformBackward(const float* weight, int64_t kernels, int64_t channels,
-                                          int64_t panel, int64_t panels, uint32_t* units) {
-    const int64_t steps = kernels / kPerUnit;
+                                          int64_t panel, uint32_t* units) {
+    const int64_t steps = kernels / kPerUnit, stride = Spread(steps * kColumns);
     for (int64_t s = 0; s < steps; ++s) {
       for (int64_t c = 0; c < kColumns; c += kLanes) {
-        Floats lanes[kPositions][kPerUnit];
+        Floats lanes[kPositions * kPerUnit];
         for (int64_t i = 0; i < kPerUnit; ++i) {
           const float* kernel = weight + (s * kPerUnit + i) * 9 * channels + panel * kColumns + c;
           Floats g[9], u[kPositions];
-          for (int64_t j = 0; j < 9; ++j) {
+          Unrolled<9>([&](int64_t j) __attribute__((always_inline)) {
             std::memcpy(&g[8 - j], kernel + j * channels, sizeof(g[j]));
-          }
+          });
           Transform2d<typename F::Weight>(g, u);
-          for (int64_t p = 0; p < kPositions; ++p) lanes[p][i] = u[p];
+          Unrolled<kPositions>([&](int64_t p) __attribute__((always_inline)) {
+            lanes[p * kPerUnit + i] = u[p];
+          });
         }
-        for (int64_t p = 0; p < kPositions; ++p) {
+        Unrolled<kPositions>([&](int64_t p) __attribute__((always_inline)) {
           Bits unit;
-          N::ToUnits(lanes[p], unit);
-          std::memcpy(units + ((p * panels + panel) * steps + s) * kColumns + c, &unit,
-                      sizeof(unit));
-        }
+          N::ToUnits(&lanes[p * kPerUnit], unit);
+          std::memcpy(units + p * stride + s * kColumns + c, &unit, sizeof(unit));
+        });
       }
     }
   }
@@ -170,7 +168,7 @@ class Winograd {
   // What a block of tiles is convolved with and into.
   struct Convolution {
     const Storage* map;
-    const uint32_t* weight;  // [positions, panels, steps, kColumns]
+    const uint32_t* weight;  // [panels, positions, steps, kColumns]
     const float* bias;       // null for none
     const Storage* residual;
     bool relu;
@@ -181,6 +179,7 @@ class Winograd {
   // `inputs`: [positions, rows, channels], a row a tile.
   static FT_INLINE void TransformInputs(const Convolution& conv, const Tiles& tiles, Range block,
                                         int64_t rows, Storage* inputs) {
+    const int64_t stride = Spread(rows * conv.channels / kPerUnit) * kPerUnit;
     for (int64_t tile = block.begin; tile < block.end; ++tile) {
       const Window<N, F::kIn> window(conv.map, tiles, tile, /*before=*/1);
       Storage* to = inputs + (tile - block.begin) * conv.channels;
@@ -188,9 +187,9 @@ class Winograd {
         Floats in[kPositions], v[kPositions];
         window.Read(c, in);
         Transform2d<typename F::Input>(in, v);
-        for (int64_t p = 0; p < kPositions; ++p) {
-          N::Store(v[p], to + p * rows * conv.channels + c);
-        }
+        Unrolled<kPositions>([&](int64_t p) __attribute__((always_inline)) {
+          N::Store(v[p], to + p * stride + c);
+        });
       }
     }
   }
@@ -207,27 +206,26 @@ class Winograd {
       const int64_t place = ((picture * tiles.height + y) * tiles.width + x) * channels;
       for (int64_t c = 0; c < kColumns; c += kLanes) {
         Floats m[kPositions], results[F::kOut * F::kOut], bias = {};
-        for (int64_t p = 0; p < kPositions; ++p) {
+        Unrolled<kPositions>([&](int64_t p) __attribute__((always_inline)) {
           std::memcpy(&m[p], products + (p * rows + tile - block.begin) * kColumns + c,
                       sizeof(m[p]));
-        }
+        });
         Transform2d<typename F::Output>(m, results);
         const int64_t channel = panel * kColumns + c;
         if (conv.bias != nullptr) std::memcpy(&bias, conv.bias + channel, sizeof(bias));
-        for (int64_t i = 0; i < down; ++i) {
-          for (int64_t j = 0; j < across; ++j) {
-            const int64_t at = place + (i * tiles.width + j) * channels + channel;
-            Floats value = results[i * F::kOut + j] + bias;
-            if (conv.residual != nullptr) {
-              Floats add;
-              N::Load(conv.residual + at, add);
-              value += add;
-            }
-            // A NaN passes, as in every other activation.
-            if (conv.relu) value = value < 0 ? Floats{} : value;
-            N::Store(value, conv.result + at);
+        Unrolled<F::kOut * F::kOut>([&](int64_t i) __attribute__((always_inline)) {
+          if (i / F::kOut >= down || i % F::kOut >= across) return;
+          const int64_t at = place + (i / F::kOut * tiles.width + i % F::kOut) * channels + channel;
+          Floats value = results[i] + bias;
+          if (conv.residual != nullptr) {
+            Floats add;
+            N::Load(conv.residual + at, add);
+            value += add;
           }
-        }
+          // A NaN passes, as in every other activation.
+          if (conv.relu) value = value < 0 ? Floats{} : value;
+          N::Store(value, conv.result + at);
+        });
       }
     }
   }
@@ -240,12 +238,9 @@ class Winograd {
     const int64_t used = (block.count() + kTileRows - 1) / kTileRows * kTileRows;
     for (int64_t panel = 0; panel < conv.panels; ++panel) {
       for (int64_t p = 0; p < kPositions; ++p) {
-        for (int64_t r = 0; r < used; r += kTileRows) {
-          MultiplyTile<N, kTileRows>({inputs + (p * rows + r) * steps, steps, 1},
-                                     conv.weight + (p * conv.panels + panel) * steps * kColumns,
-                                     steps,
-                                     /*add=*/false, products + (p * rows + r) * kColumns, kColumns);
-        }
+        MultiplyPanel<N>({inputs + p * Spread(rows * steps), steps, 1}, used,
+                         conv.weight + (panel * kPositions + p) * Spread(steps * kColumns), steps,
+                         /*add=*/false, products + p * rows * kColumns, kColumns);
       }
       TransformOutputs(conv, tiles, block, rows, panel, products);
     }
@@ -257,24 +252,29 @@ class Winograd {
   static FT_INLINE void TransformTiles(const Storage* map, const Tiles& tiles, Range range,
                                        int64_t before, int64_t step, int64_t steps,
                                        uint32_t* units) {
-    const int64_t panels = tiles.channels / kColumns;
+    const int64_t stride = Spread(tiles.channels * steps);
     for (int64_t tile = range.begin; tile < range.end; tile += kPerUnit, ++step) {
       const Window<N, T::kFrom> first(map, tiles, tile, before);
       const Window<N, T::kFrom> last(map, tiles, tile + kPerUnit - 1, before);
       for (int64_t c = 0; c < tiles.channels; c += kLanes) {
-        Floats v[kPositions][kPerUnit];
-        for (int64_t i = 0; i < kPerUnit; ++i) {
+        Floats v[kPositions * kPerUnit];
+        const auto transform = [&](const Window<N, T::kFrom>& window, int64_t i)
+            __attribute__((always_inline)) {
           Floats in[T::kFrom * T::kFrom], out[kPositions];
-          (i == 0 ? first : last).Read(c, in);
+          window.Read(c, in);
           Transform2d<T>(in, out);
-          for (int64_t p = 0; p < kPositions; ++p) v[p][i] = out[p];
-        }
+          Unrolled<kPositions>([&](int64_t p) __attribute__((always_inline)) {
+            v[p * kPerUnit + i] = out[p];
+          });
+        };
+        transform(first, 0);
+        if constexpr (kPerUnit > 1) transform(last, 1);
         uint32_t* to = units + (c / kColumns * steps + step) * kColumns + c % kColumns;
-        for (int64_t p = 0; p < kPositions; ++p) {
+        Unrolled<kPositions>([&](int64_t p) __attribute__((always_inline)) {
           Bits unit;
-          N::ToUnits(v[p], unit);
-          std::memcpy(to + p * panels * steps * kColumns, &unit, sizeof(unit));
-        }
+          N::ToUnits(&v[p * kPerUnit], unit);
+          std::memcpy(to + p * stride, &unit, sizeof(unit));
+        });
       }
     }
   }
@@ -282,11 +282,12 @@ class Winograd {
   // `sums`: [positions, K, C], kernels [begin, end); `gradient`: [K, 3, 3, C].
   static FT_INLINE void TransformSums(const float* sums, int64_t kernels, int64_t channels,
                                       Range range, float* gradient) {
+    const int64_t stride = Spread(kernels * channels);
     for (int64_t k = range.begin; k < range.end; ++k) {
       for (int64_t c = 0; c < channels; c += kLanes) {
         Floats g[9], u[kPositions];
         for (int64_t p = 0; p < kPositions; ++p) {
-          std::memcpy(&u[p], sums + (p * kernels + k) * channels + c, sizeof(u[p]));
+          std::memcpy(&u[p], sums + p * stride + k * channels + c, sizeof(u[p]));
         }
         Transform2d<typename F::WeightGradient>(u, g);
         for (int64_t j = 0; j < 9; ++j) {
@@ -305,16 +306,17 @@ class Winograd {
     const int64_t kernels = weight.size(0), channels = weight.size(1);
     const int64_t columns = backward ? channels : kernels;
     const int64_t steps = (backward ? kernels : channels) / kPerUnit, panels = columns / kColumns;
-    at::Tensor result = EmptyUnits({kPositions, panels, steps * kColumns});
+    at::Tensor result = EmptyUnits({panels, kPositions, Spread(steps * kColumns)});
+    const int64_t size = result.stride(0);
     const auto* from = weight.const_data_ptr<float>();
     uint32_t* to = Units(result);
     at::parallel_for(0, panels, 1, [=](int64_t begin, int64_t end) {
       N::Run([=]() __attribute__((always_inline)) {
         for (int64_t panel = begin; panel < end; ++panel) {
           if (backward) {
-            TransformBackward(from, kernels, channels, panel, panels, to);
+            TransformBackward(from, kernels, channels, panel, to + panel * size);
           } else {
-            TransformForward(from, channels, panel, panels, to);
+            TransformForward(from, channels, panel, to + panel * size);
           }
         }
       });
@@ -333,7 +335,7 @@ class Winograd {
                            .relu = relu,
                            .result = static_cast<Storage*>(y.mutable_data_ptr()),
                            .channels = x.size(1),
-                           .panels = weight.size(1)};
+                           .panels = weight.size(0)};
     const Tiles tiles(x, F::kOut);
     if (tiles.count == 0) return;
     // As many for each thread.
@@ -344,7 +346,7 @@ class Winograd {
         ((tiles.count + wanted - 1) / wanted + kTileRows - 1) / kTileRows * kTileRows;
     const int64_t blocks = (tiles.count + rows - 1) / rows;
     at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
-      const at::Tensor inputs = EmptyUnits({kPositions * rows * conv.channels / kPerUnit});
+      const at::Tensor inputs = EmptyUnits({kPositions * Spread(rows * conv.channels / kPerUnit)});
       const at::Tensor products = EmptyUnits({kPositions * rows * kColumns});
       uint32_t* in = Units(inputs);
       auto* out = static_cast<float*>(products.mutable_data_ptr());
@@ -364,7 +366,7 @@ class Winograd {
     const auto* map = static_cast<const Storage*>(x.const_data_ptr());
     const auto* slope = static_cast<const Storage*>(dy.const_data_ptr());
     auto* gradient = dw.mutable_data_ptr<float>();
-    const at::Tensor all_sums = at::empty({kPositions, kernels, channels}, at::kFloat);
+    const at::Tensor all_sums = at::empty({kPositions * Spread(kernels * channels)}, at::kFloat);
     auto* sums = all_sums.mutable_data_ptr<float>();
 
     const int64_t unit_bytes = kPositions * (channels + kernels) * 4;
@@ -372,8 +374,8 @@ class Winograd {
     const int64_t most = std::max<int64_t>(64, kChunkBytes / unit_bytes);
     const int64_t chunks = std::max<int64_t>(1, (units + most - 1) / most);
     const int64_t size = (units + chunks - 1) / chunks;
-    const at::Tensor inputs = EmptyUnits({kPositions * size * channels});
-    const at::Tensor slopes = EmptyUnits({kPositions * size * kernels});
+    const at::Tensor inputs = EmptyUnits({kPositions * Spread(size * channels)});
+    const at::Tensor slopes = EmptyUnits({kPositions * Spread(size * kernels)});
     uint32_t *in = Units(inputs), *slope_in = Units(slopes);
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
       const int64_t first = chunk * size, steps = std::min(size, units - first);
@@ -392,10 +394,13 @@ class Winograd {
           for (int64_t i = begin; i < end; ++i) {
             const int64_t panel = i % panels, kernel_panel = i / panels % kernel_panels;
             const int64_t p = i / panels / kernel_panels;
-            MultiplyPanels<N>(
-                slope_in + (p * kernel_panels + kernel_panel) * steps * kColumns,
-                in + (p * panels + panel) * steps * kColumns, steps, /*add=*/chunk > 0,
-                sums + (p * kernels + kernel_panel * kColumns) * channels + panel * kColumns,
+            MultiplyPanel<N>(
+                {slope_in + p * Spread(kernels * steps) + kernel_panel * steps * kColumns, 1,
+                 kColumns},
+                kColumns, in + p * Spread(channels * steps) + panel * steps * kColumns, steps,
+                /*add=*/chunk > 0,
+                sums + p * Spread(kernels * channels) + kernel_panel * kColumns * channels +
+                    panel * kColumns,
                 channels);
           }
         });
@@ -467,7 +472,7 @@ at::Tensor WinogradConv(const at::Tensor& input, const at::Tensor& transformed,
   const at::Tensor x = ChannelsLast(input);
   at::Tensor y;
   MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename W>() {
-    y = EmptyMap(x, transformed.size(1) * W::kChannels);
+    y = EmptyMap(x, transformed.size(0) * W::kChannels);
     W::Convolve(x, transformed, bias, residual.defined() ? ChannelsLast(residual) : residual, relu,
                 y);
   }));

@@ -153,10 +153,12 @@ struct TilesOf4 {
 template <typename T, typename V>
 FT_INLINE void Transform2d(const V* in, V* out) {
   V rows[T::kFrom * T::kTo];
-#pragma GCC unroll 8
-  for (int64_t i = 0; i < T::kFrom; ++i) T::Apply(in + i * T::kFrom, 1, rows + i * T::kTo, 1);
-#pragma GCC unroll 8
-  for (int64_t j = 0; j < T::kTo; ++j) T::Apply(rows + j, T::kTo, out + j, T::kTo);
+  Unrolled<T::kFrom>([&](int64_t i) __attribute__((always_inline)) {
+    T::Apply(in + i * T::kFrom, 1, rows + i * T::kTo, 1);
+  });
+  Unrolled<T::kTo>([&](int64_t j) __attribute__((always_inline)) {
+    T::Apply(rows + j, T::kTo, out + j, T::kTo);
+  });
 }
 
 }  // namespace finetune
