@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <utility>
 
@@ -13,6 +15,13 @@
 #include "src/base/system_error.h"
 
 namespace finetune {
+namespace {
+
+// O_DIRECT's memory, places and sizes are multiples of a disk's block; this is one of any.
+constexpr size_t kAlignment = 4096;
+constexpr size_t kBufferBytes = size_t{2} << 20;
+
+}  // namespace
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
   std::string temporary = absl::StrCat(path, ".XXXXXX.tmp");
@@ -25,15 +34,47 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
   return AtomicFile(path, std::move(temporary), std::move(fd));
 }
 
+absl::StatusOr<AtomicFile> AtomicFile::CreateLarge(const std::string& path) {
+  FT_ASSIGN_OR_RETURN(AtomicFile file, Create(path));
+  if (file.SetDirect(true)) {
+    file.buffer_.reset(static_cast<char*>(std::aligned_alloc(kAlignment, kBufferBytes)));
+    if (file.buffer_ == nullptr) file.SetDirect(false);
+  }
+  return file;
+}
+
+bool AtomicFile::SetDirect(bool direct) {
+  const int flags = fcntl(fd_.get(), F_GETFL);
+  return flags != -1 &&
+         fcntl(fd_.get(), F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
 AtomicFile::~AtomicFile() {
   if (fd_.ok()) unlink(temporary_path_.c_str());
 }
 
 absl::Status AtomicFile::Write(absl::string_view bytes) {
+  if (buffer_ == nullptr) return WriteThrough(bytes);
+  while (!bytes.empty()) {
+    const size_t n = std::min(bytes.size(), kBufferBytes - buffered_);
+    std::memcpy(buffer_.get() + buffered_, bytes.data(), n);
+    bytes.remove_prefix(n);
+    buffered_ += n;
+    if (buffered_ == kBufferBytes) {
+      buffered_ = 0;
+      FT_RETURN_IF_ERROR(WriteThrough({buffer_.get(), kBufferBytes}));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::WriteThrough(absl::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = write(fd_.get(), bytes.data(), bytes.size());
     if (n < 0) {
       if (errno == EINTR) continue;
+      // What is left is no whole number of the disk's blocks.
+      if (errno == EINVAL && buffer_ != nullptr && SetDirect(false)) continue;
       return SystemError("cannot write", path_, errno);
     }
     bytes.remove_prefix(n);
@@ -42,6 +83,11 @@ absl::Status AtomicFile::Write(absl::string_view bytes) {
 }
 
 absl::Status AtomicFile::Commit() {
+  if (buffered_ > 0) {
+    // The end of a file is no whole block.
+    SetDirect(false);
+    FT_RETURN_IF_ERROR(WriteThrough({buffer_.get(), buffered_}));
+  }
   if (fsync(fd_.get()) != 0) return SystemError("cannot sync", path_, errno);
   // close() reports what a network file system could not write until then.
   if (close(fd_.Release()) != 0) {

@@ -1,6 +1,8 @@
 #ifndef FINETUNE_BASE_ATOMIC_FILE_H_
 #define FINETUNE_BASE_ATOMIC_FILE_H_
 
+#include <cstdlib>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -22,6 +24,10 @@ class AtomicFile {
   // Errors: those of SystemError.
   static absl::StatusOr<AtomicFile> Create(const std::string& path);
 
+  // For a large file that is not read soon: it goes past the system's cache of files, where the file
+  // system can do that (O_DIRECT), so that the processors have little to do with it.
+  static absl::StatusOr<AtomicFile> CreateLarge(const std::string& path);
+
   AtomicFile(AtomicFile&&) noexcept = default;
   AtomicFile& operator=(AtomicFile&&) = delete;
   ~AtomicFile();
@@ -39,9 +45,20 @@ class AtomicFile {
   AtomicFile(std::string path, std::string temporary_path, Fd fd)
       : path_(std::move(path)), temporary_path_(std::move(temporary_path)), fd_(std::move(fd)) {}
 
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+
+  absl::Status WriteThrough(absl::string_view bytes);
+  // False where the file system has no such thing.
+  bool SetDirect(bool direct);
+
   std::string path_;
   std::string temporary_path_;
   Fd fd_;
+  // What CreateLarge()'s file has yet to write, aligned as O_DIRECT wants it; null for others.
+  std::unique_ptr<char, Free> buffer_;
+  size_t buffered_ = 0;
 };
 
 // A whole small file in one call.

@@ -34,6 +34,34 @@ TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
 }
 
+TEST(AtomicFile, IsTheSameWhereItGoesPastTheCache) {
+  const std::string folder = EmptyTestFolder();
+  // Around the sizes of blocks and of the buffer, in pieces that are neither.
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{2} << 20, size_t{5000001}}) {
+    std::string bytes(size, '\0');
+    for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 2654435761U >> 13);
+    auto file = AtomicFile::CreateLarge(folder + "/x");
+    ASSERT_TRUE(file.ok()) << file.status();
+    for (size_t from = 0; from < size; from += 777777) {
+      ASSERT_TRUE(file->Write(absl::string_view(bytes).substr(from, 777777)).ok());
+    }
+    ASSERT_TRUE(file->Commit().ok());
+    EXPECT_TRUE(*ReadFile(folder + "/x") == bytes) << size;
+  }
+}
+
+TEST(AtomicFile, IsWrittenWhereThereIsNoWayPastTheCache) {
+  const std::string path = "/dev/shm/finetune_atomic_file_test";
+  if (!std::filesystem::exists("/dev/shm")) GTEST_SKIP() << "there is no /dev/shm";
+  const std::string bytes(3000000, 'x');
+  auto file = AtomicFile::CreateLarge(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE(file->Write(bytes).ok());
+  ASSERT_TRUE(file->Commit().ok());
+  EXPECT_TRUE(*ReadFile(path) == bytes);
+  std::filesystem::remove(path);
+}
+
 TEST(AtomicFile, NamesThePathThatCannotBeWritten) {
   auto file = AtomicFile::Create("/nowhere/at/all");
   EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);

@@ -276,7 +276,7 @@ Value CopyInto(const Value& value, const at::Tensor& memory, int64_t& at) {
 absl::Status WriteTorchFile(const std::string& path, const Value& root) {
   Pickler pickler;
   FT_RETURN_IF_ERROR(Annotate(pickler.Pickle(root), absl::StrCat("cannot write ", path)));
-  FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::CreateLarge(path));
   absl::Status written;
   try {
     // The archive's writer ends its file in its destructor, where an error would end the process:
