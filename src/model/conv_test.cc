@@ -4,11 +4,16 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/zeros.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "src/model/testing.h"
+#include "src/model/vectors.h"
+#include "src/model/weight_gradient.h"
 #include "src/model/winograd.h"
 
 namespace finetune {
@@ -94,9 +99,73 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Conv,
                                          Shape{3, 24, 20, 13, 13, 3, 1},  // odd numbers of channels
                                          Shape{2, 64, 256, 14, 14, 1, 1},  // a matrix product
                                          Shape{2, 64, 128, 28, 28, 1, 2},
-                                         Shape{2, 32, 64, 15, 20, 3, 2},  // padding on all sides
+                                         Shape{3, 64, 192, 7, 7, 1, 1},   // odd numbers of pixels
+                                         Shape{3, 64, 64, 15, 13, 3, 2},  // the same, strided
+                                         Shape{50, 256, 128, 14, 14, 1, 1},  // several chunks
+                                         Shape{2, 32, 64, 15, 20, 3, 2},     // padding on all sides
                                          Shape{1, 3, 64, 32, 32, 7, 2}),
                          Name);
+
+// Every kind of kernel that this processor runs, not only its best.
+struct Kernels {
+  const char* name;
+  Vectors vectors;
+  at::ScalarType type;
+  double error;  // at most, of the norm
+};
+
+std::vector<Kernels> KernelsOfThisProcessor() {
+  std::vector<Kernels> found;
+  for (const Kernels& one : {Kernels{"Avx2", Vectors::kAvx2, at::kFloat, 2e-6},
+                             Kernels{"Avx512", Vectors::kAvx512, at::kFloat, 2e-6},
+                             Kernels{"Bfloat16", Vectors::kAvx512Bfloat16, at::kBFloat16, 0.005}}) {
+    if (one.vectors <= BestVectors()) found.push_back(one);
+  }
+  return found;
+}
+
+class EveryKernel : public testing::TestWithParam<Kernels> {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryKernel);
+
+TEST_P(EveryKernel, ConvolvesAndHasTheGradientsOfTheDefinition) {
+  const Kernels& kernels = GetParam();
+  // 3x5 and 5x9 tiles for each picture: an odd number, over all edges.
+  const at::Tensor x = ByFormula("x", {3, 64, 10, 18}).to(kernels.type).contiguous(kLayout);
+  const at::Tensor dy = ByFormula("dy", {3, 128, 10, 18}).to(kernels.type).contiguous(kLayout);
+  const at::Tensor w = ByFormula("w", {128, 64, 3, 3}, 0.04).contiguous(kLayout);
+  const at::Tensor exact_x = x.to(at::kDouble).requires_grad_();
+  const at::Tensor exact_w = w.to(at::kDouble).requires_grad_();
+  const at::Tensor exact = at::conv2d(exact_x, exact_w, {}, 1, 1);
+  exact.backward(dy.to(at::kDouble));
+
+  ASSERT_TRUE(WinogradRuns(x, w, 1, 1, kernels.vectors));
+  const at::Tensor u = TransformWeight(w, kernels.type, kernels.vectors);
+  const at::Tensor y = WinogradConv(x, u, {}, {}, /*relu=*/false, kernels.vectors);
+  EXPECT_LT(RelativeError(y, exact.detach()), kernels.error);
+  EXPECT_LT(RelativeError(WinogradInputGradient(dy, w, kernels.vectors), exact_x.grad()),
+            kernels.error);
+  EXPECT_LT(RelativeError(WinogradWeightGradient(dy, x, kernels.vectors), exact_w.grad()),
+            kernels.error);
+}
+
+TEST_P(EveryKernel, SumsAWeightsGradient) {
+  const Kernels& kernels = GetParam();
+  for (const auto& [kernel, stride] : {std::pair(1, 1), std::pair(1, 2), std::pair(3, 2)}) {
+    const int64_t padding = kernel / 2;
+    const at::Tensor x = ByFormula("x", {3, 64, 9, 15}).to(kernels.type).contiguous(kLayout);
+    const at::Tensor w = at::zeros({128, 64, kernel, kernel}, at::kDouble).requires_grad_();
+    const at::Tensor exact = at::conv2d(x.to(at::kDouble), w, {}, stride, padding);
+    const at::Tensor dy = ByFormula("dy", exact.sizes()).to(kernels.type).contiguous(kLayout);
+    exact.backward(dy.to(at::kDouble));
+    ASSERT_TRUE(ProductWeightGradientRuns(x, w, kernels.vectors));
+    const at::Tensor dw = ProductWeightGradient(dy, x, kernel, stride, padding, kernels.vectors);
+    // Factors of bfloat16 are exact here, and sums are float32.
+    EXPECT_LT(RelativeError(dw, w.grad()), 1e-6) << kernel << "x" << kernel << "/" << stride;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Products, EveryKernel, testing::ValuesIn(KernelsOfThisProcessor()),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 TEST(Winograd, OfNoPicturesIsNone) {
   const at::Tensor none = at::zeros({0, 64, 14, 14}).contiguous(kLayout);
