@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
+#include <system_error>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -60,17 +62,21 @@ std::string LauncherPid() {
   return "self";
 }
 
+bool BoundByDefault() {
+  // Open MPI 4: mpirun hands --bind-to on as this parameter.
+  return std::getenv("OMPI_MCA_orte_bound_at_launch") != nullptr &&
+         std::getenv("OMPI_MCA_hwloc_base_binding_policy") == nullptr &&
+         std::getenv("OMPI_MCA_rmaps_base_mapping_policy") == nullptr &&
+         std::getenv("OMPI_MCA_hwloc_base_cpu_set") == nullptr;
+}
+
 HostCpus ThisHost(std::vector<std::vector<int>> rank_cpus) {
   HostCpus host;
   host.rank_cpus = std::move(rank_cpus);
   if (auto cpus = ParseCpuList(StatusField(LauncherPid(), "Cpus_allowed_list")); cpus.ok()) {
     host.launcher_cpus = *std::move(cpus);
   }
-  // Open MPI 4: mpirun hands --bind-to on as this parameter.
-  host.bound_by_default = std::getenv("OMPI_MCA_orte_bound_at_launch") != nullptr &&
-                          std::getenv("OMPI_MCA_hwloc_base_binding_policy") == nullptr &&
-                          std::getenv("OMPI_MCA_rmaps_base_mapping_policy") == nullptr &&
-                          std::getenv("OMPI_MCA_hwloc_base_cpu_set") == nullptr;
+  host.bound_by_default = BoundByDefault();
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     auto siblings = ParseCpuList(absl::StripAsciiWhitespace(Contents(
         absl::StrCat("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"))));
@@ -183,6 +189,20 @@ absl::StatusOr<CpuPlan> PlanCpus(int requested, Communicator& comm) {
     FT_ASSIGN_OR_RETURN(rank_cpus.emplace_back(), ParseCpuList(parts[1]));
   }
   return PlanCpus(ThisHost(std::move(rank_cpus)), index, requested);
+}
+
+void RestartUnbound(char** argv) {
+  const char* local_size = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  int ranks = 0;
+  if (!BoundByDefault() || local_size == nullptr || !absl::SimpleAtoi(local_size, &ranks)) return;
+  const auto own = ParseCpuList(StatusField("self", "Cpus_allowed_list"));
+  const auto all = ParseCpuList(StatusField(LauncherPid(), "Cpus_allowed_list"));
+  if (!own.ok() || !all.ok() || own->size() * ranks >= all->size()) return;
+  std::error_code error;
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  if (error || !BindThread(*all).ok()) return;
+  execv(program.c_str(), argv);
+  BindThread(*own).IgnoreError();
 }
 
 absl::Status BindThread(const std::vector<int>& cpus) {

@@ -47,6 +47,14 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
 // The same for this rank, of what its host says. Collective.
 absl::StatusOr<CpuPlan> PlanCpus(int requested, Communicator& comm);
 
+// OpenMP's runtime counts its processors when the program is loaded, and with more threads than it
+// counted then has them sleep wherever one waits for another, which costs more than the wait. Under
+// mpirun's default binding, to a core, it counts one. Where that leaves a rank fewer than its share
+// of the host, this starts the program again, with `argv`, on all that mpirun may use; PlanCpus
+// divides them. Returns where there is nothing to do, or it cannot be done. Before MPI_Init, and
+// before there are other threads.
+void RestartUnbound(char** argv);
+
 // Has the calling thread, and those it starts from now on, run on `cpus` only; all others stay
 // where they are.
 absl::Status BindThread(const std::vector<int>& cpus);

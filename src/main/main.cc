@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "src/base/annotate.h"
+#include "src/comm/affinity.h"
 #include "src/comm/agreement.h"
 #include "src/comm/build_id.h"
 #include "src/comm/create_communicator.h"
@@ -162,6 +163,7 @@ int Main(int argc, char** argv) {
     return kDone;
   }
 
+  RestartUnbound(argv);
   absl::StatusOr<MpiSession> session = MpiSession::Start(&argc, &argv);
   if (!session.ok()) return Report(session.status(), launch_rank);
   // Before the communicator, whose thread records in it to its end.
