@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "src/model/onednn_conv.h"
+#include "src/model/pointwise.h"
 #include "src/model/weight_gradient.h"
 #include "src/model/winograd.h"
 
@@ -22,10 +23,24 @@ bool WinogradPays(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
   return WinogradRuns(x, weight, stride, padding) && WinogradTiles(x) >= 64;
 }
 
-// The gradients of a convolution for dy, of x's type; undefined where not wanted. `rounded`: the
-// weight in that type.
+// conv(x), by its own kernels where there are some for the shape. `rounded`: what the weight is
+// where there are none.
+at::Tensor Forward(const at::Tensor& x, const at::Tensor& weight, at::ScalarType rounded,
+                   int64_t stride, int64_t padding) {
+  const at::ScalarType type = x.scalar_type();
+  if (WinogradPays(x, weight, stride, padding)) {
+    return WinogradConv(x, TransformWeight(weight, type), {}, {}, /*relu=*/false);
+  }
+  if (PointwiseRuns(x, weight, stride, padding)) {
+    return PointwiseConv(x, PackPointwise(weight, type), {}, {}, stride, /*relu=*/false);
+  }
+  return at::conv2d(x, weight.to(rounded).to(type), {}, stride, padding);
+}
+
+// The gradients of a convolution for dy: of x in its type, of the weight in any; undefined where
+// not wanted.
 std::tuple<at::Tensor, at::Tensor> Backward(const at::Tensor& dy, const at::Tensor& x,
-                                            const at::Tensor& weight, const at::Tensor& rounded,
+                                            const at::Tensor& weight, at::ScalarType rounded,
                                             int64_t stride, int64_t padding, bool wants_dx,
                                             bool wants_dw) {
   at::Tensor dx, dw;
@@ -39,12 +54,16 @@ std::tuple<at::Tensor, at::Tensor> Backward(const at::Tensor& dy, const at::Tens
   if (wants_dx && WinogradPays(x, weight, stride, padding)) {
     dx = WinogradInputGradient(dy, weight);
     wants_dx = false;
+  } else if (wants_dx && PointwiseRuns(x, weight, stride, padding)) {
+    dx = PointwiseInputGradient(dy, weight, x, stride);
+    wants_dx = false;
   }
   if (wants_dx || wants_dw) {
     const std::array<int64_t, 2> strides = {stride, stride}, paddings = {padding, padding},
                                  ones = {1, 1}, zeros = {0, 0};
     const auto [of_input, of_weight, of_bias] = at::convolution_backward(
-        dy, x, rounded, /*bias_sizes=*/std::nullopt, strides, paddings, ones,
+        dy, x, weight.to(rounded).to(x.scalar_type()), /*bias_sizes=*/std::nullopt, strides,
+        paddings, ones,
         /*transposed=*/false, zeros, /*groups=*/1, {wants_dx, wants_dw, false});
     if (wants_dx) dx = of_input;
     if (wants_dw) dw = of_weight;
@@ -59,11 +78,7 @@ struct ConvFunction : torch::autograd::Function<ConvFunction> {
     context->saved_data["stride"] = stride;
     context->saved_data["padding"] = padding;
     const at::ScalarType type = ConvType(x);
-    const at::Tensor input = x.to(type);
-    const at::Tensor y =
-        WinogradPays(input, weight, stride, padding)
-            ? WinogradConv(input, TransformWeight(weight, type), {}, {}, /*relu=*/false)
-            : at::conv2d(input, weight.to(x.scalar_type()).to(type), {}, stride, padding);
+    const at::Tensor y = Forward(x.to(type), weight, x.scalar_type(), stride, padding);
     return y.to(x.scalar_type());
   }
 
@@ -72,7 +87,7 @@ struct ConvFunction : torch::autograd::Function<ConvFunction> {
     const at::Tensor &x = saved[0], &weight = saved[1];
     const at::ScalarType type = ConvType(x);
     auto [dx, dw] =
-        Backward(gradients[0].to(type), x.to(type), weight, weight.to(x.scalar_type()).to(type),
+        Backward(gradients[0].to(type), x.to(type), weight, x.scalar_type(),
                  context->saved_data["stride"].toInt(), context->saved_data["padding"].toInt(),
                  context->needs_input_grad(0), context->needs_input_grad(1));
     if (dx.defined()) dx = dx.to(x.scalar_type());

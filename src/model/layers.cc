@@ -8,6 +8,7 @@
 
 #include "src/model/conv.h"
 #include "src/model/onednn_conv.h"
+#include "src/model/pointwise.h"
 #include "src/model/winograd.h"
 
 namespace finetune {
@@ -53,6 +54,8 @@ void Fold(ConvBn& layer, const at::Tensor& x) {
   const at::Tensor exact = layer.weight.mul(scale.view({-1, 1, 1, 1}));
   if (WinogradRuns(x, exact, layer.stride, layer.padding)) {
     layer.folded_weight = TransformWeight(exact, x.scalar_type());
+  } else if (PointwiseRuns(x, exact, layer.stride, layer.padding)) {
+    layer.folded_weight = PackPointwise(exact, x.scalar_type());
   } else {
     const at::Tensor weight = exact.to(x.scalar_type());
     layer.folded_weight =
@@ -109,6 +112,10 @@ at::Tensor FrozenConvBn(const at::Tensor& input, ConvBn& layer, const at::Tensor
   }
   if (layer.folded_weight.dim() == 3) {
     return WinogradConv(x, layer.folded_weight, layer.folded_bias.to(at::kFloat), residual, relu);
+  }
+  if (layer.folded_weight.dim() == 2) {
+    return PointwiseConv(x, layer.folded_weight, layer.folded_bias.to(at::kFloat), residual,
+                         layer.stride, relu);
   }
   if (!layer.folded_weight.is_mkldnn()) {
     return AddAndActivate(

@@ -1,6 +1,8 @@
 #ifndef FINETUNE_MODEL_VECTORS_H_
 #define FINETUNE_MODEL_VECTORS_H_
 
+#include <c10/core/ScalarType.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -145,6 +147,21 @@ FT_INLINE void Transpose(V* rows) {
     ExchangeBlocks<kBlock>(rows[i], rows[i + kBlock], std::make_index_sequence<kLanes>());
   }
   if constexpr (2 * kBlock < kLanes) Transpose<kLanes, 2 * kBlock>(rows);
+}
+
+// Calls work.operator()<N>() with the numbers for tensors of `type`; false where there are none.
+template <typename Work>
+bool ForNumbers(c10::ScalarType type, Vectors vectors, const Work& work) {
+  if (type == c10::kBFloat16 && vectors >= Vectors::kAvx512Bfloat16) {
+    work.template operator()<Bfloat16>();
+  } else if (type == c10::kFloat && vectors >= Vectors::kAvx512) {
+    work.template operator()<Float32<Avx512>>();
+  } else if (type == c10::kFloat && vectors >= Vectors::kAvx2) {
+    work.template operator()<Float32<Avx2>>();
+  } else {
+    return false;
+  }
+  return true;
 }
 
 }  // namespace finetune

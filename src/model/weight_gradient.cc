@@ -112,20 +112,6 @@ class Products {
   }
 };
 
-template <typename Work>
-bool ForNumbers(at::ScalarType type, Vectors vectors, const Work& work) {
-  if (type == at::kBFloat16 && vectors >= Vectors::kAvx512Bfloat16) {
-    work.template operator()<Bfloat16>();
-  } else if (type == at::kFloat && vectors >= Vectors::kAvx512) {
-    work.template operator()<Float32<Avx512>>();
-  } else if (type == at::kFloat && vectors >= Vectors::kAvx2) {
-    work.template operator()<Float32<Avx2>>();
-  } else {
-    return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 bool ProductWeightGradientRuns(const at::Tensor& x, const at::Tensor& weight, Vectors vectors) {

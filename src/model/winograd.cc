@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "src/model/panel_product.h"
 #include "src/model/winograd_transforms.h"
@@ -414,20 +415,9 @@ class Winograd {
   }
 };
 
-// Calls work.operator()<Winograd<...>>() for maps of `type`; false where there is none.
-template <typename Work>
-bool ForNumbers(at::ScalarType type, Vectors vectors, const Work& work) {
-  if (type == at::kBFloat16 && vectors >= Vectors::kAvx512Bfloat16) {
-    work.template operator()<Winograd<Bfloat16, TilesOf2>>();
-  } else if (type == at::kFloat && vectors >= Vectors::kAvx512) {
-    work.template operator()<Winograd<Float32<Avx512>, TilesOf4>>();
-  } else if (type == at::kFloat && vectors >= Vectors::kAvx2) {
-    work.template operator()<Winograd<Float32<Avx2>, TilesOf4>>();
-  } else {
-    return false;
-  }
-  return true;
-}
+template <typename N>
+using WinogradOf =
+    Winograd<N, std::conditional_t<std::is_same_v<typename N::Storage, float>, TilesOf4, TilesOf2>>;
 
 void MustRun(bool runs) {
   TORCH_CHECK(runs, "no Winograd convolution for these numbers on this processor");
@@ -436,7 +426,8 @@ void MustRun(bool runs) {
 at::Tensor Transform(const at::Tensor& weight, at::ScalarType type, bool backward,
                      Vectors vectors) {
   at::Tensor result;
-  MustRun(ForNumbers(type, vectors, [&]<typename W>() {
+  MustRun(ForNumbers(type, vectors, [&]<typename N>() {
+    using W = WinogradOf<N>;
     result = W::TransformWeight(ChannelsLast(weight), backward);
   }));
   return result;
@@ -447,7 +438,8 @@ at::Tensor Transform(const at::Tensor& weight, at::ScalarType type, bool backwar
 bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding,
                   Vectors vectors) {
   bool fits = false;
-  ForNumbers(x.scalar_type(), vectors, [&]<typename W>() {
+  ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+    using W = WinogradOf<N>;
     // Where there are few channels the transforms cost more than the products.
     const auto good = [](int64_t channels) {
       return channels % W::kChannels == 0 && channels >= 32;
@@ -471,7 +463,8 @@ at::Tensor WinogradConv(const at::Tensor& input, const at::Tensor& transformed,
                         Vectors vectors) {
   const at::Tensor x = ChannelsLast(input);
   at::Tensor y;
-  MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename W>() {
+  MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+    using W = WinogradOf<N>;
     y = EmptyMap(x, transformed.size(0) * W::kChannels);
     W::Convolve(x, transformed, bias, residual.defined() ? ChannelsLast(residual) : residual, relu,
                 y);
@@ -487,7 +480,8 @@ at::Tensor WinogradInputGradient(const at::Tensor& dy, const at::Tensor& weight,
 at::Tensor WinogradWeightGradient(const at::Tensor& dy, const at::Tensor& x, Vectors vectors) {
   at::Tensor dw = at::empty({dy.size(1), x.size(1), 3, 3}, at::kFloat, std::nullopt, std::nullopt,
                             std::nullopt, at::MemoryFormat::ChannelsLast);
-  MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename W>() {
+  MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+    using W = WinogradOf<N>;
     W::WeightGradient(ChannelsLast(dy), ChannelsLast(x), dw);
   }));
   return dw;

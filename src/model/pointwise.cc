@@ -1,0 +1,228 @@
+#include "src/model/pointwise.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+
+#include "src/model/panel_product.h"
+
+// No such function takes or returns a vector by value: they are all inlined.
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+namespace finetune {
+namespace {
+
+// Pixels that a thread takes at a time: enough for each load of a panel, few enough for the cache.
+constexpr int64_t kBlockRows = 11 * kTileRows;
+
+// A map [N, H, W, C] in memory, of which every `stride`-th pixel of every `stride`-th row is a row
+// of a product.
+struct Grid {
+  Grid(const at::Tensor& map, int64_t every)
+      : stride(every),
+        channels(map.size(1)),
+        height(map.size(2)),
+        width(map.size(3)),
+        down((height - 1) / stride + 1),
+        across((width - 1) / stride + 1),
+        rows(map.size(0) * down * across) {}
+
+  // Where row `i` begins.
+  int64_t Place(int64_t i) const {
+    if (stride == 1) return i * channels;
+    const int64_t line = i / across, picture = line / down;
+    const int64_t y = line % down * stride, x = i % across * stride;
+    return ((picture * height + y) * width + x) * channels;
+  }
+
+  int64_t stride, channels, height, width, down, across, rows;
+};
+
+template <typename N>
+class Pointwise {
+  using Storage = typename N::Storage;
+  static constexpr int64_t kLanes = N::kLanes, kPerUnit = N::kPerUnit;
+
+  // Of weight [K, C] the kernels of a panel, steps are units of C.
+  static FT_INLINE void PackForward(const float* weight, int64_t channels, int64_t panel,
+                                    uint32_t* units) {
+    for (int64_t k = 0; k < kPanel<N>; k += kLanes) {
+      for (int64_t c = 0; c < channels; c += kLanes) {
+        typename N::Floats lanes[kLanes];
+        for (int64_t i = 0; i < kLanes; ++i) {
+          std::memcpy(&lanes[i], weight + (panel * kPanel<N> + k + i) * channels + c,
+                      sizeof(lanes[i]));
+        }
+        Transpose<kLanes>(lanes);
+        for (int64_t i = 0; i < kLanes; i += kPerUnit) {
+          typename N::Bits unit;
+          N::ToUnits(&lanes[i], unit);
+          std::memcpy(units + (c + i) / kPerUnit * kPanel<N> + k, &unit, sizeof(unit));
+        }
+      }
+    }
+  }
+
+  // The channels of a panel, steps are units of K.
+  static FT_INLINE void PackBackward(const float* weight, int64_t kernels, int64_t channels,
+                                     int64_t panel, uint32_t* units) {
+    for (int64_t k = 0; k < kernels; k += kPerUnit) {
+      for (int64_t c = 0; c < kPanel<N>; c += kLanes) {
+        typename N::Floats lanes[kPerUnit];
+        for (int64_t i = 0; i < kPerUnit; ++i) {
+          std::memcpy(&lanes[i], weight + (k + i) * channels + panel * kPanel<N> + c,
+                      sizeof(lanes[i]));
+        }
+        typename N::Bits unit;
+        N::ToUnits(lanes, unit);
+        std::memcpy(units + k / kPerUnit * kPanel<N> + c, &unit, sizeof(unit));
+      }
+    }
+  }
+
+ public:
+  static at::Tensor Pack(const at::Tensor& weight, bool backward) {
+    const int64_t kernels = weight.size(0), channels = weight.size(1);
+    const int64_t panels = (backward ? channels : kernels) / kPanel<N>;
+    const int64_t size = (backward ? kernels : channels) / kPerUnit * kPanel<N>;
+    at::Tensor result = at::empty({panels, size}, at::kInt);
+    const auto* from = weight.const_data_ptr<float>();
+    auto* to = static_cast<uint32_t*>(result.mutable_data_ptr());
+    at::parallel_for(0, panels, 1, [=](int64_t begin, int64_t end) {
+      N::Run([=]() __attribute__((always_inline)) {
+        for (int64_t panel = begin; panel < end; ++panel) {
+          if (backward) {
+            PackBackward(from, kernels, channels, panel, to + panel * size);
+          } else {
+            PackForward(from, channels, panel, to + panel * size);
+          }
+        }
+      });
+    });
+    return result;
+  }
+
+  // Rows of `in` times `packed` into those of `out`.
+  static void Multiply(const at::Tensor& in, const Grid& in_grid, const at::Tensor& packed,
+                       const at::Tensor& bias, const at::Tensor& residual, bool relu,
+                       const at::Tensor& out, const Grid& out_grid) {
+    const auto* from = static_cast<const Storage*>(in.const_data_ptr());
+    auto* to = static_cast<Storage*>(out.mutable_data_ptr());
+    const auto* units = static_cast<const uint32_t*>(packed.const_data_ptr());
+    const auto* added =
+        residual.defined() ? static_cast<const Storage*>(residual.const_data_ptr()) : nullptr;
+    const auto* shift = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
+    const int64_t steps = in_grid.channels / kPerUnit, panels = packed.size(0);
+    const int64_t blocks = (in_grid.rows + kBlockRows - 1) / kBlockRows;
+    at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+      N::Run([&]() __attribute__((always_inline)) {
+        for (int64_t block = begin; block < end; ++block) {
+          const int64_t first = block * kBlockRows;
+          const int64_t rows = std::min(kBlockRows, in_grid.rows - first);
+          const uint32_t* lefts[kBlockRows];
+          int64_t places[kBlockRows];
+          for (int64_t r = 0; r < kBlockRows; ++r) {
+            // The last tile's missing rows are its last one again.
+            const int64_t row = first + std::min(r, rows - 1);
+            lefts[r] = reinterpret_cast<const uint32_t*>(from + in_grid.Place(row));
+            places[r] = out_grid.Place(row);
+          }
+          for (int64_t panel = 0; panel < panels; ++panel) {
+            for (int64_t row = 0; row < rows; row += kTileRows) {
+              struct Tile {
+                const uint32_t* left[kTileRows];
+                int64_t place[kTileRows];
+              } tile;
+              std::copy_n(lefts + row, kTileRows, tile.left);
+              std::copy_n(places + row, kTileRows, tile.place);
+              const auto unit = [tile](int64_t r, int64_t s) __attribute__((always_inline)) {
+                return tile.left[r][s];
+              };
+              const auto finish = [=](int64_t r, int64_t v, typename N::Floats & sum)
+                  __attribute__((always_inline)) {
+                const int64_t channel = panel * kPanel<N> + v * kLanes;
+                const int64_t place = tile.place[r] + channel;
+                if (shift != nullptr) {
+                  typename N::Floats more;
+                  std::memcpy(&more, shift + channel, sizeof(more));
+                  sum += more;
+                }
+                if (added != nullptr) {
+                  typename N::Floats more;
+                  N::Load(added + place, more);
+                  sum += more;
+                }
+                // A NaN passes, as in every other activation.
+                if (relu) sum = sum < 0 ? typename N::Floats{} : sum;
+                N::Store(sum, to + place);
+              };
+              MultiplyTile<N, kTileRows>(unit, units + panel * steps * kPanel<N>, steps, finish);
+            }
+          }
+        }
+      });
+    });
+  }
+};
+
+at::Tensor ChannelsLast(const at::Tensor& x) {
+  return x.contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor Pack(const at::Tensor& weight, at::ScalarType type, bool backward, Vectors vectors) {
+  at::Tensor packed;
+  const bool runs = ForNumbers(type, vectors, [&]<typename N>() {
+    packed = Pointwise<N>::Pack(ChannelsLast(weight), backward);
+  });
+  TORCH_CHECK(runs, "no products of these numbers on this processor");
+  return packed;
+}
+
+}  // namespace
+
+bool PointwiseRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding,
+                   Vectors vectors) {
+  if (!x.is_cpu() || weight.size(2) != 1 || weight.size(3) != 1 || padding != 0) return false;
+  bool fits = false;
+  ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+    fits = weight.size(0) % kPanel<N> == 0 && weight.size(1) % kPanel<N> == 0;
+  });
+  // Each thread has blocks of its own.
+  return fits && x.numel() > 0 && Grid(x, stride).rows >= kBlockRows * at::get_num_threads();
+}
+
+at::Tensor PackPointwise(const at::Tensor& weight, at::ScalarType type, Vectors vectors) {
+  return Pack(weight, type, /*backward=*/false, vectors);
+}
+
+at::Tensor PointwiseConv(const at::Tensor& input, const at::Tensor& packed, const at::Tensor& bias,
+                         const at::Tensor& residual, int64_t stride, bool relu, Vectors vectors) {
+  const at::Tensor x = ChannelsLast(input);
+  const Grid grid(x, stride);
+  at::Tensor y;
+  ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+    y = at::empty({x.size(0), packed.size(0) * kPanel<N>, grid.down, grid.across}, x.options(),
+                  at::MemoryFormat::ChannelsLast);
+    Pointwise<N>::Multiply(x, grid, packed, bias,
+                           residual.defined() ? ChannelsLast(residual) : residual, relu, y,
+                           Grid(y, 1));
+  });
+  TORCH_CHECK(y.defined(), "no products of these numbers on this processor");
+  return y;
+}
+
+at::Tensor PointwiseInputGradient(const at::Tensor& gradient, const at::Tensor& weight,
+                                  const at::Tensor& x, int64_t stride, Vectors vectors) {
+  const at::Tensor dy = ChannelsLast(gradient);
+  const at::Tensor packed = Pack(weight, dy.scalar_type(), /*backward=*/true, vectors);
+  at::Tensor dx = stride == 1 ? at::empty(x.sizes(), dy.options(), at::MemoryFormat::ChannelsLast)
+                              : at::zeros_like(x, dy.options(), at::MemoryFormat::ChannelsLast);
+  ForNumbers(dy.scalar_type(), vectors, [&]<typename N>() {
+    Pointwise<N>::Multiply(dy, Grid(dy, 1), packed, {}, {}, /*relu=*/false, dx, Grid(dx, stride));
+  });
+  return dx;
+}
+
+}  // namespace finetune
