@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "src/model/pointwise.h"
 #include "src/model/testing.h"
 #include "src/model/vectors.h"
 #include "src/model/weight_gradient.h"
@@ -162,6 +163,44 @@ TEST_P(EveryKernel, SumsAWeightsGradient) {
     // Factors of bfloat16 are exact here, and sums are float32.
     EXPECT_LT(RelativeError(dw, w.grad()), 1e-6) << kernel << "x" << kernel << "/" << stride;
   }
+}
+
+TEST_P(EveryKernel, MultipliesPixels) {
+  const Kernels& kernels = GetParam();
+  for (const int64_t stride : {1, 2}) {
+    // 3 x 15 x 17 pixels, 3 x 8 x 9 of every second: neither is whole tiles.
+    const at::Tensor x = ByFormula("x", {3, 128, 15, 17}).to(kernels.type).contiguous(kLayout);
+    const at::Tensor w = ByFormula("w", {192, 128, 1, 1}, 0.1).contiguous(kLayout);
+    const at::Tensor bias = ByFormula("bias", {192});
+    const at::Tensor exact_x = x.to(at::kDouble).requires_grad_();
+    const at::Tensor product = at::conv2d(exact_x, w.to(at::kDouble), {}, stride);
+    const at::Tensor residual =
+        ByFormula("residual", product.sizes()).to(kernels.type).contiguous(kLayout);
+    const at::Tensor exact = (product + bias.view({1, -1, 1, 1}) + residual).clamp_min(0).detach();
+    const at::Tensor packed = PackPointwise(w, kernels.type, kernels.vectors);
+    EXPECT_LT(RelativeError(PointwiseConv(x, packed, {}, {}, stride, false, kernels.vectors),
+                            product.detach()),
+              kernels.error);
+    EXPECT_LT(RelativeError(PointwiseConv(x, packed, bias, residual, stride, true, kernels.vectors),
+                            exact),
+              kernels.error);
+    const at::Tensor dy = ByFormula("dy", product.sizes()).to(kernels.type).contiguous(kLayout);
+    product.backward(dy.to(at::kDouble));
+    EXPECT_LT(
+        RelativeError(PointwiseInputGradient(dy, w, x, stride, kernels.vectors), exact_x.grad()),
+        kernels.error);
+  }
+}
+
+TEST(Pointwise, PassesANanOn) {
+  at::Tensor x = at::zeros({32, 64, 4, 4}).contiguous(kLayout);
+  x[7][0][1][2].fill_(std::numeric_limits<float>::quiet_NaN());
+  const at::Tensor w = ByFormula("w", {64, 64, 1, 1}).contiguous(kLayout);
+  if (!PointwiseRuns(x, w, 1, 0)) return;
+  const at::Tensor y =
+      PointwiseConv(x, PackPointwise(w, at::kFloat), {}, {}, /*stride=*/1, /*relu=*/true);
+  EXPECT_EQ(y.isnan().sum().item<int64_t>(), 64);
+  EXPECT_TRUE(y[7][0][1][2].isnan().item<bool>());
 }
 
 INSTANTIATE_TEST_SUITE_P(Products, EveryKernel, testing::ValuesIn(KernelsOfThisProcessor()),

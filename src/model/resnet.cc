@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/model/builder.h"
+#include "src/model/max_pool.h"
 
 namespace finetune {
 namespace {
@@ -70,7 +71,10 @@ class ResNet : public Classifier {
     const at::AutoGradMode gradients(training && at::GradMode::is_enabled());
     at::Tensor x = Input(images, /*channels=*/3, mode_.bfloat16 ? at::kBFloat16 : at::kFloat);
     x = ConvBnAct(x, stem_, {}, /*relu=*/true, training && frozen_stages_ < 0);
-    if (imagenet_stem_) x = at::max_pool2d(x, 3, 2, 1);
+    if (imagenet_stem_) {
+      const bool plain = mode_.fused && !x.requires_grad() && MaxPool3x3Runs(x);
+      x = plain ? MaxPool3x3(x) : at::max_pool2d(x, 3, 2, 1);
+    }
     for (int stage = 1; stage <= 4; ++stage) {
       const bool trained = training && stage > frozen_stages_;
       for (Block& block : stages_[stage - 1]) x = RunBlock(x, block, trained);

@@ -51,6 +51,14 @@ struct Avx512 {
   }
 };
 
+// The greater of two in each lane; where one is NaN, `b`. By its instruction, whose name is the
+// same for all vectors: GCC 12 compares them number by number in functions that are only inlined
+// into one that is built for them.
+template <typename Floats>
+FT_INLINE void Max(const Floats& a, const Floats& b, Floats& greater) {
+  asm("vmaxps %1, %2, %0" : "=v"(greater) : "v"(b), "v"(a));
+}
+
 // What a 32-bit lane holds is a unit of a product: kPerUnit neighbouring factors along the sum.
 template <typename Isa>
 struct Float32 : Isa {
