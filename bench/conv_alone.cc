@@ -1,7 +1,8 @@
-// How fast ResNet-50's convolutions are with nothing between them, through the oneDNN that the
-// model uses: what a training step and an evaluation would take if all else were free.
+// How fast ResNet-50's convolutions are with nothing between them: what a training step and an
+// evaluation would take if all else were free. The model's own, or all of them by oneDNN.
 //
-//   conv_alone [--batch=32] [--threads=2] [--precision=bf16] [--frozen_stages=2] [--json=FILE]
+//   conv_alone [--engine=finetune|onednn] [--batch=32] [--threads=2] [--precision=bf16]
+//              [--frozen_stages=2] [--json=FILE]
 //
 // Each layer is run in its turn, in --sweeps passes over the network, and its median counts.
 // Memory that an output leaves is the next one's: no page faults in the figures.
@@ -9,25 +10,30 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
-#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "src/base/atomic_file.h"
 #include "src/base/median.h"
+#include "src/model/conv.h"
+#include "src/model/layers.h"
 #include "src/model/onednn_conv.h"
+#include "src/tensor/large_tensor_memory.h"
 
 namespace finetune {
 namespace {
@@ -38,12 +44,16 @@ struct Flags {
   int threads = 2;
   int sweeps = 7;
   int frozen_stages = 2;
+  std::string engine = "finetune";
   std::string precision = "bf16";
   std::string json;
 };
 
-enum Pass { kForward, kBackwardData, kBackwardWeights, kPasses };
-constexpr const char* kPassNames[kPasses] = {"forward", "backward_data", "backward_weights"};
+// Forward is that of evaluation and of frozen layers, whose weights stay packed; in training a
+// weight has just changed.
+enum Pass { kForward, kTrainedForward, kBackwardData, kBackwardWeights, kPasses };
+constexpr const char* kPassNames[kPasses] = {"forward", "trained_forward", "backward_data",
+                                             "backward_weights"};
 
 // One convolution. In training, what a frozen one computes backward is nothing, and the first
 // trained ones need no gradient of their input.
@@ -56,7 +66,8 @@ struct Layer {
   int64_t padding() const { return kernel / 2; }
   int64_t out_size() const { return (size + 2 * padding() - kernel) / stride + 1; }
   bool Runs(Pass pass) const {
-    return pass == kForward || (trained && (pass == kBackwardWeights || input_trained));
+    if (pass == kBackwardData) return input_trained;
+    return pass == kForward || trained;
   }
   double Flop(int64_t batch) const {
     return 2.0 * static_cast<double>(batch * out_size() * out_size() * out * in * kernel * kernel);
@@ -106,6 +117,92 @@ double Timed(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+// A layer's passes for some input and some gradient of the output.
+class Convolution {
+ public:
+  virtual ~Convolution() = default;
+  virtual void Run(Pass pass) = 0;
+};
+
+at::Tensor RandomWeight(const Layer& layer) {
+  return at::randn({layer.out, layer.in, layer.kernel, layer.kernel})
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+class OneDnn final : public Convolution {
+ public:
+  OneDnn(const Layer& layer, at::Tensor x, at::Tensor dy)
+      : layer_(layer),
+        x_(std::move(x)),
+        dy_(std::move(dy)),
+        weight_(RandomWeight(layer).to(x_.scalar_type())),
+        packed_(PackConvWeight(weight_, x_, layer.stride, layer.padding())),
+        bias_(at::zeros({layer.out}, x_.options())) {}
+
+  void Run(Pass pass) override {
+    if (pass == kForward || pass == kTrainedForward) {
+      OneDnnConv(x_, packed_, bias_, layer_.stride, layer_.padding(), /*relu=*/false);
+      return;
+    }
+    at::convolution_backward(dy_, x_, weight_, at::OptionalIntArrayRef(),
+                             {layer_.stride, layer_.stride}, {layer_.padding(), layer_.padding()},
+                             {1, 1}, /*transposed=*/false, {0, 0}, /*groups=*/1,
+                             {pass == kBackwardData, pass == kBackwardWeights, false});
+  }
+
+ private:
+  const Layer& layer_;
+  const at::Tensor x_, dy_, weight_, packed_, bias_;
+};
+
+class Finetune final : public Convolution {
+ public:
+  Finetune(const Layer& layer, at::Tensor x, at::Tensor dy)
+      : layer_(layer), x_(std::move(x)), dy_(std::move(dy)) {
+    const at::Tensor ones = at::ones({layer.out}), zeros = at::zeros({layer.out});
+    frozen_ = {.weight = RandomWeight(layer),
+               .gamma = ones,
+               .beta = zeros,
+               .running_mean = zeros,
+               .running_var = ones,
+               .stride = layer.stride,
+               .padding = layer.padding()};
+    const at::AutoGradMode gradients(true);
+    input_ = x_.detach().requires_grad_(layer.input_trained);
+    weight_ = frozen_.weight.detach().requires_grad_(layer.trained);
+    if (layer.input_trained) of_input_ = Trained(input_, weight_.detach());
+    if (layer.trained) of_weight_ = Trained(x_, weight_);
+  }
+
+  void Run(Pass pass) override {
+    switch (pass) {
+      case kForward:
+        FrozenConvBn(x_, frozen_, {}, /*relu=*/false, ForwardMode());
+        break;
+      case kTrainedForward:
+        Trained(x_, weight_);
+        break;
+      case kBackwardData:
+        input_.mutable_grad().reset();
+        of_input_.backward(dy_, /*retain_graph=*/true);
+        break;
+      default:
+        weight_.mutable_grad().reset();
+        of_weight_.backward(dy_, /*retain_graph=*/true);
+    }
+  }
+
+ private:
+  at::Tensor Trained(const at::Tensor& x, const at::Tensor& weight) const {
+    return TrainedConv(x, weight, layer_.stride, layer_.padding());
+  }
+
+  const Layer& layer_;
+  const at::Tensor x_, dy_;
+  ConvBn frozen_;
+  at::Tensor input_, weight_, of_input_, of_weight_;
+};
+
 void Measure(const Flags& flags, std::vector<Layer>& layers) {
   const at::NoGradGuard no_grad;
   const auto type = flags.precision == "bf16" ? at::kBFloat16 : at::kFloat;
@@ -120,39 +217,25 @@ void Measure(const Flags& flags, std::vector<Layer>& layers) {
     }
     return tensor;
   };
-  struct Weights {
-    at::Tensor plain, packed, bias;
-  };
-  std::vector<Weights> weights;
+  std::vector<std::unique_ptr<Convolution>> convolutions;
   for (const Layer& layer : layers) {
-    Weights w;
-    w.plain = at::randn({layer.out, layer.in, layer.kernel, layer.kernel}, options)
-                  .contiguous(at::MemoryFormat::ChannelsLast);
-    w.packed = PackConvWeight(w.plain, map(layer.in, layer.size), layer.stride, layer.padding());
-    w.bias = at::zeros({layer.out}, options);
-    weights.push_back(std::move(w));
-  }
-  const auto run = [&](size_t i, Pass pass) {
-    const Layer& layer = layers[i];
-    const Weights& w = weights[i];
-    const at::Tensor x = map(layer.in, layer.size);
-    if (pass == kForward) {
-      OneDnnConv(x, w.packed, w.bias, layer.stride, layer.padding(), /*relu=*/false);
-      return;
+    const at::Tensor x = map(layer.in, layer.size), dy = map(layer.out, layer.out_size());
+    if (flags.engine == "onednn") {
+      convolutions.push_back(std::make_unique<OneDnn>(layer, x, dy));
+    } else {
+      convolutions.push_back(std::make_unique<Finetune>(layer, x, dy));
     }
-    const at::Tensor gradient = map(layer.out, layer.out_size());
-    at::convolution_backward(gradient, x, w.plain, at::OptionalIntArrayRef(),
-                             {layer.stride, layer.stride}, {layer.padding(), layer.padding()},
-                             {1, 1}, /*transposed=*/false, {0, 0}, /*groups=*/1,
-                             {pass == kBackwardData, pass == kBackwardWeights, false});
-  };
+  }
   for (int sweep = -1; sweep < flags.sweeps; ++sweep) {
     const auto one = [&](size_t i, Pass pass) {
       if (!layers[i].Runs(pass)) return;
-      const double seconds = Timed([&] { run(i, pass); });
+      const double seconds = Timed([&] { convolutions[i]->Run(pass); });
       if (sweep >= 0) layers[i].seconds[pass].push_back(seconds);
     };
-    for (size_t i = 0; i < layers.size(); ++i) one(i, kForward);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      one(i, kForward);
+      one(i, kTrainedForward);
+    }
     for (size_t i = layers.size(); i-- > 0;) {
       one(i, kBackwardData);
       one(i, kBackwardWeights);
@@ -193,8 +276,8 @@ std::vector<Row> Group(const Flags& flags, const std::vector<Layer>& layers) {
 }
 
 void Print(const Flags& flags, const std::vector<Layer>& layers) {
-  std::printf("%-48s %2s %20s %20s %20s\n", "", "n", "forward", "backward data",
-              "backward weights");
+  std::printf("%-48s %2s %20s %20s %20s %20s\n", "", "n", "forward", "forward, trained",
+              "backward data", "backward weights");
   Row total;
   double flop[kPasses] = {};
   const auto print = [](const char* name, int count, const double* seconds, const double* work) {
@@ -233,14 +316,14 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1000));
   app.add_option("--frozen_stages", flags.frozen_stages, "As in a config (default 2)")
       ->check(CLI::Range(-1, 4));
+  app.add_option("--engine", flags.engine, "finetune or onednn (default finetune)")
+      ->check(CLI::IsMember({"finetune", "onednn"}));
   app.add_option("--precision", flags.precision, "bf16 or fp32 (default bf16)")
       ->check(CLI::IsMember({"bf16", "fp32"}));
   app.add_option("--json", flags.json, "Also write the figures here");
   CLI11_PARSE(app, argc, argv);
 
-  // No block of memory goes back to the system, to come again with page faults.
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
+  UseLargeTensorMemory();
   at::set_num_threads(flags.threads);
   if (!OneDnnConvRuns(at::zeros({1}, flags.precision == "bf16" ? at::kBFloat16 : at::kFloat))) {
     std::fprintf(stderr, "oneDNN does not run %s convolutions on this processor\n",
@@ -258,7 +341,8 @@ int Main(int argc, char** argv) {
     for (int pass = 0; pass < kPasses; ++pass) {
       const double seconds = Median(layer.seconds[pass]);
       if (seconds > 0) row[kPassNames[pass]] = seconds;
-      training += seconds;
+      // A trained layer's step has its own kind of forward.
+      if (pass != kForward || !layer.trained) training += seconds;
       if (pass == kForward) evaluation += seconds;
     }
     rows.push_back(std::move(row));
@@ -271,6 +355,7 @@ int Main(int argc, char** argv) {
       flags.frozen_stages, batch / evaluation);
   if (flags.json.empty()) return 0;
   const nlohmann::json result = {{"precision", flags.precision},
+                                 {"engine", flags.engine},
                                  {"batch", flags.batch},
                                  {"threads", flags.threads},
                                  {"frozen_stages", flags.frozen_stages},
