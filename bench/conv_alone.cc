@@ -160,13 +160,11 @@ class Finetune final : public Convolution {
   Finetune(const Layer& layer, at::Tensor x, at::Tensor dy)
       : layer_(layer), x_(std::move(x)), dy_(std::move(dy)) {
     const at::Tensor ones = at::ones({layer.out}), zeros = at::zeros({layer.out});
-    frozen_ = {.weight = RandomWeight(layer),
-               .gamma = ones,
-               .beta = zeros,
-               .running_mean = zeros,
-               .running_var = ones,
-               .stride = layer.stride,
-               .padding = layer.padding()};
+    frozen_.weight = RandomWeight(layer);
+    frozen_.gamma = frozen_.running_var = ones;
+    frozen_.beta = frozen_.running_mean = zeros;
+    frozen_.stride = layer.stride;
+    frozen_.padding = layer.padding();
     const at::AutoGradMode gradients(true);
     input_ = x_.detach().requires_grad_(layer.input_trained);
     weight_ = frozen_.weight.detach().requires_grad_(layer.trained);

@@ -23,6 +23,7 @@
 #include "src/base/sha256.h"
 #include "src/data/manifest.h"
 #include "src/data/shard_reader.h"
+#include "src/observe/progress_line.h"
 
 namespace finetune {
 namespace {
@@ -30,36 +31,18 @@ namespace {
 // Set by SIGINT and SIGTERM; a handler can reach nothing but what is static.
 std::atomic<bool> interrupted{false};
 
-// How far something is. On a terminal a line that is redrawn, else a line every few seconds.
-class ProgressLine {
+// How many pictures are done, on standard error.
+class PictureProgress {
  public:
-  // Whether a line is due; it then goes to Show().
-  bool IsDue() {
-    const auto now = std::chrono::steady_clock::now();
-    if (std::chrono::duration<double>(now - last_).count() < (terminal_ ? 0.1 : 5)) return false;
-    last_ = now;
-    return true;
-  }
-
+  bool IsDue() { return progress_.IsDue(); }
   void Show(absl::string_view what, int64_t done, int64_t total) {
-    std::fprintf(stderr, "%s%s: %lld of %lld pictures%s", terminal_ ? "\r" : "",
-                 std::string(what).c_str(), static_cast<long long>(done),
-                 static_cast<long long>(total), terminal_ ? "\x1b[K" : "\n");
-    drawn_ = terminal_;
+    progress_.Show(absl::StrCat(what, ": ", done, " of ", total, " pictures"));
   }
-
-  // What is on the terminal stays there, or goes.
-  void End() {
-    if (std::exchange(drawn_, false)) std::fputc('\n', stderr);
-  }
-  void Clear() {
-    if (std::exchange(drawn_, false)) std::fputs("\r\x1b[K", stderr);
-  }
+  void Keep() { progress_.Keep(); }
+  void Clear() { progress_.Clear(); }
 
  private:
-  const bool terminal_ = isatty(STDERR_FILENO) != 0;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-  bool drawn_ = false;
+  PacedProgress progress_{stderr, isatty(STDERR_FILENO) != 0, std::chrono::seconds(5)};
 };
 
 absl::Status Info(const std::string& folder) {
@@ -107,7 +90,7 @@ absl::Status Verify(const std::string& folder) {
   std::vector<std::string> errors;
   int64_t pictures = 0, done = 0;
   for (const DatasetSplit& split : manifest.split()) pictures += PictureCount(split);
-  ProgressLine line;
+  PictureProgress line;
   const auto read = [&] {
     ++done;
     if (line.IsDue()) line.Show("read", done, pictures);
@@ -144,11 +127,11 @@ int Main(int argc, char** argv) {
   FolderOptions folder;
   SyntheticOptions synthetic;
   std::string subject;
-  options.progress = [line = ProgressLine()](const std::string& split, int64_t done,
-                                             int64_t total) mutable {
+  options.progress = [line = PictureProgress()](const std::string& split, int64_t done,
+                                                int64_t total) mutable {
     // A split's beginning and end are always shown.
     if (line.IsDue() || done == 1 || done == total) line.Show(split, done, total);
-    if (done == total || interrupted) line.End();
+    if (done == total || interrupted) line.Keep();
     return !interrupted;
   };
   const auto add = [&](const char* name, const char* what, const char* input, const char* example) {

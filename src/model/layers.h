@@ -19,8 +19,9 @@ struct ConvBn {
   int64_t stride = 1;
   int64_t padding = 0;
 
-  // Batch norm folded into the convolution, in the type and layout that ran last; undefined until
-  // needed and after Unfold().
+  // Batch norm folded into the convolution, in the type that ran last and the layout of what ran
+  // it: Winograd's has three dimensions, a product's two, oneDNN's four. Undefined until needed and
+  // after Unfold().
   at::Tensor folded_weight, folded_bias;
   void Unfold() { folded_weight = folded_bias = at::Tensor(); }
 };

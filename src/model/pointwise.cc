@@ -121,24 +121,26 @@ class Pointwise {
         for (int64_t block = begin; block < end; ++block) {
           const int64_t first = block * kBlockRows;
           const int64_t rows = std::min(kBlockRows, in_grid.rows - first);
-          const uint32_t* lefts[kBlockRows];
+          const Storage* lefts[kBlockRows];
           int64_t places[kBlockRows];
           for (int64_t r = 0; r < kBlockRows; ++r) {
             // The last tile's missing rows are its last one again.
             const int64_t row = first + std::min(r, rows - 1);
-            lefts[r] = reinterpret_cast<const uint32_t*>(from + in_grid.Place(row));
+            lefts[r] = from + in_grid.Place(row);
             places[r] = out_grid.Place(row);
           }
           for (int64_t panel = 0; panel < panels; ++panel) {
             for (int64_t row = 0; row < rows; row += kTileRows) {
               struct Tile {
-                const uint32_t* left[kTileRows];
+                const Storage* left[kTileRows];
                 int64_t place[kTileRows];
               } tile;
               std::copy_n(lefts + row, kTileRows, tile.left);
               std::copy_n(places + row, kTileRows, tile.place);
               const auto unit = [tile](int64_t r, int64_t s) __attribute__((always_inline)) {
-                return tile.left[r][s];
+                uint32_t factor;
+                std::memcpy(&factor, tile.left[r] + s * kPerUnit, sizeof(factor));
+                return factor;
               };
               const auto finish = [=](int64_t r, int64_t v, typename N::Floats & sum)
                   __attribute__((always_inline)) {

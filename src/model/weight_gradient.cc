@@ -60,8 +60,6 @@ class Products {
   }
 
  public:
-  static constexpr int64_t kChannels = kPanel<N>;
-
   // dw: [K, kernel, kernel, C] in memory.
   static void Sum(const Storage* dy, const Storage* x, int64_t pixels, const Shape& shape,
                   float* dw) {

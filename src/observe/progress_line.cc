@@ -30,6 +30,28 @@ void ProgressLine::Clear() {
   drawn_ = false;
 }
 
+void ProgressLine::Keep() {
+  if (!drawn_) return;
+  std::fputc('\n', terminal_);
+  std::fflush(terminal_);
+  drawn_ = false;
+}
+
+bool PacedProgress::IsDue() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_ < (watched_ ? std::chrono::milliseconds(100) : else_every_)) return false;
+  last_ = now;
+  return true;
+}
+
+void PacedProgress::Show(absl::string_view text) {
+  if (watched_) {
+    line_.Draw(text);
+  } else {
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
+  }
+}
+
 bool IsWatched() {
   if (isatty(STDOUT_FILENO) == 0) return false;
   if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;

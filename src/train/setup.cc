@@ -142,44 +142,36 @@ SumOverRanks SumOver(Communicator* comm) {
   };
 }
 
-// Tells, on rank 0, how far a download is: on a terminal in a line that is redrawn, else every ten
-// seconds in a line of its own.
+// Tells, on rank 0, how far a download is.
 class DownloadProgress {
  public:
   DownloadProgress(const std::string& what, bool enabled)
-      : what_(what), watched_(enabled && IsWatched()), line_(stdout, watched_), enabled_(enabled) {}
+      : what_(what),
+        progress_(stdout, enabled && IsWatched(), std::chrono::seconds(10)),
+        enabled_(enabled) {}
 
   void operator()(uint64_t done, uint64_t total) {
     if (!enabled_ || done == 0) return;
-    const auto now = std::chrono::steady_clock::now();
-    if (told_.has_value() && now - *told_ < std::chrono::milliseconds(watched_ ? 100 : 10000)) {
-      return;
-    }
-    told_ = now;
+    // That there is one is said at once.
+    const bool first = !std::exchange(begun_, true);
+    if (!progress_.IsDue() && !first) return;
     const auto mebibytes = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
-    const std::string text =
-        absl::StrFormat("downloading %s: %.1f%s MiB", what_, mebibytes(done),
-                        total > 0 ? absl::StrFormat(" of %.1f", mebibytes(total)) : "");
-    if (watched_) {
-      line_.Draw(text);
-    } else {
-      Say(text);
-    }
+    progress_.Show(absl::StrFormat("downloading %s: %.1f%s MiB", what_, mebibytes(done),
+                                   total > 0 ? absl::StrFormat(" of %.1f", mebibytes(total)) : ""));
   }
 
   void Say(const std::string& text) {
-    line_.Clear();
+    progress_.Clear();
     std::fprintf(stderr, "%s\n", text.c_str());
   }
 
-  void End() { line_.Clear(); }
+  void End() { progress_.Clear(); }
 
  private:
   const std::string what_;
-  const bool watched_;
-  ProgressLine line_;
+  PacedProgress progress_;
   const bool enabled_;
-  std::optional<std::chrono::steady_clock::time_point> told_;
+  bool begun_ = false;
 };
 
 // One rank a host downloads; the others then find it in the cache. Meanwhile all meet every half
