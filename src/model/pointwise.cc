@@ -115,12 +115,13 @@ class Pointwise {
         residual.defined() ? static_cast<const Storage*>(residual.const_data_ptr()) : nullptr;
     const auto* shift = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
     const int64_t steps = in_grid.channels / kPerUnit, panels = packed.size(0);
-    const int64_t blocks = (in_grid.rows + kBlockRows - 1) / kBlockRows;
-    at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+    // As many tiles for each thread.
+    const int64_t tiles = (in_grid.rows + kTileRows - 1) / kTileRows;
+    at::parallel_for(0, tiles, kBlockRows / kTileRows, [&](int64_t begin, int64_t end) {
       N::Run([&]() __attribute__((always_inline)) {
-        for (int64_t block = begin; block < end; ++block) {
-          const int64_t first = block * kBlockRows;
-          const int64_t rows = std::min(kBlockRows, in_grid.rows - first);
+        const int64_t last = std::min(end * kTileRows, in_grid.rows);
+        for (int64_t first = begin * kTileRows; first < last; first += kBlockRows) {
+          const int64_t rows = std::min(kBlockRows, last - first);
           const Storage* lefts[kBlockRows];
           int64_t places[kBlockRows];
           for (int64_t r = 0; r < kBlockRows; ++r) {

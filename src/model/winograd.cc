@@ -339,21 +339,20 @@ class Winograd {
                            .panels = weight.size(0)};
     const Tiles tiles(x, F::kOut);
     if (tiles.count == 0) return;
-    // As many for each thread.
-    const int64_t threads = at::get_num_threads();
-    const int64_t most = (tiles.count + kBlockTiles - 1) / kBlockTiles;
-    const int64_t wanted = (most + threads - 1) / threads * threads;
-    const int64_t rows =
-        ((tiles.count + wanted - 1) / wanted + kTileRows - 1) / kTileRows * kTileRows;
-    const int64_t blocks = (tiles.count + rows - 1) / rows;
-    at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+    // As many for each thread, in blocks that are about equal.
+    const int64_t groups = (tiles.count + kTileRows - 1) / kTileRows;
+    at::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * kTileRows, last = std::min(end * kTileRows, tiles.count);
+      const int64_t blocks =
+          (end - begin + kBlockTiles / kTileRows - 1) / (kBlockTiles / kTileRows);
+      const int64_t rows = (end - begin + blocks - 1) / blocks * kTileRows;
       const at::Tensor inputs = EmptyUnits({kPositions * Spread(rows * conv.channels / kPerUnit)});
       const at::Tensor products = EmptyUnits({kPositions * rows * kColumns});
       uint32_t* in = Units(inputs);
       auto* out = static_cast<float*>(products.mutable_data_ptr());
       N::Run([&]() __attribute__((always_inline)) {
-        for (int64_t block = begin; block < end; ++block) {
-          const Range range{block * rows, std::min((block + 1) * rows, tiles.count)};
+        for (int64_t block = first; block < last; block += rows) {
+          const Range range{block, std::min(block + rows, last)};
           ConvolveBlock(conv, tiles, range, rows, in, out);
         }
       });
