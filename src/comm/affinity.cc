@@ -201,7 +201,9 @@ void RestartUnbound(char** argv) {
   std::error_code error;
   const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).string();
   if (error || !BindThread(*all).ok()) return;
-  execv(program.c_str(), argv);
+  // A control group may allow no more. The program started again comes here again, too.
+  const auto now = ParseCpuList(StatusField("self", "Cpus_allowed_list"));
+  if (now.ok() && now->size() > own->size()) execv(program.c_str(), argv);
   BindThread(*own).IgnoreError();
 }
 

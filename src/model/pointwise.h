@@ -19,22 +19,22 @@ namespace finetune {
 // Whether the functions below take such a convolution, and are the faster way. x: [N, C, H, W];
 // weight: [K, C, k, k].
 bool PointwiseRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding,
-                   Vectors vectors = BestVectors());
+                   Vectors vectors = BestProductVectors());
 
 // `weight` [K, C, 1, 1] packed for PointwiseConv of maps of `type`: two dimensions, opaque.
 at::Tensor PackPointwise(const at::Tensor& weight, at::ScalarType type,
-                         Vectors vectors = BestVectors());
+                         Vectors vectors = BestProductVectors());
 
 // relu?(conv(x) + bias + residual): [N, K, H', W']. bias [K] float32 and residual, like the result,
 // are undefined for none.
 at::Tensor PointwiseConv(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
                          const at::Tensor& residual, int64_t stride, bool relu,
-                         Vectors vectors = BestVectors());
+                         Vectors vectors = BestProductVectors());
 
 // The gradient of such a convolution's input like `x` for that of its result, dy [N, K, H', W'].
 at::Tensor PointwiseInputGradient(const at::Tensor& dy, const at::Tensor& weight,
                                   const at::Tensor& x, int64_t stride,
-                                  Vectors vectors = BestVectors());
+                                  Vectors vectors = BestProductVectors());
 
 }  // namespace finetune
 

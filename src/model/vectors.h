@@ -21,9 +21,10 @@ namespace finetune {
 // What processors have. Each has what those before it have.
 enum class Vectors { kNone, kAvx2, kAvx512, kAvx512Bfloat16 };
 
-// Of this processor, as far as the system lets it be used. One with AMX has no use for
-// kAvx512Bfloat16: oneDNN's kernels for it are faster.
+// Of this processor, as far as the system lets it be used.
 Vectors BestVectors();
+// For products: where there is AMX, bfloat16 is left to oneDNN, which is faster with it.
+Vectors BestProductVectors();
 
 struct Avx2 {
   static constexpr int64_t kLanes = 8;

@@ -15,12 +15,13 @@ namespace finetune {
 // Whether ProductWeightGradient takes such a convolution. x: [N, C, H, W] float32 or bfloat16,
 // weight: [K, C, k, k].
 bool ProductWeightGradientRuns(const at::Tensor& x, const at::Tensor& weight,
-                               Vectors vectors = BestVectors());
+                               Vectors vectors = BestProductVectors());
 
 // dy [N, K, H', W'] and x [N, C, H, W], of one type, channels-last, or a copy is made. Returns
 // [K, C, kernel, kernel] float32, channels-last.
 at::Tensor ProductWeightGradient(const at::Tensor& dy, const at::Tensor& x, int64_t kernel,
-                                 int64_t stride, int64_t padding, Vectors vectors = BestVectors());
+                                 int64_t stride, int64_t padding,
+                                 Vectors vectors = BestProductVectors());
 
 }  // namespace finetune
 

@@ -20,26 +20,27 @@ namespace finetune {
 // Whether the functions below take such a convolution, and are the faster way where its weight need
 // not be transformed for it alone. x: [N, C, H, W]; weight: [K, C, k, k].
 bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding,
-                  Vectors vectors = BestVectors());
+                  Vectors vectors = BestProductVectors());
 
 // The tiles that x is cut into.
 int64_t WinogradTiles(const at::Tensor& x);
 
 // `weight` [K, C, 3, 3] transformed for WinogradConv of maps of `type`: three dimensions, opaque.
 at::Tensor TransformWeight(const at::Tensor& weight, at::ScalarType type,
-                           Vectors vectors = BestVectors());
+                           Vectors vectors = BestProductVectors());
 
 // relu?(conv(x) + bias + residual): [N, K, H, W]. x: [N, C, H, W]; bias [K] float32 and residual
 // [N, K, H, W] are undefined for none.
 at::Tensor WinogradConv(const at::Tensor& x, const at::Tensor& transformed, const at::Tensor& bias,
-                        const at::Tensor& residual, bool relu, Vectors vectors = BestVectors());
+                        const at::Tensor& residual, bool relu,
+                        Vectors vectors = BestProductVectors());
 
 // The gradients of such a convolution for that of its result, dy [N, K, H, W]: of its input [N, C,
 // H, W], in dy's type, and of its weight [K, C, 3, 3], float32; both channels-last.
 at::Tensor WinogradInputGradient(const at::Tensor& dy, const at::Tensor& weight,
-                                 Vectors vectors = BestVectors());
+                                 Vectors vectors = BestProductVectors());
 at::Tensor WinogradWeightGradient(const at::Tensor& dy, const at::Tensor& x,
-                                  Vectors vectors = BestVectors());
+                                  Vectors vectors = BestProductVectors());
 
 }  // namespace finetune
 
