@@ -24,8 +24,8 @@ class AtomicFile {
   // Errors: those of SystemError.
   static absl::StatusOr<AtomicFile> Create(const std::string& path);
 
-  // For a large file that is not read soon: it goes past the system's cache of files, where the file
-  // system can do that (O_DIRECT), so that the processors have little to do with it.
+  // For a large file that is not read soon: it goes past the system's cache of files, where the
+  // file system can do that (O_DIRECT), so that the processors have little to do with it.
   static absl::StatusOr<AtomicFile> CreateLarge(const std::string& path);
 
   AtomicFile(AtomicFile&&) noexcept = default;

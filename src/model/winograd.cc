@@ -40,7 +40,7 @@ struct Tiles {
 
 // From the values of one position to the next, where each has `units` of them: a power of 2 between
 // them would put the same place of all positions into the same set of a cache.
-constexpr int64_t Spread(int64_t units) { return units + 5 * 16; }
+constexpr int64_t Spread(int64_t units) { return units + 80; }
 
 // Some of many, [begin, end).
 struct Range {

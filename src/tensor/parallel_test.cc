@@ -16,7 +16,7 @@ TEST(ParallelFor, RunsOnSeveralThreads) {
   at::set_num_threads(2);
   std::mutex mutex;
   std::set<std::thread::id> threads;
-  at::parallel_for(0, 2, 1, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, 2, 1, [&](int64_t /*begin*/, int64_t /*end*/) {
     const std::lock_guard lock(mutex);
     threads.insert(std::this_thread::get_id());
   });
