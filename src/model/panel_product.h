@@ -1,7 +1,9 @@
 #ifndef FINETUNE_MODEL_PANEL_PRODUCT_H_
 #define FINETUNE_MODEL_PANEL_PRODUCT_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "src/model/vectors.h"
 
@@ -12,6 +14,32 @@ inline constexpr int64_t kTileRows = 6;
 // Its columns, and those of a panel: a factor [steps, kPanel] of units, a row after the other.
 template <typename N>
 inline constexpr int64_t kPanel = N::kLanes* N::kTileVectors;
+
+// kLanes rows of as many values along the sum, turned, into those columns of a panel.
+template <typename N>
+FT_INLINE void StoreTransposed(typename N::Floats* lanes, uint32_t* units) {
+  Transpose<N::kLanes>(lanes);
+  for (int64_t i = 0; i < N::kLanes; i += N::kPerUnit, units += kPanel<N>) {
+    typename N::Bits unit;
+    N::ToUnits(&lanes[i], unit);
+    std::memcpy(units, &unit, sizeof(unit));
+  }
+}
+
+// How the steps of a long sum are cut, where both factors are packed for it, `units` a step: what
+// a chunk takes stays in the cache until it is used, and no more memory is wanted at once. At
+// `least` so many are a chunk, where there are.
+struct Chunks {
+  static constexpr int64_t kBytes = 5 << 20;
+
+  Chunks(int64_t all_steps, int64_t units, int64_t least) : steps(all_steps) {
+    const int64_t most = std::max(least, kBytes / (units * 4));
+    const int64_t chunks = std::max<int64_t>(1, (steps + most - 1) / most);
+    size = (steps + chunks - 1) / chunks;
+  }
+
+  int64_t steps, size;
+};
 
 // The products of kRows rows with a panel: finish(r, v, sum) gets those of row r with the v-th
 // vector of the panel's columns, summed over `steps`. unit(r, s) is the factor on the left. Both

@@ -8,9 +8,6 @@
 
 #include "src/model/panel_product.h"
 
-// No such function takes or returns a vector by value: they are all inlined.
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 namespace finetune {
 namespace {
 
@@ -55,12 +52,7 @@ class Pointwise {
           std::memcpy(&lanes[i], weight + (panel * kPanel<N> + k + i) * channels + c,
                       sizeof(lanes[i]));
         }
-        Transpose<kLanes>(lanes);
-        for (int64_t i = 0; i < kLanes; i += kPerUnit) {
-          typename N::Bits unit;
-          N::ToUnits(&lanes[i], unit);
-          std::memcpy(units + (c + i) / kPerUnit * kPanel<N> + k, &unit, sizeof(unit));
-        }
+        StoreTransposed<N>(lanes, units + c / kPerUnit * kPanel<N> + k);
       }
     }
   }
@@ -176,10 +168,9 @@ at::Tensor ChannelsLast(const at::Tensor& x) {
 
 at::Tensor Pack(const at::Tensor& weight, at::ScalarType type, bool backward, Vectors vectors) {
   at::Tensor packed;
-  const bool runs = ForNumbers(type, vectors, [&]<typename N>() {
+  MustForNumbers(type, vectors, [&]<typename N>() {
     packed = Pointwise<N>::Pack(ChannelsLast(weight), backward);
   });
-  TORCH_CHECK(runs, "no products of these numbers on this processor");
   return packed;
 }
 
@@ -205,14 +196,13 @@ at::Tensor PointwiseConv(const at::Tensor& input, const at::Tensor& packed, cons
   const at::Tensor x = ChannelsLast(input);
   const Grid grid(x, stride);
   at::Tensor y;
-  ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+  MustForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
     y = at::empty({x.size(0), packed.size(0) * kPanel<N>, grid.down, grid.across}, x.options(),
                   at::MemoryFormat::ChannelsLast);
     Pointwise<N>::Multiply(x, grid, packed, bias,
                            residual.defined() ? ChannelsLast(residual) : residual, relu, y,
                            Grid(y, 1));
   });
-  TORCH_CHECK(y.defined(), "no products of these numbers on this processor");
   return y;
 }
 
@@ -222,7 +212,7 @@ at::Tensor PointwiseInputGradient(const at::Tensor& gradient, const at::Tensor& 
   const at::Tensor packed = Pack(weight, dy.scalar_type(), /*backward=*/true, vectors);
   at::Tensor dx = stride == 1 ? at::empty(x.sizes(), dy.options(), at::MemoryFormat::ChannelsLast)
                               : at::zeros_like(x, dy.options(), at::MemoryFormat::ChannelsLast);
-  ForNumbers(dy.scalar_type(), vectors, [&]<typename N>() {
+  MustForNumbers(dy.scalar_type(), vectors, [&]<typename N>() {
     Pointwise<N>::Multiply(dy, Grid(dy, 1), packed, {}, {}, /*relu=*/false, dx, Grid(dx, stride));
   });
   return dx;

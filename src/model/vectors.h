@@ -2,6 +2,7 @@
 #define FINETUNE_MODEL_VECTORS_H_
 
 #include <c10/core/ScalarType.h>
+#include <c10/util/Exception.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +15,9 @@ namespace finetune {
 // N below; its functions are templates that are inlined into N::Run, the one that the compiler
 // builds for those instructions.
 
-// For functions that take or return no vector by value: how such are passed would depend on the
-// instructions that they are built for.
+// For functions of vectors. How those are passed by value depends on the instructions that a
+// function is built for, which GCC warns of; what is inlined passes nothing.
+#pragma GCC diagnostic ignored "-Wpsabi"
 #define FT_INLINE inline __attribute__((always_inline))
 
 // What processors have. Each has what those before it have.
@@ -171,6 +173,13 @@ bool ForNumbers(c10::ScalarType type, Vectors vectors, const Work& work) {
     return false;
   }
   return true;
+}
+
+// The same for a caller that has been told that there are some.
+template <typename Work>
+void MustForNumbers(c10::ScalarType type, Vectors vectors, const Work& work) {
+  TORCH_CHECK(ForNumbers(type, vectors, work), "this processor has no kernels for ",
+              c10::toString(type));
 }
 
 }  // namespace finetune

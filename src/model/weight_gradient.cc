@@ -7,14 +7,8 @@
 
 #include "src/model/panel_product.h"
 
-// No such function takes or returns a vector by value: they are all inlined.
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 namespace finetune {
 namespace {
-
-// What a chunk of pixels takes, packed: it stays in the cache until it is used.
-constexpr int64_t kChunkBytes = 5 << 20;
 
 struct Shape {
   int64_t kernels, channels, kernel, stride, padding;
@@ -65,17 +59,15 @@ class Products {
                   float* dw) {
     const int64_t places = shape.kernel * shape.kernel;
     const int64_t panels = shape.channels / kPanel<N>, kernel_panels = shape.kernels / kPanel<N>;
-    const int64_t unit_bytes = (places * shape.channels + shape.kernels) * 4;
-    const int64_t units = (pixels + kPerUnit - 1) / kPerUnit;
-    const int64_t most = std::max(kTileSteps, kChunkBytes / unit_bytes);
-    const int64_t chunks = std::max<int64_t>(1, (units + most - 1) / most);
-    const int64_t size = (units + chunks - 1) / chunks;
+    const Chunks chunks((pixels + kPerUnit - 1) / kPerUnit, places * shape.channels + shape.kernels,
+                        kTileSteps);
+    const int64_t size = chunks.size;
     const at::Tensor met_units = at::empty({places * size * shape.channels}, at::kInt);
     const at::Tensor slope_units = at::empty({size * shape.kernels}, at::kInt);
     auto* met = static_cast<uint32_t*>(met_units.mutable_data_ptr());
     auto* slopes = static_cast<uint32_t*>(slope_units.mutable_data_ptr());
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const int64_t first = chunk * size, steps = std::min(size, units - first);
+    for (int64_t first = 0; first < chunks.steps; first += size) {
+      const int64_t steps = std::min(size, chunks.steps - first);
       at::parallel_for(0, steps, 1, [&](int64_t from, int64_t to) {
         const int64_t begin = (first + from) * kPerUnit;
         const int64_t end = std::min((first + to) * kPerUnit, pixels);
@@ -100,7 +92,7 @@ class Products {
             const int64_t kernel = i / (places * panels) * kPanel<N>;
             MultiplyPanel<N>(
                 {slopes + kernel * steps, 1, kPanel<N>}, kPanel<N>, met + right * steps * kPanel<N>,
-                steps, /*add=*/chunk > 0,
+                steps, /*add=*/first > 0,
                 dw + (kernel * places + place) * shape.channels + right % panels * kPanel<N>,
                 places * shape.channels);
           }
@@ -136,12 +128,11 @@ at::Tensor ProductWeightGradient(const at::Tensor& dy, const at::Tensor& x, int6
   at::Tensor dw =
       at::empty({shape.kernels, shape.channels, kernel, kernel}, at::kFloat, std::nullopt,
                 std::nullopt, std::nullopt, at::MemoryFormat::ChannelsLast);
-  const bool runs = ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+  MustForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
     Products<N>::Sum(static_cast<const typename N::Storage*>(slopes.const_data_ptr()),
                      static_cast<const typename N::Storage*>(map.const_data_ptr()),
                      dy.numel() / shape.kernels, shape, dw.mutable_data_ptr<float>());
   });
-  TORCH_CHECK(runs, "no products of these numbers on this processor");
   return dw;
 }
 

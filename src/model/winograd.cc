@@ -9,19 +9,12 @@
 #include "src/model/panel_product.h"
 #include "src/model/winograd_transforms.h"
 
-// No such function takes or returns a vector by value: they are all inlined.
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 namespace finetune {
 namespace {
 
 // Tiles that a thread takes at a time: enough for each load of a transformed weight, few enough for
 // the cache.
 constexpr int64_t kBlockTiles = 11 * kTileRows;
-// What a chunk of tiles takes, transformed for a weight's gradient: it stays in the cache until it
-// is used, and no more memory is wanted at once.
-constexpr int64_t kChunkBytes = 5 << 20;
-
 // A feature map [N, H, W, C] in memory, cut into tiles of `out` x `out` results; the last ones
 // reach over the edge.
 struct Tiles {
@@ -126,13 +119,7 @@ class Winograd {
           for (int64_t p = 0; p < kPositions; ++p) lanes[p][i] = u[p];
         }
         for (int64_t p = 0; p < kPositions; ++p) {
-          Transpose<kLanes>(lanes[p]);
-          uint32_t* to = units + p * stride + c / kPerUnit * kColumns + k;
-          for (int64_t i = 0; i < kLanes; i += kPerUnit, to += kColumns) {
-            Bits unit;
-            N::ToUnits(&lanes[p][i], unit);
-            std::memcpy(to, &unit, sizeof(unit));
-          }
+          StoreTransposed<N>(lanes[p], units + p * stride + c / kPerUnit * kColumns + k);
         }
       }
     }
@@ -369,16 +356,14 @@ class Winograd {
     const at::Tensor all_sums = at::empty({kPositions * Spread(kernels * channels)}, at::kFloat);
     auto* sums = all_sums.mutable_data_ptr<float>();
 
-    const int64_t unit_bytes = kPositions * (channels + kernels) * 4;
-    const int64_t units = (from.count + kPerUnit - 1) / kPerUnit;
-    const int64_t most = std::max<int64_t>(64, kChunkBytes / unit_bytes);
-    const int64_t chunks = std::max<int64_t>(1, (units + most - 1) / most);
-    const int64_t size = (units + chunks - 1) / chunks;
+    const Chunks chunks((from.count + kPerUnit - 1) / kPerUnit, kPositions * (channels + kernels),
+                        /*least=*/64);
+    const int64_t size = chunks.size;
     const at::Tensor inputs = EmptyUnits({kPositions * Spread(size * channels)});
     const at::Tensor slopes = EmptyUnits({kPositions * Spread(size * kernels)});
     uint32_t *in = Units(inputs), *slope_in = Units(slopes);
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const int64_t first = chunk * size, steps = std::min(size, units - first);
+    for (int64_t first = 0; first < chunks.steps; first += size) {
+      const int64_t steps = std::min(size, chunks.steps - first);
       at::parallel_for(0, steps, 1, [&](int64_t begin, int64_t end) {
         const Range range{(first + begin) * kPerUnit,
                           std::min((first + end) * kPerUnit, from.count)};
@@ -398,7 +383,7 @@ class Winograd {
                 {slope_in + p * Spread(kernels * steps) + kernel_panel * steps * kColumns, 1,
                  kColumns},
                 kColumns, in + p * Spread(channels * steps) + panel * steps * kColumns, steps,
-                /*add=*/chunk > 0,
+                /*add=*/first > 0,
                 sums + p * Spread(kernels * channels) + kernel_panel * kColumns * channels +
                     panel * kColumns,
                 channels);
@@ -418,17 +403,13 @@ template <typename N>
 using WinogradOf =
     Winograd<N, std::conditional_t<std::is_same_v<typename N::Storage, float>, TilesOf4, TilesOf2>>;
 
-void MustRun(bool runs) {
-  TORCH_CHECK(runs, "no Winograd convolution for these numbers on this processor");
-}
-
 at::Tensor Transform(const at::Tensor& weight, at::ScalarType type, bool backward,
                      Vectors vectors) {
   at::Tensor result;
-  MustRun(ForNumbers(type, vectors, [&]<typename N>() {
+  MustForNumbers(type, vectors, [&]<typename N>() {
     using W = WinogradOf<N>;
     result = W::TransformWeight(ChannelsLast(weight), backward);
-  }));
+  });
   return result;
 }
 
@@ -462,12 +443,12 @@ at::Tensor WinogradConv(const at::Tensor& input, const at::Tensor& transformed,
                         Vectors vectors) {
   const at::Tensor x = ChannelsLast(input);
   at::Tensor y;
-  MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+  MustForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
     using W = WinogradOf<N>;
     y = EmptyMap(x, transformed.size(0) * W::kChannels);
     W::Convolve(x, transformed, bias, residual.defined() ? ChannelsLast(residual) : residual, relu,
                 y);
-  }));
+  });
   return y;
 }
 
@@ -479,10 +460,10 @@ at::Tensor WinogradInputGradient(const at::Tensor& dy, const at::Tensor& weight,
 at::Tensor WinogradWeightGradient(const at::Tensor& dy, const at::Tensor& x, Vectors vectors) {
   at::Tensor dw = at::empty({dy.size(1), x.size(1), 3, 3}, at::kFloat, std::nullopt, std::nullopt,
                             std::nullopt, at::MemoryFormat::ChannelsLast);
-  MustRun(ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
+  MustForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
     using W = WinogradOf<N>;
     W::WeightGradient(ChannelsLast(dy), ChannelsLast(x), dw);
-  }));
+  });
   return dw;
 }
 
