@@ -209,7 +209,7 @@ void GradientBuckets::Start() {
   }
 }
 
-absl::Status GradientBuckets::Finish() {
+void GradientBuckets::EndBackward() {
   absl::MutexLock lock(&mutex_);
   const at::NoGradGuard no_grad;
   for (Slot& slot : slots_) {
@@ -222,6 +222,11 @@ absl::Status GradientBuckets::Finish() {
   }
   if (communicate_) Start();
   communicate_ = false;
+}
+
+absl::Status GradientBuckets::Finish() {
+  EndBackward();
+  absl::MutexLock lock(&mutex_);
   for (Bucket& bucket : buckets_) {
     if (bucket.work == nullptr) continue;
     failure_.Update(bucket.work->Wait());

@@ -56,7 +56,10 @@ class GradientBuckets {
   void Zero();
   // Before each backward pass. Only the last of an iteration communicates.
   void BeginBackward(bool communicate);
-  // After the last: waits until gradients() holds the sum over all ranks. Errors: of the
+  // After the last: the all-reduces that had nothing to start them in backward begin. Finish() does
+  // it too where nobody has.
+  void EndBackward();
+  // At the end: waits until gradients() holds the sum over all ranks. Errors: of the
   // all-reduces; FailedPrecondition when a parameter got its gradient twice in the last pass.
   absl::Status Finish();
 

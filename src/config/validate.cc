@@ -402,6 +402,17 @@ class Checker {
       Error("comm.backend", absl::StrCat("is NCCL, which needs GPUs; runtime.device (",
                                          loaded_.PlaceOf("runtime.device"), ") is CPU"));
     }
+    if (!runtime.cuda_graph()) return;
+    if (runtime.device() == RuntimeConfig::CPU) {
+      Error("runtime.cuda_graph", absl::StrCat("is for GPUs; runtime.device (",
+                                               loaded_.PlaceOf("runtime.device"), ") is CPU"));
+    }
+    if (config_.comm().sync_batch_norm() && facts_.world_size > 1) {
+      Error("runtime.cuda_graph",
+            absl::StrCat("does not go with comm.sync_batch_norm (",
+                         loaded_.PlaceOf("comm.sync_batch_norm"),
+                         "), which sums over the ranks in the middle of a step: drop one of them"));
+    }
   }
 
   void CheckComm() {

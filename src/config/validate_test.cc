@@ -185,6 +185,20 @@ TEST(Validate, ABatchThatTheLearningRateWasNotChosenForIsReported) {
   EXPECT_THAT(*Check({"schedule.auto_scale_lr=true"}, facts), IsEmpty());
 }
 
+TEST(Validate, RecordedStepsAreForGpusAndHaveNoSumsInTheirMiddle) {
+  EXPECT_THAT(
+      std::string(Check({"runtime.cuda_graph=true", "runtime.device=CPU"}).status().message()),
+      testing::HasSubstr("runtime.cuda_graph: is for GPUs; runtime.device "
+                         "(--set=runtime.device=CPU) is CPU"));
+  EXPECT_THAT(
+      std::string(
+          Check({"runtime.cuda_graph=true", "comm.sync_batch_norm=true"}).status().message()),
+      testing::HasSubstr("runtime.cuda_graph: does not go with comm.sync_batch_norm "
+                         "(--set=comm.sync_batch_norm=true), which sums over the ranks in the "
+                         "middle of a step: drop one of them"));
+  EXPECT_TRUE(Check({"runtime.cuda_graph=true"}).ok());
+}
+
 TEST(Validate, AWarmupThatOutlastsTheRunIsReported) {
   // 20 epochs of 50000 / 128 iterations.
   const auto result = Check({"schedule.warmup.iterations=7820"});

@@ -8,11 +8,13 @@
 
 namespace finetune {
 
-// One rank's part of one global batch, ready for the model.
+// One rank's part of one global batch.
 struct Batch {
-  // [n, C, H, W], channels-last in memory, float32 or bfloat16. n may be 0 where a last batch does
-  // not reach this rank.
+  // [n, C, H, W], channels-last in memory: ready for the model in float32 or bfloat16, or uint8 as
+  // stored. n may be 0 where a last batch does not reach this rank.
   at::Tensor images;
+  // [n, draws] int64, what the pipeline is to do to pictures that are as stored; else undefined.
+  at::Tensor draws;
   // [n] int64.
   at::Tensor labels;
   // [n]: each picture's index in its split.

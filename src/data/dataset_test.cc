@@ -230,6 +230,27 @@ TEST(BatchLoader, RanksTogetherHaveTheBatchOfOne) {
   }
 }
 
+TEST(BatchLoader, StoredPicturesBecomeThePreparedOnes) {
+  const std::string folder = EmptyTestFolder() + "/data";
+  ASSERT_TRUE(Build(folder, 3).ok());
+  auto prepared = OpenLoader(Split(folder, 2), {});
+  auto stored = OpenLoader(Split(folder, 2), {.stored = true});
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  const DevicePipeline pipeline = (*stored)->PipelineOn(at::kCPU);
+  // The last of an epoch is smaller.
+  for (int i = 0; i < 5; ++i) {
+    const auto batch = (*stored)->Next();
+    const auto expected = (*prepared)->Next();
+    ASSERT_TRUE(batch.ok()) << batch.status();
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    EXPECT_EQ(batch->images.scalar_type(), at::kByte);
+    EXPECT_EQ(batch->indices, expected->indices);
+    EXPECT_TRUE(batch->labels.equal(expected->labels));
+    EXPECT_TRUE(pipeline.Apply(batch->images, batch->draws).allclose(expected->images)) << i;
+  }
+}
+
 TEST(BatchLoader, EvaluationEndsAndADamagedShardIsReported) {
   const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());

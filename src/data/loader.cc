@@ -26,14 +26,17 @@ class BatchLoader::Impl {
         sampler_(sampler),
         options_(options),
         slots_(prefetch + 1) {
-    const auto type = options.bfloat16 ? at::kBFloat16 : at::kFloat;
+    const int64_t n = sampler_.LargestPart();
+    const at::TensorOptions numbers =
+        at::TensorOptions().dtype(at::kLong).pinned_memory(options.pinned);
+    const int64_t height = options.stored ? manifest().height() : pipeline_.height();
+    const int64_t width = options.stored ? manifest().width() : pipeline_.width();
     for (Slot& slot : slots_) {
-      slot.images = at::empty(
-          {sampler_.LargestPart(), pipeline_.channels(), pipeline_.height(), pipeline_.width()},
-          at::TensorOptions().dtype(type).pinned_memory(options.pinned),
-          at::MemoryFormat::ChannelsLast);
-      slot.labels = at::empty({sampler_.LargestPart()},
-                              at::TensorOptions().dtype(at::kLong).pinned_memory(options.pinned));
+      slot.images = at::empty({n, pipeline_.channels(), height, width},
+                              numbers.dtype(options.stored ? at::kByte : PreparedType()),
+                              at::MemoryFormat::ChannelsLast);
+      slot.labels = at::empty({n}, numbers);
+      if (options.stored) slot.draws = at::empty({n, pipeline_.draws()}, numbers);
     }
     for (int i = 0; i < workers; ++i) {
       TraceTrack* track =
@@ -57,6 +60,9 @@ class BatchLoader::Impl {
 
   const Sampler& sampler() const { return sampler_; }
   const DatasetManifest& manifest() const { return dataset_->manifest(); }
+  DevicePipeline PipelineOn(at::Device device) const {
+    return DevicePipeline(pipeline_, device, PreparedType());
+  }
 
   void Seek(int64_t epoch, int64_t iteration) {
     std::unique_lock lock(mutex_);
@@ -87,22 +93,34 @@ class BatchLoader::Impl {
     ready_.wait(lock, [&] { return slot.ready == sequence; });
     FT_RETURN_IF_ERROR(slot.status);
     const int64_t n = static_cast<int64_t>(slot.indices.size());
-    return Batch{slot.images.narrow(0, 0, n), slot.labels.narrow(0, 0, n), slot.indices,
+    return Batch{slot.images.narrow(0, 0, n),
+                 slot.draws.defined() ? slot.draws.narrow(0, 0, n) : at::Tensor(),
+                 slot.labels.narrow(0, 0, n), slot.indices,
                  sampler_.GlobalSize(sequence % sampler_.iterations_per_epoch())};
   }
 
  private:
   struct Slot {
-    at::Tensor images, labels;
+    at::Tensor images, draws, labels;
     std::vector<int64_t> indices;
     absl::Status status;
     // The sequence number whose batch it holds.
     int64_t ready = -1;
   };
 
-  void Work(TraceTrack* track) {
+  // What a worker goes through pictures with.
+  struct Desk {
+    std::vector<uint8_t> pixels;
+    std::vector<int64_t> draws;
     Pipeline::Scratch scratch;
-    std::vector<uint8_t> pixels(PictureBytes(manifest()));
+  };
+
+  at::ScalarType PreparedType() const { return options_.bfloat16 ? at::kBFloat16 : at::kFloat; }
+
+  void Work(TraceTrack* track) {
+    Desk desk{std::vector<uint8_t>(PictureBytes(manifest())),
+              std::vector<int64_t>(pipeline_.draws()),
+              {}};
     std::unique_lock lock(mutex_);
     while (true) {
       // Batch next_ - 1 is the consumer's; the slots after it are free up to the same slot one
@@ -122,7 +140,7 @@ class BatchLoader::Impl {
       lock.unlock();
       {
         const TraceSpan span(track, "prepare a batch", sequence);
-        Fill(*order, epoch, sequence % sampler_.iterations_per_epoch(), &pixels, &scratch, &slot);
+        Fill(*order, epoch, sequence % sampler_.iterations_per_epoch(), &desk, &slot);
       }
       lock.lock();
       --busy_;
@@ -145,23 +163,30 @@ class BatchLoader::Impl {
     return orders_.back().second;
   }
 
-  void Fill(const std::vector<int64_t>& order, int64_t epoch, int64_t iteration,
-            std::vector<uint8_t>* pixels, Pipeline::Scratch* scratch, Slot* slot) {
+  void Fill(const std::vector<int64_t>& order, int64_t epoch, int64_t iteration, Desk* desk,
+            Slot* slot) {
     const absl::Span<const int64_t> part = sampler_.Part(order, iteration);
     slot->indices.assign(part.begin(), part.end());
     slot->status = absl::OkStatus();
-    const int64_t stride = int64_t{pipeline_.channels()} * pipeline_.height() * pipeline_.width();
     int64_t* labels = slot->labels.mutable_data_ptr<int64_t>();
+    auto* images = static_cast<uint8_t*>(slot->images.mutable_data_ptr());
+    const auto bytes = static_cast<size_t>(slot->images.stride(0)) * slot->images.element_size();
     for (size_t i = 0; i < part.size(); ++i) {
-      slot->status = dataset_->Read(part.subspan(i, 1), pixels->data(), &labels[i]);
+      uint8_t* image = images + i * bytes;
+      int64_t* draws = desk->draws.data();
+      if (options_.stored) {
+        draws =
+            slot->draws.mutable_data_ptr<int64_t>() + i * static_cast<size_t>(pipeline_.draws());
+      }
+      pipeline_.Draw(options_.seed, epoch, part[i], draws);
+      uint8_t* pixels = options_.stored ? image : desk->pixels.data();
+      slot->status = dataset_->Read(part.subspan(i, 1), pixels, &labels[i]);
       if (!slot->status.ok()) return;
-      const int64_t at = static_cast<int64_t>(i) * stride;
+      if (options_.stored) continue;
       if (options_.bfloat16) {
-        pipeline_.Apply(*pixels, options_.seed, epoch, part[i], scratch,
-                        static_cast<Bfloat16*>(slot->images.mutable_data_ptr()) + at);
+        pipeline_.Apply(desk->pixels, draws, &desk->scratch, reinterpret_cast<Bfloat16*>(image));
       } else {
-        pipeline_.Apply(*pixels, options_.seed, epoch, part[i], scratch,
-                        slot->images.mutable_data_ptr<float>() + at);
+        pipeline_.Apply(desk->pixels, draws, &desk->scratch, reinterpret_cast<float*>(image));
       }
     }
   }
@@ -206,6 +231,9 @@ BatchLoader::BatchLoader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BatchLoader::~BatchLoader() = default;
 const Sampler& BatchLoader::sampler() const { return impl_->sampler(); }
 const DatasetManifest& BatchLoader::manifest() const { return impl_->manifest(); }
+DevicePipeline BatchLoader::PipelineOn(at::Device device) const {
+  return impl_->PipelineOn(device);
+}
 void BatchLoader::Seek(int64_t epoch, int64_t iteration) { impl_->Seek(epoch, iteration); }
 absl::StatusOr<Batch> BatchLoader::Next() { return impl_->Next(); }
 

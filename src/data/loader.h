@@ -8,6 +8,7 @@
 #include "src/config/experiment.pb.h"
 #include "src/data/batch.h"
 #include "src/data/dataset.h"
+#include "src/data/device_pipeline.h"
 #include "src/data/sampler.h"
 #include "src/observe/trace.h"
 
@@ -20,8 +21,10 @@ struct LoaderOptions {
   // Training shuffles (unless the config says otherwise) and goes from one epoch into the next;
   // evaluation ends.
   bool training = true;
-  // The type of Batch::images: bfloat16, else float32.
+  // The type of prepared pictures: bfloat16, else float32.
   bool bfloat16 = false;
+  // Batches are of pictures as they are stored, for PipelineOn(); else they are prepared.
+  bool stored = false;
   // Where the threads' work is recorded, which must outlive the loader. Null: nowhere.
   Trace* trace = nullptr;
   // Batches lie in memory that a GPU copies from by itself.
@@ -40,6 +43,8 @@ class BatchLoader {
 
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
+  // What prepares this loader's stored pictures on `device`. The loader must outlive it.
+  DevicePipeline PipelineOn(at::Device device) const;
 
   // The next batch will be this one; batches prepared for elsewhere are dropped.
   void Seek(int64_t epoch, int64_t iteration);

@@ -76,7 +76,8 @@ absl::StatusOr<Pipeline> Pipeline::Create(
                                                      " does not fit a picture of ", height, "x",
                                                      width, " with padding ", padding));
     }
-    p.steps_.emplace_back(Crop{size, padding, value, random});
+    p.steps_.emplace_back(Crop{height, width, size, padding, value, random});
+    p.draws_ += 2;
     height = width = size;
     return absl::OkStatus();
   };
@@ -93,6 +94,7 @@ absl::StatusOr<Pipeline> Pipeline::Create(
         break;
       case TransformConfig::kRandomFlip:
         p.steps_.emplace_back(Flip{step.random_flip().probability()});
+        ++p.draws_;
         break;
       case TransformConfig::kResize: {
         const ResizeConfig& resize = step.resize();
@@ -162,11 +164,24 @@ void Pipeline::ResizeTo(const Resize& resize, const float* in, int in_width, con
   }
 }
 
-template <typename T>
-void Pipeline::Apply(absl::Span<const uint8_t> pixels, uint64_t seed, int64_t epoch, int64_t index,
-                     Scratch* scratch, T* out) const {
+void Pipeline::Draw(uint64_t seed, int64_t epoch, int64_t index, int64_t* draws) const {
   RandomStream random(seed, RandomPurpose::kAugmentation, static_cast<uint32_t>(epoch),
                       static_cast<uint64_t>(index));
+  for (const Step& step : steps_) {
+    if (const auto* crop = std::get_if<Crop>(&step)) {
+      for (const int from : {crop->from_height, crop->from_width}) {
+        const int slack = from + 2 * crop->padding - crop->size;
+        *draws++ = crop->random ? static_cast<int64_t>(random.Below(slack + 1)) : slack / 2;
+      }
+    } else if (const auto* flip = std::get_if<Flip>(&step)) {
+      *draws++ = random.Uniform() < flip->probability ? 1 : 0;
+    }
+  }
+}
+
+template <typename T>
+void Pipeline::Apply(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch,
+                     T* out) const {
   const int c = channels_;
   int height = in_height_, width = in_width_;
   std::vector<float>* now = &scratch->a;
@@ -174,11 +189,8 @@ void Pipeline::Apply(absl::Span<const uint8_t> pixels, uint64_t seed, int64_t ep
   now->assign(pixels.begin(), pixels.end());
   for (size_t i = 0; i < steps_.size(); ++i) {
     if (const auto* crop = std::get_if<Crop>(&steps_[i])) {
-      const int rows = height + 2 * crop->padding, columns = width + 2 * crop->padding;
-      const int top = crop->random ? static_cast<int>(random.Below(rows - crop->size + 1))
-                                   : (rows - crop->size) / 2;
-      const int left = crop->random ? static_cast<int>(random.Below(columns - crop->size + 1))
-                                    : (columns - crop->size) / 2;
+      const int top = static_cast<int>(*draws++);
+      const int left = static_cast<int>(*draws++);
       other->assign(static_cast<size_t>(crop->size) * crop->size * c, crop->pad_value);
       const int x0 = std::max(0, crop->padding - left);
       const int x1 = std::min(crop->size, crop->padding - left + width);
@@ -192,8 +204,8 @@ void Pipeline::Apply(absl::Span<const uint8_t> pixels, uint64_t seed, int64_t ep
       }
       std::swap(now, other);
       height = width = crop->size;
-    } else if (const auto* flip = std::get_if<Flip>(&steps_[i])) {
-      if (random.Uniform() >= flip->probability) continue;
+    } else if (std::holds_alternative<Flip>(steps_[i])) {
+      if (*draws++ == 0) continue;
       for (int y = 0; y < height; ++y) {
         float* line = now->data() + static_cast<size_t>(y) * width * c;
         for (int64_t x = 0; x < width / 2; ++x) {
@@ -224,9 +236,9 @@ void Pipeline::Apply(absl::Span<const uint8_t> pixels, uint64_t seed, int64_t ep
   }
 }
 
-template void Pipeline::Apply<float>(absl::Span<const uint8_t>, uint64_t, int64_t, int64_t,
-                                     Scratch*, float*) const;
-template void Pipeline::Apply<Bfloat16>(absl::Span<const uint8_t>, uint64_t, int64_t, int64_t,
-                                        Scratch*, Bfloat16*) const;
+template void Pipeline::Apply<float>(absl::Span<const uint8_t>, const int64_t*, Scratch*,
+                                     float*) const;
+template void Pipeline::Apply<Bfloat16>(absl::Span<const uint8_t>, const int64_t*, Scratch*,
+                                        Bfloat16*) const;
 
 }  // namespace finetune

@@ -39,14 +39,22 @@ class Pipeline {
   int height() const { return out_height_; }
   int width() const { return out_width_; }
 
-  // Prepares one picture. `pixels`: [H, W, C] as stored. `out`: [height(), width(), channels()].
-  // Draws depend on `seed`, `epoch` and `index` alone. T: float or Bfloat16.
-  template <typename T>
-  void Apply(absl::Span<const uint8_t> pixels, uint64_t seed, int64_t epoch, int64_t index,
-             Scratch* scratch, T* out) const;
+  // How many numbers Draw() writes: two for each crop, one for each flip.
+  int draws() const { return draws_; }
+  // What is done to one picture, in the order of the steps: a crop's top and left in the padded
+  // picture, a flip's 0 or 1. Depends on `seed`, `epoch` and `index` alone. `draws`: [draws()].
+  void Draw(uint64_t seed, int64_t epoch, int64_t index, int64_t* draws) const;
 
- private:
+  // Prepares one picture as Draw() said. `pixels`: [H, W, C] as stored. `out`: [height(), width(),
+  // channels()]. T: float or Bfloat16.
+  template <typename T>
+  void Apply(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch,
+             T* out) const;
+
+  // The steps but for Normalize, which comes last, for those who do them elsewhere.
   struct Crop {
+    // Of the picture that it is given, before padding.
+    int from_height, from_width;
     int size, padding;
     float pad_value;
     bool random;
@@ -63,7 +71,12 @@ class Pipeline {
     std::vector<Tap> rows, columns;
   };
   using Step = std::variant<Crop, Flip, Resize>;
+  const std::vector<Step>& steps() const { return steps_; }
+  // Normalize: x * scale()[c] + shift()[c].
+  const std::array<float, 3>& scale() const { return scale_; }
+  const std::array<float, 3>& shift() const { return shift_; }
 
+ private:
   static std::vector<Tap> MakeTaps(int from, int to);
   // Resizes [in_height, in_width] to the taps' size with scale and shift a channel, and writes it
   // as T.
@@ -74,8 +87,8 @@ class Pipeline {
   int channels_ = 0;
   int in_height_ = 0, in_width_ = 0;
   int out_height_ = 0, out_width_ = 0;
+  int draws_ = 0;
   std::vector<Step> steps_;
-  // Normalize: x * scale_[c] + shift_[c].
   std::array<float, 3> scale_ = {1, 1, 1};
   std::array<float, 3> shift_ = {0, 0, 0};
 };

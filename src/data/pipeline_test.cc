@@ -53,12 +53,20 @@ absl::StatusOr<Pipeline> Make(const std::string& steps,
   return Pipeline::Create(split.pipeline(), manifest);
 }
 
+template <typename T>
+void Apply(const Pipeline& pipeline, const std::vector<uint8_t>& pixels, int64_t epoch,
+           int64_t index, std::vector<T>* out) {
+  std::vector<int64_t> draws(pipeline.draws());
+  pipeline.Draw(/*seed=*/1, epoch, index, draws.data());
+  Pipeline::Scratch scratch;
+  pipeline.Apply(pixels, draws.data(), &scratch, out->data());
+}
+
 std::vector<float> Apply(const std::string& steps, int64_t epoch = 0, int64_t index = 0) {
   const auto pipeline = Make(steps);
   EXPECT_TRUE(pipeline.ok()) << pipeline.status();
-  Pipeline::Scratch scratch;
   std::vector<float> out(static_cast<size_t>(pipeline->height()) * pipeline->width() * 3);
-  pipeline->Apply(Pixels(), 1, epoch, index, &scratch, out.data());
+  Apply(*pipeline, Pixels(), epoch, index, &out);
   return out;
 }
 
@@ -78,8 +86,7 @@ TEST(Pipeline, DoesWhatOtherProgramsDo) {
               expected.at("expected_shape"));
     const std::vector<float> values = expected.at("expected");
     std::vector<float> out(values.size());
-    Pipeline::Scratch scratch;
-    pipeline->Apply(Pixels(height, width, channels), 1, 0, 0, &scratch, out.data());
+    Apply(*pipeline, Pixels(height, width, channels), 0, 0, &out);
     // Sums of float32 in another order; what only moves pixels is exact.
     const bool sums = absl::StrContains(steps, "resize") || absl::StrContains(steps, "normalize");
     for (size_t i = 0; i < values.size(); ++i) {
@@ -110,11 +117,10 @@ TEST(Pipeline, NormalizeTakesTheManifestsValuesWhereItHasNone) {
 TEST(Pipeline, Bfloat16IsTheFloatResultRoundedToNearest) {
   const auto pipeline = Make("pipeline { resize { size: 6 } } pipeline { normalize {} }");
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
-  Pipeline::Scratch scratch;
   std::vector<float> wide(size_t{6} * 6 * 3);
   std::vector<Bfloat16> narrow(wide.size());
-  pipeline->Apply(Pixels(), 1, 0, 0, &scratch, wide.data());
-  pipeline->Apply(Pixels(), 1, 0, 0, &scratch, narrow.data());
+  Apply(*pipeline, Pixels(), 0, 0, &wide);
+  Apply(*pipeline, Pixels(), 0, 0, &narrow);
   for (size_t i = 0; i < wide.size(); ++i) {
     const uint32_t bits = uint32_t{narrow[i].bits} << 16;
     float value;

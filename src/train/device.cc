@@ -1,10 +1,22 @@
 #include "src/train/device.h"
 
+#include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <sys/resource.h>
 
 namespace finetune {
+namespace {
+
+c10::Stream StreamOf(int gpu) {
+  at::globalContext().lazyInitDevice(at::kCUDA);
+  return c10::impl::VirtualGuardImpl(at::kCUDA).getStreamFromGlobalPool(
+      at::Device(at::kCUDA, static_cast<at::DeviceIndex>(gpu)));
+}
+
+}  // namespace
+
+OwnStream::OwnStream(int gpu) : guard_(StreamOf(gpu)) {}
 
 DevicePoint::DevicePoint(at::Device device) {
   if (device.is_cpu()) return;
@@ -20,7 +32,8 @@ absl::StatusOr<Batch> DeviceBatches::Next() {
   if (taken_.has_value()) taken_->Wait();
   FT_ASSIGN_OR_RETURN(Batch batch, loader_.Next());
   if (device_.is_cpu()) return batch;
-  for (at::Tensor* tensor : {&batch.images, &batch.labels}) {
+  for (at::Tensor* tensor : {&batch.images, &batch.draws, &batch.labels}) {
+    if (!tensor->defined()) continue;
     *tensor = tensor->to(at::TensorOptions(device_), /*non_blocking=*/true);
   }
   taken_.emplace(device_);

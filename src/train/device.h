@@ -3,17 +3,30 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
 
 #include <cstdint>
 #include <optional>
 
 #include "src/base/status_macros.h"
+#include "src/data/device_pipeline.h"
 #include "src/data/loader.h"
 
 namespace finetune {
 
 // What differs between a GPU, which works behind the caller, and the CPU, where all is done at
 // once.
+
+// While it lives, this thread gives a GPU its work on a stream of its own: the default stream,
+// which others wait for, cannot be recorded.
+class OwnStream {
+ public:
+  // `gpu`: its number.
+  explicit OwnStream(int gpu);
+
+ private:
+  c10::StreamGuard guard_;
+};
 
 // A point in what a device has been given to do.
 class DevicePoint {
@@ -49,15 +62,22 @@ class LateNumber {
 class DeviceBatches {
  public:
   // `loader` must outlive it; on a GPU its batches are best pinned.
-  DeviceBatches(BatchLoader* loader, at::Device device) : loader_(*loader), device_(device) {}
+  DeviceBatches(BatchLoader* loader, at::Device device)
+      : loader_(*loader), device_(device), pipeline_(loader->PipelineOn(device)) {}
 
   // As BatchLoader::Next(). On a GPU the batch is on its way; what the current stream does next
   // comes after it.
   absl::StatusOr<Batch> Next();
 
+  // A batch's pictures as the model takes them: prepared here where they are as stored.
+  at::Tensor Images(const Batch& batch) const {
+    return batch.draws.defined() ? pipeline_.Apply(batch.images, batch.draws) : batch.images;
+  }
+
  private:
   BatchLoader& loader_;
   const at::Device device_;
+  const DevicePipeline pipeline_;
   // Where the device has the last batch, and its memory is the loader's to fill again.
   std::optional<DevicePoint> taken_;
 };

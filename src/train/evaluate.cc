@@ -7,6 +7,7 @@
 
 #include "src/comm/agreement.h"
 #include "src/model/loss.h"
+#include "src/train/device.h"
 #include "src/train/torch_error.h"
 
 namespace finetune {
@@ -27,22 +28,19 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
   loader->Seek(0, 0);
   absl::Status status;
   const int64_t batches = loader->sampler().iterations_per_epoch();
+  DeviceBatches on_device(loader, device);
   const auto add = [&]() -> absl::Status {
-    FT_ASSIGN_OR_RETURN(const Batch batch, loader->Next());
+    FT_ASSIGN_OR_RETURN(const Batch batch, on_device.Next());
     const int64_t n = batch.labels.size(0);
     if (n == 0) return absl::OkStatus();
-    // The loss, below, is only there when the GPU has the batch: the loader may go on.
-    const at::TensorOptions there(device);
-    const at::Tensor labels = batch.labels.to(there, /*non_blocking=*/true);
-    const at::Tensor logits = model->Forward(batch.images.to(there, /*non_blocking=*/true),
-                                             /*training=*/false);
+    const at::Tensor logits = model->Forward(on_device.Images(batch), /*training=*/false);
     sums[0] += static_cast<double>(n);
-    sums[1] += CrossEntropySum(logits, labels, head.label_smoothing()).item<double>();
-    const std::vector<int64_t> correct = TopKCorrect(logits, labels, ks);
+    sums[1] += CrossEntropySum(logits, batch.labels, head.label_smoothing()).item<double>();
+    const std::vector<int64_t> correct = TopKCorrect(logits, batch.labels, ks);
     for (size_t k = 0; k < ks.size(); ++k) sums[2 + k] += static_cast<double>(correct[k]);
-    const at::Tensor guesses = logits.argmax(1).to(at::kCPU);
+    const at::Tensor guesses = logits.argmax(1).to(at::kCPU), labels = batch.labels.to(at::kCPU);
     const int64_t* guess = guesses.const_data_ptr<int64_t>();
-    const int64_t* label = batch.labels.const_data_ptr<int64_t>();
+    const int64_t* label = labels.const_data_ptr<int64_t>();
     for (int64_t j = 0; j < n; ++j) {
       by_class[2 * label[j]] += 1;
       by_class[2 * label[j] + 1] += guess[j] == label[j] ? 1 : 0;

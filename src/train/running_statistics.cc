@@ -37,9 +37,9 @@ void RunningStatistics::Start() {
 }
 
 absl::Status RunningStatistics::Finish() {
-  if (comm_.size() == 1 || !values_.defined()) return absl::OkStatus();
   FT_RETURN_IF_ERROR(work_.status());
-  return (*std::exchange(work_, std::unique_ptr<Communicator::Work>()))->Wait();
+  const std::unique_ptr<Communicator::Work> work = std::exchange(*work_, nullptr);
+  return work == nullptr ? absl::OkStatus() : work->Wait();
 }
 
 }  // namespace finetune

@@ -22,7 +22,7 @@ class RunningStatistics {
 
   // After the last forward pass of an iteration.
   void Start();
-  // Before the statistics are used again.
+  // Before the statistics are used again; nothing to do where Start() was not called since.
   absl::Status Finish();
 
  private:

@@ -279,6 +279,9 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
                     runtime.device() == RuntimeConfig::AUTO
                         ? absl::StrCat(": ", VisibleGpus().why_none)
                         : std::string());
+    if (runtime.cuda_graph()) {
+      setup.notes.push_back("runtime.cuda_graph: without a GPU no steps are recorded");
+    }
   }
 
   LoaderOptions options;
@@ -287,7 +290,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
   options.seed = runtime.seed();
   options.trace = trace;
   FT_ASSIGN_OR_RETURN(options.bfloat16, UsesBfloat16(runtime, comm, &setup));
-  options.pinned = !setup.device.is_cpu();
+  options.stored = options.pinned = !setup.device.is_cpu();
   absl::Status status;
   const auto load = [&](std::unique_ptr<Dataset> data, const SplitConfig& split,
                         const char* name) -> std::unique_ptr<BatchLoader> {

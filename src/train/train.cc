@@ -23,6 +23,7 @@
 #include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
 #include "src/comm/gradient_buckets.h"
+#include "src/comm/replay_communicator.h"
 #include "src/config/validate.h"
 #include "src/model/load.h"
 #include "src/model/loss.h"
@@ -37,6 +38,7 @@
 #include "src/train/running_statistics.h"
 #include "src/train/setup.h"
 #include "src/train/snapshot.h"
+#include "src/train/step_graph.h"
 #include "src/train/stop_signal.h"
 #include "src/train/torch_error.h"
 
@@ -57,6 +59,7 @@ class Trainer {
         config_(loaded.config),
         options_(options),
         comm_(*comm),
+        replayed_comm_(comm),
         track_(options.trace == nullptr ? nullptr : options.trace->AddTrack("step", "iteration")) {}
   ~Trainer() { comm_.SetWarn(nullptr); }
 
@@ -115,8 +118,12 @@ class Trainer {
         changing.push_back(buffer);
       }
     }
-    FT_ASSIGN_OR_RETURN(buckets_, GradientBuckets::Create(trained, config_.comm(), &comm_));
-    FT_ASSIGN_OR_RETURN(statistics_, RunningStatistics::Create(changing, &comm_));
+    if (config_.runtime().cuda_graph() && StepGraph::RunsOn(setup_.device)) {
+      graph_.emplace(setup_.device, &replayed_comm_);
+    }
+    FT_ASSIGN_OR_RETURN(buckets_,
+                        GradientBuckets::Create(trained, config_.comm(), &replayed_comm_));
+    FT_ASSIGN_OR_RETURN(statistics_, RunningStatistics::Create(changing, &replayed_comm_));
     FT_ASSIGN_OR_RETURN(Sgd sgd,
                         Sgd::Create(config_.optimizer(), buckets_->entries(), buckets_->values()));
     sgd_ = std::make_unique<Sgd>(std::move(sgd));
@@ -341,7 +348,7 @@ class Trainer {
     const double data_seconds = Since(start);
 
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": computing"));
-    const at::Tensor loss = ForwardAndBackward(batch, &phase);
+    FT_ASSIGN_OR_RETURN(const at::Tensor loss, Compute(batch, &phase));
     phase.Next("wait for gradients");
     FT_RETURN_IF_ERROR(buckets_->Finish());
     FT_RETURN_IF_ERROR(statistics_->Finish());
@@ -410,21 +417,32 @@ class Trainer {
     return most > 0 ? (pictures + most - 1) / most : 1;
   }
 
+  // As ForwardAndBackward(), which is recorded for all batches but an epoch's last, smaller one.
+  absl::StatusOr<at::Tensor> Compute(const Batch& batch, TraceSpan* phase) {
+    if (!graph_.has_value() || batch.global_size != total_batch_) {
+      return ForwardAndBackward(batch, phase);
+    }
+    phase->Next("forward and backward");
+    return graph_->Run(batch,
+                       [&](const Batch& recorded) { return ForwardAndBackward(recorded, phase); });
+  }
+
   // Leaves the gradients in the buckets, their all-reduces under way. Every rank starts those of
   // the statistics before those of the gradients, which start in backward or, where a rank has no
-  // picture, in Finish(). Returns this rank's part of the batch's mean loss, [] on the device.
+  // picture, at its end. Returns this rank's part of the batch's mean loss, [] on the device.
   at::Tensor ForwardAndBackward(const Batch& batch, TraceSpan* phase) {
     const int64_t n = batch.labels.size(0);
     const int64_t passes = Passes(batch);
     const float smoothing = config_.model().head().label_smoothing();
     at::Tensor loss_sum = at::zeros({}, at::TensorOptions(at::kDouble).device(setup_.device));
     buckets_->Zero();
+    const at::Tensor all_images = batches_->Images(batch);
     for (int64_t pass = 0; pass < passes; ++pass) {
       phase->Next("forward");
       const int64_t begin = n * pass / passes;
       const int64_t count = n * (pass + 1) / passes - begin;
       const bool last = pass + 1 == passes;
-      const at::Tensor images = batch.images.narrow(0, begin, count);
+      const at::Tensor images = all_images.narrow(0, begin, count);
       const at::Tensor labels = batch.labels.narrow(0, begin, count);
       const at::Tensor loss =
           CrossEntropySum(setup_.model->Forward(images, /*training=*/true), labels, smoothing);
@@ -440,6 +458,7 @@ class Trainer {
       statistics_->Start();
       buckets_->BeginBackward(/*communicate=*/true);
     }
+    buckets_->EndBackward();
     return loss_sum.div_(static_cast<double>(batch.global_size));
   }
 
@@ -529,6 +548,8 @@ class Trainer {
   const ExperimentConfig& config_;
   const TrainOptions& options_;
   Communicator& comm_;
+  // comm_ for what a recorded step sends.
+  ReplayCommunicator replayed_comm_;
   TraceTrack* const track_;  // null: nothing is recorded
   Setup setup_;
   std::unique_ptr<GradientBuckets> buckets_;
@@ -541,6 +562,7 @@ class Trainer {
   CheckpointMeta meta_;
   Progress progress_;
   std::optional<DeviceBatches> batches_;
+  std::optional<StepGraph> graph_;
   std::optional<StopSignal> signals_;
   Window window_;
   std::deque<Loss> losses_;
@@ -554,6 +576,8 @@ class Trainer {
 
 absl::StatusOr<TrainResult> Train(const LoadedConfig& loaded, const TrainOptions& options,
                                   Communicator* comm) {
+  std::optional<OwnStream> stream;
+  if (comm->device() >= 0 && loaded.config.runtime().cuda_graph()) stream.emplace(comm->device());
   return Trainer(loaded, options, comm).Run();
 }
 

@@ -1,0 +1,127 @@
+#include "src/data/device_pipeline.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <google/protobuf/text_format.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "src/config/experiment.pb.h"
+#include "src/data/dataset.pb.h"
+
+namespace finetune {
+namespace {
+
+constexpr int kHeight = 7, kWidth = 9, kPictures = 12;
+
+DatasetManifest Manifest(int channels) {
+  DatasetManifest manifest;
+  manifest.set_channels(channels);
+  manifest.set_height(kHeight);
+  manifest.set_width(kWidth);
+  for (int c = 0; c < channels; ++c) {
+    manifest.add_mean(100 + 10 * c);
+    manifest.add_std(50 + c);
+  }
+  return manifest;
+}
+
+// What both make of the same pictures, [n, C, H, W].
+struct Results {
+  at::Tensor device, host;
+};
+
+Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type) {
+  SplitConfig split;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(steps, &split)) << steps;
+  const auto pipeline = Pipeline::Create(split.pipeline(), Manifest(channels));
+  EXPECT_TRUE(pipeline.ok()) << pipeline.status();
+  constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
+  const at::Tensor pixels = at::empty({kPictures, channels, kHeight, kWidth}, at::kByte, kLayout);
+  const at::Tensor draws = at::empty({kPictures, pipeline->draws()}, at::kLong);
+  Results results;
+  results.host = at::empty({kPictures, channels, pipeline->height(), pipeline->width()},
+                           at::TensorOptions(type), kLayout);
+  auto* bytes = pixels.mutable_data_ptr<uint8_t>();
+  auto* out = static_cast<uint8_t*>(results.host.mutable_data_ptr());
+  constexpr size_t kPixels = size_t{kHeight} * kWidth;
+  Pipeline::Scratch scratch;
+  for (size_t i = 0; i < kPictures; ++i) {
+    uint8_t* picture = bytes + i * kPixels * channels;
+    for (size_t j = 0; j < kPixels * channels; ++j) {
+      picture[j] = static_cast<uint8_t>(i * 41 + j * 97 + j * j * 13);
+    }
+    int64_t* drawn = draws.mutable_data_ptr<int64_t>() + i * pipeline->draws();
+    pipeline->Draw(/*seed=*/5, /*epoch=*/2, static_cast<int64_t>(i), drawn);
+    uint8_t* to = out + i * results.host.stride(0) * results.host.element_size();
+    const absl::Span<const uint8_t> stored(picture, kPixels * channels);
+    if (type == at::kFloat) {
+      pipeline->Apply(stored, drawn, &scratch, reinterpret_cast<float*>(to));
+    } else {
+      pipeline->Apply(stored, drawn, &scratch, reinterpret_cast<Bfloat16*>(to));
+    }
+  }
+  results.device = DevicePipeline(*pipeline, at::kCPU, type).Apply(pixels, draws);
+  return results;
+}
+
+// The greatest difference.
+double Apart(const Results& results) {
+  return (results.device.to(at::kDouble) - results.host.to(at::kDouble)).abs().max().item<double>();
+}
+
+TEST(DevicePipeline, PreparesPicturesAsThePipelineDoes) {
+  for (const char* steps : {
+           "",
+           "pipeline { normalize {} }",
+           "pipeline { random_crop { size: 5 } } pipeline { random_flip {} }",
+           "pipeline { random_crop { size: 7 padding: 4 pad_value: 114 } } pipeline { normalize {} "
+           "}",
+           "pipeline { center_crop { size: 4 } } pipeline { normalize {} }",
+           "pipeline { resize { size: 20 } } pipeline { normalize {} }",
+           "pipeline { resize { height: 3 width: 4 } } pipeline { normalize {} }",
+           // The tutorial's.
+           "pipeline { random_crop { size: 7 padding: 2 } } pipeline { random_flip { probability: "
+           "0.5 } } pipeline { resize { size: 32 } } pipeline { normalize {} }",
+           // A crop of another picture than the stored one, and steps behind a resize.
+           "pipeline { random_flip {} } pipeline { resize { size: 12 } } pipeline { random_crop { "
+           "size: 10 padding: 1 pad_value: 7 } } pipeline { random_flip {} } pipeline { normalize "
+           "{} }",
+       }) {
+    for (const int channels : {1, 3}) {
+      SCOPED_TRACE(std::string(steps) + " of " + std::to_string(channels) + " channels");
+      const Results results = PrepareBoth(steps, channels, at::kFloat);
+      ASSERT_EQ(results.device.sizes(), results.host.sizes());
+      // Of values up to 255 or, normalised, up to 3: a few roundings of float32.
+      EXPECT_LE(Apart(results), 1e-4);
+    }
+  }
+}
+
+TEST(DevicePipeline, GivesTheModelsTypeAndLayout) {
+  const Results results =
+      PrepareBoth("pipeline { resize { size: 16 } } pipeline { normalize {} }", 3, at::kBFloat16);
+  EXPECT_EQ(results.device.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(results.device.is_contiguous(at::MemoryFormat::ChannelsLast));
+  // Values up to 4: float32 sums that differ in their last bits may round to neighbours.
+  EXPECT_LE(Apart(results), 4.0 / 256);
+}
+
+TEST(DevicePipeline, ABatchMayBeEmpty) {
+  SplitConfig split;
+  split.add_pipeline()->mutable_random_crop()->set_size(4);
+  split.add_pipeline()->mutable_random_flip();
+  split.add_pipeline()->mutable_normalize();
+  const auto pipeline = Pipeline::Create(split.pipeline(), Manifest(3));
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  const at::Tensor out = DevicePipeline(*pipeline, at::kCPU, at::kFloat)
+                             .Apply(at::empty({0, 3, kHeight, kWidth}, at::kByte),
+                                    at::empty({0, pipeline->draws()}, at::kLong));
+  EXPECT_EQ(out.sizes(), (std::vector<int64_t>{0, 3, 4, 4}));
+}
+
+}  // namespace
+}  // namespace finetune
