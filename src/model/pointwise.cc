@@ -5,8 +5,10 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "src/model/panel_product.h"
+#include "src/tensor/shares.h"
 
 namespace finetune {
 namespace {
@@ -107,13 +109,12 @@ class Pointwise {
         residual.defined() ? static_cast<const Storage*>(residual.const_data_ptr()) : nullptr;
     const auto* shift = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
     const int64_t steps = in_grid.channels / kPerUnit, panels = packed.size(0);
-    // As many tiles for each thread.
     const int64_t tiles = (in_grid.rows + kTileRows - 1) / kTileRows;
-    at::parallel_for(0, tiles, kBlockRows / kTileRows, [&](int64_t begin, int64_t end) {
+    ForShares(tiles, kBlockRows / kTileRows, [&](const auto& take) {
       N::Run([&]() __attribute__((always_inline)) {
-        const int64_t last = std::min(end * kTileRows, in_grid.rows);
-        for (int64_t first = begin * kTileRows; first < last; first += kBlockRows) {
-          const int64_t rows = std::min(kBlockRows, last - first);
+        while (const std::optional<Shares::Range> block = take(kBlockRows / kTileRows)) {
+          const int64_t first = block->begin * kTileRows;
+          const int64_t rows = std::min(block->end * kTileRows, in_grid.rows) - first;
           const Storage* lefts[kBlockRows];
           int64_t places[kBlockRows];
           for (int64_t r = 0; r < kBlockRows; ++r) {

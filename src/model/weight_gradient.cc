@@ -4,8 +4,10 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "src/model/panel_product.h"
+#include "src/tensor/shares.h"
 
 namespace finetune {
 namespace {
@@ -85,9 +87,10 @@ class Products {
           }
         });
       });
-      at::parallel_for(0, kernel_panels * places * panels, 1, [&](int64_t begin, int64_t end) {
+      ForShares(kernel_panels * places * panels, 1, [&](const auto& take) {
         N::Run([&]() __attribute__((always_inline)) {
-          for (int64_t i = begin; i < end; ++i) {
+          while (const std::optional<Shares::Range> square = take(1)) {
+            const int64_t i = square->begin;
             const int64_t right = i % (places * panels), place = right / panels;
             const int64_t kernel = i / (places * panels) * kPanel<N>;
             MultiplyPanel<N>(

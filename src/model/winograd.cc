@@ -4,10 +4,12 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 
 #include "src/model/panel_product.h"
 #include "src/model/winograd_transforms.h"
+#include "src/tensor/shares.h"
 
 namespace finetune {
 namespace {
@@ -326,20 +328,20 @@ class Winograd {
                            .panels = weight.size(0)};
     const Tiles tiles(x, F::kOut);
     if (tiles.count == 0) return;
-    // As many for each thread, in blocks that are about equal.
     const int64_t groups = (tiles.count + kTileRows - 1) / kTileRows;
-    at::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
-      const int64_t first = begin * kTileRows, last = std::min(end * kTileRows, tiles.count);
-      const int64_t blocks =
-          (end - begin + kBlockTiles / kTileRows - 1) / (kBlockTiles / kTileRows);
-      const int64_t rows = (end - begin + blocks - 1) / blocks * kTileRows;
+    // Blocks of a thread's share are about equal.
+    const int64_t share = (groups + at::get_num_threads() - 1) / at::get_num_threads();
+    const int64_t blocks = (share * kTileRows + kBlockTiles - 1) / kBlockTiles;
+    const int64_t most = (share + blocks - 1) / blocks, rows = most * kTileRows;
+    ForShares(groups, 1, [&](const auto& take) {
       const at::Tensor inputs = EmptyUnits({kPositions * Spread(rows * conv.channels / kPerUnit)});
       const at::Tensor products = EmptyUnits({kPositions * rows * kColumns});
       uint32_t* in = Units(inputs);
       auto* out = static_cast<float*>(products.mutable_data_ptr());
       N::Run([&]() __attribute__((always_inline)) {
-        for (int64_t block = first; block < last; block += rows) {
-          const Range range{block, std::min(block + rows, last)};
+        while (const std::optional<Shares::Range> block = take(most)) {
+          const Range range{block->begin * kTileRows,
+                            std::min(block->end * kTileRows, tiles.count)};
           ConvolveBlock(conv, tiles, range, rows, in, out);
         }
       });
@@ -374,9 +376,10 @@ class Winograd {
         });
       });
       // A product is dy's panel, turned, times x's: the sums of a square of kernels and channels.
-      at::parallel_for(0, kPositions * kernel_panels * panels, 1, [&](int64_t begin, int64_t end) {
+      ForShares(kPositions * kernel_panels * panels, 1, [&](const auto& take) {
         N::Run([&]() __attribute__((always_inline)) {
-          for (int64_t i = begin; i < end; ++i) {
+          while (const std::optional<Shares::Range> square = take(1)) {
+            const int64_t i = square->begin;
             const int64_t panel = i % panels, kernel_panel = i / panels % kernel_panels;
             const int64_t p = i / panels / kernel_panels;
             MultiplyPanel<N>(
