@@ -192,6 +192,23 @@ TEST_P(EveryKernel, MultipliesPixels) {
   }
 }
 
+// Large results are written past the caches.
+TEST_P(EveryKernel, MultipliesManyPixelsAsItDoesFew) {
+  const Kernels& kernels = GetParam();
+  const at::Tensor x = ByFormula("x", {26, 64, 56, 57}).to(kernels.type).contiguous(kLayout);
+  const at::Tensor w = ByFormula("w", {256, 64, 1, 1}, 0.1).contiguous(kLayout);
+  const at::Tensor bias = ByFormula("bias", {256});
+  const at::Tensor packed = PackPointwise(w, kernels.type, kernels.vectors);
+  const at::Tensor all = PointwiseConv(x, packed, bias, {}, 1, /*relu=*/true, kernels.vectors);
+  ASSERT_GT(all.nbytes(), size_t{40} << 20);
+  for (int64_t i = 0; i < x.size(0); i += 5) {
+    const at::Tensor one = x.narrow(0, i, 1);
+    EXPECT_TRUE(PointwiseConv(one, packed, bias, {}, 1, /*relu=*/true, kernels.vectors)
+                    .equal(all.narrow(0, i, 1)))
+        << i;
+  }
+}
+
 TEST(Pointwise, PassesANanOn) {
   at::Tensor x = at::zeros({32, 64, 4, 4}).contiguous(kLayout);
   x[7][0][1][2].fill_(std::numeric_limits<float>::quiet_NaN());

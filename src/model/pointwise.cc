@@ -15,6 +15,10 @@ namespace {
 
 // Pixels that a thread takes at a time: enough for each load of a panel, few enough for the cache.
 constexpr int64_t kBlockRows = 11 * kTileRows;
+// A result of more bytes is written past the caches: they do not hold it until it is read, and need
+// not read first what is overwritten.
+constexpr size_t kPastCaches = size_t{32} << 20;
+constexpr uintptr_t kCacheLine = 64;
 
 // A map [N, H, W, C] in memory, of which every `stride`-th pixel of every `stride`-th row is a row
 // of a product.
@@ -102,6 +106,19 @@ class Pointwise {
   static void Multiply(const at::Tensor& in, const Grid& in_grid, const at::Tensor& packed,
                        const at::Tensor& bias, const at::Tensor& residual, bool relu,
                        const at::Tensor& out, const Grid& out_grid) {
+    const bool aligned = reinterpret_cast<uintptr_t>(out.const_data_ptr()) % kCacheLine == 0;
+    if (aligned && out.nbytes() > kPastCaches) {
+      MultiplyInto</*kStream=*/true>(in, in_grid, packed, bias, residual, relu, out, out_grid);
+    } else {
+      MultiplyInto</*kStream=*/false>(in, in_grid, packed, bias, residual, relu, out, out_grid);
+    }
+  }
+
+ private:
+  template <bool kStream>
+  static void MultiplyInto(const at::Tensor& in, const Grid& in_grid, const at::Tensor& packed,
+                           const at::Tensor& bias, const at::Tensor& residual, bool relu,
+                           const at::Tensor& out, const Grid& out_grid) {
     const auto* from = static_cast<const Storage*>(in.const_data_ptr());
     auto* to = static_cast<Storage*>(out.mutable_data_ptr());
     const auto* units = static_cast<const uint32_t*>(packed.const_data_ptr());
@@ -152,12 +169,18 @@ class Pointwise {
                 }
                 // A NaN passes, as in every other activation.
                 if (relu) sum = sum < 0 ? typename N::Floats{} : sum;
-                N::Store(sum, to + place);
+                if constexpr (kStream) {
+                  N::Stream(sum, to + place);
+                } else {
+                  N::Store(sum, to + place);
+                }
               };
               MultiplyTile<N, kTileRows>(unit, units + panel * steps * kPanel<N>, steps, finish);
             }
           }
         }
+        // What was written past the caches is there before the threads meet.
+        if constexpr (kStream) asm volatile("sfence" ::: "memory");
       });
     });
   }

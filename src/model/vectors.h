@@ -74,6 +74,10 @@ struct Float32 : Isa {
   static FT_INLINE void Store(const Floats& from, float* to) {
     std::memcpy(to, &from, sizeof(from));
   }
+  // As Store(), past the caches. `to` is aligned to what is stored.
+  static FT_INLINE void Stream(const Floats& from, float* to) {
+    asm volatile("vmovntps %1, %0" : "=m"(*reinterpret_cast<Floats*>(to)) : "v"(from));
+  }
   static FT_INLINE void ToUnits(const Floats* from, Bits& to) {
     std::memcpy(&to, from, sizeof(to));
   }
@@ -110,6 +114,11 @@ struct Bfloat16 : Avx512 {
     Halves halves;
     asm("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(from));
     std::memcpy(to, &halves, sizeof(halves));
+  }
+  static FT_INLINE void Stream(const Floats& from, uint16_t* to) {
+    Halves halves;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(from));
+    asm volatile("vmovntdq %1, %0" : "=m"(*reinterpret_cast<Halves*>(to)) : "v"(halves));
   }
   static FT_INLINE void ToUnits(const Floats* from, Bits& to) {
     // All of the first, then all of the second, and these in turn.
