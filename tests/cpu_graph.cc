@@ -49,7 +49,6 @@ class CpuGraph : public at::GraphImplInterface {
       if (!bytes.empty()) std::memcpy(storage.mutable_data(), bytes.data(), bytes.size());
     }
     before_.clear();
-    made_.clear();
   }
   void instantiate() override {}
   void replay() override {
@@ -96,7 +95,6 @@ class CpuGraph : public at::GraphImplInterface {
   void Made(const c10::IValue& value) {
     ForEachTensor(value, [this](const at::Tensor& tensor) {
       seen_.insert(tensor.storage().unsafeGetStorageImpl());
-      made_.push_back(tensor.storage());
     });
   }
   // A result goes to where the recorded one was.
@@ -111,11 +109,10 @@ class CpuGraph : public at::GraphImplInterface {
   }
 
   static thread_local CpuGraph* now_recording;
+  // They keep all tensors: no storage takes the place of one that is gone.
   std::vector<Call> calls_;
   std::set<const c10::StorageImpl*> seen_;
   std::vector<std::pair<c10::Storage, std::vector<char>>> before_;
-  // So that no storage takes the place of one that is gone.
-  std::vector<c10::Storage> made_;
 };
 
 thread_local CpuGraph* CpuGraph::now_recording = nullptr;
