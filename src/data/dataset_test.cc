@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -237,7 +238,9 @@ TEST(BatchLoader, StoredPicturesBecomeThePreparedOnes) {
   auto stored = OpenLoader(Split(folder, 2), {.stored = true});
   ASSERT_TRUE(prepared.ok()) << prepared.status();
   ASSERT_TRUE(stored.ok()) << stored.status();
-  const DevicePipeline pipeline = (*stored)->PipelineOn(at::kCPU);
+  EXPECT_FALSE((*prepared)->PipelineOn(at::kCPU).has_value());
+  const std::optional<DevicePipeline> pipeline = (*stored)->PipelineOn(at::kCPU);
+  ASSERT_TRUE(pipeline.has_value());
   // The last of an epoch is smaller.
   for (int i = 0; i < 5; ++i) {
     const auto batch = (*stored)->Next();
@@ -247,7 +250,7 @@ TEST(BatchLoader, StoredPicturesBecomeThePreparedOnes) {
     EXPECT_EQ(batch->images.scalar_type(), at::kByte);
     EXPECT_EQ(batch->indices, expected->indices);
     EXPECT_TRUE(batch->labels.equal(expected->labels));
-    EXPECT_TRUE(pipeline.Apply(batch->images, batch->draws).allclose(expected->images)) << i;
+    EXPECT_TRUE(pipeline->Apply(batch->images, batch->draws).allclose(expected->images)) << i;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -60,7 +61,8 @@ class BatchLoader::Impl {
 
   const Sampler& sampler() const { return sampler_; }
   const DatasetManifest& manifest() const { return dataset_->manifest(); }
-  DevicePipeline PipelineOn(at::Device device) const {
+  std::optional<DevicePipeline> PipelineOn(at::Device device) const {
+    if (!options_.stored) return std::nullopt;
     return DevicePipeline(pipeline_, device, PreparedType());
   }
 
@@ -231,7 +233,7 @@ BatchLoader::BatchLoader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BatchLoader::~BatchLoader() = default;
 const Sampler& BatchLoader::sampler() const { return impl_->sampler(); }
 const DatasetManifest& BatchLoader::manifest() const { return impl_->manifest(); }
-DevicePipeline BatchLoader::PipelineOn(at::Device device) const {
+std::optional<DevicePipeline> BatchLoader::PipelineOn(at::Device device) const {
   return impl_->PipelineOn(device);
 }
 void BatchLoader::Seek(int64_t epoch, int64_t iteration) { impl_->Seek(epoch, iteration); }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
@@ -43,8 +44,9 @@ class BatchLoader {
 
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
-  // What prepares this loader's stored pictures on `device`. The loader must outlive it.
-  DevicePipeline PipelineOn(at::Device device) const;
+  // What prepares this loader's pictures on `device`, which the loader must outlive; nothing where
+  // they are prepared already.
+  std::optional<DevicePipeline> PipelineOn(at::Device device) const;
 
   // The next batch will be this one; batches prepared for elsewhere are dropped.
   void Seek(int64_t epoch, int64_t iteration);

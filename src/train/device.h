@@ -71,13 +71,13 @@ class DeviceBatches {
 
   // A batch's pictures as the model takes them: prepared here where they are as stored.
   at::Tensor Images(const Batch& batch) const {
-    return batch.draws.defined() ? pipeline_.Apply(batch.images, batch.draws) : batch.images;
+    return pipeline_.has_value() ? pipeline_->Apply(batch.images, batch.draws) : batch.images;
   }
 
  private:
   BatchLoader& loader_;
   const at::Device device_;
-  const DevicePipeline pipeline_;
+  const std::optional<DevicePipeline> pipeline_;
   // Where the device has the last batch, and its memory is the loader's to fill again.
   std::optional<DevicePoint> taken_;
 };
