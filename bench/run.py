@@ -5,7 +5,7 @@ One command, on an idle machine (about 5 minutes a round):
 
   bazel build //src/main:finetune //data_tools:prepare_dataset //bench:conv_alone
   bench/setup_peer.sh
-  bench/run.py --peer=/work/shared/bench/pytorch_peer.py
+  bench/run.py
 
 Every round measures everything once, finetune and PyTorch in turn, with the same batch and threads; the table has the median
 over the rounds of each round's own ratio, with the least and the greatest. finetune is the real program under mpirun, on
@@ -209,7 +209,8 @@ class Bench:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", help="pytorch_peer.py; without it finetune alone is measured")
+    parser.add_argument("--peer", default=harness.ROOT / "bench/pytorch_peer.py",
+                        help="PyTorch's script (default %(default)s); empty: finetune alone is measured")
     parser.add_argument("--python", default=harness.DEFAULT_PYTHON, help="a Python with PyTorch (default %(default)s)")
     parser.add_argument("--modes", default="bf16_cl,bf16_cl_frozen,bf16_cl_compile,fp32,fp32_cl,fp32_cl_frozen,fp32_cl_compile",
                         help="PyTorch's modes (default %(default)s)")
