@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Checks that dependencies between packages point down the layers, and draws them.
+
+  tools/check_layers.py                 names every arrow that points up, and exits 1 where there is one
+  tools/check_layers.py --svg=FILE      also draws the packages and their arrows (needs graphviz)
+
+LAYERS is the map: a package may use itself and packages of lower layers, and nothing else. The arrows come from the BUILD files,
+by `bazel query`. Targets for tests alone (cc_test, testonly) may use any package: nothing depends on them.
+"""
+import argparse
+import collections
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+# From the lowest layer to the highest. A name that ends in /... stands for a package and all below it, as one.
+LAYERS = [
+    ["src/base"],
+    ["src/config", "src/tensor"],
+    ["src/checkpoint", "src/comm"],
+    ["src/observe"],
+    ["src/data", "src/model", "src/optim"],
+    ["src/plan", "src/train"],
+    ["src/main", "data_tools", "bench"],
+]
+
+
+def package_of(label):
+    """src/comm for //src/comm:mpi_communicator; None for a label of another repository."""
+    if not label.startswith("//"):
+        return None
+    return label[2:].split(":")[0]
+
+
+def unit_of(package):
+    """The entry of LAYERS that holds the package, without /...; None where none does."""
+    for layer in LAYERS:
+        for entry in layer:
+            name = entry.removesuffix("/...")
+            if package == name or (entry.endswith("/...") and package.startswith(name + "/")):
+                return name
+    return None
+
+
+def height_of(unit):
+    return next(i for i, layer in enumerate(LAYERS) if unit in [entry.removesuffix("/...") for entry in layer])
+
+
+def production_rules():
+    """Yields (label, labels of its dependencies) of every C++ library and program that is not for tests alone."""
+    roots = sorted({entry.removesuffix("/...").split("/")[0] for layer in LAYERS for entry in layer})
+    query = 'kind("cc_(library|binary) rule", ' + " + ".join(f"//{root}/..." for root in roots) + ")"
+    command = ["bazel", "query", "--noshow_progress", "--ui_event_filters=-info", "--output=xml", query]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if answer.returncode != 0:
+        sys.exit("check_layers.py: bazel query failed; its message is above")
+    for rule in xml.etree.ElementTree.fromstring(answer.stdout).iter("rule"):
+        if any(flag.get("name") == "testonly" and flag.get("value") == "true" for flag in rule.iter("boolean")):
+            continue
+        # With select() a list may stand there once a branch.
+        labels = [label.get("value") for one in rule.iter("list") if one.get("name") in ("deps", "data")
+                  for label in one.iter("label")]
+        yield rule.get("name"), labels
+
+
+def check():
+    """Returns the arrows between units with the labels behind each, and the complaints."""
+    arrows, complaints = collections.defaultdict(list), []
+    for label, dependencies in production_rules():
+        unit = unit_of(package_of(label))
+        if unit is None:
+            complaints.append(f"{label}: its package is in no layer; add it to LAYERS in tools/check_layers.py")
+            continue
+        for dependency in dependencies:
+            package = package_of(dependency)
+            if package is None or package == "":
+                continue
+            target = unit_of(package)
+            if target == unit or (target is None and not package.startswith("src")):
+                continue
+            if target is None:
+                complaints.append(f"{label}: uses {dependency}, whose package is in no layer of tools/check_layers.py")
+                continue
+            arrows[unit, target].append((label, dependency))
+            if height_of(target) >= height_of(unit):
+                complaints.append(f"{label}: uses {dependency}; {unit} may use layers below its own, and {target} is "
+                                  f"{'beside' if height_of(target) == height_of(unit) else 'above'} it")
+    return arrows, complaints
+
+
+def reduced(arrows):
+    """The arrows without those that a longer path implies, as a drawing needs them."""
+    targets = collections.defaultdict(set)
+    for source, target in arrows:
+        targets[source].add(target)
+
+    def reachable(source):
+        found, todo = set(), [source]
+        while todo:
+            for target in targets[todo.pop()] - found:
+                found.add(target)
+                todo.append(target)
+        return found
+
+    return sorted((source, target) for source, target in arrows
+                  if not any(target in reachable(other) for other in targets[source] - {target}))
+
+
+def draw(arrows, path):
+    lines = ["digraph layers {", "rankdir=TB; nodesep=0.35; ranksep=0.45;",
+             'node [shape=box, style="rounded,filled", fillcolor="#eef3fb", color="#5b7db1", fontname="Helvetica", fontsize=13];',
+             'edge [color="#5b7db1", arrowsize=0.7];']
+    for layer in reversed(LAYERS):
+        names = " ".join(f'"{entry.removesuffix("/...")}";' for entry in layer)
+        lines.append(f"{{ rank=same; {names} }}")
+    lines += [f'"{source}" -> "{target}";' for source, target in reduced(arrows)]
+    lines.append("}")
+    try:
+        subprocess.run(["dot", "-Tsvg", "-o", path], input="\n".join(lines), text=True, check=True)
+    except FileNotFoundError:
+        sys.exit("check_layers.py: --svg needs graphviz: apt-get install graphviz")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--svg", metavar="FILE", help="also draw the packages and their arrows")
+    flags = parser.parse_args()
+    arrows, complaints = check()
+    for complaint in sorted(set(complaints)):
+        print(complaint, file=sys.stderr)
+    if flags.svg:
+        draw(arrows, flags.svg)
+    if not arrows:
+        sys.exit("check_layers.py: found no arrow at all; is this the root of the repository?")
+    print(f"{len(arrows)} arrows between packages, {len(set(complaints))} of them wrong")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
