@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
-"""Images a second of PyTorch itself on the fine-tuning job: ResNet-50 at 224x224, stem and stages 1-2 frozen, 10 classes, SGD.
+"""Images a second of PyTorch itself on the fine-tuning job: ResNet-50 at 224x224, 10 classes, SGD.
 
   bench/pytorch_peer.py [--batch=32] [--steps=6] [--threads=2] [--modes=fp32,fp32_cl,bf16_cl,bf16_cl_frozen,bf16_cl_compile]
+                        [--frozen_stages=2] [--device=cpu|cuda]
 
-bench/run.py starts it with the Python of bench/setup_peer.sh. It prints one JSON line a mode: training and evaluation images
-a second (from the median step after two of warm-up) and the peak of the process's memory. Each mode runs in a process of its
+bench/run.py starts it with the Python of bench/setup_peer.sh, tools/gpu/check.sh on a GPU. It prints one JSON line a mode: training and evaluation images
+a second (on the CPU from the median step after two of warm-up, on a GPU from all steps together) and the peak of the
+process's memory. Each mode runs in a process of its
 own, so that no mode inherits memory from another. A mode's name holds these words, joined by underscores:
 
   fp32, bf16   float32, which a default training script uses on a CPU; or autocast to bfloat16
   cl           channels-last memory format
   frozen       the frozen part runs without recording a graph
   compile      the same, and torch.compile over the forward pass
+  graphs       the same in mode reduce-overhead, which records CUDA graphs
 
-A batch starts as uint8 32x32 images. Crop, flip, resize and normalisation are inside the timed step, as in a real run.
+A batch starts as uint8 32x32 images. Crop, flip, resize and normalisation are inside the timed step, as in a real run. On a
+GPU all images lie in its memory already, and cuDNN chooses its algorithms by trying them.
 """
 import argparse
 import json
@@ -22,13 +26,13 @@ import subprocess
 import sys
 import time
 
-WARM_UP = 2
+WARM_UP = {"cpu": 2, "cuda": 8}
 IMAGES = 512
 STORED_SIDE, SIDE, PADDING = 32, 224, 4
 MEAN, STD = (125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255)
 
 
-def measure(mode, batch, steps, threads):
+def measure(mode, batch, steps, threads, frozen_stages, device):
     """Prints the JSON line of one mode."""
     import torch
     import torch.nn.functional as F
@@ -38,34 +42,43 @@ def measure(mode, batch, steps, threads):
     layout = torch.channels_last if "cl" in words else torch.contiguous_format
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = torchvision.models.resnet50(num_classes=10).to(memory_format=layout)
-    frozen = [model.conv1, model.bn1, model.layer1, model.layer2]
+    torch.backends.cudnn.benchmark = True
+    model = torchvision.models.resnet50(num_classes=10).to(device, memory_format=layout)
+    stages = [torch.nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool), model.layer1, model.layer2, model.layer3,
+              model.layer4]
+    frozen = stages[:frozen_stages + 1]
     for module in frozen:
         module.requires_grad_(False)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=0.01, momentum=0.9, weight_decay=1e-4, foreach=True)
 
-    def frozen_part(x):
-        return model.layer2(model.layer1(model.maxpool(model.relu(model.bn1(model.conv1(x))))))
-
-    def trained_part(x):
-        return model.fc(torch.flatten(model.avgpool(model.layer4(model.layer3(x))), 1))
-
     def forward_split(x):
         with torch.no_grad():
-            x = frozen_part(x)
-        return trained_part(x)
+            for stage in frozen:
+                x = stage(x)
+        for stage in stages[len(frozen):]:
+            x = stage(x)
+        return model.fc(torch.flatten(model.avgpool(x), 1))
 
-    forward = forward_split if {"frozen", "compile"} & set(words) else model
+    forward = forward_split if {"frozen", "compile", "graphs"} & set(words) else model
     if "compile" in words:
         forward = torch.compile(forward)
+    elif "graphs" in words:
+        forward = torch.compile(forward, mode="reduce-overhead")
 
-    stored = torch.randint(0, 256, (IMAGES, 3, STORED_SIDE, STORED_SIDE), dtype=torch.uint8)
-    labels = torch.randint(0, 10, (IMAGES,))
-    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
+    stored = torch.randint(0, 256, (IMAGES, 3, STORED_SIDE, STORED_SIDE), dtype=torch.uint8, device=device)
+    labels = torch.randint(0, 10, (IMAGES,), device=device)
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
 
     def crop_and_flip(x):
         padded = F.pad(x, (PADDING,) * 4)
+        if device == "cuda":
+            # All images at once, without a word to the CPU.
+            window = torch.arange(STORED_SIDE, device=device)
+            tops, lefts = (torch.randint(0, 2 * PADDING + 1, (len(x), 1), device=device) + window for _ in range(2))
+            images = torch.arange(len(x), device=device)
+            cropped = padded.permute(0, 2, 3, 1)[images[:, None, None], tops[:, :, None], lefts[:, None, :]].permute(0, 3, 1, 2)
+            return torch.where(torch.rand(len(x), 1, 1, 1, device=device) < 0.5, cropped.flip(3), cropped)
         tops, lefts = (torch.randint(0, 2 * PADDING + 1, (len(x),)).tolist() for _ in range(2))
         cropped = torch.empty_like(x)
         for i, (top, left) in enumerate(zip(tops, lefts)):
@@ -74,7 +87,7 @@ def measure(mode, batch, steps, threads):
         return cropped
 
     def load(training):
-        indices = torch.randint(0, IMAGES, (batch,))
+        indices = torch.randint(0, IMAGES, (batch,), device=device)
         x = stored[indices].float()
         if training:
             x = crop_and_flip(x)
@@ -82,9 +95,11 @@ def measure(mode, batch, steps, threads):
         return ((x - mean) / std).contiguous(memory_format=layout), labels[indices]
 
     def autocast():
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled="bf16" in words)
+        return torch.autocast(device, dtype=torch.bfloat16, enabled="bf16" in words)
 
     def training_step():
+        if "graphs" in words:
+            torch.compiler.cudagraph_mark_step_begin()
         x, y = load(training=True)
         with autocast():
             loss = F.cross_entropy(forward(x), y)
@@ -94,17 +109,28 @@ def measure(mode, batch, steps, threads):
 
     @torch.no_grad()
     def evaluation_step():
+        if "graphs" in words:
+            torch.compiler.cudagraph_mark_step_begin()
         x, _ = load(training=False)
         with autocast():
             forward(x).argmax(1)
 
     def images_per_second(step):
+        for _ in range(WARM_UP[device]):
+            step()
+        if device == "cuda":
+            # A look at each step's end would keep the next one from being queued.
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for _ in range(steps):
+                step()
+            torch.cuda.synchronize()
+            return round(batch * steps / (time.perf_counter() - start), 2)
         times = []
-        for i in range(WARM_UP + steps):
+        for _ in range(steps):
             start = time.perf_counter()
             step()
-            if i >= WARM_UP:
-                times.append(time.perf_counter() - start)
+            times.append(time.perf_counter() - start)
         return round(batch / statistics.median(times), 2)
 
     model.train()
@@ -113,7 +139,9 @@ def measure(mode, batch, steps, threads):
     training = images_per_second(training_step)
     model.eval()
     evaluation = images_per_second(evaluation_step)
-    print(json.dumps({"mode": mode, "batch": batch, "threads": threads, "train_images_per_s": training,
+    memory = {"peak_gpu_mib": torch.cuda.max_memory_reserved() >> 20} if device == "cuda" else {}
+    print(json.dumps({"mode": mode, "batch": batch, "threads": threads, "device": device, "frozen_stages": frozen_stages, **memory,
+                      "train_images_per_s": training,
                       "eval_images_per_s": evaluation,
                       "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}), flush=True)
 
@@ -124,15 +152,17 @@ def main():
     parser.add_argument("--steps", type=int, default=6, help="timed steps (default %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default %(default)s)")
     parser.add_argument("--modes", default="fp32,fp32_cl,bf16_cl,bf16_cl_frozen,bf16_cl_compile", help="(default %(default)s)")
+    parser.add_argument("--frozen_stages", type=int, default=2, help="as in a config: -1 is none (default %(default)s)")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="(default %(default)s)")
     parser.add_argument("--one", metavar="MODE", help="measure this mode in this process")
     flags = parser.parse_args()
     if flags.one:
-        measure(flags.one, flags.batch, flags.steps, flags.threads)
+        measure(flags.one, flags.batch, flags.steps, flags.threads, flags.frozen_stages, flags.device)
         return 0
     failed = []
     for mode in flags.modes.split(","):
         command = [sys.executable, __file__, "--one", mode, "--batch", str(flags.batch), "--steps", str(flags.steps),
-                   "--threads", str(flags.threads)]
+                   "--threads", str(flags.threads), "--frozen_stages", str(flags.frozen_stages), "--device", flags.device]
         if subprocess.run(command, check=False).returncode != 0:
             failed.append(mode)
     return f"pytorch_peer.py: failed: {', '.join(failed)}" if failed else 0
