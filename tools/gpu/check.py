@@ -1,0 +1,520 @@
+"""check.sh's stages. See there and docs/gpu.md.
+
+Stages run one after another, each within its own seconds; one that does not end in time is killed, and what it had measured
+until then stays. The machine may be taken away at any moment, so results.json is replaced whole after every figure.
+"""
+import argparse
+import contextlib
+import gzip
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import results
+
+KIT = pathlib.Path(__file__).resolve().parent
+# Seconds; ten minutes together.
+LIMITS = {"machine": 15, "first_step": 70, "tests": 110, "speed": 215, "pipeline": 25, "trace": 40, "sanitizer": 50,
+          "training": 65}
+# Of the whole check: what is left for writing results.
+TOTAL = 595
+# The jobs in the order of their worth, as (frozen_stages, batch).
+JOBS = [(2, 32), (2, 128), (-1, 32), (2, 256), (-1, 128), (-1, 256)]
+PEER_MODES = ["bf16_cl_graphs", "bf16_cl_compile", "bf16_cl"]
+
+
+class Stop(Exception):
+    """Ends a stage; its text is the stage's result line."""
+
+
+class Overran(Stop):
+    """The stage's seconds are over."""
+
+
+def newer(have, need):
+    """Whether version `have` is at least `need`."""
+    def numbers(text):
+        return [int(part) for part in text.split(".")]
+    return numbers(have) >= numbers(need)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+class Results:
+    """results.json and check.log."""
+
+    def __init__(self, folder, facts):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log = open(self.folder / "check.log", "a", encoding="utf-8", errors="replace")
+        self.all = {"facts": facts, "stages": [], "targets": []}
+
+    def write(self):
+        path = self.folder / "results.json"
+        temporary = path.with_name(".results.json")
+        temporary.write_text(json.dumps(self.all, indent=1) + "\n")
+        os.replace(temporary, path)
+
+
+class Stage:
+    """One stage: runs programs within its time and keeps what they show."""
+
+    def __init__(self, name, limit, check):
+        self.name, self.limit, self.check = name, limit, check
+        self.begin = time.monotonic()
+        self.record = {"name": name, "state": "running", "line": "", "limit_s": round(limit, 1), "seconds": 0, "figures": {}}
+
+    def left(self):
+        return self.limit - (time.monotonic() - self.begin)
+
+    def keep(self, **figures):
+        self.record["figures"].update(figures)
+        self.check.results.write()
+
+    def run(self, command, seconds=None, env=None):
+        """Runs a program to its end and returns (exit code, output). Overran: it was killed, with all it had started."""
+        command = [str(word) for word in command]
+        limit = min(self.left(), seconds or self.left())
+        log = self.check.results.log
+        log.write(f"\n$ {' '.join(command)}\n")
+        log.flush()
+        if limit <= 0:
+            raise Overran(f"no time was left for {pathlib.Path(command[0]).name}")
+        with tempfile.TemporaryFile() as out:
+            try:
+                process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=KIT,
+                                           env={**self.check.environment, **(env or {})}, start_new_session=True)
+            except OSError as error:
+                log.write(f"cannot run: {error.strerror}\n")
+                raise Stop(f"cannot run {command[0]}: {error.strerror}") from error
+            try:
+                process.wait(limit)
+                overran = False
+            except subprocess.TimeoutExpired:
+                overran = True
+            finally:
+                end_group(process)
+            out.seek(0)
+            output = out.read().decode(errors="replace")
+        log.write(output if output.endswith("\n") else output + "\n")
+        log.write(f"= {'killed after its %.0f s' % limit if overran else 'exit code %d' % process.returncode}\n")
+        log.flush()
+        if overran:
+            raise Overran(f"{pathlib.Path(command[0]).name} was killed after {limit:.0f} s; it had said: {last_line(output)}")
+        return process.returncode, output
+
+    def succeed(self, command, seconds=None, env=None):
+        """As run(); Stop unless the program exits with 0."""
+        code, output = self.run(command, seconds, env)
+        if code != 0:
+            raise Stop(f"exit code {code} of {pathlib.Path(str(command[0])).name}: {last_line(output)}")
+        return output
+
+
+def end_group(process):
+    """Ends a program and all it has started that is still there."""
+    for number, seconds in ((signal.SIGTERM, 2), (signal.SIGKILL, 10)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+
+
+def last_line(output):
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "nothing"
+
+
+def torch_folder():
+    return pathlib.Path(list(importlib.util.find_spec("torch").submodule_search_locations)[0])
+
+
+def library_folders(torch):
+    """Where PyTorch keeps its libraries, and NVIDIA's wheels theirs."""
+    return [torch / "lib", *sorted(torch.parent.glob("nvidia/*/lib")), *sorted(torch.parent.glob("cusparselt*/lib"))]
+
+
+def compiler_libraries(needed):
+    """The folder of the compiler's libraries that the kit carries, where the machine's own libstdc++ is older."""
+    for folder in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64"):
+        path = pathlib.Path(folder) / "libstdc++.so.6"
+        if path.exists():
+            data = path.read_bytes()
+            return [] if f"GLIBCXX_{needed}".encode() in data else [KIT / "lib/compiler"]
+    return [KIT / "lib/compiler"]
+
+
+class Check:
+    def __init__(self, flags):
+        self.flags = flags
+        self.kit = json.loads((KIT / "kit.json").read_text())
+        self.torch = torch_folder()
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="finetune_check_"))
+        self.environment = self.make_environment()
+        facts = {"kit": self.kit, "python": platform.python_version(), "torch_folder": str(self.torch),
+                 "glibc": os.confstr("CS_GNU_LIBC_VERSION").split()[-1], "began": time.strftime("%Y-%m-%d %H:%M:%S"),
+                 "rehearsal": flags.rehearse}
+        self.results = Results(flags.results, facts)
+        self.data = self.scratch / "data"
+        self.figures = {}  # of the stage speed, by job and program
+        self.prepared = None  # images a second that the device pipeline prepares
+        self.warming = None
+
+    def make_environment(self):
+        folders = [*library_folders(self.torch), *compiler_libraries(self.kit["glibcxx"])]
+        earlier = os.environ.get("LD_LIBRARY_PATH")
+        mpi = KIT / "mpi"
+        return {**os.environ,
+                "LD_LIBRARY_PATH": ":".join([*map(str, folders), *([earlier] if earlier else [])]),
+                "FINETUNE_TEST_DEVICE": "cpu" if self.flags.rehearse else "cuda",
+                # Open MPI is looked for where it was built for unless told.
+                "OPAL_PREFIX": str(mpi), "OPAL_BINDIR": str(mpi / "bin"), "OPAL_LIBDIR": str(mpi / "lib"),
+                "OPAL_PKGLIBDIR": str(mpi / "plugins"), "OPAL_PKGDATADIR": str(mpi / "share/openmpi"),
+                "OPAL_SYSCONFDIR": str(mpi / "share"),
+                # All ranks are here, and there need not be an ssh. Nor are all of PMIx's plugins there.
+                "OMPI_MCA_plm": "isolated", "PMIX_MCA_pcompress_base_silence_warning": "1",
+                "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                "TORCHINDUCTOR_CACHE_DIR": str(self.scratch / "inductor"), "TEST_TMPDIR": str(self.scratch),
+                "HOME": os.environ.get("HOME", str(self.scratch)), "PYTHONUNBUFFERED": "1"}
+
+    # What differs in a rehearsal on a machine without a GPU: the device, and small networks and images.
+    def device(self):
+        return "CPU" if self.flags.rehearse else "CUDA"
+
+    def settings(self, frozen_stages, batch, **more):
+        small = {"model.backbone.resnet.depth": 18, "model.backbone.resnet.base_channels": 4,
+                 "data.train.pipeline[2].resize.size": 32, "data.val.pipeline[0].resize.size": 32} if self.flags.rehearse else {}
+        return {"data.train.path": self.data, "data.val.path": self.data, "data.train.total_batch_size": batch,
+                "data.val.total_batch_size": batch, "schedule.base_batch_size": batch,
+                "model.backbone.frozen_stages": frozen_stages, "runtime.device": self.device(), **small,
+                **{name.replace("__", "."): value for name, value in more.items()}}
+
+    def finetune(self, work_dir, settings, *more, config="bench/resnet50_speed.pbtxt", program="finetune"):
+        return [KIT / "bin" / program, f"--config={KIT / config}", f"--config_path={KIT / 'configs'}", f"--work_dir={work_dir}",
+                *(f"--set={path}={value}" for path, value in settings.items()), *more]
+
+    def train(self, stage, settings, iterations, seconds=None, config="bench/resnet50_speed.pbtxt"):
+        """Trains and returns the records."""
+        work_dir = self.scratch / "run"
+        shutil.rmtree(work_dir, ignore_errors=True)
+        stage.succeed(self.finetune(work_dir, settings, f"--max_iterations={iterations}", config=config), seconds)
+        return read_records(work_dir)
+
+    # The stages. Each returns its result line, or raises Stop with it.
+
+    def machine(self, stage):
+        need, have = self.kit["glibc"], os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
+        if not newer(have, need):
+            raise Stop(f"found glibc {have}; the packed programs need {need} or later: pack them on a system as old as this one")
+        version = (self.torch / "version.py").read_text()
+        torch = next((line.split("'")[1] for line in version.splitlines() if line.startswith("__version__")), "?")
+        stage.keep(torch=torch, libraries=[str(folder) for folder in library_folders(self.torch)])
+        if not torch.startswith(self.kit["libtorch"]):
+            raise Stop(f"found PyTorch {torch} in {self.torch}; the packed programs need {self.kit['libtorch']}")
+        output = stage.succeed([KIT / "bin/finetune", "--version"])
+        gpu = "a rehearsal without a GPU"
+        if not self.flags.rehearse:
+            try:
+                gpu = last_line(stage.succeed(["nvidia-smi", "--query-gpu=name,memory.total,driver_version",
+                                               "--format=csv,noheader"]))
+            except Stop as stop:
+                gpu = f"nvidia-smi does not name the GPU: {stop}"
+        stage.keep(gpu=gpu)
+        return f"{gpu}; PyTorch {torch}, glibc {have}, {os.cpu_count()} cores; {last_line(output)}"
+
+    def first_step(self, stage):
+        images = 256 if self.flags.rehearse else 16384
+        stage.succeed([KIT / "bin/prepare_dataset", "synthetic", f"--output={self.data}", f"--train={images}",
+                       f"--test={images // 4}"], 30)
+        kept = {"runtime__log_interval": 1}
+        device, losses = self.device(), {}
+        for name, settings in (("cpu", {"runtime__device": "CPU", "runtime__precision": "FLOAT32"}),
+                               ("float32", {"runtime__device": device, "runtime__precision": "FLOAT32"}),
+                               ("bfloat16", {"runtime__device": device, "runtime__precision": "BFLOAT16"})):
+            losses[name] = results.losses(self.train(stage, self.settings(2, 8, **kept, **settings), 3))
+            stage.keep(losses=losses)
+        same, worst = results.compare_losses(losses["cpu"], losses["float32"], 1e-3)
+        near, worst16 = results.compare_losses(losses["cpu"], losses["bfloat16"], 3e-2)
+        line = (f"three steps of batch 8: losses differ from the CPU's by {percent(worst)} in float32 and {percent(worst16)} in "
+                f"bfloat16, at most")
+        if not same or not near:
+            raise Stop(f"{line}; allowed are 0.1 % and 3 %")
+        return line
+
+    def tests(self, stage):
+        mpirun = [KIT / "mpi/bin/mpirun", "--oversubscribe", "--bind-to", "none", "--tag-output", "-np"]
+        programs = [("device_pipeline_test", 0), ("agreement_test", 0), ("recorded_steps_test", 1), ("nccl_test", 1),
+                    ("recorded_steps_test", 2), ("loss_test", 0), ("sgd_test", 0), ("create_communicator_test", 2)]
+        if self.flags.rehearse:
+            programs.remove(("nccl_test", 1))
+        bad, passed, counts = [], 0, {}
+        for program, ranks in programs:
+            name = program if ranks == 0 else f"{program}, {ranks} rank{'s' if ranks > 1 else ''}"
+            command = [KIT / "bin" / program] if ranks == 0 else [*mpirun, ranks, KIT / "bin" / program]
+            if self.flags.rehearse and program == "agreement_test":
+                command.append("--gtest_filter=*lenet*:*resnet18*")
+            try:
+                code, output = stage.run(command, 45)
+                count = results.gtest(output, max(1, ranks))
+                if not results.gtest_ok(count, code):
+                    bad.append(f"{name}: {', '.join(count['failed']) or last_line(output)}")
+            except Stop as stop:
+                count = {"passed": 0, "failed": [str(stop)]}
+                bad.append(f"{name}: {stop}")
+            passed += count["passed"]
+            counts[name] = count
+            stage.keep(programs=counts)
+        if bad:
+            raise Stop(f"{passed} cases passed; {len(bad)} of {len(programs)} programs did not: {'; '.join(bad)}")
+        return f"all {passed} cases of {len(programs)} programs passed"
+
+    def warm_up(self):
+        """Has PyTorch compile for the stage speed while other stages run that time nothing."""
+        if self.flags.rehearse or "speed" not in self.flags.stages:
+            return
+        lines = [" ".join(map(str, self.peer("bf16_cl_graphs", frozen, batch, 1))) for frozen, batch in self.flags.jobs[:3]]
+        self.warming = subprocess.Popen(["nice", "sh", "-c", "; ".join(lines)], stdout=subprocess.DEVNULL, cwd=KIT,
+                                        stderr=subprocess.DEVNULL, env=self.environment, start_new_session=True)
+
+    def end_warm_up(self):
+        if self.warming is not None:
+            end_group(self.warming)
+            self.warming = None
+
+    def peer(self, mode, frozen_stages, batch, steps):
+        return [sys.executable, KIT / "bench/pytorch_peer.py", "--one", mode, "--device", "cuda", "--frozen_stages",
+                frozen_stages, "--batch", batch, "--steps", steps]
+
+    def speed(self, stage):
+        missing = []
+        for job in self.flags.jobs:
+            self.speed_of(stage, *job, missing)
+        if not self.figures:
+            raise Stop(f"nothing was measured: {'; '.join(missing)}")
+        ratios = results.ratios(self.figures)
+        stage.keep(ratios=ratios, missing=missing)
+        parts = [f"{job}: " + ", ".join(f"{what} {row[what]['ratio']:.2f}x" for what in row) for job, row in ratios.items()]
+        rest = f"; not measured: {'; '.join(missing)}" if missing else ""
+        return ("beside PyTorch's best mode, " + "; ".join(parts) if parts else "no pair of figures to compare") + rest
+
+    def speed_of(self, stage, frozen_stages, batch, missing):
+        """One job by every program, in turn."""
+        window = 4 if self.flags.rehearse else 20
+        warm_up = 2 * window
+        iterations = warm_up + (2 if self.flags.rehearse else max(2, min(5, 640 // batch))) * window
+        precision = {"runtime__precision": "FLOAT32" if self.flags.rehearse else "BFLOAT16"}
+        name = results.key(frozen_stages, batch)
+
+        def ours(recorded):
+            more = {"runtime__cuda_graph": "true" if recorded else "false", "runtime__log_interval": window,
+                    "data__train__workers": 4}
+            if not recorded and frozen_stages == 2:
+                more["schedule__val_interval_iterations"] = iterations // 3
+            found = self.train(stage, self.settings(frozen_stages, batch, **precision, **more), iterations, 40)
+            return {"train": results.training_rate(found, warm_up), "eval": results.evaluation_rate(found),
+                    "memory_mib": max((r.get("memory", 0) for r in found), default=0)}
+
+        def theirs(mode):
+            output = stage.succeed(self.peer(mode, frozen_stages, batch, 30), 90)
+            line = results.peer(output)[-1]
+            return {"train": results.spread([line["train_images_per_s"]]), "eval": results.spread([line["eval_images_per_s"]]),
+                    "memory_mib": line.get("peak_gpu_mib")}
+
+        measures = [("finetune recorded", lambda: ours(True)), (f"PyTorch {PEER_MODES[0]}", lambda: theirs(PEER_MODES[0])),
+                    ("finetune", lambda: ours(False)),
+                    *((f"PyTorch {mode}", lambda mode=mode: theirs(mode)) for mode in PEER_MODES[1:])]
+        for program, measure in measures:
+            if stage.left() < 8:
+                missing.append(f"{name}, {program}: no time was left")
+                continue
+            try:
+                figure = measure()
+            except (Stop, IndexError, KeyError) as error:
+                missing.append(f"{name}, {program}: {error}")
+                continue
+            self.figures.setdefault(name, {})[program] = figure
+            stage.keep(images_per_s=self.figures)
+            say(f"  {name}, {program}: {figures_line(figure)}")
+
+    def pipeline(self, stage):
+        batch = 32 if self.flags.rehearse else 256
+        output = self.scratch / "pipeline.json"
+        more = {"runtime__precision": "FLOAT32" if self.flags.rehearse else "BFLOAT16", "data__train__workers": 8}
+        command = [KIT / "bin/device_pipeline_alone", f"--config={KIT / 'bench/resnet50_speed.pbtxt'}",
+                   f"--config_path={KIT / 'configs'}", f"--device={self.device().lower()}",
+                   f"--seconds={0.2 if self.flags.rehearse else 3}", f"--json={output}",
+                   *(f"--set={path}={value}" for path, value in self.settings(2, batch, **more).items())]
+        line = last_line(stage.succeed(command))
+        figures = json.loads(output.read_text())["images_per_s"]
+        self.prepared = figures["read_send_prepare"]
+        stage.keep(images_per_s=figures)
+        return line
+
+    def trace(self, stage):
+        trace = self.scratch / "trace.json"
+        more = {"runtime__precision": "FLOAT32" if self.flags.rehearse else "BFLOAT16", "runtime__log_interval": 1000}
+        command = self.finetune(self.scratch / "profiled", self.settings(2, 32, **more), "--iterations=8", f"--trace={trace}",
+                                program="profile_gpu")
+        stage.succeed(command)
+        if self.flags.rehearse:
+            raise Stop(f"skipped after the run: there was no GPU to trace ({trace.stat().st_size >> 10} KiB of the CPU's operators)")
+        whole = json.loads(trace.read_text())
+        events = results.last_step(results.gpu_events(whole))
+        profile = results.profile(events)
+        if profile is None:
+            raise Stop("the trace has no whole iteration on a GPU in it")
+        begin, end = events[0][2], max(start + length for _, _, start, length in events)
+        step = [e for e in whole["traceEvents"] if begin <= float(e.get("ts", begin)) <= end]
+        with gzip.open(self.results.folder / "step_trace.json.gz", "wt") as file:
+            json.dump({**whole, "traceEvents": step}, file)
+        stage.keep(**profile)
+        top = ", ".join(f"{kernel['name'][:40]} {kernel['milliseconds']:.2f} ms" for kernel in profile["top"][:3])
+        return (f"a step of batch 32 is {profile['milliseconds']:.2f} ms and {profile['kernels']} kernels, the GPU works in "
+                f"{percent(profile['busy_share'])} of it; the longest: {top}")
+
+    def sanitizer(self, stage):
+        tool = shutil.which("compute-sanitizer") or next(
+            (str(path) for path in pathlib.Path("/usr/local").glob("cuda*/bin/compute-sanitizer")), None)
+        if tool is None:
+            raise Stop("skipped: this machine has no compute-sanitizer")
+        settings = self.settings(-1, 8, model__backbone__resnet__depth=18, model__backbone__resnet__base_channels=8,
+                                 runtime__precision="FLOAT32" if self.flags.rehearse else "BFLOAT16")
+        settings["data.train.pipeline[2].resize.size"] = settings["data.val.pipeline[0].resize.size"] = 64
+        command = [tool, "--tool", "memcheck", "--target-processes", "all", "--print-limit", "20",
+                   *self.finetune(self.scratch / "sanitized", settings, "--max_iterations=2")]
+        # Each tensor in memory of its own, so that an access beyond its end is seen.
+        code, output = stage.run(command, env={"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
+        errors = results.sanitizer_errors(output)
+        stage.keep(errors=errors)
+        if code != 0 or errors != 0:
+            raise Stop(f"{'no count of errors' if errors is None else f'{errors} errors'}, exit code {code}: {last_line(output)}")
+        return "two steps of a small ResNet-18: no bad memory access"
+
+    def training(self, stage):
+        pictures = KIT / "data/pictures.tar.xz"
+        if not pictures.exists():
+            raise Stop("skipped: no pictures were packed (pack.sh --pictures=FILE)")
+        folder = self.scratch / "pictures"
+        stage.succeed([sys.executable, "-c", "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], "
+                       "filter='data')", pictures, folder])
+        root = folder if (folder / "train").is_dir() else next(path.parent for path in folder.glob("*/train"))
+        stage.succeed([KIT / "bin/prepare_dataset", "image_folder", f"--input={root}", f"--output={self.scratch / 'real'}"])
+        stage.keep(prepared_s=round(stage.limit - stage.left(), 1))
+        data = self.scratch / "real"
+        small = {"model.backbone.resnet.base_channels": 4} if self.flags.rehearse else {"runtime.cuda_graph": "true"}
+        settings = {"data.train.path": data, "data.val.path": data, "runtime.device": self.device(),
+                    "runtime.precision": "FASTEST", "data.train.workers": 8, "data.val.workers": 8,
+                    "data.train.total_batch_size": 128, "data.val.total_batch_size": 512,
+                    "schedule.max_epochs": 1 if self.flags.rehearse else 12, "schedule.cosine": "{}",
+                    "schedule.warmup.iterations": 100, "schedule.warmup.start_factor": 0.1,
+                    "optimizer.sgd.weight_decay": 0.0005, "runtime.checkpoint.interval_epochs": 0, **small}
+        work_dir = self.scratch / "trained"
+        overran = None
+        begin = time.monotonic()
+        try:
+            stage.succeed(self.finetune(work_dir, settings, config="configs/resnet18_cifar10_scratch.pbtxt"))
+        except Overran as over:
+            overran = over
+        found = results.accuracy(read_records(work_dir))
+        if found is None:
+            raise overran or Stop("the run left no validation")
+        seconds = time.monotonic() - begin
+        stage.keep(top1_percent=found[0], iterations=found[1], seconds=seconds)
+        line = f"ResNet-18 on the packed pictures from random weights: {found[0]:.2f} % after {found[1]} iterations, {seconds:.0f} s"
+        if overran:
+            raise Overran(f"{line}, and the schedule was cut off")
+        return line
+
+    def run(self):
+        begin = time.monotonic()
+        say(f"kit {self.kit['commit']}, for glibc {self.kit['glibc']} and PyTorch {self.kit['libtorch']}; found glibc "
+            f"{self.results.all['facts']['glibc']}, Python {platform.python_version()}, PyTorch in {self.torch}")
+        try:
+            for name in self.flags.stages:
+                if name == "first_step":
+                    self.warm_up()
+                if name in ("speed", "pipeline", "trace"):
+                    self.end_warm_up()
+                limit = min(LIMITS[name], TOTAL - (time.monotonic() - begin))
+                if not self.run_stage(name, limit) and name == "machine":
+                    break
+        finally:
+            self.end_warm_up()
+            self.results.all["targets"] = results.targets(self.figures, self.prepared)
+            self.results.write()
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        return all(stage["state"] in ("passed", "skipped") for stage in self.results.all["stages"])
+
+    def run_stage(self, name, limit):
+        stage = Stage(name, limit, self)
+        self.results.all["stages"].append(stage.record)
+        self.results.log.write(f"\n======== {name}: {limit:.0f} s at most\n")
+        self.results.write()
+        try:
+            if limit <= 0:
+                raise Overran("the check's ten minutes were over")
+            state, line = "passed", getattr(self, name)(stage)
+        except Overran as over:
+            state, line = "overran", str(over)
+        except Stop as stop:
+            state, line = ("skipped" if str(stop).startswith("skipped") else "failed"), str(stop)
+        except Exception as error:  # A fault of this script must not take the later stages with it.
+            state, line = "failed", f"check.py itself: {type(error).__name__}: {error}"
+        stage.record.update(state=state, line=line, seconds=round(stage.limit - stage.left(), 1))
+        say(f"{name:<10} {state:<8} {stage.record['seconds']:5.1f} s  {line}")
+        self.results.log.write(f"{name}: {state}: {line}\n")
+        self.results.log.flush()
+        self.results.all["targets"] = results.targets(self.figures, self.prepared)
+        self.results.write()
+        return state in ("passed", "skipped")
+
+
+def read_records(work_dir):
+    found = []
+    for path in sorted(pathlib.Path(work_dir).glob("*.jsonl")):
+        found += results.records(path.read_text(errors="replace"))
+    return found
+
+
+def percent(share):
+    return "nothing comparable" if share is None else f"{100 * share:.3g} %"
+
+
+def figures_line(figure):
+    return ", ".join(f"{what} {figure[what]['median']:.0f} images/s" for what in ("train", "eval") if figure.get(what))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="check.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", metavar="RESULTS", help="the folder for results.json, check.log and step_trace.json.gz")
+    parser.add_argument("--stages", default=",".join(LIMITS), help="(default %(default)s)")
+    parser.add_argument("--jobs", default=",".join(f"{frozen}:{batch}" for frozen, batch in JOBS),
+                        help="of the stage speed, as FROZEN_STAGES:BATCH (default %(default)s)")
+    parser.add_argument("--rehearse", action="store_true", help="without a GPU: all on the CPU, with small networks")
+    flags = parser.parse_args()
+    flags.stages = flags.stages.split(",")
+    if unknown := set(flags.stages) - set(LIMITS):
+        parser.error(f"--stages: no stage is named {', '.join(sorted(unknown))}; there are {', '.join(LIMITS)}")
+    try:
+        flags.jobs = [tuple(int(number) for number in job.split(":")) for job in flags.jobs.split(",")]
+        if any(len(job) != 2 or job[1] < 1 for job in flags.jobs):
+            raise ValueError
+    except ValueError:
+        parser.error("--jobs: expected FROZEN_STAGES:BATCH, as in 2:32,-1:128")
+    # Ctrl-C and a polite end leave results.json as complete as it can be.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return 0 if Check(flags).run() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
