@@ -16,6 +16,7 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/status_macros.h"
+#include "src/base/utf8.h"
 
 namespace finetune {
 namespace {
@@ -189,50 +190,10 @@ class Pickler {
     }
   }
 
-  static std::string ValidUtf8(absl::string_view text);
-
   std::string bytes_;
   std::vector<at::Tensor> storages_;
   std::map<std::tuple<const void*, size_t, c10::ScalarType>, size_t> indices_;
 };
-
-// Bytes of the well-formed UTF-8 character at the start of `text`, or 0 (Unicode 15, table 3-7).
-size_t Utf8CharacterSize(absl::string_view text) {
-  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char c = at(0);
-  if (c < 0x80) return 1;
-  size_t size;
-  unsigned char low = 0x80, high = 0xBF;  // of the second byte
-  if (c >= 0xC2 && c <= 0xDF) {
-    size = 2;
-  } else if (c >= 0xE0 && c <= 0xEF) {
-    size = 3;
-    if (c == 0xE0) low = 0xA0;
-    if (c == 0xED) high = 0x9F;
-  } else if (c >= 0xF0 && c <= 0xF4) {
-    size = 4;
-    if (c == 0xF0) low = 0x90;
-    if (c == 0xF4) high = 0x8F;
-  } else {
-    return 0;
-  }
-  if (text.size() < size || at(1) < low || at(1) > high) return 0;
-  for (size_t i = 2; i < size; ++i) {
-    if ((at(i) & 0xC0) != 0x80) return 0;
-  }
-  return size;
-}
-
-std::string Pickler::ValidUtf8(absl::string_view text) {
-  std::string valid;
-  valid.reserve(text.size());
-  while (!text.empty()) {
-    const size_t size = Utf8CharacterSize(text);
-    absl::StrAppend(&valid, size == 0 ? "\xEF\xBF\xBD" : text.substr(0, size));
-    text.remove_prefix(std::max<size_t>(size, 1));
-  }
-  return valid;
-}
 
 uint64_t Aligned(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
 

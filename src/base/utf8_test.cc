@@ -1,0 +1,22 @@
+#include "src/base/utf8.h"
+
+#include "gtest/gtest.h"
+
+namespace finetune {
+namespace {
+
+TEST(Utf8Test, KeepsWellFormedText) {
+  for (const char* text : {"", "apple", "\xC3\xA9t\xC3\xA9", "\xE7\x8C\xAB", "\xF0\x9F\x90\x88"}) {
+    EXPECT_EQ(ValidUtf8(text), text);
+  }
+}
+
+TEST(Utf8Test, ReplacesBytesOfOtherEncodings) {
+  EXPECT_EQ(ValidUtf8("caf\xE9"), "caf\xEF\xBF\xBD");
+  // A surrogate, which UTF-8 does not have, and a character that is cut off.
+  EXPECT_EQ(ValidUtf8("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+  EXPECT_EQ(ValidUtf8("\xE7\x8C"), "\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
+}  // namespace
+}  // namespace finetune
