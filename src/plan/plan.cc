@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "src/comm/bucket_layout.h"
 #include "src/config/validate.h"
+#include "src/data/micro_batches.h"
 #include "src/plan/simulate.h"
 
 namespace finetune {
@@ -21,18 +22,8 @@ int64_t RankBatch(const SplitConfig& train, int ranks) {
   return CeilDivide(TotalBatchSize(train, ranks), ranks);
 }
 
-// The passes of an iteration over `batch` pictures.
-struct MicroBatches {
-  int64_t full = 0;  // passes before the last
-  int64_t size = 0;  // pictures in each of them
-  int64_t last = 0;  // pictures in the last
-};
-
-MicroBatches Split(const SplitConfig& train, int64_t batch) {
-  const int64_t size =
-      train.micro_batch_size() > 0 ? std::min<int64_t>(train.micro_batch_size(), batch) : batch;
-  const int64_t passes = CeilDivide(batch, size);
-  return {passes - 1, size, batch - (passes - 1) * size};
+MicroBatches PassesOf(const SplitConfig& train, int64_t batch) {
+  return MicroBatches::Of(batch, train.micro_batch_size());
 }
 
 struct Iteration {
@@ -41,12 +32,16 @@ struct Iteration {
 
 Iteration Predict(const ExperimentConfig& config, const Profile& profile, const Cluster& cluster,
                   int ranks, int64_t batch) {
-  const MicroBatches micro = Split(config.data().train(), batch);
-  const PassTimes full = PassAt(profile, micro.size);
-  const PassTimes last = PassAt(profile, micro.last);
+  const MicroBatches parts = PassesOf(config.data().train(), batch);
+  // There are two sizes at most: the first pass has the smaller one, the last the larger one.
+  const PassTimes first = PassAt(profile, parts.Size(0));
+  const PassTimes last = PassAt(profile, parts.Size(parts.passes() - 1));
   // Only the last pass communicates.
-  const double backward_at =
-      static_cast<double>(micro.full) * (full.forward_s + full.backward_s) + last.forward_s;
+  double backward_at = last.forward_s;
+  for (int64_t pass = 0; pass + 1 < parts.passes(); ++pass) {
+    const PassTimes& times = parts.Size(pass) == first.batch ? first : last;
+    backward_at += times.forward_s + times.backward_s;
+  }
   const double compute_s = backward_at + last.backward_s;
 
   const double element = config.comm().compression() == CommConfig::NONE ? 4 : 2;
@@ -76,7 +71,7 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
   iteration.comm_s = timeline.comm_s + closing;
   iteration.exposed_s = timeline.exposed_s + closing;
   iteration.step_s = iteration.compute_s + iteration.exposed_s;
-  iteration.memory_bytes = std::max(full.memory_bytes, last.memory_bytes);
+  iteration.memory_bytes = std::max(first.memory_bytes, last.memory_bytes);
   return iteration;
 }
 
@@ -97,9 +92,9 @@ std::optional<double> Iterations(const ExperimentConfig& config, int64_t total_b
 std::vector<int64_t> PassBatches(const SplitConfig& train, absl::Span<const int> ranks) {
   std::set<int64_t> batches;
   for (const int p : ranks) {
-    const MicroBatches micro = Split(train, RankBatch(train, p));
-    if (micro.full > 0) batches.insert(micro.size);
-    batches.insert(micro.last);
+    const MicroBatches parts = PassesOf(train, RankBatch(train, p));
+    batches.insert(parts.Size(0));
+    batches.insert(parts.Size(parts.passes() - 1));
   }
   return {batches.begin(), batches.end()};
 }

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/median.h"
+#include "src/data/micro_batches.h"
 
 namespace finetune {
 namespace {
@@ -159,7 +160,8 @@ absl::StatusOr<Profile> ProfileOfRun(const History& history, int64_t batch, int6
         " a rank; a plan needs the records of a run of one rank (or --measure)"));
   }
   PassTimes pass;
-  pass.batch = micro_batch > 0 ? std::min(micro_batch, batch) : batch;
+  const MicroBatches parts = MicroBatches::Of(batch, micro_batch);
+  pass.batch = parts.Size(parts.passes() - 1);
   pass.forward_s =
       Median(seconds) / 3 * static_cast<double>(pass.batch) / static_cast<double>(batch);
   pass.backward_s = 2 * pass.forward_s;

@@ -25,6 +25,7 @@
 #include "src/comm/gradient_buckets.h"
 #include "src/comm/replay_communicator.h"
 #include "src/config/validate.h"
+#include "src/data/micro_batches.h"
 #include "src/model/load.h"
 #include "src/model/loss.h"
 #include "src/observe/progress_line.h"
@@ -406,15 +407,12 @@ class Trainer {
                         what, lr));
   }
 
-  // Passes that a rank's part goes through the model in. Batch norms that sum over the ranks need
-  // as many on each, even where a rank has fewer pictures or none.
-  int64_t Passes(const Batch& batch) const {
-    const int64_t pictures = SyncsBatchNorm()
-                                 ? (batch.global_size + comm_.size() - 1) / comm_.size()
-                                 : batch.labels.size(0);
+  MicroBatches PassesOf(const Batch& batch) const {
+    const int64_t pictures = batch.labels.size(0);
     const int64_t most = config_.data().train().micro_batch_size();
-    if (pictures == 0) return 0;
-    return most > 0 ? (pictures + most - 1) / most : 1;
+    if (!SyncsBatchNorm()) return MicroBatches::Of(pictures, most);
+    const int64_t largest_part = (batch.global_size + comm_.size() - 1) / comm_.size();
+    return MicroBatches::InStep(pictures, largest_part, most);
   }
 
   // As ForwardAndBackward(), which is recorded for all batches but an epoch's last, smaller one.
@@ -431,16 +429,16 @@ class Trainer {
   // the statistics before those of the gradients, which start in backward or, where a rank has no
   // picture, at its end. Returns this rank's part of the batch's mean loss, [] on the device.
   at::Tensor ForwardAndBackward(const Batch& batch, TraceSpan* phase) {
-    const int64_t n = batch.labels.size(0);
-    const int64_t passes = Passes(batch);
+    const MicroBatches parts = PassesOf(batch);
+    const int64_t passes = parts.passes();
     const float smoothing = config_.model().head().label_smoothing();
     at::Tensor loss_sum = at::zeros({}, at::TensorOptions(at::kDouble).device(setup_.device));
     buckets_->Zero();
     const at::Tensor all_images = batches_->Images(batch);
     for (int64_t pass = 0; pass < passes; ++pass) {
       phase->Next("forward");
-      const int64_t begin = n * pass / passes;
-      const int64_t count = n * (pass + 1) / passes - begin;
+      const int64_t begin = parts.Begin(pass);
+      const int64_t count = parts.Size(pass);
       const bool last = pass + 1 == passes;
       const at::Tensor images = all_images.narrow(0, begin, count);
       const at::Tensor labels = batch.labels.narrow(0, begin, count);

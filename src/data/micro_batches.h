@@ -1,0 +1,40 @@
+#ifndef FINETUNE_DATA_MICRO_BATCHES_H_
+#define FINETUNE_DATA_MICRO_BATCHES_H_
+
+#include <cstdint>
+
+namespace finetune {
+
+// How a rank's pictures of one iteration go through the model: in passes of at most
+// micro_batch_size pictures, whose sizes differ by one at most. 10 pictures at most 4 at a time are
+// passes of 3, 3 and 4.
+class MicroBatches {
+ public:
+  // `most`: pictures in a pass; 0: all at once.
+  static MicroBatches Of(int64_t pictures, int64_t most) {
+    return MicroBatches(pictures, PassesOf(pictures, most));
+  }
+  // In as many passes as a rank of `largest_part` pictures needs. Batch norms that sum over the
+  // ranks need as many on each rank, even where a rank has fewer pictures or none.
+  static MicroBatches InStep(int64_t pictures, int64_t largest_part, int64_t most) {
+    return MicroBatches(pictures, PassesOf(largest_part, most));
+  }
+
+  int64_t passes() const { return passes_; }
+  // The first picture of a pass; `pass` up to passes(), where it is the number of pictures.
+  int64_t Begin(int64_t pass) const { return pictures_ * pass / passes_; }
+  int64_t Size(int64_t pass) const { return Begin(pass + 1) - Begin(pass); }
+
+ private:
+  MicroBatches(int64_t pictures, int64_t passes) : pictures_(pictures), passes_(passes) {}
+  static int64_t PassesOf(int64_t pictures, int64_t most) {
+    if (pictures == 0) return 0;
+    return most > 0 ? (pictures + most - 1) / most : 1;
+  }
+
+  int64_t pictures_, passes_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_MICRO_BATCHES_H_
