@@ -1,5 +1,7 @@
 #include "src/model/classifier.h"
 
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "src/model/lenet.h"
 #include "src/model/resnet.h"
@@ -23,9 +25,10 @@ absl::StatusOr<std::unique_ptr<Classifier>> Classifier::Create(const ModelConfig
   return absl::InvalidArgumentError("model.backbone has no kind; set resnet { ... } or lenet5 {}");
 }
 
-at::Tensor Classifier::Input(const at::Tensor& images, int64_t channels, at::ScalarType type) {
-  TORCH_CHECK_VALUE(images.dim() == 4 && images.size(1) == channels, "the model takes pictures of ",
-                    channels, " channels, [N, ", channels, ", H, W], and got ", images.sizes());
+at::Tensor Classifier::Input(const at::Tensor& images, at::ScalarType type) const {
+  TORCH_CHECK_VALUE(images.dim() == 4, "expected pictures as [N, C, H, W], found ", images.sizes());
+  const absl::Status status = CheckInput(images.size(1), images.size(2), images.size(3));
+  TORCH_CHECK_VALUE(status.ok(), std::string(status.message()));
   return images.to(type).contiguous(at::MemoryFormat::ChannelsLast);
 }
 

@@ -29,6 +29,14 @@ class Classifier {
                                                             const ClassifierOptions& options);
   virtual ~Classifier() = default;
 
+  // Whether the model takes pictures of this shape. Errors: InvalidArgument with the shapes that it
+  // takes, and what to do.
+  virtual absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const = 0;
+  // How many values of each channel one picture of this size gives to the smallest batch norm that
+  // takes its statistics from the batch while training. 0: none does. With 1, a pass of one picture
+  // cannot be trained on: one value has no variance.
+  virtual int64_t LeastBatchNormValues(int64_t height, int64_t width) const = 0;
+
   // images: [N, C, H, W], N may be 0; fastest as channels-last in the type to compute in. Returns
   // logits, [N, num_classes] float32. Training updates running statistics and, with gradients
   // enabled, records the graph of the parts that are trained. Pictures that do not fit the model
@@ -49,8 +57,8 @@ class Classifier {
 
  protected:
   // `images` in type and layout as the layers want them; no copy where they are. Throws c10::Error
-  // for another number of dimensions or channels.
-  static at::Tensor Input(const at::Tensor& images, int64_t channels, at::ScalarType type);
+  // for another number of dimensions, or with CheckInput's message.
+  at::Tensor Input(const at::Tensor& images, at::ScalarType type) const;
 
   TensorList parameters_;
   TensorList buffers_;

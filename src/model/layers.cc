@@ -80,9 +80,9 @@ at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& r
     if (mode.sum_over_ranks == nullptr) {
       TORCH_CHECK_VALUE(
           y.numel() != y.size(1),
-          "a training batch of one picture leaves batch norm one value a channel where "
-          "pictures have shrunk to 1x1, and no variance: use larger batches or larger "
-          "pictures, data.train.drop_last if it is an epoch's last batch, or norm_eval");
+          "found a training pass of one picture whose feature map is 1x1: one value a channel has "
+          "no variance for batch norm; expected two pictures or more in each pass of each rank, or "
+          "larger pictures");
     }
   }
   if (mode.fused && y.is_cpu()) {

@@ -9,10 +9,13 @@
 #include <cmath>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "src/model/builder.h"
 
 namespace finetune {
 namespace {
+
+constexpr int64_t kSide = 32;
 
 // A layer with a bias.
 struct Affine {
@@ -38,12 +41,22 @@ class LeNet5 : public Classifier {
     fc2_ = affine("backbone.classifier.2", {config.head().num_classes(), 84});
   }
 
+  absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const override {
+    if (channels == 1 && height == kSide && width == kSide) return absl::OkStatus();
+    const char* size_advice = height == kSide && width == kSide
+                                  ? ""
+                                  : "; end the pipeline with a resize or crop to size 32";
+    return absl::InvalidArgumentError(absl::StrCat(
+        "found pictures of ", height, "x", width, " with ", channels, " channel",
+        channels == 1 ? "" : "s", "; LeNet-5 takes pictures of 32x32 with 1 channel", size_advice));
+  }
+
+  // It has no batch norm.
+  int64_t LeastBatchNormValues(int64_t /*height*/, int64_t /*width*/) const override { return 0; }
+
   at::Tensor Forward(const at::Tensor& images, bool training) override {
     const at::AutoGradMode gradients(training && at::GradMode::is_enabled());
-    at::Tensor x = Input(images, /*channels=*/1, at::kFloat);
-    TORCH_CHECK_VALUE(x.size(2) == 32 && x.size(3) == 32,
-                      "LeNet-5 takes pictures of 32x32, and got ", x.size(2), "x", x.size(3),
-                      ": end the data's pipelines with a resize or crop to size 32");
+    at::Tensor x = Input(images, at::kFloat);
     x = at::avg_pool2d(at::tanh(at::conv2d(x, conv1_.weight, conv1_.bias)), 2, 2);
     x = at::avg_pool2d(at::tanh(at::conv2d(x, conv2_.weight, conv2_.bias)), 2, 2);
     x = at::tanh(at::conv2d(x, conv3_.weight, conv3_.bias)).flatten(1);

@@ -67,9 +67,28 @@ class ResNet : public Classifier {
     return std::unique_ptr<Classifier>(std::move(net));
   }
 
+  absl::Status CheckInput(int64_t channels, int64_t /*height*/, int64_t /*width*/) const override {
+    if (channels == 3) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("found pictures with ", channels, " channel", channels == 1 ? "" : "s",
+                     "; a ResNet takes pictures with 3 channels",
+                     channels == 1 ? ": add grayscale { channels: 3 } to the pipeline" : ""));
+  }
+
+  int64_t LeastBatchNormValues(int64_t height, int64_t width) const override {
+    if (norm_eval_ || frozen_stages_ >= 4) return 0;
+    // The last stage's maps are the smallest. The stem's convolution and pooling, and stages 2 to
+    // 4, each halve a side and round up.
+    for (int i = 0; i < (imagenet_stem_ ? 5 : 3); ++i) {
+      height = (height + 1) / 2;
+      width = (width + 1) / 2;
+    }
+    return height * width;
+  }
+
   at::Tensor Forward(const at::Tensor& images, bool training) override {
     const at::AutoGradMode gradients(training && at::GradMode::is_enabled());
-    at::Tensor x = Input(images, /*channels=*/3, mode_.bfloat16 ? at::kBFloat16 : at::kFloat);
+    at::Tensor x = Input(images, mode_.bfloat16 ? at::kBFloat16 : at::kFloat);
     x = ConvBnAct(x, stem_, {}, /*relu=*/true, training && frozen_stages_ < 0);
     if (imagenet_stem_) {
       const bool plain = mode_.fused && !x.requires_grad() && MaxPool3x3Runs(x);

@@ -364,21 +364,45 @@ TEST(ResNet, StartsAsMmpretrainDoes) {
 
 TEST(ResNet, SaysWhichPicturesItTakes) {
   const auto model = MakeModel(ResNet(kSmallBottleneck));
-  EXPECT_THAT(ErrorOf([&] {
-                model->Forward(at::zeros({2, 1, 32, 32}), false);
-              }),
-              HasSubstr("pictures of 3 channels, [N, 3, H, W], and got [2, 1, 32, 32]"));
+  EXPECT_THAT(
+      ErrorOf([&] {
+        model->Forward(at::zeros({2, 1, 32, 32}), false);
+      }),
+      HasSubstr("found pictures with 1 channel; a ResNet takes pictures with 3 channels: add "
+                "grayscale { channels: 3 } to the pipeline"));
   EXPECT_THAT(ErrorOf([&] {
                 model->Forward(at::zeros({3, 32, 32}), false);
               }),
-              HasSubstr("and got [3, 32, 32]"));
+              HasSubstr("expected pictures as [N, C, H, W], found [3, 32, 32]"));
   EXPECT_THAT(ErrorOf([&] { model->Forward(Images(1, 32), /*training=*/true); }),
-              HasSubstr("use larger batches or larger pictures"));
+              HasSubstr("expected two pictures or more in each pass"));
   const auto lenet = MakeModel("backbone { lenet5 {} } head { num_classes: 3 }");
-  EXPECT_THAT(ErrorOf([&] {
-                lenet->Forward(at::zeros({2, 1, 28, 28}), false);
-              }),
-              HasSubstr("LeNet-5 takes pictures of 32x32, and got 28x28"));
+  EXPECT_THAT(
+      ErrorOf([&] {
+        lenet->Forward(at::zeros({2, 1, 28, 28}), false);
+      }),
+      HasSubstr("found pictures of 28x28 with 1 channel; LeNet-5 takes pictures of 32x32 with 1 "
+                "channel; end the pipeline with a resize or crop to size 32"));
+}
+
+// For each size, a pass of one picture can be trained on just when the model says so.
+TEST(ResNet, KnowsWhichPicturesLeaveBatchNormOneValue) {
+  for (const char* stem : {"IMAGENET", "CIFAR"}) {
+    const auto model =
+        MakeModel(absl::StrCat("backbone { resnet { depth: 18 base_channels: 2 stem: ", stem,
+                               " } } head { num_classes: 3 }"));
+    for (const int side : {8, 9, 32, 33}) {
+      const int64_t values = model->LeastBatchNormValues(side, side);
+      const std::string error =
+          ErrorOf([&] { model->Forward(Images(1, side), /*training=*/true); });
+      EXPECT_EQ(values == 1, error != "no error") << stem << " " << side << ": " << error;
+    }
+  }
+  for (const char* kept : {"norm_eval: true", "frozen_stages: 4"}) {
+    const auto model = MakeModel(absl::StrCat("backbone { resnet { depth: 18 base_channels: 2 } ",
+                                              kept, " } head { num_classes: 3 }"));
+    EXPECT_EQ(model->LeastBatchNormValues(8, 8), 0) << kept;
+  }
 }
 
 TEST(Classifier, RefusesConfigsThatMakeNoModel) {

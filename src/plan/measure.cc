@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "src/base/annotate.h"
 #include "src/base/median.h"
 #include "src/comm/gradient_buckets.h"
 #include "src/comm/single_communicator.h"
@@ -103,6 +104,21 @@ class Step {
     return step;
   }
 
+  // Whether the model can be trained on the pictures and passes asked for.
+  absl::Status CheckInput(const MeasureOptions& options) const {
+    const PictureShape& shape = options.shape;
+    FT_RETURN_IF_ERROR(Annotate(model_->CheckInput(shape.channels, shape.height, shape.width),
+                                "data.train.pipeline"));
+    if (options.batches.front() > 1 ||
+        model_->LeastBatchNormValues(shape.height, shape.width) != 1) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "data.train: found passes of one picture; the network's last maps of %dx%d pictures are "
+        "1x1, and batch norm needs two values a channel. Plan fewer ranks, or give each rank a "
+        "larger batch or micro_batch_size",
+        shape.height, shape.width));
+  }
   int64_t statistics() const { return statistics_; }
   const std::vector<ParameterSpan>& entries() const { return buckets_->entries(); }
 
@@ -184,6 +200,7 @@ class Step {
 absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const MeasureOptions& options) {
   at::set_num_threads(options.threads);
   FT_ASSIGN_OR_RETURN(std::unique_ptr<Step> step, Step::Create(config));
+  if (!options.batches.empty()) FT_RETURN_IF_ERROR(step->CheckInput(options));
   Profile profile;
   profile.source = absl::StrFormat("%d iterations on this machine, %d thread%s", options.iterations,
                                    options.threads, options.threads == 1 ? "" : "s");

@@ -42,6 +42,30 @@ TEST(MeasureStep, SeesEveryGradientComeBeforeBackwardEnds) {
   EXPECT_GT(profile->sum_bytes_per_second, 0);
 }
 
+TEST(MeasureStep, RefusesPicturesThatTheModelDoesNotTake) {
+  MeasureOptions options;
+  options.shape = {1, 28, 28};
+  options.batches = {2};
+  EXPECT_EQ(
+      MeasureStep(LeNet(), options).status().message(),
+      "data.train.pipeline: found pictures of 28x28 with 1 channel; LeNet-5 takes pictures of "
+      "32x32 with 1 channel; end the pipeline with a resize or crop to size 32");
+}
+
+TEST(MeasureStep, RefusesPassesThatLeaveBatchNormOneValue) {
+  ExperimentConfig config;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      "model { backbone { resnet { depth: 18 base_channels: 2 } } head { num_classes: 10 } } "
+      "optimizer { sgd { lr: 0.1 } }",
+      &config));
+  MeasureOptions options;
+  options.shape = {3, 32, 32};
+  options.batches = {1, 4};
+  const absl::Status status = MeasureStep(config, options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("found passes of one picture"), std::string::npos) << status;
+}
+
 TEST(MeasureStep, WithoutBatchesCountsParametersOnly) {
   const absl::StatusOr<Profile> profile = MeasureStep(LeNet(), {});
   ASSERT_TRUE(profile.ok()) << profile.status();
