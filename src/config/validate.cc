@@ -120,6 +120,12 @@ class Checker {
         InRange(absl::StrCat("model.head.topk[", i, "]"), head.topk(i), 1, head.num_classes());
       }
     }
+    if (facts_.classes.has_value() && head.has_num_classes() &&
+        head.num_classes() != facts_.classes->count) {
+      Error("model.head.num_classes",
+            absl::StrCat("is ", head.num_classes(), "; ", facts_.classes->from, " has ",
+                         facts_.classes->count, " classes"));
+    }
     if (!(head.label_smoothing() >= 0 && head.label_smoothing() < 1)) {
       Error("model.head.label_smoothing",
             absl::StrFormat("is %g; expected at least 0 and less than 1", head.label_smoothing()));
@@ -150,20 +156,11 @@ class Checker {
             "leaves pictures out of the evaluation; only data.train can have it");
     }
     if (data.has_value()) {
-      const int classes = config_.model().head().num_classes();
-      if (config_.model().head().has_num_classes() && classes != data->classes) {
-        Error("model.head.num_classes", absl::StrCat("is ", classes, "; the data in ", split.path(),
-                                                     " has ", data->classes, " classes"));
-      }
       if (training && split.drop_last() &&
           data->pictures < TotalBatchSize(split, facts_.world_size)) {
         Error(path + ".drop_last", absl::StrCat("drops everything: ", data->pictures,
                                                 " pictures are less than a batch of ",
                                                 TotalBatchSize(split, facts_.world_size)));
-      }
-      if (config_.model().backbone().has_lenet5() && data->channels != 1) {
-        Error("model.backbone.lenet5", absl::StrCat("takes pictures of 1 channel; those in ",
-                                                    split.path(), " have ", data->channels));
       }
     }
     CheckPipeline(split, path, data);

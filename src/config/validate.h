@@ -12,11 +12,17 @@ namespace finetune {
 
 // What the data's manifest says, as far as a config must agree with it.
 struct DataFacts {
-  int classes = 0;
   int64_t pictures = 0;
   int channels = 0;
   int height = 0;
   int width = 0;
+};
+
+// The classes that the model tells apart.
+struct ClassFacts {
+  int count = 0;
+  // Who says so: "the data in data/pets", "work_dirs/pets/best.pth".
+  std::string from;
 };
 
 // What is known of the run besides its config.
@@ -24,6 +30,7 @@ struct RunFacts {
   int world_size = 1;
   std::optional<DataFacts> train;
   std::optional<DataFacts> val;
+  std::optional<ClassFacts> classes;
 };
 
 // Pictures all ranks together take in an iteration of training. 0 where the config says neither.

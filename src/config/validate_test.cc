@@ -28,8 +28,9 @@ schedule { max_epochs: 20 multi_step { milestones: 15 } base_batch_size: 128 }
 RunFacts Facts() {
   RunFacts facts;
   facts.world_size = 8;
-  facts.train = DataFacts{10, 50000, 3, 32, 32};
-  facts.val = DataFacts{10, 10000, 3, 32, 32};
+  facts.train = DataFacts{50000, 3, 32, 32};
+  facts.val = DataFacts{10000, 3, 32, 32};
+  facts.classes = ClassFacts{10, "the data in d"};
   return facts;
 }
 

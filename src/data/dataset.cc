@@ -10,9 +10,9 @@ namespace finetune {
 absl::StatusOr<std::unique_ptr<Dataset>> Dataset::Open(const std::string& folder,
                                                        const std::string& split_name) {
   FT_ASSIGN_OR_RETURN(DatasetManifest manifest, ReadManifest(folder));
-  FT_ASSIGN_OR_RETURN(const DatasetSplit split, FindSplit(manifest, split_name));
-  std::unique_ptr<Dataset> dataset(new Dataset(std::move(manifest)));
-  for (const DatasetShard& entry : split.shard()) {
+  FT_ASSIGN_OR_RETURN(DatasetSplit split, FindSplit(manifest, split_name));
+  std::unique_ptr<Dataset> dataset(new Dataset(std::move(manifest), std::move(split)));
+  for (const DatasetShard& entry : dataset->split_.shard()) {
     FT_ASSIGN_OR_RETURN(std::unique_ptr<ShardReader> shard,
                         ShardReader::Open(folder, entry, dataset->manifest_));
     dataset->first_.push_back(dataset->first_.back() + shard->size());
@@ -31,7 +31,8 @@ absl::Status Dataset::Read(absl::Span<const int64_t> indices, uint8_t* pixels,
     const size_t which = std::upper_bound(first_.begin(), first_.end(), index) - first_.begin() - 1;
     const int64_t in_shard = index - first_[which];
     FT_RETURN_IF_ERROR(shards_[which]->Read(in_shard, pixels));
-    *labels++ = shards_[which]->label(in_shard);
+    const int64_t label = shards_[which]->label(in_shard);
+    *labels++ = label_map_.empty() ? label : label_map_[label];
     pixels += bytes;
   }
   return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -26,16 +27,23 @@ class Dataset {
                                                        const std::string& split);
 
   const DatasetManifest& manifest() const { return manifest_; }
+  const DatasetSplit& split() const { return split_; }
   int64_t size() const { return first_.back(); }
+
+  // Labels are read as map[label] from now on. `map`: one entry for each class of the manifest.
+  void MapLabels(std::vector<int64_t> map) { label_map_ = std::move(map); }
 
   // Reads pictures in the order of `indices`: `pixels` [n, height, width, channels], `labels` [n].
   // From any number of threads. Errors: OutOfRange for an index; those of ShardReader::Read.
   absl::Status Read(absl::Span<const int64_t> indices, uint8_t* pixels, int64_t* labels) const;
 
  private:
-  explicit Dataset(DatasetManifest manifest) : manifest_(std::move(manifest)) {}
+  Dataset(DatasetManifest manifest, DatasetSplit split)
+      : manifest_(std::move(manifest)), split_(std::move(split)) {}
 
   DatasetManifest manifest_;
+  DatasetSplit split_;
+  std::vector<int64_t> label_map_;  // empty: labels as they are stored
   // Of each shard, the number of its first picture; then the number of pictures.
   std::vector<int64_t> first_ = {0};
   std::vector<std::unique_ptr<ShardReader>> shards_;

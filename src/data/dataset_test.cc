@@ -87,6 +87,17 @@ TEST(Dataset, HoldsTheSamePicturesInAnyNumberOfShards) {
   }
 }
 
+TEST(Dataset, ReadsMappedLabels) {
+  const std::string folder = EmptyTestFolder() + "/data";
+  ASSERT_TRUE(Build(folder, 2).ok());
+  auto dataset = Dataset::Open(folder, "train");
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  (*dataset)->MapLabels({7, 0, 3});
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(Get(**dataset, i)->label, (std::vector<int64_t>{7, 0, 3})[i % 3]);
+  }
+}
+
 TEST(Dataset, EveryTruncationOfAShardIsRefused) {
   const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());

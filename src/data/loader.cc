@@ -61,6 +61,7 @@ class BatchLoader::Impl {
 
   const Sampler& sampler() const { return sampler_; }
   const DatasetManifest& manifest() const { return dataset_->manifest(); }
+  const Pipeline& pipeline() const { return pipeline_; }
   std::optional<DevicePipeline> PipelineOn(at::Device device) const {
     if (!options_.stored) return std::nullopt;
     return DevicePipeline(pipeline_, device, PreparedType());
@@ -215,7 +216,10 @@ class BatchLoader::Impl {
 absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr<Dataset> dataset,
                                                                  const SplitConfig& split,
                                                                  const LoaderOptions& options) {
-  FT_ASSIGN_OR_RETURN(Pipeline pipeline, Pipeline::Create(split.pipeline(), dataset->manifest()));
+  FT_ASSIGN_OR_RETURN(
+      Pipeline pipeline,
+      Pipeline::Create(split.pipeline(), dataset->manifest(),
+                       options.statistics.has_value() ? &*options.statistics : nullptr));
   Sampler sampler;
   sampler.pictures = dataset->size();
   sampler.total_batch = TotalBatchSize(split, options.world_size);
@@ -233,6 +237,7 @@ BatchLoader::BatchLoader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BatchLoader::~BatchLoader() = default;
 const Sampler& BatchLoader::sampler() const { return impl_->sampler(); }
 const DatasetManifest& BatchLoader::manifest() const { return impl_->manifest(); }
+const Pipeline& BatchLoader::pipeline() const { return impl_->pipeline(); }
 std::optional<DevicePipeline> BatchLoader::PipelineOn(at::Device device) const {
   return impl_->PipelineOn(device);
 }

@@ -10,6 +10,7 @@
 #include "src/data/batch.h"
 #include "src/data/dataset.h"
 #include "src/data/device_pipeline.h"
+#include "src/data/pipeline.h"
 #include "src/data/sampler.h"
 #include "src/observe/trace.h"
 
@@ -22,6 +23,8 @@ struct LoaderOptions {
   // Training shuffles (unless the config says otherwise) and goes from one epoch into the next;
   // evaluation ends.
   bool training = true;
+  // For a normalize {} that has no mean and std of its own; absent: the data set's.
+  std::optional<ChannelStatistics> statistics;
   // The type of prepared pictures: bfloat16, else float32.
   bool bfloat16 = false;
   // Batches are of pictures as they are stored, for PipelineOn(); else they are prepared.
@@ -44,6 +47,7 @@ class BatchLoader {
 
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
+  const Pipeline& pipeline() const;
   // What prepares this loader's pictures on `device`, which the loader must outlive; nothing where
   // they are prepared already.
   std::optional<DevicePipeline> PipelineOn(at::Device device) const;

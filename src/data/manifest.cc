@@ -231,4 +231,21 @@ std::string ManifestDigest(const DatasetManifest& manifest) {
   return sum.HexDigest();
 }
 
+std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& split) {
+  DatasetManifest counted;
+  *counted.mutable_class_name() = manifest.class_name();
+  counted.set_channels(manifest.channels());
+  counted.set_height(manifest.height());
+  counted.set_width(manifest.width());
+  *counted.mutable_mean() = manifest.mean();
+  *counted.mutable_std() = manifest.std();
+  DatasetSplit* shards = counted.add_split();
+  for (const DatasetShard& shard : split.shard()) {
+    DatasetShard* added = shards->add_shard();
+    added->set_count(shard.count());
+    added->set_sha256(shard.sha256());
+  }
+  return ManifestDigest(counted);
+}
+
 }  // namespace finetune

@@ -41,6 +41,10 @@ std::string PrintManifest(const DatasetManifest& manifest);
 // same data set, for it covers every shard's checksum.
 std::string ManifestDigest(const DatasetManifest& manifest);
 
+// SHA-256 of one split's pictures, labels, class names, mean and std, in hexadecimal. The folder,
+// the name, the source and other splits of the data set do not count. The number of shards does.
+std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& split);
+
 }  // namespace finetune
 
 #endif  // FINETUNE_DATA_MANIFEST_H_

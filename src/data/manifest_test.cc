@@ -217,5 +217,24 @@ TEST_F(ManifestTest, ManyMutationsAreRefusedOrKeepEveryBound) {
   EXPECT_LT(accepted, 1500);
 }
 
+TEST_F(ManifestTest, ASplitsDigestCoversItsPicturesAndClassesAlone) {
+  const auto read = Read(Whole());
+  ASSERT_TRUE(read.ok()) << read.status();
+  const std::string digest = SplitDigest(*read, read->split(0));
+
+  DatasetManifest same = *read;
+  same.set_name("another name");
+  same.set_source("another place");
+  same.add_split()->set_name("more");
+  EXPECT_EQ(SplitDigest(same, same.split(0)), digest);
+
+  DatasetManifest renamed = *read;
+  renamed.set_class_name(0, "z");
+  EXPECT_NE(SplitDigest(renamed, renamed.split(0)), digest);
+  DatasetManifest changed = *read;
+  changed.mutable_split(0)->mutable_shard(0)->set_sha256(std::string(64, '0'));
+  EXPECT_NE(SplitDigest(changed, changed.split(0)), digest);
+}
+
 }  // namespace
 }  // namespace finetune

@@ -64,7 +64,7 @@ std::vector<Pipeline::Tap> Pipeline::MakeTaps(int from, int to) {
 
 absl::StatusOr<Pipeline> Pipeline::Create(
     const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
-    const DatasetManifest& manifest) {
+    const DatasetManifest& manifest, const ChannelStatistics* statistics) {
   Pipeline p;
   p.channels_ = manifest.channels();
   int height = p.in_height_ = manifest.height();
@@ -118,11 +118,23 @@ absl::StatusOr<Pipeline> Pipeline::Create(
           return absl::InvalidArgumentError(absl::StrCat(
               "normalize needs one mean and one std for each of ", p.channels_, " channels"));
         }
+        if (own) {
+          p.statistics_ = {{normalize.mean().begin(), normalize.mean().end()},
+                           {normalize.std().begin(), normalize.std().end()}};
+        } else if (statistics != nullptr) {
+          p.statistics_ = *statistics;
+        } else {
+          p.statistics_ = {{manifest.mean().begin(), manifest.mean().end()},
+                           {manifest.std().begin(), manifest.std().end()}};
+        }
+        if (p.statistics_.mean.size() != static_cast<size_t>(p.channels_)) {
+          return absl::InvalidArgumentError(absl::StrCat(
+              "normalize {} takes a mean and std of ", p.statistics_.mean.size(),
+              " channels, those of the training pictures; the pictures here have ", p.channels_));
+        }
         for (int c = 0; c < p.channels_; ++c) {
-          const double mean = own ? normalize.mean(c) : manifest.mean(c);
-          const double std = own ? normalize.std(c) : manifest.std(c);
-          p.scale_[c] = static_cast<float>(1 / std);
-          p.shift_[c] = static_cast<float>(-mean / std);
+          p.scale_[c] = static_cast<float>(1 / p.statistics_.std[c]);
+          p.shift_[c] = static_cast<float>(-p.statistics_.mean[c] / p.statistics_.std[c]);
         }
         break;
       }

@@ -18,6 +18,11 @@ struct Bfloat16 {
   uint16_t bits;
 };
 
+// What Normalize subtracts and divides by, one value a channel, for values of 0 to 255.
+struct ChannelStatistics {
+  std::vector<double> mean, std;
+};
+
 // The steps that turn a stored picture into the model's input, in the config's order.
 //
 // Crops and flips work on the pixels; Resize is bilinear in OpenCV's convention (half-pixel
@@ -30,10 +35,11 @@ class Pipeline {
     std::vector<float> a, b, rows;
   };
 
-  // Errors: InvalidArgument for a step that does not fit the picture or lacks its settings.
+  // `statistics`: for a Normalize that has none of its own; null: the manifest's. Errors:
+  // InvalidArgument for a step that does not fit the picture or lacks its settings.
   static absl::StatusOr<Pipeline> Create(
       const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
-      const DatasetManifest& manifest);
+      const DatasetManifest& manifest, const ChannelStatistics* statistics = nullptr);
 
   int channels() const { return channels_; }
   int height() const { return out_height_; }
@@ -72,6 +78,8 @@ class Pipeline {
   };
   using Step = std::variant<Crop, Flip, Resize>;
   const std::vector<Step>& steps() const { return steps_; }
+  // Normalize's mean and std; empty where the pipeline does not normalise.
+  const ChannelStatistics& statistics() const { return statistics_; }
   // Normalize: x * scale()[c] + shift()[c].
   const std::array<float, 3>& scale() const { return scale_; }
   const std::array<float, 3>& shift() const { return shift_; }
@@ -89,6 +97,7 @@ class Pipeline {
   int out_height_ = 0, out_width_ = 0;
   int draws_ = 0;
   std::vector<Step> steps_;
+  ChannelStatistics statistics_;
   std::array<float, 3> scale_ = {1, 1, 1};
   std::array<float, 3> shift_ = {0, 0, 0};
 };

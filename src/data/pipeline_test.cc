@@ -212,5 +212,38 @@ TEST(Pipeline, WhatCannotWorkIsRefused) {
             "normalize must be the pipeline's last step");
 }
 
+TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
+  const DatasetManifest manifest = Manifest(kHeight, kWidth, 3);
+  const auto make = [&](const std::string& steps, const ChannelStatistics* statistics) {
+    SplitConfig split;
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(steps, &split));
+    return Pipeline::Create(split.pipeline(), manifest, statistics);
+  };
+  const ChannelStatistics given{{100, 101, 102}, {2, 4, 8}};
+  const auto taken = make("pipeline { normalize {} }", &given);
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_EQ(taken->statistics().mean, given.mean);
+  EXPECT_EQ(taken->scale()[2], 0.125f);
+  EXPECT_EQ(taken->shift()[2], -102 / 8.f);
+
+  const auto own = make("pipeline { normalize { mean: [1, 2, 3] std: [4, 4, 4] } }", &given);
+  ASSERT_TRUE(own.ok()) << own.status();
+  EXPECT_EQ(own->statistics().mean, (std::vector<double>{1, 2, 3}));
+
+  const auto manifests = make("pipeline { normalize {} }", nullptr);
+  ASSERT_TRUE(manifests.ok()) << manifests.status();
+  EXPECT_EQ(manifests->statistics().mean, (std::vector<double>{0, 10, 20}));
+
+  const auto none = make("pipeline { random_flip {} }", &given);
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_TRUE(none->statistics().mean.empty());
+
+  const ChannelStatistics grey{{100}, {2}};
+  const absl::Status status = make("pipeline { normalize {} }", &grey).status();
+  EXPECT_EQ(status.message(),
+            "normalize {} takes a mean and std of 1 channels, those of the training pictures; the "
+            "pictures here have 3");
+}
+
 }  // namespace
 }  // namespace finetune

@@ -97,6 +97,25 @@ TEST_F(ShardTest, WhatIsWrittenIsReadInAnyOrder) {
   }
 }
 
+// So the same pictures make the same bytes, whenever they are prepared.
+TEST_F(ShardTest, HoldsNoTimeOfDay) {
+  auto writer = ShardWriter::Create(path_, {1, kSide, kSide, 3});
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  ASSERT_TRUE((*writer)->Add(Pixels(0), 0).ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  ASSERT_GE(file, 0);
+  for (const char* object : {"/", "/images", "/labels"}) {
+    H5O_info_t info = {};
+    ASSERT_GE(H5Oget_info_by_name(file, object, &info, H5P_DEFAULT), 0) << object;
+    EXPECT_EQ(info.atime, 0) << object;
+    EXPECT_EQ(info.mtime, 0) << object;
+    EXPECT_EQ(info.ctime, 0) << object;
+    EXPECT_EQ(info.btime, 0) << object;
+  }
+  H5Fclose(file);
+}
+
 TEST_F(ShardTest, TheWriterTakesExactlyWhatWasAnnounced) {
   const ShardShape shape = {.count = 2, .height = kSide, .width = kSide, .channels = 3};
   auto writer = ShardWriter::Create(path_, shape);

@@ -30,7 +30,7 @@ absl::StatusOr<Hdf5Handle> CreateDataset(const std::string& path, hid_t file, co
   const Hdf5Handle space(H5Screate_simple(rank, shape.data(), nullptr), H5Sclose);
   const Hdf5Handle options(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   if (!space.ok() || !options.ok() || H5Pset_chunk(options.get(), rank, chunk.data()) < 0 ||
-      H5Pset_fletcher32(options.get()) < 0) {
+      H5Pset_fletcher32(options.get()) < 0 || H5Pset_obj_track_times(options.get(), false) < 0) {
     return Hdf5Error(path, absl::StrCat("cannot describe ", name));
   }
   Hdf5Handle dataset(
@@ -81,9 +81,14 @@ absl::StatusOr<std::unique_ptr<ShardWriter>> ShardWriter::Create(const std::stri
       H5Pset_file_locking(access.get(), false, true) < 0) {
     return Hdf5Error(path, "cannot describe the file");
   }
+  // No times, so that the same pictures make the same bytes: their checksum is their identity.
+  const Hdf5Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  if (!creation.ok() || H5Pset_obj_track_times(creation.get(), false) < 0) {
+    return Hdf5Error(path, "cannot describe the file");
+  }
   auto file = std::make_unique<File>();
   file->file =
-      Hdf5Handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose);
+      Hdf5Handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose);
   if (!file->file.ok()) return Hdf5Error(path, "cannot create");
   const hsize_t count = shape.count, height = shape.height, width = shape.width,
                 channels = shape.channels;

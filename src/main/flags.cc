@@ -51,6 +51,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
                    "Go on from a checkpoint; auto: the last whole one in the\n"
                    "work_dir, or from the beginning where there is none")
         ->type_name("auto|PTH");
+    to->add_flag("--allow_other_data", line.other_data,
+                 "Resume also where the data differ from the\ncheckpoint's");
     to->add_flag("--overwrite", line.overwrite,
                  "Begin again in a work_dir that holds an earlier run");
     to->add_option("--max_iterations", line.max_iterations,
@@ -183,6 +185,10 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   if (line.command == CommandLine::Command::kEvaluate && line.checkpoint.empty()) {
     return absl::InvalidArgumentError(
         "--checkpoint is not given; for example --checkpoint=work_dirs/demo/epoch_8.pth");
+  }
+  if (line.other_data && line.resume.empty()) {
+    return absl::InvalidArgumentError(
+        "--allow_other_data is for a run that goes on: give --resume too");
   }
   if (line.overwrite && !line.resume.empty()) {
     return absl::InvalidArgumentError(

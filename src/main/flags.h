@@ -24,6 +24,7 @@ struct CommandLine {
   std::string work_dir;
   std::string resume;
   bool overwrite = false;
+  bool other_data = false;
   int64_t max_iterations = 0;
   std::string trace;
   // Evaluation.

@@ -76,6 +76,9 @@ TEST(Flags, BeginningAgainAndGoingOnExcludeEachOther) {
   EXPECT_EQ(ParseCommandLine({"--config=a", "--overwrite", "--resume=auto"}).status().message(),
             "--overwrite begins again and --resume goes on: give one of them");
   EXPECT_TRUE(ParseCommandLine({"--config=a", "--resume=auto"}).ok());
+  EXPECT_EQ(ParseCommandLine({"--config=a", "--allow_other_data"}).status().message(),
+            "--allow_other_data is for a run that goes on: give --resume too");
+  EXPECT_TRUE(ParseCommandLine({"--config=a", "--resume=auto", "--allow_other_data"}).ok());
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include "src/observe/trace_file.h"
 #include "src/plan/command.h"
 #include "src/tensor/large_tensor_memory.h"
+#include "src/train/evaluate_checkpoint.h"
 #include "src/train/train.h"
 
 namespace finetune {
@@ -103,6 +104,7 @@ absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& load
                          : "work_dirs/" + loaded.config.name();
   options.resume = line.resume;
   options.overwrite = line.overwrite;
+  options.other_data = line.other_data;
   options.max_iterations = line.max_iterations;
   options.trace = trace;
   std::optional<TraceFile> trace_file;

@@ -51,8 +51,10 @@ absl::StatusOr<Data> FindData(const LoadedConfig& loaded, int64_t pictures) {
   if (manifest.ok()) {
     FT_ASSIGN_OR_RETURN(DatasetSplit split, FindSplit(*manifest, train.split()));
     data.pictures = PictureCount(split);
-    facts.train = DataFacts{manifest->class_name_size(), data.pictures, manifest->channels(),
-                            manifest->height(), manifest->width()};
+    facts.train =
+        DataFacts{data.pictures, manifest->channels(), manifest->height(), manifest->width()};
+    facts.classes =
+        ClassFacts{manifest->class_name_size(), absl::StrCat("the data in ", train.path())};
   } else {
     data.note = absl::StrCat("no data set at ", train.path(),
                              pictures > 0 ? "" : ": hours need --pictures=N");

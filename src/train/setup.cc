@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -30,15 +31,11 @@
 #include "src/model/load.h"
 #include "src/observe/progress_line.h"
 #include "src/tensor/bfloat16.h"
+#include "src/train/check_batches.h"
+#include "src/train/match_data.h"
 
 namespace finetune {
 namespace {
-
-// Null where the config names none.
-absl::StatusOr<std::unique_ptr<Dataset>> OpenData(const SplitConfig& split) {
-  if (split.path().empty()) return nullptr;
-  return Dataset::Open(split.path(), split.split());
-}
 
 // Names the values of the config that differ between ranks. Collective.
 absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) {
@@ -65,7 +62,9 @@ absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) 
 }
 
 // What must not differ between ranks, or they would train different models without a word.
-absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, Communicator* comm) {
+// `checkpoint`: what is taken from the evaluated one.
+absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data,
+                          const std::string& checkpoint, Communicator* comm) {
   // Another program may not go on as this one does. A host's own LibTorch would sum in another
   // order.
   FT_RETURN_IF_ERROR(CheckAgreement({{"the program's build id", BuildId()},
@@ -74,7 +73,8 @@ absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, C
                                     *comm));
   absl::Status same =
       CheckAgreement({{"the config's hash", absl::StrFormat("%016x", ConfigHash(loaded.config))},
-                      {"the data's manifest", data}},
+                      {"the data's manifest", data},
+                      {"the checkpoint's classes, mean and std", checkpoint}},
                      *comm);
   if (same.ok()) return same;
   const absl::Status values = CompareConfigs(loaded.config, comm);
@@ -84,12 +84,39 @@ absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data, C
 std::optional<DataFacts> FactsOf(const absl::StatusOr<std::unique_ptr<Dataset>>& data) {
   if (!data.ok() || *data == nullptr) return std::nullopt;
   const DatasetManifest& manifest = (*data)->manifest();
-  return DataFacts{manifest.class_name_size(), (*data)->size(), manifest.channels(),
-                   manifest.height(), manifest.width()};
+  return DataFacts{(*data)->size(), manifest.channels(), manifest.height(), manifest.width()};
 }
 
 std::string DigestOf(const Dataset* data) {
   return data == nullptr ? "" : ManifestDigest(data->manifest()).substr(0, 16);
+}
+
+// Whether the model takes the loader's pictures. `name`: "data.train".
+absl::Status CheckInputs(const LoadedConfig& loaded, const std::string& name,
+                         const BatchLoader* loader, const Classifier& model) {
+  if (loader == nullptr) return absl::OkStatus();
+  const Pipeline& pipeline = loader->pipeline();
+  return Annotate(model.CheckInput(pipeline.channels(), pipeline.height(), pipeline.width()),
+                  absl::StrCat(loaded.PlaceOf(name + ".pipeline"), ": ", name));
+}
+
+// Whether every training pass leaves batch norm enough values.
+absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
+                         const Classifier& model, int ranks) {
+  const int64_t height = train.pipeline().height(), width = train.pipeline().width();
+  if (model.LeastBatchNormValues(height, width) != 1) return absl::OkStatus();
+  const SplitConfig& split = loaded.config.data().train();
+  const absl::Status status = CheckNoLonePicture(
+      split, {train.sampler().pictures, ranks, loaded.config.comm().sync_batch_norm()});
+  if (status.ok()) return status;
+  int64_t side = std::max(height, width) + 1;
+  while (model.LeastBatchNormValues(side, side) == 1) ++side;
+  return absl::InvalidArgumentError(absl::StrCat(
+      loaded.PlaceOf(split.has_batch_size() ? "data.train.batch_size"
+                                            : "data.train.total_batch_size"),
+      ": data.train: batch norm needs two values a channel, and the network's last maps of ",
+      height, "x", width, " pictures are 1x1: ", status.message(), ", or resize pictures to ", side,
+      "x", side, " or more"));
 }
 
 // Has this rank compute on its part of the host's cores. Before LibTorch or a loader starts a
@@ -246,26 +273,36 @@ absl::Status Both(const absl::Status& one, const absl::Status& other) {
 
 }  // namespace
 
-absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Trace* trace,
-                              Communicator* comm) {
+absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
+                              Trace* trace, Communicator* comm) {
   Setup setup;
   const ExperimentConfig& config = loaded.config;
   const RuntimeConfig& runtime = config.runtime();
+  const bool for_training = evaluated == nullptr;
 
-  absl::StatusOr<std::unique_ptr<Dataset>> train = nullptr;
-  if (for_training) train = OpenData(config.data().train());
-  absl::StatusOr<std::unique_ptr<Dataset>> val = OpenData(config.data().val());
-  const RunFacts facts{comm->size(), FactsOf(train), FactsOf(val)};
+  std::vector<std::string> data_notes;
+  OpenedData data = OpenData(config.data(), evaluated, &data_notes);
+  RunFacts facts{comm->size(), FactsOf(data.train), FactsOf(data.val), std::nullopt};
+  if (!data.identity.classes.empty()) {
+    facts.classes = ClassFacts{static_cast<int>(data.identity.classes.size()), data.classes_from};
+  }
   absl::StatusOr<std::vector<std::string>> warnings = ValidateConfig(loaded, facts);
   const auto placed = [&](const absl::Status& status, const std::string& name) {
     return Annotate(status, absl::StrCat(loaded.PlaceOf(name + ".path"), ": ", name));
   };
-  FT_RETURN_IF_ERROR(Agree(Both(Both(warnings.status(), placed(train.status(), "data.train")),
-                                placed(val.status(), "data.val")),
-                           *comm));
+  absl::Status status = Both(warnings.status(), placed(data.train.status(), "data.train"));
+  status = Both(status, placed(data.val.status(), "data.val"));
+  status = Both(
+      status,
+      placed(MapLabels(&data, config.data().val().path(), for_training, &data_notes), "data.val"));
+  FT_RETURN_IF_ERROR(Agree(status, *comm));
   setup.warnings = *std::move(warnings);
+  setup.data = std::move(data.identity);
+  std::optional<ChannelStatistics> trained;
+  if (!for_training) trained = StatisticsFor(*evaluated, config.data(), &data_notes);
   FT_RETURN_IF_ERROR(
-      CheckSameRun(loaded, absl::StrCat(DigestOf(train->get()), DigestOf(val->get())), comm));
+      CheckSameRun(loaded, absl::StrCat(DigestOf(data.train->get()), DigestOf(data.val->get())),
+                   for_training ? "" : DigestOf(setup.data, trained), comm));
 
   FT_RETURN_IF_ERROR(TakeCores(runtime.threads(), comm, &setup));
   if (comm->device() >= 0) {
@@ -291,19 +328,32 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
   options.trace = trace;
   FT_ASSIGN_OR_RETURN(options.bfloat16, UsesBfloat16(runtime, comm, &setup));
   options.stored = options.pinned = !setup.device.is_cpu();
-  absl::Status status;
-  const auto load = [&](std::unique_ptr<Dataset> data, const SplitConfig& split,
+  const auto load = [&](std::unique_ptr<Dataset> dataset, const SplitConfig& split,
                         const char* name) -> std::unique_ptr<BatchLoader> {
-    if (data == nullptr || !status.ok()) return nullptr;
+    if (dataset == nullptr || !status.ok()) return nullptr;
     absl::StatusOr<std::unique_ptr<BatchLoader>> loader =
-        BatchLoader::Create(std::move(data), split, options);
+        BatchLoader::Create(std::move(dataset), split, options);
     status = Annotate(loader.status(), name);
     return loader.ok() ? *std::move(loader) : nullptr;
   };
-  setup.train = load(*std::move(train), config.data().train(), "data.train");
+  setup.train = load(*std::move(data.train), config.data().train(), "data.train");
+  if (setup.train != nullptr)
+    setup.data.statistics = trained = setup.train->pipeline().statistics();
   options.training = false;
-  setup.val = load(*std::move(val), config.data().val(), "data.val");
+  // Pictures that training does not normalise have no mean and std to take.
+  if (trained.has_value() && !trained->mean.empty()) options.statistics = trained;
+  setup.val = load(*std::move(data.val), config.data().val(), "data.val");
   FT_RETURN_IF_ERROR(Agree(status, *comm));
+  if (setup.val != nullptr) {
+    StatisticsReport report = CompareStatistics(
+        config.data().val(), trained, for_training ? "data.train" : evaluated->path, *setup.val);
+    if (!report.note.empty()) data_notes.push_back(std::move(report.note));
+    if (!report.warning.empty()) {
+      setup.warnings.push_back(absl::StrCat(loaded.PlaceOf("data.val.pipeline"),
+                                            ": data.val.pipeline: ", report.warning));
+    }
+  }
+  setup.notes.insert(setup.notes.end(), data_notes.begin(), data_notes.end());
 
   ClassifierOptions model_options;
   model_options.seed = runtime.seed();
@@ -314,6 +364,12 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Tra
     model_options.mode.sum_over_ranks = SumOver(comm);
   }
   FT_ASSIGN_OR_RETURN(setup.model, Classifier::Create(config.model(), model_options));
+  status = Both(CheckInputs(loaded, "data.train", setup.train.get(), *setup.model),
+                CheckInputs(loaded, "data.val", setup.val.get(), *setup.model));
+  if (for_training) {
+    status = Both(status, CheckPasses(loaded, *setup.train, *setup.model, comm->size()));
+  }
+  FT_RETURN_IF_ERROR(status);
   if (for_training && config.model().backbone().has_pretrained()) {
     const PretrainedConfig& pretrained = config.model().backbone().pretrained();
     FT_RETURN_IF_ERROR(Annotate(LoadPretrained(pretrained, comm, &setup),

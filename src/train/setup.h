@@ -11,6 +11,8 @@
 #include "src/data/loader.h"
 #include "src/model/classifier.h"
 #include "src/observe/trace.h"
+#include "src/train/data_identity.h"
+#include "src/train/match_data.h"
 
 namespace finetune {
 
@@ -21,6 +23,8 @@ struct Setup {
   std::unique_ptr<BatchLoader> train;  // null for evaluation alone
   std::unique_ptr<BatchLoader> val;    // null where the config has no data.val
   std::unique_ptr<Classifier> model;
+  // Which data the model is trained on: the training data, or what the evaluated checkpoint says.
+  DataIdentity data;
   // For the log: what was loaded, on what it runs, what the config may not have meant.
   std::vector<std::string> notes;
   std::vector<std::string> warnings;
@@ -29,10 +33,15 @@ struct Setup {
 };
 
 // Checks the config against the data and the ranks, opens the data, builds the model and gives it
-// its first weights. The loaders record their work in `trace`, which may be null. Collective; an
-// error is every rank's.
-absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, bool for_training, Trace* trace,
-                              Communicator* comm);
+// its first weights. `evaluated`: null for training. The loaders record their work in `trace`,
+// which may be null. Collective; an error is every rank's.
+//
+// The training data say which output of the model is which class, and by which mean and std a
+// `normalize {}` works. data.val follows: its labels are mapped by class name, and its pictures are
+// normalised as in training, whatever its own statistics are. For evaluation the checkpoint takes
+// the training data's place.
+absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
+                              Trace* trace, Communicator* comm);
 
 }  // namespace finetune
 

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/base/annotate.h"
 #include "src/checkpoint/reader.h"
 #include "src/model/load.h"
@@ -23,6 +24,58 @@ std::map<std::string, at::Tensor> ByName(const TensorList& tensors) {
   return map;
 }
 
+// Compares the checkpoint's data with this run's and, where they may differ, moves the progress to
+// the same epoch of this run's data.
+absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool other_data,
+                      Restored* restored) {
+  FT_ASSIGN_OR_RETURN(const DataIdentity saved, ReadDataIdentity(meta));
+  const DataDifference difference = CompareData(saved, expected.data);
+  const std::string differences = absl::StrJoin(difference.sentences, "; ");
+  if (difference.reordered) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(differences,
+                     ". Its outputs would stand for other classes: prepare the data in the "
+                     "checkpoint's order"));
+  }
+  FT_ASSIGN_OR_RETURN(const int64_t per_epoch, meta.GetInt("iterations_per_epoch"));
+  if (!other_data) {
+    const char* advice =
+        ". Resume on the data of the checkpoint, or give --allow_other_data if you mean it";
+    if (!difference.sentences.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("the data differ: ", differences, advice));
+    }
+    if (per_epoch != expected.iterations_per_epoch) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("it is of a run with ", per_epoch, " iterations an epoch; this one has ",
+                       expected.iterations_per_epoch, ": the data differ", advice));
+    }
+    return absl::OkStatus();
+  }
+  if (!difference.sentences.empty()) {
+    restored->warnings.push_back(
+        absl::StrCat("going on with other data, as --allow_other_data says: ", differences));
+  }
+  Progress& progress = restored->progress;
+  if (difference.val_differs) {
+    progress.best_accuracy = Progress().best_accuracy;
+    progress.best_iteration = 0;
+  }
+  if (per_epoch == expected.iterations_per_epoch) return absl::OkStatus();
+  if (per_epoch < 1 || progress.iteration % per_epoch != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it is of iteration ", progress.iteration, ", in the middle of an epoch of ",
+                     per_epoch, "; this run's data make ", expected.iterations_per_epoch,
+                     " iterations an epoch. Resume from a checkpoint of an epoch's end"));
+  }
+  const int64_t epoch = progress.iteration / per_epoch;
+  progress.iteration = epoch * expected.iterations_per_epoch;
+  progress.best_iteration = progress.best_iteration / per_epoch * expected.iterations_per_epoch;
+  restored->warnings.push_back(absl::StrCat("an epoch has ", expected.iterations_per_epoch,
+                                            " iterations and had ", per_epoch,
+                                            "; the run goes on after epoch ", epoch));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress,
@@ -35,7 +88,6 @@ Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress
   Value::Dict optimizer;
   optimizer.Append("kind", "sgd");
   optimizer.Append("momentum", std::move(momentum));
-  Value::List classes(meta.class_names.begin(), meta.class_names.end());
   Value::Dict about;
   about.Append("writer", kVersion);
   about.Append("epoch", progress.iteration / meta.iterations_per_epoch);
@@ -46,7 +98,7 @@ Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress
   about.Append("best_accuracy", progress.best_accuracy);
   about.Append("best_iteration", progress.best_iteration);
   about.Append("validation_due", progress.validation_due);
-  about.Append("CLASSES", std::move(classes));
+  AppendTo(meta.data, &about);
   about.Append("cfg", meta.config_text);
   Value::Dict root;
   root.Append("meta", std::move(about));
@@ -55,8 +107,8 @@ Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress
   return root;
 }
 
-absl::StatusOr<Progress> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
-                                           Classifier* model, Sgd* sgd) {
+absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
+                                           bool other_data, Classifier* model, Sgd* sgd) {
   FT_ASSIGN_OR_RETURN(Value meta, root.Get("meta"));
   FT_ASSIGN_OR_RETURN(std::string seed, meta.GetString("seed"));
   if (seed != absl::StrCat(expected.seed)) {
@@ -70,17 +122,13 @@ absl::StatusOr<Progress> RestoreCheckpoint(const Value& root, const CheckpointMe
                      expected.total_batch,
                      ": start as many ranks, or set data.train.total_batch_size: ", total_batch));
   }
-  FT_ASSIGN_OR_RETURN(int64_t per_epoch, meta.GetInt("iterations_per_epoch"));
-  if (per_epoch != expected.iterations_per_epoch) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("it is of a run with ", per_epoch, " iterations an epoch; this one has ",
-                     expected.iterations_per_epoch, ": the data differ"));
-  }
-  Progress progress;
+  Restored restored;
+  Progress& progress = restored.progress;
   FT_ASSIGN_OR_RETURN(progress.iteration, meta.GetInt("iteration"));
   FT_ASSIGN_OR_RETURN(progress.best_accuracy, meta.GetDouble("best_accuracy"));
   FT_ASSIGN_OR_RETURN(progress.best_iteration, meta.GetInt("best_iteration"));
   FT_ASSIGN_OR_RETURN(progress.validation_due, meta.GetBool("validation_due"));
+  FT_RETURN_IF_ERROR(TakeData(meta, expected, other_data, &restored));
 
   FT_ASSIGN_OR_RETURN(TensorList state, StateDictOf(root));
   FT_RETURN_IF_ERROR(LoadClassifier(state, model).status());
@@ -98,7 +146,7 @@ absl::StatusOr<Progress> RestoreCheckpoint(const Value& root, const CheckpointMe
     }
     target.copy_(found->second);
   }
-  return progress;
+  return restored;
 }
 
 }  // namespace finetune

@@ -9,6 +9,7 @@
 #include "src/checkpoint/value.h"
 #include "src/model/classifier.h"
 #include "src/optim/sgd.h"
+#include "src/train/data_identity.h"
 
 namespace finetune {
 
@@ -30,7 +31,7 @@ struct CheckpointMeta {
   uint64_t seed = 0;
   int64_t iterations_per_epoch = 1;
   int64_t total_batch = 0;
-  std::vector<std::string> class_names;
+  DataIdentity data;
 };
 
 // The checkpoint's root: `state_dict`, `optimizer` (momentum by parameter name) and `meta`, as
@@ -38,11 +39,19 @@ struct CheckpointMeta {
 Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress,
                      const CheckpointMeta& meta);
 
-// Puts a checkpoint's tensors into the model and the optimiser. Errors: InvalidArgument when it is
-// of another model, or of a run with another seed or total batch, whose pictures would not go on
-// where this one stopped.
-absl::StatusOr<Progress> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
-                                           Classifier* model, Sgd* sgd);
+// A checkpoint's progress, and what to say about it.
+struct Restored {
+  Progress progress;
+  std::vector<std::string> warnings;
+};
+
+// Puts a checkpoint's tensors into the model and the optimiser. `other_data`: the data may differ
+// from the checkpoint's; the run then goes on in the same epoch of the new data, and with other
+// validation data the best accuracy begins anew. Errors: InvalidArgument when it is of another
+// model, or of a run with another seed, total batch or data, whose pictures would not go on where
+// this one stopped.
+absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
+                                           bool other_data, Classifier* model, Sgd* sgd);
 
 }  // namespace finetune
 

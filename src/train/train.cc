@@ -20,15 +20,12 @@
 #include "absl/time/time.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
-#include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
 #include "src/comm/gradient_buckets.h"
 #include "src/comm/replay_communicator.h"
 #include "src/config/validate.h"
 #include "src/data/micro_batches.h"
-#include "src/model/load.h"
 #include "src/model/loss.h"
-#include "src/observe/progress_line.h"
 #include "src/observe/record.h"
 #include "src/observe/run_log.h"
 #include "src/observe/trace.h"
@@ -65,7 +62,7 @@ class Trainer {
   ~Trainer() { comm_.SetWarn(nullptr); }
 
   absl::StatusOr<TrainResult> Run() {
-    FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*for_training=*/true, options_.trace, &comm_));
+    FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*evaluated=*/nullptr, options_.trace, &comm_));
     FT_RETURN_IF_ERROR(BuildOptimizer());
     // From here on something is written: all that a config can be wrong in has been looked at.
     FT_RETURN_IF_ERROR(Agree(OpenWorkDir(), comm_));
@@ -140,12 +137,11 @@ class Trainer {
     if (options_.max_iterations > 0) {
       last_iteration_ = std::min(last_iteration_, options_.max_iterations);
     }
-    const DatasetManifest& manifest = setup_.train->manifest();
     meta_.config_text = PrintConfig(loaded_, /*with_origins=*/false);
     meta_.seed = config_.runtime().seed();
     meta_.iterations_per_epoch = per_epoch_;
     meta_.total_batch = total_batch_;
-    meta_.class_names.assign(manifest.class_name().begin(), manifest.class_name().end());
+    meta_.data = setup_.data;
     return absl::OkStatus();
   }
 
@@ -190,11 +186,12 @@ class Trainer {
     for (const std::string& damaged : found->skipped) {
       log_->Warning(absl::StrCat("passed over: ", damaged));
     }
-    absl::StatusOr<Progress> progress =
-        RestoreCheckpoint(found->root, meta_, setup_.model.get(), sgd_.get());
+    absl::StatusOr<Restored> restored =
+        RestoreCheckpoint(found->root, meta_, options_.other_data, setup_.model.get(), sgd_.get());
     FT_RETURN_IF_ERROR(
-        Annotate(progress.status(), absl::StrCat("cannot resume from ", found->path)));
-    progress_ = *progress;
+        Annotate(restored.status(), absl::StrCat("cannot resume from ", found->path)));
+    for (const std::string& warning : restored->warnings) log_->Warning(warning);
+    progress_ = restored->progress;
     log_->Info(
         absl::StrFormat("resumed from %s at iteration %d", found->path, progress_.iteration));
     if (progress_.iteration >= last_iteration_ && !progress_.validation_due) {
@@ -233,7 +230,7 @@ class Trainer {
     record.ranks = comm_.size();
     record.iteration = progress_.iteration;
     record.began_unix_s = static_cast<double>(absl::ToUnixMillis(absl::Now())) / 1000;
-    record.class_names = meta_.class_names;
+    record.class_names = meta_.data.classes;
     log_->Run(record);
   }
 
@@ -577,30 +574,6 @@ absl::StatusOr<TrainResult> Train(const LoadedConfig& loaded, const TrainOptions
   std::optional<OwnStream> stream;
   if (comm->device() >= 0 && loaded.config.runtime().cuda_graph()) stream.emplace(comm->device());
   return Trainer(loaded, options, comm).Run();
-}
-
-absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
-                                              const std::string& checkpoint, Communicator* comm) {
-  FT_ASSIGN_OR_RETURN(Setup setup,
-                      Prepare(loaded, /*for_training=*/false, /*trace=*/nullptr, comm));
-  if (setup.val == nullptr) {
-    return absl::InvalidArgumentError("data.val: is not set; there is nothing to evaluate on");
-  }
-  absl::StatusOr<TensorList> tensors = ReadStateDict(checkpoint);
-  absl::Status status = tensors.status();
-  if (status.ok()) {
-    status = Annotate(LoadClassifier(*tensors, setup.model.get()).status(), checkpoint);
-  }
-  FT_RETURN_IF_ERROR(Agree(status, *comm));
-  ProgressLine line(stdout, comm->rank() == 0 && IsWatched());
-  absl::StatusOr<Evaluation> evaluation =
-      Evaluate(loaded.config.model().head(), setup.device, setup.model.get(), setup.val.get(), comm,
-               [&](int64_t done, int64_t total) {
-                 line.Draw(absl::StrFormat("evaluating [%d/%d]", done, total));
-                 return true;
-               });
-  line.Clear();
-  return evaluation;
 }
 
 }  // namespace finetune

@@ -19,6 +19,8 @@ struct TrainOptions {
   // "": from the start; "auto": from work_dir's newest whole checkpoint, if there is one; else a
   // checkpoint's path.
   std::string resume;
+  // Resumes also where the data differ from the checkpoint's.
+  bool other_data = false;
   // Begins again in a work_dir that holds an earlier run's checkpoints.
   bool overwrite = false;
   // Stops after so many iterations, counted from the start of the run. 0: the schedule's length.
@@ -40,10 +42,6 @@ struct TrainResult {
 // goes wrong on one rank in the middle of training ends the job through Communicator::Abort.
 absl::StatusOr<TrainResult> Train(const LoadedConfig& loaded, const TrainOptions& options,
                                   Communicator* comm);
-
-// Evaluates a checkpoint on data.val. Collective, as Train.
-absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
-                                              const std::string& checkpoint, Communicator* comm);
 
 }  // namespace finetune
 

@@ -1,0 +1,205 @@
+#include "src/train/data_identity.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "src/base/annotate.h"
+#include "src/data/manifest.h"
+
+namespace finetune {
+namespace {
+
+std::string Numbers(const std::vector<double>& values) {
+  return absl::StrCat("[",
+                      absl::StrJoin(values, ", ",
+                                    [](std::string* out, double value) {
+                                      absl::StrAppendFormat(out, "%.4g", value);
+                                    }),
+                      "]");
+}
+
+Value::Dict ToDict(const SplitIdentity& split) {
+  Value::Dict dict;
+  dict.Append("split", split.split);
+  dict.Append("digest", split.digest);
+  dict.Append("pictures", split.pictures);
+  dict.Append("channels", split.channels);
+  dict.Append("height", split.height);
+  dict.Append("width", split.width);
+  return dict;
+}
+
+absl::StatusOr<SplitIdentity> ReadSplit(const Value& dict) {
+  SplitIdentity split;
+  FT_ASSIGN_OR_RETURN(split.split, dict.GetString("split"));
+  FT_ASSIGN_OR_RETURN(split.digest, dict.GetString("digest"));
+  FT_ASSIGN_OR_RETURN(split.pictures, dict.GetInt("pictures"));
+  FT_ASSIGN_OR_RETURN(split.channels, dict.GetInt("channels"));
+  FT_ASSIGN_OR_RETURN(split.height, dict.GetInt("height"));
+  FT_ASSIGN_OR_RETURN(split.width, dict.GetInt("width"));
+  return split;
+}
+
+Value::List ToList(const std::vector<double>& values) { return {values.begin(), values.end()}; }
+
+absl::StatusOr<std::vector<double>> ReadNumbers(const Value& dict, const char* key, double low) {
+  FT_ASSIGN_OR_RETURN(const Value value, dict.Get(key));
+  std::vector<double> numbers;
+  for (const Value& element : value.list() == nullptr ? Value::List() : *value.list()) {
+    const double* number = element.real();
+    if (number == nullptr || !std::isfinite(*number) || *number < low) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", key, "\" is not a list of numbers for the channels"));
+    }
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
+// Empty where `names` is not a list of strings.
+ClassNames ReadNames(const Value* names) {
+  ClassNames read;
+  if (names == nullptr || names->list() == nullptr) return read;
+  for (const Value& name : *names->list()) {
+    if (name.string() == nullptr) return {};
+    read.push_back(*name.string());
+  }
+  return read;
+}
+
+const Value* Find(const Value& value, const char* key) {
+  return value.dict() == nullptr ? nullptr : value.dict()->Find(key);
+}
+
+ClassNames FindClasses(const Value& meta) {
+  ClassNames names = ReadNames(Find(meta, "CLASSES"));
+  if (!names.empty()) return names;
+  const Value* dataset = Find(meta, "dataset_meta");
+  if (dataset == nullptr) return {};
+  names = ReadNames(Find(*dataset, "classes"));
+  return names.empty() ? ReadNames(Find(*dataset, "CLASSES")) : names;
+}
+
+std::string Shape(const SplitIdentity& split) {
+  return absl::StrCat(split.height, "x", split.width, " with ", split.channels, " channel",
+                      split.channels == 1 ? "" : "s");
+}
+
+// Returns whether both are known and differ, and appends how. `part`: "data.train". `explained`:
+// other class names have been said, which make another digest.
+bool CompareSplits(const char* part, const std::optional<SplitIdentity>& saved,
+                   const std::optional<SplitIdentity>& now, bool explained,
+                   std::vector<std::string>* sentences) {
+  if (!saved.has_value() || !now.has_value() || saved->digest == now->digest) return false;
+  std::vector<std::string> found;
+  if (saved->split != now->split) {
+    found.push_back(absl::StrCat("the split is ", QuoteNames({now->split}), "; it was ",
+                                 QuoteNames({saved->split})));
+  }
+  if (saved->pictures != now->pictures) {
+    found.push_back(absl::StrCat("it has ", now->pictures, " pictures; it had ", saved->pictures));
+  }
+  if (Shape(*saved) != Shape(*now)) {
+    found.push_back(absl::StrCat("pictures are ", Shape(*now), "; they were ", Shape(*saved)));
+  }
+  if (found.empty() && explained) return true;
+  if (found.empty()) {
+    found.push_back("the checksums of its shards, class names or mean and std differ");
+  }
+  sentences->push_back(absl::StrCat(part, ": ", absl::StrJoin(found, "; ")));
+  return true;
+}
+
+bool SameMembers(ClassNames a, ClassNames b) {
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  return a == b;
+}
+
+}  // namespace
+
+SplitIdentity IdentityOf(const Dataset& dataset) {
+  const DatasetManifest& manifest = dataset.manifest();
+  return {dataset.split().name(), SplitDigest(manifest, dataset.split()),
+          dataset.size(),         manifest.channels(),
+          manifest.height(),      manifest.width()};
+}
+
+std::string Describe(const ChannelStatistics& statistics) {
+  if (statistics.mean.empty()) return "nothing";
+  return absl::StrCat("mean ", Numbers(statistics.mean), " and std ", Numbers(statistics.std));
+}
+
+void AppendTo(const DataIdentity& identity, Value::Dict* meta) {
+  meta->Append("CLASSES", Value::List(identity.classes.begin(), identity.classes.end()));
+  Value::Dict data;
+  if (identity.statistics.has_value()) {
+    data.Append("mean", ToList(identity.statistics->mean));
+    data.Append("std", ToList(identity.statistics->std));
+  }
+  if (identity.train.has_value()) data.Append("train", ToDict(*identity.train));
+  if (identity.val.has_value()) data.Append("val", ToDict(*identity.val));
+  meta->Append("data", std::move(data));
+}
+
+absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta) {
+  DataIdentity identity;
+  identity.classes = FindClasses(meta);
+  const Value* writer = Find(meta, "writer");
+  const Value* data = Find(meta, "data");
+  // Another program's `data` may be anything.
+  const bool own = writer != nullptr && writer->string() != nullptr &&
+                   writer->string()->compare(0, 9, "finetune ") == 0;
+  if (!own || data == nullptr) return identity;
+  const auto read = [&]() -> absl::Status {
+    if (Find(*data, "mean") != nullptr) {
+      ChannelStatistics statistics;
+      FT_ASSIGN_OR_RETURN(statistics.mean, ReadNumbers(*data, "mean", -1e6));
+      FT_ASSIGN_OR_RETURN(statistics.std, ReadNumbers(*data, "std", 1e-30));
+      if (statistics.mean.size() != statistics.std.size()) {
+        return absl::InvalidArgumentError(absl::StrCat("has ", statistics.mean.size(),
+                                                       " values of mean and ",
+                                                       statistics.std.size(), " of std"));
+      }
+      identity.statistics = std::move(statistics);
+    }
+    for (const auto& [key, split] :
+         {std::pair("train", &identity.train), std::pair("val", &identity.val)}) {
+      const Value* dict = Find(*data, key);
+      if (dict == nullptr) continue;
+      FT_ASSIGN_OR_RETURN(*split, ReadSplit(*dict));
+    }
+    return absl::OkStatus();
+  };
+  FT_RETURN_IF_ERROR(Annotate(read(), "meta.data"));
+  return identity;
+}
+
+DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now) {
+  DataDifference difference;
+  if (!saved.classes.empty() && saved.classes != now.classes) {
+    difference.reordered = SameMembers(saved.classes, now.classes);
+    const ClassNames added = NamesWithout(now.classes, saved.classes);
+    const ClassNames gone = NamesWithout(saved.classes, now.classes);
+    if (difference.reordered) {
+      difference.sentences.push_back(
+          absl::StrCat("the classes are in another order: ", QuoteNames(now.classes),
+                       "; in the checkpoint ", QuoteNames(saved.classes)));
+    } else {
+      difference.sentences.push_back(
+          absl::StrCat("the classes differ", added.empty() ? "" : "; new are ", QuoteNames(added),
+                       gone.empty() ? "" : "; no longer there are ", QuoteNames(gone)));
+    }
+  }
+  const bool explained = !difference.sentences.empty();
+  CompareSplits("data.train", saved.train, now.train, explained, &difference.sentences);
+  difference.val_differs =
+      CompareSplits("data.val", saved.val, now.val, explained, &difference.sentences);
+  return difference;
+}
+
+}  // namespace finetune

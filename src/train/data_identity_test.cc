@@ -1,0 +1,131 @@
+#include "src/train/data_identity.h"
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+DataIdentity Pets() {
+  DataIdentity identity;
+  identity.classes = {"apple", "bear", "cat"};
+  identity.statistics = ChannelStatistics{{123.675, 1.0 / 3, 0}, {58.4, 1, 2}};
+  identity.train = SplitIdentity{"train", "aa", 30, 3, 32, 32};
+  identity.val = SplitIdentity{"test", "bb", 12, 3, 32, 32};
+  return identity;
+}
+
+Value MetaOf(const DataIdentity& identity) {
+  Value::Dict meta;
+  meta.Append("writer", "finetune 1");
+  AppendTo(identity, &meta);
+  return meta;
+}
+
+TEST(DataIdentityTest, ComesBackFromACheckpointsMetaExactly) {
+  const absl::StatusOr<DataIdentity> read = ReadDataIdentity(MetaOf(Pets()));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->classes, Pets().classes);
+  ASSERT_TRUE(read->statistics.has_value());
+  EXPECT_EQ(read->statistics->mean, Pets().statistics->mean);
+  EXPECT_EQ(read->statistics->std, Pets().statistics->std);
+  EXPECT_THAT(CompareData(*read, Pets()).sentences, IsEmpty());
+  ASSERT_TRUE(read->train.has_value() && read->val.has_value());
+}
+
+TEST(DataIdentityTest, AnUnnormalisedPipelineIsNotAnUnknownOne) {
+  DataIdentity identity = Pets();
+  identity.statistics = ChannelStatistics();
+  ASSERT_TRUE(ReadDataIdentity(MetaOf(identity))->statistics.has_value());
+  identity.statistics.reset();
+  EXPECT_FALSE(ReadDataIdentity(MetaOf(identity))->statistics.has_value());
+}
+
+TEST(DataIdentityTest, FindsTheClassesOfMmpretrain) {
+  Value::Dict old;
+  old.Append("CLASSES", Value::List{"a", "b"});
+  EXPECT_THAT(ReadDataIdentity(old)->classes, ElementsAre("a", "b"));
+  Value::Dict dataset, newer;
+  dataset.Append("classes", Value::List{"a", "b"});
+  newer.Append("dataset_meta", dataset);
+  EXPECT_THAT(ReadDataIdentity(newer)->classes, ElementsAre("a", "b"));
+}
+
+TEST(DataIdentityTest, OtherProgramsMetaMayHoldAnything) {
+  for (const Value& meta : {Value(), Value(3), Value(Value::Dict())}) {
+    const absl::StatusOr<DataIdentity> read = ReadDataIdentity(meta);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_THAT(read->classes, IsEmpty());
+    EXPECT_FALSE(read->statistics.has_value());
+  }
+  Value::Dict odd;
+  odd.Append("CLASSES", Value::List{"a", 3});
+  odd.Append("data", "anything");
+  const absl::StatusOr<DataIdentity> read = ReadDataIdentity(odd);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_THAT(read->classes, IsEmpty());
+}
+
+TEST(DataIdentityTest, RefusesStatisticsThatCannotBe) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const std::vector<double>& std : {std::vector<double>{1, 0, 1}, {1, nan, 1}, {1, 1}}) {
+    DataIdentity identity = Pets();
+    identity.statistics->std = std;
+    const absl::Status status = ReadDataIdentity(MetaOf(identity)).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("meta.data: "));
+  }
+}
+
+TEST(DataIdentityTest, SaysWhichClassesDiffer) {
+  DataIdentity now = Pets();
+  now.classes = {"apple", "Bear", "cat"};
+  now.train->digest = "cc";
+  const DataDifference renamed = CompareData(Pets(), now);
+  EXPECT_THAT(renamed.sentences, ElementsAre("the classes differ; new are \"Bear\"; no longer "
+                                             "there are \"bear\""));
+  EXPECT_FALSE(renamed.reordered);
+
+  now.classes = {"cat", "bear", "apple"};
+  EXPECT_TRUE(CompareData(Pets(), now).reordered);
+}
+
+TEST(DataIdentityTest, SaysHowASplitDiffers) {
+  DataIdentity now = Pets();
+  now.train = SplitIdentity{"train", "cc", 27, 3, 32, 32};
+  EXPECT_THAT(CompareData(Pets(), now).sentences,
+              ElementsAre("data.train: it has 27 pictures; it had 30"));
+  EXPECT_FALSE(CompareData(Pets(), now).val_differs);
+
+  now = Pets();
+  now.val = SplitIdentity{"val", "cc", 12, 1, 28, 28};
+  EXPECT_THAT(CompareData(Pets(), now).sentences,
+              ElementsAre("data.val: the split is \"val\"; it was \"test\"; pictures are 28x28 "
+                          "with 1 channel; they were 32x32 with 3 channels"));
+  EXPECT_TRUE(CompareData(Pets(), now).val_differs);
+
+  now = Pets();
+  now.val->digest = "cc";
+  EXPECT_THAT(CompareData(Pets(), now).sentences,
+              ElementsAre(HasSubstr("data.val: the checksums of its shards")));
+}
+
+TEST(DataIdentityTest, AnOlderCheckpointDiffersInNothingItDoesNotSay) {
+  EXPECT_THAT(CompareData(DataIdentity(), Pets()).sentences, IsEmpty());
+  // A run may begin or stop to validate.
+  DataIdentity without = Pets();
+  without.val.reset();
+  EXPECT_THAT(CompareData(without, Pets()).sentences, IsEmpty());
+  EXPECT_THAT(CompareData(Pets(), without).sentences, IsEmpty());
+}
+
+}  // namespace
+}  // namespace finetune

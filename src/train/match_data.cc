@@ -1,0 +1,148 @@
+#include "src/train/match_data.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/base/sha256.h"
+#include "src/base/utf8.h"
+#include "src/data/classes.h"
+#include "src/data/manifest.h"
+#include "src/data/pipeline.h"
+
+namespace finetune {
+namespace {
+
+// Null where the config names none.
+absl::StatusOr<std::unique_ptr<Dataset>> OpenSplit(const SplitConfig& split) {
+  if (split.path().empty()) return nullptr;
+  return Dataset::Open(split.path(), split.split());
+}
+
+// As a checkpoint can hold them.
+ClassNames ClassesOf(const Dataset& data) {
+  ClassNames names;
+  for (const std::string& name : data.manifest().class_name()) names.push_back(ValidUtf8(name));
+  return names;
+}
+
+// Whether the pipeline ends in a normalize {} that has no mean and std of its own.
+bool TakesStatistics(const SplitConfig& split) {
+  if (split.pipeline().empty()) return false;
+  const TransformConfig& last = *split.pipeline().rbegin();
+  return last.has_normalize() && last.normalize().mean_size() == 0;
+}
+
+}  // namespace
+
+OpenedData OpenData(const DataConfig& config, const EvaluatedCheckpoint* evaluated,
+                    std::vector<std::string>* notes) {
+  OpenedData data;
+  data.val = OpenSplit(config.val());
+  if (evaluated == nullptr) {
+    data.train = OpenSplit(config.train());
+    if (data.train.ok() && *data.train != nullptr) {
+      data.identity.classes = ClassesOf(**data.train);
+      data.identity.train = IdentityOf(**data.train);
+      data.classes_from = absl::StrCat("the data in ", config.train().path());
+    }
+    if (data.val.ok() && *data.val != nullptr) data.identity.val = IdentityOf(**data.val);
+    return data;
+  }
+  data.identity = evaluated->data;
+  data.classes_from = evaluated->path;
+  if (data.identity.classes.empty() && data.val.ok() && *data.val != nullptr) {
+    data.identity.classes = ClassesOf(**data.val);
+    data.classes_from = absl::StrCat("the data in ", config.val().path());
+    notes->push_back(absl::StrCat(
+        evaluated->path, " does not name its classes: label i of data.val is taken for output i"));
+  }
+  return data;
+}
+
+absl::Status MapLabels(OpenedData* data, const std::string& path, bool for_training,
+                       std::vector<std::string>* notes) {
+  if (!data->val.ok() || *data->val == nullptr || data->identity.classes.empty()) {
+    return absl::OkStatus();
+  }
+  Dataset& val = **data->val;
+  const ClassNames own = ClassesOf(val);
+  const ClassNames& expected = data->identity.classes;
+  const std::string& from = data->classes_from;
+  absl::StatusOr<std::vector<int64_t>> map = MapClasses(own, expected);
+  if (!map.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " does not have the classes of ", from, ": ", map.status().message(),
+                     ". Prepare it with the same class names",
+                     for_training ? "" : ", or evaluate a checkpoint of these classes"));
+  }
+  if (!IsIdentity(*map)) {
+    notes->push_back(absl::StrCat("data.val: ", path, " numbers its classes otherwise than ", from,
+                                  "; its labels are mapped by name"));
+  }
+  const ClassNames missing = NamesWithout(expected, own);
+  if (!missing.empty()) {
+    notes->push_back(absl::StrCat("data.val: ", path, " has ", own.size(), " of the ",
+                                  expected.size(), " classes of ", from, "; it lacks ",
+                                  QuoteNames(missing)));
+  }
+  val.MapLabels(*std::move(map));
+  return absl::OkStatus();
+}
+
+std::optional<ChannelStatistics> StatisticsFor(const EvaluatedCheckpoint& evaluated,
+                                               const DataConfig& data,
+                                               std::vector<std::string>* notes) {
+  if (evaluated.data.statistics.has_value()) return evaluated.data.statistics;
+  const SplitConfig& train = data.train();
+  if (!TakesStatistics(data.val())) return std::nullopt;
+  if (train.path().empty()) return std::nullopt;
+  const absl::StatusOr<DatasetManifest> manifest = ReadManifest(train.path());
+  if (!manifest.ok()) return std::nullopt;
+  const absl::StatusOr<Pipeline> pipeline = Pipeline::Create(train.pipeline(), *manifest);
+  if (!pipeline.ok()) return std::nullopt;
+  notes->push_back(absl::StrCat(
+      evaluated.path, " does not say by which mean and std its pictures were normalised: those of ",
+      "data.train in ", train.path(), " are taken"));
+  return pipeline->statistics();
+}
+
+StatisticsReport CompareStatistics(const SplitConfig& val_config,
+                                   const std::optional<ChannelStatistics>& trained,
+                                   const std::string& from, const BatchLoader& val) {
+  const ChannelStatistics& used = val.pipeline().statistics();
+  const bool takes = TakesStatistics(val_config);
+  StatisticsReport report;
+  if (!trained.has_value()) {
+    if (!takes) return report;
+    report.warning = absl::StrCat(
+        from,
+        " does not say by which mean and std its pictures were normalised; normalize {} takes ",
+        "the evaluated data's own, ", Describe(used),
+        ". If it was trained with others, give them as normalize { mean: ... std: ... }");
+    return report;
+  }
+  if (used.mean != trained->mean || used.std != trained->std) {
+    report.warning = absl::StrCat("the model sees pictures normalised by ", Describe(used), "; ",
+                                  from, " normalises by ", Describe(*trained));
+    return report;
+  }
+  const DatasetManifest& manifest = val.manifest();
+  const ChannelStatistics own{{manifest.mean().begin(), manifest.mean().end()},
+                              {manifest.std().begin(), manifest.std().end()}};
+  if (takes && (own.mean != used.mean || own.std != used.std)) {
+    report.note = absl::StrCat("data.val: normalize {} takes ", Describe(used), " from ", from,
+                               "; the pictures' own are ", Describe(own));
+  }
+  return report;
+}
+
+std::string DigestOf(const DataIdentity& identity,
+                     const std::optional<ChannelStatistics>& statistics) {
+  Sha256 sum;
+  sum.Update(absl::StrJoin(identity.classes, "\n"));
+  if (statistics.has_value()) sum.Update(Describe(*statistics));
+  return sum.HexDigest().substr(0, 16);
+}
+
+}  // namespace finetune
