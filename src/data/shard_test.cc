@@ -101,7 +101,7 @@ TEST_F(ShardTest, WhatIsWrittenIsReadInAnyOrder) {
 TEST_F(ShardTest, HoldsNoTimeOfDay) {
   auto writer = ShardWriter::Create(path_, {1, kSide, kSide, 3});
   ASSERT_TRUE(writer.ok()) << writer.status();
-  ASSERT_TRUE((*writer)->Add(Pixels(0), 0).ok());
+  ASSERT_TRUE((*writer)->Append(Pixels(0), 0).ok());
   ASSERT_TRUE((*writer)->Finish().ok());
   const hid_t file = H5Fopen(path_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
   ASSERT_GE(file, 0);
