@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -72,6 +73,13 @@ CLI::Validator WholeNumber(int64_t low, int64_t high) {
   return CLI::Validator(
       [low, high](std::string& text) -> std::string {
         int64_t value = 0;
+        // CLI11 reads a number with a leading 0 as octal.
+        const size_t digits = text.find_first_not_of("+-");
+        const size_t first = text.find_first_not_of("+-0");
+        if (digits != std::string::npos && text[digits] == '0' && first != std::string::npos &&
+            absl::ascii_isdigit(static_cast<unsigned char>(text[first]))) {
+          return absl::StrCat("expected a whole number without a leading 0, got ", text);
+        }
         if (absl::SimpleAtoi(text, &value) && value >= low && value <= high) return "";
         return absl::StrCat("expected a whole number ",
                             high == INT64_MAX ? absl::StrCat("of ", low, " or more")

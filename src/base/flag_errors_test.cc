@@ -1,5 +1,6 @@
 #include "src/base/flag_errors.h"
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
 namespace finetune {
@@ -51,6 +52,17 @@ TEST_F(FlagErrorsTest, ValuesAreCheckedInWords) {
   EXPECT_EQ(whole_, 7);
   EXPECT_EQ(small_, 99999);
   EXPECT_EQ(real_, 0.5);
+}
+
+// CLI11 would take 010 for 8.
+TEST_F(FlagErrorsTest, RefusesLeadingZeros) {
+  for (const char* number : {"010", "007", "08", "+010"}) {
+    EXPECT_EQ(
+        Refusal({absl::StrCat("--iterations=", number)}),
+        absl::StrCat("--iterations: expected a whole number without a leading 0, got ", number));
+  }
+  EXPECT_EQ(Refusal({"--iterations=10", "--fraction=0.5"}), "");
+  EXPECT_EQ(whole_, 10);
 }
 
 TEST_F(FlagErrorsTest, MissingRepeatedAndExcessArgumentsAreNamed) {

@@ -64,6 +64,8 @@ class Reader : private google::protobuf::io::ErrorCollector {
     if (message == "String literals cannot cross line boundaries." ||
         message == "Unexpected end of string.") {
       Add({line, column}, "", "text in quotes is not closed");
+    } else if (absl::StartsWith(message, "Numbers starting with leading zero")) {
+      // Its reader says so, with the whole number.
     } else if (absl::StartsWith(message, "Interpreting non ascii codepoint")) {
       Add({line, column}, "", "letters beyond ASCII can only stand in quotes and comments");
     } else {
@@ -235,6 +237,9 @@ class Reader : private google::protobuf::io::ErrorCollector {
       case FieldDescriptor::CPPTYPE_FLOAT:
         return WrongWithNumber();
       case FieldDescriptor::CPPTYPE_BOOL:
+        if (Is(Tokenizer::TYPE_INTEGER)) {
+          if (std::string wrong = WrongWithDigits(/*negative=*/false); !wrong.empty()) return wrong;
+        }
         for (const char* value : {"true", "True", "t", "1", "false", "False", "f", "0"}) {
           if (Take(value)) return "";
         }
@@ -253,12 +258,24 @@ class Reader : private google::protobuf::io::ErrorCollector {
     return "";
   }
 
+  // What is wrong with the digits at hand: a leading 0 makes them octal for protobuf's parser, and
+  // nobody who writes 010 means 8. Hexadecimal (0x1F) is taken: nobody writes it by accident.
+  std::string WrongWithDigits(bool negative) {
+    const std::string& text = tokens_.current().text;
+    if (text.size() < 2 || text[0] != '0' || !absl::ascii_isdigit(text[1])) return "";
+    const size_t first = text.find_first_not_of('0');
+    const absl::string_view sign = negative ? "-" : "";
+    return absl::StrCat("is ", sign, text, "; a leading 0 would make it octal: write ", sign,
+                        first == std::string::npos ? "0" : text.substr(first));
+  }
+
   // `low`: how far below 0.
   std::string WrongWithInteger(uint64_t low, uint64_t high) {
     const bool negative = Take("-");
     if (!Is(Tokenizer::TYPE_INTEGER)) {
       return absl::StrCat("expected a whole number, got ", negative ? "-" : "", Shown());
     }
+    if (std::string wrong = WrongWithDigits(negative); !wrong.empty()) return wrong;
     uint64_t value = 0;
     const std::string& text = tokens_.current().text;
     if (!Tokenizer::ParseInteger(text, std::numeric_limits<uint64_t>::max(), &value) ||
@@ -274,7 +291,11 @@ class Reader : private google::protobuf::io::ErrorCollector {
 
   std::string WrongWithNumber() {
     const bool negative = Take("-");
+    if (std::string wrong = WrongWithDigits(negative); !wrong.empty()) return wrong;
     const std::string text = absl::AsciiStrToLower(tokens_.current().text);
+    if (absl::StartsWith(text, "0x")) {
+      return absl::StrCat("is ", negative ? "-" : "", text, "; expected a decimal number");
+    }
     if (!Is(Tokenizer::TYPE_INTEGER) && !Is(Tokenizer::TYPE_FLOAT) && text != "inf" &&
         text != "infinity" && text != "nan") {
       return absl::StrCat("expected a number, got ", negative ? "-" : "", Shown());
@@ -285,6 +306,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
 
   std::string WrongWithEnum(const EnumDescriptor* type) {
     const std::string& text = tokens_.current().text;
+    if (std::string wrong = WrongWithDigits(/*negative=*/false); !wrong.empty()) return wrong;
     uint64_t number = 0;
     const bool known = Is(Tokenizer::TYPE_IDENTIFIER)
                            ? type->FindValueByName(text) != nullptr

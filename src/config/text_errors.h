@@ -18,9 +18,10 @@ struct TextError {
   std::string what;
 };
 
-// What is wrong with `text` as text format of a message of `type`, in the order of the text: all of
-// it, where protobuf's parser ends at the first value that it cannot read. Meant for texts which
-// that parser has refused; may find nothing in what is wrong in a way not thought of here.
+// Finds what is wrong with `text` as text format of a message of `type`, in the order of the text:
+// all of it, where protobuf's parser ends at the first value that it cannot read. Numbers with a
+// leading 0 (010), which that parser reads as octal, are wrong too. Returns nothing for any other
+// text that the parser takes, and may return nothing for a text that it refuses.
 std::vector<TextError> FindTextErrors(const std::string& text,
                                       const google::protobuf::Descriptor* type);
 

@@ -45,6 +45,23 @@ TEST(TextErrors, ValuesOfAnotherTypeAreNamedWithWhatWasExpected) {
                           "4:44 depth: expected : before its value, got {"));
 }
 
+// Protobuf's parser would take 010 for 8.
+TEST(TextErrors, RefusesLeadingZerosAndTakesHexadecimal) {
+  EXPECT_THAT(ErrorsOf("runtime { seed: 010 log_interval: 007 tensorboard: 01 engine: 01 }\n"
+                       "schedule { max_epochs: -08 multi_step { milestones: [5, 015] } }\n"
+                       "optimizer { sgd { lr: 00 momentum: 0x1 } }"),
+              ElementsAre("1:17 seed: is 010; a leading 0 would make it octal: write 10",
+                          "1:35 log_interval: is 007; a leading 0 would make it octal: write 7",
+                          "1:52 tensorboard: is 01; a leading 0 would make it octal: write 1",
+                          "1:63 engine: is 01; a leading 0 would make it octal: write 1",
+                          "2:24 max_epochs: is -08; a leading 0 would make it octal: write -8",
+                          "2:57 milestones: is 015; a leading 0 would make it octal: write 15",
+                          "3:23 lr: is 00; a leading 0 would make it octal: write 0",
+                          "3:36 momentum: is 0x1; expected a decimal number"));
+  EXPECT_THAT(ErrorsOf("runtime { seed: 0x1F threads: 0 } optimizer { sgd { lr: 0.5 } }"),
+              IsEmpty());
+}
+
 TEST(TextErrors, AnEnumSuggestsValuesOfItsOwnField) {
   // Both messages have a field "algorithm"; only NCCL's knows trees.
   EXPECT_THAT(ErrorsOf("comm { mpi { algorithm: RINGS } nccl { algorithm: TREES } }"),
@@ -106,7 +123,7 @@ TEST(TextErrors, ManyErrorsEnd) {
   EXPECT_EQ(ErrorsOf(text).size(), 20u);
 }
 
-// Whatever bytes: it ends, and what the parser takes has no errors.
+// Whatever bytes: it ends, and a text that the parser takes has no errors but leading zeros.
 TEST(TextErrors, FindsNothingInWhatTheParserTakes) {
   const std::string text =
       "import: 'a' 'b', name: \"x\";\n"
@@ -137,7 +154,8 @@ TEST(TextErrors, FindsNothingInWhatTheParserTakes) {
     const std::vector<std::string> errors = ErrorsOf(damaged);
     if (parser.ParseFromString(damaged, &other)) {
       ++taken;
-      EXPECT_THAT(errors, IsEmpty()) << damaged;
+      EXPECT_THAT(errors, testing::Each(testing::HasSubstr("a leading 0 would make it octal")))
+          << damaged;
     } else {
       EXPECT_FALSE(errors.empty()) << damaged;
     }
