@@ -52,26 +52,28 @@ class Checker {
   void Warn(const std::string& path, const std::string& what) {
     warnings_.push_back(absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what));
   }
-  // False, and an error, where `value` is outside [low, high].
+  // False, and an error, where `value` is outside [low, high] or not a number.
   bool InRange(const std::string& path, double value, double low, double high) {
     if (value >= low && value <= high) return true;
     Error(path,
           absl::StrCat("is ", Number(value), "; expected ", Number(low), " to ", Number(high)));
     return false;
   }
-  // An infinite number is none of these.
+  // The next three refuse numbers that are not finite, and say so.
   void AtLeast(const std::string& path, double value, double low) {
-    if (!(value >= low) || std::isinf(value)) {
+    if (Finite(path, value) && value < low) {
       Error(path, absl::StrCat("is ", Number(value), "; expected ", Number(low), " or more"));
     }
   }
   void Positive(const std::string& path, double value) {
-    if (!(value > 0) || std::isinf(value)) {
+    if (Finite(path, value) && value <= 0) {
       Error(path, absl::StrCat("is ", Number(value), "; expected more than 0"));
     }
   }
-  void Finite(const std::string& path, double value) {
-    if (!std::isfinite(value)) Error(path, absl::StrCat("is ", Number(value)));
+  bool Finite(const std::string& path, double value) {
+    if (std::isfinite(value)) return true;
+    Error(path, absl::StrCat("is ", Number(value), "; expected a finite number"));
+    return false;
   }
 
   void CheckModel() {
@@ -323,7 +325,7 @@ class Checker {
     }
     if (schedule.has_cosine()) {
       AtLeast("schedule.cosine.min_lr", schedule.cosine().min_lr(), 0);
-      if (config_.optimizer().sgd().has_lr() &&
+      if (config_.optimizer().sgd().has_lr() && std::isfinite(schedule.cosine().min_lr()) &&
           schedule.cosine().min_lr() > config_.optimizer().sgd().lr()) {
         Error("schedule.cosine.min_lr",
               absl::StrFormat("is %g; the learning rate would rise to it from optimizer.sgd.lr, %g",
@@ -416,14 +418,12 @@ class Checker {
     const CommConfig& comm = config_.comm();
     InRange("comm.bucket_mebibytes", comm.bucket_mebibytes(), 0.001, 65536);
     InRange("comm.first_bucket_mebibytes", comm.first_bucket_mebibytes(), 0.001, 65536);
-    if (!(comm.stall_warning_seconds() > 0)) {
-      Error("comm.stall_warning_seconds",
-            absl::StrCat("is ", Number(comm.stall_warning_seconds()), "; expected more than 0"));
-    }
-    if (!(comm.timeout_seconds() >= comm.stall_warning_seconds())) {
+    Positive("comm.stall_warning_seconds", comm.stall_warning_seconds());
+    if (Finite("comm.timeout_seconds", comm.timeout_seconds()) &&
+        comm.timeout_seconds() < comm.stall_warning_seconds()) {
       Error("comm.timeout_seconds",
-            absl::StrFormat("is %g, less than stall_warning_seconds, %g", comm.timeout_seconds(),
-                            comm.stall_warning_seconds()));
+            absl::StrFormat("is %g; expected at least comm.stall_warning_seconds, %g",
+                            comm.timeout_seconds(), comm.stall_warning_seconds()));
     }
   }
 

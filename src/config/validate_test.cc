@@ -107,12 +107,24 @@ INSTANTIATE_TEST_SUITE_P(
             "data.train.pipeline={normalize {mean: 1 std: 1}}",
             "data.train.pipeline[0].normalize: has 1 values of mean; the pictures have 3 channels"},
         WrongConfig{"data.train.pipeline={normalize {mean: [1, nan, 1] std: [1, 1, 1]}}",
-                    "data.train.pipeline[0].normalize.mean[1]: is nan"},
+                    "data.train.pipeline[0].normalize.mean[1]: is nan; expected a finite number"},
         WrongConfig{"data.train.pipeline={normalize {mean: [1, 1, 1] std: [1, inf, 1]}}",
-                    "data.train.pipeline[0].normalize.std[1]: is inf; expected more than 0"},
+                    "data.train.pipeline[0].normalize.std[1]: is inf; expected a finite number"},
         WrongConfig{"optimizer.sgd.lr=-1", "optimizer.sgd.lr: is -1; expected 0 or more"},
-        WrongConfig{"optimizer.sgd.lr=inf", "optimizer.sgd.lr: is inf; expected 0 or more"},
-        WrongConfig{"optimizer.sgd.lr=nan", "optimizer.sgd.lr: is nan; expected 0 or more"},
+        WrongConfig{"optimizer.sgd.lr=inf", "optimizer.sgd.lr: is inf; expected a finite number"},
+        WrongConfig{"optimizer.sgd.lr=nan", "optimizer.sgd.lr: is nan; expected a finite number"},
+        WrongConfig{"optimizer.sgd.momentum=nan",
+                    "optimizer.sgd.momentum: is nan; expected at least 0 and less than 1"},
+        WrongConfig{"optimizer.sgd.weight_decay=-inf",
+                    "optimizer.sgd.weight_decay: is -inf; expected a finite number"},
+        WrongConfig{"optimizer.clip_gradient.max_norm=inf",
+                    "optimizer.clip_gradient.max_norm: is inf; expected a finite number"},
+        WrongConfig{"optimizer.rule={match: \"a\" lr_multiplier: inf}",
+                    "optimizer.rule[0].lr_multiplier: is inf; expected a finite number"},
+        WrongConfig{"schedule.cosine.min_lr=inf",
+                    "schedule.cosine.min_lr: is inf; expected a finite number"},
+        WrongConfig{"schedule.warmup={epochs: 1 start_factor: nan}",
+                    "schedule.warmup.start_factor: is nan; expected 0 to 1"},
         WrongConfig{"optimizer.rule={match: \"(\"}",
                     "optimizer.rule[0].match: \"(\" is no regular expression: Mismatched '(' and "
                     "')' in regular expression"},
@@ -131,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
             "schedule.multi_step.milestones[0]: is 30; the run ends after epoch 20 and would "
             "never reach it"},
         WrongConfig{"schedule.multi_step.gamma=inf",
-                    "schedule.multi_step.gamma: is inf; expected more than 0"},
+                    "schedule.multi_step.gamma: is inf; expected a finite number"},
         WrongConfig{"schedule.cosine.min_lr=0.2",
                     "schedule.cosine.min_lr: is 0.2; the learning rate would rise to it from "
                     "optimizer.sgd.lr, 0.1"},
@@ -144,7 +156,13 @@ INSTANTIATE_TEST_SUITE_P(
                     "schedule.warmup.start_factor: is 2; expected 0 to 1"},
         WrongConfig{"runtime.log_interval=0", "runtime.log_interval: is 0; expected 1 or more"},
         WrongConfig{"comm.timeout_seconds=5",
-                    "comm.timeout_seconds: is 5, less than stall_warning_seconds, 30"}));
+                    "comm.timeout_seconds: is 5; expected at least comm.stall_warning_seconds, 30"},
+        WrongConfig{"comm.timeout_seconds=inf",
+                    "comm.timeout_seconds: is inf; expected a finite number"},
+        WrongConfig{"comm.stall_warning_seconds=nan",
+                    "comm.stall_warning_seconds: is nan; expected a finite number"},
+        WrongConfig{"comm.bucket_mebibytes=inf",
+                    "comm.bucket_mebibytes: is inf; expected 0.001 to 65536"}));
 
 TEST(Validate, AllErrorsComeTogetherEachWithItsPlace) {
   const auto result = Check({"optimizer.sgd.lr=-1", "model.backbone.frozen_stages=9"});
