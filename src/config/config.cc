@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -49,6 +50,17 @@ struct Layer {
 
 std::string Join(const std::string& path, absl::string_view name) {
   return path.empty() ? std::string(name) : absl::StrCat(path, ".", name);
+}
+
+// A text for a line of a message or a comment: line ends and other control characters are escaped.
+std::string OneLine(absl::string_view text) {
+  std::string line;
+  for (const char c : text) {
+    absl::StrAppend(&line, absl::ascii_iscntrl(static_cast<unsigned char>(c))
+                               ? absl::CEscape(absl::string_view(&c, 1))
+                               : std::string(1, c));
+  }
+  return line;
 }
 
 bool IsInside(absl::string_view path, absl::string_view ancestor) {
@@ -122,13 +134,31 @@ void CopyRepeated(const Message& from, const FieldDescriptor* field, Message* to
   to->MergeFrom(*only);
 }
 
-// Lays `from` over `to`: messages field by field, scalars and whole repeated fields replaced,
-// another member of a oneof drops the one that was there.
+// The fields of `message` that are set, in the order of their numbers. A list that is empty is
+// among them where it was written as such ("topk: []"): protobuf keeps no trace of it, its origin
+// does.
+std::vector<const FieldDescriptor*> WrittenFields(const Message& message, const std::string& path,
+                                                  const Origins& origins) {
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  const Descriptor* type = message.GetDescriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    const FieldDescriptor* field = type->field(i);
+    if (field->is_repeated() && message.GetReflection()->FieldSize(message, field) == 0 &&
+        origins.contains(Join(path, field->name()))) {
+      fields.push_back(field);
+    }
+  }
+  std::sort(fields.begin(), fields.end(),
+            [](const auto* a, const auto* b) { return a->number() < b->number(); });
+  return fields;
+}
+
+// Lays `from` over `to`: messages field by field, scalars and whole lists replaced, another member
+// of a oneof drops the one that was there.
 void Merge(const Message& from, const Origins& from_origins, const std::string& path, Message* to,
            Origins* to_origins) {
-  std::vector<const FieldDescriptor*> fields;
-  from.GetReflection()->ListFields(from, &fields);
-  for (const FieldDescriptor* field : fields) {
+  for (const FieldDescriptor* field : WrittenFields(from, path, from_origins)) {
     const std::string field_path = Join(path, field->name());
     ClearOtherMember(field, path, to, to_origins);
     if (field->is_repeated()) {
@@ -148,12 +178,10 @@ void Merge(const Message& from, const Origins& from_origins, const std::string& 
   }
 }
 
-// The text of each scalar and each whole repeated field, by path.
-void CollectValues(const Message& message, const std::string& path,
+// The text of each scalar and each whole list, by path.
+void CollectValues(const Message& message, const std::string& path, const Origins& origins,
                    std::map<std::string, std::string>* values) {
-  std::vector<const FieldDescriptor*> fields;
-  message.GetReflection()->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
+  for (const FieldDescriptor* field : WrittenFields(message, path, origins)) {
     const std::string field_path = Join(path, field->name());
     if (field->is_repeated()) {
       std::vector<std::string> parts;
@@ -163,16 +191,31 @@ void CollectValues(const Message& message, const std::string& path,
       }
       (*values)[field_path] = absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      CollectValues(message.GetReflection()->GetMessage(message, field), field_path, values);
+      CollectValues(message.GetReflection()->GetMessage(message, field), field_path, origins,
+                    values);
     } else {
       TextFormat::PrintFieldValueToString(message, field, -1, &(*values)[field_path]);
     }
   }
 }
 
+// The places of all that `message`, of which the parser made `tree`, has set.
 void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tree,
                     const std::string& path, const Place& file, Origins* origins) {
   if (tree == nullptr) return;
+  const auto at = [&](const TextFormat::ParseLocation& location) {
+    Place place = file;
+    place.line = location.line + 1;
+    place.column = location.column + 1;
+    return place;
+  };
+  const Descriptor* type = message.GetDescriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    const FieldDescriptor* field = type->field(i);
+    if (!field->is_repeated() || message.GetReflection()->FieldSize(message, field) > 0) continue;
+    const TextFormat::ParseLocation location = tree->GetLocation(field, 0);
+    if (location.line >= 0) (*origins)[Join(path, field->name())] = at(location);
+  }
   std::vector<const FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) {
@@ -183,10 +226,7 @@ void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tre
       const int index = field->is_repeated() ? i : -1;
       const TextFormat::ParseLocation location = tree->GetLocation(field, index);
       // The parser has one place for all of [1, 2, 3]: its first element's.
-      if (location.line >= 0) {
-        place.line = location.line + 1;
-        place.column = location.column + 1;
-      }
+      if (location.line >= 0) place = at(location);
       if (i == 0) (*origins)[field_path] = place;
       std::string element = field_path;
       if (field->is_repeated()) {
@@ -219,9 +259,10 @@ std::vector<TextError> ParseText(const std::string& text, Message* message,
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&first);
   parser.WriteLocationsTo(tree);
-  if (parser.ParseFromString(text, message)) return {};
+  const bool parsed = parser.ParseFromString(text, message);
+  // Also finds what the parser takes and should not: 010 as 8.
   std::vector<TextError> errors = FindTextErrors(text, message->GetDescriptor());
-  if (errors.empty()) errors.push_back(first.error);
+  if (errors.empty() && !parsed) errors.push_back(first.error);
   return errors;
 }
 
@@ -397,7 +438,7 @@ class Loader {
     }
     FT_ASSIGN_OR_RETURN(auto steps, ResolvePath(path));
     Place place;
-    place.file = absl::StrCat("--set=", text);
+    place.file = absl::StrCat("--set=", OneLine(text));
 
     Message* message = &layer->values;
     std::string walked;
@@ -464,8 +505,8 @@ class Loader {
   static void FindConflicts(const Layer& before, const Layer& next, const Layer& own,
                             std::vector<std::string>* errors) {
     std::map<std::string, std::string> old_values, new_values;
-    CollectValues(before.values, "", &old_values);
-    CollectValues(next.values, "", &new_values);
+    CollectValues(before.values, "", before.origins, &old_values);
+    CollectValues(next.values, "", next.origins, &new_values);
     for (const auto& [path, value] : new_values) {
       const auto old = old_values.find(path);
       if (old == old_values.end() || old->second == value) continue;
@@ -493,7 +534,8 @@ class Loader {
             absl::StrCat(path, ": a list is reset as a whole: ", field->name()));
       }
       const bool set = field->is_repeated()
-                           ? message->GetReflection()->FieldSize(*message, field) > 0
+                           ? message->GetReflection()->FieldSize(*message, field) > 0 ||
+                                 layer->origins.contains(path)
                            : message->GetReflection()->HasField(*message, field);
       if (!set) {
         return absl::InvalidArgumentError(
@@ -512,44 +554,61 @@ class Loader {
   const LoadOptions& options_;
 };
 
-void Print(const Message& message, const std::string& path, int indent, const Origins* origins,
-           std::string* out) {
-  const auto comment = [&](const std::string& at) -> std::string {
-    if (origins == nullptr) return "";
-    const auto it = origins->find(at);
-    if (it == origins->end()) return "";
-    const Place& place = it->second;
-    return place.line == 0 ? absl::StrCat("  # ", place.file)
-                           : absl::StrCat("  # ", place.file, ":", place.line);
-  };
-  const std::string margin(static_cast<size_t>(indent) * 2, ' ');
-  std::vector<const FieldDescriptor*> fields;
-  message.GetReflection()->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
-    const std::string field_path = Join(path, field->name());
-    const int count = field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 1;
-    for (int i = 0; i < count; ++i) {
-      const std::string element =
-          field->is_repeated() ? absl::StrCat(field_path, "[", i, "]") : field_path;
-      if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-        const Message& child = field->is_repeated()
-                                   ? message.GetReflection()->GetRepeatedMessage(message, field, i)
+// Writes a config as text format.
+class Printer {
+ public:
+  Printer(const Origins& origins, bool with_origins)
+      : origins_(origins), with_origins_(with_origins) {
+    values_.SetUseUtf8StringEscaping(true);
+  }
+
+  void Print(const Message& message, const std::string& path, int indent, std::string* out) const {
+    const std::string margin(static_cast<size_t>(indent) * 2, ' ');
+    for (const FieldDescriptor* field : WrittenFields(message, path, origins_)) {
+      const std::string field_path = Join(path, field->name());
+      const int count =
+          field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 1;
+      if (count == 0) {
+        absl::StrAppend(out, margin, field->name(), ": []", Comment(field_path), "\n");
+      }
+      for (int i = 0; i < count; ++i) {
+        const std::string element =
+            field->is_repeated() ? absl::StrCat(field_path, "[", i, "]") : field_path;
+        if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+          const Message& child =
+              field->is_repeated() ? message.GetReflection()->GetRepeatedMessage(message, field, i)
                                    : message.GetReflection()->GetMessage(message, field);
-        std::string inner;
-        Print(child, element, indent + 1, origins, &inner);
-        if (inner.empty()) {
-          absl::StrAppend(out, margin, field->name(), " {}", comment(element), "\n");
+          std::string inner;
+          Print(child, element, indent + 1, &inner);
+          if (inner.empty()) {
+            absl::StrAppend(out, margin, field->name(), " {}", Comment(element), "\n");
+          } else {
+            absl::StrAppend(out, margin, field->name(), " {\n", inner, margin, "}\n");
+          }
         } else {
-          absl::StrAppend(out, margin, field->name(), " {\n", inner, margin, "}\n");
+          std::string value;
+          values_.PrintFieldValueToString(message, field, field->is_repeated() ? i : -1, &value);
+          absl::StrAppend(out, margin, field->name(), ": ", value, Comment(element), "\n");
         }
-      } else {
-        std::string value;
-        TextFormat::PrintFieldValueToString(message, field, field->is_repeated() ? i : -1, &value);
-        absl::StrAppend(out, margin, field->name(), ": ", value, comment(element), "\n");
       }
     }
   }
-}
+
+ private:
+  // The place of what is at `path`, as a comment.
+  std::string Comment(const std::string& path) const {
+    const auto it = origins_.find(path);
+    if (!with_origins_ || it == origins_.end()) return "";
+    const Place& place = it->second;
+    const std::string file = OneLine(place.file);
+    return place.line == 0 ? absl::StrCat("  # ", file)
+                           : absl::StrCat("  # ", file, ":", place.line);
+  }
+
+  const Origins& origins_;
+  const bool with_origins_;
+  TextFormat::Printer values_;
+};
 
 }  // namespace
 
@@ -574,7 +633,9 @@ absl::StatusOr<LoadedConfig> LoadConfig(const std::string& file, const LoadOptio
   std::vector<std::string> errors;
   for (const std::string& text : options.overrides) {
     const absl::Status status = Loader::Override(text, &layer);
-    if (!status.ok()) errors.push_back(absl::StrCat("--set=", text, ": ", status.message()));
+    if (!status.ok()) {
+      errors.push_back(absl::StrCat("--set=", OneLine(text), ": ", status.message()));
+    }
   }
   if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
   LoadedConfig loaded;
@@ -587,7 +648,7 @@ absl::StatusOr<LoadedConfig> LoadConfig(const std::string& file, const LoadOptio
 
 std::string PrintConfig(const LoadedConfig& loaded, bool with_origins) {
   std::string out;
-  Print(loaded.config, "", 0, with_origins ? &loaded.origins : nullptr, &out);
+  Printer(loaded.origins, with_origins).Print(loaded.config, "", 0, &out);
   return out;
 }
 
@@ -625,7 +686,7 @@ uint64_t ConfigHash(const ExperimentConfig& config) {
 
 std::map<std::string, std::string> ConfigValues(const ExperimentConfig& config) {
   std::map<std::string, std::string> values;
-  CollectValues(config, "", &values);
+  CollectValues(config, "", /*origins=*/{}, &values);
   return values;
 }
 

@@ -27,8 +27,8 @@ struct Place {
 struct LoadedConfig {
   // Merged; import and reset are empty, name is set.
   ExperimentConfig config;
-  // By path, "optimizer.sgd.lr" or "data.train.pipeline[0].random_crop.size"; messages and repeated
-  // fields have one too.
+  // By path, "optimizer.sgd.lr" or "data.train.pipeline[0].random_crop.size"; messages and lists
+  // have one too, also a list that was written as empty ("topk: []").
   std::map<std::string, Place> origins;
   // The file the user named, as it was found.
   std::string file;

@@ -64,6 +64,60 @@ TEST_F(ConfigTest, RepeatedFieldsAreReplacedAsAWhole) {
   EXPECT_THAT(loaded->config.schedule().multi_step().milestones(), testing::ElementsAre(15));
 }
 
+// Protobuf's messages cannot tell an empty list from none.
+TEST_F(ConfigTest, AnEmptyListReplacesAnInheritedOne) {
+  Write("_base_/a.pbtxt",
+        "schedule { multi_step { milestones: [100, 150] } }\nmodel { head { topk: [1, 5] } }\n"
+        "data { train { pipeline { resize { size: 8 } } pipeline { random_flip {} } } }");
+  Write("x.pbtxt",
+        "import: \"_base_/a.pbtxt\"\nschedule { multi_step { milestones: [] } }\n"
+        "model { head { topk: [] } }\ndata { train { pipeline: [] } }");
+  Write("y.pbtxt", "import: \"_base_/a.pbtxt\"");
+  for (const auto& loaded :
+       {Load("x.pbtxt"), Load("y.pbtxt", {"schedule.multi_step.milestones=[]", "model.head.topk=[]",
+                                          "data.train.pipeline=[]"})}) {
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_EQ(loaded->config.schedule().multi_step().milestones_size(), 0);
+    EXPECT_EQ(loaded->config.model().head().topk_size(), 0);
+    EXPECT_EQ(loaded->config.data().train().pipeline_size(), 0);
+    EXPECT_FALSE(loaded->origins.contains("model.head.topk[0]"));
+    EXPECT_FALSE(loaded->origins.contains("data.train.pipeline[0].resize.size"));
+  }
+  EXPECT_EQ(WithoutFolder(Load("x.pbtxt")->PlaceOf("model.head.topk")), "x.pbtxt:3:16");
+  EXPECT_EQ(Load("y.pbtxt", {"model.head.topk=[]"})->PlaceOf("model.head.topk"),
+            "--set=model.head.topk=[]");
+}
+
+TEST_F(ConfigTest, AnEmptyListInAnElementOfAListIsTaken) {
+  Write("x.pbtxt", "data { train { pipeline { normalize { mean: [1, 2, 3] } } } }");
+  const auto loaded = Load("x.pbtxt", {"data.train.pipeline[0].normalize.mean=[]"});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->config.data().train().pipeline(0).normalize().mean_size(), 0);
+}
+
+TEST_F(ConfigTest, ThePrintedConfigKeepsAnEmptyList) {
+  Write("x.pbtxt", "model { head { topk: [1, 5] } }");
+  const auto loaded = Load("x.pbtxt", {"model.head.topk=[]"});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(PrintConfig(*loaded, false), "name: \"x\"\nmodel {\n  head {\n    topk: []\n  }\n}\n");
+  EXPECT_THAT(PrintConfig(*loaded, true),
+              testing::HasSubstr("topk: []  # --set=model.head.topk=[]"));
+  // As over the list that it cleared.
+  Write("_base_/a.pbtxt", "model { head { topk: [1, 5] } }");
+  Write("printed.pbtxt", absl::StrCat("import: \"_base_/a.pbtxt\"\n", PrintConfig(*loaded, false)));
+  EXPECT_EQ(Load("printed.pbtxt")->config.model().head().topk_size(), 0);
+}
+
+TEST_F(ConfigTest, AnEmptyListIsAValueForConflictsAndResets) {
+  Write("_base_/a.pbtxt", "model { head { topk: [] } }");
+  Write("_base_/b.pbtxt", "model { head { topk: [1] } }");
+  EXPECT_EQ(ErrorOf("import: \"_base_/a.pbtxt\"\nimport: \"_base_/b.pbtxt\""),
+            "_base_/b.pbtxt:1:16: model.head.topk: is [1] here and [] in _base_/a.pbtxt:1:16, both "
+            "imported by the same file; set it there, or reset it");
+  EXPECT_EQ(ErrorOf("import: \"_base_/a.pbtxt\"\nreset: \"model.head.topk\""), "");
+  EXPECT_EQ(PrintConfig(*Load("x.pbtxt"), false), "name: \"x\"\nmodel {\n  head {}\n}\n");
+}
+
 TEST_F(ConfigTest, AnotherMemberOfAOneofDropsTheInheritedOne) {
   Write("_base_/a.pbtxt", "schedule { multi_step { milestones: 100 gamma: 0.5 } }");
   Write("x.pbtxt", "import: \"_base_/a.pbtxt\"\nschedule { cosine { min_lr: 0.1 } }");
@@ -265,6 +319,45 @@ TEST_F(ConfigTest, OverridesThatFailNameTheOverride) {
   EXPECT_EQ(ErrorOf("", {"=5"}), "--set==5: \"\" is no path; one is optimizer.sgd.lr");
   EXPECT_EQ(ErrorOf("", {"runtime.seed.x=1"}),
             "--set=runtime.seed.x=1: runtime.seed: is a single value and has no field x");
+}
+
+TEST_F(ConfigTest, NumbersWithALeadingZeroAreRefused) {
+  EXPECT_EQ(ErrorOf("runtime { seed: 010 }"),
+            "x.pbtxt:1:17: seed: is 010; a leading 0 would make it octal: write 10");
+  EXPECT_EQ(ErrorOf("", {"runtime.seed=010"}),
+            "--set=runtime.seed=010: runtime.seed: is 010; a leading 0 would make it octal: write "
+            "10");
+  EXPECT_EQ(Load("x.pbtxt", {"runtime.seed=0x1F"})->config.runtime().seed(), 31u);
+}
+
+TEST_F(ConfigTest, PlacesStayOnOneLine) {
+  Write("_base_/odd\nname.pbtxt", "runtime { threads: 3 }");
+  EXPECT_EQ(
+      ErrorOf("import: \"_base_/odd\\nname.pbtxt\"",
+              {"schedule.cosine={\n  min_lr: x\n}", "runtime={\n  sed: 1\n}"}),
+      "--set=schedule.cosine={\\n  min_lr: x\\n}: schedule.cosine: min_lr: expected a number, "
+      "got x\n"
+      "--set=runtime={\\n  sed: 1\\n}: runtime: sed: no such field in RuntimeConfig; did you "
+      "mean seed?");
+  const auto loaded =
+      Load("x.pbtxt", {"schedule.cosine={\n  min_lr: 0.001\n}", "runtime.work_dir=a\nb"});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const std::string text = PrintConfig(*loaded, /*with_origins=*/true);
+  EXPECT_EQ(WithoutFolder(text),
+            "name: \"x\"\n"
+            "schedule {\n"
+            "  cosine {\n"
+            "    min_lr: 0.001  # --set=schedule.cosine={\\n  min_lr: 0.001\\n}\n"
+            "  }\n"
+            "}\n"
+            "runtime {\n"
+            "  threads: 3  # _base_/odd\\nname.pbtxt:1\n"
+            "  work_dir: \"a\\nb\"  # --set=runtime.work_dir=a\\nb\n"
+            "}\n");
+  Write("again.pbtxt", text);
+  const auto again = Load("again.pbtxt");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(PrintConfig(*again, false), PrintConfig(*loaded, false));
 }
 
 TEST_F(ConfigTest, ThePrintedConfigLoadsToTheSameValues) {
