@@ -167,7 +167,7 @@ class RoundTripTest : public testing::Test {
 };
 
 TEST_F(RoundTripTest, PrintedConfigsLoadToTheSameConfig) {
-  for (uint32_t seed = 0; seed < 300; ++seed) {
+  for (uint32_t seed = 0; seed < 150; ++seed) {
     SCOPED_TRACE(seed);
     ExpectLoadsAgain(RandomConfigs(seed).Make());
     if (HasFatalFailure()) return;
@@ -176,7 +176,7 @@ TEST_F(RoundTripTest, PrintedConfigsLoadToTheSameConfig) {
 
 // As a whole file by protobuf's own printer, and as a --set of each message over several lines.
 TEST_F(RoundTripTest, LoadedConfigsPrintToTheSameConfig) {
-  for (uint32_t seed = 0; seed < 100; ++seed) {
+  for (uint32_t seed = 0; seed < 50; ++seed) {
     SCOPED_TRACE(seed);
     const ExperimentConfig config = RandomConfigs(seed).Make().config;
     std::string text;

@@ -73,11 +73,11 @@ TEST(TextErrors, AnEnumSuggestsValuesOfItsOwnField) {
 }
 
 TEST(TextErrors, UnknownFieldsAreNamedAndTheirContentsPassedOver) {
-  EXPECT_THAT(ErrorsOf("modle { backbone { depth: x } }\nruntime { sed: [1, 2] lr: 0.1 }"),
+  EXPECT_THAT(ErrorsOf("modle { backbone { depth: x } }\nruntime { sed: [1, 2] nesterov: 1 }"),
               ElementsAre("1:1 modle: no such field in ExperimentConfig; did you mean model?",
                           "2:11 sed: no such field in RuntimeConfig; did you mean seed?",
-                          "2:23 lr: no such field in RuntimeConfig; it belongs to "
-                          "optimizer.sgd.lr"));
+                          "2:23 nesterov: no such field in RuntimeConfig; it belongs to "
+                          "optimizer.sgd.nesterov"));
 }
 
 TEST(TextErrors, BracketsThatDoNotMatchAreNamedWhereTheyOpen) {
