@@ -1,6 +1,5 @@
 #include "tests/cpu_graph.h"
 
-#include <ATen/core/GraphImplInterface.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -13,6 +12,8 @@
 #include <set>
 #include <utility>
 #include <vector>
+
+#include "src/tensor/libtorch_bridge.h"
 
 namespace finetune {
 namespace {
@@ -108,14 +109,15 @@ class CpuGraph : public at::GraphImplInterface {
     }
   }
 
-  static thread_local CpuGraph* now_recording;
+  // Not the thread's own: backward may run on another, which then has the key as well.
+  static CpuGraph* now_recording;
   // They keep all tensors: no storage takes the place of one that is gone.
   std::vector<Call> calls_;
   std::set<const c10::StorageImpl*> seen_;
   std::vector<std::pair<c10::Storage, std::vector<char>>> before_;
 };
 
-thread_local CpuGraph* CpuGraph::now_recording = nullptr;
+CpuGraph* CpuGraph::now_recording = nullptr;
 
 }  // namespace
 

@@ -1,7 +1,6 @@
 #ifndef FINETUNE_TRAIN_STEP_GRAPH_H_
 #define FINETUNE_TRAIN_STEP_GRAPH_H_
 
-#include <ATen/core/GraphImplInterface.h>
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -11,6 +10,7 @@
 #include "src/base/status_macros.h"
 #include "src/comm/replay_communicator.h"
 #include "src/data/batch.h"
+#include "src/tensor/libtorch_bridge.h"
 
 namespace finetune {
 
