@@ -5,8 +5,15 @@
 #endif
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 
 namespace finetune {
+
+std::string DescribeGpu(const std::string& name, uint64_t free_bytes, uint64_t total_bytes) {
+  const auto gibibytes = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
+  return absl::StrFormat("the GPU is %s, %.1f of its %.1f GiB of memory are free", name,
+                         gibibytes(free_bytes), gibibytes(total_bytes));
+}
 
 #ifdef FINETUNE_CUDA
 
@@ -34,7 +41,21 @@ Gpus VisibleGpus() {
   return gpus;
 }
 
+std::string DescribeCurrentGpu() {
+  int device = 0;
+  cudaDeviceProp gpu = {};
+  size_t free_bytes = 0, total_bytes = 0;
+  const bool answers = cudaGetDevice(&device) == cudaSuccess &&
+                       cudaGetDeviceProperties(&gpu, device) == cudaSuccess &&
+                       cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess;
+  // An error must not come up again at the next call.
+  cudaGetLastError();
+  return answers ? DescribeGpu(gpu.name, free_bytes, total_bytes) : "";
+}
+
 #else
+
+std::string DescribeCurrentGpu() { return ""; }
 
 Gpus VisibleGpus() {
   return {.why_none = "this program was built without CUDA (bazel build --config=cuda)"};

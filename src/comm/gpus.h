@@ -1,6 +1,7 @@
 #ifndef FINETUNE_COMM_GPUS_H_
 #define FINETUNE_COMM_GPUS_H_
 
+#include <cstdint>
 #include <string>
 
 namespace finetune {
@@ -18,6 +19,14 @@ struct Gpus {
 
 // Asks the driver; touches no GPU.
 Gpus VisibleGpus();
+
+// The GPU that the calling thread uses, for the ends of error messages: "the GPU is NVIDIA
+// H200, 2.5 of its 139.8 GiB of memory are free". Empty where there is none, or it does not answer
+// any more.
+std::string DescribeCurrentGpu();
+
+// DescribeCurrentGpu()'s sentence.
+std::string DescribeGpu(const std::string& name, uint64_t free_bytes, uint64_t total_bytes);
 
 }  // namespace finetune
 

@@ -310,6 +310,8 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
     at::globalContext().lazyInitDevice(at::kCUDA);
     // A resumed run repeats the interrupted one's sums, in their order.
     at::globalContext().setDeterministicCuDNN(true);
+    // FLOAT32 is float32: by default cuDNN multiplies it as TF32, with 10 bits of mantissa.
+    at::globalContext().setAllowTF32CuDNN(false);
     absl::StrAppend(&setup.notes.front(), ", each on a GPU (", VisibleGpus().name, ")");
   } else {
     absl::StrAppend(&setup.notes.front(), " on the CPU",

@@ -10,20 +10,31 @@
 #include "absl/strings/str_cat.h"
 
 namespace finetune {
+namespace {
 
-absl::Status CurrentException() {
+std::string WithGpu(const std::string& message, const std::function<std::string()>& gpu) {
+  const std::string description = gpu();
+  return description.empty() ? message : absl::StrCat(message, " (", description, ")");
+}
+
+}  // namespace
+
+absl::Status CurrentException(const std::function<std::string()>& gpu) {
   try {
     throw;
   } catch (const std::bad_alloc& error) {
     return absl::ResourceExhaustedError(absl::StrCat("out of memory: ", error.what()));
   } catch (const c10::OutOfMemoryError& error) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("out of memory: ", error.what_without_backtrace(),
-                     " (fewer pictures at a time need less: data.train.micro_batch_size)"));
+        WithGpu(absl::StrCat("out of memory: ", error.what_without_backtrace(),
+                             " (fewer pictures at a time need less: data.train.micro_batch_size)"),
+                gpu));
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
     return absl::StrContains(what, "can't allocate memory")
                ? absl::ResourceExhaustedError(absl::StrCat("out of memory: ", what))
+           : absl::StrContains(what, "CUDA") || absl::StrContains(what, "cuDNN")
+               ? absl::InternalError(WithGpu(what, gpu))
                : absl::InternalError(what);
   } catch (const std::exception& error) {
     return absl::InternalError(error.what());
