@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "src/config/experiment.pb.h"
 #include "src/data/dataset.pb.h"
+#include "tests/test_device.h"
 
 namespace finetune {
 namespace {
@@ -64,7 +65,9 @@ Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type)
       pipeline->Apply(stored, drawn, &scratch, reinterpret_cast<Bfloat16*>(to));
     }
   }
-  results.device = DevicePipeline(*pipeline, at::kCPU, type).Apply(pixels, draws);
+  results.device = DevicePipeline(*pipeline, TestDevice(), type)
+                       .Apply(pixels.to(TestDevice()), draws.to(TestDevice()))
+                       .to(at::kCPU);
   return results;
 }
 
@@ -117,9 +120,10 @@ TEST(DevicePipeline, ABatchMayBeEmpty) {
   split.add_pipeline()->mutable_normalize();
   const auto pipeline = Pipeline::Create(split.pipeline(), Manifest(3));
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
-  const at::Tensor out = DevicePipeline(*pipeline, at::kCPU, at::kFloat)
-                             .Apply(at::empty({0, 3, kHeight, kWidth}, at::kByte),
-                                    at::empty({0, pipeline->draws()}, at::kLong));
+  const at::TensorOptions on_device(TestDevice());
+  const at::Tensor out = DevicePipeline(*pipeline, TestDevice(), at::kFloat)
+                             .Apply(at::empty({0, 3, kHeight, kWidth}, on_device.dtype(at::kByte)),
+                                    at::empty({0, pipeline->draws()}, on_device.dtype(at::kLong)));
   EXPECT_EQ(out.sizes(), (std::vector<int64_t>{0, 3, 4, 4}));
 }
 

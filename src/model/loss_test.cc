@@ -8,6 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/test_device.h"
 
 namespace finetune {
 namespace {
@@ -17,46 +18,53 @@ using ::testing::IsEmpty;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-at::Tensor Labels(const std::vector<int64_t>& labels) { return at::tensor(labels); }
+at::Tensor Labels(const std::vector<int64_t>& labels) {
+  return at::tensor(labels).to(TestDevice());
+}
+
+at::Tensor Logits(const std::vector<float>& logits, at::IntArrayRef shape) {
+  return at::tensor(logits).view(shape).to(TestDevice());
+}
+
+at::Tensor Zeros(at::IntArrayRef shape) { return at::zeros(shape, TestDevice()); }
 
 TEST(CrossEntropySum, IsMinusTheLogOfTheLabelsProbabilitySummedOverPictures) {
-  const at::Tensor logits = at::tensor({0.f, 0.f, std::log(3.f), 0.f}).view({2, 2});
+  const at::Tensor logits = Logits({0.f, 0.f, std::log(3.f), 0.f}, {2, 2});
   EXPECT_NEAR(CrossEntropySum(logits, Labels({1, 0}), 0).item<double>(),
               std::log(2.0) + std::log(4.0 / 3), 1e-6);
 }
 
 TEST(CrossEntropySum, SmoothingSpreadsItsShareOverAllClassesTheLabelsToo) {
   // Probabilities 3/4 and 1/4; targets 0.9 and 0.1 after smoothing by 0.2.
-  const at::Tensor logits = at::tensor({std::log(3.f), 0.f}).view({1, 2});
+  const at::Tensor logits = Logits({std::log(3.f), 0.f}, {1, 2});
   EXPECT_NEAR(CrossEntropySum(logits, Labels({0}), 0.2).item<double>(),
               -0.9 * std::log(0.75) - 0.1 * std::log(0.25), 1e-6);
 }
 
 TEST(CrossEntropySum, OfNoPicturesIsZero) {
-  EXPECT_EQ(CrossEntropySum(at::zeros({0, 5}), Labels({}), 0.1).item<double>(), 0);
+  EXPECT_EQ(CrossEntropySum(Zeros({0, 5}), Labels({}), 0.1).item<double>(), 0);
 }
 
 TEST(TopKCorrect, CountsLabelsAmongTheLargest) {
   const at::Tensor logits =
-      at::tensor({.1f, .5f, .2f, .4f, /**/ .9f, .5f, .2f, .4f, /**/ .1f, .2f, .3f, .4f})
-          .view({3, 4});
+      Logits({.1f, .5f, .2f, .4f, /**/ .9f, .5f, .2f, .4f, /**/ .1f, .2f, .3f, .4f}, {3, 4});
   EXPECT_THAT(TopKCorrect(logits, Labels({1, 1, 0}), {1, 2, 3, 4}), ElementsAre(1, 2, 2, 3));
 }
 
 TEST(TopKCorrect, OfEqualLogitsTheLowerClassComesFirst) {
-  const at::Tensor logits = at::zeros({4, 4});
+  const at::Tensor logits = Zeros({4, 4});
   EXPECT_THAT(TopKCorrect(logits, Labels({0, 1, 2, 3}), {1, 2, 3}), ElementsAre(1, 2, 3));
 }
 
 TEST(TopKCorrect, ALogitThatIsNoNumberIsNeverRight) {
-  const at::Tensor logits = at::tensor({kNan, 1.f, 2.f, /**/ kNan, 1.f, 2.f}).view({2, 3});
+  const at::Tensor logits = Logits({kNan, 1.f, 2.f, /**/ kNan, 1.f, 2.f}, {2, 3});
   EXPECT_THAT(TopKCorrect(logits, Labels({0, 2}), {1, 2}), ElementsAre(0, 1));
 }
 
 TEST(TopKCorrect, MoreThanThereAreClassesIsAll) {
-  EXPECT_THAT(TopKCorrect(at::zeros({2, 3}), Labels({2, 1}), {5}), ElementsAre(2));
-  EXPECT_THAT(TopKCorrect(at::zeros({0, 3}), Labels({}), {1}), ElementsAre(0));
-  EXPECT_THAT(TopKCorrect(at::zeros({2, 3}), Labels({2, 1}), {}), IsEmpty());
+  EXPECT_THAT(TopKCorrect(Zeros({2, 3}), Labels({2, 1}), {5}), ElementsAre(2));
+  EXPECT_THAT(TopKCorrect(Zeros({0, 3}), Labels({}), {1}), ElementsAre(0));
+  EXPECT_THAT(TopKCorrect(Zeros({2, 3}), Labels({2, 1}), {}), IsEmpty());
 }
 
 }  // namespace

@@ -82,7 +82,8 @@ std::unique_ptr<Classifier> MakeModel(const std::string& config, const Classifie
 double RelativeError(const at::Tensor& actual, const at::Tensor& expected) {
   const at::NoGradGuard no_grad;
   const at::Tensor truth = expected.to(at::kDouble);
-  return (actual.to(at::kDouble).sub(truth).norm().item<double>()) / truth.norm().item<double>();
+  return actual.to(truth.device(), at::kDouble).sub(truth).norm().item<double>() /
+         truth.norm().item<double>();
 }
 
 at::Tensor Named(const Classifier& model, const std::string& name) {

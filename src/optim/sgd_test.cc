@@ -2,7 +2,6 @@
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 #include <google/protobuf/text_format.h>
 
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/test_device.h"
 
 namespace finetune {
 namespace {
@@ -22,10 +22,14 @@ OptimizerConfig Parse(const std::string& text) {
   return config;
 }
 
+at::Tensor Floats(const std::vector<float>& values) { return at::tensor(values).to(TestDevice()); }
+at::Tensor Full(int64_t count, float value) { return at::full({count}, value, TestDevice()); }
+
 void ExpectNear(const at::Tensor& actual, const std::vector<float>& expected) {
-  ASSERT_EQ(actual.numel(), static_cast<int64_t>(expected.size()));
+  const at::Tensor host = actual.to(at::kCPU);
+  ASSERT_EQ(host.numel(), static_cast<int64_t>(expected.size()));
   for (size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_NEAR(actual.const_data_ptr<float>()[i], expected[i], 2e-6) << "element " << i;
+    EXPECT_NEAR(host.const_data_ptr<float>()[i], expected[i], 2e-6) << "element " << i;
   }
 }
 
@@ -33,8 +37,8 @@ void ExpectNear(const at::Tensor& actual, const std::vector<float>& expected) {
 // tests/fixtures/optim/make_fixtures.py.
 void ExpectThreeSteps(const std::string& config, const std::vector<float>& values,
                       const std::vector<float>& momentum) {
-  at::Tensor w = at::tensor({1.0f, -2.0f, 0.5f, 3.0f});
-  const at::Tensor g = at::tensor({0.5f, -0.25f, 1.0f, 0.0f});
+  at::Tensor w = Floats({1.0f, -2.0f, 0.5f, 3.0f});
+  const at::Tensor g = Floats({0.5f, -0.25f, 1.0f, 0.0f});
   auto sgd = Sgd::Create(Parse(config), {{"a", 0, 2}, {"b", 2, 2}}, w);
   ASSERT_TRUE(sgd.ok()) << sgd.status();
   for (int step = 1; step <= 3; ++step) sgd->Step(g.mul(step), /*lr=*/0.1, /*gradient_scale=*/1);
@@ -57,34 +61,34 @@ TEST(Sgd, NesterovIsPyTorchs) {
 }
 
 TEST(Sgd, RulesHoldForTheParametersTheyMatchAndTheFirstWins) {
-  at::Tensor w = at::tensor({1.0f, 1.0f, 1.0f});
+  at::Tensor w = Floats({1.0f, 1.0f, 1.0f});
   auto sgd = Sgd::Create(
       Parse("sgd { weight_decay: 1 } rule { match: '\\\\.bn' weight_decay_multiplier: 0 } "
             "rule { match: '^head' lr_multiplier: 10 } "),
       {{"x.bn.weight", 0, 1}, {"head.fc.weight", 1, 1}, {"x.conv", 2, 1}}, w);
   ASSERT_TRUE(sgd.ok()) << sgd.status();
-  sgd->Step(at::zeros({3}), 0.01, 1);
+  sgd->Step(Full(3, 0), 0.01, 1);
   ExpectNear(w, {1.0f, 0.9f, 0.99f});
 }
 
 TEST(Sgd, MemoryBetweenSpansIsLeftAlone) {
-  at::Tensor w = at::full({4}, 1.0f);
+  at::Tensor w = Full(4, 1.0f);
   auto sgd = Sgd::Create(Parse("sgd {}"), {{"a", 0, 1}, {"b", 3, 1}}, w);
   ASSERT_TRUE(sgd.ok()) << sgd.status();
-  sgd->Step(at::full({4}, 1.0f), 0.5, 1);
+  sgd->Step(Full(4, 1.0f), 0.5, 1);
   ExpectNear(w, {0.5f, 1.0f, 1.0f, 0.5f});
 }
 
 TEST(Sgd, GradientScaleIsAppliedBeforeWeightDecay) {
-  at::Tensor w = at::full({1}, 2.0f);
+  at::Tensor w = Full(1, 2.0f);
   auto sgd = Sgd::Create(Parse("sgd { weight_decay: 0.5 }"), {{"a", 0, 1}}, w);
   ASSERT_TRUE(sgd.ok()) << sgd.status();
-  sgd->Step(at::full({1}, 4.0f), 0.1, 0.25);
+  sgd->Step(Full(1, 4.0f), 0.1, 0.25);
   ExpectNear(w, {1.8f});
 }
 
 TEST(Sgd, ARuleThatMatchesNothingIsAnError) {
-  at::Tensor w = at::zeros({1});
+  at::Tensor w = Full(1, 0);
   const auto sgd =
       Sgd::Create(Parse("sgd {} rule { match: 'nope' }"), {{"head.fc.weight", 0, 1}}, w);
   EXPECT_EQ(sgd.status().code(), absl::StatusCode::kInvalidArgument);
@@ -93,14 +97,14 @@ TEST(Sgd, ARuleThatMatchesNothingIsAnError) {
 }
 
 TEST(Sgd, ABrokenRegularExpressionIsAnError) {
-  at::Tensor w = at::zeros({1});
+  at::Tensor w = Full(1, 0);
   const auto sgd = Sgd::Create(Parse("sgd {} rule { match: '(' }"), {{"a", 0, 1}}, w);
   EXPECT_THAT(std::string(sgd.status().message()), HasSubstr("is no regular expression"));
 }
 
 TEST(GradientNorm, IsTheL2NormOfAll) {
-  EXPECT_DOUBLE_EQ(GradientNorm(at::tensor({3.0f, 4.0f})), 5.0);
-  EXPECT_DOUBLE_EQ(GradientNorm(at::full({160000}, 0.5f)), 200.0);
+  EXPECT_DOUBLE_EQ(GradientNorm(Floats({3.0f, 4.0f})), 5.0);
+  EXPECT_DOUBLE_EQ(GradientNorm(Full(160000, 0.5f)), 200.0);
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+#include "tests/small_run.h"
+
+#include <cstddef>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/checkpoint/reader.h"
+#include "src/config/config.h"
+#include "src/data/builder.h"
+#include "src/train/train.h"
+
+namespace finetune {
+namespace {
+
+absl::Status MakeData(const std::string& folder, int pictures) {
+  DatasetBuilder::Options options;
+  options.folder = folder;
+  options.class_names = {"a", "b", "c"};
+  options.height = options.width = 16;
+  options.channels = 3;
+  FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(options));
+  std::vector<uint8_t> pixels(size_t{16} * 16 * 3);
+  for (const char* split : {"train", "test"}) {
+    FT_RETURN_IF_ERROR(builder.BeginSplit(split, pictures));
+    for (size_t i = 0; i < static_cast<size_t>(pictures); ++i) {
+      for (size_t j = 0; j < pixels.size(); ++j) {
+        pixels[j] = static_cast<uint8_t>(i * 61 + j * (7 + i % 3) + j * j * 3);
+      }
+      FT_RETURN_IF_ERROR(builder.Add(pixels, static_cast<int64_t>(i % 3)));
+    }
+  }
+  return builder.Finish();
+}
+
+}  // namespace
+
+absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run) {
+  FT_RETURN_IF_ERROR(MakeData(folder + "/data", run.pictures));
+  const std::string split =
+      absl::StrCat("path: \"", folder, "/data\" total_batch_size: ", run.batch,
+                   " pipeline { random_crop { size: 16 padding: 2 } } "
+                   "pipeline { random_flip {} } pipeline { normalize {} }");
+  return WriteFileAtomically(
+      folder + "/config.pbtxt",
+      absl::StrCat("model { backbone { resnet { depth: 18 stem: CIFAR base_channels: 4 } "
+                   "frozen_stages: 0 } head { num_classes: 3 } }\n"
+                   "data { train { split: \"train\" ",
+                   split, " } val { split: \"test\" ", split,
+                   " } }\n"
+                   "optimizer { sgd { lr: 0.05 momentum: 0.9 } }\n"
+                   "schedule { max_epochs: ",
+                   run.epochs,
+                   " multi_step { milestones: 3 } }\n"
+                   // LibTorch's operators, as on a GPU; many buckets, so that their all-reduces
+                   // begin in the middle of backward.
+                   "runtime { engine: PLAIN threads: 1 }\n"
+                   "comm { first_bucket_mebibytes: 0.001 bucket_mebibytes: 0.02 }\n"));
+}
+
+TensorList TrainSmallRun(const std::string& folder, const std::string& name,
+                         const std::vector<std::string>& settings, Communicator* comm,
+                         int64_t iterations) {
+  const auto loaded =
+      LoadConfig(folder + "/config.pbtxt", {.search_path = {}, .overrides = settings});
+  EXPECT_TRUE(loaded.ok()) << loaded.status();
+  if (!loaded.ok()) return {};
+  TrainOptions options;
+  options.work_dir = absl::StrCat(folder, "/", name);
+  options.max_iterations = iterations;
+  const auto result = Train(*loaded, options, comm);
+  EXPECT_TRUE(result.ok()) << result.status();
+  const auto state = ReadStateDict(options.work_dir + "/latest.pth");
+  EXPECT_TRUE(state.ok()) << state.status();
+  return state.ok() ? *state : TensorList();
+}
+
+}  // namespace finetune

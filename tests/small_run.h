@@ -1,0 +1,34 @@
+#ifndef FINETUNE_TESTS_SMALL_RUN_H_
+#define FINETUNE_TESTS_SMALL_RUN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "src/comm/communicator.h"
+#include "src/tensor/named_tensor.h"
+
+namespace finetune {
+
+// A run that takes a second: a small ResNet on made-up pictures of 16x16, by LibTorch's operators
+// as on a GPU.
+struct SmallRun {
+  int pictures = 40;
+  int batch = 16;
+  int epochs = 4;
+};
+
+// Writes the data and the config of such a run below `folder`.
+absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run);
+
+// Trains there with further settings ("runtime.cuda_graph=true") in a work_dir of that name, to the
+// end or for `iterations`, and returns the last checkpoint's tensors. Fails the test where that is
+// not possible.
+TensorList TrainSmallRun(const std::string& folder, const std::string& name,
+                         const std::vector<std::string>& settings, Communicator* comm,
+                         int64_t iterations = 0);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TESTS_SMALL_RUN_H_
