@@ -1,0 +1,138 @@
+// How many pictures a second can be read, sent to the device and prepared there, with no network
+// behind it: what a training run could take at most.
+//
+//   device_pipeline_alone --config=FILE [--set=PATH=VALUE ...] [--device=cuda|cpu] [--seconds=3]
+//                         [--json=FILE]
+//
+// The batches are those of data.train, in runtime.precision, as a run on a GPU has them. Three
+// rates: reading alone; reading, sending and preparing; preparing one batch that is there already.
+#include <ATen/Context.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/atomic_file.h"
+#include "src/comm/gpus.h"
+#include "src/config/config.h"
+#include "src/data/loader.h"
+#include "src/train/device.h"
+
+namespace finetune {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Flags {
+  std::string config, device = "cuda", json;
+  std::vector<std::string> set, config_path;
+  double seconds = 3;
+};
+
+absl::StatusOr<std::unique_ptr<BatchLoader>> Load(const ExperimentConfig& config,
+                                                  at::Device device) {
+  const SplitConfig& split = config.data().train();
+  FT_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> data, Dataset::Open(split.path(), split.split()));
+  LoaderOptions options;
+  options.seed = config.runtime().seed();
+  options.bfloat16 = config.runtime().precision() != RuntimeConfig::FLOAT32;
+  options.stored = true;
+  options.pinned = !device.is_cpu();
+  return BatchLoader::Create(std::move(data), split, options);
+}
+
+// Pictures a second of `batch`, which returns how many it had, in about `seconds`.
+absl::StatusOr<double> Rate(double seconds, at::Device device,
+                            const std::function<absl::StatusOr<int64_t>()>& batch) {
+  constexpr int kWarmUp = 5;
+  for (int i = 0; i < kWarmUp; ++i) FT_RETURN_IF_ERROR(batch().status());
+  DevicePoint(device).Wait();
+  const Clock::time_point start = Clock::now();
+  const auto since = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  int64_t pictures = 0;
+  while (since() < seconds) {
+    FT_ASSIGN_OR_RETURN(const int64_t n, batch());
+    pictures += n;
+  }
+  DevicePoint(device).Wait();
+  return static_cast<double>(pictures) / since();
+}
+
+absl::Status Measure(const Flags& flags) {
+  at::Device device = at::kCPU;
+  std::string name = "the CPU";
+  if (flags.device == "cuda") {
+    const Gpus gpus = VisibleGpus();
+    if (gpus.count == 0) {
+      return absl::FailedPreconditionError(absl::StrCat("--device=cuda: ", gpus.why_none));
+    }
+    at::globalContext().lazyInitDevice(at::kCUDA);
+    device = at::Device(at::kCUDA, 0);
+    name = gpus.name;
+  }
+  LoadOptions load;
+  load.search_path = ConfigSearchPath(flags.config_path);
+  load.overrides = flags.set;
+  FT_ASSIGN_OR_RETURN(const LoadedConfig loaded, LoadConfig(flags.config, load));
+
+  nlohmann::json rates;
+  {
+    FT_ASSIGN_OR_RETURN(const auto loader, Load(loaded.config, device));
+    FT_ASSIGN_OR_RETURN(rates["read"],
+                        Rate(flags.seconds, at::kCPU, [&]() -> absl::StatusOr<int64_t> {
+                          FT_ASSIGN_OR_RETURN(const Batch batch, loader->Next());
+                          return batch.labels.size(0);
+                        }));
+  }
+  FT_ASSIGN_OR_RETURN(const auto loader, Load(loaded.config, device));
+  DeviceBatches batches(loader.get(), device);
+  Batch last;
+  FT_ASSIGN_OR_RETURN(rates["read_send_prepare"],
+                      Rate(flags.seconds, device, [&]() -> absl::StatusOr<int64_t> {
+                        FT_ASSIGN_OR_RETURN(last, batches.Next());
+                        batches.Images(last);
+                        return last.labels.size(0);
+                      }));
+  FT_ASSIGN_OR_RETURN(rates["prepare"],
+                      Rate(flags.seconds, device, [&]() -> absl::StatusOr<int64_t> {
+                        batches.Images(last);
+                        return last.labels.size(0);
+                      }));
+  std::printf(
+      "%s: %.0f pictures/s read; %.0f read, sent and prepared; %.0f prepared of a batch that is "
+      "there\n",
+      name.c_str(), rates["read"].get<double>(), rates["read_send_prepare"].get<double>(),
+      rates["prepare"].get<double>());
+  if (flags.json.empty()) return absl::OkStatus();
+  const nlohmann::json result = {{"device", name}, {"images_per_s", rates}};
+  return WriteFileAtomically(flags.json, result.dump(1) + "\n");
+}
+
+int Main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app("How fast pictures can be read, sent to the device and prepared there.");
+  app.add_option("--config", flags.config, "As finetune's")->required();
+  app.add_option("--config_path", flags.config_path, "As finetune's");
+  app.add_option("--set", flags.set, "As finetune's")->take_all();
+  app.add_option("--device", flags.device, "cuda or cpu (default cuda)")
+      ->check(CLI::IsMember({"cuda", "cpu"}));
+  app.add_option("--seconds", flags.seconds, "For each rate (default 3)")
+      ->check(CLI::Range(0.01, 600.0));
+  app.add_option("--json", flags.json, "Also write the figures here");
+  CLI11_PARSE(app, argc, argv);
+  const absl::Status status = Measure(flags);
+  if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+  return status.ok() ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace finetune
+
+int main(int argc, char** argv) { return finetune::Main(argc, argv); }
