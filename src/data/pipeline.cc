@@ -64,7 +64,7 @@ std::vector<Pipeline::Tap> Pipeline::MakeTaps(int from, int to) {
 
 absl::StatusOr<Pipeline> Pipeline::Create(
     const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
-    const DatasetManifest& manifest, const ChannelStatistics* statistics) {
+    const DatasetManifest& manifest, const PixelStatistics* statistics) {
   Pipeline p;
   p.channels_ = manifest.channels();
   int height = p.in_height_ = manifest.height();

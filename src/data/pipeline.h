@@ -19,7 +19,7 @@ struct Bfloat16 {
 };
 
 // What Normalize subtracts and divides by, one value a channel, for values of 0 to 255.
-struct ChannelStatistics {
+struct PixelStatistics {
   std::vector<double> mean, std;
 };
 
@@ -39,7 +39,7 @@ class Pipeline {
   // InvalidArgument for a step that does not fit the picture or lacks its settings.
   static absl::StatusOr<Pipeline> Create(
       const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
-      const DatasetManifest& manifest, const ChannelStatistics* statistics = nullptr);
+      const DatasetManifest& manifest, const PixelStatistics* statistics = nullptr);
 
   int channels() const { return channels_; }
   int height() const { return out_height_; }
@@ -79,7 +79,7 @@ class Pipeline {
   using Step = std::variant<Crop, Flip, Resize>;
   const std::vector<Step>& steps() const { return steps_; }
   // Normalize's mean and std; empty where the pipeline does not normalise.
-  const ChannelStatistics& statistics() const { return statistics_; }
+  const PixelStatistics& statistics() const { return statistics_; }
   // Normalize: x * scale()[c] + shift()[c].
   const std::array<float, 3>& scale() const { return scale_; }
   const std::array<float, 3>& shift() const { return shift_; }
@@ -97,7 +97,7 @@ class Pipeline {
   int out_height_ = 0, out_width_ = 0;
   int draws_ = 0;
   std::vector<Step> steps_;
-  ChannelStatistics statistics_;
+  PixelStatistics statistics_;
   std::array<float, 3> scale_ = {1, 1, 1};
   std::array<float, 3> shift_ = {0, 0, 0};
 };

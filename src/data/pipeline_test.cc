@@ -214,12 +214,12 @@ TEST(Pipeline, WhatCannotWorkIsRefused) {
 
 TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
   const DatasetManifest manifest = Manifest(kHeight, kWidth, 3);
-  const auto make = [&](const std::string& steps, const ChannelStatistics* statistics) {
+  const auto make = [&](const std::string& steps, const PixelStatistics* statistics) {
     SplitConfig split;
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(steps, &split));
     return Pipeline::Create(split.pipeline(), manifest, statistics);
   };
-  const ChannelStatistics given{{100, 101, 102}, {2, 4, 8}};
+  const PixelStatistics given{{100, 101, 102}, {2, 4, 8}};
   const auto taken = make("pipeline { normalize {} }", &given);
   ASSERT_TRUE(taken.ok()) << taken.status();
   EXPECT_EQ(taken->statistics().mean, given.mean);
@@ -238,7 +238,7 @@ TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
   ASSERT_TRUE(none.ok()) << none.status();
   EXPECT_TRUE(none->statistics().mean.empty());
 
-  const ChannelStatistics grey{{100}, {2}};
+  const PixelStatistics grey{{100}, {2}};
   const absl::Status status = make("pipeline { normalize {} }", &grey).status();
   EXPECT_EQ(status.message(),
             "normalize {} takes a mean and std of 1 channels, those of the training pictures; the "

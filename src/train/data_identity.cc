@@ -129,7 +129,7 @@ SplitIdentity IdentityOf(const Dataset& dataset) {
           manifest.height(),      manifest.width()};
 }
 
-std::string Describe(const ChannelStatistics& statistics) {
+std::string Describe(const PixelStatistics& statistics) {
   if (statistics.mean.empty()) return "nothing";
   return absl::StrCat("mean ", Numbers(statistics.mean), " and std ", Numbers(statistics.std));
 }
@@ -157,7 +157,7 @@ absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta) {
   if (!own || data == nullptr) return identity;
   const auto read = [&]() -> absl::Status {
     if (Find(*data, "mean") != nullptr) {
-      ChannelStatistics statistics;
+      PixelStatistics statistics;
       FT_ASSIGN_OR_RETURN(statistics.mean, ReadNumbers(*data, "mean", -1e6));
       FT_ASSIGN_OR_RETURN(statistics.std, ReadNumbers(*data, "std", 1e-30));
       if (statistics.mean.size() != statistics.std.size()) {

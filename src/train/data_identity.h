@@ -29,14 +29,14 @@ struct DataIdentity {
   ClassNames classes;
   // What the training pipeline normalises by: empty lists where it does not normalise. Absent: not
   // known.
-  std::optional<ChannelStatistics> statistics;
+  std::optional<PixelStatistics> statistics;
   std::optional<SplitIdentity> train, val;
 };
 
 SplitIdentity IdentityOf(const Dataset& dataset);
 
 // "mean [123.7, 116.3, 103.5] and std [58.4, 57.1, 57.4]", or "nothing" for empty lists.
-std::string Describe(const ChannelStatistics& statistics);
+std::string Describe(const PixelStatistics& statistics);
 
 // Adds to a checkpoint's meta `CLASSES`, as mmpretrain has them, and `data`: a dict of `mean`,
 // `std`, `train` and `val`.

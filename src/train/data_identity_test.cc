@@ -17,7 +17,7 @@ using ::testing::IsEmpty;
 DataIdentity Pets() {
   DataIdentity identity;
   identity.classes = {"apple", "bear", "cat"};
-  identity.statistics = ChannelStatistics{{123.675, 1.0 / 3, 0}, {58.4, 1, 2}};
+  identity.statistics = PixelStatistics{{123.675, 1.0 / 3, 0}, {58.4, 1, 2}};
   identity.train = SplitIdentity{"train", "aa", 30, 3, 32, 32};
   identity.val = SplitIdentity{"test", "bb", 12, 3, 32, 32};
   return identity;
@@ -43,7 +43,7 @@ TEST(DataIdentityTest, ComesBackFromACheckpointsMetaExactly) {
 
 TEST(DataIdentityTest, AnUnnormalisedPipelineIsNotAnUnknownOne) {
   DataIdentity identity = Pets();
-  identity.statistics = ChannelStatistics();
+  identity.statistics = PixelStatistics();
   ASSERT_TRUE(ReadDataIdentity(MetaOf(identity))->statistics.has_value());
   identity.statistics.reset();
   EXPECT_FALSE(ReadDataIdentity(MetaOf(identity))->statistics.has_value());

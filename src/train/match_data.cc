@@ -90,9 +90,9 @@ absl::Status MapLabels(OpenedData* data, const std::string& path, bool for_train
   return absl::OkStatus();
 }
 
-std::optional<ChannelStatistics> StatisticsFor(const EvaluatedCheckpoint& evaluated,
-                                               const DataConfig& data,
-                                               std::vector<std::string>* notes) {
+std::optional<PixelStatistics> StatisticsFor(const EvaluatedCheckpoint& evaluated,
+                                             const DataConfig& data,
+                                             std::vector<std::string>* notes) {
   if (evaluated.data.statistics.has_value()) return evaluated.data.statistics;
   const SplitConfig& train = data.train();
   if (!TakesStatistics(data.val())) return std::nullopt;
@@ -108,9 +108,9 @@ std::optional<ChannelStatistics> StatisticsFor(const EvaluatedCheckpoint& evalua
 }
 
 StatisticsReport CompareStatistics(const SplitConfig& val_config,
-                                   const std::optional<ChannelStatistics>& trained,
+                                   const std::optional<PixelStatistics>& trained,
                                    const std::string& from, const BatchLoader& val) {
-  const ChannelStatistics& used = val.pipeline().statistics();
+  const PixelStatistics& used = val.pipeline().statistics();
   const bool takes = TakesStatistics(val_config);
   StatisticsReport report;
   if (!trained.has_value()) {
@@ -128,8 +128,8 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
     return report;
   }
   const DatasetManifest& manifest = val.manifest();
-  const ChannelStatistics own{{manifest.mean().begin(), manifest.mean().end()},
-                              {manifest.std().begin(), manifest.std().end()}};
+  const PixelStatistics own{{manifest.mean().begin(), manifest.mean().end()},
+                            {manifest.std().begin(), manifest.std().end()}};
   if (takes && (own.mean != used.mean || own.std != used.std)) {
     report.note = absl::StrCat("data.val: normalize {} takes ", Describe(used), " from ", from,
                                "; the pictures' own are ", Describe(own));
@@ -138,7 +138,7 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
 }
 
 std::string DigestOf(const DataIdentity& identity,
-                     const std::optional<ChannelStatistics>& statistics) {
+                     const std::optional<PixelStatistics>& statistics) {
   Sha256 sum;
   sum.Update(absl::StrJoin(identity.classes, "\n"));
   if (statistics.has_value()) sum.Update(Describe(*statistics));

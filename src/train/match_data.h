@@ -47,9 +47,9 @@ absl::Status MapLabels(OpenedData* data, const std::string& path, bool for_train
 // What `evaluated` was trained to see, for a `normalize {}` in data.val; absent where nobody says.
 // A checkpoint that does not say it was likely trained on the config's data.train, which is asked
 // where it is at hand.
-std::optional<ChannelStatistics> StatisticsFor(const EvaluatedCheckpoint& evaluated,
-                                               const DataConfig& data,
-                                               std::vector<std::string>* notes);
+std::optional<PixelStatistics> StatisticsFor(const EvaluatedCheckpoint& evaluated,
+                                             const DataConfig& data,
+                                             std::vector<std::string>* notes);
 
 // How data.val is normalised, where that is not what the config and its data alone would say.
 struct StatisticsReport {
@@ -57,12 +57,12 @@ struct StatisticsReport {
 };
 // `trained`: what the model was trained to see; absent: not known. `from`: who says so.
 StatisticsReport CompareStatistics(const SplitConfig& val_config,
-                                   const std::optional<ChannelStatistics>& trained,
+                                   const std::optional<PixelStatistics>& trained,
                                    const std::string& from, const BatchLoader& val);
 
 // Equal on two ranks just when they took the same from their checkpoint.
 std::string DigestOf(const DataIdentity& identity,
-                     const std::optional<ChannelStatistics>& statistics);
+                     const std::optional<PixelStatistics>& statistics);
 
 }  // namespace finetune
 

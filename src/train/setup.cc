@@ -298,7 +298,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   FT_RETURN_IF_ERROR(Agree(status, *comm));
   setup.warnings = *std::move(warnings);
   setup.data = std::move(data.identity);
-  std::optional<ChannelStatistics> trained;
+  std::optional<PixelStatistics> trained;
   if (!for_training) trained = StatisticsFor(*evaluated, config.data(), &data_notes);
   FT_RETURN_IF_ERROR(
       CheckSameRun(loaded, absl::StrCat(DigestOf(data.train->get()), DigestOf(data.val->get())),
