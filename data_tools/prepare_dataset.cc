@@ -18,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "data_tools/converters.h"
 #include "src/base/annotate.h"
+#include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
 #include "src/base/sha256.h"
 #include "src/data/manifest.h"
@@ -207,6 +208,15 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "%s\n", ExplainFlags(app, arguments, error).c_str());
     return 2;
+  }
+
+  for (std::string* path : {&options.input, &options.output, &subject}) {
+    absl::StatusOr<std::string> expanded = ExpandHome(*path);
+    if (!expanded.ok()) {
+      std::fprintf(stderr, "%s\n", std::string(expanded.status().message()).c_str());
+      return 2;
+    }
+    *path = *std::move(expanded);
   }
 
   struct sigaction action = {};

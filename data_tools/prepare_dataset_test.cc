@@ -118,6 +118,22 @@ TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
   EXPECT_THAT(nothing.output, HasSubstr("no data set in DIR: "));
 }
 
+TEST_F(PrepareDatasetTest, ExpandsHomeInEveryPath) {
+  const std::string home = "env HOME=" + folder_ + " ";
+  const std::string made = Synthetic();
+  const std::string flags = made.substr(0, made.rfind(" --output="));
+  EXPECT_EQ(Shell(home + program_ + " " + flags + " '--output=~/out/data'").exit_code, 0);
+  EXPECT_THAT(Left(), ElementsAre("data"));
+  EXPECT_EQ(Shell(home + program_ + " verify '~/out/data'").output,
+            "DIR/out/data is whole: 17 pictures, all checksums right\n");
+  EXPECT_EQ(Shell(home + program_ + " info '~/out/data'").exit_code, 0);
+  EXPECT_EQ(Shell(home + program_ + " mnist '--input=~/nowhere' --output=" + folder_ + "/x").output,
+            "no file or folder DIR/nowhere\n");
+  const Outcome other = Run(flags + " '--output=~bob/data'");
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.output, HasSubstr("~bob/data: found another user's home folder"));
+}
+
 TEST_F(PrepareDatasetTest, OnATerminalOneLineIsRedrawn) {
   const Outcome made = Shell(
       absl::StrCat("script -qec '", program_, " ", Synthetic(), "' ", folder_, "/typescript"));

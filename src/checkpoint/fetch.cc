@@ -25,6 +25,7 @@
 #include "absl/strings/strip.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/expand_home.h"
 #include "src/base/fd.h"
 #include "src/base/sha256.h"
 #include "src/base/status_macros.h"
@@ -114,8 +115,9 @@ std::optional<std::string> PercentDecode(absl::string_view text) {
 
 absl::StatusOr<std::string> LocalFile(const std::string& given, std::string path,
                                       const FetchOptions& options) {
-  const char* home = Environment("HOME");
-  if (absl::StartsWith(path, "~/") && home != nullptr) path = absl::StrCat(home, path.substr(1));
+  absl::StatusOr<std::string> expanded = ExpandHome(path);
+  FT_RETURN_IF_ERROR(Annotate(expanded.status(), options.field));
+  path = *std::move(expanded);
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (fs::is_regular_file(status)) return path;
