@@ -173,6 +173,9 @@ class Checker {
     // 0: not known, because the data is not.
     int height = data.has_value() ? data->height : 0;
     int width = data.has_value() ? data->width : 0;
+    int channels = data.has_value() ? data->channels : 0;
+    // Whether they are grey that was made of red, green and blue.
+    bool mixed = false;
     int normalizations = 0;
     for (int i = 0; i < split.pipeline_size(); ++i) {
       const TransformConfig& transform = split.pipeline(i);
@@ -220,6 +223,15 @@ class Checker {
           }
           break;
         }
+        case TransformConfig::kGrayscale:
+          if (transform.grayscale().channels() != 1 && transform.grayscale().channels() != 3) {
+            Error(at + ".grayscale.channels",
+                  absl::StrCat("is ", transform.grayscale().channels(), "; expected 1 or 3"));
+          } else if (data.has_value()) {
+            mixed = mixed || channels == 3;
+            channels = transform.grayscale().channels();
+          }
+          break;
         case TransformConfig::kNormalize: {
           const NormalizeConfig& normalize = transform.normalize();
           ++normalizations;
@@ -228,10 +240,16 @@ class Checker {
                   absl::StrCat("has ", normalize.mean_size(), " values of mean and ",
                                normalize.std_size(), " of std; expected one a channel of each"));
           } else if (data.has_value() && normalize.mean_size() != 0 &&
-                     normalize.mean_size() != data->channels) {
+                     normalize.mean_size() != channels) {
             Error(at + ".normalize",
                   absl::StrCat("has ", normalize.mean_size(), " values of mean; the pictures have ",
-                               data->channels, " channels"));
+                               channels, " channels here"));
+          }
+          if (mixed && normalize.mean_size() == 0) {
+            Error(
+                at + ".normalize",
+                "has no mean and std, and the data's own are those of red, green and blue, not of "
+                "the grey that grayscale makes of them; give it both");
           }
           for (int c = 0; c < normalize.mean_size(); ++c) {
             Finite(absl::StrCat(at, ".normalize.mean[", c, "]"), normalize.mean(c));
@@ -246,7 +264,8 @@ class Checker {
         }
         case TransformConfig::KIND_NOT_SET:
           Error(at,
-                "is empty; expected random_crop, random_flip, resize, center_crop or normalize");
+                "is empty; expected random_crop, random_flip, resize, center_crop, grayscale or "
+                "normalize");
       }
     }
     if (normalizations == 0 && !split.path().empty()) {

@@ -99,13 +99,19 @@ INSTANTIATE_TEST_SUITE_P(
                     "data.train.pipeline[0].resize: expected size, or height and width"},
         WrongConfig{"data.train.pipeline={}",
                     "data.train.pipeline[0]: is empty; expected random_crop, random_flip, resize, "
-                    "center_crop or normalize"},
+                    "center_crop, grayscale or normalize"},
         WrongConfig{"data.train.pipeline=[{normalize {}}, {random_flip {}}]",
                     "data.train.pipeline[0].normalize: must be the pipeline's last step: the "
                     "others work on pixels"},
-        WrongConfig{
-            "data.train.pipeline={normalize {mean: 1 std: 1}}",
-            "data.train.pipeline[0].normalize: has 1 values of mean; the pictures have 3 channels"},
+        WrongConfig{"data.train.pipeline={normalize {mean: 1 std: 1}}",
+                    "data.train.pipeline[0].normalize: has 1 values of mean; the pictures have 3 "
+                    "channels here"},
+        WrongConfig{"data.train.pipeline={grayscale {channels: 2}}",
+                    "data.train.pipeline[0].grayscale.channels: is 2; expected 1 or 3"},
+        WrongConfig{"data.train.pipeline=[{grayscale {channels: 3}}, {normalize {}}]",
+                    "data.train.pipeline[1].normalize: has no mean and std, and the data's own are "
+                    "those of red, green and blue, not of the grey that grayscale makes of them; "
+                    "give it both"},
         WrongConfig{"data.train.pipeline={normalize {mean: [1, nan, 1] std: [1, 1, 1]}}",
                     "data.train.pipeline[0].normalize.mean[1]: is nan; expected a finite number"},
         WrongConfig{"data.train.pipeline={normalize {mean: [1, 1, 1] std: [1, inf, 1]}}",
@@ -179,6 +185,19 @@ TEST(Validate, OneBatchSizeTakesTheOthersPlace) {
   const auto result = Check({"data.train.total_batch_size=128"}, facts);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(*result, IsEmpty());
+}
+
+TEST(Validate, NormalizeGoesByTheChannelsThatGrayscaleMakes) {
+  RunFacts facts = Facts();
+  facts.train->channels = facts.val->channels = 1;
+  const auto check = [&](const std::string& normalize) {
+    return Check(
+        {"data.train.pipeline=[{grayscale {channels: 3}}, {normalize {" + normalize + "}}]"},
+        facts);
+  };
+  EXPECT_TRUE(check("").ok()) << check("").status();
+  EXPECT_TRUE(check("mean: [1, 2, 3] std: [1, 2, 3]").ok());
+  EXPECT_FALSE(check("mean: 1 std: 1").ok());
 }
 
 TEST(Validate, LeNetHasNothingToFreeze) {

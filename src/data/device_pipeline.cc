@@ -16,7 +16,7 @@ namespace finetune {
 namespace {
 
 // Of [n, H, W, C].
-constexpr int64_t kRows = 1, kColumns = 2;
+constexpr int64_t kRows = 1, kColumns = 2, kChannels = 3;
 
 }  // namespace
 
@@ -69,6 +69,15 @@ at::Tensor DevicePipeline::Resize(const at::Tensor& x, int64_t dimension, const 
       .lerp(x.index_select(dimension, axis.right), axis.weight.view(along));
 }
 
+at::Tensor DevicePipeline::Grayscale(const at::Tensor& x, const Pipeline::Grayscale& grey) {
+  at::Tensor value = x;
+  if (grey.from == 3) {
+    const auto part = [&](int64_t c) { return x.narrow(kChannels, c, 1) * Pipeline::kLuma[c]; };
+    value = part(0) + part(1) + part(2);
+  }
+  return value.expand({-1, -1, -1, grey.to});
+}
+
 at::Tensor DevicePipeline::Normalise(const at::Tensor& x) const {
   return at::addcmul(shift_, x, scale_);
 }
@@ -85,6 +94,8 @@ at::Tensor DevicePipeline::Apply(const at::Tensor& pixels, const at::Tensor& dra
       draw += 2;
     } else if (std::holds_alternative<Pipeline::Flip>(step)) {
       x = at::where(draws.select(1, draw++).view({-1, 1, 1, 1}) != 0, x.flip(kColumns), x);
+    } else if (const auto* grey = std::get_if<Pipeline::Grayscale>(&step)) {
+      x = Grayscale(x, *grey);
     } else {
       // Weights of neighbours add up to 1: a normalised picture is resized as well, and is smaller.
       normalised = i + 1 == constants_.size();

@@ -26,7 +26,7 @@ class DevicePipeline {
   struct Axis {
     at::Tensor left, right, weight;
   };
-  // Of one step; a crop has a window [size] of offsets, a resize both axes, a flip nothing.
+  // Of one step; a crop has a window [size] of offsets, a resize both axes, others nothing.
   struct Constants {
     at::Tensor window;
     Axis rows, columns;
@@ -36,6 +36,7 @@ class DevicePipeline {
   static at::Tensor Crop(const at::Tensor& x, const Pipeline::Crop& crop, const at::Tensor& window,
                          const at::Tensor& top, const at::Tensor& left);
   static at::Tensor Resize(const at::Tensor& x, int64_t dimension, const Axis& axis);
+  static at::Tensor Grayscale(const at::Tensor& x, const Pipeline::Grayscale& grey);
   at::Tensor Normalise(const at::Tensor& x) const;
 
   const Pipeline& pipeline_;

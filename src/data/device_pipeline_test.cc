@@ -44,7 +44,7 @@ Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type)
   const at::Tensor pixels = at::empty({kPictures, channels, kHeight, kWidth}, at::kByte, kLayout);
   const at::Tensor draws = at::empty({kPictures, pipeline->draws()}, at::kLong);
   Results results;
-  results.host = at::empty({kPictures, channels, pipeline->height(), pipeline->width()},
+  results.host = at::empty({kPictures, pipeline->channels(), pipeline->height(), pipeline->width()},
                            at::TensorOptions(type), kLayout);
   auto* bytes = pixels.mutable_data_ptr<uint8_t>();
   auto* out = static_cast<uint8_t*>(results.host.mutable_data_ptr());
@@ -89,6 +89,11 @@ TEST(DevicePipeline, PreparesPicturesAsThePipelineDoes) {
            // The tutorial's.
            "pipeline { random_crop { size: 7 padding: 2 } } pipeline { random_flip { probability: "
            "0.5 } } pipeline { resize { size: 32 } } pipeline { normalize {} }",
+           "pipeline { grayscale { channels: 3 } } pipeline { resize { size: 12 } }",
+           "pipeline { random_flip {} } pipeline { grayscale {} } pipeline { random_crop { size: 4 "
+           "} } pipeline { normalize { mean: 100 std: 50 } }",
+           "pipeline { resize { size: 8 } } pipeline { grayscale { channels: 3 } } pipeline { "
+           "normalize { mean: [100, 101, 102] std: [50, 51, 52] } }",
            // A crop of another picture than the stored one, and steps behind a resize.
            "pipeline { random_flip {} } pipeline { resize { size: 12 } } pipeline { random_crop { "
            "size: 10 padding: 1 pad_value: 7 } } pipeline { random_flip {} } pipeline { normalize "

@@ -30,10 +30,11 @@ class BatchLoader::Impl {
     const int64_t n = sampler_.LargestPart();
     const at::TensorOptions numbers =
         at::TensorOptions().dtype(at::kLong).pinned_memory(options.pinned);
+    const int64_t channels = options.stored ? manifest().channels() : pipeline_.channels();
     const int64_t height = options.stored ? manifest().height() : pipeline_.height();
     const int64_t width = options.stored ? manifest().width() : pipeline_.width();
     for (Slot& slot : slots_) {
-      slot.images = at::empty({n, pipeline_.channels(), height, width},
+      slot.images = at::empty({n, channels, height, width},
                               numbers.dtype(options.stored ? at::kByte : PreparedType()),
                               at::MemoryFormat::ChannelsLast);
       slot.labels = at::empty({n}, numbers);

@@ -66,7 +66,9 @@ absl::StatusOr<Pipeline> Pipeline::Create(
     const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
     const DatasetManifest& manifest, const PixelStatistics* statistics) {
   Pipeline p;
-  p.channels_ = manifest.channels();
+  p.channels_ = p.in_channels_ = manifest.channels();
+  // Grey that was made of red, green and blue.
+  bool mixed = false;
   int height = p.in_height_ = manifest.height();
   int width = p.in_width_ = manifest.width();
   const auto add_crop = [&](const char* name, int size, int padding, float value,
@@ -108,6 +110,17 @@ absl::StatusOr<Pipeline> Pipeline::Create(
         width = to_width;
         break;
       }
+      case TransformConfig::kGrayscale: {
+        const int to = step.grayscale().channels();
+        if (to != 1 && to != 3) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("grayscale.channels is ", to, "; expected 1 or 3"));
+        }
+        mixed = mixed || p.channels_ == 3;
+        if (p.channels_ == 3 || to == 3) p.steps_.emplace_back(Grayscale{p.channels_, to});
+        p.channels_ = to;
+        break;
+      }
       case TransformConfig::kNormalize: {
         if (i + 1 != steps.size()) {
           return absl::InvalidArgumentError("normalize must be the pipeline's last step");
@@ -118,6 +131,11 @@ absl::StatusOr<Pipeline> Pipeline::Create(
           return absl::InvalidArgumentError(absl::StrCat(
               "normalize needs one mean and one std for each of ", p.channels_, " channels"));
         }
+        if (!own && mixed) {
+          return absl::InvalidArgumentError(
+              "normalize {} has the mean and std of stored red, green and blue, not those of the "
+              "grey that grayscale makes of them; give normalize its mean and std");
+        }
         if (own) {
           p.statistics_ = {{normalize.mean().begin(), normalize.mean().end()},
                            {normalize.std().begin(), normalize.std().end()}};
@@ -126,6 +144,11 @@ absl::StatusOr<Pipeline> Pipeline::Create(
         } else {
           p.statistics_ = {{manifest.mean().begin(), manifest.mean().end()},
                            {manifest.std().begin(), manifest.std().end()}};
+        }
+        // Grey that was spread has one mean for all channels.
+        if (p.in_channels_ == 1 && p.statistics_.mean.size() == 1) {
+          p.statistics_.mean.resize(p.channels_, p.statistics_.mean[0]);
+          p.statistics_.std.resize(p.channels_, p.statistics_.std[0]);
         }
         if (p.statistics_.mean.size() != static_cast<size_t>(p.channels_)) {
           return absl::InvalidArgumentError(absl::StrCat(
@@ -148,9 +171,8 @@ absl::StatusOr<Pipeline> Pipeline::Create(
 }
 
 template <typename T>
-void Pipeline::ResizeTo(const Resize& resize, const float* in, int in_width, const float* scale,
-                        const float* shift, Scratch* scratch, T* out) const {
-  const int c = channels_;
+void Pipeline::ResizeTo(const Resize& resize, const float* in, int in_width, int c,
+                        const float* scale, const float* shift, Scratch* scratch, T* out) {
   const int row = static_cast<int>(resize.columns.size()) * c;
   // Upsampling reads each source row many times: widen and normalise it once, then only blend rows.
   const int source_rows = resize.rows.back().right + 1;
@@ -194,7 +216,7 @@ void Pipeline::Draw(uint64_t seed, int64_t epoch, int64_t index, int64_t* draws)
 template <typename T>
 void Pipeline::Apply(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch,
                      T* out) const {
-  const int c = channels_;
+  int c = in_channels_;
   int height = in_height_, width = in_width_;
   std::vector<float>* now = &scratch->a;
   std::vector<float>* other = &scratch->b;
@@ -224,18 +246,29 @@ void Pipeline::Apply(absl::Span<const uint8_t> pixels, const int64_t* draws, Scr
           std::swap_ranges(line + x * c, line + (x + 1) * c, line + (width - 1 - x) * c);
         }
       }
+    } else if (const auto* grey = std::get_if<Grayscale>(&steps_[i])) {
+      const size_t n = size_t{1} * height * width;
+      other->resize(n * grey->to);
+      for (size_t k = 0; k < n; ++k) {
+        const float* pixel = now->data() + k * c;
+        const float value =
+            c == 1 ? pixel[0] : kLuma[0] * pixel[0] + kLuma[1] * pixel[1] + kLuma[2] * pixel[2];
+        std::fill_n(other->data() + k * grey->to, grey->to, value);
+      }
+      std::swap(now, other);
+      c = grey->to;
     } else {
       const Resize& resize = std::get<Resize>(steps_[i]);
       const int in_width = width;
       height = static_cast<int>(resize.rows.size());
       width = static_cast<int>(resize.columns.size());
       if (i + 1 == steps_.size()) {
-        ResizeTo(resize, now->data(), in_width, scale_.data(), shift_.data(), scratch, out);
+        ResizeTo(resize, now->data(), in_width, c, scale_.data(), shift_.data(), scratch, out);
         return;
       }
       constexpr std::array<float, 3> kOne = {1, 1, 1}, kZero = {0, 0, 0};
       other->resize(static_cast<size_t>(height) * width * c);
-      ResizeTo(resize, now->data(), in_width, kOne.data(), kZero.data(), scratch, other->data());
+      ResizeTo(resize, now->data(), in_width, c, kOne.data(), kZero.data(), scratch, other->data());
       std::swap(now, other);
     }
   }

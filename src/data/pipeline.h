@@ -41,6 +41,7 @@ class Pipeline {
       const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
       const DatasetManifest& manifest, const PixelStatistics* statistics = nullptr);
 
+  // Of the prepared picture; the stored one may have another number of channels.
   int channels() const { return channels_; }
   int height() const { return out_height_; }
   int width() const { return out_width_; }
@@ -76,7 +77,13 @@ class Pipeline {
   struct Resize {
     std::vector<Tap> rows, columns;
   };
-  using Step = std::variant<Crop, Flip, Resize>;
+  // Grey of three channels or one, spread over `to` channels.
+  struct Grayscale {
+    int from, to;
+  };
+  // Red's, green's and blue's part of grey: ITU-R BT.601.
+  static constexpr std::array<float, 3> kLuma = {0.299f, 0.587f, 0.114f};
+  using Step = std::variant<Crop, Flip, Resize, Grayscale>;
   const std::vector<Step>& steps() const { return steps_; }
   // Normalize's mean and std; empty where the pipeline does not normalise.
   const PixelStatistics& statistics() const { return statistics_; }
@@ -86,13 +93,13 @@ class Pipeline {
 
  private:
   static std::vector<Tap> MakeTaps(int from, int to);
-  // Resizes [in_height, in_width] to the taps' size with scale and shift a channel, and writes it
-  // as T.
+  // Resizes [in_height, in_width, channels] to the taps' size with scale and shift a channel, and
+  // writes it as T.
   template <typename T>
-  void ResizeTo(const Resize& resize, const float* in, int in_width, const float* scale,
-                const float* shift, Scratch* scratch, T* out) const;
+  static void ResizeTo(const Resize& resize, const float* in, int in_width, int channels,
+                       const float* scale, const float* shift, Scratch* scratch, T* out);
 
-  int channels_ = 0;
+  int in_channels_ = 0, channels_ = 0;
   int in_height_ = 0, in_width_ = 0;
   int out_height_ = 0, out_width_ = 0;
   int draws_ = 0;

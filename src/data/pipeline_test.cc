@@ -82,13 +82,14 @@ TEST(Pipeline, DoesWhatOtherProgramsDo) {
               channels = expected.at("channels");
     const auto pipeline = Make(steps, Manifest(height, width, channels));
     ASSERT_TRUE(pipeline.ok()) << pipeline.status();
-    EXPECT_EQ((std::vector<int>{pipeline->height(), pipeline->width(), channels}),
+    EXPECT_EQ((std::vector<int>{pipeline->height(), pipeline->width(), pipeline->channels()}),
               expected.at("expected_shape"));
     const std::vector<float> values = expected.at("expected");
     std::vector<float> out(values.size());
     Apply(*pipeline, Pixels(height, width, channels), 0, 0, &out);
     // Sums of float32 in another order; what only moves pixels is exact.
-    const bool sums = absl::StrContains(steps, "resize") || absl::StrContains(steps, "normalize");
+    const bool sums = absl::StrContains(steps, "resize") || absl::StrContains(steps, "normalize") ||
+                      absl::StrContains(steps, "grayscale");
     for (size_t i = 0; i < values.size(); ++i) {
       ASSERT_NEAR(out[i], values[i], sums ? 2e-4 : 0) << i;
     }
@@ -205,7 +206,44 @@ TEST(Pipeline, StepsAfterAResizeWork) {
   }
 }
 
+TEST(Pipeline, GrayscaleSpreadsOneChannelWithItsStatistics) {
+  const auto pipeline =
+      Make("pipeline { grayscale { channels: 3 } } pipeline { normalize {} }", [] {
+        DatasetManifest manifest = Manifest(kHeight, kWidth, 1);
+        manifest.set_mean(0, 30);
+        manifest.set_std(0, 4);
+        return manifest;
+      }());
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  EXPECT_EQ(pipeline->channels(), 3);
+  const std::vector<uint8_t> grey = Pixels(kHeight, kWidth, 1);
+  std::vector<float> out(grey.size() * 3);
+  Apply(*pipeline, grey, 0, 0, &out);
+  for (size_t i = 0; i < out.size(); ++i) {
+    EXPECT_FLOAT_EQ(out[i], (static_cast<float>(grey[i / 3]) - 30) / 4) << i;
+  }
+}
+
+TEST(Pipeline, GrayscaleKeepsGreyPicturesAsTheyAre) {
+  const auto pipeline = Make("pipeline { grayscale {} }", Manifest(kHeight, kWidth, 1));
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  const std::vector<uint8_t> grey = Pixels(kHeight, kWidth, 1);
+  std::vector<float> out(grey.size());
+  Apply(*pipeline, grey, 0, 0, &out);
+  EXPECT_EQ(out, std::vector<float>(grey.begin(), grey.end()));
+}
+
+TEST(Pipeline, GrayscaleOfColourNeedsNormalizesOwnStatistics) {
+  EXPECT_EQ(
+      Make("pipeline { grayscale { channels: 3 } } pipeline { normalize {} }").status().message(),
+      "normalize {} has the mean and std of stored red, green and blue, not those of the grey "
+      "that grayscale makes of them; give normalize its mean and std");
+  EXPECT_TRUE(Make("pipeline { grayscale {} } pipeline { normalize { mean: 100 std: 50 } }").ok());
+}
+
 TEST(Pipeline, WhatCannotWorkIsRefused) {
+  EXPECT_EQ(Make("pipeline { grayscale { channels: 2 } }").status().message(),
+            "grayscale.channels is 2; expected 1 or 3");
   EXPECT_EQ(Make("pipeline { random_crop { size: 6 } }").status().message(),
             "random_crop of 6 does not fit a picture of 5x4 with padding 0");
   EXPECT_EQ(Make("pipeline { normalize {} } pipeline { random_flip {} }").status().message(),
