@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -57,6 +58,15 @@ class GzipStream {
   std::array<char, 1 << 16> buffer_;
 };
 
+constexpr char kGzipEnding[] = ".gz";
+
+// Whether a file of this name is NAME or NAME.gz for one of the names.
+bool IsWanted(const std::string& file, const std::vector<std::string>& names) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return file == name || file == name + kGzipEnding;
+  });
+}
+
 absl::Status TooLarge(const std::string& where, size_t max_bytes) {
   return absl::DataLossError(
       absl::StrCat(where, ": has more than the ", max_bytes, " bytes that are left for it"));
@@ -68,11 +78,40 @@ absl::StatusOr<std::string> ReadGzip(const std::string& path, size_t max_bytes) 
   while (true) {
     FT_ASSIGN_OR_RETURN(const absl::string_view more, stream.Next());
     if (!stream.compressed()) {
-      return absl::DataLossError(absl::StrCat(path, ": byte 0: is no gzip file"));
+      return absl::DataLossError(absl::StrCat(path, ": byte 0: expected a gzip file"));
     }
     if (more.empty()) return bytes;
     if (bytes.size() + more.size() > max_bytes) return TooLarge(path, max_bytes);
     bytes.append(more.data(), more.size());
+  }
+}
+
+// Unpacks gzip data that are in memory. `where` is for errors.
+absl::StatusOr<std::string> Gunzip(const std::string& where, absl::string_view packed,
+                                   size_t max_bytes) {
+  constexpr int kGzip = 16;
+  z_stream stream = {};
+  if (inflateInit2(&stream, MAX_WBITS + kGzip) != Z_OK) {
+    return absl::ResourceExhaustedError(absl::StrCat(where, ": no memory to unpack it"));
+  }
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, &inflateEnd);
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+  stream.avail_in = static_cast<uInt>(packed.size());
+  std::string bytes;
+  std::array<char, 1 << 16> chunk;
+  while (true) {
+    stream.next_out = reinterpret_cast<Bytef*>(chunk.data());
+    stream.avail_out = chunk.size();
+    const int code = inflate(&stream, Z_NO_FLUSH);
+    const size_t n = chunk.size() - stream.avail_out;
+    if (bytes.size() + n > max_bytes) return TooLarge(where, max_bytes);
+    bytes.append(chunk.data(), n);
+    if (code == Z_STREAM_END) return bytes;
+    if (code != Z_OK) {
+      return absl::DataLossError(
+          absl::StrCat(where, ": broken off at byte ", packed.size() - stream.avail_in, ": ",
+                       stream.msg != nullptr ? stream.msg : "unexpected end of file"));
+    }
   }
 }
 
@@ -91,8 +130,9 @@ class ArchiveReader {
     if (archive_read_open(archive_.get(), this, nullptr, &ArchiveReader::Feed, nullptr) !=
         ARCHIVE_OK) {
       if (!feed_error_.ok() || fed_ == 0) return Error();
-      return absl::DataLossError(
-          absl::StrCat(path_, ": is no archive (", archive_error_string(archive_.get()), ")"));
+      return absl::DataLossError(absl::StrCat(path_, ": found a file that is not an archive (",
+                                              archive_error_string(archive_.get()),
+                                              "); expected a folder, or a .tar, .tar.gz or .zip"));
     }
     archive_entry* entry = nullptr;
     while (true) {
@@ -155,50 +195,90 @@ class ArchiveReader {
   size_t fed_ = 0;
 };
 
-// The paths of NAME and NAME.gz for the names below a folder.
-absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
-    const std::string& folder, const std::vector<std::string>& names) {
-  std::map<std::string, std::string> found;  // by name, also that of NAME.gz
+// `take` gets the path of each file below a folder.
+template <typename Take>
+absl::Status ForEachFileBelow(const std::string& folder, Take take) {
   std::error_code error;
   fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error);
   for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
     if (it.depth() >= 2) it.disable_recursion_pending();
-    const std::string name = it->path().filename().string();
     std::error_code ignored;
-    if (!it->is_regular_file(ignored)) continue;
-    for (const std::string& wanted : names) {
-      if (name != wanted && name != wanted + ".gz") continue;
-      const std::string path = it->path().string();
-      const auto [at, is_new] = found.emplace(name, path);
-      if (is_new) continue;
-      return absl::InvalidArgumentError(absl::StrCat(folder, ": has ", std::min(at->second, path),
-                                                     " and ", std::max(at->second, path),
-                                                     "; give the folder of one"));
-    }
+    if (it->is_regular_file(ignored)) FT_RETURN_IF_ERROR(take(it->path()));
   }
   if (error) return SystemError("cannot read", folder, error.value());
+  return absl::OkStatus();
+}
+
+// The paths of NAME and NAME.gz for the names below a folder.
+absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
+    const std::string& folder, const std::vector<std::string>& names) {
+  std::map<std::string, std::string> found;  // by name, also that of NAME.gz
+  FT_RETURN_IF_ERROR(ForEachFileBelow(folder, [&](const fs::path& file) -> absl::Status {
+    const std::string name = file.filename().string();
+    if (!IsWanted(name, names)) return absl::OkStatus();
+    const std::string path = file.string();
+    const auto [at, is_new] = found.emplace(name, path);
+    if (is_new) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(folder, ": has ", std::min(at->second, path),
+                                                   " and ", std::max(at->second, path),
+                                                   "; give the folder of one"));
+  }));
   return found;
 }
 
+// Whether `input` is a folder, else a file. Errors: NotFound.
+absl::StatusOr<bool> IsFolder(const std::string& input) {
+  std::error_code error;
+  if (!fs::exists(input, error)) {
+    return absl::NotFoundError(absl::StrCat("no file or folder ", input));
+  }
+  return fs::is_directory(input, error);
+}
+
 }  // namespace
+
+absl::StatusOr<std::vector<std::string>> ListFileNames(const std::string& input) {
+  std::set<std::string> names;
+  const auto add = [&](const std::string& name) {
+    names.emplace(absl::StripSuffix(name, kGzipEnding));
+    return absl::OkStatus();
+  };
+  FT_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(input));
+  if (is_folder) {
+    FT_RETURN_IF_ERROR(ForEachFileBelow(
+        input, [&](const fs::path& path) { return add(path.filename().string()); }));
+  } else {
+    FT_RETURN_IF_ERROR(ArchiveReader(input).ForEachFile(add));
+  }
+  return std::vector<std::string>(names.begin(), names.end());
+}
 
 absl::StatusOr<std::map<std::string, NamedFile>> ReadNamedFiles(
     const std::string& input, const std::vector<std::string>& names, size_t max_bytes) {
   std::map<std::string, NamedFile> files;
   size_t left = max_bytes;
-  std::error_code error;
-  if (!fs::exists(input, error)) {
-    return absl::NotFoundError(absl::StrCat("no file or folder ", input));
-  }
-  if (!fs::is_directory(input, error)) {
+  FT_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(input));
+  if (!is_folder) {
+    const fs::path path(input);
+    if (IsWanted(path.filename().string(), names)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          input, ": found one file of the data set; expected the folder that holds them all: give ",
+          path.has_parent_path() ? path.parent_path().string() : "."));
+    }
     ArchiveReader reader(input);
-    FT_RETURN_IF_ERROR(reader.ForEachFile([&](const std::string& name) -> absl::Status {
-      if (std::find(names.begin(), names.end(), name) == names.end()) return absl::OkStatus();
-      const std::string where = absl::StrCat(input, ": ", name);
+    FT_RETURN_IF_ERROR(reader.ForEachFile([&](const std::string& entry) -> absl::Status {
+      if (!IsWanted(entry, names)) return absl::OkStatus();
+      const std::string where = absl::StrCat(input, ": ", entry);
+      const bool plain = std::find(names.begin(), names.end(), entry) != names.end();
+      const std::string name(plain ? absl::string_view(entry)
+                                   : absl::StripSuffix(entry, kGzipEnding));
       if (files.contains(name)) {
         return absl::InvalidArgumentError(absl::StrCat(where, " is there twice"));
       }
       FT_ASSIGN_OR_RETURN(std::string bytes, reader.Read(where, left));
+      if (!plain) {
+        FT_ASSIGN_OR_RETURN(bytes, Gunzip(where, bytes, left));
+      }
       left -= bytes.size();
       files[name] = {where, std::move(bytes)};
       return absl::OkStatus();
@@ -209,7 +289,7 @@ absl::StatusOr<std::map<std::string, NamedFile>> ReadNamedFiles(
   for (const std::string& name : names) {
     auto at = found.find(name);
     const bool compressed = at == found.end();
-    if (compressed) at = found.find(name + ".gz");
+    if (compressed) at = found.find(name + kGzipEnding);
     if (at == found.end()) continue;
     FT_ASSIGN_OR_RETURN(std::string bytes,
                         compressed ? ReadGzip(at->second, left) : ReadFile(at->second, left));

@@ -1,12 +1,17 @@
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "data_tools/archive.h"
+#include "data_tools/builder_options.h"
 #include "data_tools/converters.h"
+#include "src/base/annotate.h"
+#include "src/checkpoint/pickle.h"
 #include "src/data/builder.h"
 
 namespace finetune {
@@ -15,110 +20,222 @@ namespace {
 constexpr int kSide = 32;
 constexpr int kChannels = 3;
 constexpr size_t kPlane = size_t{kSide} * kSide;
+constexpr size_t kPixels = kPlane * kChannels;
+
+// The files of one version of a data set.
+struct Version {
+  std::vector<std::string> train, test;
+  // Has the classes' names.
+  std::string meta;
+};
 
 // One of the two data sets.
 struct Layout {
   std::string name;
-  std::vector<std::string> train_files, test_files;
-  std::string names_file;
-  // How many values each of the bytes before the pixels has; the last of them is the label.
+  Version binary, python;
+  // How many values each of the bytes before a binary record's pixels has; the last of them is the
+  // label.
   std::vector<int> labels;
+  // The Python version's keys of the labels and of the classes' names.
+  std::string labels_key, names_key;
+
+  int classes() const { return labels.back(); }
 };
 
-absl::StatusOr<std::vector<std::string>> ClassNames(const std::map<std::string, NamedFile>& files,
-                                                    const Layout& layout) {
-  const int classes = layout.labels.back();
-  std::vector<std::string> names;
-  const auto found = files.find(layout.names_file);
-  if (found == files.end()) {
-    for (int i = 0; i < classes; ++i) names.push_back(absl::StrCat(i));
-    return names;
-  }
-  for (absl::string_view line :
-       absl::StrSplit(found->second.bytes, absl::ByAnyChar("\r\n"), absl::SkipWhitespace())) {
-    names.emplace_back(absl::StripAsciiWhitespace(line));
-  }
-  if (static_cast<int>(names.size()) != classes) {
+using Files = std::map<std::string, NamedFile>;
+
+// The pictures of one file: planes of red, green and blue, [n, 3, 32, 32], and their labels.
+struct Records {
+  std::vector<uint8_t> labels;
+  std::string planes;
+};
+
+// Reads a file of the binary version. Errors: DataLoss that names the record and the byte.
+absl::StatusOr<Records> ReadBinary(const NamedFile& file, const Layout& layout) {
+  const absl::string_view bytes = file.bytes;
+  const size_t labels = layout.labels.size(), record = labels + kPixels;
+  if (bytes.empty()) return absl::DataLossError(absl::StrCat(file.where, ": is empty"));
+  const size_t whole = bytes.size() / record;
+  if (bytes.size() % record != 0) {
     return absl::DataLossError(
-        absl::StrCat(found->second.where, ": has ", names.size(), " names; expected ", classes));
+        absl::StrCat(file.where, ": record ", whole, " at byte ", whole * record,
+                     " is cut short: ", bytes.size() - whole * record, " of ", record, " bytes"));
+  }
+  Records records;
+  records.planes.reserve(whole * kPixels);
+  for (size_t i = 0; i < whole; ++i) {
+    const absl::string_view at = bytes.substr(i * record, record);
+    for (size_t k = 0; k < labels; ++k) {
+      const auto label = static_cast<uint8_t>(at[k]);
+      if (label < layout.labels[k]) continue;
+      return absl::DataLossError(absl::StrCat(file.where, ": record ", i, " at byte ",
+                                              i * record + k, ": label ", label, "; expected 0 to ",
+                                              layout.labels[k] - 1));
+    }
+    records.labels.push_back(static_cast<uint8_t>(at[labels - 1]));
+    records.planes.append(at.data() + labels, kPixels);
+  }
+  return records;
+}
+
+// Calls `read` with the pickle in a file of the Python version and with the value of `key` in the
+// dict that it holds. Errors: DataLoss with the file's name.
+template <typename Read>
+absl::Status ReadPickled(const NamedFile& file, const std::string& key, Read read) {
+  const auto broken = [&](const absl::Status& status) {
+    return absl::DataLossError(absl::StrCat(file.where, ": ", status.message()));
+  };
+  PickleGraph::Limits limits;
+  limits.writer = "CIFAR's Python version";
+  const absl::StatusOr<PickleGraph> graph = PickleGraph::Parse(file.bytes, limits);
+  if (!graph.ok()) return broken(graph.status());
+  const PickleGraph::Item* value = FindTextOrBytes(*graph, graph->root(), key);
+  if (value == nullptr) {
+    return broken(absl::NotFoundError(absl::StrCat("expected a pickled dict with \"", key, "\"")));
+  }
+  const absl::Status status = read(*graph, *value);
+  return status.ok() ? status : broken(Annotate(status, key));
+}
+
+// Reads a file of the Python version, as Python 2 and 3 pickle it. Errors: DataLoss that names the
+// key.
+absl::StatusOr<Records> ReadPython(const NamedFile& file, const Layout& layout) {
+  Records records;
+  FT_RETURN_IF_ERROR(ReadPickled(file, "data", [&](const auto& graph, const auto& item) {
+    absl::StatusOr<ByteArray> array = GetByteArray(graph, item);
+    if (!array.ok()) return array.status();
+    if (array->shape.size() != 2 || array->shape[0] == 0 ||
+        array->shape[1] != static_cast<int64_t>(kPixels)) {
+      return absl::DataLossError(absl::StrCat("is [", absl::StrJoin(array->shape, ", "),
+                                              "]; expected [pictures, ", kPixels, "]"));
+    }
+    records.planes = std::move(array->bytes);
+    return absl::OkStatus();
+  }));
+  const size_t pictures = records.planes.size() / kPixels;
+  FT_RETURN_IF_ERROR(ReadPickled(
+      file, layout.labels_key, [&](const PickleGraph& graph, const auto& item) -> absl::Status {
+        const PickleGraph::Node* list = graph.Get(item, PickleGraph::Kind::kList);
+        if (list == nullptr || list->items.size() != pictures) {
+          return absl::DataLossError(absl::StrCat("expected a list of ", pictures, " labels"));
+        }
+        for (const PickleGraph::Item& one : list->items) {
+          const int64_t* label = std::get_if<int64_t>(&one);
+          if (label == nullptr || *label < 0 || *label >= layout.classes()) {
+            return absl::DataLossError(
+                absl::StrCat("label ", records.labels.size(), " is ",
+                             label == nullptr ? "not a whole number" : absl::StrCat(*label),
+                             "; expected 0 to ", layout.classes() - 1));
+          }
+          records.labels.push_back(static_cast<uint8_t>(*label));
+        }
+        return absl::OkStatus();
+      }));
+  return records;
+}
+
+// The names in a meta file: lines of the binary version's, a pickled list of the Python version's.
+absl::StatusOr<std::vector<std::string>> ReadNames(const NamedFile& file, const Layout& layout,
+                                                   bool python) {
+  std::vector<std::string> names;
+  if (python) {
+    FT_RETURN_IF_ERROR(ReadPickled(
+        file, layout.names_key, [&](const PickleGraph& graph, const auto& item) -> absl::Status {
+          const PickleGraph::Node* list = graph.Get(item, PickleGraph::Kind::kList);
+          if (list == nullptr) return absl::DataLossError("expected a list of names");
+          for (const PickleGraph::Item& one : list->items) {
+            const PickleGraph::Node* name = graph.Get(one);
+            if (name == nullptr || (name->kind != PickleGraph::Kind::kString &&
+                                    name->kind != PickleGraph::Kind::kBytes &&
+                                    name->kind != PickleGraph::Kind::kLatin1)) {
+              return absl::DataLossError("expected a list of names");
+            }
+            names.emplace_back(name->text);
+          }
+          return absl::OkStatus();
+        }));
+  } else {
+    for (absl::string_view line :
+         absl::StrSplit(file.bytes, absl::ByAnyChar("\r\n"), absl::SkipWhitespace())) {
+      names.emplace_back(absl::StripAsciiWhitespace(line));
+    }
+  }
+  if (static_cast<int>(names.size()) != layout.classes()) {
+    return absl::DataLossError(
+        absl::StrCat(file.where, ": has ", names.size(), " names; expected ", layout.classes()));
   }
   return names;
 }
 
-// The number of records in a file of them.
-absl::StatusOr<int64_t> CountRecords(const NamedFile& file, size_t record) {
-  const size_t size = file.bytes.size();
-  if (size == 0) return absl::DataLossError(absl::StrCat(file.where, ": is empty"));
-  if (size % record == 0) return static_cast<int64_t>(size / record);
-  const size_t whole = size / record;
-  return absl::DataLossError(absl::StrCat(file.where, ": record ", whole, " at byte ",
-                                          whole * record, " is cut short: ", size - whole * record,
-                                          " of ", record, " bytes"));
-}
-
-absl::Status AddRecords(const NamedFile& file, const std::vector<int>& labels,
-                        DatasetBuilder* builder) {
-  const size_t record = labels.size() + kPlane * kChannels;
-  std::vector<uint8_t> pixels(kPlane * kChannels);
-  for (size_t i = 0; i * record < file.bytes.size(); ++i) {
-    const auto* at = reinterpret_cast<const uint8_t*>(file.bytes.data()) + i * record;
-    for (size_t k = 0; k < labels.size(); ++k) {
-      if (at[k] < labels[k]) continue;
-      return absl::DataLossError(absl::StrCat(file.where, ": record ", i, " at byte ",
-                                              i * record + k, ": label ", at[k], "; expected 0 to ",
-                                              labels[k] - 1));
-    }
-    const uint8_t* planes = at + labels.size();
+absl::Status AddRecords(const Records& records, DatasetBuilder* builder) {
+  std::vector<uint8_t> pixels(kPixels);
+  for (size_t i = 0; i < records.labels.size(); ++i) {
+    const auto* planes = reinterpret_cast<const uint8_t*>(records.planes.data()) + i * kPixels;
     for (size_t p = 0; p < kPlane; ++p) {
       for (int c = 0; c < kChannels; ++c) pixels[p * kChannels + c] = planes[c * kPlane + p];
     }
-    FT_RETURN_IF_ERROR(builder->Add(pixels, at[labels.size() - 1]));
+    FT_RETURN_IF_ERROR(builder->Add(pixels, records.labels[i]));
   }
   return absl::OkStatus();
 }
 
 absl::Status Convert(const Layout& layout, const ConvertOptions& options) {
   FT_RETURN_IF_ERROR(DatasetBuilder::CheckFolder(options.output, options.force));
-  std::vector<std::string> wanted = layout.train_files;
-  wanted.insert(wanted.end(), layout.test_files.begin(), layout.test_files.end());
-  wanted.push_back(layout.names_file);
-  FT_ASSIGN_OR_RETURN(const auto files, ReadNamedFiles(options.input, wanted));
-  const auto count = [&](const std::vector<std::string>& names) -> absl::StatusOr<int64_t> {
-    int64_t total = 0;
+  std::vector<std::string> wanted;
+  for (const Version* version : {&layout.binary, &layout.python}) {
+    wanted.insert(wanted.end(), version->train.begin(), version->train.end());
+    wanted.insert(wanted.end(), version->test.begin(), version->test.end());
+    wanted.push_back(version->meta);
+  }
+  FT_ASSIGN_OR_RETURN(Files files, ReadNamedFiles(options.input, wanted));
+  const auto has_any = [&](const Version& version) {
+    for (const auto* names : {&version.train, &version.test}) {
+      for (const std::string& name : *names) {
+        if (files.contains(name)) return true;
+      }
+    }
+    return false;
+  };
+  const bool python = !has_any(layout.binary) && has_any(layout.python);
+  const Version& version = python ? layout.python : layout.binary;
+
+  // Split by split; a file's bytes are given back once they are read.
+  const auto read =
+      [&](const std::vector<std::string>& names) -> absl::StatusOr<std::vector<Records>> {
+    std::vector<Records> all;
     for (const std::string& name : names) {
       const auto found = files.find(name);
       if (found == files.end()) {
-        return absl::NotFoundError(
-            absl::StrCat("no ", name, " in ", options.input, "; expected ", layout.name,
-                         "'s binary version: a folder with it, or the .tar.gz"));
+        return absl::NotFoundError(absl::StrCat(
+            "no ", name, " in ", options.input, "; expected ", layout.name, "'s binary version (",
+            layout.binary.train[0], " and the others) or its Python version (",
+            layout.python.train[0], " and the others): a folder with it, or the .tar.gz"));
       }
-      FT_ASSIGN_OR_RETURN(const int64_t records,
-                          CountRecords(found->second, layout.labels.size() + kPlane * kChannels));
-      total += records;
+      FT_ASSIGN_OR_RETURN(Records records, python ? ReadPython(found->second, layout)
+                                                  : ReadBinary(found->second, layout));
+      all.push_back(std::move(records));
+      files.erase(found);
     }
-    return total;
+    return all;
   };
-  FT_ASSIGN_OR_RETURN(const int64_t train, count(layout.train_files));
-  FT_ASSIGN_OR_RETURN(const int64_t test, count(layout.test_files));
+  FT_ASSIGN_OR_RETURN(const std::vector<Records> train, read(version.train));
+  FT_ASSIGN_OR_RETURN(const std::vector<Records> test, read(version.test));
 
-  DatasetBuilder::Options build;
-  build.folder = options.output;
-  build.force = options.force;
-  build.shards = options.shards;
+  DatasetBuilder::Options build = BuilderOptions(options);
   build.name = layout.name;
-  build.source = options.input;
-  FT_ASSIGN_OR_RETURN(build.class_names, ClassNames(files, layout));
+  if (const auto meta = files.find(version.meta); meta != files.end()) {
+    FT_ASSIGN_OR_RETURN(build.class_names, ReadNames(meta->second, layout, python));
+  } else {
+    for (int i = 0; i < layout.classes(); ++i) build.class_names.push_back(absl::StrCat(i));
+  }
   build.height = build.width = kSide;
   build.channels = kChannels;
-  build.progress = options.progress;
-  FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(build));
-  FT_RETURN_IF_ERROR(builder.BeginSplit("train", train));
-  for (const std::string& name : layout.train_files) {
-    FT_RETURN_IF_ERROR(AddRecords(files.at(name), layout.labels, &builder));
-  }
-  FT_RETURN_IF_ERROR(builder.BeginSplit("test", test));
-  for (const std::string& name : layout.test_files) {
-    FT_RETURN_IF_ERROR(AddRecords(files.at(name), layout.labels, &builder));
+  FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(std::move(build)));
+  for (const auto& [name, split] : {std::pair("train", &train), std::pair("test", &test)}) {
+    int64_t count = 0;
+    for (const Records& records : *split) count += static_cast<int64_t>(records.labels.size());
+    FT_RETURN_IF_ERROR(builder.BeginSplit(name, count));
+    for (const Records& records : *split) FT_RETURN_IF_ERROR(AddRecords(records, &builder));
   }
   return builder.Finish();
 }
@@ -126,19 +243,31 @@ absl::Status Convert(const Layout& layout, const ConvertOptions& options) {
 }  // namespace
 
 absl::Status ConvertCifar10(const ConvertOptions& options) {
-  return Convert({"cifar10",
-                  {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
-                   "data_batch_5.bin"},
-                  {"test_batch.bin"},
-                  "batches.meta.txt",
-                  {10}},
-                 options);
+  Layout layout;
+  layout.name = "cifar10";
+  layout.binary = {{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+                    "data_batch_5.bin"},
+                   {"test_batch.bin"},
+                   "batches.meta.txt"};
+  layout.python = {{"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"},
+                   {"test_batch"},
+                   "batches.meta"};
+  layout.labels = {10};
+  layout.labels_key = "labels";
+  layout.names_key = "label_names";
+  return Convert(layout, options);
 }
 
 absl::Status ConvertCifar100(const ConvertOptions& options) {
+  Layout layout;
+  layout.name = "cifar100";
+  layout.binary = {{"train.bin"}, {"test.bin"}, "fine_label_names.txt"};
+  layout.python = {{"train"}, {"test"}, "meta"};
   // A record has a coarse and a fine label; the fine ones are the classes.
-  return Convert({"cifar100", {"train.bin"}, {"test.bin"}, "fine_label_names.txt", {20, 100}},
-                 options);
+  layout.labels = {20, 100};
+  layout.labels_key = "fine_labels";
+  layout.names_key = "fine_label_names";
+  return Convert(layout, options);
 }
 
 }  // namespace finetune

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "data_tools/decode.h"
 #include "src/base/status_macros.h"
 
 namespace finetune {
@@ -16,29 +17,45 @@ struct ConvertOptions {
   std::string output;
   int shards = 8;
   bool force = false;
-  // See DatasetBuilder::Options::progress.
+  // See DatasetBuilder::Options.
   std::function<bool(const std::string& split, int64_t done, int64_t total)> progress;
+  std::function<void(const std::string& warning)> warn;
 };
 
-// CIFAR-10 or CIFAR-100 in the official binary layout
-// (https://www.cs.toronto.edu/~kriz/cifar.html), as a folder or an archive. Files may hold fewer
-// records than the official ones. Errors: DataLoss that names the file, the record and the byte.
+// CIFAR-10 or CIFAR-100 (https://www.cs.toronto.edu/~kriz/cifar.html) in the binary or the Python
+// version, as a folder or an archive; the binary version where both are there. Files may hold fewer
+// records than the official ones. Nothing that a pickle of the Python version names is run.
+// Errors: DataLoss that names the file and, of the binary version, the record and the byte.
 absl::Status ConvertCifar10(const ConvertOptions& options);
 absl::Status ConvertCifar100(const ConvertOptions& options);
 
-// MNIST and its like: idx files (http://yann.lecun.com/exdb/mnist/), plain or .gz, as a folder or
-// an archive. Errors: DataLoss that names the file and the byte.
-absl::Status ConvertMnist(const ConvertOptions& options);
+// MNIST and its like: idx files (http://yann.lecun.com/exdb/mnist/), named
+// "train-images-idx3-ubyte" or "train-images.idx3-ubyte" and so on, plain or .gz, as a folder or an
+// archive. The number of classes is one more than the largest label; labels that begin with 1 are
+// counted from 1. EMNIST's files begin with "emnist-SPLIT-", have a mapping that names the classes,
+// and store each picture transposed. Errors: DataLoss that names the file and the byte.
+struct MnistOptions {
+  // Which of EMNIST's splits: "balanced", "letters", ... Empty: the one that is there.
+  std::string emnist;
+  // Exchanges rows and columns. Without it, pictures stay as they are stored, as in torchvision.
+  bool transpose = false;
+};
+absl::Status ConvertMnist(const ConvertOptions& options, const MnistOptions& mnist);
 
 // A folder of JPEG and PNG files: INPUT/train/CLASS/*, and INPUT/test/CLASS/*, INPUT/val/CLASS/* or
 // both (one alone becomes the split "test"); without INPUT/train, INPUT/CLASS/*, of which
 // `val_fraction` of each class, at least one, are held out: always the same ones, spread over the
-// class. With `size`, each picture is scaled (antialiased) so that its shorter side is that and its
-// middle is cut out; without, all must have one size. Names that begin with a dot are passed over.
-// Errors name the file.
+// class. Subfolders of a class are part of it. With `size`, each picture is scaled (antialiased) so
+// that its shorter side is that and its middle is cut out; without, all must have one size. Names
+// that begin with a dot are passed over. Warns of everything else that is not read.
+// Errors: one that lists every picture that cannot be read; others name the file.
 struct FolderOptions {
   int size = 0;
   double val_fraction = 0.1;
+  Orientation orientation = Orientation::kApply;
+  // Leaves out pictures that cannot be read, as if they were not there. Where there are some, all
+  // pictures are read twice.
+  bool skip_bad = false;
 };
 absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptions& folder);
 

@@ -13,11 +13,14 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "data_tools/archive.h"
@@ -231,6 +234,8 @@ std::string FlatJpeg(int height, int width, uint8_t grey) {
   return Jpeg(height, width, std::vector<uint8_t>(size_t{3} * height * width, grey));
 }
 
+absl::Status ConvertDigits(const ConvertOptions& options) { return ConvertMnist(options, {}); }
+
 class ConvertersTest : public testing::Test {
  protected:
   void SetUp() override { folder_ = EmptyTestFolder(); }
@@ -249,11 +254,14 @@ class ConvertersTest : public testing::Test {
     return folder_ + "/" + name;
   }
 
-  ConvertOptions Options(const std::string& input) const {
+  ConvertOptions Options(const std::string& input) {
     ConvertOptions options;
     options.input = input;
     options.output = folder_ + "/out/data";
     options.shards = 2;
+    options.warn = [this](const std::string& warning) {
+      warnings_.push_back(absl::StrReplaceAll(warning, {{folder_, "DIR"}}));
+    };
     return options;
   }
 
@@ -261,6 +269,7 @@ class ConvertersTest : public testing::Test {
   template <typename Convert>
   std::string Converted(Convert convert, const std::string& input) {
     fs::remove_all(folder_ + "/out");
+    warnings_.clear();
     const ConvertOptions options = Options(input);
     const absl::Status status = convert(options);
     EXPECT_TRUE(status.ok()) << status;
@@ -296,6 +305,8 @@ class ConvertersTest : public testing::Test {
   }
 
   std::string folder_;
+  // What the last conversion warned of, the test's folder written as DIR.
+  std::vector<std::string> warnings_;
 };
 
 // The test below has all the ways in to hold against this.
@@ -340,6 +351,49 @@ TEST_F(ConvertersTest, Cifar10IsTheSameFromAFolderAndFromArchives) {
   ExpectCifar10(Converted(ConvertCifar10, Folder(deeper)));
 }
 
+std::string CifarFixture(const std::string& name) { return "tests/fixtures/cifar/" + name; }
+
+// As Python 2 pickled the official copies, and as Python 3 pickles.
+TEST_F(ConvertersTest, Cifar10IsTheSameFromThePythonVersion) {
+  ExpectCifar10(Converted(ConvertCifar10, CifarFixture("cifar-10-python.tar.gz")));
+  ExpectCifar10(Converted(ConvertCifar10, CifarFixture("cifar-10-python3.tar.gz")));
+  const auto files = ReadNamedFiles(CifarFixture("cifar-10-python.tar.gz"),
+                                    {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4",
+                                     "data_batch_5", "test_batch", "batches.meta"});
+  ASSERT_TRUE(files.ok() && files->size() == 7) << files.status();
+  Files folder;
+  for (const auto& [name, file] : *files) folder["cifar-10-batches-py/" + name] = file.bytes;
+  ExpectCifar10(Converted(ConvertCifar10, Folder(folder)));
+}
+
+TEST_F(ConvertersTest, Cifar100OfThePythonVersionHasTheFineLabels) {
+  const std::string folder = Converted(ConvertCifar100, CifarFixture("cifar-100-python.tar.gz"));
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{99, 42}, {CifarPicture(0), CifarPicture(1)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{20}, {CifarPicture(2)}}));
+  EXPECT_EQ(ReadManifest(folder)->class_name(42), "fine42");
+}
+
+TEST_F(ConvertersTest, ADamagedPythonVersionSaysWhere) {
+  const auto whole = ReadNamedFiles(CifarFixture("cifar-100-python.tar.gz"), {"train", "test"});
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const auto with = [&](const std::string& train) {
+    return Refusal(ConvertCifar100, Folder({{"train", train}, {"test", whole->at("test").bytes}}));
+  };
+  const std::string& train = whole->at("train").bytes;
+  EXPECT_EQ(with("no pickle"),
+            "DIR/in/train: its pickle is not one of CIFAR's Python version: opcode 0x6e is not "
+            "known, at byte 0");
+  EXPECT_EQ(with(train.substr(0, 1000)), "DIR/in/train: its pickle is cut off at byte 1000");
+  EXPECT_EQ(with("}."), "DIR/in/train: expected a pickled dict with \"data\"");
+  EXPECT_EQ(with("}U\4datacos\nsystem\n(U\2idtRs."), "DIR/in/train: data: expected a numpy array");
+  // Label 99 becomes 100.
+  std::string label = train;
+  const size_t at = label.find("fine_labels");
+  ASSERT_NE(at, std::string::npos);
+  label[label.find('c', at + 11)] = 'd';
+  EXPECT_EQ(with(label), "DIR/in/train: fine_labels: label 0 is 100; expected 0 to 99");
+}
+
 TEST_F(ConvertersTest, Cifar10WithoutNamesHasNumbers) {
   Files files = Cifar10();
   files.erase("batches.meta.txt");
@@ -380,15 +434,109 @@ void ExpectMnist(const std::string& folder) {
 }
 
 TEST_F(ConvertersTest, MnistIsTheSamePlainPackedAndInAnArchive) {
-  ExpectMnist(Converted(ConvertMnist, Folder(Mnist())));
+  ExpectMnist(Converted(ConvertDigits, Folder(Mnist())));
   Files packed;
   for (const auto& [name, bytes] : Mnist()) packed[name + ".gz"] = Gzip(bytes);
-  ExpectMnist(Converted(ConvertMnist, Folder(packed)));
-  ExpectMnist(Converted(ConvertMnist, File("mnist.tar.gz", Gzip(Tar(Mnist())))));
+  ExpectMnist(Converted(ConvertDigits, Folder(packed)));
+  ExpectMnist(Converted(ConvertDigits, File("mnist.tar.gz", Gzip(Tar(Mnist())))));
   // The plain file comes first.
   Files both = Mnist();
   both["train-labels-idx1-ubyte.gz"] = "anything";
-  ExpectMnist(Converted(ConvertMnist, Folder(both)));
+  ExpectMnist(Converted(ConvertDigits, Folder(both)));
+}
+
+TEST_F(ConvertersTest, MnistMayHaveADotInItsNames) {
+  Files dotted;
+  for (const auto& [name, bytes] : Mnist()) {
+    dotted[absl::StrReplaceAll(name, {{"s-idx", "s.idx"}})] = bytes;
+  }
+  EXPECT_TRUE(dotted.contains("train-images.idx3-ubyte"));
+  ExpectMnist(Converted(ConvertDigits, Folder(dotted)));
+}
+
+// EMNIST's files: `classes` labels from `first`, a 2x3 picture of each in both splits.
+Files Emnist(const std::string& split, int first, int classes, bool mapping) {
+  std::string images, labels, lines;
+  for (int i = 0; i < classes; ++i) {
+    labels.push_back(static_cast<char>(first + i));
+    for (int k = 0; k < 6; ++k) images.push_back(static_cast<char>(i * 6 + k));
+    absl::StrAppend(&lines, first + i, " ", 65 + i, "\r\n");
+  }
+  const auto n = static_cast<uint32_t>(classes);
+  const std::string start = "emnist-" + split + "-";
+  Files files;
+  for (const char* part : {"train", "test"}) {
+    files[start + part + "-images-idx3-ubyte"] = Idx({n, 2, 3}, images);
+    files[start + part + "-labels-idx1-ubyte"] = Idx({n}, labels);
+  }
+  if (mapping) files[start + "mapping.txt"] = lines;
+  return files;
+}
+
+TEST_F(ConvertersTest, EmnistCountsItsLettersFromOne) {
+  const Files letters = Emnist("letters", 1, 26, /*mapping=*/true);
+  const std::string folder = Converted(ConvertDigits, Folder(letters));
+  const Expected train = *ReadSplit(folder, "train");
+  ASSERT_EQ(train.labels.size(), 26u);
+  EXPECT_EQ(train.labels[0], 0);
+  EXPECT_EQ(train.labels[25], 25);
+  EXPECT_EQ(train.pictures[1], (std::vector<uint8_t>{6, 7, 8, 9, 10, 11})) << "as it is stored";
+  EXPECT_EQ(*ReadSplit(folder, "test"), train);
+  const DatasetManifest manifest = *ReadManifest(folder);
+  EXPECT_EQ(manifest.name(), "emnist-letters");
+  ASSERT_EQ(manifest.class_name_size(), 26);
+  EXPECT_EQ(manifest.class_name(0), "A");
+  EXPECT_EQ(manifest.class_name(25), "Z");
+  EXPECT_THAT(warnings_, ElementsAre(testing::HasSubstr("--transpose turns them upright")));
+
+  // As it is downloaded: a zip of .gz files has the same shape as this .tar.
+  Files packed;
+  for (const auto& [name, bytes] : letters) {
+    packed[absl::StrContains(name, "ubyte") ? name + ".gz" : name] =
+        absl::StrContains(name, "ubyte") ? Gzip(bytes) : bytes;
+  }
+  EXPECT_EQ(*ReadSplit(Converted(ConvertDigits, File("gzip.tar", Tar(packed))), "train"), train);
+}
+
+TEST_F(ConvertersTest, EmnistIsTurnedUprightWhereThatIsAskedFor) {
+  const std::string folder = Converted(
+      [](const ConvertOptions& options) { return ConvertMnist(options, {.transpose = true}); },
+      Folder(Emnist("balanced", 0, 47, /*mapping=*/false)));
+  EXPECT_EQ(ReadSplit(folder, "train")->pictures[1], (std::vector<uint8_t>{6, 9, 7, 10, 8, 11}));
+  const DatasetManifest manifest = *ReadManifest(folder);
+  EXPECT_EQ(manifest.height(), 3);
+  EXPECT_EQ(manifest.width(), 2);
+  EXPECT_EQ(manifest.class_name_size(), 47);
+  EXPECT_EQ(manifest.class_name(46), "46");
+  EXPECT_THAT(warnings_, ElementsAre());
+}
+
+TEST_F(ConvertersTest, EmnistsSplitIsChosenWhereThereAreSeveral) {
+  Files files = Emnist("letters", 1, 26, /*mapping=*/true);
+  for (const auto& [name, bytes] : Emnist("balanced", 0, 47, /*mapping=*/true)) files[name] = bytes;
+  EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
+            "DIR/in: has EMNIST's splits balanced, letters; choose one with --emnist=balanced");
+  const std::string folder = Converted(
+      [](const ConvertOptions& options) { return ConvertMnist(options, {.emnist = "letters"}); },
+      Folder(files));
+  EXPECT_EQ(ReadManifest(folder)->class_name_size(), 26);
+  EXPECT_EQ(
+      Refusal(
+          [](const ConvertOptions& options) { return ConvertMnist(options, {.emnist = "digits"}); },
+          Folder(files)),
+      "no emnist-digits-train-images-idx3-ubyte or "
+      "emnist-digits-train-images-idx3-ubyte.gz in DIR/in");
+}
+
+TEST_F(ConvertersTest, EmnistsMappingMustCountItsLabels) {
+  Files files = Emnist("letters", 1, 26, /*mapping=*/true);
+  files["emnist-letters-mapping.txt"] = "1 65 97\n3 67 99\n";
+  EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
+            "DIR/in/emnist-letters-mapping.txt: found \"3 67 99\"; expected a label and a "
+            "character's code, label 2 next");
+  files["emnist-letters-mapping.txt"] = "1 65 97\n2 66 98\n";
+  EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
+            "DIR/in/emnist-letters-train-labels-idx1-ubyte: byte 10: label 3; expected 1 to 2");
 }
 
 absl::Status ConvertFolder(const ConvertOptions& options) {
@@ -529,11 +677,20 @@ TEST_F(ConvertersTest, ADamagedCifarSaysWhere) {
   files.erase("data_batch_4.bin");
   EXPECT_EQ(
       Refusal(ConvertCifar10, Folder(files)),
-      "no data_batch_4.bin in DIR/in; expected cifar10's binary version: a folder with it, or "
-      "the .tar.gz");
+      "no data_batch_4.bin in DIR/in; expected cifar10's binary version (data_batch_1.bin and the "
+      "others) or its Python version (data_batch_1 and the others): a folder with it, or the "
+      ".tar.gz");
+  EXPECT_EQ(Refusal(ConvertCifar10, Folder({{"a/1.png", FlatPng(2, 2, 1, 2, 3)}})),
+            "no data_batch_1.bin in DIR/in; expected cifar10's binary version (data_batch_1.bin "
+            "and the others) or its Python version (data_batch_1 and the others): a folder with "
+            "it, or the .tar.gz");
   EXPECT_EQ(Refusal(ConvertCifar10, folder_ + "/nowhere"), "no file or folder DIR/nowhere");
   EXPECT_EQ(Refusal(ConvertCifar10, File("x.tar.gz", "no archive at all, this")),
-            "DIR/x.tar.gz: is no archive (Unrecognized archive format)");
+            "DIR/x.tar.gz: found a file that is not an archive (Unrecognized archive format); "
+            "expected a folder, or a .tar, .tar.gz or .zip");
+  EXPECT_EQ(Refusal(ConvertCifar10, Folder(Cifar10()) + "/test_batch.bin"),
+            "DIR/in/test_batch.bin: found one file of the data set; expected the folder that holds "
+            "them all: give DIR/in");
   EXPECT_EQ(Refusal(ConvertCifar10,
                     File("twice.tar",
                          Tar(std::vector<std::pair<std::string, std::string>>{
@@ -598,12 +755,13 @@ TEST_F(ConvertersTest, ADamagedMnistSaysWhere) {
   const auto with = [&](const std::string& name, const std::string& bytes) {
     Files files = Mnist();
     files[name] = bytes;
-    return Refusal(ConvertMnist, Folder(files));
+    return Refusal(ConvertDigits, Folder(files));
   };
   const std::string sixty(60, '\1');
-  EXPECT_EQ(with(images, "\1\2\3\4abcdefghijkl"),
-            "DIR/in/train-images-idx3-ubyte: byte 0: is no idx file of bytes with 3 dimensions (it "
-            "starts 01020304)");
+  EXPECT_EQ(
+      with(images, "\1\2\3\4abcdefghijkl"),
+      "DIR/in/train-images-idx3-ubyte: byte 0: starts 01020304; expected an idx file of bytes "
+      "with 3 dimensions (00000803)");
   EXPECT_EQ(with(images, Mnist()[labels]),
             "DIR/in/train-images-idx3-ubyte: broken off at byte 11 of its header's 16");
   EXPECT_EQ(with(images, Idx({3, 4, 5}, sixty.substr(1))),
@@ -619,25 +777,29 @@ TEST_F(ConvertersTest, ADamagedMnistSaysWhere) {
   EXPECT_EQ(
       with(images, Idx({3, 5, 4}, sixty)),
       "DIR/in/t10k-images-idx3-ubyte: its pictures are 4x5 and those of the split before 5x4");
-  EXPECT_EQ(with(labels, Idx({3}, std::string("\0\1\x0a", 3))),
-            "DIR/in/train-labels-idx1-ubyte: byte 10: label 10; expected 0 to 9");
+  EXPECT_EQ(
+      with(labels, Idx({3}, std::string("\0\1\x0a", 3))),
+      "DIR/in/train-labels-idx1-ubyte: byte 10: label 10, and no picture has label 2; expected "
+      "labels 0 to 9, or every label up to the largest");
+  EXPECT_EQ(with("t10k-labels-idx1-ubyte", Idx({2}, std::string("\0\x0a", 2))),
+            "DIR/in/t10k-labels-idx1-ubyte: byte 9: label 10; expected 0 to 9");
   Files files = Mnist();
   files.erase(labels);
-  EXPECT_EQ(Refusal(ConvertMnist, Folder(files)),
+  EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
             "no train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz in DIR/in");
   const std::string packed = Gzip(Mnist()[labels]);
   for (size_t size = 2; size < packed.size(); ++size) {
     files[labels + ".gz"] = packed.substr(0, size);
-    EXPECT_EQ(Refusal(ConvertMnist, Folder(files)),
+    EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
               absl::StrCat("DIR/in/train-labels-idx1-ubyte.gz: broken off at byte ", size,
                            ": unexpected end of file"));
   }
   files[labels + ".gz"] = "plain";
-  EXPECT_EQ(Refusal(ConvertMnist, Folder(files)),
-            "DIR/in/train-labels-idx1-ubyte.gz: byte 0: is no gzip file");
+  EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
+            "DIR/in/train-labels-idx1-ubyte.gz: byte 0: expected a gzip file");
   // Longer than any picture that a manifest may have.
   EXPECT_EQ(
-      Refusal(ConvertMnist,
+      Refusal(ConvertDigits,
               Folder({{images, Idx({1, 1, 20000}, std::string(20000, '\0'))},
                       {labels, Idx({1}, "\1")},
                       {"t10k-images-idx3-ubyte", Idx({1, 1, 20000}, std::string(20000, '\0'))},
@@ -653,28 +815,167 @@ TEST_F(ConvertersTest, AnImageFolderThatCannotBeReadSaysWhy) {
   EXPECT_EQ(refusal({{"1.png", picture}}),
             "no class folders in DIR/in; expected DIR/in/CLASS/*.jpg (or .png)");
   EXPECT_EQ(refusal({{"a/1.png", picture}, {"b/1.gif", picture}}),
-            "the class folder DIR/in/b has no .jpg, .jpeg or .png files; remove it or fill it");
+            "the class folder DIR/in/b has no JPEG or PNG files; remove it or fill it");
+  EXPECT_EQ(Refusal(ConvertFolder, File("photos.tar.gz", Gzip(Tar(Files{{"a/1.png", picture}})))),
+            "DIR/photos.tar.gz: found a file; expected a folder with a folder for each class. "
+            "Unpack an archive first");
   EXPECT_EQ(refusal({{"train/a/1.png", picture}}), "DIR/in has train but neither test nor val");
   EXPECT_EQ(refusal({{"train/a/1.png", picture}, {"test/b/1.png", picture}}),
             "DIR/in/test/b: class b is held out but has no training pictures");
   EXPECT_EQ(
       refusal({{"a/1.png", picture}, {"a/2.png", picture}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}}),
       "DIR/in/b/1.png: is 2x3 and the first picture 2x2; give --size=N to fit all to N x N");
-  EXPECT_EQ(refusal({{"a/1.png", picture}, {"a/2.jpg", "GIF89a"}}),
-            "DIR/in/a/2.jpg: is neither JPEG nor PNG");
-  EXPECT_EQ(refusal({{"a/1.png", picture}, {"a/2.png", picture.substr(0, 50)}}),
-            "DIR/in/a/2.png: broken PNG: the chunk at byte 33 goes beyond the file's end at 50");
-  const std::string jpeg = FlatJpeg(2, 2, 9);
-  EXPECT_EQ(refusal({{"a/1.png", picture}, {"a/2.jpg", jpeg.substr(0, jpeg.size() - 2)}}),
-            absl::StrCat("DIR/in/a/2.jpg: broken JPEG of ", jpeg.size() - 2,
-                         " bytes: Premature end of JPEG file"));
   // A line that would be scaled to a picture of 8192 x 131072.
   EXPECT_EQ(
       Refusal(
           [](const ConvertOptions& options) { return ConvertImageFolder(options, {.size = 8192}); },
           Folder({{"a/1.png", FlatPng(1, 16, 1, 2, 3)}})),
       "DIR/in/a/1.png: 1x16 scaled to a shorter side of 8192 would be 8192x131072; at most "
-      "67108864 pixels are made");
+      "67108864 pixels are made\n1 of 1 pictures cannot be read: repair or remove them, or leave "
+      "them out with --on_bad=skip");
+}
+
+// Ten pictures, four of them damaged, each in its own way.
+Files WithBadPictures() {
+  Files files;
+  for (int i = 0; i < 10; ++i) {
+    files[absl::StrCat("a/", i, ".png")] = FlatPng(2, 2, static_cast<uint8_t>(i), 2, 3);
+  }
+  files["a/0.png"] = "GIF89a";
+  files["a/4.png"] = files["a/4.png"].substr(0, 50);
+  const std::string jpeg = FlatJpeg(2, 2, 9);
+  files["a/6.jpg"] = jpeg.substr(0, jpeg.size() - 2);
+  files["a/9.png"] = "";
+  return files;
+}
+
+TEST_F(ConvertersTest, ImageFolderListsAllBadPicturesAtOnce) {
+  EXPECT_EQ(
+      Refusal(ConvertFolder, Folder(WithBadPictures())),
+      absl::StrCat("DIR/in/a/0.png: is a GIF; expected JPEG or PNG\n"
+                   "DIR/in/a/4.png: broken PNG: the chunk at byte 33 goes beyond the file's "
+                   "end at 50\n"
+                   "DIR/in/a/6.jpg: broken JPEG of ",
+                   FlatJpeg(2, 2, 9).size() - 2,
+                   " bytes: its end is missing\n"
+                   "DIR/in/a/9.png: is empty; expected JPEG or PNG\n"
+                   "4 of 11 pictures cannot be read: repair or remove them, or leave them out "
+                   "with --on_bad=skip"));
+}
+
+TEST_F(ConvertersTest, ImageFolderSkipsBadPicturesAndWritesThemDown) {
+  const auto skip = [](const ConvertOptions& options) {
+    return ConvertImageFolder(options, {.val_fraction = 0.3, .skip_bad = true});
+  };
+  const Files files = WithBadPictures();
+  const std::string folder = Converted(skip, Folder(files));
+  const Expected train = *ReadSplit(folder, "train"), test = *ReadSplit(folder, "test");
+  const DatasetManifest manifest = *ReadManifest(folder);
+  EXPECT_EQ(manifest.skipped().count(), 4);
+  ASSERT_EQ(manifest.skipped().file_size(), 4);
+  EXPECT_THAT(manifest.skipped().file(3),
+              testing::EndsWith("/in/a/9.png: is empty; expected JPEG or PNG"));
+  EXPECT_THAT(warnings_,
+              testing::Contains(testing::AllOf(
+                  StartsWith("left out 4 of 11 pictures that cannot be read:\nDIR/in/a/0"),
+                  testing::HasSubstr("\nDIR/in/a/9.png: is empty"))));
+  // As if they had never been there.
+  Files whole;
+  for (const auto& [name, bytes] : files) {
+    if (name != "a/0.png" && name != "a/4.png" && name != "a/6.jpg" && name != "a/9.png") {
+      whole[name] = bytes;
+    }
+  }
+  const std::string without = Converted(skip, Folder(whole));
+  EXPECT_EQ(*ReadSplit(without, "train"), train);
+  EXPECT_EQ(*ReadSplit(without, "test"), test);
+  EXPECT_FALSE(ReadManifest(without)->has_skipped());
+
+  Files none = whole;
+  none["b/1.png"] = "";
+  EXPECT_EQ(Refusal(skip, Folder(none)),
+            "class b of train has no picture that can be read; remove or repair it");
+}
+
+TEST_F(ConvertersTest, ImageFolderWalksSubfoldersOfAClass) {
+  const Files files = {{"a/2.png", FlatPng(1, 1, 2, 0, 0)},
+                       {"a/deep/er/3.png", FlatPng(1, 1, 3, 0, 0)},
+                       {"a/deep/1.jfif", FlatJpeg(1, 1, 1)},
+                       {"a/.hidden/4.png", FlatPng(1, 1, 4, 0, 0)},
+                       {"b/x/y/5.jpe", FlatJpeg(1, 1, 5)}};
+  const auto all = [](const ConvertOptions& options) {
+    return ConvertImageFolder(options, {.val_fraction = 0});
+  };
+  const std::string input = Folder(files);
+  // A link that leads in a circle adds nothing.
+  fs::create_directory_symlink("..", input + "/a/deep/up");
+  const Expected train = *ReadSplit(Converted(all, input), "train");
+  EXPECT_EQ(train.labels, (std::vector<int64_t>{0, 0, 0, 1}));
+  std::vector<int> values;
+  for (const auto& picture : train.pictures) values.push_back(picture[0]);
+  EXPECT_THAT(values, ElementsAre(2, 1, 3, 5));
+}
+
+TEST_F(ConvertersTest, ImageFolderCountsAndNamesWhatItLeavesOut) {
+  const std::string picture = FlatPng(1, 1, 1, 2, 3), other = FlatPng(1, 1, 9, 8, 7);
+  Converted(ConvertFolder, Folder({{"train/a/1.png", picture},
+                                   {"train/a/2.png", other},
+                                   {"train/a/3.webp", "x"},
+                                   {"train/a/4.WEBP", "x"},
+                                   {"train/a/5.tif", "x"},
+                                   {"train/a/notes.txt", "x"},
+                                   {"train/6.png", picture},
+                                   {"extra/a/7.png", picture},
+                                   {"test/a/8.png", picture},
+                                   {"README", "x"}}));
+  EXPECT_THAT(
+      warnings_,
+      ElementsAre(
+          "left out 1 .tif, 2 .webp, the first DIR/in/train/a/5.tif: only JPEG and PNG are read; "
+          "convert them",
+          "left out 1 file, the first DIR/in/train/a/notes.txt: the name does not end as a "
+          "picture's",
+          "left out 2 files beside the class folders, the first DIR/in/README: a picture's class "
+          "is the folder that it is in",
+          "left out 1 folder, the first DIR/in/extra: beside train only val and test are read"));
+}
+
+TEST_F(ConvertersTest, ImageFolderKeepsPicturesOfTheRightSizeAsTheyAre) {
+  std::string rows;
+  for (int y = 0; y < 32; ++y) {
+    rows.push_back('\0');
+    for (int x = 0; x < 32; ++x) rows += std::string(3, x % 2 == 0 ? '\0' : '\xff');
+  }
+  const auto fit = [](const ConvertOptions& options) {
+    return ConvertImageFolder(options, {.size = 32, .val_fraction = 0});
+  };
+  const std::string folder = Converted(fit, Folder({{"a/1.png", Png(32, 32, 8, 2, rows)}}));
+  const std::vector<uint8_t> stripes = ReadSplit(folder, "train")->pictures[0];
+  for (size_t i = 0; i < stripes.size(); ++i) ASSERT_EQ(stripes[i], i / 3 % 2 == 0 ? 0 : 255) << i;
+}
+
+TEST_F(ConvertersTest, ImageFolderTurnsPicturesUnlessItIsToldNotTo) {
+  const std::string jpeg = *ReadFile("tests/fixtures/pictures/orientation_6.jpg");
+  const std::string input = Folder({{"a/1.jpg", jpeg}});
+  for (const Orientation orientation : {Orientation::kApply, Orientation::kIgnore}) {
+    const std::string folder = Converted(
+        [&](const ConvertOptions& options) {
+          return ConvertImageFolder(options, {.val_fraction = 0, .orientation = orientation});
+        },
+        input);
+    EXPECT_EQ(ReadManifest(folder)->height(), orientation == Orientation::kApply ? 16 : 8);
+  }
+}
+
+// A black drawing on nothing: all that it shows is in the alpha that is dropped.
+TEST_F(ConvertersTest, AChannelWithoutVarianceIsAWarning) {
+  const std::string png = *ReadFile("tests/fixtures/pictures/black_on_transparent.png");
+  Converted(ConvertFolder, Folder({{"a/1.png", png}, {"a/2.png", png}, {"b/1.png", png}}));
+  ASSERT_EQ(warnings_.size(), 3u);
+  EXPECT_EQ(warnings_[1],
+            "channel 1 of 3 is 0 in every pixel of split train, so it tells no picture from "
+            "another. Look at the pictures (the alpha of transparent ones is dropped, which leaves "
+            "a drawing whose colours are all the same)");
 }
 
 TEST_F(ConvertersTest, WhatExistsIsRefusedBeforeAnyWork) {
@@ -683,7 +984,7 @@ TEST_F(ConvertersTest, WhatExistsIsRefusedBeforeAnyWork) {
   const std::string message = options.output + " exists; --force replaces it";
   EXPECT_EQ(ConvertCifar10(options).message(), message);
   EXPECT_EQ(ConvertCifar100(options).message(), message);
-  EXPECT_EQ(ConvertMnist(options).message(), message);
+  EXPECT_EQ(ConvertDigits(options).message(), message);
   EXPECT_EQ(ConvertFolder(options).message(), message);
   EXPECT_EQ(MakeSynthetic(options, {}).message(), message);
 }
@@ -703,10 +1004,45 @@ TEST(DecodePicture, EveryKindOfPngComesOutAsRgb) {
               ElementsAre(4, 5, 6, 1, 2, 3));
   // Opaque, and wholly transparent.
   EXPECT_THAT(Decoded(Png(1, 2, 8, 6, rows(std::string("\1\2\3\xff\4\5\6\0", 8)))).pixels,
-              ElementsAre(1, 2, 3, 0, 0, 0));
+              ElementsAre(1, 2, 3, 4, 5, 6));
   // 16 bits a channel.
-  EXPECT_THAT(Decoded(Png(1, 1, 16, 2, rows("\x10\x10\x80\x80\xf0\xf0"))).pixels,
+  EXPECT_THAT(Decoded(Png(1, 1, 16, 2, rows("\x10\xff\x80\x80\xf0\xf0"))).pixels,
               ElementsAre(0x10, 0x80, 0xf0));
+}
+
+// Alpha of all kinds, gamma, palettes, 16 bits, all eight orientations, CMYK, stray bytes.
+TEST(DecodePicture, MatchesPillow) {
+  const std::string folder = "tests/fixtures/pictures/";
+  const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "expected.json"));
+  ASSERT_GT(expected.size(), 30u);
+  for (const auto& [name, both] : expected.items()) {
+    SCOPED_TRACE(name);
+    const std::string bytes = *ReadFile(folder + name);
+    for (const bool turned : {true, false}) {
+      const auto picture =
+          DecodePicture(name, bytes, turned ? Orientation::kApply : Orientation::kIgnore);
+      ASSERT_TRUE(picture.ok()) << picture.status();
+      const nlohmann::json& right = both.at(turned ? "turned" : "as_stored");
+      EXPECT_EQ(picture->height, right.at("height"));
+      EXPECT_EQ(picture->width, right.at("width"));
+      std::string pixels;
+      ASSERT_TRUE(absl::Base64Unescape(right.at("base64").get<std::string>(), &pixels));
+      EXPECT_EQ(picture->pixels, std::vector<uint8_t>(pixels.begin(), pixels.end()));
+      EXPECT_EQ(picture->warning.empty(),
+                name != "stray_bytes.jpg" && name != "data_cut_before_end_marker.jpg");
+    }
+  }
+}
+
+TEST(DecodePicture, NamesTheKindThatItDoesNotRead) {
+  const auto error = [](const std::string& bytes) {
+    return std::string(DecodePicture("x", bytes).status().message());
+  };
+  EXPECT_EQ(error(std::string("RIFF\x10\0\0\0WEBPVP8 ", 16)), "x: is a WebP; expected JPEG or PNG");
+  EXPECT_EQ(error("BM6"), "x: is a BMP; expected JPEG or PNG");
+  EXPECT_EQ(error(std::string("II*\0\x08", 5)), "x: is a TIFF; expected JPEG or PNG");
+  EXPECT_EQ(error(std::string("MM\0*\0", 5)), "x: is a TIFF; expected JPEG or PNG");
+  EXPECT_EQ(error("<html>"), "x: is not a picture; expected JPEG or PNG");
 }
 
 TEST(DecodePicture, EveryTruncationIsRefused) {

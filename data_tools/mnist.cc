@@ -1,16 +1,28 @@
+#include <algorithm>
+#include <array>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "data_tools/archive.h"
+#include "data_tools/builder_options.h"
 #include "data_tools/converters.h"
 #include "src/data/builder.h"
 
 namespace finetune {
 namespace {
 
-constexpr int kClasses = 10;
+// EMNIST's splits, which are the middle of its files' names.
+constexpr std::array<absl::string_view, 6> kEmnist = {"balanced", "byclass", "bymerge",
+                                                      "digits",   "letters", "mnist"};
 // Bytes before the labels.
 constexpr size_t kLabelHeader = 8;
 
@@ -31,8 +43,9 @@ absl::StatusOr<Idx> ParseIdx(const NamedFile& file, size_t dimensions) {
   }
   if (at(0) != 0 || at(1) != 0 || at(2) != 8 || at(3) != dimensions) {
     return absl::DataLossError(absl::StrFormat(
-        "%s: byte 0: is no idx file of bytes with %d dimensions (it starts %02x%02x%02x%02x)",
-        file.where, dimensions, at(0), at(1), at(2), at(3)));
+        "%s: byte 0: starts %02x%02x%02x%02x; expected an idx file of bytes with %d dimensions "
+        "(000008%02x)",
+        file.where, at(0), at(1), at(2), at(3), dimensions, dimensions));
   }
   Idx idx;
   uint64_t size = 1;
@@ -55,74 +68,222 @@ absl::StatusOr<Idx> ParseIdx(const NamedFile& file, size_t dimensions) {
   return idx;
 }
 
-}  // namespace
-
-absl::Status ConvertMnist(const ConvertOptions& options) {
-  FT_RETURN_IF_ERROR(DatasetBuilder::CheckFolder(options.output, options.force));
-  struct Part {
-    const char* split;
+// The files of a data set as they are called in one place.
+struct Names {
+  struct Split {
+    const char* name;
     std::string images, labels;
   };
-  const std::vector<Part> parts = {{"train", "train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
-                                   {"test", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}};
-  std::vector<std::string> wanted;
-  for (const Part& part : parts) {
-    wanted.push_back(part.images);
-    wanted.push_back(part.labels);
+  std::array<Split, 2> splits;
+  // EMNIST's: lines "label code", the code being a character's.
+  std::string mapping;
+};
+
+// MNIST calls its test split t10k and EMNIST test; some copies have a dot for the second dash.
+std::vector<Names> PossibleNames(const std::string& prefix) {
+  std::vector<Names> names;
+  for (const char* separator : {"-", "."}) {
+    for (const char* test : {"t10k", "test"}) {
+      const auto split = [&](const char* name, const char* start) {
+        return Names::Split{name, absl::StrCat(prefix, start, "-images", separator, "idx3-ubyte"),
+                            absl::StrCat(prefix, start, "-labels", separator, "idx1-ubyte")};
+      };
+      names.push_back({{split("train", "train"), split("test", test)},
+                       prefix.empty() ? "" : prefix + "mapping.txt"});
+    }
   }
+  return names;
+}
+
+bool HasAny(const Names& names, const std::vector<std::string>& files) {
+  return absl::c_any_of(names.splits, [&](const Names::Split& split) {
+    return absl::c_linear_search(files, split.images) || absl::c_linear_search(files, split.labels);
+  });
+}
+
+bool HasAll(const Names& names, const std::vector<std::string>& files) {
+  return absl::c_all_of(names.splits, [&](const Names::Split& split) {
+    return absl::c_linear_search(files, split.images) && absl::c_linear_search(files, split.labels);
+  });
+}
+
+// The names that are there: MNIST's own, or those of EMNIST's split `emnist`, or of the only one.
+absl::StatusOr<Names> ChooseNames(const std::string& input, const std::string& emnist,
+                                  const std::vector<std::string>& files) {
+  std::vector<std::string> prefixes;
+  if (emnist.empty()) prefixes.emplace_back();
+  std::vector<std::string> found;
+  for (const absl::string_view split : kEmnist) {
+    if (emnist.empty() || emnist == split) prefixes.push_back(absl::StrCat("emnist-", split, "-"));
+  }
+  std::vector<Names> chosen;
+  for (const std::string& prefix : prefixes) {
+    const std::vector<Names> possible = PossibleNames(prefix);
+    auto names = absl::c_find_if(possible, [&](const auto& n) { return HasAll(n, files); });
+    // Where some are missing, those that are there say how the others would be called.
+    if (names == possible.end()) {
+      names = absl::c_find_if(possible, [&](const auto& n) { return HasAny(n, files); });
+    }
+    if (names == possible.end()) continue;
+    chosen.push_back(*names);
+    if (prefix.empty()) break;
+    found.push_back(prefix.substr(7, prefix.size() - 8));
+  }
+  if (chosen.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(input, ": has EMNIST's splits ",
+                                                   absl::StrJoin(found, ", "),
+                                                   "; choose one with --emnist=", found[0]));
+  }
+  return chosen.empty() ? PossibleNames(prefixes[0])[emnist.empty() ? 0 : 1] : chosen[0];
+}
+
+// The pictures and labels of one split.
+struct Part {
+  Idx images, labels;
+};
+
+absl::StatusOr<Part> ReadPart(const std::string& input, const Names::Split& names,
+                              const std::map<std::string, NamedFile>& files) {
+  for (const std::string& name : {names.images, names.labels}) {
+    if (files.contains(name)) continue;
+    return absl::NotFoundError(absl::StrCat("no ", name, " or ", name, ".gz in ", input));
+  }
+  const NamedFile& image_file = files.at(names.images);
+  const NamedFile& label_file = files.at(names.labels);
+  Part part;
+  FT_ASSIGN_OR_RETURN(part.images, ParseIdx(image_file, 3));
+  FT_ASSIGN_OR_RETURN(part.labels, ParseIdx(label_file, 1));
+  if (part.images.shape[0] != part.labels.shape[0]) {
+    return absl::DataLossError(absl::StrCat(image_file.where, " has ", part.images.shape[0],
+                                            " pictures and ", label_file.where, " ",
+                                            part.labels.shape[0], " labels"));
+  }
+  return part;
+}
+
+// The classes of a data set, and the label of the first one.
+struct Classes {
+  int first = 0;
+  std::vector<std::string> names;
+
+  int last() const { return first + static_cast<int>(names.size()) - 1; }
+};
+
+// EMNIST's classes: the characters of its mapping. Errors: DataLoss for labels that do not follow
+// each other.
+absl::StatusOr<Classes> ReadMapping(const NamedFile& mapping) {
+  Classes classes;
+  for (const absl::string_view line :
+       absl::StrSplit(mapping.bytes, absl::ByAnyChar("\r\n"), absl::SkipWhitespace())) {
+    // A label, a character's code, and in some splits the code of the lower case as well.
+    const std::vector<absl::string_view> parts =
+        absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipWhitespace());
+    int label = 0, code = 0;
+    const bool read = parts.size() >= 2 && absl::SimpleAtoi(parts[0], &label) &&
+                      absl::SimpleAtoi(parts[1], &code) && code > ' ' && code <= '~';
+    if (read && classes.names.empty()) classes.first = label;
+    if (!read || label != classes.last() + 1) {
+      return absl::DataLossError(absl::StrCat(mapping.where, ": found \"", line,
+                                              "\"; expected a label and a character's code, label ",
+                                              classes.last() + 1, " next"));
+    }
+    classes.names.emplace_back(1, static_cast<char>(code));
+  }
+  if (classes.names.empty()) return absl::DataLossError(absl::StrCat(mapping.where, ": is empty"));
+  return classes;
+}
+
+// The classes that the training labels show: the ten digits, or, where a label is larger, all
+// labels from 0 or 1 to the largest. Errors: DataLoss where such a label has no picture: a damaged
+// one would else make many empty classes.
+absl::StatusOr<Classes> ShownClasses(const NamedFile& file, absl::string_view labels) {
+  std::array<int64_t, 256> count = {};
+  for (const char label : labels) ++count[static_cast<uint8_t>(label)];
+  int last = 255;
+  while (count[last] == 0) --last;
+  Classes classes;
+  if (last > 9 && count[0] == 0) classes.first = 1;
+  for (int label = classes.first; label <= std::max(last, 9); ++label) {
+    if (last > 9 && count[label] == 0) {
+      return absl::DataLossError(
+          absl::StrCat(file.where, ": byte ", kLabelHeader + labels.find(static_cast<char>(last)),
+                       ": label ", last, ", and no picture has label ", label,
+                       "; expected labels 0 to 9, or every label up to the largest"));
+    }
+    classes.names.push_back(absl::StrCat(label));
+  }
+  return classes;
+}
+
+}  // namespace
+
+absl::Status ConvertMnist(const ConvertOptions& options, const MnistOptions& mnist) {
+  FT_RETURN_IF_ERROR(DatasetBuilder::CheckFolder(options.output, options.force));
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> there, ListFileNames(options.input));
+  FT_ASSIGN_OR_RETURN(const Names names, ChooseNames(options.input, mnist.emnist, there));
+  std::vector<std::string> wanted;
+  for (const Names::Split& split : names.splits) {
+    wanted.push_back(split.images);
+    wanted.push_back(split.labels);
+  }
+  if (!names.mapping.empty()) wanted.push_back(names.mapping);
   FT_ASSIGN_OR_RETURN(const auto files, ReadNamedFiles(options.input, wanted));
-  std::vector<Idx> images, labels;
-  for (const Part& part : parts) {
-    for (const std::string& name : {part.images, part.labels}) {
-      if (!files.contains(name)) {
-        return absl::NotFoundError(
-            absl::StrCat("no ", name, " or ", name, ".gz in ", options.input));
-      }
+
+  std::vector<Part> parts;
+  Classes classes;
+  for (const Names::Split& split : names.splits) {
+    FT_ASSIGN_OR_RETURN(Part part, ReadPart(options.input, split, files));
+    const std::vector<uint32_t>& shape = part.images.shape;
+    const NamedFile& labels = files.at(split.labels);
+    if (parts.empty()) {
+      const auto mapping = files.find(names.mapping);
+      FT_ASSIGN_OR_RETURN(classes, mapping == files.end() ? ShownClasses(labels, part.labels.data)
+                                                          : ReadMapping(mapping->second));
+    } else if (const std::vector<uint32_t>& before = parts[0].images.shape;
+               shape[1] != before[1] || shape[2] != before[2]) {
+      return absl::DataLossError(
+          absl::StrCat(files.at(split.images).where, ": its pictures are ", shape[1], "x", shape[2],
+                       " and those of the split before ", before[1], "x", before[2]));
     }
-    const NamedFile& image_file = files.at(part.images);
-    const NamedFile& label_file = files.at(part.labels);
-    FT_ASSIGN_OR_RETURN(Idx image, ParseIdx(image_file, 3));
-    FT_ASSIGN_OR_RETURN(Idx label, ParseIdx(label_file, 1));
-    if (image.shape[0] != label.shape[0]) {
-      return absl::DataLossError(absl::StrCat(image_file.where, " has ", image.shape[0],
-                                              " pictures and ", label_file.where, " ",
-                                              label.shape[0], " labels"));
+    for (size_t i = 0; i < part.labels.data.size(); ++i) {
+      const int label = static_cast<uint8_t>(part.labels.data[i]);
+      if (label >= classes.first && label <= classes.last()) continue;
+      return absl::DataLossError(absl::StrCat(labels.where, ": byte ", kLabelHeader + i, ": label ",
+                                              label, "; expected ", classes.first, " to ",
+                                              classes.last()));
     }
-    if (!images.empty() &&
-        (image.shape[1] != images[0].shape[1] || image.shape[2] != images[0].shape[2])) {
-      return absl::DataLossError(absl::StrCat(
-          image_file.where, ": its pictures are ", image.shape[1], "x", image.shape[2],
-          " and those of the split before ", images[0].shape[1], "x", images[0].shape[2]));
-    }
-    for (size_t i = 0; i < label.data.size(); ++i) {
-      const int value = static_cast<uint8_t>(label.data[i]);
-      if (value < kClasses) continue;
-      return absl::DataLossError(absl::StrCat(label_file.where, ": byte ", kLabelHeader + i,
-                                              ": label ", value, "; expected 0 to ", kClasses - 1));
-    }
-    images.push_back(std::move(image));
-    labels.push_back(std::move(label));
+    parts.push_back(std::move(part));
   }
 
-  DatasetBuilder::Options build;
-  build.folder = options.output;
-  build.force = options.force;
-  build.shards = options.shards;
-  build.name = "mnist";
-  build.source = options.input;
-  for (int i = 0; i < kClasses; ++i) build.class_names.push_back(absl::StrCat(i));
-  build.height = static_cast<int>(images[0].shape[1]);
-  build.width = static_cast<int>(images[0].shape[2]);
+  DatasetBuilder::Options build = BuilderOptions(options);
+  const bool emnist = !names.mapping.empty();
+  build.name = emnist ? names.mapping.substr(0, names.mapping.rfind('-')) : "mnist";
+  build.class_names = classes.names;
+  const size_t height = parts[0].images.shape[1], width = parts[0].images.shape[2];
+  if (emnist && !mnist.transpose && options.warn) {
+    options.warn(
+        "EMNIST stores its pictures transposed, and they are kept so, as torchvision keeps them; "
+        "--transpose turns them upright");
+  }
+  build.height = static_cast<int>(mnist.transpose ? width : height);
+  build.width = static_cast<int>(mnist.transpose ? height : width);
   build.channels = 1;
-  build.progress = options.progress;
-  FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(build));
-  const size_t bytes = size_t{images[0].shape[1]} * images[0].shape[2];
+  FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(std::move(build)));
+  std::vector<uint8_t> turned(height * width);
   for (size_t p = 0; p < parts.size(); ++p) {
-    FT_RETURN_IF_ERROR(builder.BeginSplit(parts[p].split, images[p].shape[0]));
-    const auto* pixels = reinterpret_cast<const uint8_t*>(images[p].data.data());
-    for (size_t i = 0; i < images[p].shape[0]; ++i) {
-      FT_RETURN_IF_ERROR(
-          builder.Add({pixels + i * bytes, bytes}, static_cast<uint8_t>(labels[p].data[i])));
+    const Part& part = parts[p];
+    FT_RETURN_IF_ERROR(builder.BeginSplit(names.splits[p].name, part.images.shape[0]));
+    const auto* pixels = reinterpret_cast<const uint8_t*>(part.images.data.data());
+    for (const char label : part.labels.data) {
+      absl::Span<const uint8_t> picture(pixels, turned.size());
+      if (mnist.transpose) {
+        for (size_t y = 0; y < height; ++y) {
+          for (size_t x = 0; x < width; ++x) turned[x * height + y] = pixels[y * width + x];
+        }
+        picture = turned;
+      }
+      FT_RETURN_IF_ERROR(builder.Add(picture, static_cast<uint8_t>(label) - classes.first));
+      pixels += turned.size();
     }
   }
   return builder.Finish();

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -45,8 +46,18 @@ class PictureProgress {
   PacedProgress progress_{stderr, isatty(STDERR_FILENO) != 0, std::chrono::seconds(5)};
 };
 
+// Errors: those of ReadManifest; InvalidArgument for a file.
+absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(folder, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(folder, ": found a file; expected the folder that prepare_dataset wrote"));
+  }
+  return ReadManifest(folder);
+}
+
 absl::Status Info(const std::string& folder) {
-  FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadManifest(folder));
+  FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadPrepared(folder));
   std::printf("%s, from %s\n", manifest.name().c_str(), manifest.source().c_str());
   std::printf("pictures  %d x %d, %d channel%s\n", manifest.height(), manifest.width(),
               manifest.channels(), manifest.channels() == 1 ? "" : "s");
@@ -62,6 +73,11 @@ absl::Status Info(const std::string& folder) {
     std::printf("%-9s %lld pictures in %d shard%s\n", split.name().c_str(),
                 static_cast<long long>(PictureCount(split)), split.shard_size(),
                 split.shard_size() == 1 ? "" : "s");
+  }
+  if (manifest.has_skipped()) {
+    std::printf("left out  %lld pictures that could not be read:\n",
+                static_cast<long long>(manifest.skipped().count()));
+    for (const std::string& file : manifest.skipped().file()) std::printf("  %s\n", file.c_str());
   }
   return absl::OkStatus();
 }
@@ -86,7 +102,7 @@ absl::Status VerifyShard(const std::string& folder, const DatasetShard& entry,
 
 // Reads everything and reports everything that is wrong, not the first.
 absl::Status Verify(const std::string& folder) {
-  FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadManifest(folder));
+  FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadPrepared(folder));
   std::vector<std::string> errors;
   int64_t pictures = 0, done = 0;
   for (const DatasetSplit& split : manifest.split()) pictures += PictureCount(split);
@@ -125,6 +141,8 @@ int Main(int argc, char** argv) {
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
   ConvertOptions options;
   FolderOptions folder;
+  MnistOptions digits;
+  std::string orientation = "apply", on_bad = "stop";
   SyntheticOptions synthetic;
   std::string subject;
   options.progress = [line = PictureProgress()](const std::string& split, int64_t done,
@@ -133,6 +151,9 @@ int Main(int argc, char** argv) {
     if (line.IsDue() || done == 1 || done == total) line.Show(split, done, total);
     if (done == total || interrupted) line.Keep();
     return !interrupted;
+  };
+  options.warn = [](const std::string& warning) {
+    std::fprintf(stderr, "warning: %s\n", warning.c_str());
   };
   const auto add = [&](const char* name, const char* what, const char* input, const char* example) {
     CLI::App* sub = app.add_subcommand(name, what);
@@ -148,17 +169,27 @@ int Main(int argc, char** argv) {
     sub->add_flag("--force", options.force, "Replace a data set that the output holds");
     return sub;
   };
-  CLI::App* cifar10 =
-      add("cifar10", "CIFAR-10's binary version",
-          "Folder with data_batch_1.bin and the others, or an archive\nof it (.tar.gz)",
-          "--input=cifar-10-binary.tar.gz --output=data/cifar10");
-  CLI::App* cifar100 = add("cifar100", "CIFAR-100's binary version (fine labels)",
-                           "Folder with train.bin and test.bin, or an archive of it\n(.tar.gz)",
+  CLI::App* cifar10 = add("cifar10", "CIFAR-10, binary or Python version",
+                          "Folder with data_batch_1.bin or data_batch_1 and the others,\n"
+                          "or an archive of it (.tar.gz)",
+                          "--input=cifar-10-binary.tar.gz --output=data/cifar10");
+  CLI::App* cifar100 = add("cifar100", "CIFAR-100, binary or Python version (fine labels)",
+                           "Folder with train.bin and test.bin, or train and test, or an\n"
+                           "archive of it (.tar.gz)",
                            "--input=cifar-100-binary.tar.gz --output=data/cifar100");
-  CLI::App* mnist = add("mnist", "MNIST's idx files, and their like",
+  CLI::App* mnist = add("mnist", "MNIST's idx files, EMNIST's, and their like",
                         "Folder with train-images-idx3-ubyte and the others, plain\n"
                         "or .gz, or an archive of it",
                         "--input=mnist --output=data/mnist");
+  mnist
+      ->add_option("--emnist", digits.emnist,
+                   "Which of EMNIST's splits, where several are there: balanced,\n"
+                   "byclass, bymerge, digits, letters or mnist")
+      ->type_name("SPLIT")
+      ->check(CLI::IsMember({"balanced", "byclass", "bymerge", "digits", "letters", "mnist"}));
+  mnist->add_flag("--transpose", digits.transpose,
+                  "Exchange rows and columns: turns EMNIST's pictures upright\n"
+                  "(default: as they are stored, as torchvision has them)");
   CLI::App* image_folder = add("image_folder", "JPEG and PNG files in a folder a class",
                                "Folder with train/CLASS/* and test/CLASS/* or val/CLASS/*,\n"
                                "or with CLASS/* alone",
@@ -174,6 +205,18 @@ int Main(int argc, char** argv) {
                    "Of each class, held out where there is no train/\n(default 0.1)")
       ->type_name("X")
       ->check(NumberBetween(0, 0.5));
+  image_folder
+      ->add_option("--orientation", orientation,
+                   "apply: turn a picture as its EXIF orientation says, as OpenCV\n"
+                   "and mmpretrain do (default); ignore: leave it, as torchvision does")
+      ->type_name("WORD")
+      ->check(CLI::IsMember({"apply", "ignore"}));
+  image_folder
+      ->add_option("--on_bad", on_bad,
+                   "Where pictures cannot be read, stop: list them and write\n"
+                   "nothing (default); skip: leave them out, list them in the manifest")
+      ->type_name("WORD")
+      ->check(CLI::IsMember({"stop", "skip"}));
   CLI::App* made_up = add("synthetic", "Made-up pictures, for trying things out", nullptr,
                           "--classes=4 --train=1000 --test=200 --output=data/demo");
   made_up->add_option("--classes", synthetic.classes, "Orientations to tell apart (default 10)")
@@ -232,8 +275,10 @@ int Main(int argc, char** argv) {
   } else if (cifar100->parsed()) {
     status = ConvertCifar100(options);
   } else if (mnist->parsed()) {
-    status = ConvertMnist(options);
+    status = ConvertMnist(options, digits);
   } else if (image_folder->parsed()) {
+    folder.orientation = orientation == "ignore" ? Orientation::kIgnore : Orientation::kApply;
+    folder.skip_bad = on_bad == "skip";
     status = ConvertImageFolder(options, folder);
   } else if (made_up->parsed()) {
     status = MakeSynthetic(options, synthetic);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "data_tools/builder_options.h"
 #include "data_tools/converters.h"
 #include "src/data/builder.h"
 #include "src/data/philox.h"
@@ -41,10 +42,7 @@ void AddGrating(RandomStream* random, double angle, double contrast, double wind
 }  // namespace
 
 absl::Status MakeSynthetic(const ConvertOptions& options, const SyntheticOptions& synthetic) {
-  DatasetBuilder::Options build;
-  build.folder = options.output;
-  build.force = options.force;
-  build.shards = options.shards;
+  DatasetBuilder::Options build = BuilderOptions(options);
   build.name = "synthetic";
   build.source = absl::StrCat("prepare_dataset synthetic, seed ", synthetic.seed);
   for (int i = 0; i < synthetic.classes; ++i) {
@@ -52,7 +50,6 @@ absl::Status MakeSynthetic(const ConvertOptions& options, const SyntheticOptions
   }
   build.height = build.width = synthetic.size;
   build.channels = 3;
-  build.progress = options.progress;
   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(build));
   const int size = synthetic.size;
   std::vector<double> picture(static_cast<size_t>(size) * size * 3);

@@ -216,6 +216,7 @@ absl::StatusOr<Value> Materializer::ConvertNode(const Node& node, int depth) {
     case Kind::kBigInt:
       return Value(Value::Opaque{"int beyond 64 bits"});
     case Kind::kGlobal:
+    case Kind::kNdarray:
     case Kind::kOpaque:
       return Value(Value::Opaque{std::string(node.text)});
     case Kind::kDtype:

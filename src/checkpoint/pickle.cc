@@ -95,8 +95,8 @@ class PickleMachine {
 
  private:
   absl::Status Bad(absl::string_view what) const {
-    return absl::InvalidArgumentError(
-        absl::StrCat("its pickle is not one of torch.save: ", what, ", at byte ", opcode_at_));
+    return absl::InvalidArgumentError(absl::StrCat("its pickle is not one of ", limits_.writer,
+                                                   ": ", what, ", at byte ", opcode_at_));
   }
 
   absl::StatusOr<absl::string_view> Take(uint64_t n) {
@@ -264,6 +264,14 @@ class PickleMachine {
                               : nullptr;
       if (order == nullptr || order->text == ">") *top = {Kind::kOpaque, "numpy.dtype", {}};
     }
+    if (top->kind == Kind::kNdarray) {
+      // (version, shape, dtype, Fortran's order, bytes)
+      const Node* tuple = Get(state, Kind::kList);
+      if (tuple != nullptr && tuple->items.size() == 5) {
+        top->items.assign(tuple->items.begin() + 1, tuple->items.end());
+        items_ += top->items.size();
+      }
+    }
     // Any other object's attributes (an OrderedDict's _metadata, a class's __dict__) are not read.
     return absl::OkStatus();
   }
@@ -313,6 +321,8 @@ class PickleMachine {
     if (name == "numpy.core.multiarray.scalar" && args.size() == 2) {
       if (const std::optional<Item> value = Scalar(args[0], args[1])) return *value;
     }
+    // Makes an empty array; its state follows.
+    if (name == "numpy.core.multiarray._reconstruct") return Add(Kind::kNdarray, name);
     if (absl::StartsWith(name, "torch.")) return CallTorch(name, args);
     return Add(Kind::kOpaque, name);
   }
@@ -549,6 +559,64 @@ const PickleGraph::Item* PickleGraph::Find(const Item& dict, absl::string_view k
     if (name != nullptr && name->text == key) return &node->items[i - 1];
   }
   return nullptr;
+}
+
+const PickleGraph::Item* FindTextOrBytes(const PickleGraph& graph, const PickleGraph::Item& dict,
+                                         absl::string_view key) {
+  const Node* node = graph.Get(dict, Kind::kDict);
+  if (node == nullptr) return nullptr;
+  for (size_t i = node->items.size(); i > 0; i -= 2) {
+    const Node* name = graph.Get(node->items[i - 2]);
+    if (name != nullptr && name->text == key &&
+        (name->kind == Kind::kString || name->kind == Kind::kBytes ||
+         name->kind == Kind::kLatin1)) {
+      return &node->items[i - 1];
+    }
+  }
+  return nullptr;
+}
+
+absl::StatusOr<ByteArray> GetByteArray(const PickleGraph& graph, const PickleGraph::Item& item) {
+  const Node* node = graph.Get(item, Kind::kNdarray);
+  if (node == nullptr || node->items.size() != 4) {
+    return absl::InvalidArgumentError("expected a numpy array");
+  }
+  const Node* shape = graph.Get(node->items[0], Kind::kList);
+  const Node* dtype = graph.Get(node->items[1], Kind::kDtype);
+  const Node* bytes = graph.Get(node->items[3]);
+  if (dtype == nullptr || dtype->text != "u1") {
+    return absl::InvalidArgumentError("expected an array of numpy.uint8");
+  }
+  // False is a number in pickles of Python 2.
+  const bool* fortran = std::get_if<bool>(&node->items[2]);
+  const int64_t* number = std::get_if<int64_t>(&node->items[2]);
+  if ((fortran == nullptr || *fortran) && (number == nullptr || *number != 0)) {
+    return absl::InvalidArgumentError("expected an array in C's order");
+  }
+  ByteArray array;
+  int64_t size = 1;
+  if (shape == nullptr) return absl::InvalidArgumentError("expected an array with a shape");
+  for (const Item& side : shape->items) {
+    const int64_t* length = std::get_if<int64_t>(&side);
+    if (length == nullptr || *length < 0 || __builtin_mul_overflow(size, *length, &size)) {
+      return absl::InvalidArgumentError("expected an array with a shape of whole numbers");
+    }
+    array.shape.push_back(*length);
+  }
+  if (bytes != nullptr && bytes->kind == Kind::kLatin1) {
+    std::optional<std::string> decoded = DecodeLatin1(bytes->text);
+    if (!decoded) return absl::InvalidArgumentError("expected an array of bytes in Latin-1");
+    array.bytes = *std::move(decoded);
+  } else if (bytes != nullptr && (bytes->kind == Kind::kBytes || bytes->kind == Kind::kString)) {
+    array.bytes = std::string(bytes->text);
+  } else {
+    return absl::InvalidArgumentError("expected an array with its bytes");
+  }
+  if (static_cast<int64_t>(array.bytes.size()) != size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an array has ", array.bytes.size(), " bytes; its shape says ", size));
+  }
+  return array;
 }
 
 }  // namespace finetune

@@ -28,6 +28,8 @@ class PickleGraph {
     // Opcodes, and items in all containers together.
     size_t opcodes = size_t{1} << 24;
     size_t nodes = size_t{1} << 22;
+    // Who writes such pickles, for errors.
+    absl::string_view writer = "torch.save";
   };
 
   struct Ref {
@@ -47,6 +49,8 @@ class PickleGraph {
     kOpaque,   // text: the class's or function's name
     kDtype,    // text: NumPy's code of a little-endian scalar type, as "f8"
     kStorage,  // items: storage class, key, location, elements, and in old files a view or None
+    kNdarray,  // NumPy's array; text: its constructor; items: shape, dtype, whether it is in
+               // Fortran's order, and its bytes; none before its state is set
     kTensor,   // items: storage, offset, size, stride, and after _rebuild_tensor_v3 the type
   };
   struct Node {
@@ -95,6 +99,21 @@ class PickleGraph {
   Item root_;
   size_t size_ = 0;
 };
+
+// The value of a key in a dict, or null, whether the key is text or bytes: Python 2 pickled both
+// alike, and Python 3 reads its strings as bytes where it is told to. The key must be ASCII.
+const PickleGraph::Item* FindTextOrBytes(const PickleGraph& graph, const PickleGraph::Item& dict,
+                                         absl::string_view key);
+
+// An array of numpy.uint8 in C's order.
+struct ByteArray {
+  std::vector<int64_t> shape;
+  std::string bytes;
+};
+
+// The array that an item refers to. Errors: InvalidArgument for another kind of item, another type
+// or order, and where the bytes are not as many as the shape says.
+absl::StatusOr<ByteArray> GetByteArray(const PickleGraph& graph, const PickleGraph::Item& item);
 
 // The bytes that were pickled as the UTF-8 text of as many characters below 256, if it is that.
 std::optional<std::string> DecodeLatin1(absl::string_view text);

@@ -56,6 +56,43 @@ TEST(Pickle, CallsOfUnknownFunctionsAreOnlyNames) {
   }
 }
 
+// An array of uint8 [1, 3] as Python 2's numpy pickled it, with these parts exchanged.
+std::string Array(const std::string& dtype = "u1", const std::string& order = "\x89",
+                  const std::string& bytes = "U\3\1\2\xff") {
+  return "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n)U\1btR(K\1K\1K\3\x86"
+         "cnumpy\ndtype\n(U\2" +
+         dtype + "\x89\x88tR(K\3U\1|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff\x89tb" + order + bytes +
+         "tb.";
+}
+
+TEST(Pickle, ReadsArraysOfBytes) {
+  for (const char* bytes :
+       {"U\3\1\2\xff", "C\3\1\2\xff", "c_codecs\nencode\n(\x8c\4\1\2\xc3\xbfU\6latin1tR"}) {
+    const auto graph = PickleGraph::Parse(Array("u1", "\x89", bytes));
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    const auto array = GetByteArray(*graph, graph->root());
+    ASSERT_TRUE(array.ok()) << array.status();
+    EXPECT_EQ(array->shape, (std::vector<int64_t>{1, 3}));
+    EXPECT_EQ(array->bytes, "\1\2\xff");
+  }
+}
+
+TEST(Pickle, RefusesArraysOfAnythingElse) {
+  const auto refusal = [](const std::string& pickle) {
+    const auto graph = PickleGraph::Parse(pickle);
+    EXPECT_TRUE(graph.ok()) << graph.status();
+    const auto array = GetByteArray(*graph, graph->root());
+    EXPECT_FALSE(array.ok());
+    return std::string(array.status().message());
+  };
+  EXPECT_EQ(refusal(Array("i8")), "expected an array of numpy.uint8");
+  EXPECT_EQ(refusal(Array("u1", "\x88")), "expected an array in C's order");
+  EXPECT_EQ(refusal(Array("u1", "\x89", "U\2\1\2")), "an array has 2 bytes; its shape says 3");
+  EXPECT_EQ(refusal(Array("u1", "\x89", "K\1")), "expected an array with its bytes");
+  EXPECT_EQ(refusal("cnumpy.core.multiarray\n_reconstruct\n)R."), "expected a numpy array");
+  EXPECT_EQ(refusal("K\1."), "expected a numpy array");
+}
+
 TEST(Pickle, DictsOfPython2AreRead) {
   const absl::StatusOr<PickleGraph> graph = PickleGraph::Parse(
       "ccollections\nOrderedDict\n](](U\1"
@@ -177,6 +214,7 @@ TEST(Pickle, RandomProgramsNeitherCrashNorHang) {
       "c_codecs\nencode\n",
       "cnumpy\ndtype\n",
       "cnumpy.core.multiarray\nscalar\n",
+      "cnumpy.core.multiarray\n_reconstruct\n",
       "U\2f8",
       "U\6latin1",
       "ctorch._utils\n_rebuild_tensor_v2\n",
@@ -196,6 +234,7 @@ TEST(Pickle, RandomProgramsNeitherCrashNorHang) {
     ++parsed;
     for (const PickleGraph::Node& node : graph->nodes()) {
       // What materialize.cc relies on.
+      EXPECT_TRUE(node.kind != Kind::kNdarray || node.items.empty() || node.items.size() == 4);
       EXPECT_TRUE(node.kind != Kind::kTensor || node.items.size() >= 4);
       EXPECT_TRUE(node.kind != Kind::kStorage || node.items.size() >= 4);
       EXPECT_TRUE(node.kind != Kind::kDict || node.items.size() % 2 == 0);

@@ -30,6 +30,11 @@ namespace {
 // Between the data set's name and six letters of chance.
 constexpr char kPartial[] = ".partial-";
 
+// Names of skipped files that a manifest lists; it counts them all.
+constexpr size_t kListedFiles = 1000;
+// Below the variance that one other value among 2^40 makes, and above what rounding makes of none.
+constexpr double kNoVariance = 1e-9;
+
 std::string WithoutSlash(std::string folder) {
   while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
   return folder;
@@ -65,6 +70,12 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
   manifest.set_channels(builder.options_.channels);
   manifest.set_height(builder.options_.height);
   manifest.set_width(builder.options_.width);
+  if (const std::vector<std::string>& skipped = builder.options_.skipped; !skipped.empty()) {
+    manifest.mutable_skipped()->set_count(static_cast<int64_t>(skipped.size()));
+    for (size_t i = 0; i < std::min(skipped.size(), kListedFiles); ++i) {
+      manifest.mutable_skipped()->add_file(skipped[i]);
+    }
+  }
   FT_RETURN_IF_ERROR(Annotate(CheckPictures(manifest), builder.options_.source));
   FT_RETURN_IF_ERROR(builder.MakeTemporary());
   return builder;
@@ -228,8 +239,16 @@ absl::Status DatasetBuilder::Finish() {
   for (int c = 0; c < manifest_.channels(); ++c) {
     const double mean = sum_[c] / pixels;
     manifest_.add_mean(mean);
+    const double variance = std::max(0.0, squares_[c] / pixels - mean * mean);
     // A channel without variance would divide by 0.
-    manifest_.add_std(std::max(1e-3, std::sqrt(std::max(0.0, squares_[c] / pixels - mean * mean))));
+    manifest_.add_std(std::max(1e-3, std::sqrt(variance)));
+    if (variance < kNoVariance && options_.warn) {
+      options_.warn(absl::StrCat(
+          "channel ", c, " of ", manifest_.channels(), " is ", std::llround(mean),
+          " in every pixel of split ", manifest_.split(0).name(),
+          ", so it tells no picture from another. Look at the pictures (the alpha of transparent "
+          "ones is dropped, which leaves a drawing whose colours are all the same)"));
+    }
   }
   FT_RETURN_IF_ERROR(
       WriteFileAtomically(absl::StrCat(temporary_, "/", kManifestFile), PrintManifest(manifest_)));

@@ -39,6 +39,11 @@ class DatasetBuilder {
     std::string source;
     std::vector<std::string> class_names;
     int height = 0, width = 0, channels = 0;
+    // Pictures of the source that could not be read, each "FILE: reason"; the manifest records
+    // them.
+    std::vector<std::string> skipped;
+    // Called with a sentence about what is odd but not wrong.
+    std::function<void(const std::string& warning)> warn;
     // Called after each picture: pictures of the split so far, and its total. A false answer
     // cancels.
     std::function<bool(const std::string& split, int64_t done, int64_t total)> progress;
@@ -62,7 +67,7 @@ class DatasetBuilder {
   // Cancelled.
   absl::Status Add(absl::Span<const uint8_t> pixels, int64_t label);
   // Writes the manifest and puts the folder in its place. Mean and standard deviation are of the
-  // first split.
+  // first split. Warns of a channel that has one value in all of that split's pictures.
   absl::Status Finish();
 
  private:
