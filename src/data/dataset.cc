@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/data/open_shards.h"
 
 namespace finetune {
 
@@ -12,9 +13,11 @@ absl::StatusOr<std::unique_ptr<Dataset>> Dataset::Open(const std::string& folder
   FT_ASSIGN_OR_RETURN(DatasetManifest manifest, ReadManifest(folder));
   FT_ASSIGN_OR_RETURN(DatasetSplit split, FindSplit(manifest, split_name));
   std::unique_ptr<Dataset> dataset(new Dataset(std::move(manifest), std::move(split)));
+  const int64_t kept_open = OpenShardLimit();
   for (const DatasetShard& entry : dataset->split_.shard()) {
+    const bool keep_open = static_cast<int64_t>(dataset->shards_.size()) < kept_open;
     FT_ASSIGN_OR_RETURN(std::unique_ptr<ShardReader> shard,
-                        ShardReader::Open(folder, entry, dataset->manifest_));
+                        ShardReader::Open(folder, entry, dataset->manifest_, keep_open));
     dataset->first_.push_back(dataset->first_.back() + shard->size());
     dataset->shards_.push_back(std::move(shard));
   }

@@ -1,5 +1,8 @@
 #include "src/data/dataset.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -11,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/fd.h"
 #include "src/base/list_folder.h"
 #include "src/base/test_folder.h"
 #include "src/data/builder.h"
@@ -96,6 +100,39 @@ TEST(Dataset, ReadsMappedLabels) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(Get(**dataset, i)->label, (std::vector<int64_t>{7, 0, 3})[i % 3]);
   }
+}
+
+// A process may have fewer files open than there are shards.
+TEST(Dataset, ReadsMoreShardsThanFilesMayBeOpen) {
+  const std::string folder = EmptyTestFolder() + "/data";
+  ASSERT_TRUE(Build(folder, 20).ok());
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  // As many as are open now, and a few for HDF5 and the file that is read.
+  const Fd next(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(next.get()) + 5;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  auto dataset = Dataset::Open(folder, "train");
+  std::vector<absl::StatusOr<Picture>> pictures;
+  for (int i = 0; dataset.ok() && i < 20; ++i) pictures.push_back(Get(**dataset, i));
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(pictures[i].ok()) << pictures[i].status();
+    EXPECT_EQ(pictures[i]->pixels, Pixels(i));
+  }
+
+  // Another file in a shard's place is not taken for it.
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  dataset = Dataset::Open(folder, "train");
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  const std::string shard = folder + "/train-00003-of-00020.h5";
+  fs::rename(shard, shard + ".old");
+  fs::copy_file(shard + ".old", shard);
+  EXPECT_EQ(Get(**dataset, 3).status().message(),
+            shard + ": another file took its place while it was in use. Start the run again");
 }
 
 TEST(Dataset, EveryTruncationOfAShardIsRefused) {

@@ -103,25 +103,42 @@ absl::StatusOr<OpenDataset> OpenChecked(const std::string& path, hid_t file, con
   return open;
 }
 
+absl::StatusOr<Fd> OpenShard(const std::string& path) {
+  // O_NONBLOCK: a pipe of that name would be waited for.
+  Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd.ok()) return fd;
+  const int error = errno;
+  const char* const advice =
+      error == ENOENT   ? "; its manifest lists it"
+      : error == EMFILE ? "; the process may have no more files open: raise `ulimit -n`"
+      : error == ENFILE ? "; the host has too many files open in all its processes"
+                        : "";
+  const absl::Status status = SystemError("cannot open", path, error);
+  return absl::Status(status.code(), absl::StrCat(status.message(), advice));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ShardReader>> ShardReader::Open(const std::string& folder,
                                                                const DatasetShard& entry,
-                                                               const DatasetManifest& manifest) {
+                                                               const DatasetManifest& manifest,
+                                                               bool keep_open) {
   const std::string path = absl::StrCat(folder, "/", entry.file());
-  // O_NONBLOCK: a pipe of that name would be waited for.
-  Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd.ok()) {
-    const int error = errno;
-    const char* const advice = error == ENOENT   ? "; its manifest lists it"
-                               : error == EMFILE ? "; raise `ulimit -n`"
-                                                 : "";
-    const absl::Status status = SystemError("cannot open", path, error);
-    return absl::Status(status.code(), absl::StrCat(status.message(), advice));
-  }
+  FT_ASSIGN_OR_RETURN(Fd fd, OpenShard(path));
   std::unique_ptr<ShardReader> reader(new ShardReader(path, std::move(fd)));
   FT_RETURN_IF_ERROR(reader->Index(entry, manifest));
+  if (!keep_open) reader->fd_ = Fd();
   return reader;
+}
+
+absl::StatusOr<Fd> ShardReader::OpenAgain() const {
+  FT_ASSIGN_OR_RETURN(Fd fd, OpenShard(path_));
+  struct stat info;
+  if (fstat(fd.get(), &info) != 0 || info.st_dev != device_ || info.st_ino != inode_) {
+    return absl::DataLossError(absl::StrCat(
+        path_, ": another file took its place while it was in use. Start the run again"));
+  }
+  return fd;
 }
 
 absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
@@ -130,6 +147,8 @@ absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest
     return absl::DataLossError(absl::StrCat(path_, ": is no regular file"));
   }
   const int64_t file_size = info.st_size;
+  device_ = info.st_dev;
+  inode_ = info.st_ino;
   picture_bytes_ = PictureBytes(manifest);
   // Pictures are stored as they are, so this bounds everything that is allocated below.
   const int64_t count = entry.count();
@@ -205,8 +224,13 @@ absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest
 }
 
 absl::Status ShardReader::ReadBytes(int64_t at, int64_t size, uint8_t* bytes) const {
+  Fd again;
+  if (!fd_.ok()) {
+    FT_ASSIGN_OR_RETURN(again, OpenAgain());
+  }
+  const int fd = fd_.ok() ? fd_.get() : again.get();
   while (size > 0) {
-    const ssize_t n = pread(fd_.get(), bytes, size, at);
+    const ssize_t n = pread(fd, bytes, size, at);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       return absl::DataLossError(absl::StrCat(

@@ -1,6 +1,8 @@
 #ifndef FINETUNE_DATA_SHARD_READER_H_
 #define FINETUNE_DATA_SHARD_READER_H_
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -21,6 +23,9 @@ namespace finetune {
 // a picture is then one pread of its own bytes: no lock, no copy of the shard in memory, and ranks
 // on a host share the system's page cache. A chunk's Fletcher-32 sum is checked when the first of
 // its pictures is read.
+//
+// A reader that does not keep its file open opens it for each picture: a process may have fewer
+// files open than a data set has shards.
 class ShardReader {
  public:
   // Opens FOLDER/entry.file and checks it against the manifest, as a file that may come from
@@ -29,7 +34,8 @@ class ShardReader {
   // and what is wrong with it.
   static absl::StatusOr<std::unique_ptr<ShardReader>> Open(const std::string& folder,
                                                            const DatasetShard& entry,
-                                                           const DatasetManifest& manifest);
+                                                           const DatasetManifest& manifest,
+                                                           bool keep_open = true);
   ShardReader(const ShardReader&) = delete;
   ShardReader& operator=(const ShardReader&) = delete;
 
@@ -43,10 +49,16 @@ class ShardReader {
  private:
   ShardReader(std::string path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   absl::Status Index(const DatasetShard& entry, const DatasetManifest& manifest);
+  // Opens the file again. Errors: those of a system call; DataLoss where another file is there now.
+  absl::StatusOr<Fd> OpenAgain() const;
   absl::Status ReadBytes(int64_t at, int64_t size, uint8_t* bytes) const;
 
   std::string path_;
+  // Not open where the file is opened for each picture.
   Fd fd_;
+  // The file that was checked.
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
   int64_t picture_bytes_ = 0;
   // Pictures in a chunk; where in the file each chunk begins; whether its sum has been checked.
   int64_t chunk_pictures_ = 0;
