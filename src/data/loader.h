@@ -24,7 +24,7 @@ struct LoaderOptions {
   // evaluation ends.
   bool training = true;
   // For a normalize {} that has no mean and std of its own; absent: the data set's.
-  std::optional<PixelStatistics> statistics;
+  std::optional<PixelStatistics> statistics = std::nullopt;
   // The type of prepared pictures: bfloat16, else float32.
   bool bfloat16 = false;
   // Batches are of pictures as they are stored, for PipelineOn(); else they are prepared.
