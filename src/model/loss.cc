@@ -8,9 +8,9 @@
 
 namespace finetune {
 
-at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& labels,
+at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                            double label_smoothing) {
-  return at::cross_entropy_loss(logits, labels, /*weight=*/{}, at::Reduction::Sum,
+  return at::cross_entropy_loss(logits, targets, /*weight=*/{}, at::Reduction::Sum,
                                 /*ignore_index=*/-100, label_smoothing);
 }
 

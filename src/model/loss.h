@@ -9,8 +9,10 @@
 namespace finetune {
 
 // Cross-entropy with label smoothing (Szegedy et al. 2016), summed over the pictures. logits: [N,
-// classes] float32, labels: [N] int64 below classes. Returns a scalar.
-at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& labels,
+// classes] float32. targets: the classes, [N] int64, or distributions over them, [N, classes] of
+// the logits' type, which smoothing moves towards the uniform one in the same way. Returns a
+// scalar.
+at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                            double label_smoothing);
 
 // For each k: how many labels are among the k largest logits. Of equal logits the lower class comes

@@ -4,7 +4,11 @@
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
+#include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -43,6 +47,43 @@ TEST(CrossEntropySum, SmoothingSpreadsItsShareOverAllClassesTheLabelsToo) {
 
 TEST(CrossEntropySum, OfNoPicturesIsZero) {
   EXPECT_EQ(CrossEntropySum(Zeros({0, 5}), Labels({}), 0.1).item<double>(), 0);
+  EXPECT_EQ(CrossEntropySum(Zeros({0, 5}), Zeros({0, 5}), 0.1).item<double>(), 0);
+}
+
+// For both kinds of targets, the loss and its gradient; the fixture is float64.
+TEST(CrossEntropySum, MatchesPyTorch) {
+  std::ifstream file("tests/fixtures/model/cross_entropy.json");
+  ASSERT_TRUE(file.good());
+  const nlohmann::json fixture = nlohmann::json::parse(file);
+  const auto matrix = [&](const nlohmann::json& values) {
+    return at::tensor(values.get<std::vector<double>>())
+        .view({fixture["pictures"].get<int64_t>(), fixture["classes"].get<int64_t>()})
+        .to(TestDevice(), at::kFloat);
+  };
+  ASSERT_EQ(fixture["cases"].size(), 6u);
+  for (const auto& expected : fixture["cases"]) {
+    const std::string kind = expected["kind"];
+    const double smoothing = expected["smoothing"];
+    at::Tensor logits = matrix(fixture["logits"]).requires_grad_();
+    const at::Tensor targets = kind == "indices"
+                                   ? Labels(fixture["indices"].get<std::vector<int64_t>>())
+                                   : matrix(fixture["distributions"]);
+    const at::Tensor loss = CrossEntropySum(logits, targets, smoothing);
+    loss.backward();
+    const double exact = expected["loss"];
+    EXPECT_NEAR(loss.item<double>(), exact, 1e-6 * exact) << kind << " " << smoothing;
+    EXPECT_LT(logits.grad().sub(matrix(expected["gradient"])).abs().max().item<double>(), 1e-6)
+        << kind << " " << smoothing;
+  }
+}
+
+TEST(CrossEntropySum, AClassIsADistributionThatIsCertain) {
+  const at::Tensor logits = Logits({.1f, .5f, .2f, .4f, .9f, .5f}, {2, 3});
+  const at::Tensor certain = Logits({0.f, 0.f, 1.f, 1.f, 0.f, 0.f}, {2, 3});
+  for (const double smoothing : {0.0, 0.2}) {
+    EXPECT_NEAR(CrossEntropySum(logits, Labels({2, 0}), smoothing).item<double>(),
+                CrossEntropySum(logits, certain, smoothing).item<double>(), 1e-6);
+  }
 }
 
 TEST(TopKCorrect, CountsLabelsAmongTheLargest) {
