@@ -127,10 +127,11 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
                                   from, " normalises by ", Describe(*trained));
     return report;
   }
-  const DatasetManifest& manifest = val.manifest();
-  const PixelStatistics own{{manifest.mean().begin(), manifest.mean().end()},
-                            {manifest.std().begin(), manifest.std().end()}};
-  if (takes && (own.mean != used.mean || own.std != used.std)) {
+  if (!takes) return report;
+  const absl::StatusOr<Pipeline> alone = Pipeline::Create(val_config.pipeline(), val.manifest());
+  if (!alone.ok()) return report;
+  const PixelStatistics& own = alone->statistics();
+  if (own.mean != used.mean || own.std != used.std) {
     report.note = absl::StrCat("data.val: normalize {} takes ", Describe(used), " from ", from,
                                "; the pictures' own are ", Describe(own));
   }
