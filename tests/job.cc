@@ -16,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/comm/launch_environment.h"
 
 namespace finetune {
 namespace {
@@ -101,13 +102,23 @@ bool Job::WaitFor(const std::string& text) {
 }
 
 pid_t Job::PidOfRank(int rank) const {
-  const std::string variable = absl::StrCat("OMPI_COMM_WORLD_RANK=", rank);
-  for (const pid_t child : ChildrenOf(pid_)) {
+  // MPICH's mpiexec has a daemon between itself and the ranks.
+  std::vector<pid_t> todo = ChildrenOf(pid_);
+  while (!todo.empty()) {
+    const pid_t process = todo.back();
+    todo.pop_back();
     const std::string environment =
-        ReadFile(absl::StrCat("/proc/", child, "/environ")).value_or("");
-    for (absl::string_view line : absl::StrSplit(environment, '\0')) {
-      if (line == variable) return child;
-    }
+        ReadFile(absl::StrCat("/proc/", process, "/environ")).value_or("");
+    const std::vector<std::string> variables = absl::StrSplit(environment, '\0');
+    const Launch launch = ReadLaunch([&](const char* name) -> const char* {
+      const std::string prefix = absl::StrCat(name, "=");
+      for (const std::string& variable : variables) {
+        if (absl::StartsWith(variable, prefix)) return variable.c_str() + prefix.size();
+      }
+      return nullptr;
+    });
+    if (launch.launcher != Launcher::kNone && launch.rank == rank) return process;
+    for (const pid_t child : ChildrenOf(process)) todo.push_back(child);
   }
   return -1;
 }

@@ -14,18 +14,22 @@
 #include <sstream>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/types/span.h"
 #include "src/base/status_macros.h"
+#include "src/comm/launch_environment.h"
 
 namespace finetune {
 namespace {
 
-// A processor. Hundreds that wait for each other in turn take minutes for what one does in a
-// second.
+// Threads a processor. Hundreds that wait for each other in turn take minutes for what one does in
+// a second.
 constexpr int kMostThreads = 16;
 
 // A small file of /proc or /sys; empty when it is not there.
@@ -47,36 +51,67 @@ std::string StatusField(absl::string_view pid, absl::string_view key) {
   return "";
 }
 
-// The nearest ancestor that launches ranks; this process where there is none.
-std::string LauncherPid() {
-  std::string pid = absl::StrCat(getppid());
-  for (int generation = 0; generation < 8; ++generation) {
-    const std::string name = StatusField(pid, "Name");
-    for (const char* launcher :
-         {"mpirun", "mpiexec", "orterun", "orted", "prterun", "prted", "slurmstepd"}) {
-      if (name == launcher) return pid;
+// Set by RestartUnbound(): the processors that the launcher gave this rank.
+constexpr char kLaunchedOn[] = "FINETUNE_LAUNCHED_ON_CPUS";
+
+std::string CpusOf(absl::string_view pid) { return StatusField(pid, "Cpus_allowed_list"); }
+
+std::string OwnCpus() {
+  const char* launched_on = std::getenv(kLaunchedOn);
+  return launched_on != nullptr ? launched_on : CpusOf("self");
+}
+
+std::string LauncherCpus(const std::optional<LauncherProcess>& launcher) {
+  return CpusOf(launcher.has_value() ? absl::StrCat(launcher->pid) : "self");
+}
+
+const char* GetEnv(const char* name) { return std::getenv(name); }
+
+// Whether mpirun's --map-by says on which processors a rank runs, and not only on which host:
+// "slot:PE=4", "socket", but not "node" or "ppr:2:node".
+bool MapsToProcessors(absl::string_view mapping) {
+  const std::string lower = absl::AsciiStrToLower(mapping);
+  if (absl::StrContains(lower, "pe=") || absl::StrContains(lower, "pe-list")) return true;
+  const std::vector<absl::string_view> parts = absl::StrSplit(lower, ':');
+  const absl::string_view object = parts[0] == "ppr" && parts.size() > 2 ? parts[2] : parts[0];
+  return !object.empty() && object != "slot" && object != "node";
+}
+
+// Whether the command line or the environment of an Open MPI launcher asks for a binding.
+bool AsksForBinding(const LauncherProcess& launcher) {
+  const std::vector<std::string>& arguments = launcher.arguments;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    absl::string_view option = arguments[i];
+    while (absl::ConsumePrefix(&option, "-")) {
     }
-    pid = StatusField(pid, "PPid");
-    if (pid.empty() || pid == "0") break;
+    if (option == "map-by" && i + 1 < arguments.size() && MapsToProcessors(arguments[i + 1])) {
+      return true;
+    }
+    for (const char* asks : {"bind-to", "bind-to-core", "bind-to-socket", "cpu-set", "cpu-list",
+                             "rankfile", "rf", "hwloc_default_binding_policy",
+                             "hwloc_default_cpu_list", "rmaps_default_mapping_policy"}) {
+      if (option == asks) return true;
+    }
   }
-  return "self";
+  return std::any_of(launcher.environment.begin(), launcher.environment.end(),
+                     [](const std::string& variable) {
+                       return absl::StartsWith(variable, "PRTE_MCA_hwloc_default_") ||
+                              absl::StartsWith(variable, "PRTE_MCA_rmaps_default_mapping_policy");
+                     });
 }
 
-bool BoundByDefault() {
-  // Open MPI 4: mpirun hands --bind-to on as this parameter.
-  return std::getenv("OMPI_MCA_orte_bound_at_launch") != nullptr &&
-         std::getenv("OMPI_MCA_hwloc_base_binding_policy") == nullptr &&
-         std::getenv("OMPI_MCA_rmaps_base_mapping_policy") == nullptr &&
-         std::getenv("OMPI_MCA_hwloc_base_cpu_set") == nullptr;
+// The ranks' findings taken together. All ranks were bound in the same way.
+Binding Combine(absl::Span<const Binding> bindings) {
+  const auto count = [&](Binding one) { return std::count(bindings.begin(), bindings.end(), one); };
+  if (count(Binding::kAskedFor) > 0) return Binding::kAskedFor;
+  return count(Binding::kDefault) > 0 ? Binding::kDefault : Binding::kUnknown;
 }
 
-HostCpus ThisHost(std::vector<std::vector<int>> rank_cpus) {
+HostCpus ThisHost(const std::optional<LauncherProcess>& launcher) {
   HostCpus host;
-  host.rank_cpus = std::move(rank_cpus);
-  if (auto cpus = ParseCpuList(StatusField(LauncherPid(), "Cpus_allowed_list")); cpus.ok()) {
+  if (auto cpus = ParseCpuList(LauncherCpus(launcher)); cpus.ok()) {
     host.launcher_cpus = *std::move(cpus);
   }
-  host.bound_by_default = BoundByDefault();
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     auto siblings = ParseCpuList(absl::StripAsciiWhitespace(Contents(
         absl::StrCat("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"))));
@@ -113,12 +148,32 @@ absl::StatusOr<std::vector<int>> ParseCpuList(absl::string_view text) {
   return cpus;
 }
 
+Binding ReadBinding(const std::function<const char*(const char*)>& get,
+                    const std::optional<LauncherProcess>& launcher) {
+  const auto value = [&](const char* name) -> absl::string_view {
+    const char* text = get(name);
+    return text == nullptr ? "" : text;
+  };
+  if (!value("OMPI_MCA_orte_bound_at_launch").empty()) {
+    const bool asked = !value("OMPI_MCA_hwloc_base_binding_policy").empty() ||
+                       !value("OMPI_MCA_hwloc_base_cpu_set").empty() ||
+                       MapsToProcessors(value("OMPI_MCA_rmaps_base_mapping_policy")) ||
+                       // --rankfile sets no variable.
+                       (launcher.has_value() && AsksForBinding(*launcher));
+    return asked ? Binding::kAskedFor : Binding::kDefault;
+  }
+  if (!launcher.has_value()) return Binding::kAskedFor;
+  if (launcher->name != "prterun" && launcher->name != "prted") return Binding::kAskedFor;
+  if (AsksForBinding(*launcher)) return Binding::kAskedFor;
+  return launcher->name == "prterun" ? Binding::kDefault : Binding::kUnknown;
+}
+
 absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested) {
   if (requested < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("runtime.threads: ", requested, "; 0 or more is needed"));
   }
-  const bool rebind = host.bound_by_default && !host.launcher_cpus.empty();
+  const bool rebind = host.binding == Binding::kDefault && !host.launcher_cpus.empty();
   const auto cpus_of = [&](int rank) -> const std::vector<int>& {
     return rebind ? host.launcher_cpus : host.rank_cpus[rank];
   };
@@ -159,6 +214,14 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
   }
   std::sort(plan.cpus.begin(), plan.cpus.end());
   plan.threads = end - begin;
+  if (host.binding == Binding::kUnknown &&
+      plan.cpus.size() * host.rank_cpus.size() < host.launcher_cpus.size()) {
+    plan.note = absl::StrCat(
+        "mpirun has bound this rank to ", plan.cpus.size(), " of this host's ",
+        host.launcher_cpus.size(), " processors (", absl::StrJoin(plan.cpus, ","),
+        "), and its daemon does not say whether that was asked for: mpirun --bind-to none gives "
+        "each rank its share of the host");
+  }
   if (host.quota > 0) {
     const int ranks = static_cast<int>(host.rank_cpus.size());
     plan.threads = std::clamp(static_cast<int>(host.quota / ranks), 1, plan.threads);
@@ -177,34 +240,45 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
 }
 
 absl::StatusOr<CpuPlan> PlanCpus(int requested, Communicator& comm) {
-  const std::string mine =
-      absl::StrCat(comm.host(comm.rank()), "\n", StatusField("self", "Cpus_allowed_list"));
+  const std::optional<LauncherProcess> launcher = FindLauncherProcess();
+  const auto own = static_cast<int>(ReadBinding(GetEnv, launcher));
+  const std::string mine = absl::StrCat(comm.host(comm.rank()), "\n", OwnCpus(), "\n", own);
   FT_ASSIGN_OR_RETURN(std::vector<std::string> all, comm.AllGather(mine));
-  std::vector<std::vector<int>> rank_cpus;
+  HostCpus host = ThisHost(launcher);
+  std::vector<Binding> bindings;
   int index = 0;
   for (int rank = 0; rank < comm.size(); ++rank) {
     const std::vector<std::string> parts = absl::StrSplit(all[rank], '\n');
-    if (parts.size() != 2 || parts[0] != comm.host(comm.rank())) continue;
-    if (rank == comm.rank()) index = static_cast<int>(rank_cpus.size());
-    FT_ASSIGN_OR_RETURN(rank_cpus.emplace_back(), ParseCpuList(parts[1]));
+    int binding = 0;
+    if (parts.size() != 3 || !absl::SimpleAtoi(parts[2], &binding)) continue;
+    bindings.push_back(static_cast<Binding>(binding));
+    if (parts[0] != comm.host(comm.rank())) continue;
+    if (rank == comm.rank()) index = static_cast<int>(host.rank_cpus.size());
+    FT_ASSIGN_OR_RETURN(host.rank_cpus.emplace_back(), ParseCpuList(parts[1]));
   }
-  return PlanCpus(ThisHost(std::move(rank_cpus)), index, requested);
+  host.binding = Combine(bindings);
+  return PlanCpus(host, index, requested);
 }
 
 void RestartUnbound(char** argv) {
-  const char* local_size = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-  int ranks = 0;
-  if (!BoundByDefault() || local_size == nullptr || !absl::SimpleAtoi(local_size, &ranks)) return;
-  const auto own = ParseCpuList(StatusField("self", "Cpus_allowed_list"));
-  const auto all = ParseCpuList(StatusField(LauncherPid(), "Cpus_allowed_list"));
+  const std::optional<LauncherProcess> launcher = FindLauncherProcess();
+  const int ranks = ReadLaunch().local_size;
+  if (ranks == 0 || ReadBinding(GetEnv, launcher) == Binding::kAskedFor) return;
+  const auto own = ParseCpuList(CpusOf("self"));
+  const auto all = ParseCpuList(LauncherCpus(launcher));
   if (!own.ok() || !all.ok() || own->size() * ranks >= all->size()) return;
   std::error_code error;
   const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).string();
-  if (error || !BindThread(*all).ok()) return;
-  // A control group may allow no more. The program started again comes here again, too.
-  const auto now = ParseCpuList(StatusField("self", "Cpus_allowed_list"));
-  if (now.ok() && now->size() > own->size()) execv(program.c_str(), argv);
-  BindThread(*own).IgnoreError();
+  if (error) return;
+  // PlanCpus keeps to them where the binding turns out to have been asked for.
+  setenv(kLaunchedOn, CpusOf("self").c_str(), /*overwrite=*/1);
+  if (BindThread(*all).ok()) {
+    // A control group may allow no more. The program started again comes here again, too.
+    const auto now = ParseCpuList(CpusOf("self"));
+    if (now.ok() && now->size() > own->size()) execv(program.c_str(), argv);
+    BindThread(*own).IgnoreError();
+  }
+  unsetenv(kLaunchedOn);
 }
 
 absl::Status BindThread(const std::vector<int>& cpus) {

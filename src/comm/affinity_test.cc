@@ -2,7 +2,10 @@
 
 #include <sched.h>
 
+#include <map>
+#include <optional>
 #include <set>
+#include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -65,7 +68,7 @@ TEST(PlanCpusTest, MpirunsDefaultBindingIsWidened) {
   HostCpus host;
   host.rank_cpus = {{0}, {1}};
   host.launcher_cpus = Cpus(0, 16);
-  host.bound_by_default = true;
+  host.binding = Binding::kDefault;
   EXPECT_EQ(PlanCpus(host, 0, 0)->cpus, Cpus(0, 8));
   EXPECT_EQ(PlanCpus(host, 1, 0)->cpus, Cpus(8, 16));
   EXPECT_EQ(PlanCpus(host, 1, 0)->threads, 8);
@@ -84,6 +87,19 @@ TEST(PlanCpusTest, ABindingThatWasAskedForIsKept) {
   EXPECT_EQ(greedy.cpus, Cpus(2, 4));
   EXPECT_THAT(greedy.note, HasSubstr("runtime.threads: 4, but this rank has 2 processors (2,3)"));
   EXPECT_THAT(greedy.note, HasSubstr("PE=4"));
+}
+
+TEST(PlanCpusTest, WarnsOfABindingThatNobodyKnowsTheReasonOf) {
+  HostCpus host;
+  host.rank_cpus = {{0}};
+  host.launcher_cpus = Cpus(0, 16);
+  host.binding = Binding::kUnknown;
+  const CpuPlan plan = *PlanCpus(host, 0, 0);
+  EXPECT_EQ(plan.cpus, Cpus(0, 1));
+  EXPECT_THAT(plan.note, HasSubstr("bound this rank to 1 of this host's 16 processors (0)"));
+  EXPECT_THAT(plan.note, HasSubstr("--bind-to none"));
+  host.rank_cpus = {Cpus(0, 8), Cpus(8, 16)};
+  EXPECT_THAT(PlanCpus(host, 0, 0)->note, IsEmpty());
 }
 
 TEST(PlanCpusTest, ThreadsThatOnlyWaitForEachOtherAreRefused) {
@@ -135,6 +151,65 @@ TEST(PlanCpusTest, ThisProcessCanFollowItsPlan) {
   ASSERT_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
   EXPECT_EQ(CPU_COUNT(&set), std::ssize(plan->cpus));
   EXPECT_FALSE(BindThread({1023}).ok());
+}
+
+Binding BindingIn(const std::map<std::string, std::string>& environment,
+                  const std::optional<LauncherProcess>& launcher = std::nullopt) {
+  const auto get = [&](const char* name) {
+    auto it = environment.find(name);
+    return it == environment.end() ? nullptr : it->second.c_str();
+  };
+  return ReadBinding(get, launcher);
+}
+
+TEST(ReadBindingTest, KnowsOpenMpi4sDefault) {
+  const std::string bound = "OMPI_MCA_orte_bound_at_launch";
+  const std::string mapping = "OMPI_MCA_rmaps_base_mapping_policy";
+  EXPECT_EQ(BindingIn({{bound, "1"}}), Binding::kDefault);
+  EXPECT_EQ(BindingIn({}), Binding::kAskedFor);
+  EXPECT_EQ(BindingIn({{bound, "1"}, {"OMPI_MCA_hwloc_base_binding_policy", "core"}}),
+            Binding::kAskedFor);
+  EXPECT_EQ(BindingIn({{bound, "1"}, {"OMPI_MCA_hwloc_base_cpu_set", "0"}}), Binding::kAskedFor);
+  const LauncherProcess rankfile{1, "mpirun", {"mpirun", "--rankfile", "hosts", "./x"}, {}};
+  EXPECT_EQ(BindingIn({{bound, "1"}}, rankfile), Binding::kAskedFor);
+  for (const char* object : {"slot:PE=2", "socket", "ppr:2:numa", "ppr:1:node:pe=4"}) {
+    EXPECT_EQ(BindingIn({{bound, "1"}, {mapping, object}}), Binding::kAskedFor) << object;
+  }
+  // A rank a host says nothing of the cores there.
+  for (const char* object : {"node", "slot", "ppr:1:node", ":OVERSUBSCRIBE"}) {
+    EXPECT_EQ(BindingIn({{bound, "1"}, {mapping, object}}), Binding::kDefault) << object;
+  }
+}
+
+TEST(ReadBindingTest, ReadsOpenMpi5sCommandLine) {
+  const auto of = [](const std::vector<std::string>& options, const char* variable = "A=1") {
+    LauncherProcess prterun{1, "prterun", {"prterun"}, {variable}};
+    prterun.arguments.insert(prterun.arguments.end(), options.begin(), options.end());
+    prterun.arguments.push_back("finetune");
+    return BindingIn({}, prterun);
+  };
+  EXPECT_EQ(of({"-np", "1"}), Binding::kDefault);
+  EXPECT_EQ(of({"-np", "2", "--map-by", "ppr:1:node"}), Binding::kDefault);
+  EXPECT_EQ(of({"-np", "1", "--bind-to", "core"}), Binding::kAskedFor);
+  EXPECT_EQ(of({"-np", "1", "-bind-to", "core"}), Binding::kAskedFor);
+  EXPECT_EQ(of({"-np", "1", "--map-by", "slot:PE=2"}), Binding::kAskedFor);
+  EXPECT_EQ(of({"-np", "1", "--cpu-set", "0"}), Binding::kAskedFor);
+  EXPECT_EQ(of({"--prtemca", "hwloc_default_binding_policy", "core"}), Binding::kAskedFor);
+  EXPECT_EQ(of({}, "PRTE_MCA_hwloc_default_binding_policy=core"), Binding::kAskedFor);
+}
+
+TEST(ReadBindingTest, LeavesTheQuestionOpenWhereADaemonStartedTheRank) {
+  const LauncherProcess prted{1, "prted", {"prted", "--prtemca", "ess", "env"}, {}};
+  EXPECT_EQ(BindingIn({}, prted), Binding::kUnknown);
+  const LauncherProcess told{
+      1, "prted", {"prted", "--prtemca", "hwloc_default_binding_policy", "core"}, {}};
+  EXPECT_EQ(BindingIn({}, told), Binding::kAskedFor);
+}
+
+TEST(ReadBindingTest, LeavesOtherLaunchersAlone) {
+  for (const char* name : {"hydra_pmi_proxy", "slurmstepd"}) {
+    EXPECT_EQ(BindingIn({}, LauncherProcess{1, name, {}, {}}), Binding::kAskedFor);
+  }
 }
 
 TEST(ParseCpuListTest, ReadsWhatLinuxWrites) {

@@ -1,12 +1,12 @@
 // Runs under mpirun with any number of ranks.
 #include "src/comm/create_communicator.h"
 
-#include <cstdlib>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/comm/gpus.h"
+#include "src/comm/launch_environment.h"
 #include "tests/mpi_main.h"
 
 namespace finetune {
@@ -47,8 +47,7 @@ TEST(CreateCommunicatorTest, AutoIsTheDeviceThatIsThere) {
 }
 
 TEST(CreateCommunicatorTest, RanksThatDisagreeStillGetOneToSaySo) {
-  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-  const bool first = rank == nullptr || std::string(rank) == "0";
+  const bool first = LaunchRank() == 0;
   auto comm =
       CreateCommunicator(TestSession(), {}, first ? RuntimeConfig::CPU : RuntimeConfig::CUDA, {});
   ASSERT_TRUE(comm.ok()) << comm.status();

@@ -32,6 +32,7 @@ void Fail(const std::string& way, Communicator& comm) {
 
 int Main(int argc, char** argv) {
   absl::StatusOr<MpiSession> session = MpiSession::Start(&argc, &argv);
+  if (!session.ok()) std::fprintf(stderr, "%s\n", std::string(session.status().message()).c_str());
   if (!session.ok() || argc != 4) return 1;
   const std::string way = argv[1];
   const int failing = std::atoi(argv[2]);

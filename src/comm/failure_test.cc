@@ -24,11 +24,10 @@ struct Outcome {
   absl::Duration took;
 };
 
-Outcome RunJob(int ranks, const std::string& arguments) {
+Outcome RunCommand(const std::string& words) {
   const absl::Time start = absl::Now();
   // A job that hangs is killed, and is a failure by its duration.
-  const std::string command = absl::StrCat("timeout --signal=KILL 60 tests/mpirun.sh ", ranks,
-                                           " src/comm/failing_ranks ", arguments, " 2>&1");
+  const std::string command = absl::StrCat("timeout --signal=KILL 60 ", words, " 2>&1");
   FILE* pipe = popen(command.c_str(), "r");
   Outcome outcome;
   char buffer[4096];
@@ -37,6 +36,10 @@ Outcome RunJob(int ranks, const std::string& arguments) {
   outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   outcome.took = absl::Now() - start;
   return outcome;
+}
+
+Outcome RunJob(int ranks, const std::string& arguments) {
+  return RunCommand(absl::StrCat("tests/mpirun.sh ", ranks, " src/comm/failing_ranks ", arguments));
 }
 
 // Well over what it takes on a busy machine, well under a user's patience.
@@ -68,8 +71,9 @@ TEST_P(FailureTest, AnAbortEndsAllRanksWithItsReason) {
 TEST_P(FailureTest, AKilledRankEndsTheJobAndIsNamed) {
   const Outcome job = Job("kill", 1);
   EXPECT_NE(job.code, 0);
-  // mpirun's own words.
-  EXPECT_THAT(job.output, ContainsRegex("process rank 1 .* exited on signal 9"));
+  // The launcher's own words: Open MPI's, and MPICH's, which names the process alone.
+  EXPECT_THAT(job.output, ContainsRegex("process rank 1 .* exited on[ \n]signal 9|"
+                                        "Killed \\(signal 9\\)"));
 }
 
 TEST_P(FailureTest, ARankThatLeavesEndsTheJob) {
@@ -111,6 +115,15 @@ TEST_P(FailureTest, ARankThatIsOnlySlowIsNamedAndTheJobGoesOn) {
   EXPECT_THAT(job.output, ContainsRegex("rank 1 \\(host [^)]+\\) has not come to collective"));
   EXPECT_THAT(job.output, HasSubstr("iteration 5: writing a checkpoint"));
   EXPECT_THAT(job.output, HasSubstr("all rounds done"));
+}
+
+// As each rank of a program is that was built with another MPI than the launcher's.
+TEST(MismatchTest, RefusesALauncherThatStartedMoreRanksThanMpiSees) {
+  const Outcome job = RunCommand("env PMI_RANK=0 PMI_SIZE=2 src/comm/failing_ranks never 0 RING");
+  EXPECT_EQ(job.code, 1);
+  EXPECT_THAT(job.output,
+              ContainsRegex("mpiexec \\(PMI\\) started 2 ranks, but MPI in this program "
+                            "\\([^)]+\\) has a world of 1"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, FailureTest, testing::Values("SHARED_MEMORY", "RING"),

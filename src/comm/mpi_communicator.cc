@@ -24,7 +24,7 @@
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
 #include "src/comm/heartbeats.h"
-#include "src/comm/launcher.h"
+#include "src/comm/launcher_process.h"
 #include "src/comm/mpi_progress.h"
 #include "src/comm/mpi_status.h"
 #include "src/comm/ring_all_reduce.h"
@@ -45,6 +45,10 @@ constexpr int64_t kRingSegment = int64_t{60} << 10;
 constexpr int64_t kExchangeBytes = int64_t{64} << 10;
 // What tensors outside of AllocateBuffer()'s pass through, a piece at a time.
 constexpr int64_t kStagedElements = int64_t{1} << 18;
+// The exit code of a job that is aborted. Open MPI's mpirun exits with it modulo 256, and 0 would
+// look like success.
+constexpr int kAbortCode = 1;
+static_assert(kAbortCode % 256 != 0);
 // What MPI_Abort has to end the job. Where all hosts can be reached it takes a second or two.
 constexpr absl::Duration kAbortGrace = absl::Seconds(30);
 
@@ -281,7 +285,7 @@ std::unique_ptr<MpiCommunicator::Engine::Pending> MpiCommunicator::Engine::Submi
 }
 
 absl::Status MpiCommunicator::Engine::Tick() {
-  if (aborting_.load(std::memory_order_acquire)) MPI_Abort(MPI_COMM_WORLD, 1);
+  if (aborting_.load(std::memory_order_acquire)) MPI_Abort(MPI_COMM_WORLD, kAbortCode);
   const absl::Time now = Now();
   if (!heartbeats_.has_value() || now < next_news_) return absl::OkStatus();
   // News may go out between the regular heartbeats: a rank that stops now should have said where it
@@ -321,12 +325,12 @@ void MpiCommunicator::Engine::Abort(absl::string_view reason) {
   if (thread_.has_value() && !thread_->IsCurrent()) {
     thread_->Nudge();
   } else {
-    MPI_Abort(MPI_COMM_WORLD, 1);
+    MPI_Abort(MPI_COMM_WORLD, kAbortCode);
   }
   // MPI_Abort ends the process. Where it cannot, mpirun sees the exit without MPI_Finalize and ends
   // the others.
   absl::SleepFor(absl::Seconds(10));
-  _exit(1);
+  _exit(kAbortCode);
 }
 
 absl::StatusOr<std::vector<std::string>> MpiCommunicator::Engine::Gather(absl::string_view bytes) {

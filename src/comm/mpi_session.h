@@ -15,8 +15,8 @@ namespace finetune {
 // instead.
 class MpiSession {
  public:
-  // Errors: FailedPrecondition when srun started several tasks without MPI, or MPI cannot be used
-  // from threads.
+  // Errors: FailedPrecondition when srun started several tasks without MPI, when MPI's world has
+  // not as many ranks as the launcher started, or when MPI cannot be used from threads.
   static absl::StatusOr<MpiSession> Start(int* argc, char*** argv);
 
   MpiSession(MpiSession&& other) noexcept : active_(other.active_) { other.active_ = false; }

@@ -1,7 +1,6 @@
 // finetune: parses flags, starts MPI, and hands over to src/train.
 
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +13,7 @@
 #include "src/comm/agreement.h"
 #include "src/comm/build_id.h"
 #include "src/comm/create_communicator.h"
+#include "src/comm/launch_environment.h"
 #include "src/comm/mpi_session.h"
 #include "src/config/config.h"
 #include "src/config/validate.h"
@@ -127,9 +127,8 @@ int Main(int argc, char** argv) {
   UseLargeTensorMemory();
   absl::StatusOr<CommandLine> line =
       ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc));
-  // Every rank would say the same of a wrong flag; only the first of mpirun's does.
-  const char* rank_variable = std::getenv("OMPI_COMM_WORLD_RANK");
-  const int launch_rank = rank_variable == nullptr ? 0 : std::atoi(rank_variable);
+  // Every rank would say the same of a wrong flag; only the launcher's rank 0 does.
+  const int launch_rank = LaunchRank();
   if (!line.ok()) return Report(line.status(), launch_rank);
   if (line->command == CommandLine::Command::kHelp) {
     if (launch_rank == 0) std::printf("%s", line->help.c_str());

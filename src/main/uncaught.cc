@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "src/comm/launch_environment.h"
 #include "src/train/torch_error.h"
 
 namespace finetune {
@@ -21,9 +21,8 @@ std::string Describe() {
 [[noreturn]] void SayAndExit() {
   char host[256] = "?";
   gethostname(host, sizeof(host) - 1);
-  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   const std::string line =
-      absl::StrCat("rank ", rank == nullptr ? "0" : rank, " (host ", host, "): ", Describe(), "\n");
+      absl::StrCat("rank ", LaunchRank(), " (host ", host, "): ", Describe(), "\n");
   if (write(STDERR_FILENO, line.data(), line.size()) < 0) std::fputs(line.c_str(), stderr);
   _exit(1);
 }

@@ -3,12 +3,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/comm/launch_environment.h"
 
 namespace finetune {
 
@@ -54,7 +54,7 @@ void PacedProgress::Show(absl::string_view text) {
 
 bool IsWatched() {
   if (isatty(STDOUT_FILENO) == 0) return false;
-  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;
+  if (ReadLaunch().launcher == Launcher::kNone) return true;
   std::error_code error;
   const std::string output =
       std::filesystem::read_symlink(absl::StrCat("/proc/", getppid(), "/fd/1"), error).string();
