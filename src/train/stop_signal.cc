@@ -16,6 +16,8 @@ constexpr std::string_view kAnswer =
 // A signal handler can reach nothing but what is static.
 std::atomic<int> received_signal{0};
 std::atomic<bool> answers_signals{false};
+std::atomic<pid_t> launcher_process{0};
+std::atomic<bool> warned{false};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void Note(int signal) {
@@ -33,11 +35,17 @@ void Note(int signal) {
   }
 }
 
+void NoteContinue(int /*signal*/, siginfo_t* info, void* /*context*/) {
+  if (info->si_pid == launcher_process) warned = true;
+}
+
 }  // namespace
 
-StopSignal::StopSignal(bool answers) {
+StopSignal::StopSignal(bool answers, pid_t launcher) {
   received_signal = 0;
   answers_signals = answers;
+  launcher_process = launcher;
+  warned = false;
   struct sigaction action = {};
   action.sa_handler = Note;
   action.sa_flags = SA_RESTART;
@@ -46,6 +54,10 @@ StopSignal::StopSignal(bool answers) {
   sigaction(SIGUSR1, &action, &old_usr1_);
   sigaction(SIGHUP, nullptr, &old_hup_);
   if (old_hup_.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
+  struct sigaction note_continue = {};
+  note_continue.sa_sigaction = NoteContinue;
+  note_continue.sa_flags = SA_RESTART | SA_SIGINFO;
+  sigaction(SIGCONT, &note_continue, &old_cont_);
 }
 
 StopSignal::~StopSignal() {
@@ -53,8 +65,11 @@ StopSignal::~StopSignal() {
   sigaction(SIGINT, &old_int_, nullptr);
   sigaction(SIGUSR1, &old_usr1_, nullptr);
   sigaction(SIGHUP, &old_hup_, nullptr);
+  sigaction(SIGCONT, &old_cont_, nullptr);
 }
 
 int StopSignal::received() const { return received_signal; }
+
+bool StopSignal::TakeWarning() { return warned.exchange(false); }
 
 }  // namespace finetune

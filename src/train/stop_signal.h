@@ -1,6 +1,8 @@
 #ifndef FINETUNE_TRAIN_STOP_SIGNAL_H_
 #define FINETUNE_TRAIN_STOP_SIGNAL_H_
 
+#include <sys/types.h>
+
 #include <csignal>
 
 namespace finetune {
@@ -12,7 +14,8 @@ namespace finetune {
 class StopSignal {
  public:
   // With `answers`, the first signal is answered on standard error: what is done may take a while.
-  explicit StopSignal(bool answers);
+  // `launcher`: Open MPI's process that started this rank, or 0.
+  explicit StopSignal(bool answers, pid_t launcher = 0);
   ~StopSignal();
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
@@ -20,11 +23,17 @@ class StopSignal {
   // The signal that came, or 0.
   int received() const;
 
+  // Whether the launcher has sent SIGCONT since the last call. Open MPI's mpirun does before it
+  // ends its ranks: version 5 sends SIGTERM 0.25 s later and SIGKILL 0.5 s later. It also does when
+  // the user lets it go on after Ctrl-Z, so the run should save, and not stop.
+  bool TakeWarning();
+
  private:
   struct sigaction old_term_ = {};
   struct sigaction old_int_ = {};
   struct sigaction old_usr1_ = {};
   struct sigaction old_hup_ = {};
+  struct sigaction old_cont_ = {};
 };
 
 }  // namespace finetune

@@ -1,5 +1,7 @@
 #include "src/train/stop_signal.h"
 
+#include <unistd.h>
+
 #include "gtest/gtest.h"
 
 namespace finetune {
@@ -41,6 +43,21 @@ TEST(StopSignal, AnswersOnceWhatWillBeDone) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "\nasked to stop: finishing this iteration and saving; a second Ctrl-C ends the "
             "program at once, without saving\n");
+}
+
+TEST(StopSignal, TakesTheLaunchersSigcontForAWarningOnce) {
+  StopSignal stop(/*answers=*/false, /*launcher=*/getpid());
+  EXPECT_FALSE(stop.TakeWarning());
+  raise(SIGCONT);
+  EXPECT_TRUE(stop.TakeWarning());
+  EXPECT_FALSE(stop.TakeWarning());
+  EXPECT_EQ(stop.received(), 0);
+}
+
+TEST(StopSignal, PassesOverSigcontOfOtherProcesses) {
+  StopSignal stop(/*answers=*/false, /*launcher=*/getppid());
+  raise(SIGCONT);
+  EXPECT_FALSE(stop.TakeWarning());
 }
 
 TEST(StopSignal, NohupIsRespected) {

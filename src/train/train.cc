@@ -22,6 +22,7 @@
 #include "src/base/atomic_file.h"
 #include "src/comm/agreement.h"
 #include "src/comm/gradient_buckets.h"
+#include "src/comm/launcher_process.h"
 #include "src/comm/replay_communicator.h"
 #include "src/config/validate.h"
 #include "src/data/micro_batches.h"
@@ -235,7 +236,8 @@ class Trainer {
   }
 
   absl::StatusOr<TrainResult> Loop() {
-    signals_.emplace(IsMain());
+    const std::optional<LauncherProcess> launcher = FindLauncherProcess();
+    signals_.emplace(IsMain(), launcher.has_value() && launcher->IsOpenMpis() ? launcher->pid : 0);
     RecordRun();
     TrainResult result;
     if (progress_.validation_due) {
@@ -328,7 +330,7 @@ class Trainer {
     const CheckpointConfig& checkpoint = config_.runtime().checkpoint();
     const int64_t epochs = checkpoint.interval_epochs();
     const int64_t iterations = checkpoint.interval_iterations();
-    return RunEnds() ||
+    return RunEnds() || warned_ ||
            (EpochEnds() && epochs > 0 && progress_.iteration / per_epoch_ % epochs == 0) ||
            (iterations > 0 && progress_.iteration % iterations == 0);
   }
@@ -369,19 +371,22 @@ class Trainer {
     const bool late =
         !setup_.device.is_cpu() && !LogIsDue() && !ValidationIsDue() && !CheckpointIsDue();
     FT_ASSIGN_OR_RETURN(const bool stop, ShareLosses(late ? 1 : 0));
-    if (stop && late) FT_RETURN_IF_ERROR(ShareLosses(0).status());
+    if ((stop || warned_) && late) FT_RETURN_IF_ERROR(ShareLosses(0).status());
     phase.Next("log");
     Record(lr, norm, Since(start), data_seconds, batch.global_size);
     return stop;
   }
 
-  // Adds up the ranks' losses but for the last `left`, and their wishes to stop; returns whether
-  // one has it. Errors: FailedPrecondition for a loss that is no number.
+  // Adds up the ranks' losses but for the last `left`, their wishes to stop and the warnings of
+  // their launchers; returns whether one wishes to stop. Errors: FailedPrecondition for a loss that
+  // is not finite.
   absl::StatusOr<bool> ShareLosses(size_t left) {
-    std::vector<double> sums = {AskedToStop() ? 1.0 : 0.0};
+    constexpr size_t kFlags = 2;
+    std::vector<double> sums = {AskedToStop() ? 1.0 : 0.0, signals_->TakeWarning() ? 1.0 : 0.0};
     for (size_t i = 0; i + left < losses_.size(); ++i) sums.push_back(losses_[i].value.Read());
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(sums)));
-    for (size_t i = 1; i < sums.size(); ++i) {
+    warned_ = warned_ || sums[1] > 0;
+    for (size_t i = kFlags; i < sums.size(); ++i) {
       const Loss loss = std::move(losses_.front());
       losses_.pop_front();
       if (!std::isfinite(sums[i])) {
@@ -518,6 +523,7 @@ class Trainer {
   }
 
   absl::Status Save(bool is_best) {
+    warned_ = false;
     if (!IsMain()) return absl::OkStatus();
     const std::string name = EpochEnds()
                                  ? absl::StrCat("epoch_", progress_.iteration / per_epoch_, ".pth")
@@ -559,6 +565,8 @@ class Trainer {
   std::optional<DeviceBatches> batches_;
   std::optional<StepGraph> graph_;
   std::optional<StopSignal> signals_;
+  // A rank's launcher is about to end it, perhaps: a checkpoint is due.
+  bool warned_ = false;
   Window window_;
   std::deque<Loss> losses_;
   int64_t per_epoch_ = 1, total_batch_ = 1, last_iteration_ = 0;
