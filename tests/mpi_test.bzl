@@ -33,8 +33,11 @@ def mpi_test(name, np, srcs, deps = [], size = "small", args = [], data = [], ta
             srcs = ["//tests:mpirun.sh"],
             args = [str(count), "$(location :%s_ranks)" % name] + args,
             data = [":%s_ranks" % name] + data,
-            # The ranks keep both cores busy.
-            tags = tags + ["cpu:2"],
+            # The ranks keep both cores busy. tests/peers/mpi.sh runs every test that is tagged mpi.
+            tags = tags + [
+                "cpu:2",
+                "mpi",
+            ],
         )
     if len(counts) > 1:
         native.test_suite(name = name, tests = tests)

