@@ -1,0 +1,851 @@
+"""tools/import_mmpretrain.py: configs become finetune's; what has no counterpart is named; nothing of a config runs."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unittest
+
+import import_mmpretrain
+from openmmlab.part import PENDING
+from openmmlab.reader import Reader, find_root
+from openmmlab.translate import translate
+from openmmlab.values import ConfigError, Dict, Leaf, List, Place, Symbol, Unknown, copy, plain
+
+FINETUNE = os.path.abspath("src/main/finetune")
+CONFIGS = os.path.abspath("configs")
+
+# An experiment as people write it for mmpretrain 1.x, in four parts.
+BASES = {
+    "_base_/models/resnet50.py": """
+        model = dict(
+            type='ImageClassifier',
+            backbone=dict(type='ResNet', depth=50, num_stages=4, out_indices=(3, ), style='pytorch'),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(
+                type='LinearClsHead',
+                num_classes=1000,
+                in_channels=2048,
+                loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+                topk=(1, 5)))
+        """,
+    "_base_/datasets/cifar10.py": """
+        kind = 'CIFAR10'
+        data_preprocessor = dict(
+            num_classes=10,
+            mean=[125.307, 122.961, 113.8575],
+            std=[51.5865, 50.847, 51.255],
+            to_rgb=False)
+        train_dataloader = dict(
+            batch_size=16,
+            num_workers=2,
+            dataset=dict(type=kind, data_root='data/cifar10', split='train', pipeline=[dict(type='PackInputs')]),
+            sampler=dict(type='DefaultSampler', shuffle=True))
+        val_dataloader = dict(
+            batch_size=16,
+            num_workers=2,
+            dataset=dict(type=kind, data_root='data/cifar10/', split='test', pipeline=[dict(type='PackInputs')]),
+            sampler=dict(type='DefaultSampler', shuffle=False))
+        val_evaluator = dict(type='Accuracy', topk=(1, 5))
+        test_dataloader = val_dataloader
+        test_evaluator = val_evaluator
+        """,
+    "_base_/schedules/steps.py": """
+        optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4))
+        param_scheduler = dict(type='MultiStepLR', by_epoch=True, milestones=[100, 150], gamma=0.1)
+        train_cfg = dict(by_epoch=True, max_epochs=200, val_interval=1)
+        val_cfg = dict()
+        test_cfg = dict()
+        auto_scale_lr = dict(base_batch_size=128)
+        """,
+    "_base_/runtime.py": """
+        default_scope = 'mmpretrain'
+        default_hooks = dict(
+            timer=dict(type='IterTimerHook'),
+            logger=dict(type='LoggerHook', interval=100),
+            checkpoint=dict(type='CheckpointHook', interval=1),
+            visualization=dict(type='VisualizationHook', enable=False))
+        env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend='nccl'))
+        log_level = 'INFO'
+        load_from = None
+        resume = False
+        randomness = dict(seed=None, deterministic=False)
+        """,
+}
+BASE_LIST = """
+_base_ = ['../_base_/models/resnet50.py', '../_base_/datasets/cifar10.py',
+          '../_base_/schedules/steps.py', '../_base_/runtime.py']
+"""
+# The fine-tuning of mmpretrain's tutorial: ResNet-50 with two frozen stages on CIFAR-10.
+TUTORIAL = BASE_LIST + """
+weights = 'https://download.openmmlab.com/mmclassification/v0/resnet/resnet50_8xb32_in1k_20210831-ea4938fc.pth'
+model = dict(
+    backbone=dict(frozen_stages=2, init_cfg=dict(type='Pretrained', checkpoint=weights, prefix='backbone')),
+    head=dict(num_classes=10))
+size = 224
+train_pipeline = [
+    dict(type='RandomCrop', crop_size=32, padding=4),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='Resize', scale=size),
+    dict(type='PackInputs'),
+]
+test_pipeline = [dict(type='Resize', scale=(size, size)), dict(type='PackInputs')]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+optim_wrapper = dict(optimizer=dict(lr=0.01))
+param_scheduler = dict(milestones=[15])
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, save_best='auto'))
+"""
+
+
+class ConfigTest(unittest.TestCase):
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+        # Paths in messages are relative to it.
+        self.folder = os.path.realpath(self._folder.name)
+        before = os.getcwd()
+        os.chdir(self.folder)
+        self.addCleanup(os.chdir, before)
+        for name, text in BASES.items():
+            self.write(name, text)
+
+    def write(self, name, text):
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "w", encoding="utf-8") as file:
+            file.write(textwrap.dedent(text))
+        return name
+
+    def translate(self, text, name="resnet/mine.py"):
+        """(text of the translation, what was named as missing, one line each)."""
+        output, report = import_mmpretrain.import_config(self.write(name, text))
+        return output, [f"{item.place.file}:{item.place.line}: {item.path}: {item.text}" for item in report.missing]
+
+    def whole(self, text, name="resnet/mine.py"):
+        output, missing = self.translate(text, name)
+        self.assertEqual(missing, [])
+        return output
+
+    def effective(self, output):
+        """What finetune reads: its lines without comments. Fails where finetune does not accept the config."""
+        path = self.write("mine.pbtxt", output)
+        return self.effective_file(path)
+
+    def effective_file(self, path):
+        run = subprocess.run(
+            [FINETUNE, "config", f"--config={path}", "--origins=false"], capture_output=True, text=True, check=False
+        )
+        self.assertEqual((run.returncode, run.stderr), (0, ""), run.stdout)
+        return run.stdout
+
+    def flat(self, output):
+        """The config on one line without comments."""
+        return " ".join(re.sub(r"#[^\n]*", "", output).split())
+
+    def accepts_all(self, settings):
+        """finetune accepts them together: each config builds on the one before."""
+        base = self.write("resnet/all.py", BASE_LIST)
+        for i, setting in enumerate(settings):
+            # mmengine merges no dict into a list, and both are in use for schedulers.
+            scheduler = "_base_.param_scheduler = dict(type='MultiStepLR', milestones=[100, 150])"
+            base = self.write(f"resnet/all{i}.py", f"_base_ = '{os.path.basename(base)}'\n{scheduler}\n{setting}\n")
+        output, _ = import_mmpretrain.import_config(base)
+        self.effective(output)
+
+    def read(self, text, name="c/a.py"):
+        """The config as Python's own types, and the reader's problems."""
+        reader = Reader(find_root(self.write(name, text)))
+        return plain(reader.read(name)), [text for _, text in reader.problems]
+
+    def refusal(self, text, name="c/a.py", **flags):
+        with self.assertRaises(ConfigError) as caught:
+            import_mmpretrain.import_config(self.write(name, text), **flags)
+        return str(caught.exception)
+
+
+class TutorialTest(ConfigTest):
+    def test_equals_the_config_that_finetune_ships(self):
+        ours = self.effective_file(os.path.join(CONFIGS, "resnet50_cifar.pbtxt")).splitlines()
+        theirs = self.effective(self.whole(TUTORIAL)).splitlines()
+        only_ours = [line.strip() for line in ours if line not in theirs]
+        only_theirs = [line.strip() for line in theirs if line not in ours]
+        # Its own name and data, threads as in the original, and no list of defaults.
+        self.assertEqual(
+            only_theirs,
+            ['name: "mine"', 'path: "data/cifar10-shards"', "workers: 2", 'path: "data/cifar10-shards"', "workers: 2"],
+        )
+        for line in only_ours:
+            self.assertRegex(
+                line, r"^(name|path|stem|style|seed|device|precision|comm|bucket_mebibytes|\w+_seconds)\b|^}$"
+            )
+
+    def test_names_the_line_of_each_value(self):
+        output = self.whole(TUTORIAL)
+        lines = TUTORIAL.splitlines()
+        for field, source in (
+            ("frozen_stages: 2", "frozen_stages=2"),
+            ("lr: 0.01", "lr=0.01"),
+            ("milestones: [15]", "[15]"),
+        ):
+            number = next(i for i, line in enumerate(lines, 1) if source in line)
+            self.assertIn(f"{field}  # mine.py:{number}", output)
+        self.assertIn("depth: 50  # ../_base_/models/resnet50.py:4", output)
+
+    def test_says_how_many_ranks_make_the_total_batch(self):
+        self.assertRegex(self.whole(TUTORIAL), r"batch_size: 16  # .*8 ranks take the 128 of base_batch_size")
+
+    def test_program_writes_the_config_and_exits_with_0(self):
+        self.write("resnet/mine.py", TUTORIAL)
+        run = subprocess.run(
+            [sys.executable, import_mmpretrain.__file__, "resnet/mine.py"], capture_output=True, text=True, check=False
+        )
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertEqual(run.stdout, self.whole(TUTORIAL))
+
+    def test_program_exits_with_3_and_names_what_is_missing(self):
+        self.write("resnet/mine.py", TUTORIAL + "custom_hooks = [dict(type='EMAHook', momentum=1e-4)]\n")
+        run = subprocess.run(
+            [sys.executable, import_mmpretrain.__file__, "resnet/mine.py"], capture_output=True, text=True, check=False
+        )
+        line = len(TUTORIAL.splitlines()) + 1
+        self.assertEqual(run.returncode, 3)
+        self.assertEqual(
+            run.stderr,
+            f"resnet/mine.py:{line}: custom_hooks[0]=dict(type='EMAHook', momentum=0.0001): "
+            f"finetune has no hook EMAHook\n",
+        )
+        self.assertIn(f"#   mine.py:{line}: custom_hooks[0]=dict(type='EMAHook'", run.stdout)
+        self.effective(run.stdout)
+
+    def test_program_exits_with_2_where_it_cannot_read(self):
+        for arguments in (["nowhere.py"], [], ["--no-such-flag", "nowhere.py"]):
+            run = subprocess.run(
+                [sys.executable, import_mmpretrain.__file__, *arguments], capture_output=True, text=True, check=False
+            )
+            self.assertEqual((run.returncode, run.stdout), (2, ""))
+
+
+class MeaningTest(ConfigTest):
+    """One setting at a time, on top of the four bases."""
+
+    def test_settings_with_a_counterpart(self):
+        scheduler = "param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=True, begin=0, end=5, "
+        settings = (
+            # Networks.
+            ("model = dict(backbone=dict(type='ResNet_CIFAR', depth=18))", r"depth: 18 stem: CIFAR"),
+            ("model = dict(backbone=dict(style='caffe'))", "style: CAFFE"),
+            ("model = dict(backbone=dict(norm_eval=True))", "norm_eval: true"),
+            ("model = dict(backbone=dict(frozen_stages=0))", "frozen_stages: 0"),
+            ("model = dict(backbone=dict(zero_init_residual=True))", "zero_init_residual: true"),
+            ("model = dict(backbone=dict(base_channels=32, stem_channels=32))", "base_channels: 32"),
+            ("model = dict(backbone=dict(norm_cfg=dict(type='SyncBN', requires_grad=True)))", "sync_batch_norm: true"),
+            (
+                "model = dict(head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1)))",
+                "label_smoothing: 0.1",
+            ),
+            # mode classy_vision: 0.25 / 1.25.
+            (
+                "model = dict(head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.25, mode='classy_vision')))",
+                "label_smoothing: 0.2",
+            ),
+            # Data: (width, height) in mmpretrain.
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(48, 40)), dict(type='PackInputs')]))",
+                r"height: 40 width: 48",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomCrop', crop_size=(28, 28), padding=[2] * 4, "
+                "pad_val=(9, 9, 9))]))",
+                r"size: 28 padding: 2 pad_value: 9",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='CenterCrop', crop_size=24)]))",
+                r"center_crop { size: 24",
+            ),
+            ("train_dataloader = dict(drop_last=True)", "drop_last: true"),
+            ("train_dataloader = dict(sampler=dict(shuffle=False))", "shuffle: false"),
+            ("optim_wrapper = dict(accumulative_counts=4)", r"batch_size: 64 micro_batch_size: 16"),
+            # Optimizer.
+            ("optim_wrapper = dict(optimizer=dict(nesterov=True))", "nesterov: true"),
+            ("optim_wrapper = dict(clip_grad=dict(max_norm=5.0))", r"clip_gradient { max_norm: 5.0"),
+            ("optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16')", "precision: BFLOAT16"),
+            # Schedule.
+            (
+                scheduler + "convert_to_iter_based=True), dict(type='MultiStepLR', milestones=[30, 60], gamma=0.2)]",
+                r"warmup { epochs: 5 start_factor: 0.01 } multi_step { milestones: \[30, 60\] gamma: 0.2",
+            ),
+            (
+                "param_scheduler = [dict(type='LinearLR', by_epoch=False, end=500), dict(type='StepLR', step_size=90)]",
+                r"iterations: 500 start_factor: 0.333.* milestones: \[90, 180\]",
+            ),
+            (
+                "param_scheduler = dict(_delete_=True, type='CosineAnnealingLR', T_max=200, eta_min=1e-5)",
+                r"cosine { min_lr: 1e-05 unit: EPOCH",
+            ),
+            (
+                "param_scheduler = dict(_delete_=True, type='CosineAnnealingLR', T_max=200, convert_to_iter_based=True)",
+                r"cosine { min_lr: 0 }",
+            ),
+            ("param_scheduler = dict(milestones=[100, 200, 300])", r"milestones: \[100\] gamma"),
+            ("param_scheduler = []", "constant {}"),
+            ("train_cfg = dict(by_epoch=True, max_epochs=200, val_interval=7)", "val_interval_epochs: 7"),
+            (
+                "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=900)\nparam_scheduler = dict(_delete_=True, "
+                "type='MultiStepLR', by_epoch=False, milestones=[300])",
+                r"max_iterations: 900 val_interval_iterations: 1000 multi_step { milestones: \[300\] unit: ITERATION",
+            ),
+            ("auto_scale_lr = dict(enable=True)", r"base_batch_size: 128 auto_scale_lr: true"),
+            (
+                "val_dataloader = None\nval_evaluator = None\ntest_dataloader = None\ntest_evaluator = None",
+                "val_interval_epochs: 0",
+            ),
+            # Runtime.
+            (
+                "default_hooks = dict(checkpoint=dict(max_keep_ckpts=2, save_best='accuracy/top1'))",
+                r"keep_last: 2 save_best: true",
+            ),
+            (
+                "default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))",
+                r"interval_epochs: 0 interval_iterations: 500",
+            ),
+            (
+                "default_hooks = dict(checkpoint=dict(_delete_=True, type='CheckpointHook'))",
+                r"interval_epochs: 0 keep_last: 0 save_best: false",
+            ),
+            ("default_hooks = dict(logger=dict(_delete_=True, type='LoggerHook'))", "log_interval: 10"),
+            ("randomness = dict(seed=7)", "seed: 7"),
+            ("work_dir = './runs/{{ fileBasenameNoExtension }}'", 'work_dir: "./runs/mine"'),
+            (
+                "visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])",
+                "tensorboard: true",
+            ),
+        )
+        for setting, expected in settings:
+            with self.subTest(setting):
+                self.assertRegex(self.flat(self.whole(BASE_LIST + setting + "\n")), expected)
+        for group in range(4):
+            self.accepts_all([setting for setting, _ in settings[group::4]])
+
+    def test_fields_that_the_program_does_not_follow_yet_are_written_and_named(self):
+        for setting, expected, field in (
+            (
+                "optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=0.001, betas=(0.9, 0.95), eps=1e-6))",
+                "adamw { lr: 0.001 beta1: 0.9 beta2: 0.95 epsilon: 1e-06 }",
+                "optimizer.adamw",
+            ),
+            (
+                "load_from = 'whole.pth'",
+                'pretrained { checkpoint: "whole.pth" with_head: true }',
+                "model.backbone.pretrained.with_head",
+            ),
+        ):
+            output, missing = self.translate(BASE_LIST + setting + "\n")
+            self.assertIn(expected, self.flat(output))
+            self.assertEqual([field in line for line in missing], [True] * (field in PENDING))
+
+    def test_settings_without_one_are_named_and_the_rest_is_accepted(self):
+        settings = (
+            (
+                "model = dict(backbone=dict(drop_path_rate=0.1))",
+                "model.backbone.drop_path_rate=0.1: finetune has no drop path",
+            ),
+            ("model = dict(backbone=dict(dilations=(1, 1, 2, 4)))", "model.backbone.dilations=(1, 1, 2, 4)"),
+            ("model = dict(backbone=dict(norm_cfg=dict(requires_grad=False)))", "norm_cfg.requires_grad=False"),
+            (
+                "model = dict(backbone=dict(frozen_stages=5))",
+                "model.backbone.frozen_stages=5: expected a whole number of -1 to 4",
+            ),
+            (
+                "model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50')))",
+                "finetune does not know torchvision://",
+            ),
+            ("model = dict(neck=dict(type='GeneralizedMeanPooling'))", "finetune has no neck GeneralizedMeanPooling"),
+            (
+                "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2)]))",
+                "model.train_cfg.augments[0]=dict(type='Mixup'",
+            ),
+            ("model = dict(head=dict(loss=dict(use_sigmoid=True)))", "model.head.loss.use_sigmoid=True"),
+            ("data_preprocessor = dict(to_rgb=True)", "the network gets BGR there"),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomResizedCrop', scale=224), dict(type='PackInputs')]))",
+                "train_dataloader.dataset.pipeline[0]=dict(type='RandomResizedCrop', scale=224)",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomFlip', prob=0.5, direction='vertical')]))",
+                "pipeline[0]=dict(type='RandomFlip', prob=0.5, direction='vertical')",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=32, interpolation='bicubic')]))",
+                "finetune resizes bilinearly",
+            ),
+            (
+                "train_dataloader = dict(sampler=dict(type='RepeatAugSampler'))",
+                "finetune has no sampler RepeatAugSampler",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(ann_file='train.txt'))",
+                "train_dataloader.dataset.ann_file='train.txt'",
+            ),
+            ("test_dataloader = dict(batch_size=99)", "test_dataloader=dict(batch_size=99"),
+            (
+                "val_evaluator = dict(type='SingleLabelMetric')\ntest_evaluator = val_evaluator",
+                "finetune measures accuracy and loss, not SingleLabelMetric",
+            ),
+            ("optim_wrapper = dict(optimizer=dict(dampening=0.1))", "optim_wrapper.optimizer.dampening=0.1"),
+            (
+                "optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic')",
+                "finetune has bfloat16, which is written, and not",
+            ),
+            (
+                "optim_wrapper = dict(clip_grad=dict(type='value', clip_value=0.5))",
+                "optim_wrapper.clip_grad=dict(type='value', clip_value=0.5)",
+            ),
+            (
+                "optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.0))",
+                "optim_wrapper.paramwise_cfg.flat_decay_mult=0.0",
+            ),
+            (
+                "optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructor')",
+                "optim_wrapper.constructor=",
+            ),
+            ("param_scheduler = [dict(type='PolyLR', power=2)]", "finetune has no schedule PolyLR"),
+            (
+                "param_scheduler = [dict(type='LinearLR', end=5, convert_to_iter_based=True), dict(type='CosineAnnealingLR', begin=5, "
+                "T_max=195)]",
+                "param_scheduler[1].begin=5: the cosine runs from 5 to 200 there and from 0 to 200 here",
+            ),
+            ("param_scheduler = [dict(type='LinearLR', end=5)]", "the rate rises once an epoch there"),
+            ("param_scheduler = [dict(type='LinearLR', end=200)]", "ends before the run does"),
+            (
+                "param_scheduler = [dict(type='CosineAnnealingLR', T_max=50)]",
+                "finetune's cosine spans the whole run, 200 epochs",
+            ),
+            ("train_cfg = dict(dynamic_intervals=[(90, 1)])", "train_cfg.dynamic_intervals=[(90, 1)]"),
+            (
+                "default_hooks = dict(checkpoint=dict(save_best='accuracy/top5'))",
+                "default_hooks.checkpoint.save_best='accuracy/top5'",
+            ),
+            ("default_hooks = dict(mine=dict(type='MyHook'))", "default_hooks.mine=dict(type='MyHook')"),
+            ("custom_imports = dict(imports=['my_package'])", "custom_imports=dict(imports=['my_package'])"),
+            ("visualizer = dict(vis_backends=[dict(type='WandbVisBackend')])", "not to WandbVisBackend"),
+            ("lr_config = dict(policy='step')", "lr_config=dict(policy='step'): mmpretrain 1.x does not read it"),
+        )
+        for setting, expected in settings:
+            with self.subTest(setting):
+                output, missing = self.translate(BASE_LIST + setting + "\n")
+                self.assertEqual(len(missing), 1, missing)
+                self.assertIn(expected, missing[0])
+                self.assertRegex(missing[0], r"^resnet/mine\.py:[45]: ")
+                self.assertIn(expected.splitlines()[0], output)
+        for group in range(4):
+            self.accepts_all([setting for setting, _ in settings[group::4]])
+
+    def test_a_network_that_finetune_has_not_leaves_its_place_empty(self):
+        output, missing = self.translate(
+            BASE_LIST + "model = dict(backbone=dict(_delete_=True, type='EfficientNet', arch='b0'))\n"
+        )
+        self.assertIn("finetune has no backbone EfficientNet", missing[0])
+        path = self.write("mine.pbtxt", output)
+        run = subprocess.run([FINETUNE, "config", f"--config={path}"], capture_output=True, text=True, check=False)
+        self.assertEqual(run.returncode, 2)
+        self.assertRegex(run.stderr, r"^[^\n]*model\.backbone: has no kind[^\n]*\n$")
+
+    def test_rules_match_as_mmengine_matches(self):
+        output = self.whole(
+            BASE_LIST + "optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0.5, "
+            "bias_lr_mult=2., custom_keys={'layer1': dict(lr_mult=0.1), '.layer1.0': dict(decay_mult=0.)}))\n"
+        )
+        self.effective(output)
+        rules = re.findall(r"rule \{[^}]*\}|rule \{ .* \}", output)
+        found = [
+            (
+                re.search(r'match: "(.*?)"', rule)[1].replace("\\\\", "\\"),
+                re.search(r"lr_multiplier: ([\d.]+)", rule),
+                re.search(r"weight_decay_multiplier: ([\d.]+)", rule),
+            )
+            for rule in rules
+        ]
+
+        def multipliers(name):
+            for pattern, lr, decay in found:
+                if re.search(pattern, name):
+                    return float(lr[1]) if lr else 1.0, float(decay[1]) if decay else 1.0
+            return 1.0, 1.0
+
+        self.assertEqual(multipliers("backbone.layer1.0.conv1.weight"), (1, 0))  # the longer key
+        self.assertEqual(multipliers("backbone.layer1.1.bn1.weight"), (0.1, 1))  # a key before norm_decay_mult
+        self.assertEqual(multipliers("backbone.layer1.1.conv1.weight"), (0.1, 1))
+        self.assertEqual(multipliers("backbone.layer2.0.bn3.bias"), (1, 0))  # a norm's bias is a norm's
+        self.assertEqual(multipliers("backbone.layer2.0.downsample.1.weight"), (1, 0))
+        self.assertEqual(multipliers("backbone.layer2.0.downsample.0.weight"), (1, 1))
+        self.assertEqual(multipliers("head.fc.bias"), (2, 0.5))
+        self.assertEqual(multipliers("head.fc.weight"), (1, 1))
+
+    def test_pretrained_weights_and_zero_init_exclude_each_other(self):
+        self.assertIn(
+            "zero_init_residual: true  # ../_base_/models/resnet50.py:4: mmpretrain's default", self.whole(BASE_LIST)
+        )
+        self.assertNotIn("zero_init_residual", self.whole(TUTORIAL))
+
+    def test_lenet(self):
+        output = self.whole(
+            """
+            model = dict(type='ImageClassifier', backbone=dict(type='LeNet5', num_classes=10), neck=None,
+                         head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss')))
+            data_preprocessor = dict(mean=[33.46], std=[78.87])
+            pipeline = [dict(type='Resize', scale=32), dict(type='PackInputs')]
+            common = dict(type='MNIST', data_prefix='data/mnist', pipeline=pipeline)
+            train_dataloader = dict(batch_size=128, num_workers=0, dataset=dict(**common, test_mode=False))
+            val_dataloader = dict(batch_size=128, num_workers=1, dataset=dict(**common, test_mode=True))
+            val_evaluator = dict(type='Accuracy', topk=1)
+            optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01))
+            param_scheduler = dict(type='MultiStepLR', milestones=[4])
+            train_cfg = dict(max_epochs=5)
+            """,
+            "lenet/mine.py",
+        )
+        effective = self.effective(output)
+        for expected in ("lenet5 {", "kind: NONE", "num_classes: 10", 'split: "test"', "mean: 33.46", "max_epochs: 5"):
+            self.assertIn(expected, effective)
+
+    def test_mmcls_0_x(self):
+        output = self.whole("""
+            norm = dict(mean=[125.3, 123.0, 113.9], std=[51.6, 50.8, 51.3], to_rgb=False)
+            model = dict(type='ImageClassifier', backbone=dict(type='ResNet_CIFAR', depth=18), neck=dict(type='GlobalAveragePooling'),
+                         head=dict(type='LinearClsHead', num_classes=10, in_channels=512, loss=dict(type='CrossEntropyLoss')))
+            test = [dict(type='Normalize', **norm), dict(type='ImageToTensor', keys=['img']), dict(type='Collect', keys=['img'])]
+            train = [dict(type='RandomCrop', size=32, padding=4), dict(type='RandomFlip', flip_prob=0.25)] + test
+            data = dict(samples_per_gpu=16, workers_per_gpu=2,
+                        train=dict(type='CIFAR10', data_prefix='data/cifar10', pipeline=train),
+                        val=dict(type='CIFAR10', data_prefix='data/cifar10', pipeline=test, test_mode=True),
+                        test=dict(type='CIFAR10', data_prefix='data/cifar10', pipeline=test, test_mode=True))
+            evaluation = dict(interval=2, metric='accuracy', metric_options=dict(topk=(1, 3)), save_best='auto')
+            optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+            optimizer_config = dict(grad_clip=dict(max_norm=2.0))
+            lr_config = dict(policy='CosineAnnealing', min_lr=0, warmup='linear', warmup_iters=100, warmup_ratio=0.25)
+            runner = dict(type='EpochBasedRunner', max_epochs=30)
+            checkpoint_config = dict(interval=3, max_keep_ckpts=4)
+            log_config = dict(interval=50, hooks=[dict(type='TextLoggerHook')])
+            dist_params = dict(backend='nccl')
+            workflow = [('train', 1)]
+            resume_from = None
+            """)
+        effective = self.effective(output)
+        for expected in (
+            r"batch_size: 16",
+            r"probability: 0.25",
+            r"normalize {\n\s*mean: 125.3",
+            r"max_norm: 2",
+            r"max_epochs: 30",
+            r"cosine {\n\s*min_lr: 0\n\s*unit: EPOCH",
+            r"iterations: 100\n\s*start_factor: 0.25",
+            r"topk: 1\n\s*topk: 3",
+            r"val_interval_epochs: 2",
+            r"interval_epochs: 3\n\s*keep_last: 4\n\s*save_best: true",
+            r"log_interval: 50",
+        ):
+            self.assertRegex(effective, expected)
+
+    def test_an_unknown_setting_is_named_wherever_it_stands(self):
+        config = Reader(find_root(self.write("resnet/mine.py", TUTORIAL))).read("resnet/mine.py")
+        tried = 0
+        for path in list(dicts(config, [])):
+            if path and (path[0] in ("test_dataloader", "test_evaluator") or path[0].endswith("_pipeline")):
+                continue  # Named as a whole: other than val's, or a variable.
+            changed = copy(config)
+            inside(changed, path).items["surprise"] = Leaf(4711, Place("resnet/mine.py", 1))
+            _, report = translate(changed, "resnet/mine.py")
+            # A variable of the config itself is what mmengine does not read.
+            named = report.missing if path else report.notes
+            self.assertTrue(any("surprise" in item.path + item.text for item in named + report.notes), path)
+            tried += 1
+        self.assertGreater(tried, 25)
+
+
+def dicts(value, path):
+    """The path of each dict in a config."""
+    items = (
+        value.items.items() if isinstance(value, Dict) else enumerate(value.items) if isinstance(value, List) else ()
+    )
+    if isinstance(value, Dict):
+        yield path
+    for key, item in items:
+        yield from dicts(item, path + [key])
+
+
+def inside(value, path):
+    for key in path:
+        value = value.items[key]
+    return value
+
+
+class ReadingTest(ConfigTest):
+    def test_expressions(self):
+        for expression, expected in (
+            ("[1, 2] * 3 + [4]", [1, 2, 1, 2, 1, 2, 4]),
+            ("(1, 2) + (3, )", (1, 2, 3)),
+            ("norm['mean'][::-1]", [3, 2, 1]),
+            ("[round(x) for x in [1.4, 2.6] if x > 2]", [3]),
+            ("5e-4 * 1024 / 512", 0.001),
+            ("2**5 // 3 % 4 - -1", 3),
+            ("dict(norm, std=[1], **dict(a=1))", {"mean": [1, 2, 3], "std": [1], "a": 1}),
+            ("{**norm, 'a b': (1, )}", {"mean": [1, 2, 3], "a b": (1,)}),
+            ("dict([('a', 1)])", {"a": 1}),
+            ("f'{name}-{7}/x'", "r-7/x"),
+            ("'{}-{}'.format(name, 3)", "r-3"),
+            ("'a' 'b' + 'c' * 2", "abcc"),
+            ("1 if name == 'r' and not False else 2", 1),
+            ("max(1, 2) + len([1, 2]) + int('3') + sum([1, 2])", 10),
+            ("[*[1, 2], 3][-1]", 3),
+            ("list(range(2, 8, 3))", [2, 5]),
+            ("norm.get('std', 5)", 5),
+        ):
+            with self.subTest(expression):
+                config, problems = self.read(f"norm = dict(mean=[1, 2, 3])\nname = 'r'\nx = {expression}\n")
+                self.assertEqual((config["x"], problems), (expected, []))
+
+    def test_statements(self):
+        config, problems = self.read("""
+            '''A docstring.'''
+            import copy
+            a, (b, c) = 1, (2, 3)
+            d: int = 4
+            d += 1
+            pipe = [dict(type='A'), dict(type='B')]
+            other = copy.deepcopy(pipe)
+            pipe[0]['size'] = 8
+            pipe.insert(1, dict(type='N'))
+            pipe.append(dict(type='Z'))
+            pipe.pop()
+            loader = dict(pipeline=pipe)
+            loader.update(batch=2)
+            pipe[-1]['size'] = 9
+            del a
+            if d > 4:
+                e = 'yes'
+            else:
+                e = 'no'
+            __hidden = 1
+            """)
+        self.assertEqual(problems, [])
+        pipe = [{"type": "A", "size": 8}, {"type": "N"}, {"type": "B", "size": 9}]
+        # `loader` holds the list itself, as in Python.
+        self.assertEqual(
+            config,
+            {
+                "b": 2,
+                "c": 3,
+                "d": 5,
+                "pipe": pipe,
+                "other": [{"type": "A"}, {"type": "B"}],
+                "loader": {"pipeline": pipe, "batch": 2},
+                "e": "yes",
+            },
+        )
+
+    def test_merging(self):
+        self.write("c/base.py", "a = dict(x=1, inner=dict(y=1, z=[1, 2]), gone=dict(q=1))\nb = [1, 2]\nkept = 3\n")
+        config, problems = self.read(
+            "_base_ = 'base.py'\n"
+            "a = dict(x=2, inner=dict(z=[3]), gone=dict(_delete_=True, r=2), new=dict(_delete_=True))\nb = [9]\n"
+        )
+        self.assertEqual(problems, [])
+        self.assertEqual(
+            config, {"a": {"x": 2, "inner": {"y": 1, "z": [3]}, "gone": {"r": 2}, "new": {}}, "b": [9], "kept": 3}
+        )
+
+    def test_base_variables(self):
+        self.write("c/base.py", "model = dict(depth=50)\nmean = [1, 2]\nloader = dict(pipeline=[1])\n")
+        config, problems = self.read("""
+            _base_ = ['./base.py']
+            a = {{_base_.model.depth}}
+            b = '{{_base_.mean}}'
+            c = _base_.model
+            d = _base_.mean[::-1]
+            _base_.loader.pipeline = [2]
+            name = '{{ fileBasenameNoExtension }}'
+            """)
+        self.assertEqual(problems, [])
+        self.assertEqual(
+            config,
+            {
+                "model": {"depth": 50},
+                "mean": [1, 2],
+                "loader": {"pipeline": [2]},
+                "a": 50,
+                "b": [1, 2],
+                "c": {"depth": 50},
+                "d": [2, 1],
+                "name": "a",
+            },
+        )
+
+    def test_pure_python_style(self):
+        self.write("c/base.py", "from torch.optim import SGD\nmodel = dict(a=dict(x=1, y=1))\noptim = dict(type=SGD)\n")
+        self.write("c/more.py", "wanted = 1\nunwanted = 2\n")
+        config, problems = self.read("""
+            from mmengine.config import read_base
+            from mmpretrain.models import ResNet
+            with read_base():
+                from .base import *
+                from ..c.more import wanted
+            model.update(dict(a=dict(x=2), backbone=dict(type=ResNet)))
+            """)
+        self.assertEqual(problems, [])
+        self.assertEqual(
+            config,
+            {"model": {"a": {"x": 2, "y": 1}, "backbone": {"type": "ResNet"}}, "optim": {"type": "SGD"}, "wanted": 1},
+        )
+
+    def test_bases_by_scope(self):
+        self.write("package/net/x.py", "a = 1\n")
+        self.write("c/a.py", "_base_ = 'mmpretrain::net/x.py'\nb = 2\n")
+        reader = Reader(find_root("c/a.py"), {"mmpretrain": "package"})
+        self.assertEqual(plain(reader.read("c/a.py")), {"a": 1, "b": 2})
+        self.assertIn("--mmpretrain=DIR", self.refusal("_base_ = 'mmdet::x.py'\n"))
+
+    def test_environment_is_not_read(self):
+        os.environ["IMPORT_TEST_SECRET"] = "secret"
+        self.addCleanup(os.environ.pop, "IMPORT_TEST_SECRET")
+        config, problems = self.read("a = '{{$IMPORT_TEST_SECRET:default}}'\n")
+        self.assertEqual(config, {"a": "default"})
+        self.assertIn("IMPORT_TEST_SECRET", problems[0])
+
+
+class HostileTest(ConfigTest):
+    def test_nothing_runs(self):
+        config, problems = self.read("""
+            a = __import__('os').system('touch ran')
+            b = open('ran', 'w')
+            c = (lambda: 1)()
+            d = ().__class__.__mro__[1].__subclasses__()
+            e = [x for x in ().__class__.__mro__]
+            exec("open('ran', 'w')")
+            f = dict(type='A', x=eval('1'))
+            for i in [1]:
+                g = i
+            while True:
+                g = 2
+            def h(x=open('ran', 'w')):
+                pass
+            with open('ran', 'w') as i:
+                pass
+            j = '{0.__class__}'.format(1)
+            """)
+        self.assertFalse(os.path.exists("ran"))
+        self.assertEqual(len(problems), 12, problems)
+        self.assertIn("__import__('os').system('touch ran'): only running this call could tell its value", problems)
+        self.assertEqual(config["f"]["type"], "A")
+
+    def test_expressions_that_only_running_could_tell_are_named_with_their_line(self):
+        output, missing = self.translate(TUTORIAL + "randomness = dict(seed=__import__('os').getpid())\n")
+        line = len(TUTORIAL.splitlines()) + 1
+        self.assertEqual(
+            missing,
+            [f"resnet/mine.py:{line}: : __import__('os').getpid(): only running this call could tell its value"],
+        )
+        self.assertNotIn("seed:", output)
+        self.effective(output)
+
+    def test_unreadable_files_are_refused_by_name(self):
+        for text, expected in (
+            ("model = dict(\n", "c/a.py:1: the file is not Python: '(' was never closed"),
+            ("x = " + "[" * 5000 + "]" * 5000, "too many nested parentheses"),
+            ("x = " + "[" * 150 + "]" * 150, "nested deeper than 100 levels"),
+            ("x = " + "-" * 100_000 + "1", "not a config that can be parsed"),
+            ("x = " + "+".join(["1"] * 100_000), "not a config that can be parsed"),
+            ("x = " + "9" * 100_000, "not Python"),
+            ("a = []\na.append(a)\n", "more than 64 levels"),
+            ("a = dict()\na['a'] = a\n", "more than 64 levels"),
+            ("a0 = [0] * 10\n" + "".join(f"a{i + 1} = [a{i}] * 10\n" for i in range(20)), "more than 100000 parts"),
+            ("x = [[i for i in range(9999)] for j in range(9999)]\n", "more than 200000 steps"),
+            ("".join(f"a{i} = [0] * 10000\n" for i in range(10_000)), "more than 200000 steps"),
+            ("#" * (1 << 20) + "\n", "larger than 1048576 bytes"),
+            ("_base_ = 5\n", "expected a file name or a list of them"),
+            ("_base_ = 'a.py'\n", "the config is among its own bases: a.py -> a.py"),
+            ("_base_ = 'b.py'\n", "there is no file"),
+            ("_base_ = '/etc/passwd'\n", "is an absolute path"),
+            ("_base_ = '../../../etc/x.py'\n", "lies outside of"),
+            ("_base_ = 'x.yaml'\n", "is not a .py file"),
+        ):
+            with self.subTest(expected):
+                self.assertIn(expected, self.refusal(text))
+
+    def test_binary_files_are_refused(self):
+        with open("x.py", "wb") as file:
+            file.write(b"\xff\xfe\x00x")
+        with self.assertRaisesRegex(ConfigError, "not UTF-8"):
+            import_mmpretrain.import_config("x.py")
+
+    def test_cycles_show_the_chain(self):
+        self.write("c/b.py", "_base_ = 'a.py'\n")
+        self.assertIn("a.py -> b.py -> a.py", self.refusal("_base_ = 'b.py'\n"))
+
+    def test_bases_are_bounded(self):
+        for i in range(30):
+            self.write(f"c/b{i}.py", f"_base_ = 'b{i + 1}.py'\n")
+        self.assertIn("deeper than 16", self.refusal("_base_ = 'b0.py'\n"))
+
+    def test_links_do_not_lead_outside(self):
+        self.write("elsewhere/x.py", "a = 1\n")
+        os.makedirs("root/c")
+        os.symlink("../../elsewhere/x.py", "root/c/x.py")
+        text = "_base_ = 'x.py'\n"
+        self.assertIn("lies outside of", self.refusal(text, "root/c/a.py", root="root"))
+        import_mmpretrain.import_config("root/c/a.py", root=self.folder)
+
+    def test_two_bases_that_set_one_name_are_refused_with_both_places(self):
+        self.write("c/b.py", "x = 1\n")
+        self.write("c/d.py", "\nx = 2\n")
+        self.assertIn(
+            "c/d.py:2: x is also set by another base, at c/b.py:1", self.refusal("_base_ = ['b.py', 'd.py']\n")
+        )
+
+    def test_a_dict_over_something_else_is_refused(self):
+        self.write("c/b.py", "x = 1\n")
+        self.assertIn("write _delete_=True", self.refusal("_base_ = 'b.py'\nx = dict(a=1)\n"))
+
+    def test_huge_values_are_named_and_not_made(self):
+        config, problems = self.read(
+            "a = 10**10**10\nb = 'a' * 10**10\nc = [0] * 10**10\nd = range(10**12)\ne = 1 << 10**9\n"
+            "f = round(5, -10**9)\ng = f'{5:1000000000}'\nh = '%1000000000d' % 5\n"
+        )
+        self.assertEqual(len(problems), 8)
+        self.assertEqual(len(config), 8)
+
+    def test_control_characters_reach_neither_terminal_nor_config(self):
+        output, missing = self.translate(
+            TUTORIAL + "custom_hooks = [dict(type='\\x1b[31mX\\nmodel {')]\nwork_dir = 'a\\x07\\n\"b\\\\'\n"
+        )
+        for text in [output] + missing:
+            self.assertTrue(all(c.isprintable() or c == "\n" for c in text))
+        self.assertIn(r'work_dir: "a\007\n\"b\\"', self.effective(output))
+
+    def test_values_of_any_type_anywhere_never_crash(self):
+        config = Reader(find_root(self.write("resnet/mine.py", TUTORIAL))).read("resnet/mine.py")
+        place = Place("resnet/mine.py", 1)
+        odd = [
+            Leaf(5, place),
+            Leaf("x", place),
+            Leaf(None, place),
+            Leaf(float("-inf"), place),
+            Leaf(True, place),
+            Symbol("X", place),
+            Unknown("x()", place),
+            List([Leaf(1, place), Leaf("x", place), Dict({}, place)], place),
+            Dict({"type": Leaf(3, place)}, place),
+        ]
+        for path in list(dicts(config, [])):
+            for key in inside(config, path).items:
+                for value in odd:
+                    changed = copy(config)
+                    inside(changed, path).items[key] = copy(value)
+                    message, _ = translate(changed, "resnet/mine.py")
+                    list(message.lines())
+
+
+if __name__ == "__main__":
+    unittest.main()

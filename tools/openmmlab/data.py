@@ -1,0 +1,338 @@
+"""The data sets, the loaders, the pipelines and the normalisation."""
+
+import os
+
+from openmmlab.part import NO_COUNTERPART, Part, refuse_augments
+from openmmlab.section import mark
+from openmmlab.values import Dict, Leaf, List, plain, printable
+
+# prepare_dataset's command for each data set of mmpretrain that it converts.
+PREPARE = {
+    "CIFAR10": "cifar10 --input=cifar-10-binary.tar.gz",
+    "CIFAR100": "cifar100 --input=cifar-100-binary.tar.gz",
+    "MNIST": "mnist --input={root}",
+    "FashionMNIST": "mnist --input={root}",
+    "ImageNet": "image_folder --input={root} --size=SIDE",
+    "CustomDataset": "image_folder --input={root} --size=SIDE",
+}
+
+
+class Data(Part):
+    """Writes `data`."""
+
+    def write(self):
+        self.normalize = None
+        preprocessor = self.top.section("data_preprocessor")
+        to_rgb = None
+        if preprocessor is not None:
+            kind = preprocessor.type()
+            if kind not in ("", "ClsDataPreprocessor"):
+                preprocessor.refuse_all(f"finetune has no data preprocessor {kind}", f"data preprocessor {kind}")
+            else:
+                self.normalize = self.statistics(preprocessor)
+                to_rgb = preprocessor.flag("to_rgb")
+                preprocessor.note("num_classes", "it is the head's")
+                preprocessor.note("to_onehot", "finetune's labels are whole numbers")
+                preprocessor.expect("pad_size_divisor", (1,), "finetune's pictures of a batch have one size")
+                preprocessor.note("pad_value", "nothing is padded")
+                augments = preprocessor.section("batch_augments")
+                if augments is not None:
+                    refuse_augments(augments)
+        self.to_rgb = to_rgb is not None and to_rgb.value
+        self.to_rgb_value = to_rgb or (preprocessor.value if preprocessor is not None else None)
+        train, val = self.top.section("train_dataloader"), self.top.section("val_dataloader")
+        data = self.output.message("data")
+        if train is None:
+            self.report.miss(self.top.value.place, "train_dataloader", "is not set")
+        else:
+            self.split(train, data, "train")
+        if val is not None:
+            self.split(val, data, "val")
+        self.test_data()
+
+    def statistics(self, section):
+        """(mean, std) as Lists."""
+        mean, std = section.numbers("mean"), section.numbers("std")
+        if mean is None or std is None:
+            if mean is not None or std is not None:
+                section.refuse("mean" if mean is not None else "std", "expected mean and std")
+            return None
+        if len(mean.items) != len(std.items) or any(deviation <= 0 for deviation in plain(std)):
+            section.refuse("std", "expected as many values above 0 as mean has")
+            return None
+        return mean, std
+
+    def test_data(self):
+        """finetune evaluate takes data.val: a test set of its own has no counterpart."""
+        for test, val in (("test_dataloader", "val_dataloader"), ("test_evaluator", "val_evaluator")):
+            value, same = self.top.items.get(test), self.top.items.get(val)
+            if value is None or plain(value) is None:
+                self.top.take(test)
+            elif same is not None and plain(value) == plain(same):
+                self.top.note(test, f"it equals {val}; finetune evaluate measures data.val")
+            else:
+                self.top.refuse(
+                    test, f"it differs from {val}; finetune evaluate measures data.val: make a second config", test
+                )
+
+    def split(self, loader, data, name):
+        output = data.message(name)
+        dataset = loader.section("dataset")
+        pipeline = None
+        is_rgb = False
+        if dataset is None:
+            self.report.miss(loader.value.place, f"{loader.path}.dataset", "is not set")
+        else:
+            is_rgb = self.dataset(dataset, output, name)
+            if "pipeline" in dataset and isinstance(dataset.items["pipeline"], List):
+                pipeline = dataset.sections("pipeline")
+            elif "pipeline" in dataset:
+                dataset.refuse("pipeline", "expected a list")
+        batch = loader.whole("batch_size", 1, 1 << 20)
+        if batch is None:
+            self.report.miss(loader.value.place, f"{loader.path}.batch_size", "is not set")
+        elif name == "train":
+            self.train_batch(batch, output)
+        else:
+            self.put(output, "batch_size", batch, "a rank's pictures, as a GPU's there")
+        self.pipeline(pipeline or [], output, is_rgb)
+        workers = loader.whole("num_workers", 0, 256)
+        if workers is not None and workers.value == 0:
+            loader.note("num_workers", "finetune prepares batches on a thread beside training")
+        else:
+            self.put(output, "workers", workers)
+        sampler = loader.section("sampler")
+        if sampler is not None:
+            kind = sampler.type()
+            if kind not in ("DefaultSampler", "InfiniteSampler"):
+                sampler.refuse_all(f"finetune has no sampler {kind}", f"sampler {kind}")
+            else:
+                shuffle = sampler.flag("shuffle")
+                if (shuffle is None or shuffle.value) != (name == "train"):
+                    output.set("shuffle", shuffle is None or shuffle.value, self.origin(shuffle or sampler.value))
+                sampler.note("round_up", "finetune takes every picture of an epoch once")
+                sampler.note("seed", "the order follows from runtime.seed")
+        elif "shuffle" in loader:
+            self.put(output, "shuffle", loader.flag("shuffle"))
+        drop_last = loader.flag("drop_last")
+        if drop_last is not None and drop_last.value:
+            if name == "train":
+                self.put(output, "drop_last", drop_last)
+            else:
+                loader.refuse("drop_last", "finetune evaluates every picture")
+        loader.expect("collate_fn", (dict(type="default_collate"), dict(type="pseudo_collate"), None), NO_COUNTERPART)
+        for key in ("persistent_workers", "pin_memory", "prefetch_factor"):
+            loader.note(key, "finetune's loaders do so by themselves, or it does not change the result")
+
+    def train_batch(self, batch, output):
+        base = self.top.items.get("auto_scale_lr")
+        base = plain(base).get("base_batch_size") if isinstance(base, Dict) else None
+        remark = "a rank's pictures, as a GPU's there"
+        if isinstance(base, int) and base % batch.value == 0:
+            ranks = base // batch.value
+            remark += f": {ranks} rank{'s' * (ranks > 1)} take the {base} of base_batch_size"
+        wrapper = self.top.items.get("optim_wrapper")
+        counts = (
+            plain(wrapper.items["accumulative_counts"])
+            if isinstance(wrapper, Dict) and "accumulative_counts" in wrapper.items
+            else 1
+        )
+        if isinstance(counts, int) and 1 < counts and batch.value * counts <= 1 << 20:
+            self.put(
+                output, "batch_size", batch, f"{counts} times {batch.value}, accumulative_counts", batch.value * counts
+            )
+            self.put(output, "micro_batch_size", batch)
+        else:
+            self.put(output, "batch_size", batch, remark)
+
+    def dataset(self, dataset, output, name):
+        """Writes where the data is; returns whether mmpretrain loads its pictures as RGB."""
+        kind = dataset.type()
+        if kind not in PREPARE and ("dataset" in dataset or "datasets" in dataset):
+            dataset.refuse_all(f"finetune has no {kind}, which changes another data set", f"data set {kind or '?'}")
+            return False
+        if kind not in PREPARE:
+            dataset.refuse(
+                "type",
+                f"prepare_dataset has no converter for {kind}; bring it into folders a class",
+                f"data set {kind}",
+            )
+        root, prefix = dataset.text("data_root"), dataset.items.get("data_prefix")
+        prefix = plain(prefix) if prefix is not None else ""
+        if isinstance(prefix, dict):
+            prefix = prefix.get("img_path", "")
+        if "data_prefix" in dataset:
+            mark(dataset.items["data_prefix"])
+        folder = (root.value if root is not None else "").rstrip("/")
+        if not folder and isinstance(prefix, str):
+            # The folder that holds train/, val/ and test/.
+            folder = prefix.rstrip("/")
+            if os.path.basename(folder) in ("train", "val", "test") and os.path.dirname(folder):
+                folder = os.path.dirname(folder)
+        if folder:
+            command = PREPARE.get(kind, PREPARE["CustomDataset"]).format(root=folder)
+            output.set(
+                "path",
+                f"{folder}-shards",
+                self.origin(root or dataset.value, printable(f"prepare_dataset {command} --output={folder}-shards")),
+            )
+        else:
+            self.report.miss(dataset.value.place, f"{dataset.path}.data_root", "is not set")
+        # Data sets of fixed files: their pictures are RGB or grey.
+        is_packed = kind.startswith("CIFAR") or kind.endswith("MNIST")
+        split = dataset.text("split")
+        test_mode = dataset.is_true("test_mode")
+        is_test = split.value != "train" if split is not None else test_mode or name == "val" and not is_packed
+        output.set("split", "test" if is_test else "train", self.origin(split or dataset.value))
+        dataset.expect(
+            "ann_file",
+            ("", None),
+            "prepare_dataset takes the classes from folders and reads no lists",
+            "annotation files",
+        )
+        dataset.expect("with_label", (True,), "finetune trains on labels")
+        dataset.note("download", "prepare_dataset makes the data set")
+        for key in ("lazy_init", "serialize_data"):
+            dataset.note(key, "it does not change the result")
+        return is_packed
+
+    def pipeline(self, transforms, output, is_rgb):
+        writers = {
+            "RandomCrop": self.random_crop,
+            "RandomFlip": self.random_flip,
+            "Resize": self.resize,
+            "CenterCrop": self.center_crop,
+        }
+        normalized = False
+        for transform in transforms:
+            kind = transform.type()
+            write = writers.get(kind)
+            if kind in ("PackInputs", "PackClsInputs", "ImageToTensor", "ToTensor", "Collect"):
+                for key in ("keys", "meta_keys"):
+                    transform.note(key, "finetune packs batches by itself")
+            elif kind == "LoadImageFromFile":
+                transform.expect("color_type", ("color",), "prepare_dataset stores pictures as RGB or grey")
+                transform.expect("to_float32", (False,), "finetune's pictures are bytes")
+                for key in ("imdecode_backend", "backend_args", "file_client_args"):
+                    transform.note(key, "prepare_dataset reads the pictures")
+                transform.expect("ignore_empty", (False,), "prepare_dataset names pictures that cannot be read")
+                is_rgb = False
+            elif kind == "Normalize":
+                to_rgb = transform.flag("to_rgb")
+                statistics = self.statistics(transform)
+                if statistics is not None:
+                    self.check_colours(
+                        to_rgb or transform.value, to_rgb is None or to_rgb.value, is_rgb, transform.path, statistics
+                    )
+                    self.put_normalize(output, statistics)
+                normalized = True
+            elif write is not None and not normalized:
+                write(transform, output)
+            else:
+                why = "finetune normalises last" if write is not None else f"finetune has no transform {kind}"
+                transform.refuse_all(why, f"transform {kind or '?'}")
+        if not normalized and self.normalize is not None:
+            self.check_colours(self.to_rgb_value, self.to_rgb, is_rgb, "data_preprocessor", self.normalize)
+            self.put_normalize(output, self.normalize)
+
+    def check_colours(self, value, to_rgb, is_rgb, path, statistics):
+        """finetune's pictures are RGB or grey."""
+        if to_rgb == is_rgb and len(statistics[0].items) == 3:
+            self.report.miss(
+                value.place,
+                f"{path}.to_rgb={to_rgb}",
+                "the network gets BGR there; finetune's pictures are RGB",
+                "BGR pictures",
+            )
+
+    def put_normalize(self, output, statistics):
+        mean, std = statistics
+        step = output.add("pipeline", self.origin(mean)).message("normalize")
+        step.set("mean", plain(mean))
+        step.set("std", plain(std))
+
+    def square(self, transform, keys):
+        """The side of a square as a Leaf, out of the first of `keys` that is there."""
+        for key in keys:
+            if key not in transform:
+                continue
+            value = transform.take(key)
+            side = plain(value) if value is not None else None
+            if isinstance(side, (list, tuple)) and len(side) == 2 and side[0] == side[1]:
+                side = side[0]
+            if isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= 8192:
+                return Leaf(side, value.place)
+        return None
+
+    def random_crop(self, transform, output):
+        size = self.square(transform, ("crop_size", "size"))
+        padding = self.even(transform, "padding", 0, 8192)
+        value = self.even(transform, "pad_val", 0, 255)
+        if size is None or padding is None or value is None:
+            transform.refuse_all("finetune cuts squares, with the same padding on all sides", "RandomCrop not square")
+            return
+        step = output.add("pipeline", self.origin(size)).message("random_crop")
+        step.set("size", size.value)
+        if padding:
+            step.set("padding", padding)
+        if value and padding:
+            step.set("pad_value", value)
+        transform.expect("pad_if_needed", (False,), "finetune pads by a fixed width")
+        transform.expect("padding_mode", ("constant",), "finetune pads with one value")
+
+    @staticmethod
+    def even(transform, key, low, high):
+        """A whole number, or the one that all elements of a list are; 0 where it is not there, None for others."""
+        value = transform.take(key)
+        if value is None:
+            return 0
+        numbers = plain(value)
+        numbers = list(numbers) if isinstance(numbers, (list, tuple)) else [numbers]
+        if numbers and all(isinstance(n, int) and n == numbers[0] and low <= n <= high for n in numbers):
+            return numbers[0]
+        return None
+
+    def random_flip(self, transform, output):
+        probability = transform.number("prob", 0, 1) or transform.number("flip_prob", 0, 1)
+        direction = transform.text("direction")
+        if probability is None or direction is not None and direction.value != "horizontal":
+            transform.refuse_all("finetune flips left to right with one probability", "RandomFlip not horizontal")
+            return
+        output.add("pipeline", self.origin(probability)).message("random_flip").set("probability", probability.value)
+
+    def resize(self, transform, output):
+        keep_ratio = transform.is_true("keep_ratio")
+        # (width, height) in 1.x, (height, width) in 0.x.
+        value = transform.take("scale") or transform.take("size")
+        sides = plain(value) if value is not None else None
+        sides = (sides, sides) if isinstance(sides, int) else sides
+        good = (
+            isinstance(sides, (list, tuple))
+            and len(sides) == 2
+            and all(isinstance(s, int) and 1 <= s <= 8192 for s in sides)
+        )
+        interpolation, backend = transform.text("interpolation"), transform.text("backend")
+        if keep_ratio or not good:
+            transform.refuse_all("finetune resizes to a fixed height and width", "Resize that keeps the ratio")
+        elif (interpolation is not None and interpolation.value != "bilinear") or (
+            backend is not None and backend.value != "cv2"
+        ):
+            transform.refuse_all("finetune resizes bilinearly, as OpenCV does", "Resize other than OpenCV's bilinear")
+        else:
+            step = output.add("pipeline", self.origin(value)).message("resize")
+            if sides[0] == sides[1]:
+                step.set("size", sides[0])
+            else:
+                width, height = sides if "scale" in transform else sides[::-1]
+                step.set("height", height)
+                step.set("width", width)
+            transform.note("clip_object_border", "there are no boxes")
+
+    def center_crop(self, transform, output):
+        size = self.square(transform, ("crop_size",))
+        if size is None:
+            transform.refuse_all("finetune cuts squares", "CenterCrop not square")
+            return
+        transform.expect("auto_pad", (False,), "finetune does not pad before it cuts")
+        transform.expect("efficientnet_style", (False,), "finetune has no such crop")
+        output.add("pipeline", self.origin(size)).message("center_crop").set("size", size.value)

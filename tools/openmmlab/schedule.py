@@ -1,0 +1,243 @@
+"""The run's length, the learning rate's schedule and when it validates."""
+
+import math
+
+from openmmlab import pbtxt
+from openmmlab.part import NO_COUNTERPART, Part
+from openmmlab.values import Dict, plain
+
+
+class Schedule(Part):
+    """Writes `schedule`."""
+
+    def write(self):
+        output = self.output.message("schedule")
+        loop = self.top.section("train_cfg")
+        self.epochs = self.iterations = None
+        if loop is None:
+            self.report.miss(self.top.value.place, "train_cfg", "is not set")
+        else:
+            self.length(loop, output)
+        self.schedulers(output)
+        scale = self.top.section("auto_scale_lr")
+        if scale is not None:
+            self.put(
+                output,
+                "base_batch_size",
+                scale.whole("base_batch_size", 1),
+                "all ranks' pictures of an iteration for which lr was chosen",
+            )
+            enable = scale.flag("enable")
+            if enable is not None and "base_batch_size" in scale:
+                self.put(output, "auto_scale_lr", enable)
+        for key in ("val_cfg", "test_cfg"):
+            section = self.top.section(key)
+            if section is not None:
+                section.type()
+                section.expect("fp16", (False,), "finetune validates in the precision it trains in")
+
+    def length(self, loop, output):
+        kind = loop.type()
+        by_epoch = loop.flag("by_epoch")
+        by_iteration = kind == "IterBasedTrainLoop" or by_epoch is not None and not by_epoch.value
+        if kind not in ("", "EpochBasedTrainLoop", "IterBasedTrainLoop"):
+            loop.refuse("type", f"finetune has no loop {kind}", f"training loop {kind}")
+        if by_iteration:
+            length = loop.whole("max_iters", 1, 2**62)
+            self.iterations = length.value if length is not None else None
+            self.put(output, "max_iterations", length)
+        else:
+            length = loop.whole("max_epochs", 1)
+            self.epochs = length.value if length is not None else None
+            self.put(output, "max_epochs", length)
+        if length is None:
+            self.report.miss(
+                loop.value.place, "train_cfg." + ("max_iters" if by_iteration else "max_epochs"), "is not set"
+            )
+        interval = loop.whole("val_interval", 1)
+        if not isinstance(self.top.items.get("val_dataloader"), Dict):
+            output.set("val_interval_epochs", 0, self.origin(loop.value, "val_dataloader is not set"))
+        elif by_iteration:
+            output.set(
+                "val_interval_iterations",
+                interval.value if interval is not None else 1000,
+                self.origin(interval or loop.value, "" if interval is not None else "mmengine's default"),
+            )
+        else:
+            self.put(output, "val_interval_epochs", interval)
+        loop.expect("val_begin", (0, 1), "finetune validates from the first epoch on")
+        loop.expect("dynamic_intervals", (None,), NO_COUNTERPART)
+
+    def schedulers(self, output):
+        written = None
+        warmup_end = 0
+        for scheduler in self.top.sections("param_scheduler"):
+            kind = scheduler.type()
+            kind = kind[: -len("ParamScheduler")] + "LR" if kind.endswith("ParamScheduler") else kind
+            by_epoch = scheduler.flag("by_epoch")
+            by_epoch = by_epoch is None or by_epoch.value
+            converted = scheduler.is_true("convert_to_iter_based")
+            per_iteration = converted or not by_epoch
+            begin = scheduler.whole("begin")
+            begin = begin.value if begin is not None else 0
+            end = scheduler.whole("end", 1, 2**62)
+            total = self.epochs if by_epoch else self.iterations
+            scheduler.expect("param_name", ("lr",), "finetune schedules the learning rate")
+            scheduler.note("verbose", "it does not change the result")
+            if kind == "LinearLR":
+                if self.warmup(scheduler, output, begin, end, by_epoch, per_iteration, total):
+                    warmup_end = end.value
+                continue
+            write = {
+                "MultiStepLR": self.multi_step,
+                "StepLR": self.steps,
+                "ExponentialLR": self.steps,
+                "CosineAnnealingLR": self.cosine,
+            }.get(kind)
+            if written is not None or write is None:
+                why = (
+                    f"finetune has no schedule {kind}"
+                    if write is None
+                    else f"finetune has one schedule, and {written} is it"
+                )
+                scheduler.refuse_all(why, f"schedule {kind}")
+                continue
+            if kind != "CosineAnnealingLR" and (begin != 0 or end is not None and end.value != total):
+                scheduler.refuse_all("finetune's schedule spans the whole run", "schedule of a part of the run")
+                continue
+            if write(scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+                written = kind
+        if written is None and not any(finding.path.startswith("param_scheduler") for finding in self.report.missing):
+            output.set("constant", pbtxt.Message())
+
+    def warmup(self, scheduler, output, begin, end, by_epoch, per_iteration, total):
+        start = scheduler.number("start_factor", 0, 1)
+        last = scheduler.number("end_factor", 0, 1)
+        if (
+            begin != 0
+            or end is None
+            or last is not None
+            and last.value != 1
+            or total is not None
+            and end.value >= total
+        ):
+            scheduler.refuse_all(
+                "finetune warms up from the run's start to the full rate, and ends before the run does",
+                "LinearLR other than a warm-up",
+            )
+            return False
+        if output.has("warmup"):
+            scheduler.refuse_all("finetune has one warm-up", "second warm-up")
+            return False
+        message = output.message("warmup")
+        self.put(message, "epochs" if by_epoch else "iterations", end)
+        message.set(
+            "start_factor",
+            start.value if start is not None else 1 / 3,
+            self.origin(start or scheduler.value, "" if start is not None else "mmengine's default"),
+        )
+        if by_epoch and not per_iteration:
+            self.report.miss(
+                scheduler.value.place,
+                f"{scheduler.path}.convert_to_iter_based",
+                "the rate rises once an epoch there and every iteration here",
+                "warm-up by epoch",
+            )
+        return True
+
+    def multi_step(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+        milestones = scheduler.take("milestones")
+        gamma = scheduler.number("gamma", 1e-30, 1e30)
+        steps = plain(milestones) if milestones is not None else None
+        steps = steps if isinstance(steps, (list, tuple)) else [steps]
+        if not all(isinstance(step, int) and 0 < step < 2**62 for step in steps):
+            scheduler.refuse_all("expected milestones, rising whole numbers", "milestones")
+            return False
+        reached = sorted(set(step for step in steps if total is None or step < total))
+        self.write_steps(
+            output,
+            reached,
+            by_epoch,
+            gamma,
+            milestones,
+            "" if len(reached) == len(steps) else f"of {list(steps)}, those before the run's end",
+        )
+        return True
+
+    def steps(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+        """StepLR and ExponentialLR, as the milestones that they have."""
+        size = scheduler.whole("step_size", 1)
+        gamma = scheduler.number("gamma", 1e-30, 1e30)
+        every = size.value if size is not None else 1
+        if total is None or total // every > 10_000 or per_iteration and by_epoch and size is None:
+            scheduler.refuse_all("finetune has no schedule by step size", "StepLR")
+            return False
+        self.write_steps(
+            output,
+            list(range(every, total, every)),
+            by_epoch,
+            gamma,
+            size or gamma or scheduler.value,
+            f"every {every}",
+        )
+        return True
+
+    def write_steps(self, output, milestones, by_epoch, gamma, place, remark):
+        if not milestones:
+            output.set("constant", pbtxt.Message(), self.origin(place, remark))
+            return
+        message = output.message("multi_step")
+        message.set("milestones", milestones, self.origin(place, remark))
+        self.put(message, "gamma", gamma)
+        if not by_epoch:
+            message.set("unit", pbtxt.Enum("ITERATION"))
+
+    def cosine(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+        span = scheduler.whole("T_max", 1, 2**62)
+        length = span.value if span is not None else (end.value if end is not None else total or 0) - begin
+        minimum, ratio = scheduler.number("eta_min", 0, 1e30), scheduler.number("eta_min_ratio", 0, 1)
+        if (
+            total is None
+            or begin not in (0, warmup_end)
+            or begin + length != total
+            or end is not None
+            and end.value < total
+        ):
+            scheduler.refuse_all(
+                f"finetune's cosine spans the whole run, {total} {'epochs' if by_epoch else 'iterations'}",
+                "cosine over a part of the run",
+            )
+            return False
+        if begin > 0:
+            self.report.miss(
+                scheduler.value.place,
+                f"{scheduler.path}.begin={begin}",
+                f"the cosine runs from {begin} to {total} there and from 0 to {total} here, under the same warm-up: in "
+                f"between the rate is lower here, by up to {100 * _lag(begin, total):.1f} % of lr",
+                "cosine that begins after the warm-up",
+            )
+        message = output.message("cosine")
+        lr = self.top.items.get("optim_wrapper")
+        lr = plain(lr).get("optimizer") if isinstance(lr, Dict) else None
+        lr = lr.get("lr") if isinstance(lr, dict) else None
+        if minimum is not None and isinstance(lr, (int, float)) and minimum.value > lr:
+            scheduler.refuse("eta_min", "it is above the learning rate")
+        elif minimum is not None:
+            self.put(message, "min_lr", minimum)
+        elif ratio is not None and isinstance(lr, (int, float)):
+            self.put(message, "min_lr", ratio, f"{ratio.value:g} of lr", ratio.value * lr)
+        else:
+            message.set("min_lr", 0, self.origin(scheduler.value, "mmengine's default"))
+        if not per_iteration:
+            message.set("unit", pbtxt.Enum("EPOCH"), self.origin(scheduler.value, "once an epoch, by_epoch"))
+        return True
+
+
+def _lag(begin, total):
+    """How much a cosine over 0..total is below one over begin..total at most, as a share of its height."""
+
+    def height(now, start):
+        return (1 + math.cos(math.pi * (now - start) / (total - start))) / 2
+
+    moments = [begin + (total - begin) * i / 200 for i in range(201)]
+    return max(height(now, begin) - height(now, 0) for now in moments)

@@ -1,0 +1,201 @@
+"""A dict of a config as the translation reads it. What nobody reads ends up in the report: nothing is dropped in silence."""
+
+import dataclasses
+
+from openmmlab.values import Dict, Leaf, List, Place, Symbol, Unknown, children, plain, printable, show
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    place: Place
+    # "default_hooks.timer"
+    path: str
+    text: str
+    # What finetune lacks, for counting: "transform RandomResizedCrop".
+    feature: str
+
+
+class Report:
+    def __init__(self):
+        # Settings that have no counterpart in finetune.
+        self.missing = []
+        # Settings that need none.
+        self.notes = []
+
+    def miss(self, place, path, text, feature=None):
+        finding = Finding(place, printable(path), printable(text), printable(feature or path))
+        # Both splits may find the same.
+        if finding not in self.missing:
+            self.missing.append(finding)
+
+    def note(self, place, path, text):
+        self.notes.append(Finding(place, printable(path), printable(text), printable(path)))
+
+
+def mark(value):
+    """Everything in it has been dealt with."""
+    value.used = True
+    for child in children(value):
+        mark(child)
+
+
+class Section:
+    """`value`: a Dict; None is a dict that is not there."""
+
+    def __init__(self, value, path, report):
+        self.items = value.items if value is not None else {}
+        self.value = value
+        self.path = path
+        self.report = report
+
+    def __contains__(self, key):
+        return key in self.items
+
+    def at(self, key):
+        return f"{self.path}.{key}" if self.path else str(key)
+
+    def take(self, key):
+        """The value, or None where it is not there, is None itself, or could not be evaluated. Counts as read."""
+        value = self.items.get(key)
+        if value is None or isinstance(value, Unknown):
+            if value is not None:
+                value.used = True
+            return None
+        if isinstance(value, Leaf) and value.value is None:
+            value.used = True
+            return None
+        mark(value)
+        return value
+
+    def type(self, key="type"):
+        """The class's name without package and scope; "" where there is none."""
+        value = self.take(key)
+        if isinstance(value, Symbol):
+            return value.name
+        if isinstance(value, Leaf) and isinstance(value.value, str):
+            return value.value.split(".")[-1]
+        return ""
+
+    def section(self, key):
+        """The dict as a Section whose parts still count as unread; None where it is not there or is None."""
+        value = self.items.get(key)
+        if isinstance(value, Dict):
+            value.used = True
+            return Section(value, self.at(key), self.report)
+        if self.take(key) is not None:
+            self.refuse(key, "expected a dict")
+        return None
+
+    def sections(self, key):
+        """A list of dicts, or a single dict, as Sections."""
+        value = self.items.get(key)
+        if isinstance(value, List):
+            value.used = True
+            found = []
+            for i, item in enumerate(value.items):
+                if isinstance(item, Dict):
+                    item.used = True
+                    found.append(Section(item, f"{self.at(key)}[{i}]", self.report))
+                elif not isinstance(item, Unknown):
+                    mark(item)
+                    self.report.miss(item.place, f"{self.at(key)}[{i}]", f"{show(item)}: expected a dict")
+            return found
+        one = self.section(key)
+        return [one] if one is not None else []
+
+    def _scalar(self, key, accepts, expected):
+        value = self.take(key)
+        if value is None:
+            return None
+        if isinstance(value, Leaf) and accepts(value.value):
+            return value
+        self.refuse(key, f"expected {expected}")
+        return None
+
+    def number(self, key, low=-1e300, high=1e300):
+        return self._scalar(
+            key,
+            lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and low <= v <= high,
+            f"a number of {low:g} to {high:g}" if low > -1e300 else "a number",
+        )
+
+    def whole(self, key, low=0, high=2**31 - 1):
+        return self._scalar(
+            key,
+            lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high,
+            f"a whole number of {low} to {high}",
+        )
+
+    def flag(self, key):
+        return self._scalar(key, lambda v: isinstance(v, bool), "True or False")
+
+    def text(self, key):
+        return self._scalar(key, lambda v: isinstance(v, str), "text")
+
+    def is_true(self, key):
+        value = self.flag(key)
+        return value is not None and value.value
+
+    def numbers(self, key):
+        """A list of finite numbers as a List, or None."""
+        value = self.take(key)
+        if value is None:
+            return None
+        items = plain(value)
+        items = items if isinstance(items, (list, tuple)) else [items]
+        if not items or not all(
+            isinstance(n, (int, float)) and not isinstance(n, bool) and abs(n) < 1e300 for n in items
+        ):
+            self.refuse(key, "expected a list of numbers")
+            return None
+        return value if isinstance(value, List) else List([value], value.place)
+
+    def expect(self, key, allowed, why, feature=None):
+        """Reads a setting that finetune has only these values of."""
+        if key in self.items and plain(self.items[key]) not in allowed:
+            self.refuse(key, why, feature)
+        elif key in self.items:
+            mark(self.items[key])
+
+    def note(self, key, why):
+        """Reads a setting that needs no counterpart."""
+        if key in self.items and not self._already_reported(self.items[key]):
+            self.report.note(self.items[key].place, f"{self.at(key)}={show(self.items[key], 60)}", why)
+        if key in self.items:
+            mark(self.items[key])
+
+    def refuse(self, key, why, feature=None):
+        """Reads a setting that has no counterpart."""
+        value = self.items.get(key)
+        if value is None:
+            return
+        if not self._already_reported(value):
+            self.report.miss(value.place, f"{self.at(key)}={show(value)}", why, feature or self.at(key))
+        mark(value)
+
+    def refuse_all(self, why, feature):
+        """Reads the whole dict, which has no counterpart."""
+        self.report.miss(self.value.place, f"{self.path}={show(self.value)}", why, feature)
+        mark(self.value)
+
+    @staticmethod
+    def _already_reported(value):
+        # The reader has named it.
+        return isinstance(value, Unknown)
+
+    def report_unread(self, why):
+        """Names everything below that nobody has read."""
+        for key, value in self.items.items():
+            if key in ("_scope_", "_delete_"):
+                mark(value)
+            elif not value.used:
+                self.refuse(key, why, self.at(key))
+            elif isinstance(value, Dict):
+                Section(value, self.at(key), self.report).report_unread(why)
+            elif isinstance(value, List):
+                for i, item in enumerate(value.items):
+                    if isinstance(item, Dict) and item.used:
+                        Section(item, f"{self.at(key)}[{i}]", self.report).report_unread(why)
+                    elif not item.used:
+                        self.report.miss(item.place, f"{self.at(key)}[{i}]={show(item)}", why, self.at(key))
+                        mark(item)

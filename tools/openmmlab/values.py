@@ -1,0 +1,177 @@
+"""Values of an OpenMMLab config, each with the file and line that it was written at."""
+
+import dataclasses
+
+# A value with more parts than this is refused: shared lists can otherwise grow exponentially.
+MAX_PARTS = 100_000
+MAX_NESTING = 64
+
+
+class ConfigError(Exception):
+    """The config cannot be read. Its text is whole: file, line, fault, advice."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    file: str
+    line: int
+
+
+class Value:
+    """Base of all values. `used`: the translation has read it; anything else is reported."""
+
+    def __init__(self, place):
+        self.place = place
+        self.used = False
+
+
+class Leaf(Value):
+    """None, or a bool, int, float or str."""
+
+    def __init__(self, value, place):
+        super().__init__(place)
+        self.value = value
+
+
+class Symbol(Value):
+    """An imported name, as in type=ResNet. Nothing is imported: only its last part is known."""
+
+    def __init__(self, name, place):
+        super().__init__(place)
+        self.name = name
+
+
+class Unknown(Value):
+    """An expression that was not evaluated. The reader has reported it."""
+
+    def __init__(self, text, place):
+        super().__init__(place)
+        self.text = text
+
+
+class List(Value):
+    def __init__(self, items, place, is_tuple=False):
+        super().__init__(place)
+        self.items = items
+        self.is_tuple = is_tuple
+
+
+class Dict(Value):
+    """`from_base`: update() goes into inner dicts, as that of mmengine's ConfigDict does."""
+
+    def __init__(self, items, place, from_base=False):
+        super().__init__(place)
+        self.items = items
+        self.from_base = from_base
+
+
+def children(value):
+    if isinstance(value, List):
+        return value.items
+    if isinstance(value, Dict):
+        return list(value.items.values())
+    return []
+
+
+def check_size(value):
+    """The number of parts. Raises ConfigError for a value that is too large or too deep, or that contains itself."""
+    parts = 0
+    todo = [(value, 0)]
+    while todo:
+        part, depth = todo.pop()
+        parts += 1
+        if parts > MAX_PARTS or depth > MAX_NESTING:
+            limit = f"{MAX_PARTS} parts" if parts > MAX_PARTS else f"{MAX_NESTING} levels"
+            raise ConfigError(f"{where(value.place)}: the value has more than {limit}; make it smaller")
+        todo.extend((child, depth + 1) for child in children(part))
+    return parts
+
+
+def copy(value, from_base=False):
+    """A deep copy that shares nothing. The caller has checked the size."""
+    if isinstance(value, List):
+        return List([copy(item, from_base) for item in value.items], value.place, value.is_tuple)
+    if isinstance(value, Dict):
+        items = {key: copy(item, from_base) for key, item in value.items.items()}
+        return Dict(items, value.place, from_base or value.from_base)
+    if isinstance(value, Leaf):
+        return Leaf(value.value, value.place)
+    if isinstance(value, Symbol):
+        return Symbol(value.name, value.place)
+    return Unknown(value.text, value.place)
+
+
+def plain(value):
+    """The value as Python's own types, for comparing and showing it."""
+    if isinstance(value, Leaf):
+        return value.value
+    if isinstance(value, List):
+        items = [plain(item) for item in value.items]
+        return tuple(items) if value.is_tuple else items
+    if isinstance(value, Dict):
+        return {key: plain(item) for key, item in value.items.items()}
+    return Bare(value.name if isinstance(value, Symbol) else value.text)
+
+
+class Bare(str):
+    """Text that repr() leaves without quotes."""
+
+    __repr__ = str.__str__
+
+
+def where(place):
+    """ "FILE:LINE", safe to print."""
+    return f"{printable(place.file)}:{place.line}"
+
+
+def printable(text):
+    """The text on one line without control characters."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def show(value, limit=100):
+    """The value as a config would write it, on one line, cut off after `limit` characters."""
+    text = printable(_call(plain(value)))
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _call(value):
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) and key.isidentifier() for key in value):
+            return repr(value)
+        return "dict(" + ", ".join(f"{key}={_call(item)}" for key, item in value.items()) + ")"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_call, value)) + "]"
+    return repr(value)
+
+
+def merge(child, base):
+    """`child` on top of `base`, as mmengine merges a config into its bases. Both stay as they are."""
+    merged = dict(base.items)
+    for key, value in child.items.items():
+        if not isinstance(value, Dict):
+            merged[key] = value
+            continue
+        replaces = _deletes(value)
+        if replaces or key not in merged:
+            merged[key] = _without_delete(value)
+            continue
+        if not isinstance(merged[key], Dict):
+            raise ConfigError(
+                f"{where(value.place)}: {key} is a dict and {where(merged[key].place)} has "
+                f"{show(merged[key])} for it, so mmengine cannot merge them; write _delete_=True into the dict"
+            )
+        merged[key] = merge(value, merged[key])
+    return Dict(merged, child.place, base.from_base)
+
+
+def _deletes(value):
+    flag = value.items.get("_delete_")
+    return isinstance(flag, Leaf) and bool(flag.value)
+
+
+def _without_delete(value):
+    if isinstance(value, Dict):
+        items = {key: _without_delete(item) for key, item in value.items.items() if key != "_delete_"}
+        return Dict(items, value.place, value.from_base)
+    return value
