@@ -64,7 +64,7 @@ FT_INLINE void Max(const Floats& a, const Floats& b, Floats& greater) {
 
 // What a 32-bit lane holds is a unit of a product: kPerUnit neighbouring factors along the sum.
 template <typename Isa>
-struct Float32 : Isa {
+struct Float32Lanes : Isa {
   using typename Isa::Bits;
   using typename Isa::Floats;
   using Storage = float;
@@ -95,7 +95,7 @@ struct Float32 : Isa {
 // Sums are float32. Instructions by their names: of vectors that its caller's processor need not
 // have GCC 12 makes something slower of the operators' conversions, and intrinsics cannot be
 // inlined.
-struct Bfloat16 : Avx512 {
+struct Bfloat16Lanes : Avx512 {
   using Storage = uint16_t;
   using Halves = uint16_t __attribute__((vector_size(32)));
   using Words = uint16_t __attribute__((vector_size(64)));
@@ -173,11 +173,11 @@ FT_INLINE void Transpose(V* rows) {
 template <typename Work>
 bool ForNumbers(c10::ScalarType type, Vectors vectors, const Work& work) {
   if (type == c10::kBFloat16 && vectors >= Vectors::kAvx512Bfloat16) {
-    work.template operator()<Bfloat16>();
+    work.template operator()<Bfloat16Lanes>();
   } else if (type == c10::kFloat && vectors >= Vectors::kAvx512) {
-    work.template operator()<Float32<Avx512>>();
+    work.template operator()<Float32Lanes<Avx512>>();
   } else if (type == c10::kFloat && vectors >= Vectors::kAvx2) {
-    work.template operator()<Float32<Avx2>>();
+    work.template operator()<Float32Lanes<Avx2>>();
   } else {
     return false;
   }
