@@ -37,6 +37,47 @@ void Sum(const SumOverRanks& sum_over_ranks, const at::Tensor& values) {
   TORCH_CHECK(status.ok(), "synchronised batch norm: ", std::string(status.message()));
 }
 
+// Float64 numbers [n] as float32 ones [2 n]: the upper 13 bits of each mantissa, then the rest. The
+// upper parts of up to 2048 ranks' numbers of one size add up exactly in float32, so that a sum is
+// right to 2^-36 of itself, where a sum of float32 numbers is to 2^-24.
+at::Tensor Split(const at::Tensor& exact) {
+  constexpr int32_t kUpper = ~((1 << 11) - 1);
+  const at::Tensor upper = exact.to(at::kFloat).view(at::kInt).bitwise_and(kUpper).view(at::kFloat);
+  return at::cat({upper, (exact - upper).to(at::kFloat)});
+}
+at::Tensor Join(const at::Tensor& parts) {
+  const int64_t n = parts.numel() / 2;
+  return parts.narrow(0, 0, n).to(at::kDouble) + parts.narrow(0, n, n);
+}
+
+struct GlobalStatistics {
+  ChannelStatistics channels;  // float32
+  at::Tensor total;            // [1] float64: the values of each channel
+};
+
+// The statistics of all ranks' values from this rank's and their count. One sum over the ranks:
+// [sum x, sum x^2, count], with the digits that the variance of values far from 0 needs, since it
+// is the difference of sum x^2 / count and the square of the mean.
+GlobalStatistics SumStatistics(const SumOverRanks& sum_over_ranks, double count,
+                               const ChannelStatistics& own) {
+  const int64_t channels = own.mean.numel();
+  const at::Tensor own_mean = own.mean.to(at::kDouble);
+  const at::Tensor parts = Split(at::cat({own_mean * count, (own.var + own_mean.square()) * count,
+                                          at::full({1}, count, own_mean.options())}));
+  Sum(sum_over_ranks, parts);
+  const at::Tensor sums = Join(parts);
+  const at::Tensor total = sums.narrow(0, 2 * channels, 1);
+  const at::Tensor mean = sums.narrow(0, 0, channels) / total;
+  const at::Tensor var = (sums.narrow(0, channels, channels) / total - mean.square()).clamp_min_(0);
+  return {{mean.to(at::kFloat), var.to(at::kFloat)}, total};
+}
+
+void CheckCount(double total) {
+  TORCH_CHECK_VALUE(total > 1,
+                    "synchronised batch norm got one value a channel over all ranks, which has no "
+                    "variance: use larger batches or larger pictures");
+}
+
 // Shapes [C] into [1, C, 1, 1].
 at::Tensor PerChannel(const at::Tensor& values) { return values.view({1, -1, 1, 1}); }
 
@@ -48,26 +89,17 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
                             const at::Tensor& beta, const at::Tensor& running_mean,
                             const at::Tensor& running_var,
                             const c10::intrusive_ptr<SumHolder>& holder) {
-    // This rank's statistics; its running ones are wanted by nobody.
-    at::Tensor mean = at::zeros_like(running_mean);
-    at::Tensor var = at::zeros_like(running_var);
+    // This rank's statistics; its running ones are not used.
+    ChannelStatistics own{at::zeros_like(running_mean), at::zeros_like(running_var)};
     const int64_t count = x.numel() / x.size(1);
     if (count > 0) {
-      std::tie(mean, var) =
-          at::batch_norm_update_stats(x, at::zeros_like(mean), at::ones_like(var), /*momentum=*/0);
+      std::tie(own.mean, own.var) = at::batch_norm_update_stats(
+          x, at::zeros_like(own.mean), at::ones_like(own.var), /*momentum=*/0);
     }
-    // All ranks': [sum x, sum x^2, count].
-    const at::Tensor sums = at::cat({mean * count, (var + mean.square()) * count,
-                                     at::full({1}, static_cast<double>(count), mean.options())});
-    Sum(holder->sum, sums);
-    const int64_t channels = x.size(1);
-    const at::Tensor total = sums.narrow(0, 2 * channels, 1);
-    mean = sums.narrow(0, 0, channels) / total;
-    var = (sums.narrow(0, channels, channels) / total - mean.square()).clamp_min_(0);
-    TORCH_CHECK_VALUE(
-        count > 1 || total.item<float>() > 1,
-        "synchronised batch norm got one value a channel over all ranks, which has no "
-        "variance: use larger batches or larger pictures");
+    const auto [all, sum] = SumStatistics(holder->sum, static_cast<double>(count), own);
+    const at::Tensor &mean = all.mean, &var = all.var, total = sum.to(at::kFloat);
+    // On a GPU, looking at the total waits for it.
+    if (count <= 1) CheckCount(total.item<double>());
     running_mean.lerp_(mean, kBatchNormMomentum);
     running_var.lerp_(var * (total / (total - 1)), kBatchNormMomentum);
 
@@ -117,7 +149,12 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
     auto count = static_cast<double>(pixels);
     if (training) {
       of = StatisticsOf(x);
-      if (holder->sum != nullptr) count = SumStatistics(holder->sum, count, &of);
+      if (holder->sum != nullptr) {
+        const auto [all, total] = SumStatistics(holder->sum, count, of);
+        of = all;
+        count = total.item<double>();
+        CheckCount(count);
+      }
       if (count > 0) {
         running_mean.lerp_(of.mean, kBatchNormMomentum);
         running_var.lerp_(of.var * (count / (count - 1)), kBatchNormMomentum);
@@ -173,24 +210,6 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
       dx = InputGradient(dy, y, x, a, b, c);
     }
     return {dx, sums.gx * invstd, sums.g, {}, {}, wants_g ? dy : at::Tensor(), {}, {}, {}};
-  }
-
- private:
-  // Makes the statistics those of all ranks; returns their count.
-  static double SumStatistics(const SumOverRanks& sum_over_ranks, double count,
-                              ChannelStatistics* of) {
-    const int64_t channels = of->mean.numel();
-    const at::Tensor sums = at::cat({of->mean * count, (of->var + of->mean.square()) * count,
-                                     at::full({1}, count, of->mean.options())});
-    Sum(sum_over_ranks, sums);
-    const double total = sums[2 * channels].item<double>();
-    TORCH_CHECK_VALUE(
-        total > 1,
-        "synchronised batch norm got one value a channel over all ranks, which has no "
-        "variance: use larger batches or larger pictures");
-    of->mean = sums.narrow(0, 0, channels) / total;
-    of->var = (sums.narrow(0, channels, channels) / total - of->mean.square()).clamp_min_(0);
-    return total;
   }
 };
 

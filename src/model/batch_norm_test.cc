@@ -6,6 +6,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -16,6 +17,7 @@
 #include <string>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -151,6 +153,64 @@ TEST_P(SyncBatchNormTest, KeepsStatisticsInFloat32ForBfloat16) {
   ExpectAsOneBatch(GetParam(), {2, 3}, at::kBFloat16, 0.01);
 }
 
+// Values whose mean is `ratio` deviations from 0, on three ranks whose pictures differ by a
+// deviation, against LibTorch's batch norm of all of them in float64.
+void ExpectExactFarFromZero(BatchNormOverRanks over_ranks, double ratio, at::ScalarType type) {
+  SCOPED_TRACE(testing::Message() << "mean / deviation " << ratio << " " << type);
+  const std::vector<int64_t> starts = {0, 5, 6, 16};
+  at::Tensor values = ByFormula("x", {starts.back(), kChannels, 7, 7}, std::sqrt(3.0), ratio);
+  values.narrow(0, 0, 5).add_(1);
+  const at::Tensor x = values.to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor dy =
+      ByFormula("dy", x.sizes(), 1, 0.25).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor exact_x = x.to(at::kDouble).requires_grad_();
+  const at::Tensor gamma = Gamma().detach().to(at::kDouble).requires_grad_();
+  const at::Tensor beta = Beta().detach().to(at::kDouble).requires_grad_();
+  const at::Tensor mean = at::zeros({kChannels}, at::kDouble), var = at::ones_like(mean);
+  const Result exact = Backward(at::batch_norm(exact_x, gamma, beta, mean, var, true,
+                                               kBatchNormMomentum, kBatchNormEpsilon, false),
+                                exact_x, gamma, beta, dy.to(at::kDouble), mean, var);
+
+  std::vector<Result> parts(starts.size() - 1);
+  Ranks(static_cast<int>(parts.size())).Run([&](int rank, const SumOverRanks& sum) {
+    const int64_t begin = starts[rank], count = starts[rank + 1] - begin;
+    const at::Tensor part = x.narrow(0, begin, count).clone().requires_grad_();
+    const at::Tensor gamma = Gamma(), beta = Beta();
+    const at::Tensor mean = at::zeros({kChannels}), var = at::ones({kChannels});
+    const at::Tensor y = over_ranks(part, gamma, beta, mean, var, sum);
+    parts[rank] = Backward(y, part, gamma, beta, dy.narrow(0, begin, count), mean, var);
+  });
+  std::vector<at::Tensor> y, dx;
+  at::Tensor dgamma = at::zeros({kChannels}), dbeta = at::zeros({kChannels});
+  for (const Result& part : parts) {
+    y.push_back(part.y);
+    dx.push_back(part.dx);
+    dgamma += part.dgamma;
+    dbeta += part.dbeta;
+  }
+  // The variance is as good as that of values around 0, but for 2^-36 of the mean's square.
+  const double variance = 1e-6 + std::ldexp(ratio * ratio, -35);
+  EXPECT_LT(RelativeError(parts[0].running_var, exact.running_var), variance);
+  EXPECT_LT(RelativeError(parts[0].running_mean, exact.running_mean), 1e-6);
+  // The mean itself is a float32 number, and so is what x is shifted by: each is 2^-25 of the ratio
+  // off. A result in bfloat16 is 2^-9 off.
+  const double bound = (type == at::kBFloat16 ? 0.004 : 2e-6) + variance + std::ldexp(ratio, -22);
+  EXPECT_LT(RelativeError(at::cat(y), exact.y), bound);
+  EXPECT_LT(RelativeError(at::cat(dx), exact.dx), bound);
+  // The error of the mean times the sum of dy, which is 12 times the norm of gamma's gradient.
+  EXPECT_LT(RelativeError(dgamma, exact.dgamma), 16 * bound);
+  EXPECT_LT(RelativeError(dbeta, exact.dbeta), bound);
+}
+
+TEST_P(SyncBatchNormTest, MatchesFloat64FarFromZero) {
+  for (const double ratio : {0.0, 10.0, 100.0, 1000.0, 10000.0}) {
+    ExpectExactFarFromZero(GetParam(), ratio, at::kFloat);
+  }
+  for (const double ratio : {10.0, 100.0}) {
+    ExpectExactFarFromZero(GetParam(), ratio, at::kBFloat16);
+  }
+}
+
 TEST_P(SyncBatchNormTest, OfOneValueIsAnError) {
   const at::Tensor x = at::ones({1, kChannels, 1, 1});
   const auto alone = [](const at::Tensor&) { return absl::OkStatus(); };
@@ -208,7 +268,7 @@ struct FusedCase {
   at::ScalarType type;
 };
 
-class BatchNormActTest : public testing::TestWithParam<std::tuple<bool, bool, bool>> {
+class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, bool>> {
  protected:
   // Gradients and result by LibTorch's operators in float64, and by BatchNormAct.
   static void Expect(const FusedCase& of, double bound) {
@@ -263,7 +323,7 @@ class BatchNormActTest : public testing::TestWithParam<std::tuple<bool, bool, bo
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(, BatchNormActTest,
+INSTANTIATE_TEST_SUITE_P(, FusedBatchNormTest,
                          testing::Combine(testing::Bool(), testing::Bool(), testing::Bool()),
                          [](const auto& param) {
                            return std::string(std::get<0>(param.param) ? "Add" : "") +
@@ -271,7 +331,7 @@ INSTANTIATE_TEST_SUITE_P(, BatchNormActTest,
                                   (std::get<2>(param.param) ? "Training" : "Running");
                          });
 
-TEST_P(BatchNormActTest, IsBatchNormThenAddThenRelu) {
+TEST_P(FusedBatchNormTest, IsBatchNormThenAddThenRelu) {
   const auto [residual, relu, training] = GetParam();
   // Rows and channels on both sides of what the loops take at a time; several threads' shares.
   for (const auto& [n, channels, height, width] : {std::tuple{2, 1, 2, 2},
@@ -289,7 +349,40 @@ TEST_P(BatchNormActTest, IsBatchNormThenAddThenRelu) {
   }
 }
 
-TEST(BatchNormAct, ANumberThatIsNoneReachesTheResult) {
+// One rank, without a sum over ranks.
+TEST(BatchNormActTest, MatchesFloat64FarFromZero) {
+  for (const auto& [ratio, type] :
+       {std::pair(100.0, at::kFloat), std::pair(1000.0, at::kFloat), std::pair(10000.0, at::kFloat),
+        std::pair(100.0, at::kBFloat16)}) {
+    SCOPED_TRACE(testing::Message() << "mean / deviation " << ratio << " " << type);
+    const at::Tensor x = ByFormula("x", {16, kChannels, 7, 7}, std::sqrt(3.0), ratio)
+                             .to(type)
+                             .contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor dy =
+        ByFormula("dy", x.sizes(), 1, 0.25).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor x1 = x.to(at::kDouble).requires_grad_(), x2 = x.clone().requires_grad_();
+    const at::Tensor gamma1 = Gamma().detach().to(at::kDouble).requires_grad_(), gamma2 = Gamma();
+    const at::Tensor beta1 = Beta().detach().to(at::kDouble).requires_grad_(), beta2 = Beta();
+    const at::Tensor mean1 = at::zeros({kChannels}, at::kDouble), mean2 = at::zeros({kChannels});
+    const at::Tensor var1 = at::ones({kChannels}, at::kDouble), var2 = at::ones({kChannels});
+    const Result exact = Backward(at::batch_norm(x1, gamma1, beta1, mean1, var1, true,
+                                                 kBatchNormMomentum, kBatchNormEpsilon, false),
+                                  x1, gamma1, beta1, dy.to(at::kDouble), mean1, var1);
+    const Result fused = Backward(BatchNormAct(x2, gamma2, beta2, mean2, var2, {}, /*relu=*/false,
+                                               /*training=*/true, nullptr),
+                                  x2, gamma2, beta2, dy, mean2, var2);
+    const double bound = (type == at::kBFloat16 ? 0.004 : 2e-6) + std::ldexp(ratio, -22);
+    EXPECT_LT(RelativeError(fused.running_var, exact.running_var), 1e-6);
+    EXPECT_LT(RelativeError(fused.running_mean, exact.running_mean), 1e-6);
+    EXPECT_LT(RelativeError(fused.y, exact.y), bound);
+    EXPECT_LT(RelativeError(fused.dx, exact.dx), bound);
+    // The error of the mean times the sum of dy, which is 12 times the norm of gamma's gradient.
+    EXPECT_LT(RelativeError(fused.dgamma, exact.dgamma), 16 * bound);
+    EXPECT_LT(RelativeError(fused.dbeta, exact.dbeta), bound);
+  }
+}
+
+TEST(BatchNormActTest, HandsNanOn) {
   at::Tensor x = at::ones({2, 3, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast);
   x[1][2][0][1] = NAN;
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
