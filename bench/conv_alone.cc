@@ -141,7 +141,7 @@ class OneDnn final : public Convolution {
 
   void Run(Pass pass) override {
     if (pass == kForward || pass == kTrainedForward) {
-      OneDnnConv(x_, packed_, bias_, layer_.stride, layer_.padding(), /*relu=*/false);
+      OneDnnConv(x_, packed_, bias_, layer_.stride, layer_.padding());
       return;
     }
     at::convolution_backward(dy_, x_, weight_, at::OptionalIntArrayRef(),

@@ -287,7 +287,8 @@ ChannelStatistics StatisticsOf(const at::Tensor& x) {
   for (int64_t c = 0; c < channels; ++c) {
     const double distance = sums[c] / count;
     mean[c] = static_cast<float>(static_cast<double>(Floats(first)[c]) + distance);
-    var[c] = static_cast<float>(std::max(0.0, sums[channels + c] / count - distance * distance));
+    // In this order of arguments a NaN passes.
+    var[c] = static_cast<float>(std::max(sums[channels + c] / count - distance * distance, 0.0));
   }
   return result;
 }

@@ -209,15 +209,41 @@ TEST_P(EveryKernel, MultipliesManyPixelsAsItDoesFew) {
   }
 }
 
-TEST(Pointwise, PassesANanOn) {
-  at::Tensor x = at::zeros({32, 64, 4, 4}).contiguous(kLayout);
-  x[7][0][1][2].fill_(std::numeric_limits<float>::quiet_NaN());
-  const at::Tensor w = ByFormula("w", {64, 64, 1, 1}).contiguous(kLayout);
-  if (!PointwiseRuns(x, w, 1, 0)) return;
-  const at::Tensor y =
-      PointwiseConv(x, PackPointwise(w, at::kFloat), {}, {}, /*stride=*/1, /*relu=*/true);
-  EXPECT_EQ(y.isnan().sum().item<int64_t>(), 64);
-  EXPECT_TRUE(y[7][0][1][2].isnan().item<bool>());
+// By the definition: where any of the factors of a result is NaN the result is, with ReLU as well.
+// An infinity may become NaN in Winograd's tiles, and must not become a finite number.
+TEST_P(EveryKernel, PassesNanAndInfinityOn) {
+  const Kernels& kernels = GetParam();
+  for (const int64_t kernel : {1, 3}) {
+    at::Tensor x = ByFormula("x", {8, 64, 12, 12}).to(kernels.type).contiguous(kLayout);
+    at::Tensor residual =
+        ByFormula("residual", {8, 64, 12, 12}).to(kernels.type).contiguous(kLayout);
+    x[1][0][1][2].fill_(std::numeric_limits<float>::quiet_NaN());
+    x[3][5][7][7].fill_(std::numeric_limits<float>::infinity());
+    x[5][5][7][7].fill_(-std::numeric_limits<float>::infinity());
+    residual[6][2][3][4].fill_(std::numeric_limits<float>::quiet_NaN());
+    const at::Tensor w = ByFormula("w", {64, 64, kernel, kernel}).contiguous(kLayout);
+    const at::Tensor bias = ByFormula("bias", {64});
+    const at::Tensor y =
+        kernel == 1 ? PointwiseConv(x, PackPointwise(w, kernels.type, kernels.vectors), bias,
+                                    residual, /*stride=*/1, /*relu=*/true, kernels.vectors)
+                    : WinogradConv(x, TransformWeight(w, kernels.type, kernels.vectors), bias,
+                                   residual, /*relu=*/true, kernels.vectors);
+    const at::Tensor exact =
+        (at::conv2d(x.to(at::kDouble), w.to(at::kDouble), bias.to(at::kDouble), 1, kernel / 2) +
+         residual)
+            .relu();
+    EXPECT_TRUE(y.isnan().logical_or(exact.isnan().logical_not()).all().item<bool>());
+    EXPECT_TRUE(y.isfinite().logical_not().logical_or(exact.isfinite()).all().item<bool>());
+    // What has none of them among its factors is what it was.
+    for (const int64_t picture : {0, 2, 4, 7}) {
+      EXPECT_TRUE(y[picture].isfinite().all().item<bool>()) << picture;
+    }
+    if (kernel == 1) {
+      EXPECT_TRUE(y.isfinite().equal(exact.isfinite()));
+    }
+    EXPECT_EQ(exact[6].isnan().sum().item<int64_t>(), 1);
+    EXPECT_TRUE(y[6].isnan().equal(exact[6].isnan()));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Products, EveryKernel, testing::ValuesIn(KernelsOfThisProcessor()),
@@ -258,14 +284,6 @@ TEST(Winograd, AddsBiasAndResidualAndActivates) {
   EXPECT_LT(RelativeError(WinogradConv(x, u, bias, residual, /*relu=*/true), exact.clamp_min(0)),
             3e-6);
   EXPECT_TRUE(residual.equal(before));
-}
-
-TEST(Winograd, PassesANanOnWhereItReaches) {
-  at::Tensor x = at::zeros({1, 64, 16, 16}).contiguous(kLayout);
-  x.select(1, 0).select(1, 0).select(1, 0).fill_(std::numeric_limits<float>::quiet_NaN());
-  const at::Tensor w = ByFormula("w", {64, 64, 3, 3}).contiguous(kLayout);
-  const at::Tensor y = WinogradConv(x, TransformWeight(w, at::kFloat), {}, {}, /*relu=*/true);
-  EXPECT_TRUE(y[0][0][0][0].isnan().item<bool>());
 }
 
 }  // namespace

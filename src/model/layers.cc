@@ -41,7 +41,8 @@ at::Tensor Normalise(const at::Tensor& x, const ConvBn& layer, bool batch_statis
                         /*cudnn_enabled=*/true);
 }
 
-// Overwrites y. Batch norm's backward does not read its result, and a convolution's neither.
+// Overwrites y; a NaN passes. Batch norm's backward does not read its result, and a convolution's
+// neither.
 at::Tensor AddAndActivate(const at::Tensor& y, const at::Tensor& residual, bool relu) {
   if (residual.defined()) y.add_(residual);
   return relu ? y.relu_() : y;
@@ -122,11 +123,11 @@ at::Tensor FrozenConvBn(const at::Tensor& input, ConvBn& layer, const at::Tensor
         at::conv2d(x, layer.folded_weight, layer.folded_bias, layer.stride, layer.padding),
         residual, relu);
   }
-  if (residual.defined()) {
-    return OneDnnConvAdd(x, layer.folded_weight, layer.folded_bias, layer.stride, layer.padding,
-                         relu, residual);
-  }
-  return OneDnnConv(x, layer.folded_weight, layer.folded_bias, layer.stride, layer.padding, relu);
+  const at::Tensor y = residual.defined() ? OneDnnConvAdd(x, layer.folded_weight, layer.folded_bias,
+                                                          layer.stride, layer.padding, residual)
+                                          : OneDnnConv(x, layer.folded_weight, layer.folded_bias,
+                                                       layer.stride, layer.padding);
+  return AddAndActivate(y, /*residual=*/{}, relu);
 }
 
 }  // namespace finetune

@@ -12,7 +12,7 @@ namespace {
 // Lines [begin, end) of the result, of all pictures'. map: [N, height, width, channels] in memory.
 template <typename N>
 FT_INLINE void PoolLines(const typename N::Storage* map, int64_t height, int64_t width,
-                         int64_t channels, int64_t begin, int64_t end,
+                         int64_t channels, bool relu, int64_t begin, int64_t end,
                          typename N::Storage* result) {
   const int64_t down = (height + 1) / 2, across = (width + 1) / 2;
   for (int64_t line = begin; line < end; ++line) {
@@ -22,9 +22,9 @@ FT_INLINE void PoolLines(const typename N::Storage* map, int64_t height, int64_t
       typename N::Storage* to = result + (line * across + i) * channels;
       const int64_t to_x = std::min(2 * i + 2, width), to_y = std::min(y + 2, height);
       for (int64_t c = 0; c < channels; c += N::kLanes) {
-        // The one in the middle is there for each; it counts twice.
-        typename N::Floats most;
-        N::Load(picture + (y * width + 2 * i) * channels + c, most);
+        // From 0, or from the pixel in the middle, which every result has.
+        typename N::Floats most = {};
+        if (!relu) N::Load(picture + (y * width + 2 * i) * channels + c, most);
         for (int64_t row = std::max<int64_t>(y - 1, 0); row < to_y; ++row) {
           for (int64_t x = std::max<int64_t>(2 * i - 1, 0); x < to_x; ++x) {
             typename N::Floats value;
@@ -54,7 +54,7 @@ bool MaxPool3x3Runs(const at::Tensor& x, Vectors vectors) {
   return fits && x.is_cpu() && x.size(2) > 0 && x.size(3) > 0;
 }
 
-at::Tensor MaxPool3x3(const at::Tensor& input, Vectors vectors) {
+at::Tensor MaxPool3x3(const at::Tensor& input, bool relu, Vectors vectors) {
   const at::Tensor x = input.contiguous(at::MemoryFormat::ChannelsLast);
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
   at::Tensor y = at::empty({x.size(0), channels, (height + 1) / 2, (width + 1) / 2}, x.options(),
@@ -64,7 +64,7 @@ at::Tensor MaxPool3x3(const at::Tensor& input, Vectors vectors) {
     auto* result = static_cast<typename N::Storage*>(y.mutable_data_ptr());
     at::parallel_for(0, y.size(0) * y.size(2), 1, [&](int64_t begin, int64_t end) {
       N::Run([&]() __attribute__((always_inline)) {
-        PoolLines<N>(map, height, width, channels, begin, end, result);
+        PoolLines<N>(map, height, width, channels, relu, begin, end, result);
       });
     });
   });

@@ -61,19 +61,18 @@ at::Tensor PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t
 }
 
 at::Tensor OneDnnConv(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias,
-                      int64_t stride, int64_t padding, bool relu) {
+                      int64_t stride, int64_t padding) {
   return Call(Ops().conv, {x, packed_weight, bias, Both(padding), Both(stride), Both(1), int64_t{1},
-                           std::string(relu ? "relu" : "none"), NoScalars(), std::string()})
+                           std::string("none"), NoScalars(), std::string()})
       .toTensor();
 }
 
 at::Tensor OneDnnConvAdd(const at::Tensor& x, const at::Tensor& packed_weight,
-                         const at::Tensor& bias, int64_t stride, int64_t padding, bool relu,
+                         const at::Tensor& bias, int64_t stride, int64_t padding,
                          const at::Tensor& sum) {
   return Call(Ops().conv_add,
               {sum, x, packed_weight, bias, Both(padding), Both(stride), Both(1), int64_t{1},
-               std::string("add"), at::Scalar(1.0),
-               relu ? c10::IValue(std::string("relu")) : c10::IValue(), NoScalars(), c10::IValue()})
+               std::string("add"), at::Scalar(1.0), c10::IValue(), NoScalars(), c10::IValue()})
       .toTensor();
 }
 

@@ -23,13 +23,14 @@ bool OneDnnConvRuns(const at::Tensor& x);
 at::Tensor PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t stride,
                           int64_t padding);
 
-// relu?(conv(x) + bias). x: [N, in, H, W] channels-last; bias: [out], of x's type.
+// conv(x) + bias. x: [N, in, H, W] channels-last; bias: [out], of x's type. Without an activation:
+// oneDNN's ReLU makes 0 of NaN, and so would hide that a network has diverged.
 at::Tensor OneDnnConv(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias,
-                      int64_t stride, int64_t padding, bool relu);
+                      int64_t stride, int64_t padding);
 
-// relu?(conv(x) + bias + sum), written over `sum`, which is returned.
+// conv(x) + bias + sum, written over `sum`, which is returned.
 at::Tensor OneDnnConvAdd(const at::Tensor& x, const at::Tensor& packed_weight,
-                         const at::Tensor& bias, int64_t stride, int64_t padding, bool relu,
+                         const at::Tensor& bias, int64_t stride, int64_t padding,
                          const at::Tensor& sum);
 
 }  // namespace finetune

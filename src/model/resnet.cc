@@ -89,11 +89,7 @@ class ResNet : public Classifier {
   at::Tensor Forward(const at::Tensor& images, bool training) override {
     const at::AutoGradMode gradients(training && at::GradMode::is_enabled());
     at::Tensor x = Input(images, mode_.bfloat16 ? at::kBFloat16 : at::kFloat);
-    x = ConvBnAct(x, stem_, {}, /*relu=*/true, training && frozen_stages_ < 0);
-    if (imagenet_stem_) {
-      const bool plain = mode_.fused && !x.requires_grad() && MaxPool3x3Runs(x);
-      x = plain ? MaxPool3x3(x) : at::max_pool2d(x, 3, 2, 1);
-    }
+    x = Stem(x, training && frozen_stages_ < 0);
     for (int stage = 1; stage <= 4; ++stage) {
       const bool trained = training && stage > frozen_stages_;
       for (Block& block : stages_[stage - 1]) x = RunBlock(x, block, trained);
@@ -170,6 +166,17 @@ class ResNet : public Classifier {
     block.convs.push_back(bottleneck ? conv(3, width, out, 1, 1, last_gamma)
                                      : conv(2, width, out, 3, 1, last_gamma));
     return block;
+  }
+
+  at::Tensor Stem(const at::Tensor& images, bool trained) {
+    if (!imagenet_stem_) return ConvBnAct(images, stem_, {}, /*relu=*/true, trained);
+    // Where there is no gradient, pooling comes before the activation: the result is the same, and
+    // there is a quarter of it.
+    const bool pool_first = mode_.fused && !trained;
+    const at::Tensor x = ConvBnAct(images, stem_, {}, /*relu=*/!pool_first, trained);
+    if (!pool_first) return at::max_pool2d(x, 3, 2, 1);
+    if (MaxPool3x3Runs(x)) return MaxPool3x3(x, /*relu=*/true);
+    return at::max_pool2d(x, 3, 2, 1).relu_();
   }
 
   at::Tensor RunBlock(const at::Tensor& x, Block& block, bool trained) {

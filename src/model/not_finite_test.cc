@@ -1,0 +1,212 @@
+// Numbers that are not finite reach the result of every fused operator where LibTorch's operators,
+// one by one, hand them on: a network that has diverged says so, whatever engine runs it.
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "src/model/conv.h"
+#include "src/model/layers.h"
+#include "src/model/loss.h"
+#include "src/model/testing.h"
+
+namespace finetune {
+namespace {
+
+constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// The shapes that the engines tell apart.
+struct Shape {
+  const char* name;
+  int64_t in, out, kernel, stride, size;
+};
+
+ForwardMode Mode(bool fused, bool bfloat16 = false) {
+  ForwardMode mode;
+  mode.fused = fused;
+  mode.bfloat16 = bfloat16;
+  return mode;
+}
+
+class NotFiniteTest : public testing::TestWithParam<Shape> {
+ protected:
+  static constexpr int64_t kPictures = 4;
+
+  static at::Tensor Input() {
+    const Shape& s = GetParam();
+    return ByFormula("x", {kPictures, s.in, s.size, s.size}).contiguous(kLayout);
+  }
+  static at::Tensor Residual() {
+    const Shape& s = GetParam();
+    const int64_t size = (s.size - 1) / s.stride + 1;
+    return ByFormula("residual", {kPictures, s.out, size, size}).contiguous(kLayout);
+  }
+  static ConvBn Layer() {
+    const Shape& s = GetParam();
+    ConvBn layer;
+    layer.weight = ByFormula("w", {s.out, s.in, s.kernel, s.kernel}, 0.1).contiguous(kLayout);
+    layer.gamma = ByFormula("gamma", {s.out}, 0.25, 1);
+    layer.beta = ByFormula("beta", {s.out});
+    layer.running_mean = ByFormula("mean", {s.out}, 0.5);
+    layer.running_var = ByFormula("var", {s.out}, 0.5, 1);
+    layer.num_batches_tracked = at::zeros({}, at::kLong);
+    layer.stride = s.stride;
+    layer.padding = s.kernel / 2;
+    return layer;
+  }
+
+  // Where one engine's result is not finite the other's is not either; a NaN stays one. Winograd's
+  // may have more of them, in the tiles that an infinity or a NaN is in.
+  static void ExpectHandedOn(const at::Tensor& fused, const at::Tensor& plain,
+                             const std::string& what) {
+    ASSERT_FALSE(plain.isfinite().all().item<bool>()) << what << " is hidden by PLAIN";
+    const auto implies = [](const at::Tensor& a, const at::Tensor& b) {
+      return a.logical_not().logical_or(b).all().item<bool>();
+    };
+    EXPECT_TRUE(implies(plain.isnan(), fused.isnan())) << what;
+    EXPECT_TRUE(implies(fused.isfinite(), plain.isfinite())) << what;
+    const bool winograd = GetParam().kernel == 3 && GetParam().stride == 1;
+    if (!winograd) {
+      EXPECT_TRUE(fused.isfinite().equal(plain.isfinite())) << what;
+    }
+  }
+};
+
+TEST_P(NotFiniteTest, FrozenLayersHandItOn) {
+  struct Fault {
+    const char* name;
+    std::function<void(at::Tensor& x, at::Tensor& residual, ConvBn& layer)> make;
+    bool in_residual = false;
+  };
+  const std::vector<Fault> faults = {
+      {"NaN in x", [](auto& x, auto&, auto&) { x[1][2][4][4].fill_(kNan); }},
+      {"infinity in x", [](auto& x, auto&, auto&) { x[1][2][4][4].fill_(kInfinity); }},
+      {"-infinity in x", [](auto& x, auto&, auto&) { x[1][2][4][4].fill_(-kInfinity); }},
+      {"NaN in the weight", [](auto&, auto&, auto& l) { l.weight[3][1][0][0].fill_(kNan); }},
+      {"a negative variance", [](auto&, auto&, auto& l) { l.running_var[3].fill_(-1); }},
+      {"NaN in the mean", [](auto&, auto&, auto& l) { l.running_mean[3].fill_(kNan); }},
+      {"NaN in beta", [](auto&, auto&, auto& l) { l.beta[3].fill_(kNan); }},
+      {"NaN in the residual", [](auto&, auto& r, auto&) { r[2][3][1][1].fill_(kNan); }, true},
+      {"infinity in the residual", [](auto&, auto& r, auto&) { r[2][3][1][1].fill_(kInfinity); },
+       true},
+  };
+  for (const bool bfloat16 : {false, true}) {
+    for (const bool add : {false, true}) {
+      for (const Fault& fault : faults) {
+        if (fault.in_residual && !add) continue;
+        const at::ScalarType type = bfloat16 ? at::kBFloat16 : at::kFloat;
+        at::Tensor results[2];
+        for (const bool fused : {false, true}) {
+          at::Tensor x = Input(), residual = Residual();
+          ConvBn layer = Layer();
+          fault.make(x, residual, layer);
+          const ForwardMode mode = Mode(fused, bfloat16);
+          const at::Tensor input = x.to(type);
+          // FUSED keeps what a frozen layer returns in the type that it computes in.
+          const at::Tensor added = add ? residual.to(fused ? ConvType(input) : type) : at::Tensor();
+          results[fused] = FrozenConvBn(input, layer, added, /*relu=*/true, mode).to(at::kFloat);
+        }
+        ExpectHandedOn(
+            results[1], results[0],
+            absl::StrCat(fault.name, add ? ", added" : "", bfloat16 ? ", bfloat16" : ""));
+      }
+    }
+  }
+}
+
+TEST_P(NotFiniteTest, TrainedLayersHandItOnForwardAndBackward) {
+  for (const float fault : {kNan, kInfinity}) {
+    for (const bool batch_statistics : {false, true}) {
+      SCOPED_TRACE(testing::Message() << fault << (batch_statistics ? ", of the batch" : ""));
+      struct Result {
+        at::Tensor y, dx, dw, dgamma, dbeta, running_mean, running_var;
+      } results[2];
+      for (const bool fused : {false, true}) {
+        at::Tensor x = Input();
+        x[1][2][4][4].fill_(fault);
+        x.requires_grad_();
+        ConvBn layer = Layer();
+        for (at::Tensor* parameter : {&layer.weight, &layer.gamma, &layer.beta}) {
+          parameter->requires_grad_();
+        }
+        const at::Tensor y =
+            TrainedConvBn(x, layer, Residual(), /*relu=*/true, batch_statistics, Mode(fused));
+        y.backward(ByFormula("dy", y.sizes()).contiguous(kLayout));
+        results[fused] = {y.detach(),         x.grad(),          layer.weight.grad(),
+                          layer.gamma.grad(), layer.beta.grad(), layer.running_mean,
+                          layer.running_var};
+      }
+      const Result &plain = results[0], &fused = results[1];
+      ExpectHandedOn(fused.y, plain.y, "y");
+      if (fault == kNan) {
+        ExpectHandedOn(fused.dx, plain.dx, "dx");
+        ExpectHandedOn(fused.dw, plain.dw, "dw");
+        ExpectHandedOn(fused.dgamma, plain.dgamma, "dgamma");
+      }
+      if (batch_statistics) {
+        ExpectHandedOn(fused.running_mean, plain.running_mean, "running_mean");
+        ExpectHandedOn(fused.running_var, plain.running_var, "running_var");
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, NotFiniteTest,
+                         testing::Values(Shape{"Winograd", 64, 64, 3, 1, 16},
+                                         Shape{"Pointwise", 64, 64, 1, 1, 16},
+                                         Shape{"Stem", 3, 64, 7, 2, 32},
+                                         Shape{"Strided", 32, 64, 3, 2, 16},
+                                         Shape{"OddChannels", 24, 20, 3, 1, 10},
+                                         Shape{"NarrowAndStrided", 8, 32, 1, 2, 12}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+// NaN, where the model's config allows, for the picture that has it and no other.
+TEST(NotFiniteModelTest, BothEnginesSayNan) {
+  for (const char* config :
+       {"depth: 18 base_channels: 16 stem: CIFAR", "depth: 50 base_channels: 8 stem: IMAGENET"}) {
+    const std::string resnet = absl::StrCat("backbone { resnet { ", config, " } ");
+    const std::string head = " } head { num_classes: 3 }";
+    const at::Tensor labels = at::zeros({2}, at::kLong);
+    const at::Tensor images = ByFormula("images", {2, 3, 32, 32}, 2).contiguous(kLayout);
+    at::Tensor faulty = images.clone();
+    faulty[1][0][9][9].fill_(kNan);
+    for (const bool fused : {false, true}) {
+      for (const bool bfloat16 : {false, true}) {
+        SCOPED_TRACE(absl::StrCat(resnet, fused ? ", fused" : "", bfloat16 ? ", bfloat16" : ""));
+        ClassifierOptions options;
+        options.mode = Mode(fused, bfloat16);
+        auto model = MakeModel(resnet + head, options);
+        const at::Tensor logits = model->Forward(faulty, /*training=*/false);
+        EXPECT_TRUE(logits[0].isfinite().all().item<bool>());
+        EXPECT_TRUE(logits[1].isnan().all().item<bool>());
+
+        for (const char* name : {"backbone.conv1.weight", "backbone.bn1.running_var"}) {
+          model = MakeModel(absl::StrCat(resnet, "frozen_stages: 1", head), options);
+          const at::NoGradGuard no_grad;
+          Named(*model, name).select(0, 2).fill_(name[9] == 'c' ? kNan : -1);
+          model->ParametersChanged(/*all=*/true);
+          for (const bool training : {false, true}) {
+            const at::Tensor loss =
+                CrossEntropySum(model->Forward(images, training), labels, /*label_smoothing=*/0);
+            EXPECT_TRUE(std::isnan(loss.item<float>())) << name;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace finetune
