@@ -75,24 +75,20 @@ std::string FileName(absl::string_view url) {
   return name.size() > 128 ? name.substr(name.size() - 128) : name;
 }
 
-bool IsDate(absl::string_view digits) {
-  int month = 0;
-  int day = 0;
-  return digits.size() == 8 && absl::StartsWith(digits, "20") &&
-         absl::SimpleAtoi(digits.substr(4, 2), &month) && month >= 1 && month <= 12 &&
-         absl::SimpleAtoi(digits.substr(6, 2), &day) && day >= 1 && day <= 31;
-}
-
 // The digits of SHA-256 that end a file's name, as in "resnet50-0676ba61.pth"; empty where there
-// are none. A date is none.
+// are none. Decimal digits alone may count steps or days, as in "ckpt-00012000.pth", and are not
+// taken for a hash: one of 43 hashes of eight digits has no letter, and goes unchecked.
 std::string HashInName(absl::string_view name) {
   const absl::string_view stem = name.substr(0, name.rfind('.'));
   const size_t dash = stem.rfind('-');
   if (dash == absl::string_view::npos) return "";
   const absl::string_view digits = stem.substr(dash + 1);
-  if (digits.size() < 8 || digits.size() > 64 || IsDate(digits)) return "";
-  const auto is_digit = [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); };
-  return std::all_of(digits.begin(), digits.end(), is_digit) ? std::string(digits) : "";
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'f'; };
+  const auto is_digit = [&](char c) { return absl::ascii_isdigit(c) || is_letter(c); };
+  const bool is_hash = digits.size() >= 8 && digits.size() <= 64 &&
+                       std::all_of(digits.begin(), digits.end(), is_digit) &&
+                       std::any_of(digits.begin(), digits.end(), is_letter);
+  return is_hash ? std::string(digits) : "";
 }
 
 std::optional<std::string> PercentDecode(absl::string_view text) {

@@ -39,6 +39,7 @@ absl::StatusOr<std::string> DefaultCheckpointCache();
 // A download that was cut off goes on where it ended, if the server says that the file is still the
 // same. It gets its name in the cache only when it is whole and, where the URL's file name carries
 // the start of its SHA-256 as OpenMMLab's and torchvision's do ("...-ea4938fc.pth"), has that hash.
+// Decimal digits alone ("ckpt-00012000.pth") are a step or a date and not a hash.
 // Several processes may ask for the same URL at once: one downloads, the others wait for it.
 //
 // Errors say what to change: NotFound for a path that is not there and for a 404; DataLoss for a

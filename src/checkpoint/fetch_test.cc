@@ -304,9 +304,11 @@ TEST_F(FetchTest, AWrongHashLeavesNothing) {
   EXPECT_TRUE(Cached().empty());
 }
 
-TEST_F(FetchTest, ADateIsNoHash) {
+TEST_F(FetchTest, TakesDatesAndStepNumbersForNoHash) {
   Server server([&](const Request& request) { return Serve(body_, "\"1\"", request); });
-  EXPECT_EQ(*ReadFile(Fetch(server.Url("/resnet50-20210831.pth"))), body_);
+  for (const char* name : {"/resnet50-20210831.pth", "/ckpt-00012000.pth"}) {
+    EXPECT_EQ(*ReadFile(Fetch(server.Url(name))), body_) << name;
+  }
 }
 
 TEST_F(FetchTest, WhatIsNotThereIsNotTriedAgain) {
