@@ -127,10 +127,10 @@ absl::StatusOr<std::string> LocalFile(const std::string& given, std::string path
                                           "); give the path or the URL of a checkpoint"));
 }
 
-// What one response said.
+// The head of one response.
 struct Response {
   int code = 0;
-  // What tells whether the file is still the same: a strong ETag, else the time of its last change.
+  // Changes with the file: a strong ETag, else the time of its last change.
   std::string etag;
   std::string last_modified;
   // The byte that a partial response starts at.
@@ -291,7 +291,7 @@ class Download {
       case CURLE_HTTP_RETURNED_ERROR: {
         const std::string status = absl::StrCat(what, "the server answers ", response_.code);
         if (response_.code == 416) {
-          // What is here is longer than the file, or just as long: it has changed, or is whole.
+          // The part here is at least as long as the file: the file has changed, or is whole.
           FT_RETURN_IF_ERROR(StartOver());
           return absl::UnavailableError(status);
         }
@@ -522,7 +522,7 @@ absl::StatusOr<std::string> DefaultCheckpointCache() {
     return absl::StrCat(home, "/.cache/finetune/checkpoints");
   }
   return absl::FailedPreconditionError(
-      "there is no place for downloads: set FINETUNE_CACHE to a folder (HOME is not set)");
+      "no folder for downloads is known: set FINETUNE_CACHE to a folder (HOME is not set)");
 }
 
 absl::StatusOr<std::string> FetchToCache(const std::string& url_or_path,
@@ -537,8 +537,9 @@ absl::StatusOr<std::string> FetchToCache(const std::string& url_or_path,
     if (decoded && absl::StartsWith(*decoded, "/")) {
       return LocalFile(url_or_path, *decoded, options);
     }
-    return absl::InvalidArgumentError(absl::StrCat(
-        options.field, ": \"", url_or_path, "\" is no file URL; file:///folder/name.pth is"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.field, ": \"", url_or_path,
+                     "\" is not a file URL; expected one like file:///folder/name.pth"));
   }
   return absl::InvalidArgumentError(absl::StrCat(options.field, ": \"", Shown(url_or_path),
                                                  "\": checkpoints come from a path, or a file://, "

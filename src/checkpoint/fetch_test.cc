@@ -190,7 +190,7 @@ class FetchTest : public testing::Test {
   std::string name_;
 };
 
-TEST_F(FetchTest, AUrlIsDownloadedOnce) {
+TEST_F(FetchTest, DownloadsAUrlOnce) {
   Server server([&](const Request& request) { return Serve(body_, "\"1\"", request); });
   uint64_t last_done = 0;
   uint64_t last_total = 0;
@@ -208,13 +208,13 @@ TEST_F(FetchTest, AUrlIsDownloadedOnce) {
   EXPECT_THAT(Cached(), ElementsAre(fs::path(path).filename().string()));
 }
 
-TEST_F(FetchTest, FilesOfOneNameFromTwoPlacesAreTwo) {
+TEST_F(FetchTest, KeepsFilesOfOneNameFromTwoPlacesApart) {
   Server server([&](const Request& request) { return Serve(request.path, "\"1\"", request); });
   EXPECT_EQ(*ReadFile(Fetch(server.Url("/a/x.pth"))), "/a/x.pth");
   EXPECT_EQ(*ReadFile(Fetch(server.Url("/b/x.pth"))), "/b/x.pth");
 }
 
-TEST_F(FetchTest, AConnectionThatIsCutGoesOnWhereItEnded) {
+TEST_F(FetchTest, ResumesACutConnection) {
   Server server([&](const Request& request) {
     Answer answer = Serve(body_, "\"1\"", request);
     if (answer.body.size() > 60'000) answer.cut = 60'000;
@@ -228,7 +228,7 @@ TEST_F(FetchTest, AConnectionThatIsCutGoesOnWhereItEnded) {
   EXPECT_THAT(notices_[0], AllOf(HasSubstr(name_), HasSubstr("trying again")));
 }
 
-TEST_F(FetchTest, ALaterRunGoesOnWhereADeadOneEnded) {
+TEST_F(FetchTest, ResumesADownloadOfADeadProcess) {
   std::atomic<int> answers = 0;
   Server server([&](const Request& request) {
     Answer answer = Serve(body_, "\"1\"", request);
@@ -242,14 +242,14 @@ TEST_F(FetchTest, ALaterRunGoesOnWhereADeadOneEnded) {
   EXPECT_EQ(server.requests().at(1).range, 60'000u);
 }
 
-TEST_F(FetchTest, ADownloadCanBeStopped) {
+TEST_F(FetchTest, StopsWhenTheCallerAsks) {
   Server server([&](const Request& request) { return Serve(body_, "\"1\"", request); });
   options_.progress = [](uint64_t, uint64_t) { return false; };
   EXPECT_EQ(FetchToCache(server.Url(name_), options_).status().code(),
             absl::StatusCode::kCancelled);
 }
 
-TEST_F(FetchTest, MoreThanTheServerHasStartsOver) {
+TEST_F(FetchTest, StartsOverWhereThePartIsLongerThanTheFile) {
   std::atomic<int> answers = 0;
   Server server([&](const Request& request) {
     if (++answers > 1) return Serve(body_, "\"1\"", request);
@@ -261,7 +261,7 @@ TEST_F(FetchTest, MoreThanTheServerHasStartsOver) {
   EXPECT_EQ(server.requests().size(), 3u);
 }
 
-TEST_F(FetchTest, AFileThatChangedMeanwhileIsDownloadedAnew) {
+TEST_F(FetchTest, StartsOverWhereTheFileChanged) {
   std::atomic<int> answers = 0;
   Server server([&](const Request& request) {
     if (++answers > 1) return Serve(body_, "\"2\"", request);
@@ -273,7 +273,7 @@ TEST_F(FetchTest, AFileThatChangedMeanwhileIsDownloadedAnew) {
   EXPECT_EQ(server.requests()[1].if_range, "\"1\"");
 }
 
-TEST_F(FetchTest, AServerWithoutRangesStartsOver) {
+TEST_F(FetchTest, StartsOverWhereTheServerHasNoRanges) {
   std::atomic<int> answers = 0;
   Server server([&](const Request&) {
     Answer answer{.headers = {"Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT"}, .body = body_};
@@ -284,7 +284,7 @@ TEST_F(FetchTest, AServerWithoutRangesStartsOver) {
   EXPECT_EQ(server.requests()[1].if_range, "Wed, 21 Oct 2015 07:28:00 GMT");
 }
 
-TEST_F(FetchTest, WithoutAVersionNothingIsResumed) {
+TEST_F(FetchTest, StartsOverWhereTheServerNamesNoVersion) {
   std::atomic<int> answers = 0;
   Server server([&](const Request&) {
     Answer answer{.headers = {"ETag: W/\"weak\""}, .body = body_};
@@ -295,7 +295,7 @@ TEST_F(FetchTest, WithoutAVersionNothingIsResumed) {
   EXPECT_FALSE(server.requests()[1].range.has_value());
 }
 
-TEST_F(FetchTest, AWrongHashLeavesNothing) {
+TEST_F(FetchTest, RefusesAWrongHashAndKeepsNothing) {
   Server server([&](const Request& request) { return Serve(body_, "\"1\"", request); });
   const absl::Status status =
       FetchToCache(server.Url("/resnet50_8xb32_in1k_20210831-ea4938fc.pth"), options_).status();
@@ -311,7 +311,7 @@ TEST_F(FetchTest, TakesDatesAndStepNumbersForNoHash) {
   }
 }
 
-TEST_F(FetchTest, WhatIsNotThereIsNotTriedAgain) {
+TEST_F(FetchTest, TriesAMissingFileOnce) {
   Server server(
       [](const Request&) { return Answer{.status = "404 Not Found", .body = "<html>no</html>"}; });
   const absl::Status status = FetchToCache(server.Url("/x.pth"), options_).status();
@@ -322,7 +322,7 @@ TEST_F(FetchTest, WhatIsNotThereIsNotTriedAgain) {
   EXPECT_EQ(server.requests().size(), 1u);
 }
 
-TEST_F(FetchTest, AServerInTroubleIsTriedAgain) {
+TEST_F(FetchTest, TriesAServerInTroubleAgain) {
   std::atomic<int> answers = 0;
   Server server([&](const Request& request) {
     return ++answers < 3 ? Answer{.status = "503 Service Unavailable"}
@@ -337,7 +337,7 @@ TEST_F(FetchTest, AServerInTroubleIsTriedAgain) {
   EXPECT_EQ(answers, -97);
 }
 
-TEST_F(FetchTest, NobodyAnsweringIsUnavailable) {
+TEST_F(FetchTest, ReportsAnUnreachableServerAsUnavailable) {
   options_.tries = 2;
   std::string url;
   {
@@ -350,7 +350,7 @@ TEST_F(FetchTest, NobodyAnsweringIsUnavailable) {
               AllOf(HasSubstr("/x.pth"), HasSubstr("without a network")));
 }
 
-TEST_F(FetchTest, RedirectsLeadOnlyToTheWeb) {
+TEST_F(FetchTest, FollowsRedirectsToTheWebOnly) {
   Server server([&](const Request& request) {
     if (request.path == "/away.pth") {
       return Answer{.status = "302 Found", .headers = {"Location: /there.pth"}};
@@ -362,7 +362,7 @@ TEST_F(FetchTest, RedirectsLeadOnlyToTheWeb) {
   EXPECT_FALSE(FetchToCache(server.Url("/inside.pth"), options_).ok());
 }
 
-TEST_F(FetchTest, AWebPageIsNoCheckpoint) {
+TEST_F(FetchTest, RefusesAWebPage) {
   Server server(
       [](const Request&) { return Answer{.body = "<!DOCTYPE html><html>Log in</html>"}; });
   const absl::Status status = FetchToCache(server.Url("/x.pth"), options_).status();
@@ -371,7 +371,7 @@ TEST_F(FetchTest, AWebPageIsNoCheckpoint) {
   EXPECT_TRUE(Cached().empty());
 }
 
-TEST_F(FetchTest, EmptyAndOversizedFilesAreRefused) {
+TEST_F(FetchTest, RefusesEmptyAndOversizedFiles) {
   Server server([&](const Request& request) {
     return Serve(request.path == "/empty.pth" ? "" : body_, "\"1\"", request);
   });
@@ -384,7 +384,7 @@ TEST_F(FetchTest, EmptyAndOversizedFilesAreRefused) {
   EXPECT_TRUE(FetchToCache(server.Url("/large.pth"), options_).ok());
 }
 
-TEST_F(FetchTest, SecretsOfAUrlStayOutOfMessages) {
+TEST_F(FetchTest, KeepsSecretsOfAUrlOutOfMessages) {
   Server server([](const Request&) { return Answer{.status = "403 Forbidden"}; });
   std::string url = server.Url("/x.pth?token=secret1");
   url.insert(url.find("127"), "user:secret2@");
@@ -392,7 +392,7 @@ TEST_F(FetchTest, SecretsOfAUrlStayOutOfMessages) {
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("/x.pth"), Not(HasSubstr("secret"))));
 }
 
-TEST_F(FetchTest, TwoProcessesDownloadOnce) {
+TEST_F(FetchTest, DownloadsOnceForTwoProcesses) {
   // The answer is held back until the second process says that it waits, or asks for the file too.
   int waiting[2];
   ASSERT_EQ(pipe(waiting), 0);
@@ -421,7 +421,7 @@ TEST_F(FetchTest, TwoProcessesDownloadOnce) {
   close(waiting[1]);
 }
 
-TEST_F(FetchTest, LocalFilesAreTheirOwn) {
+TEST_F(FetchTest, ReturnsLocalFilesAsTheyAre) {
   const std::string path = testing::TempDir() + "/with space.pth";
   std::ofstream(path) << "x";
   EXPECT_EQ(Fetch(path), path);
@@ -431,7 +431,7 @@ TEST_F(FetchTest, LocalFilesAreTheirOwn) {
   EXPECT_EQ(fs::canonical(Fetch("~/with space.pth")), fs::canonical(path));
 }
 
-TEST_F(FetchTest, WhatCannotBeFetchedSaysWhatToChange) {
+TEST_F(FetchTest, NamesTheSettingForAPathThatCannotBeFetched) {
   options_.field = "the_field";
   const auto error = [&](const std::string& what) {
     return std::string(FetchToCache(what, options_).status().message());
@@ -442,10 +442,10 @@ TEST_F(FetchTest, WhatCannotBeFetchedSaysWhatToChange) {
   EXPECT_THAT(error("torchvision://resnet50"),
               AllOf(HasSubstr("the_field"), HasSubstr("not from torchvision://")));
   EXPECT_THAT(error("file://host/x.pth"), HasSubstr("file:///folder/name.pth"));
-  EXPECT_THAT(error("file:///x%0"), HasSubstr("no file URL"));
+  EXPECT_THAT(error("file:///x%0"), HasSubstr("not a file URL"));
 }
 
-TEST_F(FetchTest, TheCacheIsWhereTheEnvironmentSays) {
+TEST_F(FetchTest, PutsTheCacheWhereTheEnvironmentSays) {
   setenv("HOME", "/h", 1);
   unsetenv("XDG_CACHE_HOME");
   unsetenv("FINETUNE_CACHE");

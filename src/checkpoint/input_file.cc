@@ -22,7 +22,7 @@ absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
   if (!fd.ok() || fstat(fd.get(), &info) != 0) return SystemError("cannot open", path, errno);
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path, " is ", S_ISDIR(info.st_mode) ? "a folder" : "no regular file"));
+        absl::StrCat(path, " is ", S_ISDIR(info.st_mode) ? "a folder" : "not a regular file"));
   }
   return InputFile(path, std::move(fd), info.st_size);
 }

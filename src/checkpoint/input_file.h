@@ -15,7 +15,7 @@ namespace finetune {
 // process cuts short kills the reader.
 class InputFile {
  public:
-  // Errors: those of SystemError, InvalidArgument for what is no regular file.
+  // Errors: those of SystemError, InvalidArgument where the path is not a regular file.
   static absl::StatusOr<InputFile> Open(const std::string& path);
 
   // Its size in bytes when it was opened.

@@ -18,7 +18,7 @@
 
 namespace finetune {
 
-// What a pickle says of a storage.
+// A pickle's record of a storage.
 struct StorageRecord {
   // Names the bytes in the file.
   absl::string_view key;

@@ -18,7 +18,7 @@
 
 namespace finetune {
 
-// What a checkpoint holds: Python's None, bool, int, float, str, bytes, list (also tuple and set),
+// A value in a checkpoint: Python's None, bool, int, float, str, bytes, list (also tuple and set),
 // dict and tensor. Cheap to copy: containers, strings and tensors are shared, and never changed
 // once they are in a Value.
 //
@@ -84,7 +84,7 @@ class Value {
   // "None", "bool", "int", ..., "Tensor", or an opaque value's class: for messages.
   std::string TypeName() const;
 
-  // The entry `key` of a dict. Errors: NotFound when there is none (or this is no dict),
+  // The entry `key` of a dict. Errors: NotFound where there is none, or this is not a dict;
   // InvalidArgument when it is of another kind; both name the key.
   absl::StatusOr<Value> Get(absl::string_view key) const;
   absl::StatusOr<bool> GetBool(absl::string_view key) const;
