@@ -72,7 +72,7 @@ TensorList TrainSmallRun(const std::string& folder, const std::string& name,
   EXPECT_TRUE(result.ok()) << result.status();
   const auto state = ReadStateDict(options.work_dir + "/latest.pth");
   EXPECT_TRUE(state.ok()) << state.status();
-  return state.ok() ? *state : TensorList();
+  return state.ok() ? state->tensors : TensorList();
 }
 
 }  // namespace finetune

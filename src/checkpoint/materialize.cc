@@ -75,13 +75,13 @@ absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(wha
 absl::StatusOr<std::vector<int64_t>> Sizes(const PickleGraph& graph, const Item& item) {
   const Node* list = graph.Get(item, Kind::kList);
   if (list == nullptr || list->items.size() > kMaxDimensions) {
-    return Bad("the tensor's size or stride is no short tuple");
+    return Bad("the tensor's size or stride is not a short tuple");
   }
   std::vector<int64_t> sizes;
   for (const Item& one : list->items) {
     const int64_t* n = std::get_if<int64_t>(&one);
     if (n == nullptr || *n < 0) {
-      return Bad("the tensor's size or stride is negative or no integer");
+      return Bad("the tensor's size or stride is negative or not an integer");
     }
     sizes.push_back(*n);
   }
@@ -147,7 +147,7 @@ absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph, const Node&
     // (key of the view, offset, elements): PyTorch before 0.4
     const Node* view = graph.Get(items[4], Kind::kList);
     if (view == nullptr || view->items.size() != 3) {
-      return Bad("a storage's view is no triple");
+      return Bad("a storage's view is not a triple");
     }
     record.view_offset = count(view->items[1]);
     record.view_numel = count(view->items[2]);
@@ -292,7 +292,8 @@ absl::StatusOr<Value> Materializer::ConvertTensor(const Node& node) {
   const Node* storage_node = graph_.Get(node.items[0], Kind::kStorage);
   const int64_t* offset = std::get_if<int64_t>(&node.items[1]);
   if (storage_node == nullptr) return Bad("the tensor has no storage");
-  if (offset == nullptr || *offset < 0) return Bad("the tensor's offset is negative or no integer");
+  if (offset == nullptr || *offset < 0)
+    return Bad("the tensor's offset is negative or not an integer");
   FT_ASSIGN_OR_RETURN(const StorageRecord record, ParseStorage(graph_, *storage_node));
   FT_ASSIGN_OR_RETURN(const std::vector<int64_t> sizes, Sizes(graph_, node.items[2]));
   FT_ASSIGN_OR_RETURN(const std::vector<int64_t> strides, Sizes(graph_, node.items[3]));

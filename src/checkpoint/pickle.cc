@@ -1,3 +1,27 @@
+// Problem: a .pth is a Python pickle, and unpickling is a program that may call any function of the
+// reader's machine. This file runs such a program for its data alone.
+//
+// Method: PickleMachine is the stack machine of CPython's Lib/pickle.py, whose opcodes
+// Lib/pickletools.py documents. It has the opcodes of protocols 2 to 5 that torch.save uses. In
+// place of Python's objects it makes the nodes of a PickleGraph. GLOBAL and STACK_GLOBAL, which
+// import in Python, make a node that holds a name. REDUCE and NEWOBJ, which call in Python, compare
+// that name with the constructors that tensors and plain data need (Call and CallTorch below are
+// the whole list) and make an opaque node for every other name. BUILD, which sets attributes in
+// Python, takes the state of NumPy's types and arrays and drops every other object's.
+//
+// Memory: nodes lie in a deque and are never moved or freed while the machine runs, so that items
+// refer to them by index. Texts are not copied: they point into the pickle, and the names of
+// globals into the graph. The memo maps an index to an item; BINGET pushes the same node again, so
+// the graph shares nodes and may have cycles.
+//
+// Invariants: every read goes through Take(), which compares its length with the bytes that are
+// left. No allocation is larger than the pickle's own bytes allow: opcodes, nodes and the items of
+// all containers together are counted and bounded by PickleGraph::Limits. No opcode looks below the
+// last mark of the stack.
+//
+// Reference: Python's pickle and torch/_weights_only_unpickler.py. pickle_test.cc holds damaged and
+// hostile programs against it; reader_test.cc reads the files that Python wrote.
+
 #include "src/checkpoint/pickle.h"
 
 #include <bit>
@@ -241,15 +265,18 @@ class PickleMachine {
     return Append(kind, items);
   }
 
-  // BINPERSID: a storage, ("storage", class, key, location, elements[, view]).
+  // BINPERSID: a storage, ("storage", class, key, location, elements[, view]), or, in a legacy file
+  // of a whole model, the model's class, ("module", class, file, source).
   absl::Status PersistentId() {
     FT_ASSIGN_OR_RETURN(const Item id, Pop());
     const Node* tuple = Get(id, Kind::kList);
-    if (tuple == nullptr || tuple->items.size() < 5 || tuple->items.size() > 6) {
-      return Bad("a persistent id is no storage's");
+    const Node* tag =
+        tuple == nullptr || tuple->items.empty() ? nullptr : Get(tuple->items[0], Kind::kString);
+    const size_t size = tag == nullptr ? 0 : tuple->items.size();
+    if (size == 4 && tag->text == "module") return Push(tuple->items[1]);
+    if (size < 5 || size > 6 || tag->text != "storage") {
+      return Bad("a persistent id is neither a storage's nor a class's");
     }
-    const Node* tag = Get(tuple->items[0], Kind::kString);
-    if (tag == nullptr || tag->text != "storage") return Bad("a persistent id is no storage's");
     return PushNode(Kind::kStorage, {}, {tuple->items.begin() + 1, tuple->items.end()});
   }
 
@@ -335,7 +362,7 @@ class PickleMachine {
     items.reserve(2 * list->items.size());
     for (const Item& one : list->items) {
       const Node* pair = Get(one, Kind::kList);
-      if (pair == nullptr || pair->items.size() != 2) return Bad("a dict's item is no pair");
+      if (pair == nullptr || pair->items.size() != 2) return Bad("a dict's item is not a pair");
       items.insert(items.end(), pair->items.begin(), pair->items.end());
     }
     return Add(Kind::kDict, {}, std::move(items));
@@ -360,6 +387,11 @@ class PickleMachine {
       if (function == nullptr || inner == nullptr) return Add(Kind::kOpaque, name);
       name = function->text;
       args = inner->items;
+    }
+    if (name == "torch._utils._rebuild_wrapper_subclass" && !args.empty()) {
+      // (class, dtype, size, ...): a tensor that is made of others, as torchao's and DTensor are.
+      const Node* type = Get(args[0], Kind::kGlobal);
+      return Add(Kind::kOpaque, type == nullptr ? name : type->text);
     }
     if (name == "torch._utils._rebuild_parameter" ||
         name == "torch._utils._rebuild_parameter_with_state") {

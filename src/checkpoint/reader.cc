@@ -2,59 +2,43 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
+#include <filesystem>
 #include <memory>
-#include <optional>
+#include <system_error>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
-#include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "src/base/annotate.h"
 #include "src/base/status_macros.h"
+#include "src/checkpoint/find_state_dict.h"
+#include "src/checkpoint/format.h"
 #include "src/checkpoint/input_file.h"
-#include "src/checkpoint/materialize.h"
-#include "src/checkpoint/pickle.h"
 #include "src/checkpoint/safetensors.h"
-#include "src/checkpoint/zip_archive.h"
+#include "src/checkpoint/torch_file.h"
 
 namespace finetune {
 namespace {
 
-using Item = PickleGraph::Item;
-using Kind = PickleGraph::Kind;
-using Node = PickleGraph::Node;
+constexpr const CheckpointFormat* kFormats[] = {&kSafetensors, &kTorchZip, &kTorchLegacy};
 
-// The pickle of a checkpoint is small; one with long histories in its meta data may take megabytes.
-constexpr uint64_t kMaxPickleBytes = uint64_t{1} << 30;
-
-// 0x1950a86a20f9469cfc6c, which opens a legacy file.
-constexpr absl::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+constexpr absl::string_view kDcpAdvice =
+    "make one file of it with Python's torch.distributed.checkpoint.format_utils.dcp_to_torch_save";
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-enum class Format { kZip, kPickle, kSafetensors };
-
-absl::StatusOr<Format> Detect(const InputFile& file) {
-  if (file.size() == 0) return Bad("it is empty");
-  FT_ASSIGN_OR_RETURN(const std::string head, file.Read(0, std::min<uint64_t>(file.size(), 512)));
-  if (absl::StartsWith(head, "PK\x03\x04") || absl::StartsWith(head, "PK\x05\x06")) {
-    return Format::kZip;
-  }
-  if (head[0] == '\x80') return Format::kPickle;
-  if (head.size() > 8 && head[8] == '{') {
-    uint64_t header;
-    std::memcpy(&header, head.data(), sizeof(header));
-    if (header <= file.size() - sizeof(header)) return Format::kSafetensors;
-    // A header's length is far below 2^40, so this is one that is cut off.
-    if (header < uint64_t{1} << 40) {
-      return Bad("it is cut off: the safetensors header is not whole");
+// The error for a file of none of the formats.
+absl::Status Unknown(absl::string_view head) {
+  if (head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
+    if (absl::StrContains(head, "torch.distributed.checkpoint")) {
+      return Bad(absl::StrCat("it is the list of contents of a torch.distributed.checkpoint; ",
+                              kDcpAdvice));
     }
+    return Bad("it is a plain Python pickle and not a file of torch.save");
   }
   if (head.size() > 262 && head.substr(257, 5) == "ustar") {
     return Bad(
@@ -69,336 +53,179 @@ absl::StatusOr<Format> Detect(const InputFile& file) {
       absl::StartsWith(text, "<?xml")) {
     return Bad("it is a web page and not a checkpoint; the download went wrong");
   }
-  return Bad("it is no checkpoint: neither a .pth of torch.save nor a safetensors file");
+  if (absl::StartsWith(text, "{")) {
+    return Bad("it is a JSON file and not a checkpoint; give the file that holds the weights");
+  }
+  return Bad(
+      "it is not a checkpoint; expected a .pth of torch.save or a safetensors file, whatever its "
+      "name");
 }
 
-// A .pth: the pickle, and where the storages it speaks of are.
-class TorchFile {
- public:
-  static absl::StatusOr<std::unique_ptr<TorchFile>> Open(const InputFile& file, Format format) {
-    auto torch_file = absl::WrapUnique(new TorchFile(file));
-    FT_RETURN_IF_ERROR(format == Format::kZip ? torch_file->OpenZip() : torch_file->OpenLegacy());
-    return torch_file;
+absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenCheckpoint(const InputFile& file) {
+  if (file.size() == 0) return absl::DataLossError("it is empty");
+  FT_ASSIGN_OR_RETURN(const std::string head, file.Read(0, std::min<uint64_t>(file.size(), 512)));
+  for (const CheckpointFormat* format : kFormats) {
+    if (format->recognizes(head, file.size())) return format->open(file);
   }
+  return Unknown(head);
+}
 
-  const PickleGraph& graph() const { return *graph_; }
-
-  // Valid while this is.
-  StorageLoader Loader() {
-    return [this](const StorageRecord& record) {
-      return zip_ ? LoadFromZip(record) : LoadFromLegacy(record);
-    };
+// The end of the error for a folder: the file to give in its place, as far as its content tells.
+std::string AdviceForFolder(const std::string& path) {
+  std::error_code error;
+  bool is_distributed = false;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name == "model.safetensors" || name == "pytorch_model.bin") {
+      return absl::StrCat("; give the file in it, ", path, "/", name);
+    }
+    is_distributed = is_distributed || absl::EndsWith(name, ".distcp");
   }
+  return is_distributed ? absl::StrCat(" of torch.distributed.checkpoint; ", kDcpAdvice)
+                        : "; expected a file";
+}
 
- private:
-  explicit TorchFile(const InputFile& file) : file_(file) {}
-
-  absl::Status OpenZip() {
-    FT_ASSIGN_OR_RETURN(ZipArchive zip, ZipArchive::Open(file_.path(), file_.size()));
-    for (const std::string& name : zip.Names()) {
-      const size_t slash = name.find('/');
-      if (slash == std::string::npos || name.substr(slash) != "/data.pkl") continue;
-      if (!folder_.empty()) return Bad("it has more than one data.pkl");
-      folder_ = name.substr(0, slash);
-    }
-    if (folder_.empty()) return Bad("it is a ZIP file without a data.pkl, which torch.save writes");
-    if (zip.Has(folder_ + "/constants.pkl")) {
-      return Bad(
-          "it is a TorchScript program and not a checkpoint; save model.state_dict() with "
-          "Python's torch.save instead");
-    }
-    if (zip.Has(folder_ + "/byteorder")) {
-      FT_ASSIGN_OR_RETURN(const uint64_t size, zip.Size(folder_ + "/byteorder"));
-      FT_ASSIGN_OR_RETURN(const std::string order,
-                          size < 16 ? zip.Read(folder_ + "/byteorder") : std::string("unknown"));
-      if (order != "little") {
-        return Bad(
-            "it was written on a big-endian machine; load and save it again with Python's "
-            "torch on a little-endian one");
-      }
-    }
-    FT_ASSIGN_OR_RETURN(const uint64_t pickle_size, zip.Size(folder_ + "/data.pkl"));
-    if (pickle_size > kMaxPickleBytes) return Bad("its pickle is larger than 1 GiB");
-    FT_ASSIGN_OR_RETURN(pickle_, zip.Read(folder_ + "/data.pkl"));
-    FT_ASSIGN_OR_RETURN(PickleGraph graph, PickleGraph::Parse(pickle_));
-    graph_.emplace(std::move(graph));
-    zip_.emplace(std::move(zip));
-    return absl::OkStatus();
+// Opens the file and reads it; errors get the file's name, and one code where it is cut off.
+template <typename T>
+absl::StatusOr<T> ReadFrom(const std::string& path,
+                           absl::FunctionRef<absl::StatusOr<T>(CheckpointFile*)> read) {
+  const absl::StatusOr<InputFile> file = InputFile::Open(path);
+  if (std::error_code error; !file.ok() && std::filesystem::is_directory(path, error)) {
+    return absl::Status(file.status().code(),
+                        absl::StrCat(file.status().message(), AdviceForFolder(path)));
   }
-
-  absl::StatusOr<c10::Storage> LoadFromZip(const StorageRecord& record) {
-    const std::string name = absl::StrCat(folder_, "/data/", record.key);
-    FT_ASSIGN_OR_RETURN(const uint64_t size, zip_->Size(name));
-    if (size != record.bytes) {
-      return Bad(absl::StrCat("its entry \"", Printable(name), "\" has ", size,
-                              " bytes, its pickle expects ", record.bytes));
-    }
-    FT_ASSIGN_OR_RETURN(c10::Storage storage, AllocateStorage(size));
-    FT_RETURN_IF_ERROR(zip_->Read(name, storage.mutable_data(), size));
-    return storage;
+  FT_RETURN_IF_ERROR(file.status());
+  absl::StatusOr<std::unique_ptr<CheckpointFile>> open = OpenCheckpoint(*file);
+  absl::StatusOr<T> result = open.ok() ? read(open->get()) : open.status();
+  if (result.ok()) return result;
+  std::string message(result.status().message());
+  if (absl::IsOutOfRange(result.status()) && !absl::StrContains(message, "cut off")) {
+    message = absl::StrCat("it is cut off: ", message);
   }
-
-  // The pickles are of unknown length: more of the file is read until they end.
-  absl::Status OpenLegacy() {
-    const uint64_t most = std::min(file_.size(), kMaxPickleBytes);
-    for (uint64_t bytes = std::min<uint64_t>(most, 1 << 20);; bytes = std::min(most, 2 * bytes)) {
-      FT_ASSIGN_OR_RETURN(pickle_, file_.Read(0, bytes));
-      absl::Status status = ParseLegacyHead();
-      if (status.ok()) return ScanLegacyStorages();
-      if (!absl::IsOutOfRange(status) || bytes == most) return status;
-    }
+  if (absl::EndsWith(path, ".distcp")) {
+    absl::StrAppend(&message, ". It is a part of a torch.distributed.checkpoint; ", kDcpAdvice);
   }
-
-  // Magic number, protocol, the machine, the object, the storages' keys.
-  absl::Status ParseLegacyHead() {
-    absl::string_view rest = pickle_;
-    const auto next = [&rest]() -> absl::StatusOr<PickleGraph> {
-      FT_ASSIGN_OR_RETURN(PickleGraph graph, PickleGraph::Parse(rest));
-      rest.remove_prefix(graph.size());
-      return graph;
-    };
-    const absl::StatusOr<PickleGraph> magic = next();
-    const Node* number = magic.ok() ? magic->Get(magic->root(), Kind::kBigInt) : nullptr;
-    if (absl::IsOutOfRange(magic.status())) return magic.status();
-    if (number == nullptr || number->text != kLegacyMagic) {
-      return Bad("it is a plain Python pickle and not a file of torch.save");
-    }
-    FT_ASSIGN_OR_RETURN(const PickleGraph protocol, next());
-    const int64_t* version = std::get_if<int64_t>(&protocol.root());
-    if (version == nullptr || *version != 1001) {
-      return Bad("its legacy format's version is not 1001");
-    }
-    FT_RETURN_IF_ERROR(next().status());
-    FT_ASSIGN_OR_RETURN(PickleGraph object, next());
-    FT_ASSIGN_OR_RETURN(const PickleGraph keys, next());
-    const Node* list = keys.Get(keys.root(), Kind::kList);
-    if (list == nullptr) return Bad("its list of storages is none");
-    legacy_keys_.clear();
-    for (const Item& item : list->items) {
-      const Node* key = keys.Get(item, Kind::kString);
-      if (key == nullptr) return Bad("its list of storages has something other than keys");
-      legacy_keys_.push_back(key->text);
-    }
-    graph_.emplace(std::move(object));
-    storages_at_ = pickle_.size() - rest.size();
-    return absl::OkStatus();
-  }
-
-  // Each storage is its number of elements (8 bytes), then the elements, one after the other.
-  absl::Status ScanLegacyStorages() {
-    absl::flat_hash_map<absl::string_view, StorageRecord> records;
-    for (const Node& node : graph_->nodes()) {
-      if (node.kind != Kind::kStorage) continue;
-      FT_ASSIGN_OR_RETURN(const StorageRecord record, ParseStorage(*graph_, node));
-      const auto [found, is_new] = records.try_emplace(record.key, record);
-      if (!is_new && (found->second.bytes != record.bytes || found->second.dtype != record.dtype)) {
-        return Bad(absl::StrCat("storage \"", Printable(record.key), "\" has two sizes"));
-      }
-    }
-    uint64_t at = storages_at_;
-    for (const absl::string_view key : legacy_keys_) {
-      const auto found = records.find(key);
-      if (found == records.end()) {
-        return Bad(absl::StrCat("storage \"", Printable(key), "\" is of an unknown type"));
-      }
-      const StorageRecord& record = found->second;
-      int64_t numel;
-      FT_RETURN_IF_ERROR(CutOff(file_.Read(at, &numel, sizeof(numel))));
-      at += sizeof(numel);
-      if (numel != record.numel) {
-        return Bad(absl::StrCat("storage \"", Printable(key), "\" has ", numel,
-                                " elements, its pickle expects ", record.numel));
-      }
-      if (record.bytes > file_.size() - at) {
-        return CutOff(absl::OutOfRangeError(absl::StrCat("storage \"", Printable(key), "\" needs ",
-                                                         record.bytes, " bytes at byte ", at)));
-      }
-      if (!legacy_offsets_.emplace(key, at).second) {
-        return Bad(absl::StrCat("storage \"", Printable(key), "\" is there twice"));
-      }
-      at += record.bytes;
-    }
-    return absl::OkStatus();
-  }
-
-  static absl::Status CutOff(const absl::Status& status) {
-    return Annotate(status, "it is cut off");
-  }
-
-  absl::StatusOr<c10::Storage> LoadFromLegacy(const StorageRecord& record) {
-    const auto found = legacy_offsets_.find(record.key);
-    if (found == legacy_offsets_.end()) {
-      return Bad(absl::StrCat("storage \"", Printable(record.key), "\" is not in the file"));
-    }
-    FT_ASSIGN_OR_RETURN(c10::Storage storage, AllocateStorage(record.bytes));
-    FT_RETURN_IF_ERROR(file_.Read(found->second, storage.mutable_data(), record.bytes));
-    return storage;
-  }
-
-  const InputFile& file_;
-  std::string pickle_;
-  // Its texts, and the keys below, point into pickle_.
-  std::optional<PickleGraph> graph_;
-  // Only a ZIP file has these.
-  std::optional<ZipArchive> zip_;
-  std::string folder_;
-  // Only a legacy file has these.
-  std::vector<absl::string_view> legacy_keys_;
-  absl::flat_hash_map<absl::string_view, uint64_t> legacy_offsets_;
-  uint64_t storages_at_ = 0;
-};
+  return absl::Status(
+      absl::IsOutOfRange(result.status()) ? absl::StatusCode::kDataLoss : result.status().code(),
+      absl::StrCat(path, ": ", message));
+}
 
 bool IsExtraState(absl::string_view name) {
   return name == "_extra_state" || absl::EndsWith(name, "._extra_state");
 }
 
+// How to save an object of a class so that it is a plain tensor.
+std::string AdviceForClass(absl::string_view type) {
+  if (absl::StrContains(type, "sparse")) return "; save the tensor's to_dense()";
+  if (absl::StartsWith(type, "torchao.")) return "; save the tensor's dequantize()";
+  if (absl::StrContains(type, "_rebuild_qtensor")) return "; save the tensor's dequantize()";
+  if (absl::StrContains(type, "ShardedTensor") || absl::StrContains(type, "DTensor")) {
+    return "; it is one rank's part of a tensor: save the whole with Python's "
+           "torch.distributed.checkpoint.state_dict and full_state_dict=True";
+  }
+  return "";
+}
+
 std::string Describe(const Value& value) {
   if (value.opaque() == nullptr) return absl::StrCat("a value of type ", value.TypeName());
   return absl::StrCat("an object of the Python class or function \"", value.TypeName(),
-                      "\", which finetune does not know and never runs");
+                      "\", which finetune does not know and never runs",
+                      AdviceForClass(value.TypeName()));
 }
 
-// The keys where a training program puts the state dict beside other things.
-constexpr absl::string_view kWrappers[] = {"state_dict", "model", "model_state_dict"};
-constexpr int kMaxWrappers = 4;
-
-absl::StatusOr<TensorList> TensorsOf(const Value& state_dict) {
-  if (state_dict.opaque() != nullptr) {
-    return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(state_dict),
+// The error for a file in which nothing looks like a state dict.
+absl::Status NoStateDict(const Value& root) {
+  Value at = root;
+  for (const char* wrapper : {"state_dict", "model", "model_state_dict"}) {
+    if (absl::StatusOr<Value> inner = at.Get(wrapper); inner.ok()) at = *std::move(inner);
+  }
+  if (at.opaque() != nullptr) {
+    return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at),
                             "; save model.state_dict() and not the model"));
   }
-  if (state_dict.dict() == nullptr) {
-    return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(state_dict)));
+  if (at.dict() == nullptr) {
+    return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at)));
   }
-  const auto& entries = state_dict.dict()->entries();
-  const auto is_tensor = [](const Value::Dict::Entry& e) { return e.second.tensor() != nullptr; };
-  if (std::none_of(entries.begin(), entries.end(), is_tensor)) {
-    std::string keys;
-    for (size_t i = 0; i < std::min<size_t>(entries.size(), 8); ++i) {
-      const std::string* key = entries[i].first.string();
-      absl::StrAppend(&keys, i == 0 ? "" : ", ", key == nullptr ? "?" : Printable(*key), " (",
-                      entries[i].second.TypeName(), ")");
-    }
-    return Bad(
-        absl::StrCat("it has no state dict: no tensors, no \"state_dict\", no \"model\"; it "
-                     "has ",
-                     entries.size(), " entries: ", keys));
+  const auto& entries = at.dict()->entries();
+  std::string keys;
+  for (size_t i = 0; i < std::min<size_t>(entries.size(), 8); ++i) {
+    const std::string* key = entries[i].first.string();
+    absl::StrAppend(&keys, i == 0 ? "" : ", ", key == nullptr ? "?" : Printable(*key), " (",
+                    entries[i].second.TypeName(), ")");
   }
-  TensorList tensors;
-  tensors.reserve(entries.size());
-  absl::flat_hash_set<std::string> names;
+  std::string advice;
   for (const auto& [key, value] : entries) {
+    if (value.opaque() == nullptr || !advice.empty()) continue;
+    advice = AdviceForClass(value.TypeName());
+  }
+  return Bad(absl::StrCat("it has no state dict: nowhere in it are tensors by name; it has ",
+                          entries.size(), " entries: ", keys, advice));
+}
+
+// The names that the network itself gives its tensors: without those of the wrappers that
+// DistributedDataParallel and torch.compile put around it.
+absl::string_view OwnName(absl::string_view name) {
+  while (absl::ConsumePrefix(&name, "module.") || absl::ConsumePrefix(&name, "_orig_mod.")) {
+  }
+  return name;
+}
+
+absl::StatusOr<StateDict> TensorsOf(const Value& value) {
+  StateDict state;
+  absl::flat_hash_set<std::string> names;
+  for (const auto& [key, entry] : value.dict()->entries()) {
     if (key.string() == nullptr) {
-      return Bad(absl::StrCat("a name in its state dict is ", Describe(key), ", not a str"));
+      return Bad(absl::StrCat("a name in its state dict is ", Describe(key), ", expected a str"));
     }
-    if (value.tensor() == nullptr) {
-      if (IsExtraState(*key.string())) continue;
-      return Bad(absl::StrCat("\"", Printable(*key.string()), "\" in its state dict is ",
-                              Describe(value), "; a Tensor is expected"));
-    }
-    const std::string name(absl::StripPrefix(*key.string(), "module."));
+    if (entry.tensor() == nullptr && IsExtraState(*key.string())) continue;
+    std::string name(OwnName(*key.string()));
     if (!names.insert(name).second) {
       return Bad(absl::StrCat("\"", Printable(name), "\" is there with and without \"module.\""));
     }
-    tensors.push_back({name, *value.tensor()});
-  }
-  return tensors;
-}
-
-// Where the state dict is, and its path for messages.
-std::pair<Item, std::string> FindStateDict(const PickleGraph& graph) {
-  Item at = graph.root();
-  std::string path;
-  for (int level = 0; level < kMaxWrappers; ++level) {
-    const Item* inner = nullptr;
-    for (const absl::string_view wrapper : kWrappers) {
-      const Item* found = graph.Find(at, wrapper);
-      if (found == nullptr || graph.Get(*found, Kind::kTensor) != nullptr) continue;
-      inner = found;
-      absl::StrAppend(&path, path.empty() ? "" : ".", wrapper);
-      break;
+    if (entry.tensor() != nullptr) {
+      state.tensors.push_back({std::move(name), *entry.tensor()});
+    } else {
+      state.unreadable.push_back({std::move(name), Describe(entry)});
     }
-    if (inner == nullptr) break;
-    at = *inner;
   }
-  return {at, path};
-}
-
-// Opens the file and calls `read_pth` or `read_safetensors`; their errors get the file's name.
-template <typename T>
-absl::StatusOr<T> ReadAs(
-    const std::string& path,
-    absl::FunctionRef<absl::StatusOr<T>(const PickleGraph&, Materializer&)> read_pth,
-    absl::FunctionRef<absl::StatusOr<T>(const TensorList&)> read_safetensors) {
-  FT_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
-  const auto read = [&]() -> absl::StatusOr<T> {
-    FT_ASSIGN_OR_RETURN(const Format format, Detect(file));
-    if (format == Format::kSafetensors) {
-      FT_ASSIGN_OR_RETURN(const TensorList tensors, ReadSafetensors(file));
-      return read_safetensors(tensors);
-    }
-    FT_ASSIGN_OR_RETURN(const auto torch_file, TorchFile::Open(file, format));
-    Materializer materializer(torch_file->graph(), torch_file->Loader());
-    return read_pth(torch_file->graph(), materializer);
-  };
-  absl::StatusOr<T> result = read();
-  if (!result.ok()) return Annotate(result.status(), path);
-  return result;
+  return state;
 }
 
 }  // namespace
 
 absl::StatusOr<Value> ReadTorchFile(const std::string& path, const std::vector<std::string>& keys) {
-  return ReadAs<Value>(
-      path,
-      [&](const PickleGraph& graph, Materializer& materializer) -> absl::StatusOr<Value> {
-        if (keys.empty()) return materializer.ToValue(graph.root(), "");
-        if (graph.Get(graph.root(), Kind::kDict) == nullptr) return Bad("its root is no dict");
-        Value::Dict dict;
-        for (const std::string& key : keys) {
-          const Item* item = graph.Find(graph.root(), key);
-          if (item == nullptr) continue;
-          FT_ASSIGN_OR_RETURN(Value value, materializer.ToValue(*item, key));
-          dict.Append(key, std::move(value));
-        }
-        return Value(std::move(dict));
-      },
-      [&](const TensorList& tensors) -> absl::StatusOr<Value> {
-        Value::Dict dict;
-        for (const NamedTensor& one : tensors) {
-          if (keys.empty() || std::find(keys.begin(), keys.end(), one.name) != keys.end()) {
-            dict.Append(one.name, one.tensor);
-          }
-        }
-        return Value(std::move(dict));
-      });
-}
-
-absl::StatusOr<TensorList> ReadStateDict(const std::string& path) {
-  return ReadAs<TensorList>(
-      path,
-      [](const PickleGraph& graph, Materializer& materializer) -> absl::StatusOr<TensorList> {
-        const auto [item, place] = FindStateDict(graph);
-        FT_ASSIGN_OR_RETURN(const Value value, materializer.ToValue(item, place));
-        return TensorsOf(value);
-      },
-      [](const TensorList& tensors) { return TensorsOf(Value::FromTensors(tensors)); });
-}
-
-absl::StatusOr<TensorList> StateDictOf(const Value& root) {
-  Value at = root;
-  for (int level = 0; level < kMaxWrappers; ++level) {
-    const Value* inner = nullptr;
-    for (const absl::string_view wrapper : kWrappers) {
-      const Value* found = at.dict() == nullptr ? nullptr : at.dict()->Find(wrapper);
-      if (found == nullptr || found->tensor() != nullptr) continue;
-      inner = found;
-      break;
+  return ReadFrom<Value>(path, [&](CheckpointFile* file) -> absl::StatusOr<Value> {
+    if (keys.empty()) return file->Read({});
+    Value::Dict dict;
+    for (const std::string& key : keys) {
+      absl::StatusOr<Value> value = file->Read({key});
+      if (absl::IsNotFound(value.status())) continue;
+      FT_RETURN_IF_ERROR(value.status());
+      dict.Append(key, *std::move(value));
     }
-    if (inner == nullptr) break;
-    at = Value(*inner);
-  }
-  return TensorsOf(at);
+    return Value(std::move(dict));
+  });
+}
+
+absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key) {
+  return ReadFrom<StateDict>(path, [&](CheckpointFile* file) -> absl::StatusOr<StateDict> {
+    const std::vector<Place> places = file->StateDicts();
+    if (places.empty()) {
+      FT_ASSIGN_OR_RETURN(const Value root, file->Read({}));
+      return NoStateDict(root);
+    }
+    FT_ASSIGN_OR_RETURN(const FoundStateDict found, FindStateDict(places, key));
+    const absl::StatusOr<Value> value = file->Read(found.place);
+    FT_RETURN_IF_ERROR(value.status());
+    FT_ASSIGN_OR_RETURN(StateDict state, TensorsOf(*value));
+    if (!found.note.empty()) state.notes.push_back(found.note);
+    if (!file->IsChecked()) {
+      state.notes.emplace_back(
+          "the file was written without checksums (torch.serialization.set_crc32_options(False)), "
+          "so damage to it cannot be found");
+    }
+    return state;
+  });
 }
 
 }  // namespace finetune

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <exception>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/annotate.h"
 #include "src/base/status_macros.h"
@@ -89,7 +92,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
   bool number_integer(number_integer_t) override { return Fail("a number is negative", field_); }
   bool number_float(number_float_t, const string_t&) override {
-    return Fail("a number is no integer", field_);
+    return Fail("a number is not an integer", field_);
   }
   bool null() override { return Fail("null is where none belongs", field_); }
   bool boolean(bool) override { return Fail("a bool is where none belongs", field_); }
@@ -158,8 +161,11 @@ absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
   }
   const uint64_t begin = (*entry.offsets)[0];
   const uint64_t end = (*entry.offsets)[1];
-  if (begin > end || end > data_bytes) {
-    return Bad(entry, absl::StrCat("has the bytes ", begin, " to ", end, " of ", data_bytes));
+  if (begin > end) return Bad(entry, absl::StrCat("has the bytes ", begin, " to ", end));
+  if (end > data_bytes) {
+    return absl::DataLossError(absl::StrCat("it is cut off: tensor \"", Printable(entry.name),
+                                            "\" ends at byte ", end, " of its data, which has ",
+                                            data_bytes));
   }
   // Zero extents count as one, so that no partial product of the shape overflows either.
   uint64_t bytes = c10::elementSize(*type);
@@ -178,14 +184,11 @@ absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
   return *type;
 }
 
-}  // namespace
-
-absl::StatusOr<TensorList> ReadSafetensors(const InputFile& file) {
+absl::StatusOr<TensorList> ReadTensors(const InputFile& file) {
   uint64_t header_bytes = 0;
   FT_RETURN_IF_ERROR(file.Read(0, &header_bytes, sizeof(header_bytes)));
-  if (header_bytes > kMaxHeaderBytes || header_bytes > file.size() - sizeof(header_bytes)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("its header claims ", header_bytes, " bytes, the file has ", file.size()));
+  if (header_bytes > file.size() - sizeof(header_bytes)) {
+    return absl::DataLossError("it is cut off: the safetensors header is not whole");
   }
   const uint64_t data_at = sizeof(header_bytes) + header_bytes;
   const uint64_t data_bytes = file.size() - data_at;
@@ -235,5 +238,41 @@ absl::StatusOr<TensorList> ReadSafetensors(const InputFile& file) {
   }
   return tensors;
 }
+
+class SafetensorsFile : public CheckpointFile {
+ public:
+  static absl::StatusOr<std::unique_ptr<CheckpointFile>> Open(const InputFile& file) {
+    return absl::WrapUnique<CheckpointFile>(new SafetensorsFile(file));
+  }
+
+  std::vector<Place> StateDicts() const override { return {Place()}; }
+
+  absl::StatusOr<Value> Read(const Place& place) override {
+    FT_ASSIGN_OR_RETURN(const TensorList tensors, ReadTensors(file_));
+    Value all = Value::FromTensors(tensors);
+    if (place.empty()) return all;
+    if (place.size() > 1) return absl::NotFoundError("a tensor has no entries");
+    return all.Get(place.front());
+  }
+
+ private:
+  explicit SafetensorsFile(const InputFile& file) : file_(file) {}
+
+  const InputFile& file_;
+};
+
+}  // namespace
+
+const CheckpointFormat kSafetensors = {
+    // Also of a file whose header is cut off. The low byte of the length may be that of any other
+    // format's first byte; the length's upper four bytes and the brace may not be.
+    [](absl::string_view head, uint64_t) {
+      if (head.size() <= sizeof(uint64_t) || head[sizeof(uint64_t)] != '{') return false;
+      uint64_t header_bytes;
+      std::memcpy(&header_bytes, head.data(), sizeof(header_bytes));
+      return header_bytes <= kMaxHeaderBytes;
+    },
+    &SafetensorsFile::Open,
+};
 
 }  // namespace finetune

@@ -191,8 +191,8 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder,
   return store;
 }
 
-absl::StatusOr<bool> CheckpointStore::HasCheckpoints() const {
-  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder_));
+absl::StatusOr<bool> CheckpointStore::HasCheckpoints(const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
   return std::any_of(names.begin(), names.end(), IsCheckpointName);
 }
 

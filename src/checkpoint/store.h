@@ -25,8 +25,8 @@ class CheckpointStore {
   // host and process where another run writes here; those of the file system.
   static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last);
 
-  // Whether the folder holds any checkpoint, whole or damaged.
-  absl::StatusOr<bool> HasCheckpoints() const;
+  // Whether the folder holds any checkpoint, whole or damaged. False where there is no folder.
+  static absl::StatusOr<bool> HasCheckpoints(const std::string& folder);
   // Deletes all of them, whole or damaged, for a run that begins again.
   absl::Status RemoveAll();
 

@@ -19,10 +19,20 @@ absl::StatusOr<ZipArchive> ZipArchive::Open(const std::string& path, uint64_t fi
     zip_error_init_with_code(&error, code);
     const std::string message = Message(&error);
     zip_error_fini(&error);
-    return absl::InvalidArgumentError(
+    return absl::DataLossError(
         absl::StrCat("it is damaged or cut off: its ZIP directory cannot be read (", message, ")"));
   }
   return ZipArchive(zip, file_size);
+}
+
+ZipArchive::ZipArchive(zip_t* zip, uint64_t file_size)
+    : zip_(zip), file_size_(file_size), bytes_left_(file_size) {
+  const zip_int64_t n = zip_get_num_entries(zip, 0);
+  for (zip_int64_t i = 0; i < n && !is_checked_; ++i) {
+    zip_stat_t info;
+    zip_stat_init(&info);
+    is_checked_ = zip_stat_index(zip, i, 0, &info) == 0 && info.crc != 0;
+  }
 }
 
 std::vector<std::string> ZipArchive::Names() const {
@@ -84,9 +94,10 @@ absl::Status ZipArchive::Read(const std::string& name, void* to, uint64_t size) 
     if (got <= 0) break;
     done += got;
   }
-  // libzip compares the CRC-32 when it meets the entry's end.
+  // libzip compares the CRC-32 when it meets the entry's end, which the last of its bytes is not.
   char extra;
-  const zip_int64_t end = done == size ? zip_fread(file.get(), &extra, 1) : -1;
+  zip_int64_t end = done == size ? 0 : -1;
+  if (end == 0 && is_checked_) end = zip_fread(file.get(), &extra, 1);
   if (end != 0) {
     return absl::DataLossError(absl::StrCat("its entry \"", Printable(name), "\" is damaged (",
                                             Message(zip_file_get_error(file.get())), ")"));

@@ -24,6 +24,10 @@ class ZipArchive {
   std::vector<std::string> Names() const;
   bool Has(const std::string& name) const;
 
+  // False where the CRC-32 of every entry is 0: torch.serialization.set_crc32_options(False) leaves
+  // them out. Such entries are read without a check.
+  bool IsChecked() const { return is_checked_; }
+
   // Size of an entry, at most the file's. Errors: NotFound, InvalidArgument for an entry that is
   // compressed, encrypted or claims more than the file holds.
   absl::StatusOr<uint64_t> Size(const std::string& name) const;
@@ -35,13 +39,13 @@ class ZipArchive {
   struct Discard {
     void operator()(zip_t* zip) const { zip_discard(zip); }
   };
-  ZipArchive(zip_t* zip, uint64_t file_size)
-      : zip_(zip), file_size_(file_size), bytes_left_(file_size) {}
+  ZipArchive(zip_t* zip, uint64_t file_size);
 
   std::unique_ptr<zip_t, Discard> zip_;
   uint64_t file_size_;
   // Entries may overlap in a file that is made to be read for ever.
   uint64_t bytes_left_;
+  bool is_checked_ = false;
 };
 
 }  // namespace finetune

@@ -76,6 +76,15 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
       ->add_option("--checkpoint", line.checkpoint,
                    "The .pth or .safetensors to evaluate, as in\nwork_dirs/demo/best.pth")
       ->type_name("FILE");
+  evaluate
+      ->add_option("--key", line.key,
+                   "The entry of the file that holds the weights, as\n"
+                   "model_ema (default: the usual one)")
+      ->type_name("NAME");
+  evaluate
+      ->add_option("--prefix", line.prefix,
+                   "What the weights' names begin with, as model\nin model.conv1.weight")
+      ->type_name("NAME");
   evaluate->footer(
       "Example:\n"
       "  mpirun -np 2 finetune evaluate --config=demo.pbtxt "

@@ -29,6 +29,8 @@ struct CommandLine {
   std::string trace;
   // Evaluation.
   std::string checkpoint;
+  std::string key;
+  std::string prefix;
   // Printing the config.
   bool origins = true;
   // Predicting a run.

@@ -4,33 +4,45 @@
 #include <string>
 #include <vector>
 
+#include "src/checkpoint/state_dict.h"
+#include "src/config/experiment.pb.h"
 #include "src/model/classifier.h"
 
 namespace finetune {
 
-// What became of a checkpoint's tensors and a model's.
+// How a checkpoint's tensors and a model's came together.
 struct LoadReport {
   int matched = 0;
-  std::vector<std::string> missing;     // the model has them, the checkpoint has not
-  std::vector<std::string> unexpected;  // the other way round
+  // Names of the model's tensors that the checkpoint lacks.
+  std::vector<std::string> missing;
+  // Names of the checkpoint's tensors that the model has no place for.
+  std::vector<std::string> unused;
   // "name: [64, 3, 7, 7] in the checkpoint, [64, 3, 3, 3] in the model".
   std::vector<std::string> mismatched;
+  // Sentences for the log: a prefix that did not fit, a convolution that was adapted.
+  std::vector<std::string> notes;
 
   // "318 tensors matched; 2 missing: ...".
   std::string Summary() const;
 };
 
-// Copies backbone weights into the model: tensors whose name starts with "<prefix>." (no prefix:
-// all of them, and mmpretrain's "backbone." is understood by itself). Shapes must match;
-// floating-point types are converted. What depends on the number of classes is passed over. Errors:
-// InvalidArgument when nothing matched, with names of both sides, or when a shape is another; the
-// model is then as it was.
-absl::StatusOr<LoadReport> LoadBackbone(const TensorList& checkpoint, const std::string& prefix,
-                                        Classifier* model);
+// Copies a checkpoint's weights into a new model as `pretrained` says: the backbone's, and with
+// with_head the head's. Names are mmpretrain's ("backbone.conv1.weight", "head.fc.weight") or
+// torchvision's and timm's ("conv1.weight", "fc.weight") or transformers'. Floating-point types are
+// converted. Integers of one element count something, as num_batches_tracked does; they may be
+// missing, left over or of another type.
+//
+// Errors, after each of which the model is as it was: InvalidArgument with the names on both sides
+// where a tensor is missing, left over or of another shape and the config does not allow it, or
+// where it is missing in a frozen stage; DataLoss for a value that is not finite, or a negative
+// variance.
+absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
+                                          const PretrainedConfig& pretrained, Classifier* model);
 
-// Copies a whole classifier; mmpretrain's names, or torchvision's ("fc.weight"). Errors:
-// InvalidArgument when anything is missing or of another shape; the model is then as it was.
-absl::StatusOr<LoadReport> LoadClassifier(const TensorList& checkpoint, Classifier* model);
+// Copies a whole classifier, backbone and head, whose names begin with "<prefix>." where that is
+// not empty. Nothing may be missing, and no tensor of the backbone left over. Errors: as above.
+absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const std::string& prefix,
+                                          Classifier* model);
 
 }  // namespace finetune
 

@@ -1,9 +1,14 @@
 #include "src/model/load.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
+#include <google/protobuf/text_format.h>
 
+#include <cmath>
+#include <map>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -28,13 +33,40 @@ constexpr int kBackboneTensors = 20 * 6;
 // The state of a model like kResNet with other values, each name passed through `rename`; an empty
 // new name leaves the tensor out.
 template <typename Rename>
-TensorList Checkpoint(const Rename& rename, const std::string& config = kResNet) {
-  TensorList list;
+StateDict Checkpoint(const Rename& rename, const std::string& config = kResNet) {
+  StateDict state;
   for (const NamedTensor& tensor : MakeModel(config)->State()) {
     std::string name = rename(tensor.name);
-    if (!name.empty()) list.push_back({std::move(name), tensor.tensor.detach() + 1});
+    if (!name.empty()) state.tensors.push_back({std::move(name), tensor.tensor.detach() + 1});
   }
-  return list;
+  return state;
+}
+
+PretrainedConfig Pretrained(const std::string& text) {
+  PretrainedConfig config;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
+  return config;
+}
+
+absl::StatusOr<LoadReport> LoadBackbone(const StateDict& checkpoint, const std::string& prefix,
+                                        Classifier* model) {
+  PretrainedConfig config;
+  config.set_prefix(prefix);
+  return LoadPretrained(checkpoint, config, model);
+}
+
+std::string ErrorOf(const absl::StatusOr<LoadReport>& report) {
+  EXPECT_FALSE(report.ok());
+  return std::string(report.status().message());
+}
+
+// The checkpoint's tensor of this name.
+at::Tensor& Tensor(StateDict* checkpoint, const std::string& name) {
+  for (NamedTensor& one : checkpoint->tensors) {
+    if (one.name == name) return one.tensor;
+  }
+  ADD_FAILURE() << name;
+  return checkpoint->tensors.front().tensor;
 }
 
 std::string Same(const std::string& name) { return name; }
@@ -59,13 +91,13 @@ void ExpectUntouched(const Classifier& model) {
   }
 }
 
-TEST(LoadBackbone, TakesWhatThePrefixNamesAndLeavesTheHead) {
+TEST(LoadBackbone, TakesTheBackboneBelowThePrefixAndLeavesTheHead) {
   const auto model = MakeModel(kResNet);
   const auto report = LoadBackbone(Checkpoint(Same), "backbone", model.get());
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->matched, kBackboneTensors);
   EXPECT_THAT(report->missing, IsEmpty());
-  EXPECT_THAT(report->unexpected, IsEmpty());
+  EXPECT_THAT(report->unused, IsEmpty());
   EXPECT_TRUE(IsLoaded(*model, "backbone.conv1.weight"));
   EXPECT_TRUE(IsLoaded(*model, "backbone.layer4.1.bn2.running_var"));
   EXPECT_TRUE(IsLoaded(*model, "backbone.layer4.1.bn2.num_batches_tracked"));
@@ -82,6 +114,29 @@ TEST(LoadBackbone, TakesTorchvisionsNamesWithoutPrefixWhateverTheNumberOfClasses
   EXPECT_EQ(report->Summary(), "120 tensors matched");
   EXPECT_TRUE(IsLoaded(*model, "backbone.layer2.0.downsample.0.weight"));
   EXPECT_FALSE(IsLoaded(*model, "head.fc.weight"));
+}
+
+TEST(LoadBackbone, UnderstandsTransformersNames) {
+  const std::map<std::string, std::string> names = {
+      {"backbone.conv1.weight", "resnet.embedder.embedder.convolution.weight"},
+      {"backbone.bn1.bias", "resnet.embedder.embedder.normalization.bias"},
+      {"backbone.layer2.0.downsample.0.weight",
+       "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight"},
+      {"backbone.layer2.0.downsample.1.running_var",
+       "resnet.encoder.stages.1.layers.0.shortcut.normalization.running_var"},
+      {"backbone.layer4.1.conv2.weight",
+       "resnet.encoder.stages.3.layers.1.layer.1.convolution.weight"},
+      {"head.fc.weight", "classifier.1.weight"},
+  };
+  const StateDict checkpoint = Checkpoint([&](const std::string& name) {
+    const auto found = names.find(name);
+    return found == names.end() ? Torchvision(name) : found->second;
+  });
+  const auto model = MakeModel(kResNet);
+  const auto report = LoadClassifier(checkpoint, "", model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->matched, kBackboneTensors + 2);
+  for (const auto& [ours, theirs] : names) EXPECT_TRUE(IsLoaded(*model, ours)) << theirs;
 }
 
 TEST(LoadBackbone, UnderstandsMmpretrainsNamesWithoutPrefix) {
@@ -112,8 +167,8 @@ TEST(LoadBackbone, WritesWhereTheParametersLie) {
 TEST(LoadBackbone, ConvertsFloatingPointTypes) {
   for (const at::ScalarType type : {at::kHalf, at::kBFloat16, at::kDouble}) {
     const auto model = MakeModel(kResNet);
-    TensorList checkpoint = Checkpoint(Same);
-    for (NamedTensor& tensor : checkpoint) {
+    StateDict checkpoint = Checkpoint(Same);
+    for (NamedTensor& tensor : checkpoint.tensors) {
       if (tensor.tensor.is_floating_point()) tensor.tensor = tensor.tensor.to(type);
     }
     const auto report = LoadBackbone(checkpoint, "backbone", model.get());
@@ -125,36 +180,236 @@ TEST(LoadBackbone, ConvertsFloatingPointTypes) {
   }
 }
 
-TEST(LoadBackbone, AWeightOfIntegersIsNoWeight) {
+TEST(LoadBackbone, RefusesAWeightOfIntegers) {
   const auto model = MakeModel(kResNet);
-  TensorList checkpoint = Checkpoint(Same);
-  for (NamedTensor& tensor : checkpoint) {
-    if (tensor.name == "backbone.conv1.weight") tensor.tensor = tensor.tensor.to(at::kByte);
-  }
+  StateDict checkpoint = Checkpoint(Same);
+  at::Tensor& weight = Tensor(&checkpoint, "backbone.conv1.weight");
+  weight = weight.to(at::kByte);
   const auto report = LoadBackbone(checkpoint, "backbone", model.get());
   EXPECT_THAT(report.status().message(),
               HasSubstr("backbone.conv1.weight: Byte in the checkpoint, Float in the model"));
   ExpectUntouched(*model);
 }
 
-TEST(LoadBackbone, ReportsWhatIsMissingAndWhatIsNotUsed) {
-  const auto model = MakeModel(kResNet);
-  const auto report = LoadBackbone(Checkpoint([](const std::string& name) -> std::string {
-                                     if (name == "backbone.layer1.0.conv1.weight") {
-                                       return "backbone.layer1.0.conv9.weight";
-                                     }
-                                     return name;
-                                   }),
-                                   "backbone", model.get());
-  ASSERT_TRUE(report.ok()) << report.status();
-  EXPECT_THAT(report->missing, ElementsAre("backbone.layer1.0.conv1.weight"));
-  EXPECT_THAT(report->unexpected, ElementsAre("backbone.layer1.0.conv9.weight"));
-  EXPECT_EQ(report->Summary(),
-            "119 tensors matched; 1 missing: backbone.layer1.0.conv1.weight; "
-            "1 not used: backbone.layer1.0.conv9.weight");
+// A convolution whose weight has another name: pruned, weight-normed, or of another network.
+StateDict Renamed() {
+  return Checkpoint([](const std::string& name) {
+    return name == "backbone.layer1.0.conv1.weight" ? "backbone.layer1.0.conv1.weight_orig" : name;
+  });
 }
 
-TEST(LoadBackbone, DoesWithoutTheCountersThatOldCheckpointsLack) {
+TEST(LoadBackbone, RefusesMissingAndLeftOverTensorsAndListsThem) {
+  const auto model = MakeModel(kResNet);
+  const auto report = LoadBackbone(Renamed(), "backbone", model.get());
+  EXPECT_EQ(report.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ErrorOf(report),
+            "the checkpoint does not fit the model of the config: 119 tensors matched; 1 missing: "
+            "backbone.layer1.0.conv1.weight; 1 not used: backbone.layer1.0.conv1.weight_orig. "
+            "Choose the model that the checkpoint is of, or allow the tensors by name in "
+            "model.backbone.pretrained.allow_missing and allow_unused");
+  ExpectUntouched(*model);
+}
+
+TEST(LoadBackbone, TakesTheRestWhereTheConfigAllowsByName) {
+  for (const char* allowed :
+       {"allow_missing: 'backbone.layer1.0.conv1.weight' "
+        "allow_unused: 'backbone.layer1.0.conv1.weight_orig'",
+        "allow_missing: 'backbone.layer1' allow_unused: 'backbone.layer1.0.'"}) {
+    const auto model = MakeModel(kResNet);
+    const auto report = LoadPretrained(Renamed(), Pretrained(allowed), model.get());
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_THAT(report->missing, ElementsAre("backbone.layer1.0.conv1.weight"));
+    EXPECT_THAT(report->unused, ElementsAre("backbone.layer1.0.conv1.weight_orig"));
+    EXPECT_TRUE(IsLoaded(*model, "backbone.conv1.weight"));
+  }
+  const auto model = MakeModel(kResNet);
+  for (const char* other : {"allow_missing: 'backbone.layer1'", "allow_unused: 'backbone.layer1'",
+                            "allow_missing: 'backbone.lay' allow_unused: 'backbone.lay'"}) {
+    EXPECT_THAT(ErrorOf(LoadPretrained(Renamed(), Pretrained(other), model.get())),
+                HasSubstr("1 missing"));
+  }
+  ExpectUntouched(*model);
+}
+
+TEST(LoadBackbone, NeverLeavesAFrozenStageWithRandomValues) {
+  const auto model = MakeModel(
+      "backbone { resnet { depth: 18 base_channels: 4 } frozen_stages: 1 } head { num_classes: 3 "
+      "}");
+  const PretrainedConfig allows = Pretrained("allow_missing: 'backbone' allow_unused: 'backbone'");
+  EXPECT_THAT(ErrorOf(LoadPretrained(Renamed(), allows, model.get())),
+              AllOf(HasSubstr("lacks tensors of frozen stages"),
+                    HasSubstr("backbone.layer1.0.conv1.weight. "),
+                    HasSubstr("lower model.backbone.frozen_stages")));
+  const StateDict no_variance = Checkpoint(
+      [](const std::string& name) { return name == "backbone.bn1.running_var" ? "" : name; });
+  EXPECT_THAT(ErrorOf(LoadPretrained(no_variance, allows, model.get())),
+              HasSubstr("for ever: backbone.bn1.running_var"));
+  ExpectUntouched(*model);
+  const StateDict trained_stage = Checkpoint(
+      [](const std::string& name) { return name == "backbone.layer2.0.bn1.weight" ? "" : name; });
+  EXPECT_TRUE(LoadPretrained(trained_stage, allows, model.get()).ok());
+}
+
+TEST(LoadBackbone, RefusesADeeperAndAShallowerNetwork) {
+  const std::string shallow =
+      "backbone { resnet { depth: 18 base_channels: 4 } } head { num_classes: 3 }";
+  const std::string deep =
+      "backbone { resnet { depth: 34 base_channels: 4 } } head { num_classes: 3 }";
+  const auto model = MakeModel(shallow);
+  EXPECT_THAT(ErrorOf(LoadBackbone(Checkpoint(Same, deep), "", model.get())),
+              AllOf(HasSubstr("120 tensors matched; 80 not used: backbone.layer1.2.bn1.bias, "),
+                    HasSubstr(" and 72 more")));
+  EXPECT_THAT(ErrorOf(LoadClassifier(Checkpoint(Same, deep), "", model.get())),
+              AllOf(HasSubstr("80 not used"), HasSubstr("Give the config it was trained with")));
+  EXPECT_THAT(ErrorOf(LoadClassifier(Checkpoint(Torchvision, deep), "", model.get())),
+              HasSubstr("80 not used: layer1.2.bn1.bias, "));
+  EXPECT_THAT(ErrorOf(LoadBackbone(Checkpoint(Same, shallow), "", MakeModel(deep).get())),
+              HasSubstr("80 missing: backbone.layer1.2.conv1.weight"));
+  ExpectUntouched(*model);
+}
+
+TEST(LoadBackbone, PassesOverADetectorsOtherPartsAndCounts) {
+  StateDict checkpoint = Checkpoint(Same);
+  checkpoint.tensors.push_back({"neck.conv.weight", at::zeros({2})});
+  checkpoint.tensors.push_back({"n_averaged", at::zeros({}, at::kLong)});
+  checkpoint.tensors.push_back({"backbone.steps", at::zeros({}, at::kLong)});
+  for (const char* prefix : {"", "backbone"}) {
+    const auto report = LoadBackbone(checkpoint, prefix, MakeModel(kResNet).get());
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->Summary(), "120 tensors matched");
+  }
+}
+
+TEST(LoadBackbone, IgnoresAPrefixThatNoNameHasAndSaysSo) {
+  const auto model = MakeModel(kResNet);
+  const auto report = LoadBackbone(Checkpoint(Torchvision), "backbone", model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->matched, kBackboneTensors);
+  EXPECT_THAT(report->notes,
+              ElementsAre("no name in it begins with the prefix \"backbone\"; the names are taken "
+                          "without it"));
+  EXPECT_TRUE(IsLoaded(*model, "backbone.conv1.weight"));
+}
+
+TEST(LoadBackbone, TakesCountersOfEveryTypeAndShape) {
+  constexpr char kCounter[] = "backbone.bn1.num_batches_tracked";
+  for (const at::ScalarType type :
+       {at::kLong, at::kInt, at::kFloat, at::kDouble, at::kHalf, at::kBFloat16}) {
+    for (const bool is_scalar : {true, false}) {
+      StateDict checkpoint = Checkpoint(Same);
+      at::Tensor counter = at::zeros({1}, at::kLong) + 11;
+      if (is_scalar) counter = counter.squeeze();
+      Tensor(&checkpoint, kCounter) = counter.to(type);
+      const auto model = MakeModel(kResNet);
+      const auto report = LoadBackbone(checkpoint, "backbone", model.get());
+      ASSERT_TRUE(report.ok()) << report.status();
+      EXPECT_EQ(Named(*model, kCounter).item<int64_t>(), 11) << type;
+    }
+  }
+  // Half's largest value is 65504: longer trainings overflow it.
+  StateDict checkpoint = Checkpoint(Same);
+  Tensor(&checkpoint, kCounter) = at::full({}, INFINITY, at::kHalf);
+  const auto model = MakeModel(kResNet);
+  EXPECT_TRUE(LoadBackbone(checkpoint, "backbone", model.get()).ok());
+  EXPECT_TRUE(at::equal(Named(*model, kCounter), Named(*MakeModel(kResNet), kCounter)));
+}
+
+TEST(LoadBackbone, RefusesValuesThatAreNotFiniteAndNegativeVariancesByName) {
+  const auto model = MakeModel(kResNet);
+  for (const double value : {static_cast<double>(NAN), static_cast<double>(INFINITY), 1e300}) {
+    StateDict checkpoint = Checkpoint(Same);
+    at::Tensor& weight = Tensor(&checkpoint, "backbone.conv1.weight");
+    weight = weight.to(at::kDouble);
+    weight[3][2][6][6] = value;
+    for (const auto& report : {LoadBackbone(checkpoint, "backbone", model.get()),
+                               LoadClassifier(checkpoint, "", model.get())}) {
+      EXPECT_EQ(report.status().code(), absl::StatusCode::kDataLoss);
+      EXPECT_THAT(ErrorOf(report),
+                  HasSubstr("backbone.conv1.weight has values that are not finite"));
+    }
+  }
+  StateDict checkpoint = Checkpoint(Same);
+  Tensor(&checkpoint, "backbone.layer4.1.bn2.running_var")[1] = -0.5;
+  EXPECT_THAT(ErrorOf(LoadBackbone(checkpoint, "backbone", model.get())),
+              HasSubstr("backbone.layer4.1.bn2.running_var has the value -0.5; a variance is at "
+                        "least 0"));
+  ExpectUntouched(*model);
+}
+
+TEST(LoadBackbone, NeedsOnlyItsOwnTensorsToBePlain) {
+  const auto model = MakeModel(kResNet);
+  StateDict checkpoint =
+      Checkpoint([](const std::string& name) { return name == "head.fc.weight" ? "" : name; });
+  checkpoint.unreadable.push_back({"head.fc.weight", "an object of torchao"});
+  EXPECT_TRUE(LoadBackbone(checkpoint, "backbone", model.get()).ok());
+  EXPECT_EQ(ErrorOf(LoadClassifier(checkpoint, "", model.get())),
+            "head.fc.weight is an object of torchao");
+}
+
+// The last dimension of a convolution's weights that differ in channels alone.
+StateDict OfChannels(int64_t channels) {
+  StateDict checkpoint = Checkpoint(Same);
+  at::Tensor& weight = Tensor(&checkpoint, "backbone.conv1.weight");
+  weight = at::arange(4 * channels * 49, at::kFloat).reshape({4, channels, 7, 7});
+  return checkpoint;
+}
+
+TEST(LoadBackbone, SpreadsAConvolutionOfOneChannelWhenAsked) {
+  const auto model = MakeModel(kResNet);
+  StateDict checkpoint = OfChannels(1);
+  EXPECT_THAT(ErrorOf(LoadBackbone(checkpoint, "", model.get())),
+              AllOf(HasSubstr("[4, 1, 7, 7] in the checkpoint"),
+                    HasSubstr("model.backbone.pretrained.adapt_input_channels: true")));
+  const auto report =
+      LoadPretrained(checkpoint, Pretrained("adapt_input_channels: true"), model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(report->notes, ElementsAre("backbone.conv1.weight: its weights for 1 channel are "
+                                         "spread over 3"));
+  const at::Tensor loaded = Named(*model, "backbone.conv1.weight");
+  const at::Tensor& given = Tensor(&checkpoint, "backbone.conv1.weight");
+  for (int channel = 0; channel < 3; ++channel) {
+    EXPECT_TRUE(at::equal(loaded.select(1, channel), given.select(1, 0).div(3.0)));
+  }
+  // Between other numbers there is no usual way.
+  EXPECT_THAT(
+      ErrorOf(LoadPretrained(OfChannels(4), Pretrained("adapt_input_channels: true"), model.get())),
+      HasSubstr("[4, 4, 7, 7] in the checkpoint"));
+}
+
+TEST(LoadBackbone, SumsAConvolutionOfThreeChannelsWhenAsked) {
+  const auto model = MakeModel("backbone { lenet5 {} } head { num_classes: 10 }");
+  StateDict checkpoint = Checkpoint(Same, "backbone { lenet5 {} } head { num_classes: 10 }");
+  at::Tensor& weight = Tensor(&checkpoint, "backbone.features.0.weight");
+  const at::Tensor of_one = weight;
+  weight = of_one.repeat({1, 3, 1, 1});
+  const auto report =
+      LoadPretrained(checkpoint, Pretrained("adapt_input_channels: true"), model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_TRUE(at::equal(Named(*model, "backbone.features.0.weight"), weight.sum(1, true)));
+}
+
+TEST(LoadBackbone, TakesTheHeadTooWhenAsked) {
+  for (const bool torchvision : {false, true}) {
+    const StateDict checkpoint = torchvision ? Checkpoint(Torchvision) : Checkpoint(Same);
+    for (const char* how : {"with_head: true", "prefix: 'backbone' with_head: true"}) {
+      const auto model = MakeModel(kResNet);
+      const auto report = LoadPretrained(checkpoint, Pretrained(how), model.get());
+      ASSERT_TRUE(report.ok()) << report.status();
+      EXPECT_EQ(report->matched, kBackboneTensors + 2);
+      EXPECT_TRUE(IsLoaded(*model, "head.fc.weight"));
+    }
+  }
+  const auto model = MakeModel(kResNet);
+  EXPECT_THAT(
+      ErrorOf(LoadPretrained(Checkpoint(Same,
+                                        "backbone { resnet { depth: 18 base_channels: 4 } } "
+                                        "head { num_classes: 7 }"),
+                             Pretrained("with_head: true"), model.get())),
+      HasSubstr("another number of classes than model.head.num_classes"));
+  ExpectUntouched(*model);
+}
+
+TEST(LoadBackbone, TakesOldCheckpointsWithoutCounters) {
   const auto model = MakeModel(kResNet);
   const auto report = LoadBackbone(Checkpoint([](const std::string& name) {
                                      return absl::EndsWith(name, "num_batches_tracked") ? "" : name;
@@ -165,7 +420,7 @@ TEST(LoadBackbone, DoesWithoutTheCountersThatOldCheckpointsLack) {
   EXPECT_EQ(report->matched, 100);
 }
 
-TEST(LoadBackbone, AnotherNetworksShapesAreNamedAndLeaveTheModelAsItWas) {
+TEST(LoadBackbone, NamesShapesOfAnotherNetworkAndLeavesTheModel) {
   const auto model = MakeModel(kResNet);
   const auto report =
       LoadBackbone(Checkpoint(Same,
@@ -180,26 +435,30 @@ TEST(LoadBackbone, AnotherNetworksShapesAreNamedAndLeaveTheModelAsItWas) {
   ExpectUntouched(*model);
 }
 
-TEST(LoadBackbone, WhenNothingFitsTheErrorShowsBothSidesAndThePrefixThatWouldDo) {
+TEST(LoadBackbone, ShowsBothSidesAndTheRightPrefixWhereNothingFits) {
   const auto model = MakeModel(kResNet);
-  const TensorList deep = Checkpoint([](const std::string& n) { return "model." + n; });
+  const StateDict deep = Checkpoint([](const std::string& n) { return "model." + n; });
   for (const char* prefix : {"", "backbone", "modle.backbone"}) {
     const absl::Status status = LoadBackbone(deep, prefix, model.get()).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()),
                 AllOf(HasSubstr("It has model.backbone.conv1.weight, "),
-                      HasSubstr("They fit with prefix: \"model.backbone\"")));
+                      HasSubstr("They fit with model.backbone.pretrained.prefix: model.backbone")));
   }
-  EXPECT_EQ(LoadBackbone(Checkpoint(Torchvision), "backbone", model.get()).status().message(),
-            "none of the checkpoint's names are the backbone's with prefix \"backbone\". It has "
-            "conv1.weight, bn1.weight, bn1.bias, layer1.0.conv1.weight and 118 more; wanted are "
-            "backbone.conv1.weight, backbone.bn1.weight, backbone.bn1.bias, "
-            "backbone.layer1.0.conv1.weight and 116 more. They fit without a prefix");
+  EXPECT_THAT(ErrorOf(LoadClassifier(deep, "", model.get())),
+              HasSubstr("They fit with --prefix=model.backbone"));
+  EXPECT_EQ(ErrorOf(LoadBackbone(Checkpoint([](const std::string& n) { return n + "_x"; }), "model",
+                                 model.get())),
+            "none of the checkpoint's names are the backbone's with prefix \"model\" or without "
+            "it. It has backbone.conv1.weight_x, backbone.bn1.weight_x, backbone.bn1.bias_x, "
+            "backbone.layer1.0.conv1.weight_x and 118 more; expected conv1.weight, bn1.weight, "
+            "bn1.bias, layer1.0.conv1.weight and 116 more");
   EXPECT_THAT(std::string(LoadBackbone({}, "", model.get()).status().message()),
-              HasSubstr("It has no tensors; wanted are conv1.weight, "));
+              HasSubstr("It has no tensors; expected conv1.weight, "));
   EXPECT_THAT(
-      std::string(LoadBackbone({{"a", at::zeros({1})}}, "", model.get()).status().message()),
-      HasSubstr("It has a; wanted are conv1.weight, "));
+      std::string(
+          LoadBackbone({{{"a", at::zeros({1})}}, {}, {}}, "", model.get()).status().message()),
+      HasSubstr("It has a; expected conv1.weight, "));
   ExpectUntouched(*model);
 }
 
@@ -216,7 +475,7 @@ TEST(LoadBackbone, DropsWhatWasFoldedFromTheWeightsBefore) {
   EXPECT_FALSE(at::equal(after, before));
 }
 
-TEST(LoadBackbone, OfLeNetPassesOverTheLayerOfTheClasses) {
+TEST(LoadBackbone, PassesOverLeNetsLastLayer) {
   const auto model = MakeModel("backbone { lenet5 {} } head { num_classes: 5 }");
   const auto report = LoadBackbone(
       Checkpoint(Same, "backbone { lenet5 {} } head { num_classes: 10 }"), "", model.get());
@@ -228,7 +487,7 @@ TEST(LoadClassifier, TakesAllOfOurOwnNamesAndOfTorchvisions) {
   for (const bool torchvision : {false, true}) {
     const auto model = MakeModel(kResNet);
     const auto report =
-        LoadClassifier(torchvision ? Checkpoint(Torchvision) : Checkpoint(Same), model.get());
+        LoadClassifier(torchvision ? Checkpoint(Torchvision) : Checkpoint(Same), "", model.get());
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_EQ(report->matched, kBackboneTensors + 2);
     for (const NamedTensor& tensor : model->State()) {
@@ -242,18 +501,30 @@ TEST(LoadClassifier, NeedsEveryTensorOfTheRightShapeAndElseTouchesNothing) {
   EXPECT_EQ(LoadClassifier(Checkpoint([](const std::string& name) {
                              return name == "head.fc.bias" ? "" : name;
                            }),
-                           model.get())
+                           "", model.get())
                 .status()
                 .message(),
             "the checkpoint does not fit the model of the config: 121 tensors matched; 1 missing: "
-            "head.fc.bias");
+            "head.fc.bias. Give the config it was trained with");
   const auto other_classes = LoadClassifier(
       Checkpoint(Same,
                  "backbone { resnet { depth: 18 base_channels: 4 } } head { num_classes: 7 }"),
-      model.get());
+      "", model.get());
   EXPECT_THAT(std::string(other_classes.status().message()),
               HasSubstr("head.fc.weight: [7, 32] in the checkpoint, [3, 32] in the model"));
   ExpectUntouched(*model);
+}
+
+TEST(LoadClassifier, TakesNamesBelowAPrefix) {
+  for (const bool torchvision : {false, true}) {
+    const auto model = MakeModel(kResNet);
+    const StateDict checkpoint = Checkpoint([&](const std::string& name) {
+      return "model." + (torchvision ? Torchvision(name) : name);
+    });
+    const auto report = LoadClassifier(checkpoint, "model", model.get());
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->matched, kBackboneTensors + 2);
+  }
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace finetune {
 absl::StatusOr<std::unique_ptr<CheckpointKeeper>> CheckpointKeeper::Open(
     const std::string& work_dir, int keep_last, Earlier earlier, Trace* trace) {
   FT_ASSIGN_OR_RETURN(CheckpointStore store, CheckpointStore::Open(work_dir, keep_last));
-  FT_ASSIGN_OR_RETURN(const bool found, store.HasCheckpoints());
+  FT_ASSIGN_OR_RETURN(const bool found, CheckpointStore::HasCheckpoints(work_dir));
   if (found && earlier == Earlier::kRefuse) {
     return absl::AlreadyExistsError(absl::StrCat(
         work_dir,
@@ -26,6 +26,11 @@ absl::StatusOr<std::unique_ptr<CheckpointKeeper>> CheckpointKeeper::Open(
                            trace == nullptr ? nullptr : trace->AddTrack("checkpoint writer", "")));
 }
 
+bool CheckpointKeeper::WillFind(const std::string& work_dir, const std::string& resume) {
+  if (resume.empty()) return false;
+  return resume != "auto" || CheckpointStore::HasCheckpoints(work_dir).value_or(false);
+}
+
 absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(
     const std::string& resume) const {
   if (resume.empty()) return std::nullopt;
@@ -34,7 +39,7 @@ absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(
     FT_RETURN_IF_ERROR(Annotate(root.status(), "--resume"));
     return FoundCheckpoint{resume, *std::move(root), {}};
   }
-  FT_ASSIGN_OR_RETURN(const bool found, store_.HasCheckpoints());
+  FT_ASSIGN_OR_RETURN(const bool found, CheckpointStore::HasCheckpoints(work_dir_));
   if (!found) return std::nullopt;
   return FindLatestCheckpoint(work_dir_);
 }

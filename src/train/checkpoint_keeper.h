@@ -29,6 +29,9 @@ class CheckpointKeeper {
                                                                 int keep_last, Earlier earlier,
                                                                 Trace* trace);
 
+  // Whether Find(resume) will give a checkpoint, or an error, of this work_dir.
+  static bool WillFind(const std::string& work_dir, const std::string& resume);
+
   // What --resume means: "auto" is the work_dir's newest whole checkpoint, or none where it has
   // none; "" is none; all else is a path. Errors: those of reading it.
   absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& resume) const;

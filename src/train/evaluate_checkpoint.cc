@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -29,6 +30,15 @@ absl::StatusOr<EvaluatedCheckpoint> ReadFacts(const std::string& path) {
   return checkpoint;
 }
 
+absl::Status TakeWeights(const EvaluateOptions& options, Setup* setup) {
+  FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(options.checkpoint, options.key));
+  const absl::StatusOr<LoadReport> report =
+      LoadClassifier(state, options.prefix, setup->model.get());
+  FT_RETURN_IF_ERROR(Annotate(report.status(), options.checkpoint));
+  AddNotes(options.checkpoint, state, *report, setup);
+  return absl::OkStatus();
+}
+
 // On stderr: what the evaluation's user must know to believe its numbers.
 void Tell(const Setup& setup, const Communicator& comm) {
   if (comm.local_rank() == 0) {
@@ -46,19 +56,15 @@ void Tell(const Setup& setup, const Communicator& comm) {
 }  // namespace
 
 absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
-                                              const std::string& checkpoint, Communicator* comm) {
-  absl::StatusOr<EvaluatedCheckpoint> facts = ReadFacts(checkpoint);
+                                              const EvaluateOptions& options, Communicator* comm) {
+  absl::StatusOr<EvaluatedCheckpoint> facts = ReadFacts(options.checkpoint);
   FT_RETURN_IF_ERROR(Agree(facts.status(), *comm));
-  FT_ASSIGN_OR_RETURN(Setup setup, Prepare(loaded, &*facts, /*trace=*/nullptr, comm));
+  FT_ASSIGN_OR_RETURN(Setup setup,
+                      Prepare(loaded, &*facts, /*resumes=*/false, /*trace=*/nullptr, comm));
   if (setup.val == nullptr) {
     return absl::InvalidArgumentError("data.val: is not set; there is nothing to evaluate on");
   }
-  absl::StatusOr<TensorList> tensors = ReadStateDict(checkpoint);
-  absl::Status status = tensors.status();
-  if (status.ok()) {
-    status = Annotate(LoadClassifier(*tensors, setup.model.get()).status(), checkpoint);
-  }
-  FT_RETURN_IF_ERROR(Agree(status, *comm));
+  FT_RETURN_IF_ERROR(Agree(TakeWeights(options, &setup), *comm));
   Tell(setup, *comm);
   ProgressLine line(stdout, comm->rank() == 0 && IsWatched());
   absl::StatusOr<Evaluation> evaluation =
@@ -73,7 +79,7 @@ absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
     return absl::FailedPreconditionError(absl::StrFormat(
         "%s: the loss of its %d pictures of data.val is %g; expected a finite number. Its weights "
         "are not those of a run that went well: take an earlier checkpoint",
-        checkpoint, evaluation->pictures, std::abs(evaluation->loss)));
+        options.checkpoint, evaluation->pictures, std::abs(evaluation->loss)));
   }
   return evaluation;
 }

@@ -10,13 +10,20 @@
 
 namespace finetune {
 
+struct EvaluateOptions {
+  std::string checkpoint;
+  // Where its weights are, and how their names begin, as PretrainedConfig has them.
+  std::string key;
+  std::string prefix;
+};
+
 // Evaluates a checkpoint on data.val, whose labels are mapped to the checkpoint's by class name and
 // whose pictures are normalised as the checkpoint's were. Rank 0 says on stderr where that differs
 // from data.val's own. Collective: every rank calls it with the same arguments, and gets the same
 // result or the same error. Errors: InvalidArgument for classes that the checkpoint lacks;
 // FailedPrecondition for a loss that is not finite.
 absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
-                                              const std::string& checkpoint, Communicator* comm);
+                                              const EvaluateOptions& options, Communicator* comm);
 
 }  // namespace finetune
 

@@ -244,24 +244,33 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
   return path;
 }
 
-absl::Status LoadPretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
+// Reads the file at `path` into the model.
+absl::Status LoadFrom(const std::string& path, const PretrainedConfig& pretrained, Setup* setup) {
+  FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(path, pretrained.key()));
+  const absl::StatusOr<LoadReport> report = LoadPretrained(state, pretrained, setup->model.get());
+  FT_RETURN_IF_ERROR(Annotate(report.status(), path));
+  AddNotes(path, state, *report, setup);
+  // A missing tensor, which the config allows, keeps its random values.
+  (report->missing.empty() ? setup->notes : setup->warnings)
+      .push_back(absl::StrCat(pretrained.with_head() ? "weights" : "backbone", " from ", path, ": ",
+                              report->Summary()));
+  return absl::OkStatus();
+}
+
+// Fetches the pretrained weights and reads them. Collective.
+absl::Status TakePretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
   const absl::StatusOr<std::string> path = Fetch(pretrained.checkpoint(), comm);
-  absl::Status status = path.status();
-  if (status.ok()) {
-    absl::StatusOr<TensorList> tensors = ReadStateDict(*path);
-    status = tensors.status();
-    if (status.ok()) {
-      absl::StatusOr<LoadReport> report =
-          LoadBackbone(*tensors, pretrained.prefix(), setup->model.get());
-      status = Annotate(report.status(), *path);
-      if (status.ok()) {
-        // What is missing keeps its random weights.
-        (report->missing.empty() ? setup->notes : setup->warnings)
-            .push_back(absl::StrCat("backbone from ", *path, ": ", report->Summary()));
-      }
-    }
-  }
-  return Agree(path.ok() ? Annotate(status, "model.backbone.pretrained") : status, *comm);
+  const absl::Status status =
+      path.ok() ? Annotate(LoadFrom(*path, pretrained, setup), "model.backbone.pretrained")
+                : path.status();
+  return Agree(status, *comm);
+}
+
+// Whether rank 0 resumes a run. Collective.
+absl::StatusOr<bool> Resumes(bool resumes, Communicator* comm) {
+  double on_main[1] = {comm->rank() == 0 && resumes ? 1.0 : 0.0};
+  FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(on_main)));
+  return on_main[0] > 0;
 }
 
 // What is wrong with one thing and with another, at once.
@@ -273,8 +282,15 @@ absl::Status Both(const absl::Status& one, const absl::Status& other) {
 
 }  // namespace
 
+void AddNotes(const std::string& path, const StateDict& state, const LoadReport& report,
+              Setup* setup) {
+  for (const std::vector<std::string>* notes : {&state.notes, &report.notes}) {
+    for (const std::string& note : *notes) setup->notes.push_back(absl::StrCat(path, ": ", note));
+  }
+}
+
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
-                              Trace* trace, Communicator* comm) {
+                              bool resumes, Trace* trace, Communicator* comm) {
   Setup setup;
   const ExperimentConfig& config = loaded.config;
   const RuntimeConfig& runtime = config.runtime();
@@ -374,8 +390,14 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   FT_RETURN_IF_ERROR(status);
   if (for_training && config.model().backbone().has_pretrained()) {
     const PretrainedConfig& pretrained = config.model().backbone().pretrained();
-    FT_RETURN_IF_ERROR(Annotate(LoadPretrained(pretrained, comm, &setup),
-                                loaded.PlaceOf("model.backbone.pretrained.checkpoint")));
+    FT_ASSIGN_OR_RETURN(const bool replaced, Resumes(resumes, comm));
+    if (replaced) {
+      setup.notes.emplace_back(
+          "model.backbone.pretrained is not read: the run goes on from a checkpoint");
+    } else {
+      FT_RETURN_IF_ERROR(Annotate(TakePretrained(pretrained, comm, &setup),
+                                  loaded.PlaceOf("model.backbone.pretrained.checkpoint")));
+    }
   }
   return setup;
 }

@@ -6,10 +6,12 @@
 #include <vector>
 
 #include "src/base/status_macros.h"
+#include "src/checkpoint/state_dict.h"
 #include "src/comm/communicator.h"
 #include "src/config/config.h"
 #include "src/data/loader.h"
 #include "src/model/classifier.h"
+#include "src/model/load.h"
 #include "src/observe/trace.h"
 #include "src/train/data_identity.h"
 #include "src/train/match_data.h"
@@ -32,16 +34,22 @@ struct Setup {
   std::vector<std::string> host_warnings;
 };
 
-// Checks the config against the data and the ranks, opens the data, builds the model and gives it
-// its first weights. `evaluated`: null for training. The loaders record their work in `trace`,
-// which may be null. Collective; an error is every rank's.
+// Checks the config against the data and the ranks, opens the data, builds the model and, to train
+// from the beginning, gives it the pretrained weights. `evaluated`: null for training. `resumes`: a
+// checkpoint of the run will replace all weights, so that no others are read; rank 0's value holds
+// for all. The loaders record their work in `trace`, which may be null. Collective; an error is
+// every rank's.
 //
 // The training data say which output of the model is which class, and by which mean and std a
 // `normalize {}` works. data.val follows: its labels are mapped by class name, and its pictures are
 // normalised as in training, whatever its own statistics are. For evaluation the checkpoint takes
 // the training data's place.
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
-                              Trace* trace, Communicator* comm);
+                              bool resumes, Trace* trace, Communicator* comm);
+
+// Adds the notes of reading a checkpoint at `path` and of loading it to the setup's.
+void AddNotes(const std::string& path, const StateDict& state, const LoadReport& report,
+              Setup* setup);
 
 }  // namespace finetune
 

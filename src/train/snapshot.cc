@@ -2,16 +2,23 @@
 
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/annotate.h"
-#include "src/checkpoint/reader.h"
+#include "src/checkpoint/state_dict.h"
 #include "src/model/load.h"
 
 namespace finetune {
 namespace {
 
 constexpr const char* kVersion = "finetune 1";
+
+// The way to go on from a checkpoint's weights alone.
+constexpr const char* kStartInstead =
+    ". To start a new run from all of its weights, the head's too, leave out --resume and give it "
+    "as --set=model.backbone.pretrained.checkpoint=FILE with "
+    "--set=model.backbone.pretrained.with_head=true";
 
 // The part of the flat momentum that is a parameter's, in the parameter's shape and memory order.
 at::Tensor MomentumOf(Sgd* sgd, const ParameterSpan& span, const at::Tensor& parameter) {
@@ -109,7 +116,14 @@ Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress
 
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
                                            bool other_data, Classifier* model, Sgd* sgd) {
-  FT_ASSIGN_OR_RETURN(Value meta, root.Get("meta"));
+  const absl::StatusOr<Value> meta_entry = root.Get("meta");
+  const absl::StatusOr<std::string> writer =
+      meta_entry.ok() ? meta_entry->GetString("writer") : meta_entry.status();
+  if (!writer.ok() || !absl::StartsWith(*writer, "finetune")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "it is not a checkpoint of finetune, so it does not say where its run is", kStartInstead));
+  }
+  const Value& meta = *meta_entry;
   FT_ASSIGN_OR_RETURN(std::string seed, meta.GetString("seed"));
   if (seed != absl::StrCat(expected.seed)) {
     return absl::InvalidArgumentError(absl::StrCat("it is of a run with runtime.seed ", seed,
@@ -130,8 +144,9 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   FT_ASSIGN_OR_RETURN(progress.validation_due, meta.GetBool("validation_due"));
   FT_RETURN_IF_ERROR(TakeData(meta, expected, other_data, &restored));
 
-  FT_ASSIGN_OR_RETURN(TensorList state, StateDictOf(root));
-  FT_RETURN_IF_ERROR(LoadClassifier(state, model).status());
+  StateDict state;
+  FT_ASSIGN_OR_RETURN(state.tensors, root.GetTensors("state_dict"));
+  FT_RETURN_IF_ERROR(LoadClassifier(state, /*prefix=*/"", model).status());
 
   FT_ASSIGN_OR_RETURN(Value optimizer, root.Get("optimizer"));
   FT_ASSIGN_OR_RETURN(TensorList momentum, optimizer.GetTensors("momentum"));
@@ -142,7 +157,8 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
     const at::Tensor target = MomentumOf(sgd, span, parameters.at(span.name));
     if (found == saved.end() || found->second.sizes() != target.sizes()) {
       return absl::InvalidArgumentError(absl::StrCat("it has no momentum for ", span.name,
-                                                     ": other parameters were trained in it"));
+                                                     ": other parameters were trained in it",
+                                                     kStartInstead));
     }
     target.copy_(found->second);
   }

@@ -63,7 +63,9 @@ class Trainer {
   ~Trainer() { comm_.SetWarn(nullptr); }
 
   absl::StatusOr<TrainResult> Run() {
-    FT_ASSIGN_OR_RETURN(setup_, Prepare(loaded_, /*evaluated=*/nullptr, options_.trace, &comm_));
+    const bool resumes = CheckpointKeeper::WillFind(options_.work_dir, options_.resume);
+    FT_ASSIGN_OR_RETURN(setup_,
+                        Prepare(loaded_, /*evaluated=*/nullptr, resumes, options_.trace, &comm_));
     FT_RETURN_IF_ERROR(BuildOptimizer());
     // From here on something is written: all that a config can be wrong in has been looked at.
     FT_RETURN_IF_ERROR(Agree(OpenWorkDir(), comm_));

@@ -1,0 +1,130 @@
+#include "src/checkpoint/find_state_dict.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/base/status_macros.h"
+#include "src/checkpoint/value.h"
+
+namespace finetune {
+namespace {
+
+// The keys under which training programs keep the weights that they train or evaluate. The first
+// that a file has is taken.
+constexpr absl::string_view kUsual[] = {"state_dict", "model",   "model_state_dict",
+                                        "net",        "network", "weights",
+                                        "params",     "module",  "student"};
+
+// Programs that average weights keep both, side by side.
+struct Pair {
+  absl::string_view raw;
+  absl::string_view averaged;
+};
+constexpr Pair kPairs[] = {
+    {"state_dict", "state_dict_ema"},       // timm
+    {"model", "model_ema"},                 // torchvision's references
+    {"ema_state_dict", "state_dict"},       // mmengine's EMAHook swaps them
+    {"current_model_state", "state_dict"},  // Lightning's WeightAveraging does too
+    {"params", "params_ema"},               // BasicSR
+};
+
+bool StartsWith(const Place& place, const Place& start) {
+  return place.size() >= start.size() && std::equal(start.begin(), start.end(), place.begin());
+}
+
+bool Has(const std::vector<Place>& places, Place parent, absl::string_view key) {
+  parent.emplace_back(key);
+  return absl::c_any_of(places, [&](const Place& one) { return StartsWith(one, parent); });
+}
+
+// " (raw)" or " (averaged)" where a place is one of a pair.
+std::string Role(const Place& place, const std::vector<Place>& places) {
+  for (const Pair& pair : kPairs) {
+    Place parent = place;
+    for (; !parent.empty(); parent.pop_back()) {
+      const std::string key = parent.back();
+      if (key != pair.raw && key != pair.averaged) continue;
+      const bool is_raw = key == pair.raw;
+      Place beside(parent.begin(), std::prev(parent.end()));
+      if (Has(places, std::move(beside), is_raw ? pair.averaged : pair.raw)) {
+        return is_raw ? " (raw)" : " (averaged)";
+      }
+    }
+  }
+  return "";
+}
+
+std::string Name(const Place& place) {
+  return place.empty() ? "the root"
+                       : absl::StrCat("\"", Printable(absl::StrJoin(place, ".")), "\"");
+}
+
+std::string Names(const std::vector<Place>& some, const std::vector<Place>& all) {
+  constexpr size_t kShown = 8;
+  std::string names;
+  for (size_t i = 0; i < std::min(some.size(), kShown); ++i) {
+    absl::StrAppend(&names, i == 0 ? "" : ", ", Name(some[i]), Role(some[i], all));
+  }
+  if (some.size() > kShown) absl::StrAppend(&names, " and ", some.size() - kShown, " more");
+  return names;
+}
+
+// The part of one of the places that is spelled `key`.
+absl::StatusOr<Place> Locate(const std::vector<Place>& places, const std::string& key) {
+  for (const Place& place : places) {
+    for (auto end = place.begin(); end != place.end();) {
+      ++end;
+      if (absl::StrJoin(place.begin(), end, ".") == key) return Place(place.begin(), end);
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat("it has no weights at the key \"", Printable(key),
+                                                 "\"; it has some at ", Names(places, places)));
+}
+
+}  // namespace
+
+absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
+                                             const std::string& key) {
+  Place at;
+  if (!key.empty()) {
+    FT_ASSIGN_OR_RETURN(at, Locate(places, key));
+  }
+  while (true) {
+    const auto* const usual = std::find_if(std::begin(kUsual), std::end(kUsual),
+                                           [&](auto name) { return Has(places, at, name); });
+    if (usual != std::end(kUsual)) {
+      at.emplace_back(*usual);
+      continue;
+    }
+    std::vector<Place> below;
+    for (const Place& place : places) {
+      if (StartsWith(place, at)) below.push_back(place);
+    }
+    if (below.front() == at) break;
+    // The way is clear as long as there is only one.
+    Place next = at;
+    next.push_back(below.front()[at.size()]);
+    if (!absl::c_all_of(below, [&](const Place& place) { return StartsWith(place, next); })) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("it has weights in several entries: ", Names(below, places),
+                       "; choose one with model.backbone.pretrained.key, or evaluate's --key"));
+    }
+    at = std::move(next);
+  }
+  std::vector<Place> others;
+  for (const Place& place : places) {
+    if (place != at) others.push_back(place);
+  }
+  if (others.empty()) return FoundStateDict{at, ""};
+  return FoundStateDict{
+      at, absl::StrCat("the weights are those in ", Name(at), Role(at, places), "; it also has ",
+                       Names(others, places),
+                       " (model.backbone.pretrained.key, or evaluate's --key, chooses)")};
+}
+
+}  // namespace finetune

@@ -1,0 +1,26 @@
+#ifndef FINETUNE_CHECKPOINT_FIND_STATE_DICT_H_
+#define FINETUNE_CHECKPOINT_FIND_STATE_DICT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "src/checkpoint/format.h"
+
+namespace finetune {
+
+// One of a checkpoint's state dicts, and why it was taken.
+struct FoundStateDict {
+  Place place;
+  // Names the others; empty where there are none.
+  std::string note;
+};
+
+// Chooses among `places`, of which there is at least one, as ReadStateDict documents. Errors:
+// InvalidArgument that lists the places.
+absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
+                                             const std::string& key);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CHECKPOINT_FIND_STATE_DICT_H_

@@ -1,0 +1,29 @@
+#ifndef FINETUNE_CHECKPOINT_STATE_DICT_H_
+#define FINETUNE_CHECKPOINT_STATE_DICT_H_
+
+#include <string>
+#include <vector>
+
+#include "src/tensor/named_tensor.h"
+
+namespace finetune {
+
+// The weights of a network, as a checkpoint holds them.
+struct StateDict {
+  // An entry that is not a plain tensor, such as a sparse or a quantised one.
+  struct Unreadable {
+    std::string name;
+    // The object that stands in the tensor's place, and how to save it so that it can be read.
+    std::string reason;
+  };
+
+  // In the file's order.
+  TensorList tensors;
+  std::vector<Unreadable> unreadable;
+  // For the user: which of several state dicts these are; checksums that are switched off.
+  std::vector<std::string> notes;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CHECKPOINT_STATE_DICT_H_

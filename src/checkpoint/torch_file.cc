@@ -1,0 +1,289 @@
+#include "src/checkpoint/torch_file.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/memory/memory.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/base/annotate.h"
+#include "src/base/status_macros.h"
+#include "src/checkpoint/materialize.h"
+#include "src/checkpoint/pickle.h"
+#include "src/checkpoint/zip_archive.h"
+
+namespace finetune {
+namespace {
+
+using Item = PickleGraph::Item;
+using Kind = PickleGraph::Kind;
+using Node = PickleGraph::Node;
+
+// The pickle of a checkpoint is small; one with long histories in its meta data may take megabytes.
+constexpr uint64_t kMaxPickleBytes = uint64_t{1} << 30;
+
+// 0x1950a86a20f9469cfc6c, the number that opens a legacy file.
+constexpr absl::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+// The number ends before this byte, whatever the pickle's protocol.
+constexpr size_t kLegacyMagicEnd = 24;
+
+// Weights lie at most this many dicts below the root.
+constexpr size_t kMaxPlaceDepth = 4;
+// Dicts may share dicts, so that the ways to all of them are many.
+constexpr size_t kMaxSearchedItems = size_t{1} << 20;
+constexpr size_t kMaxKeyBytes = 256;
+
+absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
+
+// The pickle of a file of torch.save, and the places of the storages that it names.
+class TorchFile : public CheckpointFile {
+ public:
+  static absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenZip(const InputFile& file) {
+    return Open(file, &TorchFile::ParseZip);
+  }
+  static absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenLegacy(const InputFile& file) {
+    return Open(file, &TorchFile::ParseLegacy);
+  }
+
+  std::vector<Place> StateDicts() const override {
+    std::vector<Place> places;
+    Place place;
+    size_t items = kMaxSearchedItems;
+    Search(graph_->root(), &place, &items, &places);
+    return places;
+  }
+
+  absl::StatusOr<Value> Read(const Place& place) override {
+    Item at = graph_->root();
+    for (const std::string& key : place) {
+      const Item* entry = graph_->Find(at, key);
+      if (entry == nullptr) {
+        return absl::NotFoundError(absl::StrCat("it has no \"", Printable(key), "\""));
+      }
+      at = *entry;
+    }
+    return materializer_->ToValue(at, absl::StrJoin(place, "."));
+  }
+
+  bool IsChecked() const override { return !zip_ || zip_->IsChecked(); }
+
+ private:
+  explicit TorchFile(const InputFile& file) : file_(file) {}
+
+  static absl::StatusOr<std::unique_ptr<CheckpointFile>> Open(const InputFile& file,
+                                                              absl::Status (TorchFile::*parse)()) {
+    auto torch_file = absl::WrapUnique(new TorchFile(file));
+    FT_RETURN_IF_ERROR((torch_file.get()->*parse)());
+    torch_file->materializer_.emplace(
+        *torch_file->graph_, [it = torch_file.get()](const StorageRecord& record) {
+          return it->zip_ ? it->LoadFromZip(record) : it->LoadFromLegacy(record);
+        });
+    return std::unique_ptr<CheckpointFile>(std::move(torch_file));
+  }
+
+  void Search(const Item& item, Place* place, size_t* items_left,
+              std::vector<Place>* places) const {
+    const Node* dict = graph_->Get(item, Kind::kDict);
+    if (dict == nullptr || place->size() > kMaxPlaceDepth) return;
+    const size_t items = dict->items.size();
+    if (items > *items_left) return;
+    *items_left -= items;
+    if (std::any_of(dict->items.begin(), dict->items.end(),
+                    [this](const Item& one) { return IsTensorWithDimensions(one); })) {
+      places->push_back(*place);
+    }
+    for (size_t i = 0; i < items; i += 2) {
+      const Node* key = graph_->Get(dict->items[i], Kind::kString);
+      if (key == nullptr || key->text.size() > kMaxKeyBytes ||
+          absl::StartsWith(key->text, "optim")) {
+        continue;
+      }
+      place->emplace_back(key->text);
+      Search(dict->items[i + 1], place, items_left, places);
+      place->pop_back();
+    }
+  }
+
+  // Numbers that a program keeps as tensors (a count, a temperature) are not weights.
+  bool IsTensorWithDimensions(const Item& item) const {
+    const Node* tensor = graph_->Get(item, Kind::kTensor);
+    const Node* sizes = tensor == nullptr ? nullptr : graph_->Get(tensor->items[2], Kind::kList);
+    return sizes != nullptr && !sizes->items.empty();
+  }
+
+  absl::Status ParseZip() {
+    FT_ASSIGN_OR_RETURN(ZipArchive zip, ZipArchive::Open(file_.path(), file_.size()));
+    for (const std::string& name : zip.Names()) {
+      const size_t slash = name.find('/');
+      if (slash == std::string::npos || name.substr(slash) != "/data.pkl") continue;
+      if (!folder_.empty()) return Bad("it has more than one data.pkl");
+      folder_ = name.substr(0, slash);
+    }
+    if (folder_.empty()) return Bad("it is a ZIP file without a data.pkl, which torch.save writes");
+    if (zip.Has(folder_ + "/constants.pkl")) {
+      return Bad(
+          "it is a TorchScript program and not a checkpoint; save model.state_dict() with "
+          "Python's torch.save instead");
+    }
+    if (zip.Has(folder_ + "/byteorder")) {
+      FT_ASSIGN_OR_RETURN(const uint64_t size, zip.Size(folder_ + "/byteorder"));
+      FT_ASSIGN_OR_RETURN(const std::string order,
+                          size < 16 ? zip.Read(folder_ + "/byteorder") : std::string("unknown"));
+      if (order != "little") {
+        return Bad(
+            "it was written on a big-endian machine; load and save it again with Python's "
+            "torch on a little-endian one");
+      }
+    }
+    FT_ASSIGN_OR_RETURN(const uint64_t pickle_size, zip.Size(folder_ + "/data.pkl"));
+    if (pickle_size > kMaxPickleBytes) return Bad("its pickle is larger than 1 GiB");
+    FT_ASSIGN_OR_RETURN(pickle_, zip.Read(folder_ + "/data.pkl"));
+    FT_ASSIGN_OR_RETURN(PickleGraph graph, PickleGraph::Parse(pickle_));
+    graph_.emplace(std::move(graph));
+    zip_.emplace(std::move(zip));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<c10::Storage> LoadFromZip(const StorageRecord& record) {
+    const std::string name = absl::StrCat(folder_, "/data/", record.key);
+    FT_ASSIGN_OR_RETURN(const uint64_t size, zip_->Size(name));
+    if (size != record.bytes) {
+      return Bad(absl::StrCat("its entry \"", Printable(name), "\" has ", size,
+                              " bytes, its pickle expects ", record.bytes));
+    }
+    FT_ASSIGN_OR_RETURN(c10::Storage storage, AllocateStorage(size));
+    FT_RETURN_IF_ERROR(zip_->Read(name, storage.mutable_data(), size));
+    return storage;
+  }
+
+  // The pickles are of unknown length: more of the file is read until they end.
+  absl::Status ParseLegacy() {
+    const uint64_t most = std::min(file_.size(), kMaxPickleBytes);
+    for (uint64_t bytes = std::min<uint64_t>(most, 1 << 20);; bytes = std::min(most, 2 * bytes)) {
+      FT_ASSIGN_OR_RETURN(pickle_, file_.Read(0, bytes));
+      absl::Status status = ParseLegacyHead();
+      if (status.ok()) return ScanLegacyStorages();
+      if (!absl::IsOutOfRange(status) || bytes == most) return status;
+    }
+  }
+
+  // Magic number, protocol, the machine, the object, the storages' keys.
+  absl::Status ParseLegacyHead() {
+    absl::string_view rest = pickle_;
+    const auto next = [&rest]() -> absl::StatusOr<PickleGraph> {
+      FT_ASSIGN_OR_RETURN(PickleGraph graph, PickleGraph::Parse(rest));
+      rest.remove_prefix(graph.size());
+      return graph;
+    };
+    FT_RETURN_IF_ERROR(next().status());
+    FT_ASSIGN_OR_RETURN(const PickleGraph protocol, next());
+    const int64_t* version = std::get_if<int64_t>(&protocol.root());
+    if (version == nullptr || *version != 1001) {
+      return Bad("its legacy format's version is not 1001");
+    }
+    FT_RETURN_IF_ERROR(next().status());
+    FT_ASSIGN_OR_RETURN(PickleGraph object, next());
+    FT_ASSIGN_OR_RETURN(const PickleGraph keys, next());
+    const Node* list = keys.Get(keys.root(), Kind::kList);
+    if (list == nullptr) return Bad("its list of storages is not a list");
+    legacy_keys_.clear();
+    for (const Item& item : list->items) {
+      const Node* key = keys.Get(item, Kind::kString);
+      if (key == nullptr) return Bad("its list of storages has something other than keys");
+      legacy_keys_.push_back(key->text);
+    }
+    graph_.emplace(std::move(object));
+    storages_at_ = pickle_.size() - rest.size();
+    return absl::OkStatus();
+  }
+
+  // Each storage is its number of elements (8 bytes), then the elements, one after the other.
+  absl::Status ScanLegacyStorages() {
+    absl::flat_hash_map<absl::string_view, StorageRecord> records;
+    for (const Node& node : graph_->nodes()) {
+      if (node.kind != Kind::kStorage) continue;
+      FT_ASSIGN_OR_RETURN(const StorageRecord record, ParseStorage(*graph_, node));
+      const auto [found, is_new] = records.try_emplace(record.key, record);
+      if (!is_new && (found->second.bytes != record.bytes || found->second.dtype != record.dtype)) {
+        return Bad(absl::StrCat("storage \"", Printable(record.key), "\" has two sizes"));
+      }
+    }
+    uint64_t at = storages_at_;
+    for (const absl::string_view key : legacy_keys_) {
+      const auto found = records.find(key);
+      if (found == records.end()) {
+        return Bad(absl::StrCat("storage \"", Printable(key), "\" is of an unknown type"));
+      }
+      const StorageRecord& record = found->second;
+      int64_t numel;
+      FT_RETURN_IF_ERROR(CutOff(file_.Read(at, &numel, sizeof(numel))));
+      at += sizeof(numel);
+      if (numel != record.numel) {
+        return Bad(absl::StrCat("storage \"", Printable(key), "\" has ", numel,
+                                " elements, its pickle expects ", record.numel));
+      }
+      if (record.bytes > file_.size() - at) {
+        return CutOff(absl::OutOfRangeError(absl::StrCat("storage \"", Printable(key), "\" needs ",
+                                                         record.bytes, " bytes at byte ", at)));
+      }
+      if (!legacy_offsets_.emplace(key, at).second) {
+        return Bad(absl::StrCat("storage \"", Printable(key), "\" is there twice"));
+      }
+      at += record.bytes;
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status CutOff(const absl::Status& status) {
+    return Annotate(status, "it is cut off");
+  }
+
+  absl::StatusOr<c10::Storage> LoadFromLegacy(const StorageRecord& record) {
+    const auto found = legacy_offsets_.find(record.key);
+    if (found == legacy_offsets_.end()) {
+      return Bad(absl::StrCat("storage \"", Printable(record.key), "\" is not in the file"));
+    }
+    FT_ASSIGN_OR_RETURN(c10::Storage storage, AllocateStorage(record.bytes));
+    FT_RETURN_IF_ERROR(file_.Read(found->second, storage.mutable_data(), record.bytes));
+    return storage;
+  }
+
+  const InputFile& file_;
+  std::string pickle_;
+  // Its texts, and the keys below, point into pickle_.
+  std::optional<PickleGraph> graph_;
+  // Only a ZIP file has these.
+  std::optional<ZipArchive> zip_;
+  std::string folder_;
+  // Only a legacy file has these.
+  std::vector<absl::string_view> legacy_keys_;
+  absl::flat_hash_map<absl::string_view, uint64_t> legacy_offsets_;
+  uint64_t storages_at_ = 0;
+  std::optional<Materializer> materializer_;
+};
+
+}  // namespace
+
+const CheckpointFormat kTorchZip = {
+    [](absl::string_view head, uint64_t) {
+      return absl::StartsWith(head, "PK\x03\x04") || absl::StartsWith(head, "PK\x05\x06");
+    },
+    &TorchFile::OpenZip,
+};
+
+const CheckpointFormat kTorchLegacy = {
+    [](absl::string_view head, uint64_t) {
+      return absl::StartsWith(head, "\x80") &&
+             absl::StrContains(head.substr(0, kLegacyMagicEnd), kLegacyMagic);
+    },
+    &TorchFile::OpenLegacy,
+};
+
+}  // namespace finetune

@@ -1,0 +1,15 @@
+#ifndef FINETUNE_CHECKPOINT_TORCH_FILE_H_
+#define FINETUNE_CHECKPOINT_TORCH_FILE_H_
+
+#include "src/checkpoint/format.h"
+
+namespace finetune {
+
+// The files of torch.save: since PyTorch 1.6 a ZIP file with a pickle (data.pkl) and an entry for
+// each storage; before, a run of pickles and then the storages.
+extern const CheckpointFormat kTorchZip;
+extern const CheckpointFormat kTorchLegacy;
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CHECKPOINT_TORCH_FILE_H_
