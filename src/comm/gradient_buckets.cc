@@ -68,7 +68,7 @@ struct GradientBuckets::Hook {
         key(node->add_post_hook(std::make_unique<AfterGradient>(std::move(call)))) {}
   ~Hook() { node->del_post_hook(key); }
 
-  c10::intrusive_ptr<torch::autograd::Node> node;
+  NodePointer node;
   uintptr_t key;
 };
 

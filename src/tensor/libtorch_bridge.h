@@ -9,11 +9,16 @@
 //   torch/csrc/autograd/node.h       the same class is in function.h
 //   ATen/core/GraphImplInterface.h   one interface to record graphs on any device; 2.11 records on
 //                                    CUDA alone, by at::cuda::CUDAGraph
+// Nodes of autograd's graph are kept by c10::intrusive_ptr in 2.15, by std::shared_ptr in 2.11.
 
 #if __has_include(<ATen/core/GraphImplInterface.h>)
 
 #include <ATen/core/GraphImplInterface.h>  // IWYU pragma: export
 #include <torch/csrc/autograd/node.h>      // IWYU pragma: export
+
+namespace finetune {
+using NodePointer = c10::intrusive_ptr<torch::autograd::Node>;
+}  // namespace finetune
 
 #else
 
@@ -29,6 +34,10 @@
 #ifdef FINETUNE_BRIDGES_CUDA
 #include <ATen/cuda/CUDAGraph.h>
 #endif
+
+namespace finetune {
+using NodePointer = std::shared_ptr<torch::autograd::Node>;
+}  // namespace finetune
 
 // In LibTorch's namespace and by LibTorch 2.15's names, so that callers are the same for both.
 namespace at {
