@@ -19,7 +19,7 @@ LAYERS = [
     ["src/config", "src/tensor"],
     ["src/checkpoint", "src/comm"],
     ["src/observe"],
-    ["src/data", "src/model", "src/optim"],
+    ["src/data/...", "src/model", "src/optim"],
     ["src/plan", "src/train"],
     ["src/main", "data_tools", "bench"],
 ]

@@ -30,7 +30,7 @@ DatasetManifest Manifest(int channels) {
   return manifest;
 }
 
-// What both make of the same pictures, [n, C, H, W].
+// The results of both for the same pictures, [n, C, H, W].
 struct Results {
   at::Tensor device, host;
 };
@@ -103,7 +103,7 @@ TEST(DevicePipeline, PreparesPicturesAsThePipelineDoes) {
       SCOPED_TRACE(std::string(steps) + " of " + std::to_string(channels) + " channels");
       const Results results = PrepareBoth(steps, channels, at::kFloat);
       ASSERT_EQ(results.device.sizes(), results.host.sizes());
-      // Of values up to 255 or, normalised, up to 3: a few roundings of float32.
+      // A few roundings of float32, for values up to 255 or, normalised, up to 3.
       EXPECT_LE(Apart(results), 1e-4);
     }
   }
@@ -118,7 +118,7 @@ TEST(DevicePipeline, GivesTheModelsTypeAndLayout) {
   EXPECT_LE(Apart(results), 4.0 / 256);
 }
 
-TEST(DevicePipeline, ABatchMayBeEmpty) {
+TEST(DevicePipeline, AcceptsAnEmptyBatch) {
   SplitConfig split;
   split.add_pipeline()->mutable_random_crop()->set_size(4);
   split.add_pipeline()->mutable_random_flip();

@@ -28,10 +28,12 @@ enum class RandomPurpose : uint32_t { kEpochOrder = 1, kAugmentation = 2, kSynth
 // The stream of random words that one thing (a picture in an epoch, say) owns.
 class RandomStream {
  public:
-  RandomStream(uint64_t seed, RandomPurpose purpose, uint32_t epoch, uint64_t index)
+  // `stream`: below 2^16; tells apart the streams of one thing, each of 2^18 words.
+  RandomStream(uint64_t seed, RandomPurpose purpose, uint32_t epoch, uint64_t index,
+               uint32_t stream = 0)
       : key_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
         // The index's upper bits share a word with the purpose; 2^56 pictures are enough.
-        counter_{0, epoch, static_cast<uint32_t>(index),
+        counter_{stream << 16, epoch, static_cast<uint32_t>(index),
                  static_cast<uint32_t>(index >> 32) << 8 | static_cast<uint32_t>(purpose)} {}
 
   uint32_t Next() {

@@ -71,7 +71,7 @@ std::vector<float> Apply(const std::string& steps, int64_t epoch = 0, int64_t in
 }
 
 // OpenCV's bilinear resize, Pillow's crops and flips, numpy's arithmetic.
-TEST(Pipeline, DoesWhatOtherProgramsDo) {
+TEST(Pipeline, MatchesOpenCvPillowAndNumpy) {
   std::ifstream file("tests/fixtures/data/pipeline.json");
   const nlohmann::json cases = nlohmann::json::parse(file).at("cases");
   ASSERT_GT(cases.size(), 15u);
@@ -96,7 +96,7 @@ TEST(Pipeline, DoesWhatOtherProgramsDo) {
   }
 }
 
-TEST(Pipeline, NormalizeIsFusedIntoResizeWithoutAnotherResult) {
+TEST(Pipeline, FusesNormalizeIntoResizeWithoutChangingTheResult) {
   const std::vector<float> plain = Apply("pipeline { resize { size: 9 } }");
   const std::vector<float> fused = Apply(
       "pipeline { resize { size: 9 } } pipeline { normalize { mean: [1, 2, 3] std: [2, 4, 8] } }");
@@ -183,6 +183,33 @@ TEST(Pipeline, RandomCropsAreWindowsOfThePaddedPicture) {
   EXPECT_GT(*std::min_element(seen.begin(), seen.end()), 15);
 }
 
+// A step's draws are its own: others may come and go.
+TEST(Pipeline, DrawsOfAStepDoNotDependOnOtherKindsOfSteps) {
+  const auto draws = [](const std::string& steps, int64_t index) {
+    const auto pipeline = Make(steps);
+    EXPECT_TRUE(pipeline.ok()) << pipeline.status();
+    std::vector<int64_t> drawn(pipeline->draws());
+    pipeline->Draw(/*seed=*/3, /*epoch=*/2, index, drawn.data());
+    return drawn;
+  };
+  const std::string crop = "pipeline { random_crop { size: 4 padding: 4 } } ";
+  const std::string flip = "pipeline { random_flip {} } ";
+  int different = 0;
+  for (int64_t index = 0; index < 50; ++index) {
+    const std::vector<int64_t> crops = draws(crop, index), flips = draws(flip, index);
+    const std::vector<int64_t> both = {crops[0], crops[1], flips[0]};
+    EXPECT_EQ(draws(crop + flip, index), both);
+    EXPECT_EQ(draws(flip + crop, index), (std::vector<int64_t>{flips[0], crops[0], crops[1]}));
+    EXPECT_EQ(draws(crop + "pipeline { resize { size: 9 } } " + flip, index), both);
+    // Two steps of a kind do not draw the same.
+    const std::vector<int64_t> twice = draws(flip + flip, index);
+    EXPECT_EQ(twice[0], flips[0]);
+    different += twice[1] != twice[0] ? 1 : 0;
+  }
+  EXPECT_GT(different, 10);
+  EXPECT_LT(different, 40);
+}
+
 TEST(Pipeline, DrawsDependOnEpochAndPicture) {
   const std::string steps = "pipeline { random_crop { size: 4 padding: 4 } }";
   EXPECT_EQ(Apply(steps, 3, 5), Apply(steps, 3, 5));
@@ -241,11 +268,11 @@ TEST(Pipeline, GrayscaleOfColourNeedsNormalizesOwnStatistics) {
   EXPECT_TRUE(Make("pipeline { grayscale {} } pipeline { normalize { mean: 100 std: 50 } }").ok());
 }
 
-TEST(Pipeline, WhatCannotWorkIsRefused) {
+TEST(Pipeline, RefusesStepsThatDoNotFit) {
   EXPECT_EQ(Make("pipeline { grayscale { channels: 2 } }").status().message(),
             "grayscale.channels is 2; expected 1 or 3");
   EXPECT_EQ(Make("pipeline { random_crop { size: 6 } }").status().message(),
-            "random_crop of 6 does not fit a picture of 5x4 with padding 0");
+            "random_crop of 6 does not fit an image of 5x4 with padding 0");
   EXPECT_EQ(Make("pipeline { normalize {} } pipeline { random_flip {} }").status().message(),
             "normalize must be the pipeline's last step");
 }
@@ -261,8 +288,8 @@ TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
   const auto taken = make("pipeline { normalize {} }", &given);
   ASSERT_TRUE(taken.ok()) << taken.status();
   EXPECT_EQ(taken->statistics().mean, given.mean);
-  EXPECT_EQ(taken->scale()[2], 0.125f);
-  EXPECT_EQ(taken->shift()[2], -102 / 8.f);
+  EXPECT_EQ(taken->normalize().scale()[2], 0.125f);
+  EXPECT_EQ(taken->normalize().shift()[2], -102 / 8.f);
 
   const auto own = make("pipeline { normalize { mean: [1, 2, 3] std: [4, 4, 4] } }", &given);
   ASSERT_TRUE(own.ok()) << own.status();

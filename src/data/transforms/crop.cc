@@ -1,0 +1,114 @@
+#include "src/data/transforms/crop.h"
+
+#include <ATen/TensorIndexing.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/constant_pad_nd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace finetune {
+namespace {
+
+struct Geometry {
+  ImageShape input;
+  int size = 0;
+  // Pixels on every side, and their value.
+  int padding = 0;
+  float pad_value = 0;
+  bool random = false;
+};
+
+class DeviceCrop : public DeviceTransform {
+ public:
+  DeviceCrop(const Geometry& geometry, at::Device device)
+      : geometry_(geometry),
+        window_(at::arange(geometry.size, at::TensorOptions(at::kLong).device(device))) {}
+
+  at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
+    const int64_t p = geometry_.padding;
+    const at::Tensor padded =
+        p == 0 ? images : at::constant_pad_nd(images, {0, 0, p, p, p, p}, geometry_.pad_value);
+    // Indices [n, 1, 1], [n, size, 1] and [n, 1, size] of images, rows and columns.
+    const at::Tensor which = at::arange(images.size(0), window_.options()).view({-1, 1, 1});
+    const at::Tensor rows = (draws.select(1, 0).unsqueeze(1) + window_).unsqueeze(2);
+    const at::Tensor columns = (draws.select(1, 1).unsqueeze(1) + window_).unsqueeze(1);
+    return padded.index({which, rows, columns});
+  }
+
+ private:
+  const Geometry geometry_;
+  at::Tensor window_;  // [size], the offsets of the square's rows and columns
+};
+
+class Crop : public Transform {
+ public:
+  explicit Crop(const Geometry& geometry) : geometry_(geometry) {}
+
+  ImageShape output() const override {
+    return {geometry_.input.channels, geometry_.size, geometry_.size};
+  }
+
+  // The square's top and left in the padded image.
+  int draws() const override { return 2; }
+  void Draw(RandomStream* random, int64_t* draws) const override {
+    for (const int from : {geometry_.input.height, geometry_.input.width}) {
+      const int slack = from + 2 * geometry_.padding - geometry_.size;
+      *draws++ = geometry_.random ? static_cast<int64_t>(random->Below(slack + 1)) : slack / 2;
+    }
+  }
+
+  void Apply(const int64_t* draws, Image* image) const override {
+    const int top = static_cast<int>(draws[0]), left = static_cast<int>(draws[1]);
+    const auto [c, height, width] = image->shape;
+    const int size = geometry_.size, padding = geometry_.padding;
+    image->next.assign(size_t{1} * size * size * c, geometry_.pad_value);
+    // Columns [x0, x1) of the square come from the image, the others from its padding.
+    const int x0 = std::max(0, padding - left);
+    const int x1 = std::min(size, padding - left + width);
+    for (int y = 0; y < size && x0 < x1; ++y) {
+      const int from = y + top - padding;
+      if (from < 0 || from >= height) continue;
+      const float* source =
+          image->values.data() + (static_cast<size_t>(from) * width + x0 + left - padding) * c;
+      std::copy_n(source, static_cast<size_t>(x1 - x0) * c,
+                  image->next.data() + (static_cast<size_t>(y) * size + x0) * c);
+    }
+    std::swap(image->values, image->next);
+    image->shape = output();
+  }
+
+  std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const override {
+    return std::make_unique<DeviceCrop>(geometry_, device);
+  }
+
+ private:
+  const Geometry geometry_;
+};
+
+absl::StatusOr<std::unique_ptr<Transform>> Make(const char* name, const Geometry& geometry) {
+  const auto [channels, height, width] = geometry.input;
+  const int size = geometry.size, padding = geometry.padding;
+  if (size < 1 || padding < 0 || size > height + 2 * padding || size > width + 2 * padding) {
+    return absl::InvalidArgumentError(absl::StrCat(name, " of ", size, " does not fit an image of ",
+                                                   height, "x", width, " with padding ", padding));
+  }
+  return std::make_unique<Crop>(geometry);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Transform>> MakeRandomCrop(const RandomCropConfig& config,
+                                                          const ImageShape& input) {
+  return Make("random_crop", {input, config.size(), config.padding(),
+                              static_cast<float>(config.pad_value()), /*random=*/true});
+}
+
+absl::StatusOr<std::unique_ptr<Transform>> MakeCenterCrop(const CenterCropConfig& config,
+                                                          const ImageShape& input) {
+  return Make("center_crop", {input, config.size()});
+}
+
+}  // namespace finetune

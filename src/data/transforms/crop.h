@@ -1,0 +1,21 @@
+#ifndef FINETUNE_DATA_TRANSFORMS_CROP_H_
+#define FINETUNE_DATA_TRANSFORMS_CROP_H_
+
+#include <memory>
+
+#include "src/base/status_macros.h"
+#include "src/config/experiment.pb.h"
+#include "src/data/transforms/transform.h"
+
+namespace finetune {
+
+// A square cut out of the image: at a random place of the padded image, or from its middle, rounded
+// towards the upper left. Errors: InvalidArgument for a square that does not fit.
+absl::StatusOr<std::unique_ptr<Transform>> MakeRandomCrop(const RandomCropConfig& config,
+                                                          const ImageShape& input);
+absl::StatusOr<std::unique_ptr<Transform>> MakeCenterCrop(const CenterCropConfig& config,
+                                                          const ImageShape& input);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_TRANSFORMS_CROP_H_

@@ -1,0 +1,58 @@
+#include "src/data/transforms/random_flip.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/where.h>
+
+#include <algorithm>
+
+namespace finetune {
+namespace {
+
+class DeviceFlip : public DeviceTransform {
+ public:
+  at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
+    return at::where(draws.view({-1, 1, 1, 1}) != 0, images.flip(kColumns), images);
+  }
+};
+
+class RandomFlip : public Transform {
+ public:
+  RandomFlip(const ImageShape& input, float probability)
+      : input_(input), probability_(probability) {}
+
+  ImageShape output() const override { return input_; }
+
+  // 1 where the image is mirrored, else 0.
+  int draws() const override { return 1; }
+  void Draw(RandomStream* random, int64_t* draws) const override {
+    *draws = random->Uniform() < probability_ ? 1 : 0;
+  }
+
+  void Apply(const int64_t* draws, Image* image) const override {
+    if (*draws == 0) return;
+    const int64_t c = input_.channels, width = input_.width;
+    for (int64_t y = 0; y < input_.height; ++y) {
+      float* line = image->values.data() + y * width * c;
+      for (int64_t x = 0; x < width / 2; ++x) {
+        std::swap_ranges(line + x * c, line + (x + 1) * c, line + (width - 1 - x) * c);
+      }
+    }
+  }
+
+  std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const override {
+    return std::make_unique<DeviceFlip>();
+  }
+
+ private:
+  const ImageShape input_;
+  const float probability_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Transform>> MakeRandomFlip(const RandomFlipConfig& config,
+                                                          const ImageShape& input) {
+  return std::make_unique<RandomFlip>(input, config.probability());
+}
+
+}  // namespace finetune
