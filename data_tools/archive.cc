@@ -144,7 +144,7 @@ class ArchiveReader {
       if (name == nullptr || archive_entry_filetype(entry) != AE_IFREG) continue;
       FT_RETURN_IF_ERROR(take(fs::path(name).filename().string()));
     }
-    // What is after the archive's end mark holds gzip's checksum.
+    // gzip's checksum stands after the archive's end mark.
     while (true) {
       FT_ASSIGN_OR_RETURN(const absl::string_view rest, stream_.Next());
       if (rest.empty()) return absl::OkStatus();

@@ -10,8 +10,8 @@
 
 namespace finetune {
 
-// What all converters share. They look at the output's place before they read anything, and leave
-// nothing behind when they fail.
+// The options that all converters share. A converter looks at the output's place before it reads
+// anything, and leaves nothing behind when it fails.
 struct ConvertOptions {
   std::string input;
   std::string output;

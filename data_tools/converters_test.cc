@@ -40,7 +40,7 @@ using ::testing::StartsWith;
 
 using Files = std::map<std::string, std::string>;
 
-// What a converter should have made of a split.
+// The pictures and labels that a split should have.
 struct Expected {
   std::vector<int64_t> labels;
   std::vector<std::vector<uint8_t>> pictures;
@@ -277,7 +277,7 @@ class ConvertersTest : public testing::Test {
     return options.output;
   }
 
-  // What a converter says when it refuses the input, the test's folder written as DIR. It must
+  // The error of a converter that refuses the input, the test's folder written as DIR. It must
   // leave nothing behind, neither where nothing was, nor where --force was to replace something.
   template <typename Convert>
   std::string Refusal(Convert convert, const std::string& input) {
@@ -305,7 +305,7 @@ class ConvertersTest : public testing::Test {
   }
 
   std::string folder_;
-  // What the last conversion warned of, the test's folder written as DIR.
+  // The warnings of the last conversion, the test's folder written as DIR.
   std::vector<std::string> warnings_;
 };
 
@@ -373,7 +373,7 @@ TEST_F(ConvertersTest, Cifar100OfThePythonVersionHasTheFineLabels) {
   EXPECT_EQ(ReadManifest(folder)->class_name(42), "fine42");
 }
 
-TEST_F(ConvertersTest, ADamagedPythonVersionSaysWhere) {
+TEST_F(ConvertersTest, NamesTheDamageInAPythonVersion) {
   const auto whole = ReadNamedFiles(CifarFixture("cifar-100-python.tar.gz"), {"train", "test"});
   ASSERT_TRUE(whole.ok()) << whole.status();
   const auto with = [&](const std::string& train) {
@@ -498,7 +498,7 @@ TEST_F(ConvertersTest, EmnistCountsItsLettersFromOne) {
   EXPECT_EQ(*ReadSplit(Converted(ConvertDigits, File("gzip.tar", Tar(packed))), "train"), train);
 }
 
-TEST_F(ConvertersTest, EmnistIsTurnedUprightWhereThatIsAskedFor) {
+TEST_F(ConvertersTest, TransposesEmnistOnRequest) {
   const std::string folder = Converted(
       [](const ConvertOptions& options) { return ConvertMnist(options, {.transpose = true}); },
       Folder(Emnist("balanced", 0, 47, /*mapping=*/false)));
@@ -511,7 +511,7 @@ TEST_F(ConvertersTest, EmnistIsTurnedUprightWhereThatIsAskedFor) {
   EXPECT_THAT(warnings_, ElementsAre());
 }
 
-TEST_F(ConvertersTest, EmnistsSplitIsChosenWhereThereAreSeveral) {
+TEST_F(ConvertersTest, AsksForEmnistsSplitWhereThereAreSeveral) {
   Files files = Emnist("letters", 1, 26, /*mapping=*/true);
   for (const auto& [name, bytes] : Emnist("balanced", 0, 47, /*mapping=*/true)) files[name] = bytes;
   EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
@@ -528,7 +528,7 @@ TEST_F(ConvertersTest, EmnistsSplitIsChosenWhereThereAreSeveral) {
       "emnist-digits-train-images-idx3-ubyte.gz in DIR/in");
 }
 
-TEST_F(ConvertersTest, EmnistsMappingMustCountItsLabels) {
+TEST_F(ConvertersTest, RefusesAnEmnistMappingWithGaps) {
   Files files = Emnist("letters", 1, 26, /*mapping=*/true);
   files["emnist-letters-mapping.txt"] = "1 65 97\n3 67 99\n";
   EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
@@ -653,7 +653,7 @@ TEST_F(ConvertersTest, SyntheticPicturesDependOnTheSeedAlone) {
   EXPECT_EQ(many.class_name(999), "angle_179.82");
 }
 
-TEST_F(ConvertersTest, ADamagedCifarSaysWhere) {
+TEST_F(ConvertersTest, NamesTheDamageInACifar) {
   const auto with = [&](const std::string& name, const std::string& bytes) {
     Files files = Cifar10();
     files[name] = bytes;
@@ -704,7 +704,7 @@ TEST_F(ConvertersTest, ADamagedCifarSaysWhere) {
             "DIR/in/test.bin: record 0 at byte 1: label 100; expected 0 to 99");
 }
 
-TEST_F(ConvertersTest, EveryTruncationOfAnArchiveIsRefused) {
+TEST_F(ConvertersTest, RefusesEveryTruncationOfAnArchive) {
   const std::string whole = Gzip(Tar(Cifar10()));
   ASSERT_GT(whole.size(), 500u);
   std::vector<size_t> sizes;
@@ -719,7 +719,7 @@ TEST_F(ConvertersTest, EveryTruncationOfAnArchiveIsRefused) {
 }
 
 // libarchive alone takes gzip data whose checksum is wrong.
-TEST_F(ConvertersTest, AFlippedByteOfAnArchiveIsRefusedOrChangesNothing) {
+TEST_F(ConvertersTest, RefusesAFlippedByteOfAnArchiveOrReadsTheSame) {
   const std::string whole = Gzip(Tar(Cifar10()));
   int refused = 0;
   for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 150) {
@@ -738,7 +738,7 @@ TEST_F(ConvertersTest, AFlippedByteOfAnArchiveIsRefusedOrChangesNothing) {
   EXPECT_GT(refused, 100);
 }
 
-TEST_F(ConvertersTest, FilesOfAnArchiveAreBoundedTogether) {
+TEST_F(ConvertersTest, BoundsTheFilesOfAnArchiveTogether) {
   const Files files = {{"a", std::string(600, 'a')}, {"b", std::string(600, 'b')}};
   const std::string path = File("bomb.tar.gz", Gzip(Tar(files)));
   EXPECT_TRUE(ReadNamedFiles(path, {"a", "b"}, 1200).ok());
@@ -750,7 +750,7 @@ TEST_F(ConvertersTest, FilesOfAnArchiveAreBoundedTogether) {
             folder + "/a.gz: has more than the 599 bytes that are left for it");
 }
 
-TEST_F(ConvertersTest, ADamagedMnistSaysWhere) {
+TEST_F(ConvertersTest, NamesTheDamageInAnMnist) {
   const std::string images = "train-images-idx3-ubyte", labels = "train-labels-idx1-ubyte";
   const auto with = [&](const std::string& name, const std::string& bytes) {
     Files files = Mnist();
@@ -807,7 +807,7 @@ TEST_F(ConvertersTest, ADamagedMnistSaysWhere) {
       "DIR/in: width is 20000; expected 1 to 16384");
 }
 
-TEST_F(ConvertersTest, AnImageFolderThatCannotBeReadSaysWhy) {
+TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
   const std::string picture = FlatPng(2, 2, 1, 2, 3);
   const auto refusal = [&](const Files& files) { return Refusal(ConvertFolder, Folder(files)); };
   EXPECT_EQ(Refusal(ConvertFolder, folder_ + "/nowhere"), "no folder DIR/nowhere");
@@ -954,7 +954,7 @@ TEST_F(ConvertersTest, ImageFolderKeepsPicturesOfTheRightSizeAsTheyAre) {
   for (size_t i = 0; i < stripes.size(); ++i) ASSERT_EQ(stripes[i], i / 3 % 2 == 0 ? 0 : 255) << i;
 }
 
-TEST_F(ConvertersTest, ImageFolderTurnsPicturesUnlessItIsToldNotTo) {
+TEST_F(ConvertersTest, ImageFolderAppliesOrientationUnlessToldToIgnoreIt) {
   const std::string jpeg = *ReadFile("tests/fixtures/pictures/orientation_6.jpg");
   const std::string input = Folder({{"a/1.jpg", jpeg}});
   for (const Orientation orientation : {Orientation::kApply, Orientation::kIgnore}) {
@@ -968,7 +968,7 @@ TEST_F(ConvertersTest, ImageFolderTurnsPicturesUnlessItIsToldNotTo) {
 }
 
 // A black drawing on nothing: all that it shows is in the alpha that is dropped.
-TEST_F(ConvertersTest, AChannelWithoutVarianceIsAWarning) {
+TEST_F(ConvertersTest, WarnsOfAChannelWithoutVariance) {
   const std::string png = *ReadFile("tests/fixtures/pictures/black_on_transparent.png");
   Converted(ConvertFolder, Folder({{"a/1.png", png}, {"a/2.png", png}, {"b/1.png", png}}));
   ASSERT_EQ(warnings_.size(), 3u);
@@ -978,7 +978,7 @@ TEST_F(ConvertersTest, AChannelWithoutVarianceIsAWarning) {
             "a drawing whose colours are all the same)");
 }
 
-TEST_F(ConvertersTest, WhatExistsIsRefusedBeforeAnyWork) {
+TEST_F(ConvertersTest, RefusesAnExistingOutputBeforeAnyWork) {
   const ConvertOptions options = Options(folder_ + "/nowhere");
   fs::create_directories(options.output);
   const std::string message = options.output + " exists; --force replaces it";
@@ -995,7 +995,7 @@ Picture Decoded(const std::string& bytes) {
   return picture.ok() ? *picture : Picture();
 }
 
-TEST(DecodePicture, EveryKindOfPngComesOutAsRgb) {
+TEST(DecodePicture, GivesRgbForEveryKindOfPng) {
   const auto rows = [](const std::string& bytes) { return std::string(1, '\0') + bytes; };
   EXPECT_THAT(Decoded(Png(1, 2, 8, 0, rows("\x0a\xc8"))).pixels,
               ElementsAre(10, 10, 10, 200, 200, 200));
@@ -1045,7 +1045,7 @@ TEST(DecodePicture, NamesTheKindThatItDoesNotRead) {
   EXPECT_EQ(error("<html>"), "x: is not a picture; expected JPEG or PNG");
 }
 
-TEST(DecodePicture, EveryTruncationIsRefused) {
+TEST(DecodePicture, RefusesEveryTruncation) {
   std::vector<uint8_t> pixels(size_t{24} * 20 * 3);
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * i / 7);
   std::string rows;
@@ -1063,7 +1063,7 @@ TEST(DecodePicture, EveryTruncationIsRefused) {
   }
 }
 
-TEST(DecodePicture, AFlippedByteOfAPngIsRefusedOrChangesNothing) {
+TEST(DecodePicture, RefusesAFlippedByteOfAPngOrReadsTheSame) {
   const std::string whole = FlatPng(9, 7, 1, 2, 3);
   const Picture expected = Decoded(whole);
   int refused = 0;
@@ -1082,7 +1082,7 @@ TEST(DecodePicture, AFlippedByteOfAPngIsRefusedOrChangesNothing) {
   EXPECT_GT(refused, 100);
 }
 
-TEST(DecodePicture, AHeaderDoesNotGetTheMemoryItAsksFor) {
+TEST(DecodePicture, RefusesAHeaderThatAsksForTooMuchMemory) {
   EXPECT_EQ(DecodePicture("x.png", Png(100000, 90000, 8, 2, "")).status().message(),
             "x.png: says that it is 100000x90000; at most 67108864 pixels are read");
   std::string jpeg = FlatJpeg(8, 8, 5);

@@ -53,7 +53,7 @@ class PrepareDatasetTest : public testing::Test {
         "synthetic --classes=3 --train=12 --test=5 --size=8 --shards=3 --output=", data_, more);
   }
 
-  // What is beside the data set, with it.
+  // The names in the folder of the data set.
   std::vector<std::string> Left() const {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder_ + "/out")) {
@@ -67,7 +67,7 @@ class PrepareDatasetTest : public testing::Test {
   int runs_ = 0;
 };
 
-TEST_F(PrepareDatasetTest, WrongFlagsAreExplainedWithExitCode2) {
+TEST_F(PrepareDatasetTest, ExplainsWrongFlagsWithExitCode2) {
   const auto refusal = [&](const std::string& arguments) {
     const Outcome outcome = Run(arguments);
     EXPECT_EQ(outcome.exit_code, 2) << arguments;
@@ -101,7 +101,7 @@ TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
     EXPECT_THAT(made.output, HasSubstr(line));
   }
   EXPECT_THAT(made.output, EndsWith("wrote DIR/out/data\n"));
-  EXPECT_THAT(made.output, Not(HasSubstr("\r"))) << "this is no terminal";
+  EXPECT_THAT(made.output, Not(HasSubstr("\r"))) << "standard error is a file here";
 
   const Outcome info = Run("info " + data_);
   EXPECT_EQ(info.exit_code, 0);
@@ -134,7 +134,7 @@ TEST_F(PrepareDatasetTest, ExpandsHomeInEveryPath) {
   EXPECT_THAT(other.output, HasSubstr("~bob/data: found another user's home folder"));
 }
 
-TEST_F(PrepareDatasetTest, OnATerminalOneLineIsRedrawn) {
+TEST_F(PrepareDatasetTest, RedrawsOneLineOnATerminal) {
   const Outcome made = Shell(
       absl::StrCat("script -qec '", program_, " ", Synthetic(), "' ", folder_, "/typescript"));
   EXPECT_EQ(made.exit_code, 0);
@@ -181,12 +181,12 @@ TEST_F(PrepareDatasetTest, ForceReplacesADataSetAndNothingElse) {
   const Outcome other = Run(Synthetic(" --force"));
   EXPECT_EQ(other.exit_code, 1);
   EXPECT_EQ(other.output,
-            "DIR/out/data is no data set (it has no manifest.pbtxt), so --force does not replace "
-            "it\n");
+            "DIR/out/data holds other files (it has no manifest.pbtxt); --force replaces only data "
+            "sets\n");
   EXPECT_TRUE(fs::exists(data_ + "/somebody's work"));
 }
 
-TEST_F(PrepareDatasetTest, APlaceThatCannotBeWrittenIsNamed) {
+TEST_F(PrepareDatasetTest, NamesAPlaceThatCannotBeWritten) {
   std::ofstream(data_) << "a file";
   const Outcome outcome =
       Run("synthetic --classes=2 --train=2 --test=2 --output=" + data_ + "/below");
@@ -194,7 +194,7 @@ TEST_F(PrepareDatasetTest, APlaceThatCannotBeWrittenIsNamed) {
   EXPECT_EQ(outcome.output, "cannot create a folder beside DIR/out/data/below: Not a directory\n");
 }
 
-TEST_F(PrepareDatasetTest, ASignalLeavesNothingBehind) {
+TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
   for (const int number : {SIGINT, SIGTERM}) {
     Job job(absl::StrCat(program_, " synthetic --size=256 --train=1000000 --test=1 --output=",
                          folder_, "/out/new/data"),
@@ -209,7 +209,7 @@ TEST_F(PrepareDatasetTest, ASignalLeavesNothingBehind) {
   }
 }
 
-TEST_F(PrepareDatasetTest, ASignalKeepsTheOldDataSet) {
+TEST_F(PrepareDatasetTest, KeepsTheOldDataSetAfterASignal) {
   ASSERT_EQ(Run(Synthetic()).exit_code, 0);
   Job job(absl::StrCat(program_,
                        " synthetic --size=256 --train=1000000 --test=1 --force --output=", data_),
@@ -222,7 +222,7 @@ TEST_F(PrepareDatasetTest, ASignalKeepsTheOldDataSet) {
             "DIR/out/data is whole: 17 pictures, all checksums right\n");
 }
 
-TEST_F(PrepareDatasetTest, AFileSizeLimitLeavesNothingBehind) {
+TEST_F(PrepareDatasetTest, LeavesNothingBehindAtAFileSizeLimit) {
   ASSERT_EQ(Run(Synthetic()).exit_code, 0);
   const Outcome outcome = Shell(absl::StrCat(
       "bash -c 'ulimit -f 1000; exec ", program_,
@@ -237,7 +237,7 @@ TEST_F(PrepareDatasetTest, AFileSizeLimitLeavesNothingBehind) {
 
 // On a file system of 2 MiB where this machine lets one be mounted, else under a limit on the size
 // of files.
-TEST_F(PrepareDatasetTest, AFullDiskLeavesNothingBehind) {
+TEST_F(PrepareDatasetTest, LeavesNothingBehindOnAFullDisk) {
   const std::string disk = folder_ + "/out";
   const std::string mount = absl::StrCat("mount -t tmpfs -o size=2m tmpfs ", disk);
   const bool can_mount = Shell("unshare -m " + mount).exit_code == 0;

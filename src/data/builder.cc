@@ -47,15 +47,17 @@ absl::Status DatasetBuilder::CheckFolder(const std::string& folder, bool force) 
   std::error_code error;
   if (!fs::exists(fs::symlink_status(folder, error))) return absl::OkStatus();
   if (!fs::is_directory(folder, error)) {
-    return absl::AlreadyExistsError(absl::StrCat(folder, " is there and is no folder"));
+    return absl::AlreadyExistsError(
+        absl::StrCat(folder, ": found a file; expected a folder, or nothing"));
   }
   if (!force) return absl::AlreadyExistsError(absl::StrCat(folder, " exists; --force replaces it"));
   if (fs::exists(fs::path(folder) / kManifestFile, error) ||
       (fs::is_directory(folder, error) && fs::is_empty(folder, error))) {
     return absl::OkStatus();
   }
-  return absl::AlreadyExistsError(absl::StrCat(folder, " is no data set (it has no ", kManifestFile,
-                                               "), so --force does not replace it"));
+  return absl::AlreadyExistsError(absl::StrCat(folder, " holds other files (it has no ",
+                                               kManifestFile,
+                                               "); --force replaces only data sets"));
 }
 
 absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
@@ -232,7 +234,7 @@ absl::Status DatasetBuilder::CheckSplitIsWhole() const {
 }
 
 absl::Status DatasetBuilder::Finish() {
-  if (manifest_.split_size() == 0) return absl::FailedPreconditionError("there is no split");
+  if (manifest_.split_size() == 0) return absl::FailedPreconditionError("a data set needs a split");
   FT_RETURN_IF_ERROR(CheckSplitIsWhole());
   const double pixels = static_cast<double>(PictureCount(manifest_.split(0))) * manifest_.height() *
                         manifest_.width();

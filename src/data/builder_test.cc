@@ -66,12 +66,12 @@ TEST_F(BuilderTest, CountsShardsAndStatisticsOfTheFirstSplit) {
   EXPECT_THAT(manifest->std(), ElementsAre(testing::DoubleEq(std::sqrt(2.0)), 5, 127.5));
 }
 
-TEST_F(BuilderTest, CallsOutOfOrderAreRefused) {
+TEST_F(BuilderTest, RefusesCallsOutOfOrder) {
   const std::vector<uint8_t> pixels(6);
   {
     auto builder = DatasetBuilder::Create(options_);
     ASSERT_TRUE(builder.ok()) << builder.status();
-    EXPECT_EQ(builder->Finish(), absl::FailedPreconditionError("there is no split"));
+    EXPECT_EQ(builder->Finish(), absl::FailedPreconditionError("a data set needs a split"));
     EXPECT_EQ(builder->Add(pixels, 0),
               absl::FailedPreconditionError("a picture came before any split"));
     EXPECT_EQ(builder->BeginSplit("train", 0),
@@ -90,7 +90,7 @@ TEST_F(BuilderTest, CallsOutOfOrderAreRefused) {
   EXPECT_TRUE(IsEmpty());
 }
 
-TEST_F(BuilderTest, WhatNoManifestMayHoldIsRefusedAtOnce) {
+TEST_F(BuilderTest, RefusesAtOnceWhatAManifestMayNotHold) {
   const auto refusal = [&](auto change) {
     DatasetBuilder::Options options = options_;
     change(&options);
@@ -113,7 +113,7 @@ TEST_F(BuilderTest, WhatNoManifestMayHoldIsRefusedAtOnce) {
   EXPECT_TRUE(IsEmpty());
 }
 
-TEST_F(BuilderTest, FoldersThatItMadeGoAgainUnlessTheyAreUsed) {
+TEST_F(BuilderTest, RemovesTheFoldersItMadeUnlessTheyAreUsed) {
   options_.folder = folder_ + "/a/b/data";
   { ASSERT_TRUE(DatasetBuilder::Create(options_).ok()); }
   EXPECT_TRUE(IsEmpty());
@@ -146,8 +146,8 @@ TEST_F(BuilderTest, ProgressCountsAndCancels) {
   EXPECT_TRUE(IsEmpty());
 }
 
-// What a run that was killed has left, hours of writing perhaps, would fill the disk.
-TEST_F(BuilderTest, FoldersOfKilledProgramsGoAndThoseInUseStay) {
+// A killed run may leave hours of writing, which would fill the disk.
+TEST_F(BuilderTest, RemovesFoldersOfKilledProgramsAndKeepsThoseInUse) {
   const auto make = [&](const std::string& name, std::chrono::seconds age) {
     std::string path = folder_ + "/" + name;
     fs::create_directories(path);
@@ -174,11 +174,11 @@ TEST_F(BuilderTest, FoldersOfKilledProgramsGoAndThoseInUseStay) {
                                             "data.partial-killed.old", "other.partial-killed"));
 }
 
-TEST_F(BuilderTest, AFileInTheDataSetsPlaceIsNotReplaced) {
+TEST_F(BuilderTest, KeepsAFileInTheDataSetsPlace) {
   std::ofstream(options_.folder) << "a file";
   options_.force = true;
   EXPECT_EQ(DatasetBuilder::Create(options_).status().message(),
-            options_.folder + " is there and is no folder");
+            options_.folder + ": found a file; expected a folder, or nothing");
 }
 
 }  // namespace

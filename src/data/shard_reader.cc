@@ -144,7 +144,7 @@ absl::StatusOr<Fd> ShardReader::OpenAgain() const {
 absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
   struct stat info;
   if (fstat(fd_.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return absl::DataLossError(absl::StrCat(path_, ": is no regular file"));
+    return absl::DataLossError(absl::StrCat(path_, ": expected a regular file"));
   }
   const int64_t file_size = info.st_size;
   device_ = info.st_dev;
@@ -165,7 +165,7 @@ absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest
     return Hdf5Error(path_, "cannot describe the file");
   }
   const Hdf5Handle file(H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
-  if (!file.ok()) return Hdf5Error(path_, "is no whole HDF5 file");
+  if (!file.ok()) return Hdf5Error(path_, "cannot be read as a whole HDF5 file");
   const hsize_t length = count;
   const std::vector<hsize_t> shape = {length, static_cast<hsize_t>(manifest.height()),
                                       static_cast<hsize_t>(manifest.width()),

@@ -66,7 +66,7 @@ class ShardTest : public testing::Test {
   std::string folder_, path_;
 };
 
-TEST_F(ShardTest, WhatIsWrittenIsReadInAnyOrder) {
+TEST_F(ShardTest, ReadsWhatWasWrittenInAnyOrder) {
   struct Case {
     int64_t count;
     int side, channels;
@@ -142,18 +142,18 @@ TEST_F(ShardTest, TheWriterTakesExactlyWhatWasAnnounced) {
             folder_ + "/nowhere/x.h5: cannot create: No such file or directory");
 }
 
-TEST_F(ShardTest, WhatIsNoFileIsRefused) {
+TEST_F(ShardTest, RefusesFoldersPipesAndOtherFormats) {
   EXPECT_EQ(Open(1).status(),
             absl::NotFoundError(absl::StrCat(
                 "cannot open ", path_, ": No such file or directory; its manifest lists it")));
   fs::create_directories(path_);
-  EXPECT_EQ(Refusal(1), "x.h5: is no regular file");
+  EXPECT_EQ(Refusal(1), "x.h5: expected a regular file");
   fs::remove(path_);
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
-  EXPECT_EQ(Refusal(1), "x.h5: is no regular file") << "and nobody waits for its other end";
+  EXPECT_EQ(Refusal(1), "x.h5: expected a regular file") << "and nobody waits for its other end";
   fs::remove(path_);
   std::ofstream(path_) << std::string(1000, 'x');
-  EXPECT_EQ(Refusal(1), "x.h5: is no whole HDF5 file: file signature not found");
+  EXPECT_EQ(Refusal(1), "x.h5: cannot be read as a whole HDF5 file: file signature not found");
   EXPECT_EQ(
       Refusal(9),
       "x.h5: has 1000 bytes, too few for its 9 pictures of 108 bytes: it is cut short. Prepare "
@@ -224,7 +224,7 @@ class HostileShardTest : public ShardTest {
   }
 };
 
-TEST_F(HostileShardTest, WhatIsAsTheWriterMakesItIsRead) {
+TEST_F(HostileShardTest, ReadsAFileMadeAsTheWriterMakesIt) {
   Write(Images(), Labels(), 2);
   const auto reader = Open(kCount);
   ASSERT_TRUE(reader.ok()) << reader.status();
@@ -234,7 +234,7 @@ TEST_F(HostileShardTest, WhatIsAsTheWriterMakesItIsRead) {
   EXPECT_EQ((*reader)->label(2), 2);
 }
 
-TEST_F(HostileShardTest, AnotherTypeOrShapeIsRefused) {
+TEST_F(HostileShardTest, RefusesAnotherTypeOrShape) {
   Hostile images = Images();
   images.type = H5T_STD_I32LE;
   Write(images, Labels());
@@ -266,7 +266,7 @@ TEST_F(HostileShardTest, AnotherTypeOrShapeIsRefused) {
   EXPECT_THAT(Refusal(kCount), HasSubstr("x.h5: has no data set labels"));
 }
 
-TEST_F(HostileShardTest, OtherFiltersLayoutsAndPlacesAreRefused) {
+TEST_F(HostileShardTest, RefusesOtherFiltersLayoutsAndPlaces) {
   const std::string message =
       " is not stored as prepare_dataset stores it (chunks of whole pictures with a Fletcher-32 "
       "sum "
@@ -308,7 +308,7 @@ TEST_F(HostileShardTest, OtherFiltersLayoutsAndPlacesAreRefused) {
   EXPECT_EQ(Refusal(kCount), "x.h5: labels" + message);
 }
 
-TEST_F(HostileShardTest, LinksToOtherPlacesAreRefused) {
+TEST_F(HostileShardTest, RefusesLinksToOtherPlaces) {
   const std::string other = folder_ + "/other.h5";
   Write(Images(), Labels());
   fs::rename(path_, other);
@@ -325,7 +325,7 @@ TEST_F(HostileShardTest, LinksToOtherPlacesAreRefused) {
   }
 }
 
-TEST_F(HostileShardTest, ChunksThatWereNeverWrittenAreRefused) {
+TEST_F(HostileShardTest, RefusesChunksThatWereNeverWritten) {
   Hostile images = Images();
   images.written = false;
   Write(images, Labels());
@@ -336,7 +336,7 @@ TEST_F(HostileShardTest, ChunksThatWereNeverWrittenAreRefused) {
   EXPECT_EQ(Refusal(kCount), "x.h5: the chunk of label 0 is missing or broken");
 }
 
-TEST_F(HostileShardTest, LabelsThatAreNoClassAreRefused) {
+TEST_F(HostileShardTest, RefusesLabelsBeyondTheClasses) {
   for (const int64_t label : {int64_t{kClasses}, int64_t{-1}, INT64_MIN, INT64_MAX}) {
     Write(Images(), Labels(), label);
     EXPECT_EQ(Refusal(kCount),
