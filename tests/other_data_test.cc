@@ -249,6 +249,22 @@ TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessItIsMeant) {
   EXPECT_EQ(Losses("run").size(), 6u);
 }
 
+TEST_F(OtherDataTest, AHeadOfOtherClassesIsRefused) {
+  WritePets();
+  ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=1")).exit_code, 0);
+  Prepare("apart", {"cat", "apple", "bear"}, {{"train", Range(0, 30)}, {"test", Range(30, 42)}});
+  const std::string start =
+      absl::StrCat("--set=model.backbone.pretrained.checkpoint=", folder_, "/run/latest.pth ",
+                   "--set=model.backbone.pretrained.with_head=true --max_iterations=1 ");
+  EXPECT_EQ(Run(Mpirun(1, "same", start)).exit_code, 0);
+  const Outcome other =
+      Run(Mpirun(2, "other", absl::StrCat(start, "--set=data.train.path=", folder_, "/apart")));
+  EXPECT_EQ(other.exit_code, 2) << other.output;
+  EXPECT_THAT(other.output,
+              HasSubstr("/run/latest.pth: its head does not have the classes of the training data: "
+                        "the classes are in another order: \"cat\", \"apple\", \"bear\""));
+}
+
 TEST_F(OtherDataTest, AResumedRunGoesOnInTheSameEpochOfOtherData) {
   WritePets();
   ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=3")).exit_code, 0);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "src/base/annotate.h"
+#include "src/checkpoint/reader.h"
 #include "src/data/manifest.h"
 
 namespace finetune {
@@ -179,6 +180,15 @@ absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta) {
   return identity;
 }
 
+absl::StatusOr<DataIdentity> ReadDataIdentityOf(const std::string& path) {
+  FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
+  const Value* meta = Find(root, "meta");
+  if (meta == nullptr) return DataIdentity();
+  absl::StatusOr<DataIdentity> identity = ReadDataIdentity(*meta);
+  FT_RETURN_IF_ERROR(Annotate(identity.status(), path));
+  return identity;
+}
+
 DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now) {
   DataDifference difference;
   if (!saved.classes.empty() && saved.classes != now.classes) {
@@ -200,6 +210,16 @@ DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now) {
   difference.val_differs =
       CompareSplits("data.val", saved.val, now.val, explained, &difference.sentences);
   return difference;
+}
+
+absl::Status CheckHeadClasses(const DataIdentity& saved, const ClassNames& classes) {
+  DataIdentity now;
+  now.classes = classes;
+  const DataDifference difference = CompareData(saved, now);
+  if (difference.sentences.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "its head does not have the classes of the training data: ", difference.sentences.front(),
+      ". Prepare the data with the checkpoint's classes in their order, or leave out with_head"));
 }
 
 }  // namespace finetune

@@ -47,6 +47,10 @@ void AppendTo(const DataIdentity& identity, Value::Dict* meta);
 // InvalidArgument where `data` is not as AppendTo writes it.
 absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta);
 
+// The same of the meta in a checkpoint's file; of a file without meta, nothing is known. Errors:
+// those of ReadTorchFile; those above, with the path.
+absl::StatusOr<DataIdentity> ReadDataIdentityOf(const std::string& path);
+
 // How this run's data differ from those of the checkpoint that it goes on from.
 struct DataDifference {
   // One sentence for each difference; empty: the same as far as the checkpoint says.
@@ -57,6 +61,10 @@ struct DataDifference {
   bool val_differs = false;
 };
 DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now);
+
+// Whether a run whose data have `classes` may start from a checkpoint's head. A checkpoint that
+// names no classes may. Errors: InvalidArgument where the classes are others, or in another order.
+absl::Status CheckHeadClasses(const DataIdentity& saved, const ClassNames& classes);
 
 }  // namespace finetune
 

@@ -127,5 +127,15 @@ TEST(DataIdentityTest, AnOlderCheckpointDiffersInNothingItDoesNotSay) {
   EXPECT_THAT(CompareData(Pets(), without).sentences, IsEmpty());
 }
 
+TEST(DataIdentityTest, AHeadIsTakenOnlyForItsOwnClassesInTheirOrder) {
+  EXPECT_TRUE(CheckHeadClasses(Pets(), {"apple", "bear", "cat"}).ok());
+  EXPECT_TRUE(CheckHeadClasses(DataIdentity(), {"apple"}).ok());
+  for (const ClassNames& classes : {ClassNames{"cat", "bear", "apple"}, {"apple", "bear", "dog"}}) {
+    const absl::Status status = CheckHeadClasses(Pets(), classes);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("or leave out with_head"));
+  }
+}
+
 }  // namespace
 }  // namespace finetune

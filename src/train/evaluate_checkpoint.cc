@@ -15,20 +15,7 @@
 #include "src/train/setup.h"
 
 namespace finetune {
-
 namespace {
-
-// What the checkpoint says of the data it was trained on; of a file without meta, nothing.
-absl::StatusOr<EvaluatedCheckpoint> ReadFacts(const std::string& path) {
-  EvaluatedCheckpoint checkpoint{path, {}};
-  FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
-  const Value* meta = root.dict() == nullptr ? nullptr : root.dict()->Find("meta");
-  if (meta == nullptr) return checkpoint;
-  absl::StatusOr<DataIdentity> data = ReadDataIdentity(*meta);
-  FT_RETURN_IF_ERROR(Annotate(data.status(), path));
-  checkpoint.data = *std::move(data);
-  return checkpoint;
-}
 
 absl::Status TakeWeights(const EvaluateOptions& options, Setup* setup) {
   FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(options.checkpoint, options.key));
@@ -57,10 +44,11 @@ void Tell(const Setup& setup, const Communicator& comm) {
 
 absl::StatusOr<Evaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
                                               const EvaluateOptions& options, Communicator* comm) {
-  absl::StatusOr<EvaluatedCheckpoint> facts = ReadFacts(options.checkpoint);
-  FT_RETURN_IF_ERROR(Agree(facts.status(), *comm));
+  absl::StatusOr<DataIdentity> trained_on = ReadDataIdentityOf(options.checkpoint);
+  FT_RETURN_IF_ERROR(Agree(trained_on.status(), *comm));
+  const EvaluatedCheckpoint evaluated{options.checkpoint, *std::move(trained_on)};
   FT_ASSIGN_OR_RETURN(Setup setup,
-                      Prepare(loaded, &*facts, /*resumes=*/false, /*trace=*/nullptr, comm));
+                      Prepare(loaded, &evaluated, /*resumes=*/false, /*trace=*/nullptr, comm));
   if (setup.val == nullptr) {
     return absl::InvalidArgumentError("data.val: is not set; there is nothing to evaluate on");
   }

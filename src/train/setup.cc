@@ -246,6 +246,10 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
 
 // Reads the file at `path` into the model.
 absl::Status LoadFrom(const std::string& path, const PretrainedConfig& pretrained, Setup* setup) {
+  if (pretrained.with_head()) {
+    FT_ASSIGN_OR_RETURN(const DataIdentity trained_on, ReadDataIdentityOf(path));
+    FT_RETURN_IF_ERROR(Annotate(CheckHeadClasses(trained_on, setup->data.classes), path));
+  }
   FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(path, pretrained.key()));
   const absl::StatusOr<LoadReport> report = LoadPretrained(state, pretrained, setup->model.get());
   FT_RETURN_IF_ERROR(Annotate(report.status(), path));
