@@ -19,10 +19,14 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "src/base/list_folder.h"
+#include "src/base/own_file.h"
 #include "src/base/status_macros.h"
 #include "src/base/system_error.h"
+#include "src/checkpoint/alias.h"
+#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/writer.h"
+#include "src/tensor/finite.h"
 
 namespace finetune {
 namespace {
@@ -38,7 +42,12 @@ bool IsCheckpointName(const std::string& name) {
   return std::regex_match(name, pattern);
 }
 
-// A name that AtomicFile, or PointLink below, gives to what is not whole yet.
+// Those of the files that the store may replace or delete.
+bool IsManagedName(const std::string& name) {
+  return IsCheckpointName(name) || name == kLatest || name == kBest;
+}
+
+// A name that AtomicFile or PointAlias() gives to what is not whole yet.
 bool IsTemporaryName(const std::string& name) {
   static const auto& pattern =
       *new std::regex("((epoch|iter)_[0-9]{1,18}|latest|best)\\.pth\\.[A-Za-z0-9]{6}\\.tmp");
@@ -62,25 +71,27 @@ absl::StatusOr<std::vector<std::string>> List(const std::string& folder) {
   return names;
 }
 
-// The checkpoint that a link names; empty where there is no such link, or it names something else.
-std::string TargetOf(const std::string& folder, const char* link) {
-  std::error_code error;
-  std::string target = fs::read_symlink(fs::path(folder) / link, error).string();
-  return !error && IsCheckpointName(target) ? target : "";
+// The checkpoint that latest.pth or best.pth names; empty where there is none.
+std::string TargetOf(const std::string& folder, const char* alias,
+                     const std::vector<SavedCheckpoint>& saved) {
+  std::string target = AliasTarget(folder, alias, saved);
+  return IsCheckpointName(target) ? target : "";
 }
 
-// Makes the link, or turns it, in one step.
-absl::Status PointLink(const std::string& folder, const char* link, const std::string& target) {
-  const std::string path = absl::StrCat(folder, "/", link);
-  const std::string temporary = path + ".newone.tmp";
-  unlink(temporary.c_str());
-  if (symlink(target.c_str(), temporary.c_str()) != 0) {
-    return SystemError("cannot link", path, errno);
+// Whether the store may replace or delete FOLDER/NAME, which has a checkpoint's or an alias's name.
+bool IsOwn(const std::string& folder, const std::string& name) {
+  const std::string path = absl::StrCat(folder, "/", name);
+  std::error_code error;
+  const fs::file_type type = fs::symlink_status(path, error).type();
+  if (type == fs::file_type::not_found) return true;
+  if (type == fs::file_type::symlink && !IsCheckpointName(name)) {
+    return IsCheckpointName(fs::read_symlink(path, error).string());
   }
-  if (rename(temporary.c_str(), path.c_str()) != 0) {
-    return SystemError("cannot rename to", path, errno);
-  }
-  return absl::OkStatus();
+  return IsOwnCheckpoint(path);
+}
+
+absl::Status CheckOwn(const std::string& folder, const std::string& name) {
+  return IsOwn(folder, name) ? absl::OkStatus() : ForeignFileError(absl::StrCat(folder, "/", name));
 }
 
 struct Listed {
@@ -88,11 +99,6 @@ struct Listed {
   // Its meta.iteration, or what keeps it from being read.
   absl::StatusOr<int64_t> iteration;
 };
-
-absl::StatusOr<int64_t> IterationOf(const Value& root) {
-  FT_ASSIGN_OR_RETURN(const Value meta, root.Get("meta"));
-  return meta.GetInt("iteration");
-}
 
 // The kind and number of a checkpoint's name: ("epoch", 3).
 std::pair<absl::string_view, int64_t> Parse(absl::string_view name) {
@@ -132,7 +138,11 @@ absl::StatusOr<std::vector<Listed>> ListCheckpoints(const std::string& folder) {
           absl::StrCat(path, ": it has no integer meta.iteration, so it is not finetune's"));
     }
   }
-  const std::string latest = TargetOf(folder, kLatest);
+  std::vector<SavedCheckpoint> readable;
+  for (const Listed& one : all) {
+    if (one.iteration.ok()) readable.push_back({*one.iteration, one.name});
+  }
+  const std::string latest = TargetOf(folder, kLatest, readable);
   const int64_t latest_iteration = LatestIteration(latest, all);
   std::sort(all.begin(), all.end(), [&](const Listed& a, const Listed& b) {
     const auto rank = [&](const Listed& one) {
@@ -142,6 +152,19 @@ absl::StatusOr<std::vector<Listed>> ListCheckpoints(const std::string& folder) {
     return rank(a) < rank(b);
   });
   return all;
+}
+
+// The path ("state_dict.fc.bias") of a tensor in `value`, which stands at `path`, that is not
+// finite; empty where all are.
+std::string PathOfNotFinite(const Value& value, const std::string& path) {
+  if (value.tensor() != nullptr) return IsFinite(*value.tensor()) ? "" : path;
+  if (value.dict() == nullptr) return "";
+  for (const auto& [key, entry] : value.dict()->entries()) {
+    const std::string name = key.string() != nullptr ? Printable(*key.string()) : key.TypeName();
+    std::string found = PathOfNotFinite(entry, path.empty() ? name : absl::StrCat(path, ".", name));
+    if (!found.empty()) return found;
+  }
+  return "";
 }
 
 // Takes the lock. No descriptor where the file system knows no locks.
@@ -183,9 +206,12 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder,
     // Without a lock they might be those of a run that is alive.
     if (store.lock_.ok() && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
   }
+  for (const std::string& name : names) {
+    if (IsManagedName(name)) FT_RETURN_IF_ERROR(CheckOwn(folder, name));
+  }
   FT_ASSIGN_OR_RETURN(const std::vector<Listed> listed, ListCheckpoints(folder));
   for (const Listed& one : listed) {
-    // What is damaged, or not ours, is left for the user to look at.
+    // A damaged one is left for the user to look at.
     if (one.iteration.ok()) store.saved_.push_back({*one.iteration, one.name});
   }
   return store;
@@ -199,7 +225,8 @@ absl::StatusOr<bool> CheckpointStore::HasCheckpoints(const std::string& folder) 
 absl::Status CheckpointStore::RemoveAll() {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder_));
   for (const std::string& name : names) {
-    if (!IsCheckpointName(name) && name != kLatest && name != kBest) continue;
+    if (!IsManagedName(name)) continue;
+    FT_RETURN_IF_ERROR(CheckOwn(folder_, name));
     const std::string path = absl::StrCat(folder_, "/", name);
     if (unlink(path.c_str()) != 0 && errno != ENOENT) {
       return SystemError("cannot delete", path, errno);
@@ -209,24 +236,35 @@ absl::Status CheckpointStore::RemoveAll() {
   return absl::OkStatus();
 }
 
+std::optional<int64_t> CheckpointStore::BestIteration() const {
+  const std::string best = TargetOf(folder_, kBest, saved_);
+  for (const SavedCheckpoint& one : saved_) {
+    if (one.name == best) return one.iteration;
+  }
+  return std::nullopt;
+}
+
 absl::Status CheckpointStore::Save(const std::string& name, const Value& root, bool is_best) {
   if (!IsCheckpointName(name)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("\"", name, "\" is no checkpoint's name; epoch_N.pth or iter_N.pth is"));
+        absl::StrCat("\"", name, "\": expected a checkpoint's name, epoch_N.pth or iter_N.pth"));
   }
   FT_ASSIGN_OR_RETURN(const int64_t iteration, IterationOf(root));
+  FT_RETURN_IF_ERROR(CheckNamesWriter(root));
+  for (const std::string& replaced : {name, std::string(kLatest), std::string(kBest)}) {
+    FT_RETURN_IF_ERROR(CheckOwn(folder_, replaced));
+  }
+  const bool replaces_best = TargetOf(folder_, kBest, saved_) == name;
   FT_RETURN_IF_ERROR(WriteTorchFile(absl::StrCat(folder_, "/", name), root));
-  saved_.erase(std::remove_if(saved_.begin(), saved_.end(),
-                              [&](const Saved& one) { return one.name == name; }),
-               saved_.end());
+  std::erase_if(saved_, [&](const SavedCheckpoint& one) { return one.name == name; });
   // Later iterations are of a run that was given up when this one went back: they go first.
   std::stable_partition(saved_.begin(), saved_.end(),
-                        [&](const Saved& one) { return one.iteration > iteration; });
+                        [&](const SavedCheckpoint& one) { return one.iteration > iteration; });
   saved_.push_back({iteration, name});
-  FT_RETURN_IF_ERROR(PointLink(folder_, kLatest, name));
+  FT_RETURN_IF_ERROR(PointAlias(folder_, kLatest, name));
   if (is_best) {
-    FT_RETURN_IF_ERROR(PointLink(folder_, kBest, name));
-  } else if (TargetOf(folder_, kBest) == name) {
+    FT_RETURN_IF_ERROR(PointAlias(folder_, kBest, name));
+  } else if (replaces_best) {
     // The best was of a run that was given up, and has just been replaced.
     unlink(absl::StrCat(folder_, "/", kBest).c_str());
   }
@@ -235,11 +273,11 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
 
 absl::Status CheckpointStore::Prune() {
   if (keep_last_ <= 0 || saved_.size() <= static_cast<size_t>(keep_last_)) return absl::OkStatus();
-  const std::string best = TargetOf(folder_, kBest);
+  const std::string best = TargetOf(folder_, kBest, saved_);
   const auto first_kept = saved_.end() - keep_last_;
-  std::vector<Saved> kept;
+  std::vector<SavedCheckpoint> kept;
   for (auto it = saved_.begin(); it != first_kept; ++it) {
-    if (it->name == best) {
+    if (it->name == best || !IsOwn(folder_, it->name)) {
       kept.push_back(*it);
       continue;
     }
@@ -252,6 +290,20 @@ absl::Status CheckpointStore::Prune() {
   saved_ = std::move(kept);
   return absl::OkStatus();
 }
+
+namespace {
+
+// All of a checkpoint that a run can go on from. Errors: those of ReadTorchFile; DataLoss for
+// weights or an optimiser's state that are not finite, which an earlier version may have saved.
+absl::StatusOr<Value> ReadUsable(const std::string& path) {
+  FT_ASSIGN_OR_RETURN(Value root, ReadTorchFile(path));
+  const std::string bad = PathOfNotFinite(root, "");
+  if (bad.empty()) return root;
+  return absl::DataLossError(
+      absl::StrCat(path, ": ", bad, " holds values that are not finite: the run had diverged"));
+}
+
+}  // namespace
 
 absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder) {
   FT_ASSIGN_OR_RETURN(std::vector<Listed> listed, ListCheckpoints(folder));
@@ -269,15 +321,15 @@ absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder) 
   for (const Listed& one : listed) {
     if (!one.iteration.ok()) continue;
     found.path = absl::StrCat(folder, "/", one.name);
-    absl::StatusOr<Value> root = ReadTorchFile(found.path);
+    absl::StatusOr<Value> root = ReadUsable(found.path);
     if (root.ok()) {
       found.root = *std::move(root);
       return found;
     }
     found.skipped.emplace_back(root.status().message());
   }
-  return absl::DataLossError(absl::StrCat("all checkpoints in ", folder,
-                                          " are damaged: ", absl::StrJoin(found.skipped, "; ")));
+  return absl::DataLossError(absl::StrCat(
+      "no checkpoint in ", folder, " can be gone on from: ", absl::StrJoin(found.skipped, "; ")));
 }
 
 }  // namespace finetune

@@ -2,6 +2,7 @@
 #define FINETUNE_CHECKPOINT_STORE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,12 +10,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "src/base/fd.h"
+#include "src/checkpoint/alias.h"
 #include "src/checkpoint/value.h"
 
 namespace finetune {
 
-// The checkpoints of a run, in its work_dir: epoch_3.pth, iter_1200.pth, ..., and the symbolic
-// links latest.pth and best.pth. What orders them is the integer meta.iteration in each.
+// The checkpoints of a run, in its work_dir: epoch_3.pth, iter_1200.pth, ..., and latest.pth and
+// best.pth, which are aliases of two of them (see alias.h). They are ordered by the integer
+// meta.iteration in each.
+//
+// The store replaces and deletes only files that finetune wrote (see own_checkpoint.h). It refuses
+// a folder where others have the names above.
 //
 // One process at a time may write to a folder (rank 0 of one run): it holds a lock on the file
 // .checkpoints.lock there, which ends with the process however that ends.
@@ -22,29 +28,28 @@ class CheckpointStore {
  public:
   // Creates the folder where it is missing, and removes what dead runs left half-written in it.
   // `keep_last`: checkpoints kept besides the best; 0 keeps all. Errors: FailedPrecondition with
-  // host and process where another run writes here; those of the file system.
+  // host and process where another run writes here; AlreadyExists with the path where a file that
+  // finetune did not write has a name that it would use; those of the file system.
   static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last);
 
   // Whether the folder holds any checkpoint, whole or damaged. False where there is no folder.
   static absl::StatusOr<bool> HasCheckpoints(const std::string& folder);
   // Deletes all of them, whole or damaged, for a run that begins again.
   absl::Status RemoveAll();
+  // The meta.iteration of best.pth; nothing where there is no best.pth.
+  std::optional<int64_t> BestIteration() const;
 
   // Writes `root` as `name` ("epoch_3.pth"), then points latest.pth at it, and best.pth too where
-  // it `is_best`, then deletes the oldest beyond keep_last: never the latest or the best. A crash
+  // it `is_best`; then deletes the oldest beyond keep_last: never the latest or the best. A crash
   // at any point leaves all that was there before, or all of the new one. From any thread, one at a
-  // time. Errors: InvalidArgument for another kind of name or a root without meta.iteration; those
-  // of WriteTorchFile.
+  // time. Errors: InvalidArgument for another kind of name or a root without meta.iteration or
+  // meta.writer; AlreadyExists where it would replace a file that finetune did not write; those of
+  // WriteTorchFile.
   absl::Status Save(const std::string& name, const Value& root, bool is_best);
 
  private:
   CheckpointStore(std::string folder, int keep_last, Fd lock)
       : folder_(std::move(folder)), keep_last_(keep_last), lock_(std::move(lock)) {}
-
-  struct Saved {
-    int64_t iteration;
-    std::string name;
-  };
 
   absl::Status Prune();
 
@@ -52,7 +57,7 @@ class CheckpointStore {
   int keep_last_;
   Fd lock_;
   // From the one to delete first to the latest.
-  std::vector<Saved> saved_;
+  std::vector<SavedCheckpoint> saved_;
 };
 
 // What to resume from.
@@ -60,14 +65,16 @@ struct FoundCheckpoint {
   std::string path;
   // All of it.
   Value root;
-  // One message for each newer checkpoint that is damaged and was passed over.
+  // One message for each newer checkpoint that was passed over: damaged, or with weights that are
+  // not finite.
   std::vector<std::string> skipped;
 };
 
-// The newest whole checkpoint of a folder: the one that latest.pth names, else, where that is
-// damaged, the one before, and so on. Each is read in full, so that what is returned is known to be
-// whole. Errors: NotFound where there is no checkpoint at all (nor maybe the folder); DataLoss
-// where there are some and all are damaged, with what is wrong with each.
+// The newest checkpoint of a folder that a run can go on from: the one that latest.pth names, else,
+// where that is damaged or holds values that are not finite, the one before, and so on. Each is
+// read in full, so that the result is known to be whole. Errors: NotFound where there is no
+// checkpoint at all (nor maybe the folder); DataLoss where none of them can be used, with what is
+// wrong with each.
 absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder);
 
 }  // namespace finetune

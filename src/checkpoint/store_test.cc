@@ -2,10 +2,14 @@
 
 #include <ATen/ops/full.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -35,9 +39,10 @@ class StoreTest : public testing::Test {
     return *std::move(store);
   }
 
-  // Each test's checkpoint of an iteration has as many in its tensor.
+  // The tensor of a test's checkpoint holds its iteration's number.
   static Value Root(int64_t iteration) {
     Value::Dict meta;
+    meta.Append("writer", "finetune 1");
     meta.Append("iteration", iteration);
     Value::Dict root;
     root.Append("meta", meta);
@@ -177,16 +182,114 @@ TEST_F(StoreTest, NothingToResumeFromIsNotFound) {
   EXPECT_EQ(FindLatestCheckpoint(folder_).status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(StoreTest, CheckpointsOfOtherProgramsAreLeftAlone) {
-  fs::create_directories(folder_);
-  ASSERT_TRUE(WriteTorchFile(folder_ + "/epoch_9.pth", Value(Value::Dict())).ok());
-  CheckpointStore store = Open(1);
-  Save(store, 1);
+// mmengine writes epoch_N.pth and iter_N.pth, too; people write best.pth.
+TEST_F(StoreTest, RefusesAFolderWhereOthersHaveItsNames) {
+  for (const std::string name : {"epoch_9.pth", "iter_100.pth", "latest.pth", "best.pth"}) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    const std::string path = folder_ + "/" + name;
+    Value::Dict meta;
+    meta.Append("iteration", 9);
+    Value::Dict root;
+    root.Append("meta", meta);
+    ASSERT_TRUE(WriteTorchFile(path, Value(root)).ok());
+    const absl::Status status = CheckpointStore::Open(folder_, 1).status();
+    EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(path + ": found a file that finetune"));
+    EXPECT_TRUE(ReadTorchFile(path).ok());
+  }
+}
+
+TEST_F(StoreTest, NeitherReplacesNorDeletesAFileThatCameWhileItWasOpen) {
+  const std::string mine = "somebody's own weights";
+  for (const std::string name : {"epoch_2.pth", "latest.pth", "best.pth"}) {
+    fs::remove_all(folder_);
+    CheckpointStore store = Open(1);
+    Save(store, 1, /*is_best=*/true);
+    fs::remove(folder_ + "/" + name);
+    ASSERT_TRUE(WriteFileAtomically(folder_ + "/" + name, mine).ok());
+    EXPECT_TRUE(absl::IsAlreadyExists(store.Save("epoch_2.pth", Root(200), true)));
+    EXPECT_TRUE(absl::IsAlreadyExists(store.RemoveAll()));
+    EXPECT_EQ(*ReadFile(folder_ + "/" + name), mine);
+  }
+}
+
+TEST_F(StoreTest, KnowsItsOwnCheckpointsAlsoWhereTheyAreDamaged) {
+  {
+    CheckpointStore store = Open(0);
+    for (int epoch = 1; epoch <= 3; ++epoch) Save(store, epoch);
+  }
+  Damage("epoch_2.pth");
+  fs::resize_file(folder_ + "/epoch_3.pth", 0);
+  CheckpointStore store = Open(0);
   Save(store, 2);
-  EXPECT_THAT(Checkpoints(), UnorderedElementsAre("epoch_9.pth", "epoch_2.pth", "latest.pth"));
+  Save(store, 3);
+  EXPECT_EQ(FindLatestCheckpoint(folder_)->path, folder_ + "/epoch_3.pth");
+}
+
+TEST_F(StoreTest, CheckpointsOfOtherProgramsAreNotResumedFrom) {
+  CheckpointStore store = Open(1);
+  Save(store, 2);
+  ASSERT_TRUE(WriteTorchFile(folder_ + "/epoch_9.pth", Value(Value::Dict())).ok());
   const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
   EXPECT_EQ(found->path, folder_ + "/epoch_2.pth");
   EXPECT_THAT(found->skipped, ElementsAre(HasSubstr("no integer meta.iteration")));
+}
+
+// An earlier version saved them.
+TEST_F(StoreTest, WeightsThatAreNotFiniteArePassedOverAndNamed) {
+  CheckpointStore store = Open(0);
+  Save(store, 1);
+  Value::Dict root = *Root(200).dict();
+  root.entries().back().second =
+      Value::FromTensors({{"w", at::full({100}, std::numeric_limits<float>::quiet_NaN())}});
+  ASSERT_TRUE(store.Save("epoch_2.pth", root, false).ok());
+  const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->path, folder_ + "/epoch_1.pth");
+  EXPECT_THAT(found->skipped,
+              ElementsAre(AllOf(HasSubstr("epoch_2.pth: state_dict.w"), HasSubstr("not finite"))));
+}
+
+// A file system without links: hard links where it has those, else copies.
+class StoreWithoutLinksTest : public StoreTest, public testing::WithParamInterface<bool> {
+ protected:
+  StoreWithoutLinksTest() {
+    setenv("NO_SYMBOLIC_LINKS", "1", 1);
+    if (!GetParam()) setenv("NO_HARD_LINKS", "1", 1);
+  }
+  ~StoreWithoutLinksTest() override {
+    unsetenv("NO_SYMBOLIC_LINKS");
+    unsetenv("NO_HARD_LINKS");
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(HardLinks, StoreWithoutLinksTest, testing::Bool());
+
+TEST_P(StoreWithoutLinksTest, KeepsTheLastAndTheBestAlsoAfterARestart) {
+  for (const int first : {1, 3, 5}) {
+    CheckpointStore store = Open(2);
+    Save(store, first, /*is_best=*/first == 3);
+    if (first < 5) Save(store, first + 1);
+  }
+  EXPECT_THAT(Checkpoints(), UnorderedElementsAre("epoch_3.pth", "epoch_4.pth", "epoch_5.pth",
+                                                  "latest.pth", "best.pth"));
+  for (const auto& [name, iteration] : {std::pair{"latest.pth", 500}, {"best.pth", 300}}) {
+    EXPECT_FALSE(fs::is_symlink(folder_ + "/" + name));
+    EXPECT_EQ(*ReadTorchFile(folder_ + "/" + name)->Get("meta")->GetInt("iteration"), iteration);
+  }
+  EXPECT_EQ(fs::equivalent(folder_ + "/latest.pth", folder_ + "/epoch_5.pth"), GetParam());
+  EXPECT_EQ(Open(2).BestIteration(), 300);
+  EXPECT_EQ(FindLatestCheckpoint(folder_)->path, folder_ + "/epoch_5.pth");
+}
+
+TEST_P(StoreWithoutLinksTest, ARunThatWentBackIsTheLatest) {
+  CheckpointStore store = Open(0);
+  for (int epoch = 1; epoch <= 4; ++epoch) Save(store, epoch, /*is_best=*/epoch == 2);
+  Save(store, 2);
+  EXPECT_EQ(FindLatestCheckpoint(folder_)->path, folder_ + "/epoch_2.pth");
+  EXPECT_EQ(store.BestIteration(), std::nullopt);
+  EXPECT_FALSE(fs::exists(folder_ + "/best.pth"));
 }
 
 TEST_F(StoreTest, WhatDeadRunsLeftIsRemovedAndNothingElse) {

@@ -1,0 +1,41 @@
+#include "src/base/own_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/atomic_file.h"
+#include "src/base/fd.h"
+#include "src/base/status_macros.h"
+#include "src/base/system_error.h"
+
+namespace finetune {
+
+absl::Status ForeignFileError(absl::string_view path) {
+  return absl::AlreadyExistsError(
+      absl::StrCat(path,
+                   ": found a file that finetune did not write, and finetune replaces only its "
+                   "own; move it away, or choose another --work_dir"));
+}
+
+absl::Status CheckOwnText(const std::string& path, absl::string_view first_line) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.ok() && errno == ENOENT) return absl::OkStatus();
+  if (!fd.ok()) return SystemError("cannot open", path, errno);
+  std::string head(first_line.size() + 1, '\0');
+  const ssize_t n = pread(fd.get(), head.data(), head.size(), 0);
+  if (n < 0 && errno != EISDIR) return SystemError("cannot read", path, errno);
+  return n == static_cast<ssize_t>(head.size()) && head == absl::StrCat(first_line, "\n")
+             ? absl::OkStatus()
+             : ForeignFileError(path);
+}
+
+absl::Status WriteOwnText(const std::string& path, absl::string_view first_line,
+                          absl::string_view text) {
+  FT_RETURN_IF_ERROR(CheckOwnText(path, first_line));
+  return WriteFileAtomically(path, absl::StrCat(first_line, "\n", text));
+}
+
+}  // namespace finetune

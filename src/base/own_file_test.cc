@@ -1,0 +1,39 @@
+#include "src/base/own_file.h"
+
+#include <filesystem>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
+
+namespace finetune {
+namespace {
+
+constexpr char kMark[] = "# Written by finetune.";
+
+TEST(OwnFileTest, ReplacesWhatItWrote) {
+  const std::string path = EmptyTestFolder() + "/a.txt";
+  ASSERT_TRUE(WriteOwnText(path, kMark, "one\n").ok());
+  ASSERT_TRUE(WriteOwnText(path, kMark, "two\n").ok());
+  EXPECT_EQ(*ReadFile(path), "# Written by finetune.\ntwo\n");
+}
+
+TEST(OwnFileTest, RefusesAndKeepsAnotherFile) {
+  const std::string path = EmptyTestFolder() + "/a.txt";
+  for (const std::string text :
+       {"mine\n", "", "# Written by finetune. And by me.\n", "# Written by finetune."}) {
+    ASSERT_TRUE(WriteFileAtomically(path, text).ok());
+    const absl::Status status = WriteOwnText(path, kMark, "new\n");
+    EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
+    EXPECT_THAT(std::string(status.message()), testing::StartsWith(path + ": found a file that"));
+    EXPECT_EQ(*ReadFile(path), text);
+  }
+}
+
+TEST(OwnFileTest, RefusesAFolder) {
+  EXPECT_TRUE(absl::IsAlreadyExists(CheckOwnText(EmptyTestFolder(), kMark)));
+}
+
+}  // namespace
+}  // namespace finetune

@@ -1,0 +1,56 @@
+#include "src/checkpoint/own_checkpoint.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "src/base/fd.h"
+
+namespace finetune {
+namespace {
+
+constexpr absl::string_view kWriter = "finetune ";
+// Of the file. The ZIP archive's first header and its padding take at most 128 of them.
+constexpr size_t kHeadBytes = 1024;
+
+const Value* FirstEntry(const Value& value, absl::string_view key) {
+  if (value.dict() == nullptr || value.dict()->entries().empty()) return nullptr;
+  const auto& [name, entry] = value.dict()->entries().front();
+  return name.string() != nullptr && *name.string() == key ? &entry : nullptr;
+}
+
+}  // namespace
+
+absl::Status CheckNamesWriter(const Value& root) {
+  const Value* meta = FirstEntry(root, "meta");
+  const Value* writer = meta == nullptr ? nullptr : FirstEntry(*meta, "writer");
+  if (writer != nullptr && writer->string() != nullptr &&
+      absl::StartsWith(*writer->string(), kWriter)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "a checkpoint's first entry must be meta.writer, a string that begins with \"finetune \"");
+}
+
+bool IsOwnCheckpoint(const std::string& path) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.ok()) return false;
+  std::string head(kHeadBytes, '\0');
+  const ssize_t n = pread(fd.get(), head.data(), head.size(), 0);
+  if (n < 0) return false;
+  head.resize(n);
+  if (std::all_of(head.begin(), head.end(), [](char byte) { return byte == '\0'; })) return true;
+  // The pickle of the key, then the opcode and the 4 bytes of the length of the value.
+  const absl::string_view key("X\x06\0\0\0writerX", 12);
+  const size_t found = absl::string_view(head).find(key);
+  return found != absl::string_view::npos &&
+         absl::StartsWith(
+             absl::string_view(head).substr(std::min(head.size(), found + key.size() + 4)),
+             kWriter);
+}
+
+}  // namespace finetune

@@ -1,0 +1,26 @@
+#ifndef FINETUNE_CHECKPOINT_OWN_CHECKPOINT_H_
+#define FINETUNE_CHECKPOINT_OWN_CHECKPOINT_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "src/checkpoint/value.h"
+
+namespace finetune {
+
+// How finetune knows its own checkpoints from those of other trainers, which use the same file
+// names: the first entry of the root is "meta", whose first entry is "writer" with a string that
+// begins with "finetune ". WriteTorchFile() then puts that string into the first bytes of the
+// file, where it is found even if the rest of the file is damaged.
+
+// Errors: InvalidArgument for a root that could not be told from another trainer's.
+absl::Status CheckNamesWriter(const Value& root);
+
+// Whether the first bytes of the file name finetune as its writer. A file that holds nothing (of
+// no bytes, or whose first bytes are all zero, as a crash of the host can leave it) counts as
+// finetune's: replacing it loses nothing. False for a folder and for a file that cannot be read.
+bool IsOwnCheckpoint(const std::string& path);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CHECKPOINT_OWN_CHECKPOINT_H_

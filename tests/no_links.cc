@@ -1,0 +1,28 @@
+// A file system without links: symlink() fails where the environment has NO_SYMBOLIC_LINKS, link()
+// where it has NO_HARD_LINKS, as Linux's FAT has them fail. In a program that links this file, or
+// has it loaded by LD_PRELOAD, these functions stand before the C library's.
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+extern "C" {
+
+int symlink(const char* target, const char* path) noexcept {
+  if (std::getenv("NO_SYMBOLIC_LINKS") != nullptr) {
+    errno = EPERM;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_symlinkat, target, AT_FDCWD, path));
+}
+
+int link(const char* from, const char* to) noexcept {
+  if (std::getenv("NO_HARD_LINKS") != nullptr) {
+    errno = EPERM;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+}
