@@ -3,10 +3,15 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <fstream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "src/base/list_folder.h"
+#include "src/base/system_error.h"
 #include "src/observe/event.pb.h"
 
 namespace finetune {
@@ -33,6 +38,24 @@ uint32_t MaskedCrc32c(absl::string_view bytes) {
   return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U;
 }
 
+constexpr absl::string_view kNamePrefix = "events.out.tfevents.";
+constexpr char kWriter[] = "finetune";
+
+// Whether the first event of a file names finetune as the writer.
+bool IsOwn(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  // The event's size in 8 bytes, their checksum in 4, the event.
+  uint64_t size = 0;
+  std::array<char, 256> data;
+  in.read(reinterpret_cast<char*>(&size), sizeof(size)).ignore(4);
+  if (!in || size > data.size() || !in.read(data.data(), static_cast<std::streamsize>(size))) {
+    return false;
+  }
+  tensorboard::Event event;
+  return event.ParseFromArray(data.data(), static_cast<int>(size)) &&
+         event.source_metadata().writer() == kWriter;
+}
+
 double WallTime() { return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()); }
 
 }  // namespace
@@ -54,16 +77,37 @@ std::string TfRecord(absl::string_view data) {
   return record;
 }
 
+absl::Status RemoveEventFiles(const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder));
+  for (const std::string& name : names) {
+    const std::string path = absl::StrCat(folder, "/", name);
+    if (!absl::StartsWith(name, kNamePrefix) || !IsOwn(path)) continue;
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+      return SystemError("cannot delete", path, errno);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<EventFile> EventFile::Create(const std::string& folder, const std::string& host) {
   FT_ASSIGN_OR_RETURN(AppendFile file, AppendFile::Open(absl::StrFormat(
-                                           "%s/events.out.tfevents.%010d.%s.%d", folder,
+                                           "%s/%s%010d.%s.%d", folder, kNamePrefix,
                                            absl::ToUnixSeconds(absl::Now()), host, getpid())));
   EventFile events(std::move(file));
   tensorboard::Event first;
   first.set_wall_time(WallTime());
   first.set_file_version("brain.Event:2");
+  first.mutable_source_metadata()->set_writer(kWriter);
   FT_RETURN_IF_ERROR(events.file_.Append(TfRecord(first.SerializeAsString())));
   return events;
+}
+
+absl::Status EventFile::Start(int64_t step) {
+  tensorboard::Event event;
+  event.set_wall_time(WallTime());
+  event.set_step(step);
+  event.mutable_session_log()->set_status(tensorboard::SessionLog::START);
+  return file_.Append(TfRecord(event.SerializeAsString()));
 }
 
 absl::Status EventFile::Add(int64_t step, const std::vector<Scalar>& scalars) {

@@ -16,11 +16,20 @@ namespace finetune {
 using Scalar = std::pair<std::string, double>;
 
 // An event file that TensorBoard shows: `tensorboard --logdir=WORK_DIR`. Scalars only.
+//
+// TensorBoard joins the files of a folder in the order of their names, so a resumed run goes on in
+// a file of its own. A run that goes back to an older checkpoint repeats steps; TensorBoard drops
+// the points that it replaces in one of two ways. Its data server (a helper program) drops those
+// of the same curve. Without the server it drops those of all curves where a file has an event
+// SessionLog.START, if an earlier file of the folder has one, too.
 class EventFile {
  public:
-  // Makes FOLDER/events.out.tfevents.<seconds>.<host>.<pid>; TensorBoard joins the files of a
-  // folder, so that a resumed run goes on in one of its own.
+  // Makes FOLDER/events.out.tfevents.<seconds>.<host>.<pid>.
   static absl::StatusOr<EventFile> Create(const std::string& folder, const std::string& host);
+
+  // Begins the run, or what goes on of it, with `step`: TensorBoard drops points of earlier files
+  // at this step and later ones. Before the first Add().
+  absl::Status Start(int64_t step);
 
   // Points at `step`, all at the time of the call.
   absl::Status Add(int64_t step, const std::vector<Scalar>& scalars);
@@ -32,6 +41,10 @@ class EventFile {
 
   AppendFile file_;
 };
+
+// Deletes the event files in `folder` that finetune wrote: their first event names it as the
+// writer. Errors: those of SystemError.
+absl::Status RemoveEventFiles(const std::string& folder);
 
 // CRC-32C (Castagnoli; RFC 3720, appendix B.4).
 uint32_t Crc32c(absl::string_view bytes);

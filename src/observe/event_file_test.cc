@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 #include "src/observe/event.pb.h"
 
 namespace finetune {
@@ -31,31 +32,58 @@ TEST(TfRecord, FramesAsTensorFlowDoes) {
   EXPECT_EQ(TfRecord("abc"), expected);
 }
 
-TEST(EventFile, HoldsItsVersionAndThenEveryScalar) {
+// The events of a file, whose checksums are right.
+std::vector<tensorboard::Event> Read(const std::string& path) {
+  std::string rest = *ReadFile(path);
+  std::vector<tensorboard::Event> read;
+  while (!rest.empty()) {
+    const size_t size = static_cast<uint8_t>(rest[0]) + 256 * static_cast<uint8_t>(rest[1]);
+    const std::string data = rest.substr(12, size);
+    EXPECT_EQ(rest.substr(0, size + 16), TfRecord(data));
+    EXPECT_TRUE(read.emplace_back().ParseFromString(data));
+    rest.erase(0, size + 16);
+  }
+  return read;
+}
+
+TEST(EventFile, HoldsItsVersionAndWriterThenItsStartThenEveryScalar) {
   absl::StatusOr<EventFile> events = EventFile::Create(testing::TempDir(), "node7");
   ASSERT_TRUE(events.ok()) << events.status();
   EXPECT_THAT(events->path(), testing::HasSubstr("/events.out.tfevents."));
   EXPECT_THAT(events->path(), testing::HasSubstr(".node7."));
+  ASSERT_TRUE(events->Start(7).ok());
   ASSERT_TRUE(events->Add(8, {{"train/loss", 2.5}, {"train/lr", 0.01}}).ok());
 
-  std::string rest = *ReadFile(events->path());
-  std::vector<tensorboard::Event> read;
-  while (!rest.empty()) {
-    ASSERT_GE(rest.size(), 16u);
-    const size_t size = static_cast<uint8_t>(rest[0]) + 256 * static_cast<uint8_t>(rest[1]);
-    const std::string data = rest.substr(12, size);
-    ASSERT_EQ(rest.substr(0, size + 16), TfRecord(data));
-    ASSERT_TRUE(read.emplace_back().ParseFromString(data));
-    rest.erase(0, size + 16);
-  }
-  ASSERT_EQ(read.size(), 2u);
+  const std::vector<tensorboard::Event> read = Read(events->path());
+  ASSERT_EQ(read.size(), 3u);
   EXPECT_EQ(read[0].file_version(), "brain.Event:2");
-  EXPECT_EQ(read[1].step(), 8);
-  EXPECT_GT(read[1].wall_time(), 1.7e9);
-  ASSERT_EQ(read[1].summary().value_size(), 2);
-  EXPECT_EQ(read[1].summary().value(0).tag(), "train/loss");
-  EXPECT_EQ(read[1].summary().value(0).simple_value(), 2.5F);
-  EXPECT_EQ(read[1].summary().value(1).tag(), "train/lr");
+  EXPECT_EQ(read[0].source_metadata().writer(), "finetune");
+  EXPECT_EQ(read[1].session_log().status(), tensorboard::SessionLog::START);
+  EXPECT_EQ(read[1].step(), 7);
+  EXPECT_EQ(read[2].step(), 8);
+  EXPECT_GT(read[2].wall_time(), 1.7e9);
+  ASSERT_EQ(read[2].summary().value_size(), 2);
+  EXPECT_EQ(read[2].summary().value(0).tag(), "train/loss");
+  EXPECT_EQ(read[2].summary().value(0).simple_value(), 2.5F);
+  EXPECT_EQ(read[2].summary().value(1).tag(), "train/lr");
+}
+
+TEST(EventFile, RemovesItsOwnFilesAndNoOthers) {
+  const std::string folder = EmptyTestFolder();
+  const absl::StatusOr<EventFile> own = EventFile::Create(folder, "node7");
+  ASSERT_TRUE(own.ok()) << own.status();
+  // As PyTorch's SummaryWriter begins a file, without a writer; an empty file; another name.
+  tensorboard::Event first;
+  first.set_file_version("brain.Event:2");
+  const std::vector<std::string> others = {folder + "/events.out.tfevents.1.other",
+                                           folder + "/events.out.tfevents.2.empty",
+                                           folder + "/copy.of.events.out.tfevents.3"};
+  ASSERT_TRUE(WriteFileAtomically(others[0], TfRecord(first.SerializeAsString())).ok());
+  ASSERT_TRUE(WriteFileAtomically(others[1], "").ok());
+  ASSERT_TRUE(WriteFileAtomically(others[2], *ReadFile(own->path())).ok());
+  ASSERT_TRUE(RemoveEventFiles(folder).ok());
+  EXPECT_FALSE(ReadFile(own->path()).ok());
+  for (const std::string& other : others) EXPECT_TRUE(ReadFile(other).ok()) << other;
 }
 
 TEST(EventFile, SaysWhereItCannotWrite) {

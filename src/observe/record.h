@@ -45,8 +45,9 @@ struct EvaluationRecord {
     int64_t pictures = 0;
     int64_t correct = 0;
   };
-  int64_t epoch = 0;
+  int64_t epoch = 0;  // from 1: that of the iteration before the validation
   int64_t iteration = 0;
+  int64_t iterations_per_epoch = 1;
   double loss = 0;
   std::map<std::string, double> accuracy;  // "top1": 0..1
   double seconds = 0;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "src/base/atomic_file.h"
+#include "src/base/own_file.h"
 #include "src/observe/chart.h"
 #include "src/observe/run_log.h"
 
@@ -21,6 +22,9 @@ namespace {
 
 // Of a data set of very many classes, the worst.
 constexpr size_t kMostClasses = 50;
+
+// What says that the page is finetune's to replace.
+constexpr char kFirstLine[] = "<!DOCTYPE html><!-- Written by finetune. -->";
 
 constexpr char kStyle[] = R"(
 :root { --text: #1f2328; --dim: #656d76; --line: #d8dee4; --back: #f6f8fa; --card: #ffffff;
@@ -231,7 +235,8 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
   const RunRecord run = history.runs.empty() ? RunRecord() : history.runs.back();
   const std::string name = EscapeHtml(run.name.empty() ? "Training run" : run.name);
   std::string html = absl::StrCat(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      kFirstLine,
+      "\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
       name, " - finetune</title>\n<style>", kStyle, "</style></head><body>\n<h1>", name,
       "</h1>\n<div class=\"dim\">");
@@ -256,6 +261,10 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
   return html;
 }
 
+absl::Status CheckReportPlace(const std::string& work_dir) {
+  return CheckOwnText(work_dir + "/report.html", kFirstLine);
+}
+
 absl::StatusOr<std::string> WriteReport(const std::string& work_dir) {
   FT_ASSIGN_OR_RETURN(const History history, ReadHistory(work_dir));
   const absl::StatusOr<std::string> config = ReadFile(work_dir + "/config.pbtxt");
@@ -265,6 +274,7 @@ absl::StatusOr<std::string> WriteReport(const std::string& work_dir) {
   }
   const std::string path = work_dir + "/report.html";
   // A run whose config got lost still has its curves.
+  FT_RETURN_IF_ERROR(CheckReportPlace(work_dir));
   FT_RETURN_IF_ERROR(WriteFileAtomically(path, RenderReport(history, config.ok() ? *config : "")));
   return path;
 }

@@ -55,8 +55,9 @@ std::string Describe(const IterationRecord& r) {
 }
 
 std::string Describe(const EvaluationRecord& r) {
-  std::string line = absl::StrFormat("validation after epoch %d, iteration %d: loss %.4f", r.epoch,
-                                     r.iteration, r.loss);
+  const bool epoch_is_over = r.iteration % r.iterations_per_epoch == 0;
+  std::string line = absl::StrFormat("validation %s epoch %d, iteration %d: loss %.4f",
+                                     epoch_is_over ? "after" : "in", r.epoch, r.iteration, r.loss);
   for (const auto& [name, value] : r.accuracy) {
     absl::StrAppendFormat(&line, "  %s %.2f %%", name, 100 * value);
   }
@@ -147,6 +148,7 @@ class RunLog::Impl {
   void Tell(const RunRecord& record) {
     const std::lock_guard lock(mutex_);
     if (json_.has_value()) Failed(json_->Append(ToJson(record) + "\n"));
+    if (events_.has_value()) Failed(events_->Start(record.iteration + 1));
   }
 
   void DrawEvaluation(int64_t done, int64_t total) {

@@ -118,6 +118,21 @@ TEST_F(RunLogTest, ColumnsStayInPlaceThroughARun) {
   }
 }
 
+TEST_F(RunLogTest, AValidationWithinAnEpochIsSaidToBeInIt) {
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  EvaluationRecord evaluation;
+  evaluation.epoch = 1;
+  evaluation.iterations_per_epoch = 5;
+  for (const int64_t iteration : {2, 5}) {
+    evaluation.iteration = iteration;
+    log->Evaluation(evaluation);
+  }
+  const std::string told = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(told, HasSubstr("validation in epoch 1, iteration 2: loss"));
+  EXPECT_THAT(told, HasSubstr("validation after epoch 1, iteration 5: loss"));
+}
+
 TEST_F(RunLogTest, DrawsNoProgressWhereNobodyWatches) {
   testing::internal::CaptureStdout();
   const std::unique_ptr<RunLog> log = Open();
