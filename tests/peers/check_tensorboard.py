@@ -1,0 +1,129 @@
+"""Reads runs of finetune through TensorBoard's server, with and without its data server, and through EventAccumulator.
+
+Usage: check_tensorboard.py WORK_FOLDER BAZEL_BIN (see tensorboard.sh)
+
+Every curve must have each step once, with the value that the run recorded last for it (its .jsonl):
+  - of a run that was resumed from its last checkpoint,
+  - of a run that went back to an older one, so that it repeats steps,
+  - of a run that began again (--overwrite) with fewer steps.
+"""
+
+import glob
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from tensorboard.backend.event_processing import event_accumulator
+
+CONFIG = """
+model { backbone { resnet { depth: 18 stem: CIFAR base_channels: 4 } } head { num_classes: 4 } }
+data {
+  train { path: "DATA" split: "train" total_batch_size: 16 pipeline { normalize {} } }
+  val { path: "DATA" split: "test" total_batch_size: 16 pipeline { normalize {} } }
+}
+optimizer { sgd { lr: 0.05 momentum: 0.9 } }
+schedule { max_epochs: 3 constant {} }
+runtime { log_interval: 1 checkpoint { keep_last: 0 } }
+"""
+
+
+def recorded(run):
+    """Curve -> step -> value, of a run's .jsonl files; a later file replaces what it repeats."""
+    curves = {}
+    for path in sorted(glob.glob(os.path.join(run, "*.jsonl"))):
+        for line in open(path):
+            record = json.loads(line)
+            if record["mode"] == "run":
+                for curve in curves.values():
+                    for step in [s for s in curve if s > record["iteration"]]:
+                        del curve[step]
+            elif record["mode"] == "train":
+                curves.setdefault("train/loss", {})[record["iteration"]] = record["loss"]
+                curves.setdefault("train/lr", {})[record["iteration"]] = record["lr"]
+            elif record["mode"] == "val":
+                curves.setdefault("val/loss", {})[record["iteration"]] = record["loss"]
+    return curves
+
+
+def check(how, tag, points, expected):
+    """points: (step, value) in the order in which TensorBoard has them."""
+    steps = [step for step, _ in points]
+    assert steps == sorted(expected), f"{how}: {tag} has the steps {steps}, expected {sorted(expected)}"
+    for step, value in points:
+        assert abs(value - expected[step]) <= 1e-6 * abs(expected[step]), (
+            f"{how}: {tag} is {value} at step {step}, expected {expected[step]}")
+
+
+def check_accumulator(run, curves):
+    events = event_accumulator.EventAccumulator(run)
+    events.Reload()
+    for tag, expected in curves.items():
+        check("EventAccumulator", tag, [(e.step, e.value) for e in events.Scalars(tag)], expected)
+
+
+def check_server(run, curves, data_server):
+    how = "the server " + ("with" if data_server else "without") + " its data server"
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", "--logdir", run, "--host", "127.0.0.1", "--port", str(port),
+         "--load_fast", "true" if data_server else "false"],
+        cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for tag, expected in curves.items():
+            query = urllib.parse.urlencode({"run": ".", "tag": tag})
+            url = f"http://127.0.0.1:{port}/data/plugin/scalars/scalars?{query}"
+            deadline = time.time() + 90
+            while True:  # until it listens, and has read the files
+                try:
+                    points = json.load(urllib.request.urlopen(url))
+                    if points and points[-1][1] >= max(expected):
+                        break
+                except (urllib.error.URLError, ConnectionError):
+                    pass
+                assert server.poll() is None and time.time() < deadline, f"{how} does not show {tag}"
+                time.sleep(0.2)
+            check(how, tag, [(step, value) for _, step, value in points], expected)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main():
+    work, programs = (os.path.abspath(path) for path in sys.argv[1:])
+    data, config = os.path.join(work, "data"), os.path.join(work, "config.pbtxt")
+    subprocess.run([os.path.join(programs, "data_tools/prepare_dataset"), "synthetic", "--classes=4", "--train=72",
+                    "--test=24", "--output=" + data], check=True, stdout=subprocess.DEVNULL)
+    with open(config, "w") as out:
+        out.write(CONFIG.replace("DATA", data))
+
+    def train(run, *flags):
+        subprocess.run([os.path.join(programs, "src/main/finetune"), "--config=" + config, "--work_dir=" + run, *flags],
+                       check=True, stdout=subprocess.DEVNULL)
+
+    for name, second in [("resumed", ["--resume=auto"]),
+                         ("went back", ["--resume=" + os.path.join(work, "went back", "epoch_1.pth"),
+                                        "--set=optimizer.sgd.lr=0.01"]),
+                         ("began again", ["--overwrite", "--set=runtime.log_interval=3", "--max_iterations=8",
+                                          "--set=optimizer.sgd.lr=0.01"])]:
+        run = os.path.join(work, name)
+        train(run, "--max_iterations=10")
+        train(run, *second)
+        curves = recorded(run)
+        check_accumulator(run, curves)
+        for data_server in (False, True):
+            check_server(run, curves, data_server)
+        print(f"a run that {name if name != 'resumed' else 'was resumed'}: "
+              f"{sum(len(curve) for curve in curves.values())} points of {len(curves)} curves are right, "
+              "in all three ways")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+#!/bin/bash
+# Checks the TensorBoard events of resumed and repeated runs against the real TensorBoard: installs
+# it (once, into the cache) and has check_tensorboard.py read small runs through it. From the
+# repository's root, after `bazel build //src/main:finetune //data_tools:prepare_dataset`.
+set -euo pipefail
+
+HERE=$(dirname "$0")
+VENV="${FINETUNE_CACHE:-$HOME/.cache/finetune}/peers/tensorboard"
+python3 -m venv "$VENV"
+"$VENV/bin/pip" install --quiet --disable-pip-version-check -r "$HERE/tensorboard-requirements.txt"
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+"$VENV/bin/python" "$HERE/check_tensorboard.py" "$WORK" bazel-bin
