@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/checkpoint/reader.h"
+#include "src/checkpoint/writer.h"
 #include "tests/job.h"
 #include "tests/training_test.h"
 
@@ -139,19 +140,120 @@ TEST_F(EndToEnd, ASignalEndsAValidationThatIsLeftForTheResumedRun) {
 }
 
 // The loss is of the weights before the update; after it they are no numbers.
-TEST_F(EndToEnd, AModelThatTheLastUpdateHasBrokenIsNoSuccess) {
+TEST_F(EndToEnd, WeightsThatAreNotFiniteAreNeverSaved) {
   WriteResNet();
   // Beyond what float32 holds, whatever the gradient.
-  const Outcome run = Run(Mpirun(2, "run",
-                                 "--set=optimizer.sgd.lr=1e38 --set=optimizer.sgd.weight_decay=1e3 "
-                                 "--max_iterations=1"));
+  const std::string broken = "--set=optimizer.sgd.lr=1e38 --set=optimizer.sgd.weight_decay=1e3 ";
+  const Outcome run = Run(Mpirun(2, "run", broken + "--max_iterations=1"));
   EXPECT_EQ(run.exit_code, 1) << run.output;
   const std::string message =
-      "the validation's loss is nan after iteration 1: the run has diverged";
+      "backbone.conv1.weight is not finite after iteration 1: the run has diverged";
   EXPECT_THAT(run.output, HasSubstr(message));
   EXPECT_EQ(run.output.find(message), run.output.rfind(message)) << "said twice: " << run.output;
   EXPECT_FALSE(fs::exists(folder_ + "/run/latest.pth"));
   EXPECT_THAT(Logs("run"), HasSubstr("error   " + message));
+
+  // A run that breaks later goes on from before that.
+  const std::string each = "--set=runtime.checkpoint.interval_iterations=1 ";
+  ASSERT_EQ(Run(Mpirun(2, "later", each + "--max_iterations=3")).exit_code, 0);
+  EXPECT_EQ(Run(Mpirun(2, "later", each + broken + "--resume=auto")).exit_code, 1);
+  const Outcome rest = Run(Mpirun(2, "later", each + "--resume=auto --max_iterations=4"));
+  EXPECT_EQ(rest.exit_code, 0) << rest.output;
+  EXPECT_THAT(rest.output, HasSubstr("iter_3.pth at iteration 3"));
+}
+
+// A byte of a test shard is damaged: the first validation finds it, at every restart.
+TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
+  WriteResNet();
+  ASSERT_EQ(Run(Mpirun(2, "whole")).exit_code, 0);
+  const std::string shard = folder_ + "/data/test-00000-of-00003.h5";
+  const std::string bytes = *ReadFile(shard);
+  std::string damaged = bytes;
+  // In the pictures, whose bytes the file has in its middle.
+  for (size_t i = bytes.size() / 2; i < bytes.size() / 2 + 64; ++i) damaged[i] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(shard, damaged).ok());
+  for (int start = 0; start < 2; ++start) {
+    const Outcome run = Run(Mpirun(2, "run", "--resume=auto"));
+    EXPECT_EQ(run.exit_code, 1) << run.output;
+    EXPECT_THAT(run.output, HasSubstr(shard));
+    EXPECT_THAT(run.output, Not(HasSubstr("epoch 2")));
+    const auto saved = ReadTorchFile(folder_ + "/run/epoch_1.pth");
+    ASSERT_TRUE(saved.ok()) << saved.status();
+    EXPECT_EQ(*saved->Get("meta")->GetBool("validation_due"), true);
+  }
+  ASSERT_TRUE(WriteFileAtomically(shard, bytes).ok());
+  const Outcome rest = Run(Mpirun(2, "run", "--resume=auto"));
+  EXPECT_EQ(rest.exit_code, 0) << rest.output;
+  EXPECT_THAT(rest.output, HasSubstr("epoch_1.pth at iteration 5"));
+  ExpectSameCheckpoints("whole/epoch_3.pth", "run/epoch_3.pth");
+  // The outcome of the last validation is in its checkpoint.
+  EXPECT_EQ(*ReadTorchFile(folder_ + "/run/latest.pth")->Get("meta")->GetBool("validation_due"),
+            false);
+  for (const char* field : {"best_iteration"}) {
+    EXPECT_EQ(*ReadTorchFile(folder_ + "/run/latest.pth")->Get("meta")->GetInt(field),
+              *ReadTorchFile(folder_ + "/whole/latest.pth")->Get("meta")->GetInt(field));
+  }
+}
+
+// The best of a run is in its own work_dir.
+TEST_F(EndToEnd, ARunResumedIntoAnotherWorkDirHasItsOwnBest) {
+  WriteResNet();
+  ASSERT_EQ(Run(Mpirun(2, "first", "--max_iterations=5")).exit_code, 0);
+  // Better than anything that comes.
+  const std::string path = folder_ + "/first/epoch_1.pth";
+  Value::Dict root = *ReadTorchFile(path)->dict();
+  Value::Dict meta = *root.entries().front().second.dict();
+  for (auto& [key, value] : meta.entries()) {
+    if (*key.string() == "best_accuracy") value = 2.0;
+  }
+  root.entries().front().second = meta;
+  ASSERT_TRUE(WriteTorchFile(path, root).ok());
+  const Outcome second =
+      Run(Mpirun(2, "second", absl::StrCat("--max_iterations=10 --resume=", path)));
+  ASSERT_EQ(second.exit_code, 0) << second.output;
+  EXPECT_THAT(second.output, HasSubstr("second has no best.pth of iteration 5"));
+  EXPECT_EQ(fs::read_symlink(folder_ + "/second/best.pth"), "epoch_2.pth");
+  // In its own work_dir the best stays the best.
+  const Outcome same = Run(Mpirun(2, "first", "--max_iterations=10 --resume=auto"));
+  ASSERT_EQ(same.exit_code, 0) << same.output;
+  EXPECT_EQ(fs::read_symlink(folder_ + "/first/best.pth"), "epoch_1.pth");
+}
+
+TEST_F(EndToEnd, FilesThatItDidNotWriteAreNamedAndStay) {
+  WriteResNet();
+  fs::create_directories(folder_ + "/run");
+  const std::string mine = "somebody's own\n";
+  for (const char* name : {"config.pbtxt", "report.html", "best.pth", "epoch_1.pth"}) {
+    const std::string path = absl::StrCat(folder_, "/run/", name);
+    ASSERT_TRUE(WriteFileAtomically(path, mine).ok());
+    for (const char* flags : {"", "--overwrite", "--resume=auto"}) {
+      const Outcome run = Run(Mpirun(1, "run", flags));
+      EXPECT_EQ(run.exit_code, 2) << run.output;
+      EXPECT_THAT(run.output, HasSubstr(path + ": found a file that finetune did not write"));
+    }
+    EXPECT_EQ(*ReadFile(path), mine);
+    fs::remove(path);
+  }
+}
+
+TEST_F(EndToEnd, ARunThatBeginsAgainReplacesWhatAnEarlierOneWrote) {
+  WriteResNet();
+  ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=10")).exit_code, 0);
+  const auto events = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_ + "/run")) {
+      const std::string name = entry.path().filename();
+      if (name.find("tfevents") != std::string::npos) names.insert(name);
+    }
+    return names;
+  };
+  const std::set<std::string> before = events();
+  ASSERT_EQ(before.size(), 1u);
+  const Outcome again = Run(Mpirun(1, "run", "--max_iterations=5 --overwrite"));
+  ASSERT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_FALSE(fs::exists(folder_ + "/run/epoch_2.pth"));
+  EXPECT_EQ(events().size(), 1u);
+  EXPECT_NE(events(), before);
 }
 
 // While one rank downloads, the others wait, but in no collective that could be taken for stuck.

@@ -124,7 +124,8 @@ TEST_F(FailuresTest, ARankThatRunsOutOfMemoryIsNamed) {
   ASSERT_EQ(prlimit(rank, RLIMIT_DATA, &limit, nullptr), 0) << std::strerror(errno);
   const Outcome outcome = job.Wait();
   EXPECT_NE(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.output, ContainsRegex("rank 1 \\(host [^)]+\\): out of memory: "));
+  EXPECT_THAT(outcome.output, ContainsRegex("rank 1 \\(host [^)]+\\): out of memory: [^\n]*"
+                                            "data.train.micro_batch_size"));
   ExpectGoodCheckpoint();
 }
 
@@ -160,6 +161,20 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
   const Outcome third = Run(Mpirun(2, "run", "--resume=auto"));
   EXPECT_EQ(third.exit_code, 0) << third.output;
   EXPECT_THAT(third.output, HasSubstr("epoch_1.pth at iteration 5"));
+}
+
+TEST_F(FailuresTest, AFileSystemWithoutLinksKeepsLatestAndBestAsCopies) {
+  const std::string without = absl::StrCat("env NO_SYMBOLIC_LINKS=1 NO_HARD_LINKS=1 LD_PRELOAD=",
+                                           fs::absolute("tests/no_links.so").string(), " ");
+  const Outcome first = Run(without + Finetune("run", "--max_iterations=5"));
+  ASSERT_EQ(first.exit_code, 0) << first.output;
+  const Outcome second = Run(without + Finetune("run", "--resume=auto"));
+  ASSERT_EQ(second.exit_code, 0) << second.output;
+  EXPECT_THAT(second.output, HasSubstr("epoch_1.pth at iteration 5"));
+  for (const char* name : {"latest.pth", "best.pth"}) {
+    EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(absl::StrCat(folder_, "/run/", name))));
+  }
+  ExpectSameCheckpoints("run/latest.pth", "run/epoch_3.pth");
 }
 
 TEST_F(FailuresTest, ARankWithAnotherProgramIsNamed) {

@@ -1,6 +1,7 @@
 #ifndef FINETUNE_TRAIN_CHECKPOINT_KEEPER_H_
 #define FINETUNE_TRAIN_CHECKPOINT_KEEPER_H_
 
+#include <cstdint>
 #include <future>
 #include <memory>
 #include <optional>
@@ -35,6 +36,9 @@ class CheckpointKeeper {
   // What --resume means: "auto" is the work_dir's newest whole checkpoint, or none where it has
   // none; "" is none; all else is a path. Errors: those of reading it.
   absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& resume) const;
+
+  // The iteration of the work_dir's best.pth; nothing where it has none. Not while one is written.
+  std::optional<int64_t> BestIteration() const { return store_.BestIteration(); }
 
   // Copies `root` and writes it as `name` behind what comes next. Errors: of the one before.
   absl::Status Save(const std::string& name, const Value& root, bool is_best);

@@ -18,11 +18,14 @@ std::atomic<int> received_signal{0};
 std::atomic<bool> answers_signals{false};
 std::atomic<pid_t> launcher_process{0};
 std::atomic<bool> warned{false};
+std::atomic<bool> was_answered{false};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 void Note(int signal) {
   const int earlier = received_signal.exchange(signal);
-  if (earlier == 0 && answers_signals) {
+  // A launcher sends SIGTERM also when another rank has died: then nothing can be saved, and a
+  // promise to save would be wrong.
+  if (signal != SIGTERM && answers_signals && !was_answered.exchange(true)) {
     // Nothing is lost where it cannot be said.
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kAnswer.data(), kAnswer.size());
   }
@@ -46,6 +49,7 @@ StopSignal::StopSignal(bool answers, pid_t launcher) {
   answers_signals = answers;
   launcher_process = launcher;
   warned = false;
+  was_answered = false;
   struct sigaction action = {};
   action.sa_handler = Note;
   action.sa_flags = SA_RESTART;
@@ -71,5 +75,7 @@ StopSignal::~StopSignal() {
 int StopSignal::received() const { return received_signal; }
 
 bool StopSignal::TakeWarning() { return warned.exchange(false); }
+
+bool StopSignal::answered() const { return was_answered; }
 
 }  // namespace finetune

@@ -13,7 +13,8 @@ namespace finetune {
 // time.
 class StopSignal {
  public:
-  // With `answers`, the first signal is answered on standard error: what is done may take a while.
+  // With `answers`, the first signal is answered on standard error at once, as finishing an
+  // iteration may take a while; SIGTERM is not, as a launcher sends it also when a rank has died.
   // `launcher`: Open MPI's process that started this rank, or 0.
   explicit StopSignal(bool answers, pid_t launcher = 0);
   ~StopSignal();
@@ -22,6 +23,8 @@ class StopSignal {
 
   // The signal that came, or 0.
   int received() const;
+  // Whether a signal was answered on standard error.
+  bool answered() const;
 
   // Whether the launcher has sent SIGCONT since the last call. Open MPI's mpirun does before it
   // ends its ranks: version 5 sends SIGTERM 0.25 s later and SIGKILL 0.5 s later. It also does when

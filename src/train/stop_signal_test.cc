@@ -37,8 +37,9 @@ TEST(StopSignal, AnswersOnceWhatWillBeDone) {
   testing::internal::CaptureStderr();
   {
     const StopSignal stop(/*answers=*/true);
-    raise(SIGTERM);
-    raise(SIGTERM);
+    raise(SIGUSR1);
+    raise(SIGUSR1);
+    EXPECT_TRUE(stop.answered());
   }
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "\nasked to stop: finishing this iteration and saving; a second Ctrl-C ends the "
@@ -58,6 +59,17 @@ TEST(StopSignal, PassesOverSigcontOfOtherProcesses) {
   StopSignal stop(/*answers=*/false, /*launcher=*/getppid());
   raise(SIGCONT);
   EXPECT_FALSE(stop.TakeWarning());
+}
+
+// It comes also when another rank has died, and then nothing is saved.
+TEST(StopSignal, PromisesNothingAfterATermination) {
+  testing::internal::CaptureStderr();
+  {
+    const StopSignal stop(/*answers=*/true);
+    raise(SIGTERM);
+    EXPECT_FALSE(stop.answered());
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 TEST(StopSignal, NohupIsRespected) {

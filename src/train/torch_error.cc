@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace finetune {
 namespace {
@@ -17,22 +18,25 @@ std::string WithGpu(const std::string& message, const std::function<std::string(
   return description.empty() ? message : absl::StrCat(message, " (", description, ")");
 }
 
+std::string OutOfMemory(absl::string_view what) {
+  return absl::StrCat("out of memory: ", what,
+                      " (fewer pictures at a time need less: data.train.micro_batch_size in "
+                      "training, data.val.batch_size in a validation)");
+}
+
 }  // namespace
 
 absl::Status CurrentException(const std::function<std::string()>& gpu) {
   try {
     throw;
   } catch (const std::bad_alloc& error) {
-    return absl::ResourceExhaustedError(absl::StrCat("out of memory: ", error.what()));
+    return absl::ResourceExhaustedError(OutOfMemory(error.what()));
   } catch (const c10::OutOfMemoryError& error) {
-    return absl::ResourceExhaustedError(
-        WithGpu(absl::StrCat("out of memory: ", error.what_without_backtrace(),
-                             " (fewer pictures at a time need less: data.train.micro_batch_size)"),
-                gpu));
+    return absl::ResourceExhaustedError(WithGpu(OutOfMemory(error.what_without_backtrace()), gpu));
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
     return absl::StrContains(what, "can't allocate memory")
-               ? absl::ResourceExhaustedError(absl::StrCat("out of memory: ", what))
+               ? absl::ResourceExhaustedError(OutOfMemory(what))
            : absl::StrContains(what, "CUDA") || absl::StrContains(what, "cuDNN")
                ? absl::InternalError(WithGpu(what, gpu))
                : absl::InternalError(what);

@@ -40,6 +40,18 @@ TEST(CurrentExceptionTest, AFullGpuIsNamedWithItsMemoryAndTheField) {
             HasSubstr("(the GPU is NVIDIA H200, 5.0 of its 139.8 GiB of memory are free)")));
 }
 
+TEST(CurrentExceptionTest, AFullHostIsToldWithTheFieldsThatHelp) {
+  for (const absl::Status& status :
+       {StatusOf([] { throw std::bad_alloc(); }), StatusOf([] {
+          TORCH_CHECK(false, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9");
+        })}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("out of memory: "), HasSubstr("data.train.micro_batch_size"),
+                      HasSubstr("data.val.batch_size")));
+  }
+}
+
 TEST(CurrentExceptionTest, AnErrorOfCudasIsNamedWithTheGpu) {
   for (const char* what : {"CUDA error: an illegal memory access was encountered",
                            "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"}) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -19,7 +20,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "src/base/annotate.h"
-#include "src/base/atomic_file.h"
+#include "src/base/own_file.h"
 #include "src/comm/agreement.h"
 #include "src/comm/gradient_buckets.h"
 #include "src/comm/launcher_process.h"
@@ -27,11 +28,14 @@
 #include "src/config/validate.h"
 #include "src/data/micro_batches.h"
 #include "src/model/loss.h"
+#include "src/observe/event_file.h"
 #include "src/observe/record.h"
+#include "src/observe/report.h"
 #include "src/observe/run_log.h"
 #include "src/observe/trace.h"
 #include "src/optim/schedule.h"
 #include "src/optim/sgd.h"
+#include "src/tensor/finite.h"
 #include "src/train/checkpoint_keeper.h"
 #include "src/train/device.h"
 #include "src/train/running_statistics.h"
@@ -45,6 +49,10 @@ namespace finetune {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// The first line of WORK_DIR/config.pbtxt.
+constexpr char kConfigMark[] =
+    "# Written by finetune: the config of the run in this folder, with the place of each value.";
 
 double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -89,14 +97,21 @@ class Trainer {
  private:
   bool IsMain() const { return comm_.rank() == 0; }
 
+  std::string ConfigPath() const { return options_.work_dir + "/config.pbtxt"; }
+
   absl::Status OpenWorkDir() {
     if (!IsMain()) return absl::OkStatus();
+    // All that the run will replace is finetune's own, or nothing is touched.
+    FT_RETURN_IF_ERROR(CheckOwnText(ConfigPath(), kConfigMark));
+    FT_RETURN_IF_ERROR(CheckReportPlace(options_.work_dir));
     FT_ASSIGN_OR_RETURN(keeper_, CheckpointKeeper::Open(
                                      options_.work_dir, config_.runtime().checkpoint().keep_last(),
                                      !options_.resume.empty() ? CheckpointKeeper::Earlier::kKeep
                                      : options_.overwrite     ? CheckpointKeeper::Earlier::kRemove
                                                               : CheckpointKeeper::Earlier::kRefuse,
                                      options_.trace));
+    // TensorBoard would draw the old run's curves together with this run's.
+    if (options_.overwrite) FT_RETURN_IF_ERROR(RemoveEventFiles(options_.work_dir));
     // Before this run's config takes the place of the one that is there.
     FT_ASSIGN_OR_RETURN(resumed_from_, keeper_->Find(options_.resume));
     return absl::OkStatus();
@@ -160,8 +175,8 @@ class Trainer {
       for (const std::string& warning : setup_.host_warnings) log_->Warning(warning);
     }
     if (!IsMain()) return absl::OkStatus();
-    FT_RETURN_IF_ERROR(WriteFileAtomically(options_.work_dir + "/config.pbtxt",
-                                           PrintConfig(loaded_, /*with_origins=*/true)));
+    FT_RETURN_IF_ERROR(
+        WriteOwnText(ConfigPath(), kConfigMark, PrintConfig(loaded_, /*with_origins=*/true)));
     log_->Info(absl::StrCat("config ", loaded_.file, ", work_dir ", options_.work_dir));
     for (const std::string& note : setup_.notes) log_->Info(note);
     for (const std::string& warning : setup_.warnings) log_->Warning(warning);
@@ -197,6 +212,16 @@ class Trainer {
     progress_ = restored->progress;
     log_->Info(
         absl::StrFormat("resumed from %s at iteration %d", found->path, progress_.iteration));
+    // In another work_dir, or where the run goes back to before its best.
+    if (config_.runtime().checkpoint().save_best() && progress_.best_accuracy >= 0 &&
+        keeper_->BestIteration() != progress_.best_iteration) {
+      log_->Info(
+          absl::StrFormat("%s has no best.pth of iteration %d, the best of the resumed run: the "
+                          "next validation counts as the best",
+                          options_.work_dir, progress_.best_iteration));
+      progress_.best_accuracy = Progress().best_accuracy;
+      progress_.best_iteration = Progress().best_iteration;
+    }
     if (progress_.iteration >= last_iteration_ && !progress_.validation_due) {
       log_->Warning(absl::StrFormat(
           "the run is over: it has all of its %d iterations. A longer one: raise schedule.%s",
@@ -216,11 +241,15 @@ class Trainer {
     }
     FT_RETURN_IF_ERROR(comm_.Broadcast(sgd_->momentum(), 0));
     setup_.model->ParametersChanged(/*all=*/true);
-    double at[2] = {static_cast<double>(progress_.iteration), progress_.validation_due ? 1.0 : 0.0};
-    if (!IsMain()) at[0] = at[1] = 0;
-    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(at)));
-    progress_.iteration = static_cast<int64_t>(at[0]);
-    progress_.validation_due = at[1] != 0;
+    double progress[4] = {static_cast<double>(progress_.iteration),
+                          progress_.validation_due ? 1.0 : 0.0, progress_.best_accuracy,
+                          static_cast<double>(progress_.best_iteration)};
+    if (!IsMain()) std::fill(std::begin(progress), std::end(progress), 0.0);
+    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(progress)));
+    progress_.iteration = static_cast<int64_t>(progress[0]);
+    progress_.validation_due = progress[1] != 0;
+    progress_.best_accuracy = progress[2];
+    progress_.best_iteration = static_cast<int64_t>(progress[3]);
     setup_.train->Seek(progress_.iteration / per_epoch_, progress_.iteration % per_epoch_);
     batches_.emplace(setup_.train.get(), setup_.device);
     return absl::OkStatus();
@@ -243,20 +272,19 @@ class Trainer {
     RecordRun();
     TrainResult result;
     if (progress_.validation_due) {
-      FT_ASSIGN_OR_RETURN(const bool is_best, ValidateForBest(&result));
-      FT_ASSIGN_OR_RETURN(result.stopped, AnyoneAskedToStop());
-      if (is_best || RunEnds()) FT_RETURN_IF_ERROR(Save(is_best));
+      FT_ASSIGN_OR_RETURN(result.stopped, ValidateAndSave(/*saved=*/false, &result));
       result.stopped = result.stopped && (!RunEnds() || progress_.validation_due);
     }
     while (progress_.iteration < last_iteration_ && !result.stopped) {
       FT_ASSIGN_OR_RETURN(bool stop, Step());
       progress_.validation_due = ValidationIsDue();
-      bool is_best = false;
+      // Before the validation: what goes wrong there loses nothing.
+      const bool save = CheckpointIsDue() || stop;
+      if (stop) SayThatItSaves();
+      if (save) FT_RETURN_IF_ERROR(Save(/*is_best=*/false));
       if (progress_.validation_due && !stop) {
-        FT_ASSIGN_OR_RETURN(is_best, ValidateForBest(&result));
-        FT_ASSIGN_OR_RETURN(stop, AnyoneAskedToStop());
+        FT_ASSIGN_OR_RETURN(stop, ValidateAndSave(/*saved=*/save, &result));
       }
-      if (CheckpointIsDue() || is_best || stop) FT_RETURN_IF_ERROR(Save(is_best));
       result.stopped = stop && (!RunEnds() || progress_.validation_due);
     }
     if (IsMain()) FT_RETURN_IF_ERROR(keeper_->Finish());
@@ -276,6 +304,24 @@ class Trainer {
     double asked[1] = {AskedToStop() ? 1.0 : 0.0};
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(asked)));
     return asked[0] > 0;
+  }
+
+  // Says that the run saves because of a signal that was not answered when it came.
+  void SayThatItSaves() {
+    if (!IsMain() || signals_->answered()) return;
+    log_->Info(absl::StrFormat("asked to stop: saving iteration %d", progress_.iteration));
+  }
+
+  // Validates, and saves the outcome where a checkpoint of this iteration is to be kept. `saved`:
+  // one without the outcome has been saved. Returns whether any rank was asked to stop.
+  absl::StatusOr<bool> ValidateAndSave(bool saved, TrainResult* result) {
+    FT_ASSIGN_OR_RETURN(const bool is_best, ValidateForBest(result));
+    FT_ASSIGN_OR_RETURN(const bool stop, AnyoneAskedToStop());
+    const bool cut_short = progress_.validation_due;
+    const bool save = cut_short ? !saved : saved || CheckpointIsDue() || is_best || stop;
+    if (stop && save) SayThatItSaves();
+    if (save) FT_RETURN_IF_ERROR(Save(is_best));
+    return stop;
   }
 
   // Validates. Returns whether a checkpoint of this iteration is to be kept as the best. A signal
@@ -298,6 +344,8 @@ class Trainer {
     return config_.runtime().checkpoint().save_best();
   }
 
+  // From 1; that of the iteration that was done last.
+  int64_t CurrentEpoch() const { return (progress_.iteration - 1) / per_epoch_ + 1; }
   bool EpochEnds() const { return progress_.iteration % per_epoch_ == 0; }
   bool RunEnds() const { return progress_.iteration == last_iteration_; }
 
@@ -472,7 +520,7 @@ class Trainer {
     if (!IsMain()) return;
     const double each = 1.0 / window_.iterations;
     IterationRecord record;
-    record.epoch = (progress_.iteration - 1) / per_epoch_ + 1;
+    record.epoch = CurrentEpoch();
     record.iteration = progress_.iteration;
     record.iterations_per_epoch = per_epoch_;
     record.total_iterations = last_iteration_;
@@ -508,8 +556,9 @@ class Trainer {
     validation_seconds_ = evaluation.seconds;
     if (IsMain()) {
       EvaluationRecord record;
-      record.epoch = progress_.iteration / per_epoch_;
+      record.epoch = CurrentEpoch();
       record.iteration = progress_.iteration;
+      record.iterations_per_epoch = per_epoch_;
       record.loss = evaluation.loss;
       for (const Evaluation::TopK& top : evaluation.topk) {
         record.accuracy[Evaluation::Name(top.k)] = top.accuracy;
@@ -524,8 +573,21 @@ class Trainer {
     return evaluation;
   }
 
+  // A run cannot go on from values that are not finite. Every rank has the same values and comes to
+  // the same result.
+  absl::Status CheckFinite() {
+    const TensorList state = setup_.model->State();
+    const NamedTensor* bad = FirstNotFinite(state);
+    if (bad == nullptr && IsFinite(sgd_->momentum())) return absl::OkStatus();
+    return Diverged(absl::StrFormat("%s is not finite after iteration %d",
+                                    bad != nullptr ? bad->name : "the optimizer's momentum",
+                                    progress_.iteration),
+                    schedule_->At(progress_.iteration - 1));
+  }
+
   absl::Status Save(bool is_best) {
     warned_ = false;
+    FT_RETURN_IF_ERROR(CheckFinite());
     if (!IsMain()) return absl::OkStatus();
     const std::string name = EpochEnds()
                                  ? absl::StrCat("epoch_", progress_.iteration / per_epoch_, ".pth")

@@ -21,7 +21,8 @@ struct TrainOptions {
   std::string resume;
   // Resumes also where the data differ from the checkpoint's.
   bool other_data = false;
-  // Begins again in a work_dir that holds an earlier run's checkpoints.
+  // Begins again in a work_dir that holds an earlier run's checkpoints: they and its TensorBoard
+  // events are deleted.
   bool overwrite = false;
   // Stops after so many iterations, counted from the start of the run. 0: the schedule's length.
   int64_t max_iterations = 0;
@@ -38,8 +39,9 @@ struct TrainResult {
 };
 
 // The whole job on this rank. Collective: every rank calls it with the same arguments. What goes
-// wrong before training is returned on every rank, InvalidArgument for what the user wrote; what
-// goes wrong on one rank in the middle of training ends the job through Communicator::Abort.
+// wrong before training is returned on every rank, InvalidArgument for what the user wrote and
+// AlreadyExists for a file in the work_dir that finetune did not write; what goes wrong on one rank
+// in the middle of training ends the job through Communicator::Abort.
 absl::StatusOr<TrainResult> Train(const LoadedConfig& loaded, const TrainOptions& options,
                                   Communicator* comm);
 
