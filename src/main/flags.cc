@@ -2,11 +2,37 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/annotate.h"
+#include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
 
 namespace finetune {
+namespace {
+
+// Has a "~" that the shell left alone, as in --work_dir='~/x', mean HOME in every path.
+absl::Status ExpandPaths(CommandLine* line) {
+  std::vector<std::pair<const char*, std::string*>> paths = {
+      {"--config", &line->config},
+      {"--work_dir", &line->work_dir},
+      {"--resume", &line->resume},
+      {"--checkpoint", &line->checkpoint},
+      {"--trace", &line->trace},
+      {"--profile", &line->plan.profile},
+      {"--save_profile", &line->plan.save_profile}};
+  for (std::string& folder : line->config_path) paths.emplace_back("--config_path", &folder);
+  for (const auto& [flag, path] : paths) {
+    absl::StatusOr<std::string> expanded = ExpandHome(*path);
+    FT_RETURN_IF_ERROR(Annotate(expanded.status(), flag));
+    *path = *std::move(expanded);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) {
   CommandLine line;
   CLI::App app("Fine-tunes an image classifier on the ranks of mpirun.", "finetune");
@@ -185,6 +211,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
     return absl::InvalidArgumentError(
         "--config is not given; for example --config=resnet50_cifar.pbtxt (see --help)");
   }
+  FT_RETURN_IF_ERROR(ExpandPaths(&line));
   for (const std::string& folder : line.config_path) {
     std::error_code error;
     if (!std::filesystem::is_directory(folder, error)) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 namespace finetune {
 namespace {
 
@@ -70,6 +72,20 @@ TEST(Flags, EveryCommandHasHelpWithItsNameAndAnExample) {
     }
   }
   EXPECT_THAT(ParseCommandLine({"--help"})->help, HasSubstr("Exit codes"));
+}
+
+TEST(Flags, ATildeInAPathMeansHome) {
+  setenv("HOME", "/home/me", 1);
+  const absl::StatusOr<CommandLine> line = ParseCommandLine(
+      {"--config=~/a.pbtxt", "--work_dir=~/x", "--resume=~/b.pth", "--trace=~/t.json"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config, "/home/me/a.pbtxt");
+  EXPECT_EQ(line->work_dir, "/home/me/x");
+  EXPECT_EQ(line->resume, "/home/me/b.pth");
+  EXPECT_EQ(line->trace, "/home/me/t.json");
+  EXPECT_EQ(ParseCommandLine({"evaluate", "--config=a", "--checkpoint=~/b.pth"})->checkpoint,
+            "/home/me/b.pth");
+  EXPECT_THAT(Refusal({"--config=a", "--work_dir=~you/x"}), HasSubstr("--work_dir: ~you/x"));
 }
 
 TEST(Flags, BeginningAgainAndGoingOnExcludeEachOther) {

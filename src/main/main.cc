@@ -16,6 +16,7 @@
 #include "src/comm/launch_environment.h"
 #include "src/comm/mpi_session.h"
 #include "src/config/config.h"
+#include "src/config/expand_paths.h"
 #include "src/config/validate.h"
 #include "src/main/flags.h"
 #include "src/main/uncaught.h"
@@ -156,6 +157,9 @@ int Main(int argc, char** argv) {
     // What depends on the data and the ranks is left to a run.
     const absl::Status valid = ValidateConfig(*loaded, RunFacts()).status();
     return valid.ok() ? kDone : Report(valid, launch_rank);
+  }
+  if (loaded.ok()) {
+    if (absl::Status expanded = ExpandPaths(&*loaded); !expanded.ok()) loaded = expanded;
   }
   if (line->command == CommandLine::Command::kPlan) {
     if (launch_rank != 0) return kDone;
