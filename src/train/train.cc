@@ -283,6 +283,8 @@ class Trainer {
       if (stop) SayThatItSaves();
       if (save) FT_RETURN_IF_ERROR(Save(/*is_best=*/false));
       if (progress_.validation_due && !stop) {
+        // A fault of the data, or too little memory, shows in the first one, at every restart.
+        if (save && !result.last.has_value()) FT_RETURN_IF_ERROR(AwaitCheckpoint());
         FT_ASSIGN_OR_RETURN(stop, ValidateAndSave(/*saved=*/save, &result));
       }
       result.stopped = stop && (!RunEnds() || progress_.validation_due);
@@ -304,6 +306,14 @@ class Trainer {
     double asked[1] = {AskedToStop() ? 1.0 : 0.0};
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(asked)));
     return asked[0] > 0;
+  }
+
+  // Returns, on every rank, when the checkpoint that is being written is whole. A rank that fails
+  // ends the process that writes it.
+  absl::Status AwaitCheckpoint() {
+    comm_.SetActivity(absl::StrCat("writing the checkpoint of iteration ", progress_.iteration));
+    if (IsMain()) FT_RETURN_IF_ERROR(keeper_->Finish());
+    return comm_.Barrier();
   }
 
   // Says that the run saves because of a signal that was not answered when it came.
