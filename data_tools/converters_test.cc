@@ -500,7 +500,9 @@ TEST_F(ConvertersTest, EmnistCountsItsLettersFromOne) {
 
 TEST_F(ConvertersTest, TransposesEmnistOnRequest) {
   const std::string folder = Converted(
-      [](const ConvertOptions& options) { return ConvertMnist(options, {.transpose = true}); },
+      [](const ConvertOptions& options) {
+        return ConvertMnist(options, {.emnist = "", .transpose = true});
+      },
       Folder(Emnist("balanced", 0, 47, /*mapping=*/false)));
   EXPECT_EQ(ReadSplit(folder, "train")->pictures[1], (std::vector<uint8_t>{6, 9, 7, 10, 8, 11}));
   const DatasetManifest manifest = *ReadManifest(folder);

@@ -14,6 +14,9 @@ namespace finetune {
 namespace {
 
 constexpr int kIterations = 100;
+// Training makes every difference grow, about tenfold in ten iterations here. After fifty a
+// difference of float32's rounding is as large as one of bfloat16's.
+constexpr int kCompared = 20;
 
 class LossCurve : public TrainingTest {
  protected:
@@ -57,11 +60,11 @@ runtime { log_interval: 1 }
     return sum / (last - first + 1);
   }
 
-  // The mean distance of two curves.
+  // The mean distance of two curves over their first kCompared iterations.
   static double Distance(const std::map<int64_t, double>& a, const std::map<int64_t, double>& b) {
     double sum = 0;
-    for (const auto& [iteration, loss] : a) sum += std::abs(loss - b.at(iteration));
-    return sum / static_cast<double>(a.size());
+    for (int i = 1; i <= kCompared; ++i) sum += std::abs(a.at(i) - b.at(i));
+    return sum / kCompared;
   }
 };
 
@@ -80,13 +83,11 @@ TEST_F(LossCurve, OfTheFastEngineIsThatOfThePlainOne) {
     EXPECT_NEAR(fused.at(i), plain.at(i), 1e-5) << i;
     EXPECT_NEAR(fused_bfloat16.at(i), plain.at(i), 5e-3) << i;
   }
-  // Then training makes any difference grow, tenfold every ten or twenty iterations here, float32's
-  // 2^-24 as well as bfloat16's. So the bound for bfloat16 is what bfloat16 does by itself, by
-  // LibTorch's own operators (a mean distance of 0.040 here; fused 0.024, and up to 1.5 times
-  // LibTorch's with other learning rates), and float32 stays below it.
+  // The bound for bfloat16 is the distance that bfloat16 makes by itself, by LibTorch's own
+  // operators (0.0011 here; fused 0.0005). Float32 (0.0001) stays well below it.
   const double noise = Distance(plain, plain_bfloat16);
   EXPECT_LT(Distance(plain, fused_bfloat16), 2 * noise);
-  EXPECT_LT(Distance(plain, fused), noise);
+  EXPECT_LT(Distance(plain, fused), noise / 2);
 }
 
 }  // namespace
