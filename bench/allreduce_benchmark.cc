@@ -27,8 +27,8 @@
 #include "src/base/atomic_file.h"
 #include "src/base/median.h"
 #include "src/base/status_macros.h"
-#include "src/comm/mpi_communicator.h"
-#include "src/comm/mpi_status.h"
+#include "src/comm/mpi/mpi_communicator.h"
+#include "src/comm/mpi/mpi_status.h"
 
 namespace finetune {
 namespace {

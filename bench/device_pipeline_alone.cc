@@ -20,9 +20,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
-#include "src/comm/gpus.h"
 #include "src/config/config.h"
 #include "src/data/loader.h"
+#include "src/host/gpus.h"
 #include "src/train/device.h"
 
 namespace finetune {

@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
-#include "src/comm/gpus.h"
 #include "src/comm/single_communicator.h"
 #include "src/config/config.h"
+#include "src/host/gpus.h"
 #include "src/train/train.h"
 
 namespace finetune {

@@ -16,7 +16,7 @@
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
-#include "src/comm/launch_environment.h"
+#include "src/host/launch_environment.h"
 
 namespace finetune {
 namespace {

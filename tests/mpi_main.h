@@ -1,7 +1,7 @@
 #ifndef FINETUNE_TESTS_MPI_MAIN_H_
 #define FINETUNE_TESTS_MPI_MAIN_H_
 
-#include "src/comm/mpi_session.h"
+#include "src/comm/mpi/mpi_session.h"
 
 namespace finetune {
 

@@ -10,7 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "gtest/gtest.h"
 #include "src/comm/gradient_buckets.h"
-#include "src/comm/mpi_communicator.h"
+#include "src/comm/mpi/mpi_communicator.h"
 #include "src/model/loss.h"
 #include "src/model/testing.h"
 #include "tests/mpi_main.h"

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "src/comm/gpus.h"
+#include "src/host/gpus.h"
 
 namespace finetune {
 namespace {

@@ -16,8 +16,8 @@ import xml.etree.ElementTree
 # From the lowest layer to the highest. A name that ends in /... stands for a package and all below it, as one.
 LAYERS = [
     ["src/base"],
-    ["src/config", "src/tensor"],
-    ["src/checkpoint", "src/comm"],
+    ["src/config", "src/host", "src/tensor"],
+    ["src/checkpoint", "src/comm/..."],
     ["src/observe"],
     ["src/data/...", "src/model", "src/optim"],
     ["src/plan", "src/train"],
@@ -26,7 +26,7 @@ LAYERS = [
 
 
 def package_of(label):
-    """src/comm for //src/comm:mpi_communicator; None for a label of another repository."""
+    """src/comm for //src/comm/mpi:mpi_communicator; None for a label of another repository."""
     if not label.startswith("//"):
         return None
     return label[2:].split(":")[0]

@@ -9,11 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/comm/agreement.h"
-#include "src/comm/gpus.h"
-#include "src/comm/mpi_communicator.h"
+#include "src/comm/mpi/mpi_communicator.h"
 #include "src/comm/single_communicator.h"
+#include "src/host/gpus.h"
 #ifdef FINETUNE_CUDA
-#include "src/comm/nccl_communicator.h"
+#include "src/comm/nccl/nccl_communicator.h"
 #endif
 
 namespace finetune {

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "src/comm/communicator.h"
-#include "src/comm/mpi_session.h"
+#include "src/comm/mpi/mpi_session.h"
 #include "src/config/experiment.pb.h"
 
 namespace finetune {

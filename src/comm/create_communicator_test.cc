@@ -5,8 +5,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "src/comm/gpus.h"
-#include "src/comm/launch_environment.h"
+#include "src/host/gpus.h"
+#include "src/host/launch_environment.h"
 #include "tests/mpi_main.h"
 
 namespace finetune {

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "src/comm/gradient_buckets.h"
-#include "src/comm/mpi_communicator.h"
+#include "src/comm/mpi/mpi_communicator.h"
 #include "tests/mpi_main.h"
 
 namespace finetune {

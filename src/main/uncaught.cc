@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "src/comm/launch_environment.h"
+#include "src/host/launch_environment.h"
 #include "src/train/torch_error.h"
 
 namespace finetune {

@@ -8,7 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "src/comm/launch_environment.h"
+#include "src/host/launch_environment.h"
 
 namespace finetune {
 

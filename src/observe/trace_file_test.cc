@@ -13,7 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
-#include "src/comm/mpi_communicator.h"
+#include "src/comm/mpi/mpi_communicator.h"
 #include "tests/mpi_main.h"
 
 namespace finetune {

@@ -6,8 +6,8 @@
 namespace finetune {
 namespace {
 
-// As in src/comm/mpi_communicator.cc: what a ring sends in one message, and up to how many bytes of
-// all ranks each sends all it has to all.
+// As in src/comm/mpi/mpi_communicator.cc: what a ring sends in one message, and up to how many
+// bytes of all ranks each sends all it has to all.
 constexpr double kSegmentBytes = 60 << 10;
 constexpr double kExchangeBytes = 64 << 10;
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "src/base/status_macros.h"
-#include "src/comm/gpus.h"
+#include "src/host/gpus.h"
 
 namespace finetune {
 

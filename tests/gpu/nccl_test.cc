@@ -15,7 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
-#include "src/comm/nccl_communicator.h"
+#include "src/comm/nccl/nccl_communicator.h"
 #include "src/comm/replay_communicator.h"
 #include "src/train/device.h"
 #include "src/train/step_graph.h"

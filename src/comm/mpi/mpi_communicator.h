@@ -1,0 +1,59 @@
+#ifndef FINETUNE_COMM_MPI_MPI_COMMUNICATOR_H_
+#define FINETUNE_COMM_MPI_MPI_COMMUNICATOR_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/comm/communicator.h"
+#include "src/comm/mpi/mpi_session.h"
+#include "src/config/experiment.pb.h"
+
+namespace finetune {
+
+// Collectives over MPI, for tensors in the CPU's memory. One thread of its own makes all calls of
+// MPI, so that an all-reduce goes on while the caller computes, and sends the watchdog's heartbeats
+// in between.
+//
+// How tensors are summed (comm.mpi.algorithm): where all ranks are on one host, in memory they
+// share, without copies for AllocateBuffer()'s; else in a ring. Both add in the same order, so a
+// run on one host and one on several give the same bits. MPI_CHOICE leaves it to MPI_Iallreduce,
+// whose order is its own.
+class MpiCommunicator : public Communicator {
+ public:
+  // Collective. `session` must be active and outlive it. Errors: InvalidArgument when
+  // comm.mpi.algorithm asks for memory that the ranks cannot share.
+  static absl::StatusOr<std::unique_ptr<MpiCommunicator>> Create(const MpiSession& session,
+                                                                 const CommConfig& config,
+                                                                 CommObserver observer);
+  // Waits for the other ranks, unless an operation failed.
+  ~MpiCommunicator() override;
+
+  using Communicator::AllReduceSum;
+  const World& world() const override;
+  absl::StatusOr<at::Tensor> AllocateBuffer(int64_t numel) override;
+  absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor, Wire wire) override;
+  absl::Status AllReduceSum(absl::Span<double> values) override;
+  absl::Status Broadcast(const at::Tensor& tensor, int root) override;
+  absl::Status Broadcast(std::string& bytes, int root) override;
+  absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) override;
+  absl::Status Barrier() override;
+  void SetWarn(std::function<void(absl::string_view)> warn) override;
+  void SetActivity(absl::string_view activity) override;
+  [[noreturn]] void Abort(absl::string_view reason) override;
+
+  // Has the watchdog watch over an operation that another library runs (NCCL): this rank has come
+  // to it, and it is over.
+  void CountEntered(const char* name);
+  void CountFinished();
+
+ private:
+  class Engine;
+  explicit MpiCommunicator(std::unique_ptr<Engine> engine);
+
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_COMM_MPI_MPI_COMMUNICATOR_H_

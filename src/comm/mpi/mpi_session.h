@@ -1,0 +1,37 @@
+#ifndef FINETUNE_COMM_MPI_MPI_SESSION_H_
+#define FINETUNE_COMM_MPI_MPI_SESSION_H_
+
+#include "absl/status/statusor.h"
+
+namespace finetune {
+
+// MPI from MPI_Init to MPI_Finalize, where the process was started by an MPI launcher; nothing at
+// all where it was started by hand, so that one rank needs no mpirun and pays nothing for it. One a
+// process, in main():
+//
+//   FT_ASSIGN_OR_RETURN(MpiSession session, MpiSession::Start(&argc, &argv));
+//
+// MPI_Finalize waits for the other ranks: a rank that failed ends with Communicator::Abort()
+// instead.
+class MpiSession {
+ public:
+  // Errors: FailedPrecondition when srun started several tasks without MPI, when MPI's world has
+  // not as many ranks as the launcher started, or when MPI cannot be used from threads.
+  static absl::StatusOr<MpiSession> Start(int* argc, char*** argv);
+
+  MpiSession(MpiSession&& other) noexcept : active_(other.active_) { other.active_ = false; }
+  MpiSession& operator=(MpiSession&&) = delete;
+  ~MpiSession();
+
+  // Whether MPI runs.
+  bool active() const { return active_; }
+
+ private:
+  explicit MpiSession(bool active) : active_(active) {}
+
+  bool active_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_COMM_MPI_MPI_SESSION_H_

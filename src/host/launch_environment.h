@@ -1,0 +1,49 @@
+#ifndef FINETUNE_HOST_LAUNCH_ENVIRONMENT_H_
+#define FINETUNE_HOST_LAUNCH_ENVIRONMENT_H_
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace finetune {
+
+// The program that started this process as one of several ranks.
+enum class Launcher {
+  kNone,      // a shell, or a batch script: one rank, which needs no MPI
+  kOpenMpi,   // Open MPI's mpirun
+  kPmi,       // mpiexec of an MPICH (Cray's and Intel's too), or srun --mpi=pmi2
+  kPmix,      // srun --mpi=pmix
+  kSrunOnly,  // srun without an MPI plug-in
+};
+
+// A process's place in its job, as its launcher's environment variables give it. It is known before
+// MPI starts.
+struct Launch {
+  Launcher launcher = Launcher::kNone;
+  int rank = 0;
+  // Ranks in the job and on this host; 0 where the launcher does not say.
+  int size = 1;
+  int local_size = 1;
+};
+
+// Reads this process's launch. `get` is std::getenv or a test's own. A value that is not a number
+// counts as unset.
+Launch ReadLaunch(const std::function<const char*(const char*)>& get);
+Launch ReadLaunch();
+
+// The rank in this process's launch; 0 where there is none. For messages before MPI starts.
+int LaunchRank();
+
+// Checks that MPI can start. Errors: FailedPrecondition for kSrunOnly with several tasks: each
+// would take itself for the only rank, and all of them would write the same files.
+absl::Status CheckLaunch(const Launch& launch);
+
+// Checks that MPI's world is the launcher's job. Where a program was built with another MPI than
+// the launcher belongs to, each rank is a world of its own, and all of them would write the same
+// files. `library`: MPI's name and version. Errors: FailedPrecondition with both sizes.
+absl::Status CheckWorld(const Launch& launch, int world_size, absl::string_view library);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_HOST_LAUNCH_ENVIRONMENT_H_
