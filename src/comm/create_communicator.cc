@@ -11,6 +11,7 @@
 #include "src/comm/agreement.h"
 #include "src/comm/mpi/mpi_communicator.h"
 #include "src/comm/single_communicator.h"
+#include "src/comm/watchdog/watchdog.h"
 #include "src/host/gpus.h"
 #ifdef FINETUNE_CUDA
 #include "src/comm/nccl/nccl_communicator.h"
@@ -19,7 +20,7 @@
 namespace finetune {
 namespace {
 
-// Whether the job runs on GPUs. Collective.
+// Returns whether the job runs on GPUs. Collective.
 absl::StatusOr<bool> UsesGpus(RuntimeConfig::Device device, Communicator& comm) {
   const Gpus gpus = VisibleGpus();
   const bool yes =
@@ -57,19 +58,23 @@ absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const MpiSessio
                                                                  const CommConfig& config,
                                                                  RuntimeConfig::Device device,
                                                                  CommObserver observer) {
-  SingleCommunicator alone;
-  std::unique_ptr<MpiCommunicator> mpi;
+  // Over the CPU's memory; GPUs' communicators begin with it.
+  std::unique_ptr<Communicator> host;
+  [[maybe_unused]] Watchdog* watchdog = nullptr;  // for GPUs alone
   if (session.active()) {
-    FT_ASSIGN_OR_RETURN(mpi, MpiCommunicator::Create(session, config, observer));
+    FT_ASSIGN_OR_RETURN(auto mpi, MpiCommunicator::Create(session, config, observer));
+    watchdog = mpi->watchdog();
+    host = std::move(mpi);
+  } else {
+    host = std::make_unique<SingleCommunicator>();
   }
-  Communicator& host = mpi != nullptr ? static_cast<Communicator&>(*mpi) : alone;
-  FT_ASSIGN_OR_RETURN(const bool cuda, UsesGpus(device, host));
-  FT_RETURN_IF_ERROR(Agree(CheckBackend(config.backend(), cuda), host));
-  if (host.size() == 1) return std::make_unique<SingleCommunicator>(cuda ? 0 : -1);
+  FT_ASSIGN_OR_RETURN(const bool cuda, UsesGpus(device, *host));
+  FT_RETURN_IF_ERROR(Agree(CheckBackend(config.backend(), cuda), *host));
+  if (host->size() == 1) return std::make_unique<SingleCommunicator>(cuda ? 0 : -1);
 #ifdef FINETUNE_CUDA
-  if (cuda) return NcclCommunicator::Create(std::move(mpi), config, std::move(observer));
+  if (cuda) return NcclCommunicator::Create(std::move(host), watchdog, config, std::move(observer));
 #endif
-  return mpi;
+  return host;
 }
 
 }  // namespace finetune

@@ -97,7 +97,7 @@ absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConf
     }
   }
 
-  // Where each parameter and each bucket lies.
+  // The place of each parameter and each bucket.
   const auto count = static_cast<int64_t>(parameters.size());
   slots_.resize(count);
   std::vector<int64_t> counts;

@@ -239,22 +239,24 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
   return plan;
 }
 
-absl::StatusOr<CpuPlan> PlanCpus(int requested, Communicator& comm) {
-  const std::optional<LauncherProcess> launcher = FindLauncherProcess();
-  const auto own = static_cast<int>(ReadBinding(GetEnv, launcher));
-  const std::string mine = absl::StrCat(comm.host(comm.rank()), "\n", OwnCpus(), "\n", own);
-  FT_ASSIGN_OR_RETURN(std::vector<std::string> all, comm.AllGather(mine));
-  HostCpus host = ThisHost(launcher);
+std::string DescribeBinding() {
+  const Binding binding = ReadBinding(GetEnv, FindLauncherProcess());
+  return absl::StrCat(OwnCpus(), "\n", static_cast<int>(binding));
+}
+
+absl::StatusOr<CpuPlan> PlanCpus(int requested, int rank, absl::Span<const std::string> by_rank,
+                                 absl::Span<const std::string> hosts) {
+  HostCpus host = ThisHost(FindLauncherProcess());
   std::vector<Binding> bindings;
   int index = 0;
-  for (int rank = 0; rank < comm.size(); ++rank) {
-    const std::vector<std::string> parts = absl::StrSplit(all[rank], '\n');
+  for (int r = 0; r < static_cast<int>(by_rank.size()); ++r) {
+    const std::vector<std::string> parts = absl::StrSplit(by_rank[r], '\n');
     int binding = 0;
-    if (parts.size() != 3 || !absl::SimpleAtoi(parts[2], &binding)) continue;
+    if (parts.size() != 2 || !absl::SimpleAtoi(parts[1], &binding)) continue;
     bindings.push_back(static_cast<Binding>(binding));
-    if (parts[0] != comm.host(comm.rank())) continue;
-    if (rank == comm.rank()) index = static_cast<int>(host.rank_cpus.size());
-    FT_ASSIGN_OR_RETURN(host.rank_cpus.emplace_back(), ParseCpuList(parts[1]));
+    if (hosts[r] != hosts[rank]) continue;
+    if (r == rank) index = static_cast<int>(host.rank_cpus.size());
+    FT_ASSIGN_OR_RETURN(host.rank_cpus.emplace_back(), ParseCpuList(parts[0]));
   }
   host.binding = Combine(bindings);
   return PlanCpus(host, index, requested);

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "src/comm/communicator.h"
+#include "absl/types/span.h"
 #include "src/host/launcher_process.h"
 
 namespace finetune {
@@ -37,7 +37,7 @@ struct HostCpus {
   double quota = 0;
 };
 
-// Where a rank computes.
+// The threads and processors that a rank computes with.
 struct CpuPlan {
   int threads = 1;
   // The logical processors to run on; empty: leave it to the system.
@@ -59,9 +59,13 @@ Binding ReadBinding(const std::function<const char*(const char*)>& get,
 // Errors: InvalidArgument for a negative `requested`, or one of very many a processor.
 absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested);
 
-// The same for this rank, from its host's files. Collective: a rank on mpirun's own host tells the
-// others whether the binding was asked for.
-absl::StatusOr<CpuPlan> PlanCpus(int requested, Communicator& comm);
+// Returns the processors that this rank may run on and who chose them, for all ranks' PlanCpus.
+std::string DescribeBinding();
+
+// The same for this rank, from its host's files. by_rank[r]: rank r's DescribeBinding(); hosts[r]:
+// its host. A rank on mpirun's own host tells the others whether the binding was asked for.
+absl::StatusOr<CpuPlan> PlanCpus(int requested, int rank, absl::Span<const std::string> by_rank,
+                                 absl::Span<const std::string> hosts);
 
 // Starts the program again, with `argv`, on all processors that mpirun may use, where Open MPI's
 // default binding leaves this rank fewer than its share of the host; PlanCpus divides them.

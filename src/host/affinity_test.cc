@@ -9,7 +9,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "src/comm/single_communicator.h"
 
 namespace finetune {
 namespace {
@@ -142,8 +141,7 @@ TEST(PlanCpusTest, NegativeThreadsAreRefused) {
 }
 
 TEST(PlanCpusTest, ThisProcessCanFollowItsPlan) {
-  SingleCommunicator comm;
-  auto plan = PlanCpus(0, comm);
+  auto plan = PlanCpus(0, /*rank=*/0, {DescribeBinding()}, {"this host"});
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_GE(plan->threads, 1);
   ASSERT_TRUE(BindThread(plan->cpus).ok());

@@ -9,11 +9,11 @@ namespace finetune {
 // The GPUs that this process may use.
 struct Gpus {
   int count = 0;
-  // Of the first: "NVIDIA H200".
+  // The first one's name: "NVIDIA H200".
   std::string name = {};
   // Whether the first multiplies bfloat16 (compute capability 8 and later).
   bool bfloat16 = false;
-  // Where there are none: why.
+  // The reason where there are none.
   std::string why_none;
 };
 

@@ -122,7 +122,8 @@ absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
 // Has this rank compute on its part of the host's cores. Before LibTorch or a loader starts a
 // thread: those that are there already stay where they are.
 absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
-  absl::StatusOr<CpuPlan> plan = PlanCpus(requested, *comm);
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> bindings, comm->AllGather(DescribeBinding()));
+  absl::StatusOr<CpuPlan> plan = PlanCpus(requested, comm->rank(), bindings, comm->world().hosts);
   FT_RETURN_IF_ERROR(Agree(plan.status(), *comm));
   if (!plan->note.empty()) setup->host_warnings.push_back(plan->note);
   // Containers may forbid it; the system's own choice is slower, not wrong.

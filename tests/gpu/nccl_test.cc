@@ -15,8 +15,10 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "src/comm/mpi/mpi_communicator.h"
 #include "src/comm/nccl/nccl_communicator.h"
 #include "src/comm/replay_communicator.h"
+#include "src/comm/watchdog/watchdog.h"
 #include "src/train/device.h"
 #include "src/train/step_graph.h"
 #include "tests/mpi_main.h"
@@ -35,7 +37,8 @@ std::unique_ptr<Communicator> Make(CommObserver observer = {}) {
   config.set_timeout_seconds(60);
   auto host = MpiCommunicator::Create(TestSession(), config, {});
   EXPECT_TRUE(host.ok()) << host.status();
-  auto comm = NcclCommunicator::Create(*std::move(host), config, std::move(observer));
+  Watchdog* const watchdog = (*host)->watchdog();
+  auto comm = NcclCommunicator::Create(*std::move(host), watchdog, config, std::move(observer));
   EXPECT_TRUE(comm.ok()) << comm.status();
   return *std::move(comm);
 }

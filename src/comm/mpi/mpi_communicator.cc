@@ -1,3 +1,25 @@
+// The progress thread of MPI's communicator.
+//
+// Problem: gradients must be summed over the ranks while backward still computes. MPI moves large
+// messages only inside of MPI calls, and an MPI that is used by two threads at once takes locks.
+// Method: one thread makes all MPI calls (MPI_THREAD_SERIALIZED). A caller submits an operation and
+// goes on; the thread runs operations in the order of submission, each with MPI's nonblocking calls
+// and MpiProgress's waits, which sleep instead of spinning on the core that computes.
+// Layout: a tensor of AllocateBuffer() lies in memory that all ranks of a host map
+// (shared_memory.h); one from elsewhere passes through `staging_`, kStagedElements at a time; over
+// a network the ring reads and writes the tensor itself. Invariants:
+//  - Every rank submits the same operations in the same order. MPI matches them by that order
+//  alone.
+//  - A tensor belongs to the thread from submission until Work::Wait() returns.
+//  - Every wait calls Tick() at least every 20 ms or so: the watchdog's heartbeats leave in the
+//    middle of an operation, and Abort() of another thread is seen.
+//  - The first error stays in `failure_`, and MPI is not called after it but for MPI_Abort.
+//  - Sums do not depend on the algorithm: chunk c is added in the order of ranks c, c + 1, ..., c -
+//  1
+//    (wire.h), in shared memory, in the ring and in the exchange alike. MPI_CHOICE is the
+//    exception.
+// Tests: mpi_communicator_test compares each algorithm with sums in that order, and failure_test
+// kills, stops and hangs ranks.
 #include "src/comm/mpi/mpi_communicator.h"
 
 #include <ATen/core/Tensor.h>
@@ -23,13 +45,13 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "src/base/status_macros.h"
+#include "src/comm/mpi/mpi_heartbeats.h"
 #include "src/comm/mpi/mpi_progress.h"
 #include "src/comm/mpi/mpi_status.h"
 #include "src/comm/mpi/ring_all_reduce.h"
 #include "src/comm/mpi/shared_memory.h"
 #include "src/comm/mpi/task_thread.h"
 #include "src/comm/mpi/wait_hooks.h"
-#include "src/comm/watchdog/heartbeats.h"
 #include "src/host/launcher_process.h"
 
 namespace finetune {
@@ -43,13 +65,14 @@ constexpr int64_t kRingSegment = int64_t{60} << 10;
 // Up to so many bytes from all ranks together, each rank sends all it has to all: one step instead
 // of a ring's many.
 constexpr int64_t kExchangeBytes = int64_t{64} << 10;
-// What tensors outside of AllocateBuffer()'s pass through, a piece at a time.
+// The part of a tensor from outside of AllocateBuffer() that is copied and summed at a time.
 constexpr int64_t kStagedElements = int64_t{1} << 18;
 // The exit code of a job that is aborted. Open MPI's mpirun exits with it modulo 256, and 0 would
 // look like success.
 constexpr int kAbortCode = 1;
 static_assert(kAbortCode % 256 != 0);
-// What MPI_Abort has to end the job. Where all hosts can be reached it takes a second or two.
+// The time that MPI_Abort gets to end the job. It takes a second or two where all hosts can be
+// reached.
 constexpr absl::Duration kAbortGrace = absl::Seconds(30);
 
 // A clock that never jumps, as absl::Time.
@@ -121,19 +144,7 @@ class MpiCommunicator::Engine {
   // This rank's memory, mapped by all; null where the host does not allow it.
   absl::StatusOr<float*> Share(int64_t numel);
 
-  void CountEntered(const char* name) {
-    operation_.store(name, std::memory_order_relaxed);
-    entered_.fetch_add(1, std::memory_order_relaxed);
-  }
-  void CountFinished() { finished_.fetch_add(1, std::memory_order_relaxed); }
-  void SetActivity(absl::string_view activity) {
-    absl::MutexLock lock(&activity_mutex_);
-    activity_.assign(activity.data(), activity.size());
-  }
-  void SetWarn(std::function<void(absl::string_view)> warn) {
-    absl::MutexLock lock(&warn_mutex_);
-    warn_ = std::move(warn);
-  }
+  Watchdog& watchdog() { return *watchdog_; }
   [[noreturn]] void Abort(absl::string_view reason);
 
  private:
@@ -148,7 +159,7 @@ class MpiCommunicator::Engine {
   // A caller waits, and computes nothing.
   bool Idle() const { return waiting_.load(std::memory_order_relaxed) > 0; }
   absl::StatusOr<std::optional<std::vector<SharedMemory>>> ShareMemory(size_t bytes);
-  // Heartbeats, when it is time, and a wish to abort.
+  // Lets the watchdog look around, and ends the job where it or Abort() asks for it.
   absl::Status Tick();
   absl::Status SumShared(const Shared& shared, int64_t begin, int64_t n);
   absl::Status SumStaged(float* data, int64_t n);
@@ -168,24 +179,13 @@ class MpiCommunicator::Engine {
   // By the beginning of this rank's own memory.
   std::map<const float*, Shared> shared_;
   std::optional<Shared> staging_;
-  std::optional<Heartbeats> heartbeats_;
-  absl::Time next_heartbeat_;
-  absl::Time next_news_;
-  // entered_ in the last heartbeat.
-  int64_t told_ = 0;
+  std::optional<Watchdog> watchdog_;
   std::vector<std::byte> scratch_;
   // The first error: MPI is not to be used after it.
   absl::Status failure_;
 
-  std::atomic<int64_t> entered_{0};
-  std::atomic<int64_t> finished_{0};
   // Callers in Work::Wait().
   std::atomic<int> waiting_{0};
-  std::atomic<const char*> operation_{""};
-  absl::Mutex activity_mutex_;
-  std::string activity_ ABSL_GUARDED_BY(activity_mutex_);
-  absl::Mutex warn_mutex_;
-  std::function<void(absl::string_view)> warn_ ABSL_GUARDED_BY(warn_mutex_);
   std::atomic<bool> aborting_{false};
 
   std::optional<TaskThread> thread_;
@@ -199,8 +199,10 @@ absl::Status MpiCommunicator::Engine::Start() {
       MpiStatus(MPI_Op_create(SumPacked<Wire::kBFloat16>, 1, &packed_ops_[0]), "MPI_Op_create"));
   FT_RETURN_IF_ERROR(
       MpiStatus(MPI_Op_create(SumPacked<Wire::kFloat16>, 1, &packed_ops_[1]), "MPI_Op_create"));
-  heartbeats_.emplace(heartbeat_comm_, absl::Seconds(config_.stall_warning_seconds()),
-                      absl::Seconds(config_.timeout_seconds()), world_.hosts, Now());
+  watchdog_.emplace(Watchdog::Settings{absl::Seconds(config_.stall_warning_seconds()),
+                                       absl::Seconds(config_.timeout_seconds())},
+                    world_.rank, world_.hosts, std::make_unique<MpiHeartbeats>(heartbeat_comm_),
+                    Now());
   ring_.emplace(comm_, kRingSegment);
 
   const MpiConfig::Algorithm algorithm = config_.mpi().algorithm();
@@ -227,7 +229,7 @@ absl::Status MpiCommunicator::Engine::Start() {
           " cannot map each other's memory (/proc/PID/fd): do they run in different containers?"));
     }
   }
-  thread_.emplace(heartbeats_->interval(), [this] {
+  thread_.emplace(watchdog_->interval(), [this] {
     if (absl::Status status = Tick(); !status.ok() && failure_.ok()) failure_ = status;
   });
   return absl::OkStatus();
@@ -258,7 +260,7 @@ MpiCommunicator::Engine::~Engine() {
   thread_.reset();
   // After an error MPI's own state is not to be relied on: the process ends soon.
   if (!failure_.ok()) return;
-  if (heartbeats_.has_value()) heartbeats_->Stop();
+  if (watchdog_.has_value()) watchdog_->Stop();
   for (MPI_Op& op : packed_ops_) {
     if (op != MPI_OP_NULL) MPI_Op_free(&op);
   }
@@ -271,11 +273,11 @@ std::unique_ptr<MpiCommunicator::Engine::Pending> MpiCommunicator::Engine::Submi
     const char* name, int64_t bytes, std::function<absl::Status()> run) {
   auto pending = std::make_unique<Pending>(&waiting_);
   const absl::Time submitted = absl::Now();
-  CountEntered(name);
+  watchdog_->CountEntered(name);
   thread_->Add([this, name, bytes, submitted, run = std::move(run), state = pending->state] {
     const absl::Time began = absl::Now();
     if (failure_.ok()) failure_ = run();
-    if (failure_.ok()) CountFinished();
+    if (failure_.ok()) watchdog_->CountFinished();
     if (observer_.event) observer_.event({name, bytes, submitted, began, absl::Now()});
     state->status = failure_;
     state->over.Notify();
@@ -286,32 +288,10 @@ std::unique_ptr<MpiCommunicator::Engine::Pending> MpiCommunicator::Engine::Submi
 
 absl::Status MpiCommunicator::Engine::Tick() {
   if (aborting_.load(std::memory_order_acquire)) MPI_Abort(MPI_COMM_WORLD, kAbortCode);
-  const absl::Time now = Now();
-  if (!heartbeats_.has_value() || now < next_news_) return absl::OkStatus();
-  // News may go out between the regular heartbeats: a rank that stops now should have said where it
-  // was.
-  const int64_t entered = entered_.load(std::memory_order_relaxed);
-  if (now < next_heartbeat_ && entered == told_) return absl::OkStatus();
-  told_ = entered;
-  next_news_ = now + heartbeats_->interval() / 10;
-  next_heartbeat_ = now + heartbeats_->interval();
-  Heartbeat own{entered, finished_.load(std::memory_order_relaxed),
-                operation_.load(std::memory_order_relaxed), ""};
-  {
-    absl::MutexLock lock(&activity_mutex_);
-    own.activity = activity_;
-  }
-  FT_ASSIGN_OR_RETURN(std::optional<StallDetector::Finding> finding, heartbeats_->Poll(own, now));
-  if (!finding.has_value()) return absl::OkStatus();
-  {
-    absl::MutexLock lock(&warn_mutex_);
-    if (warn_) {
-      warn_(finding->message);
-    } else if (!finding->fatal) {
-      std::fprintf(stderr, "%s\n", finding->message.c_str());
-    }
-  }
-  if (finding->fatal) Abort(finding->message);
+  // While Start() runs there is none yet.
+  if (!watchdog_.has_value()) return absl::OkStatus();
+  FT_ASSIGN_OR_RETURN(const std::optional<std::string> fatal, watchdog_->Tick(Now()));
+  if (fatal.has_value()) Abort(*fatal);
   return absl::OkStatus();
 }
 
@@ -599,13 +579,14 @@ absl::Status MpiCommunicator::Barrier() {
 }
 
 void MpiCommunicator::SetWarn(std::function<void(absl::string_view)> warn) {
-  engine_->SetWarn(std::move(warn));
+  engine_->watchdog().SetWarn(std::move(warn));
 }
 
-void MpiCommunicator::SetActivity(absl::string_view activity) { engine_->SetActivity(activity); }
+void MpiCommunicator::SetActivity(absl::string_view activity) {
+  engine_->watchdog().SetActivity(activity);
+}
 
-void MpiCommunicator::CountEntered(const char* name) { engine_->CountEntered(name); }
-void MpiCommunicator::CountFinished() { engine_->CountFinished(); }
+Watchdog* MpiCommunicator::watchdog() { return &engine_->watchdog(); }
 
 void MpiCommunicator::Abort(absl::string_view reason) { engine_->Abort(reason); }
 

@@ -7,6 +7,7 @@
 
 #include "src/comm/communicator.h"
 #include "src/comm/mpi/mpi_session.h"
+#include "src/comm/watchdog/watchdog.h"
 #include "src/config/experiment.pb.h"
 
 namespace finetune {
@@ -15,10 +16,10 @@ namespace finetune {
 // MPI, so that an all-reduce goes on while the caller computes, and sends the watchdog's heartbeats
 // in between.
 //
-// How tensors are summed (comm.mpi.algorithm): where all ranks are on one host, in memory they
-// share, without copies for AllocateBuffer()'s; else in a ring. Both add in the same order, so a
-// run on one host and one on several give the same bits. MPI_CHOICE leaves it to MPI_Iallreduce,
-// whose order is its own.
+// comm.mpi.algorithm chooses how tensors are summed. Where all ranks are on one host, they add in
+// memory that they share, and tensors of AllocateBuffer() need no copy. Else they add in a ring.
+// Both add in the same order, so that a run on one host and one on several hosts give the same
+// bits. MPI_CHOICE calls MPI_Iallreduce, which adds in an order of its own.
 class MpiCommunicator : public Communicator {
  public:
   // Collective. `session` must be active and outlive it. Errors: InvalidArgument when
@@ -42,10 +43,9 @@ class MpiCommunicator : public Communicator {
   void SetActivity(absl::string_view activity) override;
   [[noreturn]] void Abort(absl::string_view reason) override;
 
-  // Has the watchdog watch over an operation that another library runs (NCCL): this rank has come
-  // to it, and it is over.
-  void CountEntered(const char* name);
-  void CountFinished();
+  // Watches over this communicator's operations, and over those of a communicator on top of it that
+  // counts them there. Lives as long as this object.
+  Watchdog* watchdog();
 
  private:
   class Engine;

@@ -9,10 +9,10 @@
 namespace finetune {
 
 absl::Status MpiProgress::Until(absl::FunctionRef<absl::StatusOr<bool>()> done) {
-  // About as long as it takes to fall asleep and to be woken.
+  // Polls before the first sleep. They take about as long as falling asleep and being woken.
   constexpr int kEager = 100;
-  // Open MPI looks at requests before it looks at the network, and what it finds there may only be
-  // a step of a collective.
+  // Polls between two sleeps. Open MPI looks at requests before it looks at the network, and a
+  // message there may only be one step of a collective.
   constexpr int kBetweenSleeps = 3;
   constexpr absl::Duration kLongest = absl::Milliseconds(1);
   absl::Duration pause = absl::Microseconds(10);

@@ -16,10 +16,11 @@
 
 namespace finetune {
 
-// Waits for MPI's requests without burning the core that the model is computed on: MPI's own waits
-// spin. Sleeps until a connection is ready, or, where that does not wake it, for growing times of
-// up to a millisecond; polls for a moment first where nothing is computed meanwhile. Never yields:
-// Linux keeps a thread that does waiting until all that computes has had its turn.
+// Waits for MPI's requests without using the core that the model is computed on; MPI's own waits
+// spin. A wait polls for a moment where this rank computes nothing meanwhile, then sleeps until a
+// connection is ready (NetworkSleep). Where messages wake no sleep (shared memory, networks that
+// bypass the kernel) it sleeps for growing times of up to a millisecond. It never calls
+// sched_yield: after that Linux runs every compute thread first, and the wait would starve.
 class MpiProgress {
  public:
   // After MPI's start.
@@ -41,7 +42,7 @@ class MpiProgress {
 
   const WaitHooks hooks_;
   NetworkSleep sleep_;
-  // Messages have ended sleeps, and none has come during one without ending it.
+  // Every message that arrived during a sleep has ended it, and at least one has.
   bool woken_ = false;
 };
 

@@ -5,9 +5,8 @@
 
 namespace finetune {
 
-// MPI from MPI_Init to MPI_Finalize, where the process was started by an MPI launcher; nothing at
-// all where it was started by hand, so that one rank needs no mpirun and pays nothing for it. One a
-// process, in main():
+// MPI from MPI_Init to MPI_Finalize, where an MPI launcher started the process. Where a shell did,
+// it does nothing: one rank needs no mpirun. One a process, in main():
 //
 //   FT_ASSIGN_OR_RETURN(MpiSession session, MpiSession::Start(&argc, &argv));
 //
@@ -23,7 +22,7 @@ class MpiSession {
   MpiSession& operator=(MpiSession&&) = delete;
   ~MpiSession();
 
-  // Whether MPI runs.
+  // Returns whether MPI runs.
   bool active() const { return active_; }
 
  private:

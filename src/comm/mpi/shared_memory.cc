@@ -44,7 +44,7 @@ void Wake(std::atomic<uint32_t>& value) {
   syscall(SYS_futex, Word(value), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-// Between two looks at memory that another core is about to write.
+// Pauses between two reads of memory that another core is about to write.
 void Relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -140,7 +140,7 @@ SharedSum::SharedSum(int rank, std::vector<SharedMemory> members)
 
 absl::Status SharedSum::Await(std::atomic<uint32_t> SharedMemory::Meeting::*counter,
                               const WaitHooks& hooks) {
-  // About as long as it takes to fall asleep and to be woken.
+  // Polls before the first sleep. They take about as long as falling asleep and being woken.
   constexpr int kEager = 1000;
   for (const SharedMemory& member : members_) {
     std::atomic<uint32_t>& value = member.meeting().*counter;

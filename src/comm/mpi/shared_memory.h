@@ -1,3 +1,24 @@
+// All-reduce between the ranks of one host.
+//
+// Problem: ranks on one host need no messages to add their gradients. Copying each gradient into a
+// message and out again would cost more memory bandwidth than the sum.
+// Method: every rank keeps its gradients in memory that all ranks of the host map. To sum, each
+// rank adds its own part of all arrays and writes the sum into all of them: a reduce-scatter and an
+// all-gather in one pass, without a copy.
+// Layout of one rank's memory: a page with its Meeting, then `bytes` bytes of data. The memory is a
+// memfd, found through /proc/PID/fd/FD; it has no name, so that the kernel frees it when the last
+// rank ends, in whatever way. A random token shows that the file is the one that was meant.
+// Invariants:
+//  - Every rank runs the same operations in the same order. Operation k begins when every rank's
+//    `arrived` is at least k, and is over when every rank's `done` is.
+//  - Between the two, rank r alone writes the elements of part r, in all arrays.
+//  - Only the owner writes its Meeting. `arrived` and `done` are stored with release and loaded
+//  with
+//    acquire order, so that the arrays' contents are seen with them. They wrap around after 2^32
+//    operations; differences stay right.
+//  - A wait sleeps on a futex for at most 20 ms, then calls its hook: a rank that is gone is the
+//    watchdog's to find.
+// Reference: SumInto() adds in the ring's order (wire.h); mpi_communicator_test compares both.
 #ifndef FINETUNE_COMM_MPI_SHARED_MEMORY_H_
 #define FINETUNE_COMM_MPI_SHARED_MEMORY_H_
 
@@ -20,7 +41,7 @@ namespace finetune {
 // file system: it goes when the last of them does, however they end.
 class SharedMemory {
  public:
-  // How another process of the host finds the memory.
+  // Names the memory to another process of the host.
   struct Handle {
     pid_t pid = 0;
     int fd = -1;
@@ -64,7 +85,7 @@ class SharedMemory {
   Handle handle_;
 };
 
-// Where an array of `total` elements is summed piece by piece: the piece's place in it.
+// Elements [begin, end) of an array of `total` elements, which is summed piece by piece.
 struct Piece {
   int64_t begin;
   int64_t end;

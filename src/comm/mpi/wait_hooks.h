@@ -7,11 +7,12 @@
 
 namespace finetune {
 
-// What those that wait for other ranks ask their owner.
+// Functions of the communicator that a wait for other ranks calls.
 struct WaitHooks {
-  // Called every now and then; its error ends the wait.
+  // Sends heartbeats. A wait calls it at least every 20 ms; its error ends the wait.
   std::function<absl::Status()> tick;
-  // Whether this rank computes nothing meanwhile: then a wait may keep the core busy for a moment.
+  // Returns whether this rank computes nothing meanwhile. Then a wait may poll for a moment before
+  // it sleeps.
   std::function<bool()> idle;
 };
 

@@ -16,7 +16,7 @@
 
 namespace finetune {
 
-// What of NCCL's start needs no GPU.
+// The parts of NCCL's start that need no GPU, and can be tested without one.
 
 // The GPU of a rank: one each, by local rank. `devices`: GPUs that this process sees. Errors:
 // FailedPrecondition with the count of both when a host has more ranks than GPUs.

@@ -55,18 +55,20 @@ absl::Status Catching(F&& call) {
 
 class NcclCommunicator::Engine {
  public:
-  Engine(std::unique_ptr<MpiCommunicator> host, const CommConfig& config, CommObserver observer)
+  Engine(std::unique_ptr<Communicator> host, Watchdog* watchdog, const CommConfig& config,
+         CommObserver observer)
       : host_(std::move(host)),
+        watchdog_(*watchdog),
         observer_(std::move(observer)),
         timeout_(absl::Seconds(config.timeout_seconds())) {}
   ~Engine();
 
   absl::Status Start(const CommConfig& config);
-  MpiCommunicator& host() { return *host_; }
+  Communicator& host() { return *host_; }
   int device() const { return device_; }
 
-  // What has been given to the GPU, until it is done. Where an observer wants to know when it was,
-  // its events tell, and `began` is recorded.
+  // An operation that has been given to the GPU and is not yet done. Its events are timed, and
+  // `began` is recorded, where there is an observer.
   struct Operation {
     Operation(const char* name, int64_t bytes, bool timed)
         : name(name),
@@ -97,7 +99,8 @@ class NcclCommunicator::Engine {
   // On the watcher: an operation that the GPU has done.
   void Tell(std::shared_ptr<Operation> operation);
 
-  std::unique_ptr<MpiCommunicator> host_;
+  std::unique_ptr<Communicator> host_;
+  Watchdog& watchdog_;
   const CommObserver observer_;
   const absl::Duration timeout_;
   int device_ = -1;
@@ -200,7 +203,7 @@ std::shared_ptr<NcclCommunicator::Engine::Operation> NcclCommunicator::Engine::F
 
 void NcclCommunicator::Engine::Enqueued(const std::shared_ptr<Operation>& operation) {
   operation->done.record(*stream_);
-  host_->CountEntered(operation->name);
+  watchdog_.CountEntered(operation->name);
   absl::MutexLock lock(&mutex_);
   running_.push_back(operation);
 }
@@ -278,7 +281,7 @@ void NcclCommunicator::Engine::Watch() {
         const cudaError_t done = cudaEventQuery(running_.front()->done.event());
         if (done == cudaErrorNotReady) break;
         if (done != cudaSuccess) host_->Abort(CudaStatus(done, "CUDA").message());
-        host_->CountFinished();
+        watchdog_.CountFinished();
         if (timeline_.has_value()) Tell(running_.front());
         running_.pop_front();
       }
@@ -299,8 +302,9 @@ NcclCommunicator::NcclCommunicator(std::unique_ptr<Engine> engine) : engine_(std
 NcclCommunicator::~NcclCommunicator() = default;
 
 absl::StatusOr<std::unique_ptr<NcclCommunicator>> NcclCommunicator::Create(
-    std::unique_ptr<MpiCommunicator> host, const CommConfig& config, CommObserver observer) {
-  auto engine = std::make_unique<Engine>(std::move(host), config, std::move(observer));
+    std::unique_ptr<Communicator> host, Watchdog* watchdog, const CommConfig& config,
+    CommObserver observer) {
+  auto engine = std::make_unique<Engine>(std::move(host), watchdog, config, std::move(observer));
   FT_RETURN_IF_ERROR(engine->Start(config));
   return std::unique_ptr<NcclCommunicator>(new NcclCommunicator(std::move(engine)));
 }

@@ -27,7 +27,7 @@ class StreamTimeline {
   // `anchor`: a time at which the stream had nothing to do, marked by an event.
   explicit StreamTimeline(absl::Time anchor) : last_end_(anchor) {}
 
-  // Of the stream's next operation, in their order.
+  // Returns the times of the stream's next operation. Operations come in the stream's order.
   Interval Add(const Operation& operation);
 
  private:

@@ -79,7 +79,7 @@ std::optional<StallDetector::Finding> StallDetector::Check(absl::Time now) {
       stuck_since_ = now;
       stuck_at_ = least_finished;
     }
-    // Whether the other ranks came to it only the center knows.
+    // Only the center knows whether the other ranks came to it.
     const bool concerns =
         !subject_.has_value() || now - watched_[*subject_].heard >= settings_.silence;
     if (concerns) longest = std::max(longest, now - *stuck_since_);

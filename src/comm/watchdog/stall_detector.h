@@ -12,14 +12,14 @@
 
 namespace finetune {
 
-// What a rank says of itself every second or so.
+// A rank's report on itself, sent about once a second.
 struct Heartbeat {
   // Collective operations this rank has come to, and those that are over for it.
   int64_t entered = 0;
   int64_t finished = 0;
   // The last one it came to ("all-reduce").
   std::string operation;
-  // What it does besides ("epoch 2 iteration 40: loading data").
+  // Its activity between collectives ("epoch 2 iteration 40: loading data").
   std::string activity;
 };
 
@@ -46,8 +46,8 @@ class StallDetector {
 
   void Hear(int rank, Heartbeat heartbeat, absl::Time now);
 
-  // What is to be said now, if anything: a stall is reported after `warning`, then at twice, four
-  // times, ... as long, and as fatal after `timeout`.
+  // Returns the warning that is due now, if any: a stall is reported after `warning`, then at
+  // twice, four times, ... as long, and as fatal after `timeout`.
   std::optional<Finding> Check(absl::Time now);
 
  private:
