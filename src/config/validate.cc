@@ -275,6 +275,10 @@ class Checker {
 
   void CheckOptimizer() {
     const OptimizerConfig& optimizer = config_.optimizer();
+    if (optimizer.has_adamw()) {
+      Error("optimizer.adamw", "is not implemented yet; use sgd { lr: ... }");
+      return;
+    }
     if (!optimizer.has_sgd()) {
       Error("optimizer", "has no kind; set sgd { lr: ... }");
       return;

@@ -116,6 +116,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "data.train.pipeline[0].normalize.mean[1]: is nan; expected a finite number"},
         WrongConfig{"data.train.pipeline={normalize {mean: [1, 1, 1] std: [1, inf, 1]}}",
                     "data.train.pipeline[0].normalize.std[1]: is inf; expected a finite number"},
+        WrongConfig{"optimizer.adamw={lr: 0.001}",
+                    "optimizer.adamw: is not implemented yet; use sgd { lr: ... }"},
         WrongConfig{"optimizer.sgd.lr=-1", "optimizer.sgd.lr: is -1; expected 0 or more"},
         WrongConfig{"optimizer.sgd.lr=inf", "optimizer.sgd.lr: is inf; expected a finite number"},
         WrongConfig{"optimizer.sgd.lr=nan", "optimizer.sgd.lr: is nan; expected a finite number"},

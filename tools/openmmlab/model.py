@@ -176,7 +176,6 @@ class Model(Part):
             pretrained = output.message("backbone").replace("pretrained")
             self.put(pretrained, "checkpoint", checkpoint)
             pretrained.set("with_head", True, self.origin(checkpoint, "all weights, the head's too"))
-            self.pending(checkpoint, section.at(key), "model.backbone.pretrained.with_head")
             break
 
     def head(self, model, output, lenet_classes):

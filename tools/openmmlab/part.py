@@ -6,7 +6,7 @@ from openmmlab.values import printable
 
 NO_COUNTERPART = "finetune has no counterpart"
 # Fields of experiment.proto that the program does not follow yet. They are written, and named as missing all the same.
-PENDING = ("model.backbone.pretrained.with_head", "optimizer.adamw")
+PENDING = ("optimizer.adamw",)
 
 
 class Part:
