@@ -176,6 +176,18 @@ TEST_F(PrepareDatasetTest, ForceReplacesADataSetAndNothingElse) {
   EXPECT_EQ(Run("verify " + data_).exit_code, 0);
   EXPECT_THAT(Left(), ElementsAre("data"));
 
+  std::ofstream(data_ + "/notes.txt") << "mine";
+  const Outcome beside = Run(Synthetic(" --force"));
+  EXPECT_EQ(beside.exit_code, 1);
+  EXPECT_EQ(beside.output,
+            "DIR/out/data holds notes.txt, which its manifest does not name. --force replaces only "
+            "data sets: name another --output, or remove the folder yourself\n");
+  EXPECT_TRUE(fs::exists(data_ + "/notes.txt"));
+  fs::remove(data_ + "/notes.txt");
+  std::ofstream(data_ + "/manifest.pbtxt") << "";
+  EXPECT_EQ(Run(Synthetic(" --force")).exit_code, 1) << "a manifest of somebody else's";
+  EXPECT_TRUE(fs::exists(data_ + "/manifest.pbtxt"));
+
   fs::remove_all(data_);
   fs::create_directories(data_ + "/somebody's work");
   const Outcome other = Run(Synthetic(" --force"));

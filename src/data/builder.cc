@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -40,6 +41,30 @@ std::string WithoutSlash(std::string folder) {
   return folder;
 }
 
+// Whether a folder consists of a manifest and the shards that it names, which may be deleted.
+// Errors: AlreadyExists that names what else is there, or what is wrong with the manifest.
+absl::Status CheckHoldsOnlyDataset(const std::string& folder) {
+  constexpr char kAdvice[] =
+      "--force replaces only data sets: name another --output, or remove the folder yourself";
+  const absl::StatusOr<DatasetManifest> manifest = ReadManifest(folder);
+  if (!manifest.ok()) {
+    return absl::AlreadyExistsError(absl::StrCat(manifest.status().message(), ". ", kAdvice));
+  }
+  std::set<std::string> own = {kManifestFile};
+  for (const DatasetSplit& split : manifest->split()) {
+    for (const DatasetShard& shard : split.shard()) own.insert(shard.file());
+  }
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!own.contains(name)) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(folder, " holds ", name, ", which its manifest does not name. ", kAdvice));
+    }
+  }
+  return error ? SystemError("cannot list", folder, error.value()) : absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status DatasetBuilder::CheckFolder(const std::string& folder, bool force) {
@@ -51,13 +76,13 @@ absl::Status DatasetBuilder::CheckFolder(const std::string& folder, bool force) 
         absl::StrCat(folder, ": found a file; expected a folder, or nothing"));
   }
   if (!force) return absl::AlreadyExistsError(absl::StrCat(folder, " exists; --force replaces it"));
-  if (fs::exists(fs::path(folder) / kManifestFile, error) ||
-      (fs::is_directory(folder, error) && fs::is_empty(folder, error))) {
-    return absl::OkStatus();
+  if (fs::is_empty(folder, error)) return absl::OkStatus();
+  if (!fs::exists(fs::path(folder) / kManifestFile, error)) {
+    return absl::AlreadyExistsError(absl::StrCat(folder, " holds other files (it has no ",
+                                                 kManifestFile,
+                                                 "); --force replaces only data sets"));
   }
-  return absl::AlreadyExistsError(absl::StrCat(folder, " holds other files (it has no ",
-                                               kManifestFile,
-                                               "); --force replaces only data sets"));
+  return CheckHoldsOnlyDataset(folder);
 }
 
 absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {

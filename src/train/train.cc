@@ -88,6 +88,8 @@ class Trainer {
     absl::StatusOr<TrainResult> result = CatchTorch([this] { return Loop(); });
     if (!result.ok()) {
       if (IsMain()) log_->Error(std::string(result.status().message()));
+      // A checkpoint that is being written holds the work that the failure would cost.
+      if (IsMain()) keeper_->Finish().IgnoreError();
       // The others would wait for this rank.
       if (!agreed_) comm_.Abort(result.status().message());
     }
