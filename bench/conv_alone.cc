@@ -30,9 +30,9 @@
 #include "absl/strings/str_format.h"
 #include "src/base/atomic_file.h"
 #include "src/base/median.h"
-#include "src/model/conv.h"
+#include "src/ops/conv.h"
 #include "src/model/layers.h"
-#include "src/model/onednn_conv.h"
+#include "src/ops/onednn_conv.h"
 #include "src/tensor/large_tensor_memory.h"
 
 namespace finetune {

@@ -6,10 +6,10 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
 
-#include "src/model/conv.h"
-#include "src/model/onednn_conv.h"
-#include "src/model/pointwise.h"
-#include "src/model/winograd.h"
+#include "src/ops/conv.h"
+#include "src/ops/onednn_conv.h"
+#include "src/ops/pointwise.h"
+#include "src/ops/winograd.h"
 
 namespace finetune {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "src/model/batch_norm.h"
+#include "src/ops/batch_norm.h"
 
 namespace finetune {
 

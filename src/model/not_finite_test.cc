@@ -15,10 +15,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "src/model/conv.h"
 #include "src/model/layers.h"
 #include "src/model/loss.h"
 #include "src/model/testing.h"
+#include "src/ops/conv.h"
 
 namespace finetune {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/model/builder.h"
-#include "src/model/max_pool.h"
+#include "src/ops/max_pool.h"
 
 namespace finetune {
 namespace {

@@ -1,9 +1,9 @@
-#ifndef FINETUNE_MODEL_WINOGRAD_TRANSFORMS_H_
-#define FINETUNE_MODEL_WINOGRAD_TRANSFORMS_H_
+#ifndef FINETUNE_OPS_WINOGRAD_TRANSFORMS_H_
+#define FINETUNE_OPS_WINOGRAD_TRANSFORMS_H_
 
 #include <cstdint>
 
-#include "src/model/vectors.h"
+#include "src/ops/vectors.h"
 
 namespace finetune {
 
@@ -163,4 +163,4 @@ FT_INLINE void Transform2d(const V* in, V* out) {
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_WINOGRAD_TRANSFORMS_H_
+#endif  // FINETUNE_OPS_WINOGRAD_TRANSFORMS_H_

@@ -1,4 +1,4 @@
-#include "src/model/weight_gradient.h"
+#include "src/ops/weight_gradient.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "src/model/panel_product.h"
-#include "src/tensor/shares.h"
+#include "src/ops/panel_product.h"
+#include "src/ops/shares.h"
 
 namespace finetune {
 namespace {

@@ -1,4 +1,4 @@
-#include "src/model/onednn_conv.h"
+#include "src/ops/onednn_conv.h"
 
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>

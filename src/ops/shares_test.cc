@@ -1,4 +1,4 @@
-#include "src/tensor/shares.h"
+#include "src/ops/shares.h"
 
 #include <atomic>
 #include <thread>

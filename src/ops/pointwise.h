@@ -1,11 +1,11 @@
-#ifndef FINETUNE_MODEL_POINTWISE_H_
-#define FINETUNE_MODEL_POINTWISE_H_
+#ifndef FINETUNE_OPS_POINTWISE_H_
+#define FINETUNE_OPS_POINTWISE_H_
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
-#include "src/model/vectors.h"
+#include "src/ops/vectors.h"
 
 namespace finetune {
 
@@ -38,4 +38,4 @@ at::Tensor PointwiseInputGradient(const at::Tensor& dy, const at::Tensor& weight
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_POINTWISE_H_
+#endif  // FINETUNE_OPS_POINTWISE_H_

@@ -1,11 +1,11 @@
-#ifndef FINETUNE_MODEL_PANEL_PRODUCT_H_
-#define FINETUNE_MODEL_PANEL_PRODUCT_H_
+#ifndef FINETUNE_OPS_PANEL_PRODUCT_H_
+#define FINETUNE_OPS_PANEL_PRODUCT_H_
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 
-#include "src/model/vectors.h"
+#include "src/ops/vectors.h"
 
 namespace finetune {
 
@@ -112,4 +112,4 @@ FT_INLINE void MultiplyPanel(LeftFactor left, int64_t rows, const uint32_t* pane
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_PANEL_PRODUCT_H_
+#endif  // FINETUNE_OPS_PANEL_PRODUCT_H_

@@ -1,4 +1,4 @@
-#include "src/model/conv.h"
+#include "src/ops/conv.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/conv2d.h>
@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "src/model/pointwise.h"
+#include "src/ops/pointwise.h"
 #include "src/model/testing.h"
-#include "src/model/vectors.h"
-#include "src/model/weight_gradient.h"
-#include "src/model/winograd.h"
+#include "src/ops/vectors.h"
+#include "src/ops/weight_gradient.h"
+#include "src/ops/winograd.h"
 
 namespace finetune {
 namespace {

@@ -1,4 +1,4 @@
-#include "src/model/batch_norm.h"
+#include "src/ops/batch_norm.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/batch_norm_update_stats.h>
@@ -18,7 +18,7 @@
 #include <tuple>
 #include <utility>
 
-#include "src/model/batch_norm_kernels.h"
+#include "src/ops/batch_norm_kernels.h"
 
 namespace finetune {
 namespace {

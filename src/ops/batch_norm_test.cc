@@ -1,4 +1,4 @@
-#include "src/model/batch_norm.h"
+#include "src/ops/batch_norm.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>

@@ -1,4 +1,4 @@
-#include "src/model/conv.h"
+#include "src/ops/conv.h"
 
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/convolution_backward.h>
@@ -7,10 +7,10 @@
 #include <array>
 #include <tuple>
 
-#include "src/model/onednn_conv.h"
-#include "src/model/pointwise.h"
-#include "src/model/weight_gradient.h"
-#include "src/model/winograd.h"
+#include "src/ops/onednn_conv.h"
+#include "src/ops/pointwise.h"
+#include "src/ops/weight_gradient.h"
+#include "src/ops/winograd.h"
 
 namespace finetune {
 namespace {

@@ -1,5 +1,5 @@
-#ifndef FINETUNE_MODEL_VECTORS_H_
-#define FINETUNE_MODEL_VECTORS_H_
+#ifndef FINETUNE_OPS_VECTORS_H_
+#define FINETUNE_OPS_VECTORS_H_
 
 #include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
@@ -193,4 +193,4 @@ void MustForNumbers(c10::ScalarType type, Vectors vectors, const Work& work) {
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_VECTORS_H_
+#endif  // FINETUNE_OPS_VECTORS_H_

@@ -1,11 +1,11 @@
-#ifndef FINETUNE_MODEL_WINOGRAD_H_
-#define FINETUNE_MODEL_WINOGRAD_H_
+#ifndef FINETUNE_OPS_WINOGRAD_H_
+#define FINETUNE_OPS_WINOGRAD_H_
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
-#include "src/model/vectors.h"
+#include "src/ops/vectors.h"
 
 namespace finetune {
 
@@ -44,4 +44,4 @@ at::Tensor WinogradWeightGradient(const at::Tensor& dy, const at::Tensor& x,
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_WINOGRAD_H_
+#endif  // FINETUNE_OPS_WINOGRAD_H_

@@ -1,5 +1,5 @@
-#ifndef FINETUNE_TENSOR_SHARES_H_
-#define FINETUNE_TENSOR_SHARES_H_
+#ifndef FINETUNE_OPS_SHARES_H_
+#define FINETUNE_OPS_SHARES_H_
 
 #include <ATen/Parallel.h>
 
@@ -74,4 +74,4 @@ void ForShares(int64_t count, int64_t grain, const Work& work) {
 
 }  // namespace finetune
 
-#endif  // FINETUNE_TENSOR_SHARES_H_
+#endif  // FINETUNE_OPS_SHARES_H_

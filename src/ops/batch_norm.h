@@ -1,5 +1,5 @@
-#ifndef FINETUNE_MODEL_BATCH_NORM_H_
-#define FINETUNE_MODEL_BATCH_NORM_H_
+#ifndef FINETUNE_OPS_BATCH_NORM_H_
+#define FINETUNE_OPS_BATCH_NORM_H_
 
 #include <ATen/core/Tensor.h>
 
@@ -39,4 +39,4 @@ at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_BATCH_NORM_H_
+#endif  // FINETUNE_OPS_BATCH_NORM_H_

@@ -1,4 +1,4 @@
-#include "src/model/winograd.h"
+#include "src/ops/winograd.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -7,9 +7,9 @@
 #include <optional>
 #include <type_traits>
 
-#include "src/model/panel_product.h"
-#include "src/model/winograd_transforms.h"
-#include "src/tensor/shares.h"
+#include "src/ops/panel_product.h"
+#include "src/ops/winograd_transforms.h"
+#include "src/ops/shares.h"
 
 namespace finetune {
 namespace {

@@ -1,4 +1,4 @@
-#include "src/model/vectors.h"
+#include "src/ops/vectors.h"
 
 #include <ATen/cpu/Utils.h>
 

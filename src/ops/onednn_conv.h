@@ -1,5 +1,5 @@
-#ifndef FINETUNE_MODEL_ONEDNN_CONV_H_
-#define FINETUNE_MODEL_ONEDNN_CONV_H_
+#ifndef FINETUNE_OPS_ONEDNN_CONV_H_
+#define FINETUNE_OPS_ONEDNN_CONV_H_
 
 #include <ATen/core/Tensor.h>
 
@@ -35,4 +35,4 @@ at::Tensor OneDnnConvAdd(const at::Tensor& x, const at::Tensor& packed_weight,
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_ONEDNN_CONV_H_
+#endif  // FINETUNE_OPS_ONEDNN_CONV_H_

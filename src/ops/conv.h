@@ -1,5 +1,5 @@
-#ifndef FINETUNE_MODEL_CONV_H_
-#define FINETUNE_MODEL_CONV_H_
+#ifndef FINETUNE_OPS_CONV_H_
+#define FINETUNE_OPS_CONV_H_
 
 #include <ATen/core/Tensor.h>
 
@@ -21,4 +21,4 @@ at::Tensor TrainedConv(const at::Tensor& x, const at::Tensor& weight, int64_t st
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_CONV_H_
+#endif  // FINETUNE_OPS_CONV_H_

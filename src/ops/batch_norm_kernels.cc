@@ -1,4 +1,4 @@
-#include "src/model/batch_norm_kernels.h"
+#include "src/ops/batch_norm_kernels.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>

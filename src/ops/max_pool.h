@@ -1,9 +1,9 @@
-#ifndef FINETUNE_MODEL_MAX_POOL_H_
-#define FINETUNE_MODEL_MAX_POOL_H_
+#ifndef FINETUNE_OPS_MAX_POOL_H_
+#define FINETUNE_OPS_MAX_POOL_H_
 
 #include <ATen/core/Tensor.h>
 
-#include "src/model/vectors.h"
+#include "src/ops/vectors.h"
 
 namespace finetune {
 
@@ -19,4 +19,4 @@ at::Tensor MaxPool3x3(const at::Tensor& x, bool relu, Vectors vectors = BestVect
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_MAX_POOL_H_
+#endif  // FINETUNE_OPS_MAX_POOL_H_

@@ -1,5 +1,5 @@
-#ifndef FINETUNE_MODEL_BATCH_NORM_KERNELS_H_
-#define FINETUNE_MODEL_BATCH_NORM_KERNELS_H_
+#ifndef FINETUNE_OPS_BATCH_NORM_KERNELS_H_
+#define FINETUNE_OPS_BATCH_NORM_KERNELS_H_
 
 #include <ATen/core/Tensor.h>
 
@@ -36,4 +36,4 @@ at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& y, const at::Te
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_BATCH_NORM_KERNELS_H_
+#endif  // FINETUNE_OPS_BATCH_NORM_KERNELS_H_

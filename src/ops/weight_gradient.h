@@ -1,11 +1,11 @@
-#ifndef FINETUNE_MODEL_WEIGHT_GRADIENT_H_
-#define FINETUNE_MODEL_WEIGHT_GRADIENT_H_
+#ifndef FINETUNE_OPS_WEIGHT_GRADIENT_H_
+#define FINETUNE_OPS_WEIGHT_GRADIENT_H_
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
-#include "src/model/vectors.h"
+#include "src/ops/vectors.h"
 
 namespace finetune {
 
@@ -25,4 +25,4 @@ at::Tensor ProductWeightGradient(const at::Tensor& dy, const at::Tensor& x, int6
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MODEL_WEIGHT_GRADIENT_H_
+#endif  // FINETUNE_OPS_WEIGHT_GRADIENT_H_

@@ -1,4 +1,4 @@
-#include "src/model/max_pool.h"
+#include "src/ops/max_pool.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
