@@ -30,8 +30,8 @@
 #include "absl/strings/str_format.h"
 #include "src/base/atomic_file.h"
 #include "src/base/median.h"
-#include "src/ops/conv.h"
 #include "src/model/layers.h"
+#include "src/ops/conv.h"
 #include "src/ops/onednn_conv.h"
 #include "src/tensor/large_tensor_memory.h"
 
@@ -152,7 +152,9 @@ class OneDnn final : public Convolution {
 
  private:
   const Layer& layer_;
-  const at::Tensor x_, dy_, weight_, packed_, bias_;
+  const at::Tensor x_, dy_, weight_;
+  const OneDnnWeight packed_;
+  const at::Tensor bias_;
 };
 
 class Finetune final : public Convolution {

@@ -6,10 +6,9 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
 
+#include <variant>
+
 #include "src/ops/conv.h"
-#include "src/ops/onednn_conv.h"
-#include "src/ops/pointwise.h"
-#include "src/ops/winograd.h"
 
 namespace finetune {
 namespace {
@@ -50,20 +49,50 @@ at::Tensor AddAndActivate(const at::Tensor& y, const at::Tensor& residual, bool 
 
 // w' = w * gamma / sqrt(var + eps), b' = beta - mean * gamma / sqrt(var + eps): in float32, then
 // rounded to x's type.
-void Fold(ConvBn& layer, const at::Tensor& x) {
+FoldedConv Fold(const ConvBn& layer, const at::Tensor& x) {
+  const at::ScalarType type = x.scalar_type();
   const at::Tensor scale = at::rsqrt(layer.running_var.add(kBatchNormEpsilon)).mul_(layer.gamma);
   const at::Tensor exact = layer.weight.mul(scale.view({-1, 1, 1, 1}));
+  FoldedConv folded{{}, layer.beta.sub(layer.running_mean.mul(scale)).to(type)};
   if (WinogradRuns(x, exact, layer.stride, layer.padding)) {
-    layer.folded_weight = TransformWeight(exact, x.scalar_type());
+    folded.weight = TransformWeight(exact, type);
   } else if (PointwiseRuns(x, exact, layer.stride, layer.padding)) {
-    layer.folded_weight = PackPointwise(exact, x.scalar_type());
+    folded.weight = PackPointwise(exact, type);
+  } else if (OneDnnConvRuns(x)) {
+    folded.weight = PackConvWeight(exact.to(type), x, layer.stride, layer.padding);
   } else {
-    const at::Tensor weight = exact.to(x.scalar_type());
-    layer.folded_weight =
-        OneDnnConvRuns(x) ? PackConvWeight(weight, x, layer.stride, layer.padding) : weight;
+    folded.weight = exact.to(type);
   }
-  layer.folded_bias = layer.beta.sub(layer.running_mean.mul(scale)).to(x.scalar_type());
+  return folded;
 }
+
+// relu?(conv(x) + bias + residual), one call for each layout of a weight. `residual` is overwritten
+// or not.
+struct RunFolded {
+  const at::Tensor& x;
+  const ConvBn& layer;
+  const at::Tensor& residual;
+  const bool relu;
+
+  at::Tensor operator()(const WinogradWeight& weight) const {
+    return WinogradConv(x, weight, bias().to(at::kFloat), residual, relu);
+  }
+  at::Tensor operator()(const PointwiseWeight& weight) const {
+    return PointwiseConv(x, weight, bias().to(at::kFloat), residual, layer.stride, relu);
+  }
+  at::Tensor operator()(const OneDnnWeight& weight) const {
+    const at::Tensor y =
+        residual.defined() ? OneDnnConvAdd(x, weight, bias(), layer.stride, layer.padding, residual)
+                           : OneDnnConv(x, weight, bias(), layer.stride, layer.padding);
+    return AddAndActivate(y, /*residual=*/{}, relu);
+  }
+  at::Tensor operator()(const at::Tensor& weight) const {
+    return AddAndActivate(at::conv2d(x, weight, bias(), layer.stride, layer.padding), residual,
+                          relu);
+  }
+
+  const at::Tensor& bias() const { return layer.folded->bias; }
+};
 
 }  // namespace
 
@@ -108,26 +137,10 @@ at::Tensor FrozenConvBn(const at::Tensor& input, ConvBn& layer, const at::Tensor
   }
   // Nothing of this is kept: from the first such layer on all stays in the type it is computed in.
   const at::Tensor x = input.to(ConvType(input));
-  if (!layer.folded_weight.defined() || layer.folded_bias.scalar_type() != x.scalar_type()) {
-    Fold(layer, x);
+  if (!layer.folded.has_value() || layer.folded->bias.scalar_type() != x.scalar_type()) {
+    layer.folded = Fold(layer, x);
   }
-  if (layer.folded_weight.dim() == 3) {
-    return WinogradConv(x, layer.folded_weight, layer.folded_bias.to(at::kFloat), residual, relu);
-  }
-  if (layer.folded_weight.dim() == 2) {
-    return PointwiseConv(x, layer.folded_weight, layer.folded_bias.to(at::kFloat), residual,
-                         layer.stride, relu);
-  }
-  if (!layer.folded_weight.is_mkldnn()) {
-    return AddAndActivate(
-        at::conv2d(x, layer.folded_weight, layer.folded_bias, layer.stride, layer.padding),
-        residual, relu);
-  }
-  const at::Tensor y = residual.defined() ? OneDnnConvAdd(x, layer.folded_weight, layer.folded_bias,
-                                                          layer.stride, layer.padding, residual)
-                                          : OneDnnConv(x, layer.folded_weight, layer.folded_bias,
-                                                       layer.stride, layer.padding);
-  return AddAndActivate(y, /*residual=*/{}, relu);
+  return std::visit(RunFolded{x, layer, residual, relu}, layer.folded->weight);
 }
 
 }  // namespace finetune

@@ -4,10 +4,22 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
+#include <variant>
 
 #include "src/ops/batch_norm.h"
+#include "src/ops/onednn_conv.h"
+#include "src/ops/pointwise.h"
+#include "src/ops/winograd.h"
 
 namespace finetune {
+
+// A convolution with a batch norm folded into it, for inputs of bias's type, in the layout of the
+// kernels that run it; a plain tensor [out, in, k, k] is LibTorch's.
+struct FoldedConv {
+  std::variant<at::Tensor, WinogradWeight, PointwiseWeight, OneDnnWeight> weight;
+  at::Tensor bias;  // [out]
+};
 
 // A convolution without bias and the batch norm behind it; the unit that ResNets are made of. The
 // tensors are handles: whoever calls set_data() on a parameter moves the layer's own.
@@ -19,11 +31,9 @@ struct ConvBn {
   int64_t stride = 1;
   int64_t padding = 0;
 
-  // Batch norm folded into the convolution, in the type that ran last and the layout of what ran
-  // it: Winograd's has three dimensions, a product's two, oneDNN's four. Undefined until needed and
-  // after Unfold().
-  at::Tensor folded_weight, folded_bias;
-  void Unfold() { folded_weight = folded_bias = at::Tensor(); }
+  // Made when it is needed, dropped by Unfold().
+  std::optional<FoldedConv> folded;
+  void Unfold() { folded.reset(); }
 };
 
 // What all layers of one forward pass share.

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "src/ops/pointwise.h"
 #include "src/model/testing.h"
+#include "src/ops/pointwise.h"
 #include "src/ops/vectors.h"
 #include "src/ops/weight_gradient.h"
 #include "src/ops/winograd.h"
@@ -140,7 +140,7 @@ TEST_P(EveryKernel, ConvolvesAndHasTheGradientsOfTheDefinition) {
   exact.backward(dy.to(at::kDouble));
 
   ASSERT_TRUE(WinogradRuns(x, w, 1, 1, kernels.vectors));
-  const at::Tensor u = TransformWeight(w, kernels.type, kernels.vectors);
+  const WinogradWeight u = TransformWeight(w, kernels.type, kernels.vectors);
   const at::Tensor y = WinogradConv(x, u, {}, {}, /*relu=*/false, kernels.vectors);
   EXPECT_LT(RelativeError(y, exact.detach()), kernels.error);
   EXPECT_LT(RelativeError(WinogradInputGradient(dy, w, kernels.vectors), exact_x.grad()),
@@ -177,7 +177,7 @@ TEST_P(EveryKernel, MultipliesPixels) {
     const at::Tensor residual =
         ByFormula("residual", product.sizes()).to(kernels.type).contiguous(kLayout);
     const at::Tensor exact = (product + bias.view({1, -1, 1, 1}) + residual).clamp_min(0).detach();
-    const at::Tensor packed = PackPointwise(w, kernels.type, kernels.vectors);
+    const PointwiseWeight packed = PackPointwise(w, kernels.type, kernels.vectors);
     EXPECT_LT(RelativeError(PointwiseConv(x, packed, {}, {}, stride, false, kernels.vectors),
                             product.detach()),
               kernels.error);
@@ -198,7 +198,7 @@ TEST_P(EveryKernel, MultipliesManyPixelsAsItDoesFew) {
   const at::Tensor x = ByFormula("x", {26, 64, 56, 57}).to(kernels.type).contiguous(kLayout);
   const at::Tensor w = ByFormula("w", {256, 64, 1, 1}, 0.1).contiguous(kLayout);
   const at::Tensor bias = ByFormula("bias", {256});
-  const at::Tensor packed = PackPointwise(w, kernels.type, kernels.vectors);
+  const PointwiseWeight packed = PackPointwise(w, kernels.type, kernels.vectors);
   const at::Tensor all = PointwiseConv(x, packed, bias, {}, 1, /*relu=*/true, kernels.vectors);
   ASSERT_GT(all.nbytes(), size_t{40} << 20);
   for (int64_t i = 0; i < x.size(0); i += 5) {
@@ -279,7 +279,7 @@ TEST(Winograd, AddsBiasAndResidualAndActivates) {
   const at::Tensor exact =
       at::conv2d(x.to(at::kDouble), w.to(at::kDouble), bias.to(at::kDouble), 1, 1) +
       residual.to(at::kDouble);
-  const at::Tensor u = TransformWeight(w, at::kFloat);
+  const WinogradWeight u = TransformWeight(w, at::kFloat);
   EXPECT_LT(RelativeError(WinogradConv(x, u, bias, residual, /*relu=*/false), exact), 3e-6);
   EXPECT_LT(RelativeError(WinogradConv(x, u, bias, residual, /*relu=*/true), exact.clamp_min(0)),
             3e-6);

@@ -53,25 +53,24 @@ bool OneDnnConvRuns(const at::Tensor& x) {
           (x.scalar_type() == at::kBFloat16 && OneDnnHasBfloat16()));
 }
 
-at::Tensor PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t stride,
-                          int64_t padding) {
-  return Call(Ops().pack,
-              {weight, Both(padding), Both(stride), Both(1), int64_t{1}, x.sizes().vec()})
-      .toTensor();
+OneDnnWeight PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t stride,
+                            int64_t padding) {
+  return {
+      Call(Ops().pack, {weight, Both(padding), Both(stride), Both(1), int64_t{1}, x.sizes().vec()})
+          .toTensor()};
 }
 
-at::Tensor OneDnnConv(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias,
+at::Tensor OneDnnConv(const at::Tensor& x, const OneDnnWeight& weight, const at::Tensor& bias,
                       int64_t stride, int64_t padding) {
-  return Call(Ops().conv, {x, packed_weight, bias, Both(padding), Both(stride), Both(1), int64_t{1},
+  return Call(Ops().conv, {x, weight.packed, bias, Both(padding), Both(stride), Both(1), int64_t{1},
                            std::string("none"), NoScalars(), std::string()})
       .toTensor();
 }
 
-at::Tensor OneDnnConvAdd(const at::Tensor& x, const at::Tensor& packed_weight,
-                         const at::Tensor& bias, int64_t stride, int64_t padding,
-                         const at::Tensor& sum) {
+at::Tensor OneDnnConvAdd(const at::Tensor& x, const OneDnnWeight& weight, const at::Tensor& bias,
+                         int64_t stride, int64_t padding, const at::Tensor& sum) {
   return Call(Ops().conv_add,
-              {sum, x, packed_weight, bias, Both(padding), Both(stride), Both(1), int64_t{1},
+              {sum, x, weight.packed, bias, Both(padding), Both(stride), Both(1), int64_t{1},
                std::string("add"), at::Scalar(1.0), c10::IValue(), NoScalars(), c10::IValue()})
       .toTensor();
 }

@@ -18,20 +18,23 @@ bool OneDnnHasBfloat16();
 // them.
 bool OneDnnConvRuns(const at::Tensor& x);
 
-// `weight` [out, in, k, k] in the layout oneDNN likes best for inputs of x's shape. Opaque: only
-// for OneDnnConv.
-at::Tensor PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t stride,
-                          int64_t padding);
+// A weight as OneDnnConv multiplies it.
+struct OneDnnWeight {
+  at::Tensor packed;  // a tensor of LibTorch's mkldnn layout, without strides
+};
+
+// Packs `weight` [out, in, k, k] in the layout that oneDNN chooses for inputs of x's shape.
+OneDnnWeight PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t stride,
+                            int64_t padding);
 
 // conv(x) + bias. x: [N, in, H, W] channels-last; bias: [out], of x's type. Without an activation:
 // oneDNN's ReLU makes 0 of NaN, and so would hide that a network has diverged.
-at::Tensor OneDnnConv(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias,
+at::Tensor OneDnnConv(const at::Tensor& x, const OneDnnWeight& weight, const at::Tensor& bias,
                       int64_t stride, int64_t padding);
 
 // conv(x) + bias + sum, written over `sum`, which is returned.
-at::Tensor OneDnnConvAdd(const at::Tensor& x, const at::Tensor& packed_weight,
-                         const at::Tensor& bias, int64_t stride, int64_t padding,
-                         const at::Tensor& sum);
+at::Tensor OneDnnConvAdd(const at::Tensor& x, const OneDnnWeight& weight, const at::Tensor& bias,
+                         int64_t stride, int64_t padding, const at::Tensor& sum);
 
 }  // namespace finetune
 

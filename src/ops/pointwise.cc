@@ -211,19 +211,20 @@ bool PointwiseRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride
   return fits && x.numel() > 0 && Grid(x, stride).rows >= kBlockRows * at::get_num_threads();
 }
 
-at::Tensor PackPointwise(const at::Tensor& weight, at::ScalarType type, Vectors vectors) {
-  return Pack(weight, type, /*backward=*/false, vectors);
+PointwiseWeight PackPointwise(const at::Tensor& weight, at::ScalarType type, Vectors vectors) {
+  return {Pack(weight, type, /*backward=*/false, vectors)};
 }
 
-at::Tensor PointwiseConv(const at::Tensor& input, const at::Tensor& packed, const at::Tensor& bias,
-                         const at::Tensor& residual, int64_t stride, bool relu, Vectors vectors) {
+at::Tensor PointwiseConv(const at::Tensor& input, const PointwiseWeight& weight,
+                         const at::Tensor& bias, const at::Tensor& residual, int64_t stride,
+                         bool relu, Vectors vectors) {
   const at::Tensor x = ChannelsLast(input);
   const Grid grid(x, stride);
   at::Tensor y;
   MustForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
-    y = at::empty({x.size(0), packed.size(0) * kPanel<N>, grid.down, grid.across}, x.options(),
-                  at::MemoryFormat::ChannelsLast);
-    Pointwise<N>::Multiply(x, grid, packed, bias,
+    y = at::empty({x.size(0), weight.units.size(0) * kPanel<N>, grid.down, grid.across},
+                  x.options(), at::MemoryFormat::ChannelsLast);
+    Pointwise<N>::Multiply(x, grid, weight.units, bias,
                            residual.defined() ? ChannelsLast(residual) : residual, relu, y,
                            Grid(y, 1));
   });

@@ -21,13 +21,18 @@ namespace finetune {
 bool PointwiseRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding,
                    Vectors vectors = BestProductVectors());
 
-// `weight` [K, C, 1, 1] packed for PointwiseConv of maps of `type`: two dimensions, opaque.
-at::Tensor PackPointwise(const at::Tensor& weight, at::ScalarType type,
-                         Vectors vectors = BestProductVectors());
+// A weight as PointwiseConv multiplies it.
+struct PointwiseWeight {
+  at::Tensor units;  // int32 [K / panel, C * panel / numbers a unit]: panels of panel_product.h
+};
+
+// Packs `weight` [K, C, 1, 1] for maps of `type`.
+PointwiseWeight PackPointwise(const at::Tensor& weight, at::ScalarType type,
+                              Vectors vectors = BestProductVectors());
 
 // relu?(conv(x) + bias + residual): [N, K, H', W']. bias [K] float32 and residual, like the result,
 // are undefined for none.
-at::Tensor PointwiseConv(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+at::Tensor PointwiseConv(const at::Tensor& x, const PointwiseWeight& weight, const at::Tensor& bias,
                          const at::Tensor& residual, int64_t stride, bool relu,
                          Vectors vectors = BestProductVectors());
 

@@ -8,8 +8,8 @@
 #include <type_traits>
 
 #include "src/ops/panel_product.h"
-#include "src/ops/winograd_transforms.h"
 #include "src/ops/shares.h"
+#include "src/ops/winograd_transforms.h"
 
 namespace finetune {
 namespace {
@@ -406,12 +406,12 @@ template <typename N>
 using WinogradOf =
     Winograd<N, std::conditional_t<std::is_same_v<typename N::Storage, float>, TilesOf4, TilesOf2>>;
 
-at::Tensor Transform(const at::Tensor& weight, at::ScalarType type, bool backward,
-                     Vectors vectors) {
-  at::Tensor result;
+WinogradWeight Transform(const at::Tensor& weight, at::ScalarType type, bool backward,
+                         Vectors vectors) {
+  WinogradWeight result;
   MustForNumbers(type, vectors, [&]<typename N>() {
     using W = WinogradOf<N>;
-    result = W::TransformWeight(ChannelsLast(weight), backward);
+    result.units = W::TransformWeight(ChannelsLast(weight), backward);
   });
   return result;
 }
@@ -437,19 +437,19 @@ int64_t WinogradTiles(const at::Tensor& x) {
   return Tiles(x, x.scalar_type() == at::kBFloat16 ? TilesOf2::kOut : TilesOf4::kOut).count;
 }
 
-at::Tensor TransformWeight(const at::Tensor& weight, at::ScalarType type, Vectors vectors) {
+WinogradWeight TransformWeight(const at::Tensor& weight, at::ScalarType type, Vectors vectors) {
   return Transform(weight, type, /*backward=*/false, vectors);
 }
 
-at::Tensor WinogradConv(const at::Tensor& input, const at::Tensor& transformed,
+at::Tensor WinogradConv(const at::Tensor& input, const WinogradWeight& weight,
                         const at::Tensor& bias, const at::Tensor& residual, bool relu,
                         Vectors vectors) {
   const at::Tensor x = ChannelsLast(input);
   at::Tensor y;
   MustForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
     using W = WinogradOf<N>;
-    y = EmptyMap(x, transformed.size(0) * W::kChannels);
-    W::Convolve(x, transformed, bias, residual.defined() ? ChannelsLast(residual) : residual, relu,
+    y = EmptyMap(x, weight.units.size(0) * W::kChannels);
+    W::Convolve(x, weight.units, bias, residual.defined() ? ChannelsLast(residual) : residual, relu,
                 y);
   });
   return y;

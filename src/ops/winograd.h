@@ -25,13 +25,19 @@ bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
 // The tiles that x is cut into.
 int64_t WinogradTiles(const at::Tensor& x);
 
-// `weight` [K, C, 3, 3] transformed for WinogradConv of maps of `type`: three dimensions, opaque.
-at::Tensor TransformWeight(const at::Tensor& weight, at::ScalarType type,
-                           Vectors vectors = BestProductVectors());
+// A weight as WinogradConv multiplies it.
+struct WinogradWeight {
+  // int32 [K / panel, positions, C * panel / numbers a unit and a gap]: winograd.cc.
+  at::Tensor units;
+};
+
+// Transforms `weight` [K, C, 3, 3] for maps of `type`.
+WinogradWeight TransformWeight(const at::Tensor& weight, at::ScalarType type,
+                               Vectors vectors = BestProductVectors());
 
 // relu?(conv(x) + bias + residual): [N, K, H, W]. x: [N, C, H, W]; bias [K] float32 and residual
 // [N, K, H, W] are undefined for none.
-at::Tensor WinogradConv(const at::Tensor& x, const at::Tensor& transformed, const at::Tensor& bias,
+at::Tensor WinogradConv(const at::Tensor& x, const WinogradWeight& weight, const at::Tensor& bias,
                         const at::Tensor& residual, bool relu,
                         Vectors vectors = BestProductVectors());
 
