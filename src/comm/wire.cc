@@ -4,25 +4,15 @@
 #include <bit>
 #include <cstring>
 
+#include "src/base/bfloat16.h"
+#include "src/base/processor.h"
+
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
 namespace finetune {
 namespace {
-
-float FromBFloat16(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
-// Not a number stays one: rounding must not carry its payload over into the sign.
-uint16_t ToBFloat16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  const bool nan = (bits & 0x7fffffff) > 0x7f800000;
-  return static_cast<uint16_t>(nan ? (bits >> 16) | 0x40 : rounded);
-}
 
 // IEEE 754 binary16, for processors without F16C.
 float FromFloat16(uint16_t half) {
@@ -54,16 +44,6 @@ uint16_t ToFloat16(float value) {
 
 #if defined(__x86_64__)
 
-bool HasF16c() {
-  // clang 14 does not know f16c by name.
-  static const bool has = [] {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) != 0 &&
-           (c & bit_F16C) != 0;
-  }();
-  return has;
-}
-
 __attribute__((target("avx2,f16c"))) int64_t PackFloat16Vector(const float* in, int64_t n,
                                                                uint16_t* out) {
   int64_t i = 0;
@@ -88,7 +68,6 @@ __attribute__((target("avx2,f16c"))) int64_t UnpackFloat16Vector(const uint16_t*
 
 #else
 
-bool HasF16c() { return false; }
 int64_t PackFloat16Vector(const float*, int64_t, uint16_t*) { return 0; }
 template <bool kAdd>
 int64_t UnpackFloat16Vector(const uint16_t*, int64_t, float*) {
@@ -117,10 +96,10 @@ void Pack(const float* in, int64_t n, Wire wire, void* out) {
       std::memcpy(out, in, n * sizeof(float));
       return;
     case Wire::kBFloat16:
-      for (int64_t i = 0; i < n; ++i) bits[i] = ToBFloat16(in[i]);
+      for (int64_t i = 0; i < n; ++i) bits[i] = ToBfloat16(in[i]);
       return;
     case Wire::kFloat16:
-      for (int64_t i = HasF16c() ? PackFloat16Vector(in, n, bits) : 0; i < n; ++i) {
+      for (int64_t i = ThisProcessor().f16c ? PackFloat16Vector(in, n, bits) : 0; i < n; ++i) {
         bits[i] = ToFloat16(in[i]);
       }
       return;
@@ -134,10 +113,11 @@ void Unpack(const void* in, int64_t n, Wire wire, float* out) {
       std::memcpy(out, in, n * sizeof(float));
       return;
     case Wire::kBFloat16:
-      for (int64_t i = 0; i < n; ++i) out[i] = FromBFloat16(bits[i]);
+      for (int64_t i = 0; i < n; ++i) out[i] = FromBfloat16(bits[i]);
       return;
     case Wire::kFloat16:
-      for (int64_t i = HasF16c() ? UnpackFloat16Vector<false>(bits, n, out) : 0; i < n; ++i) {
+      for (int64_t i = ThisProcessor().f16c ? UnpackFloat16Vector<false>(bits, n, out) : 0; i < n;
+           ++i) {
         out[i] = FromFloat16(bits[i]);
       }
       return;
@@ -151,10 +131,11 @@ void AccumulatePacked(const void* in, int64_t n, Wire wire, float* sum) {
       Accumulate(static_cast<const float*>(in), n, sum);
       return;
     case Wire::kBFloat16:
-      for (int64_t i = 0; i < n; ++i) sum[i] += FromBFloat16(bits[i]);
+      for (int64_t i = 0; i < n; ++i) sum[i] += FromBfloat16(bits[i]);
       return;
     case Wire::kFloat16:
-      for (int64_t i = HasF16c() ? UnpackFloat16Vector<true>(bits, n, sum) : 0; i < n; ++i) {
+      for (int64_t i = ThisProcessor().f16c ? UnpackFloat16Vector<true>(bits, n, sum) : 0; i < n;
+           ++i) {
         sum[i] += FromFloat16(bits[i]);
       }
       return;

@@ -22,6 +22,7 @@
 #include "absl/strings/strip.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/fnv.h"
 #include "src/base/nearest_name.h"
 #include "src/config/fields.h"
 #include "src/config/text_errors.h"
@@ -673,15 +674,12 @@ std::vector<std::string> ConfigSearchPath(const std::vector<std::string>& from_f
 }
 
 uint64_t ConfigHash(const ExperimentConfig& config) {
-  // FNV-1a over the printed form, which protobuf keeps in field order; its binary form promises no
-  // order.
+  // Of the printed form, which protobuf keeps in field order; its binary form promises no order.
   std::string text;
   TextFormat::Printer printer;
   printer.SetSingleLineMode(true);
   printer.PrintToString(config, &text);
-  uint64_t hash = 14695981039346656037ULL;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  return hash;
+  return Fnv1a(text);
 }
 
 std::map<std::string, std::string> ConfigValues(const ExperimentConfig& config) {

@@ -9,14 +9,13 @@
 #include <cmath>
 #include <utility>
 
+#include "src/base/fnv.h"
+
 namespace finetune {
 namespace {
 
 at::Generator GeneratorOf(uint64_t seed, const std::string& name) {
-  // FNV-1a over the name, started at the seed.
-  uint64_t hash = 14695981039346656037ULL ^ (seed * 0x9E3779B97F4A7C15ULL);
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  return at::detail::createCPUGenerator(hash);
+  return at::detail::createCPUGenerator(Fnv1a(name, kFnvStart ^ (seed * 0x9E3779B97F4A7C15ULL)));
 }
 
 }  // namespace

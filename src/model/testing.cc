@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
+#include "src/base/fnv.h"
 
 namespace finetune {
 namespace {
@@ -17,11 +18,7 @@ namespace {
 // splitmix64 of consecutive integers, started at the name's FNV-1a hash.
 class Hashes {
  public:
-  explicit Hashes(const std::string& name) {
-    for (const char c : name) {
-      state_ = (state_ ^ static_cast<unsigned char>(c)) * uint64_t{1099511628211};
-    }
-  }
+  explicit Hashes(const std::string& name) : state_(Fnv1a(name)) {}
   uint64_t Next() {
     state_ += 0x9E3779B97F4A7C15;
     uint64_t z = state_;
@@ -31,7 +28,7 @@ class Hashes {
   }
 
  private:
-  uint64_t state_ = 14695981039346656037U;
+  uint64_t state_;
 };
 
 at::Tensor ValueOf(const std::string& name, const at::Tensor& like) {

@@ -6,9 +6,10 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <vector>
+
+#include "src/base/bfloat16.h"
 
 namespace finetune {
 namespace {
@@ -20,22 +21,16 @@ constexpr int64_t kUnroll = 8;
 // A thread's share is worth waking it for from so many elements on.
 constexpr int64_t kGrain = 16384;
 
-// Element types as the loops below see them. Plain integer operations, which the compiler
-// vectorises.
-struct Float32 {
+// Element types as the loops below see them.
+struct AsFloat32 {
   using Storage = float;
   static float Load(float v) { return v; }
   static float Store(float v) { return v; }
 };
-struct Bfloat16 {
+struct AsBfloat16 {
   using Storage = uint16_t;
-  static float Load(uint16_t v) { return std::bit_cast<float>(uint32_t{v} << 16); }
-  // To nearest, ties to even. A NaN stays one: its quiet bit is in the upper half.
-  static uint16_t Store(float v) {
-    const uint32_t bits = std::bit_cast<uint32_t>(v);
-    const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    return static_cast<uint16_t>(v == v ? rounded : 0x7fc0);
-  }
+  static float Load(uint16_t v) { return FromBfloat16(v); }
+  static uint16_t Store(float v) { return ToBfloat16(v); }
 };
 
 // What carries the first is built for each instruction set, to be chosen when the program starts;
@@ -162,9 +157,9 @@ typename T::Storage* Out(void* data) {
 FT_VECTORISED void AddMomentsOf(bool bfloat16, const void* x, const float* first, Rows rows,
                                 float* sums, float* squares) {
   if (bfloat16) {
-    AddMoments<Bfloat16>(In<Bfloat16>(x), first, rows, sums, squares);
+    AddMoments<AsBfloat16>(In<AsBfloat16>(x), first, rows, sums, squares);
   } else {
-    AddMoments<Float32>(In<Float32>(x), first, rows, sums, squares);
+    AddMoments<AsFloat32>(In<AsFloat32>(x), first, rows, sums, squares);
   }
 }
 
@@ -184,8 +179,8 @@ FT_INLINE void ForwardAs(const void* x, const void* residual, const float* scale
 
 FT_VECTORISED void ForwardOf(bool bfloat16, const void* x, const void* residual, const float* scale,
                              const float* shift, bool relu, Rows rows, void* y) {
-  bfloat16 ? ForwardAs<Bfloat16>(x, residual, scale, shift, relu, rows, y)
-           : ForwardAs<Float32>(x, residual, scale, shift, relu, rows, y);
+  bfloat16 ? ForwardAs<AsBfloat16>(x, residual, scale, shift, relu, rows, y)
+           : ForwardAs<AsFloat32>(x, residual, scale, shift, relu, rows, y);
 }
 
 template <typename T>
@@ -205,8 +200,8 @@ FT_INLINE void AddGradientsAs(const void* dy, const void* y, const void* x, cons
 FT_VECTORISED void AddGradientsOf(bool bfloat16, const void* dy, const void* y, const void* x,
                                   const float* mean, Rows rows, void* write_g, float* sums,
                                   float* products) {
-  bfloat16 ? AddGradientsAs<Bfloat16>(dy, y, x, mean, rows, write_g, sums, products)
-           : AddGradientsAs<Float32>(dy, y, x, mean, rows, write_g, sums, products);
+  bfloat16 ? AddGradientsAs<AsBfloat16>(dy, y, x, mean, rows, write_g, sums, products)
+           : AddGradientsAs<AsFloat32>(dy, y, x, mean, rows, write_g, sums, products);
 }
 
 template <typename T>
@@ -218,8 +213,8 @@ FT_INLINE void BackwardAs(const void* dy, const void* y, const void* x, const fl
 
 FT_VECTORISED void BackwardOf(bool bfloat16, const void* dy, const void* y, const void* x,
                               const float* a, const float* b, const float* c, Rows rows, void* dx) {
-  bfloat16 ? BackwardAs<Bfloat16>(dy, y, x, a, b, c, rows, dx)
-           : BackwardAs<Float32>(dy, y, x, a, b, c, rows, dx);
+  bfloat16 ? BackwardAs<AsBfloat16>(dy, y, x, a, b, c, rows, dx)
+           : BackwardAs<AsFloat32>(dy, y, x, a, b, c, rows, dx);
 }
 
 const void* DataOrNull(const at::Tensor& tensor) {

@@ -18,13 +18,13 @@
 #include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
 #include "src/base/median.h"
+#include "src/base/processor.h"
 #include "src/comm/gradient_buckets.h"
 #include "src/comm/single_communicator.h"
 #include "src/comm/wire.h"
 #include "src/model/classifier.h"
 #include "src/model/loss.h"
 #include "src/optim/sgd.h"
-#include "src/tensor/bfloat16.h"
 
 namespace finetune {
 namespace {
@@ -32,7 +32,7 @@ namespace {
 // On ranks like this one.
 bool UsesBfloat16(const RuntimeConfig& runtime) {
   return runtime.precision() == RuntimeConfig::BFLOAT16 ||
-         (runtime.precision() == RuntimeConfig::FASTEST && CpuHasBfloat16());
+         (runtime.precision() == RuntimeConfig::FASTEST && ThisProcessor().avx512_bfloat16);
 }
 
 using Clock = std::chrono::steady_clock;

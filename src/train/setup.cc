@@ -19,6 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "src/base/annotate.h"
+#include "src/base/processor.h"
 #include "src/checkpoint/fetch.h"
 #include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
@@ -30,7 +31,6 @@
 #include "src/host/gpus.h"
 #include "src/model/load.h"
 #include "src/observe/progress_line.h"
-#include "src/tensor/bfloat16.h"
 #include "src/train/check_batches.h"
 #include "src/train/match_data.h"
 
@@ -139,7 +139,8 @@ absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
 
 // What `precision` comes to on these ranks. Collective.
 absl::StatusOr<bool> UsesBfloat16(const RuntimeConfig& runtime, Communicator* comm, Setup* setup) {
-  const bool here = setup->device.is_cpu() ? CpuHasBfloat16() : VisibleGpus().bfloat16;
+  const bool here =
+      setup->device.is_cpu() ? ThisProcessor().avx512_bfloat16 : VisibleGpus().bfloat16;
   double ranks[1] = {here ? 1.0 : 0.0};
   FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(ranks)));
   const bool everywhere = ranks[0] == comm->size();

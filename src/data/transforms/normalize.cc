@@ -21,7 +21,7 @@ FT_VECTORISED void ScaleAndShift(const float* __restrict in, int n, int channels
 }
 
 FT_VECTORISED void Round(const float* __restrict in, int n, uint16_t* __restrict out) {
-  for (int i = 0; i < n; ++i) out[i] = RoundToBfloat16(in[i]);
+  for (int i = 0; i < n; ++i) out[i] = ToBfloat16(in[i]);
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ FT_VECTORISED void BlendRows(const float* __restrict a, const float* __restrict 
 }
 FT_VECTORISED void BlendRows(const float* __restrict a, const float* __restrict b, float weight,
                              int n, uint16_t* __restrict out) {
-  for (int i = 0; i < n; ++i) out[i] = RoundToBfloat16(a[i] + weight * (b[i] - a[i]));
+  for (int i = 0; i < n; ++i) out[i] = ToBfloat16(a[i] + weight * (b[i] - a[i]));
 }
 
 class DeviceResize : public DeviceTransform {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "src/base/bfloat16.h"
 #include "src/data/philox.h"
 
 namespace finetune {
@@ -28,11 +29,6 @@ struct Image {
   // A transform writes its result to `next` and swaps it with `values`; `scratch` is for what it
   // needs in between.
   std::vector<float> next, scratch;
-};
-
-// bfloat16, as the upper half of a float32.
-struct Bfloat16 {
-  uint16_t bits;
 };
 
 class DeviceNormalize;
