@@ -20,9 +20,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
+#include "src/base/processor.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -162,28 +162,22 @@ __attribute__((target("amx-tile,amx-bf16"))) double DotAmx() {
   return 4.0 * 2 * 16 * 16 * 32 * kTileRounds;
 }
 
-// Which the compilers of Debian 12 cannot all ask by name.
-bool HasAmxBf16() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> 22 & 1) != 0;
-}
-
 std::vector<Limit> ArithmeticLimits() {
-  __builtin_cpu_init();
+  const Processor& has = ThisProcessor();
   const auto plain = [](double (*kernel)()) {
     return [kernel] { return std::function<double()>(kernel); };
   };
   std::vector<Limit> limits;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  if (has.avx2) {
     limits.push_back({"float32 AVX2 FMA", "flop", plain(FmaAvx2)});
   }
-  if (__builtin_cpu_supports("avx512f")) {
+  if (has.avx512) {
     limits.push_back({"float32 AVX-512 FMA", "flop", plain(FmaAvx512)});
   }
-  if (__builtin_cpu_supports("avx512bf16")) {
+  if (has.avx512_bfloat16) {
     limits.push_back({"bfloat16 AVX-512 vdpbf16ps", "flop", plain(DotAvx512)});
   }
-  if (HasAmxBf16() && MayUseTiles()) {
+  if (has.amx_bfloat16 && MayUseTiles()) {
     limits.push_back({"bfloat16 AMX tdpbf16ps", "flop", [] {
                         ConfigureTiles();
                         return std::function<double()>(DotAmx);

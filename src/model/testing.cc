@@ -10,26 +10,9 @@
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
-#include "src/base/fnv.h"
 
 namespace finetune {
 namespace {
-
-// splitmix64 of consecutive integers, started at the name's FNV-1a hash.
-class Hashes {
- public:
-  explicit Hashes(const std::string& name) : state_(Fnv1a(name)) {}
-  uint64_t Next() {
-    state_ += 0x9E3779B97F4A7C15;
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    return z ^ (z >> 31);
-  }
-
- private:
-  uint64_t state_;
-};
 
 at::Tensor ValueOf(const std::string& name, const at::Tensor& like) {
   if (absl::EndsWith(name, "num_batches_tracked")) return at::empty({}, at::kLong).fill_(7);
@@ -47,17 +30,6 @@ at::Tensor ValueOf(const std::string& name, const at::Tensor& like) {
 
 }  // namespace
 
-at::Tensor ByFormula(const std::string& name, at::IntArrayRef shape, double scale, double offset) {
-  at::Tensor tensor = at::empty(shape, at::kFloat);
-  Hashes hashes(name);
-  float* const data = tensor.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < tensor.numel(); ++i) {
-    const double u = static_cast<double>(hashes.Next() >> 40) / (1 << 23) - 1.0;
-    data[i] = static_cast<float>(offset + scale * u);
-  }
-  return tensor;
-}
-
 void FillByFormula(Classifier* model) {
   const at::NoGradGuard no_grad;
   for (const NamedTensor& tensor : model->State()) {
@@ -74,13 +46,6 @@ std::unique_ptr<Classifier> MakeModel(const std::string& config, const Classifie
   if (!model.ok()) return nullptr;
   FillByFormula(model->get());
   return *std::move(model);
-}
-
-double RelativeError(const at::Tensor& actual, const at::Tensor& expected) {
-  const at::NoGradGuard no_grad;
-  const at::Tensor truth = expected.to(at::kDouble);
-  return actual.to(truth.device(), at::kDouble).sub(truth).norm().item<double>() /
-         truth.norm().item<double>();
 }
 
 at::Tensor Named(const Classifier& model, const std::string& name) {

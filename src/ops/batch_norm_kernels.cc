@@ -1,3 +1,22 @@
+// The passes over memory of batch norm, residual add and ReLU in training.
+//
+// Problem: the arithmetic is a few operations for each value, so that the time goes into reading
+// and writing feature maps. LibTorch's operators, one by one, read or write a map some ten times.
+//
+// Method: two passes forward and two backward. Forward: the statistics; then scale, shift, residual
+// and ReLU at once. Backward: the sums of g and g (x - mean), where g is the gradient behind the
+// ReLU; then dx = g a + x b + c, in which a, b and c hold all that a channel has (batch_norm.cc
+// derives them). The mask of the ReLU is read off the result, y > 0.
+//
+// Memory: a map is a matrix [rows, C], a row a pixel (channels-last), float32 or bfloat16. Loops
+// run over the channels of a row, which the compiler vectorises. What a channel has is float32 [C].
+//
+// Invariants: values are taken as distances from the first row, since squares of values far from 0
+// would cancel. Sums are float32 within kBlock rows and float64 beyond. Each thread sums a fixed
+// part of the rows, so that results are the same bits for the same number of threads. A NaN passes
+// every function here: comparisons are written so that it does.
+//
+// Reference: LibTorch's batch norm in float64, by batch_norm_test.cc.
 #include "src/ops/batch_norm_kernels.h"
 
 #include <ATen/Parallel.h>
@@ -33,8 +52,8 @@ struct AsBfloat16 {
   static uint16_t Store(float v) { return ToBfloat16(v); }
 };
 
-// What carries the first is built for each instruction set, to be chosen when the program starts;
-// the loops are inlined into that.
+// A function with the first attribute is built for each instruction set; one of them is chosen when
+// the program starts. The loops are inlined into it.
 #define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
 #define FT_INLINE inline __attribute__((always_inline))
 

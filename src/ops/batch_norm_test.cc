@@ -10,54 +10,21 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
-#include <barrier>
 #include <cmath>
-#include <memory>
 #include <numeric>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "src/model/loss.h"
-#include "src/model/testing.h"
+#include "src/ops/testing.h"
 
 namespace finetune {
 namespace {
 
 using ::testing::HasSubstr;
-
-// Threads in place of ranks; each computes its part with the sum over all.
-class Ranks {
- public:
-  explicit Ranks(int count) : barrier_(count), parts_(count) {}
-
-  template <typename Work>
-  void Run(const Work& work) {
-    std::vector<std::thread> threads;
-    for (size_t rank = 0; rank < parts_.size(); ++rank) {
-      threads.emplace_back([this, rank, &work] {
-        work(static_cast<int>(rank), [this, rank](const at::Tensor& values) {
-          parts_[rank] = values.clone();
-          barrier_.arrive_and_wait();
-          at::Tensor sum = at::zeros_like(values);
-          for (const at::Tensor& part : parts_) sum += part;
-          barrier_.arrive_and_wait();
-          values.copy_(sum);
-          return absl::OkStatus();
-        });
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-  }
-
- private:
-  std::barrier<> barrier_;
-  std::vector<at::Tensor> parts_;
-};
 
 struct Result {
   at::Tensor y, dx, dgamma, dbeta, running_mean, running_var;
@@ -230,35 +197,6 @@ TEST_P(SyncBatchNormTest, PassesOnWhyASumFailed) {
     FAIL() << "no error";
   } catch (const c10::Error& error) {
     EXPECT_THAT(error.what_without_backtrace(), HasSubstr("rank 3 is gone"));
-  }
-}
-
-TEST(SyncBatchNorm, MakesTwoRanksTrainAsOneDoesWithTheWholeBatch) {
-  constexpr char kModel[] =
-      "backbone { resnet { depth: 18 base_channels: 4 stem: CIFAR } } head { num_classes: 3 }";
-  const at::Tensor images = ByFormula("images", {6, 3, 16, 16});
-  const at::Tensor labels = ByFormula("labels", {6}, 1.5, 1.5).to(at::kLong);
-  const auto whole = MakeModel(kModel);
-  CrossEntropySum(whole->Forward(images, true), labels, 0).backward();
-
-  const std::vector<int64_t> starts = {0, 2, 6};
-  std::vector<std::unique_ptr<Classifier>> models(2);
-  Ranks(2).Run([&](int rank, const SumOverRanks& sum) {
-    ClassifierOptions options;
-    options.mode.sum_over_ranks = sum;
-    models[rank] = MakeModel(kModel, options);
-    const int64_t begin = starts[rank], count = starts[rank + 1] - begin;
-    CrossEntropySum(models[rank]->Forward(images.narrow(0, begin, count), true),
-                    labels.narrow(0, begin, count), 0)
-        .backward();
-  });
-  for (const NamedTensor& parameter : whole->parameters()) {
-    const at::Tensor sum =
-        Named(*models[0], parameter.name).grad() + Named(*models[1], parameter.name).grad();
-    EXPECT_LT(RelativeError(sum, parameter.tensor.grad()), 1e-4) << parameter.name;
-  }
-  for (const NamedTensor& buffer : whole->buffers()) {
-    EXPECT_LT(RelativeError(Named(*models[1], buffer.name), buffer.tensor), 1e-5) << buffer.name;
   }
 }
 

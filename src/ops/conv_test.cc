@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "src/model/testing.h"
 #include "src/ops/pointwise.h"
+#include "src/ops/testing.h"
 #include "src/ops/vectors.h"
 #include "src/ops/weight_gradient.h"
 #include "src/ops/winograd.h"

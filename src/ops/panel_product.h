@@ -7,6 +7,27 @@
 
 #include "src/ops/vectors.h"
 
+// Products of matrices, the kernel that all our convolutions share: product [rows, columns] =
+// left [rows, steps] x right [steps, columns].
+//
+// Method: as in Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication". A
+// tile of kTileRows rows and kPanel columns stays in registers while the sum runs over the steps.
+// Each step loads one row of the right factor, kTileVectors vectors, and multiplies each of the
+// tile's rows of the left factor with it: kTileRows * kTileVectors multiply-adds for
+// kTileRows + kTileVectors loads.
+//
+// Memory: a unit is the content of a 32-bit lane, one float32 or two bfloat16 numbers that are
+// neighbours along the sum (kPerUnit). A step is one unit long. The right factor is packed into
+// panels of kPanel columns, each [steps, kPanel] units, a step after the other. The left factor is
+// read in place: LeftFactor gives the distances between its rows and its steps, so that it may be
+// turned. The product is float32, row by row.
+//
+// Invariants: rows are whole tiles, or kPanel % kTileRows more. Sums are float32. A long sum runs
+// in parts of kTileSteps, so that a part of the panel stays in the first cache while all rows pass
+// by; the parts are added in order, and so results are the same bits for any number of threads.
+//
+// Reference: at::conv2d in float64, by conv_test.cc for each kind of vectors.
+
 namespace finetune {
 
 // The rows of a product's tile.
@@ -26,9 +47,9 @@ FT_INLINE void StoreTransposed(typename N::Floats* lanes, uint32_t* units) {
   }
 }
 
-// How the steps of a long sum are cut, where both factors are packed for it, `units` a step: what
-// a chunk takes stays in the cache until it is used, and no more memory is wanted at once. At
-// `least` so many are a chunk, where there are.
+// Cuts the steps of a long sum into chunks, where both factors are packed for it, `units` a step: a
+// chunk's packed factors stay in the cache until they are multiplied, and need no more memory than
+// that. A chunk has at least `least` steps, or all there are.
 struct Chunks {
   static constexpr int64_t kBytes = 5 << 20;
 

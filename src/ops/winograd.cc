@@ -1,3 +1,28 @@
+// 3x3 convolutions of stride 1 and padding 1, and their gradients, with fewer multiplications.
+//
+// Method: Winograd's minimal filtering F(m x m, 3 x 3), as Lavin and Gray 2015, "Fast Algorithms
+// for Convolutional Neural Networks", apply it. The result is cut into tiles of m x m pixels: m is
+// 4 for float32 and 2 for bfloat16. A tile needs (m + 2)^2 input pixels d. These are transformed to
+// V = B^T d B, and a kernel g to U = G g G^T. At each of the (m + 2)^2 positions of a tile, the
+// products of U and V are summed over the input channels; M holds the sums. The results are A^T M
+// A. So each position is one product of matrices, [tiles, C] x [C, K]. The gradient of the input is
+// the same convolution with the kernels turned by 180 degrees and K and C exchanged. The gradient
+// of the weight is G^T S G, where S sums (A dy A^T) V over all tiles, position by position.
+//
+// Memory: maps are [N, H, W, C] (channels-last). A factor of a product holds units, which
+// panel_product.h defines; a panel is kColumns columns of its right factor.
+//   inputs V of a block of tiles  [positions, tiles, C]
+//   transformed weights U         [panels of K, positions, C / kPerUnit, kColumns]
+//   products M of a block         [positions, tiles, kColumns]
+//   weight gradients: V and A dy A^T as [positions, panels, steps, kColumns], a step is a unit of
+//   tiles; their sums [positions, K, C]
+// Spread() is the distance between two positions.
+//
+// Invariants: K and C are multiples of kColumns. One thread transforms a block of tiles, multiplies
+// it and writes its results, and no other thread writes these. Padding pixels read as 0. A tile
+// that reaches over the map's edge writes the pixels inside. Sums are float32.
+//
+// Reference: at::conv2d in float64, by conv_test.cc. winograd_transforms.h has the matrices.
 #include "src/ops/winograd.h"
 
 #include <ATen/Parallel.h>
@@ -43,8 +68,8 @@ struct Range {
   int64_t count() const { return end - begin; }
 };
 
-// What of a map is under a tile: kSize x kSize pixels from `before` ones before its place on.
-// Outside of the map, and under a tile behind the last, is 0.
+// The kSize x kSize input pixels of a tile; they begin `before` pixels above and left of it. Pixels
+// outside of the map, and those of a tile behind the last, are 0.
 template <typename N, int64_t kSize>
 class Window {
  public:
@@ -60,7 +85,7 @@ class Window {
         const bool inside = tile < tiles.count && y + i >= 0 && y + i < tiles.height &&
                             x + j >= 0 && x + j < tiles.width;
         pixels_[i * kSize + j] = inside ? corner + (i * tiles.width + j) * tiles.channels : zeros_;
-        // No channel is looked for in the zeros.
+        // Padding pixels all read offset 0 of zeros_.
         channels_[i * kSize + j] = inside ? ~int64_t{0} : 0;
       }
     }
@@ -88,7 +113,7 @@ at::Tensor EmptyMap(const at::Tensor& like, int64_t channels) {
                    at::MemoryFormat::ChannelsLast);
 }
 
-// Units, whatever they hold.
+// Memory for units, not initialised.
 at::Tensor EmptyUnits(at::IntArrayRef sizes) { return at::empty(sizes, at::kInt); }
 uint32_t* Units(const at::Tensor& units) {
   return static_cast<uint32_t*>(units.mutable_data_ptr());
@@ -155,7 +180,7 @@ class Winograd {
     }
   }
 
-  // What a block of tiles is convolved with and into.
+  // The operands and the result of one convolution.
   struct Convolution {
     const Storage* map;
     const uint32_t* weight;  // [panels, positions, steps, kColumns]
@@ -224,7 +249,8 @@ class Winograd {
                                       int64_t rows, uint32_t* inputs, float* products) {
     TransformInputs(conv, tiles, block, rows, reinterpret_cast<Storage*>(inputs));
     const int64_t steps = conv.channels / kPerUnit;
-    // Whole tiles of a product: what the last rows hold is looked at by nobody.
+    // The products' rows come in whole tiles of kTileRows. The rows behind the last tile hold any
+    // numbers, and their products are not read.
     const int64_t used = (block.count() + kTileRows - 1) / kTileRows * kTileRows;
     for (int64_t panel = 0; panel < conv.panels; ++panel) {
       for (int64_t p = 0; p < kPositions; ++p) {
@@ -289,7 +315,7 @@ class Winograd {
 
  public:
   static constexpr int64_t kOut = F::kOut;
-  // What numbers of channels must be multiples of.
+  // Numbers of channels are multiples of this.
   static constexpr int64_t kChannels = kColumns;
 
   static at::Tensor TransformWeight(const at::Tensor& weight, bool backward) {
