@@ -165,6 +165,7 @@ class Checker {
                                                 TotalBatchSize(split, facts_.world_size)));
       }
     }
+    if (split.has_batch_transform()) Error(path + ".batch_transform", "is not implemented yet");
     CheckPipeline(split, path, data);
   }
 
@@ -231,6 +232,9 @@ class Checker {
             mixed = mixed || channels == 3;
             channels = transform.grayscale().channels();
           }
+          break;
+        case TransformConfig::kRandomGrayscale:
+          Error(at + ".random_grayscale", "is not implemented yet");
           break;
         case TransformConfig::kNormalize: {
           const NormalizeConfig& normalize = transform.normalize();

@@ -108,6 +108,10 @@ INSTANTIATE_TEST_SUITE_P(
                     "channels here"},
         WrongConfig{"data.train.pipeline={grayscale {channels: 2}}",
                     "data.train.pipeline[0].grayscale.channels: is 2; expected 1 or 3"},
+        WrongConfig{"data.train.pipeline={random_grayscale {}}",
+                    "data.train.pipeline[0].random_grayscale: is not implemented yet"},
+        WrongConfig{"data.train.batch_transform={mixup {}}",
+                    "data.train.batch_transform: is not implemented yet"},
         WrongConfig{"data.train.pipeline=[{grayscale {channels: 3}}, {normalize {}}]",
                     "data.train.pipeline[1].normalize: has no mean and std, and the data's own are "
                     "those of red, green and blue, not of the grey that grayscale makes of them; "

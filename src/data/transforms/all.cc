@@ -23,6 +23,8 @@ absl::StatusOr<std::unique_ptr<Transform>> MakeTransform(const TransformConfig& 
       return MakeGrayscale(config.grayscale(), input);
     case TransformConfig::kNormalize:
       return absl::InvalidArgumentError("normalize must be the pipeline's last step");
+    case TransformConfig::kRandomGrayscale:
+      return absl::UnimplementedError("random_grayscale is not implemented yet");
     case TransformConfig::KIND_NOT_SET:
       break;
   }
