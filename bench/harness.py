@@ -133,24 +133,25 @@ class Records:
             self.file.close()
 
 
-def finetune_command(config, work_dir, settings, extra=(), binary=None):
-    """finetune's own part of a command line; settings: {path: value}."""
-    binary = binary or need(ROOT / "bazel-bin/src/main/finetune", "bazel build //src/main:finetune //data_tools:prepare_dataset")
-    return [binary, f"--config={config}", f"--config_path={ROOT / 'configs'}", f"--work_dir={work_dir}",
+def finetune_command(config, work_dir, settings, extra=(), binary=None, root=ROOT):
+    """finetune's own part of a command line; settings: {path: value}. `root` is the checkout that built it."""
+    binary = binary or need(root / "bazel-bin/src/main/finetune", "bazel build //src/main:finetune //data_tools:prepare_dataset")
+    return [binary, f"--config={config}", f"--config_path={root / 'configs'}", f"--work_dir={work_dir}",
             *(f"--set={path}={value}" for path, value in settings.items()), *extra]
 
 
-def train(config, folder, settings, ranks=1, iterations=None, watch=False, env=None, launcher=None):
+def train(config, folder, settings, ranks=1, iterations=None, watch=False, env=None, launcher=None, root=ROOT):
     """Trains in folder/run, which is gone afterwards. Returns (records, time of the start, what it printed).
 
     watch: looks for records every 5 ms, so that their arrival says when they were written.
     launcher: the words before finetune, instead of mpirun's.
+    root: the checkout that built finetune.
     """
     work_dir = folder / "run"
     shutil.rmtree(work_dir, ignore_errors=True)
     words, mpi_env = mpirun(ranks)
     extra = [f"--max_iterations={iterations}"] if iterations else []
-    command = (launcher or words) + finetune_command(config, work_dir, settings, extra)
+    command = (launcher or words) + finetune_command(config, work_dir, settings, extra, root=root)
     records = Records(work_dir)
     try:
         with Process(command, folder / "finetune.log", {**mpi_env, **(env or {})}) as process:
@@ -172,9 +173,9 @@ def trained(records, warm_up):
     return kept
 
 
-def make_data(folder, train_pictures, test_pictures):
+def make_data(folder, train_pictures, test_pictures, root=ROOT):
     """Made-up 32x32 pictures."""
-    tool = need(ROOT / "bazel-bin/data_tools/prepare_dataset", "bazel build //data_tools:prepare_dataset")
+    tool = need(root / "bazel-bin/data_tools/prepare_dataset", "bazel build //data_tools:prepare_dataset")
     run([tool, "synthetic", f"--output={folder / 'data'}", f"--train={train_pictures}", f"--test={test_pictures}"],
         folder / "data.log")
     return folder / "data"

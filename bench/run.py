@@ -11,6 +11,9 @@ Every round measures everything once, finetune and PyTorch in turn, with the sam
 over the rounds of each round's own ratio, with the least and the greatest. finetune is the real program under mpirun, on
 made-up pictures, and its figures are those of its own records after two iterations of warm-up. The best PyTorch mode is the
 one with the highest median rate. PyTorch's script: one process a mode, `--one MODE --batch --steps --threads`, prints JSON.
+
+`--before=CHECKOUT` measures the programs that another checkout has built in turn with this one's. Each round swaps which of the
+two goes first. A table compares every figure of the two.
 """
 import argparse
 import json
@@ -22,8 +25,24 @@ from harness import Failed, median, spread
 
 WARM_UP = 2
 PRECISION = {"bf16": "BFLOAT16", "fp32": "FLOAT32"}
-CONFIG = harness.ROOT / "bench/resnet50_speed.pbtxt"
+CONFIG = "bench/resnet50_speed.pbtxt"
+MANY_RANKS, MANY_RANKS_CONFIG = 8, "bench/resnet18_links.pbtxt"
 PARTS = ["bf16", "fp32", "conv", "ranks", "start", "checkpoint"]
+
+
+class Build:
+    """finetune as one checkout has built it. Its figures' names begin with `name`."""
+
+    def __init__(self, name, root, folder, train_pictures, test_pictures):
+        self.name, self.root, self.folder = name, root, folder / name
+        self.folder.mkdir()
+        self.config = root / CONFIG
+        # Each reads data that its own tool has prepared.
+        self.data = harness.make_data(self.folder, train_pictures, test_pictures, root)
+        self.checkpoint = None
+
+    def train(self, settings, config=None, **more):
+        return harness.train(config or self.config, self.folder, settings, root=self.root, **more)
 
 
 class Bench:
@@ -40,46 +59,48 @@ class Bench:
             flags.parts = [part for part in flags.parts if part != "bf16"]
         self.failed_modes = {}
         pictures = flags.batch * (flags.steps + WARM_UP)
-        self.data = harness.make_data(self.folder, max(pictures, flags.batch * 16), flags.batch * flags.steps)
-        self.checkpoint = None
+        roots = {"ours": harness.ROOT, **({"before": flags.before} if flags.before else {})}
+        self.builds = [Build(name, root, self.folder, max(pictures, flags.batch * 16), flags.batch * flags.steps)
+                       for name, root in roots.items()]
 
     def add(self, name, value):
         self.figures.setdefault(name, []).append(value)
         print(f"  {name}: {value:.4g}", flush=True)
 
-    def settings(self, precision, threads=None, **more):
-        return {"data.train.path": self.data, "data.val.path": self.data,
+    def settings(self, build, precision, threads=None, **more):
+        return {"data.train.path": build.data, "data.val.path": build.data,
                 "data.train.total_batch_size": self.flags.batch, "data.val.total_batch_size": self.flags.batch,
                 "schedule.base_batch_size": self.flags.batch, "runtime.precision": PRECISION[precision],
                 "runtime.threads": threads or self.flags.threads, **{k.replace("__", "."): v for k, v in more.items()}}
 
-    def pretrained(self):
+    def pretrained(self, build):
         """A checkpoint of the size of ImageNet's ResNet-50, of random weights."""
-        if self.checkpoint is None:
-            work_dir = self.folder / "first"
+        if build.checkpoint is None:
+            work_dir = build.folder / "first"
             words, env = harness.mpirun(1)
-            harness.run(words + harness.finetune_command(CONFIG, work_dir, self.settings(self.fastest), ["--max_iterations=1"]),
-                        self.folder / "first.log", env)
-            self.checkpoint = (work_dir / "latest.pth").resolve()
-        return {"model.backbone.pretrained.checkpoint": self.checkpoint, "model.backbone.pretrained.prefix": "backbone"}
+            harness.run(words + harness.finetune_command(build.config, work_dir, self.settings(build, self.fastest),
+                                                         ["--max_iterations=1"], root=build.root),
+                        build.folder / "first.log", env)
+            build.checkpoint = (work_dir / "latest.pth").resolve()
+        return {"model.backbone.pretrained.checkpoint": build.checkpoint, "model.backbone.pretrained.prefix": "backbone"}
 
     def rate(self, records):
         kept = harness.trained(records, WARM_UP)
         return self.flags.batch / median([r["time"] for r in kept]), kept
 
-    def ours(self, precision):
-        records, _, _ = harness.train(CONFIG, self.folder, self.settings(precision), iterations=WARM_UP + self.flags.steps)
+    def ours(self, build, precision):
+        name = f"{build.name} {precision}"
+        records, _, _ = build.train(self.settings(build, precision), iterations=WARM_UP + self.flags.steps)
         rate, kept = self.rate(records)
-        self.add(f"ours {precision} train pictures/s", rate)
-        self.add(f"ours {precision} memory MiB", kept[-1]["memory"])
-        self.add(f"ours {precision} data share", sum(r["data_time"] for r in kept) / sum(r["time"] for r in kept))
+        self.add(f"{name} train pictures/s", rate)
+        self.add(f"{name} memory MiB", kept[-1]["memory"])
+        self.add(f"{name} data share", sum(r["data_time"] for r in kept) / sum(r["time"] for r in kept))
         # Three evaluations after an iteration each; the first warms up.
-        records, _, _ = harness.train(CONFIG, self.folder, self.settings(precision, schedule__val_interval_iterations=1),
-                                      iterations=3)
+        records, _, _ = build.train(self.settings(build, precision, schedule__val_interval_iterations=1), iterations=3)
         rates = [r["pictures"] / r["time"] for r in records if r["mode"] == "val"][1:]
         if not rates:
             raise Failed("finetune left no evaluation records")
-        self.add(f"ours {precision} eval pictures/s", median(rates))
+        self.add(f"{name} eval pictures/s", median(rates))
 
     def peer(self, precision):
         flags = self.flags
@@ -99,59 +120,63 @@ class Bench:
             self.add(f"peer {mode} eval pictures/s", evaluation)
             self.add(f"peer {mode} memory MiB", memory)
 
-    def conv(self, precision):
+    def conv(self, build, precision):
         flags = self.flags
-        binary = harness.need(harness.ROOT / "bazel-bin/bench/conv_alone", "bazel build //bench:conv_alone")
-        result = self.folder / "conv.json"
+        binary = harness.need(build.root / "bazel-bin/bench/conv_alone", "bazel build //bench:conv_alone")
+        result = build.folder / "conv.json"
         harness.run([binary, f"--batch={flags.batch}", f"--threads={flags.threads}", f"--precision={precision}",
-                     f"--sweeps={max(3, flags.steps // 2)}", f"--json={result}"], self.folder / "conv.log")
+                     f"--sweeps={max(3, flags.steps // 2)}", f"--json={result}"], build.folder / "conv.log")
         line = json.loads(result.read_text())
-        self.add(f"conv {precision} train pictures/s", line["train_images_per_s"])
-        self.add(f"conv {precision} eval pictures/s", line["eval_images_per_s"])
+        self.add(f"{build.name} conv {precision} train pictures/s", line["train_images_per_s"])
+        self.add(f"{build.name} conv {precision} eval pictures/s", line["eval_images_per_s"])
 
-    def ranks(self):
+    def ranks(self, build):
         steps = WARM_UP + self.flags.steps
-        one, _, _ = harness.train(CONFIG, self.folder, self.settings(self.fastest, threads=2), iterations=steps)
-        two, _, _ = harness.train(CONFIG, self.folder, self.settings(self.fastest, threads=1), ranks=2, iterations=steps)
-        self.add("1 rank x 2 threads pictures/s", self.rate(one)[0])
-        self.add("2 ranks x 1 thread pictures/s", self.rate(two)[0])
+        one, _, _ = build.train(self.settings(build, self.fastest, threads=2), iterations=steps)
+        two, _, _ = build.train(self.settings(build, self.fastest, threads=1), ranks=2, iterations=steps)
+        self.add(f"{build.name} 1 rank x 2 threads pictures/s", self.rate(one)[0])
+        self.add(f"{build.name} 2 ranks x 1 thread pictures/s", self.rate(two)[0])
 
-    def start(self):
-        settings = {**self.settings(self.fastest), **self.pretrained()}
-        records, start, output = harness.train(CONFIG, self.folder, settings, iterations=2, watch=True)
+    def start(self, build):
+        settings = {**self.settings(build, self.fastest), **self.pretrained(build)}
+        records, start, output = build.train(settings, iterations=2, watch=True)
         if "backbone from" not in output:
-            raise Failed(f"finetune did not say that it had loaded {self.checkpoint}:\n{output[-2000:]}")
-        self.add("start to first iteration s", harness.trained(records, 0)[0]["arrival"] - start)
+            raise Failed(f"finetune did not say that it had loaded {build.checkpoint}:\n{output[-2000:]}")
+        self.add(f"{build.name} start to first iteration s", harness.trained(records, 0)[0]["arrival"] - start)
+        settings = {"data.train.path": build.data, "runtime.threads": 1}
+        records, start, _ = build.train(settings, config=build.root / MANY_RANKS_CONFIG, ranks=MANY_RANKS, iterations=1, watch=True)
+        self.add(f"{build.name} start of {MANY_RANKS} ranks s", harness.trained(records, 0)[0]["arrival"] - start)
 
-    def checkpoints(self):
-        """What an iteration after which a checkpoint is written, and the next beside the writing, take longer."""
+    def checkpoints(self, build):
+        """How much longer an iteration after which a checkpoint is written takes, and the next one beside the writing."""
         every, saves = 4, 3
-        records, _, _ = harness.train(CONFIG, self.folder,
-                                      self.settings(self.fastest, runtime__checkpoint__interval_iterations=every),
-                                      iterations=every * saves + every - 1, watch=True)
+        records, _, _ = build.train(self.settings(build, self.fastest, runtime__checkpoint__interval_iterations=every),
+                                    iterations=every * saves + every - 1, watch=True)
         kept = harness.trained(records, 0)
         gaps = {later["iteration"]: later["arrival"] - earlier["arrival"] for earlier, later in zip(kept, kept[1:])}
         # Iteration 5 comes after the first save. The two after a save may feel it.
         calm = [gap for iteration, gap in gaps.items() if iteration > WARM_UP and (iteration - 1) % every >= 2]
         stalls = [gap - median(calm) for iteration, gap in gaps.items() if iteration > every and (iteration - 1) % every == 0]
-        self.add("checkpoint stall s", max(0.0, median(stalls)))
-        self.add("checkpoint stall, worst s", max(0.0, max(stalls)))
+        self.add(f"{build.name} checkpoint stall s", max(0.0, median(stalls)))
+        self.add(f"{build.name} checkpoint stall, worst s", max(0.0, max(stalls)))
 
-    def round(self):
+    def round(self, number):
         parts = self.flags.parts
+        builds = self.builds if number % 2 == 0 else self.builds[::-1]
         for precision in ("bf16", "fp32"):
-            if precision in parts:
-                self.ours(precision)
-                if self.flags.peer:
-                    self.peer(precision)
-                if "conv" in parts:
-                    self.conv(precision)
-        if "ranks" in parts:
-            self.ranks()
-        if "start" in parts:
-            self.start()
-        if "checkpoint" in parts:
-            self.checkpoints()
+            if precision not in parts:
+                continue
+            for build in builds:
+                self.ours(build, precision)
+            if self.flags.peer:
+                self.peer(precision)
+            if "conv" in parts:
+                for build in builds:
+                    self.conv(build, precision)
+        for part, measure in (("ranks", self.ranks), ("start", self.start), ("checkpoint", self.checkpoints)):
+            if part in parts:
+                for build in builds:
+                    measure(build)
 
     def best(self, what, precision=""):
         """The name of the mode with the highest median rate."""
@@ -175,20 +200,30 @@ class Bench:
             (f"{word} training / PyTorch float32", 7, ratio(f"ours {fast} train pictures/s", "peer fp32 train pictures/s"), True, times),
             (f"{word} evaluation / PyTorch's best mode ({mode(evaluation)})", 2.5, ratio(f"ours {fast} eval pictures/s", evaluation), True, times),
             (f"float32 training / PyTorch's best float32 mode ({mode(train32)})", 1.3, ratio("ours fp32 train pictures/s", train32), True, times),
-            (f"{word} training / its convolutions alone", 0.6, ratio(f"ours {fast} train pictures/s", f"conv {fast} train pictures/s"), True, percent),
-            (f"{word} evaluation / its convolutions alone", 0.8, ratio(f"ours {fast} eval pictures/s", f"conv {fast} eval pictures/s"), True, percent),
+            (f"{word} training / its convolutions alone", 0.6, ratio(f"ours {fast} train pictures/s", f"ours conv {fast} train pictures/s"), True, percent),
+            (f"{word} evaluation / its convolutions alone", 0.8, ratio(f"ours {fast} eval pictures/s", f"ours conv {fast} eval pictures/s"), True, percent),
             ("float32 evaluation / PyTorch's best float32 mode", None, ratio("ours fp32 eval pictures/s", self.best("eval", "fp32")), True, times),
             (f"peak memory, {word} / PyTorch's best mode ({mode(train)})", 0.6, ratio(f"ours {fast} memory MiB", memory), False, times),
             (f"share of a {word} step waiting for data", 0.01, self.figures.get(f"ours {fast} data share", []), False, "{:.2%}"),
-            (f"2 ranks x 1 thread / 1 rank x 2 threads, {word}", 0.95, ratio("2 ranks x 1 thread pictures/s", "1 rank x 2 threads pictures/s"), True, times),
-            ("start to the end of the first iteration, checkpoint loaded", 3, self.figures.get("start to first iteration s", []), False, "{:.2f} s"),
-            ("a step's stall by writing a checkpoint", 0.2, self.figures.get("checkpoint stall s", []), False, "{:.3f} s"),
+            (f"2 ranks x 1 thread / 1 rank x 2 threads, {word}", 0.95, ratio("ours 2 ranks x 1 thread pictures/s", "ours 1 rank x 2 threads pictures/s"), True, times),
+            ("start to the end of the first iteration, checkpoint loaded", 3, self.figures.get("ours start to first iteration s", []), False, "{:.2f} s"),
+            ("a step's stall by writing a checkpoint", 0.2, self.figures.get("ours checkpoint stall s", []), False, "{:.3f} s"),
         ]
         return [row for row in rows if row[2]]
 
+    def compared(self):
+        """(figure, before, now, now / before a round) of every figure that both builds have."""
+        found = []
+        for name, before in self.figures.items():
+            now = self.figures.get(name.replace("before ", "ours ", 1), [])
+            if name.startswith("before ") and now:
+                ratios = [a / b for a, b in zip(now, before) if b]
+                found.append((name.removeprefix("before "), before, now, ratios))
+        return found
+
     def result(self, facts):
         flags = self.flags
-        return {"machine": facts, "batch": flags.batch, "threads": flags.threads, "steps": flags.steps, "rounds": flags.rounds,
+        return {"machine": facts, "before": str(flags.before or ""), "batch": flags.batch, "threads": flags.threads, "steps": flags.steps, "rounds": flags.rounds,
                 "figures": self.figures, "failed_modes": self.failed_modes,
                 "rows": [{"what": what, "target": target, "values": values, "median": median(values), "more_is_better": more}
                          for what, target, values, more, _ in self.rows()]}
@@ -205,12 +240,18 @@ class Bench:
             met = "" if target is None else ("yes" if (median(values) >= target) == more else "NO")
             table.append((what, spread(values, form), "" if target is None else f"{sign} {form.format(target)}", met))
         harness.print_table(["", "median (least..greatest)", "target", "met"], table)
+        if compared := self.compared():
+            print()
+            harness.print_table(["median (least..greatest)", "before", "now", "now / before"],
+                                [(name, spread(before, "{:.3g}"), spread(now, "{:.3g}"), spread(ratios, "{:.3f}"))
+                                 for name, before, now, ratios in compared])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", default=harness.ROOT / "bench/pytorch_peer.py",
                         help="PyTorch's script (default %(default)s); empty: finetune alone is measured")
+    parser.add_argument("--before", type=pathlib.Path, help="another checkout, which has built the same programs")
     parser.add_argument("--python", default=harness.DEFAULT_PYTHON, help="a Python with PyTorch (default %(default)s)")
     parser.add_argument("--modes", default="bf16_cl,bf16_cl_frozen,bf16_cl_compile,fp32,fp32_cl,fp32_cl_frozen,fp32_cl_compile",
                         help="PyTorch's modes (default %(default)s)")
@@ -230,12 +271,14 @@ def main():
         if flags.peer:
             flags.peer = harness.need(pathlib.Path(flags.peer).resolve(), "--peer names PyTorch's script")
             flags.python = harness.need(flags.python, "run bench/setup_peer.sh, or name another with --python")
+        if flags.before:
+            flags.before = flags.before.resolve()
         facts = harness.machine()
         bench = Bench(flags)
         try:
             for number in range(flags.rounds):
                 print(f"round {number + 1} of {flags.rounds}", flush=True)
-                bench.round()
+                bench.round(number)
         finally:
             # What was measured before an error or Ctrl-C is not lost.
             if bench.figures:
