@@ -47,4 +47,11 @@ std::string ValidUtf8(absl::string_view text) {
   return valid;
 }
 
+absl::string_view Utf8Start(absl::string_view text, size_t most) {
+  if (text.size() <= most) return text;
+  // Bytes that go on with a character are 10xxxxxx.
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
+  return text.substr(0, most);
+}
+
 }  // namespace finetune

@@ -18,5 +18,14 @@ TEST(Utf8Test, ReplacesBytesOfOtherEncodings) {
   EXPECT_EQ(ValidUtf8("\xE7\x8C"), "\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
+TEST(Utf8Test, CutsBetweenCharacters) {
+  EXPECT_EQ(Utf8Start("apple", 5), "apple");
+  EXPECT_EQ(Utf8Start("apple", 3), "app");
+  const std::string cats = "\xE7\x8C\xAB\xE7\x8C\xAB";
+  EXPECT_EQ(Utf8Start(cats, 6), cats);
+  for (size_t most : {3, 4, 5}) EXPECT_EQ(Utf8Start(cats, most), cats.substr(0, 3));
+  EXPECT_EQ(Utf8Start(cats, 2), "");
+}
+
 }  // namespace
 }  // namespace finetune

@@ -179,7 +179,10 @@ absl::StatusOr<Value> Materializer::ToValue(const Item& item, const std::string&
   path_ = path;
   absl::StatusOr<Value> value = Convert(item, 0);
   if (value.ok() || path_.empty()) return value;
-  return Annotate(value.status(), path_.substr(0, kMaxPathBytes));
+  // The end of a path says more than its middle.
+  const size_t end = kMaxPathBytes / 2;
+  if (path_.size() > kMaxPathBytes) path_.replace(end, path_.size() - 2 * end, "...");
+  return Annotate(value.status(), path_);
 }
 
 absl::StatusOr<Value> Materializer::Convert(const Item& item, int depth) {

@@ -295,8 +295,10 @@ absl::StatusOr<std::vector<std::pair<const FieldDescriptor*, int>>> ResolvePath(
     const absl::string_view whole = part;
     if (absl::ConsumeSuffix(&part, "]")) {
       const size_t bracket = part.rfind('[');
+      // Not 01 or +1, which SimpleAtoi takes.
       if (bracket == absl::string_view::npos ||
-          !absl::SimpleAtoi(part.substr(bracket + 1), &index) || index < 0) {
+          !absl::SimpleAtoi(part.substr(bracket + 1), &index) || index < 0 ||
+          absl::StrCat(index) != part.substr(bracket + 1)) {
         return absl::InvalidArgumentError(absl::StrCat(whole, ": an index is [0], [1], ..."));
       }
       part = part.substr(0, bracket);
@@ -454,12 +456,13 @@ class Loader {
       }
       const int size = message->GetReflection()->FieldSize(*message, field);
       if (index < 0 || index >= size) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            walked,
-            size == 0
-                ? ": is an empty list; set it as a whole"
-                : absl::StrCat(": is a list; give one of ", walked, "[0]",
-                               size == 1 ? "" : absl::StrCat(" to ", walked, "[", size - 1, "]"))));
+        const std::string elements = absl::StrCat(
+            walked, "[0]", size == 1 ? "" : absl::StrCat(" to ", walked, "[", size - 1, "]"));
+        return absl::InvalidArgumentError(
+            size == 0   ? absl::StrCat(walked, ": is an empty list; set it as a whole")
+            : index < 0 ? absl::StrCat(walked, ": is a list; give one of ", elements)
+                        : absl::StrCat(walked, "[", index, "]: the list has ", size, " element",
+                                       size == 1 ? "" : "s", ", ", elements));
       }
       walked = absl::StrCat(walked, "[", index, "]");
       message = message->GetReflection()->MutableRepeatedMessage(message, field, index);

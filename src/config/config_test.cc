@@ -310,8 +310,19 @@ TEST_F(ConfigTest, OverridesThatFailNameTheOverride) {
       "it as a whole");
   EXPECT_EQ(ErrorOf("data { train { pipeline {} pipeline {} } }",
                     {"data.train.pipeline[2].resize.size=8"}),
-            "--set=data.train.pipeline[2].resize.size=8: data.train.pipeline: is a list; give one "
-            "of data.train.pipeline[0] to data.train.pipeline[1]");
+            "--set=data.train.pipeline[2].resize.size=8: data.train.pipeline[2]: the list has 2 "
+            "elements, data.train.pipeline[0] to data.train.pipeline[1]");
+  EXPECT_EQ(ErrorOf("data { train { pipeline {} } }", {"data.train.pipeline[1].resize.size=8"}),
+            "--set=data.train.pipeline[1].resize.size=8: data.train.pipeline[1]: the list has 1 "
+            "element, data.train.pipeline[0]");
+  EXPECT_EQ(ErrorOf("data { train { pipeline {} } }", {"data.train.pipeline.resize.size=8"}),
+            "--set=data.train.pipeline.resize.size=8: data.train.pipeline: is a list; give one of "
+            "data.train.pipeline[0]");
+  for (const std::string index : {"[01]", "[+1]", "[-1]", "[x]", "[]"}) {
+    EXPECT_THAT(ErrorOf("data { train { pipeline {} pipeline {} } }",
+                        {absl::StrCat("data.train.pipeline", index, ".resize.size=8")}),
+                testing::EndsWith(absl::StrCat("pipeline", index, ": an index is [0], [1], ...")));
+  }
   EXPECT_EQ(ErrorOf("", {"schedule.multi_step.milestones=5,7"}),
             "--set=schedule.multi_step.milestones=5,7: schedule.multi_step.milestones: a list is "
             "written in brackets: schedule.multi_step.milestones=[5,7]");
@@ -329,6 +340,11 @@ TEST_F(ConfigTest, NumbersWithALeadingZeroAreRefused) {
             "--set=runtime.seed=010: runtime.seed: is 010; a leading 0 would make it octal: write "
             "10");
   EXPECT_EQ(Load("x.pbtxt", {"runtime.seed=0x1F"})->config.runtime().seed(), 31u);
+  EXPECT_EQ(ErrorOf("", {"optimizer.sgd.lr=01.5"}),
+            "--set=optimizer.sgd.lr=01.5: optimizer.sgd.lr: is 01.5; a leading 0 would make it "
+            "octal: write 1.5");
+  EXPECT_EQ(ErrorOf("", {"optimizer.sgd.lr=0x1F"}),
+            "--set=optimizer.sgd.lr=0x1F: optimizer.sgd.lr: is 0x1F; expected a decimal number");
 }
 
 TEST_F(ConfigTest, PlacesStayOnOneLine) {

@@ -12,7 +12,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "src/base/utf8.h"
 #include "src/config/fields.h"
 
 namespace finetune {
@@ -37,8 +40,9 @@ std::string ToString(At at) { return absl::StrCat(at.line + 1, ":", at.column + 
 // Reads a text as protobuf's parser does, but goes on after what is wrong.
 class Reader : private google::protobuf::io::ErrorCollector {
  public:
+  // `text` must outlive this.
   explicit Reader(const std::string& text)
-      : input_(text.data(), static_cast<int>(text.size())), tokens_(&input_, this) {
+      : text_(text), input_(text.data(), static_cast<int>(text.size())), tokens_(&input_, this) {
     // As TextFormat::Parser has them.
     tokens_.set_allow_f_after_float(true);
     tokens_.set_comment_style(Tokenizer::SH_COMMENT_STYLE);
@@ -64,8 +68,6 @@ class Reader : private google::protobuf::io::ErrorCollector {
     if (message == "String literals cannot cross line boundaries." ||
         message == "Unexpected end of string.") {
       Add({line, column}, "", "text in quotes is not closed");
-    } else if (absl::StartsWith(message, "Numbers starting with leading zero")) {
-      // Its reader says so, with the whole number.
     } else if (absl::StartsWith(message, "Interpreting non ascii codepoint")) {
       Add({line, column}, "", "letters beyond ASCII can only stand in quotes and comments");
     } else {
@@ -98,7 +100,8 @@ class Reader : private google::protobuf::io::ErrorCollector {
     const std::string& text = tokens_.current().text;
     const bool plain = std::none_of(text.begin(), text.end(), absl::ascii_iscntrl);
     const std::string shown = plain ? text : absl::CHexEscape(text);
-    return shown.size() <= 60 ? shown : absl::StrCat(shown.substr(0, 60), "...");
+    const absl::string_view start = Utf8Start(shown, 60);
+    return absl::StrCat(start, start.size() < shown.size() ? "..." : "");
   }
   bool AtBracket() { return Is("{") || Is("<") || Is("["); }
   bool AtClosing() { return AtEnd() || Is("}") || Is(">") || Is("]"); }
@@ -237,9 +240,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
       case FieldDescriptor::CPPTYPE_FLOAT:
         return WrongWithNumber();
       case FieldDescriptor::CPPTYPE_BOOL:
-        if (Is(Tokenizer::TYPE_INTEGER)) {
-          if (std::string wrong = WrongWithDigits(/*negative=*/false); !wrong.empty()) return wrong;
-        }
+        if (std::string wrong = WrongWithDigits("", "true or false"); !wrong.empty()) return wrong;
         for (const char* value : {"true", "True", "t", "1", "false", "False", "f", "0"}) {
           if (Take(value)) return "";
         }
@@ -258,15 +259,47 @@ class Reader : private google::protobuf::io::ErrorCollector {
     return "";
   }
 
-  // What is wrong with the digits at hand: a leading 0 makes them octal for protobuf's parser, and
-  // nobody who writes 010 means 8. Hexadecimal (0x1F) is taken: nobody writes it by accident.
-  std::string WrongWithDigits(bool negative) {
+  // The number at hand as it is written. The tokenizer ends it where it cannot go on: it takes 01.5
+  // for 01 and .5, and finds fault inside, which the reader's own words replace.
+  std::string TakeNumber() {
+    const Tokenizer::Token& token = tokens_.current();
+    size_t begin = 0;
+    for (int line = 0; line < token.line; ++line) begin = text_.find('\n', begin) + 1;
+    // As the tokenizer counts columns.
+    for (int column = 0; column < token.column; ++begin) {
+      column += text_[begin] == '\t' ? 8 - column % 8 : 1;
+    }
+    const auto goes_on = [&](size_t at) {
+      const char c = text_[at];
+      if (c != '+' && c != '-') return absl::ascii_isalnum(c) || c == '.';
+      return at > begin && (text_[at - 1] == 'e' || text_[at - 1] == 'E');
+    };
+    size_t end = begin;
+    while (end < text_.size() && goes_on(end)) ++end;
+    const int first = token.column + 1, last = first + static_cast<int>(end - begin);
+    std::erase_if(errors_, [&](const TextError& error) {
+      return error.line == token.line + 1 && error.column > first && error.column <= last;
+    });
+    return text_.substr(begin, end - begin);
+  }
+
+  // What is wrong with the digits at hand, if they are digits: a leading 0 makes them octal for
+  // protobuf's parser, and nobody who writes 010 means 8. Hexadecimal (0x1F) is taken: nobody
+  // writes it by accident. `expected`: "a whole number".
+  std::string WrongWithDigits(absl::string_view sign, absl::string_view expected) {
     const std::string& text = tokens_.current().text;
     if (text.size() < 2 || text[0] != '0' || !absl::ascii_isdigit(text[1])) return "";
-    const size_t first = text.find_first_not_of('0');
-    const absl::string_view sign = negative ? "-" : "";
-    return absl::StrCat("is ", sign, text, "; a leading 0 would make it octal: write ", sign,
-                        first == std::string::npos ? "0" : text.substr(first));
+    const std::string written = TakeNumber();
+    const bool is_whole = std::all_of(written.begin(), written.end(), absl::ascii_isdigit);
+    std::string decimal = written.substr(std::min(written.find_first_not_of('0'), written.size()));
+    if (decimal.empty() || !absl::ascii_isdigit(decimal[0])) decimal.insert(0, "0");
+    double value = 0;
+    if (!(is_whole || expected == "a number") ||
+        !absl::SimpleAtod(absl::StripSuffix(decimal, "f"), &value)) {
+      return absl::StrCat("expected ", expected, ", got ", sign, written);
+    }
+    return absl::StrCat("is ", sign, written, "; a leading 0 would make it octal: write ", sign,
+                        decimal);
   }
 
   // `low`: how far below 0.
@@ -275,7 +308,10 @@ class Reader : private google::protobuf::io::ErrorCollector {
     if (!Is(Tokenizer::TYPE_INTEGER)) {
       return absl::StrCat("expected a whole number, got ", negative ? "-" : "", Shown());
     }
-    if (std::string wrong = WrongWithDigits(negative); !wrong.empty()) return wrong;
+    if (std::string wrong = WrongWithDigits(negative ? "-" : "", "a whole number");
+        !wrong.empty()) {
+      return wrong;
+    }
     uint64_t value = 0;
     const std::string& text = tokens_.current().text;
     if (!Tokenizer::ParseInteger(text, std::numeric_limits<uint64_t>::max(), &value) ||
@@ -290,15 +326,15 @@ class Reader : private google::protobuf::io::ErrorCollector {
   }
 
   std::string WrongWithNumber() {
-    const bool negative = Take("-");
-    if (std::string wrong = WrongWithDigits(negative); !wrong.empty()) return wrong;
+    const absl::string_view sign = Take("-") ? "-" : "";
+    if (std::string wrong = WrongWithDigits(sign, "a number"); !wrong.empty()) return wrong;
     const std::string text = absl::AsciiStrToLower(tokens_.current().text);
     if (absl::StartsWith(text, "0x")) {
-      return absl::StrCat("is ", negative ? "-" : "", text, "; expected a decimal number");
+      return absl::StrCat("is ", sign, TakeNumber(), "; expected a decimal number");
     }
     if (!Is(Tokenizer::TYPE_INTEGER) && !Is(Tokenizer::TYPE_FLOAT) && text != "inf" &&
         text != "infinity" && text != "nan") {
-      return absl::StrCat("expected a number, got ", negative ? "-" : "", Shown());
+      return absl::StrCat("expected a number, got ", sign, Shown());
     }
     tokens_.Next();
     return "";
@@ -306,7 +342,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
 
   std::string WrongWithEnum(const EnumDescriptor* type) {
     const std::string& text = tokens_.current().text;
-    if (std::string wrong = WrongWithDigits(/*negative=*/false); !wrong.empty()) return wrong;
+    if (std::string wrong = WrongWithDigits("", "a value's name"); !wrong.empty()) return wrong;
     uint64_t number = 0;
     const bool known = Is(Tokenizer::TYPE_IDENTIFIER)
                            ? type->FindValueByName(text) != nullptr
@@ -350,6 +386,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
     } while (true);
   }
 
+  const std::string& text_;
   google::protobuf::io::ArrayInputStream input_;
   Tokenizer tokens_;
   std::vector<TextError> errors_;

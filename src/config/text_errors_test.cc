@@ -62,6 +62,21 @@ TEST(TextErrors, RefusesLeadingZerosAndTakesHexadecimal) {
               IsEmpty());
 }
 
+TEST(TextErrors, NumbersAreShownAsTheyAreWritten) {
+  EXPECT_THAT(
+      ErrorsOf("optimizer { sgd { lr: 01.5 momentum: -00.5e-3 weight_decay: 0X1F } }\n"
+               "\tschedule { max_epochs: 01.5 cosine { min_lr: 0x1F.8 } }\n"
+               "data { train { pipeline { normalize { mean: [01.5, 2, 01e2] } } shuffle: 01.5 } }"),
+      ElementsAre("1:23 lr: is 01.5; a leading 0 would make it octal: write 1.5",
+                  "1:38 momentum: is -00.5e-3; a leading 0 would make it octal: write -0.5e-3",
+                  "1:61 weight_decay: is 0X1F; expected a decimal number",
+                  "2:32 max_epochs: expected a whole number, got 01.5",
+                  "2:54 min_lr: is 0x1F.8; expected a decimal number",
+                  "3:46 mean: is 01.5; a leading 0 would make it octal: write 1.5",
+                  "3:55 mean: is 01e2; a leading 0 would make it octal: write 1e2",
+                  "3:74 shuffle: expected true or false, got 01.5"));
+}
+
 TEST(TextErrors, AnEnumSuggestsValuesOfItsOwnField) {
   // Both messages have a field "algorithm"; only NCCL's knows trees.
   EXPECT_THAT(ErrorsOf("comm { mpi { algorithm: RINGS } nccl { algorithm: TREES } }"),

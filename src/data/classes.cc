@@ -6,6 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/utf8.h"
 
 namespace finetune {
 namespace {
@@ -70,9 +71,9 @@ ClassNames NamesWithout(const ClassNames& names, const ClassNames& others) {
 std::string QuoteNames(const ClassNames& names, size_t most) {
   std::string text;
   for (size_t i = 0; i < std::min(most, names.size()); ++i) {
-    std::string name = absl::Utf8SafeCHexEscape(names[i]);
-    if (name.size() > kLongestName) name = absl::StrCat(name.substr(0, kLongestName), "...");
-    absl::StrAppend(&text, i == 0 ? "" : ", ", "\"", name, "\"");
+    const absl::string_view start = Utf8Start(names[i], kLongestName);
+    absl::StrAppend(&text, i == 0 ? "" : ", ", "\"", absl::Utf8SafeCHexEscape(start),
+                    start.size() < names[i].size() ? "..." : "", "\"");
   }
   if (names.size() > most) absl::StrAppend(&text, " and ", names.size() - most, " more");
   return text;

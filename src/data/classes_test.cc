@@ -56,6 +56,10 @@ TEST(ClassesTest, ANameThatIsExpectedTwiceKeepsItsNumberOrIsRefused) {
 TEST(ClassesTest, EscapesAndCutsNamesOfForeignFiles) {
   EXPECT_EQ(QuoteNames({"a\nb"}), "\"a\\nb\"");
   EXPECT_LT(QuoteNames({std::string(10000, 'x')}).size(), 80u);
+  // Not in the middle of a character.
+  std::string cats = "x";
+  for (int i = 0; i < 30; ++i) cats += "\xE7\x8C\xAB";
+  EXPECT_EQ(QuoteNames({cats}), "\"" + cats.substr(0, 58) + "...\"");
 }
 
 }  // namespace

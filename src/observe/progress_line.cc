@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/utf8.h"
 #include "src/host/launch_environment.h"
 
 namespace finetune {
@@ -17,7 +18,7 @@ void ProgressLine::Draw(absl::string_view text) {
   // A line that wraps could not be redrawn.
   struct winsize size = {};
   const bool known = ioctl(fileno(terminal_), TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
-  text = text.substr(0, known ? size.ws_col - 1 : 79);
+  text = Utf8Start(text, known ? size.ws_col - 1 : 79);
   std::fputs(absl::StrCat("\r", text, "\x1b[K").c_str(), terminal_);
   std::fflush(terminal_);
   drawn_ = true;
