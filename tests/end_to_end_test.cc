@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
@@ -177,6 +178,9 @@ TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
     EXPECT_EQ(run.exit_code, 1) << run.output;
     EXPECT_THAT(run.output, HasSubstr(shard));
     EXPECT_THAT(run.output, Not(HasSubstr("epoch 2")));
+    // Once, by one rank; all ranks know it, and none is killed.
+    EXPECT_EQ(std::vector<std::string>(absl::StrSplit(run.output, shard)).size(), 2) << run.output;
+    EXPECT_THAT(run.output, Not(HasSubstr("MPI_ABORT")));
     const auto saved = ReadTorchFile(folder_ + "/run/epoch_1.pth");
     ASSERT_TRUE(saved.ok()) << saved.status();
     EXPECT_EQ(*saved->Get("meta")->GetBool("validation_due"), true);

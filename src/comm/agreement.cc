@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/status_macros.h"
@@ -12,6 +13,9 @@ namespace finetune {
 namespace {
 
 constexpr size_t kNamedRanks = 4;
+
+// A payload of an error that every rank has.
+constexpr absl::string_view kAgreed = "finetune/agreed";
 
 // Length, then bytes.
 void AppendField(absl::string_view field, std::string& out) {
@@ -102,10 +106,19 @@ absl::Status Agree(const absl::Status& status, Communicator& comm) {
   if (first == all.end()) return absl::OkStatus();
   const auto code = static_cast<absl::StatusCode>((*first)[0]);
   const absl::string_view message = absl::string_view(*first).substr(1);
-  if (std::count(all.begin(), all.end(), *first) == comm.size()) return absl::Status(code, message);
+  if (std::count(all.begin(), all.end(), *first) == comm.size()) {
+    return MarkAgreed(absl::Status(code, message));
+  }
   const auto rank = static_cast<int>(first - all.begin());
-  return absl::Status(code,
-                      absl::StrCat("rank ", rank, " (host ", comm.host(rank), "): ", message));
+  return MarkAgreed(
+      absl::Status(code, absl::StrCat("rank ", rank, " (host ", comm.host(rank), "): ", message)));
+}
+
+bool IsAgreed(const absl::Status& status) { return status.GetPayload(kAgreed).has_value(); }
+
+absl::Status MarkAgreed(absl::Status status) {
+  status.SetPayload(kAgreed, absl::Cord());
+  return status;
 }
 
 }  // namespace finetune

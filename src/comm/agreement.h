@@ -28,8 +28,15 @@ absl::Status CompareItems(const std::vector<std::vector<AgreementItem>>& by_rank
 
 // Every rank says how a step went; every rank gets the first error, so that all stop together and
 // none waits for one that has gone. An error that not all ranks have names the rank and host it is
-// from. Collective.
+// from. IsAgreed() knows the result. Collective.
 absl::Status Agree(const absl::Status& status, Communicator& comm);
+
+// Whether every rank has this error, so that all end by themselves and nobody need stop the others.
+// Annotate() and the like make another error, which is not known to be agreed.
+bool IsAgreed(const absl::Status& status);
+
+// The error, which the caller knows that every rank has, as one that IsAgreed() knows.
+absl::Status MarkAgreed(absl::Status status);
 
 }  // namespace finetune
 

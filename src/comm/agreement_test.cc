@@ -87,11 +87,17 @@ TEST_F(AgreementTest, AnErrorOfOneRankIsEveryRanks) {
   EXPECT_TRUE(Agree(absl::OkStatus(), *comm_).ok());
   const absl::Status mine =
       comm_->rank() == 1 ? absl::NotFoundError("no such file") : absl::OkStatus();
-  EXPECT_EQ(Agree(mine, *comm_),
-            absl::NotFoundError(absl::StrCat("rank 1 (host ", comm_->host(1), "): no such file")));
+  const absl::Status ours = Agree(mine, *comm_);
+  EXPECT_EQ(ours.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ours.message(), absl::StrCat("rank 1 (host ", comm_->host(1), "): no such file"));
+  EXPECT_TRUE(IsAgreed(ours));
   // What all say is said once.
-  EXPECT_EQ(Agree(absl::NotFoundError("no such file"), *comm_),
-            absl::NotFoundError("no such file"));
+  const absl::Status same = Agree(absl::NotFoundError("no such file"), *comm_);
+  EXPECT_EQ(same.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(same.message(), "no such file");
+  EXPECT_TRUE(IsAgreed(same));
+  EXPECT_FALSE(IsAgreed(absl::NotFoundError("no such file")));
+  EXPECT_FALSE(IsAgreed(Agree(absl::OkStatus(), *comm_)));
 }
 
 }  // namespace

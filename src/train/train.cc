@@ -91,7 +91,7 @@ class Trainer {
       // A checkpoint that is being written holds the work that the failure would cost.
       if (IsMain()) keeper_->Finish().IgnoreError();
       // The others would wait for this rank.
-      if (!agreed_) comm_.Abort(result.status().message());
+      if (!IsAgreed(result.status())) comm_.Abort(result.status().message());
     }
     return result;
   }
@@ -464,11 +464,10 @@ class Trainer {
 
   // An error that all ranks have.
   absl::Status Diverged(const std::string& what, double lr) {
-    agreed_ = true;
-    return absl::FailedPreconditionError(
+    return MarkAgreed(absl::FailedPreconditionError(
         absl::StrFormat("%s: the run has diverged. Try a smaller optimizer.sgd.lr (it is %g), a "
                         "schedule.warmup or an optimizer.clip_gradient",
-                        what, lr));
+                        what, lr)));
   }
 
   MicroBatches PassesOf(const Batch& batch) const {
@@ -647,8 +646,6 @@ class Trainer {
   std::deque<Loss> losses_;
   int64_t per_epoch_ = 1, total_batch_ = 1, last_iteration_ = 0;
   double validation_seconds_ = 0;  // of the last one
-  // The error that ends the loop is one that all ranks have.
-  bool agreed_ = false;
 };
 
 }  // namespace
