@@ -125,6 +125,55 @@ TEST_F(FirstWeights, EvaluateTakesAKeyAndAPrefix) {
   EXPECT_THAT(unprefixed.output, HasSubstr("They fit with --prefix=model.backbone"));
 }
 
+// timm's in_chans=1 makes such networks; a ResNet here takes three channels.
+TEST_F(FirstWeights, EvaluateFitsAFirstConvolutionOfOneChannelToGreyPictures) {
+  TrainFirst();
+  StateDict state = *ReadStateDict(Latest());
+  for (NamedTensor& one : state.tensors) {
+    if (one.name == "backbone.conv1.weight") one.tensor = one.tensor.sum(1, /*keepdim=*/true);
+  }
+  const std::string grey = folder_ + "/grey.pth";
+  ASSERT_TRUE(WriteTorchFile(grey, Value::FromTensors(state.tensors)).ok());
+  const std::string grey_pictures =
+      "'--set=data.val.pipeline=[{grayscale {channels: 3}}, {normalize {mean: [128, 128, 128] std: "
+      "[64, 64, 64]}}]' ";
+  const Outcome refused = Evaluate(grey, grey_pictures);
+  EXPECT_EQ(refused.exit_code, 2) << refused.output;
+  EXPECT_THAT(refused.output, AllOf(HasSubstr("--adapt_input_channels fits"),
+                                    Not(HasSubstr("model.backbone.pretrained"))));
+  EXPECT_EQ(Result(grey, grey_pictures + "--adapt_input_channels"),
+            Result(Latest(), grey_pictures));
+}
+
+// As torchvision and timm write them.
+TEST_F(FirstWeights, AHeadWithoutClassNamesIsTakenAndTheLogSaysForWhich) {
+  TrainFirst();
+  const std::string bare = folder_ + "/bare.pth";
+  ASSERT_TRUE(WriteTorchFile(bare, Value::FromTensors(ReadStateDict(Latest())->tensors)).ok());
+  const Outcome run = Run(Mpirun(
+      2, "other",
+      absl::StrCat("--max_iterations=1 --set=model.backbone.pretrained.checkpoint=", bare,
+                   " --set=model.backbone.pretrained.with_head=true "
+                   "'--set=model.backbone.pretrained.allow_missing=[\"backbone.layer9\"]'")));
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_THAT(run.output,
+              AllOf(HasSubstr("bare.pth: it does not name the classes of its head; output i is "
+                              "taken for class i of the training data: \""),
+                    HasSubstr("allow_missing: \"backbone.layer9\" has no effect")));
+}
+
+TEST_F(FirstWeights, AResumedRunSaysThatItsCheckpointHadDiverged) {
+  TrainFirst();
+  const Value root = *ReadTorchFile(Latest());
+  *root.Get("state_dict")->GetTensor("backbone.conv1.weight")->data_ptr<float>() = 1e38F;
+  const std::string huge = folder_ + "/huge.pth";
+  ASSERT_TRUE(WriteTorchFile(huge, root).ok());
+  const Outcome run = Run(Mpirun(1, "other", "--max_iterations=2 --resume=" + huge));
+  EXPECT_THAT(run.output,
+              HasSubstr("backbone.conv1.weight has values as large as 1e+38, whose squares float32 "
+                        "cannot hold: the run that wrote the checkpoint had diverged"));
+}
+
 TEST_F(FirstWeights, ADamagedFileOfEitherFormatEndsWithTheSameCode) {
   TrainFirst();
   const std::string zip = *ReadFile(Latest());
@@ -145,6 +194,15 @@ TEST_F(FirstWeights, AnotherTrainersCheckpointIsNotResumedAndTheWayIsNamed) {
   EXPECT_EQ(resumed.exit_code, 2) << resumed.output;
   EXPECT_THAT(resumed.output, AllOf(HasSubstr("it is not a checkpoint of finetune"),
                                     HasSubstr("model.backbone.pretrained.checkpoint")));
+
+  // Nothing can be started from a pickled module.
+  for (const char* module : {"whole_model.pth", "whole_model_legacy.pth"}) {
+    const Outcome whole =
+        Run(Mpirun(1, "run", absl::StrCat("--resume=tests/fixtures/checkpoint/", module)));
+    EXPECT_EQ(whole.exit_code, 2) << whole.output;
+    EXPECT_THAT(whole.output, AllOf(HasSubstr("save model.state_dict() and not the model"),
+                                    Not(HasSubstr("with_head"))));
+  }
 }
 
 }  // namespace

@@ -133,16 +133,19 @@ std::string Describe(const Value& value) {
                       AdviceForClass(value.TypeName()));
 }
 
-// The error for a file in which nothing looks like a state dict.
-absl::Status NoStateDict(const Value& root) {
+// What training programs put weights into.
+Value Unwrapped(const Value& root) {
   Value at = root;
   for (const char* wrapper : {"state_dict", "model", "model_state_dict"}) {
     if (absl::StatusOr<Value> inner = at.Get(wrapper); inner.ok()) at = *std::move(inner);
   }
-  if (at.opaque() != nullptr) {
-    return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at),
-                            "; save model.state_dict() and not the model"));
-  }
+  return at;
+}
+
+// The error for a file in which nothing looks like a state dict.
+absl::Status NoStateDict(const Value& root) {
+  FT_RETURN_IF_ERROR(CheckPlain(root));
+  const Value at = Unwrapped(root);
   if (at.dict() == nullptr) {
     return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at)));
   }
@@ -205,6 +208,13 @@ absl::StatusOr<Value> ReadTorchFile(const std::string& path, const std::vector<s
     }
     return Value(std::move(dict));
   });
+}
+
+absl::Status CheckPlain(const Value& root) {
+  const Value at = Unwrapped(root);
+  if (at.opaque() == nullptr) return absl::OkStatus();
+  return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at),
+                          "; save model.state_dict() and not the model"));
 }
 
 absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key) {

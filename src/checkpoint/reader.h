@@ -30,6 +30,10 @@ namespace finetune {
 absl::StatusOr<Value> ReadTorchFile(const std::string& path,
                                     const std::vector<std::string>& keys = {});
 
+// Errors: InvalidArgument where `root`, or what it has under "model" or the like, is an object of
+// a Python class, as torch.save(model) writes it: no weights can be read out of it.
+absl::Status CheckPlain(const Value& root);
+
 // The state dict at `key`, which may lead into entries of entries ("a.b"). Without a key: the root,
 // or the entry under which training programs keep the weights they train ("state_dict", "model",
 // ...), nested or not, or the only one there is; a note then names the others. Nothing else of the

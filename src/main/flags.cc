@@ -111,6 +111,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
       ->add_option("--prefix", line.prefix,
                    "What the weights' names begin with, as model\nin model.conv1.weight")
       ->type_name("NAME");
+  evaluate->add_flag("--adapt_input_channels", line.adapt_input_channels,
+                     "Fit a first convolution of another number of\n"
+                     "channels, as model.backbone.pretrained does");
   evaluate->footer(
       "Example:\n"
       "  mpirun -np 2 finetune evaluate --config=demo.pbtxt "

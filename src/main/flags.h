@@ -31,6 +31,7 @@ struct CommandLine {
   std::string checkpoint;
   std::string key;
   std::string prefix;
+  bool adapt_input_channels = false;
   // Printing the config.
   bool origins = true;
   // Predicting a run.

@@ -88,8 +88,10 @@ void WriteTrace(const std::string& path, const TraceFile& file, const Trace& tra
 absl::StatusOr<int> RunOnRanks(const CommandLine& line, const LoadedConfig& loaded, Trace* trace,
                                Communicator* comm) {
   if (line.command == CommandLine::Command::kEvaluate) {
-    FT_ASSIGN_OR_RETURN(Evaluation result,
-                        EvaluateCheckpoint(loaded, {line.checkpoint, line.key, line.prefix}, comm));
+    FT_ASSIGN_OR_RETURN(
+        Evaluation result,
+        EvaluateCheckpoint(
+            loaded, {line.checkpoint, line.key, {line.prefix, line.adapt_input_channels}}, comm));
     if (comm->rank() == 0) {
       std::printf("%lld pictures, loss %.4f", static_cast<long long>(result.pictures), result.loss);
       for (const auto& top : result.topk) {

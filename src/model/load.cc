@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -16,45 +14,36 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
-#include "src/model/transformers_names.h"
+#include "src/checkpoint/value.h"
+#include "src/model/arrange.h"
 
 namespace finetune {
 namespace {
 
-constexpr absl::string_view kBackbone = "backbone.";
+// The largest float whose square is one: sqrt(FLT_MAX).
+constexpr double kLargestUsable = 1.8446742e19;
 
-// The weights that a load takes, and the settings that its errors name.
+// The weights that a load takes, and the settings that its messages name; empty where there is no
+// such setting.
 struct Request {
   PretrainedConfig how;
   std::string prefix_setting;
+  std::string channels_setting;
   // Told after tensors that are missing or left over.
   std::string advice;
   // The config may allow missing tensors, and names frozen stages as the reason why it may not.
   bool may_allow;
 };
 
-// An entry of the checkpoint. The tensor is not defined where the file has something else.
-struct Entry {
-  std::string name;
-  at::Tensor tensor;
-  std::string unreadable;
-};
-
-// A checkpoint's entries by the names that the model would have for them.
-using Given = std::map<std::string, Entry>;
-
+// The first of the names, which may come from the file, and how many more there are.
 std::string Few(absl::Span<const std::string> names, size_t shown) {
+  const auto printable = [](std::string* out, const std::string& name) {
+    absl::StrAppend(out, Printable(name));
+  };
   return absl::StrCat(
-      absl::StrJoin(names.subspan(0, shown), ", "),
+      absl::StrJoin(names.subspan(0, shown), ", ", printable),
       names.size() > shown ? absl::StrCat(" and ", names.size() - shown, " more") : "");
 }
-
-// Whether a tensor of the model depends on the number of classes.
-bool IsHead(absl::string_view name) {
-  return absl::StartsWith(name, "head.") || absl::StartsWith(name, "backbone.classifier.2.");
-}
-
-bool IsCounter(absl::string_view name) { return absl::EndsWith(name, ".num_batches_tracked"); }
 
 // Whether an entry counts something and is not a weight, as AveragedModel's "n_averaged".
 bool IsCount(const at::Tensor& tensor) {
@@ -64,70 +53,18 @@ bool IsCount(const at::Tensor& tensor) {
 std::string LayerOf(const std::string& name) { return name.substr(0, name.rfind('.')); }
 
 // Whether an entry of allow_missing or allow_unused names this tensor.
-template <typename Allowed>
-bool IsAllowed(const Allowed& allowed, absl::string_view name) {
-  return std::any_of(allowed.begin(), allowed.end(), [&](absl::string_view entry) {
-    entry = absl::StripSuffix(entry, ".");
-    return absl::ConsumePrefix(&name, entry) && (name.empty() || name.front() == '.');
-  });
-}
-
-// Where a checkpoint has backbone and head: below `parent` as "backbone." and "head.", or, flat,
-// the backbone's names right below it and the head as "fc.".
-struct Layout {
-  std::string parent;
-  bool flat;
-};
-
-// The model's name for one of the checkpoint's; none for a tensor that is neither of the backbone
-// nor of the head.
-std::optional<std::string> ModelName(const Layout& layout, absl::string_view full_name) {
-  if (!absl::ConsumePrefix(&full_name, layout.parent)) return std::nullopt;
-  const std::string name = layout.flat ? FromTransformers(full_name) : std::string(full_name);
-  if (absl::StartsWith(name, "fc.")) return absl::StrCat("head.", name);
-  if (absl::StartsWith(name, "head.")) return name;
-  if (layout.flat) return absl::StrCat(kBackbone, name);
-  if (absl::StartsWith(name, kBackbone)) return name;
-  return std::nullopt;
-}
-
-Given Arrange(const StateDict& checkpoint, const Layout& layout) {
-  Given given;
-  for (const NamedTensor& one : checkpoint.tensors) {
-    if (std::optional<std::string> name = ModelName(layout, one.name)) {
-      given[*std::move(name)] = {one.name, one.tensor, ""};
-    }
-  }
-  for (const StateDict::Unreadable& one : checkpoint.unreadable) {
-    if (std::optional<std::string> name = ModelName(layout, one.name)) {
-      given[*std::move(name)] = {one.name, at::Tensor(), one.reason};
-    }
-  }
-  return given;
-}
-
-// The checkpoint by the first layout in which it has any tensor of the backbone; empty where there
-// is none.
-Given ArrangeBelow(const StateDict& checkpoint, const std::string& prefix,
-                   const TensorList& backbone) {
-  const std::string start = prefix.empty() ? "" : absl::StrCat(prefix, ".");
-  std::vector<Layout> layouts = {{start, false}, {start, true}};
-  absl::string_view parent = start;
-  if (absl::ConsumeSuffix(&parent, kBackbone)) {
-    layouts.insert(layouts.begin(), {std::string(parent), false});
-  }
-  for (const Layout& layout : layouts) {
-    Given given = Arrange(checkpoint, layout);
-    if (std::any_of(backbone.begin(), backbone.end(),
-                    [&](const NamedTensor& tensor) { return given.contains(tensor.name); })) {
-      return given;
-    }
-  }
-  return {};
+bool Allows(absl::string_view entry, absl::string_view name) {
+  entry = absl::StripSuffix(entry, ".");
+  return absl::ConsumePrefix(&name, entry) && (name.empty() || name.front() == '.');
 }
 
 std::string Shape(const at::Tensor& tensor) {
   return absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]");
+}
+
+// As Python's torch calls it: "int8".
+std::string TypeName(const at::Tensor& tensor) {
+  return std::string(c10::getDtypeNames(tensor.scalar_type()).first);
 }
 
 // Why `from` cannot become `to`'s value; empty if it can.
@@ -136,8 +73,7 @@ std::string Misfit(const at::Tensor& from, const at::Tensor& to) {
     return absl::StrCat(Shape(from), " in the checkpoint, ", Shape(to), " in the model");
   }
   if (from.is_floating_point() != to.is_floating_point()) {
-    return absl::StrCat(c10::toString(from.scalar_type()), " in the checkpoint, ",
-                        c10::toString(to.scalar_type()), " in the model");
+    return absl::StrCat(TypeName(from), " in the checkpoint, ", TypeName(to), " in the model");
   }
   return "";
 }
@@ -210,21 +146,53 @@ std::vector<std::string> Frozen(const Classifier& model, const std::vector<std::
   return frozen;
 }
 
-// A value that no trained network has, or that no batch norm can compute with.
-absl::Status CheckValues(const TensorList& wanted, const Given& given) {
+// The least and the greatest value of a tensor that is not empty, as a tensor of type `type` would
+// hold them: a large double is not finite as a float.
+std::pair<double, double> Range(const at::Tensor& tensor, at::ScalarType type) {
+  const auto [low, high] = at::aminmax(tensor.detach().to(type));
+  return {low.item<double>(), high.item<double>()};
+}
+
+// Tensors whose values are finite and yet too large to compute with.
+class HugeValues {
+ public:
+  void Add(absl::string_view name, double low, double high) {
+    const double magnitude = std::max(std::abs(low), std::abs(high));
+    if (magnitude <= kLargestUsable) return;
+    if (count_++ == 0) first_ = Printable(name);
+    largest_ = std::max(largest_, magnitude);
+  }
+
+  std::string Warning(absl::string_view of) const {
+    if (count_ == 0) return "";
+    return absl::StrFormat(
+        "%s%s%s %s values as large as %.2g, whose squares float32 cannot hold: the run that wrote "
+        "the checkpoint had diverged; take an earlier one",
+        of, first_, count_ == 1 ? "" : absl::StrCat(" and ", count_ - 1, " more"),
+        count_ == 1 ? "has" : "have", largest_);
+  }
+
+ private:
+  std::string first_;
+  int count_ = 0;
+  double largest_ = 0;
+};
+
+// Refuses a value that no trained network has, or that no batch norm can compute with. Returns a
+// warning of values that are too large; empty where there are none.
+absl::StatusOr<std::string> CheckValues(const TensorList& wanted, const Given& given) {
+  HugeValues huge;
   for (const NamedTensor& tensor : wanted) {
     const auto found = given.find(tensor.name);
     if (found == given.end() || IsCounter(tensor.name) || tensor.tensor.numel() == 0 ||
         !found->second.tensor.defined()) {
       continue;
     }
-    // As the model will hold them: a large double is not finite as a float.
-    const auto [lowest, highest] =
-        at::aminmax(found->second.tensor.to(tensor.tensor.scalar_type()));
-    const double low = lowest.item<double>(), high = highest.item<double>();
+    const std::string name = Printable(found->second.name);
+    const auto [low, high] = Range(found->second.tensor, tensor.tensor.scalar_type());
     if (!std::isfinite(low) || !std::isfinite(high)) {
       return absl::DataLossError(
-          absl::StrCat(found->second.name,
+          absl::StrCat(name,
                        " has values that are not finite (NaN or infinity), which no picture's "
                        "result survives: the run that wrote the checkpoint had diverged; take an "
                        "earlier one"));
@@ -232,10 +200,11 @@ absl::Status CheckValues(const TensorList& wanted, const Given& given) {
     if (absl::EndsWith(tensor.name, ".running_var") && low < 0) {
       return absl::DataLossError(absl::StrFormat(
           "%s has the value %g; a variance is at least 0: the checkpoint is damaged, take another",
-          found->second.name, low));
+          name, low));
     }
+    huge.Add(found->second.name, low, high);
   }
-  return absl::OkStatus();
+  return huge.Warning("");
 }
 
 // Copies a counter of any floating-point or integer type; one that is not a count is left out.
@@ -264,22 +233,17 @@ void Copy(const Given& given, const TensorList& wanted, Classifier* model) {
   model->ParametersChanged(/*all=*/true);
 }
 
-// The prefix with which most of the backbone's names would fit; none where none would.
-std::optional<std::string> BetterPrefix(const TensorList& checkpoint, const TensorList& backbone) {
-  std::map<std::string, size_t> votes;
-  for (const NamedTensor& wanted : backbone) {
-    const absl::string_view ending = absl::StripPrefix(wanted.name, kBackbone);
-    for (const NamedTensor& tensor : checkpoint) {
-      absl::string_view name = tensor.name;
-      if (absl::ConsumeSuffix(&name, ending) && (name.empty() || absl::ConsumeSuffix(&name, "."))) {
-        ++votes[std::string{name}];
-      }
-    }
+// "--prefix=a, --prefix=b or --prefix=c".
+std::string Choices(const std::string& setting, const std::vector<std::string>& prefixes) {
+  std::string text;
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    absl::StrAppend(&text,
+                    i == 0                    ? ""
+                    : i + 1 < prefixes.size() ? ", "
+                                              : " or ",
+                    setting, Printable(prefixes[i]));
   }
-  for (const auto& [prefix, count] : votes) {
-    if (2 * count >= backbone.size()) return prefix;
-  }
-  return std::nullopt;
+  return text;
 }
 
 // Nothing of the checkpoint is the backbone's.
@@ -294,22 +258,55 @@ absl::Status NothingFits(const StateDict& checkpoint, const TensorList& backbone
   std::vector<std::string> wanted = names(backbone);
   for (std::string& name : wanted) name = std::string(absl::StripPrefix(name, kBackbone));
   const std::string& prefix = request.how.prefix();
-  const std::optional<std::string> better = BetterPrefix(checkpoint.tensors, backbone);
+  const std::vector<std::string> fitting = FittingPrefixes(checkpoint.tensors, backbone);
+  const bool advises = !fitting.empty() && !request.prefix_setting.empty();
   return absl::InvalidArgumentError(absl::StrCat(
       "none of the checkpoint's names are the backbone's",
       prefix.empty() ? "" : absl::StrCat(" with prefix \"", prefix, "\" or without it"),
       ". It has ", checkpoint.tensors.empty() ? "no tensors" : Few(names(checkpoint.tensors), 4),
       "; expected ", Few(wanted, 4),
-      better.has_value() ? absl::StrCat(". They fit with ", request.prefix_setting, *better) : ""));
+      advises ? absl::StrCat(". They fit with ", Choices(request.prefix_setting, fitting)) : ""));
+}
+
+// The prefixes below which the checkpoint has a second set of the backbone's names, beside the one
+// that is taken. Averaged weights are often kept so, or a teacher's.
+std::vector<std::string> OtherPrefixes(const StateDict& checkpoint, const TensorList& backbone,
+                                       const Given& given) {
+  std::set<absl::string_view> taken;
+  for (const NamedTensor& tensor : backbone) {
+    const auto found = given.find(tensor.name);
+    if (found != given.end()) taken.insert(found->second.name);
+  }
+  TensorList others;
+  for (const NamedTensor& tensor : checkpoint.tensors) {
+    if (!taken.contains(tensor.name)) others.push_back(tensor);
+  }
+  return FittingPrefixes(others, backbone);
+}
+
+// "It has the backbone's names a second time, below "ema"".
+std::string TellOthers(const std::vector<std::string>& prefixes, const Request& request) {
+  std::vector<std::string> places;
+  bool chooses = !request.prefix_setting.empty();
+  for (const std::string& prefix : prefixes) {
+    // An empty setting is not a choice: names below "backbone." go before bare ones.
+    chooses = chooses && !prefix.empty();
+    places.push_back(prefix.empty() ? "without a prefix"
+                                    : absl::StrCat("below \"", Printable(prefix), "\""));
+  }
+  return absl::StrCat("it has the backbone's names also ", absl::StrJoin(places, " and "),
+                      chooses ? absl::StrCat(" (", Choices(request.prefix_setting, prefixes),
+                                             " takes ", prefixes.size() == 1 ? "those" : "one", ")")
+                              : "");
 }
 
 std::string AdviceOnShapes(const LoadReport& report, const NamedTensor* convolution,
-                           const Given& given) {
+                           const Given& given, const Request& request) {
   if (std::all_of(report.mismatched.begin(), report.mismatched.end(),
                   [](const std::string& one) { return IsHead(one); })) {
     return ". The head is for another number of classes than model.head.num_classes";
   }
-  if (convolution == nullptr) return "";
+  if (convolution == nullptr || request.channels_setting.empty()) return "";
   const auto found = given.find(convolution->name);
   if (found == given.end() || !found->second.tensor.defined()) return "";
   const at::Tensor& weight = found->second.tensor;
@@ -317,8 +314,56 @@ std::string AdviceOnShapes(const LoadReport& report, const NamedTensor* convolut
       (weight.size(1) != 1 && convolution->tensor.size(1) != 1)) {
     return "";
   }
-  return ". model.backbone.pretrained.adapt_input_channels: true fits a first convolution of "
-         "another number of channels";
+  return absl::StrCat(". ", request.channels_setting,
+                      " fits a first convolution of another number of channels");
+}
+
+// Whether all that is missing and left over may be. Errors: InvalidArgument with the names.
+absl::Status CheckComplete(const LoadReport& report, const Given& given, const Request& request,
+                           const Classifier& model) {
+  for (const std::string& name : report.missing) {
+    const auto found = given.find(name);
+    if (found == given.end()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(Printable(found->second.name), " is ", found->second.unreadable));
+  }
+  const std::vector<std::string> frozen = Frozen(model, report.missing);
+  if (request.may_allow && !frozen.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the checkpoint lacks tensors of frozen stages, which would keep their random values for "
+        "ever: ",
+        Few(frozen, 8), ". ", report.Summary(),
+        ". Take a checkpoint of this network, or lower model.backbone.frozen_stages"));
+  }
+  const auto forbidden = [](const std::vector<std::string>& names, const auto& allowed) {
+    return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+      return std::none_of(allowed.begin(), allowed.end(),
+                          [&](const std::string& entry) { return Allows(entry, name); });
+    });
+  };
+  if (forbidden(report.missing, request.how.allow_missing()) ||
+      forbidden(report.unused, request.how.allow_unused())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the checkpoint does not fit the model of the config: ", report.Summary(), request.advice));
+  }
+  return absl::OkStatus();
+}
+
+// Warns of each entry of allow_missing or allow_unused that allows none of `names`: it is misspelt,
+// or no longer needed and would hide a later fault.
+template <typename Entries>
+void WarnOfIdle(const Entries& entries, const std::vector<std::string>& names,
+                absl::string_view setting, absl::string_view kind,
+                std::vector<std::string>* warnings) {
+  for (const std::string& entry : entries) {
+    if (std::any_of(names.begin(), names.end(),
+                    [&](const std::string& name) { return Allows(entry, name); })) {
+      continue;
+    }
+    warnings->push_back(absl::StrCat("model.backbone.pretrained.", setting, ": \"", entry,
+                                     "\" has no effect: no tensor that is ", kind,
+                                     " has this name or begins with it"));
+  }
 }
 
 absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& request,
@@ -330,15 +375,21 @@ absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& requ
     if (with_head || !IsHead(tensor.name)) wanted.push_back(tensor);
   }
   std::vector<std::string> notes;
-  Given given = ArrangeBelow(checkpoint, request.how.prefix(), backbone);
+  Given given = Arrange(checkpoint, request.how.prefix(), backbone);
   if (given.empty() && !request.how.prefix().empty()) {
-    given = ArrangeBelow(checkpoint, "", backbone);
+    given = Arrange(checkpoint, "", backbone);
     if (!given.empty()) {
       notes.push_back(absl::StrCat("no name in it begins with the prefix \"", request.how.prefix(),
                                    "\"; the names are taken without it"));
     }
   }
   if (given.empty()) return NothingFits(checkpoint, backbone, request);
+  std::string others;
+  if (std::vector<std::string> prefixes = OtherPrefixes(checkpoint, backbone, given);
+      !prefixes.empty()) {
+    others = TellOthers(prefixes, request);
+    notes.push_back(others);
+  }
 
   const NamedTensor* const convolution = FirstConvolution(*model);
   if (request.how.adapt_input_channels() && convolution != nullptr) {
@@ -347,35 +398,22 @@ absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& requ
   }
   LoadReport report = Compare(wanted, given, with_head);
   report.notes = std::move(notes);
-  if (!report.mismatched.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the checkpoint is of another network: ", report.Summary(),
-                     AdviceOnShapes(report, convolution, given)));
-  }
-  for (const std::string& name : report.missing) {
-    const auto found = given.find(name);
-    if (found == given.end()) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat(found->second.name, " is ", found->second.unreadable));
-  }
-  const std::vector<std::string> frozen = Frozen(*model, report.missing);
-  if (request.may_allow && !frozen.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the checkpoint lacks tensors of frozen stages, which would keep their random values for "
-        "ever: ",
-        Few(frozen, 8), ". ", report.Summary(),
-        ". Take a checkpoint of this network, or lower model.backbone.frozen_stages"));
-  }
-  const auto forbidden = [](const std::vector<std::string>& names, const auto& allowed) {
-    return std::any_of(names.begin(), names.end(),
-                       [&](const std::string& name) { return !IsAllowed(allowed, name); });
+  const auto with_others = [&](const absl::Status& status) {
+    if (status.ok() || others.empty()) return status;
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; ", others));
   };
-  if (forbidden(report.missing, request.how.allow_missing()) ||
-      forbidden(report.unused, request.how.allow_unused())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the checkpoint does not fit the model of the config: ", report.Summary(), request.advice));
+  if (!report.mismatched.empty()) {
+    return with_others(absl::InvalidArgumentError(
+        absl::StrCat("the checkpoint is of another network: ", report.Summary(),
+                     AdviceOnShapes(report, convolution, given, request))));
   }
-  FT_RETURN_IF_ERROR(CheckValues(wanted, given));
+  FT_RETURN_IF_ERROR(with_others(CheckComplete(report, given, request, *model)));
+  WarnOfIdle(request.how.allow_missing(), report.missing, "allow_missing", "missing",
+             &report.warnings);
+  WarnOfIdle(request.how.allow_unused(), report.unused, "allow_unused", "left over",
+             &report.warnings);
+  FT_ASSIGN_OR_RETURN(std::string huge, CheckValues(wanted, given));
+  if (!huge.empty()) report.warnings.push_back(std::move(huge));
   Copy(given, wanted, model);
   return report;
 }
@@ -402,19 +440,38 @@ absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
                                           const PretrainedConfig& pretrained, Classifier* model) {
   return Load(checkpoint,
               {pretrained, "model.backbone.pretrained.prefix: ",
+               "model.backbone.pretrained.adapt_input_channels: true",
                ". Choose the model that the checkpoint is of, or allow the tensors by name in "
                "model.backbone.pretrained.allow_missing and allow_unused",
                /*may_allow=*/true},
               model);
 }
 
-absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const std::string& prefix,
+absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const EvaluatedWeights& how,
                                           Classifier* model) {
-  Request request{PretrainedConfig(), "--prefix=", ". Give the config it was trained with",
+  Request request{PretrainedConfig(), "--prefix=", "--adapt_input_channels",
+                  ". Give the config it was trained with", /*may_allow=*/false};
+  request.how.set_prefix(how.prefix);
+  request.how.set_with_head(true);
+  request.how.set_adapt_input_channels(how.adapt_input_channels);
+  return Load(checkpoint, request, model);
+}
+
+absl::StatusOr<LoadReport> LoadResumed(const StateDict& checkpoint, Classifier* model) {
+  Request request{PretrainedConfig(), "", "", ". Resume with the config it was trained with",
                   /*may_allow=*/false};
-  request.how.set_prefix(prefix);
   request.how.set_with_head(true);
   return Load(checkpoint, request, model);
+}
+
+std::string WarnOfHugeValues(absl::string_view of, const TensorList& tensors) {
+  HugeValues huge;
+  for (const NamedTensor& one : tensors) {
+    if (one.tensor.numel() == 0 || !one.tensor.is_floating_point()) continue;
+    const auto [low, high] = Range(one.tensor, at::kFloat);
+    huge.Add(one.name, low, high);
+  }
+  return huge.Warning(of);
 }
 
 }  // namespace finetune

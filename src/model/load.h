@@ -19,8 +19,11 @@ struct LoadReport {
   std::vector<std::string> unused;
   // "name: [64, 3, 7, 7] in the checkpoint, [64, 3, 3, 3] in the model".
   std::vector<std::string> mismatched;
-  // Sentences for the log: a prefix that did not fit, a convolution that was adapted.
+  // Sentences for the log: a prefix that did not fit, a second set of weights, a convolution that
+  // was adapted.
   std::vector<std::string> notes;
+  // The same for what is likely wrong: a setting without effect, values beyond all use.
+  std::vector<std::string> warnings;
 
   // "318 tensors matched; 2 missing: ...".
   std::string Summary() const;
@@ -39,10 +42,24 @@ struct LoadReport {
 absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
                                           const PretrainedConfig& pretrained, Classifier* model);
 
-// Copies a whole classifier, backbone and head, whose names begin with "<prefix>." where that is
-// not empty. Nothing may be missing, and no tensor of the backbone left over. Errors: as above.
-absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const std::string& prefix,
+// How `finetune evaluate` takes a checkpoint's weights; each is a flag of that name.
+struct EvaluatedWeights {
+  std::string prefix;
+  bool adapt_input_channels = false;
+};
+
+// Copies a whole classifier, backbone and head. Nothing may be missing, and no tensor of the
+// backbone left over. Errors: as above.
+absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const EvaluatedWeights& how,
                                           Classifier* model);
+
+// The same of a checkpoint that a run goes on from, whose names are the model's own.
+absl::StatusOr<LoadReport> LoadResumed(const StateDict& checkpoint, Classifier* model);
+
+// A sentence about tensors whose values are finite and yet so large that their squares are not:
+// a network that holds them computes infinities. Empty where there are none. `of`: what they are
+// of, as "the momentum of ".
+std::string WarnOfHugeValues(absl::string_view of, const TensorList& tensors);
 
 }  // namespace finetune
 

@@ -133,7 +133,7 @@ TEST(LoadBackbone, UnderstandsTransformersNames) {
     return found == names.end() ? Torchvision(name) : found->second;
   });
   const auto model = MakeModel(kResNet);
-  const auto report = LoadClassifier(checkpoint, "", model.get());
+  const auto report = LoadClassifier(checkpoint, {}, model.get());
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->matched, kBackboneTensors + 2);
   for (const auto& [ours, theirs] : names) EXPECT_TRUE(IsLoaded(*model, ours)) << theirs;
@@ -187,8 +187,25 @@ TEST(LoadBackbone, RefusesAWeightOfIntegers) {
   weight = weight.to(at::kByte);
   const auto report = LoadBackbone(checkpoint, "backbone", model.get());
   EXPECT_THAT(report.status().message(),
-              HasSubstr("backbone.conv1.weight: Byte in the checkpoint, Float in the model"));
+              HasSubstr("backbone.conv1.weight: uint8 in the checkpoint, float32 in the model"));
   ExpectUntouched(*model);
+}
+
+TEST(LoadBackbone, NamesTypesAsPythonDoes) {
+  const std::map<at::ScalarType, std::string> names = {{at::kChar, "int8"},
+                                                       {at::kByte, "uint8"},
+                                                       {at::kShort, "int16"},
+                                                       {at::kInt, "int32"},
+                                                       {at::kLong, "int64"},
+                                                       {at::kBool, "bool"},
+                                                       {at::kComplexFloat, "complex64"}};
+  for (const auto& [type, name] : names) {
+    StateDict checkpoint = Checkpoint(Same);
+    at::Tensor& weight = Tensor(&checkpoint, "backbone.bn1.bias");
+    weight = weight.to(type);
+    EXPECT_THAT(ErrorOf(LoadBackbone(checkpoint, "backbone", MakeModel(kResNet).get())),
+                HasSubstr("backbone.bn1.bias: " + name + " in the checkpoint, float32 in the"));
+  }
 }
 
 // A convolution whose weight has another name: pruned, weight-normed, or of another network.
@@ -231,6 +248,26 @@ TEST(LoadBackbone, TakesTheRestWhereTheConfigAllowsByName) {
   ExpectUntouched(*model);
 }
 
+TEST(LoadBackbone, WarnsOfAllowancesThatAllowNothing) {
+  const auto model = MakeModel(kResNet);
+  const auto report = LoadPretrained(
+      Renamed(),
+      Pretrained("allow_missing: ['backbone.layer1', 'backbone.layr2'] "
+                 "allow_unused: ['head', 'backbone.layer1.0.conv1.weight_orig', 'neck.']"),
+      model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(
+      report->warnings,
+      ElementsAre("model.backbone.pretrained.allow_missing: \"backbone.layr2\" has no effect: no "
+                  "tensor that is missing has this name or begins with it",
+                  "model.backbone.pretrained.allow_unused: \"head\" has no effect: no tensor that "
+                  "is left over has this name or begins with it",
+                  "model.backbone.pretrained.allow_unused: \"neck.\" has no effect: no tensor that "
+                  "is left over has this name or begins with it"));
+  const auto none = LoadBackbone(Checkpoint(Same), "backbone", MakeModel(kResNet).get());
+  EXPECT_THAT(none->warnings, IsEmpty());
+}
+
 TEST(LoadBackbone, NeverLeavesAFrozenStageWithRandomValues) {
   const auto model = MakeModel(
       "backbone { resnet { depth: 18 base_channels: 4 } frozen_stages: 1 } head { num_classes: 3 "
@@ -259,9 +296,9 @@ TEST(LoadBackbone, RefusesADeeperAndAShallowerNetwork) {
   EXPECT_THAT(ErrorOf(LoadBackbone(Checkpoint(Same, deep), "", model.get())),
               AllOf(HasSubstr("120 tensors matched; 80 not used: backbone.layer1.2.bn1.bias, "),
                     HasSubstr(" and 72 more")));
-  EXPECT_THAT(ErrorOf(LoadClassifier(Checkpoint(Same, deep), "", model.get())),
+  EXPECT_THAT(ErrorOf(LoadClassifier(Checkpoint(Same, deep), {}, model.get())),
               AllOf(HasSubstr("80 not used"), HasSubstr("Give the config it was trained with")));
-  EXPECT_THAT(ErrorOf(LoadClassifier(Checkpoint(Torchvision, deep), "", model.get())),
+  EXPECT_THAT(ErrorOf(LoadClassifier(Checkpoint(Torchvision, deep), {}, model.get())),
               HasSubstr("80 not used: layer1.2.bn1.bias, "));
   EXPECT_THAT(ErrorOf(LoadBackbone(Checkpoint(Same, shallow), "", MakeModel(deep).get())),
               HasSubstr("80 missing: backbone.layer1.2.conv1.weight"));
@@ -322,7 +359,7 @@ TEST(LoadBackbone, RefusesValuesThatAreNotFiniteAndNegativeVariancesByName) {
     weight = weight.to(at::kDouble);
     weight[3][2][6][6] = value;
     for (const auto& report : {LoadBackbone(checkpoint, "backbone", model.get()),
-                               LoadClassifier(checkpoint, "", model.get())}) {
+                               LoadClassifier(checkpoint, {}, model.get())}) {
       EXPECT_EQ(report.status().code(), absl::StatusCode::kDataLoss);
       EXPECT_THAT(ErrorOf(report),
                   HasSubstr("backbone.conv1.weight has values that are not finite"));
@@ -336,13 +373,65 @@ TEST(LoadBackbone, RefusesValuesThatAreNotFiniteAndNegativeVariancesByName) {
   ExpectUntouched(*model);
 }
 
+TEST(LoadBackbone, WarnsOfFiniteValuesThatNothingCanBeComputedWith) {
+  const auto model = MakeModel(kResNet);
+  StateDict checkpoint = Checkpoint(Same);
+  Tensor(&checkpoint, "backbone.conv1.weight")[3][2][6][6] = -1e38;
+  Tensor(&checkpoint, "backbone.layer4.1.bn2.running_var")[1] = 1e30;
+  for (const auto& report :
+       {LoadBackbone(checkpoint, "backbone", model.get()),
+        LoadClassifier(checkpoint, {}, model.get()), LoadResumed(checkpoint, model.get())}) {
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_THAT(report->warnings,
+                ElementsAre("backbone.conv1.weight and 1 more have values as large as "
+                            "1e+38, whose squares float32 cannot hold: the run that wrote the "
+                            "checkpoint had diverged; take an earlier one"));
+  }
+  EXPECT_EQ(WarnOfHugeValues("the momentum of ", {{"a", at::zeros({2})}, {"b", at::zeros({0})}}),
+            "");
+  EXPECT_THAT(WarnOfHugeValues("the momentum of ", {{"a", at::full({2}, 2e19)}}),
+              testing::StartsWith("the momentum of a has values as large as 2e+19, "));
+}
+
+TEST(LoadBackbone, EscapesAndShortensNamesOfTheFile) {
+  StateDict checkpoint = Checkpoint(Same);
+  checkpoint.tensors.push_back({"backbone.\x1b[2J", at::zeros({2})});
+  checkpoint.tensors.push_back({"backbone.x" + std::string(5000, 'y'), at::zeros({2})});
+  const std::string error = ErrorOf(LoadBackbone(checkpoint, "backbone", MakeModel(kResNet).get()));
+  EXPECT_THAT(error, AllOf(HasSubstr("2 not used: backbone.\\x1b[2J, backbone.xyyy"),
+                           HasSubstr("or allow the tensors by name")));
+  EXPECT_LT(error.size(), 1000);
+}
+
+// What a state dict of bare names tells is that all in it are the network's.
+TEST(LoadBackbone, PassesOverWhatItCannotReadOutsideOfTheBackbonesModules) {
+  for (const bool bare : {false, true}) {
+    StateDict checkpoint = bare ? Checkpoint(Torchvision) : Checkpoint(Same);
+    checkpoint.unreadable.push_back({"adjacency", "sparse"});
+    checkpoint.unreadable.push_back({"neck.conv.weight", "sparse"});
+    const auto report = LoadBackbone(checkpoint, "", MakeModel(kResNet).get());
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->Summary(), "120 tensors matched");
+    EXPECT_TRUE(LoadClassifier(checkpoint, {}, MakeModel(kResNet).get()).ok());
+
+    const std::string inside = bare ? "layer1.0.conv1.delta" : "backbone.layer1.0.conv1.delta";
+    checkpoint.unreadable.push_back({inside, "sparse"});
+    EXPECT_THAT(ErrorOf(LoadBackbone(checkpoint, "", MakeModel(kResNet).get())),
+                HasSubstr("1 not used: " + inside));
+    checkpoint.unreadable.back().name = bare ? "fc.delta" : "head.fc.delta";
+    EXPECT_TRUE(LoadBackbone(checkpoint, "", MakeModel(kResNet).get()).ok());
+    EXPECT_THAT(ErrorOf(LoadClassifier(checkpoint, {}, MakeModel(kResNet).get())),
+                HasSubstr("1 not used: "));
+  }
+}
+
 TEST(LoadBackbone, NeedsOnlyItsOwnTensorsToBePlain) {
   const auto model = MakeModel(kResNet);
   StateDict checkpoint =
       Checkpoint([](const std::string& name) { return name == "head.fc.weight" ? "" : name; });
   checkpoint.unreadable.push_back({"head.fc.weight", "an object of torchao"});
   EXPECT_TRUE(LoadBackbone(checkpoint, "backbone", model.get()).ok());
-  EXPECT_EQ(ErrorOf(LoadClassifier(checkpoint, "", model.get())),
+  EXPECT_EQ(ErrorOf(LoadClassifier(checkpoint, {}, model.get())),
             "head.fc.weight is an object of torchao");
 }
 
@@ -370,6 +459,17 @@ TEST(LoadBackbone, SpreadsAConvolutionOfOneChannelWhenAsked) {
   for (int channel = 0; channel < 3; ++channel) {
     EXPECT_TRUE(at::equal(loaded.select(1, channel), given.select(1, 0).div(3.0)));
   }
+  // Each command names its own setting.
+  EXPECT_THAT(
+      ErrorOf(LoadClassifier(checkpoint, {}, model.get())),
+      testing::EndsWith(
+          ". --adapt_input_channels fits a first convolution of another number of channels"));
+  EXPECT_THAT(ErrorOf(LoadResumed(checkpoint, model.get())),
+              testing::EndsWith("[4, 1, 7, 7] in the checkpoint, [4, 3, 7, 7] in the model"));
+  const auto evaluated =
+      LoadClassifier(checkpoint, {.prefix = "", .adapt_input_channels = true}, model.get());
+  ASSERT_TRUE(evaluated.ok()) << evaluated.status();
+  EXPECT_EQ(evaluated->notes.size(), 1u);
   // Between other numbers there is no usual way.
   EXPECT_THAT(
       ErrorOf(LoadPretrained(OfChannels(4), Pretrained("adapt_input_channels: true"), model.get())),
@@ -445,7 +545,7 @@ TEST(LoadBackbone, ShowsBothSidesAndTheRightPrefixWhereNothingFits) {
                 AllOf(HasSubstr("It has model.backbone.conv1.weight, "),
                       HasSubstr("They fit with model.backbone.pretrained.prefix: model.backbone")));
   }
-  EXPECT_THAT(ErrorOf(LoadClassifier(deep, "", model.get())),
+  EXPECT_THAT(ErrorOf(LoadClassifier(deep, {}, model.get())),
               HasSubstr("They fit with --prefix=model.backbone"));
   EXPECT_EQ(ErrorOf(LoadBackbone(Checkpoint([](const std::string& n) { return n + "_x"; }), "model",
                                  model.get())),
@@ -460,6 +560,80 @@ TEST(LoadBackbone, ShowsBothSidesAndTheRightPrefixWhereNothingFits) {
           LoadBackbone({{{"a", at::zeros({1})}}, {}, {}}, "", model.get()).status().message()),
       HasSubstr("It has a; expected conv1.weight, "));
   ExpectUntouched(*model);
+}
+
+// The same network twice, below two prefixes.
+StateDict Twice(const std::string& one, const std::string& other, bool torchvision = true) {
+  StateDict state;
+  for (const std::string& prefix : {one, other}) {
+    const StateDict once = torchvision ? Checkpoint(Torchvision) : Checkpoint(Same);
+    for (const NamedTensor& tensor : once.tensors) {
+      state.tensors.push_back({prefix + tensor.name, tensor.tensor});
+    }
+  }
+  return state;
+}
+
+TEST(LoadBackbone, NamesEveryPrefixThatFits) {
+  const auto model = MakeModel(kResNet);
+  EXPECT_THAT(ErrorOf(LoadClassifier(Twice("model.", "ema."), {}, model.get())),
+              HasSubstr(". They fit with --prefix=ema or --prefix=model"));
+  EXPECT_THAT(
+      ErrorOf(LoadBackbone(Twice("student.", "teacher.", /*torchvision=*/false), "", model.get())),
+      HasSubstr(". They fit with model.backbone.pretrained.prefix: student.backbone or "
+                "model.backbone.pretrained.prefix: teacher.backbone"));
+  // A teacher of another width has the same names.
+  StateDict distilled;
+  for (const char* config :
+       {kResNet, "backbone { resnet { depth: 18 base_channels: 8 } } head { num_classes: 3 }"}) {
+    const StateDict one = Checkpoint(Torchvision, config);
+    for (const NamedTensor& tensor : one.tensors) {
+      distilled.tensors.push_back(
+          {absl::StrCat(config == kResNet ? "student." : "a_teacher.", tensor.name),
+           tensor.tensor});
+    }
+  }
+  EXPECT_THAT(ErrorOf(LoadClassifier(distilled, {}, model.get())),
+              testing::EndsWith(". They fit with --prefix=student"));
+  // Names of many parts end.
+  EXPECT_THAT(ErrorOf(LoadClassifier({{{std::string(4096, '.'), at::zeros({1})}}, {}, {}}, {},
+                                     model.get())),
+              testing::Not(HasSubstr("They fit")));
+  ExpectUntouched(*model);
+}
+
+TEST(LoadBackbone, SaysThatTheBackboneIsThereTwice) {
+  const auto model = MakeModel(kResNet);
+  for (const bool bare_first : {false, true}) {
+    StateDict both = Checkpoint(Same);
+    StateDict bare = Checkpoint(Torchvision);
+    for (NamedTensor& tensor : bare.tensors) tensor.tensor = tensor.tensor.mul(0);
+    if (bare_first) std::swap(both.tensors, bare.tensors);
+    both.tensors.insert(both.tensors.end(), bare.tensors.begin(), bare.tensors.end());
+    const auto twice =
+        LoadPretrained(both, Pretrained("prefix: 'backbone' with_head: true"), model.get());
+    ASSERT_TRUE(twice.ok()) << twice.status();
+    EXPECT_THAT(twice->notes, ElementsAre("it has the backbone's names also without a prefix"));
+    // Not a mixture of both.
+    EXPECT_TRUE(IsLoaded(*model, "backbone.conv1.weight"));
+    EXPECT_TRUE(IsLoaded(*model, "head.fc.weight"));
+  }
+
+  const auto report = LoadClassifier(Twice("", "ema.", /*torchvision=*/false), {}, model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(report->notes, ElementsAre("it has the backbone's names also below \"ema.backbone\" "
+                                         "(--prefix=ema.backbone takes those)"));
+
+  StateDict two_heads = Checkpoint(Torchvision);
+  two_heads.tensors.push_back({"head.fc.bias", at::zeros({3})});
+  EXPECT_THAT(ErrorOf(LoadClassifier(two_heads, {}, model.get())),
+              HasSubstr("122 tensors matched; 1 not used: head.fc.bias"));
+
+  // Bare names may not be left over.
+  EXPECT_THAT(ErrorOf(LoadBackbone(Twice("", "ema."), "", model.get())),
+              AllOf(HasSubstr("102 not used: ema."),
+                    testing::EndsWith("; it has the backbone's names also below \"ema\" "
+                                      "(model.backbone.pretrained.prefix: ema takes those)")));
 }
 
 TEST(LoadBackbone, DropsWhatWasFoldedFromTheWeightsBefore) {
@@ -487,7 +661,7 @@ TEST(LoadClassifier, TakesAllOfOurOwnNamesAndOfTorchvisions) {
   for (const bool torchvision : {false, true}) {
     const auto model = MakeModel(kResNet);
     const auto report =
-        LoadClassifier(torchvision ? Checkpoint(Torchvision) : Checkpoint(Same), "", model.get());
+        LoadClassifier(torchvision ? Checkpoint(Torchvision) : Checkpoint(Same), {}, model.get());
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_EQ(report->matched, kBackboneTensors + 2);
     for (const NamedTensor& tensor : model->State()) {
@@ -501,7 +675,7 @@ TEST(LoadClassifier, NeedsEveryTensorOfTheRightShapeAndElseTouchesNothing) {
   EXPECT_EQ(LoadClassifier(Checkpoint([](const std::string& name) {
                              return name == "head.fc.bias" ? "" : name;
                            }),
-                           "", model.get())
+                           {}, model.get())
                 .status()
                 .message(),
             "the checkpoint does not fit the model of the config: 121 tensors matched; 1 missing: "
@@ -509,7 +683,7 @@ TEST(LoadClassifier, NeedsEveryTensorOfTheRightShapeAndElseTouchesNothing) {
   const auto other_classes = LoadClassifier(
       Checkpoint(Same,
                  "backbone { resnet { depth: 18 base_channels: 4 } } head { num_classes: 7 }"),
-      "", model.get());
+      {}, model.get());
   EXPECT_THAT(std::string(other_classes.status().message()),
               HasSubstr("head.fc.weight: [7, 32] in the checkpoint, [3, 32] in the model"));
   ExpectUntouched(*model);
@@ -521,7 +695,7 @@ TEST(LoadClassifier, TakesNamesBelowAPrefix) {
     const StateDict checkpoint = Checkpoint([&](const std::string& name) {
       return "model." + (torchvision ? Torchvision(name) : name);
     });
-    const auto report = LoadClassifier(checkpoint, "model", model.get());
+    const auto report = LoadClassifier(checkpoint, {.prefix = "model"}, model.get());
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_EQ(report->matched, kBackboneTensors + 2);
   }

@@ -212,11 +212,17 @@ DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now) {
   return difference;
 }
 
-absl::Status CheckHeadClasses(const DataIdentity& saved, const ClassNames& classes) {
+absl::StatusOr<std::string> CheckHeadClasses(const DataIdentity& saved, const ClassNames& classes) {
+  if (saved.classes.empty()) {
+    return absl::StrCat(
+        "it does not name the classes of its head; output i is taken for class i of the training "
+        "data: ",
+        QuoteNames(classes));
+  }
   DataIdentity now;
   now.classes = classes;
   const DataDifference difference = CompareData(saved, now);
-  if (difference.sentences.empty()) return absl::OkStatus();
+  if (difference.sentences.empty()) return std::string();
   return absl::InvalidArgumentError(absl::StrCat(
       "its head does not have the classes of the training data: ", difference.sentences.front(),
       ". Prepare the data with the checkpoint's classes in their order, or leave out with_head"));

@@ -63,8 +63,10 @@ struct DataDifference {
 DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now);
 
 // Whether a run whose data have `classes` may start from a checkpoint's head. A checkpoint that
-// names no classes may. Errors: InvalidArgument where the classes are others, or in another order.
-absl::Status CheckHeadClasses(const DataIdentity& saved, const ClassNames& classes);
+// names no classes, as of torchvision or timm, may: then a note for the log says which class each
+// output is taken for. Else the note is empty. Errors: InvalidArgument where the classes are
+// others, or in another order.
+absl::StatusOr<std::string> CheckHeadClasses(const DataIdentity& saved, const ClassNames& classes);
 
 }  // namespace finetune
 

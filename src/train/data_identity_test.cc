@@ -128,13 +128,22 @@ TEST(DataIdentityTest, AnOlderCheckpointDiffersInNothingItDoesNotSay) {
 }
 
 TEST(DataIdentityTest, AHeadIsTakenOnlyForItsOwnClassesInTheirOrder) {
-  EXPECT_TRUE(CheckHeadClasses(Pets(), {"apple", "bear", "cat"}).ok());
-  EXPECT_TRUE(CheckHeadClasses(DataIdentity(), {"apple"}).ok());
+  const auto same = CheckHeadClasses(Pets(), {"apple", "bear", "cat"});
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_EQ(*same, "");
   for (const ClassNames& classes : {ClassNames{"cat", "bear", "apple"}, {"apple", "bear", "dog"}}) {
-    const absl::Status status = CheckHeadClasses(Pets(), classes);
+    const absl::Status status = CheckHeadClasses(Pets(), classes).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), HasSubstr("or leave out with_head"));
   }
+}
+
+TEST(DataIdentityTest, AHeadWithoutClassNamesIsTakenAndTheLogSaysForWhich) {
+  const auto note = CheckHeadClasses(DataIdentity(), {"apple", "bear"});
+  ASSERT_TRUE(note.ok()) << note.status();
+  EXPECT_EQ(*note,
+            "it does not name the classes of its head; output i is taken for class i of the "
+            "training data: \"apple\", \"bear\"");
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include "src/base/annotate.h"
 #include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
-#include "src/model/load.h"
 #include "src/observe/progress_line.h"
 #include "src/train/data_identity.h"
 #include "src/train/setup.h"
@@ -20,7 +19,7 @@ namespace {
 absl::Status TakeWeights(const EvaluateOptions& options, Setup* setup) {
   FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(options.checkpoint, options.key));
   const absl::StatusOr<LoadReport> report =
-      LoadClassifier(state, options.prefix, setup->model.get());
+      LoadClassifier(state, options.weights, setup->model.get());
   FT_RETURN_IF_ERROR(Annotate(report.status(), options.checkpoint));
   AddNotes(options.checkpoint, state, *report, setup);
   return absl::OkStatus();

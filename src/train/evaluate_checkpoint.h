@@ -6,15 +6,16 @@
 #include "src/base/status_macros.h"
 #include "src/comm/communicator.h"
 #include "src/config/config.h"
+#include "src/model/load.h"
 #include "src/train/evaluate.h"
 
 namespace finetune {
 
 struct EvaluateOptions {
   std::string checkpoint;
-  // Where its weights are, and how their names begin, as PretrainedConfig has them.
+  // Where its weights are, as PretrainedConfig has it.
   std::string key;
-  std::string prefix;
+  EvaluatedWeights weights;
 };
 
 // Evaluates a checkpoint on data.val, whose labels are mapped to the checkpoint's by class name and

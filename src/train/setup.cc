@@ -250,7 +250,9 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
 absl::Status LoadFrom(const std::string& path, const PretrainedConfig& pretrained, Setup* setup) {
   if (pretrained.with_head()) {
     FT_ASSIGN_OR_RETURN(const DataIdentity trained_on, ReadDataIdentityOf(path));
-    FT_RETURN_IF_ERROR(Annotate(CheckHeadClasses(trained_on, setup->data.classes), path));
+    const absl::StatusOr<std::string> note = CheckHeadClasses(trained_on, setup->data.classes);
+    FT_RETURN_IF_ERROR(Annotate(note.status(), path));
+    if (!note->empty()) setup->notes.push_back(absl::StrCat(path, ": ", *note));
   }
   FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(path, pretrained.key()));
   const absl::StatusOr<LoadReport> report = LoadPretrained(state, pretrained, setup->model.get());
@@ -292,6 +294,9 @@ void AddNotes(const std::string& path, const StateDict& state, const LoadReport&
               Setup* setup) {
   for (const std::vector<std::string>* notes : {&state.notes, &report.notes}) {
     for (const std::string& note : *notes) setup->notes.push_back(absl::StrCat(path, ": ", note));
+  }
+  for (const std::string& warning : report.warnings) {
+    setup->warnings.push_back(absl::StrCat(path, ": ", warning));
   }
 }
 

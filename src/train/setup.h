@@ -47,7 +47,7 @@ struct Setup {
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
                               bool resumes, Trace* trace, Communicator* comm);
 
-// Adds the notes of reading a checkpoint at `path` and of loading it to the setup's.
+// Adds the notes and warnings of reading a checkpoint at `path` and of loading it to the setup's.
 void AddNotes(const std::string& path, const StateDict& state, const LoadReport& report,
               Setup* setup);
 

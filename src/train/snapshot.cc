@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/annotate.h"
+#include "src/checkpoint/reader.h"
 #include "src/checkpoint/state_dict.h"
 #include "src/model/load.h"
 
@@ -120,6 +121,7 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   const absl::StatusOr<std::string> writer =
       meta_entry.ok() ? meta_entry->GetString("writer") : meta_entry.status();
   if (!writer.ok() || !absl::StartsWith(*writer, "finetune")) {
+    FT_RETURN_IF_ERROR(CheckPlain(root));
     return absl::InvalidArgumentError(absl::StrCat(
         "it is not a checkpoint of finetune, so it does not say where its run is", kStartInstead));
   }
@@ -146,10 +148,14 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
 
   StateDict state;
   FT_ASSIGN_OR_RETURN(state.tensors, root.GetTensors("state_dict"));
-  FT_RETURN_IF_ERROR(LoadClassifier(state, /*prefix=*/"", model).status());
+  FT_ASSIGN_OR_RETURN(const LoadReport report, LoadResumed(state, model));
+  restored.warnings.insert(restored.warnings.end(), report.warnings.begin(), report.warnings.end());
 
   FT_ASSIGN_OR_RETURN(Value optimizer, root.Get("optimizer"));
   FT_ASSIGN_OR_RETURN(TensorList momentum, optimizer.GetTensors("momentum"));
+  if (std::string warning = WarnOfHugeValues("the momentum of ", momentum); !warning.empty()) {
+    restored.warnings.push_back(std::move(warning));
+  }
   const std::map<std::string, at::Tensor> saved = ByName(momentum);
   const std::map<std::string, at::Tensor> parameters = ByName(model->parameters());
   for (const ParameterSpan& span : sgd->spans()) {

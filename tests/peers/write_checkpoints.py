@@ -101,6 +101,14 @@ def torch_files():
     case("torch_sparse_head.pth", refused="save the tensor's to_dense()")
     # A backbone alone can be taken of it, and it needs no head.
     case("torch_sparse_head.pth", "pretrained", same="runs")
+    # Not of the network.
+    save("torch_sparse_beside.pth", {**state, "adjacency": torch.eye(4).to_sparse(), "neck.weight": torch.eye(4).to_sparse()})
+    case("torch_sparse_beside.pth")
+    two = {"model." + k: v for k, v in state.items()} | {"ema." + k: v for k, v in AVERAGED.state_dict().items()}
+    save("torch_two_sets.pth", two)
+    case("torch_two_sets.pth", refused="They fit with --prefix=ema or --prefix=model")
+    case("torch_two_sets.pth", "--prefix=model")
+    case("torch_two_sets.pth", "--prefix=ema", same="averaged.pth")
     dcp.save({"model": state}, checkpoint_id=FOLDER / "torch_distributed", no_dist=True)
     case("torch_distributed", refused="dcp_to_torch_save")
     dcp_to_torch_save(FOLDER / "torch_distributed", FOLDER / "torch_distributed.pth")
@@ -159,6 +167,11 @@ def timm_files():
     timm.models.save_for_hf(model, FOLDER / "timm_hub", safe_serialization=True)
     case("timm_hub/model.safetensors")
     case("timm_hub", refused="timm_hub/model.safetensors")
+    grey = randomised(timm.create_model("resnet18", num_classes=CLASSES, in_chans=1), 4).state_dict()
+    save("timm_one_channel.pth", grey)
+    save("timm_one_channel_spread.pth", grey | {"conv1.weight": grey["conv1.weight"].repeat(1, 3, 1, 1) / 3})
+    case("timm_one_channel.pth", refused="--adapt_input_channels fits")
+    case("timm_one_channel.pth", "--adapt_input_channels", same="timm_one_channel_spread.pth")
     save("timm_resnet18d.pth", timm.create_model("resnet18d", num_classes=CLASSES).state_dict())
     case("timm_resnet18d.pth", refused="missing")
 

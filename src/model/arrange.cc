@@ -1,0 +1,139 @@
+#include "src/model/arrange.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "src/model/transformers_names.h"
+
+namespace finetune {
+namespace {
+
+// A prefix of more parts is not looked for: a hostile name may have thousands.
+constexpr int kMaxPrefixParts = 8;
+
+// Where a checkpoint has backbone and head: below `parent` as "backbone." and "head.", or, flat,
+// the backbone's names right below it and the head as "fc.".
+struct Layout {
+  std::string parent;
+  bool flat;
+};
+
+// The model's name for one of the checkpoint's; none for a tensor that is neither of the backbone
+// nor of the head.
+std::optional<std::string> ModelName(const Layout& layout, absl::string_view full_name) {
+  if (!absl::ConsumePrefix(&full_name, layout.parent)) return std::nullopt;
+  const std::string name = layout.flat ? FromTransformers(full_name) : std::string(full_name);
+  if (absl::StartsWith(name, "fc.")) return absl::StrCat("head.", name);
+  if (absl::StartsWith(name, "head.")) return name;
+  if (layout.flat) return absl::StrCat(kBackbone, name);
+  if (absl::StartsWith(name, kBackbone)) return name;
+  return std::nullopt;
+}
+
+// The outermost module that a name of the model stands in, below "backbone." and "head.".
+absl::string_view ModuleOf(absl::string_view name) {
+  absl::ConsumePrefix(&name, kBackbone);
+  return name.substr(0, name.find('.'));
+}
+
+// Adds an entry by the model's name for it. A head may be there twice, as "head.fc." and "fc.":
+// then the one named as the backbone is named is meant, and the other is passed over, or, where all
+// names count as the network's, left over.
+void Add(const Layout& layout, std::string name, Entry entry, Given* given) {
+  const auto [found, is_new] = given->try_emplace(std::move(name), entry);
+  if (is_new) return;
+  const auto below = [&](const Entry& one) {
+    return absl::string_view(one.name).substr(layout.parent.size());
+  };
+  if (absl::StartsWith(below(entry), "head.") != layout.flat) std::swap(found->second, entry);
+  if (layout.flat) given->try_emplace(absl::StrCat(kBackbone, below(entry)), entry);
+}
+
+Given ArrangeAs(const Layout& layout, const StateDict& checkpoint, const TensorList& backbone) {
+  Given given;
+  for (const NamedTensor& one : checkpoint.tensors) {
+    if (std::optional<std::string> name = ModelName(layout, one.name)) {
+      Add(layout, *std::move(name), {one.name, one.tensor, ""}, &given);
+    }
+  }
+  std::set<absl::string_view> modules = {"head"};
+  for (const NamedTensor& one : backbone) modules.insert(ModuleOf(one.name));
+  for (const StateDict::Unreadable& one : checkpoint.unreadable) {
+    std::optional<std::string> name = ModelName(layout, one.name);
+    if (!name.has_value() || (layout.flat && !modules.contains(ModuleOf(*name)))) continue;
+    Add(layout, *std::move(name), {one.name, at::Tensor(), one.reason}, &given);
+  }
+  return given;
+}
+
+}  // namespace
+
+bool IsHead(absl::string_view name) {
+  return absl::StartsWith(name, "head.") || absl::StartsWith(name, "backbone.classifier.2.");
+}
+
+bool IsCounter(absl::string_view name) { return absl::EndsWith(name, ".num_batches_tracked"); }
+
+Given Arrange(const StateDict& checkpoint, absl::string_view prefix, const TensorList& backbone) {
+  const std::string start = prefix.empty() ? "" : absl::StrCat(prefix, ".");
+  std::vector<Layout> layouts = {{start, false}, {start, true}};
+  absl::string_view parent = start;
+  if (absl::ConsumeSuffix(&parent, kBackbone)) {
+    layouts.insert(layouts.begin(), {std::string(parent), false});
+  }
+  for (const Layout& layout : layouts) {
+    Given given = ArrangeAs(layout, checkpoint, backbone);
+    if (std::any_of(backbone.begin(), backbone.end(),
+                    [&](const NamedTensor& tensor) { return given.contains(tensor.name); })) {
+      return given;
+    }
+  }
+  return {};
+}
+
+std::vector<std::string> FittingPrefixes(const TensorList& tensors, const TensorList& backbone) {
+  std::map<std::string, const at::Tensor*> wanted;
+  for (const NamedTensor& one : backbone) {
+    // Old checkpoints lack the counters.
+    if (IsCounter(one.name)) continue;
+    wanted[std::string(absl::StripPrefix(one.name, kBackbone))] = &one.tensor;
+  }
+  struct Found {
+    size_t in_shape = 0, in_name = 0;
+  };
+  std::map<std::string, Found> prefixes;
+  for (const NamedTensor& one : tensors) {
+    const absl::string_view name = one.name;
+    size_t begin = 0;
+    for (int parts = 0; parts <= kMaxPrefixParts; ++parts) {
+      const auto found = wanted.find(FromTransformers(name.substr(begin)));
+      if (found != wanted.end()) {
+        Found& prefix = prefixes[std::string(name.substr(0, begin == 0 ? 0 : begin - 1))];
+        ++prefix.in_name;
+        prefix.in_shape += one.tensor.sizes() == found->second->sizes() ? 1 : 0;
+        break;
+      }
+      begin = name.find('.', begin) + 1;
+      if (begin == 0) break;
+    }
+  }
+  std::vector<std::string> best;
+  std::tuple<size_t, size_t> most = {0, 0};
+  for (const auto& [prefix, found] : prefixes) {
+    if (2 * found.in_name < wanted.size()) continue;
+    const std::tuple<size_t, size_t> fit = {found.in_shape, found.in_name};
+    if (fit > most) best.clear();
+    if (fit >= most) best.push_back(prefix);
+    most = std::max(most, fit);
+  }
+  return best;
+}
+
+}  // namespace finetune
