@@ -20,6 +20,7 @@ LAYERS = [
     ["src/checkpoint", "src/comm/..."],
     ["src/observe"],
     ["src/data/...", "src/model", "src/optim"],
+    ["src/validate"],
     ["src/plan", "src/train"],
     ["src/main", "data_tools", "bench"],
 ]

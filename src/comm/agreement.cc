@@ -7,6 +7,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/annotate.h"
 #include "src/base/status_macros.h"
 
 namespace finetune {
@@ -32,6 +33,34 @@ std::string TakeField(absl::string_view& in) {
   std::string field(in.substr(0, size));
   in.remove_prefix(field.size());
   return field;
+}
+
+// An error's code, message and payloads; "" for an OK status. The same status has the same bytes.
+std::string Encode(const absl::Status& status) {
+  if (status.ok()) return "";
+  std::string bytes(1, static_cast<char>(status.code()));
+  AppendField(status.message(), bytes);
+  std::map<std::string, std::string> payloads;
+  status.ForEachPayload([&](absl::string_view type, const absl::Cord& payload) {
+    payloads[std::string(type)] = std::string(payload);
+  });
+  for (const auto& [type, payload] : payloads) {
+    AppendField(type, bytes);
+    AppendField(payload, bytes);
+  }
+  return bytes;
+}
+
+// `bytes`: not empty.
+absl::Status Decode(absl::string_view bytes) {
+  const auto code = static_cast<absl::StatusCode>(bytes.front());
+  bytes.remove_prefix(1);
+  absl::Status status(code, TakeField(bytes));
+  while (!bytes.empty()) {
+    const std::string type = TakeField(bytes);
+    status.SetPayload(type, absl::Cord(TakeField(bytes)));
+  }
+  return status;
 }
 
 }  // namespace
@@ -96,22 +125,15 @@ absl::Status CheckAgreement(absl::Span<const AgreementItem> items, Communicator&
 }
 
 absl::Status Agree(const absl::Status& status, Communicator& comm) {
-  std::string mine;
-  if (!status.ok()) {
-    mine = absl::StrCat(std::string(1, static_cast<char>(status.code())), status.message());
-  }
+  const std::string mine = Encode(status);
   FT_ASSIGN_OR_RETURN(std::vector<std::string> all, comm.AllGather(mine));
   const auto first =
       std::find_if(all.begin(), all.end(), [](const std::string& text) { return !text.empty(); });
   if (first == all.end()) return absl::OkStatus();
-  const auto code = static_cast<absl::StatusCode>((*first)[0]);
-  const absl::string_view message = absl::string_view(*first).substr(1);
-  if (std::count(all.begin(), all.end(), *first) == comm.size()) {
-    return MarkAgreed(absl::Status(code, message));
-  }
+  const absl::Status error = Decode(*first);
+  if (std::count(all.begin(), all.end(), *first) == comm.size()) return MarkAgreed(error);
   const auto rank = static_cast<int>(first - all.begin());
-  return MarkAgreed(
-      absl::Status(code, absl::StrCat("rank ", rank, " (host ", comm.host(rank), "): ", message)));
+  return MarkAgreed(Annotate(error, absl::StrCat("rank ", rank, " (host ", comm.host(rank), ")")));
 }
 
 bool IsAgreed(const absl::Status& status) { return status.GetPayload(kAgreed).has_value(); }

@@ -1,6 +1,7 @@
 // Runs under mpirun with any number of ranks.
 #include "src/comm/agreement.h"
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -98,6 +99,13 @@ TEST_F(AgreementTest, AnErrorOfOneRankIsEveryRanks) {
   EXPECT_TRUE(IsAgreed(same));
   EXPECT_FALSE(IsAgreed(absl::NotFoundError("no such file")));
   EXPECT_FALSE(IsAgreed(Agree(absl::OkStatus(), *comm_)));
+}
+
+TEST_F(AgreementTest, AnErrorKeepsItsPayloads) {
+  absl::Status error = absl::InvalidArgumentError("comm.backend: is NCCL");
+  error.SetPayload("field", absl::Cord("comm.backend"));
+  error.SetPayload("empty", absl::Cord());
+  EXPECT_EQ(Agree(error, *comm_), MarkAgreed(error));
 }
 
 }  // namespace

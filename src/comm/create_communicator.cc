@@ -12,6 +12,7 @@
 #include "src/comm/mpi/mpi_communicator.h"
 #include "src/comm/single_communicator.h"
 #include "src/comm/watchdog/watchdog.h"
+#include "src/config/field_error.h"
 #include "src/host/gpus.h"
 #ifdef FINETUNE_CUDA
 #include "src/comm/nccl/nccl_communicator.h"
@@ -32,8 +33,7 @@ absl::StatusOr<bool> UsesGpus(RuntimeConfig::Device device, Communicator& comm) 
   if (std::count(all.begin(), all.end(), "no") > 0) return false;
   absl::Status status;
   if (device == RuntimeConfig::CUDA && gpus.count == 0) {
-    status =
-        absl::InvalidArgumentError(absl::StrCat("runtime.device: is CUDA, but ", gpus.why_none));
+    status = FieldError("runtime.device", absl::StrCat("is CUDA, but ", gpus.why_none));
   }
   FT_RETURN_IF_ERROR(Agree(status, comm));
   return std::count(all.begin(), all.end(), "yes") > 0;
@@ -41,13 +41,13 @@ absl::StatusOr<bool> UsesGpus(RuntimeConfig::Device device, Communicator& comm) 
 
 absl::Status CheckBackend(CommConfig::Backend backend, bool cuda) {
   if (backend == CommConfig::NCCL && !cuda) {
-    return absl::InvalidArgumentError(
-        "comm.backend: NCCL works on GPUs, and this run is on the CPU: leave it unset, or MPI");
+    return FieldError("comm.backend",
+                      "NCCL works on GPUs, and this run is on the CPU: leave it unset, or MPI");
   }
   if (backend == CommConfig::MPI && cuda) {
-    return absl::InvalidArgumentError(
-        "comm.backend: MPI works on the CPU's memory, and this run is on GPUs: leave it unset, or "
-        "set runtime.device: CPU");
+    return FieldError("comm.backend",
+                      "MPI works on the CPU's memory, and this run is on GPUs: leave it unset, or "
+                      "set runtime.device: CPU");
   }
   return absl::OkStatus();
 }

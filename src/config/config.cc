@@ -24,6 +24,7 @@
 #include "src/base/atomic_file.h"
 #include "src/base/fnv.h"
 #include "src/base/nearest_name.h"
+#include "src/config/field_error.h"
 #include "src/config/fields.h"
 #include "src/config/text_errors.h"
 
@@ -628,6 +629,13 @@ std::string LoadedConfig::PlaceOf(const std::string& path) const {
     if (cut == std::string::npos) return file;
     at.resize(cut);
   }
+}
+
+absl::Status LoadedConfig::WithPlace(const absl::Status& status) const {
+  const std::string field = FieldOf(status);
+  if (field.empty()) return status;
+  // Without the payload: an error gets its place once.
+  return absl::Status(status.code(), absl::StrCat(PlaceOf(field), ": ", status.message()));
 }
 
 absl::StatusOr<LoadedConfig> LoadConfig(const std::string& file, const LoadOptions& options) {

@@ -36,6 +36,10 @@ struct LoadedConfig {
   // The place of `path`, or of the nearest message above it that was written anywhere; the file
   // itself if none was.
   std::string PlaceOf(const std::string& path) const;
+
+  // Returns an error that is about a field (see FieldError()) with "<place of the field>: " before
+  // its message; any other status as it is.
+  absl::Status WithPlace(const absl::Status& status) const;
 };
 
 struct LoadOptions {

@@ -11,7 +11,6 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
-#include "src/config/validate.h"
 
 namespace finetune {
 namespace {
@@ -401,20 +400,14 @@ TEST_F(ConfigTest, TheHashDependsOnEveryValue) {
             ConfigHash(Load("x.pbtxt", {"runtime.seed=4"})->config));
 }
 
-// Every shipped config loads, is valid, and survives random damage without a crash.
-TEST_F(ConfigTest, ShippedConfigsAreValidAndDamagedOnesAreRefusedOrReprinted) {
+// Every shipped config loads, and survives random damage without a crash.
+TEST_F(ConfigTest, ShippedConfigsLoadAndDamagedOnesAreRefusedOrReprinted) {
   int count = 0;
   for (const auto& entry : fs::directory_iterator("configs")) {
     if (entry.path().extension() != ".pbtxt") continue;
     ++count;
     const auto loaded = LoadConfig(entry.path().string(), {});
     ASSERT_TRUE(loaded.ok()) << loaded.status();
-    RunFacts facts;
-    facts.world_size = 8;
-    const auto warnings = ValidateConfig(*loaded, facts);
-    ASSERT_TRUE(warnings.ok()) << warnings.status();
-    EXPECT_THAT(*warnings, testing::IsEmpty());
-
     const std::string text = PrintConfig(*loaded, false);
     uint32_t state = 12345;
     for (int i = 0; i < 200; ++i) {

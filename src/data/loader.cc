@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "src/config/validate.h"
+#include "src/config/total_batch_size.h"
 #include "src/data/pipeline.h"
 
 namespace finetune {

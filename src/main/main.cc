@@ -14,7 +14,6 @@
 #include "src/comm/mpi/mpi_session.h"
 #include "src/config/config.h"
 #include "src/config/expand_paths.h"
-#include "src/config/validate.h"
 #include "src/host/affinity.h"
 #include "src/host/build_id.h"
 #include "src/host/launch_environment.h"
@@ -27,6 +26,7 @@
 #include "src/tensor/large_tensor_memory.h"
 #include "src/train/evaluate_checkpoint.h"
 #include "src/train/train.h"
+#include "src/validate/validate.h"
 
 namespace finetune {
 namespace {
@@ -166,7 +166,9 @@ int Main(int argc, char** argv) {
   if (line->command == CommandLine::Command::kPlan) {
     if (launch_rank != 0) return kDone;
     absl::StatusOr<std::string> plan = loaded.ok() ? RunPlan(*loaded, line->plan) : loaded.status();
-    if (!plan.ok()) return Report(plan.status(), launch_rank);
+    if (!plan.ok()) {
+      return Report(loaded.ok() ? loaded->WithPlace(plan.status()) : plan.status(), launch_rank);
+    }
     std::printf("%s", plan->c_str());
     return kDone;
   }
@@ -182,12 +184,7 @@ int Main(int argc, char** argv) {
                          loaded.ok() ? loaded->config.runtime().device() : RuntimeConfig::CPU,
                          trace.has_value() ? Observe(&*trace) : CommObserver());
   if (!comm.ok()) {
-    // What begins with a field gets its place.
-    const std::string field(comm.status().message().substr(0, comm.status().message().find(':')));
-    return Report(loaded.ok() && absl::IsInvalidArgument(comm.status())
-                      ? Annotate(comm.status(), loaded->PlaceOf(field))
-                      : comm.status(),
-                  launch_rank);
+    return Report(loaded.ok() ? loaded->WithPlace(comm.status()) : comm.status(), launch_rank);
   }
   const int rank = (*comm)->rank();
   // A config may be missing on one host only.
@@ -196,7 +193,7 @@ int Main(int argc, char** argv) {
   }
   absl::StatusOr<int> code =
       RunOnRanks(*line, *loaded, trace.has_value() ? &*trace : nullptr, comm->get());
-  return code.ok() ? *code : Report(code.status(), rank);
+  return code.ok() ? *code : Report(loaded->WithPlace(code.status()), rank);
 }
 
 }  // namespace

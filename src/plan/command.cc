@@ -12,11 +12,12 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/nearest_name.h"
-#include "src/config/validate.h"
+#include "src/config/total_batch_size.h"
 #include "src/data/manifest.h"
 #include "src/data/pipeline.h"
 #include "src/plan/measure.h"
 #include "src/plan/plan.h"
+#include "src/validate/validate.h"
 
 namespace finetune {
 namespace {

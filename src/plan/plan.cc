@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "src/comm/bucket_layout.h"
-#include "src/config/validate.h"
+#include "src/config/total_batch_size.h"
 #include "src/data/micro_batches.h"
 #include "src/plan/simulate.h"
 

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "src/config/validate.h"
+#include "src/config/total_batch_size.h"
 #include "src/data/micro_batches.h"
 
 namespace finetune {

@@ -23,7 +23,6 @@
 #include "src/checkpoint/fetch.h"
 #include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
-#include "src/config/validate.h"
 #include "src/data/dataset.h"
 #include "src/data/manifest.h"
 #include "src/host/affinity.h"
@@ -33,6 +32,7 @@
 #include "src/observe/progress_line.h"
 #include "src/train/check_batches.h"
 #include "src/train/match_data.h"
+#include "src/validate/validate.h"
 
 namespace finetune {
 namespace {

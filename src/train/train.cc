@@ -24,7 +24,6 @@
 #include "src/comm/agreement.h"
 #include "src/comm/gradient_buckets.h"
 #include "src/comm/replay_communicator.h"
-#include "src/config/validate.h"
 #include "src/data/micro_batches.h"
 #include "src/host/launcher_process.h"
 #include "src/model/loss.h"

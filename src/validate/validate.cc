@@ -1,4 +1,4 @@
-#include "src/config/validate.h"
+#include "src/validate/validate.h"
 
 #include <algorithm>
 #include <array>
@@ -8,25 +8,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "src/config/problems.h"
+#include "src/config/total_batch_size.h"
 
 namespace finetune {
 namespace {
 
-// Whole numbers with all their digits: 16777216, not 1.67772e+07.
-std::string Number(double value) {
-  if (value == std::floor(value) && std::abs(value) < 1e15) {
-    return absl::StrCat(static_cast<int64_t>(value));
-  }
-  return absl::StrFormat("%g", value);
-}
-
 // The checks of one config; each finds what is wrong with one part of it.
 class Checker {
  public:
-  Checker(const LoadedConfig& loaded, const RunFacts& facts)
-      : loaded_(loaded), config_(loaded.config), facts_(facts) {}
+  Checker(const LoadedConfig& loaded, const RunFacts& facts, const Problems& problems)
+      : loaded_(loaded), config_(loaded.config), facts_(facts), problems_(problems) {}
 
-  absl::StatusOr<std::vector<std::string>> Run() {
+  void Run() {
     if (config_.name().empty()) Error("name", "is empty; the run's folder is named after it");
     CheckModel();
     CheckSplit(config_.data().train(), "data.train", facts_.train, /*training=*/true);
@@ -37,44 +31,19 @@ class Checker {
     CheckSchedule();
     CheckRuntime();
     CheckComm();
-    if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
-    return warnings_;
   }
 
  private:
-  // Once: both splits may find the same thing wrong.
-  void Error(const std::string& path, const std::string& what) {
-    std::string error = absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what);
-    if (std::find(errors_.begin(), errors_.end(), error) == errors_.end()) {
-      errors_.push_back(std::move(error));
-    }
+  void Error(const std::string& field, const std::string& what) { problems_.Error(field, what); }
+  void Warn(const std::string& field, const std::string& what) { problems_.Warn(field, what); }
+  bool InRange(const std::string& field, double value, double low, double high) {
+    return problems_.InRange(field, value, low, high);
   }
-  void Warn(const std::string& path, const std::string& what) {
-    warnings_.push_back(absl::StrCat(loaded_.PlaceOf(path), ": ", path, ": ", what));
+  void AtLeast(const std::string& field, double value, double low) {
+    problems_.AtLeast(field, value, low);
   }
-  // False, and an error, where `value` is outside [low, high] or not a number.
-  bool InRange(const std::string& path, double value, double low, double high) {
-    if (value >= low && value <= high) return true;
-    Error(path,
-          absl::StrCat("is ", Number(value), "; expected ", Number(low), " to ", Number(high)));
-    return false;
-  }
-  // The next three refuse numbers that are not finite, and say so.
-  void AtLeast(const std::string& path, double value, double low) {
-    if (Finite(path, value) && value < low) {
-      Error(path, absl::StrCat("is ", Number(value), "; expected ", Number(low), " or more"));
-    }
-  }
-  void Positive(const std::string& path, double value) {
-    if (Finite(path, value) && value <= 0) {
-      Error(path, absl::StrCat("is ", Number(value), "; expected more than 0"));
-    }
-  }
-  bool Finite(const std::string& path, double value) {
-    if (std::isfinite(value)) return true;
-    Error(path, absl::StrCat("is ", Number(value), "; expected a finite number"));
-    return false;
-  }
+  void Positive(const std::string& field, double value) { problems_.Positive(field, value); }
+  bool Finite(const std::string& field, double value) { return problems_.Finite(field, value); }
 
   void CheckModel() {
     const BackboneConfig& backbone = config_.model().backbone();
@@ -128,10 +97,7 @@ class Checker {
             absl::StrCat("is ", head.num_classes(), "; ", facts_.classes->from, " has ",
                          facts_.classes->count, " classes"));
     }
-    if (!(head.label_smoothing() >= 0 && head.label_smoothing() < 1)) {
-      Error("model.head.label_smoothing",
-            absl::StrFormat("is %g; expected at least 0 and less than 1", head.label_smoothing()));
-    }
+    problems_.IsFraction("model.head.label_smoothing", head.label_smoothing());
   }
 
   void CheckSplit(const SplitConfig& split, const std::string& path,
@@ -457,20 +423,30 @@ class Checker {
   const LoadedConfig& loaded_;
   const ExperimentConfig& config_;
   const RunFacts& facts_;
-  std::vector<std::string> errors_;
-  std::vector<std::string> warnings_;
+  const Problems problems_;
 };
+
+// "place: field: what is wrong".
+std::vector<std::string> WithPlaces(const std::vector<Problem>& problems,
+                                    const LoadedConfig& loaded) {
+  std::vector<std::string> lines;
+  for (const Problem& problem : problems) {
+    lines.push_back(
+        absl::StrCat(loaded.PlaceOf(problem.field), ": ", problem.field, ": ", problem.text));
+  }
+  return lines;
+}
 
 }  // namespace
 
-int64_t TotalBatchSize(const SplitConfig& split, int world_size) {
-  if (split.has_total_batch_size()) return split.total_batch_size();
-  return static_cast<int64_t>(split.batch_size()) * world_size;
-}
-
 absl::StatusOr<std::vector<std::string>> ValidateConfig(const LoadedConfig& loaded,
                                                         const RunFacts& facts) {
-  return Checker(loaded, facts).Run();
+  ProblemList found;
+  Checker(loaded, facts, Problems(&found)).Run();
+  if (!found.errors.empty()) {
+    return absl::InvalidArgumentError(absl::StrJoin(WithPlaces(found.errors, loaded), "\n"));
+  }
+  return WithPlaces(found.warnings, loaded);
 }
 
 }  // namespace finetune

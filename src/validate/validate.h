@@ -1,5 +1,5 @@
-#ifndef FINETUNE_CONFIG_VALIDATE_H_
-#define FINETUNE_CONFIG_VALIDATE_H_
+#ifndef FINETUNE_VALIDATE_VALIDATE_H_
+#define FINETUNE_VALIDATE_VALIDATE_H_
 
 #include <cstdint>
 #include <optional>
@@ -33,9 +33,6 @@ struct RunFacts {
   std::optional<ClassFacts> classes;
 };
 
-// Pictures all ranks together take in an iteration of training. 0 where the config says neither.
-int64_t TotalBatchSize(const SplitConfig& split, int world_size);
-
 // Checks everything that can be known before any work is done. Returns warnings: what will run but
 // is likely not meant. Errors: InvalidArgument with one line for each thing wrong, "place: field:
 // what is wrong; what to do".
@@ -44,4 +41,4 @@ absl::StatusOr<std::vector<std::string>> ValidateConfig(const LoadedConfig& load
 
 }  // namespace finetune
 
-#endif  // FINETUNE_CONFIG_VALIDATE_H_
+#endif  // FINETUNE_VALIDATE_VALIDATE_H_

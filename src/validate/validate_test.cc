@@ -1,5 +1,6 @@
-#include "src/config/validate.h"
+#include "src/validate/validate.h"
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,22 @@ TEST(Validate, NothingIsWrongWithAGoodConfig) {
   const auto result = Check({});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(*result, IsEmpty());
+}
+
+TEST(Validate, ShippedConfigsAreValid) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("configs")) {
+    if (entry.path().extension() != ".pbtxt") continue;
+    ++count;
+    const auto loaded = LoadConfig(entry.path().string(), {});
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    RunFacts facts;
+    facts.world_size = 8;
+    const auto warnings = ValidateConfig(*loaded, facts);
+    ASSERT_TRUE(warnings.ok()) << warnings.status();
+    EXPECT_THAT(*warnings, IsEmpty());
+  }
+  EXPECT_GE(count, 4);
 }
 
 struct WrongConfig {
