@@ -8,11 +8,11 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
-#include <regex>
 #include <system_error>
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -37,21 +37,31 @@ constexpr char kLatest[] = "latest.pth";
 constexpr char kBest[] = "best.pth";
 constexpr char kLock[] = ".checkpoints.lock";
 
-bool IsCheckpointName(const std::string& name) {
-  static const auto& pattern = *new std::regex("(epoch|iter)_[0-9]{1,18}\\.pth");
-  return std::regex_match(name, pattern);
+// epoch_N.pth or iter_N.pth, where N fits an int64_t.
+bool IsCheckpointName(absl::string_view name) {
+  constexpr size_t kMostDigits = 18;
+  if (!absl::ConsumeSuffix(&name, ".pth")) return false;
+  if (!absl::ConsumePrefix(&name, "epoch_") && !absl::ConsumePrefix(&name, "iter_")) return false;
+  return !name.empty() && name.size() <= kMostDigits &&
+         std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
 }
 
 // Those of the files that the store may replace or delete.
-bool IsManagedName(const std::string& name) {
+bool IsManagedName(absl::string_view name) {
   return IsCheckpointName(name) || name == kLatest || name == kBest;
 }
 
-// A name that AtomicFile or PointAlias() gives to what is not whole yet.
-bool IsTemporaryName(const std::string& name) {
-  static const auto& pattern =
-      *new std::regex("((epoch|iter)_[0-9]{1,18}|latest|best)\\.pth\\.[A-Za-z0-9]{6}\\.tmp");
-  return std::regex_match(name, pattern);
+// NAME.XXXXXX.tmp, which AtomicFile and PointAlias() call a file until it is whole. The six are
+// letters and digits.
+bool IsTemporaryName(absl::string_view name) {
+  constexpr size_t kRandom = 6;
+  if (!absl::ConsumeSuffix(&name, ".tmp")) return false;
+  const size_t dot = name.rfind('.');
+  if (dot == absl::string_view::npos) return false;
+  const absl::string_view random = name.substr(dot + 1);
+  return random.size() == kRandom &&
+         std::all_of(random.begin(), random.end(), absl::ascii_isalnum) &&
+         IsManagedName(name.substr(0, dot));
 }
 
 // What is wrong with a work_dir: a place that nothing can be made in is for the user to change,

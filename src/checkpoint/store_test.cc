@@ -295,11 +295,16 @@ TEST_P(StoreWithoutLinksTest, ARunThatWentBackIsTheLatest) {
 TEST_F(StoreTest, WhatDeadRunsLeftIsRemovedAndNothingElse) {
   fs::create_directories(folder_);
   for (const char* name : {"epoch_3.pth.aB3xYz.tmp", "iter_7.pth.000000.tmp",
-                           "latest.pth.newone.tmp", "notes.tmp", "epoch_3.pth.bak"}) {
+                           "latest.pth.newone.tmp", "best.pth.newone.tmp"}) {
     std::ofstream(folder_ + "/" + name) << "half";
   }
+  const std::vector<std::string> others = {
+      "notes.tmp",          "epoch_3.pth.bak",         "epoch_3.pth.tmp",
+      "epoch_3.aB3xYz.tmp", "epoch_3.pth.aB3xY.tmp",   "epoch_3.pth.aB3x_z.tmp",
+      "epoch_.pth.tmp",     "epochs_3.pth.aB3xYz.tmp", "first.pth.aB3xYz.tmp"};
+  for (const std::string& name : others) std::ofstream(folder_ + "/" + name) << "half";
   CheckpointStore store = Open(1);
-  EXPECT_THAT(Checkpoints(), UnorderedElementsAre("notes.tmp", "epoch_3.pth.bak"));
+  EXPECT_THAT(Checkpoints(), testing::UnorderedElementsAreArray(others));
 }
 
 TEST_F(StoreTest, ASecondRunInTheSameFolderIsRefused) {
@@ -315,8 +320,11 @@ TEST_F(StoreTest, ASecondRunInTheSameFolderIsRefused) {
 
 TEST_F(StoreTest, OtherNamesAndRootsAreRefused) {
   CheckpointStore store = Open(1);
-  EXPECT_EQ(store.Save("../epoch_1.pth", Root(1), false).code(),
-            absl::StatusCode::kInvalidArgument);
+  for (const char* name :
+       {"../epoch_1.pth", "epoch_.pth", "epoch_1", "1.pth", "iter_1x.pth", "epoch_-1.pth",
+        "epoch_1234567890123456789.pth", "epoch_1.pth.pth", "latest.pth"}) {
+    EXPECT_EQ(store.Save(name, Root(1), false).code(), absl::StatusCode::kInvalidArgument) << name;
+  }
   EXPECT_FALSE(store.Save("epoch_1.pth", Value(Value::Dict()), false).ok());
   EXPECT_THAT(Checkpoints(), IsEmpty());
 }
