@@ -51,9 +51,9 @@ TEST_F(ElasticTest, ARunThatGoesOnWithOtherNumbersOfRanksIsTheSameRun) {
     }
   }
 
-  for (const bool momentum : {false, true}) {
-    const TensorList a = Tensors("whole/epoch_3.pth", momentum),
-                     b = Tensors("parts/epoch_3.pth", momentum);
+  for (const bool optimizer : {false, true}) {
+    const TensorList a = Tensors("whole/epoch_3.pth", optimizer),
+                     b = Tensors("parts/epoch_3.pth", optimizer);
     ASSERT_EQ(a.size(), b.size());
     ASSERT_GT(a.size(), 50u);
     for (size_t i = 0; i < a.size(); ++i) {
@@ -61,7 +61,7 @@ TEST_F(ElasticTest, ARunThatGoesOnWithOtherNumbersOfRanksIsTheSameRun) {
       // 15 updates of what rounding made of the gradients: 7e-5 was seen.
       const double largest = a[i].tensor.abs().max().item().toDouble();
       const double difference = a[i].tensor.sub(b[i].tensor).abs().max().item().toDouble();
-      EXPECT_LE(difference, 5e-4 * largest) << a[i].name << (momentum ? "'s momentum" : "");
+      EXPECT_LE(difference, 5e-4 * largest) << a[i].name;
     }
   }
 }

@@ -84,8 +84,8 @@ TEST_F(FirstWeights, AHeadTrainedOnAFrozenBackboneIsKeptWhenItUnfreezes) {
                               " --set=model.backbone.pretrained.with_head=true")));
   ASSERT_EQ(started.exit_code, 0) << started.output;
   EXPECT_THAT(started.output, HasSubstr("122 tensors matched"));
-  const TensorList before = Tensors("run/latest.pth", /*momentum=*/false);
-  const TensorList after = Tensors("all/latest.pth", /*momentum=*/false);
+  const TensorList before = Tensors("run/latest.pth", /*optimizer=*/false);
+  const TensorList after = Tensors("all/latest.pth", /*optimizer=*/false);
   ASSERT_EQ(before.size(), after.size());
   int compared = 0;
   for (size_t i = 0; i < before.size(); ++i) {

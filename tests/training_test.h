@@ -40,9 +40,10 @@ class TrainingTest : public testing::Test {
   // The text of all logs of a work_dir.
   std::string Logs(const std::string& work_dir) const;
 
-  // A checkpoint's state dict, or its momentum; empty, and the test fails, where it cannot be read.
-  TensorList Tensors(const std::string& checkpoint, bool momentum) const;
-  // Every tensor of two checkpoints, momentum and statistics too, has the same bits.
+  // A checkpoint's state dict, or its optimizer's state ("momentum.head.fc.weight"). Empty, and the
+  // test fails, where it cannot be read.
+  TensorList Tensors(const std::string& checkpoint, bool optimizer) const;
+  // Every tensor of two checkpoints, the optimizer's state and statistics too, has the same bits.
   void ExpectSameCheckpoints(const std::string& a, const std::string& b) const;
 
   std::string folder_, finetune_, prepare_;

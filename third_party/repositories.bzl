@@ -79,6 +79,7 @@ def finetune_repositories():
         ("turbojpeg", "turbojpeg.h", "-lturbojpeg", "libturbojpeg0-dev"),
         ("stb", "stb/stb_image_resize.h", "", "libstb-dev"),
         ("libzip", "zip.h", "-lzip", "libzip-dev"),
+        ("re2", "re2/re2.h", "-lre2", "libre2-dev"),
     ]:
         # Debian keeps some headers in an architecture's folder, which the compiler searches by itself.
         machine_package(

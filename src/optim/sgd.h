@@ -4,54 +4,34 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <vector>
 
-#include "src/base/status_macros.h"
+#include "absl/strings/string_view.h"
 #include "src/config/experiment.pb.h"
-#include "src/tensor/parameter_span.h"
+#include "src/config/problems.h"
+#include "src/optim/optimizer.h"
+#include "src/tensor/named_tensor.h"
 
 namespace finetune {
 
-// Stochastic gradient descent as torch.optim.SGD defines it, in one pass over flat memory:
+// Stochastic gradient descent as torch.optim.SGD defines it:
 //   g += weight_decay * w;  v = momentum * v + g;  w -= lr * (nesterov ? g + momentum * v : v).
-class Sgd {
+// Its state is "momentum", v. It starts at 0, which after the first step equals PyTorch's start at
+// g.
+class Sgd final : public Optimizer {
  public:
-  // `values`: [n] float32, holding every span; memory between spans is left alone. Momentum starts
-  // at 0 (after its first step that equals PyTorch's start at g). Errors: InvalidArgument for a
-  // rule whose regular expression does not parse or that matches no parameter.
-  static absl::StatusOr<Sgd> Create(const OptimizerConfig& config, std::vector<ParameterSpan> spans,
-                                    const at::Tensor& values);
+  // `problems`: those of its message.
+  static void Check(const SgdConfig& config, const Problems& problems);
 
-  // Updates `values` in place. `gradients`: [n] float32 as `values`, multiplied by `gradient_scale`
-  // first.
-  void Step(const at::Tensor& gradients, double lr, double gradient_scale);
+  Sgd(const SgdConfig& config, FlatParameters parameters);
 
-  // [n] float32: the state of the optimiser, to be saved and put back.
-  at::Tensor& momentum() { return momentum_; }
-
-  const std::vector<ParameterSpan>& spans() const { return spans_; }
+  absl::string_view kind() const override { return "sgd"; }
+  void Step(const at::Tensor& gradients, double lr, double scale, int64_t iteration) override;
+  TensorList State() const override { return {{"momentum", momentum_}}; }
 
  private:
-  // Neighbouring spans that are treated alike.
-  struct Run {
-    int64_t begin;
-    int64_t end;
-    double lr_multiplier;
-    double weight_decay;
-  };
-
-  Sgd() = default;
-
-  SgdConfig config_;
-  std::vector<ParameterSpan> spans_;
-  std::vector<Run> runs_;
-  at::Tensor values_;
-  at::Tensor momentum_;
+  const SgdConfig config_;
+  const at::Tensor momentum_;
 };
-
-// The L2 norm of all elements of `gradients` [n] float32, summed in float64 in an order that does
-// not depend on threads.
-double GradientNorm(const at::Tensor& gradients);
 
 }  // namespace finetune
 

@@ -24,7 +24,8 @@
 #include "src/comm/wire.h"
 #include "src/model/classifier.h"
 #include "src/model/loss.h"
-#include "src/optim/sgd.h"
+#include "src/optim/gradient_norm.h"
+#include "src/optim/optimizer.h"
 
 namespace finetune {
 namespace {
@@ -148,7 +149,7 @@ class Step {
     start = Clock::now();
     if (config_.optimizer().has_clip_gradient()) GradientNorm(buckets_->gradients());
     // A learning rate of 0: noise must not make the weights diverge.
-    sgd_->Step(buckets_->gradients(), 0, 1);
+    optimizer_->Step(buckets_->gradients(), /*lr=*/0, /*scale=*/1, /*iteration=*/0);
     times->optimizer.push_back(Since(start));
     return absl::OkStatus();
   }
@@ -180,9 +181,8 @@ class Step {
     comm.set_bucket_mebibytes(0);
     comm.set_first_bucket_mebibytes(0);
     FT_ASSIGN_OR_RETURN(buckets_, GradientBuckets::Create(trained, comm, &listener_));
-    FT_ASSIGN_OR_RETURN(Sgd sgd,
-                        Sgd::Create(config_.optimizer(), buckets_->entries(), buckets_->values()));
-    sgd_ = std::make_unique<Sgd>(std::move(sgd));
+    FT_ASSIGN_OR_RETURN(
+        optimizer_, CreateOptimizer(config_.optimizer(), buckets_->entries(), buckets_->values()));
     model_->ParametersChanged(/*all=*/true);
     return absl::OkStatus();
   }
@@ -191,7 +191,7 @@ class Step {
   Listener listener_;
   std::unique_ptr<Classifier> model_;
   std::unique_ptr<GradientBuckets> buckets_;
-  std::unique_ptr<Sgd> sgd_;
+  std::unique_ptr<Optimizer> optimizer_;
   int64_t statistics_ = 0;
 };
 

@@ -1,7 +1,5 @@
 #include "src/train/snapshot.h"
 
-#include <map>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -9,6 +7,7 @@
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/state_dict.h"
 #include "src/model/load.h"
+#include "src/train/optimizer_state.h"
 
 namespace finetune {
 namespace {
@@ -20,17 +19,6 @@ constexpr const char* kStartInstead =
     ". To start a new run from all of its weights, the head's too, leave out --resume and give it "
     "as --set=model.backbone.pretrained.checkpoint=FILE with "
     "--set=model.backbone.pretrained.with_head=true";
-
-// The part of the flat momentum that is a parameter's, in the parameter's shape and memory order.
-at::Tensor MomentumOf(Sgd* sgd, const ParameterSpan& span, const at::Tensor& parameter) {
-  return sgd->momentum().as_strided(parameter.sizes(), parameter.strides(), span.offset);
-}
-
-std::map<std::string, at::Tensor> ByName(const TensorList& tensors) {
-  std::map<std::string, at::Tensor> map;
-  for (const NamedTensor& tensor : tensors) map[tensor.name] = tensor.tensor;
-  return map;
-}
 
 // Compares the checkpoint's data with this run's and, where they may differ, moves the progress to
 // the same epoch of this run's data.
@@ -86,16 +74,8 @@ absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool ot
 
 }  // namespace
 
-Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress,
+Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer, const Progress& progress,
                      const CheckpointMeta& meta) {
-  const std::map<std::string, at::Tensor> parameters = ByName(model.parameters());
-  Value::Dict momentum;
-  for (const ParameterSpan& span : sgd->spans()) {
-    momentum.Append(span.name, MomentumOf(sgd, span, parameters.at(span.name)));
-  }
-  Value::Dict optimizer;
-  optimizer.Append("kind", "sgd");
-  optimizer.Append("momentum", std::move(momentum));
   Value::Dict about;
   about.Append("writer", kVersion);
   about.Append("epoch", progress.iteration / meta.iterations_per_epoch);
@@ -111,12 +91,13 @@ Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress
   Value::Dict root;
   root.Append("meta", std::move(about));
   root.Append("state_dict", Value::FromTensors(model.State()));
-  root.Append("optimizer", std::move(optimizer));
+  root.Append("optimizer", OptimizerToValue(optimizer, model.parameters()));
   return root;
 }
 
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
-                                           bool other_data, Classifier* model, Sgd* sgd) {
+                                           bool other_data, Classifier* model,
+                                           Optimizer* optimizer) {
   const absl::StatusOr<Value> meta_entry = root.Get("meta");
   const absl::StatusOr<std::string> writer =
       meta_entry.ok() ? meta_entry->GetString("writer") : meta_entry.status();
@@ -151,22 +132,16 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   FT_ASSIGN_OR_RETURN(const LoadReport report, LoadResumed(state, model));
   restored.warnings.insert(restored.warnings.end(), report.warnings.begin(), report.warnings.end());
 
-  FT_ASSIGN_OR_RETURN(Value optimizer, root.Get("optimizer"));
-  FT_ASSIGN_OR_RETURN(TensorList momentum, optimizer.GetTensors("momentum"));
-  if (std::string warning = WarnOfHugeValues("the momentum of ", momentum); !warning.empty()) {
-    restored.warnings.push_back(std::move(warning));
+  FT_ASSIGN_OR_RETURN(const Value state_of_optimizer, root.Get("optimizer"));
+  const absl::Status status = RestoreOptimizer(state_of_optimizer, model->parameters(), optimizer);
+  if (absl::IsInvalidArgument(status)) {
+    return absl::InvalidArgumentError(absl::StrCat(status.message(), kStartInstead));
   }
-  const std::map<std::string, at::Tensor> saved = ByName(momentum);
-  const std::map<std::string, at::Tensor> parameters = ByName(model->parameters());
-  for (const ParameterSpan& span : sgd->spans()) {
-    const auto found = saved.find(span.name);
-    const at::Tensor target = MomentumOf(sgd, span, parameters.at(span.name));
-    if (found == saved.end() || found->second.sizes() != target.sizes()) {
-      return absl::InvalidArgumentError(absl::StrCat("it has no momentum for ", span.name,
-                                                     ": other parameters were trained in it",
-                                                     kStartInstead));
-    }
-    target.copy_(found->second);
+  FT_RETURN_IF_ERROR(status);
+  for (const NamedTensor& tensor : optimizer->State()) {
+    FT_ASSIGN_OR_RETURN(const TensorList parts, state_of_optimizer.GetTensors(tensor.name));
+    std::string warning = WarnOfHugeValues(absl::StrCat("the ", tensor.name, " of "), parts);
+    if (!warning.empty()) restored.warnings.push_back(std::move(warning));
   }
   return restored;
 }

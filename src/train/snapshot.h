@@ -8,7 +8,7 @@
 #include "src/base/status_macros.h"
 #include "src/checkpoint/value.h"
 #include "src/model/classifier.h"
-#include "src/optim/sgd.h"
+#include "src/optim/optimizer.h"
 #include "src/train/data_identity.h"
 
 namespace finetune {
@@ -34,9 +34,9 @@ struct CheckpointMeta {
   DataIdentity data;
 };
 
-// The checkpoint's root: `state_dict`, `optimizer` (momentum by parameter name) and `meta`, as
+// The checkpoint's root: `state_dict`, `optimizer` (see OptimizerToValue()) and `meta`, as
 // mmpretrain lays them out. Tensors are the live ones, not copies.
-Value MakeCheckpoint(const Classifier& model, Sgd* sgd, const Progress& progress,
+Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer, const Progress& progress,
                      const CheckpointMeta& meta);
 
 // A checkpoint's progress, and what to say about it.
@@ -48,10 +48,11 @@ struct Restored {
 // Puts a checkpoint's tensors into the model and the optimiser. `other_data`: the data may differ
 // from the checkpoint's; the run then goes on in the same epoch of the new data, and with other
 // validation data the best accuracy begins anew. Errors: InvalidArgument when it is of another
-// model, or of a run with another seed, total batch or data, whose pictures would not go on where
-// this one stopped.
+// model or optimiser, or of a run with another seed, total batch or data, whose pictures would not
+// go on where this one stopped.
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
-                                           bool other_data, Classifier* model, Sgd* sgd);
+                                           bool other_data, Classifier* model,
+                                           Optimizer* optimizer);
 
 }  // namespace finetune
 

@@ -32,8 +32,9 @@
 #include "src/observe/report.h"
 #include "src/observe/run_log.h"
 #include "src/observe/trace.h"
+#include "src/optim/gradient_norm.h"
+#include "src/optim/optimizer.h"
 #include "src/optim/schedule.h"
-#include "src/optim/sgd.h"
 #include "src/tensor/finite.h"
 #include "src/train/checkpoint_keeper.h"
 #include "src/train/device.h"
@@ -141,14 +142,13 @@ class Trainer {
     FT_ASSIGN_OR_RETURN(buckets_,
                         GradientBuckets::Create(trained, config_.comm(), &replayed_comm_));
     FT_ASSIGN_OR_RETURN(statistics_, RunningStatistics::Create(changing, &replayed_comm_));
-    FT_ASSIGN_OR_RETURN(Sgd sgd,
-                        Sgd::Create(config_.optimizer(), buckets_->entries(), buckets_->values()));
-    sgd_ = std::make_unique<Sgd>(std::move(sgd));
+    FT_ASSIGN_OR_RETURN(
+        optimizer_, CreateOptimizer(config_.optimizer(), buckets_->entries(), buckets_->values()));
 
     per_epoch_ = setup_.train->sampler().iterations_per_epoch();
     total_batch_ = setup_.train->sampler().total_batch;
-    const double lr =
-        ScaledLearningRate(config_.schedule(), config_.optimizer().sgd().lr(), total_batch_);
+    const double lr = ScaledLearningRate(
+        config_.schedule(), FindLearningRate(config_.optimizer()).value.value_or(0), total_batch_);
     FT_ASSIGN_OR_RETURN(LearningRateSchedule schedule,
                         LearningRateSchedule::Create(config_.schedule(), lr, per_epoch_));
     schedule_ = std::make_unique<LearningRateSchedule>(std::move(schedule));
@@ -205,8 +205,8 @@ class Trainer {
     for (const std::string& damaged : found->skipped) {
       log_->Warning(absl::StrCat("passed over: ", damaged));
     }
-    absl::StatusOr<Restored> restored =
-        RestoreCheckpoint(found->root, meta_, options_.other_data, setup_.model.get(), sgd_.get());
+    absl::StatusOr<Restored> restored = RestoreCheckpoint(found->root, meta_, options_.other_data,
+                                                          setup_.model.get(), optimizer_.get());
     FT_RETURN_IF_ERROR(
         Annotate(restored.status(), absl::StrCat("cannot resume from ", found->path)));
     for (const std::string& warning : restored->warnings) log_->Warning(warning);
@@ -240,7 +240,9 @@ class Trainer {
     for (const NamedTensor& tensor : setup_.model->State()) {
       FT_RETURN_IF_ERROR(comm_.Broadcast(tensor.tensor, 0));
     }
-    FT_RETURN_IF_ERROR(comm_.Broadcast(sgd_->momentum(), 0));
+    for (const NamedTensor& state : optimizer_->State()) {
+      FT_RETURN_IF_ERROR(comm_.Broadcast(state.tensor, 0));
+    }
     setup_.model->ParametersChanged(/*all=*/true);
     double progress[4] = {static_cast<double>(progress_.iteration),
                           progress_.validation_due ? 1.0 : 0.0, progress_.best_accuracy,
@@ -422,7 +424,7 @@ class Trainer {
       scale = std::min(1.0, config_.optimizer().clip_gradient().max_norm() / (norm + 1e-6));
     }
     const double lr = schedule_->At(progress_.iteration);
-    sgd_->Step(buckets_->gradients(), lr, scale);
+    optimizer_->Step(buckets_->gradients(), lr, scale, progress_.iteration);
     ++progress_.iteration;
 
     phase.Next("agree on the loss");
@@ -464,9 +466,9 @@ class Trainer {
   // An error that all ranks have.
   absl::Status Diverged(const std::string& what, double lr) {
     return MarkAgreed(absl::FailedPreconditionError(
-        absl::StrFormat("%s: the run has diverged. Try a smaller optimizer.sgd.lr (it is %g), a "
-                        "schedule.warmup or an optimizer.clip_gradient",
-                        what, lr)));
+        absl::StrFormat("%s: the run has diverged. Try a smaller %s (it is %g), a schedule.warmup "
+                        "or an optimizer.clip_gradient",
+                        what, FindLearningRate(config_.optimizer()).field, lr)));
   }
 
   MicroBatches PassesOf(const Batch& batch) const {
@@ -586,13 +588,15 @@ class Trainer {
   // A run cannot go on from values that are not finite. Every rank has the same values and comes to
   // the same result.
   absl::Status CheckFinite() {
-    const TensorList state = setup_.model->State();
+    TensorList state = setup_.model->State();
+    for (const NamedTensor& tensor : optimizer_->State()) {
+      state.push_back({absl::StrCat("the optimizer's ", tensor.name), tensor.tensor});
+    }
     const NamedTensor* bad = FirstNotFinite(state);
-    if (bad == nullptr && IsFinite(sgd_->momentum())) return absl::OkStatus();
-    return Diverged(absl::StrFormat("%s is not finite after iteration %d",
-                                    bad != nullptr ? bad->name : "the optimizer's momentum",
-                                    progress_.iteration),
-                    schedule_->At(progress_.iteration - 1));
+    if (bad == nullptr) return absl::OkStatus();
+    return Diverged(
+        absl::StrFormat("%s is not finite after iteration %d", bad->name, progress_.iteration),
+        schedule_->At(progress_.iteration - 1));
   }
 
   absl::Status Save(bool is_best) {
@@ -603,7 +607,7 @@ class Trainer {
                                  ? absl::StrCat("epoch_", progress_.iteration / per_epoch_, ".pth")
                                  : absl::StrCat("iter_", progress_.iteration, ".pth");
     const TraceSpan span(track_, "checkpoint snapshot", progress_.iteration);
-    return keeper_->Save(name, MakeCheckpoint(*setup_.model, sgd_.get(), progress_, meta_),
+    return keeper_->Save(name, MakeCheckpoint(*setup_.model, *optimizer_, progress_, meta_),
                          is_best);
   }
 
@@ -629,7 +633,7 @@ class Trainer {
   Setup setup_;
   std::unique_ptr<GradientBuckets> buckets_;
   std::unique_ptr<RunningStatistics> statistics_;
-  std::unique_ptr<Sgd> sgd_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<LearningRateSchedule> schedule_;
   std::unique_ptr<RunLog> log_;
   std::unique_ptr<CheckpointKeeper> keeper_;     // on rank 0

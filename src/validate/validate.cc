@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <regex>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
+#include "src/optim/optimizer.h"
 
 namespace finetune {
 namespace {
@@ -27,7 +27,7 @@ class Checker {
     if (config_.data().has_val()) {
       CheckSplit(config_.data().val(), "data.val", facts_.val, /*training=*/false);
     }
-    CheckOptimizer();
+    CheckOptimizer(config_.optimizer(), problems_.Within("optimizer"));
     CheckSchedule();
     CheckRuntime();
     CheckComm();
@@ -243,46 +243,9 @@ class Checker {
     }
   }
 
-  void CheckOptimizer() {
-    const OptimizerConfig& optimizer = config_.optimizer();
-    if (optimizer.has_adamw()) {
-      Error("optimizer.adamw", "is not implemented yet; use sgd { lr: ... }");
-      return;
-    }
-    if (!optimizer.has_sgd()) {
-      Error("optimizer", "has no kind; set sgd { lr: ... }");
-      return;
-    }
-    const SgdConfig& sgd = optimizer.sgd();
-    if (!sgd.has_lr()) Error("optimizer.sgd.lr", "is not set");
-    AtLeast("optimizer.sgd.lr", sgd.lr(), 0);
-    if (!(sgd.momentum() >= 0 && sgd.momentum() < 1)) {
-      Error("optimizer.sgd.momentum",
-            absl::StrFormat("is %g; expected at least 0 and less than 1", sgd.momentum()));
-    }
-    AtLeast("optimizer.sgd.weight_decay", sgd.weight_decay(), 0);
-    if (sgd.nesterov() && sgd.momentum() == 0) {
-      Error("optimizer.sgd.nesterov", "needs momentum, which is 0");
-    }
-    for (int i = 0; i < optimizer.rule_size(); ++i) {
-      const std::string at = absl::StrCat("optimizer.rule[", i, "]");
-      if (optimizer.rule(i).match().empty()) Error(at + ".match", "is not set");
-      try {
-        const std::regex compiled(optimizer.rule(i).match());
-      } catch (const std::regex_error& error) {
-        Error(at + ".match", absl::StrCat("\"", optimizer.rule(i).match(),
-                                          "\" is no regular expression: ", error.what()));
-      }
-      AtLeast(at + ".lr_multiplier", optimizer.rule(i).lr_multiplier(), 0);
-      AtLeast(at + ".weight_decay_multiplier", optimizer.rule(i).weight_decay_multiplier(), 0);
-    }
-    if (optimizer.has_clip_gradient()) {
-      Positive("optimizer.clip_gradient.max_norm", optimizer.clip_gradient().max_norm());
-    }
-  }
-
   void CheckSchedule() {
     const ScheduleConfig& schedule = config_.schedule();
+    const BaseLearningRate lr = FindLearningRate(config_.optimizer());
     const int64_t total_batch = TotalBatchSize(config_.data().train(), facts_.world_size);
     int64_t epochs = 0, iterations = 0;
     switch (schedule.length_case()) {
@@ -318,11 +281,11 @@ class Checker {
     }
     if (schedule.has_cosine()) {
       AtLeast("schedule.cosine.min_lr", schedule.cosine().min_lr(), 0);
-      if (config_.optimizer().sgd().has_lr() && std::isfinite(schedule.cosine().min_lr()) &&
-          schedule.cosine().min_lr() > config_.optimizer().sgd().lr()) {
+      if (lr.value.has_value() && std::isfinite(schedule.cosine().min_lr()) &&
+          schedule.cosine().min_lr() > *lr.value) {
         Error("schedule.cosine.min_lr",
-              absl::StrFormat("is %g; the learning rate would rise to it from optimizer.sgd.lr, %g",
-                              schedule.cosine().min_lr(), config_.optimizer().sgd().lr()));
+              absl::StrFormat("is %g; the learning rate would rise to it from %s, %g",
+                              schedule.cosine().min_lr(), lr.field, *lr.value));
       }
     }
     if (schedule.has_warmup()) CheckWarmup(epochs, iterations, total_batch);
@@ -343,16 +306,15 @@ class Checker {
             train.has_batch_size()
                 ? absl::StrCat(facts_.world_size, " x ", train.batch_size(), " = ")
                 : std::string();
-        Warn(
-            "schedule.base_batch_size",
-            absl::StrFormat(
-                "the learning rate %g was chosen for %d pictures an iteration; this run "
-                "takes %s%d. Start with --set=schedule.auto_scale_lr=true for a rate of "
-                "%g, or with --set=data.train.total_batch_size=%d",
-                config_.optimizer().sgd().lr(), schedule.base_batch_size(), arithmetic, total_batch,
-                config_.optimizer().sgd().lr() * static_cast<double>(total_batch) /
-                    schedule.base_batch_size(),
-                schedule.base_batch_size()));
+        Warn("schedule.base_batch_size",
+             absl::StrFormat(
+                 "the learning rate %g was chosen for %d pictures an iteration; this run "
+                 "takes %s%d. Start with --set=schedule.auto_scale_lr=true for a rate of "
+                 "%g, or with --set=data.train.total_batch_size=%d",
+                 lr.value.value_or(0), schedule.base_batch_size(), arithmetic, total_batch,
+                 lr.value.value_or(0) * static_cast<double>(total_batch) /
+                     schedule.base_batch_size(),
+                 schedule.base_batch_size()));
       }
     }
   }

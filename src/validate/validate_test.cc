@@ -155,8 +155,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongConfig{"schedule.warmup={epochs: 1 start_factor: nan}",
                     "schedule.warmup.start_factor: is nan; expected 0 to 1"},
         WrongConfig{"optimizer.rule={match: \"(\"}",
-                    "optimizer.rule[0].match: \"(\" is no regular expression: Mismatched '(' and "
-                    "')' in regular expression"},
+                    "optimizer.rule[0].match: is \"(\"; expected a regular expression in RE2's "
+                    "syntax, and found: missing ): ("},
         WrongConfig{"model.neck.kind=NONE",
                     "model.neck.kind: is NONE; a ResNet ends in a feature map, which the linear "
                     "head can only take with GLOBAL_AVERAGE_POOLING"},

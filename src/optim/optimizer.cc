@@ -1,0 +1,70 @@
+#include "src/optim/optimizer.h"
+
+#include <algorithm>
+
+#include "src/config/field_error.h"
+#include "src/optim/sgd.h"
+
+namespace finetune {
+namespace {
+
+constexpr char kNoKind[] = "has no kind; set sgd { lr: ... }";
+
+template <typename KindConfig>
+BaseLearningRate Rate(const char* field, const KindConfig& config) {
+  return {field, config.has_lr() ? std::optional<double>(config.lr()) : std::nullopt};
+}
+
+}  // namespace
+
+// The three switches have no default, so that the compiler names a kind that is missing in one.
+
+void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
+  switch (config.kind_case()) {
+    case OptimizerConfig::kSgd:
+      Sgd::Check(config.sgd(), problems.Within("sgd"));
+      break;
+    case OptimizerConfig::kAdamw:
+      problems.Error("adamw", "is not implemented yet; use sgd { lr: ... }");
+      break;
+    case OptimizerConfig::KIND_NOT_SET:
+      problems.Error("", kNoKind);
+      break;
+  }
+  CheckParameterRules(config, problems);
+  if (config.has_clip_gradient()) {
+    problems.Positive("clip_gradient.max_norm", config.clip_gradient().max_norm());
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig& config,
+                                                           std::vector<ParameterSpan> spans,
+                                                           const at::Tensor& values) {
+  std::sort(spans.begin(), spans.end(),
+            [](const ParameterSpan& a, const ParameterSpan& b) { return a.offset < b.offset; });
+  FT_ASSIGN_OR_RETURN(std::vector<ParameterGroup> groups, GroupParameters(config, spans));
+  FlatParameters parameters = {values, std::move(spans), std::move(groups)};
+  switch (config.kind_case()) {
+    case OptimizerConfig::kSgd:
+      return std::make_unique<Sgd>(config.sgd(), std::move(parameters));
+    case OptimizerConfig::kAdamw:
+      return FieldError("optimizer.adamw", "is not implemented yet; use sgd { lr: ... }");
+    case OptimizerConfig::KIND_NOT_SET:
+      break;
+  }
+  return FieldError("optimizer", kNoKind);
+}
+
+BaseLearningRate FindLearningRate(const OptimizerConfig& config) {
+  switch (config.kind_case()) {
+    case OptimizerConfig::kSgd:
+      return Rate("optimizer.sgd.lr", config.sgd());
+    case OptimizerConfig::kAdamw:
+      return Rate("optimizer.adamw.lr", config.adamw());
+    case OptimizerConfig::KIND_NOT_SET:
+      break;
+  }
+  return {"optimizer", std::nullopt};
+}
+
+}  // namespace finetune

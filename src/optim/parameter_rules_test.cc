@@ -1,0 +1,86 @@
+#include "src/optim/parameter_rules.h"
+
+#include <google/protobuf/text_format.h>
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/config/field_error.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::FieldsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+OptimizerConfig Parse(const std::string& text) {
+  OptimizerConfig config;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
+  return config;
+}
+
+std::vector<Problem> ErrorsOf(const std::string& text) {
+  ProblemList found;
+  CheckParameterRules(Parse(text), Problems(&found, "optimizer"));
+  return found.errors;
+}
+
+const std::vector<ParameterSpan> kSpans = {
+    {"stem.conv.weight", 0, 10}, {"stem.bn.weight", 10, 2}, {"stem.bn.bias", 12, 2},
+    {"head.fc.weight", 16, 8},   {"head.fc.bias", 24, 2},
+};
+
+TEST(ParameterRulesTest, WithoutRulesNeighboursAreOneGroup) {
+  const auto groups = GroupParameters(Parse(""), kSpans);
+  ASSERT_TRUE(groups.ok()) << groups.status();
+  // Elements 14 and 15 belong to no parameter.
+  EXPECT_THAT(*groups, ElementsAre(FieldsAre(0, 14, 1, 1), FieldsAre(16, 26, 1, 1)));
+}
+
+TEST(ParameterRulesTest, FirstRuleThatMatchesHolds) {
+  const auto groups =
+      GroupParameters(Parse("rule { match: '\\\\.bn\\\\.|\\\\.bias$' weight_decay_multiplier: 0 } "
+                            "rule { match: '^head' lr_multiplier: 10 }"),
+                      kSpans);
+  ASSERT_TRUE(groups.ok()) << groups.status();
+  EXPECT_THAT(*groups, ElementsAre(FieldsAre(0, 10, 1, 1), FieldsAre(10, 14, 1, 0),
+                                   FieldsAre(16, 24, 10, 1), FieldsAre(24, 26, 1, 0)));
+}
+
+TEST(ParameterRulesTest, RefusesRuleThatHoldsForNoParameter) {
+  const auto groups = GroupParameters(
+      Parse("rule { match: 'head' } rule { match: 'fc\\\\.bias' lr_multiplier: 2 }"), kSpans);
+  EXPECT_EQ(groups.status().message(),
+            "optimizer.rule[1].match: is \"fc\\\\.bias\", which matches no trained parameter, or "
+            "only those of an earlier rule; the parameters have names such as "
+            "\"stem.conv.weight\"");
+  EXPECT_EQ(FieldOf(groups.status()), "optimizer.rule[1].match");
+}
+
+TEST(ParameterRulesTest, AcceptsRe2SyntaxAlone) {
+  EXPECT_THAT(ErrorsOf("rule { match: '^(backbone|neck)\\\\.[a-z0-9_.]*?\\\\bbn\\\\d+' }"),
+              IsEmpty());
+  // A look-ahead would need backtracking.
+  EXPECT_THAT(ErrorsOf("rule { match: 'head(?!\\\\.fc)' }"),
+              ElementsAre(FieldsAre("optimizer.rule[0].match", HasSubstr("RE2's syntax"))));
+}
+
+TEST(ParameterRulesTest, ReportsEveryFieldThatIsWrong) {
+  EXPECT_THAT(
+      ErrorsOf("rule {} rule { match: '(' lr_multiplier: -1 weight_decay_multiplier: nan }"),
+      ElementsAre(
+          Problem{"optimizer.rule[0].match", "is not set"},
+          Problem{"optimizer.rule[1].match",
+                  "is \"(\"; expected a regular expression in RE2's syntax, and found: missing ): "
+                  "("},
+          Problem{"optimizer.rule[1].lr_multiplier", "is -1; expected 0 or more"},
+          Problem{"optimizer.rule[1].weight_decay_multiplier",
+                  "is nan; expected a finite number"}));
+}
+
+}  // namespace
+}  // namespace finetune
