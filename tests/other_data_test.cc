@@ -1,6 +1,8 @@
 // Runs whose data were prepared apart: other statistics, other class numbers, other shapes, or
 // another data set than the checkpoint's.
 
+#include <filesystem>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -239,6 +241,12 @@ TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessItIsMeant) {
   EXPECT_EQ(reordered.exit_code, 2) << reordered.output;
   EXPECT_THAT(reordered.output, HasSubstr("the classes are in another order: \"cat\", \"bear\""));
 
+  // Two classes of both data sets stand under other numbers.
+  Prepare("pets", {"bear", "cat", "ape"}, whole);
+  const Outcome renumbered = Run(Mpirun(1, "run", "--resume=auto --allow_other_data"));
+  EXPECT_EQ(renumbered.exit_code, 2) << renumbered.output;
+  EXPECT_THAT(renumbered.output, HasSubstr("other numbers have \"bear\" (0, in the checkpoint 1)"));
+
   Prepare("pets", {"apple", "bears", "cat"}, whole);
   const Outcome renamed = Run(Mpirun(1, "run", "--resume=auto"));
   EXPECT_EQ(renamed.exit_code, 2) << renamed.output;
@@ -247,6 +255,68 @@ TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessItIsMeant) {
   EXPECT_EQ(meant.exit_code, 0) << meant.output;
   EXPECT_THAT(meant.output, HasSubstr("going on with other data, as --allow_other_data says"));
   EXPECT_EQ(Losses("run").size(), 6u);
+}
+
+// The paths below `folder` and the contents of its files.
+std::map<std::string, std::string> Contents(const std::string& folder) {
+  std::map<std::string, std::string> contents;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    contents[entry.path()] = entry.is_regular_file() ? ReadFile(entry.path()).value() : "";
+  }
+  return contents;
+}
+
+TEST_F(OtherDataTest, ARefusedResumeChangesNothing) {
+  WritePets();
+  ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=2")).exit_code, 0);
+  Prepare("pets", {"apple", "bear", "cat"}, {{"train", Range(0, 27)}, {"test", Range(30, 42)}});
+  const std::map<std::string, std::string> before = Contents(folder_ + "/run");
+  for (const char* work_dir : {"run", "other"}) {
+    const Outcome refused =
+        Run(Mpirun(2, work_dir, absl::StrCat("--resume=", folder_, "/run/latest.pth")));
+    EXPECT_EQ(refused.exit_code, 2) << refused.output;
+    EXPECT_THAT(refused.output, HasSubstr("data.train: it has 27 pictures; it had 30"));
+  }
+  EXPECT_TRUE(Contents(folder_ + "/run") == before);
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/other"));
+}
+
+TEST_F(OtherDataTest, ResumingWithAnotherMeanAndStdIsSaid) {
+  WritePets();
+  ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=1")).exit_code, 0);
+  const Outcome same = Run(Mpirun(1, "run", "--resume=auto --max_iterations=1"));
+  EXPECT_EQ(same.exit_code, 0) << same.output;
+  EXPECT_THAT(same.output, Not(HasSubstr("the checkpoint's run normalised by")));
+  const std::string normalize = "{normalize {mean: [1, 2, 3] std: [4, 5, 6]}} ";
+  const Outcome other = Run(Mpirun(1, "run",
+                                   absl::StrCat("--resume=auto --max_iterations=2 \"",
+                                                "--set=data.train.pipeline=", normalize, "\"")));
+  EXPECT_EQ(other.exit_code, 0) << other.output;
+  EXPECT_THAT(other.output,
+              HasSubstr("data.train normalises by mean [1, 2, 3] and std [4, 5, 6]; the "
+                        "checkpoint's run normalised by mean ["));
+}
+
+// An earlier finetune did not write a first line that names it.
+TEST_F(OtherDataTest, TextsOfAnEarlierFinetuneAreSetAsideByAResume) {
+  WritePets();
+  ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=1")).exit_code, 0);
+  const std::string path = absl::StrCat(folder_, "/run/config.pbtxt");
+  ASSERT_TRUE(WriteFileAtomically(path, "name: \"mine\"\n").ok());
+  const Outcome resumed = Run(Mpirun(1, "run", "--resume=auto --max_iterations=2"));
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.output;
+  EXPECT_THAT(resumed.output, HasSubstr(absl::StrCat("is kept as ", path, ".bak")));
+  EXPECT_EQ(ReadFile(path + ".bak").value(), "name: \"mine\"\n");
+  EXPECT_THAT(ReadFile(path).value(), HasSubstr("Written by finetune"));
+
+  // Without a checkpoint of finetune the file is somebody else's.
+  ASSERT_EQ(Run(absl::StrCat("mkdir ", folder_, "/other")).exit_code, 0);
+  const std::string foreign = absl::StrCat(folder_, "/other/config.pbtxt");
+  ASSERT_TRUE(WriteFileAtomically(foreign, "name: \"mine\"\n").ok());
+  const Outcome refused =
+      Run(Mpirun(1, "other", absl::StrCat("--resume=", folder_, "/run/latest.pth")));
+  EXPECT_EQ(refused.exit_code, 2) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("found a file that finetune did not write"));
 }
 
 TEST_F(OtherDataTest, AHeadOfOtherClassesIsRefused) {

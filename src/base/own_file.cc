@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
@@ -30,6 +31,21 @@ absl::Status CheckOwnText(const std::string& path, absl::string_view first_line)
   return n == static_cast<ssize_t>(head.size()) && head == absl::StrCat(first_line, "\n")
              ? absl::OkStatus()
              : ForeignFileError(path);
+}
+
+absl::StatusOr<bool> SetAside(const std::string& path, absl::string_view first_line) {
+  const absl::Status own = CheckOwnText(path, first_line);
+  if (own.ok()) return false;
+  if (!absl::IsAlreadyExists(own)) return own;
+  const std::string aside = path + ".bak";
+  if (access(aside.c_str(), F_OK) == 0) {
+    return absl::AlreadyExistsError(absl::StrCat(path, " cannot be renamed to ", aside,
+                                                 ", which exists: move one of them away"));
+  }
+  if (std::rename(path.c_str(), aside.c_str()) != 0) {
+    return SystemError("cannot rename", path, errno);
+  }
+  return true;
 }
 
 absl::Status WriteOwnText(const std::string& path, absl::string_view first_line,

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace finetune {
@@ -18,6 +19,10 @@ absl::Status ForeignFileError(absl::string_view path);
 // OK where `path` does not exist, or is a file whose first line is `first_line`. Errors:
 // ForeignFileError for any other file; those of SystemError.
 absl::Status CheckOwnText(const std::string& path, absl::string_view first_line);
+
+// Renames a file at `path` that CheckOwnText() refuses to `path`.bak. Returns whether there was
+// one. Errors: AlreadyExists where `path`.bak exists too; those of SystemError.
+absl::StatusOr<bool> SetAside(const std::string& path, absl::string_view first_line);
 
 // Writes `first_line`, a line end and `text` to `path`, whole or not at all. Errors: those of
 // CheckOwnText() and AtomicFile.

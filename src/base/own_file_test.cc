@@ -31,6 +31,22 @@ TEST(OwnFileTest, RefusesAndKeepsAnotherFile) {
   }
 }
 
+TEST(OwnFileTest, SetsAnotherFileAside) {
+  const std::string path = EmptyTestFolder() + "/a.txt";
+  EXPECT_EQ(SetAside(path, kMark).value(), false);
+  ASSERT_TRUE(WriteOwnText(path, kMark, "one\n").ok());
+  EXPECT_EQ(SetAside(path, kMark).value(), false);
+  ASSERT_TRUE(WriteFileAtomically(path, "mine\n").ok());
+  EXPECT_EQ(SetAside(path, kMark).value(), true);
+  EXPECT_EQ(*ReadFile(path + ".bak"), "mine\n");
+  EXPECT_FALSE(std::filesystem::exists(path));
+  // Nothing is lost by a second time.
+  ASSERT_TRUE(WriteFileAtomically(path, "mine too\n").ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(SetAside(path, kMark).status()));
+  EXPECT_EQ(*ReadFile(path), "mine too\n");
+  EXPECT_EQ(*ReadFile(path + ".bak"), "mine\n");
+}
+
 TEST(OwnFileTest, RefusesAFolder) {
   EXPECT_TRUE(absl::IsAlreadyExists(CheckOwnText(EmptyTestFolder(), kMark)));
 }

@@ -23,9 +23,6 @@ namespace {
 // Of a data set of very many classes, the worst.
 constexpr size_t kMostClasses = 50;
 
-// What says that the page is finetune's to replace.
-constexpr char kFirstLine[] = "<!DOCTYPE html><!-- Written by finetune. -->";
-
 constexpr char kStyle[] = R"(
 :root { --text: #1f2328; --dim: #656d76; --line: #d8dee4; --back: #f6f8fa; --card: #ffffff;
   --c1: #2f6fde; --c2: #e0791b; --c3: #2a9d5c; --c4: #b0408f; }
@@ -231,11 +228,13 @@ void AppendConfig(absl::string_view text, std::string* html) {
 
 }  // namespace
 
+const char kReportFirstLine[] = "<!DOCTYPE html><!-- Written by finetune. -->";
+
 std::string RenderReport(const History& history, absl::string_view config_text) {
   const RunRecord run = history.runs.empty() ? RunRecord() : history.runs.back();
   const std::string name = EscapeHtml(run.name.empty() ? "Training run" : run.name);
   std::string html = absl::StrCat(
-      kFirstLine,
+      kReportFirstLine,
       "\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
       name, " - finetune</title>\n<style>", kStyle, "</style></head><body>\n<h1>", name,
@@ -261,10 +260,6 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
   return html;
 }
 
-absl::Status CheckReportPlace(const std::string& work_dir) {
-  return CheckOwnText(work_dir + "/report.html", kFirstLine);
-}
-
 absl::StatusOr<std::string> WriteReport(const std::string& work_dir) {
   FT_ASSIGN_OR_RETURN(const History history, ReadHistory(work_dir));
   const absl::StatusOr<std::string> config = ReadFile(work_dir + "/config.pbtxt");
@@ -274,7 +269,7 @@ absl::StatusOr<std::string> WriteReport(const std::string& work_dir) {
   }
   const std::string path = work_dir + "/report.html";
   // A run whose config got lost still has its curves.
-  FT_RETURN_IF_ERROR(CheckReportPlace(work_dir));
+  FT_RETURN_IF_ERROR(CheckOwnText(path, kReportFirstLine));
   FT_RETURN_IF_ERROR(WriteFileAtomically(path, RenderReport(history, config.ok() ? *config : "")));
   return path;
 }

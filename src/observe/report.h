@@ -13,13 +13,12 @@ namespace finetune {
 // the config of a run. `config_text` is shown as it is.
 std::string RenderReport(const History& history, absl::string_view config_text);
 
-// OK where WORK_DIR/report.html is missing or was written by finetune. Errors: those of
-// CheckOwnText().
-absl::Status CheckReportPlace(const std::string& work_dir);
+// The first line of every WORK_DIR/report.html, which says that finetune wrote it.
+extern const char kReportFirstLine[];
 
 // Writes WORK_DIR/report.html from the run's records and its config.pbtxt, whole or not at all.
 // Returns its path. Errors: NotFound where `work_dir` holds no records of a run; those
-// of CheckReportPlace(); those of reading and writing name the file.
+// of CheckOwnText(); those of reading and writing name the file.
 absl::StatusOr<std::string> WriteReport(const std::string& work_dir);
 
 }  // namespace finetune

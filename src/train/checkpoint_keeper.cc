@@ -21,9 +21,8 @@ absl::StatusOr<std::unique_ptr<CheckpointKeeper>> CheckpointKeeper::Open(
         "its place: --overwrite. Or choose another --work_dir"));
   }
   if (earlier == Earlier::kRemove) FT_RETURN_IF_ERROR(store.RemoveAll());
-  return std::unique_ptr<CheckpointKeeper>(
-      new CheckpointKeeper(work_dir, std::move(store),
-                           trace == nullptr ? nullptr : trace->AddTrack("checkpoint writer", "")));
+  return std::unique_ptr<CheckpointKeeper>(new CheckpointKeeper(
+      std::move(store), trace == nullptr ? nullptr : trace->AddTrack("checkpoint writer", "")));
 }
 
 bool CheckpointKeeper::WillFind(const std::string& work_dir, const std::string& resume) {
@@ -31,17 +30,17 @@ bool CheckpointKeeper::WillFind(const std::string& work_dir, const std::string& 
   return resume != "auto" || CheckpointStore::HasCheckpoints(work_dir).value_or(false);
 }
 
-absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(
-    const std::string& resume) const {
+absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(const std::string& work_dir,
+                                                                      const std::string& resume) {
   if (resume.empty()) return std::nullopt;
   if (resume != "auto") {
     absl::StatusOr<Value> root = ReadTorchFile(resume);
     FT_RETURN_IF_ERROR(Annotate(root.status(), "--resume"));
     return FoundCheckpoint{resume, *std::move(root), {}};
   }
-  FT_ASSIGN_OR_RETURN(const bool found, CheckpointStore::HasCheckpoints(work_dir_));
+  FT_ASSIGN_OR_RETURN(const bool found, CheckpointStore::HasCheckpoints(work_dir));
   if (!found) return std::nullopt;
-  return FindLatestCheckpoint(work_dir_);
+  return FindLatestCheckpoint(work_dir);
 }
 
 absl::Status CheckpointKeeper::Save(const std::string& name, const Value& root, bool is_best) {

@@ -30,12 +30,14 @@ class CheckpointKeeper {
                                                                 int keep_last, Earlier earlier,
                                                                 Trace* trace);
 
-  // Whether Find(resume) will give a checkpoint, or an error, of this work_dir.
+  // Whether Find() will return a checkpoint or an error.
   static bool WillFind(const std::string& work_dir, const std::string& resume);
 
-  // What --resume means: "auto" is the work_dir's newest whole checkpoint, or none where it has
-  // none; "" is none; all else is a path. Errors: those of reading it.
-  absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& resume) const;
+  // Returns the checkpoint that --resume names: "auto" is the newest whole one of `work_dir`, or
+  // none where it has none; "" is none; any other value is a path. Writes nothing. Errors: those of
+  // reading it.
+  static absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& work_dir,
+                                                             const std::string& resume);
 
   // The iteration of the work_dir's best.pth; nothing where it has none. Not while one is written.
   std::optional<int64_t> BestIteration() const { return store_.BestIteration(); }
@@ -46,10 +48,9 @@ class CheckpointKeeper {
   absl::Status Finish();
 
  private:
-  CheckpointKeeper(std::string work_dir, CheckpointStore store, TraceTrack* track)
-      : work_dir_(std::move(work_dir)), store_(std::move(store)), track_(track) {}
+  CheckpointKeeper(CheckpointStore store, TraceTrack* track)
+      : store_(std::move(store)), track_(track) {}
 
-  const std::string work_dir_;
   CheckpointStore store_;
   TraceTrack* const track_;  // may be null
   Snapshotter snapshotter_;

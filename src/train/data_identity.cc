@@ -121,6 +121,27 @@ bool SameMembers(ClassNames a, ClassNames b) {
   return a == b;
 }
 
+// One entry for each class of both that has another number now, up to three and how many more:
+// ""bear" (0, in the checkpoint 1)".
+std::vector<std::string> Renumbered(const ClassNames& saved, const ClassNames& now) {
+  constexpr size_t kMost = 3;
+  std::vector<std::string> moved;
+  size_t more = 0;
+  for (size_t i = 0; i < now.size(); ++i) {
+    if (i < saved.size() && saved[i] == now[i]) continue;
+    const auto was = std::find(saved.begin(), saved.end(), now[i]);
+    if (was == saved.end()) continue;
+    if (moved.size() == kMost) {
+      ++more;
+      continue;
+    }
+    moved.push_back(absl::StrCat(QuoteNames({now[i]}), " (", i, ", in the checkpoint ",
+                                 was - saved.begin(), ")"));
+  }
+  if (more > 0) moved.push_back(absl::StrCat(more, " more"));
+  return moved;
+}
+
 }  // namespace
 
 SplitIdentity IdentityOf(const Dataset& dataset) {
@@ -192,17 +213,19 @@ absl::StatusOr<DataIdentity> ReadDataIdentityOf(const std::string& path) {
 DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now) {
   DataDifference difference;
   if (!saved.classes.empty() && saved.classes != now.classes) {
-    difference.reordered = SameMembers(saved.classes, now.classes);
     const ClassNames added = NamesWithout(now.classes, saved.classes);
     const ClassNames gone = NamesWithout(saved.classes, now.classes);
-    if (difference.reordered) {
+    const std::vector<std::string> moved = Renumbered(saved.classes, now.classes);
+    difference.renumbered = !moved.empty();
+    if (SameMembers(saved.classes, now.classes)) {
       difference.sentences.push_back(
           absl::StrCat("the classes are in another order: ", QuoteNames(now.classes),
                        "; in the checkpoint ", QuoteNames(saved.classes)));
     } else {
       difference.sentences.push_back(
           absl::StrCat("the classes differ", added.empty() ? "" : "; new are ", QuoteNames(added),
-                       gone.empty() ? "" : "; no longer there are ", QuoteNames(gone)));
+                       gone.empty() ? "" : "; no longer there are ", QuoteNames(gone),
+                       moved.empty() ? "" : "; other numbers have ", absl::StrJoin(moved, ", ")));
     }
   }
   const bool explained = !difference.sentences.empty();

@@ -55,8 +55,8 @@ absl::StatusOr<DataIdentity> ReadDataIdentityOf(const std::string& path);
 struct DataDifference {
   // One sentence for each difference; empty: the same as far as the checkpoint says.
   std::vector<std::string> sentences;
-  // The classes are the same in another order: labels would mean other classes.
-  bool reordered = false;
+  // A class of both stands under another number: the model's outputs would mean other classes.
+  bool renumbered = false;
   // The accuracies so far are of other validation data.
   bool val_differs = false;
 };

@@ -92,10 +92,22 @@ TEST(DataIdentityTest, SaysWhichClassesDiffer) {
   const DataDifference renamed = CompareData(Pets(), now);
   EXPECT_THAT(renamed.sentences, ElementsAre("the classes differ; new are \"Bear\"; no longer "
                                              "there are \"bear\""));
-  EXPECT_FALSE(renamed.reordered);
+  EXPECT_FALSE(renamed.renumbered);
 
   now.classes = {"cat", "bear", "apple"};
-  EXPECT_TRUE(CompareData(Pets(), now).reordered);
+  EXPECT_TRUE(CompareData(Pets(), now).renumbered);
+}
+
+// "apple" became "zebra", so that the names in their order have other numbers.
+TEST(DataIdentityTest, SaysWhichClassesHaveOtherNumbers) {
+  DataIdentity now = Pets();
+  now.classes = {"bear", "cat", "zebra"};
+  const DataDifference difference = CompareData(Pets(), now);
+  EXPECT_TRUE(difference.renumbered);
+  EXPECT_THAT(difference.sentences,
+              ElementsAre("the classes differ; new are \"zebra\"; no longer there are \"apple\"; "
+                          "other numbers have \"bear\" (0, in the checkpoint 1), \"cat\" (1, in "
+                          "the checkpoint 2)"));
 }
 
 TEST(DataIdentityTest, SaysHowASplitDiffers) {

@@ -27,11 +27,19 @@ absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool ot
   FT_ASSIGN_OR_RETURN(const DataIdentity saved, ReadDataIdentity(meta));
   const DataDifference difference = CompareData(saved, expected.data);
   const std::string differences = absl::StrJoin(difference.sentences, "; ");
-  if (difference.reordered) {
+  if (difference.renumbered) {
     return absl::InvalidArgumentError(
         absl::StrCat(differences,
-                     ". Its outputs would stand for other classes: prepare the data in the "
-                     "checkpoint's order"));
+                     ". Its outputs would stand for other classes: prepare the data with the "
+                     "checkpoint's classes under their numbers"));
+  }
+  if (saved.statistics.has_value() && expected.data.statistics.has_value() &&
+      (saved.statistics->mean != expected.data.statistics->mean ||
+       saved.statistics->std != expected.data.statistics->std)) {
+    restored->warnings.push_back(
+        absl::StrCat("data.train normalises by ", Describe(*expected.data.statistics),
+                     "; the checkpoint's run normalised by ", Describe(*saved.statistics),
+                     ". The model goes on with pictures of other values than it was trained with"));
   }
   FT_ASSIGN_OR_RETURN(const int64_t per_epoch, meta.GetInt("iterations_per_epoch"));
   if (!other_data) {

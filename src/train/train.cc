@@ -7,11 +7,13 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
+#include <filesystem>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -75,12 +77,11 @@ class Trainer {
     FT_ASSIGN_OR_RETURN(setup_,
                         Prepare(loaded_, /*evaluated=*/nullptr, resumes, options_.trace, &comm_));
     FT_RETURN_IF_ERROR(BuildOptimizer());
-    // From here on something is written: all that a config can be wrong in has been looked at.
+    // Nothing is written before everything that can refuse the run has been looked at.
+    FT_RETURN_IF_ERROR(Agree(Restore(), comm_));
     FT_RETURN_IF_ERROR(Agree(OpenWorkDir(), comm_));
     FT_RETURN_IF_ERROR(Agree(OpenLog(), comm_));
-    absl::Status started = Agree(Resume(), comm_);
-    if (started.ok()) started = TakeStateOfMain();
-    if (!started.ok()) {
+    if (absl::Status started = TakeStateOfMain(); !started.ok()) {
       if (IsMain()) log_->Error(std::string(started.message()));
       return started;
     }
@@ -101,11 +102,42 @@ class Trainer {
 
   std::string ConfigPath() const { return options_.work_dir + "/config.pbtxt"; }
 
+  // The text files that the run replaces, each with the first line that says it is finetune's.
+  std::vector<std::pair<std::string, const char*>> ReplacedTexts() const {
+    return {{ConfigPath(), kConfigMark}, {options_.work_dir + "/report.html", kReportFirstLine}};
+  }
+
+  // Whether the run goes on from a checkpoint of its own work_dir.
+  bool ResumesInPlace() const {
+    if (!resumed_from_.has_value()) return false;
+    std::error_code error;
+    return std::filesystem::equivalent(std::filesystem::absolute(resumed_from_->path).parent_path(),
+                                       options_.work_dir, error);
+  }
+
+  // Rank 0 reads the checkpoint that --resume names; the others get all of it from rank 0.
+  absl::Status Restore() {
+    if (!IsMain()) return absl::OkStatus();
+    FT_ASSIGN_OR_RETURN(resumed_from_, CheckpointKeeper::Find(options_.work_dir, options_.resume));
+    if (!resumed_from_.has_value()) return absl::OkStatus();
+    absl::StatusOr<Restored> restored =
+        RestoreCheckpoint(std::exchange(resumed_from_->root, Value()), meta_, options_.other_data,
+                          setup_.model.get(), optimizer_.get());
+    FT_RETURN_IF_ERROR(
+        Annotate(restored.status(), absl::StrCat("cannot resume from ", resumed_from_->path)));
+    progress_ = restored->progress;
+    restored_warnings_ = std::move(restored->warnings);
+    return absl::OkStatus();
+  }
+
   absl::Status OpenWorkDir() {
     if (!IsMain()) return absl::OkStatus();
-    // All that the run will replace is finetune's own, or nothing is touched.
-    FT_RETURN_IF_ERROR(CheckOwnText(ConfigPath(), kConfigMark));
-    FT_RETURN_IF_ERROR(CheckReportPlace(options_.work_dir));
+    // finetune 0.0 wrote texts without a first line of its own. A folder with checkpoints of
+    // finetune has such texts from it; elsewhere they are somebody else's.
+    const bool in_place = ResumesInPlace();
+    for (const auto& [path, first_line] : ReplacedTexts()) {
+      if (!in_place) FT_RETURN_IF_ERROR(CheckOwnText(path, first_line));
+    }
     FT_ASSIGN_OR_RETURN(keeper_, CheckpointKeeper::Open(
                                      options_.work_dir, config_.runtime().checkpoint().keep_last(),
                                      !options_.resume.empty() ? CheckpointKeeper::Earlier::kKeep
@@ -114,8 +146,13 @@ class Trainer {
                                      options_.trace));
     // TensorBoard would draw the old run's curves together with this run's.
     if (options_.overwrite) FT_RETURN_IF_ERROR(RemoveEventFiles(options_.work_dir));
-    // Before this run's config takes the place of the one that is there.
-    FT_ASSIGN_OR_RETURN(resumed_from_, keeper_->Find(options_.resume));
+    for (const auto& [path, first_line] : ReplacedTexts()) {
+      FT_ASSIGN_OR_RETURN(const bool moved, SetAside(path, first_line));
+      if (moved) {
+        restored_warnings_.push_back(absl::StrCat(
+            path, " does not say that finetune wrote it, and is kept as ", path, ".bak"));
+      }
+    }
     return absl::OkStatus();
   }
 
@@ -190,29 +227,24 @@ class Trainer {
                         "million parameters are trained",
                         total_batch_, per_epoch_, last_iteration_,
                         static_cast<double>(trained) / 1e6, static_cast<double>(all) / 1e6));
+    TellOfResume();
     return absl::OkStatus();
   }
 
-  // Rank 0 reads the checkpoint; the others get all of it from rank 0.
-  absl::Status Resume() {
-    if (!IsMain() || options_.resume.empty()) return absl::OkStatus();
-    const std::optional<FoundCheckpoint> found = std::exchange(resumed_from_, std::nullopt);
-    if (!found.has_value()) {
+  // Says, on rank 0, from where the run goes on.
+  void TellOfResume() {
+    if (options_.resume.empty()) return;
+    if (!resumed_from_.has_value()) {
       log_->Info(absl::StrCat("no checkpoint in ", options_.work_dir,
                               " to resume from; starting from the beginning"));
-      return absl::OkStatus();
+      return;
     }
-    for (const std::string& damaged : found->skipped) {
+    for (const std::string& damaged : resumed_from_->skipped) {
       log_->Warning(absl::StrCat("passed over: ", damaged));
     }
-    absl::StatusOr<Restored> restored = RestoreCheckpoint(found->root, meta_, options_.other_data,
-                                                          setup_.model.get(), optimizer_.get());
-    FT_RETURN_IF_ERROR(
-        Annotate(restored.status(), absl::StrCat("cannot resume from ", found->path)));
-    for (const std::string& warning : restored->warnings) log_->Warning(warning);
-    progress_ = restored->progress;
-    log_->Info(
-        absl::StrFormat("resumed from %s at iteration %d", found->path, progress_.iteration));
+    for (const std::string& warning : restored_warnings_) log_->Warning(warning);
+    log_->Info(absl::StrFormat("resumed from %s at iteration %d", resumed_from_->path,
+                               progress_.iteration));
     // In another work_dir, or where the run goes back to before its best.
     if (config_.runtime().checkpoint().save_best() && progress_.best_accuracy >= 0 &&
         keeper_->BestIteration() != progress_.best_iteration) {
@@ -232,7 +264,6 @@ class Trainer {
           : config_.schedule().has_max_epochs() ? "max_epochs"
                                                 : "max_iterations"));
     }
-    return absl::OkStatus();
   }
 
   // One start for all, whatever each has read.
@@ -637,7 +668,8 @@ class Trainer {
   std::unique_ptr<LearningRateSchedule> schedule_;
   std::unique_ptr<RunLog> log_;
   std::unique_ptr<CheckpointKeeper> keeper_;     // on rank 0
-  std::optional<FoundCheckpoint> resumed_from_;  // on rank 0, until it is restored
+  std::optional<FoundCheckpoint> resumed_from_;  // on rank 0; without its root once it is restored
+  std::vector<std::string> restored_warnings_;
   CheckpointMeta meta_;
   Progress progress_;
   std::optional<DeviceBatches> batches_;
