@@ -21,7 +21,8 @@ LAYERS = [
     ["src/observe"],
     ["src/data/...", "src/model", "src/optim"],
     ["src/validate"],
-    ["src/plan", "src/train"],
+    ["src/train"],
+    ["src/plan"],
     ["src/main", "data_tools", "bench"],
 ]
 

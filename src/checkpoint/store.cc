@@ -216,15 +216,21 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder,
     // Without a lock they might be those of a run that is alive.
     if (store.lock_.ok() && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
   }
-  for (const std::string& name : names) {
-    if (IsManagedName(name)) FT_RETURN_IF_ERROR(CheckOwn(folder, name));
-  }
+  FT_RETURN_IF_ERROR(CheckOwnFiles(folder));
   FT_ASSIGN_OR_RETURN(const std::vector<Listed> listed, ListCheckpoints(folder));
   for (const Listed& one : listed) {
     // A damaged one is left for the user to look at.
     if (one.iteration.ok()) store.saved_.push_back({*one.iteration, one.name});
   }
   return store;
+}
+
+absl::Status CheckpointStore::CheckOwnFiles(const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
+  for (const std::string& name : names) {
+    if (IsManagedName(name)) FT_RETURN_IF_ERROR(CheckOwn(folder, name));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> CheckpointStore::HasCheckpoints(const std::string& folder) {

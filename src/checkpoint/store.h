@@ -32,6 +32,11 @@ class CheckpointStore {
   // finetune did not write has a name that it would use; those of the file system.
   static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last);
 
+  // Whether finetune wrote every file of the folder that has a name which the store uses. OK where
+  // there is no folder. Errors: AlreadyExists that names a file of another program; those of the
+  // file system.
+  static absl::Status CheckOwnFiles(const std::string& folder);
+
   // Whether the folder holds any checkpoint, whole or damaged. False where there is no folder.
   static absl::StatusOr<bool> HasCheckpoints(const std::string& folder);
   // Deletes all of them, whole or damaged, for a run that begins again.

@@ -3,29 +3,26 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
-#include <ATen/ops/zeros.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "src/base/annotate.h"
 #include "src/base/median.h"
 #include "src/base/processor.h"
-#include "src/comm/gradient_buckets.h"
 #include "src/comm/single_communicator.h"
 #include "src/comm/wire.h"
+#include "src/data/batch.h"
 #include "src/model/classifier.h"
-#include "src/model/loss.h"
-#include "src/optim/gradient_norm.h"
-#include "src/optim/optimizer.h"
+#include "src/train/training_step.h"
 
 namespace finetune {
 namespace {
@@ -96,12 +93,28 @@ double PeakMemoryBytes() {
   return static_cast<double>(usage.ru_maxrss) * 1024;
 }
 
-// The parts of a training step, as Trainer has them.
+// The config of the step that is measured: every parameter is a bucket of its own, so that the time
+// of each one's gradient is seen, and a batch is one pass.
+ExperimentConfig MeasuredConfig(const ExperimentConfig& config) {
+  ExperimentConfig measured = config;
+  measured.mutable_comm()->set_bucket_mebibytes(0);
+  measured.mutable_comm()->set_first_bucket_mebibytes(0);
+  measured.mutable_data()->mutable_train()->clear_micro_batch_size();
+  return measured;
+}
+
+// A training step and a stopwatch for its phases.
 class Step {
  public:
   static absl::StatusOr<std::unique_ptr<Step>> Create(const ExperimentConfig& config) {
     std::unique_ptr<Step> step(new Step(config));
-    FT_RETURN_IF_ERROR(step->Build());
+    ClassifierOptions options;
+    options.mode.bfloat16 = UsesBfloat16(config.runtime());
+    options.mode.fused = config.runtime().engine() == RuntimeConfig::FUSED;
+    FT_ASSIGN_OR_RETURN(step->model_, Classifier::Create(step->config_.model(), options));
+    FT_ASSIGN_OR_RETURN(step->step_, TrainingStep::Create(step->config_, at::kCPU,
+                                                          step->model_.get(), &step->listener_));
+    step->model_->ParametersChanged(/*all=*/true);
     return step;
   }
 
@@ -120,79 +133,52 @@ class Step {
         "larger batch or micro_batch_size",
         shape.height, shape.width));
   }
-  int64_t statistics() const { return statistics_; }
-  const std::vector<ParameterSpan>& entries() const { return buckets_->entries(); }
+  int64_t statistics() const { return step_->averaged_statistics(); }
+  const std::vector<ParameterSpan>& parameters() const { return step_->parameters(); }
 
-  // One iteration on `images`, its times added to each list.
+  // One iteration, its times added to each list.
   struct Times {
     std::vector<double> forward, backward, optimizer;
     std::vector<std::vector<double>> ready;
   };
-  absl::Status Run(const at::Tensor& images, const at::Tensor& labels, Times* times) {
-    buckets_->Zero();
-    buckets_->BeginBackward(/*communicate=*/true);
-    Clock::time_point start = Clock::now();
-    const at::Tensor logits = model_->Forward(images, /*training=*/true);
-    const at::Tensor loss =
-        CrossEntropySum(logits, labels, config_.model().head().label_smoothing())
-            .div(static_cast<double>(images.size(0)));
-    times->forward.push_back(Since(start));
-    start = Clock::now();
-    listener_.BeginBackward();
-    loss.backward();
-    times->backward.push_back(Since(start));
-    FT_RETURN_IF_ERROR(buckets_->Finish());
-    // What came last came with backward's end.
+  absl::Status Run(const Batch& batch, Times* times) {
+    std::vector<double>* running = nullptr;
+    Clock::time_point start;
+    const auto end_phase = [&] {
+      if (running != nullptr) running->push_back(Since(start));
+      running = nullptr;
+    };
+    const auto on_phase = [&](absl::string_view phase) {
+      end_phase();
+      if (phase == "forward") running = &times->forward;
+      if (phase == "update") running = &times->optimizer;
+      if (phase == "backward") {
+        running = &times->backward;
+        listener_.BeginBackward();
+      }
+      start = Clock::now();
+    };
+    // A learning rate of 0: noise must not make the weights diverge.
+    FT_RETURN_IF_ERROR(step_
+                           ->Run(
+                               batch, [](const Batch& given) { return given.images; },
+                               /*whole=*/true, /*lr=*/0, /*iteration=*/0, on_phase)
+                           .status());
+    end_phase();
+    // The last gradients arrive when backward ends.
     std::vector<double> ready = listener_.ready_s();
     for (double& time : ready) time = std::min(time, times->backward.back());
     times->ready.push_back(std::move(ready));
-    start = Clock::now();
-    if (config_.optimizer().has_clip_gradient()) GradientNorm(buckets_->gradients());
-    // A learning rate of 0: noise must not make the weights diverge.
-    optimizer_->Step(buckets_->gradients(), /*lr=*/0, /*scale=*/1, /*iteration=*/0);
-    times->optimizer.push_back(Since(start));
     return absl::OkStatus();
   }
 
  private:
-  explicit Step(const ExperimentConfig& config) : config_(config) {}
+  explicit Step(const ExperimentConfig& config) : config_(MeasuredConfig(config)) {}
 
-  absl::Status Build() {
-    ClassifierOptions options;
-    options.mode.bfloat16 = UsesBfloat16(config_.runtime());
-    options.mode.fused = config_.runtime().engine() == RuntimeConfig::FUSED;
-    FT_ASSIGN_OR_RETURN(model_, Classifier::Create(config_.model(), options));
-    TensorList trained;
-    std::set<std::string> layers;
-    for (const NamedTensor& parameter : model_->parameters()) {
-      if (!parameter.tensor.requires_grad()) continue;
-      trained.push_back(parameter);
-      layers.insert(parameter.name.substr(0, parameter.name.rfind('.')));
-    }
-    for (const NamedTensor& buffer : model_->buffers()) {
-      if (config_.model().backbone().norm_eval() || config_.comm().sync_batch_norm()) break;
-      if (buffer.tensor.is_floating_point() &&
-          layers.contains(buffer.name.substr(0, buffer.name.rfind('.')))) {
-        statistics_ += buffer.tensor.numel();
-      }
-    }
-    // Every parameter by itself, so that each one's time is seen; buckets are cut in the plan.
-    CommConfig comm;
-    comm.set_bucket_mebibytes(0);
-    comm.set_first_bucket_mebibytes(0);
-    FT_ASSIGN_OR_RETURN(buckets_, GradientBuckets::Create(trained, comm, &listener_));
-    FT_ASSIGN_OR_RETURN(
-        optimizer_, CreateOptimizer(config_.optimizer(), buckets_->entries(), buckets_->values()));
-    model_->ParametersChanged(/*all=*/true);
-    return absl::OkStatus();
-  }
-
-  const ExperimentConfig& config_;
+  const ExperimentConfig config_;
   Listener listener_;
   std::unique_ptr<Classifier> model_;
-  std::unique_ptr<GradientBuckets> buckets_;
-  std::unique_ptr<Optimizer> optimizer_;
-  int64_t statistics_ = 0;
+  std::unique_ptr<TrainingStep> step_;
 };
 
 }  // namespace
@@ -204,7 +190,7 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
   Profile profile;
   profile.source = absl::StrFormat("%d iterations on this machine, %d thread%s", options.iterations,
                                    options.threads, options.threads == 1 ? "" : "s");
-  for (const ParameterSpan& entry : step->entries()) profile.parameters.push_back(entry.count);
+  for (const ParameterSpan& entry : step->parameters()) profile.parameters.push_back(entry.count);
   profile.statistics = step->statistics();
   profile.sum_bytes_per_second = SumBytesPerSecond();
 
@@ -212,19 +198,21 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
   double cpu_s = 0;
   for (const int64_t batch : options.batches) {
     const bool bfloat16 = UsesBfloat16(config.runtime());
-    const at::Tensor images =
+    Batch images;
+    images.images =
         at::randn({batch, options.shape.channels, options.shape.height, options.shape.width})
             .to(bfloat16 ? at::kBFloat16 : at::kFloat)
             .contiguous(at::MemoryFormat::ChannelsLast);
-    const at::Tensor labels =
+    images.labels =
         at::randint(config.model().head().num_classes(), {batch}, at::TensorOptions(at::kLong));
+    images.global_size = batch;
     Step::Times unmeasured;
-    FT_RETURN_IF_ERROR(step->Run(images, labels, &unmeasured));
+    FT_RETURN_IF_ERROR(step->Run(images, &unmeasured));
     Step::Times times;
     const Clock::time_point start = Clock::now();
     const double cpu_start = CpuSeconds();
     for (int i = 0; i < options.iterations; ++i) {
-      FT_RETURN_IF_ERROR(step->Run(images, labels, &times));
+      FT_RETURN_IF_ERROR(step->Run(images, &times));
     }
     wall_s += Since(start);
     cpu_s += CpuSeconds() - cpu_start;

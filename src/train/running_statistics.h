@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 
 #include "src/base/status_macros.h"
@@ -19,6 +20,9 @@ class RunningStatistics {
   // Moves the floating-point `buffers` into flat memory.
   static absl::StatusOr<std::unique_ptr<RunningStatistics>> Create(const TensorList& buffers,
                                                                    Communicator* comm);
+
+  // The number of values that are averaged.
+  int64_t size() const { return values_.defined() ? values_.numel() : 0; }
 
   // After the last forward pass of an iteration.
   void Start();

@@ -1,0 +1,64 @@
+#ifndef FINETUNE_TRAIN_LOSS_EXCHANGE_H_
+#define FINETUNE_TRAIN_LOSS_EXCHANGE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "src/base/status_macros.h"
+#include "src/comm/communicator.h"
+#include "src/train/device.h"
+
+namespace finetune {
+
+// Adds up the ranks' parts of each iteration's loss, and tells every rank whether any rank was
+// asked to stop: one small all-reduce an iteration. On a GPU the loss of an iteration is read one
+// iteration late, so that the device is never without work.
+class LossExchange {
+ public:
+  // The sum of all ranks' parts: the mean loss of an iteration's global batch.
+  struct Loss {
+    int64_t iteration = 0;
+    double lr = 0;
+    double value = 0;
+  };
+  struct Flags {
+    // A signal asked to end the run.
+    bool stop = false;
+    // The launcher has given notice that it may end a rank soon: a checkpoint is due.
+    bool warned = false;
+  };
+  struct Exchanged {
+    // Set where any rank set it.
+    Flags any;
+    // Finished iterations in their order.
+    std::vector<Loss> losses;
+  };
+
+  // `comm` must outlive it.
+  explicit LossExchange(Communicator* comm) : comm_(*comm) {}
+
+  // Adds this rank's part of an iteration's loss: [] of any type, on any device.
+  void Add(int64_t iteration, double lr, const at::Tensor& part) {
+    parts_.push_back({iteration, lr, LateNumber(part)});
+  }
+
+  // Collective. Exchanges all parts but the `left` newest; `left` and the calls of Add() are the
+  // same on every rank. Errors: those of the all-reduce.
+  absl::StatusOr<Exchanged> Exchange(size_t left, const Flags& mine);
+
+ private:
+  struct Part {
+    int64_t iteration;
+    double lr;
+    LateNumber value;
+  };
+
+  Communicator& comm_;
+  std::deque<Part> parts_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TRAIN_LOSS_EXCHANGE_H_

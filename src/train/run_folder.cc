@@ -1,0 +1,79 @@
+#include "src/train/run_folder.h"
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/own_file.h"
+#include "src/observe/event_file.h"
+#include "src/observe/report.h"
+
+namespace finetune {
+namespace {
+
+// The first line of WORK_DIR/config.pbtxt.
+constexpr char kConfigMark[] =
+    "# Written by finetune: the config of the run in this folder, with the place of each value.";
+
+// A text file that a run replaces, and the first line that says it is finetune's.
+struct ReplacedText {
+  std::string path;
+  const char* first_line;
+};
+
+ReplacedText ConfigText(const std::string& work_dir) {
+  return {work_dir + "/config.pbtxt", kConfigMark};
+}
+
+std::vector<ReplacedText> ReplacedTexts(const std::string& work_dir) {
+  return {ConfigText(work_dir), {work_dir + "/report.html", kReportFirstLine}};
+}
+
+bool LiesIn(const std::string& path, const std::string& folder) {
+  std::error_code error;
+  return std::filesystem::equivalent(std::filesystem::absolute(path).parent_path(), folder, error);
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<FoundCheckpoint>> RunFolder::ReadSource() {
+  // A file of another program is named as such, before it is taken for a damaged checkpoint.
+  FT_RETURN_IF_ERROR(CheckpointStore::CheckOwnFiles(options_.work_dir));
+  absl::StatusOr<std::optional<FoundCheckpoint>> found =
+      CheckpointKeeper::Find(options_.work_dir, options_.resume);
+  in_place_ = found.ok() && found->has_value() && LiesIn((*found)->path, options_.work_dir);
+  return found;
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointKeeper>> RunFolder::Open(int keep_last) {
+  // Versions before 0.1.0 wrote texts without such a first line. In a folder with checkpoints of
+  // finetune they are set aside; elsewhere they are somebody else's.
+  const std::vector<ReplacedText> texts = ReplacedTexts(options_.work_dir);
+  for (const ReplacedText& text : texts) {
+    if (!in_place_) FT_RETURN_IF_ERROR(CheckOwnText(text.path, text.first_line));
+  }
+  const CheckpointKeeper::Earlier earlier =
+      !options_.resume.empty() ? CheckpointKeeper::Earlier::kKeep
+      : options_.overwrite     ? CheckpointKeeper::Earlier::kRemove
+                               : CheckpointKeeper::Earlier::kRefuse;
+  FT_ASSIGN_OR_RETURN(
+      std::unique_ptr<CheckpointKeeper> keeper,
+      CheckpointKeeper::Open(options_.work_dir, keep_last, earlier, options_.trace));
+  // TensorBoard would draw the earlier run's curves together with this run's.
+  if (options_.overwrite) FT_RETURN_IF_ERROR(RemoveEventFiles(options_.work_dir));
+  for (const ReplacedText& text : texts) {
+    FT_ASSIGN_OR_RETURN(const bool moved, SetAside(text.path, text.first_line));
+    if (!moved) continue;
+    warnings_.push_back(absl::StrCat(
+        text.path, " does not say that finetune wrote it, and is kept ", "as ", text.path, ".bak"));
+  }
+  return keeper;
+}
+
+absl::Status RunFolder::WriteConfig(const LoadedConfig& loaded) const {
+  const ReplacedText text = ConfigText(options_.work_dir);
+  return WriteOwnText(text.path, text.first_line, PrintConfig(loaded, /*with_origins=*/true));
+}
+
+}  // namespace finetune

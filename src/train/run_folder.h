@@ -1,0 +1,48 @@
+#ifndef FINETUNE_TRAIN_RUN_FOLDER_H_
+#define FINETUNE_TRAIN_RUN_FOLDER_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/base/status_macros.h"
+#include "src/checkpoint/store.h"
+#include "src/config/config.h"
+#include "src/train/checkpoint_keeper.h"
+#include "src/train/train.h"
+
+namespace finetune {
+
+// A run's work_dir, as rank 0 finds and takes it. Nothing is written before Open(), so a run that
+// is refused leaves the folder as it was.
+class RunFolder {
+ public:
+  // `options` must outlive it.
+  explicit RunFolder(const TrainOptions* options) : options_(*options) {}
+
+  // Reads the checkpoint that --resume names; nothing where there is none. Errors: those of
+  // CheckpointStore::CheckOwnFiles() and CheckpointKeeper::Find().
+  absl::StatusOr<std::optional<FoundCheckpoint>> ReadSource();
+
+  // Checks that the run may replace what is there, creates the folder and locks it. With
+  // --overwrite it deletes the earlier run's checkpoints and TensorBoard events. Errors:
+  // AlreadyExists for a file that finetune did not write; those of CheckpointKeeper::Open().
+  absl::StatusOr<std::unique_ptr<CheckpointKeeper>> Open(int keep_last);
+
+  // Writes config.pbtxt. Errors: those of WriteOwnText().
+  absl::Status WriteConfig(const LoadedConfig& loaded) const;
+
+  // Sentences for the log, about what Open() has found.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  const TrainOptions& options_;
+  // The run goes on in the folder of its checkpoint.
+  bool in_place_ = false;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TRAIN_RUN_FOLDER_H_

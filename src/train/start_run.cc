@@ -1,0 +1,215 @@
+#include "src/train/start_run.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "src/base/annotate.h"
+#include "src/comm/agreement.h"
+#include "src/observe/record.h"
+#include "src/optim/optimizer.h"
+#include "src/train/run_folder.h"
+
+namespace finetune {
+namespace {
+
+class Starter {
+ public:
+  Starter(const LoadedConfig& loaded, const TrainOptions& options, Communicator* comm)
+      : loaded_(loaded),
+        config_(loaded.config),
+        options_(options),
+        comm_(*comm),
+        folder_(&options),
+        run_(std::make_unique<StartedRun>(comm)) {}
+
+  absl::StatusOr<std::unique_ptr<StartedRun>> Start() {
+    const bool resumes = CheckpointKeeper::WillFind(options_.work_dir, options_.resume);
+    FT_ASSIGN_OR_RETURN(run_->setup,
+                        Prepare(loaded_, /*evaluated=*/nullptr, resumes, options_.trace, &comm_));
+    FT_RETURN_IF_ERROR(BuildStep());
+    // Everything that can refuse the run has been looked at before something is written.
+    FT_RETURN_IF_ERROR(Agree(Restore(), comm_));
+    FT_RETURN_IF_ERROR(Agree(OpenFolder(), comm_));
+    if (absl::Status taken = TakeStateOfMain(); !taken.ok()) {
+      if (IsMain()) run_->log->Error(std::string(taken.message()));
+      return taken;
+    }
+    RecordRun();
+    return std::move(run_);
+  }
+
+ private:
+  bool IsMain() const { return comm_.rank() == 0; }
+
+  absl::Status BuildStep() {
+    FT_ASSIGN_OR_RETURN(run_->step, TrainingStep::Create(config_, run_->setup.device,
+                                                         run_->setup.model.get(), &comm_));
+    const Sampler& sampler = run_->setup.train->sampler();
+    run_->meta.config_text = PrintConfig(loaded_, /*with_origins=*/false);
+    run_->meta.seed = config_.runtime().seed();
+    run_->meta.iterations_per_epoch = sampler.iterations_per_epoch();
+    run_->meta.total_batch = sampler.total_batch;
+    run_->meta.data = run_->setup.data;
+    const double lr = ScaledLearningRate(config_.schedule(),
+                                         FindLearningRate(config_.optimizer()).value.value_or(0),
+                                         run_->meta.total_batch);
+    FT_ASSIGN_OR_RETURN(
+        LearningRateSchedule schedule,
+        LearningRateSchedule::Create(config_.schedule(), lr, run_->meta.iterations_per_epoch));
+    run_->schedule = std::make_unique<LearningRateSchedule>(std::move(schedule));
+    int64_t last = run_->schedule->total_iterations();
+    if (options_.max_iterations > 0) last = std::min(last, options_.max_iterations);
+    run_->calendar.emplace(config_, run_->meta.iterations_per_epoch, last,
+                           run_->setup.val != nullptr);
+    return absl::OkStatus();
+  }
+
+  // Rank 0 reads the checkpoint that --resume names; the others get all of it from rank 0.
+  absl::Status Restore() {
+    if (!IsMain()) return absl::OkStatus();
+    FT_ASSIGN_OR_RETURN(source_, folder_.ReadSource());
+    if (!source_.has_value()) return absl::OkStatus();
+    const Value root = std::exchange(source_->root, Value());
+    absl::StatusOr<Restored> restored = RestoreCheckpoint(
+        root, run_->meta, options_.other_data, run_->setup.model.get(), &run_->step->optimizer());
+    FT_RETURN_IF_ERROR(
+        Annotate(restored.status(), absl::StrCat("cannot resume from ", source_->path)));
+    run_->progress = restored->progress;
+    for (std::string& warning : restored->warnings)
+      run_->setup.warnings.push_back(std::move(warning));
+    return absl::OkStatus();
+  }
+
+  // From here on files are written.
+  absl::Status OpenFolder() {
+    if (IsMain()) {
+      FT_ASSIGN_OR_RETURN(run_->keeper, folder_.Open(config_.runtime().checkpoint().keep_last()));
+    }
+    RunLogOptions log;
+    log.work_dir = options_.work_dir;
+    log.rank = comm_.rank();
+    log.tensorboard = config_.runtime().tensorboard();
+    log.host = comm_.host(comm_.rank());
+    FT_ASSIGN_OR_RETURN(run_->log, RunLog::Open(log));
+    comm_.SetWarn(
+        [log = run_->log.get()](absl::string_view text) { log->Warning(std::string(text)); });
+    if (comm_.local_rank() == 0) {
+      for (const std::string& warning : run_->setup.host_warnings) run_->log->Warning(warning);
+    }
+    if (!IsMain()) return absl::OkStatus();
+    FT_RETURN_IF_ERROR(folder_.WriteConfig(loaded_));
+    TellOfStart();
+    if (!options_.resume.empty()) TellOfResume();
+    return absl::OkStatus();
+  }
+
+  void TellOfStart() {
+    run_->log->Info(absl::StrCat("config ", loaded_.file, ", work_dir ", options_.work_dir));
+    for (const std::string& note : run_->setup.notes) run_->log->Info(note);
+    for (const std::string& warning : run_->setup.warnings) run_->log->Warning(warning);
+    for (const std::string& warning : folder_.warnings()) run_->log->Warning(warning);
+    int64_t all = 0;
+    for (const NamedTensor& parameter : run_->setup.model->parameters())
+      all += parameter.tensor.numel();
+    int64_t trained = 0;
+    for (const ParameterSpan& parameter : run_->step->parameters()) trained += parameter.count;
+    run_->log->Info(absl::StrFormat(
+        "%d pictures an iteration, %d iterations an epoch, %d in all; %.2f of %.2f "
+        "million parameters are trained",
+        run_->meta.total_batch, run_->meta.iterations_per_epoch, run_->calendar->last_iteration(),
+        static_cast<double>(trained) / 1e6, static_cast<double>(all) / 1e6));
+  }
+
+  void TellOfResume() {
+    if (!source_.has_value()) {
+      run_->log->Info(absl::StrCat("no checkpoint in ", options_.work_dir,
+                                   " to resume from; starting from the beginning"));
+      return;
+    }
+    for (const std::string& damaged : source_->skipped) {
+      run_->log->Warning(absl::StrCat("passed over: ", damaged));
+    }
+    run_->log->Info(absl::StrFormat("resumed from %s at iteration %d", source_->path,
+                                    run_->progress.iteration));
+    // In another work_dir, or where the run goes back to before its best.
+    if (config_.runtime().checkpoint().save_best() && run_->progress.best_accuracy >= 0 &&
+        run_->keeper->BestIteration() != run_->progress.best_iteration) {
+      run_->log->Info(
+          absl::StrFormat("%s has no best.pth of iteration %d, the best of the resumed run: the "
+                          "next validation counts as the best",
+                          options_.work_dir, run_->progress.best_iteration));
+      run_->progress.best_accuracy = Progress().best_accuracy;
+      run_->progress.best_iteration = Progress().best_iteration;
+    }
+    if (run_->progress.iteration >= run_->calendar->last_iteration() &&
+        !run_->progress.validation_due) {
+      run_->log->Warning(absl::StrFormat(
+          "the run is over: it has all of its %d iterations. A longer one: raise schedule.%s",
+          run_->calendar->last_iteration(),
+          options_.max_iterations > 0 && options_.max_iterations <= run_->progress.iteration
+              ? "max_epochs or max_iterations, or --max_iterations"
+          : config_.schedule().has_max_epochs() ? "max_epochs"
+                                                : "max_iterations"));
+    }
+  }
+
+  // One start for all, whatever each has read.
+  absl::Status TakeStateOfMain() {
+    for (const NamedTensor& tensor : run_->setup.model->State()) {
+      FT_RETURN_IF_ERROR(comm_.Broadcast(tensor.tensor, 0));
+    }
+    for (const NamedTensor& state : run_->step->optimizer().State()) {
+      FT_RETURN_IF_ERROR(comm_.Broadcast(state.tensor, 0));
+    }
+    run_->setup.model->ParametersChanged(/*all=*/true);
+    double progress[4] = {static_cast<double>(run_->progress.iteration),
+                          run_->progress.validation_due ? 1.0 : 0.0, run_->progress.best_accuracy,
+                          static_cast<double>(run_->progress.best_iteration)};
+    if (!IsMain()) std::fill(std::begin(progress), std::end(progress), 0.0);
+    FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(progress)));
+    run_->progress.iteration = static_cast<int64_t>(progress[0]);
+    run_->progress.validation_due = progress[1] != 0;
+    run_->progress.best_accuracy = progress[2];
+    run_->progress.best_iteration = static_cast<int64_t>(progress[3]);
+    run_->setup.train->Seek(run_->progress.iteration / run_->meta.iterations_per_epoch,
+                            run_->progress.iteration % run_->meta.iterations_per_epoch);
+    return absl::OkStatus();
+  }
+
+  void RecordRun() {
+    RunRecord record;
+    record.name = config_.name();
+    record.host = comm_.host(comm_.rank());
+    record.ranks = comm_.size();
+    record.iteration = run_->progress.iteration;
+    record.began_unix_s = static_cast<double>(absl::ToUnixMillis(absl::Now())) / 1000;
+    record.class_names = run_->meta.data.classes;
+    run_->log->Run(record);
+  }
+
+  const LoadedConfig& loaded_;
+  const ExperimentConfig& config_;
+  const TrainOptions& options_;
+  Communicator& comm_;
+  RunFolder folder_;
+  std::unique_ptr<StartedRun> run_;
+  // On rank 0: the checkpoint that the run goes on from, without its root once it is restored.
+  std::optional<FoundCheckpoint> source_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StartedRun>> StartRun(const LoadedConfig& loaded,
+                                                     const TrainOptions& options,
+                                                     Communicator* comm) {
+  return Starter(loaded, options, comm).Start();
+}
+
+}  // namespace finetune

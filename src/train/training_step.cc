@@ -1,0 +1,119 @@
+#include "src/train/training_step.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "src/data/micro_batches.h"
+#include "src/model/loss.h"
+#include "src/optim/gradient_norm.h"
+
+namespace finetune {
+namespace {
+
+// The layer of a parameter or a buffer: its name up to the last dot.
+std::string LayerOf(const std::string& name) { return name.substr(0, name.rfind('.')); }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(const ExperimentConfig& config,
+                                                                   at::Device device,
+                                                                   Classifier* model,
+                                                                   Communicator* comm) {
+  std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
+  TensorList trained;
+  std::set<std::string> layers;
+  for (const NamedTensor& parameter : model->parameters()) {
+    if (!parameter.tensor.requires_grad()) continue;
+    trained.push_back(parameter);
+    layers.insert(LayerOf(parameter.name));
+  }
+  // Only the statistics that training changes are averaged; frozen ones must keep their bits. With
+  // norm_eval nothing changes them, and synchronised batch norms have the same on every rank.
+  TensorList averaged;
+  if (!config.model().backbone().norm_eval() && !step->SyncsBatchNorm()) {
+    for (const NamedTensor& buffer : model->buffers()) {
+      if (layers.contains(LayerOf(buffer.name))) averaged.push_back(buffer);
+    }
+  }
+  if (config.runtime().cuda_graph() && StepGraph::RunsOn(device)) {
+    step->graph_.emplace(device, &step->replayed_comm_);
+  }
+  FT_ASSIGN_OR_RETURN(step->buckets_,
+                      GradientBuckets::Create(trained, config.comm(), &step->replayed_comm_));
+  FT_ASSIGN_OR_RETURN(step->statistics_,
+                      RunningStatistics::Create(averaged, &step->replayed_comm_));
+  FT_ASSIGN_OR_RETURN(
+      step->optimizer_,
+      CreateOptimizer(config.optimizer(), step->buckets_->entries(), step->buckets_->values()));
+  return step;
+}
+
+absl::StatusOr<TrainingStep::Result> TrainingStep::Run(const Batch& batch, const Images& images,
+                                                       bool whole, double lr, int64_t iteration,
+                                                       const OnPhase& on_phase) {
+  Result result;
+  if (graph_.has_value() && whole) {
+    on_phase("forward and backward");
+    FT_ASSIGN_OR_RETURN(result.loss, graph_->Run(batch, [&](const Batch& recorded) {
+      return ForwardAndBackward(recorded, images, on_phase);
+    }));
+  } else {
+    result.loss = ForwardAndBackward(batch, images, on_phase);
+  }
+
+  on_phase("wait for gradients");
+  FT_RETURN_IF_ERROR(buckets_->Finish());
+  FT_RETURN_IF_ERROR(statistics_->Finish());
+
+  on_phase("update");
+  double scale = 1;
+  if (config_.optimizer().has_clip_gradient()) {
+    const double norm = GradientNorm(buckets_->gradients());
+    scale = std::min(1.0, config_.optimizer().clip_gradient().max_norm() / (norm + 1e-6));
+    result.gradient_norm = norm;
+  }
+  optimizer_->Step(buckets_->gradients(), lr, scale, iteration);
+  return result;
+}
+
+// Leaves the gradients in the buckets, their all-reduces under way. Every rank starts the
+// all-reduce of the statistics before those of the gradients, which start during backward or, on a
+// rank without images, in EndBackward().
+at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& images,
+                                            const OnPhase& on_phase) {
+  const int64_t count = batch.labels.size(0);
+  const int64_t most = config_.data().train().micro_batch_size();
+  const int64_t largest_part = (batch.global_size + comm_.size() - 1) / comm_.size();
+  const MicroBatches micro = SyncsBatchNorm() ? MicroBatches::InStep(count, largest_part, most)
+                                              : MicroBatches::Of(count, most);
+  const float smoothing = config_.model().head().label_smoothing();
+  at::Tensor loss_sum = at::zeros({}, at::TensorOptions(at::kDouble).device(device_));
+  buckets_->Zero();
+  const at::Tensor all_images = images(batch);
+  for (int64_t pass = 0; pass < micro.passes(); ++pass) {
+    on_phase("forward");
+    const bool last = pass + 1 == micro.passes();
+    const at::Tensor part = all_images.narrow(0, micro.Begin(pass), micro.Size(pass));
+    const at::Tensor labels = batch.labels.narrow(0, micro.Begin(pass), micro.Size(pass));
+    const at::Tensor loss =
+        CrossEntropySum(model_.Forward(part, /*training=*/true), labels, smoothing);
+    if (last) statistics_->Start();
+    on_phase("backward");
+    buckets_->BeginBackward(/*communicate=*/last);
+    // The mean over the global batch: every image weighs the same, however the ranks share them.
+    loss.div(static_cast<double>(batch.global_size)).backward();
+    loss_sum += loss.detach();
+  }
+  if (micro.passes() == 0) {
+    statistics_->Start();
+    buckets_->BeginBackward(/*communicate=*/true);
+  }
+  buckets_->EndBackward();
+  return loss_sum.div_(static_cast<double>(batch.global_size));
+}
+
+}  // namespace finetune

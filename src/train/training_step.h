@@ -1,0 +1,83 @@
+#ifndef FINETUNE_TRAIN_TRAINING_STEP_H_
+#define FINETUNE_TRAIN_TRAINING_STEP_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "src/base/status_macros.h"
+#include "src/comm/communicator.h"
+#include "src/comm/gradient_buckets.h"
+#include "src/comm/replay_communicator.h"
+#include "src/config/experiment.pb.h"
+#include "src/data/batch.h"
+#include "src/model/classifier.h"
+#include "src/optim/optimizer.h"
+#include "src/train/running_statistics.h"
+#include "src/train/step_graph.h"
+
+namespace finetune {
+
+// One iteration of training on this rank's part of a batch: forward, backward with the all-reduces
+// beside it, update. Training runs it, and `finetune plan` measures it.
+class TrainingStep {
+ public:
+  // Called on the calling thread where a phase of the step begins: "forward" and "backward", in
+  // turn, once for each micro-batch ("forward and backward" for passes that may be replayed); "wait
+  // for gradients"; "update".
+  using OnPhase = std::function<void(const char* phase)>;
+  // Returns a batch's images as the model takes them.
+  using Images = std::function<at::Tensor(const Batch& batch)>;
+
+  struct Result {
+    // This rank's part of the mean loss of the global batch: [] float64 on the device.
+    at::Tensor loss;
+    // The L2 norm of the gradients before clipping, where the config clips them.
+    std::optional<double> gradient_norm;
+  };
+
+  // Moves the trained parameters and their gradients into flat memory. `config`, `model` and `comm`
+  // must outlive the step. Errors: those of GradientBuckets::Create() and CreateOptimizer().
+  static absl::StatusOr<std::unique_ptr<TrainingStep>> Create(const ExperimentConfig& config,
+                                                              at::Device device, Classifier* model,
+                                                              Communicator* comm);
+
+  // Collective. `whole`: the global batch has the size that all batches have but an epoch's last;
+  // only whole batches are recorded and replayed. `lr` is the learning rate of `iteration`, which
+  // counts from 0. Errors: those of the all-reduces.
+  absl::StatusOr<Result> Run(const Batch& batch, const Images& images, bool whole, double lr,
+                             int64_t iteration, const OnPhase& on_phase);
+
+  Optimizer& optimizer() { return *optimizer_; }
+  // Where each trained parameter lies in the flat memory, in the order of the forward pass.
+  const std::vector<ParameterSpan>& parameters() const { return buckets_->entries(); }
+  // How many values of running statistics each iteration averages over the ranks.
+  int64_t averaged_statistics() const { return statistics_->size(); }
+
+ private:
+  TrainingStep(const ExperimentConfig& config, at::Device device, Classifier* model,
+               Communicator* comm)
+      : config_(config), device_(device), model_(*model), comm_(*comm), replayed_comm_(comm) {}
+
+  bool SyncsBatchNorm() const { return config_.comm().sync_batch_norm() && comm_.size() > 1; }
+  at::Tensor ForwardAndBackward(const Batch& batch, const Images& images, const OnPhase& on_phase);
+
+  const ExperimentConfig& config_;
+  const at::Device device_;
+  Classifier& model_;
+  Communicator& comm_;
+  // comm_ for the all-reduces of a recorded step.
+  ReplayCommunicator replayed_comm_;
+  std::unique_ptr<GradientBuckets> buckets_;
+  std::unique_ptr<RunningStatistics> statistics_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::optional<StepGraph> graph_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TRAIN_TRAINING_STEP_H_
