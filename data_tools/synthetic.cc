@@ -8,7 +8,7 @@
 #include "data_tools/builder_options.h"
 #include "data_tools/converters.h"
 #include "src/data/builder.h"
-#include "src/data/philox.h"
+#include "src/base/philox.h"
 
 namespace finetune {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "src/data/philox.h"
+#include "src/base/philox.h"
 #include "src/data/transforms/all.h"
 
 namespace finetune {

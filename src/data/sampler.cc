@@ -4,7 +4,7 @@
 #include <numeric>
 #include <utility>
 
-#include "src/data/philox.h"
+#include "src/base/philox.h"
 
 namespace finetune {
 

@@ -5,7 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "src/data/philox.h"
+#include "src/base/philox.h"
 
 namespace finetune {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "src/base/bfloat16.h"
-#include "src/data/philox.h"
+#include "src/base/philox.h"
 
 namespace finetune {
 

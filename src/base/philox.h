@@ -1,5 +1,5 @@
-#ifndef FINETUNE_DATA_PHILOX_H_
-#define FINETUNE_DATA_PHILOX_H_
+#ifndef FINETUNE_BASE_PHILOX_H_
+#define FINETUNE_BASE_PHILOX_H_
 
 #include <array>
 #include <cstdint>
@@ -7,8 +7,8 @@
 namespace finetune {
 
 // Philox4x32-10, the counter-based generator of Salmon et al. 2011, "Parallel random numbers: as
-// easy as 1, 2, 3": four random words for any counter and key, without state. What is drawn for a
-// picture depends on nothing but what names it.
+// easy as 1, 2, 3": four random words for any counter and key, without state. The draws
+// of an image depend on its name alone: seed, epoch, index.
 inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
                                       std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
@@ -22,18 +22,24 @@ inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
   return counter;
 }
 
-// What draws are for; part of the counter, so that no two purposes share a draw.
-enum class RandomPurpose : uint32_t { kEpochOrder = 1, kAugmentation = 2, kSyntheticData = 3 };
+// The use of a draw. It is part of the counter, so that no two uses share a draw.
+enum class RandomPurpose : uint32_t {
+  kEpochOrder = 1,
+  kAugmentation = 2,
+  kSyntheticData = 3,
+  kDropout = 5,
+};
 
-// The stream of random words that one thing (a picture in an epoch, say) owns.
+// The stream of random words of one thing, such as an image in an epoch.
 class RandomStream {
  public:
-  // `stream`: below 2^16; tells apart the streams of one thing, each of 2^18 words.
-  RandomStream(uint64_t seed, RandomPurpose purpose, uint32_t epoch, uint64_t index,
+  // `period`: the epoch, or the iteration for draws of every iteration. `stream`: below 2^16; tells
+  // apart the streams of one thing, each of 2^18 words.
+  RandomStream(uint64_t seed, RandomPurpose purpose, uint32_t period, uint64_t index,
                uint32_t stream = 0)
       : key_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
-        // The index's upper bits share a word with the purpose; 2^56 pictures are enough.
-        counter_{stream << 16, epoch, static_cast<uint32_t>(index),
+        // The index's upper bits share a word with the purpose; 2^56 images are enough.
+        counter_{stream << 16, period, static_cast<uint32_t>(index),
                  static_cast<uint32_t>(index >> 32) << 8 | static_cast<uint32_t>(purpose)} {}
 
   uint32_t Next() {
@@ -60,4 +66,4 @@ class RandomStream {
 
 }  // namespace finetune
 
-#endif  // FINETUNE_DATA_PHILOX_H_
+#endif  // FINETUNE_BASE_PHILOX_H_
