@@ -162,14 +162,16 @@ class Finetune final : public Convolution {
   Finetune(const Layer& layer, at::Tensor x, at::Tensor dy)
       : layer_(layer), x_(std::move(x)), dy_(std::move(dy)) {
     const at::Tensor ones = at::ones({layer.out}), zeros = at::zeros({layer.out});
-    frozen_.weight = RandomWeight(layer);
-    frozen_.gamma = frozen_.running_var = ones;
-    frozen_.beta = frozen_.running_mean = zeros;
-    frozen_.stride = layer.stride;
-    frozen_.padding = layer.padding();
+    frozen_.conv = {
+        .weight = RandomWeight(layer), .stride = layer.stride, .padding = layer.padding()};
+    frozen_.norm = {.gamma = ones,
+                    .beta = zeros,
+                    .running_mean = zeros,
+                    .running_var = ones,
+                    .num_batches_tracked = {}};
     const at::AutoGradMode gradients(true);
     input_ = x_.detach().requires_grad_(layer.input_trained);
-    weight_ = frozen_.weight.detach().requires_grad_(layer.trained);
+    weight_ = frozen_.conv.weight.detach().requires_grad_(layer.trained);
     if (layer.input_trained) of_input_ = Trained(input_, weight_.detach());
     if (layer.trained) of_weight_ = Trained(x_, weight_);
   }
@@ -177,7 +179,8 @@ class Finetune final : public Convolution {
   void Run(Pass pass) override {
     switch (pass) {
       case kForward:
-        FrozenConvBn(x_, frozen_, {}, /*relu=*/false, ForwardMode());
+        ConvBnAct(x_, frozen_, {}, Activation::kNone,
+                  {.mode = mode_, .trained = false, .batch_statistics = false});
         break;
       case kTrainedForward:
         Trained(x_, weight_);
@@ -199,6 +202,7 @@ class Finetune final : public Convolution {
 
   const Layer& layer_;
   const at::Tensor x_, dy_;
+  const ForwardMode mode_;
   ConvBn frozen_;
   at::Tensor input_, weight_, of_input_, of_weight_;
 };

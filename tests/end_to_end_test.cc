@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -91,12 +92,13 @@ TEST_F(EndToEnd, PrecisionFastestIsThePrecisionThatItSays) {
 
 TEST_F(EndToEnd, AResumedRunHasTheBitsOfTheUninterruptedOne) {
   WriteResNet();
-  const Outcome whole = Run(Mpirun(2, "whole"));
+  const std::string dropout = "--set=model.head.dropout=0.3 ";
+  const Outcome whole = Run(Mpirun(2, "whole", dropout));
   ASSERT_EQ(whole.exit_code, 0) << whole.output;
   // In the middle of the second epoch.
-  const Outcome first = Run(Mpirun(2, "parts", "--max_iterations=7"));
+  const Outcome first = Run(Mpirun(2, "parts", dropout + "--max_iterations=7"));
   ASSERT_EQ(first.exit_code, 0) << first.output;
-  const Outcome second = Run(Mpirun(2, "parts", "--resume=auto"));
+  const Outcome second = Run(Mpirun(2, "parts", dropout + "--resume=auto"));
   ASSERT_EQ(second.exit_code, 0) << second.output;
   EXPECT_THAT(second.output, HasSubstr("resumed from"));
   ExpectSameCheckpoints("whole/epoch_3.pth", "parts/epoch_3.pth");
@@ -356,8 +358,8 @@ TEST_F(EndToEnd, TheDeathOfARankEndsAllAndIsNamed) {
   EXPECT_TRUE(saved.ok()) << saved.status();
 }
 
-// On a model without batch statistics, 1 rank of 16 pictures and 4 ranks of 4 compute the same up
-// to float32's rounding.
+// On a model without batch statistics, 1 rank of 16 images and 4 ranks of 4 compute the same up to
+// float32's rounding. Dropout draws the same on any number of ranks.
 TEST_F(EndToEnd, LossesDoNotDependOnTheNumberOfRanks) {
   const auto big_endian = [](uint32_t v) {
     return std::string{static_cast<char>(v >> 24), static_cast<char>(v >> 16),
@@ -392,7 +394,7 @@ TEST_F(EndToEnd, LossesDoNotDependOnTheNumberOfRanks) {
           config(),
           absl::StrCat(
               R"(
-model { backbone { lenet5 {} } neck { kind: NONE } head { num_classes: 10 } }
+model { backbone { lenet5 {} } neck { kind: NONE } head { num_classes: 10 dropout: 0.3 } }
 data { train { path: ")",
               folder_,
               R"(/data" split: "train" total_batch_size: 16 pipeline { resize { size: 32 } } pipeline { normalize {} } } }
@@ -417,6 +419,9 @@ runtime { log_interval: 1 }
     }
   }
   EXPECT_LT(expected.rbegin()->second, expected.begin()->second);
+  const Outcome all = Run(Mpirun(1, "all", "--set=model.head.dropout=0 --max_iterations=1"));
+  ASSERT_EQ(all.exit_code, 0) << all.output;
+  EXPECT_GT(std::abs(Losses("all").at(1) - expected.at(1)), 1e-3 * expected.at(1));
 }
 
 // Two pictures are left for an epoch's last iteration: two of four ranks have none.

@@ -56,9 +56,8 @@ TEST(SyncBatchNormOnRanks, SumsInOneOrderWithTheGradientsAndTrainsAsOneRankDoes)
   const int64_t count = pictures * (comm.rank() + 1) / comm.size() - begin;
   ASSERT_EQ(count, comm.rank() == 0 ? 0 : 1);
   (*buckets)->Zero();
-  const at::Tensor loss =
-      CrossEntropySum(model->Forward(images.narrow(0, begin, count), /*training=*/true),
-                      labels.narrow(0, begin, count), /*label_smoothing=*/0.1);
+  const at::Tensor loss = CrossEntropySum(model->Forward(images.narrow(0, begin, count), kTraining),
+                                          labels.narrow(0, begin, count), /*label_smoothing=*/0.1);
   const size_t forward = [&] {
     absl::MutexLock lock(&mutex);
     return bytes.size();
@@ -82,8 +81,7 @@ TEST(SyncBatchNormOnRanks, SumsInOneOrderWithTheGradientsAndTrainsAsOneRankDoes)
   for (const std::string& other : *orders) EXPECT_EQ(other, order);
 
   const std::unique_ptr<Classifier> whole = MakeModel(kModel);
-  CrossEntropySum(whole->Forward(images, /*training=*/true), labels, /*label_smoothing=*/0.1)
-      .backward();
+  CrossEntropySum(whole->Forward(images, kTraining), labels, /*label_smoothing=*/0.1).backward();
   for (const NamedTensor& parameter : whole->parameters()) {
     EXPECT_LT(RelativeError(Named(*model, parameter.name).grad(), parameter.tensor.grad()), 1e-4)
         << parameter.name;

@@ -84,7 +84,7 @@ TEST_P(Agreement, OfNamesShapesLogitsLossGradientsAndStatistics) {
   }
   EXPECT_EQ(shapes, expected_shapes);
 
-  const at::Tensor logits = model_->Forward(images_, fixture_["train"]);
+  const at::Tensor logits = model_->Forward(images_, {.training = fixture_["train"].get<bool>()});
   EXPECT_EQ(logits.scalar_type(), at::kFloat);
   EXPECT_LT(RelativeError(logits, expected_logits_), Bound());
   const at::Tensor loss = CrossEntropySum(logits, labels_, fixture_["smoothing"]);

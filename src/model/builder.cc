@@ -7,55 +7,77 @@
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
-#include <utility>
 
 #include "src/base/fnv.h"
 
 namespace finetune {
 namespace {
 
-at::Generator GeneratorOf(uint64_t seed, const std::string& name) {
-  return at::detail::createCPUGenerator(Fnv1a(name, kFnvStart ^ (seed * 0x9E3779B97F4A7C15ULL)));
-}
+// The bound of PyTorch's default initialisation.
+double UniformBound(int64_t fan_in) { return 1 / std::sqrt(static_cast<double>(fan_in)); }
 
 }  // namespace
 
-at::Tensor ModelBuilder::Add(const std::string& name, at::Tensor value) {
-  value = value.to(options_.device);
+at::Generator LayerBuilder::GeneratorOf(const std::string& name) const {
+  return at::detail::createCPUGenerator(Fnv1a(name, kFnvStart ^ (seed_ * 0x9E3779B97F4A7C15ULL)));
+}
+
+at::Tensor LayerBuilder::Add(const std::string& name, at::Tensor value) {
+  value = value.to(device_);
   if (value.dim() == 4) value = value.contiguous(at::MemoryFormat::ChannelsLast);
   value.set_requires_grad(trained_);
   parameters_.push_back({name, value});
   return value;
 }
 
-at::Tensor ModelBuilder::AddBuffer(const std::string& name, const at::Tensor& value) {
-  buffers_.push_back({name, value.to(options_.device)});
+at::Tensor LayerBuilder::AddBuffer(const std::string& name, const at::Tensor& value) {
+  buffers_.push_back({name, value.to(device_)});
   return buffers_.back().tensor;
 }
 
-at::Tensor ModelBuilder::MakeNormal(const std::string& name, at::IntArrayRef shape, double std) {
-  at::Tensor value = at::zeros(shape);
-  if (std > 0) value.normal_(0, std, GeneratorOf(options_.seed, name));
-  return Add(name, value);
+at::Tensor LayerBuilder::AddNormal(const std::string& name, at::IntArrayRef shape,
+                                   double deviation) {
+  return Add(name, at::empty(shape).normal_(0, deviation, GeneratorOf(name)));
 }
 
-at::Tensor ModelBuilder::MakeUniform(const std::string& name, at::IntArrayRef shape, double bound) {
-  return Add(name, at::empty(shape).uniform_(-bound, bound, GeneratorOf(options_.seed, name)));
+at::Tensor LayerBuilder::AddUniform(const std::string& name, at::IntArrayRef shape, double bound) {
+  return Add(name, at::empty(shape).uniform_(-bound, bound, GeneratorOf(name)));
 }
 
-ConvBn ModelBuilder::MakeConvBn(const std::string& conv, const std::string& bn, int64_t in,
-                                int64_t out, int64_t kernel, int64_t stride, double gamma) {
+ConvBn LayerBuilder::MakeConvBn(const std::string& conv, const std::string& bn,
+                                const ConvShape& shape, double gamma) {
   ConvBn layer;
-  layer.stride = stride;
-  layer.padding = kernel / 2;
+  const auto [in, out, kernel, stride, padding] = shape;
   const double fan_out = static_cast<double>(out * kernel * kernel);
-  layer.weight = MakeNormal(conv + ".weight", {out, in, kernel, kernel}, std::sqrt(2.0 / fan_out));
-  layer.gamma = Add(bn + ".weight", at::full({out}, gamma, at::kFloat));
-  layer.beta = Add(bn + ".bias", at::zeros({out}));
-  layer.running_mean = AddBuffer(bn + ".running_mean", at::zeros({out}));
-  layer.running_var = AddBuffer(bn + ".running_var", at::ones({out}));
-  layer.num_batches_tracked = AddBuffer(bn + ".num_batches_tracked", at::zeros({}, at::kLong));
+  layer.conv.weight =
+      AddNormal(conv + ".weight", {out, in, kernel, kernel}, std::sqrt(2.0 / fan_out));
+  layer.conv.stride = stride;
+  layer.conv.padding = padding;
+  BatchNorm& norm = layer.norm;
+  norm.gamma = Add(bn + ".weight", at::full({out}, gamma, at::kFloat));
+  norm.beta = Add(bn + ".bias", at::zeros({out}));
+  norm.running_mean = AddBuffer(bn + ".running_mean", at::zeros({out}));
+  norm.running_var = AddBuffer(bn + ".running_var", at::ones({out}));
+  norm.num_batches_tracked = AddBuffer(bn + ".num_batches_tracked", at::zeros({}, at::kLong));
+  folded_.push_back(layer.folded);
   return layer;
+}
+
+Conv LayerBuilder::MakeConv(const std::string& name, const ConvShape& shape) {
+  const auto [in, out, kernel, stride, padding] = shape;
+  const double bound = UniformBound(in * kernel * kernel);
+  return {AddUniform(name + ".weight", {out, in, kernel, kernel}, bound),
+          AddUniform(name + ".bias", {out}, bound), stride, padding};
+}
+
+Linear LayerBuilder::MakeLinear(const std::string& name, int64_t in, int64_t out) {
+  const double bound = UniformBound(in);
+  return {AddUniform(name + ".weight", {out, in}, bound), AddUniform(name + ".bias", {out}, bound)};
+}
+
+Linear LayerBuilder::MakeNormalLinear(const std::string& name, int64_t in, int64_t out,
+                                      double deviation) {
+  return {AddNormal(name + ".weight", {out, in}, deviation), Add(name + ".bias", at::zeros({out}))};
 }
 
 }  // namespace finetune

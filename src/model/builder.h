@@ -1,41 +1,69 @@
 #ifndef FINETUNE_MODEL_BUILDER_H_
 #define FINETUNE_MODEL_BUILDER_H_
 
-#include <cstdint>
-#include <string>
+#include <ATen/core/Tensor.h>
 
-#include "src/model/classifier.h"
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "src/model/layers.h"
+#include "src/tensor/named_tensor.h"
 
 namespace finetune {
 
-// Makes a model's tensors, each initialised from a generator of its own (seed and name), and lists
-// them.
-class ModelBuilder {
- public:
-  ModelBuilder(const ClassifierOptions& options, TensorList* parameters, TensorList* buffers)
-      : options_(options), parameters_(*parameters), buffers_(*buffers) {}
+struct ConvShape {
+  int64_t in, out, kernel;
+  int64_t stride = 1;
+  int64_t padding = 0;
+};
 
-  // Everything made from now on is (not) trained.
+// Makes the layers of a model and lists their tensors under the layers' names ("backbone.conv1" has
+// "backbone.conv1.weight"). Each tensor is drawn from a generator of its own, keyed by the seed and
+// its name, so that a layer starts the same whatever stands before it.
+class LayerBuilder {
+ public:
+  // The lists must outlive the builder.
+  LayerBuilder(uint64_t seed, at::Device device, TensorList* parameters, TensorList* buffers)
+      : seed_(seed), device_(device), parameters_(*parameters), buffers_(*buffers) {}
+
+  // Whether the parameters made from now on require gradients.
   void SetTrained(bool trained) { trained_ = trained; }
 
-  // `conv` and `bn` are the layers' names, "backbone.conv1" and "backbone.bn1". Kaiming's
-  // initialisation by fan-out (He et al. 2015); gamma starts at `gamma`.
-  ConvBn MakeConvBn(const std::string& conv, const std::string& bn, int64_t in, int64_t out,
-                    int64_t kernel, int64_t stride, double gamma = 1);
+  // The convolution starts by He et al. 2015 with fan-out, the batch norm with a scale of `gamma`.
+  ConvBn MakeConvBn(const std::string& conv, const std::string& bn, const ConvShape& shape,
+                    double gamma = 1);
 
-  // [shape], normal with this standard deviation (0: zeros).
-  at::Tensor MakeNormal(const std::string& name, at::IntArrayRef shape, double std);
-  // [shape], uniform in [-bound, bound].
-  at::Tensor MakeUniform(const std::string& name, at::IntArrayRef shape, double bound);
+  // With a bias. Weight and bias start uniform within 1 / sqrt(fan-in), PyTorch's default.
+  Conv MakeConv(const std::string& name, const ConvShape& shape);
+  Linear MakeLinear(const std::string& name, int64_t in, int64_t out);
+
+  // The weight starts normal with this standard deviation, the bias at 0.
+  Linear MakeNormalLinear(const std::string& name, int64_t in, int64_t out, double deviation);
+
+  // The places of the folded convolutions (ConvBn::folded) of the layers made since the last call.
+  std::vector<std::shared_ptr<std::optional<PackedConv>>> TakeFolded() {
+    return std::exchange(folded_, {});
+  }
 
  private:
   at::Tensor Add(const std::string& name, at::Tensor value);
   at::Tensor AddBuffer(const std::string& name, const at::Tensor& value);
+  // [shape], normal with this standard deviation.
+  at::Tensor AddNormal(const std::string& name, at::IntArrayRef shape, double deviation);
+  // [shape], uniform in [-bound, bound].
+  at::Tensor AddUniform(const std::string& name, at::IntArrayRef shape, double bound);
+  at::Generator GeneratorOf(const std::string& name) const;
 
-  const ClassifierOptions& options_;
+  const uint64_t seed_;
+  const at::Device device_;
   TensorList& parameters_;
   TensorList& buffers_;
   bool trained_ = true;
+  std::vector<std::shared_ptr<std::optional<PackedConv>>> folded_;
 };
 
 }  // namespace finetune

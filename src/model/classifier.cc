@@ -1,41 +1,96 @@
 #include "src/model/classifier.h"
 
-#include <string>
+#include <ATen/core/grad_mode.h>
 
-#include "absl/strings/str_cat.h"
-#include "src/model/lenet.h"
-#include "src/model/resnet.h"
+#include <set>
+#include <string>
+#include <utility>
+
+#include "src/config/problems.h"
+#include "src/model/backbones.h"
+#include "src/model/builder.h"
 
 namespace finetune {
+namespace {
+
+// Returns the backbone of the config, before Backbone::Build(); null where there is none.
+std::unique_ptr<Backbone> CheckAndMakeBackbone(const ModelConfig& config,
+                                               const Problems& problems) {
+  std::unique_ptr<Backbone> backbone = MakeBackbone(config.backbone(), problems.Within("backbone"));
+  if (backbone != nullptr) Neck::Check(config.neck(), *backbone, problems.Within("neck"));
+  Head::Check(config.head(), problems.Within("head"));
+  return backbone;
+}
+
+std::string LayerOf(const std::string& name) { return name.substr(0, name.rfind('.')); }
+
+}  // namespace
+
+void CheckModel(const ModelConfig& config, const Problems& problems) {
+  CheckAndMakeBackbone(config, problems);
+}
+
+int64_t InputChannels(const BackboneConfig& config) {
+  ProblemList ignored;
+  const std::unique_ptr<Backbone> backbone = MakeBackbone(config, Problems(&ignored));
+  return backbone == nullptr ? 0 : backbone->input().channels;
+}
 
 absl::StatusOr<std::unique_ptr<Classifier>> Classifier::Create(const ModelConfig& config,
                                                                const ClassifierOptions& options) {
-  if (config.head().num_classes() < 2) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "model.head.num_classes is ", config.head().num_classes(), "; expected 2 or more"));
-  }
-  switch (config.backbone().kind_case()) {
-    case BackboneConfig::kResnet:
-      return MakeResNet(config, options);
-    case BackboneConfig::kLenet5:
-      return MakeLeNet5(config, options);
-    case BackboneConfig::KIND_NOT_SET:
-      break;
-  }
-  return absl::InvalidArgumentError("model.backbone has no kind; set resnet { ... } or lenet5 {}");
+  ProblemList problems;
+  std::unique_ptr<Backbone> backbone = CheckAndMakeBackbone(config, Problems(&problems, "model"));
+  FT_RETURN_IF_ERROR(problems.status());
+
+  std::unique_ptr<Classifier> model(new Classifier());
+  LayerBuilder make(options.seed, options.device, &model->parameters_, &model->buffers_);
+  backbone->Build(options.mode, &make);
+  const Features features = backbone->features();
+  Linear linear = backbone->BuildHead(features.channels, config.head().num_classes(), &make);
+  model->bfloat16_ = options.mode.bfloat16;
+  model->backbone_ = std::move(backbone);
+  model->neck_.emplace(features);
+  model->head_.emplace(config.head(), std::move(linear), options.seed);
+  return model;
 }
 
-at::Tensor Classifier::Input(const at::Tensor& images, at::ScalarType type) const {
+at::Tensor Classifier::Input(const at::Tensor& images) const {
   TORCH_CHECK_VALUE(images.dim() == 4, "expected pictures as [N, C, H, W], found ", images.sizes());
   const absl::Status status = CheckInput(images.size(1), images.size(2), images.size(3));
   TORCH_CHECK_VALUE(status.ok(), std::string(status.message()));
-  return images.to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  return images.to(bfloat16_ ? at::kBFloat16 : at::kFloat)
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor Classifier::Forward(const at::Tensor& images, const ForwardContext& context) {
+  const at::AutoGradMode gradients(context.training && at::GradMode::is_enabled());
+  const at::Tensor features = backbone_->Forward(Input(images), context.training);
+  return head_->Forward(neck_->Forward(features), context);
 }
 
 TensorList Classifier::State() const {
   TensorList state = parameters_;
   state.insert(state.end(), buffers_.begin(), buffers_.end());
   return state;
+}
+
+TensorList Classifier::TrainedParameters() const {
+  TensorList trained;
+  for (const NamedTensor& parameter : parameters_) {
+    if (parameter.tensor.requires_grad()) trained.push_back(parameter);
+  }
+  return trained;
+}
+
+TensorList Classifier::ChangingBuffers() const {
+  TensorList changing;
+  if (!backbone_->batch_statistics()) return changing;
+  std::set<std::string> layers;
+  for (const NamedTensor& parameter : TrainedParameters()) layers.insert(LayerOf(parameter.name));
+  for (const NamedTensor& buffer : buffers_) {
+    if (layers.contains(LayerOf(buffer.name))) changing.push_back(buffer);
+  }
+  return changing;
 }
 
 }  // namespace finetune

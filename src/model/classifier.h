@@ -5,43 +5,54 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
+#include "src/model/backbone.h"
+#include "src/model/forward_context.h"
+#include "src/model/head.h"
 #include "src/model/layers.h"
+#include "src/model/neck.h"
 #include "src/tensor/named_tensor.h"
 
 namespace finetune {
 
+class Problems;
+
 struct ClassifierOptions {
-  // Of the initial weights; the same on every rank.
+  // Of the initial weights and of dropout; the same on every rank.
   uint64_t seed = 0;
   at::Device device = at::kCPU;
   ForwardMode mode;
 };
 
+// Adds an error to those of `model` for each value that no model can have.
+void CheckModel(const ModelConfig& config, const Problems& problems);
+
+// The channels of the images that the network of a config takes; 0 where the config names none.
+int64_t InputChannels(const BackboneConfig& config);
+
 // Backbone, neck and head. Parameters and buffers are named as mmpretrain names them.
 class Classifier {
  public:
-  // Errors: InvalidArgument that names the field, for a depth that is no ResNet's, a neck that does
-  // not fit, stages that are not there, fewer than 2 classes.
+  // Errors: InvalidArgument with what CheckModel() finds.
   static absl::StatusOr<std::unique_ptr<Classifier>> Create(const ModelConfig& config,
                                                             const ClassifierOptions& options);
-  virtual ~Classifier() = default;
 
-  // Whether the model takes pictures of this shape. Errors: InvalidArgument with the shapes that it
-  // takes, and what to do.
-  virtual absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const = 0;
-  // How many values of each channel one picture of this size gives to the smallest batch norm that
-  // takes its statistics from the batch while training. 0: none does. With 1, a pass of one picture
-  // cannot be trained on: one value has no variance.
-  virtual int64_t LeastBatchNormValues(int64_t height, int64_t width) const = 0;
+  // See Backbone.
+  absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const {
+    return backbone_->CheckInput(channels, height, width);
+  }
+  int64_t LeastBatchNormValues(int64_t height, int64_t width) const {
+    return backbone_->LeastBatchNormValues(height, width);
+  }
 
   // images: [N, C, H, W], N may be 0; fastest as channels-last in the type to compute in. Returns
   // logits, [N, num_classes] float32. Training updates running statistics and, with gradients
-  // enabled, records the graph of the parts that are trained. Pictures that do not fit the model
-  // are a c10::Error that says what it takes.
-  virtual at::Tensor Forward(const at::Tensor& images, bool training) = 0;
+  // enabled, records the graph of the trained part. Throws c10::Error for images that CheckInput()
+  // refuses, with its message.
+  at::Tensor Forward(const at::Tensor& images, const ForwardContext& context);
 
   // In the order of the forward pass. Those that are trained require gradients.
   const TensorList& parameters() const { return parameters_; }
@@ -50,18 +61,27 @@ class Classifier {
 
   // Both, as a checkpoint's state_dict has them.
   TensorList State() const;
+  // The parameters that are trained.
+  TensorList TrainedParameters() const;
+  // The buffers that a training pass changes.
+  TensorList ChangingBuffers() const;
 
-  // To be called after anything but Forward() wrote to parameters or buffers: drops what was
-  // derived from them. `all` includes the frozen part.
-  virtual void ParametersChanged(bool all) = 0;
+  // Drops the folded convolutions of all stages, or (`all` false) of the trained ones. Must be
+  // called after parameters or buffers were written to other than by Forward().
+  void ParametersChanged(bool all) { backbone_->DropFolded(all); }
 
- protected:
-  // `images` in type and layout as the layers want them; no copy where they are. Throws c10::Error
-  // for another number of dimensions, or with CheckInput's message.
-  at::Tensor Input(const at::Tensor& images, at::ScalarType type) const;
+ private:
+  Classifier() = default;
 
+  // The images in the type and layout that the backbone wants; not copied where they have both.
+  at::Tensor Input(const at::Tensor& images) const;
+
+  bool bfloat16_ = false;
   TensorList parameters_;
   TensorList buffers_;
+  std::unique_ptr<Backbone> backbone_;
+  std::optional<Neck> neck_;
+  std::optional<Head> head_;
 };
 
 }  // namespace finetune

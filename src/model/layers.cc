@@ -13,100 +13,113 @@
 namespace finetune {
 namespace {
 
-bool IsNarrowAndStrided(const at::Tensor& x, const ConvBn& layer) {
-  return layer.stride > 1 && layer.weight.size(2) == 1 && layer.weight.size(1) < 16 && x.is_cpu();
+bool IsNarrowAndStrided(const at::Tensor& x, const Conv& conv) {
+  return conv.stride > 1 && conv.weight.size(2) == 1 && conv.weight.size(1) < 16 && x.is_cpu();
 }
 
-// By LibTorch's operators. No bias: the batch norm behind it has one. Parameters are float32; x
-// says what to compute in.
-at::Tensor Convolve(const at::Tensor& x, const ConvBn& layer) {
+// By LibTorch's operators, in x's type. The bias is left to the batch norm behind it.
+at::Tensor Convolve(const at::Tensor& x, const Conv& conv) {
   const at::ScalarType type = ConvType(x);
-  const at::Tensor weight = layer.weight.to(x.scalar_type()).to(type);
+  const at::Tensor weight = conv.weight.to(x.scalar_type()).to(type);
   // oneDNN's backward pass of a strided 1x1 convolution writes out of bounds where fewer channels
-  // go in than its blocks have (github.com/uxlfoundation/oneDNN/issues/6035). Take out the pixels
-  // it would skip, and there is no stride.
-  if (IsNarrowAndStrided(x, layer)) {
+  // go in than its blocks have (github.com/uxlfoundation/oneDNN/issues/6035). Without the pixels
+  // that it would skip, the convolution has no stride.
+  if (IsNarrowAndStrided(x, conv)) {
     const at::Tensor kept =
-        x.slice(2, 0, x.size(2), layer.stride).slice(3, 0, x.size(3), layer.stride);
+        x.slice(2, 0, x.size(2), conv.stride).slice(3, 0, x.size(3), conv.stride);
     return at::conv2d(kept.contiguous(at::MemoryFormat::ChannelsLast).to(type), weight)
         .to(x.scalar_type());
   }
-  return at::conv2d(x.to(type), weight, {}, layer.stride, layer.padding).to(x.scalar_type());
+  return at::conv2d(x.to(type), weight, {}, conv.stride, conv.padding).to(x.scalar_type());
 }
 
-at::Tensor Normalise(const at::Tensor& x, const ConvBn& layer, bool batch_statistics) {
-  return at::batch_norm(x, layer.gamma, layer.beta, layer.running_mean, layer.running_var,
+at::Tensor Normalize(const at::Tensor& x, const BatchNorm& norm, bool batch_statistics) {
+  return at::batch_norm(x, norm.gamma, norm.beta, norm.running_mean, norm.running_var,
                         batch_statistics, kBatchNormMomentum, kBatchNormEpsilon,
                         /*cudnn_enabled=*/true);
 }
 
-// Overwrites y; a NaN passes. Batch norm's backward does not read its result, and a convolution's
-// neither.
-at::Tensor AddAndActivate(const at::Tensor& y, const at::Tensor& residual, bool relu) {
+// Overwrites y, which the backward pass of a batch norm or convolution does not read.
+at::Tensor Activate(const at::Tensor& y, Activation activation) {
+  return activation == Activation::kRelu ? y.relu_() : y;
+}
+
+// Overwrites y.
+at::Tensor AddAndActivate(const at::Tensor& y, const at::Tensor& residual, Activation activation) {
   if (residual.defined()) y.add_(residual);
-  return relu ? y.relu_() : y;
+  return Activate(y, activation);
 }
 
-// w' = w * gamma / sqrt(var + eps), b' = beta - mean * gamma / sqrt(var + eps): in float32, then
-// rounded to x's type.
-FoldedConv Fold(const ConvBn& layer, const at::Tensor& x) {
+// Packs a convolution like `conv` with this weight and bias (float32) for the kernel that is
+// fastest for inputs like x, and rounds both to x's type.
+PackedConv Pack(const at::Tensor& weight, const at::Tensor& bias, const Conv& conv,
+                const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
-  const at::Tensor scale = at::rsqrt(layer.running_var.add(kBatchNormEpsilon)).mul_(layer.gamma);
-  const at::Tensor exact = layer.weight.mul(scale.view({-1, 1, 1, 1}));
-  FoldedConv folded{{}, layer.beta.sub(layer.running_mean.mul(scale)).to(type)};
-  if (WinogradRuns(x, exact, layer.stride, layer.padding)) {
-    folded.weight = TransformWeight(exact, type);
-  } else if (PointwiseRuns(x, exact, layer.stride, layer.padding)) {
-    folded.weight = PackPointwise(exact, type);
+  PackedConv packed{{}, bias.to(type)};
+  if (WinogradRuns(x, weight, conv.stride, conv.padding)) {
+    packed.weight = TransformWeight(weight, type);
+  } else if (PointwiseRuns(x, weight, conv.stride, conv.padding)) {
+    packed.weight = PackPointwise(weight, type);
   } else if (OneDnnConvRuns(x)) {
-    folded.weight = PackConvWeight(exact.to(type), x, layer.stride, layer.padding);
+    packed.weight = PackConvWeight(weight.to(type), x, conv.stride, conv.padding);
   } else {
-    folded.weight = exact.to(type);
+    packed.weight = weight.to(type);
   }
-  return folded;
+  return packed;
 }
 
-// relu?(conv(x) + bias + residual), one call for each layout of a weight. `residual` is overwritten
-// or not.
-struct RunFolded {
+// Folds the batch norm into the convolution, in float32: w' = w * gamma / sqrt(var + epsilon),
+// b' = beta - mean * gamma / sqrt(var + epsilon).
+PackedConv Fold(const ConvBn& layer, const at::Tensor& x) {
+  const BatchNorm& norm = layer.norm;
+  const at::Tensor scale = at::rsqrt(norm.running_var.add(kBatchNormEpsilon)).mul_(norm.gamma);
+  return Pack(layer.conv.weight.mul(scale.view({-1, 1, 1, 1})),
+              norm.beta.sub(norm.running_mean.mul(scale)), layer.conv, x);
+}
+
+// activation(conv(x) + bias + residual), one call for each layout of a weight. May overwrite
+// `residual`.
+struct RunPacked {
   const at::Tensor& x;
-  const ConvBn& layer;
+  const Conv& conv;
+  const at::Tensor& bias;
   const at::Tensor& residual;
-  const bool relu;
+  const Activation activation;
 
   at::Tensor operator()(const WinogradWeight& weight) const {
-    return WinogradConv(x, weight, bias().to(at::kFloat), residual, relu);
+    return WinogradConv(x, weight, bias.to(at::kFloat), residual, relu());
   }
   at::Tensor operator()(const PointwiseWeight& weight) const {
-    return PointwiseConv(x, weight, bias().to(at::kFloat), residual, layer.stride, relu);
+    return PointwiseConv(x, weight, bias.to(at::kFloat), residual, conv.stride, relu());
   }
   at::Tensor operator()(const OneDnnWeight& weight) const {
-    const at::Tensor y =
-        residual.defined() ? OneDnnConvAdd(x, weight, bias(), layer.stride, layer.padding, residual)
-                           : OneDnnConv(x, weight, bias(), layer.stride, layer.padding);
-    return AddAndActivate(y, /*residual=*/{}, relu);
+    const at::Tensor y = residual.defined()
+                             ? OneDnnConvAdd(x, weight, bias, conv.stride, conv.padding, residual)
+                             : OneDnnConv(x, weight, bias, conv.stride, conv.padding);
+    return Activate(y, activation);
   }
   at::Tensor operator()(const at::Tensor& weight) const {
-    return AddAndActivate(at::conv2d(x, weight, bias(), layer.stride, layer.padding), residual,
-                          relu);
+    return AddAndActivate(at::conv2d(x, weight, bias, conv.stride, conv.padding), residual,
+                          activation);
   }
 
-  const at::Tensor& bias() const { return layer.folded->bias; }
+  bool relu() const { return activation == Activation::kRelu; }
 };
 
-}  // namespace
-
-at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
-                         bool batch_statistics, const ForwardMode& mode) {
-  const bool fast = mode.fused && x.is_cpu() && !IsNarrowAndStrided(x, layer);
+at::Tensor Trained(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
+                   Activation activation, const StagePass& pass) {
+  const ForwardMode& mode = pass.mode;
+  const Conv& conv = layer.conv;
+  const BatchNorm& norm = layer.norm;
+  const bool fast = mode.fused && x.is_cpu() && !IsNarrowAndStrided(x, conv);
   const at::Tensor input = x.to(mode.bfloat16 ? at::kBFloat16 : at::kFloat);
   at::Tensor y =
-      fast ? TrainedConv(input, layer.weight, layer.stride, layer.padding) : Convolve(input, layer);
-  // A training step changes what was folded, and needs the memory.
-  layer.Unfold();
-  if (batch_statistics) {
-    // A counter is the same on all ranks whose statistics are.
-    if (mode.sum_over_ranks != nullptr || y.numel() > 0) layer.num_batches_tracked.add_(1);
+      fast ? TrainedConv(input, conv.weight, conv.stride, conv.padding) : Convolve(input, conv);
+  // A training step changes the tensors that were folded, and needs the memory.
+  layer.folded->reset();
+  if (pass.batch_statistics) {
+    // Ranks that share their statistics count alike, also a rank without images.
+    if (mode.sum_over_ranks != nullptr || y.numel() > 0) norm.num_batches_tracked.add_(1);
     if (mode.sum_over_ranks == nullptr) {
       TORCH_CHECK_VALUE(
           y.numel() != y.size(1),
@@ -116,31 +129,42 @@ at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& r
     }
   }
   if (mode.fused && y.is_cpu()) {
-    return BatchNormAct(y, layer.gamma, layer.beta, layer.running_mean, layer.running_var, residual,
-                        relu, batch_statistics, mode.sum_over_ranks);
+    return BatchNormAct(y, norm.gamma, norm.beta, norm.running_mean, norm.running_var, residual,
+                        activation == Activation::kRelu, pass.batch_statistics,
+                        mode.sum_over_ranks);
   }
-  if (batch_statistics && mode.sum_over_ranks != nullptr) {
-    y = SyncBatchNorm(y, layer.gamma, layer.beta, layer.running_mean, layer.running_var,
+  if (pass.batch_statistics && mode.sum_over_ranks != nullptr) {
+    y = SyncBatchNorm(y, norm.gamma, norm.beta, norm.running_mean, norm.running_var,
                       mode.sum_over_ranks);
   } else {
-    y = Normalise(y, layer, batch_statistics);
+    y = Normalize(y, norm, pass.batch_statistics);
   }
-  return AddAndActivate(y, residual, relu);
+  return AddAndActivate(y, residual, activation);
 }
 
-at::Tensor FrozenConvBn(const at::Tensor& input, ConvBn& layer, const at::Tensor& residual,
-                        bool relu, const ForwardMode& mode) {
+at::Tensor Frozen(const at::Tensor& input, const ConvBn& layer, const at::Tensor& residual,
+                  Activation activation, const ForwardMode& mode) {
   const at::NoGradGuard no_grad;
   if (!mode.fused) {
-    return AddAndActivate(Normalise(Convolve(input, layer), layer, /*batch_statistics=*/false),
-                          residual, relu);
+    return AddAndActivate(
+        Normalize(Convolve(input, layer.conv), layer.norm, /*batch_statistics=*/false), residual,
+        activation);
   }
-  // Nothing of this is kept: from the first such layer on all stays in the type it is computed in.
+  // No result is kept for backward, so all of them stay in the type that is computed in.
   const at::Tensor x = input.to(ConvType(input));
-  if (!layer.folded.has_value() || layer.folded->bias.scalar_type() != x.scalar_type()) {
-    layer.folded = Fold(layer, x);
+  std::optional<PackedConv>& folded = *layer.folded;
+  if (!folded.has_value() || folded->bias.scalar_type() != x.scalar_type()) {
+    folded = Fold(layer, x);
   }
-  return std::visit(RunFolded{x, layer, residual, relu}, layer.folded->weight);
+  return std::visit(RunPacked{x, layer.conv, folded->bias, residual, activation}, folded->weight);
+}
+
+}  // namespace
+
+at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
+                     Activation activation, const StagePass& pass) {
+  return pass.trained ? Trained(x, layer, residual, activation, pass)
+                      : Frozen(x, layer, residual, activation, pass.mode);
 }
 
 }  // namespace finetune

@@ -4,9 +4,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <variant>
 
+#include "src/ops/activation.h"
 #include "src/ops/batch_norm.h"
 #include "src/ops/onednn_conv.h"
 #include "src/ops/pointwise.h"
@@ -14,51 +16,71 @@
 
 namespace finetune {
 
-// A convolution with a batch norm folded into it, for inputs of bias's type, in the layout of the
-// kernels that run it; a plain tensor [out, in, k, k] is LibTorch's.
-struct FoldedConv {
+// The layers that networks are made of. Each is a handle: a copy shares the tensors, and set_data()
+// on a parameter moves the layer's own. All tensors are float32.
+
+struct Linear {
+  at::Tensor weight, bias;  // [out, in], [out]
+};
+
+struct Conv {
+  at::Tensor weight;     // [out, in, k, k], channels-last
+  at::Tensor bias = {};  // [out]; undefined for none
+  int64_t stride = 1;
+  int64_t padding = 0;
+};
+
+struct BatchNorm {
+  at::Tensor gamma, beta, running_mean, running_var;  // [out]
+  at::Tensor num_batches_tracked;                     // [] int64
+};
+
+// A convolution as the kernel that runs it reads its weight. It computes in the type of `bias`.
+struct PackedConv {
+  // A plain tensor [out, in, k, k] is for LibTorch's kernels.
   std::variant<at::Tensor, WinogradWeight, PointwiseWeight, OneDnnWeight> weight;
   at::Tensor bias;  // [out]
 };
 
-// A convolution without bias and the batch norm behind it; the unit that ResNets are made of. The
-// tensors are handles: whoever calls set_data() on a parameter moves the layer's own.
+// A convolution without bias and the batch norm behind it. Where the layer is not trained, the
+// batch norm is folded into the convolution.
 struct ConvBn {
-  // [out, in, k, k] float32, channels-last.
-  at::Tensor weight;
-  // Batch norm: scale, shift and running statistics, [out] float32 each; the count is one int64.
-  at::Tensor gamma, beta, running_mean, running_var, num_batches_tracked;
-  int64_t stride = 1;
-  int64_t padding = 0;
-
-  // Made when it is needed, dropped by Unfold().
-  std::optional<FoldedConv> folded;
-  void Unfold() { folded.reset(); }
+  Conv conv;
+  BatchNorm norm;
+  // The folded convolution. It is made when it is needed, and empty after the tensors have changed.
+  std::shared_ptr<std::optional<PackedConv>> folded = std::make_shared<std::optional<PackedConv>>();
 };
 
-// What all layers of one forward pass share.
+// What all layers of a model share.
 struct ForwardMode {
   // Convolutions in bfloat16; parameters, statistics, head and logits stay float32.
   bool bfloat16 = false;
   // Folded batch norms and fused operators. Without: LibTorch's operators one by one.
   bool fused = true;
-  // Set: training batch norms take their statistics over all ranks' pictures.
+  // Set: training batch norms take their statistics over all ranks' images.
   SumOverRanks sum_over_ranks;
 };
 
-// The two functions below are where a ResNet's time goes, and the only ones that know of engines.
+// How the layers of one stage run in one forward pass.
+struct StagePass {
+  const ForwardMode& mode;
+  // True: with a graph for backward. False: by running statistics and without a graph, as frozen
+  // layers run, and all layers in evaluation.
+  bool trained;
+  // Whether trained batch norms take their statistics from the batch; false with norm_eval.
+  bool batch_statistics;
+};
 
-// y = act(batch_norm(convolution(x)) + residual), trained: with a graph for backward.
-// `batch_statistics` is false for a batch norm kept in evaluation mode (norm_eval). x: [N, in, H,
-// W] channels-last, in the type to compute in; `residual` is undefined for none.
-at::Tensor TrainedConvBn(const at::Tensor& x, ConvBn& layer, const at::Tensor& residual, bool relu,
-                         bool batch_statistics, const ForwardMode& mode);
-
-// The same by running statistics and without a graph: frozen layers, and all of them in evaluation.
-// The result may lie in `residual`'s memory: the caller is done with it. It is of the type that was
-// computed in.
-at::Tensor FrozenConvBn(const at::Tensor& input, ConvBn& layer, const at::Tensor& residual,
-                        bool relu, const ForwardMode& mode);
+// activation(batch_norm(conv(x)) + residual). Returns [N, out, H', W'] channels-last.
+//
+// x: [N, in, H, W] channels-last. `residual`: like the result, or undefined for none. Trained, x is
+// converted to the type to compute in. Not trained, the result has the type that was computed in
+// (see ConvType), `residual` must have it too, and the result may lie in the memory of `residual`:
+// the caller is done with that tensor.
+//
+// Throws c10::Error where a batch has one value a channel, which has no variance.
+at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
+                     Activation activation, const StagePass& pass);
 
 }  // namespace finetune
 

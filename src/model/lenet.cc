@@ -1,83 +1,68 @@
 #include "src/model/lenet.h"
 
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tanh.h>
 
-#include <cmath>
 #include <string>
-
-#include "absl/strings/str_cat.h"
-#include "src/model/builder.h"
 
 namespace finetune {
 namespace {
 
-constexpr int64_t kSide = 32;
-
-// A layer with a bias.
-struct Affine {
-  at::Tensor weight, bias;
-};
-
-class LeNet5 : public Classifier {
+class LeNet5 final : public Backbone {
  public:
-  LeNet5(const ModelConfig& config, const ClassifierOptions& options) {
-    ModelBuilder make(options, &parameters_, &buffers_);
-    // PyTorch's default initialisation: uniform within 1 / sqrt(fan-in).
-    const auto affine = [&](const std::string& name, at::IntArrayRef shape) {
-      int64_t fan_in = 1;
-      for (size_t i = 1; i < shape.size(); ++i) fan_in *= shape[i];
-      const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
-      return Affine{make.MakeUniform(name + ".weight", shape, bound),
-                    make.MakeUniform(name + ".bias", {shape[0]}, bound)};
-    };
-    conv1_ = affine("backbone.features.0", {6, 1, 5, 5});
-    conv2_ = affine("backbone.features.3", {16, 6, 5, 5});
-    conv3_ = affine("backbone.features.6", {120, 16, 5, 5});
-    fc1_ = affine("backbone.classifier.0", {84, 120});
-    fc2_ = affine("backbone.classifier.2", {config.head().num_classes(), 84});
+  explicit LeNet5(const BackboneConfig& config) : Backbone(config) {}
+
+  std::string name() const override { return "LeNet-5"; }
+  int stages() const override { return 2; }
+  InputShape input() const override { return {.channels = 1, .side = 32}; }
+  Features features() const override { return {.channels = 84, .are_maps = false}; }
+
+  Linear BuildHead(int64_t in, int64_t classes, LayerBuilder* make) const override {
+    return make->MakeLinear("backbone.classifier.2", in, classes);
   }
-
-  absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const override {
-    if (channels == 1 && height == kSide && width == kSide) return absl::OkStatus();
-    const char* size_advice = height == kSide && width == kSide
-                                  ? ""
-                                  : "; end the pipeline with a resize or crop to size 32";
-    return absl::InvalidArgumentError(absl::StrCat(
-        "found pictures of ", height, "x", width, " with ", channels, " channel",
-        channels == 1 ? "" : "s", "; LeNet-5 takes pictures of 32x32 with 1 channel", size_advice));
-  }
-
-  // It has no batch norm.
-  int64_t LeastBatchNormValues(int64_t /*height*/, int64_t /*width*/) const override { return 0; }
-
-  at::Tensor Forward(const at::Tensor& images, bool training) override {
-    const at::AutoGradMode gradients(training && at::GradMode::is_enabled());
-    at::Tensor x = Input(images, at::kFloat);
-    x = at::avg_pool2d(at::tanh(at::conv2d(x, conv1_.weight, conv1_.bias)), 2, 2);
-    x = at::avg_pool2d(at::tanh(at::conv2d(x, conv2_.weight, conv2_.bias)), 2, 2);
-    x = at::tanh(at::conv2d(x, conv3_.weight, conv3_.bias)).flatten(1);
-    return at::linear(at::tanh(at::linear(x, fc1_.weight, fc1_.bias)), fc2_.weight, fc2_.bias);
-  }
-
-  void ParametersChanged(bool /*all*/) override {}
 
  private:
-  Affine conv1_, conv2_, conv3_, fc1_, fc2_;
+  void BuildStage(int stage, LayerBuilder* make) override {
+    switch (stage) {
+      case 0:
+        conv1_ = make->MakeConv("backbone.features.0", {.in = 1, .out = 6, .kernel = 5});
+        break;
+      case 1:
+        conv2_ = make->MakeConv("backbone.features.3", {.in = 6, .out = 16, .kernel = 5});
+        break;
+      default:
+        conv3_ = make->MakeConv("backbone.features.6", {.in = 16, .out = 120, .kernel = 5});
+        linear_ = make->MakeLinear("backbone.classifier.0", 120, features().channels);
+    }
+  }
+
+  // In float32 always: bfloat16 would gain nothing at this size.
+  at::Tensor RunStage(int stage, at::Tensor x, const StagePass& /*pass*/) override {
+    const auto conv_tanh = [](const at::Tensor& in, const Conv& conv) {
+      return at::tanh(at::conv2d(in, conv.weight, conv.bias));
+    };
+    switch (stage) {
+      case 0:
+        return at::avg_pool2d(conv_tanh(x.to(at::kFloat), conv1_), 2, 2);
+      case 1:
+        return at::avg_pool2d(conv_tanh(x, conv2_), 2, 2);
+      default:
+        return at::tanh(at::linear(conv_tanh(x, conv3_).flatten(1), linear_.weight, linear_.bias));
+    }
+  }
+
+  int64_t LastBatchNormValues(int64_t /*height*/, int64_t /*width*/) const override { return 0; }
+
+  Conv conv1_, conv2_, conv3_;
+  Linear linear_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Classifier>> MakeLeNet5(const ModelConfig& config,
-                                                       const ClassifierOptions& options) {
-  if (config.backbone().frozen_stages() != -1) {
-    return absl::InvalidArgumentError(
-        "model.backbone.frozen_stages: LeNet-5 has no stages to freeze");
-  }
-  return std::unique_ptr<Classifier>(std::make_unique<LeNet5>(config, options));
+std::unique_ptr<Backbone> MakeLeNet5(const BackboneConfig& config) {
+  return std::make_unique<LeNet5>(config);
 }
 
 }  // namespace finetune

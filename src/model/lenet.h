@@ -3,14 +3,14 @@
 
 #include <memory>
 
-#include "src/model/classifier.h"
+#include "src/model/backbone.h"
 
 namespace finetune {
 
-// LeCun et al. 1998 in mmpretrain's form: 32x32 pictures of one channel, tanh, average pooling. As
-// there, its two linear layers are the backbone's own (backbone.classifier.0 and .2).
-absl::StatusOr<std::unique_ptr<Classifier>> MakeLeNet5(const ModelConfig& config,
-                                                       const ClassifierOptions& options);
+// LeCun et al. 1998 in mmpretrain's form: 32x32 images of one channel, tanh, average pooling. As
+// there, both linear layers have the backbone's names (backbone.classifier.0 and .2). Stages: the
+// stem is the first convolution, stage 1 the second, stage 2 the third and the first linear layer.
+std::unique_ptr<Backbone> MakeLeNet5(const BackboneConfig& config);
 
 }  // namespace finetune
 

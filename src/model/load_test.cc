@@ -641,11 +641,11 @@ TEST(LoadBackbone, DropsWhatWasFoldedFromTheWeightsBefore) {
   const auto model = MakeModel(
       "backbone { resnet { depth: 18 base_channels: 4 } frozen_stages: 2 } head { num_classes: 3 "
       "}");
-  const at::Tensor before = model->Forward(images, /*training=*/false);
+  const at::Tensor before = model->Forward(images, kEvaluation);
   ASSERT_TRUE(LoadBackbone(Checkpoint(Same), "backbone", model.get()).ok());
-  const at::Tensor after = model->Forward(images, /*training=*/false);
+  const at::Tensor after = model->Forward(images, kEvaluation);
   model->ParametersChanged(/*all=*/true);
-  EXPECT_TRUE(at::equal(after, model->Forward(images, /*training=*/false)));
+  EXPECT_TRUE(at::equal(after, model->Forward(images, kEvaluation)));
   EXPECT_FALSE(at::equal(after, before));
 }
 

@@ -56,14 +56,15 @@ class NotFiniteTest : public testing::TestWithParam<Shape> {
   static ConvBn Layer() {
     const Shape& s = GetParam();
     ConvBn layer;
-    layer.weight = ByFormula("w", {s.out, s.in, s.kernel, s.kernel}, 0.1).contiguous(kLayout);
-    layer.gamma = ByFormula("gamma", {s.out}, 0.25, 1);
-    layer.beta = ByFormula("beta", {s.out});
-    layer.running_mean = ByFormula("mean", {s.out}, 0.5);
-    layer.running_var = ByFormula("var", {s.out}, 0.5, 1);
-    layer.num_batches_tracked = at::zeros({}, at::kLong);
-    layer.stride = s.stride;
-    layer.padding = s.kernel / 2;
+    layer.conv = {
+        .weight = ByFormula("w", {s.out, s.in, s.kernel, s.kernel}, 0.1).contiguous(kLayout),
+        .stride = s.stride,
+        .padding = s.kernel / 2};
+    layer.norm = {.gamma = ByFormula("gamma", {s.out}, 0.25, 1),
+                  .beta = ByFormula("beta", {s.out}),
+                  .running_mean = ByFormula("mean", {s.out}, 0.5),
+                  .running_var = ByFormula("var", {s.out}, 0.5, 1),
+                  .num_batches_tracked = at::zeros({}, at::kLong)};
     return layer;
   }
 
@@ -94,10 +95,10 @@ TEST_P(NotFiniteTest, FrozenLayersHandItOn) {
       {"NaN in x", [](auto& x, auto&, auto&) { x[1][2][4][4].fill_(kNan); }},
       {"infinity in x", [](auto& x, auto&, auto&) { x[1][2][4][4].fill_(kInfinity); }},
       {"-infinity in x", [](auto& x, auto&, auto&) { x[1][2][4][4].fill_(-kInfinity); }},
-      {"NaN in the weight", [](auto&, auto&, auto& l) { l.weight[3][1][0][0].fill_(kNan); }},
-      {"a negative variance", [](auto&, auto&, auto& l) { l.running_var[3].fill_(-1); }},
-      {"NaN in the mean", [](auto&, auto&, auto& l) { l.running_mean[3].fill_(kNan); }},
-      {"NaN in beta", [](auto&, auto&, auto& l) { l.beta[3].fill_(kNan); }},
+      {"NaN in the weight", [](auto&, auto&, auto& l) { l.conv.weight[3][1][0][0].fill_(kNan); }},
+      {"a negative variance", [](auto&, auto&, auto& l) { l.norm.running_var[3].fill_(-1); }},
+      {"NaN in the mean", [](auto&, auto&, auto& l) { l.norm.running_mean[3].fill_(kNan); }},
+      {"NaN in beta", [](auto&, auto&, auto& l) { l.norm.beta[3].fill_(kNan); }},
       {"NaN in the residual", [](auto&, auto& r, auto&) { r[2][3][1][1].fill_(kNan); }, true},
       {"infinity in the residual", [](auto&, auto& r, auto&) { r[2][3][1][1].fill_(kInfinity); },
        true},
@@ -116,7 +117,8 @@ TEST_P(NotFiniteTest, FrozenLayersHandItOn) {
           const at::Tensor input = x.to(type);
           // FUSED keeps what a frozen layer returns in the type that it computes in.
           const at::Tensor added = add ? residual.to(fused ? ConvType(input) : type) : at::Tensor();
-          results[fused] = FrozenConvBn(input, layer, added, /*relu=*/true, mode).to(at::kFloat);
+          const StagePass pass{mode, /*trained=*/false, /*batch_statistics=*/false};
+          results[fused] = ConvBnAct(input, layer, added, Activation::kRelu, pass).to(at::kFloat);
         }
         ExpectHandedOn(
             results[1], results[0],
@@ -138,15 +140,21 @@ TEST_P(NotFiniteTest, TrainedLayersHandItOnForwardAndBackward) {
         x[1][2][4][4].fill_(fault);
         x.requires_grad_();
         ConvBn layer = Layer();
-        for (at::Tensor* parameter : {&layer.weight, &layer.gamma, &layer.beta}) {
+        for (at::Tensor* parameter : {&layer.conv.weight, &layer.norm.gamma, &layer.norm.beta}) {
           parameter->requires_grad_();
         }
+        const ForwardMode mode = Mode(fused);
         const at::Tensor y =
-            TrainedConvBn(x, layer, Residual(), /*relu=*/true, batch_statistics, Mode(fused));
+            ConvBnAct(x, layer, Residual(), Activation::kRelu,
+                      {.mode = mode, .trained = true, .batch_statistics = batch_statistics});
         y.backward(ByFormula("dy", y.sizes()).contiguous(kLayout));
-        results[fused] = {y.detach(),         x.grad(),          layer.weight.grad(),
-                          layer.gamma.grad(), layer.beta.grad(), layer.running_mean,
-                          layer.running_var};
+        results[fused] = {y.detach(),
+                          x.grad(),
+                          layer.conv.weight.grad(),
+                          layer.norm.gamma.grad(),
+                          layer.norm.beta.grad(),
+                          layer.norm.running_mean,
+                          layer.norm.running_var};
       }
       const Result &plain = results[0], &fused = results[1];
       ExpectHandedOn(fused.y, plain.y, "y");
@@ -188,7 +196,7 @@ TEST(NotFiniteModelTest, BothEnginesSayNan) {
         ClassifierOptions options;
         options.mode = Mode(fused, bfloat16);
         auto model = MakeModel(resnet + head, options);
-        const at::Tensor logits = model->Forward(faulty, /*training=*/false);
+        const at::Tensor logits = model->Forward(faulty, kEvaluation);
         EXPECT_TRUE(logits[0].isfinite().all().item<bool>());
         EXPECT_TRUE(logits[1].isnan().all().item<bool>());
 
@@ -198,8 +206,8 @@ TEST(NotFiniteModelTest, BothEnginesSayNan) {
           Named(*model, name).select(0, 2).fill_(name[9] == 'c' ? kNan : -1);
           model->ParametersChanged(/*all=*/true);
           for (const bool training : {false, true}) {
-            const at::Tensor loss =
-                CrossEntropySum(model->Forward(images, training), labels, /*label_smoothing=*/0);
+            const at::Tensor loss = CrossEntropySum(model->Forward(images, {.training = training}),
+                                                    labels, /*label_smoothing=*/0);
             EXPECT_TRUE(std::isnan(loss.item<float>())) << name;
           }
         }

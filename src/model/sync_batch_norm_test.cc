@@ -16,7 +16,7 @@ TEST(SyncBatchNormModelTest, MakesTwoRanksTrainAsOneDoesWithTheWholeBatch) {
   const at::Tensor images = ByFormula("images", {6, 3, 16, 16});
   const at::Tensor labels = ByFormula("labels", {6}, 1.5, 1.5).to(at::kLong);
   const auto whole = MakeModel(kModel);
-  CrossEntropySum(whole->Forward(images, true), labels, 0).backward();
+  CrossEntropySum(whole->Forward(images, kTraining), labels, 0).backward();
 
   const std::vector<int64_t> starts = {0, 2, 6};
   std::vector<std::unique_ptr<Classifier>> models(2);
@@ -25,7 +25,7 @@ TEST(SyncBatchNormModelTest, MakesTwoRanksTrainAsOneDoesWithTheWholeBatch) {
     options.mode.sum_over_ranks = sum;
     models[rank] = MakeModel(kModel, options);
     const int64_t begin = starts[rank], count = starts[rank + 1] - begin;
-    CrossEntropySum(models[rank]->Forward(images.narrow(0, begin, count), true),
+    CrossEntropySum(models[rank]->Forward(images.narrow(0, begin, count), kTraining),
                     labels.narrow(0, begin, count), 0)
         .backward();
   });

@@ -11,6 +11,9 @@
 
 namespace finetune {
 
+inline constexpr ForwardContext kTraining{.training = true};
+inline constexpr ForwardContext kEvaluation{.training = false};
+
 // Gives every parameter and buffer its value by the formula.
 void FillByFormula(Classifier* model);
 

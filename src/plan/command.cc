@@ -15,6 +15,7 @@
 #include "src/config/total_batch_size.h"
 #include "src/data/manifest.h"
 #include "src/data/pipeline.h"
+#include "src/model/classifier.h"
 #include "src/plan/measure.h"
 #include "src/plan/plan.h"
 #include "src/validate/validate.h"
@@ -64,7 +65,7 @@ absl::StatusOr<Data> FindData(const LoadedConfig& loaded, int64_t pictures) {
   FT_RETURN_IF_ERROR(ValidateConfig(loaded, facts).status());
   if (!manifest.ok()) {
     DatasetManifest stand_in;
-    stand_in.set_channels(loaded.config.model().backbone().has_lenet5() ? 1 : 3);
+    stand_in.set_channels(static_cast<int>(InputChannels(loaded.config.model().backbone())));
     stand_in.set_height(kStandIn);
     stand_in.set_width(kStandIn);
     for (int c = 0; c < stand_in.channels(); ++c) {

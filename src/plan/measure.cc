@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -206,6 +208,8 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
     images.labels =
         at::randint(config.model().head().num_classes(), {batch}, at::TensorOptions(at::kLong));
     images.global_size = batch;
+    images.indices.resize(batch);
+    std::iota(images.indices.begin(), images.indices.end(), 0);
     Step::Times unmeasured;
     FT_RETURN_IF_ERROR(step->Run(images, &unmeasured));
     Step::Times times;

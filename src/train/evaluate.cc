@@ -33,7 +33,7 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
     FT_ASSIGN_OR_RETURN(const Batch batch, on_device.Next());
     const int64_t n = batch.labels.size(0);
     if (n == 0) return absl::OkStatus();
-    const at::Tensor logits = model->Forward(on_device.Images(batch), /*training=*/false);
+    const at::Tensor logits = model->Forward(on_device.Images(batch), {.training = false});
     sums[0] += static_cast<double>(n);
     sums[1] += CrossEntropySum(logits, batch.labels, head.label_smoothing()).item<double>();
     const std::vector<int64_t> correct = TopKCorrect(logits, batch.labels, ks);

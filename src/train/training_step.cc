@@ -4,41 +4,23 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <set>
-#include <string>
 
+#include "absl/types/span.h"
 #include "src/data/micro_batches.h"
 #include "src/model/loss.h"
 #include "src/optim/gradient_norm.h"
 
 namespace finetune {
-namespace {
-
-// The layer of a parameter or a buffer: its name up to the last dot.
-std::string LayerOf(const std::string& name) { return name.substr(0, name.rfind('.')); }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(const ExperimentConfig& config,
                                                                    at::Device device,
                                                                    Classifier* model,
                                                                    Communicator* comm) {
   std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
-  TensorList trained;
-  std::set<std::string> layers;
-  for (const NamedTensor& parameter : model->parameters()) {
-    if (!parameter.tensor.requires_grad()) continue;
-    trained.push_back(parameter);
-    layers.insert(LayerOf(parameter.name));
-  }
-  // Only the statistics that training changes are averaged; frozen ones must keep their bits. With
-  // norm_eval nothing changes them, and synchronised batch norms have the same on every rank.
+  const TensorList trained = model->TrainedParameters();
+  // Synchronised statistics are the same on every rank. Frozen ones must keep their bits.
   TensorList averaged;
-  if (!config.model().backbone().norm_eval() && !step->SyncsBatchNorm()) {
-    for (const NamedTensor& buffer : model->buffers()) {
-      if (layers.contains(LayerOf(buffer.name))) averaged.push_back(buffer);
-    }
-  }
+  if (!step->SyncsBatchNorm()) averaged = model->ChangingBuffers();
   if (config.runtime().cuda_graph() && StepGraph::RunsOn(device)) {
     step->graph_.emplace(device, &step->replayed_comm_);
   }
@@ -59,10 +41,10 @@ absl::StatusOr<TrainingStep::Result> TrainingStep::Run(const Batch& batch, const
   if (graph_.has_value() && whole) {
     on_phase("forward and backward");
     FT_ASSIGN_OR_RETURN(result.loss, graph_->Run(batch, [&](const Batch& recorded) {
-      return ForwardAndBackward(recorded, images, on_phase);
+      return ForwardAndBackward(recorded, images, iteration, on_phase);
     }));
   } else {
-    result.loss = ForwardAndBackward(batch, images, on_phase);
+    result.loss = ForwardAndBackward(batch, images, iteration, on_phase);
   }
 
   on_phase("wait for gradients");
@@ -84,7 +66,7 @@ absl::StatusOr<TrainingStep::Result> TrainingStep::Run(const Batch& batch, const
 // all-reduce of the statistics before those of the gradients, which start during backward or, on a
 // rank without images, in EndBackward().
 at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& images,
-                                            const OnPhase& on_phase) {
+                                            int64_t iteration, const OnPhase& on_phase) {
   const int64_t count = batch.labels.size(0);
   const int64_t most = config_.data().train().micro_batch_size();
   const int64_t largest_part = (batch.global_size + comm_.size() - 1) / comm_.size();
@@ -99,8 +81,11 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
     const bool last = pass + 1 == micro.passes();
     const at::Tensor part = all_images.narrow(0, micro.Begin(pass), micro.Size(pass));
     const at::Tensor labels = batch.labels.narrow(0, micro.Begin(pass), micro.Size(pass));
-    const at::Tensor loss =
-        CrossEntropySum(model_.Forward(part, /*training=*/true), labels, smoothing);
+    const ForwardContext context{
+        .training = true,
+        .iteration = iteration,
+        .indices = absl::MakeConstSpan(batch.indices).subspan(micro.Begin(pass), micro.Size(pass))};
+    const at::Tensor loss = CrossEntropySum(model_.Forward(part, context), labels, smoothing);
     if (last) statistics_->Start();
     on_phase("backward");
     buckets_->BeginBackward(/*communicate=*/last);

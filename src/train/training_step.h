@@ -64,7 +64,8 @@ class TrainingStep {
       : config_(config), device_(device), model_(*model), comm_(*comm), replayed_comm_(comm) {}
 
   bool SyncsBatchNorm() const { return config_.comm().sync_batch_norm() && comm_.size() > 1; }
-  at::Tensor ForwardAndBackward(const Batch& batch, const Images& images, const OnPhase& on_phase);
+  at::Tensor ForwardAndBackward(const Batch& batch, const Images& images, int64_t iteration,
+                                const OnPhase& on_phase);
 
   const ExperimentConfig& config_;
   const at::Device device_;

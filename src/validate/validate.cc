@@ -1,7 +1,6 @@
 #include "src/validate/validate.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
+#include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
 
 namespace finetune {
@@ -46,35 +46,8 @@ class Checker {
   bool Finite(const std::string& field, double value) { return problems_.Finite(field, value); }
 
   void CheckModel() {
+    finetune::CheckModel(config_.model(), problems_.Within("model"));
     const BackboneConfig& backbone = config_.model().backbone();
-    switch (backbone.kind_case()) {
-      case BackboneConfig::KIND_NOT_SET:
-        Error("model.backbone", "has no kind; set resnet { ... } or lenet5 {}");
-        break;
-      case BackboneConfig::kResnet: {
-        constexpr std::array kDepths = {18, 34, 50, 101, 152};
-        if (std::find(kDepths.begin(), kDepths.end(), backbone.resnet().depth()) == kDepths.end()) {
-          Error("model.backbone.resnet.depth",
-                absl::StrCat("is ", backbone.resnet().depth(), "; expected one of ",
-                             absl::StrJoin(kDepths, ", ")));
-        }
-        InRange("model.backbone.resnet.base_channels", backbone.resnet().base_channels(), 1, 1024);
-        InRange("model.backbone.frozen_stages", backbone.frozen_stages(), -1, 4);
-        if (config_.model().neck().kind() != NeckConfig::GLOBAL_AVERAGE_POOLING) {
-          Error("model.neck.kind",
-                "is NONE; a ResNet ends in a feature map, which the linear head can only take with "
-                "GLOBAL_AVERAGE_POOLING");
-        }
-        break;
-      }
-      case BackboneConfig::kLenet5:
-        if (backbone.frozen_stages() != -1) {
-          Error("model.backbone.frozen_stages",
-                absl::StrCat("is ", backbone.frozen_stages(),
-                             "; LeNet-5 has no stages to freeze: remove it"));
-        }
-        break;
-    }
     if (backbone.has_pretrained() && backbone.pretrained().checkpoint().empty()) {
       Error("model.backbone.pretrained.checkpoint",
             "is not set; give a path or URL, or reset \"model.backbone.pretrained\"");
@@ -84,20 +57,12 @@ class Checker {
            "freezes stages that were never trained: model.backbone.pretrained is not set");
     }
     const HeadConfig& head = config_.model().head();
-    if (!head.has_num_classes()) {
-      Error("model.head.num_classes", "is not set; expected the number of classes of the data");
-    } else if (InRange("model.head.num_classes", head.num_classes(), 2, 1 << 20)) {
-      for (int i = 0; i < head.topk_size(); ++i) {
-        InRange(absl::StrCat("model.head.topk[", i, "]"), head.topk(i), 1, head.num_classes());
-      }
-    }
     if (facts_.classes.has_value() && head.has_num_classes() &&
         head.num_classes() != facts_.classes->count) {
       Error("model.head.num_classes",
             absl::StrCat("is ", head.num_classes(), "; ", facts_.classes->from, " has ",
                          facts_.classes->count, " classes"));
     }
-    problems_.IsFraction("model.head.label_smoothing", head.label_smoothing());
   }
 
   void CheckSplit(const SplitConfig& split, const std::string& path,
@@ -360,6 +325,12 @@ class Checker {
     if (runtime.device() == RuntimeConfig::CPU) {
       Error("runtime.cuda_graph", absl::StrCat("is for GPUs; runtime.device (",
                                                loaded_.PlaceOf("runtime.device"), ") is CPU"));
+    }
+    if (config_.model().head().dropout() > 0) {
+      Error("runtime.cuda_graph",
+            absl::StrCat("does not go with model.head.dropout (",
+                         loaded_.PlaceOf("model.head.dropout"),
+                         "), whose draws a recorded step would repeat: drop one of them"));
     }
     if (config_.comm().sync_batch_norm() && facts_.world_size > 1) {
       Error("runtime.cuda_graph",

@@ -90,7 +90,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongConfig{"model.backbone.resnet.depth=51",
                     "model.backbone.resnet.depth: is 51; expected one of 18, 34, 50, 101, 152"},
         WrongConfig{"model.backbone.frozen_stages=5",
-                    "model.backbone.frozen_stages: is 5; expected -1 to 4"},
+                    "model.backbone.frozen_stages: is 5; expected -1 to 4: ResNet-18 has 4 stages "
+                    "behind its stem"},
         WrongConfig{"model.head.num_classes=100",
                     "model.head.num_classes: is 100; the data in d has 10 classes"},
         WrongConfig{"model.head.topk=11", "model.head.topk[0]: is 11; expected 1 to 10"},
@@ -158,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "optimizer.rule[0].match: is \"(\"; expected a regular expression in RE2's "
                     "syntax, and found: missing ): ("},
         WrongConfig{"model.neck.kind=NONE",
-                    "model.neck.kind: is NONE; a ResNet ends in a feature map, which the linear "
+                    "model.neck.kind: is NONE; ResNet-18 ends in a feature map, which the linear "
                     "head can only take with GLOBAL_AVERAGE_POOLING"},
         WrongConfig{"name=", "name: is empty; the run's folder is named after it"},
         WrongConfig{"optimizer.sgd.momentum=1",
@@ -197,7 +198,8 @@ TEST(Validate, AllErrorsComeTogetherEachWithItsPlace) {
   const auto result = Check({"optimizer.sgd.lr=-1", "model.backbone.frozen_stages=9"});
   EXPECT_EQ(
       result.status().message(),
-      "--set=model.backbone.frozen_stages=9: model.backbone.frozen_stages: is 9; expected -1 to 4\n"
+      "--set=model.backbone.frozen_stages=9: model.backbone.frozen_stages: is 9; expected -1 to 4: "
+      "ResNet-18 has 4 stages behind its stem\n"
       "--set=optimizer.sgd.lr=-1: optimizer.sgd.lr: is -1; expected 0 or more");
 }
 
@@ -223,12 +225,11 @@ TEST(Validate, NormalizeGoesByTheChannelsThatGrayscaleMakes) {
   EXPECT_FALSE(check("mean: 1 std: 1").ok());
 }
 
-TEST(Validate, LeNetHasNothingToFreeze) {
-  const auto result = Check({"model.backbone.lenet5={}", "model.backbone.frozen_stages=1"});
-  EXPECT_THAT(
-      std::string(result.status().message()),
-      testing::HasSubstr(
-          "model.backbone.frozen_stages: is 1; LeNet-5 has no stages to freeze: remove it"));
+TEST(Validate, SaysHowManyStagesANetworkHas) {
+  const auto result = Check({"model.backbone.lenet5={}", "model.backbone.frozen_stages=3"});
+  EXPECT_THAT(std::string(result.status().message()),
+              testing::HasSubstr("model.backbone.frozen_stages: is 3; expected -1 to 2: LeNet-5 "
+                                 "has 2 stages behind its stem"));
 }
 
 // The trap of the original design: a schedule for a total batch of 128 on one rank with 16.

@@ -1,0 +1,133 @@
+// The promises that every network keeps, whatever its layers: frozen_stages means the same, and a
+// wrong number of stages is refused.
+
+#include <ATen/ops/equal.h>
+#include <ATen/ops/zeros.h>
+#include <google/protobuf/text_format.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/model/loss.h"
+#include "src/model/testing.h"
+
+namespace finetune {
+namespace {
+
+struct Network {
+  const char* name;
+  const char* config;
+  at::IntArrayRef image;  // [C, H, W]
+  // By stage, from the stem: the beginnings of the names of its tensors.
+  std::vector<std::vector<std::string>> stages;
+  // The beginning of the head's names.
+  const char* head = "head.fc.";
+};
+
+constexpr int64_t kColour[] = {3, 16, 16};
+constexpr int64_t kGrey[] = {1, 32, 32};
+
+std::vector<Network> Networks() {
+  return {{.name = "ResNet18",
+           .config = "resnet { depth: 18 base_channels: 4 stem: CIFAR }",
+           .image = kColour,
+           .stages = {{"backbone.conv1.", "backbone.bn1."},
+                      {"backbone.layer1."},
+                      {"backbone.layer2."},
+                      {"backbone.layer3."},
+                      {"backbone.layer4."}}},
+          {.name = "LeNet5",
+           .config = "lenet5 {}",
+           .image = kGrey,
+           .stages = {{"backbone.features.0."},
+                      {"backbone.features.3."},
+                      {"backbone.features.6.", "backbone.classifier.0."}},
+           .head = "backbone.classifier.2."}};
+}
+
+std::string Config(const Network& network, const std::string& more) {
+  return absl::StrCat("backbone { ", network.config, " ", more, " } head { num_classes: 3 }");
+}
+
+// The stage of a tensor; the number of stages for the head.
+int StageOf(const Network& network, const std::string& tensor) {
+  for (size_t stage = 0; stage < network.stages.size(); ++stage) {
+    for (const std::string& start : network.stages[stage]) {
+      if (absl::StartsWith(tensor, start)) return static_cast<int>(stage);
+    }
+  }
+  EXPECT_TRUE(absl::StartsWith(tensor, network.head)) << tensor << " belongs to no stage";
+  return static_cast<int>(network.stages.size());
+}
+
+class EveryNetworkTest : public testing::TestWithParam<Network> {
+ protected:
+  static int Stages() { return static_cast<int>(GetParam().stages.size()) - 1; }
+
+  static at::Tensor Images() {
+    const at::IntArrayRef image = GetParam().image;
+    return ByFormula("images", {4, image[0], image[1], image[2]}, 2);
+  }
+
+  static std::unique_ptr<Classifier> Model(const std::string& more, bool fused) {
+    ClassifierOptions options;
+    options.mode.fused = fused;
+    return MakeModel(Config(GetParam(), more), options);
+  }
+};
+
+TEST_P(EveryNetworkTest, FrozenStagesAreTheStemAndTheFirstStages) {
+  for (int frozen_stages = -1; frozen_stages <= Stages(); ++frozen_stages) {
+    for (const bool fused : {false, true}) {
+      SCOPED_TRACE(absl::StrCat("frozen_stages ", frozen_stages, fused ? ", fused" : ", plain"));
+      const auto model = Model(absl::StrCat("frozen_stages: ", frozen_stages), fused);
+      std::map<std::string, at::Tensor> before;
+      for (const NamedTensor& buffer : model->buffers()) {
+        before[buffer.name] = buffer.tensor.clone();
+      }
+      const at::Tensor images = Images().requires_grad_();
+      CrossEntropySum(model->Forward(images, kTraining), at::zeros({4}, at::kLong), 0).backward();
+      // A frozen stem records no graph.
+      EXPECT_EQ(images.grad().defined(), frozen_stages < 0);
+      for (const NamedTensor& parameter : model->parameters()) {
+        const bool frozen = StageOf(GetParam(), parameter.name) <= frozen_stages;
+        EXPECT_EQ(parameter.tensor.requires_grad(), !frozen) << parameter.name;
+        EXPECT_EQ(parameter.tensor.grad().defined(), !frozen) << parameter.name;
+      }
+      size_t changed = 0;
+      for (const NamedTensor& buffer : model->buffers()) {
+        const bool frozen = StageOf(GetParam(), buffer.name) <= frozen_stages;
+        EXPECT_EQ(at::equal(buffer.tensor, before.at(buffer.name)), frozen) << buffer.name;
+        changed += frozen ? 0 : 1;
+      }
+      EXPECT_EQ(model->ChangingBuffers().size(), changed);
+    }
+  }
+}
+
+TEST_P(EveryNetworkTest, RefusesStagesThatItDoesNotHave) {
+  for (const int wrong : {-2, Stages() + 1}) {
+    ModelConfig config;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        Config(GetParam(), absl::StrCat("frozen_stages: ", wrong)), &config));
+    const absl::Status status = Classifier::Create(config, {}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()),
+                testing::AllOf(
+                    testing::HasSubstr(absl::StrCat("model.backbone.frozen_stages: is ", wrong,
+                                                    "; expected -1 to ", Stages(), ": ")),
+                    testing::EndsWith(absl::StrCat(" has ", Stages(), " stages behind its stem"))));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, EveryNetworkTest, testing::ValuesIn(Networks()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace finetune

@@ -1,0 +1,35 @@
+#include "src/model/backbones.h"
+
+#include "src/config/problems.h"
+#include "src/model/lenet.h"
+#include "src/model/resnet.h"
+
+namespace finetune {
+namespace {
+
+// Every network has its case here.
+std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& problems) {
+  switch (config.kind_case()) {
+    case BackboneConfig::kResnet:
+      return MakeResNet(config, problems);
+    case BackboneConfig::kLenet5:
+      return MakeLeNet5(config);
+    case BackboneConfig::kEfficientnetLite:
+      problems.Error("efficientnet_lite", "is not implemented yet");
+      return nullptr;
+    case BackboneConfig::KIND_NOT_SET:
+      break;
+  }
+  problems.Error("", "has no kind; set resnet { ... } or lenet5 {}");
+  return nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<Backbone> MakeBackbone(const BackboneConfig& config, const Problems& problems) {
+  std::unique_ptr<Backbone> backbone = Make(config, problems);
+  if (backbone != nullptr) backbone->CheckFrozenStages(problems);
+  return backbone;
+}
+
+}  // namespace finetune

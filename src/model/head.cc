@@ -1,0 +1,34 @@
+#include "src/model/head.h"
+
+#include <ATen/ops/linear.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/config/problems.h"
+#include "src/model/dropout.h"
+
+namespace finetune {
+
+void Head::Check(const HeadConfig& config, const Problems& problems) {
+  if (!config.has_num_classes()) {
+    problems.Error("num_classes", "is not set; expected the number of classes of the data");
+  } else if (problems.InRange("num_classes", config.num_classes(), 2, 1 << 20)) {
+    for (int i = 0; i < config.topk_size(); ++i) {
+      problems.InRange(absl::StrCat("topk[", i, "]"), config.topk(i), 1, config.num_classes());
+    }
+  }
+  problems.IsFraction("label_smoothing", config.label_smoothing());
+  problems.IsFraction("dropout", config.dropout());
+}
+
+Head::Head(const HeadConfig& config, Linear linear, uint64_t seed)
+    : linear_(std::move(linear)), dropout_(config.dropout()), seed_(seed) {}
+
+at::Tensor Head::Forward(const at::Tensor& vectors, const ForwardContext& context) const {
+  const at::Tensor x =
+      dropout_ > 0 && context.training ? Dropout(vectors, dropout_, seed_, context) : vectors;
+  return at::linear(x, linear_.weight, linear_.bias);
+}
+
+}  // namespace finetune
