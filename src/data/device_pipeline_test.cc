@@ -38,7 +38,7 @@ struct Results {
 Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type) {
   SplitConfig split;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(steps, &split)) << steps;
-  const auto pipeline = Pipeline::Create(split.pipeline(), Manifest(channels));
+  const auto pipeline = Pipeline::Create(split, Manifest(channels));
   EXPECT_TRUE(pipeline.ok()) << pipeline.status();
   constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
   const at::Tensor pixels = at::empty({kPictures, channels, kHeight, kWidth}, at::kByte, kLayout);
@@ -123,7 +123,7 @@ TEST(DevicePipeline, AcceptsAnEmptyBatch) {
   split.add_pipeline()->mutable_random_crop()->set_size(4);
   split.add_pipeline()->mutable_random_flip();
   split.add_pipeline()->mutable_normalize();
-  const auto pipeline = Pipeline::Create(split.pipeline(), Manifest(3));
+  const auto pipeline = Pipeline::Create(split, Manifest(3));
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   const at::TensorOptions on_device(TestDevice());
   const at::Tensor out = DevicePipeline(*pipeline, TestDevice(), at::kFloat)

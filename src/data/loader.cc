@@ -219,7 +219,7 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr
                                                                  const LoaderOptions& options) {
   FT_ASSIGN_OR_RETURN(
       Pipeline pipeline,
-      Pipeline::Create(split.pipeline(), dataset->manifest(),
+      Pipeline::Create(split, dataset->manifest(),
                        options.statistics.has_value() ? &*options.statistics : nullptr));
   Sampler sampler;
   sampler.pictures = dataset->size();

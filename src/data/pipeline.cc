@@ -1,6 +1,9 @@
 #include "src/data/pipeline.h"
 
+#include <algorithm>
 #include <map>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,39 +20,64 @@ PixelStatistics ManifestStatistics(const DatasetManifest& manifest) {
 
 }  // namespace
 
-absl::StatusOr<Pipeline> Pipeline::Create(
-    const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
-    const DatasetManifest& manifest, const PixelStatistics* statistics) {
-  Pipeline p;
-  p.input_ = p.output_ = {manifest.channels(), manifest.height(), manifest.width()};
+Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
+                   const PixelStatistics* statistics, const Problems& problems)
+    : input_(input), output_(input) {
+  // Whether channels are made of several that are stored.
   bool mixed = false;
   std::map<TransformConfig::KindCase, int> before;
-  for (int i = 0; i < steps.size(); ++i) {
-    const TransformConfig& step = steps[i];
-    if (step.has_normalize() && i + 1 == steps.size()) {
+  for (int i = 0; i < split.pipeline_size(); ++i) {
+    const TransformConfig& step = split.pipeline(i);
+    const Problems of_step = problems.Within("pipeline", i);
+    if (step.has_normalize() && i + 1 == split.pipeline_size()) {
+      const Problems of_normalize = of_step.Within("normalize");
       if (mixed && step.normalize().mean_size() == 0) {
-        return absl::InvalidArgumentError(
-            "normalize {} has the mean and std of stored red, green and blue, not those of the "
-            "grey that grayscale makes of them; give normalize its mean and std");
+        of_normalize.Error("",
+                           "has no mean and std, and the data's own are those of red, green and "
+                           "blue, not of the grey that the pipeline makes of them; give it both");
+        continue;
       }
-      PixelStatistics own = statistics == nullptr ? ManifestStatistics(manifest) : *statistics;
-      // Grey that was spread has one mean for all channels.
-      if (p.input_.channels == 1) own = Spread(std::move(own), p.output_.channels);
-      FT_ASSIGN_OR_RETURN(p.normalize_,
-                          Normalize::Create(step.normalize(), p.output_.channels, own));
+      PixelStatistics spread;
+      if (statistics != nullptr && input.channels == 1) {
+        // Grey that was spread has one mean for all channels.
+        spread = Spread(*statistics, output_.channels);
+        statistics = &spread;
+      }
+      std::optional<Normalize> normalize =
+          Normalize::Create(step.normalize(), output_.channels, statistics, of_normalize);
+      if (normalize.has_value()) normalize_ = *std::move(normalize);
       continue;
     }
-    if (step.kind_case() == TransformConfig::KIND_NOT_SET) {
-      return absl::InvalidArgumentError(absl::StrCat("pipeline[", i, "] is empty"));
+    std::unique_ptr<Transform> transform = MakeTransform(step, output_, of_step);
+    if (transform == nullptr) {
+      // Later steps are checked as far as they can be without the shape of this one's result.
+      output_ = ImageShape();
+      continue;
     }
-    FT_ASSIGN_OR_RETURN(std::unique_ptr<Transform> transform, MakeTransform(step, p.output_));
-    p.output_ = transform->output();
-    p.draws_ += transform->draws();
+    output_ = transform->output();
+    draws_ += transform->draws();
     mixed = mixed || transform->mixes_channels();
-    p.steps_.push_back(
+    steps_.push_back(
         {std::move(transform), StepStream(step.kind_case(), before[step.kind_case()]++)});
   }
-  return p;
+}
+
+void Pipeline::Check(const SplitConfig& split, const ImageShape& input, const Problems& problems) {
+  const Pipeline checked(split, input, /*statistics=*/nullptr, problems);
+  const auto normalizes = [](const TransformConfig& step) { return step.has_normalize(); };
+  if (std::none_of(split.pipeline().begin(), split.pipeline().end(), normalizes)) {
+    problems.Warn("pipeline", "has no normalize { }; the model will see values of 0 to 255");
+  }
+}
+
+absl::StatusOr<Pipeline> Pipeline::Create(const SplitConfig& split, const DatasetManifest& manifest,
+                                          const PixelStatistics* statistics) {
+  const PixelStatistics own = ManifestStatistics(manifest);
+  ProblemList found;
+  Pipeline pipeline(split, {manifest.channels(), manifest.height(), manifest.width()},
+                    statistics == nullptr ? &own : statistics, Problems(&found));
+  FT_RETURN_IF_ERROR(found.status());
+  return pipeline;
 }
 
 void Pipeline::Draw(uint64_t seed, int64_t epoch, int64_t index, int64_t* draws) const {

@@ -8,6 +8,7 @@
 #include "absl/types/span.h"
 #include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
 #include "src/data/dataset.pb.h"
 #include "src/data/transforms/normalize.h"
 #include "src/data/transforms/transform.h"
@@ -21,11 +22,14 @@ class Pipeline {
   // Space for one image on its way; one a thread, reused from image to image.
   using Scratch = Image;
 
+  // Finds what is wrong with the pipeline of `split`, whose stored images have this shape; a size
+  // that is not known yet is 0. `problems`: those of `split`.
+  static void Check(const SplitConfig& split, const ImageShape& input, const Problems& problems);
+
   // `statistics`: for a Normalize that has none of its own; null: the manifest's. Errors:
-  // InvalidArgument for a step that does not fit the image or lacks its settings.
-  static absl::StatusOr<Pipeline> Create(
-      const google::protobuf::RepeatedPtrField<TransformConfig>& steps,
-      const DatasetManifest& manifest, const PixelStatistics* statistics = nullptr);
+  // InvalidArgument with what Check() finds, and for statistics of another number of channels.
+  static absl::StatusOr<Pipeline> Create(const SplitConfig& split, const DatasetManifest& manifest,
+                                         const PixelStatistics* statistics = nullptr);
 
   // Of the prepared image.
   int channels() const { return output_.channels; }
@@ -55,6 +59,11 @@ class Pipeline {
   const PixelStatistics& statistics() const { return normalize_.statistics(); }
 
  private:
+  // Errors go to `problems`; then the pipeline is good for nothing. `statistics`: null where they
+  // are not known yet.
+  Pipeline(const SplitConfig& split, const ImageShape& input, const PixelStatistics* statistics,
+           const Problems& problems);
+
   ImageShape input_, output_;
   int draws_ = 0;
   std::vector<Step> steps_;

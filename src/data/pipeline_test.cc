@@ -50,7 +50,7 @@ absl::StatusOr<Pipeline> Make(const std::string& steps,
                               const DatasetManifest& manifest = Manifest(kHeight, kWidth, 3)) {
   SplitConfig split;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(steps, &split)) << steps;
-  return Pipeline::Create(split.pipeline(), manifest);
+  return Pipeline::Create(split, manifest);
 }
 
 template <typename T>
@@ -263,18 +263,18 @@ TEST(Pipeline, GrayscaleKeepsGreyPicturesAsTheyAre) {
 TEST(Pipeline, GrayscaleOfColourNeedsNormalizesOwnStatistics) {
   EXPECT_EQ(
       Make("pipeline { grayscale { channels: 3 } } pipeline { normalize {} }").status().message(),
-      "normalize {} has the mean and std of stored red, green and blue, not those of the grey "
-      "that grayscale makes of them; give normalize its mean and std");
+      "pipeline[1].normalize: has no mean and std, and the data's own are those of red, green and "
+      "blue, not of the grey that the pipeline makes of them; give it both");
   EXPECT_TRUE(Make("pipeline { grayscale {} } pipeline { normalize { mean: 100 std: 50 } }").ok());
 }
 
 TEST(Pipeline, RefusesStepsThatDoNotFit) {
   EXPECT_EQ(Make("pipeline { grayscale { channels: 2 } }").status().message(),
-            "grayscale.channels is 2; expected 1 or 3");
+            "pipeline[0].grayscale.channels: is 2; expected 1 or 3");
   EXPECT_EQ(Make("pipeline { random_crop { size: 6 } }").status().message(),
-            "random_crop of 6 does not fit an image of 5x4 with padding 0");
+            "pipeline[0].random_crop.size: is 6; the picture is 5x4 here");
   EXPECT_EQ(Make("pipeline { normalize {} } pipeline { random_flip {} }").status().message(),
-            "normalize must be the pipeline's last step");
+            "pipeline[0].normalize: must be the pipeline's last step: the others work on pixels");
 }
 
 TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
@@ -282,7 +282,7 @@ TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
   const auto make = [&](const std::string& steps, const PixelStatistics* statistics) {
     SplitConfig split;
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(steps, &split));
-    return Pipeline::Create(split.pipeline(), manifest, statistics);
+    return Pipeline::Create(split, manifest, statistics);
   };
   const PixelStatistics given{{100, 101, 102}, {2, 4, 8}};
   const auto taken = make("pipeline { normalize {} }", &given);
@@ -306,8 +306,8 @@ TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
   const PixelStatistics grey{{100}, {2}};
   const absl::Status status = make("pipeline { normalize {} }", &grey).status();
   EXPECT_EQ(status.message(),
-            "normalize {} takes a mean and std of 1 channels, those of the training pictures; the "
-            "pictures here have 3");
+            "pipeline[0].normalize: takes the mean and std of the training pictures, which have 1 "
+            "channel; the pictures here have 3");
 }
 
 }  // namespace

@@ -74,8 +74,8 @@ absl::StatusOr<Data> FindData(const LoadedConfig& loaded, int64_t pictures) {
     }
     manifest = std::move(stand_in);
   }
-  absl::StatusOr<Pipeline> pipeline = Pipeline::Create(train.pipeline(), *manifest);
-  FT_RETURN_IF_ERROR(Annotate(pipeline.status(), "data.train.pipeline"));
+  absl::StatusOr<Pipeline> pipeline = Pipeline::Create(train, *manifest);
+  FT_RETURN_IF_ERROR(Annotate(pipeline.status(), "data.train"));
   data.shape = {pipeline->channels(), pipeline->height(), pipeline->width()};
   if (!data.note.empty() && data.shape.height == kStandIn) {
     return absl::NotFoundError(

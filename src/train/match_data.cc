@@ -99,7 +99,7 @@ std::optional<PixelStatistics> StatisticsFor(const EvaluatedCheckpoint& evaluate
   if (train.path().empty()) return std::nullopt;
   const absl::StatusOr<DatasetManifest> manifest = ReadManifest(train.path());
   if (!manifest.ok()) return std::nullopt;
-  const absl::StatusOr<Pipeline> pipeline = Pipeline::Create(train.pipeline(), *manifest);
+  const absl::StatusOr<Pipeline> pipeline = Pipeline::Create(train, *manifest);
   if (!pipeline.ok()) return std::nullopt;
   notes->push_back(absl::StrCat(
       evaluated.path, " does not say by which mean and std its pictures were normalised: those of ",
@@ -128,7 +128,7 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
     return report;
   }
   if (!takes) return report;
-  const absl::StatusOr<Pipeline> alone = Pipeline::Create(val_config.pipeline(), val.manifest());
+  const absl::StatusOr<Pipeline> alone = Pipeline::Create(val_config, val.manifest());
   if (!alone.ok()) return report;
   const PixelStatistics& own = alone->statistics();
   if (own.mean != used.mean || own.std != used.std) {

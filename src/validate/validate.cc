@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
+#include "src/data/pipeline.h"
 #include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
 
@@ -97,115 +98,9 @@ class Checker {
       }
     }
     if (split.has_batch_transform()) Error(path + ".batch_transform", "is not implemented yet");
-    CheckPipeline(split, path, data);
-  }
-
-  void CheckPipeline(const SplitConfig& split, const std::string& path,
-                     const std::optional<DataFacts>& data) {
-    // 0: not known, because the data is not.
-    int height = data.has_value() ? data->height : 0;
-    int width = data.has_value() ? data->width : 0;
-    int channels = data.has_value() ? data->channels : 0;
-    // Whether they are grey that was made of red, green and blue.
-    bool mixed = false;
-    int normalizations = 0;
-    for (int i = 0; i < split.pipeline_size(); ++i) {
-      const TransformConfig& transform = split.pipeline(i);
-      const std::string at = absl::StrCat(path, ".pipeline[", i, "]");
-      const auto crop = [&](const std::string& name, int size, int padding, bool has_size) {
-        if (!has_size) return Error(absl::StrCat(at, ".", name, ".size"), "is not set");
-        if (!InRange(absl::StrCat(at, ".", name, ".size"), size, 1, 8192)) return;
-        if (height > 0 && (size > height + 2 * padding || size > width + 2 * padding)) {
-          Error(absl::StrCat(at, ".", name, ".size"),
-                absl::StrFormat("is %d; the picture is %dx%d here%s", size, height, width,
-                                padding > 0 ? absl::StrCat(" with ", padding, " pixels around it")
-                                            : std::string()));
-        }
-        height = width = size;
-      };
-      switch (transform.kind_case()) {
-        case TransformConfig::kRandomCrop: {
-          const RandomCropConfig& c = transform.random_crop();
-          InRange(at + ".random_crop.padding", c.padding(), 0, 8192);
-          InRange(at + ".random_crop.pad_value", c.pad_value(), 0, 255);
-          crop("random_crop", c.size(), std::max(0, c.padding()), c.has_size());
-          break;
-        }
-        case TransformConfig::kCenterCrop:
-          crop("center_crop", transform.center_crop().size(), 0,
-               transform.center_crop().has_size());
-          break;
-        case TransformConfig::kRandomFlip:
-          InRange(at + ".random_flip.probability", transform.random_flip().probability(), 0, 1);
-          break;
-        case TransformConfig::kResize: {
-          const ResizeConfig& resize = transform.resize();
-          if (resize.has_size() == (resize.has_height() || resize.has_width()) ||
-              resize.has_height() != resize.has_width()) {
-            Error(at + ".resize", "expected size, or height and width");
-            break;
-          }
-          height = resize.has_size() ? resize.size() : resize.height();
-          width = resize.has_size() ? resize.size() : resize.width();
-          if (resize.has_size()) {
-            InRange(at + ".resize.size", height, 1, 8192);
-          } else {
-            InRange(at + ".resize.height", height, 1, 8192);
-            InRange(at + ".resize.width", width, 1, 8192);
-          }
-          break;
-        }
-        case TransformConfig::kGrayscale:
-          if (transform.grayscale().channels() != 1 && transform.grayscale().channels() != 3) {
-            Error(at + ".grayscale.channels",
-                  absl::StrCat("is ", transform.grayscale().channels(), "; expected 1 or 3"));
-          } else if (data.has_value()) {
-            mixed = mixed || channels == 3;
-            channels = transform.grayscale().channels();
-          }
-          break;
-        case TransformConfig::kRandomGrayscale:
-          Error(at + ".random_grayscale", "is not implemented yet");
-          break;
-        case TransformConfig::kNormalize: {
-          const NormalizeConfig& normalize = transform.normalize();
-          ++normalizations;
-          if (normalize.mean_size() != normalize.std_size()) {
-            Error(at + ".normalize",
-                  absl::StrCat("has ", normalize.mean_size(), " values of mean and ",
-                               normalize.std_size(), " of std; expected one a channel of each"));
-          } else if (data.has_value() && normalize.mean_size() != 0 &&
-                     normalize.mean_size() != channels) {
-            Error(at + ".normalize",
-                  absl::StrCat("has ", normalize.mean_size(), " values of mean; the pictures have ",
-                               channels, " channels here"));
-          }
-          if (mixed && normalize.mean_size() == 0) {
-            Error(
-                at + ".normalize",
-                "has no mean and std, and the data's own are those of red, green and blue, not of "
-                "the grey that grayscale makes of them; give it both");
-          }
-          for (int c = 0; c < normalize.mean_size(); ++c) {
-            Finite(absl::StrCat(at, ".normalize.mean[", c, "]"), normalize.mean(c));
-          }
-          for (int c = 0; c < normalize.std_size(); ++c) {
-            Positive(absl::StrCat(at, ".normalize.std[", c, "]"), normalize.std(c));
-          }
-          if (i + 1 != split.pipeline_size()) {
-            Error(at + ".normalize", "must be the pipeline's last step: the others work on pixels");
-          }
-          break;
-        }
-        case TransformConfig::KIND_NOT_SET:
-          Error(at,
-                "is empty; expected random_crop, random_flip, resize, center_crop, grayscale or "
-                "normalize");
-      }
-    }
-    if (normalizations == 0 && !split.path().empty()) {
-      Warn(path + ".pipeline", "has no normalize { }; the model will see values of 0 to 255");
-    }
+    const ImageShape shape =
+        data.has_value() ? ImageShape{data->channels, data->height, data->width} : ImageShape();
+    Pipeline::Check(split, shape, problems_.Within(path));
   }
 
   void CheckSchedule() {

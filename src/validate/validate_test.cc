@@ -116,8 +116,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongConfig{"data.train.pipeline={resize {}}",
                     "data.train.pipeline[0].resize: expected size, or height and width"},
         WrongConfig{"data.train.pipeline={}",
-                    "data.train.pipeline[0]: is empty; expected random_crop, random_flip, resize, "
-                    "center_crop, grayscale or normalize"},
+                    "data.train.pipeline[0]: is empty; expected one of random_crop, random_flip, "
+                    "resize, center_crop, normalize, grayscale, random_grayscale"},
         WrongConfig{"data.train.pipeline=[{normalize {}}, {random_flip {}}]",
                     "data.train.pipeline[0].normalize: must be the pipeline's last step: the "
                     "others work on pixels"},
@@ -132,8 +132,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "data.train.batch_transform: is not implemented yet"},
         WrongConfig{"data.train.pipeline=[{grayscale {channels: 3}}, {normalize {}}]",
                     "data.train.pipeline[1].normalize: has no mean and std, and the data's own are "
-                    "those of red, green and blue, not of the grey that grayscale makes of them; "
-                    "give it both"},
+                    "those of red, green and blue, not of the grey that the pipeline makes of "
+                    "them; give it both"},
         WrongConfig{"data.train.pipeline={normalize {mean: [1, nan, 1] std: [1, 1, 1]}}",
                     "data.train.pipeline[0].normalize.mean[1]: is nan; expected a finite number"},
         WrongConfig{"data.train.pipeline={normalize {mean: [1, 1, 1] std: [1, inf, 1]}}",

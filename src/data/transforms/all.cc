@@ -1,34 +1,56 @@
 #include "src/data/transforms/all.h"
 
+#include <google/protobuf/descriptor.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/data/transforms/crop.h"
 #include "src/data/transforms/grayscale.h"
 #include "src/data/transforms/random_flip.h"
 #include "src/data/transforms/resize.h"
 
 namespace finetune {
+namespace {
 
-absl::StatusOr<std::unique_ptr<Transform>> MakeTransform(const TransformConfig& config,
-                                                         const ImageShape& input) {
+// "random_crop, random_flip" and so on.
+std::string KindNames() {
+  const google::protobuf::OneofDescriptor* kinds =
+      TransformConfig::descriptor()->FindOneofByName("kind");
+  std::vector<std::string> names;
+  for (int i = 0; i < kinds->field_count(); ++i) names.push_back(kinds->field(i)->name());
+  return absl::StrJoin(names, ", ");
+}
+
+}  // namespace
+
+std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const ImageShape& input,
+                                         const Problems& problems) {
   // No default: the compiler names a kind that is missing here.
   switch (config.kind_case()) {
     case TransformConfig::kRandomCrop:
-      return MakeRandomCrop(config.random_crop(), input);
+      return MakeRandomCrop(config.random_crop(), input, problems.Within("random_crop"));
     case TransformConfig::kCenterCrop:
-      return MakeCenterCrop(config.center_crop(), input);
+      return MakeCenterCrop(config.center_crop(), input, problems.Within("center_crop"));
     case TransformConfig::kRandomFlip:
-      return MakeRandomFlip(config.random_flip(), input);
+      return MakeRandomFlip(config.random_flip(), input, problems.Within("random_flip"));
     case TransformConfig::kResize:
-      return MakeResize(config.resize(), input);
+      return MakeResize(config.resize(), input, problems.Within("resize"));
     case TransformConfig::kGrayscale:
-      return MakeGrayscale(config.grayscale(), input);
-    case TransformConfig::kNormalize:
-      return absl::InvalidArgumentError("normalize must be the pipeline's last step");
+      return MakeGrayscale(config.grayscale(), input, problems.Within("grayscale"));
     case TransformConfig::kRandomGrayscale:
-      return absl::UnimplementedError("random_grayscale is not implemented yet");
+      problems.Error("random_grayscale", "is not implemented yet");
+      return nullptr;
+    case TransformConfig::kNormalize:
+      problems.Error("normalize", "must be the pipeline's last step: the others work on pixels");
+      return nullptr;
     case TransformConfig::KIND_NOT_SET:
-      break;
+      problems.Error("", absl::StrCat("is empty; expected one of ", KindNames()));
+      return nullptr;
   }
-  return absl::InvalidArgumentError("it is empty");
+  return nullptr;
 }
 
 uint32_t StepStream(TransformConfig::KindCase kind, int before) {

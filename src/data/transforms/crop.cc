@@ -6,6 +6,8 @@
 #include <ATen/ops/constant_pad_nd.h>
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -88,27 +90,39 @@ class Crop : public Transform {
   const Geometry geometry_;
 };
 
-absl::StatusOr<std::unique_ptr<Transform>> Make(const char* name, const Geometry& geometry) {
-  const auto [channels, height, width] = geometry.input;
+std::unique_ptr<Transform> Make(const Geometry& geometry, bool has_size, const Problems& problems) {
   const int size = geometry.size, padding = geometry.padding;
-  if (size < 1 || padding < 0 || size > height + 2 * padding || size > width + 2 * padding) {
-    return absl::InvalidArgumentError(absl::StrCat(name, " of ", size, " does not fit an image of ",
-                                                   height, "x", width, " with padding ", padding));
+  if (!has_size) {
+    problems.Error("size", "is not set");
+    return nullptr;
+  }
+  if (!problems.InRange("size", size, 1, 8192)) return nullptr;
+  const auto [channels, height, width] = geometry.input;
+  if (height > 0 && (size > height + 2 * padding || size > width + 2 * padding)) {
+    problems.Error("size",
+                   absl::StrCat("is ", size, "; the picture is ", height, "x", width, " here",
+                                padding > 0 ? absl::StrCat(" with ", padding, " pixels around it")
+                                            : std::string()));
+    return nullptr;
   }
   return std::make_unique<Crop>(geometry);
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Transform>> MakeRandomCrop(const RandomCropConfig& config,
-                                                          const ImageShape& input) {
-  return Make("random_crop", {input, config.size(), config.padding(),
-                              static_cast<float>(config.pad_value()), /*random=*/true});
+std::unique_ptr<Transform> MakeRandomCrop(const RandomCropConfig& config, const ImageShape& input,
+                                          const Problems& problems) {
+  const bool padding = problems.InRange("padding", config.padding(), 0, 8192);
+  const bool value = problems.InRange("pad_value", config.pad_value(), 0, 255);
+  const Geometry geometry = {input, config.size(), padding ? config.padding() : 0,
+                             static_cast<float>(config.pad_value()), /*random=*/true};
+  std::unique_ptr<Transform> crop = Make(geometry, config.has_size(), problems);
+  return padding && value ? std::move(crop) : nullptr;
 }
 
-absl::StatusOr<std::unique_ptr<Transform>> MakeCenterCrop(const CenterCropConfig& config,
-                                                          const ImageShape& input) {
-  return Make("center_crop", {input, config.size()});
+std::unique_ptr<Transform> MakeCenterCrop(const CenterCropConfig& config, const ImageShape& input,
+                                          const Problems& problems) {
+  return Make({input, config.size()}, config.has_size(), problems);
 }
 
 }  // namespace finetune

@@ -3,18 +3,18 @@
 
 #include <memory>
 
-#include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
 #include "src/data/transforms/transform.h"
 
 namespace finetune {
 
 // A square cut out of the image: at a random place of the padded image, or from its middle, rounded
-// towards the upper left. Errors: InvalidArgument for a square that does not fit.
-absl::StatusOr<std::unique_ptr<Transform>> MakeRandomCrop(const RandomCropConfig& config,
-                                                          const ImageShape& input);
-absl::StatusOr<std::unique_ptr<Transform>> MakeCenterCrop(const CenterCropConfig& config,
-                                                          const ImageShape& input);
+// towards the upper left.
+std::unique_ptr<Transform> MakeRandomCrop(const RandomCropConfig& config, const ImageShape& input,
+                                          const Problems& problems);
+std::unique_ptr<Transform> MakeCenterCrop(const CenterCropConfig& config, const ImageShape& input,
+                                          const Problems& problems);
 
 }  // namespace finetune
 

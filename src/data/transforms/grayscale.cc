@@ -53,11 +53,11 @@ class Grayscale : public Transform {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Transform>> MakeGrayscale(const GrayscaleConfig& config,
-                                                         const ImageShape& input) {
+std::unique_ptr<Transform> MakeGrayscale(const GrayscaleConfig& config, const ImageShape& input,
+                                         const Problems& problems) {
   if (config.channels() != 1 && config.channels() != 3) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("grayscale.channels is ", config.channels(), "; expected 1 or 3"));
+    problems.Error("channels", absl::StrCat("is ", config.channels(), "; expected 1 or 3"));
+    return nullptr;
   }
   return std::make_unique<Grayscale>(input, config.channels());
 }

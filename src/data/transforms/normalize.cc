@@ -3,6 +3,7 @@
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/tensor.h>
 
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -34,26 +35,44 @@ PixelStatistics Spread(PixelStatistics statistics, int channels) {
   return statistics;
 }
 
-absl::StatusOr<Normalize> Normalize::Create(const NormalizeConfig& config, int channels,
-                                            const PixelStatistics& otherwise) {
+std::optional<Normalize> Normalize::Create(const NormalizeConfig& config, int channels,
+                                           const PixelStatistics* otherwise,
+                                           const Problems& problems) {
+  bool right = true;
+  const auto wrong = [&](const std::string& text) {
+    problems.Error("", text);
+    right = false;
+  };
+  const bool has_own = config.mean_size() > 0 || config.std_size() > 0;
+  if (config.mean_size() != config.std_size()) {
+    wrong(absl::StrCat("has ", config.mean_size(), " values of mean and ", config.std_size(),
+                       " of std; expected one a channel of each"));
+  } else if (has_own && channels > 0 && config.mean_size() != channels) {
+    wrong(absl::StrCat("has ", config.mean_size(), " values of mean; the pictures have ", channels,
+                       " channels here"));
+  } else if (!has_own && channels > 0 && otherwise != nullptr &&
+             (otherwise->mean.size() != static_cast<size_t>(channels) ||
+              otherwise->std.size() != otherwise->mean.size())) {
+    wrong(absl::StrCat("takes the mean and std of the training pictures, which have ",
+                       otherwise->mean.size(), " channel", otherwise->mean.size() == 1 ? "" : "s",
+                       "; the pictures here have ", channels));
+  }
+  for (int i = 0; i < config.mean_size(); ++i) {
+    right = problems.Finite(absl::StrCat("mean[", i, "]"), config.mean(i)) && right;
+  }
+  for (int i = 0; i < config.std_size(); ++i) {
+    right = problems.Positive(absl::StrCat("std[", i, "]"), config.std(i)) && right;
+  }
+  if (!right) return std::nullopt;
   Normalize normalize;
-  PixelStatistics& statistics = normalize.statistics_;
-  statistics = otherwise;
-  if (config.mean_size() > 0) {
-    statistics = {{config.mean().begin(), config.mean().end()},
-                  {config.std().begin(), config.std().end()}};
+  if (has_own) {
+    normalize.statistics_ = {{config.mean().begin(), config.mean().end()},
+                             {config.std().begin(), config.std().end()}};
+  } else if (otherwise != nullptr) {
+    normalize.statistics_ = *otherwise;
   }
-  const auto expected = static_cast<size_t>(channels);
-  if (statistics.mean.size() != expected || statistics.std.size() != expected) {
-    if (config.mean_size() > 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("normalize needs one mean and one std for each of ", channels, " channels"));
-    }
-    return absl::InvalidArgumentError(absl::StrCat(
-        "normalize {} takes a mean and std of ", statistics.mean.size(),
-        " channels, those of the training pictures; the pictures here have ", channels));
-  }
-  for (int c = 0; c < channels; ++c) {
+  const PixelStatistics& statistics = normalize.statistics_;
+  for (size_t c = 0; channels > 0 && c < statistics.mean.size(); ++c) {
     normalize.scale_[c] = static_cast<float>(1 / statistics.std[c]);
     normalize.shift_[c] = static_cast<float>(-statistics.mean[c] / statistics.std[c]);
   }

@@ -5,10 +5,11 @@
 #include <c10/core/Device.h>
 
 #include <array>
+#include <optional>
 #include <vector>
 
-#include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
 #include "src/data/transforms/transform.h"
 
 namespace finetune {
@@ -26,10 +27,12 @@ PixelStatistics Spread(PixelStatistics statistics, int channels);
 // not a Transform; without a normalize step it leaves the values as they are.
 class Normalize {
  public:
-  // For images of `channels` channels. `otherwise`: the statistics for a config that has none of
-  // its own. Errors: InvalidArgument where there is not one mean and one std for each channel.
-  static absl::StatusOr<Normalize> Create(const NormalizeConfig& config, int channels,
-                                          const PixelStatistics& otherwise);
+  // For images of `channels` channels; 0: not known yet. `otherwise`: the statistics for a config
+  // that has none of its own; null: not known yet. Nothing, and errors in `problems`, where there
+  // is not one mean and one std for each channel, or where they are not numbers to work with.
+  static std::optional<Normalize> Create(const NormalizeConfig& config, int channels,
+                                         const PixelStatistics* otherwise,
+                                         const Problems& problems);
 
   // Writes the normalised values of `image` to `out`, as many as it has.
   void Write(Image* image, float* out) const;

@@ -50,8 +50,9 @@ class RandomFlip : public Transform {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Transform>> MakeRandomFlip(const RandomFlipConfig& config,
-                                                          const ImageShape& input) {
+std::unique_ptr<Transform> MakeRandomFlip(const RandomFlipConfig& config, const ImageShape& input,
+                                          const Problems& problems) {
+  if (!problems.InRange("probability", config.probability(), 0, 1)) return nullptr;
   return std::make_unique<RandomFlip>(input, config.probability());
 }
 

@@ -3,15 +3,15 @@
 
 #include <memory>
 
-#include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
 #include "src/data/transforms/transform.h"
 
 namespace finetune {
 
 // Mirrors the image left to right with the chance that the config says.
-absl::StatusOr<std::unique_ptr<Transform>> MakeRandomFlip(const RandomFlipConfig& config,
-                                                          const ImageShape& input);
+std::unique_ptr<Transform> MakeRandomFlip(const RandomFlipConfig& config, const ImageShape& input,
+                                          const Problems& problems);
 
 }  // namespace finetune
 

@@ -148,14 +148,21 @@ class Resize : public Transform {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Transform>> MakeResize(const ResizeConfig& config,
-                                                      const ImageShape& input) {
-  const int height = config.has_size() ? config.size() : config.height();
-  const int width = config.has_size() ? config.size() : config.width();
-  if (height < 1 || width < 1) {
-    return absl::InvalidArgumentError("resize needs a size of 1 or more");
+std::unique_ptr<Transform> MakeResize(const ResizeConfig& config, const ImageShape& input,
+                                      const Problems& problems) {
+  if (config.has_size() == (config.has_height() || config.has_width()) ||
+      config.has_height() != config.has_width()) {
+    problems.Error("", "expected size, or height and width");
+    return nullptr;
   }
-  return std::make_unique<Resize>(input, height, width);
+  if (config.has_size()) {
+    if (!problems.InRange("size", config.size(), 1, 8192)) return nullptr;
+    return std::make_unique<Resize>(input, config.size(), config.size());
+  }
+  const bool height = problems.InRange("height", config.height(), 1, 8192);
+  const bool width = problems.InRange("width", config.width(), 1, 8192);
+  if (!height || !width) return nullptr;
+  return std::make_unique<Resize>(input, config.height(), config.width());
 }
 
 }  // namespace finetune

@@ -3,17 +3,16 @@
 
 #include <memory>
 
-#include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
 #include "src/data/transforms/transform.h"
 
 namespace finetune {
 
 // Resizes the image to the size that the config says: bilinear in OpenCV's convention (half-pixel
 // centres, edges repeated, no antialiasing), but its results are not rounded to integers.
-// Errors: InvalidArgument where the config says no size.
-absl::StatusOr<std::unique_ptr<Transform>> MakeResize(const ResizeConfig& config,
-                                                      const ImageShape& input);
+std::unique_ptr<Transform> MakeResize(const ResizeConfig& config, const ImageShape& input,
+                                      const Problems& problems);
 
 }  // namespace finetune
 

@@ -13,7 +13,7 @@
 
 namespace finetune {
 
-// The size of an image at one place of a pipeline.
+// The size of an image at one place of a pipeline. A number that is not known yet is 0.
 struct ImageShape {
   int channels = 0;
   int height = 0;
@@ -49,6 +49,10 @@ class DeviceTransform {
 // One step of a pipeline, for images of one shape. Each kind is a file of this folder with its
 // check of the config, its geometry, its draws, its CPU side and its device side; all.cc lists
 // them.
+//
+// The function that makes a transform checks its config first, and returns null where something is
+// wrong. So a config is checked before the data is there by making its transforms for a shape that
+// is not known: output() and mixes_channels() answer for that too, and nothing else is asked.
 //
 // Draws are made before the image is read, so that the device side can be sent them with the stored
 // image. Each step draws from a stream of its own: see StepStream().
