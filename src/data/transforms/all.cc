@@ -10,6 +10,7 @@
 #include "src/data/transforms/crop.h"
 #include "src/data/transforms/grayscale.h"
 #include "src/data/transforms/random_flip.h"
+#include "src/data/transforms/random_grayscale.h"
 #include "src/data/transforms/resize.h"
 
 namespace finetune {
@@ -41,8 +42,8 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
     case TransformConfig::kGrayscale:
       return MakeGrayscale(config.grayscale(), input, problems.Within("grayscale"));
     case TransformConfig::kRandomGrayscale:
-      problems.Error("random_grayscale", "is not implemented yet");
-      return nullptr;
+      return MakeRandomGrayscale(config.random_grayscale(), input,
+                                 problems.Within("random_grayscale"));
     case TransformConfig::kNormalize:
       problems.Error("normalize", "must be the pipeline's last step: the others work on pixels");
       return nullptr;

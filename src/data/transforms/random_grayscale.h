@@ -1,0 +1,18 @@
+#ifndef FINETUNE_DATA_TRANSFORMS_RANDOM_GRAYSCALE_H_
+#define FINETUNE_DATA_TRANSFORMS_RANDOM_GRAYSCALE_H_
+
+#include <memory>
+
+#include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
+#include "src/data/transforms/transform.h"
+
+namespace finetune {
+
+// Turns the image grey with the probability that the config says, and keeps its number of channels.
+std::unique_ptr<Transform> MakeRandomGrayscale(const RandomGrayscaleConfig& config,
+                                               const ImageShape& input, const Problems& problems);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_TRANSFORMS_RANDOM_GRAYSCALE_H_
