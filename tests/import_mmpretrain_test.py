@@ -317,6 +317,10 @@ class MeaningTest(ConfigTest):
             ),
             ("default_hooks = dict(logger=dict(_delete_=True, type='LoggerHook'))", "log_interval: 10"),
             ("randomness = dict(seed=7)", "seed: 7"),
+            (
+                "model = dict(train_cfg=dict(augments=dict(type='Mixup', alpha=0.4)))",
+                r"batch_transform \{ mixup \{ alpha: 0.4 \} \}",
+            ),
             ("work_dir = './runs/{{ fileBasenameNoExtension }}'", 'work_dir: "./runs/mine"'),
             (
                 "visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])",
@@ -364,8 +368,12 @@ class MeaningTest(ConfigTest):
             ),
             ("model = dict(neck=dict(type='GeneralizedMeanPooling'))", "finetune has no neck GeneralizedMeanPooling"),
             (
-                "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2)]))",
-                "model.train_cfg.augments[0]=dict(type='Mixup'",
+                "model = dict(train_cfg=dict(augments=[dict(type='CutMix', alpha=0.2)]))",
+                "model.train_cfg.augments[0]=dict(type='CutMix', alpha=0.2): finetune has no CutMix mixing",
+            ),
+            (
+                "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2)], probs=[0.5]))",
+                "model.train_cfg.augments[0]=dict(type='Mixup', alpha=0.2): finetune mixes each batch",
             ),
             ("model = dict(head=dict(loss=dict(use_sigmoid=True)))", "model.head.loss.use_sigmoid=True"),
             ("data_preprocessor = dict(to_rgb=True)", "the network gets BGR there"),

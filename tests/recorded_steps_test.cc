@@ -71,6 +71,7 @@ TEST_P(RecordedSteps, TrainToTheSameBits) {
 INSTANTIATE_TEST_SUITE_P(All, RecordedSteps,
                          testing::Values("", "data.train.micro_batch_size=3",
                                          "optimizer.clip_gradient={max_norm: 0.1}",
+                                         "data.train.batch_transform={mixup {alpha: 1}}",
                                          "runtime.precision=BFLOAT16"));
 
 // What a step reads of a batch, and its all-reduces, are each batch's own.

@@ -60,14 +60,15 @@ absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run) {
 
 TensorList TrainSmallRun(const std::string& folder, const std::string& name,
                          const std::vector<std::string>& settings, Communicator* comm,
-                         int64_t iterations) {
+                         const SmallRunPart& part) {
   const auto loaded =
       LoadConfig(folder + "/config.pbtxt", {.search_path = {}, .overrides = settings});
   EXPECT_TRUE(loaded.ok()) << loaded.status();
   if (!loaded.ok()) return {};
   TrainOptions options;
   options.work_dir = absl::StrCat(folder, "/", name);
-  options.max_iterations = iterations;
+  options.max_iterations = part.iterations;
+  options.resume = part.resume;
   const auto result = Train(*loaded, options, comm);
   EXPECT_TRUE(result.ok()) << result.status();
   const auto state = ReadStateDict(options.work_dir + "/latest.pth");

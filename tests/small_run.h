@@ -22,12 +22,17 @@ struct SmallRun {
 // Writes the data and the config of such a run below `folder`.
 absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run);
 
-// Trains there with further settings ("runtime.cuda_graph=true") in a work_dir of that name, to the
-// end or for `iterations`, and returns the last checkpoint's tensors. Fails the test where that is
-// not possible.
+// A part of a small run.
+struct SmallRunPart {
+  int64_t iterations = 0;  // from the run's start on; 0: all
+  std::string resume;      // as TrainOptions has it
+};
+
+// Trains there with further settings ("runtime.cuda_graph=true") in a work_dir of that name, and
+// returns the last checkpoint's tensors. Fails the test where that is not possible.
 TensorList TrainSmallRun(const std::string& folder, const std::string& name,
                          const std::vector<std::string>& settings, Communicator* comm,
-                         int64_t iterations = 0);
+                         const SmallRunPart& part = {});
 
 }  // namespace finetune
 

@@ -7,8 +7,8 @@
 namespace finetune {
 
 // Philox4x32-10, the counter-based generator of Salmon et al. 2011, "Parallel random numbers: as
-// easy as 1, 2, 3": four random words for any counter and key, without state. The draws
-// of an image depend on its name alone: seed, epoch, index.
+// easy as 1, 2, 3": four random words for any counter and key, without state. The draws of an image
+// depend on its name alone: seed, epoch, index.
 inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
                                       std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
@@ -22,11 +22,12 @@ inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
   return counter;
 }
 
-// The use of a draw. It is part of the counter, so that no two uses share a draw.
+// The purpose of a draw. It is part of the counter, so that no two purposes share a draw.
 enum class RandomPurpose : uint32_t {
   kEpochOrder = 1,
   kAugmentation = 2,
   kSyntheticData = 3,
+  kBatchTransform = 4,
   kDropout = 5,
 };
 

@@ -300,8 +300,7 @@ TEST(BatchLoader, StoredPicturesBecomeThePreparedOnes) {
     EXPECT_TRUE(batch->labels.equal(expected->labels));
     // The CPU's normalisation is one fused multiply and add, the operators' rounds in between:
     // values of about 1 differ by a rounding, those near 0 by as much.
-    EXPECT_TRUE(pipeline->Apply(batch->images, batch->draws)
-                    .allclose(expected->images, /*rtol=*/1e-6, /*atol=*/1e-6))
+    EXPECT_TRUE(pipeline->Apply(*batch).allclose(expected->images, /*rtol=*/1e-6, /*atol=*/1e-6))
         << i;
   }
 }

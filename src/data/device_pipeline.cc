@@ -4,8 +4,10 @@
 
 namespace finetune {
 
-DevicePipeline::DevicePipeline(const Pipeline& pipeline, at::Device device, at::ScalarType type)
+DevicePipeline::DevicePipeline(const Pipeline& pipeline, const BatchTransform* batch_transform,
+                               at::Device device, at::ScalarType type)
     : pipeline_(pipeline),
+      batch_transform_(batch_transform),
       type_(type),
       normalize_(pipeline.normalize(), pipeline.channels(), device) {
   for (const Pipeline::Step& step : pipeline.steps()) {
@@ -13,17 +15,25 @@ DevicePipeline::DevicePipeline(const Pipeline& pipeline, at::Device device, at::
   }
 }
 
-at::Tensor DevicePipeline::Apply(const at::Tensor& pixels, const at::Tensor& draws) const {
+at::Tensor DevicePipeline::Apply(const Batch& batch) const {
   const at::NoGradGuard no_grad;
-  at::Tensor x = pixels.permute({0, 2, 3, 1}).to(at::kFloat);
+  at::Tensor x = batch.images.permute({0, 2, 3, 1}).to(at::kFloat);
   int64_t draw = 0;
   for (size_t i = 0; i < steps_.size(); ++i) {
     const int64_t count = pipeline_.steps()[i].transform->draws();
-    const at::Tensor own = draws.narrow(1, draw, count);
+    const at::Tensor own = batch.draws.narrow(1, draw, count);
     draw += count;
     x = i + 1 < steps_.size() ? steps_[i]->Apply(x, own) : steps_[i]->Finish(x, own, normalize_);
   }
   if (steps_.empty()) x = normalize_.Apply(x);
+  if (batch_transform_ != nullptr) {
+    // Normalizing has made a new tensor, so that it can be mixed in place. The last row of an odd
+    // number has no partner.
+    const int64_t pairs = x.size(0) / 2;
+    const at::Tensor paired = x.narrow(0, 0, 2 * pairs).unflatten(0, {pairs, 2});
+    batch_transform_->ApplyOnDevice(batch.mixing, paired.select(1, 0), paired.select(1, 1));
+    x = x.narrow(0, batch.first, batch.labels.size(0));
+  }
   return x.to(type_).contiguous().permute({0, 3, 1, 2});
 }
 

@@ -65,8 +65,11 @@ Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type)
       pipeline->Apply(stored, drawn, &scratch, reinterpret_cast<Bfloat16*>(to));
     }
   }
-  results.device = DevicePipeline(*pipeline, TestDevice(), type)
-                       .Apply(pixels.to(TestDevice()), draws.to(TestDevice()))
+  Batch batch;
+  batch.images = pixels.to(TestDevice());
+  batch.draws = draws.to(TestDevice());
+  results.device = DevicePipeline(*pipeline, /*batch_transform=*/nullptr, TestDevice(), type)
+                       .Apply(batch)
                        .to(at::kCPU);
   return results;
 }
@@ -126,9 +129,11 @@ TEST(DevicePipeline, AcceptsAnEmptyBatch) {
   const auto pipeline = Pipeline::Create(split, Manifest(3));
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   const at::TensorOptions on_device(TestDevice());
-  const at::Tensor out = DevicePipeline(*pipeline, TestDevice(), at::kFloat)
-                             .Apply(at::empty({0, 3, kHeight, kWidth}, on_device.dtype(at::kByte)),
-                                    at::empty({0, pipeline->draws()}, on_device.dtype(at::kLong)));
+  Batch batch;
+  batch.images = at::empty({0, 3, kHeight, kWidth}, on_device.dtype(at::kByte));
+  batch.draws = at::empty({0, pipeline->draws()}, on_device.dtype(at::kLong));
+  const at::Tensor out =
+      DevicePipeline(*pipeline, /*batch_transform=*/nullptr, TestDevice(), at::kFloat).Apply(batch);
   EXPECT_EQ(out.sizes(), (std::vector<int64_t>{0, 3, 4, 4}));
 }
 

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
+#include "src/data/batch_transforms/all.h"
 #include "src/data/pipeline.h"
 
 namespace finetune {
@@ -20,14 +22,19 @@ namespace finetune {
 // number mod slots); Next() waits for its slot, and gives back the one before.
 class BatchLoader::Impl {
  public:
-  Impl(std::unique_ptr<Dataset> dataset, Pipeline pipeline, Sampler sampler, LoaderOptions options,
-       int workers, int prefetch)
+  // `batch_transform`: null for none. `stream`: names the random numbers that it draws from.
+  Impl(std::unique_ptr<Dataset> dataset, Pipeline pipeline,
+       std::unique_ptr<const BatchTransform> batch_transform, uint32_t stream, Sampler sampler,
+       LoaderOptions options, int workers, int prefetch)
       : dataset_(std::move(dataset)),
         pipeline_(std::move(pipeline)),
+        batch_transform_(std::move(batch_transform)),
+        stream_(stream),
         sampler_(sampler),
         options_(options),
         slots_(prefetch + 1) {
-    const int64_t n = sampler_.LargestPart();
+    // To make whole pairs of a part, an image at either end.
+    const int64_t n = sampler_.LargestPart() + (batch_transform_ == nullptr ? 0 : 2);
     const at::TensorOptions numbers =
         at::TensorOptions().dtype(at::kLong).pinned_memory(options.pinned);
     const int64_t channels = options.stored ? manifest().channels() : pipeline_.channels();
@@ -39,6 +46,10 @@ class BatchLoader::Impl {
                               at::MemoryFormat::ChannelsLast);
       slot.labels = at::empty({n}, numbers);
       if (options.stored) slot.draws = at::empty({n, pipeline_.draws()}, numbers);
+      if (batch_transform_ != nullptr) {
+        slot.partner_labels = at::empty({n}, numbers);
+        slot.mixing = at::empty({batch_transform_->draws()}, numbers.dtype(at::kFloat));
+      }
     }
     for (int i = 0; i < workers; ++i) {
       TraceTrack* track =
@@ -65,7 +76,7 @@ class BatchLoader::Impl {
   const Pipeline& pipeline() const { return pipeline_; }
   std::optional<DevicePipeline> PipelineOn(at::Device device) const {
     if (!options_.stored) return std::nullopt;
-    return DevicePipeline(pipeline_, device, PreparedType());
+    return DevicePipeline(pipeline_, batch_transform_.get(), device, PreparedType());
   }
 
   void Seek(int64_t epoch, int64_t iteration) {
@@ -97,22 +108,38 @@ class BatchLoader::Impl {
     ready_.wait(lock, [&] { return slot.ready == sequence; });
     FT_RETURN_IF_ERROR(slot.status);
     const int64_t n = static_cast<int64_t>(slot.indices.size());
-    return Batch{slot.images.narrow(0, 0, n),
-                 slot.draws.defined() ? slot.draws.narrow(0, 0, n) : at::Tensor(),
-                 slot.labels.narrow(0, 0, n), slot.indices,
-                 sampler_.GlobalSize(sequence % sampler_.iterations_per_epoch())};
+    Batch batch;
+    batch.labels = slot.labels.narrow(0, slot.first, n);
+    if (options_.stored) {
+      batch.images = slot.images.narrow(0, 0, slot.rows);
+      batch.draws = slot.draws.narrow(0, 0, slot.rows);
+      batch.first = slot.first;
+    } else {
+      batch.images = slot.images.narrow(0, slot.first, n);
+    }
+    if (batch_transform_ != nullptr) {
+      batch.partner_labels = slot.partner_labels.narrow(0, slot.first, n);
+      batch.mixing = slot.mixing;
+    }
+    batch.indices = slot.indices;
+    batch.global_size = sampler_.GlobalSize(sequence % sampler_.iterations_per_epoch());
+    return batch;
   }
 
  private:
   struct Slot {
-    at::Tensor images, draws, labels;
+    // A row for each image of this rank's part, which begins at row `first`, and for those that
+    // make whole pairs of it.
+    at::Tensor images, draws, labels, partner_labels;
+    at::Tensor mixing;  // as Batch has it
+    int64_t rows = 0, first = 0;
     std::vector<int64_t> indices;
     absl::Status status;
     // The sequence number whose batch it holds.
     int64_t ready = -1;
   };
 
-  // What a worker goes through pictures with.
+  // A worker's memory for the picture that it prepares.
   struct Desk {
     std::vector<uint8_t> pixels;
     std::vector<int64_t> draws;
@@ -169,8 +196,13 @@ class BatchLoader::Impl {
 
   void Fill(const std::vector<int64_t>& order, int64_t epoch, int64_t iteration, Desk* desk,
             Slot* slot) {
-    const absl::Span<const int64_t> part = sampler_.Part(order, iteration);
-    slot->indices.assign(part.begin(), part.end());
+    const absl::Span<const int64_t> own = sampler_.Part(order, iteration);
+    slot->indices.assign(own.begin(), own.end());
+    const Sampler::Pairs pairs =
+        batch_transform_ == nullptr ? Sampler::Pairs{own} : sampler_.PartInPairs(order, iteration);
+    const absl::Span<const int64_t> part = pairs.indices;
+    slot->rows = static_cast<int64_t>(part.size());
+    slot->first = pairs.first;
     slot->status = absl::OkStatus();
     int64_t* labels = slot->labels.mutable_data_ptr<int64_t>();
     auto* images = static_cast<uint8_t*>(slot->images.mutable_data_ptr());
@@ -193,10 +225,38 @@ class BatchLoader::Impl {
         pipeline_.Apply(desk->pixels, draws, &desk->scratch, reinterpret_cast<float*>(image));
       }
     }
+    if (batch_transform_ != nullptr) Mix(epoch, iteration, slot);
+  }
+
+  // Draws for the batch transform, and applies it to prepared images.
+  void Mix(int64_t epoch, int64_t iteration, Slot* slot) const {
+    RandomStream random(options_.seed, RandomPurpose::kBatchTransform, static_cast<uint32_t>(epoch),
+                        static_cast<uint64_t>(iteration), stream_);
+    auto* draws = slot->mixing.mutable_data_ptr<float>();
+    batch_transform_->Draw(&random, draws);
+    const int64_t* labels = slot->labels.const_data_ptr<int64_t>();
+    int64_t* partners = slot->partner_labels.mutable_data_ptr<int64_t>();
+    // The last row of an odd number has no partner.
+    for (int64_t i = 0; i < slot->rows; ++i) partners[i] = labels[(i ^ 1) < slot->rows ? i ^ 1 : i];
+    if (options_.stored) return;
+    const ImageShape shape = {pipeline_.channels(), pipeline_.height(), pipeline_.width()};
+    const auto mix = [&](auto* images) {
+      const int64_t values = slot->images.stride(0);
+      for (int64_t i = 0; i + 1 < slot->rows; i += 2) {
+        batch_transform_->Apply(draws, shape, images + i * values, images + (i + 1) * values);
+      }
+    };
+    if (options_.bfloat16) {
+      mix(static_cast<Bfloat16*>(slot->images.mutable_data_ptr()));
+    } else {
+      mix(slot->images.mutable_data_ptr<float>());
+    }
   }
 
   const std::unique_ptr<Dataset> dataset_;
   const Pipeline pipeline_;
+  const std::unique_ptr<const BatchTransform> batch_transform_;
+  const uint32_t stream_;
   const Sampler sampler_;
   const LoaderOptions options_;
 
@@ -221,6 +281,13 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr
       Pipeline pipeline,
       Pipeline::Create(split, dataset->manifest(),
                        options.statistics.has_value() ? &*options.statistics : nullptr));
+  std::unique_ptr<const BatchTransform> batch_transform;
+  if (options.training && split.has_batch_transform()) {
+    ProblemList found;
+    batch_transform =
+        MakeBatchTransform(split.batch_transform(), Problems(&found, "batch_transform"));
+    FT_RETURN_IF_ERROR(found.status());
+  }
   Sampler sampler;
   sampler.pictures = dataset->size();
   sampler.total_batch = TotalBatchSize(split, options.world_size);
@@ -229,9 +296,10 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr
   sampler.seed = options.seed;
   sampler.shuffle = split.has_shuffle() ? split.shuffle() : options.training;
   sampler.drop_last = options.training && split.drop_last();
-  return std::unique_ptr<BatchLoader>(
-      new BatchLoader(std::make_unique<Impl>(std::move(dataset), std::move(pipeline), sampler,
-                                             options, split.workers(), split.prefetch())));
+  return std::unique_ptr<BatchLoader>(new BatchLoader(
+      std::make_unique<Impl>(std::move(dataset), std::move(pipeline), std::move(batch_transform),
+                             static_cast<uint32_t>(split.batch_transform().kind_case()), sampler,
+                             options, split.workers(), split.prefetch())));
 }
 
 BatchLoader::BatchLoader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

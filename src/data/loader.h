@@ -35,11 +35,13 @@ struct LoaderOptions {
   bool pinned = false;
 };
 
-// Prepares one rank's batches on threads of its own, ahead of their use. What a batch holds depends
-// on the config, the seed, the epoch and the iteration, never on ranks' speed, threads or restarts.
+// Prepares one rank's batches on threads of its own, ahead of their use: the pipeline, and in
+// training the batch transform. A batch's content depends on the config, the seed, the epoch and
+// the iteration, never on ranks' speed, threads or restarts.
 class BatchLoader {
  public:
-  // Compiles the pipeline of `split`, whose data are `dataset`. Errors: those of Pipeline::Create.
+  // Compiles the pipeline and the batch transform of `split`, whose data are `dataset`. Errors:
+  // those of Pipeline::Create; InvalidArgument for settings of the batch transform.
   static absl::StatusOr<std::unique_ptr<BatchLoader>> Create(std::unique_ptr<Dataset> dataset,
                                                              const SplitConfig& split,
                                                              const LoaderOptions& options);
@@ -48,8 +50,8 @@ class BatchLoader {
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
   const Pipeline& pipeline() const;
-  // What prepares this loader's pictures on `device`, which the loader must outlive; nothing where
-  // they are prepared already.
+  // Returns the pipeline that prepares this loader's pictures on `device`, which the loader must
+  // outlive; nothing where they are prepared already.
   std::optional<DevicePipeline> PipelineOn(at::Device device) const;
 
   // The next batch will be this one; batches prepared for elsewhere are dropped.

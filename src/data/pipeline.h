@@ -31,15 +31,15 @@ class Pipeline {
   static absl::StatusOr<Pipeline> Create(const SplitConfig& split, const DatasetManifest& manifest,
                                          const PixelStatistics* statistics = nullptr);
 
-  // Of the prepared image.
+  // The shape of the prepared image.
   int channels() const { return output_.channels; }
   int height() const { return output_.height; }
   int width() const { return output_.width; }
 
   // How many numbers Draw() writes: those of all steps, one after the other.
   int draws() const { return draws_; }
-  // What is done to one image. Depends on `seed`, `epoch` and `index` alone; what one step draws
-  // does not depend on which other kinds of steps there are. `draws`: [draws()].
+  // Chooses what is done to one image. The draws depend on `seed`, `epoch` and `index` alone; those
+  // of one step do not depend on which other kinds of steps there are. `draws`: [draws()].
   void Draw(uint64_t seed, int64_t epoch, int64_t index, int64_t* draws) const;
 
   // Prepares one image as Draw() said. `pixels`: [H, W, C] as stored. `out`: [height(), width(),

@@ -31,4 +31,16 @@ absl::Span<const int64_t> Sampler::Part(absl::Span<const int64_t> order, int64_t
   return order.subspan(iteration * total_batch + begin, end - begin);
 }
 
+Sampler::Pairs Sampler::PartInPairs(absl::Span<const int64_t> order, int64_t iteration) const {
+  const absl::Span<const int64_t> part = Part(order, iteration);
+  if (part.empty()) return {part};
+  const absl::Span<const int64_t> batch =
+      order.subspan(iteration * total_batch, GlobalSize(iteration));
+  const int64_t begin = part.data() - batch.data();
+  const int64_t end = begin + static_cast<int64_t>(part.size());
+  const int64_t size = static_cast<int64_t>(batch.size());
+  const int64_t from = begin - begin % 2;
+  return {batch.subspan(from, std::min(end + end % 2, size) - from), begin - from};
+}
+
 }  // namespace finetune

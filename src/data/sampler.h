@@ -35,6 +35,16 @@ struct Sampler {
   // This rank's part of it. `order` is the epoch's.
   absl::Span<const int64_t> Part(absl::Span<const int64_t> order, int64_t iteration) const;
 
+  // This rank's part, and the images that make whole pairs of it: images 2k and 2k + 1 of the
+  // global batch are a pair, and the last image of an odd batch is alone.
+  struct Pairs {
+    // Begins with the first image of a pair. One image more than the part at either end, at most.
+    absl::Span<const int64_t> indices;
+    // Where the part begins in `indices`.
+    int64_t first = 0;
+  };
+  Pairs PartInPairs(absl::Span<const int64_t> order, int64_t iteration) const;
+
   // The most pictures Part ever has.
   int64_t LargestPart() const { return (total_batch + world_size - 1) / world_size; }
 };

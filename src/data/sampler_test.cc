@@ -64,6 +64,40 @@ TEST(Sampler, BatchesDoNotDependOnTheNumberOfRanks) {
   }
 }
 
+TEST(SamplerTest, PartsInPairsHoldEachImagesPartner) {
+  for (const int64_t images : {1, 5, 64, 101}) {
+    for (const int64_t size : {1, 2, 3, 16, 200}) {
+      for (int world = 1; world <= 7; ++world) {
+        for (int rank = 0; rank < world; ++rank) {
+          const Sampler sampler = Make(images, size, rank, world);
+          const std::vector<int64_t> order = sampler.Order(3);
+          for (int64_t b = 0; b < sampler.iterations_per_epoch(); ++b) {
+            const auto part = sampler.Part(order, b);
+            const Sampler::Pairs pairs = sampler.PartInPairs(order, b);
+            const auto rows = static_cast<int64_t>(pairs.indices.size());
+            ASSERT_LE(rows, sampler.LargestPart() + 2);
+            ASSERT_EQ(part.empty(), pairs.indices.empty());
+            if (part.empty()) continue;
+            EXPECT_EQ(pairs.indices.subspan(pairs.first, part.size()), part);
+            // By position in the global batch.
+            const int64_t begin = part.data() - order.data() - b * size;
+            for (int64_t i = 0; i < static_cast<int64_t>(part.size()); ++i) {
+              const int64_t position = begin + i, partner = position ^ 1;
+              const int64_t row = (pairs.first + i) ^ 1;
+              if (partner >= sampler.GlobalSize(b)) {
+                EXPECT_GE(row, rows) << "an image that is alone";
+              } else {
+                ASSERT_LT(row, rows);
+                EXPECT_EQ(pairs.indices[row], order[b * size + partner]);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Sampler, TheLastSmallerBatchIsKeptUnlessDropped) {
   Sampler sampler = Make(100, 32);
   EXPECT_EQ(sampler.iterations_per_epoch(), 4);

@@ -32,7 +32,7 @@ absl::StatusOr<Batch> DeviceBatches::Next() {
   if (taken_.has_value()) taken_->Wait();
   FT_ASSIGN_OR_RETURN(Batch batch, loader_.Next());
   if (device_.is_cpu()) return batch;
-  for (at::Tensor* tensor : {&batch.images, &batch.draws, &batch.labels}) {
+  for (at::Tensor* tensor : batch.tensors()) {
     if (!tensor->defined()) continue;
     *tensor = tensor->to(at::TensorOptions(device_), /*non_blocking=*/true);
   }

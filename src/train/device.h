@@ -71,7 +71,7 @@ class DeviceBatches {
 
   // A batch's pictures as the model takes them: prepared here where they are as stored.
   at::Tensor Images(const Batch& batch) const {
-    return pipeline_.has_value() ? pipeline_->Apply(batch.images, batch.draws) : batch.images;
+    return pipeline_.has_value() ? pipeline_->Apply(batch) : batch.images;
   }
 
  private:

@@ -18,9 +18,10 @@ absl::StatusOr<at::Tensor> StepGraph::Run(const Batch& batch, const Passes& pass
     if (++runs_ <= kRunsBefore) return passes(batch);
     Record(batch, passes);
   }
-  input_.images.copy_(batch.images);
-  input_.labels.copy_(batch.labels);
-  if (batch.draws.defined()) input_.draws.copy_(batch.draws);
+  for (size_t i = 0; i < input_.tensors().size(); ++i) {
+    const at::Tensor& from = *batch.tensors()[i];
+    if (from.defined()) input_.tensors()[i]->copy_(from);
+  }
   graph_->replay();
   FT_RETURN_IF_ERROR(comm_.Replay());
   return output_;
@@ -28,7 +29,7 @@ absl::StatusOr<at::Tensor> StepGraph::Run(const Batch& batch, const Passes& pass
 
 void StepGraph::Record(const Batch& batch, const Passes& passes) {
   input_ = batch;
-  for (at::Tensor* tensor : {&input_.images, &input_.draws, &input_.labels}) {
+  for (at::Tensor* tensor : input_.tensors()) {
     if (tensor->defined()) *tensor = tensor->clone();
   }
   // What the runs before have left in the allocator is of no use to a graph, which has memory of

@@ -76,16 +76,17 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
   at::Tensor loss_sum = at::zeros({}, at::TensorOptions(at::kDouble).device(device_));
   buckets_->Zero();
   const at::Tensor all_images = images(batch);
+  const at::Tensor all_targets = Targets(batch, config_.model().head().num_classes());
   for (int64_t pass = 0; pass < micro.passes(); ++pass) {
     on_phase("forward");
     const bool last = pass + 1 == micro.passes();
     const at::Tensor part = all_images.narrow(0, micro.Begin(pass), micro.Size(pass));
-    const at::Tensor labels = batch.labels.narrow(0, micro.Begin(pass), micro.Size(pass));
+    const at::Tensor targets = all_targets.narrow(0, micro.Begin(pass), micro.Size(pass));
     const ForwardContext context{
         .training = true,
         .iteration = iteration,
         .indices = absl::MakeConstSpan(batch.indices).subspan(micro.Begin(pass), micro.Size(pass))};
-    const at::Tensor loss = CrossEntropySum(model_.Forward(part, context), labels, smoothing);
+    const at::Tensor loss = CrossEntropySum(model_.Forward(part, context), targets, smoothing);
     if (last) statistics_->Start();
     on_phase("backward");
     buckets_->BeginBackward(/*communicate=*/last);

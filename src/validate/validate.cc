@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
+#include "src/data/batch_transforms/all.h"
 #include "src/data/pipeline.h"
 #include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
@@ -97,10 +98,20 @@ class Checker {
                                                 TotalBatchSize(split, facts_.world_size)));
       }
     }
-    if (split.has_batch_transform()) Error(path + ".batch_transform", "is not implemented yet");
+    CheckBatchTransform(split, path + ".batch_transform", training);
     const ImageShape shape =
         data.has_value() ? ImageShape{data->channels, data->height, data->width} : ImageShape();
     Pipeline::Check(split, shape, problems_.Within(path));
+  }
+
+  void CheckBatchTransform(const SplitConfig& split, const std::string& path, bool training) {
+    if (!split.has_batch_transform()) return;
+    MakeBatchTransform(split.batch_transform(), problems_.Within(path));
+    if (!training) {
+      Error(path, "mixes labels, so that no accuracy could be told; only data.train can have it");
+    } else if (TotalBatchSize(split, facts_.world_size) == 1) {
+      Error(path, "mixes two images of a batch, and a batch has 1 here; expected 2 or more");
+    }
   }
 
   void CheckSchedule() {

@@ -128,8 +128,14 @@ INSTANTIATE_TEST_SUITE_P(
                     "data.train.pipeline[0].grayscale.channels: is 2; expected 1 or 3"},
         WrongConfig{"data.train.pipeline={random_grayscale {probability: nan}}",
                     "data.train.pipeline[0].random_grayscale.probability: is nan; expected 0 to 1"},
-        WrongConfig{"data.train.batch_transform={mixup {}}",
-                    "data.train.batch_transform: is not implemented yet"},
+        WrongConfig{"data.train.batch_transform={mixup {alpha: 0}}",
+                    "data.train.batch_transform.mixup.alpha: is 0; expected more than 0"},
+        WrongConfig{"data.train.batch_transform={}",
+                    "data.train.batch_transform: has no kind; set mixup { }"},
+        WrongConfig{
+            "data.val.batch_transform={mixup {}}",
+            "data.val.batch_transform: mixes labels, so that no accuracy could be told; only "
+            "data.train can have it"},
         WrongConfig{"data.train.pipeline=[{grayscale {channels: 3}}, {normalize {}}]",
                     "data.train.pipeline[1].normalize: has no mean and std, and the data's own are "
                     "those of red, green and blue, not of the grey that the pipeline makes of "
@@ -210,6 +216,18 @@ TEST(Validate, OneBatchSizeTakesTheOthersPlace) {
   const auto result = Check({"data.train.total_batch_size=128"}, facts);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(*result, IsEmpty());
+}
+
+TEST(Validate, ABatchTransformNeedsTwoImages) {
+  RunFacts facts = Facts();
+  facts.world_size = 1;
+  const std::string mixup = "data.train.batch_transform={mixup {}}";
+  EXPECT_EQ(Check({"data.train.batch_size=1", mixup}, facts).status().message(),
+            "--set=data.train.batch_transform={mixup {}}: data.train.batch_transform: mixes two "
+            "images of a batch, and a batch has 1 here; expected 2 or more");
+  // One image a rank is enough: its partner is another rank's.
+  facts.world_size = 2;
+  EXPECT_TRUE(Check({"data.train.batch_size=1", mixup}, facts).ok());
 }
 
 TEST(Validate, NormalizeGoesByTheChannelsThatGrayscaleMakes) {

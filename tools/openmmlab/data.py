@@ -2,7 +2,7 @@
 
 import os
 
-from openmmlab.part import NO_COUNTERPART, Part, refuse_augments
+from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.section import mark
 from openmmlab.values import Dict, Leaf, List, plain, printable
 
@@ -37,7 +37,7 @@ class Data(Part):
                 preprocessor.note("pad_value", "nothing is padded")
                 augments = preprocessor.section("batch_augments")
                 if augments is not None:
-                    refuse_augments(augments)
+                    self.mixing(augments)
         self.to_rgb = to_rgb is not None and to_rgb.value
         self.to_rgb_value = to_rgb or (preprocessor.value if preprocessor is not None else None)
         train, val = self.top.section("train_dataloader"), self.top.section("val_dataloader")

@@ -1,7 +1,7 @@
 """The network, its first weights, its head and its loss."""
 
 from openmmlab import pbtxt
-from openmmlab.part import NO_COUNTERPART, Part, refuse_augments
+from openmmlab.part import NO_COUNTERPART, Part
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
 
@@ -43,7 +43,7 @@ class Model(Part):
         self.whole_checkpoint(model)
         train_cfg = model.section("train_cfg")
         if train_cfg is not None:
-            refuse_augments(train_cfg)
+            self.mixing(train_cfg)
         if "data_preprocessor" in model:
             # mmengine takes the model's own before the top level's.
             self.top.note("data_preprocessor", "the model has its own")

@@ -2,7 +2,7 @@
 
 import os
 
-from openmmlab.values import printable
+from openmmlab.values import plain, printable
 
 NO_COUNTERPART = "finetune has no counterpart"
 # Fields of experiment.proto that the program does not follow yet. They are written, and named as missing all the same.
@@ -35,8 +35,17 @@ class Part:
                 value.place, path, f"{field} is written for it; this program does not follow it yet", field
             )
 
-
-def refuse_augments(section):
-    """Names each mixing of a batch's pictures."""
-    for augment in section.sections("augments"):
-        augment.refuse_all("finetune does not mix pictures of a batch", f"batch augmentation {augment.type() or '?'}")
+    def mixing(self, section):
+        """Translates the `augments` of a section, which mix the images of a batch."""
+        augments = section.sections("augments")
+        always = plain(section.items["probs"]) in (None, 1, [1], (1,)) if "probs" in section else True
+        section.take("probs")
+        for augment in augments:
+            kind = augment.type()
+            if kind != "Mixup":
+                augment.refuse_all(f"finetune has no {kind or 'such'} mixing", f"batch augmentation {kind or '?'}")
+            elif len(augments) > 1 or not always:
+                augment.refuse_all("finetune mixes each batch, and by Mixup alone", "batch augmentation Mixup at times")
+            else:
+                batch_transform = self.output.message("data").message("train").message("batch_transform")
+                self.put(batch_transform.message("mixup"), "alpha", augment.number("alpha", 1e-30, 1e30))

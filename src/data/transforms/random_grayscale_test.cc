@@ -115,9 +115,13 @@ TEST(RandomGrayscaleTest, OnTheDeviceIsTheSame) {
         pipeline->Apply(stored, drawn, &scratch,
                         expected.mutable_data_ptr<float>() + i * expected.stride(0));
       }
-      const at::Tensor made = DevicePipeline(*pipeline, TestDevice(), at::kFloat)
-                                  .Apply(pixels.to(TestDevice()), draws.to(TestDevice()))
-                                  .to(at::kCPU);
+      Batch batch;
+      batch.images = pixels.to(TestDevice());
+      batch.draws = draws.to(TestDevice());
+      const at::Tensor made =
+          DevicePipeline(*pipeline, /*batch_transform=*/nullptr, TestDevice(), at::kFloat)
+              .Apply(batch)
+              .to(at::kCPU);
       // A few roundings of float32, for values up to 255.
       EXPECT_LE(made.sub(expected).abs().max().item<double>(), 1e-4) << after << channels;
     }

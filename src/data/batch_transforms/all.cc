@@ -1,0 +1,20 @@
+#include "src/data/batch_transforms/all.h"
+
+#include "src/data/batch_transforms/mixup.h"
+
+namespace finetune {
+
+std::unique_ptr<BatchTransform> MakeBatchTransform(const BatchTransformConfig& config,
+                                                   const Problems& problems) {
+  // No default: the compiler names a kind that is missing here.
+  switch (config.kind_case()) {
+    case BatchTransformConfig::kMixup:
+      return MakeMixup(config.mixup(), problems.Within("mixup"));
+    case BatchTransformConfig::KIND_NOT_SET:
+      problems.Error("", "has no kind; set mixup { }");
+      return nullptr;
+  }
+  return nullptr;
+}
+
+}  // namespace finetune

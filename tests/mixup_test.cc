@@ -1,0 +1,89 @@
+// Runs under mpirun: training with mixed images on several ranks.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "gtest/gtest.h"
+#include "src/base/test_folder.h"
+#include "src/comm/create_communicator.h"
+#include "src/comm/single_communicator.h"
+#include "src/tensor/named_tensor.h"
+#include "tests/mpi_main.h"
+#include "tests/small_run.h"
+
+namespace finetune {
+namespace {
+
+constexpr char kMixup[] = "data.train.batch_transform={mixup {alpha: 1}}";
+
+class MixupRunTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto comm = CreateCommunicator(TestSession(), CommConfig(), RuntimeConfig::CPU, {});
+    ASSERT_TRUE(comm.ok()) << comm.status();
+    comm_ = *std::move(comm);
+    if (comm_->rank() == 0) {
+      folder_ = EmptyTestFolder();
+      // Batches of 18 are 9 a rank: the pair in the middle is of both ranks.
+      ASSERT_TRUE(MakeSmallRun(folder_, {.pictures = 36, .batch = 18, .epochs = 4}).ok());
+    }
+    ASSERT_TRUE(comm_->Broadcast(folder_, 0).ok());
+  }
+  void TearDown() override { ASSERT_TRUE(comm_->Barrier().ok()); }
+
+  std::unique_ptr<Communicator> comm_;
+  std::string folder_;
+};
+
+// Whether both have the same bits, but for the running statistics of batch norms, which a rank
+// takes from its own images.
+void ExpectSameBits(const TensorList& a, const TensorList& b) {
+  ASSERT_EQ(a.size(), b.size());
+  int compared = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(a[i].name, b[i].name);
+    if (absl::StrContains(a[i].name, "running_") || absl::StrContains(a[i].name, "num_batches")) {
+      continue;
+    }
+    EXPECT_TRUE(a[i].tensor.equal(b[i].tensor)) << a[i].name;
+    ++compared;
+  }
+  EXPECT_GT(compared, 50);
+}
+
+at::Tensor HeadOf(const TensorList& tensors) {
+  const auto head = std::find_if(tensors.begin(), tensors.end(), [](const NamedTensor& tensor) {
+    return tensor.name == "head.fc.weight";
+  });
+  EXPECT_NE(head, tensors.end());
+  return head->tensor;
+}
+
+// One rank in two micro-batches computes and adds up what two ranks do.
+TEST_F(MixupRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
+  const TensorList on_two = TrainSmallRun(folder_, "two", {kMixup}, comm_.get());
+  if (comm_->rank() != 0) return;
+  SingleCommunicator alone;
+  const std::string passes = "data.train.micro_batch_size=9";
+  const TensorList on_one = TrainSmallRun(folder_, "one", {kMixup, passes}, &alone);
+  ExpectSameBits(on_one, on_two);
+  const TensorList plain = TrainSmallRun(folder_, "plain", {passes}, &alone);
+  EXPECT_FALSE(HeadOf(plain).equal(HeadOf(on_one))) << "mixing has done nothing";
+}
+
+TEST_F(MixupRunTest, ResumesBitForBit) {
+  const TensorList whole = TrainSmallRun(folder_, "whole", {kMixup}, comm_.get());
+  // In the middle of the second epoch.
+  TrainSmallRun(folder_, "parts", {kMixup}, comm_.get(), {.iterations = 3});
+  const TensorList parts =
+      TrainSmallRun(folder_, "parts", {kMixup}, comm_.get(), {.resume = "auto"});
+  ASSERT_EQ(parts.size(), whole.size());
+  for (size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_TRUE(parts[i].tensor.equal(whole[i].tensor)) << whole[i].name;
+  }
+}
+
+}  // namespace
+}  // namespace finetune
