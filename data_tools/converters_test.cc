@@ -776,9 +776,9 @@ TEST_F(ConvertersTest, NamesTheDamageInAnMnist) {
   EXPECT_EQ(with(images, Idx({2, 5, 6}, sixty)),
             "DIR/in/train-images-idx3-ubyte has 2 pictures and DIR/in/train-labels-idx1-ubyte 3 "
             "labels");
-  EXPECT_EQ(
-      with(images, Idx({3, 5, 4}, sixty)),
-      "DIR/in/t10k-images-idx3-ubyte: its pictures are 4x5 and those of the split before 5x4");
+  EXPECT_EQ(with(images, Idx({3, 5, 4}, sixty)),
+            "DIR/in/t10k-images-idx3-ubyte: its pictures are 4x5 and those of the split before 5x4 "
+            "(height x width)");
   EXPECT_EQ(
       with(labels, Idx({3}, std::string("\0\1\x0a", 3))),
       "DIR/in/train-labels-idx1-ubyte: byte 10: label 10, and no picture has label 2; expected "
@@ -826,14 +826,16 @@ TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
             "DIR/in/test/b: class b is held out but has no training pictures");
   EXPECT_EQ(
       refusal({{"a/1.png", picture}, {"a/2.png", picture}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}}),
-      "DIR/in/b/1.png: is 2x3 and the first picture 2x2; give --size=N to fit all to N x N");
+      "DIR/in/b/1.png: is 2x3 and the first picture 2x2 (height x width); give --size=N to fit all "
+      "to NxN");
   // A line that would be scaled to a picture of 8192 x 131072.
   EXPECT_EQ(
       Refusal(
           [](const ConvertOptions& options) { return ConvertImageFolder(options, {.size = 8192}); },
           Folder({{"a/1.png", FlatPng(1, 16, 1, 2, 3)}})),
-      "DIR/in/a/1.png: 1x16 scaled to a shorter side of 8192 would be 8192x131072; at most "
-      "67108864 pixels are made\n1 of 1 pictures cannot be read: repair or remove them, or leave "
+      "DIR/in/a/1.png: 1x16 scaled to a shorter side of 8192 would be 8192x131072 (height x "
+      "width); at most 67108864 pixels are made\n1 of 1 pictures cannot be read: repair or remove "
+      "them, or leave "
       "them out with --on_bad=skip");
 }
 
@@ -909,13 +911,50 @@ TEST_F(ConvertersTest, ImageFolderWalksSubfoldersOfAClass) {
     return ConvertImageFolder(options, {.val_fraction = 0});
   };
   const std::string input = Folder(files);
-  // A link that leads in a circle adds nothing.
-  fs::create_directory_symlink("..", input + "/a/deep/up");
+  // Two links to one folder add its pictures once.
+  fs::create_directory_symlink("deep", input + "/a/again");
+  fs::create_directory_symlink("deep", input + "/a/more");
   const Expected train = *ReadSplit(Converted(all, input), "train");
   EXPECT_EQ(train.labels, (std::vector<int64_t>{0, 0, 0, 1}));
   std::vector<int> values;
   for (const auto& picture : train.pictures) values.push_back(picture[0]);
   EXPECT_THAT(values, ElementsAre(2, 1, 3, 5));
+}
+
+// Behind such a link the training pictures would land in the test split.
+TEST_F(ConvertersTest, ImageFolderLeavesOutLinksThatLeadBack) {
+  const std::string input = Folder({{"train/a/1.png", FlatPng(1, 1, 1, 5, 8)},
+                                    {"train/a/2.png", FlatPng(1, 1, 2, 6, 7)},
+                                    {"test/a/3.png", FlatPng(1, 1, 3, 7, 6)},
+                                    {"test/a/deep/4.png", FlatPng(1, 1, 4, 8, 5)}});
+  fs::create_directory_symlink("..", input + "/test/a/deep/class");
+  fs::create_directory_symlink("../../..", input + "/test/a/deep/root");
+  fs::create_directory_symlink("..", input + "/test/all");
+  // By way of a folder outside.
+  fs::create_directory(input + "/../aside");
+  fs::create_directory_symlink("../in", input + "/../aside/back");
+  fs::create_directory_symlink("../../../aside", input + "/test/a/aside");
+  const std::string output = Converted(ConvertFolder, input);
+  const auto values = [&](const char* split) {
+    const Expected pictures = *ReadSplit(output, split);
+    std::vector<int> values;
+    for (const auto& picture : pictures.pictures) values.push_back(picture[0]);
+    return values;
+  };
+  EXPECT_THAT(values("train"), ElementsAre(1, 2));
+  EXPECT_THAT(values("test"), ElementsAre(3, 4));
+  EXPECT_THAT(
+      warnings_,
+      ElementsAre("left out 4 links, the first DIR/in/test/a/aside/back: it leads back to a "
+                  "folder that it is in"));
+}
+
+TEST_F(ConvertersTest, ImageFolderRefusesASplitThatLeadsBack) {
+  const std::string input = Folder({{"train/a/1.png", FlatPng(1, 1, 1, 0, 0)}});
+  fs::create_directory_symlink(".", input + "/test");
+  EXPECT_EQ(Refusal(ConvertFolder, input),
+            "DIR/in/test: found a link that leads back to a folder that it is in; expected the "
+            "folder of a split");
 }
 
 TEST_F(ConvertersTest, ImageFolderCountsAndNamesWhatItLeavesOut) {
@@ -1085,15 +1124,17 @@ TEST(DecodePicture, RefusesAFlippedByteOfAPngOrReadsTheSame) {
 }
 
 TEST(DecodePicture, RefusesAHeaderThatAsksForTooMuchMemory) {
-  EXPECT_EQ(DecodePicture("x.png", Png(100000, 90000, 8, 2, "")).status().message(),
-            "x.png: says that it is 100000x90000; at most 67108864 pixels are read");
+  EXPECT_EQ(
+      DecodePicture("x.png", Png(100000, 90000, 8, 2, "")).status().message(),
+      "x.png: says that it is 100000x90000 (height x width); at most 67108864 pixels are read");
   std::string jpeg = FlatJpeg(8, 8, 5);
   // The frame's header: marker, length, precision, height, width.
   const size_t frame = jpeg.find("\xff\xc0");
   ASSERT_NE(frame, std::string::npos);
   jpeg.replace(frame + 5, 4, "\xff\xdc\xff\x01");
-  EXPECT_EQ(DecodePicture("x.jpg", jpeg).status().message(),
-            "x.jpg: says that it is 65500x65281; at most 67108864 pixels are read");
+  EXPECT_EQ(
+      DecodePicture("x.jpg", jpeg).status().message(),
+      "x.jpg: says that it is 65500x65281 (height x width); at most 67108864 pixels are read");
 }
 
 }  // namespace

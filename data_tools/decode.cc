@@ -32,7 +32,8 @@ constexpr int64_t kMaxPixels = int64_t{1} << 26;
 absl::Status CheckSize(const std::string& name, int64_t height, int64_t width) {
   if (height * width <= kMaxPixels) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(name, ": says that it is ", height, "x", width,
-                                          "; at most ", kMaxPixels, " pixels are read"));
+                                          " (height x width); at most ", kMaxPixels,
+                                          " pixels are read"));
 }
 
 // Big-endian.
@@ -339,7 +340,7 @@ absl::StatusOr<Picture> FitSquare(const Picture& picture, int size) {
   if (height * width > kMaxPixels) {
     return absl::InvalidArgumentError(absl::StrCat(
         picture.height, "x", picture.width, " scaled to a shorter side of ", size, " would be ",
-        height, "x", width, "; at most ", kMaxPixels, " pixels are made"));
+        height, "x", width, " (height x width); at most ", kMaxPixels, " pixels are made"));
   }
   if (shorter == size) return Middle(picture, size);
   Picture scaled;

@@ -47,7 +47,7 @@ struct PassedOver {
 // Everything in a folder that is not read.
 struct LeftOut {
   std::map<std::string, PassedOver> kinds;  // pictures of other kinds, by ending
-  PassedOver others, loose, folders;
+  PassedOver others, loose, folders, links;
 
   // One sentence for each reason.
   void Report(const ConvertOptions& options) const {
@@ -70,6 +70,7 @@ struct LeftOut {
     report(loose, "file beside the class folders", "files beside the class folders",
            "a picture's class is the folder that it is in");
     report(folders, "folder", "folders", "beside train only val and test are read");
+    report(links, "link", "links", "it leads back to a folder that it is in");
   }
 };
 
@@ -91,17 +92,51 @@ bool IsFolder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
-// Adds the pictures below `folder` to `pictures`. `seen` has the folders that were walked: links
-// may lead in circles.
-absl::Status Walk(const fs::path& folder, std::set<fs::path>* seen,
+// A folder and those that led to it, from the input on, by the paths that they have without links.
+class Trail {
+ public:
+  Trail() = default;
+  Trail Into(const fs::path& folder) const {
+    Trail further = *this;
+    further.folders_.push_back(RealPath(folder));
+    return further;
+  }
+
+  const fs::path& end() const { return folders_.back(); }
+
+  // Whether `folder` is a folder of the trail, or holds one. Only a link leads there, and behind it
+  // the pictures of other classes and splits would be read as those of this one.
+  bool LeadsBack(const fs::path& folder) const {
+    const fs::path real = RealPath(folder);
+    return absl::c_any_of(folders_, [&](const fs::path& passed) {
+      return std::mismatch(real.begin(), real.end(), passed.begin(), passed.end()).first ==
+             real.end();
+    });
+  }
+
+ private:
+  static fs::path RealPath(const fs::path& folder) {
+    std::error_code error;
+    fs::path real = fs::canonical(folder, error);
+    return error ? folder : real;
+  }
+
+  std::vector<fs::path> folders_;
+};
+
+// Adds the pictures below the end of `trail`, which is `folder`, to `pictures`. `seen` has the
+// folders that were walked: several links may lead to one.
+absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>* seen,
                   std::vector<std::string>* pictures, LeftOut* left_out) {
-  std::error_code error;
-  const fs::path real = fs::canonical(folder, error);
-  if (!error && !seen->insert(real).second) return absl::OkStatus();
+  if (!seen->insert(trail.end()).second) return absl::OkStatus();
   FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
   for (const fs::path& entry : entries) {
     if (IsFolder(entry)) {
-      FT_RETURN_IF_ERROR(Walk(entry, seen, pictures, left_out));
+      if (trail.LeadsBack(entry)) {
+        left_out->links.Add(entry);
+      } else {
+        FT_RETURN_IF_ERROR(Walk(entry, trail.Into(entry), seen, pictures, left_out));
+      }
       continue;
     }
     const std::string ending = absl::AsciiStrToLower(entry.extension().string());
@@ -116,7 +151,8 @@ absl::Status Walk(const fs::path& folder, std::set<fs::path>* seen,
   return absl::OkStatus();
 }
 
-absl::StatusOr<Classes> ListClasses(const fs::path& folder, LeftOut* left_out) {
+// `trail` ends in `folder`.
+absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, LeftOut* left_out) {
   Classes classes;
   FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
   for (const fs::path& entry : entries) {
@@ -124,9 +160,13 @@ absl::StatusOr<Classes> ListClasses(const fs::path& folder, LeftOut* left_out) {
       left_out->loose.Add(entry);
       continue;
     }
+    if (trail.LeadsBack(entry)) {
+      left_out->links.Add(entry);
+      continue;
+    }
     std::vector<std::string>& pictures = classes[entry.filename().string()];
     std::set<fs::path> seen;
-    FT_RETURN_IF_ERROR(Walk(entry, &seen, &pictures, left_out));
+    FT_RETURN_IF_ERROR(Walk(entry, trail.Into(entry), &seen, &pictures, left_out));
     if (pictures.empty()) {
       return absl::NotFoundError(absl::StrCat("the class folder ", entry.string(),
                                               " has no JPEG or PNG files; remove it or fill it"));
@@ -176,10 +216,11 @@ absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
                      ": found a file; expected a folder with a folder for each "
                      "class. Unpack an archive first"));
   }
-  Splits splits(1);
-  splits[0].first = "train";
+  Splits splits;
+  const Trail trail = Trail().Into(root);
   if (!IsFolder(root / "train")) {
-    FT_ASSIGN_OR_RETURN(splits[0].second, ListClasses(root, left_out));
+    FT_ASSIGN_OR_RETURN(Classes classes, ListClasses(root, trail, left_out));
+    splits.emplace_back("train", std::move(classes));
     return splits;
   }
   FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(root));
@@ -191,10 +232,16 @@ absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
       left_out->folders.Add(entry);
     }
   }
-  FT_ASSIGN_OR_RETURN(splits[0].second, ListClasses(root / "train", left_out));
-  for (const char* name : {"val", "test"}) {
-    if (!IsFolder(root / name)) continue;
-    FT_ASSIGN_OR_RETURN(Classes classes, ListClasses(root / name, left_out));
+  for (const char* name : {"train", "val", "test"}) {
+    const fs::path folder = root / name;
+    if (!IsFolder(folder)) continue;
+    if (trail.LeadsBack(folder)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          folder.string(),
+          ": found a link that leads back to a folder that it is in; expected the folder of a "
+          "split"));
+    }
+    FT_ASSIGN_OR_RETURN(Classes classes, ListClasses(folder, trail.Into(folder), left_out));
     splits.emplace_back(name, std::move(classes));
   }
   if (splits.size() == 1) {
@@ -304,9 +351,9 @@ class FolderReader {
       builder_.emplace(std::move(builder));
     }
     if (picture.height == build_.height && picture.width == build_.width) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": is ", picture.height, "x", picture.width, " and the first picture ",
-                     build_.height, "x", build_.width, "; give --size=N to fit all to N x N"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": is ", picture.height, "x", picture.width, " and the first picture ", build_.height,
+        "x", build_.width, " (height x width); give --size=N to fit all to NxN"));
   }
 
   const ConvertOptions& options_;

@@ -241,9 +241,9 @@ absl::Status ConvertMnist(const ConvertOptions& options, const MnistOptions& mni
                                                           : ReadMapping(mapping->second));
     } else if (const std::vector<uint32_t>& before = parts[0].images.shape;
                shape[1] != before[1] || shape[2] != before[2]) {
-      return absl::DataLossError(
-          absl::StrCat(files.at(split.images).where, ": its pictures are ", shape[1], "x", shape[2],
-                       " and those of the split before ", before[1], "x", before[2]));
+      return absl::DataLossError(absl::StrCat(
+          files.at(split.images).where, ": its pictures are ", shape[1], "x", shape[2],
+          " and those of the split before ", before[1], "x", before[2], " (height x width)"));
     }
     for (size_t i = 0; i < part.labels.data.size(); ++i) {
       const int label = static_cast<uint8_t>(part.labels.data[i]);

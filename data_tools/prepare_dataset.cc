@@ -32,10 +32,11 @@ namespace {
 // Set by SIGINT and SIGTERM; a handler can reach nothing but what is static.
 std::atomic<bool> interrupted{false};
 
-// How many pictures are done, on standard error.
+// Says on standard error how many pictures are done: on a terminal often, and at a split's
+// beginning and end; else every five seconds, so that a log gets no lines about quick work.
 class PictureProgress {
  public:
-  bool IsDue() { return progress_.IsDue(); }
+  bool IsDue(bool at_edge = false) { return progress_.IsDue() || (at_edge && watched_); }
   void Show(absl::string_view what, int64_t done, int64_t total) {
     progress_.Show(absl::StrCat(what, ": ", done, " of ", total, " pictures"));
   }
@@ -43,7 +44,8 @@ class PictureProgress {
   void Clear() { progress_.Clear(); }
 
  private:
-  PacedProgress progress_{stderr, isatty(STDERR_FILENO) != 0, std::chrono::seconds(5)};
+  const bool watched_ = isatty(STDERR_FILENO) != 0;
+  PacedProgress progress_{stderr, watched_, std::chrono::seconds(5)};
 };
 
 // Errors: those of ReadManifest; InvalidArgument for a file.
@@ -59,8 +61,8 @@ absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
 absl::Status Info(const std::string& folder) {
   FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadPrepared(folder));
   std::printf("%s, from %s\n", manifest.name().c_str(), manifest.source().c_str());
-  std::printf("pictures  %d x %d, %d channel%s\n", manifest.height(), manifest.width(),
-              manifest.channels(), manifest.channels() == 1 ? "" : "s");
+  std::printf("pictures  %dx%d (height x width), %d channel%s\n", manifest.height(),
+              manifest.width(), manifest.channels(), manifest.channels() == 1 ? "" : "s");
   const auto list = [](const auto& values) {
     return absl::StrJoin(values, " ",
                          [](std::string* out, double v) { absl::StrAppendFormat(out, "%.3f", v); });
@@ -147,8 +149,7 @@ int Main(int argc, char** argv) {
   std::string subject;
   options.progress = [line = PictureProgress()](const std::string& split, int64_t done,
                                                 int64_t total) mutable {
-    // A split's beginning and end are always shown.
-    if (line.IsDue() || done == 1 || done == total) line.Show(split, done, total);
+    if (line.IsDue(/*at_edge=*/done == 1 || done == total)) line.Show(split, done, total);
     if (done == total || interrupted) line.Keep();
     return !interrupted;
   };

@@ -35,7 +35,7 @@ class PrepareDatasetTest : public testing::Test {
     program_ = fs::absolute("data_tools/prepare_dataset").string();
   }
 
-  // Where the output of the next job goes.
+  // The path of the next job's output.
   std::string NextOutput() { return absl::StrCat(folder_, "/output", ++runs_); }
 
   // The test's folder is written as DIR in the output.
@@ -96,18 +96,13 @@ TEST_F(PrepareDatasetTest, ExplainsWrongFlagsWithExitCode2) {
 TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
   const Outcome made = Run(Synthetic());
   EXPECT_EQ(made.exit_code, 0);
-  for (const char* line : {"train: 1 of 12 pictures\n", "train: 12 of 12 pictures\n",
-                           "test: 1 of 5 pictures\n", "test: 5 of 5 pictures\n"}) {
-    EXPECT_THAT(made.output, HasSubstr(line));
-  }
-  EXPECT_THAT(made.output, EndsWith("wrote DIR/out/data\n"));
-  EXPECT_THAT(made.output, Not(HasSubstr("\r"))) << "standard error is a file here";
+  EXPECT_EQ(made.output, "wrote DIR/out/data\n") << "standard error is a file here";
 
   const Outcome info = Run("info " + data_);
   EXPECT_EQ(info.exit_code, 0);
   EXPECT_THAT(info.output,
               MatchesRegex("synthetic, from prepare_dataset synthetic, seed 0\n"
-                           "pictures  8 x 8, 3 channels\n"
+                           "pictures  8x8 \\(height x width\\), 3 channels\n"
                            "mean      [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
                            "std       [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
                            "classes   3: angle_0, angle_60, angle_120\n"
@@ -211,7 +206,7 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
     Job job(absl::StrCat(program_, " synthetic --size=256 --train=1000000 --test=1 --output=",
                          folder_, "/out/new/data"),
             NextOutput());
-    ASSERT_TRUE(job.WaitFor("train: 1 of 1000000 pictures"));
+    ASSERT_TRUE(job.WaitFor(" of 1000000 pictures\n"));
     EXPECT_THAT(Left(), ElementsAre("new"));
     kill(job.pid(), number);
     const Outcome outcome = job.Wait();
@@ -226,7 +221,7 @@ TEST_F(PrepareDatasetTest, KeepsTheOldDataSetAfterASignal) {
   Job job(absl::StrCat(program_,
                        " synthetic --size=256 --train=1000000 --test=1 --force --output=", data_),
           NextOutput());
-  ASSERT_TRUE(job.WaitFor("train: 1 of 1000000 pictures"));
+  ASSERT_TRUE(job.WaitFor(" of 1000000 pictures\n"));
   kill(job.pid(), SIGINT);
   EXPECT_EQ(job.Wait().exit_code, 1);
   EXPECT_THAT(Left(), ElementsAre("data"));

@@ -18,6 +18,7 @@
 #include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/list_folder.h"
 #include "src/base/sha256.h"
 #include "src/base/system_error.h"
 #include "src/data/manifest.h"
@@ -54,15 +55,14 @@ absl::Status CheckHoldsOnlyDataset(const std::string& folder) {
   for (const DatasetSplit& split : manifest->split()) {
     for (const DatasetShard& shard : split.shard()) own.insert(shard.file());
   }
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder));
+  for (const std::string& name : names) {
     if (!own.contains(name)) {
       return absl::AlreadyExistsError(
           absl::StrCat(folder, " holds ", name, ", which its manifest does not name. ", kAdvice));
     }
   }
-  return error ? SystemError("cannot list", folder, error.value()) : absl::OkStatus();
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -111,16 +111,18 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
 void DatasetBuilder::RemoveAbandoned() const {
   const fs::path folder(options_.folder);
   const std::string start = folder.filename().string() + kPartial;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(
-           folder.has_parent_path() ? folder.parent_path() : fs::path("."), error)) {
-    const std::string name = entry.path().filename().string();
+  const fs::path parent = folder.has_parent_path() ? folder.parent_path() : fs::path(".");
+  // A folder that cannot be listed keeps them.
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(parent.string());
+  for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
     if (!absl::StartsWith(name, start) || name.size() != start.size() + 6) continue;
+    const fs::path path = parent / name;
+    std::error_code error;
     // One that another program has made and not locked yet is newer.
-    const auto age = fs::file_time_type::clock::now() - entry.last_write_time(error);
+    const auto age = fs::file_time_type::clock::now() - fs::last_write_time(path, error);
     if (error || age < std::chrono::minutes(1)) continue;
-    const Fd fd(open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (fd.ok() && flock(fd.get(), LOCK_EX | LOCK_NB) == 0) fs::remove_all(entry.path(), error);
+    const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd.ok() && flock(fd.get(), LOCK_EX | LOCK_NB) == 0) fs::remove_all(path, error);
   }
 }
 

@@ -50,7 +50,8 @@ class DatasetBuilder {
   };
 
   // Whether a data set could be put there, for a look before hours of work. Errors: AlreadyExists
-  // where something is there without `force`, or, whatever `force`, something that is no data set.
+  // where something is there without `force`, or, whatever `force`, something that is not a data
+  // set.
   static absl::Status CheckFolder(const std::string& folder, bool force);
 
   // Errors: those of CheckFolder; InvalidArgument for classes or a size that no manifest may have;
@@ -63,7 +64,7 @@ class DatasetBuilder {
   // Starts a split that will have exactly `count` pictures. Errors: FailedPrecondition where the
   // split before has fewer than it should.
   absl::Status BeginSplit(const std::string& name, int64_t count);
-  // `pixels`: [height, width, channels]. Errors: InvalidArgument for a label that is no class;
+  // `pixels`: [height, width, channels]. Errors: InvalidArgument for a label that is not a class';
   // Cancelled.
   absl::Status Add(absl::Span<const uint8_t> pixels, int64_t label);
   // Writes the manifest and puts the folder in its place. Mean and standard deviation are of the
@@ -73,7 +74,7 @@ class DatasetBuilder {
  private:
   explicit DatasetBuilder(Options options) : options_(std::move(options)) {}
   absl::Status MakeTemporary();
-  // Temporary folders of this data set whose program was killed.
+  // Deletes temporary folders of this data set whose program was killed.
   void RemoveAbandoned() const;
   absl::Status CheckSplitIsWhole() const;
   absl::Status BeginShard();

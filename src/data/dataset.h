@@ -44,7 +44,7 @@ class Dataset {
   DatasetManifest manifest_;
   DatasetSplit split_;
   std::vector<int64_t> label_map_;  // empty: labels as they are stored
-  // Of each shard, the number of its first picture; then the number of pictures.
+  // The number of each shard's first picture; then the number of all pictures.
   std::vector<int64_t> first_ = {0};
   std::vector<std::unique_ptr<ShardReader>> shards_;
 };

@@ -142,7 +142,7 @@ class Checker {
       // A manifest may come from anywhere; it must not lead out of its folder.
       if (file.empty() || file == "." || file == ".." ||
           file.find_first_of(std::string("/\0", 2)) != std::string::npos) {
-        return Bad(place, shard, "file", -1, "\"", file, "\" is no plain file name");
+        return Bad(place, shard, "file", -1, "\"", file, "\" is not a plain file name");
       }
       if (!files.insert(file).second) {
         return Bad(place, shard, "file", -1, "\"", file, "\" is there twice");

@@ -57,7 +57,7 @@ class ManifestTest : public testing::Test {
     return ReadManifest(folder_);
   }
 
-  // What is said of the manifest with one place changed; the folder's path is left out.
+  // The error for the manifest with one place changed, without the folder's path.
   std::string Refusal(const std::string& from, const std::string& to) const {
     std::string text = Whole();
     const size_t at = text.find(from);
@@ -113,9 +113,9 @@ TEST_F(ManifestTest, WhatIsWrongIsNamedWithItsLineAndColumn) {
       Refusal(absl::StrCat("  shard { file: \"2.h5\" count: 7 sha256: \"", kSum, "\" }\n"), ""),
       "19:1: split \"test\" has no shards");
   for (const char* name : {"../2.h5", "/etc/passwd", "..", ".", "", "a/b", "\\000"}) {
-    EXPECT_THAT(Refusal("2.h5", name), testing::EndsWith("\" is no plain file name")) << name;
+    EXPECT_THAT(Refusal("2.h5", name), testing::EndsWith("\" is not a plain file name")) << name;
   }
-  EXPECT_EQ(Refusal("2.h5", "a/b"), "21:11: file \"a/b\" is no plain file name");
+  EXPECT_EQ(Refusal("2.h5", "a/b"), "21:11: file \"a/b\" is not a plain file name");
   EXPECT_EQ(Refusal("1.h5", "0.h5"), "17:11: file \"0.h5\" is there twice");
   EXPECT_EQ(Refusal("count: 5", "count: 0"), "17:24: count of 1.h5 is 0; expected 1 or more");
   EXPECT_EQ(Refusal("count: 5", "count: -5"), "17:24: count of 1.h5 is -5; expected 1 or more");
@@ -143,7 +143,7 @@ TEST_F(ManifestTest, MissingPartsAreNamed) {
                          folder_, "/nowhere`)"));
 }
 
-// What may be read of a damaged or hostile manifest is what the rest of the program builds on.
+// The rest of the program relies on the bounds of a manifest that was read, damaged or hostile.
 TEST_F(ManifestTest, ManyMutationsAreRefusedOrKeepEveryBound) {
   const std::string whole = Whole();
   const std::vector<std::string> tokens = {"{",

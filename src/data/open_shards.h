@@ -5,9 +5,9 @@
 
 namespace finetune {
 
-// How many shards a data set may keep open. A process may have no more files
-// open than `ulimit -n` says. Of these 128 are left to MPI, CUDA and logs, and
-// the rest is for two data sets, training's and validation's. May be 0.
+// Returns how many shards a data set may keep open. A process may have no more files open than
+// `ulimit -n` says: 128 of these are left to MPI, CUDA and logs, and the rest is for two data sets,
+// training's and validation's. May be 0.
 int64_t OpenShardLimit();
 
 }  // namespace finetune

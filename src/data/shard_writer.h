@@ -11,7 +11,7 @@
 
 namespace finetune {
 
-// What a shard will hold.
+// The number and shape of a shard's pictures.
 struct ShardShape {
   int64_t count = 0;
   int height = 0, width = 0, channels = 0;

@@ -14,7 +14,8 @@
 
 namespace finetune {
 
-// What Normalize subtracts and divides by, one value a channel, for values of 0 to 255.
+// The mean that Normalize subtracts and the std that it divides by, one value a channel, for values
+// of 0 to 255.
 struct PixelStatistics {
   std::vector<double> mean, std;
 };
