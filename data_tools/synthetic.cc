@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "data_tools/builder_options.h"
 #include "data_tools/converters.h"
-#include "src/data/builder.h"
 #include "src/base/philox.h"
+#include "src/data/builder.h"
 
 namespace finetune {
 namespace {
