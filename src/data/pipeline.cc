@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "src/base/philox.h"
 #include "src/data/transforms/all.h"
 

@@ -1,6 +1,5 @@
 #include "src/validate/validate.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
