@@ -35,7 +35,7 @@ GROUPS = [
     ("kernel: other", r"\[kernel|\[guest|\[k\]"),
     ("oneDNN: the rest", r"dnnl"),
     ("matrix product (MKL)", r"mkl_|gemm|sgemm"),
-    ("optimiser", r"Sgd|UpdateRange"),
+    ("optimiser", r"Sgd|AdamW|UpdateRange"),
     ("data: read, augment, resize", r"finetune::.*(Pipeline|Resize|Loader|Shard|Dataset|Augment|Crop)|H5|fletcher"),
     ("communication", r"libmpi|libopen|mca_|finetune::.*(Communicator|AllReduce|Ring)|opal_"),
     ("ReLU", r"relu|threshold|clamp_min"),

@@ -104,6 +104,28 @@ TEST_F(EndToEnd, AResumedRunHasTheBitsOfTheUninterruptedOne) {
   ExpectSameCheckpoints("whole/epoch_3.pth", "parts/epoch_3.pth");
 }
 
+TEST_F(EndToEnd, ResumesAdamWBitForBit) {
+  WriteResNet();
+  const std::string adamw = "--set='optimizer.adamw={lr: 0.002 weight_decay: 0.05}' ";
+  const Outcome whole = Run(Mpirun(2, "whole", adamw));
+  ASSERT_EQ(whole.exit_code, 0) << whole.output;
+  const Outcome first = Run(Mpirun(2, "parts", adamw + "--max_iterations=7"));
+  ASSERT_EQ(first.exit_code, 0) << first.output;
+
+  const Outcome other = Run(Mpirun(2, "parts", "--resume=auto"));
+  EXPECT_EQ(other.exit_code, 2) << other.output;
+  EXPECT_THAT(other.output,
+              HasSubstr("it holds the state of optimizer adamw; the config has optimizer.sgd"));
+
+  const Outcome second = Run(Mpirun(2, "parts", adamw + "--resume=auto"));
+  ASSERT_EQ(second.exit_code, 0) << second.output;
+  EXPECT_THAT(second.output, HasSubstr("resumed from"));
+  ExpectSameCheckpoints("whole/epoch_3.pth", "parts/epoch_3.pth");
+  const TensorList state = Tensors("whole/epoch_3.pth", /*optimizer=*/true);
+  EXPECT_THAT(state.front().name, testing::StartsWith("exp_avg."));
+  EXPECT_THAT(state.back().name, testing::StartsWith("exp_avg_sq."));
+}
+
 TEST_F(EndToEnd, AValidationThatASignalCameBeforeIsMadeUpFor) {
   WriteResNet();
   const std::string each = "--set=schedule.val_interval_iterations=1 ";

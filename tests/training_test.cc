@@ -112,7 +112,8 @@ TensorList TrainingTest::Tensors(const std::string& checkpoint, bool optimizer) 
   TensorList state;
   for (const auto& [name, value] : entry.dict()->entries()) {
     if (value.dict() == nullptr) continue;  // "kind"
-    for (const NamedTensor& tensor : *entry.GetTensors(*name.string())) {
+    const TensorList tensors = *entry.GetTensors(*name.string());
+    for (const NamedTensor& tensor : tensors) {
       state.push_back({absl::StrCat(*name.string(), ".", tensor.name), tensor.tensor});
     }
   }

@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "src/config/field_error.h"
+#include "src/optim/adamw.h"
 #include "src/optim/sgd.h"
 
 namespace finetune {
 namespace {
 
-constexpr char kNoKind[] = "has no kind; set sgd { lr: ... }";
+constexpr char kNoKind[] = "has no kind; set sgd { lr: ... } or adamw { lr: ... }";
 
 template <typename KindConfig>
 BaseLearningRate Rate(const char* field, const KindConfig& config) {
@@ -25,7 +26,7 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
       Sgd::Check(config.sgd(), problems.Within("sgd"));
       break;
     case OptimizerConfig::kAdamw:
-      problems.Error("adamw", "is not implemented yet; use sgd { lr: ... }");
+      AdamW::Check(config.adamw(), problems.Within("adamw"));
       break;
     case OptimizerConfig::KIND_NOT_SET:
       problems.Error("", kNoKind);
@@ -48,7 +49,7 @@ absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig
     case OptimizerConfig::kSgd:
       return std::make_unique<Sgd>(config.sgd(), std::move(parameters));
     case OptimizerConfig::kAdamw:
-      return FieldError("optimizer.adamw", "is not implemented yet; use sgd { lr: ... }");
+      return std::make_unique<AdamW>(config.adamw(), std::move(parameters));
     case OptimizerConfig::KIND_NOT_SET:
       break;
   }

@@ -6,7 +6,7 @@ from openmmlab.values import plain, printable
 
 NO_COUNTERPART = "finetune has no counterpart"
 # Fields of experiment.proto that the program does not follow yet. They are written, and named as missing all the same.
-PENDING = ("optimizer.adamw",)
+PENDING = ()
 
 
 class Part:
