@@ -40,7 +40,6 @@ class Optimizer(Part):
             self.report.miss(wrapper.value.place, "optim_wrapper.optimizer", "is not set")
         elif sgd.type() == "AdamW":
             self.adamw(sgd, output.message("adamw"))
-            self.pending(sgd.value, sgd.path, "optimizer.adamw")
         elif sgd.type() != "SGD":
             sgd.refuse_all(
                 f"finetune has no optimizer {sgd.type()}; it has SGD and AdamW", f"optimizer {sgd.type() or '?'}"

@@ -5,8 +5,6 @@ import os
 from openmmlab.values import plain, printable
 
 NO_COUNTERPART = "finetune has no counterpart"
-# Fields of experiment.proto that the program does not follow yet. They are written, and named as missing all the same.
-PENDING = ()
 
 
 class Part:
@@ -27,13 +25,6 @@ class Part:
         """Sets a field to a Leaf's value, or to `value`, with the Leaf's place as comment."""
         if leaf is not None:
             message.set(name, leaf.value if value is None else value, self.origin(leaf, remark))
-
-    def pending(self, value, path, field):
-        """Names a setting whose counterpart is one of PENDING."""
-        if field in PENDING:
-            self.report.miss(
-                value.place, path, f"{field} is written for it; this program does not follow it yet", field
-            )
 
     def mixing(self, section):
         """Translates the `augments` of a section, which mix the images of a batch."""
