@@ -29,8 +29,8 @@ struct MeasureOptions {
 
 // Trains the config's model, from random weights on pictures of noise in memory, and measures each
 // part of the step and when each gradient comes. On the CPU, on this thread's process alone.
-// Errors: those of Classifier::Create and CreateOptimizer; InvalidArgument for pictures the model does
-// not take.
+// Errors: those of Classifier::Create and CreateOptimizer; InvalidArgument for pictures the model
+// does not take.
 absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const MeasureOptions& options);
 
 }  // namespace finetune
