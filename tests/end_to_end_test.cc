@@ -520,7 +520,8 @@ TEST_F(EndToEnd, ARunThatCannotBeginLeavesTheEarlierOneAsItIs) {
   const Outcome rule =
       Run(Mpirun(1, "run", "--overwrite '--set=optimizer.rule={match: \"nothing\"}'"));
   EXPECT_EQ(rule.exit_code, 2) << rule.output;
-  EXPECT_THAT(rule.output, HasSubstr("optimizer.rule[0].match \"nothing\" matches no trained"));
+  EXPECT_THAT(rule.output,
+              HasSubstr("optimizer.rule[0].match: is \"nothing\", which matches no trained"));
   const Outcome resume = Run(Mpirun(1, "run", "--resume=" + folder_ + "/nowhere.pth"));
   EXPECT_EQ(resume.exit_code, 2) << resume.output;
   EXPECT_THAT(resume.output, HasSubstr("--resume: cannot open " + folder_ + "/nowhere.pth"));
