@@ -133,7 +133,7 @@ std::string Describe(const Value& value) {
                       AdviceForClass(value.TypeName()));
 }
 
-// What training programs put weights into.
+// Returns the entry in which training programs put weights, or `root` where it has none.
 Value Unwrapped(const Value& root) {
   Value at = root;
   for (const char* wrapper : {"state_dict", "model", "model_state_dict"}) {

@@ -32,9 +32,9 @@ class CheckpointStore {
   // finetune did not write has a name that it would use; those of the file system.
   static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last);
 
-  // Whether finetune wrote every file of the folder that has a name which the store uses. OK where
-  // there is no folder. Errors: AlreadyExists that names a file of another program; those of the
-  // file system.
+  // Checks that finetune wrote each file of the folder whose name the store uses. OK where the
+  // folder is missing. Errors: AlreadyExists, with the path of a file that another program wrote;
+  // those of the file system.
   static absl::Status CheckOwnFiles(const std::string& folder);
 
   // Whether the folder holds any checkpoint, whole or damaged. False where there is no folder.

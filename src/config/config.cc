@@ -685,7 +685,7 @@ std::vector<std::string> ConfigSearchPath(const std::vector<std::string>& from_f
 }
 
 uint64_t ConfigHash(const ExperimentConfig& config) {
-  // Of the printed form, which protobuf keeps in field order; its binary form promises no order.
+  // Hashes the printed form: protobuf prints fields in order, and its binary form promises none.
   std::string text;
   TextFormat::Printer printer;
   printer.SetSingleLineMode(true);

@@ -20,7 +20,7 @@ struct Problem {
 
 struct ProblemList {
   std::vector<Problem> errors;
-  // What will run but is likely not meant.
+  // Settings that work but are probably a mistake.
   std::vector<Problem> warnings;
 
   // OK, or InvalidArgument with one line for each error: "optimizer.sgd.lr: is -1; expected 0 or

@@ -283,9 +283,9 @@ class Reader : private google::protobuf::io::ErrorCollector {
     return text_.substr(begin, end - begin);
   }
 
-  // What is wrong with the digits at hand, if they are digits: a leading 0 makes them octal for
-  // protobuf's parser, and nobody who writes 010 means 8. Hexadecimal (0x1F) is taken: nobody
-  // writes it by accident. `expected`: "a whole number".
+  // Returns the error in a number, or "". A leading 0 is an error: protobuf's parser would read an
+  // octal number, and nobody who writes 010 means 8. Hexadecimal (0x1F) is not an error, because
+  // nobody writes it by accident. `expected`: "a whole number".
   std::string WrongWithDigits(absl::string_view sign, absl::string_view expected) {
     const std::string& text = tokens_.current().text;
     if (text.size() < 2 || text[0] != '0' || !absl::ascii_isdigit(text[1])) return "";

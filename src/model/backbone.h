@@ -24,7 +24,7 @@ struct InputShape {
   int64_t side = 0;  // height and width; 0: any
 };
 
-// What a backbone makes of N images: maps [N, channels, H, W] or vectors [N, channels].
+// The shape of a backbone's output for N images: maps [N, channels, H, W] or vectors [N, channels].
 struct Features {
   int64_t channels;
   bool are_maps;

@@ -21,7 +21,7 @@ namespace finetune {
 class Problems;
 
 struct ClassifierOptions {
-  // Of the initial weights and of dropout; the same on every rank.
+  // Seeds the initial weights and dropout. The same on every rank.
   uint64_t seed = 0;
   at::Device device = at::kCPU;
   ForwardMode mode;

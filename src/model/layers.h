@@ -51,7 +51,7 @@ struct ConvBn {
   std::shared_ptr<std::optional<PackedConv>> folded = std::make_shared<std::optional<PackedConv>>();
 };
 
-// What all layers of a model share.
+// Settings that all layers of a model share.
 struct ForwardMode {
   // Convolutions in bfloat16; parameters, statistics, head and logits stay float32.
   bool bfloat16 = false;

@@ -403,7 +403,7 @@ TEST(LoadBackbone, EscapesAndShortensNamesOfTheFile) {
   EXPECT_LT(error.size(), 1000);
 }
 
-// What a state dict of bare names tells is that all in it are the network's.
+// In a state dict of bare names every entry counts as the network's.
 TEST(LoadBackbone, PassesOverWhatItCannotReadOutsideOfTheBackbonesModules) {
   for (const bool bare : {false, true}) {
     StateDict checkpoint = bare ? Checkpoint(Torchvision) : Checkpoint(Same);
