@@ -114,14 +114,15 @@ TEST_F(FormatsTest, RefusesACheckpointOfANewerVersion) {
 
 TEST_F(FormatsTest, RefusesRecordsOfANewerVersion) {
   Take("before_0.1.0");
-  Replace("run/records.jsonl", R"("mode":"run")",
+  Replace("run/20260101_000000.jsonl", R"("mode":"run")",
           R"("mode":"run","format_version":99,"writer":"finetune 9.8.7")");
   const Outcome report = Report();
   EXPECT_EQ(report.exit_code, 2) << report.output;
   EXPECT_THAT(
       report.output,
-      AllOf(HasSubstr("run/records.jsonl: format_version: is 99, written by finetune 9.8.7"),
-            HasSubstr("use finetune 9.8.7 or a newer one")));
+      AllOf(
+          HasSubstr("run/20260101_000000.jsonl: format_version: is 99, written by finetune 9.8.7"),
+          HasSubstr("use finetune 9.8.7 or a newer one")));
 }
 
 TEST_F(FormatsTest, RefusesADataSetOfANewerVersion) {
