@@ -1,4 +1,4 @@
-// Runs under mpirun: what each rank knows of a run's progress after a resume.
+// Runs under mpirun: after a resume every rank knows how far the run is.
 #include <memory>
 #include <string>
 
@@ -30,7 +30,7 @@ class ResumedProgressTest : public testing::Test {
 
   std::string Latest() const { return folder_ + "/run/latest.pth"; }
 
-  // What this rank knows once a run in `work_dir` has been resumed.
+  // Resumes a run into `work_dir`. Returns the progress that this rank knows of.
   absl::StatusOr<Progress> Resume(const std::string& work_dir, const std::string& resume) {
     FT_ASSIGN_OR_RETURN(const LoadedConfig loaded, LoadSmallRun(folder_, {}));
     TrainOptions options;
@@ -49,7 +49,7 @@ TEST_F(ResumedProgressTest, EveryRankKnowsTheBestAccuracy) {
   const absl::StatusOr<Value> saved = ReadTorchFile(Latest(), {"meta"});
   ASSERT_TRUE(saved.ok()) << saved.status();
   const Value meta = *saved->Get("meta");
-  // A validation has been.
+  // The run has validated once.
   ASSERT_GE(*meta.GetDouble("best_accuracy"), 0);
   ASSERT_EQ(*meta.GetInt("best_iteration"), 3);
 
@@ -61,7 +61,8 @@ TEST_F(ResumedProgressTest, EveryRankKnowsTheBestAccuracy) {
   EXPECT_FALSE(progress->validation_due);
 }
 
-// The best of a run is in its own work_dir, so in another one the next validation is the best.
+// The best checkpoint stays in the first work_dir, so in another one the next validation is the
+// best.
 TEST_F(ResumedProgressTest, EveryRankKnowsThatTheBestBeginsAnew) {
   const absl::StatusOr<Progress> progress = Resume("other", Latest());
   ASSERT_TRUE(progress.ok()) << progress.status();

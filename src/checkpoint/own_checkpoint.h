@@ -14,8 +14,9 @@ namespace finetune {
 // begins with "finetune ". WriteTorchFile() then puts that string into the first bytes of the
 // file, where it is found even if the rest of the file is damaged.
 
-// The format of the checkpoints that finetune writes: "meta.format_version". Before 0.1.0 there was
-// no such entry, and the writer was "finetune 1". Raised when readers of before would misread them.
+// The number of the format that finetune writes, meta.format_version. It rises where readers of
+// before would misread a checkpoint. Before 0.1.0 there was no such entry, and the writer was
+// "finetune 1".
 inline constexpr int64_t kCheckpointFormatVersion = 1;
 
 // Appends the writer and the format, which `meta` must begin with.
@@ -24,11 +25,11 @@ void AppendWriter(Value::Dict* meta);
 // Errors: InvalidArgument for a root that could not be told from another trainer's.
 absl::Status CheckNamesWriter(const Value& root);
 
-// Whether a checkpoint's `meta` says that finetune wrote it.
+// Returns whether a checkpoint's `meta` says that finetune wrote it.
 bool NamesOwnWriter(const Value& meta);
 
-// Errors: InvalidArgument, with both versions, where `meta` is that of a finetune whose checkpoints
-// this one would misread. OK for those of other trainers.
+// Checks that this finetune can read the checkpoint whose `meta` this is; other trainers' pass.
+// Errors: InvalidArgument, with both versions, for a newer format.
 absl::Status CheckCheckpointVersion(const Value& meta);
 
 // Whether the first bytes of the file name finetune as its writer. A file that holds nothing (of

@@ -113,7 +113,7 @@ struct Listed {
   absl::Status version;
 };
 
-// Reads what a list has of the checkpoint FOLDER/NAME.
+// Reads the meta of the checkpoint FOLDER/NAME.
 Listed ReadListed(const std::string& folder, const std::string& name) {
   const std::string path = absl::StrCat(folder, "/", name);
   const absl::StatusOr<Value> root = ReadTorchFile(path, {"meta"});
@@ -135,7 +135,7 @@ bool Has(const std::vector<SavedCheckpoint>& saved, absl::string_view name) {
                      [&](const SavedCheckpoint& one) { return one.name == name; });
 }
 
-// Those of the list that can be read, in its order.
+// Returns the checkpoints that can be read, in the order of `listed`.
 std::vector<SavedCheckpoint> Readable(const std::vector<Listed>& listed) {
   std::vector<SavedCheckpoint> readable;
   for (const Listed& one : listed) {
@@ -166,8 +166,8 @@ int64_t LatestIteration(const std::string& latest, const std::vector<Listed>& al
   return before >= 0 ? before : INT64_MAX;
 }
 
-// All checkpoints of a folder, the latest at the end; those of `known` are not read again. Those of
-// a later iteration than the one that latest.pth names belong to a run that was given up for it,
+// Lists a folder's checkpoints, the latest at the end; those of `known` are not read again. Those
+// of a later iteration than the one that latest.pth names belong to a run that was given up for it,
 // and come before the others; before these again, those that cannot be read.
 absl::StatusOr<std::vector<Listed>> ListCheckpoints(
     const std::string& folder, const std::vector<SavedCheckpoint>& known = {}) {

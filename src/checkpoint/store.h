@@ -76,7 +76,7 @@ struct FoundCheckpoint {
   // One message for each newer checkpoint that was passed over: damaged, or with weights that are
   // not finite.
   std::vector<std::string> skipped;
-  // All of the folder that can be read, for CheckpointStore::Open().
+  // The folder's checkpoints that can be read: CheckpointStore::Open() takes them as known.
   std::vector<SavedCheckpoint> saved;
 };
 

@@ -195,8 +195,8 @@ class Reader : private google::protobuf::io::ErrorCollector {
     if (!AtClosing()) SkipValue();
   }
 
-  // Drops the errors that the tokenizer found inside of the number at hand, for which TakeScalar()
-  // has better words.
+  // Drops the errors that the tokenizer found inside of the current number: TakeScalar() explains
+  // it better.
   void DropErrorsInNumber() {
     const TextPlace at = tokens_.place();
     const int first = at.column + 1;

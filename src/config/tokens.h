@@ -37,8 +37,8 @@ class Tokens {
   // Returns the token for a message: on one line and not long; "nothing" at the end.
   std::string Shown() const;
 
-  // Returns the number at hand as it is written. The tokenizer ends it where it cannot go on: it
-  // takes 01.5 for 01 and .5. For another kind of token: the letters and digits at its start.
+  // Returns the number at the token as it is written. The tokenizer ends it where it cannot go on:
+  // it takes 01.5 for 01 and .5. For another kind of token: the letters and digits at its start.
   std::string WrittenNumber() const;
 
  private:

@@ -12,8 +12,9 @@
 
 namespace finetune {
 
-// The format of the records: "format_version" in a run's own record, which is the first line of its
-// file. Before 0.1.0 there was no such field. Raised when readers of before would misread them.
+// The number of the records' format, "format_version" in a run's own record, the first line of its
+// file. It rises where readers of before would misread the records. Before 0.1.0 there was no such
+// field.
 inline constexpr int64_t kRecordFormatVersion = 1;
 
 // The beginning of a run, or of its going on from a checkpoint.
