@@ -12,7 +12,7 @@
 
 namespace finetune {
 
-// What one file, or several laid over each other, say: values, and the place of each.
+// The values that one file, or several laid over each other, set, and the place of each.
 struct Layer {
   ExperimentConfig values;
   Origins origins;

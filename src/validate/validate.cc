@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "src/comm/check_comm.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
 #include "src/data/batch_transforms/all.h"
@@ -33,7 +34,7 @@ class Checker {
     CheckSchedule(config_.schedule(), problems_.Within("schedule"));
     CheckLearningRate();
     CheckRuntime();
-    CheckComm();
+    CheckComm(config_.comm(), problems_.Within("comm"));
   }
 
  private:
@@ -45,8 +46,6 @@ class Checker {
   void AtLeast(const std::string& field, double value, double low) {
     problems_.AtLeast(field, value, low);
   }
-  void Positive(const std::string& field, double value) { problems_.Positive(field, value); }
-  bool Finite(const std::string& field, double value) { return problems_.Finite(field, value); }
 
   void CheckModel() {
     finetune::CheckModel(config_.model(), problems_.Within("model"));
@@ -187,19 +186,6 @@ class Checker {
             absl::StrCat("does not go with comm.sync_batch_norm (",
                          loaded_.PlaceOf("comm.sync_batch_norm"),
                          "), which sums over the ranks in the middle of a step: drop one of them"));
-    }
-  }
-
-  void CheckComm() {
-    const CommConfig& comm = config_.comm();
-    InRange("comm.bucket_mebibytes", comm.bucket_mebibytes(), 0.001, 65536);
-    InRange("comm.first_bucket_mebibytes", comm.first_bucket_mebibytes(), 0.001, 65536);
-    Positive("comm.stall_warning_seconds", comm.stall_warning_seconds());
-    if (Finite("comm.timeout_seconds", comm.timeout_seconds()) &&
-        comm.timeout_seconds() < comm.stall_warning_seconds()) {
-      Error("comm.timeout_seconds",
-            absl::StrFormat("is %g; expected at least comm.stall_warning_seconds, %g",
-                            comm.timeout_seconds(), comm.stall_warning_seconds()));
     }
   }
 
