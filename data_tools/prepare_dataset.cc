@@ -22,6 +22,7 @@
 #include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
 #include "src/base/sha256.h"
+#include "src/base/version.h"
 #include "src/data/manifest.h"
 #include "src/data/shard_reader.h"
 #include "src/observe/progress_line.h"
@@ -138,6 +139,8 @@ int Main(int argc, char** argv) {
       "prepare_dataset COMMAND --help says more of each.\n\n"
       "A data set is written whole or not at all. Exit codes: 0 done; 1 failed, or what verify "
       "checks\nis damaged; 2 the flags are wrong.");
+  app.set_version_flag("--version", absl::StrCat("prepare_dataset ", kFinetuneVersion),
+                       "Print the version");
   app.require_subcommand(1, 1);
   app.get_formatter()->column_width(26);
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
@@ -247,7 +250,7 @@ int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::CallForHelp& error) {
+  } catch (const CLI::Success& error) {  // --help and --version
     return app.exit(error);
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "%s\n", ExplainFlags(app, arguments, error).c_str());

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/base/version.h"
 #include "tests/job.h"
 
 namespace finetune {
@@ -66,6 +67,19 @@ class PrepareDatasetTest : public testing::Test {
   std::string folder_, data_, program_;
   int runs_ = 0;
 };
+
+TEST_F(PrepareDatasetTest, SaysItsVersion) {
+  const Outcome version = Run("--version");
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_EQ(version.output, absl::StrCat("prepare_dataset ", kFinetuneVersion, "\n"));
+}
+
+TEST_F(PrepareDatasetTest, ManifestNamesItsWriter) {
+  ASSERT_EQ(Run(Synthetic()).exit_code, 0);
+  const auto manifest = ReadFile(data_ + "/manifest.pbtxt");
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  EXPECT_THAT(*manifest, HasSubstr(absl::StrCat("writer: \"", kFinetuneWriter, "\"")));
+}
 
 TEST_F(PrepareDatasetTest, ExplainsWrongFlagsWithExitCode2) {
   const auto refusal = [&](const std::string& arguments) {

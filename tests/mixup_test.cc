@@ -6,7 +6,6 @@
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
-#include "src/base/test_folder.h"
 #include "src/comm/create_communicator.h"
 #include "src/comm/single_communicator.h"
 #include "src/tensor/named_tensor.h"
@@ -24,12 +23,8 @@ class MixupRunTest : public testing::Test {
     auto comm = CreateCommunicator(TestSession(), CommConfig(), RuntimeConfig::CPU, {});
     ASSERT_TRUE(comm.ok()) << comm.status();
     comm_ = *std::move(comm);
-    if (comm_->rank() == 0) {
-      folder_ = EmptyTestFolder();
-      // Batches of 18 are 9 a rank: the pair in the middle is of both ranks.
-      ASSERT_TRUE(MakeSmallRun(folder_, {.pictures = 36, .batch = 18, .epochs = 4}).ok());
-    }
-    ASSERT_TRUE(comm_->Broadcast(folder_, 0).ok());
+    // Batches of 18 are 9 a rank: the pair in the middle is of both ranks.
+    folder_ = MakeSharedSmallRun({.pictures = 36, .batch = 18, .epochs = 4}, comm_.get());
   }
   void TearDown() override { ASSERT_TRUE(comm_->Barrier().ok()); }
 

@@ -198,9 +198,11 @@ TEST_F(OtherDataTest, ACheckpointThatKnowsNoDataIsEvaluatedAsTheConfigSays) {
   Prepare("apart", {"apple", "bear", "cat"}, {{"test", Range(30, 42)}});
   const Outcome evaluation = Evaluate("bare.pth", ValPath("apart"));
   EXPECT_EQ(Numbers(evaluation), Numbers(Evaluate("run/latest.pth")));
-  EXPECT_THAT(evaluation.output,
-              AllOf(HasSubstr("/bare.pth does not name its classes"),
-                    HasSubstr("those of data.train in " + folder_ + "/pets are taken")));
+  EXPECT_THAT(
+      evaluation.output,
+      AllOf(HasSubstr("/bare.pth does not name its classes: label i of data.val is taken for "
+                      "output i, in the order \"apple\", \"bear\", \"cat\""),
+            HasSubstr("those of data.train in " + folder_ + "/pets are taken")));
 
   const Outcome foreign =
       Evaluate("bare.pth", ValPath("apart") + "--set=data.train.path=" + folder_ + "/gone");

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "src/base/test_folder.h"
 #include "src/comm/create_communicator.h"
 #include "src/comm/replay_communicator.h"
 #include "src/train/device.h"
@@ -42,12 +41,8 @@ class RecordedSteps : public testing::TestWithParam<std::string> {};
 
 TEST_P(RecordedSteps, TrainToTheSameBits) {
   const std::unique_ptr<Communicator> comm = Comm();
-  std::string folder;
-  if (comm->rank() == 0) {
-    folder = EmptyTestFolder();
-    ASSERT_TRUE(MakeSmallRun(folder, {.pictures = 40, .batch = 16, .epochs = kEpochs}).ok());
-  }
-  ASSERT_TRUE(comm->Broadcast(folder, 0).ok());
+  const std::string folder =
+      MakeSharedSmallRun({.pictures = 40, .batch = 16, .epochs = kEpochs}, comm.get());
 
   std::vector<std::string> settings;
   if (!GetParam().empty()) settings.push_back(GetParam());

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 #include "src/checkpoint/reader.h"
 #include "src/config/config.h"
 #include "src/data/builder.h"
@@ -58,11 +59,27 @@ absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run) {
                    "comm { first_bucket_mebibytes: 0.001 bucket_mebibytes: 0.02 }\n"));
 }
 
+std::string MakeSharedSmallRun(const SmallRun& run, Communicator* comm) {
+  std::string folder;
+  if (comm->rank() == 0) {
+    folder = EmptyTestFolder();
+    const absl::Status made = MakeSmallRun(folder, run);
+    EXPECT_TRUE(made.ok()) << made;
+  }
+  const absl::Status told = comm->Broadcast(folder, 0);
+  EXPECT_TRUE(told.ok()) << told;
+  return folder;
+}
+
+absl::StatusOr<LoadedConfig> LoadSmallRun(const std::string& folder,
+                                          const std::vector<std::string>& settings) {
+  return LoadConfig(folder + "/config.pbtxt", {.search_path = {}, .overrides = settings});
+}
+
 TensorList TrainSmallRun(const std::string& folder, const std::string& name,
                          const std::vector<std::string>& settings, Communicator* comm,
                          const SmallRunPart& part) {
-  const auto loaded =
-      LoadConfig(folder + "/config.pbtxt", {.search_path = {}, .overrides = settings});
+  const auto loaded = LoadSmallRun(folder, settings);
   EXPECT_TRUE(loaded.ok()) << loaded.status();
   if (!loaded.ok()) return {};
   TrainOptions options;

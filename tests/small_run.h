@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "src/comm/communicator.h"
+#include "src/config/config.h"
 #include "src/tensor/named_tensor.h"
 
 namespace finetune {
@@ -21,6 +23,14 @@ struct SmallRun {
 
 // Writes the data and the config of such a run below `folder`.
 absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run);
+
+// Collective: rank 0 writes them into the running test's own folder. Returns that folder on every
+// rank. Fails the test where that is not possible.
+std::string MakeSharedSmallRun(const SmallRun& run, Communicator* comm);
+
+// Loads the config of a small run with further settings ("runtime.cuda_graph=true").
+absl::StatusOr<LoadedConfig> LoadSmallRun(const std::string& folder,
+                                          const std::vector<std::string>& settings);
 
 // A part of a small run.
 struct SmallRunPart {

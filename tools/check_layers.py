@@ -6,9 +6,13 @@
 
 LAYERS is the map: a package may use itself and packages of lower layers, and nothing else. The arrows come from the BUILD files,
 by `bazel query`. Targets for tests alone (cc_test, testonly) may use any package: nothing depends on them.
+
+A package also names who may use it. Its BUILD file must not be visible to all, nor to a package that the layers forbid to use it.
 """
 import argparse
 import collections
+import pathlib
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -90,6 +94,25 @@ def check():
     return arrows, complaints
 
 
+def visibility_complaints():
+    """Returns what is wrong with the packages that BUILD files name in their visibilities."""
+    complaints = []
+    for build in sorted(pathlib.Path("src").rglob("BUILD")):
+        package, text = str(build.parent), build.read_text()
+        unit = unit_of(package)
+        wide = "//visibility:public" in text or re.search(r'"//:__(pkg|subpackages)__"', text)
+        if wide:
+            complaints.append(f"{build}: is visible to all packages; name those that use it")
+        for user in re.findall(r'"//([^":]+):__(?:pkg|subpackages)__"', text):
+            user_unit = unit_of(user)
+            # Tests and their helpers may use any package.
+            if unit is None or user_unit is None or user_unit == unit:
+                continue
+            if height_of(user_unit) <= height_of(unit):
+                complaints.append(f"{build}: is visible to {user}, which may not use it: see LAYERS in tools/check_layers.py")
+    return complaints
+
+
 def reduced(arrows):
     """The arrows without those that a longer path implies, as a drawing needs them."""
     targets = collections.defaultdict(set)
@@ -128,13 +151,14 @@ def main():
     parser.add_argument("--svg", metavar="FILE", help="also draw the packages and their arrows")
     flags = parser.parse_args()
     arrows, complaints = check()
+    complaints += visibility_complaints()
     for complaint in sorted(set(complaints)):
         print(complaint, file=sys.stderr)
     if flags.svg:
         draw(arrows, flags.svg)
     if not arrows:
         sys.exit("check_layers.py: found no arrow at all; is this the root of the repository?")
-    print(f"{len(arrows)} arrows between packages, {len(set(complaints))} of them wrong")
+    print(f"{len(arrows)} arrows between packages, {len(set(complaints))} complaints")
     return 1 if complaints else 0
 
 

@@ -14,12 +14,6 @@
 namespace finetune {
 namespace {
 
-// The keys under which training programs keep the weights that they train or evaluate. The first
-// that a file has is taken.
-constexpr absl::string_view kUsual[] = {"state_dict", "model",   "model_state_dict",
-                                        "net",        "network", "weights",
-                                        "params",     "module",  "student"};
-
 // Programs that average weights keep both, side by side.
 struct Pair {
   absl::string_view raw;
@@ -95,9 +89,9 @@ absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
     FT_ASSIGN_OR_RETURN(at, Locate(places, key));
   }
   while (true) {
-    const auto* const usual = std::find_if(std::begin(kUsual), std::end(kUsual),
+    const auto* const usual = std::find_if(std::begin(kUsualKeys), std::end(kUsualKeys),
                                            [&](auto name) { return Has(places, at, name); });
-    if (usual != std::end(kUsual)) {
+    if (usual != std::end(kUsualKeys)) {
       at.emplace_back(*usual);
       continue;
     }

@@ -5,9 +5,16 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "src/checkpoint/format.h"
 
 namespace finetune {
+
+// The keys under which training programs keep the weights that they train or evaluate. The first
+// that a file has is taken.
+inline constexpr absl::string_view kUsualKeys[] = {"state_dict", "model",   "model_state_dict",
+                                                   "net",        "network", "weights",
+                                                   "params",     "module",  "student"};
 
 // One of a checkpoint's state dicts, and why it was taken.
 struct FoundStateDict {

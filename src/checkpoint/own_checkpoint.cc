@@ -8,12 +8,15 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "src/base/annotate.h"
 #include "src/base/fd.h"
+#include "src/base/status_macros.h"
+#include "src/base/version.h"
 
 namespace finetune {
 namespace {
 
-constexpr absl::string_view kWriter = "finetune ";
+constexpr absl::string_view kWriterStart = "finetune ";
 // Of the file. The ZIP archive's first header and its padding take at most 128 of them.
 constexpr size_t kHeadBytes = 1024;
 
@@ -25,11 +28,29 @@ const Value* FirstEntry(const Value& value, absl::string_view key) {
 
 }  // namespace
 
+void AppendWriter(Value::Dict* meta) {
+  meta->Append("writer", kFinetuneWriter);
+  meta->Append("format_version", kCheckpointFormatVersion);
+}
+
+bool NamesOwnWriter(const Value& meta) {
+  const absl::StatusOr<std::string> writer = meta.GetString("writer");
+  return writer.ok() && absl::StartsWith(*writer, kWriterStart);
+}
+
+absl::Status CheckCheckpointVersion(const Value& meta) {
+  if (!NamesOwnWriter(meta)) return absl::OkStatus();
+  const absl::StatusOr<int64_t> format = meta.GetInt("format_version");
+  if (absl::IsNotFound(format.status())) return absl::OkStatus();
+  FT_RETURN_IF_ERROR(format.status());
+  return Annotate(
+      CheckFormatVersion(*format, kCheckpointFormatVersion, Printable(*meta.GetString("writer"))),
+      "meta.format_version");
+}
+
 absl::Status CheckNamesWriter(const Value& root) {
   const Value* meta = FirstEntry(root, "meta");
-  const Value* writer = meta == nullptr ? nullptr : FirstEntry(*meta, "writer");
-  if (writer != nullptr && writer->string() != nullptr &&
-      absl::StartsWith(*writer->string(), kWriter)) {
+  if (meta != nullptr && FirstEntry(*meta, "writer") != nullptr && NamesOwnWriter(*meta)) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
@@ -50,7 +71,7 @@ bool IsOwnCheckpoint(const std::string& path) {
   return found != absl::string_view::npos &&
          absl::StartsWith(
              absl::string_view(head).substr(std::min(head.size(), found + key.size() + 4)),
-             kWriter);
+             kWriterStart);
 }
 
 }  // namespace finetune

@@ -1,6 +1,7 @@
 #ifndef FINETUNE_CHECKPOINT_OWN_CHECKPOINT_H_
 #define FINETUNE_CHECKPOINT_OWN_CHECKPOINT_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -13,8 +14,23 @@ namespace finetune {
 // begins with "finetune ". WriteTorchFile() then puts that string into the first bytes of the
 // file, where it is found even if the rest of the file is damaged.
 
+// The number of the format that finetune writes, meta.format_version. It rises where readers of
+// before would misread a checkpoint. Before 0.1.0 there was no such entry, and the writer was
+// "finetune 1".
+inline constexpr int64_t kCheckpointFormatVersion = 1;
+
+// Appends the writer and the format, which `meta` must begin with.
+void AppendWriter(Value::Dict* meta);
+
 // Errors: InvalidArgument for a root that could not be told from another trainer's.
 absl::Status CheckNamesWriter(const Value& root);
+
+// Returns whether a checkpoint's `meta` says that finetune wrote it.
+bool NamesOwnWriter(const Value& meta);
+
+// Checks that this finetune can read the checkpoint whose `meta` this is; other trainers' pass.
+// Errors: InvalidArgument, with both versions, for a newer format.
+absl::Status CheckCheckpointVersion(const Value& meta);
 
 // Whether the first bytes of the file name finetune as its writer. A file that holds nothing (of
 // no bytes, or whose first bytes are all zero, as a crash of the host can leave it) counts as

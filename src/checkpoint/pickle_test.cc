@@ -68,7 +68,9 @@ std::string Array(const std::string& dtype = "u1", const std::string& order = "\
 TEST(Pickle, ReadsArraysOfBytes) {
   for (const char* bytes :
        {"U\3\1\2\xff", "C\3\1\2\xff", "c_codecs\nencode\n(\x8c\4\1\2\xc3\xbfU\6latin1tR"}) {
-    const auto graph = PickleGraph::Parse(Array("u1", "\x89", bytes));
+    // The graph refers to it.
+    const std::string pickle = Array("u1", "\x89", bytes);
+    const auto graph = PickleGraph::Parse(pickle);
     ASSERT_TRUE(graph.ok()) << graph.status();
     const auto array = GetByteArray(*graph, graph->root());
     ASSERT_TRUE(array.ok()) << array.status();

@@ -136,8 +136,11 @@ std::string Describe(const Value& value) {
 // Returns the entry in which training programs put weights, or `root` where it has none.
 Value Unwrapped(const Value& root) {
   Value at = root;
-  for (const char* wrapper : {"state_dict", "model", "model_state_dict"}) {
-    if (absl::StatusOr<Value> inner = at.Get(wrapper); inner.ok()) at = *std::move(inner);
+  for (const absl::string_view key : kUsualKeys) {
+    absl::StatusOr<Value> inner = at.Get(key);
+    if (inner.ok() && (inner->dict() != nullptr || inner->opaque() != nullptr)) {
+      at = *std::move(inner);
+    }
   }
   return at;
 }

@@ -18,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "src/base/annotate.h"
 #include "src/base/list_folder.h"
 #include "src/base/own_file.h"
 #include "src/base/status_macros.h"
@@ -108,7 +109,40 @@ struct Listed {
   std::string name;
   // Its meta.iteration, or what keeps it from being read.
   absl::StatusOr<int64_t> iteration;
+  // Not OK where a newer finetune wrote it: then its iteration may mean something else.
+  absl::Status version;
 };
+
+// Reads the meta of the checkpoint FOLDER/NAME.
+Listed ReadListed(const std::string& folder, const std::string& name) {
+  const std::string path = absl::StrCat(folder, "/", name);
+  const absl::StatusOr<Value> root = ReadTorchFile(path, {"meta"});
+  if (!root.ok()) return {name, root.status(), absl::OkStatus()};
+  if (const absl::StatusOr<Value> meta = root->Get("meta"); meta.ok()) {
+    const absl::Status version = Annotate(CheckCheckpointVersion(*meta), path);
+    if (!version.ok()) return {name, version, version};
+  }
+  absl::StatusOr<int64_t> iteration = IterationOf(*root);
+  if (!iteration.ok()) {
+    iteration = absl::InvalidArgumentError(
+        absl::StrCat(path, ": it has no integer meta.iteration, so it is not finetune's"));
+  }
+  return {name, std::move(iteration), absl::OkStatus()};
+}
+
+bool Has(const std::vector<SavedCheckpoint>& saved, absl::string_view name) {
+  return std::any_of(saved.begin(), saved.end(),
+                     [&](const SavedCheckpoint& one) { return one.name == name; });
+}
+
+// Returns the checkpoints that can be read, in the order of `listed`.
+std::vector<SavedCheckpoint> Readable(const std::vector<Listed>& listed) {
+  std::vector<SavedCheckpoint> readable;
+  for (const Listed& one : listed) {
+    if (one.iteration.ok()) readable.push_back({*one.iteration, one.name});
+  }
+  return readable;
+}
 
 // The kind and number of a checkpoint's name: ("epoch", 3).
 std::pair<absl::string_view, int64_t> Parse(absl::string_view name) {
@@ -132,26 +166,22 @@ int64_t LatestIteration(const std::string& latest, const std::vector<Listed>& al
   return before >= 0 ? before : INT64_MAX;
 }
 
-// All checkpoints of a folder, the latest at the end. Those of a later iteration than the one that
-// latest.pth names belong to a run that was given up for it, and come before the others; before
-// these again, those that cannot be read.
-absl::StatusOr<std::vector<Listed>> ListCheckpoints(const std::string& folder) {
+// Lists a folder's checkpoints, the latest at the end; those of `known` are not read again. Those
+// of a later iteration than the one that latest.pth names belong to a run that was given up for it,
+// and come before the others; before these again, those that cannot be read.
+absl::StatusOr<std::vector<Listed>> ListCheckpoints(
+    const std::string& folder, const std::vector<SavedCheckpoint>& known = {}) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
   std::vector<Listed> all;
-  for (const std::string& name : names) {
-    if (!IsCheckpointName(name)) continue;
-    const std::string path = absl::StrCat(folder, "/", name);
-    const absl::StatusOr<Value> root = ReadTorchFile(path, {"meta"});
-    all.push_back({name, root.ok() ? IterationOf(*root) : root.status()});
-    if (root.ok() && !all.back().iteration.ok()) {
-      all.back().iteration = absl::InvalidArgumentError(
-          absl::StrCat(path, ": it has no integer meta.iteration, so it is not finetune's"));
+  for (const SavedCheckpoint& one : known) {
+    if (std::find(names.begin(), names.end(), one.name) != names.end()) {
+      all.push_back({one.name, one.iteration, absl::OkStatus()});
     }
   }
-  std::vector<SavedCheckpoint> readable;
-  for (const Listed& one : all) {
-    if (one.iteration.ok()) readable.push_back({*one.iteration, one.name});
+  for (const std::string& name : names) {
+    if (IsCheckpointName(name) && !Has(known, name)) all.push_back(ReadListed(folder, name));
   }
+  const std::vector<SavedCheckpoint> readable = Readable(all);
   const std::string latest = TargetOf(folder, kLatest, readable);
   const int64_t latest_iteration = LatestIteration(latest, all);
   std::sort(all.begin(), all.end(), [&](const Listed& a, const Listed& b) {
@@ -205,7 +235,8 @@ absl::StatusOr<Fd> Lock(const std::string& folder) {
 
 }  // namespace
 
-absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder, int keep_last) {
+absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder, int keep_last,
+                                                      const std::vector<SavedCheckpoint>& known) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return PlaceError("cannot create the work_dir", folder, error.value());
@@ -216,12 +247,12 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder,
     // Without a lock they might be those of a run that is alive.
     if (store.lock_.ok() && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
   }
-  FT_RETURN_IF_ERROR(CheckOwnFiles(folder));
-  FT_ASSIGN_OR_RETURN(const std::vector<Listed> listed, ListCheckpoints(folder));
-  for (const Listed& one : listed) {
-    // A damaged one is left for the user to look at.
-    if (one.iteration.ok()) store.saved_.push_back({*one.iteration, one.name});
+  for (const std::string& name : names) {
+    if (IsManagedName(name) && !Has(known, name)) FT_RETURN_IF_ERROR(CheckOwn(folder, name));
   }
+  FT_ASSIGN_OR_RETURN(const std::vector<Listed> listed, ListCheckpoints(folder, known));
+  // A damaged one is left for the user to look at.
+  store.saved_ = Readable(listed);
   return store;
 }
 
@@ -328,8 +359,10 @@ absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder) 
         absl::StrCat("there is no checkpoint (epoch_N.pth, iter_N.pth) in ", folder));
   }
   FoundCheckpoint found;
+  found.saved = Readable(listed);
   std::reverse(listed.begin(), listed.end());
   for (const Listed& one : listed) {
+    FT_RETURN_IF_ERROR(one.version);
     if (!one.iteration.ok()) {
       found.skipped.emplace_back(one.iteration.status().message());
     }

@@ -27,10 +27,13 @@ namespace finetune {
 class CheckpointStore {
  public:
   // Creates the folder where it is missing, and removes what dead runs left half-written in it.
-  // `keep_last`: checkpoints kept besides the best; 0 keeps all. Errors: FailedPrecondition with
-  // host and process where another run writes here; AlreadyExists with the path where a file that
-  // finetune did not write has a name that it would use; those of the file system.
-  static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last);
+  // `keep_last`: checkpoints kept besides the best; 0 keeps all. `known`: checkpoints of this
+  // folder that have just been read (FoundCheckpoint::saved); they are not read again. Errors:
+  // FailedPrecondition with host and process where another run writes here; AlreadyExists with the
+  // path where a file that finetune did not write has a name that it would use; those of the file
+  // system.
+  static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last,
+                                              const std::vector<SavedCheckpoint>& known = {});
 
   // Checks that finetune wrote each file of the folder whose name the store uses. OK where the
   // folder is missing. Errors: AlreadyExists, with the path of a file that another program wrote;
@@ -73,13 +76,15 @@ struct FoundCheckpoint {
   // One message for each newer checkpoint that was passed over: damaged, or with weights that are
   // not finite.
   std::vector<std::string> skipped;
+  // The folder's checkpoints that can be read: CheckpointStore::Open() takes them as known.
+  std::vector<SavedCheckpoint> saved;
 };
 
 // The newest checkpoint of a folder that a run can go on from: the one that latest.pth names, else,
 // where that is damaged or holds values that are not finite, the one before, and so on. Each is
 // read in full, so that the result is known to be whole. Errors: NotFound where there is no
 // checkpoint at all (nor maybe the folder); DataLoss where none of them can be used, with what is
-// wrong with each.
+// wrong with each; InvalidArgument, with both versions, where one is of a newer finetune.
 absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder);
 
 }  // namespace finetune

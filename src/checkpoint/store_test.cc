@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/writer.h"
 
@@ -237,6 +238,64 @@ TEST_F(StoreTest, CheckpointsOfOtherProgramsAreNotResumedFrom) {
 }
 
 // An earlier version saved them.
+// A run of an older finetune has files without a format's number and with them, after an update.
+TEST_F(StoreTest, ReadsCheckpointsOfBeforeFormatsHadNumbers) {
+  CheckpointStore store = Open(0);
+  Save(store, 1);
+  EXPECT_TRUE(FindLatestCheckpoint(folder_).ok());
+  Value::Dict root = *Root(200).dict();
+  Value::Dict meta;
+  AppendWriter(&meta);
+  meta.Append("iteration", 200);
+  root.entries().front().second = meta;
+  ASSERT_TRUE(store.Save("epoch_2.pth", root, false).ok());
+  const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->path, folder_ + "/epoch_2.pth");
+}
+
+// Going on from the newest one that is readable would throw away work.
+TEST_F(StoreTest, RefusesCheckpointsOfANewerFormatByName) {
+  {
+    CheckpointStore store = Open(0);
+    Save(store, 1);
+    Value::Dict meta;
+    meta.Append("writer", "finetune 9.8.7");
+    meta.Append("format_version", kCheckpointFormatVersion + 1);
+    meta.Append("iteration", 200);
+    Value::Dict root;
+    root.Append("meta", meta);
+    ASSERT_TRUE(store.Save("epoch_2.pth", root, false).ok());
+  }
+  EXPECT_EQ(FindLatestCheckpoint(folder_).status(),
+            absl::InvalidArgumentError(folder_ +
+                                       "/epoch_2.pth: meta.format_version: is 2, written by "
+                                       "finetune 9.8.7; finetune 0.1.0 reads formats up to 1: use "
+                                       "finetune 9.8.7 or a newer one"));
+}
+
+TEST_F(StoreTest, DoesNotReadAgainWhatIsKnown) {
+  {
+    CheckpointStore store = Open(0);
+    for (const int epoch : {1, 2}) Save(store, epoch);
+  }
+  const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
+  ASSERT_TRUE(found.ok()) << found.status();
+  {
+    // Another run ends meanwhile.
+    CheckpointStore store = Open(0);
+    Save(store, 3, /*is_best=*/true);
+  }
+  // Whoever reads this one again would find it damaged, and never delete it.
+  Damage("epoch_1.pth");
+  absl::StatusOr<CheckpointStore> store = CheckpointStore::Open(folder_, 2, found->saved);
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ(store->BestIteration(), 300);
+  Save(*store, 4);
+  EXPECT_THAT(Checkpoints(),
+              UnorderedElementsAre("epoch_3.pth", "epoch_4.pth", "latest.pth", "best.pth"));
+}
+
 TEST_F(StoreTest, WeightsThatAreNotFiniteArePassedOverAndNamed) {
   CheckpointStore store = Open(0);
   Save(store, 1);

@@ -21,6 +21,7 @@
 #include "src/base/list_folder.h"
 #include "src/base/sha256.h"
 #include "src/base/system_error.h"
+#include "src/base/version.h"
 #include "src/data/manifest.h"
 
 namespace finetune {
@@ -93,6 +94,7 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
   manifest.set_format_version(kManifestFormatVersion);
   manifest.set_name(builder.options_.name);
   manifest.set_source(builder.options_.source);
+  manifest.set_writer(kFinetuneWriter);
   for (const std::string& name : builder.options_.class_names) manifest.add_class_name(name);
   manifest.set_channels(builder.options_.channels);
   manifest.set_height(builder.options_.height);

@@ -170,8 +170,7 @@ Binding ReadBinding(const std::function<const char*(const char*)>& get,
 
 absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested) {
   if (requested < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("runtime.threads: ", requested, "; 0 or more is needed"));
+    return absl::InvalidArgumentError(absl::StrCat("is ", requested, "; expected 0 or more"));
   }
   const bool rebind = host.binding == Binding::kDefault && !host.launcher_cpus.empty();
   const auto cpus_of = [&](int rank) -> const std::vector<int>& {
@@ -194,8 +193,8 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
   const auto processors = static_cast<int>(cpus_of(index).size());
   if (requested > kMostThreads * std::max(processors, 1)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("runtime.threads: ", requested, ", but this rank has ", processors,
-                     " processor", processors == 1 ? "" : "s", "; 0 takes one thread a core"));
+        absl::StrCat("is ", requested, ", but this rank has ", processors, " processor",
+                     processors == 1 ? "" : "s", "; 0 takes one thread a core"));
   }
   CpuPlan plan;
   if (count < sharing) {

@@ -56,7 +56,8 @@ Binding ReadBinding(const std::function<const char*(const char*)>& get,
 // (--bind-to, --map-by ...:PE=n, Slurm's) is kept; mpirun's default is not, since it would leave
 // most cores idle. Ranks that may run on the same cores take equal, neighbouring parts. With more
 // ranks than cores each has one thread and is not bound. `requested` threads, 0: one a core.
-// Errors: InvalidArgument for a negative `requested`, or one of very many a processor.
+// Errors: InvalidArgument, "is 99, ...", for a negative `requested`, or one of very many a
+// processor.
 absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested);
 
 // Returns the processors that this rank may run on and who chose them, for all ranks' PlanCpus.

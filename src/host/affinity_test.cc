@@ -106,7 +106,7 @@ TEST(PlanCpusTest, ThreadsThatOnlyWaitForEachOtherAreRefused) {
   host.rank_cpus = {{0, 1}};
   EXPECT_EQ(PlanCpus(host, 0, 32)->threads, 32);
   EXPECT_EQ(PlanCpus(host, 0, 33).status().message(),
-            "runtime.threads: 33, but this rank has 2 processors; 0 takes one thread a core");
+            "is 33, but this rank has 2 processors; 0 takes one thread a core");
 }
 
 TEST(PlanCpusTest, RanksBoundToTheSameSocketDivideIt) {

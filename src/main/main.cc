@@ -14,6 +14,8 @@
 #include "src/comm/mpi/mpi_session.h"
 #include "src/config/config.h"
 #include "src/config/expand_paths.h"
+#include "src/config/print.h"
+#include "src/config/search.h"
 #include "src/host/affinity.h"
 #include "src/host/build_id.h"
 #include "src/host/launch_environment.h"

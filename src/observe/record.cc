@@ -6,8 +6,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/list_folder.h"
+#include "src/base/version.h"
 
 namespace finetune {
 namespace {
@@ -45,6 +47,7 @@ std::string Line(const Json& json) {
 
 RunRecord ParseRun(const Json& json) {
   RunRecord record;
+  record.writer = GetText(json, "writer");
   record.name = GetText(json, "name");
   record.host = GetText(json, "host");
   record.ranks = Get<int64_t>(json, "ranks", 1);
@@ -65,6 +68,8 @@ constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 std::string ToJson(const RunRecord& record) {
   return Line({{"mode", "run"},
+               {"writer", kFinetuneWriter},
+               {"format_version", kRecordFormatVersion},
                {"name", record.name},
                {"host", record.host},
                {"ranks", record.ranks},
@@ -108,7 +113,7 @@ std::string ToJson(const EvaluationRecord& record) {
   return Line(json);
 }
 
-void AddRecords(absl::string_view json_lines, History* history) {
+absl::Status AddRecords(absl::string_view json_lines, History* history) {
   bool first = true;
   for (const absl::string_view line : absl::StrSplit(json_lines, '\n', absl::SkipEmpty())) {
     const Json json = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
@@ -116,6 +121,9 @@ void AddRecords(absl::string_view json_lines, History* history) {
     const auto iteration = Get<int64_t>(json, "iteration", 0);
     const std::string mode = GetText(json, "mode");
     if (first) {
+      FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(Get<int64_t>(json, "format_version", 0),
+                                                     kRecordFormatVersion, GetText(json, "writer")),
+                                  "format_version"));
       // A run's own record stands before its first iteration.
       const int64_t begin = mode == "run" ? iteration + 1 : iteration;
       const auto later = [begin](const auto& record) { return record.iteration >= begin; };
@@ -162,6 +170,7 @@ void AddRecords(absl::string_view json_lines, History* history) {
       }
     }
   }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<History> ReadHistory(const std::string& work_dir) {
@@ -169,8 +178,9 @@ absl::StatusOr<History> ReadHistory(const std::string& work_dir) {
   History history;
   for (const std::string& name : names) {
     if (!absl::EndsWith(name, ".jsonl")) continue;
-    FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(absl::StrCat(work_dir, "/", name)));
-    AddRecords(text, &history);
+    const std::string path = absl::StrCat(work_dir, "/", name);
+    FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+    FT_RETURN_IF_ERROR(Annotate(AddRecords(text, &history), path));
   }
   return history;
 }

@@ -12,8 +12,14 @@
 
 namespace finetune {
 
+// The number of the records' format, "format_version" in a run's own record, the first line of its
+// file. It rises where readers of before would misread the records. Before 0.1.0 there was no such
+// field.
+inline constexpr int64_t kRecordFormatVersion = 1;
+
 // The beginning of a run, or of its going on from a checkpoint.
 struct RunRecord {
+  std::string writer;  // "finetune 0.1.0"; empty before 0.1.0
   std::string name;
   std::string host;  // of rank 0
   int64_t ranks = 1;
@@ -55,7 +61,8 @@ struct EvaluationRecord {
   std::vector<ClassCount> classes;  // in the order of labels
 };
 
-// A record as one line of JSON, without the line's end. A loss that is no number is null.
+// A record as one line of JSON, without the line's end. A loss that is no number is null. A run's
+// gets this program as its writer.
 std::string ToJson(const RunRecord& record);
 std::string ToJson(const IterationRecord& record);
 std::string ToJson(const EvaluationRecord& record);
@@ -68,12 +75,13 @@ struct History {
 };
 
 // Adds the records of one file of JSON lines, the later ones of a run. Where they begin before what
-// is there ends (a run resumed from an older checkpoint), they replace it. A line that is no record
-// (one that a crash cut short) is passed over.
-void AddRecords(absl::string_view json_lines, History* history);
+// is there ends (a run resumed from an older checkpoint), they replace it. A line that is not a
+// record (one that a crash cut short) is passed over. Errors: InvalidArgument, with both versions,
+// where a newer finetune wrote them; `history` is then as it was.
+absl::Status AddRecords(absl::string_view json_lines, History* history);
 
 // The history of the run in `work_dir`, through all of its resumes: its *.jsonl by name. Errors
-// name the file that cannot be read.
+// name the file that cannot be read, or that a newer finetune wrote.
 absl::StatusOr<History> ReadHistory(const std::string& work_dir);
 
 }  // namespace finetune

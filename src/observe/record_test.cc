@@ -3,10 +3,12 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/base/version.h"
 
 namespace finetune {
 namespace {
@@ -47,7 +49,8 @@ TEST(Record, ComesBackAsItWas) {
   IterationRecord record = Iteration(8, 0.1);
   record.gradient_norm = 1.5;
   History history;
-  AddRecords(ToJson(record) + "\n" + ToJson(Evaluation(8, 0.75)) + "\n", &history);
+  EXPECT_TRUE(
+      AddRecords(ToJson(record) + "\n" + ToJson(Evaluation(8, 0.75)) + "\n", &history).ok());
   ASSERT_EQ(history.iterations.size(), 1u);
   EXPECT_EQ(history.iterations[0].loss, 0.1);
   EXPECT_EQ(history.iterations[0].time_s, 0.5);
@@ -68,8 +71,9 @@ TEST(Record, OfARunAndOfItsClassesComeBackAsTheyWere) {
   EvaluationRecord evaluation = Evaluation(100, 0.5);
   evaluation.classes = {{10, 7}, {12, 0}};
   History history;
-  AddRecords(ToJson(run) + "\n" + ToJson(evaluation), &history);
+  EXPECT_TRUE(AddRecords(ToJson(run) + "\n" + ToJson(evaluation), &history).ok());
   ASSERT_EQ(history.runs.size(), 1u);
+  EXPECT_EQ(history.runs[0].writer, kFinetuneWriter);
   EXPECT_EQ(history.runs[0].name, run.name);
   EXPECT_EQ(history.runs[0].host, "node7");
   EXPECT_EQ(history.runs[0].ranks, 8);
@@ -86,17 +90,19 @@ TEST(Record, ALossThatIsNoNumberStaysReadable) {
   const std::string line = ToJson(Iteration(8, std::numeric_limits<double>::quiet_NaN()));
   EXPECT_THAT(line, testing::HasSubstr("\"loss\":null"));
   History history;
-  AddRecords(line, &history);
+  EXPECT_TRUE(AddRecords(line, &history).ok());
   ASSERT_EQ(history.iterations.size(), 1u);
   EXPECT_TRUE(std::isnan(history.iterations[0].loss));
 }
 
 TEST(History, AResumedRunsRecordsReplaceThoseAfterItsCheckpoint) {
   History history;
-  AddRecords(ToJson(Iteration(10, 3)) + "\n" + ToJson(Evaluation(10, 0.2)) + "\n" +
-                 ToJson(Iteration(20, 2)) + "\n" + ToJson(Iteration(30, 9)),
-             &history);
-  AddRecords(ToJson(Iteration(20, 1.5)) + "\n" + ToJson(Evaluation(20, 0.4)), &history);
+  EXPECT_TRUE(AddRecords(ToJson(Iteration(10, 3)) + "\n" + ToJson(Evaluation(10, 0.2)) + "\n" +
+                             ToJson(Iteration(20, 2)) + "\n" + ToJson(Iteration(30, 9)),
+                         &history)
+                  .ok());
+  EXPECT_TRUE(
+      AddRecords(ToJson(Iteration(20, 1.5)) + "\n" + ToJson(Evaluation(20, 0.4)), &history).ok());
   EXPECT_THAT(history.iterations,
               ElementsAre(Field(&IterationRecord::loss, 3), Field(&IterationRecord::loss, 1.5)));
   EXPECT_THAT(history.evaluations, ElementsAre(Field(&EvaluationRecord::iteration, 10),
@@ -109,25 +115,48 @@ TEST(History, ARunThatBeginsAgainReplacesAllThatWasBefore) {
       ToJson(run) + "\n" + ToJson(Iteration(10, 3)) + "\n" + ToJson(Iteration(20, 2));
   run.iteration = 10;
   History history;
-  AddRecords(first, &history);
-  AddRecords(ToJson(run), &history);
+  EXPECT_TRUE(AddRecords(first, &history).ok());
+  EXPECT_TRUE(AddRecords(ToJson(run), &history).ok());
   EXPECT_THAT(history.iterations, ElementsAre(Field(&IterationRecord::iteration, 10)));
   EXPECT_EQ(history.runs.size(), 2u);
   run.iteration = 0;
-  AddRecords(ToJson(run), &history);
+  EXPECT_TRUE(AddRecords(ToJson(run), &history).ok());
   EXPECT_TRUE(history.iterations.empty());
   EXPECT_EQ(history.runs.size(), 1u);
+}
+
+TEST(History, ReadsRecordsOfBeforeFormatsHadNumbers) {
+  History history;
+  EXPECT_TRUE(AddRecords("{\"mode\":\"run\",\"name\":\"old\",\"iteration\":0}", &history).ok());
+  ASSERT_EQ(history.runs.size(), 1u);
+  EXPECT_EQ(history.runs[0].name, "old");
+  EXPECT_EQ(history.runs[0].writer, "");
+}
+
+TEST(History, RefusesRecordsOfANewerFormatByName) {
+  const std::string folder = EmptyTestFolder();
+  ASSERT_TRUE(WriteFileAtomically(folder + "/1.jsonl", ToJson(Iteration(10, 3))).ok());
+  ASSERT_TRUE(WriteFileAtomically(folder + "/2.jsonl",
+                                  "{\"mode\":\"run\",\"iteration\":10,\"format_version\":2,"
+                                  "\"writer\":\"finetune 9.8.7\"}")
+                  .ok());
+  EXPECT_EQ(ReadHistory(folder).status(),
+            absl::InvalidArgumentError(absl::StrCat(
+                folder, "/2.jsonl: format_version: is 2, written by finetune 9.8.7; ",
+                kFinetuneWriter, " reads formats up to 1: use finetune 9.8.7 or a newer one")));
 }
 
 TEST(History, PassesOverLinesThatAreNoRecords) {
   const std::string whole = ToJson(Iteration(10, 3));
   for (size_t size = 0; size < whole.size(); ++size) {
     History history;
-    AddRecords(whole + "\n" + whole.substr(0, size), &history);
+    EXPECT_TRUE(AddRecords(whole + "\n" + whole.substr(0, size), &history).ok());
     EXPECT_EQ(history.iterations.size(), 1u) << whole.substr(0, size);
   }
   History history;
-  AddRecords("[]\n7\nnull\n{}\n{\"iteration\":1}\n{\"mode\":7,\"iteration\":[]}\n\n", &history);
+  EXPECT_TRUE(
+      AddRecords("[]\n7\nnull\n{}\n{\"iteration\":1}\n{\"mode\":7,\"iteration\":[]}\n\n", &history)
+          .ok());
   EXPECT_TRUE(history.iterations.empty());
 }
 

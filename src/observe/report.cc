@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "src/base/atomic_file.h"
 #include "src/base/own_file.h"
+#include "src/base/version.h"
 #include "src/observe/chart.h"
 #include "src/observe/run_log.h"
 
@@ -236,7 +237,9 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
   std::string html = absl::StrCat(
       kReportFirstLine,
       "\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+      "<meta name=\"generator\" content=\"",
+      kFinetuneWriter,
+      "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
       name, " - finetune</title>\n<style>", kStyle, "</style></head><body>\n<h1>", name,
       "</h1>\n<div class=\"dim\">");
   if (!history.runs.empty()) {
@@ -244,6 +247,7 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
     absl::StrAppend(&html, absl::FormatTime("%Y-%m-%d %H:%M %Ez", began, absl::LocalTimeZone()),
                     " &middot; ", run.ranks, run.ranks == 1 ? " rank" : " ranks", ", rank 0 on ",
                     EscapeHtml(run.host));
+    if (!run.writer.empty()) absl::StrAppend(&html, " &middot; ", EscapeHtml(run.writer));
     if (history.runs.size() > 1) {
       absl::StrAppend(&html, " &middot; resumed at iteration ");
       for (size_t i = 1; i < history.runs.size(); ++i) {

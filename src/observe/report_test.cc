@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/base/version.h"
 
 namespace finetune {
 namespace {
@@ -42,6 +44,7 @@ EvaluationRecord Evaluation(int64_t epoch, double top1) {
 History SmallRun() {
   History history;
   RunRecord run;
+  run.writer = "finetune 0.0.7";
   run.name = "resnet";
   run.host = "node7";
   run.ranks = 4;
@@ -57,7 +60,8 @@ History SmallRun() {
 TEST(Report, NamesTheRunAndItsKeyFigures) {
   const std::string page = RenderReport(SmallRun(), "max_epochs: 3  # a.pbtxt:7:3\n");
   EXPECT_THAT(page, HasSubstr("<h1>resnet</h1>"));
-  EXPECT_THAT(page, HasSubstr("4 ranks, rank 0 on node7"));
+  EXPECT_THAT(page, HasSubstr("4 ranks, rank 0 on node7 &middot; finetune 0.0.7"));
+  EXPECT_THAT(page, HasSubstr(absl::StrCat("content=\"", kFinetuneWriter, "\"")));
   EXPECT_THAT(page, HasSubstr("<dd>0.75</dd><dd class=\"note\">first 2.5; after 30 iterations"));
   EXPECT_THAT(page,
               HasSubstr("<dd>81.25 %</dd><dd class=\"note\">epoch 2, iteration 20; last 75.00 %"));

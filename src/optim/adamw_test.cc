@@ -1,7 +1,6 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
-#include <google/protobuf/text_format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,18 +16,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/optim/optimizer.h"
+#include "src/testing/from_text.h"
 #include "tests/test_device.h"
 
 namespace finetune {
 namespace {
 
 using ::testing::ElementsAre;
-
-OptimizerConfig Parse(const std::string& text) {
-  OptimizerConfig config;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
-  return config;
-}
 
 std::unique_ptr<Optimizer> Make(const OptimizerConfig& config, std::vector<ParameterSpan> spans,
                                 const at::Tensor& values) {
@@ -94,7 +88,7 @@ TEST(AdamWTest, StepsMatchPyTorch) {
 TEST(AdamWTest, UpdatesEveryElementOfALargeTensorAlike) {
   constexpr int64_t kCount = 3 * 16384 + 7;
   const at::Tensor values = at::full({kCount}, 0.5f, TestDevice());
-  const auto optimizer = Make(Parse("adamw {}"), {{"a", 0, kCount}}, values);
+  const auto optimizer = Make(FromText<OptimizerConfig>("adamw {}"), {{"a", 0, kCount}}, values);
   for (int i = 0; i < 3; ++i) {
     optimizer->Step(at::full({kCount}, 0.25f * (i + 1), TestDevice()), 0.01, 1, i);
   }
@@ -105,8 +99,9 @@ TEST(AdamWTest, UpdatesEveryElementOfALargeTensorAlike) {
 TEST(AdamWTest, AppliesMultipliersOfRules) {
   const at::Tensor values = Floats({1, 1, 1});
   const auto optimizer =
-      Make(Parse("adamw { weight_decay: 1 } rule { match: 'bn' weight_decay_multiplier: 0 } "
-                 "rule { match: '^head' lr_multiplier: 10 }"),
+      Make(FromText<OptimizerConfig>(
+               "adamw { weight_decay: 1 } rule { match: 'bn' weight_decay_multiplier: 0 } "
+               "rule { match: '^head' lr_multiplier: 10 }"),
            {{"x.bn.weight", 0, 1}, {"head.fc.weight", 1, 1}, {"x.conv", 2, 1}}, values);
   optimizer->Step(at::zeros({3}, TestDevice()), 0.01, 1, 0);
   std::vector<float> largest;
@@ -115,7 +110,8 @@ TEST(AdamWTest, AppliesMultipliersOfRules) {
 
 TEST(AdamWTest, LeavesMemoryBetweenSpansAlone) {
   const at::Tensor values = Floats({1, 1, 1, 1});
-  const auto optimizer = Make(Parse("adamw {}"), {{"a", 0, 1}, {"b", 3, 1}}, values);
+  const auto optimizer =
+      Make(FromText<OptimizerConfig>("adamw {}"), {{"a", 0, 1}, {"b", 3, 1}}, values);
   optimizer->Step(Floats({1, 1, 1, 1}), 0.5, 1, 0);
   EXPECT_EQ(values[1].item<float>(), 1);
   EXPECT_EQ(values[2].item<float>(), 1);
@@ -124,8 +120,8 @@ TEST(AdamWTest, LeavesMemoryBetweenSpansAlone) {
 
 TEST(AdamWTest, ScalesGradientsFirst) {
   const at::Tensor scaled = Floats({1, -2}), plain = Floats({1, -2});
-  const auto with_scale = Make(Parse("adamw {}"), {{"a", 0, 2}}, scaled);
-  const auto without = Make(Parse("adamw {}"), {{"a", 0, 2}}, plain);
+  const auto with_scale = Make(FromText<OptimizerConfig>("adamw {}"), {{"a", 0, 2}}, scaled);
+  const auto without = Make(FromText<OptimizerConfig>("adamw {}"), {{"a", 0, 2}}, plain);
   with_scale->Step(Floats({4, 8}), 0.1, 0.25, 0);
   without->Step(Floats({1, 2}), 0.1, 1, 0);
   EXPECT_TRUE(scaled.equal(plain));
@@ -137,7 +133,8 @@ TEST(AdamWTest, ScalesGradientsFirst) {
 TEST(AdamWTest, CheckReportsEveryFieldThatIsWrong) {
   ProblemList found;
   CheckOptimizer(
-      Parse("adamw { beta1: 1 beta2: nan epsilon: 0 weight_decay: -0.5 } rule { match: 'a' }"),
+      FromText<OptimizerConfig>(
+          "adamw { beta1: 1 beta2: nan epsilon: 0 weight_decay: -0.5 } rule { match: 'a' }"),
       Problems(&found, "optimizer"));
   EXPECT_THAT(
       found.errors,

@@ -1,7 +1,6 @@
 #include "src/optim/optimizer.h"
 
 #include <ATen/ops/zeros.h>
-#include <google/protobuf/text_format.h>
 
 #include <string>
 #include <vector>
@@ -9,6 +8,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/config/field_error.h"
+#include "src/testing/errors_of.h"
+#include "src/testing/from_text.h"
 
 namespace finetune {
 namespace {
@@ -17,16 +18,8 @@ using ::testing::ElementsAre;
 using ::testing::FieldsAre;
 using ::testing::IsEmpty;
 
-OptimizerConfig Parse(const std::string& text) {
-  OptimizerConfig config;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
-  return config;
-}
-
 std::vector<Problem> ErrorsOf(const std::string& text) {
-  ProblemList found;
-  CheckOptimizer(Parse(text), Problems(&found, "optimizer"));
-  return found.errors;
+  return finetune::ErrorsOf(CheckOptimizer, "optimizer", text);
 }
 
 TEST(OptimizerTest, AcceptsCompleteConfigs) {
@@ -50,25 +43,25 @@ TEST(OptimizerTest, ReportsEveryFieldThatIsWrong) {
 }
 
 TEST(OptimizerTest, FindsLearningRateOfItsKind) {
-  EXPECT_EQ(FindLearningRate(Parse("sgd { lr: 0 }")).value, 0);
-  EXPECT_EQ(FindLearningRate(Parse("sgd {}")).value, std::nullopt);
-  EXPECT_EQ(FindLearningRate(Parse("sgd {}")).field, "optimizer.sgd.lr");
-  EXPECT_EQ(FindLearningRate(Parse("adamw { lr: 0.001 }")).value, 0.001);
-  EXPECT_EQ(FindLearningRate(Parse("adamw {}")).field, "optimizer.adamw.lr");
-  EXPECT_EQ(FindLearningRate(Parse("")).value, std::nullopt);
+  EXPECT_EQ(FindLearningRate(FromText<OptimizerConfig>("sgd { lr: 0 }")).value, 0);
+  EXPECT_EQ(FindLearningRate(FromText<OptimizerConfig>("sgd {}")).value, std::nullopt);
+  EXPECT_EQ(FindLearningRate(FromText<OptimizerConfig>("sgd {}")).field, "optimizer.sgd.lr");
+  EXPECT_EQ(FindLearningRate(FromText<OptimizerConfig>("adamw { lr: 0.001 }")).value, 0.001);
+  EXPECT_EQ(FindLearningRate(FromText<OptimizerConfig>("adamw {}")).field, "optimizer.adamw.lr");
+  EXPECT_EQ(FindLearningRate(FromText<OptimizerConfig>("")).value, std::nullopt);
 }
 
 TEST(OptimizerTest, HasSpansInTheirOrderInMemory) {
-  const auto optimizer =
-      CreateOptimizer(Parse("sgd {}"), {{"b", 3, 1}, {"a", 0, 2}}, at::zeros({4}));
+  const auto optimizer = CreateOptimizer(FromText<OptimizerConfig>("sgd {}"),
+                                         {{"b", 3, 1}, {"a", 0, 2}}, at::zeros({4}));
   ASSERT_TRUE(optimizer.ok()) << optimizer.status();
   EXPECT_EQ((*optimizer)->kind(), "sgd");
   EXPECT_THAT((*optimizer)->spans(), ElementsAre(FieldsAre("a", 0, 2), FieldsAre("b", 3, 1)));
 }
 
 TEST(OptimizerTest, RefusesRuleThatHoldsForNoParameter) {
-  const auto optimizer =
-      CreateOptimizer(Parse("sgd {} rule { match: 'nope' }"), {{"a", 0, 1}}, at::zeros({1}));
+  const auto optimizer = CreateOptimizer(FromText<OptimizerConfig>("sgd {} rule { match: 'nope' }"),
+                                         {{"a", 0, 1}}, at::zeros({1}));
   EXPECT_EQ(FieldOf(optimizer.status()), "optimizer.rule[0].match");
 }
 

@@ -1,13 +1,13 @@
 #include "src/optim/parameter_rules.h"
 
-#include <google/protobuf/text_format.h>
-
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/config/field_error.h"
+#include "src/testing/errors_of.h"
+#include "src/testing/from_text.h"
 
 namespace finetune {
 namespace {
@@ -17,16 +17,8 @@ using ::testing::FieldsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-OptimizerConfig Parse(const std::string& text) {
-  OptimizerConfig config;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
-  return config;
-}
-
 std::vector<Problem> ErrorsOf(const std::string& text) {
-  ProblemList found;
-  CheckParameterRules(Parse(text), Problems(&found, "optimizer"));
-  return found.errors;
+  return finetune::ErrorsOf(CheckParameterRules, "optimizer", text);
 }
 
 const std::vector<ParameterSpan> kSpans = {
@@ -35,7 +27,7 @@ const std::vector<ParameterSpan> kSpans = {
 };
 
 TEST(ParameterRulesTest, WithoutRulesNeighboursAreOneGroup) {
-  const auto groups = GroupParameters(Parse(""), kSpans);
+  const auto groups = GroupParameters(FromText<OptimizerConfig>(""), kSpans);
   ASSERT_TRUE(groups.ok()) << groups.status();
   // Elements 14 and 15 belong to no parameter.
   EXPECT_THAT(*groups, ElementsAre(FieldsAre(0, 14, 1, 1), FieldsAre(16, 26, 1, 1)));
@@ -43,8 +35,9 @@ TEST(ParameterRulesTest, WithoutRulesNeighboursAreOneGroup) {
 
 TEST(ParameterRulesTest, FirstRuleThatMatchesHolds) {
   const auto groups =
-      GroupParameters(Parse("rule { match: '\\\\.bn\\\\.|\\\\.bias$' weight_decay_multiplier: 0 } "
-                            "rule { match: '^head' lr_multiplier: 10 }"),
+      GroupParameters(FromText<OptimizerConfig>(
+                          "rule { match: '\\\\.bn\\\\.|\\\\.bias$' weight_decay_multiplier: 0 } "
+                          "rule { match: '^head' lr_multiplier: 10 }"),
                       kSpans);
   ASSERT_TRUE(groups.ok()) << groups.status();
   EXPECT_THAT(*groups, ElementsAre(FieldsAre(0, 10, 1, 1), FieldsAre(10, 14, 1, 0),
@@ -52,8 +45,10 @@ TEST(ParameterRulesTest, FirstRuleThatMatchesHolds) {
 }
 
 TEST(ParameterRulesTest, RefusesRuleThatHoldsForNoParameter) {
-  const auto groups = GroupParameters(
-      Parse("rule { match: 'head' } rule { match: 'fc\\\\.bias' lr_multiplier: 2 }"), kSpans);
+  const auto groups =
+      GroupParameters(FromText<OptimizerConfig>(
+                          "rule { match: 'head' } rule { match: 'fc\\\\.bias' lr_multiplier: 2 }"),
+                      kSpans);
   EXPECT_EQ(groups.status().message(),
             "optimizer.rule[1].match: is \"fc\\\\.bias\", which matches no trained parameter, or "
             "only those of an earlier rule; the parameters have names such as "

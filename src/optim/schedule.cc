@@ -3,34 +3,97 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <string>
+
+#include "absl/strings/str_cat.h"
 
 namespace finetune {
+namespace {
 
-absl::StatusOr<LearningRateSchedule> LearningRateSchedule::Create(const ScheduleConfig& config,
-                                                                  double base_lr,
-                                                                  int64_t iterations_per_epoch) {
-  LearningRateSchedule schedule;
-  schedule.config_ = config;
-  schedule.base_lr_ = base_lr;
-  schedule.iterations_per_epoch_ = iterations_per_epoch;
+void CheckMilestones(const ScheduleConfig& schedule, const Problems& problems) {
+  const MultiStepLrConfig& multi_step = schedule.multi_step();
+  const bool by_epoch = multi_step.unit() == EPOCH;
+  // 0 where the run's length is given in the other unit.
+  const int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
+  int64_t last = 0;
+  for (int i = 0; i < multi_step.milestones_size(); ++i) {
+    const std::string field = absl::StrCat("milestones[", i, "]");
+    const int64_t milestone = multi_step.milestones(i);
+    if (milestone <= last) {
+      problems.Error(field,
+                     absl::StrCat("is ", milestone, " after ", last, "; expected rising numbers"));
+    }
+    if (end > 0 && milestone >= end) {
+      problems.Error(field, absl::StrCat("is ", milestone, "; the run ends after ",
+                                         by_epoch ? "epoch " : "iteration ", end,
+                                         " and would never reach it"));
+    }
+    last = milestone;
+  }
+}
+
+void CheckWarmup(const ScheduleConfig& schedule, const Problems& problems) {
+  const WarmupConfig& warmup = schedule.warmup();
+  problems.InRange("start_factor", warmup.start_factor(), 0, 1);
+  problems.AtLeast("iterations", static_cast<double>(warmup.iterations()), 0);
+  problems.AtLeast("epochs", warmup.epochs(), 0);
+  if (warmup.has_epochs() && schedule.max_epochs() > 0 &&
+      warmup.epochs() >= schedule.max_epochs()) {
+    problems.Error("epochs", absl::StrCat("is ", warmup.epochs(), "; the run ends after epoch ",
+                                          schedule.max_epochs(), ", before it is warm"));
+  }
+}
+
+}  // namespace
+
+void CheckSchedule(const ScheduleConfig& config, const Problems& problems) {
   switch (config.length_case()) {
     case ScheduleConfig::kMaxEpochs:
-      schedule.total_iterations_ = config.max_epochs() * iterations_per_epoch;
+      problems.AtLeast("max_epochs", config.max_epochs(), 1);
       break;
     case ScheduleConfig::kMaxIterations:
-      schedule.total_iterations_ = config.max_iterations();
+      problems.AtLeast("max_iterations", static_cast<double>(config.max_iterations()), 1);
       break;
     case ScheduleConfig::LENGTH_NOT_SET:
-      return absl::InvalidArgumentError(
-          "schedule: set max_epochs or max_iterations; the run has no length");
+      problems.Error("max_epochs", "is not set, nor is max_iterations; the run has no length");
+      break;
   }
-  if (config.has_warmup()) {
-    const WarmupConfig& warmup = config.warmup();
-    schedule.warmup_iterations_ =
-        warmup.has_epochs() ? warmup.epochs() * iterations_per_epoch : warmup.iterations();
+  switch (config.kind_case()) {
+    case ScheduleConfig::kMultiStep:
+      CheckMilestones(config, problems.Within("multi_step"));
+      problems.Positive("multi_step.gamma", config.multi_step().gamma());
+      break;
+    case ScheduleConfig::kCosine:
+      problems.AtLeast("cosine.min_lr", config.cosine().min_lr(), 0);
+      break;
+    case ScheduleConfig::kConstant:
+    case ScheduleConfig::KIND_NOT_SET:
+      break;
   }
-  return schedule;
+  if (config.has_warmup()) CheckWarmup(config, problems.Within("warmup"));
+  problems.AtLeast("val_interval_epochs", config.val_interval_epochs(), 0);
+  if (config.has_val_interval_iterations()) {
+    problems.AtLeast("val_interval_iterations",
+                     static_cast<double>(config.val_interval_iterations()), 1);
+  }
+  if (config.auto_scale_lr() && !config.has_base_batch_size()) {
+    problems.Error("auto_scale_lr", "needs schedule.base_batch_size, which is not set");
+  }
+  if (config.has_base_batch_size()) {
+    problems.AtLeast("base_batch_size", config.base_batch_size(), 1);
+  }
 }
+
+LearningRateSchedule::LearningRateSchedule(const ScheduleConfig& config, double base_lr,
+                                           int64_t iterations_per_epoch)
+    : config_(config),
+      base_lr_(base_lr),
+      iterations_per_epoch_(iterations_per_epoch),
+      total_iterations_(config.has_max_epochs() ? config.max_epochs() * iterations_per_epoch
+                                                : config.max_iterations()),
+      warmup_iterations_(config.warmup().has_epochs()
+                             ? config.warmup().epochs() * iterations_per_epoch
+                             : config.warmup().iterations()) {}
 
 double LearningRateSchedule::At(int64_t iteration) const {
   const int64_t epoch = iteration / iterations_per_epoch_;

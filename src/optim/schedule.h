@@ -2,10 +2,9 @@
 #define FINETUNE_OPTIM_SCHEDULE_H_
 
 #include <cstdint>
-#include <vector>
 
-#include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
 
 namespace finetune {
 
@@ -14,10 +13,9 @@ namespace finetune {
 // it. A value: it keeps no state, so a resumed run needs nothing but its iteration.
 class LearningRateSchedule {
  public:
-  // `base_lr`: the rate before decay, already scaled to the total batch. `iterations_per_epoch` >
-  // 0. Errors: InvalidArgument when the config gives no length.
-  static absl::StatusOr<LearningRateSchedule> Create(const ScheduleConfig& config, double base_lr,
-                                                     int64_t iterations_per_epoch);
+  // `config` has passed CheckSchedule(). `base_lr`: the rate before decay, already scaled to the
+  // total batch. `iterations_per_epoch` > 0.
+  LearningRateSchedule(const ScheduleConfig& config, double base_lr, int64_t iterations_per_epoch);
 
   // The rate used in iteration 0, 1, ... counted from the start of the run.
   double At(int64_t iteration) const;
@@ -26,17 +24,18 @@ class LearningRateSchedule {
   int64_t total_iterations() const { return total_iterations_; }
 
  private:
-  LearningRateSchedule() = default;
-
   ScheduleConfig config_;
-  double base_lr_ = 0;
-  int64_t iterations_per_epoch_ = 1;
-  int64_t total_iterations_ = 0;
-  int64_t warmup_iterations_ = 0;
+  double base_lr_;
+  int64_t iterations_per_epoch_;
+  int64_t total_iterations_;
+  int64_t warmup_iterations_;
 };
 
-// The learning rate to start from: config's own, or with auto_scale_lr its share for `total_batch`
-// pictures an iteration (linear scaling rule, Goyal et al. 2017).
+// Checks the settings of the schedule. `problems`: those of its message.
+void CheckSchedule(const ScheduleConfig& config, const Problems& problems);
+
+// Returns the learning rate to start from: `lr`, or with auto_scale_lr its share for `total_batch`
+// images an iteration (linear scaling rule, Goyal et al. 2017).
 double ScaledLearningRate(const ScheduleConfig& schedule, double lr, int64_t total_batch);
 
 }  // namespace finetune

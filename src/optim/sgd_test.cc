@@ -1,6 +1,5 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
-#include <google/protobuf/text_format.h>
 
 #include <memory>
 #include <string>
@@ -8,6 +7,7 @@
 
 #include "gtest/gtest.h"
 #include "src/optim/optimizer.h"
+#include "src/testing/from_text.h"
 #include "tests/test_device.h"
 
 namespace finetune {
@@ -18,9 +18,7 @@ at::Tensor Full(int64_t count, float value) { return at::full({count}, value, Te
 
 std::unique_ptr<Optimizer> Make(const std::string& text, std::vector<ParameterSpan> spans,
                                 const at::Tensor& values) {
-  OptimizerConfig config;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
-  auto optimizer = CreateOptimizer(config, std::move(spans), values);
+  auto optimizer = CreateOptimizer(FromText<OptimizerConfig>(text), std::move(spans), values);
   EXPECT_TRUE(optimizer.ok()) << optimizer.status();
   return *std::move(optimizer);
 }

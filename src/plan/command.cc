@@ -112,7 +112,7 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
     // The records know times, the model the sizes.
     FT_ASSIGN_OR_RETURN(Profile shape, MeasureStep(config, options));
     History history;
-    AddRecords(text, &history);
+    FT_RETURN_IF_ERROR(Annotate(AddRecords(text, &history), flags.profile));
     const SplitConfig& train = config.data().train();
     return ProfileOfRun(history, TotalBatchSize(train, 1), train.micro_batch_size(),
                         std::move(shape), flags.profile);

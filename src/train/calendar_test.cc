@@ -1,12 +1,11 @@
 #include "src/train/calendar.h"
 
-#include <google/protobuf/text_format.h>
-
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/testing/from_text.h"
 
 namespace finetune {
 namespace {
@@ -18,9 +17,7 @@ constexpr int64_t kPerEpoch = 5;
 constexpr int64_t kLast = 13;  // in the middle of the third epoch
 
 Calendar Make(const std::string& text, bool has_validation = true) {
-  ExperimentConfig config;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
-  return Calendar(config, kPerEpoch, kLast, has_validation);
+  return Calendar(FromText<ExperimentConfig>(text), kPerEpoch, kLast, has_validation);
 }
 
 // The iterations after which something is due.

@@ -11,8 +11,9 @@
 namespace finetune {
 
 absl::StatusOr<std::unique_ptr<CheckpointKeeper>> CheckpointKeeper::Open(
-    const std::string& work_dir, int keep_last, Earlier earlier, Trace* trace) {
-  FT_ASSIGN_OR_RETURN(CheckpointStore store, CheckpointStore::Open(work_dir, keep_last));
+    const std::string& work_dir, int keep_last, Earlier earlier,
+    const std::vector<SavedCheckpoint>& known, Trace* trace) {
+  FT_ASSIGN_OR_RETURN(CheckpointStore store, CheckpointStore::Open(work_dir, keep_last, known));
   FT_ASSIGN_OR_RETURN(const bool found, CheckpointStore::HasCheckpoints(work_dir));
   if (found && earlier == Earlier::kRefuse) {
     return absl::AlreadyExistsError(absl::StrCat(
@@ -36,7 +37,7 @@ absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(const std:
   if (resume != "auto") {
     absl::StatusOr<Value> root = ReadTorchFile(resume);
     FT_RETURN_IF_ERROR(Annotate(root.status(), "--resume"));
-    return FoundCheckpoint{resume, *std::move(root), {}};
+    return FoundCheckpoint{resume, *std::move(root), /*skipped=*/{}, /*saved=*/{}};
   }
   FT_ASSIGN_OR_RETURN(const bool found, CheckpointStore::HasCheckpoints(work_dir));
   if (!found) return std::nullopt;

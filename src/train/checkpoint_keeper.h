@@ -6,8 +6,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "src/base/status_macros.h"
+#include "src/checkpoint/alias.h"
 #include "src/checkpoint/store.h"
 #include "src/checkpoint/writer.h"
 #include "src/observe/trace.h"
@@ -23,12 +25,12 @@ class CheckpointKeeper {
     kRemove,  // this run begins again in their place
   };
 
-  // Creates `work_dir` where it is missing, and locks it. Its writing is recorded in `trace`, which
-  // may be null. Errors: AlreadyExists for kRefuse; those
-  // of CheckpointStore::Open.
-  static absl::StatusOr<std::unique_ptr<CheckpointKeeper>> Open(const std::string& work_dir,
-                                                                int keep_last, Earlier earlier,
-                                                                Trace* trace);
+  // Creates `work_dir` where it is missing, and locks it. `known`: as CheckpointStore::Open() has
+  // it. Its writing is recorded in `trace`, which may be null. Errors: AlreadyExists for kRefuse;
+  // those of CheckpointStore::Open.
+  static absl::StatusOr<std::unique_ptr<CheckpointKeeper>> Open(
+      const std::string& work_dir, int keep_last, Earlier earlier,
+      const std::vector<SavedCheckpoint>& known, Trace* trace);
 
   // Whether Find() will return a checkpoint or an error.
   static bool WillFind(const std::string& work_dir, const std::string& resume);

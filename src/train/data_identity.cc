@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "src/base/annotate.h"
+#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
 #include "src/data/manifest.h"
 
@@ -169,14 +170,12 @@ void AppendTo(const DataIdentity& identity, Value::Dict* meta) {
 }
 
 absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta) {
+  FT_RETURN_IF_ERROR(CheckCheckpointVersion(meta));
   DataIdentity identity;
   identity.classes = FindClasses(meta);
-  const Value* writer = Find(meta, "writer");
   const Value* data = Find(meta, "data");
   // Another program's `data` may be anything.
-  const bool own = writer != nullptr && writer->string() != nullptr &&
-                   writer->string()->compare(0, 9, "finetune ") == 0;
-  if (!own || data == nullptr) return identity;
+  if (!NamesOwnWriter(meta) || data == nullptr) return identity;
   const auto read = [&]() -> absl::Status {
     if (Find(*data, "mean") != nullptr) {
       PixelStatistics statistics;

@@ -44,7 +44,7 @@ void AppendTo(const DataIdentity& identity, Value::Dict* meta);
 
 // Reads a checkpoint's meta, of this program or another. Class names are sought where mmpretrain
 // has them: `CLASSES` or `dataset_meta.classes`. What is not there is not known. Errors:
-// InvalidArgument where `data` is not as AppendTo writes it.
+// InvalidArgument where `data` is not as AppendTo writes it; those of CheckCheckpointVersion().
 absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta);
 
 // The same of the meta in a checkpoint's file; of a file without meta, nothing is known. Errors:

@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/checkpoint/own_checkpoint.h"
 
 namespace finetune {
 namespace {
@@ -28,6 +29,15 @@ Value MetaOf(const DataIdentity& identity) {
   meta.Append("writer", "finetune 1");
   AppendTo(identity, &meta);
   return meta;
+}
+
+TEST(DataIdentityTest, IsNotReadFromACheckpointOfANewerFormat) {
+  Value::Dict meta;
+  meta.Append("writer", "finetune 9.8.7");
+  meta.Append("format_version", kCheckpointFormatVersion + 1);
+  AppendTo(Pets(), &meta);
+  EXPECT_THAT(std::string(ReadDataIdentity(meta).status().message()),
+              HasSubstr("meta.format_version: is 2, written by finetune 9.8.7"));
 }
 
 TEST(DataIdentityTest, ComesBackFromACheckpointsMetaExactly) {

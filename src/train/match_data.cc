@@ -55,7 +55,9 @@ OpenedData OpenData(const DataConfig& config, const EvaluatedCheckpoint* evaluat
     data.identity.classes = ClassesOf(**data.val);
     data.classes_from = absl::StrCat("the data in ", config.val().path());
     notes->push_back(absl::StrCat(
-        evaluated->path, " does not name its classes: label i of data.val is taken for output i"));
+        evaluated->path,
+        " does not name its classes: label i of data.val is taken for output i, in the order ",
+        QuoteNames(data.identity.classes)));
   }
   return data;
 }

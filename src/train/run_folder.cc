@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/own_file.h"
+#include "src/config/print.h"
 #include "src/observe/event_file.h"
 #include "src/observe/report.h"
 
@@ -42,7 +43,10 @@ absl::StatusOr<std::optional<FoundCheckpoint>> RunFolder::ReadSource() {
   FT_RETURN_IF_ERROR(CheckpointStore::CheckOwnFiles(options_.work_dir));
   absl::StatusOr<std::optional<FoundCheckpoint>> found =
       CheckpointKeeper::Find(options_.work_dir, options_.resume);
-  in_place_ = found.ok() && found->has_value() && LiesIn((*found)->path, options_.work_dir);
+  if (found.ok() && found->has_value()) {
+    in_place_ = LiesIn((*found)->path, options_.work_dir);
+    known_ = (*found)->saved;
+  }
   return found;
 }
 
@@ -59,7 +63,7 @@ absl::StatusOr<std::unique_ptr<CheckpointKeeper>> RunFolder::Open(int keep_last)
                                : CheckpointKeeper::Earlier::kRefuse;
   FT_ASSIGN_OR_RETURN(
       std::unique_ptr<CheckpointKeeper> keeper,
-      CheckpointKeeper::Open(options_.work_dir, keep_last, earlier, options_.trace));
+      CheckpointKeeper::Open(options_.work_dir, keep_last, earlier, known_, options_.trace));
   // TensorBoard would draw the earlier run's curves together with this run's.
   if (options_.overwrite) FT_RETURN_IF_ERROR(RemoveEventFiles(options_.work_dir));
   for (const ReplacedText& text : texts) {

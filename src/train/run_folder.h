@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "src/base/status_macros.h"
+#include "src/checkpoint/alias.h"
 #include "src/checkpoint/store.h"
 #include "src/config/config.h"
 #include "src/train/checkpoint_keeper.h"
-#include "src/train/train.h"
+#include "src/train/train_options.h"
 
 namespace finetune {
 
@@ -40,6 +41,8 @@ class RunFolder {
   const TrainOptions& options_;
   // The run goes on in the folder of its checkpoint.
   bool in_place_ = false;
+  // The checkpoints that ReadSource() has read there.
+  std::vector<SavedCheckpoint> known_;
   std::vector<std::string> warnings_;
 };
 

@@ -23,6 +23,8 @@
 #include "src/checkpoint/fetch.h"
 #include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
+#include "src/config/field_error.h"
+#include "src/config/print.h"
 #include "src/data/dataset.h"
 #include "src/data/manifest.h"
 #include "src/host/affinity.h"
@@ -124,7 +126,10 @@ absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
 absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> bindings, comm->AllGather(DescribeBinding()));
   absl::StatusOr<CpuPlan> plan = PlanCpus(requested, comm->rank(), bindings, comm->world().hosts);
-  FT_RETURN_IF_ERROR(Agree(plan.status(), *comm));
+  FT_RETURN_IF_ERROR(Agree(absl::IsInvalidArgument(plan.status())
+                               ? FieldError("runtime.threads", plan.status().message())
+                               : plan.status(),
+                           *comm));
   if (!plan->note.empty()) setup->host_warnings.push_back(plan->note);
   // Containers may forbid it; the system's own choice is slower, not wrong.
   if (absl::Status bound = BindThread(plan->cpus); !bound.ok()) {

@@ -1,9 +1,9 @@
 #include "src/train/snapshot.h"
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/annotate.h"
+#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/state_dict.h"
 #include "src/model/load.h"
@@ -11,8 +11,6 @@
 
 namespace finetune {
 namespace {
-
-constexpr const char* kVersion = "finetune 1";
 
 // The way to go on from a checkpoint's weights alone.
 constexpr const char* kStartInstead =
@@ -85,7 +83,7 @@ absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool ot
 Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer, const Progress& progress,
                      const CheckpointMeta& meta) {
   Value::Dict about;
-  about.Append("writer", kVersion);
+  AppendWriter(&about);
   about.Append("epoch", progress.iteration / meta.iterations_per_epoch);
   about.Append("iteration", progress.iteration);
   about.Append("iterations_per_epoch", meta.iterations_per_epoch);
@@ -107,14 +105,13 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
                                            bool other_data, Classifier* model,
                                            Optimizer* optimizer) {
   const absl::StatusOr<Value> meta_entry = root.Get("meta");
-  const absl::StatusOr<std::string> writer =
-      meta_entry.ok() ? meta_entry->GetString("writer") : meta_entry.status();
-  if (!writer.ok() || !absl::StartsWith(*writer, "finetune")) {
+  if (!meta_entry.ok() || !NamesOwnWriter(*meta_entry)) {
     FT_RETURN_IF_ERROR(CheckPlain(root));
     return absl::InvalidArgumentError(absl::StrCat(
         "it is not a checkpoint of finetune, so it does not say where its run is", kStartInstead));
   }
   const Value& meta = *meta_entry;
+  FT_RETURN_IF_ERROR(CheckCheckpointVersion(meta));
   FT_ASSIGN_OR_RETURN(std::string seed, meta.GetString("seed"));
   if (seed != absl::StrCat(expected.seed)) {
     return absl::InvalidArgumentError(absl::StrCat("it is of a run with runtime.seed ", seed,

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "src/base/annotate.h"
 #include "src/comm/agreement.h"
+#include "src/config/print.h"
 #include "src/observe/record.h"
 #include "src/optim/optimizer.h"
 #include "src/train/run_folder.h"
@@ -60,10 +61,8 @@ class Starter {
     const double lr = ScaledLearningRate(config_.schedule(),
                                          FindLearningRate(config_.optimizer()).value.value_or(0),
                                          run_->meta.total_batch);
-    FT_ASSIGN_OR_RETURN(
-        LearningRateSchedule schedule,
-        LearningRateSchedule::Create(config_.schedule(), lr, run_->meta.iterations_per_epoch));
-    run_->schedule = std::make_unique<LearningRateSchedule>(std::move(schedule));
+    run_->schedule = std::make_unique<LearningRateSchedule>(config_.schedule(), lr,
+                                                            run_->meta.iterations_per_epoch);
     int64_t last = run_->schedule->total_iterations();
     if (options_.max_iterations > 0) last = std::min(last, options_.max_iterations);
     run_->calendar.emplace(config_, run_->meta.iterations_per_epoch, last,

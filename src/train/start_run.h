@@ -13,7 +13,7 @@
 #include "src/train/checkpoint_keeper.h"
 #include "src/train/setup.h"
 #include "src/train/snapshot.h"
-#include "src/train/train.h"
+#include "src/train/train_options.h"
 #include "src/train/training_step.h"
 
 namespace finetune {

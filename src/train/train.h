@@ -3,32 +3,14 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 
 #include "src/base/status_macros.h"
 #include "src/comm/communicator.h"
 #include "src/config/config.h"
-#include "src/observe/trace.h"
 #include "src/train/evaluate.h"
+#include "src/train/train_options.h"
 
 namespace finetune {
-
-struct TrainOptions {
-  // Where logs, checkpoints and the effective config go.
-  std::string work_dir;
-  // "": from the start; "auto": from work_dir's newest whole checkpoint, if there is one; else a
-  // checkpoint's path.
-  std::string resume;
-  // Resumes also where the data differ from the checkpoint's.
-  bool other_data = false;
-  // Begins again in a work_dir that holds an earlier run's checkpoints: they and its TensorBoard
-  // events are deleted.
-  bool overwrite = false;
-  // Stops after so many iterations, counted from the start of the run. 0: the schedule's length.
-  int64_t max_iterations = 0;
-  // Where this rank's time goes is recorded here, which must outlive Train(). Null: nowhere.
-  Trace* trace = nullptr;
-};
 
 struct TrainResult {
   // A signal asked the run to stop; it has saved, and --resume=auto goes on.

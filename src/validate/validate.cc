@@ -5,12 +5,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "src/comm/check_comm.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
 #include "src/data/batch_transforms/all.h"
 #include "src/data/pipeline.h"
 #include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
+#include "src/optim/schedule.h"
 
 namespace finetune {
 namespace {
@@ -29,9 +31,10 @@ class Checker {
       CheckSplit(config_.data().val(), "data.val", facts_.val, /*training=*/false);
     }
     CheckOptimizer(config_.optimizer(), problems_.Within("optimizer"));
-    CheckSchedule();
+    CheckSchedule(config_.schedule(), problems_.Within("schedule"));
+    CheckLearningRate();
     CheckRuntime();
-    CheckComm();
+    CheckComm(config_.comm(), problems_.Within("comm"));
   }
 
  private:
@@ -43,8 +46,6 @@ class Checker {
   void AtLeast(const std::string& field, double value, double low) {
     problems_.AtLeast(field, value, low);
   }
-  void Positive(const std::string& field, double value) { problems_.Positive(field, value); }
-  bool Finite(const std::string& field, double value) { return problems_.Finite(field, value); }
 
   void CheckModel() {
     finetune::CheckModel(config_.model(), problems_.Within("model"));
@@ -113,104 +114,47 @@ class Checker {
     }
   }
 
-  void CheckSchedule() {
+  // The schedule beside the optimizer and the data.
+  void CheckLearningRate() {
     const ScheduleConfig& schedule = config_.schedule();
     const BaseLearningRate lr = FindLearningRate(config_.optimizer());
-    const int64_t total_batch = TotalBatchSize(config_.data().train(), facts_.world_size);
-    int64_t epochs = 0, iterations = 0;
-    switch (schedule.length_case()) {
-      case ScheduleConfig::kMaxEpochs:
-        AtLeast("schedule.max_epochs", schedule.max_epochs(), 1);
-        epochs = schedule.max_epochs();
-        break;
-      case ScheduleConfig::kMaxIterations:
-        AtLeast("schedule.max_iterations", static_cast<double>(schedule.max_iterations()), 1);
-        iterations = schedule.max_iterations();
-        break;
-      case ScheduleConfig::LENGTH_NOT_SET:
-        Error("schedule.max_epochs", "is not set, nor is max_iterations; the run has no length");
+    const double min_lr = schedule.cosine().min_lr();
+    if (schedule.has_cosine() && lr.value.has_value() && std::isfinite(min_lr) &&
+        min_lr > *lr.value) {
+      Error("schedule.cosine.min_lr",
+            absl::StrFormat("is %g; the learning rate would rise to it from %s, %g", min_lr,
+                            lr.field, *lr.value));
     }
-    if (schedule.has_multi_step()) {
-      const MultiStepLrConfig& multi_step = schedule.multi_step();
-      const int64_t end = multi_step.unit() == EPOCH ? epochs : iterations;
-      int64_t last = 0;
-      for (int i = 0; i < multi_step.milestones_size(); ++i) {
-        const std::string at = absl::StrCat("schedule.multi_step.milestones[", i, "]");
-        const int64_t milestone = multi_step.milestones(i);
-        if (milestone <= last) {
-          Error(at, absl::StrCat("is ", milestone, " after ", last, "; expected rising numbers"));
-        }
-        if (end > 0 && milestone >= end) {
-          Error(at, absl::StrCat("is ", milestone, "; the run ends after ",
-                                 multi_step.unit() == EPOCH ? "epoch " : "iteration ", end,
-                                 " and would never reach it"));
-        }
-        last = milestone;
-      }
-      Positive("schedule.multi_step.gamma", multi_step.gamma());
-    }
-    if (schedule.has_cosine()) {
-      AtLeast("schedule.cosine.min_lr", schedule.cosine().min_lr(), 0);
-      if (lr.value.has_value() && std::isfinite(schedule.cosine().min_lr()) &&
-          schedule.cosine().min_lr() > *lr.value) {
-        Error("schedule.cosine.min_lr",
-              absl::StrFormat("is %g; the learning rate would rise to it from %s, %g",
-                              schedule.cosine().min_lr(), lr.field, *lr.value));
-      }
-    }
-    if (schedule.has_warmup()) CheckWarmup(epochs, iterations, total_batch);
-    AtLeast("schedule.val_interval_epochs", schedule.val_interval_epochs(), 0);
-    if (schedule.has_val_interval_iterations()) {
-      AtLeast("schedule.val_interval_iterations",
-              static_cast<double>(schedule.val_interval_iterations()), 1);
-    }
-    if (schedule.auto_scale_lr() && !schedule.has_base_batch_size()) {
-      Error("schedule.auto_scale_lr", "needs schedule.base_batch_size, which is not set");
-    }
-    if (schedule.has_base_batch_size()) {
-      AtLeast("schedule.base_batch_size", schedule.base_batch_size(), 1);
-      if (!schedule.auto_scale_lr() && total_batch > 0 && schedule.base_batch_size() > 0 &&
-          total_batch != schedule.base_batch_size()) {
-        const SplitConfig& train = config_.data().train();
-        const std::string arithmetic =
-            train.has_batch_size()
-                ? absl::StrCat(facts_.world_size, " x ", train.batch_size(), " = ")
-                : std::string();
-        Warn("schedule.base_batch_size",
-             absl::StrFormat(
-                 "the learning rate %g was chosen for %d pictures an iteration; this run "
-                 "takes %s%d. Start with --set=schedule.auto_scale_lr=true for a rate of "
-                 "%g, or with --set=data.train.total_batch_size=%d",
-                 lr.value.value_or(0), schedule.base_batch_size(), arithmetic, total_batch,
-                 lr.value.value_or(0) * static_cast<double>(total_batch) /
-                     schedule.base_batch_size(),
-                 schedule.base_batch_size()));
-      }
-    }
+    const SplitConfig& train = config_.data().train();
+    const int64_t total_batch = TotalBatchSize(train, facts_.world_size);
+    if (total_batch <= 0) return;
+    CheckWarmupEnds(total_batch);
+    const int base_batch = schedule.base_batch_size();
+    if (base_batch <= 0 || schedule.auto_scale_lr() || total_batch == base_batch) return;
+    const std::string arithmetic =
+        train.has_batch_size() ? absl::StrCat(facts_.world_size, " x ", train.batch_size(), " = ")
+                               : std::string();
+    Warn("schedule.base_batch_size",
+         absl::StrFormat("the learning rate %g was chosen for %d pictures an iteration; this run "
+                         "takes %s%d. Start with --set=schedule.auto_scale_lr=true for a rate of "
+                         "%g, or with --set=data.train.total_batch_size=%d",
+                         lr.value.value_or(0), base_batch, arithmetic, total_batch,
+                         lr.value.value_or(0) * static_cast<double>(total_batch) / base_batch,
+                         base_batch));
   }
 
-  // `epochs`, `iterations`: the run's length as the config gives it; the other one is 0.
-  void CheckWarmup(int64_t epochs, int64_t iterations, int64_t total_batch) {
-    const WarmupConfig& warmup = config_.schedule().warmup();
-    InRange("schedule.warmup.start_factor", warmup.start_factor(), 0, 1);
-    if (warmup.has_epochs()) {
-      AtLeast("schedule.warmup.epochs", warmup.epochs(), 0);
-      if (epochs > 0 && warmup.epochs() >= epochs) {
-        Error("schedule.warmup.epochs",
-              absl::StrCat("is ", warmup.epochs(), "; the run ends after epoch ", epochs,
-                           ", before it is warm"));
-      }
-      return;
-    }
-    AtLeast("schedule.warmup.iterations", static_cast<double>(warmup.iterations()), 0);
-    if (epochs > 0 && total_batch > 0 && facts_.train.has_value()) {
+  // `total_batch`: images an iteration, at least 1.
+  void CheckWarmupEnds(int64_t total_batch) {
+    const ScheduleConfig& schedule = config_.schedule();
+    int64_t iterations = schedule.max_iterations();
+    if (schedule.max_epochs() > 0 && facts_.train.has_value()) {
       const int64_t rounding = config_.data().train().drop_last() ? 0 : total_batch - 1;
-      iterations = epochs * ((facts_.train->pictures + rounding) / total_batch);
+      iterations = schedule.max_epochs() * ((facts_.train->pictures + rounding) / total_batch);
     }
-    if (iterations > 0 && warmup.iterations() >= iterations) {
+    if (iterations > 0 && schedule.warmup().iterations() >= iterations) {
       Warn("schedule.warmup.iterations",
-           absl::StrCat("is ", warmup.iterations(), "; the run ends after iteration ", iterations,
-                        ", before it is warm"));
+           absl::StrCat("is ", schedule.warmup().iterations(), "; the run ends after iteration ",
+                        iterations, ", before it is warm"));
     }
   }
 
@@ -242,19 +186,6 @@ class Checker {
             absl::StrCat("does not go with comm.sync_batch_norm (",
                          loaded_.PlaceOf("comm.sync_batch_norm"),
                          "), which sums over the ranks in the middle of a step: drop one of them"));
-    }
-  }
-
-  void CheckComm() {
-    const CommConfig& comm = config_.comm();
-    InRange("comm.bucket_mebibytes", comm.bucket_mebibytes(), 0.001, 65536);
-    InRange("comm.first_bucket_mebibytes", comm.first_bucket_mebibytes(), 0.001, 65536);
-    Positive("comm.stall_warning_seconds", comm.stall_warning_seconds());
-    if (Finite("comm.timeout_seconds", comm.timeout_seconds()) &&
-        comm.timeout_seconds() < comm.stall_warning_seconds()) {
-      Error("comm.timeout_seconds",
-            absl::StrFormat("is %g; expected at least comm.stall_warning_seconds, %g",
-                            comm.timeout_seconds(), comm.stall_warning_seconds()));
     }
   }
 

@@ -279,6 +279,17 @@ TEST(Validate, RecordedStepsAreForGpusAndHaveNoSumsInTheirMiddle) {
   EXPECT_TRUE(Check({"runtime.cuda_graph=true"}).ok());
 }
 
+// A recorded step would draw the same numbers in each iteration.
+TEST(Validate, RefusesRecordedStepsWithDropout) {
+  const std::string message(
+      Check({"runtime.cuda_graph=true", "model.head.dropout=0.1"}).status().message());
+  EXPECT_EQ(message,
+            "--set=runtime.cuda_graph=true: runtime.cuda_graph: does not go with "
+            "model.head.dropout (--set=model.head.dropout=0.1), whose draws a recorded step would "
+            "repeat: drop one of them");
+  EXPECT_TRUE(Check({"runtime.cuda_graph=true", "model.head.dropout=0"}).ok());
+}
+
 TEST(Validate, AWarmupThatOutlastsTheRunIsReported) {
   // 20 epochs of 50000 / 128 iterations.
   const auto result = Check({"schedule.warmup.iterations=7820"});

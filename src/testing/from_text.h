@@ -1,0 +1,23 @@
+#ifndef FINETUNE_TESTING_FROM_TEXT_H_
+#define FINETUNE_TESTING_FROM_TEXT_H_
+
+#include <google/protobuf/text_format.h>
+
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace finetune {
+
+// Returns the message that `text` is in text format: FromText<ScheduleConfig>("max_epochs: 3").
+// Fails the test where it is not one.
+template <typename Message>
+Message FromText(const std::string& text) {
+  Message message;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
+  return message;
+}
+
+}  // namespace finetune
+
+#endif  // FINETUNE_TESTING_FROM_TEXT_H_

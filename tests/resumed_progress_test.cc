@@ -1,0 +1,75 @@
+// Runs under mpirun: after a resume every rank knows how far the run is.
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "src/base/status_macros.h"
+#include "src/checkpoint/reader.h"
+#include "src/comm/create_communicator.h"
+#include "src/train/snapshot.h"
+#include "src/train/start_run.h"
+#include "tests/mpi_main.h"
+#include "tests/small_run.h"
+
+namespace finetune {
+namespace {
+
+class ResumedProgressTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto comm = CreateCommunicator(TestSession(), CommConfig(), RuntimeConfig::CPU, {});
+    ASSERT_TRUE(comm.ok()) << comm.status();
+    comm_ = *std::move(comm);
+    ASSERT_GT(comm_->size(), 1);
+    // 3 iterations an epoch.
+    folder_ = MakeSharedSmallRun({.pictures = 40, .batch = 16, .epochs = 4}, comm_.get());
+    TrainSmallRun(folder_, "run", {}, comm_.get(), {.iterations = 3, .resume = ""});
+  }
+  void TearDown() override { ASSERT_TRUE(comm_->Barrier().ok()); }
+
+  std::string Latest() const { return folder_ + "/run/latest.pth"; }
+
+  // Resumes a run into `work_dir`. Returns the progress that this rank knows of.
+  absl::StatusOr<Progress> Resume(const std::string& work_dir, const std::string& resume) {
+    FT_ASSIGN_OR_RETURN(const LoadedConfig loaded, LoadSmallRun(folder_, {}));
+    TrainOptions options;
+    options.work_dir = absl::StrCat(folder_, "/", work_dir);
+    options.resume = resume;
+    FT_ASSIGN_OR_RETURN(const std::unique_ptr<StartedRun> run,
+                        StartRun(loaded, options, comm_.get()));
+    return run->progress;
+  }
+
+  std::unique_ptr<Communicator> comm_;
+  std::string folder_;
+};
+
+TEST_F(ResumedProgressTest, EveryRankKnowsTheBestAccuracy) {
+  const absl::StatusOr<Value> saved = ReadTorchFile(Latest(), {"meta"});
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  const Value meta = *saved->Get("meta");
+  // The run has validated once.
+  ASSERT_GE(*meta.GetDouble("best_accuracy"), 0);
+  ASSERT_EQ(*meta.GetInt("best_iteration"), 3);
+
+  const absl::StatusOr<Progress> progress = Resume("run", "auto");
+  ASSERT_TRUE(progress.ok()) << progress.status();
+  EXPECT_EQ(progress->best_accuracy, *meta.GetDouble("best_accuracy"));
+  EXPECT_EQ(progress->best_iteration, 3);
+  EXPECT_EQ(progress->iteration, 3);
+  EXPECT_FALSE(progress->validation_due);
+}
+
+// The best checkpoint stays in the first work_dir, so in another one the next validation is the
+// best.
+TEST_F(ResumedProgressTest, EveryRankKnowsThatTheBestBeginsAnew) {
+  const absl::StatusOr<Progress> progress = Resume("other", Latest());
+  ASSERT_TRUE(progress.ok()) << progress.status();
+  EXPECT_EQ(progress->best_accuracy, Progress().best_accuracy);
+  EXPECT_EQ(progress->best_iteration, Progress().best_iteration);
+  EXPECT_EQ(progress->iteration, 3);
+}
+
+}  // namespace
+}  // namespace finetune
