@@ -27,7 +27,7 @@ LAYERS = [
     ["src/validate"],
     ["src/train"],
     ["src/plan"],
-    ["src/main", "data_tools", "bench"],
+    ["src/main/...", "data_tools", "bench"],
 ]
 
 

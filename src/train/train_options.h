@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "src/observe/run_log.h"
 #include "src/observe/trace.h"
 
 namespace finetune {
@@ -23,6 +24,7 @@ struct TrainOptions {
   int64_t max_iterations = 0;
   // Where this rank's time goes is recorded here, which must outlive Train(). Null: nowhere.
   Trace* trace = nullptr;
+  Verbosity verbosity = Verbosity::kNormal;
 };
 
 }  // namespace finetune
