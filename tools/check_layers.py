@@ -23,7 +23,7 @@ LAYERS = [
     ["src/validate"],
     ["src/train"],
     ["src/plan"],
-    ["src/main", "data_tools", "bench"],
+    ["src/main/...", "data_tools", "bench"],
 ]
 
 

@@ -1,46 +1,79 @@
-#include "src/main/flags.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <utility>
+
+#include "absl/strings/str_split.h"
+#include "src/main/command_line.h"
+#include "src/main/commands/all.h"
+#include "src/main/commands/evaluate.h"
+#include "src/main/commands/plan.h"
+#include "src/main/commands/train.h"
+#include "src/main/local_command.h"
 
 namespace finetune {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Le;
+using ::testing::SizeIs;
 
-TEST(Flags, PlanTakesListsWithCommasAndSeveralLinks) {
-  const absl::StatusOr<CommandLine> line =
-      ParseCommandLine({"plan", "--config=a.pbtxt", "--ranks=8,64", "--link=10Gbit,50us",
-                        "--link=infiniband-hdr", "--ranks_per_host=4", "--json"});
-  ASSERT_TRUE(line.ok()) << line.status();
-  EXPECT_EQ(line->command, CommandLine::Command::kPlan);
-  EXPECT_EQ(line->config, "a.pbtxt");
-  EXPECT_EQ(line->plan.ranks, "8,64");
-  EXPECT_THAT(line->plan.links, ElementsAre("10Gbit,50us", "infiniband-hdr"));
-  EXPECT_EQ(line->plan.ranks_per_host, 4);
-  EXPECT_TRUE(line->plan.json);
-}
+// What the program makes of `arguments`: its commands, and the one that is chosen.
+struct Parsed {
+  explicit Parsed(const std::vector<std::string>& arguments)
+      : commands(MakeCommands()), command(ParseCommandLine(commands, arguments)) {}
 
-TEST(Flags, PlanNamesTheFlagThatWasMeant) {
-  const auto message = [](const std::vector<std::string>& arguments) {
-    const absl::StatusOr<CommandLine> line = ParseCommandLine(arguments);
-    EXPECT_TRUE(absl::IsInvalidArgument(line.status()));
-    return std::string(line.status().message());
-  };
-  EXPECT_THAT(message({"plan", "--config=a", "--rank=8"}), HasSubstr("did you mean --ranks?"));
-  EXPECT_THAT(message({"plam", "--config=a"}), HasSubstr("did you mean plan?"));
-  EXPECT_THAT(message({"plan", "--config=a", "--ranks_per_host=0"}), HasSubstr("ranks_per_host"));
-  EXPECT_THAT(message({"plan", "--config=a", "--measure=x"}), HasSubstr("measure"));
-  EXPECT_THAT(message({"plan", "--ranks=8"}), HasSubstr("--config is not given"));
+  // The chosen command, which the test expects to be a `T`; the test fails where it is not.
+  template <typename T>
+  const T& As() {
+    static const T none;
+    EXPECT_TRUE(command.ok()) << command.status();
+    const T* const chosen = command.ok() ? dynamic_cast<T*>(*command) : nullptr;
+    EXPECT_NE(chosen, nullptr);
+    return chosen == nullptr ? none : *chosen;
+  }
+
+  CommandList commands;
+  absl::StatusOr<Command*> command;
+};
+
+// What the chosen command prints, which needs no ranks.
+std::string Output(const std::vector<std::string>& arguments) {
+  const Parsed parsed(arguments);
+  if (!parsed.command.ok()) return std::string(parsed.command.status().message());
+  auto* const command = dynamic_cast<LocalCommand*>(*parsed.command);
+  if (command == nullptr) return "it needs ranks";
+  std::string output;
+  const absl::Status status = command->RunHere({0, nullptr, 0, parsed.commands}, &output);
+  EXPECT_TRUE(status.ok()) << status;
+  return output;
 }
 
 std::string Refusal(const std::vector<std::string>& arguments) {
-  const absl::StatusOr<CommandLine> line = ParseCommandLine(arguments);
-  EXPECT_TRUE(absl::IsInvalidArgument(line.status())) << line.status();
-  return std::string(line.status().message());
+  const Parsed parsed(arguments);
+  EXPECT_TRUE(absl::IsInvalidArgument(parsed.command.status())) << parsed.command.status();
+  return std::string(parsed.command.status().message());
+}
+
+TEST(Flags, PlanTakesListsWithCommasAndSeveralLinks) {
+  Parsed parsed({"plan", "--config=a.pbtxt", "--ranks=8,64", "--link=10Gbit,50us",
+                 "--link=infiniband-hdr", "--ranks_per_host=4", "--json"});
+  const PlanCommand& plan = parsed.As<PlanCommand>();
+  EXPECT_EQ(plan.config().config, "a.pbtxt");
+  EXPECT_EQ(plan.flags().ranks, "8,64");
+  EXPECT_THAT(plan.flags().links, ElementsAre("10Gbit,50us", "infiniband-hdr"));
+  EXPECT_EQ(plan.flags().ranks_per_host, 4);
+  EXPECT_TRUE(plan.flags().json);
+}
+
+TEST(Flags, PlanNamesTheFlagThatWasMeant) {
+  EXPECT_THAT(Refusal({"plan", "--config=a", "--rank=8"}), HasSubstr("did you mean --ranks?"));
+  EXPECT_THAT(Refusal({"plam", "--config=a"}), HasSubstr("did you mean plan?"));
+  EXPECT_THAT(Refusal({"plan", "--config=a", "--ranks_per_host=0"}), HasSubstr("ranks_per_host"));
+  EXPECT_THAT(Refusal({"plan", "--config=a", "--measure=x"}), HasSubstr("measure"));
+  EXPECT_THAT(Refusal({"plan", "--ranks=8"}), HasSubstr("--config is not given"));
 }
 
 TEST(Flags, WhatIsWrongIsSaidInWords) {
@@ -60,41 +93,86 @@ TEST(Flags, ACommandAfterFlagsIsRefused) {
             "evaluate: the command comes first, as in finetune evaluate --config=F");
 }
 
-TEST(Flags, EveryCommandHasHelpWithItsNameAndAnExample) {
-  for (const std::string command : {"train", "evaluate", "config", "report", "plan"}) {
-    for (const std::vector<std::string>& arguments :
-         {std::vector<std::string>{command, "--help"}, {"help", command}}) {
-      const absl::StatusOr<CommandLine> line = ParseCommandLine(arguments);
-      ASSERT_TRUE(line.ok()) << line.status();
-      EXPECT_EQ(line->command, CommandLine::Command::kHelp);
-      EXPECT_THAT(line->help, HasSubstr("Usage: finetune " + command));
-      EXPECT_THAT(line->help, HasSubstr("Example"));
-    }
+TEST(Flags, TrainIsTheDefaultCommand) {
+  for (const bool named : {false, true}) {
+    std::vector<std::string> arguments = {"--config=a", "--set=x=1", "--set=y=[1,2]",
+                                          "--overwrite"};
+    if (named) arguments.insert(arguments.begin(), "train");
+    Parsed parsed(arguments);
+    const TrainCommand& train = parsed.As<TrainCommand>();
+    EXPECT_EQ(train.config().config, "a");
+    EXPECT_THAT(train.config().set, ElementsAre("x=1", "y=[1,2]"));
+    EXPECT_TRUE(train.options().overwrite);
+    EXPECT_EQ(train.options().max_iterations, 0);
   }
-  EXPECT_THAT(ParseCommandLine({"--help"})->help, HasSubstr("Exit codes"));
+}
+
+TEST(Flags, AValueIsGivenOnce) {
+  EXPECT_EQ(Refusal({"--config=a", "--config=b"}), "--config: is given more than once");
+  EXPECT_EQ(Refusal({"--config=a", "--work_dir"}),
+            "--work_dir: has no value; it is given as --work_dir=VALUE");
+}
+
+TEST(Flags, TheReportsFolderIsRequired) {
+  EXPECT_EQ(Refusal({"report"}), "WORK_DIR is required; see --help");
+  EXPECT_EQ(Refusal({"report", "a", "b"}),
+            "b: is not expected here; values follow their flag, as in --flag=value");
+}
+
+TEST(Flags, EveryCommandHasHelpWithItsNameAndAnExample) {
+  for (const auto& command : MakeCommands()) {
+    for (const std::vector<std::string>& arguments :
+         {std::vector<std::string>{command->name(), "--help"}, {"help", command->name()}}) {
+      const std::string help = Output(arguments);
+      EXPECT_THAT(help, HasSubstr("Usage: finetune " + command->name()));
+      EXPECT_THAT(help, HasSubstr("Example"));
+    }
+    EXPECT_THAT(Output({"--help"}), HasSubstr("\n  " + command->name() + " "));
+  }
+  EXPECT_THAT(Output({"--help"}), HasSubstr("Exit codes"));
+  EXPECT_EQ(Output({"help"}), Output({"--help"}));
+}
+
+// A terminal has 80 or 100 columns and 24 lines.
+TEST(Flags, HelpFitsAScreen) {
+  std::vector<std::string> helps = {Output({"--help"})};
+  for (const auto& command : MakeCommands()) helps.push_back(Output({"help", command->name()}));
+  for (const std::string& help : helps) {
+    const std::vector<std::string> lines = absl::StrSplit(help, '\n');
+    // The last one is empty.
+    EXPECT_THAT(lines, SizeIs(Le(25))) << help;
+    for (const std::string& line : lines) EXPECT_THAT(line, SizeIs(Le(100)));
+  }
+}
+
+TEST(Flags, TheVersionIsACommandAndAFlag) {
+  EXPECT_THAT(Output({"--version"}), HasSubstr("finetune 0."));
+  EXPECT_EQ(Output({"--version"}), Output({"version"}));
 }
 
 TEST(Flags, ATildeInAPathMeansHome) {
   setenv("HOME", "/home/me", 1);
-  const absl::StatusOr<CommandLine> line = ParseCommandLine(
-      {"--config=~/a.pbtxt", "--work_dir=~/x", "--resume=~/b.pth", "--trace=~/t.json"});
-  ASSERT_TRUE(line.ok()) << line.status();
-  EXPECT_EQ(line->config, "/home/me/a.pbtxt");
-  EXPECT_EQ(line->work_dir, "/home/me/x");
-  EXPECT_EQ(line->resume, "/home/me/b.pth");
-  EXPECT_EQ(line->trace, "/home/me/t.json");
-  EXPECT_EQ(ParseCommandLine({"evaluate", "--config=a", "--checkpoint=~/b.pth"})->checkpoint,
+  Parsed parsed({"--config=~/a.pbtxt", "--work_dir=~/x", "--resume=~/b.pth", "--trace=~/t.json"});
+  const TrainCommand& train = parsed.As<TrainCommand>();
+  EXPECT_EQ(train.config().config, "/home/me/a.pbtxt");
+  EXPECT_EQ(train.options().work_dir, "/home/me/x");
+  EXPECT_EQ(train.options().resume, "/home/me/b.pth");
+  EXPECT_EQ(train.trace_path(), "/home/me/t.json");
+  EXPECT_EQ(Parsed({"evaluate", "--config=a", "--checkpoint=~/b.pth"})
+                .As<EvaluateCommand>()
+                .options()
+                .checkpoint,
             "/home/me/b.pth");
   EXPECT_THAT(Refusal({"--config=a", "--work_dir=~you/x"}), HasSubstr("--work_dir: ~you/x"));
 }
 
 TEST(Flags, BeginningAgainAndGoingOnExcludeEachOther) {
-  EXPECT_EQ(ParseCommandLine({"--config=a", "--overwrite", "--resume=auto"}).status().message(),
+  EXPECT_EQ(Refusal({"--config=a", "--overwrite", "--resume=auto"}),
             "--overwrite begins again and --resume goes on: give one of them");
-  EXPECT_TRUE(ParseCommandLine({"--config=a", "--resume=auto"}).ok());
-  EXPECT_EQ(ParseCommandLine({"--config=a", "--allow_other_data"}).status().message(),
+  EXPECT_TRUE(Parsed({"--config=a", "--resume=auto"}).command.ok());
+  EXPECT_EQ(Refusal({"--config=a", "--allow_other_data"}),
             "--allow_other_data is for a run that goes on: give --resume too");
-  EXPECT_TRUE(ParseCommandLine({"--config=a", "--resume=auto", "--allow_other_data"}).ok());
+  EXPECT_TRUE(Parsed({"--config=a", "--resume=auto", "--allow_other_data"}).command.ok());
 }
 
 }  // namespace

@@ -1,0 +1,93 @@
+#include "src/main/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/annotate.h"
+#include "src/base/flag_errors.h"
+
+namespace finetune {
+namespace {
+
+// Has `app` take the flag. Its errors are added to `errors`.
+void Register(const Flag& flag, CLI::App* app, std::vector<absl::Status>* errors) {
+  const auto set = [&flag, errors](const std::string& text) {
+    const absl::Status status = flag.set(text);
+    if (!status.ok()) errors->push_back(Annotate(status, flag.name));
+  };
+  CLI::Option* option = nullptr;
+  if (flag.kind == Flag::Kind::kSwitch) {
+    option = app->add_flag_function(flag.name,
+                                    [set](int64_t times) { set(times > 0 ? "true" : "false"); });
+  } else if (flag.repeatable) {
+    option = app->add_option_function<std::vector<std::string>>(
+        flag.name, [set](const std::vector<std::string>& texts) {
+          for (const std::string& text : texts) set(text);
+        });
+    // Positional ones take all that is left.
+    option->allow_extra_args(flag.IsPositional());
+  } else {
+    option = app->add_option_function<std::string>(flag.name, set);
+  }
+  if (flag.required) option->required();
+}
+
+// Whether help is asked for, anywhere.
+bool AsksForHelp(const std::vector<std::string>& arguments) {
+  return std::any_of(arguments.begin(), arguments.end(), [](const std::string& argument) {
+    return argument == "--help" || argument == "-h";
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<Command*> ParseCommandLine(const CommandList& commands,
+                                          const std::vector<std::string>& arguments) {
+  Command* chosen = commands.front().get();
+  for (const auto& command : commands) {
+    if (!arguments.empty() && arguments.front() == command->name()) chosen = command.get();
+  }
+  const bool named = !arguments.empty() && arguments.front() == chosen->name();
+  if (AsksForHelp(arguments)) {
+    return ParseCommandLine(commands, named ? std::vector<std::string>{"help", chosen->name()}
+                                            : std::vector<std::string>{"help"});
+  }
+
+  CLI::App app("", "finetune");
+  app.set_help_flag("-h,--help");
+  app.require_subcommand(0, 1);
+  bool version = false;
+  app.add_flag("--version", version);
+  std::vector<absl::Status> errors;
+  std::vector<FlagList> flags(commands.size());
+  for (size_t i = 0; i < commands.size(); ++i) {
+    commands[i]->AddFlags(&flags[i]);
+    CLI::App* sub = app.add_subcommand(commands[i]->name());
+    for (const Flag& flag : flags[i].flags()) {
+      Register(flag, sub, &errors);
+      // The default command's name may be left out.
+      if (i == 0) Register(flag, &app, &errors);
+    }
+  }
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& error) {
+    return absl::InvalidArgumentError(ExplainFlags(app, arguments, error));
+  }
+  if (!errors.empty()) return errors.front();
+  if (version) return ParseCommandLine(commands, {"version"});
+  for (const CLI::App* sub : app.get_subcommands()) {
+    // "finetune --config=F evaluate".
+    if (sub->get_name() != chosen->name() || !named) {
+      return absl::InvalidArgumentError(absl::StrCat(sub->get_name(),
+                                                     ": the command comes first, as in finetune ",
+                                                     sub->get_name(), " --config=F"));
+    }
+  }
+  FT_RETURN_IF_ERROR(chosen->Check());
+  return chosen;
+}
+
+}  // namespace finetune

@@ -1,0 +1,27 @@
+#include "src/main/commands/all.h"
+
+#include <memory>
+
+#include "src/main/commands/config.h"
+#include "src/main/commands/evaluate.h"
+#include "src/main/commands/help.h"
+#include "src/main/commands/plan.h"
+#include "src/main/commands/report.h"
+#include "src/main/commands/train.h"
+#include "src/main/commands/version.h"
+
+namespace finetune {
+
+CommandList MakeCommands() {
+  CommandList commands;
+  commands.push_back(std::make_unique<TrainCommand>());
+  commands.push_back(std::make_unique<EvaluateCommand>());
+  commands.push_back(std::make_unique<ConfigCommand>());
+  commands.push_back(std::make_unique<ReportCommand>());
+  commands.push_back(std::make_unique<PlanCommand>());
+  commands.push_back(std::make_unique<HelpCommand>());
+  commands.push_back(std::make_unique<VersionCommand>());
+  return commands;
+}
+
+}  // namespace finetune

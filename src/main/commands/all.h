@@ -1,0 +1,14 @@
+#ifndef FINETUNE_MAIN_COMMANDS_ALL_H_
+#define FINETUNE_MAIN_COMMANDS_ALL_H_
+
+#include "src/main/command.h"
+
+namespace finetune {
+
+// Makes one of each command, in the order in which the help shows them. The first one is the
+// default.
+CommandList MakeCommands();
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MAIN_COMMANDS_ALL_H_

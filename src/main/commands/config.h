@@ -1,0 +1,30 @@
+#ifndef FINETUNE_MAIN_COMMANDS_CONFIG_H_
+#define FINETUNE_MAIN_COMMANDS_CONFIG_H_
+
+#include <string>
+#include <vector>
+
+#include "src/main/config_flags.h"
+#include "src/main/local_command.h"
+
+namespace finetune {
+
+class ConfigCommand : public LocalCommand {
+ public:
+  std::string name() const override { return "config"; }
+  std::string summary() const override {
+    return "Check a config and print it as it is used, with the place of each value";
+  }
+  std::vector<std::string> examples() const override;
+  void AddFlags(FlagList* flags) override;
+  absl::Status Check() const override { return config_.Check(); }
+  absl::Status RunHere(const Invocation& invocation, std::string* output) override;
+
+ private:
+  ConfigFlags config_;
+  bool origins_ = true;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MAIN_COMMANDS_CONFIG_H_

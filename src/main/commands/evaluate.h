@@ -1,0 +1,33 @@
+#ifndef FINETUNE_MAIN_COMMANDS_EVALUATE_H_
+#define FINETUNE_MAIN_COMMANDS_EVALUATE_H_
+
+#include <string>
+#include <vector>
+
+#include "src/main/config_flags.h"
+#include "src/main/rank_command.h"
+#include "src/train/evaluate_checkpoint.h"
+
+namespace finetune {
+
+class EvaluateCommand : public RankCommand {
+ public:
+  std::string name() const override { return "evaluate"; }
+  std::string summary() const override { return "Evaluate a checkpoint on data.val"; }
+  std::vector<std::string> examples() const override;
+  void AddFlags(FlagList* flags) override;
+  absl::Status Check() const override;
+
+  const EvaluateOptions& options() const { return options_; }
+
+ private:
+  absl::StatusOr<LoadedConfig> Load() override { return config_.LoadExpanded(); }
+  absl::StatusOr<int> RunOnRanks(const LoadedConfig& loaded, Communicator* comm) override;
+
+  ConfigFlags config_;
+  EvaluateOptions options_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MAIN_COMMANDS_EVALUATE_H_

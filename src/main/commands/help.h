@@ -1,0 +1,26 @@
+#ifndef FINETUNE_MAIN_COMMANDS_HELP_H_
+#define FINETUNE_MAIN_COMMANDS_HELP_H_
+
+#include <string>
+#include <vector>
+
+#include "src/main/local_command.h"
+
+namespace finetune {
+
+// "finetune help evaluate"; also "finetune evaluate --help".
+class HelpCommand : public LocalCommand {
+ public:
+  std::string name() const override { return "help"; }
+  std::string summary() const override { return "Explain a command, as --help"; }
+  std::vector<std::string> examples() const override { return {"finetune help evaluate"}; }
+  void AddFlags(FlagList* flags) override;
+  absl::Status RunHere(const Invocation& invocation, std::string* output) override;
+
+ private:
+  std::string topic_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MAIN_COMMANDS_HELP_H_

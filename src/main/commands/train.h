@@ -1,0 +1,42 @@
+#ifndef FINETUNE_MAIN_COMMANDS_TRAIN_H_
+#define FINETUNE_MAIN_COMMANDS_TRAIN_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/main/config_flags.h"
+#include "src/main/rank_command.h"
+#include "src/observe/trace.h"
+#include "src/train/train.h"
+
+namespace finetune {
+
+class TrainCommand : public RankCommand {
+ public:
+  std::string name() const override { return "train"; }
+  std::string summary() const override { return "Train, validate and save (the default command)"; }
+  std::vector<std::string> examples() const override;
+  void AddFlags(FlagList* flags) override;
+  absl::Status Check() const override;
+
+  const ConfigFlags& config() const { return config_; }
+  // `trace` is still null, and the work_dir is the flag's.
+  const TrainOptions& options() const { return options_; }
+  const std::string& trace_path() const { return trace_path_; }
+
+ private:
+  absl::StatusOr<LoadedConfig> Load() override { return config_.LoadExpanded(); }
+  CommObserver Observer() override;
+  absl::StatusOr<int> RunOnRanks(const LoadedConfig& loaded, Communicator* comm) override;
+
+  ConfigFlags config_;
+  TrainOptions options_;
+  std::string trace_path_;
+  // The communicator's thread records in it to its end.
+  std::optional<Trace> trace_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MAIN_COMMANDS_TRAIN_H_
