@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
 #include "src/config/config.h"
+#include "src/config/search.h"
 #include "src/data/loader.h"
 #include "src/host/gpus.h"
 #include "src/train/device.h"

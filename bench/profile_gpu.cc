@@ -15,6 +15,7 @@
 
 #include "src/comm/single_communicator.h"
 #include "src/config/config.h"
+#include "src/config/search.h"
 #include "src/host/gpus.h"
 #include "src/train/train.h"
 

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/config/print.h"
 
 namespace finetune {
 namespace {
@@ -272,7 +273,7 @@ TEST_F(ConfigTest, FilesThatAreNoConfigsAreCalledWhatTheyAre) {
   EXPECT_EQ(ErrorOf(std::string("\x7f"
                                 "ELF\0\0",
                                 6)),
-            "x.pbtxt: is no text; expected a config (.pbtxt)");
+            "x.pbtxt: found binary data; expected a config in text format (.pbtxt)");
   EXPECT_EQ(WithoutFolder(Load("_base_").status().message()),
             "no config _base_; looked for _base_ (a folder); folders to look in: --config_path or "
             "FINETUNE_CONFIG_PATH");
@@ -327,7 +328,7 @@ TEST_F(ConfigTest, OverridesThatFailNameTheOverride) {
             "written in brackets: schedule.multi_step.milestones=[5,7]");
   EXPECT_EQ(ErrorOf("", {"schedule.cosine={min_lr: x}"}),
             "--set=schedule.cosine={min_lr: x}: schedule.cosine: min_lr: expected a number, got x");
-  EXPECT_EQ(ErrorOf("", {"=5"}), "--set==5: \"\" is no path; one is optimizer.sgd.lr");
+  EXPECT_EQ(ErrorOf("", {"=5"}), "--set==5: \"\": expected a path such as optimizer.sgd.lr");
   EXPECT_EQ(ErrorOf("", {"runtime.seed.x=1"}),
             "--set=runtime.seed.x=1: runtime.seed: is a single value and has no field x");
 }

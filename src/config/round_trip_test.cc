@@ -16,6 +16,7 @@
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
 #include "src/config/config.h"
+#include "src/config/print.h"
 
 namespace finetune {
 namespace {

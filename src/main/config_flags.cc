@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/config/expand_paths.h"
+#include "src/config/search.h"
 
 namespace finetune {
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/own_file.h"
+#include "src/config/print.h"
 #include "src/observe/event_file.h"
 #include "src/observe/report.h"
 

@@ -23,6 +23,7 @@
 #include "src/checkpoint/fetch.h"
 #include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
+#include "src/config/print.h"
 #include "src/data/dataset.h"
 #include "src/data/manifest.h"
 #include "src/host/affinity.h"

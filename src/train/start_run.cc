@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "src/base/annotate.h"
 #include "src/comm/agreement.h"
+#include "src/config/print.h"
 #include "src/observe/record.h"
 #include "src/optim/optimizer.h"
 #include "src/train/run_folder.h"

@@ -1,6 +1,7 @@
 #include "src/main/commands/config.h"
 
 #include "src/base/status_macros.h"
+#include "src/config/print.h"
 #include "src/validate/validate.h"
 
 namespace finetune {

@@ -1,0 +1,27 @@
+#ifndef FINETUNE_CONFIG_PARSE_H_
+#define FINETUNE_CONFIG_PARSE_H_
+
+#include <google/protobuf/message.h>
+
+#include <string>
+#include <vector>
+
+#include "src/config/origins.h"
+#include "src/config/text_errors.h"
+
+namespace finetune {
+
+// Parses text format into `message`, which is at `path` of the config, and adds the place of each
+// value to `origins`. `file`: a place in that file, whose line and column are filled in. Returns
+// everything that is wrong with the text; then `message` and `origins` have what came before the
+// first error.
+std::vector<TextError> ParseText(const std::string& text, const std::string& path,
+                                 const Place& file, google::protobuf::Message* message,
+                                 Origins* origins);
+
+// Returns "field: what is wrong", or only what is wrong where the error is about no field.
+std::string ToString(const TextError& error);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_CONFIG_PARSE_H_

@@ -1,0 +1,122 @@
+#include "src/config/print.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/base/fnv.h"
+#include "src/config/overlay.h"
+
+namespace finetune {
+namespace {
+
+using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::Message;
+using ::google::protobuf::TextFormat;
+
+// The text of each scalar and each whole list, by path.
+void CollectValues(const Message& message, const std::string& path, const Origins& origins,
+                   std::map<std::string, std::string>* values) {
+  for (const FieldDescriptor* field : WrittenFields(message, path, origins)) {
+    const std::string field_path = JoinPath(path, field->name());
+    if (field->is_repeated()) {
+      std::vector<std::string> parts;
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+        parts.emplace_back();
+        TextFormat::PrintFieldValueToString(message, field, i, &parts.back());
+      }
+      (*values)[field_path] = absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      CollectValues(message.GetReflection()->GetMessage(message, field), field_path, origins,
+                    values);
+    } else {
+      TextFormat::PrintFieldValueToString(message, field, -1, &(*values)[field_path]);
+    }
+  }
+}
+
+// Writes a config as text format.
+class Printer {
+ public:
+  Printer(const Origins& origins, bool with_origins)
+      : origins_(origins), with_origins_(with_origins) {
+    values_.SetUseUtf8StringEscaping(true);
+  }
+
+  void Print(const Message& message, const std::string& path, int indent, std::string* out) const {
+    const std::string margin(static_cast<size_t>(indent) * 2, ' ');
+    for (const FieldDescriptor* field : WrittenFields(message, path, origins_)) {
+      const std::string field_path = JoinPath(path, field->name());
+      const int count =
+          field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 1;
+      if (count == 0) {
+        absl::StrAppend(out, margin, field->name(), ": []", Comment(field_path), "\n");
+      }
+      for (int i = 0; i < count; ++i) {
+        const std::string element =
+            field->is_repeated() ? absl::StrCat(field_path, "[", i, "]") : field_path;
+        if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+          const Message& child =
+              field->is_repeated() ? message.GetReflection()->GetRepeatedMessage(message, field, i)
+                                   : message.GetReflection()->GetMessage(message, field);
+          std::string inner;
+          Print(child, element, indent + 1, &inner);
+          if (inner.empty()) {
+            absl::StrAppend(out, margin, field->name(), " {}", Comment(element), "\n");
+          } else {
+            absl::StrAppend(out, margin, field->name(), " {\n", inner, margin, "}\n");
+          }
+        } else {
+          std::string value;
+          values_.PrintFieldValueToString(message, field, field->is_repeated() ? i : -1, &value);
+          absl::StrAppend(out, margin, field->name(), ": ", value, Comment(element), "\n");
+        }
+      }
+    }
+  }
+
+ private:
+  // The place of what is at `path`, as a comment.
+  std::string Comment(const std::string& path) const {
+    const auto it = origins_.find(path);
+    if (!with_origins_ || it == origins_.end()) return "";
+    const Place& place = it->second;
+    const std::string file = OneLine(place.file);
+    return place.line == 0 ? absl::StrCat("  # ", file)
+                           : absl::StrCat("  # ", file, ":", place.line);
+  }
+
+  const Origins& origins_;
+  const bool with_origins_;
+  TextFormat::Printer values_;
+};
+
+}  // namespace
+
+std::string PrintConfig(const LoadedConfig& loaded, bool with_origins) {
+  std::string out;
+  Printer(loaded.origins, with_origins).Print(loaded.config, "", 0, &out);
+  return out;
+}
+
+uint64_t ConfigHash(const ExperimentConfig& config) {
+  // Hashes the printed form: protobuf prints fields in order, and its binary form promises none.
+  std::string text;
+  TextFormat::Printer printer;
+  printer.SetSingleLineMode(true);
+  printer.PrintToString(config, &text);
+  return Fnv1a(text);
+}
+
+std::map<std::string, std::string> ConfigValues(const ExperimentConfig& config,
+                                                const Origins& origins) {
+  std::map<std::string, std::string> values;
+  CollectValues(config, "", origins, &values);
+  return values;
+}
+
+}  // namespace finetune
