@@ -20,7 +20,7 @@ import xml.etree.ElementTree
 # From the lowest layer to the highest. A name that ends in /... stands for a package and all below it, as one.
 LAYERS = [
     ["src/base"],
-    ["src/config", "src/host", "src/ops", "src/tensor"],
+    ["src/config", "src/host", "src/metrics", "src/ops", "src/tensor"],
     ["src/checkpoint", "src/comm/..."],
     ["src/observe"],
     ["src/data/...", "src/model", "src/optim"],

@@ -31,15 +31,18 @@ using ::google::protobuf::Message;
 constexpr size_t kMaxConfigBytes = 1 << 20;
 constexpr size_t kMaxImportDepth = 32;
 
+absl::Status CheckIsText(const std::string& text, const std::string& file) {
+  if (!absl::StrContains(text, '\0')) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(file, ": found binary data; expected a config in text format (.pbtxt)"));
+}
+
 // Reads a text that may begin with the byte order mark that some editors write.
 absl::StatusOr<std::string> ReadConfig(const std::string& file) {
   absl::StatusOr<std::string> text = ReadFile(file, kMaxConfigBytes);
   // Whatever is wrong with a config's file is wrong with what was asked for.
   if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
-  if (absl::StrContains(*text, '\0')) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file, ": found binary data; expected a config in text format (.pbtxt)"));
-  }
+  FT_RETURN_IF_ERROR(CheckIsText(*text, file));
   return std::string(absl::StripPrefix(*text, "\xef\xbb\xbf"));
 }
 
@@ -92,6 +95,37 @@ absl::Status Reset(const std::string& path, Layer* layer) {
   return absl::OkStatus();
 }
 
+// Returns the values of a text alone, and adds a line to `errors` for each thing wrong with it.
+Layer Parse(const std::string& text, const std::string& file, const std::vector<std::string>& chain,
+            std::vector<std::string>* errors) {
+  Layer own;
+  for (const TextError& error :
+       ParseText(text, "", Place{file, 0, 0, chain}, &own.values, &own.origins)) {
+    errors->push_back(
+        absl::StrCat(file, ":", error.line, ":", error.column, ": ", ToString(error)));
+  }
+  return own;
+}
+
+// Lays the overrides over what was read from `file`.
+absl::StatusOr<LoadedConfig> Finish(Layer layer, const std::string& file,
+                                    const std::vector<std::string>& overrides) {
+  std::vector<std::string> errors;
+  for (const std::string& text : overrides) {
+    const absl::Status status = Override(text, &layer);
+    if (!status.ok()) {
+      errors.push_back(absl::StrCat("--set=", OneLine(text), ": ", status.message()));
+    }
+  }
+  if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
+  LoadedConfig loaded;
+  loaded.config = std::move(layer.values);
+  loaded.origins = std::move(layer.origins);
+  loaded.file = file;
+  if (!loaded.config.has_name()) loaded.config.set_name(fs::path(file).stem().string());
+  return loaded;
+}
+
 // Reads config files with all that they import.
 class Loader {
  public:
@@ -102,13 +136,8 @@ class Loader {
     std::vector<std::string> here = chain;
     here.push_back(file);
     FT_ASSIGN_OR_RETURN(const std::string text, ReadConfig(file));
-    Layer own;
     std::vector<std::string> errors;
-    for (const TextError& error :
-         ParseText(text, "", Place{file, 0, 0, chain}, &own.values, &own.origins)) {
-      errors.push_back(
-          absl::StrCat(file, ":", error.line, ":", error.column, ": ", ToString(error)));
-    }
+    Layer own = Parse(text, file, chain, &errors);
     // What is wrong with the imports is said as well; values of a broken text mean nothing.
     const bool readable = errors.empty();
     Layer merged;
@@ -183,20 +212,24 @@ absl::Status LoadedConfig::WithPlace(const absl::Status& status) const {
 absl::StatusOr<LoadedConfig> LoadConfig(const std::string& file, const LoadOptions& options) {
   FT_ASSIGN_OR_RETURN(const std::string found, FindConfig(file, "", options.search_path));
   FT_ASSIGN_OR_RETURN(Layer layer, Loader(options.search_path).Load(found, {}));
+  return Finish(std::move(layer), found, options.overrides);
+}
+
+absl::StatusOr<LoadedConfig> LoadConfigText(const std::string& text, const std::string& name,
+                                            const std::vector<std::string>& overrides) {
+  FT_RETURN_IF_ERROR(CheckIsText(text, name));
+  if (text.size() > kMaxConfigBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": found a config of ", text.size(),
+                                                   " bytes; expected at most ", kMaxConfigBytes));
+  }
   std::vector<std::string> errors;
-  for (const std::string& text : options.overrides) {
-    const absl::Status status = Override(text, &layer);
-    if (!status.ok()) {
-      errors.push_back(absl::StrCat("--set=", OneLine(text), ": ", status.message()));
-    }
+  Layer layer = Parse(text, name, {}, &errors);
+  if (errors.empty() && layer.values.import_size() + layer.values.reset_size() > 0) {
+    errors.push_back(absl::StrCat(
+        name, ": found imports or resets; expected a whole config, as a checkpoint carries it"));
   }
   if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
-  LoadedConfig loaded;
-  loaded.config = std::move(layer.values);
-  loaded.origins = std::move(layer.origins);
-  loaded.file = found;
-  if (!loaded.config.has_name()) loaded.config.set_name(fs::path(found).stem().string());
-  return loaded;
+  return Finish(std::move(layer), name, overrides);
 }
 
 }  // namespace finetune

@@ -40,6 +40,12 @@ struct LoadOptions {
 // with one line for each thing wrong: "file:line:column: field: what is wrong; what to do".
 absl::StatusOr<LoadedConfig> LoadConfig(const std::string& file, const LoadOptions& options);
 
+// Reads a config from its text, as a checkpoint carries it: one without imports. `name` stands for
+// the file in errors and origins. No file is read. `overrides`: as LoadOptions has them. Errors:
+// those of LoadConfig; InvalidArgument for a text that imports.
+absl::StatusOr<LoadedConfig> LoadConfigText(const std::string& text, const std::string& name,
+                                            const std::vector<std::string>& overrides);
+
 }  // namespace finetune
 
 #endif  // FINETUNE_CONFIG_CONFIG_H_

@@ -432,5 +432,31 @@ TEST_F(ConfigTest, ShippedConfigsLoadAndDamagedOnesAreRefusedOrReprinted) {
   EXPECT_GE(count, 4);
 }
 
+TEST_F(ConfigTest, TextOfAPrintedConfigLoadsToTheSameValues) {
+  Write("x.pbtxt", "name: \"mine\" optimizer { sgd { lr: 0.1 momentum: 0.9 } }");
+  const auto loaded = Load("x.pbtxt");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const auto again = LoadConfigText(PrintConfig(*loaded, /*with_origins=*/false), "best.pth",
+                                    {"optimizer.sgd.lr=0.2"});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->config.name(), "mine");
+  EXPECT_EQ(again->config.optimizer().sgd().lr(), 0.2);
+  EXPECT_EQ(again->config.optimizer().sgd().momentum(), 0.9);
+  EXPECT_EQ(again->PlaceOf("optimizer.sgd.momentum"), "best.pth:5:5");
+}
+
+TEST_F(ConfigTest, TextMayNotReadOtherFiles) {
+  Write("a.pbtxt", "optimizer { sgd { lr: 0.1 } }");
+  const auto loaded =
+      LoadConfigText(absl::StrCat("import: \"", folder_, "/a.pbtxt\""), "best.pth", {});
+  EXPECT_TRUE(absl::IsInvalidArgument(loaded.status()));
+  EXPECT_TRUE(absl::StrContains(loaded.status().message(), "best.pth: found imports or resets"))
+      << loaded.status();
+  for (const std::string& bad :
+       {std::string("a\0b", 3), std::string("no_such_field: 1"), std::string((1 << 20) + 1, ' ')}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(LoadConfigText(bad, "best.pth", {}).status()));
+  }
+}
+
 }  // namespace
 }  // namespace finetune

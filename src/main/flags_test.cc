@@ -160,10 +160,21 @@ TEST(Flags, ATildeInAPathMeansHome) {
   EXPECT_EQ(train.trace_path(), "/home/me/t.json");
   EXPECT_EQ(Parsed({"evaluate", "--config=a", "--checkpoint=~/b.pth"})
                 .As<EvaluateCommand>()
-                .options()
-                .checkpoint,
+                .flags()
+                .evaluate.checkpoint,
             "/home/me/b.pth");
   EXPECT_THAT(Refusal({"--config=a", "--work_dir=~you/x"}), HasSubstr("--work_dir: ~you/x"));
+}
+
+TEST(Flags, EvaluateNeedsACheckpointAndNoConfig) {
+  EXPECT_THAT(Refusal({"evaluate", "--config=a"}), HasSubstr("--checkpoint is not given"));
+  Parsed parsed({"evaluate", "--checkpoint=b.pth", "--compare=c.pth", "--output=d.json",
+                 "--scores=e.npy", "--flip"});
+  const EvaluateFlags& flags = parsed.As<EvaluateCommand>().flags();
+  EXPECT_EQ(flags.compare, "c.pth");
+  EXPECT_EQ(flags.output, "d.json");
+  EXPECT_EQ(flags.evaluate.scores, "e.npy");
+  EXPECT_TRUE(flags.evaluate.flip);
 }
 
 TEST(Flags, BeginningAgainAndGoingOnExcludeEachOther) {

@@ -14,8 +14,13 @@ at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                                 /*ignore_index=*/-100, label_smoothing);
 }
 
-std::vector<int64_t> TopKCorrect(const at::Tensor& logits, const at::Tensor& labels,
-                                 const std::vector<int>& ks) {
+at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
+                        double label_smoothing) {
+  return at::cross_entropy_loss(logits, targets, /*weight=*/{}, at::Reduction::None,
+                                /*ignore_index=*/-100, label_smoothing);
+}
+
+at::Tensor LabelRanks(const at::Tensor& logits, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
   const at::Tensor label = labels.unsqueeze(1);
   const at::Tensor own = logits.gather(1, label);
@@ -25,7 +30,12 @@ std::vector<int64_t> TopKCorrect(const at::Tensor& logits, const at::Tensor& lab
   const at::Tensor rank = behind.logical_or(classes == label).logical_not().sum(1);
   // A label whose own logit is NaN has every other class before it, and is right for k = classes
   // only.
-  const at::Tensor ranks = rank.to(at::kCPU).contiguous();
+  return rank.to(at::kCPU).contiguous();
+}
+
+std::vector<int64_t> TopKCorrect(const at::Tensor& logits, const at::Tensor& labels,
+                                 const std::vector<int>& ks) {
+  const at::Tensor ranks = LabelRanks(logits, labels);
   std::vector<int64_t> correct(ks.size(), 0);
   for (size_t i = 0; i < ks.size(); ++i) {
     for (int64_t n = 0; n < ranks.numel(); ++n) {

@@ -15,9 +15,17 @@ namespace finetune {
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                            double label_smoothing);
 
-// For each k: how many labels are among the k largest logits. Of equal logits the lower class comes
-// first, as argmax has it, so a model that says the same of all classes is not right about them; a
-// logit that is not a number comes before every label.
+// The same of each picture alone: [N].
+at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
+                        double label_smoothing);
+
+// Returns the number of classes that come before each label when they are sorted by logit: [N]
+// int64, on the CPU. Of equal logits the lower class comes first, as argmax has it, so a model that
+// says the same of all classes is not right about them; a logit that is not a number comes before
+// every label.
+at::Tensor LabelRanks(const at::Tensor& logits, const at::Tensor& labels);
+
+// For each k: how many labels are among the k largest logits, by LabelRanks().
 std::vector<int64_t> TopKCorrect(const at::Tensor& logits, const at::Tensor& labels,
                                  const std::vector<int>& ks);
 

@@ -35,6 +35,31 @@ std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
   return numbers;
 }
 
+// The counts of a validation's classes. A list of another length than the others is passed over.
+void ParseClasses(const Json& json, EvaluationRecord* record) {
+  const auto counts = json.find("classes");
+  if (counts == json.end() || !counts->is_object()) return;
+  const std::vector<int64_t> pictures = GetNumbers(*counts, "pictures");
+  const std::vector<int64_t> correct = GetNumbers(*counts, "correct");
+  const std::vector<int64_t> guessed = GetNumbers(*counts, "guessed");
+  if (pictures.size() != correct.size()) return;
+  record->has_guessed = !pictures.empty() && guessed.size() == pictures.size();
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    record->classes.push_back({pictures[i], record->has_guessed ? guessed[i] : 0, correct[i]});
+  }
+  const auto rows = json.find("confusion");
+  if (rows == json.end() || !rows->is_array() || rows->size() != pictures.size()) return;
+  std::vector<int64_t> confusion;
+  for (const Json& row : *rows) {
+    if (!row.is_array() || row.size() != pictures.size()) return;
+    for (const Json& count : row) {
+      if (!count.is_number()) return;
+      confusion.push_back(count);
+    }
+  }
+  record->confusion = std::move(confusion);
+}
+
 std::string GetText(const Json& object, const char* name) {
   const auto field = object.find(name);
   return field != object.end() && field->is_string() ? field->get<std::string>() : "";
@@ -103,12 +128,24 @@ std::string ToJson(const EvaluationRecord& record) {
                {"pictures", record.pictures},
                {"accuracy", record.accuracy}};
   if (!record.classes.empty()) {
-    Json pictures = Json::array(), correct = Json::array();
-    for (const EvaluationRecord::ClassCount& count : record.classes) {
-      pictures.push_back(count.pictures);
+    Json pictures = Json::array(), correct = Json::array(), guessed = Json::array();
+    for (const ClassResult& count : record.classes) {
+      pictures.push_back(count.support);
       correct.push_back(count.correct);
+      guessed.push_back(count.guessed);
     }
     json["classes"] = {{"pictures", std::move(pictures)}, {"correct", std::move(correct)}};
+    if (record.has_guessed && record.classes.size() <= kMostGuessedClasses) {
+      json["classes"]["guessed"] = std::move(guessed);
+    }
+  }
+  if (!record.confusion.empty()) {
+    Json rows = Json::array();
+    const auto classes = static_cast<std::ptrdiff_t>(record.classes.size());
+    for (auto row = record.confusion.begin(); row != record.confusion.end(); row += classes) {
+      rows.push_back(std::vector<int64_t>(row, row + classes));
+    }
+    json["confusion"] = std::move(rows);
   }
   return Line(json);
 }
@@ -156,13 +193,7 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       record.loss = Get(json, "loss", kNoNumber);
       record.seconds = Get(json, "time", kNoNumber);
       record.pictures = Get<int64_t>(json, "pictures", 0);
-      if (json.contains("classes") && json["classes"].is_object()) {
-        const std::vector<int64_t> pictures = GetNumbers(json["classes"], "pictures");
-        const std::vector<int64_t> correct = GetNumbers(json["classes"], "correct");
-        for (size_t i = 0; i < pictures.size() && pictures.size() == correct.size(); ++i) {
-          record.classes.push_back({pictures[i], correct[i]});
-        }
-      }
+      ParseClasses(json, &record);
       if (json.contains("accuracy") && json["accuracy"].is_object()) {
         for (const auto& [name, value] : json["accuracy"].items()) {
           if (value.is_number()) record.accuracy[name] = value;

@@ -9,6 +9,7 @@
 
 #include "absl/strings/string_view.h"
 #include "src/base/status_macros.h"
+#include "src/metrics/by_class.h"
 
 namespace finetune {
 
@@ -47,10 +48,6 @@ struct IterationRecord {
 
 // One validation.
 struct EvaluationRecord {
-  struct ClassCount {
-    int64_t pictures = 0;
-    int64_t correct = 0;
-  };
   int64_t epoch = 0;  // from 1: that of the iteration before the validation
   int64_t iteration = 0;
   int64_t iterations_per_epoch = 1;
@@ -58,8 +55,16 @@ struct EvaluationRecord {
   std::map<std::string, double> accuracy;  // "top1": 0..1
   double seconds = 0;
   int64_t pictures = 0;
-  std::vector<ClassCount> classes;  // in the order of labels
+  std::vector<ClassResult> classes;  // in the order of labels
+  // Whether `classes` say how many pictures were taken for each: a record of many classes, or of a
+  // finetune before 0.1.0, does not.
+  bool has_guessed = false;
+  // As ConfusionMatrix(). Empty: not recorded.
+  std::vector<int64_t> confusion;
 };
+
+// The most classes whose `guessed` a record holds.
+inline constexpr size_t kMostGuessedClasses = 1000;
 
 // A record as one line of JSON, without the line's end. A loss that is no number is null. A run's
 // gets this program as its writer.

@@ -69,7 +69,9 @@ TEST(Record, OfARunAndOfItsClassesComeBackAsTheyWere) {
   run.began_unix_s = 1795000000.5;
   run.class_names = {"cat", "d\xf6g"};  // Latin-1: no UTF-8
   EvaluationRecord evaluation = Evaluation(100, 0.5);
-  evaluation.classes = {{10, 7}, {12, 0}};
+  evaluation.classes = {{10, 9, 7}, {12, 13, 0}};
+  evaluation.has_guessed = true;
+  evaluation.confusion = {7, 3, 2, 10};
   History history;
   EXPECT_TRUE(AddRecords(ToJson(run) + "\n" + ToJson(evaluation), &history).ok());
   ASSERT_EQ(history.runs.size(), 1u);
@@ -83,7 +85,36 @@ TEST(Record, OfARunAndOfItsClassesComeBackAsTheyWere) {
   ASSERT_EQ(history.evaluations.size(), 1u);
   ASSERT_EQ(history.evaluations[0].classes.size(), 2u);
   EXPECT_EQ(history.evaluations[0].classes[0].correct, 7);
-  EXPECT_EQ(history.evaluations[0].classes[1].pictures, 12);
+  EXPECT_EQ(history.evaluations[0].classes[1].support, 12);
+  EXPECT_TRUE(history.evaluations[0].has_guessed);
+  EXPECT_EQ(history.evaluations[0].classes[1].guessed, 13);
+  EXPECT_THAT(history.evaluations[0].confusion, ElementsAre(7, 3, 2, 10));
+}
+
+TEST(Record, OfVeryManyClassesLeavesOutHowOftenEachWasGuessed) {
+  EvaluationRecord evaluation = Evaluation(100, 0.5);
+  evaluation.classes.assign(kMostGuessedClasses + 1, {10, 9, 7});
+  evaluation.has_guessed = true;
+  History history;
+  AddRecords(ToJson(evaluation), &history);
+  ASSERT_EQ(history.evaluations.size(), 1u);
+  EXPECT_EQ(history.evaluations[0].classes.size(), kMostGuessedClasses + 1);
+  EXPECT_EQ(history.evaluations[0].classes[0].correct, 7);
+  EXPECT_FALSE(history.evaluations[0].has_guessed);
+}
+
+TEST(Record, WhoseConfusionIsNotSquareKeepsItsOtherFields) {
+  for (const char* confusion : {"[[1,2]]", "[[1,2],[3]]", "[[1,2],[3,\"x\"]]", "7", "[1,2]"}) {
+    History history;
+    AddRecords(absl::StrCat(R"({"mode":"val","iteration":4,"loss":0.5,"classes":)",
+                            R"({"pictures":[3,4],"correct":[1,2],"guessed":[1]},"confusion":)",
+                            confusion, "}"),
+               &history);
+    ASSERT_EQ(history.evaluations.size(), 1u) << confusion;
+    EXPECT_EQ(history.evaluations[0].classes.size(), 2u);
+    EXPECT_FALSE(history.evaluations[0].has_guessed);
+    EXPECT_TRUE(history.evaluations[0].confusion.empty()) << confusion;
+  }
 }
 
 TEST(Record, ALossThatIsNoNumberStaysReadable) {

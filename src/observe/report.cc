@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <numeric>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,14 +15,16 @@
 #include "src/base/atomic_file.h"
 #include "src/base/own_file.h"
 #include "src/base/version.h"
+#include "src/metrics/by_class.h"
 #include "src/observe/chart.h"
+#include "src/observe/class_table.h"
+#include "src/observe/heat_map.h"
 #include "src/observe/run_log.h"
 
 namespace finetune {
 namespace {
 
-// Of a data set of very many classes, the worst.
-constexpr size_t kMostClasses = 50;
+constexpr size_t kMostConfusions = 10;
 
 constexpr char kStyle[] = R"(
 :root { --text: #1f2328; --dim: #656d76; --line: #d8dee4; --back: #f6f8fa; --card: #ffffff;
@@ -51,13 +53,9 @@ svg .axis { stroke: var(--dim); stroke-width: 0.9; fill: none; }
 svg path, svg line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
 .line1 { stroke: var(--c1); } .line2 { stroke: var(--c2); } .line3 { stroke: var(--c3); } .line4 { stroke: var(--c4); }
 .dot1 { fill: var(--c1); } .dot2 { fill: var(--c2); } .dot3 { fill: var(--c3); } .dot4 { fill: var(--c4); }
-.classes { columns: 2 420px; column-gap: 34px; }
-.class { display: grid; grid-template-columns: 9.5em 1fr 10.5em; gap: 10px; align-items: center;
-  break-inside: avoid; font-size: 13.5px; padding: 2px 0; }
-.class span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.class .dim { text-align: right; font-variant-numeric: tabular-nums; }
-.bar { background: var(--back); border-radius: 3px; height: 11px; }
-.bar i { display: block; background: var(--c1); border-radius: 3px; height: 100%; }
+.right { fill: var(--c3); } .wrong { fill: var(--c2); } svg path.right, svg path.wrong { stroke: none; }
+svg .count { fill: var(--text); }
+.worst { margin: 12px 0 0; padding-left: 1.4em; font-size: 13.5px; }
 pre { margin: 0; overflow-x: auto; font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
 )";
 
@@ -171,44 +169,60 @@ void AppendCharts(const History& history, std::string* html) {
   *html += "</div>\n";
 }
 
+double Accuracy(const EvaluationRecord& record) { return MicroAverages(record.classes).recall; }
+
+// The validation with the best accuracy, of which best.pth is, among those that have counts of
+// classes; null where none has.
+const EvaluationRecord* BestWithClasses(const History& history) {
+  const EvaluationRecord* best = nullptr;
+  for (const EvaluationRecord& record : history.evaluations) {
+    if (record.classes.empty()) continue;
+    if (best == nullptr || Accuracy(record) > Accuracy(*best)) best = &record;
+  }
+  return best;
+}
+
+// The names of `classes` classes, of which a run may have recorded fewer.
+std::vector<std::string> ClassNames(const History& history, size_t classes) {
+  std::vector<std::string> names;
+  if (!history.runs.empty()) names = history.runs.back().class_names;
+  names.resize(std::min(names.size(), classes));
+  while (names.size() < classes) names.push_back(absl::StrCat("class ", names.size()));
+  return names;
+}
+
+// The pairs of classes that are taken for each other most often.
+void AppendConfusions(absl::Span<const int64_t> matrix, const std::vector<std::string>& names,
+                      std::string* html) {
+  std::vector<size_t> wrong;
+  for (size_t i = 0; i < matrix.size(); ++i) {
+    if (i / names.size() != i % names.size() && matrix[i] > 0) wrong.push_back(i);
+  }
+  std::stable_sort(wrong.begin(), wrong.end(),
+                   [&](size_t a, size_t b) { return matrix[a] > matrix[b]; });
+  if (wrong.empty()) return;
+  *html += "<ol class=\"worst\">\n";
+  for (size_t i = 0; i < std::min(wrong.size(), kMostConfusions); ++i) {
+    absl::StrAppendFormat(html, "<li>%s taken for %s: %d</li>\n",
+                          EscapeHtml(names[wrong[i] / names.size()]),
+                          EscapeHtml(names[wrong[i] % names.size()]), matrix[wrong[i]]);
+  }
+  *html += "</ol>\n";
+}
+
 void AppendClasses(const History& history, std::string* html) {
-  const auto last =
-      std::find_if(history.evaluations.rbegin(), history.evaluations.rend(),
-                   [](const EvaluationRecord& record) { return !record.classes.empty(); });
-  if (last == history.evaluations.rend()) return;
-  const auto& counts = last->classes;
-  const auto share = [&](size_t label) {
-    return counts[label].pictures > 0 ? static_cast<double>(counts[label].correct) /
-                                            static_cast<double>(counts[label].pictures)
-                                      : 0.0;
-  };
-  std::vector<size_t> labels(counts.size());
-  std::iota(labels.begin(), labels.end(), size_t{0});
-  absl::StrAppendFormat(html, "<h2>Accuracy by class <span class=\"dim\">after iteration %d",
-                        last->iteration);
-  if (labels.size() > kMostClasses) {
-    std::erase_if(labels, [&](size_t label) { return counts[label].pictures == 0; });
-    std::stable_sort(labels.begin(), labels.end(),
-                     [&](size_t a, size_t b) { return share(a) < share(b); });
-    labels.resize(std::min(labels.size(), kMostClasses));
-    absl::StrAppendFormat(html, "; the worst %d of %d", labels.size(), counts.size());
-  }
-  *html += "</span></h2>\n<div class=\"card classes\">\n";
-  for (const size_t label : labels) {
-    std::string name = absl::StrCat("class ", label);
-    if (!history.runs.empty() && label < history.runs.back().class_names.size()) {
-      name = history.runs.back().class_names[label];
-    }
-    const std::string escaped = EscapeHtml(name);
-    absl::StrAppendFormat(
-        html,
-        "<div class=\"class\"><span title=\"%s\">%s</span><div class=\"bar\"><i "
-        "style=\"width:%.1f%%\"></i></div><span class=\"dim\">%s</span></div>\n",
-        escaped, escaped, 100 * share(label),
-        counts[label].pictures == 0
-            ? "no pictures"
-            : absl::StrFormat("%.1f %% of %d", 100 * share(label), counts[label].pictures));
-  }
+  const EvaluationRecord* best = BestWithClasses(history);
+  if (best == nullptr) return;
+  const std::vector<std::string> names = ClassNames(history, best->classes.size());
+  absl::StrAppendFormat(html,
+                        "<h2>By class <span class=\"dim\">after iteration %d, the validation with "
+                        "the best accuracy</span></h2>\n",
+                        best->iteration);
+  *html += ClassTable(best->classes, best->has_guessed, names);
+  if (best->confusion.empty()) return;
+  absl::StrAppend(html, "<h2>Confusion matrix</h2>\n<div class=\"card\">",
+                  ConfusionSvg(best->confusion, names), "\n");
+  AppendConfusions(best->confusion, names, html);
   *html += "</div>\n";
 }
 
@@ -240,7 +254,7 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
       "<meta name=\"generator\" content=\"",
       kFinetuneWriter,
       "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
-      name, " - finetune</title>\n<style>", kStyle, "</style></head><body>\n<h1>", name,
+      name, " - finetune</title>\n<style>", kStyle, kClassTableStyle, "</style></head><body>\n<h1>", name,
       "</h1>\n<div class=\"dim\">");
   if (!history.runs.empty()) {
     const absl::Time began = absl::UnixEpoch() + absl::Seconds(history.runs.front().began_unix_s);

@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// One page, for any browser and with nothing to load: key figures, curves, accuracy by class and
-// the config of a run. `config_text` is shown as it is.
+// One page, for any browser and with nothing to load: key figures, curves, a table of the
+// classes, the confusion matrix and the config of a run. `config_text` is shown as it is.
 std::string RenderReport(const History& history, absl::string_view config_text);
 
 // The first line of every WORK_DIR/report.html, which says that finetune wrote it.

@@ -53,7 +53,10 @@ History SmallRun() {
   history.runs = {run};
   history.iterations = {Iteration(10, 2.5), Iteration(20, 1.25), Iteration(30, 0.75)};
   history.evaluations = {Evaluation(1, 0.5), Evaluation(2, 0.8125), Evaluation(3, 0.75)};
-  history.evaluations.back().classes = {{8, 7}, {16, 4}};
+  EvaluationRecord& last = history.evaluations.back();
+  last.classes = {{8, 19, 7}, {16, 5, 4}};
+  last.has_guessed = true;
+  last.confusion = {7, 1, 12, 4};
   return history;
 }
 
@@ -70,8 +73,7 @@ TEST(Report, NamesTheRunAndItsKeyFigures) {
   // 30 iterations of half a second and three validations of 4 s.
   EXPECT_THAT(page, HasSubstr("<dd>0:00:27</dd><dd class=\"note\">0:00:12 of it validating"));
   EXPECT_THAT(page, HasSubstr("<dd>321 MiB</dd>"));
-  EXPECT_THAT(page, HasSubstr("cat</span><div class=\"bar\"><i style=\"width:87.5%\""));
-  EXPECT_THAT(page, HasSubstr("25.0 % of 16"));
+  EXPECT_THAT(page, HasSubstr("dog taken for cat: 12"));
   EXPECT_THAT(page, HasSubstr("max_epochs: 3<span class=\"dim\">  # a.pbtxt:7:3</span>"));
 }
 
@@ -113,17 +115,79 @@ TEST(Report, OfNothingOneRecordOrNoNumbersIsStillAPage) {
   }
 }
 
+// The rows stand by class; each carries its place by images, precision, recall and F1.
+TEST(Report, SortsTheClassesByEachColumnWithoutAScript) {
+  const std::string page = RenderReport(SmallRun(), "");
+  EXPECT_THAT(page, HasSubstr("after iteration 30, the validation with the best accuracy"));
+  EXPECT_THAT(page,
+              HasSubstr("style=\"--s:0;--p:0;--r:1;--f:1\"><span role=\"cell\" title=\"cat\""));
+  EXPECT_THAT(page,
+              HasSubstr("style=\"--s:1;--p:1;--r:0;--f:0\"><span role=\"cell\" title=\"dog\""));
+  for (const char* order : {"c", "s", "p", "r", "f"}) {
+    EXPECT_THAT(page,
+                HasSubstr(absl::StrCat("<input type=\"radio\" name=\"order\" id=\"by-", order)));
+    if (*order != 'c') {
+      EXPECT_THAT(page, HasSubstr(absl::StrCat(
+                            "#by-", order, ":checked ~ .rows .row { order: var(--", order, ")")));
+    }
+  }
+  // Precision, recall and F1 of the cats: 7 of 19, 7 of 8.
+  EXPECT_THAT(page, HasSubstr("<span role=\"cell\">36.8 %</span><span role=\"cell\">87.5 %</span>"
+                              "<span role=\"cell\">51.9 %</span>"));
+}
+
+TEST(Report, ShowsTheClassesOfTheBestValidation) {
+  History history = SmallRun();
+  history.evaluations[0].classes = {{8, 8, 8}, {16, 16, 16}};
+  history.evaluations[0].has_guessed = true;
+  EXPECT_THAT(RenderReport(history, ""),
+              HasSubstr("after iteration 10, the validation with the best accuracy"));
+}
+
+// Records of before say how many pictures of each class are right, and no more.
+TEST(Report, OfARunWithoutGuessesShowsRecallAlone) {
+  History history = SmallRun();
+  history.evaluations.back().has_guessed = false;
+  history.evaluations.back().confusion.clear();
+  const std::string page = RenderReport(history, "");
+  EXPECT_THAT(page, HasSubstr("id=\"by-r\""));
+  EXPECT_THAT(page, Not(HasSubstr("id=\"by-p\"")));
+  EXPECT_THAT(page,
+              HasSubstr("<span role=\"cell\">8</span><span role=\"cell\">87.5 %</span></div>"));
+}
+
+TEST(Report, DrawsTheConfusionMatrixByShareOfItsRow) {
+  const std::string page = RenderReport(SmallRun(), "");
+  // 7 of 8 cats are right; 12 of 16 dogs are taken for cats.
+  EXPECT_THAT(page, HasSubstr("<path class=\"right\" fill-opacity=\"0.9\" d=\"M0 0h1v1h-1z\"/>"));
+  EXPECT_THAT(page, HasSubstr("<path class=\"wrong\" fill-opacity=\"0.8\" d=\"M0 1h1v1h-1z\"/>"));
+  EXPECT_THAT(page, HasSubstr(">12</text>"));
+}
+
+TEST(Report, DrawsAMatrixOfAHundredClassesWithoutNames) {
+  History history = SmallRun();
+  EvaluationRecord& last = history.evaluations.back();
+  last.classes.assign(100, {100, 100, 50});
+  last.confusion.assign(10000, 1);
+  const std::string page = RenderReport(history, "");
+  EXPECT_THAT(page, HasSubstr("M99 98h1v1h-1z"));
+  EXPECT_THAT(page, Not(HasSubstr("class=\"count\"")));
+  EXPECT_LT(page.size(), 400000u);
+}
+
 TEST(Report, OfManyClassesShowsTheWorst) {
   History history = SmallRun();
   auto& classes = history.evaluations.back().classes;
-  classes.assign(1000, {100, 90});
-  classes[1] = {0, 0};
-  classes[998] = {100, 3};
+  classes.assign(5000, {100, 90, 90});
+  classes[1] = {0, 0, 0};
+  classes[4998] = {100, 3, 3};
+  history.evaluations.back().confusion.clear();
   const std::string page = RenderReport(history, "");
-  EXPECT_THAT(page, HasSubstr("the worst 50 of 1000"));
-  EXPECT_THAT(page, HasSubstr("class 998"));
-  EXPECT_THAT(page, Not(HasSubstr("class 999")));
-  EXPECT_THAT(page, Not(HasSubstr("no pictures")));
+  EXPECT_THAT(page, HasSubstr("the 1000 classes with the lowest recall, of 5000"));
+  EXPECT_THAT(page, HasSubstr("title=\"class 4998\""));
+  EXPECT_THAT(page, Not(HasSubstr("title=\"class 4999\"")));
+  EXPECT_THAT(page, Not(HasSubstr("title=\"dog\"")));
+  EXPECT_THAT(page, Not(HasSubstr("Confusion matrix")));
 }
 
 TEST(Report, IsWrittenIntoTheWorkDirFromItsRecords) {
@@ -140,7 +204,7 @@ TEST(Report, IsWrittenIntoTheWorkDirFromItsRecords) {
   const std::string page = *ReadFile(*path);
   EXPECT_THAT(page, HasSubstr("<h1>resnet</h1>"));
   EXPECT_THAT(page, HasSubstr("seed: 7"));
-  EXPECT_THAT(page, HasSubstr("<span title=\"dog\">"));
+  EXPECT_THAT(page, HasSubstr("title=\"dog\""));
 }
 
 TEST(Report, OfAFolderWithoutARunIsAnErrorThatNamesIt) {

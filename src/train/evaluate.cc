@@ -2,7 +2,6 @@
 
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
 #include <chrono>
 
 #include "src/comm/agreement.h"
@@ -11,45 +10,109 @@
 #include "src/train/torch_error.h"
 
 namespace finetune {
+namespace {
+
+// How often each class was taken for each, or for many classes only how many pictures each has, how
+// many were taken for it and how many are both. In float64, as the ranks add it up.
+class ClassCounts {
+ public:
+  explicit ClassCounts(size_t classes)
+      : classes_(classes),
+        has_matrix_(classes <= static_cast<size_t>(kMostConfusionClasses)),
+        size_(has_matrix_ ? classes * classes : 3 * classes) {}
+
+  size_t size() const { return size_; }
+
+  // `counts`: [size()].
+  void Add(int64_t label, int64_t guess, double* counts) const {
+    if (has_matrix_) {
+      counts[label * static_cast<int64_t>(classes_) + guess] += 1;
+      return;
+    }
+    counts[3 * label] += 1;
+    counts[3 * guess + 1] += 1;
+    if (label == guess) counts[3 * label + 2] += 1;
+  }
+
+  void Read(const double* counts, Evaluation* result) const {
+    result->classes.resize(classes_);
+    if (has_matrix_) result->confusion.assign(counts, counts + size_);
+    for (size_t label = 0; label < classes_; ++label) {
+      ClassResult& own = result->classes[label];
+      if (!has_matrix_) {
+        own = {static_cast<int64_t>(counts[3 * label]), static_cast<int64_t>(counts[3 * label + 1]),
+               static_cast<int64_t>(counts[3 * label + 2])};
+        continue;
+      }
+      for (size_t guess = 0; guess < classes_; ++guess) {
+        const int64_t pictures = result->confusion[label * classes_ + guess];
+        own.support += pictures;
+        result->classes[guess].guessed += pictures;
+        if (label == guess) own.correct = pictures;
+      }
+    }
+  }
+
+ private:
+  const size_t classes_;
+  const bool has_matrix_;
+  const size_t size_;
+};
+
+}  // namespace
+
+std::vector<int> TopKs(const HeadConfig& head) {
+  if (head.topk().empty()) return {1};
+  return {head.topk().begin(), head.topk().end()};
+}
+
+absl::Status VisitBatches(at::Device device, BatchLoader* loader, const EvaluationWatch& watch,
+                          const BatchVisitor& visit) {
+  const at::NoGradGuard no_grad;
+  loader->Seek(0, 0);
+  const int64_t batches = loader->sampler().iterations_per_epoch();
+  DeviceBatches on_device(loader, device);
+  for (int64_t i = 0; i < batches; ++i) {
+    FT_RETURN_IF_ERROR(CatchTorch([&]() -> absl::Status {
+      FT_ASSIGN_OR_RETURN(const Batch batch, on_device.Next());
+      if (batch.labels.size(0) > 0) visit(batch, on_device.Images(batch));
+      return absl::OkStatus();
+    }));
+    if (!watch(i + 1, batches) && i + 1 < batches) {
+      return absl::CancelledError("the evaluation was stopped");
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, Classifier* model,
                                     BatchLoader* loader, Communicator* comm,
                                     const EvaluationWatch& watch) {
   const auto start = std::chrono::steady_clock::now();
-  const at::NoGradGuard no_grad;
-  std::vector<int> ks(head.topk().begin(), head.topk().end());
-  if (ks.empty()) ks.push_back(1);
-  const size_t classes = static_cast<size_t>(head.num_classes());
+  const std::vector<int> ks = TopKs(head);
+  const ClassCounts by_class(static_cast<size_t>(head.num_classes()));
 
-  // Sums that all ranks add up: pictures, loss, correct by k, then pictures and correct by class;
-  // last, the ranks that were told to stop.
-  std::vector<double> sums(2 + ks.size() + 2 * classes + 1, 0.0);
-  double* by_class = sums.data() + 2 + ks.size();
-  loader->Seek(0, 0);
-  absl::Status status;
-  const int64_t batches = loader->sampler().iterations_per_epoch();
-  DeviceBatches on_device(loader, device);
-  const auto add = [&]() -> absl::Status {
-    FT_ASSIGN_OR_RETURN(const Batch batch, on_device.Next());
-    const int64_t n = batch.labels.size(0);
-    if (n == 0) return absl::OkStatus();
-    const at::Tensor logits = model->Forward(on_device.Images(batch), {.training = false});
-    sums[0] += static_cast<double>(n);
-    sums[1] += CrossEntropySum(logits, batch.labels, head.label_smoothing()).item<double>();
-    const std::vector<int64_t> correct = TopKCorrect(logits, batch.labels, ks);
-    for (size_t k = 0; k < ks.size(); ++k) sums[2 + k] += static_cast<double>(correct[k]);
-    const at::Tensor guesses = logits.argmax(1).to(at::kCPU), labels = batch.labels.to(at::kCPU);
-    const int64_t* guess = guesses.const_data_ptr<int64_t>();
-    const int64_t* label = labels.const_data_ptr<int64_t>();
-    for (int64_t j = 0; j < n; ++j) {
-      by_class[2 * label[j]] += 1;
-      by_class[2 * label[j] + 1] += guess[j] == label[j] ? 1 : 0;
-    }
-    return absl::OkStatus();
-  };
-  for (int64_t i = 0; i < batches && status.ok() && sums.back() == 0; ++i) {
-    status = CatchTorch(add);
-    if (!watch(i + 1, batches) && i + 1 < batches) sums.back() = 1;
+  // Sums that all ranks add up: pictures, loss, correct by k, then the counts of classes; last, the
+  // ranks that were told to stop.
+  const size_t first_count = 2 + ks.size();
+  std::vector<double> sums(first_count + by_class.size() + 1, 0.0);
+  absl::Status status =
+      VisitBatches(device, loader, watch, [&](const Batch& batch, const at::Tensor& images) {
+        const at::Tensor logits = model->Forward(images, {.training = false});
+        const int64_t n = batch.labels.size(0);
+        sums[0] += static_cast<double>(n);
+        sums[1] += CrossEntropySum(logits, batch.labels, head.label_smoothing()).item<double>();
+        const std::vector<int64_t> correct = TopKCorrect(logits, batch.labels, ks);
+        for (size_t k = 0; k < ks.size(); ++k) sums[2 + k] += static_cast<double>(correct[k]);
+        const at::Tensor guesses = logits.argmax(1).to(at::kCPU),
+                         labels = batch.labels.to(at::kCPU);
+        const int64_t* guess = guesses.const_data_ptr<int64_t>();
+        const int64_t* label = labels.const_data_ptr<int64_t>();
+        for (int64_t j = 0; j < n; ++j) by_class.Add(label[j], guess[j], &sums[first_count]);
+      });
+  if (absl::IsCancelled(status)) {
+    sums.back() = 1;
+    status = absl::OkStatus();
   }
   FT_RETURN_IF_ERROR(Agree(status, *comm));
   FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(sums)));
@@ -59,11 +122,7 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
   result.pictures = static_cast<int64_t>(sums[0]);
   result.loss = sums[1] / sums[0];
   for (size_t k = 0; k < ks.size(); ++k) result.topk.push_back({ks[k], sums[2 + k] / sums[0]});
-  by_class = sums.data() + 2 + ks.size();
-  for (size_t c = 0; c < classes; ++c) {
-    result.classes.push_back(
-        {static_cast<int64_t>(by_class[2 * c]), static_cast<int64_t>(by_class[2 * c + 1])});
-  }
+  by_class.Read(&sums[first_count], &result);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -10,6 +10,7 @@
 #include "src/comm/communicator.h"
 #include "src/config/experiment.pb.h"
 #include "src/data/loader.h"
+#include "src/metrics/by_class.h"
 #include "src/model/classifier.h"
 
 namespace finetune {
@@ -27,20 +28,32 @@ struct Evaluation {
   };
   std::vector<TopK> topk;
   // Of each class, in the order of labels.
-  struct ClassCount {
-    int64_t pictures = 0;
-    int64_t correct = 0;
-  };
-  std::vector<ClassCount> classes;
+  std::vector<ClassResult> classes;
+  // As ConfusionMatrix(). Empty for more than kMostConfusionClasses classes.
+  std::vector<int64_t> confusion;
   double seconds = 0;
 
   // "top1".."topk" for logs.
   static std::string Name(int k) { return "top" + std::to_string(k); }
 };
 
+// The ranks sum the matrix of every validation: 80 KB of counts each.
+inline constexpr int64_t kMostConfusionClasses = 100;
+
+// The k of each top-k accuracy to report: head.topk, or 1 where it is empty.
+std::vector<int> TopKs(const HeadConfig& head);
+
 // Called after each batch of a rank's part: batches so far, and in all. False ends the evaluation
 // where more follow.
 using EvaluationWatch = std::function<bool(int64_t done, int64_t total)>;
+
+// Sees a batch that is not empty, and its pictures as the model takes them.
+using BatchVisitor = std::function<void(const Batch& batch, const at::Tensor& images)>;
+
+// Goes once through this rank's part of the loader's split, without recording gradients. Errors:
+// those of the loader and of LibTorch; Cancelled where `watch` has ended it. Not collective.
+absl::Status VisitBatches(at::Device device, BatchLoader* loader, const EvaluationWatch& watch,
+                          const BatchVisitor& visit);
 
 // Runs the model over every picture of the split once, each rank its part. Collective; all ranks
 // get the same result. A loader that fails on one rank fails on all. Errors: Cancelled where

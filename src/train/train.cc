@@ -48,9 +48,9 @@ EvaluationRecord RecordOf(const Evaluation& evaluation, int64_t iteration,
   }
   record.seconds = evaluation.seconds;
   record.pictures = evaluation.pictures;
-  for (const Evaluation::ClassCount& count : evaluation.classes) {
-    record.classes.push_back({count.pictures, count.correct});
-  }
+  record.classes = evaluation.classes;
+  record.has_guessed = true;
+  record.confusion = evaluation.confusion;
   return record;
 }
 

@@ -6,7 +6,7 @@
 
 #include "src/main/config_flags.h"
 #include "src/main/rank_command.h"
-#include "src/train/evaluate_checkpoint.h"
+#include "src/train/evaluate_command.h"
 
 namespace finetune {
 
@@ -18,14 +18,15 @@ class EvaluateCommand : public RankCommand {
   void AddFlags(FlagList* flags) override;
   absl::Status Check() const override;
 
-  const EvaluateOptions& options() const { return options_; }
+  const EvaluateFlags& flags() const { return flags_; }
 
  private:
-  absl::StatusOr<LoadedConfig> Load() override { return config_.LoadExpanded(); }
+  // Without --config, the config that the checkpoint carries.
+  absl::StatusOr<LoadedConfig> Load() override;
   absl::StatusOr<int> RunOnRanks(const LoadedConfig& loaded, Communicator* comm) override;
 
   ConfigFlags config_;
-  EvaluateOptions options_;
+  EvaluateFlags flags_;
 };
 
 }  // namespace finetune

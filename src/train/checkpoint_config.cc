@@ -1,0 +1,34 @@
+#include "src/train/checkpoint_config.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/checkpoint/reader.h"
+#include "src/checkpoint/value.h"
+
+namespace finetune {
+
+absl::StatusOr<std::optional<LoadedConfig>> FindCheckpointConfig(
+    const std::string& checkpoint, const std::vector<std::string>& overrides) {
+  FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(checkpoint, {"meta"}));
+  const absl::StatusOr<Value> meta = root.Get("meta");
+  if (!meta.ok()) return std::nullopt;
+  const absl::StatusOr<std::string> writer = meta->GetString("writer");
+  const absl::StatusOr<std::string> text = meta->GetString("cfg");
+  // Other programs keep a config of theirs there.
+  if (!writer.ok() || !absl::StartsWith(*writer, "finetune ") || !text.ok()) return std::nullopt;
+  FT_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfigText(*text, checkpoint, overrides));
+  return std::optional<LoadedConfig>(std::move(loaded));
+}
+
+absl::StatusOr<LoadedConfig> LoadCheckpointConfig(const std::string& checkpoint,
+                                                  const std::vector<std::string>& overrides) {
+  FT_ASSIGN_OR_RETURN(std::optional<LoadedConfig> loaded,
+                      FindCheckpointConfig(checkpoint, overrides));
+  if (loaded.has_value()) return *std::move(loaded);
+  return absl::InvalidArgumentError(
+      absl::StrCat(checkpoint, ": carries no config of finetune; give one as --config=F"));
+}
+
+}  // namespace finetune

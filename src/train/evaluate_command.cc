@@ -1,0 +1,112 @@
+#include "src/train/evaluate_command.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
+#include "src/comm/agreement.h"
+#include "src/config/origins.h"
+#include "src/metrics/accuracy.h"
+#include "src/metrics/mcnemar.h"
+#include "src/metrics/summary.h"
+#include "src/observe/score_file.h"
+#include "src/train/checkpoint_config.h"
+#include "src/train/evaluate.h"
+
+namespace finetune {
+namespace {
+
+// Whether the files can be written, on rank 0; the trial of one leaves nothing.
+absl::Status CheckFiles(const EvaluateFlags& flags, const Communicator& comm) {
+  const std::string& scores = flags.evaluate.scores;
+  if (!scores.empty()) FT_RETURN_IF_ERROR(Annotate(ScoreFile::CheckName(scores), "--scores"));
+  if (comm.rank() != 0) return absl::OkStatus();
+  for (const auto& [flag, path] :
+       {std::pair("--scores", scores), std::pair("--output", flags.output)}) {
+    if (path.empty()) continue;
+    FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(path).status(), flag));
+  }
+  return absl::OkStatus();
+}
+
+// The config to evaluate the other checkpoint by: on the same images, with its own network and
+// pipeline where it carries them.
+absl::StatusOr<LoadedConfig> ConfigOfOther(const LoadedConfig& loaded,
+                                           const std::string& checkpoint) {
+  LoadedConfig config = loaded;
+  FT_ASSIGN_OR_RETURN(const std::optional<LoadedConfig> own,
+                      FindCheckpointConfig(checkpoint, /*overrides=*/{}));
+  if (!own.has_value()) return config;
+  *config.config.mutable_model() = own->config.model();
+  EraseOrigins("model", &config.origins);
+  CopyOrigins("model", own->origins, &config.origins);
+  if (own->config.data().has_val()) {
+    *config.config.mutable_data()->mutable_val()->mutable_pipeline() =
+        own->config.data().val().pipeline();
+    EraseOrigins("data.val.pipeline", &config.origins);
+    CopyOrigins("data.val.pipeline", own->origins, &config.origins);
+  }
+  return config;
+}
+
+std::string FirstLine(const EvaluationSummary& summary, double seconds) {
+  std::string line = absl::StrFormat("%d pictures, loss %.4f", summary.images, summary.loss);
+  for (const auto& [k, accuracy] : summary.topk) {
+    absl::StrAppendFormat(&line, ", top-%d accuracy %.2f %%", k, 100 * accuracy);
+  }
+  absl::StrAppendFormat(&line, " (%.1f pictures/s)\n",
+                        static_cast<double>(summary.images) / seconds);
+  return line;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RunEvaluate(const LoadedConfig& loaded, const EvaluateFlags& flags,
+                                        Communicator* comm) {
+  FT_RETURN_IF_ERROR(Agree(CheckFiles(flags, *comm), *comm));
+  FT_ASSIGN_OR_RETURN(CheckpointEvaluation evaluation,
+                      EvaluateCheckpoint(loaded, flags.evaluate, comm));
+  EvaluationSource source;
+  source.checkpoint = flags.evaluate.checkpoint;
+  source.config = loaded.file;
+  source.data = loaded.config.data().val().path();
+  source.split = loaded.config.data().val().split();
+  source.flip = flags.evaluate.flip;
+  if (!flags.compare.empty()) {
+    EvaluateOptions options = flags.evaluate;
+    options.checkpoint = flags.compare;
+    options.scores.clear();
+    const absl::StatusOr<LoadedConfig> config = ConfigOfOther(loaded, flags.compare);
+    FT_RETURN_IF_ERROR(Agree(Annotate(config.status(), "--compare"), *comm));
+    const absl::StatusOr<CheckpointEvaluation> other = EvaluateCheckpoint(*config, options, comm);
+    FT_RETURN_IF_ERROR(Annotate(config->WithPlace(other.status()), "--compare"));
+    // Where an image could not be read, both runs have found that.
+    if (other->indices != evaluation.indices) {
+      return absl::FailedPreconditionError(
+          "--compare: the two checkpoints were evaluated on different images, because a file has "
+          "changed in between; run this again");
+    }
+    source.other =
+        EvaluationSource::Other{flags.compare, TopKAccuracy(other->predictions, 1),
+                                CompareByMcNemar(evaluation.predictions, other->predictions)};
+  }
+
+  std::string text;
+  absl::Status written;
+  if (comm->rank() == 0) {
+    const EvaluationSummary summary =
+        Summarize(evaluation.predictions, std::move(evaluation.class_names),
+                  TopKs(loaded.config.model().head()));
+    text = FirstLine(summary, evaluation.seconds) + ToTable(summary, source);
+    if (!flags.output.empty()) {
+      written = Annotate(WriteFileAtomically(flags.output, ToJson(summary, source)), "--output");
+    }
+  }
+  FT_RETURN_IF_ERROR(Agree(written, *comm));
+  return text;
+}
+
+}  // namespace finetune
