@@ -53,12 +53,14 @@ class Crop : public Transform {
     return {geometry_.input.channels, geometry_.size, geometry_.size};
   }
 
-  // The square's top and left in the padded image.
+  // The square's top and left in the padded image; negative where this is smaller.
   int draws() const override { return 2; }
-  void Draw(RandomStream* random, int64_t* draws) const override {
-    for (const int from : {geometry_.input.height, geometry_.input.width}) {
+  void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
+    for (const int from : {image.height, image.width}) {
       const int slack = from + 2 * geometry_.padding - geometry_.size;
-      *draws++ = geometry_.random ? static_cast<int64_t>(random->Below(slack + 1)) : slack / 2;
+      // A smaller image, less than 0: it lies in the middle, rounded towards the upper left.
+      *draws++ = geometry_.random && slack >= 0 ? static_cast<int64_t>(random->Below(slack + 1))
+                                                : slack / 2;
     }
   }
 
