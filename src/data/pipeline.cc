@@ -30,7 +30,7 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
     const Problems of_step = problems.Within("pipeline", i);
     if (step.has_normalize() && i + 1 == split.pipeline_size()) {
       const Problems of_normalize = of_step.Within("normalize");
-      if (mixed && step.normalize().mean_size() == 0) {
+      if (mixed && !HasOwnStatistics(step.normalize())) {
         of_normalize.Error("",
                            "has no mean and std, and the data's own are those of red, green and "
                            "blue, not of the grey that the pipeline makes of them; give it both");

@@ -11,6 +11,7 @@
 #include "src/data/transforms/grayscale.h"
 #include "src/data/transforms/random_flip.h"
 #include "src/data/transforms/random_grayscale.h"
+#include "src/data/transforms/random_resized_crop.h"
 #include "src/data/transforms/resize.h"
 
 namespace finetune {
@@ -44,6 +45,11 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
     case TransformConfig::kRandomGrayscale:
       return MakeRandomGrayscale(config.random_grayscale(), input,
                                  problems.Within("random_grayscale"));
+    case TransformConfig::kRandomResizedCrop:
+      return MakeRandomResizedCrop(config.random_resized_crop(), input,
+                                   problems.Within("random_resized_crop"));
+    case TransformConfig::kResizeEdge:
+      return MakeResizeEdge(config.resize_edge(), input, problems.Within("resize_edge"));
     case TransformConfig::kNormalize:
       problems.Error("normalize", "must be the pipeline's last step: the others work on pixels");
       return nullptr;

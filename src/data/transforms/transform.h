@@ -10,6 +10,7 @@
 
 #include "src/base/bfloat16.h"
 #include "src/base/philox.h"
+#include "src/data/transforms/taps.h"
 
 namespace finetune {
 
@@ -34,6 +35,8 @@ struct Image {
   // A transform writes its result to `next` and swaps it with `values`; `scratch` is for what it
   // needs in between.
   std::vector<float> next, scratch;
+  // Of the last resize.
+  Taps rows, columns;
 };
 
 class DeviceNormalize;
