@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/data/transforms/color_jitter.h"
 #include "src/data/transforms/crop.h"
 #include "src/data/transforms/grayscale.h"
 #include "src/data/transforms/random_flip.h"
@@ -50,6 +51,8 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
                                    problems.Within("random_resized_crop"));
     case TransformConfig::kResizeEdge:
       return MakeResizeEdge(config.resize_edge(), input, problems.Within("resize_edge"));
+    case TransformConfig::kColorJitter:
+      return MakeColorJitter(config.color_jitter(), input, problems.Within("color_jitter"));
     case TransformConfig::kNormalize:
       problems.Error("normalize", "must be the pipeline's last step: the others work on pixels");
       return nullptr;
