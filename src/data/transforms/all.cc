@@ -10,6 +10,7 @@
 #include "src/data/transforms/color_jitter.h"
 #include "src/data/transforms/crop.h"
 #include "src/data/transforms/grayscale.h"
+#include "src/data/transforms/random_erasing.h"
 #include "src/data/transforms/random_flip.h"
 #include "src/data/transforms/random_grayscale.h"
 #include "src/data/transforms/random_resized_crop.h"
@@ -53,6 +54,8 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
       return MakeResizeEdge(config.resize_edge(), input, problems.Within("resize_edge"));
     case TransformConfig::kColorJitter:
       return MakeColorJitter(config.color_jitter(), input, problems.Within("color_jitter"));
+    case TransformConfig::kRandomErasing:
+      return MakeRandomErasing(config.random_erasing(), input, problems.Within("random_erasing"));
     case TransformConfig::kNormalize:
       problems.Error("normalize", "must be the pipeline's last step: the others work on pixels");
       return nullptr;
