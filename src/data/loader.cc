@@ -236,7 +236,8 @@ class BatchLoader::Impl {
     RandomStream random(options_.seed, RandomPurpose::kBatchTransform, static_cast<uint32_t>(epoch),
                         static_cast<uint64_t>(iteration), stream_);
     auto* draws = slot->mixing.mutable_data_ptr<float>();
-    batch_transform_->Draw(&random, draws);
+    batch_transform_->Draw(&random, {pipeline_.channels(), pipeline_.height(), pipeline_.width()},
+                           draws);
     const int64_t* labels = slot->labels.const_data_ptr<int64_t>();
     int64_t* partners = slot->partner_labels.mutable_data_ptr<int64_t>();
     // The last row of an odd number has no partner.
