@@ -9,11 +9,13 @@
 #include "absl/strings/str_join.h"
 #include "src/data/transforms/color_jitter.h"
 #include "src/data/transforms/crop.h"
+#include "src/data/transforms/gaussian_blur.h"
 #include "src/data/transforms/grayscale.h"
 #include "src/data/transforms/random_erasing.h"
 #include "src/data/transforms/random_flip.h"
 #include "src/data/transforms/random_grayscale.h"
 #include "src/data/transforms/random_resized_crop.h"
+#include "src/data/transforms/random_rotation.h"
 #include "src/data/transforms/resize.h"
 
 namespace finetune {
@@ -56,6 +58,11 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
       return MakeColorJitter(config.color_jitter(), input, problems.Within("color_jitter"));
     case TransformConfig::kRandomErasing:
       return MakeRandomErasing(config.random_erasing(), input, problems.Within("random_erasing"));
+    case TransformConfig::kGaussianBlur:
+      return MakeGaussianBlur(config.gaussian_blur(), input, problems.Within("gaussian_blur"));
+    case TransformConfig::kRandomRotation:
+      return MakeRandomRotation(config.random_rotation(), input,
+                                problems.Within("random_rotation"));
     case TransformConfig::kNormalize:
       problems.Error("normalize", "must be the pipeline's last step: the others work on pixels");
       return nullptr;
