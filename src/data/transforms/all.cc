@@ -11,12 +11,14 @@
 #include "src/data/transforms/crop.h"
 #include "src/data/transforms/gaussian_blur.h"
 #include "src/data/transforms/grayscale.h"
+#include "src/data/transforms/rand_augment.h"
 #include "src/data/transforms/random_erasing.h"
 #include "src/data/transforms/random_flip.h"
 #include "src/data/transforms/random_grayscale.h"
 #include "src/data/transforms/random_resized_crop.h"
 #include "src/data/transforms/random_rotation.h"
 #include "src/data/transforms/resize.h"
+#include "src/data/transforms/trivial_augment_wide.h"
 
 namespace finetune {
 namespace {
@@ -60,6 +62,11 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
       return MakeRandomErasing(config.random_erasing(), input, problems.Within("random_erasing"));
     case TransformConfig::kGaussianBlur:
       return MakeGaussianBlur(config.gaussian_blur(), input, problems.Within("gaussian_blur"));
+    case TransformConfig::kTrivialAugmentWide:
+      return MakeTrivialAugmentWide(config.trivial_augment_wide(), input,
+                                    problems.Within("trivial_augment_wide"));
+    case TransformConfig::kRandAugment:
+      return MakeRandAugment(config.rand_augment(), input, problems.Within("rand_augment"));
     case TransformConfig::kRandomRotation:
       return MakeRandomRotation(config.random_rotation(), input,
                                 problems.Within("random_rotation"));
