@@ -262,8 +262,48 @@ class MeaningTest(ConfigTest):
             ),
             (
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='CenterCrop', crop_size=24)]))",
-                r"center_crop { size: 24",
+                r"center_crop { size: 24 middle: EVEN",
             ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=32, interpolation='bicubic', "
+                "backend='pillow')]))",
+                r"resize { size: 32 interpolation: BICUBIC antialias: true",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomResizedCrop', scale=224, backend='pillow')]))",
+                r"random_resized_crop { size: 224 antialias: true",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomResizedCrop', scale=(32, 32), "
+                "crop_ratio_range=(0.5, 1.0), aspect_ratio_range=(0.5, 2.0))]))",
+                r"size: 32 min_area: 0.5 max_area: 1.0 min_ratio: 0.5 max_ratio: 2.0",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='ResizeEdge', scale=256, edge='short', "
+                "backend='pillow')]))",
+                r"resize_edge { size: 256 antialias: true",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='ResizeEdge', scale=256, edge='long')]))",
+                r"resize_edge { size: 256 edge: LONG",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='ColorJitter', brightness=0.4, contrast=0.2, hue=0.1)]))",
+                r"color_jitter { brightness: 0.4 contrast: 0.2 hue: 0.1",
+            ),
+            # CIFAR's pictures are RGB there too; those that are read from files are BGR.
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomErasing', erase_prob=0.25, mode='rand', "
+                "fill_color=[1, 2, 3], fill_std=[4, 5, 6])]))",
+                r"value: \[1.0, 2.0, 3.0\] std: \[4.0, 5.0, 6.0\]",
+            ),
+            (
+                "data_preprocessor = dict(to_rgb=True)\ntrain_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadImageFromFile'), "
+                "dict(type='RandomErasing', fill_color=[1, 2, 3])]))\nval_dataloader = dict(dataset=dict(pipeline=["
+                "dict(type='LoadImageFromFile')]))\ntest_dataloader = val_dataloader",
+                r"value: \[3.0, 2.0, 1.0\]",
+            ),
+            ("model = dict(train_cfg=dict(augments=[dict(type='CutMix', alpha=1.0)]))", r"cutmix { alpha: 1.0"),
             ("train_dataloader = dict(drop_last=True)", "drop_last: true"),
             ("train_dataloader = dict(sampler=dict(shuffle=False))", "shuffle: false"),
             ("optim_wrapper = dict(accumulative_counts=4)", r"batch_size: 64 micro_batch_size: 16"),
@@ -360,8 +400,12 @@ class MeaningTest(ConfigTest):
             ),
             ("model = dict(neck=dict(type='GeneralizedMeanPooling'))", "finetune has no neck GeneralizedMeanPooling"),
             (
-                "model = dict(train_cfg=dict(augments=[dict(type='CutMix', alpha=0.2)]))",
-                "model.train_cfg.augments[0]=dict(type='CutMix', alpha=0.2): finetune has no CutMix mixing",
+                "model = dict(train_cfg=dict(augments=[dict(type='ResizeMix', alpha=0.2)]))",
+                "model.train_cfg.augments[0]=dict(type='ResizeMix', alpha=0.2): finetune has no ResizeMix mixing",
+            ),
+            (
+                "model = dict(train_cfg=dict(augments=[dict(type='CutMix', alpha=1.0)], probs=[0.5]))",
+                "model.train_cfg.augments[0]=dict(type='CutMix', alpha=1.0): finetune mixes each batch, and in one way",
             ),
             (
                 "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2)], probs=[0.5]))",
@@ -370,16 +414,24 @@ class MeaningTest(ConfigTest):
             ("model = dict(head=dict(loss=dict(use_sigmoid=True)))", "model.head.loss.use_sigmoid=True"),
             ("data_preprocessor = dict(to_rgb=True)", "the network gets BGR there"),
             (
-                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomResizedCrop', scale=224), dict(type='PackInputs')]))",
-                "train_dataloader.dataset.pipeline[0]=dict(type='RandomResizedCrop', scale=224)",
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomResizedCrop', scale=(224, 200)), dict(type='PackInputs')]))",
+                "train_dataloader.dataset.pipeline[0]=dict(type='RandomResizedCrop', scale=(224, 200))",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomErasing', mode='rand')]))",
+                "finetune paints with one colour or normal noise",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandAugment', num_policies=2)]))",
+                "finetune has no transform RandAugment",
             ),
             (
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomFlip', prob=0.5, direction='vertical')]))",
                 "pipeline[0]=dict(type='RandomFlip', prob=0.5, direction='vertical')",
             ),
             (
-                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=32, interpolation='bicubic')]))",
-                "finetune resizes bilinearly",
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=32, interpolation='nearest')]))",
+                "finetune resizes bilinearly or bicubically",
             ),
             (
                 "train_dataloader = dict(sampler=dict(type='RepeatAugSampler'))",

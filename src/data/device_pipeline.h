@@ -18,8 +18,8 @@ namespace finetune {
 // the stored images, which are smaller than what becomes of them, and prepares them itself.
 class DevicePipeline {
  public:
-  // `pipeline` and `batch_transform`, which may be null, must outlive it. `type`: of the result,
-  // float32 or bfloat16.
+  // `pipeline`, which is on_device(), and `batch_transform`, which may be null, must outlive it.
+  // `type`: of the result, float32 or bfloat16.
   DevicePipeline(const Pipeline& pipeline, const BatchTransform* batch_transform, at::Device device,
                  at::ScalarType type);
 

@@ -56,13 +56,14 @@ Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type)
       picture[j] = static_cast<uint8_t>(i * 41 + j * 97 + j * j * 13);
     }
     int64_t* drawn = draws.mutable_data_ptr<int64_t>() + i * pipeline->draws();
-    pipeline->Draw(/*seed=*/5, /*epoch=*/2, static_cast<int64_t>(i), drawn);
+    const ImageShape shape = {channels, kHeight, kWidth};
+    pipeline->Draw(/*seed=*/5, /*epoch=*/2, static_cast<int64_t>(i), shape, drawn);
     uint8_t* to = out + i * results.host.stride(0) * results.host.element_size();
     const absl::Span<const uint8_t> stored(picture, kPixels * channels);
     if (type == at::kFloat) {
-      pipeline->Apply(stored, drawn, &scratch, reinterpret_cast<float*>(to));
+      pipeline->Apply(stored, shape, drawn, &scratch, reinterpret_cast<float*>(to));
     } else {
-      pipeline->Apply(stored, drawn, &scratch, reinterpret_cast<Bfloat16*>(to));
+      pipeline->Apply(stored, shape, drawn, &scratch, reinterpret_cast<Bfloat16*>(to));
     }
   }
   Batch batch;

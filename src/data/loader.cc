@@ -207,6 +207,7 @@ class BatchLoader::Impl {
     int64_t* labels = slot->labels.mutable_data_ptr<int64_t>();
     auto* images = static_cast<uint8_t*>(slot->images.mutable_data_ptr());
     const auto bytes = static_cast<size_t>(slot->images.stride(0)) * slot->images.element_size();
+    const ImageShape stored = {manifest().channels(), manifest().height(), manifest().width()};
     for (size_t i = 0; i < part.size(); ++i) {
       uint8_t* image = images + i * bytes;
       int64_t* draws = desk->draws.data();
@@ -214,15 +215,17 @@ class BatchLoader::Impl {
         draws =
             slot->draws.mutable_data_ptr<int64_t>() + i * static_cast<size_t>(pipeline_.draws());
       }
-      pipeline_.Draw(options_.seed, epoch, part[i], draws);
+      pipeline_.Draw(options_.seed, epoch, part[i], stored, draws);
       uint8_t* pixels = options_.stored ? image : desk->pixels.data();
       slot->status = dataset_->Read(part.subspan(i, 1), pixels, &labels[i]);
       if (!slot->status.ok()) return;
       if (options_.stored) continue;
       if (options_.bfloat16) {
-        pipeline_.Apply(desk->pixels, draws, &desk->scratch, reinterpret_cast<Bfloat16*>(image));
+        pipeline_.Apply(desk->pixels, stored, draws, &desk->scratch,
+                        reinterpret_cast<Bfloat16*>(image));
       } else {
-        pipeline_.Apply(desk->pixels, draws, &desk->scratch, reinterpret_cast<float*>(image));
+        pipeline_.Apply(desk->pixels, stored, draws, &desk->scratch,
+                        reinterpret_cast<float*>(image));
       }
     }
     if (batch_transform_ != nullptr) Mix(epoch, iteration, slot);
@@ -233,7 +236,8 @@ class BatchLoader::Impl {
     RandomStream random(options_.seed, RandomPurpose::kBatchTransform, static_cast<uint32_t>(epoch),
                         static_cast<uint64_t>(iteration), stream_);
     auto* draws = slot->mixing.mutable_data_ptr<float>();
-    batch_transform_->Draw(&random, draws);
+    batch_transform_->Draw(&random, {pipeline_.channels(), pipeline_.height(), pipeline_.width()},
+                           draws);
     const int64_t* labels = slot->labels.const_data_ptr<int64_t>();
     int64_t* partners = slot->partner_labels.mutable_data_ptr<int64_t>();
     // The last row of an odd number has no partner.

@@ -30,7 +30,7 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
     const Problems of_step = problems.Within("pipeline", i);
     if (step.has_normalize() && i + 1 == split.pipeline_size()) {
       const Problems of_normalize = of_step.Within("normalize");
-      if (mixed && step.normalize().mean_size() == 0) {
+      if (mixed && !HasOwnStatistics(step.normalize())) {
         of_normalize.Error("",
                            "has no mean and std, and the data's own are those of red, green and "
                            "blue, not of the grey that the pipeline makes of them; give it both");
@@ -59,6 +59,12 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
     steps_.push_back(
         {std::move(transform), StepStream(step.kind_case(), before[step.kind_case()]++)});
   }
+  // Without channels the shape is not known: there are no data yet, or a step is wrong.
+  if (output_.channels > 0 && !output_.has_size()) {
+    problems.Error("pipeline",
+                   "leaves images of different sizes; add random_resized_crop, or resize_edge and "
+                   "center_crop, or resize, so that all get one size");
+  }
 }
 
 void Pipeline::Check(const SplitConfig& split, const ImageShape& input, const Problems& problems) {
@@ -79,21 +85,31 @@ absl::StatusOr<Pipeline> Pipeline::Create(const SplitConfig& split, const Datase
   return pipeline;
 }
 
-void Pipeline::Draw(uint64_t seed, int64_t epoch, int64_t index, int64_t* draws) const {
+void Pipeline::Draw(uint64_t seed, int64_t epoch, int64_t index, const ImageShape& stored,
+                    int64_t* draws) const {
+  ImageShape shape = stored;
   for (const Step& step : steps_) {
     const int count = step.transform->draws();
-    if (count == 0) continue;
-    RandomStream random(seed, RandomPurpose::kAugmentation, static_cast<uint32_t>(epoch),
-                        static_cast<uint64_t>(index), step.stream);
-    step.transform->Draw(&random, draws);
+    if (count > 0) {
+      RandomStream random(seed, RandomPurpose::kAugmentation, static_cast<uint32_t>(epoch),
+                          static_cast<uint64_t>(index), step.stream);
+      step.transform->Draw(&random, shape, draws);
+    }
+    shape = step.transform->OutputOf(shape, draws);
     draws += count;
   }
 }
 
+bool Pipeline::on_device() const {
+  return input_.has_size() && std::all_of(steps_.begin(), steps_.end(), [](const Step& step) {
+           return step.transform->on_device();
+         });
+}
+
 template <typename T>
-void Pipeline::Apply(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch,
-                     T* out) const {
-  scratch->shape = input_;
+void Pipeline::Apply(absl::Span<const uint8_t> pixels, const ImageShape& stored,
+                     const int64_t* draws, Scratch* scratch, T* out) const {
+  scratch->shape = stored;
   scratch->values.assign(pixels.begin(), pixels.end());
   if (steps_.empty()) return normalize_.Write(scratch, out);
   for (size_t i = 0; i + 1 < steps_.size(); ++i) {
@@ -103,9 +119,9 @@ void Pipeline::Apply(absl::Span<const uint8_t> pixels, const int64_t* draws, Scr
   steps_.back().transform->Finish(draws, normalize_, scratch, out);
 }
 
-template void Pipeline::Apply<float>(absl::Span<const uint8_t>, const int64_t*, Scratch*,
-                                     float*) const;
-template void Pipeline::Apply<Bfloat16>(absl::Span<const uint8_t>, const int64_t*, Scratch*,
-                                        Bfloat16*) const;
+template void Pipeline::Apply<float>(absl::Span<const uint8_t>, const ImageShape&, const int64_t*,
+                                     Scratch*, float*) const;
+template void Pipeline::Apply<Bfloat16>(absl::Span<const uint8_t>, const ImageShape&,
+                                        const int64_t*, Scratch*, Bfloat16*) const;
 
 }  // namespace finetune

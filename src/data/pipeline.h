@@ -22,8 +22,8 @@ class Pipeline {
   // Space for one image on its way; one a thread, reused from image to image.
   using Scratch = Image;
 
-  // Finds what is wrong with the pipeline of `split`, whose stored images have this shape; a size
-  // that is not known yet is 0. `problems`: those of `split`.
+  // Finds what is wrong with the pipeline of `split`, whose stored images have this shape; see
+  // ImageShape. `problems`: those of `split`.
   static void Check(const SplitConfig& split, const ImageShape& input, const Problems& problems);
 
   // `statistics`: for a Normalize that has none of its own; null: the manifest's. Errors:
@@ -38,15 +38,21 @@ class Pipeline {
 
   // How many numbers Draw() writes: those of all steps, one after the other.
   int draws() const { return draws_; }
-  // Chooses what is done to one image. The draws depend on `seed`, `epoch` and `index` alone; those
-  // of one step do not depend on which other kinds of steps there are. `draws`: [draws()].
-  void Draw(uint64_t seed, int64_t epoch, int64_t index, int64_t* draws) const;
+  // Chooses what is done to one image, which is stored with this shape. The draws depend on `seed`,
+  // `epoch`, `index` and the shape alone; those of one step do not depend on which other kinds of
+  // steps there are, but for the shape that these make. `draws`: [draws()].
+  void Draw(uint64_t seed, int64_t epoch, int64_t index, const ImageShape& stored,
+            int64_t* draws) const;
 
-  // Prepares one image as Draw() said. `pixels`: [H, W, C] as stored. `out`: [height(), width(),
+  // Prepares one image as Draw() said. `pixels`: [H, W, C] of `stored`. `out`: [height(), width(),
   // channels()]. T: float or Bfloat16.
   template <typename T>
-  void Apply(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch,
-             T* out) const;
+  void Apply(absl::Span<const uint8_t> pixels, const ImageShape& stored, const int64_t* draws,
+             Scratch* scratch, T* out) const;
+
+  // Whether a DevicePipeline can prepare the images: all stored ones have one shape, and each step
+  // has a device side.
+  bool on_device() const;
 
   struct Step {
     std::unique_ptr<const Transform> transform;

@@ -55,11 +55,11 @@ absl::StatusOr<Pipeline> Make(const std::string& steps,
 
 template <typename T>
 void Apply(const Pipeline& pipeline, const std::vector<uint8_t>& pixels, int64_t epoch,
-           int64_t index, std::vector<T>* out) {
+           int64_t index, std::vector<T>* out, ImageShape shape = {3, kHeight, kWidth}) {
   std::vector<int64_t> draws(pipeline.draws());
-  pipeline.Draw(/*seed=*/1, epoch, index, draws.data());
+  pipeline.Draw(/*seed=*/1, epoch, index, shape, draws.data());
   Pipeline::Scratch scratch;
-  pipeline.Apply(pixels, draws.data(), &scratch, out->data());
+  pipeline.Apply(pixels, shape, draws.data(), &scratch, out->data());
 }
 
 std::vector<float> Apply(const std::string& steps, int64_t epoch = 0, int64_t index = 0) {
@@ -86,7 +86,7 @@ TEST(Pipeline, MatchesOpenCvPillowAndNumpy) {
               expected.at("expected_shape"));
     const std::vector<float> values = expected.at("expected");
     std::vector<float> out(values.size());
-    Apply(*pipeline, Pixels(height, width, channels), 0, 0, &out);
+    Apply(*pipeline, Pixels(height, width, channels), 0, 0, &out, {channels, height, width});
     // Sums of float32 in another order; what only moves pixels is exact.
     const bool sums = absl::StrContains(steps, "resize") || absl::StrContains(steps, "normalize") ||
                       absl::StrContains(steps, "grayscale");
@@ -189,7 +189,7 @@ TEST(Pipeline, DrawsOfAStepDoNotDependOnOtherKindsOfSteps) {
     const auto pipeline = Make(steps);
     EXPECT_TRUE(pipeline.ok()) << pipeline.status();
     std::vector<int64_t> drawn(pipeline->draws());
-    pipeline->Draw(/*seed=*/3, /*epoch=*/2, index, drawn.data());
+    pipeline->Draw(/*seed=*/3, /*epoch=*/2, index, {3, kHeight, kWidth}, drawn.data());
     return drawn;
   };
   const std::string crop = "pipeline { random_crop { size: 4 padding: 4 } } ";
@@ -245,7 +245,7 @@ TEST(Pipeline, GrayscaleSpreadsOneChannelWithItsStatistics) {
   EXPECT_EQ(pipeline->channels(), 3);
   const std::vector<uint8_t> grey = Pixels(kHeight, kWidth, 1);
   std::vector<float> out(grey.size() * 3);
-  Apply(*pipeline, grey, 0, 0, &out);
+  Apply(*pipeline, grey, 0, 0, &out, {1, kHeight, kWidth});
   for (size_t i = 0; i < out.size(); ++i) {
     EXPECT_FLOAT_EQ(out[i], (static_cast<float>(grey[i / 3]) - 30) / 4) << i;
   }
@@ -256,7 +256,7 @@ TEST(Pipeline, GrayscaleKeepsGreyPicturesAsTheyAre) {
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   const std::vector<uint8_t> grey = Pixels(kHeight, kWidth, 1);
   std::vector<float> out(grey.size());
-  Apply(*pipeline, grey, 0, 0, &out);
+  Apply(*pipeline, grey, 0, 0, &out, {1, kHeight, kWidth});
   EXPECT_EQ(out, std::vector<float>(grey.begin(), grey.end()));
 }
 
@@ -275,6 +275,63 @@ TEST(Pipeline, RefusesStepsThatDoNotFit) {
             "pipeline[0].random_crop.size: is 6; the picture is 5x4 here");
   EXPECT_EQ(Make("pipeline { normalize {} } pipeline { random_flip {} }").status().message(),
             "pipeline[0].normalize: must be the pipeline's last step: the others work on pixels");
+}
+
+// Images of three sizes; the manifest says that they differ.
+TEST(Pipeline, PreparesImagesOfDifferentSizes) {
+  const std::string steps =
+      "pipeline { random_flip {} } pipeline { random_grayscale { probability: 0.5 } } pipeline { "
+      "random_crop { size: 8 padding: 1 pad_value: 9 } } pipeline { normalize {} }";
+  const auto pipeline = Make(steps, Manifest(0, 0, 3));
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  EXPECT_EQ(pipeline->height(), 8);
+  EXPECT_FALSE(pipeline->on_device());
+  for (const auto& [height, width] : {std::pair(12, 9), {7, 30}, {8, 8}}) {
+    // As a data set of this size alone.
+    const auto fixed = Make(steps, Manifest(height, width, 3));
+    ASSERT_TRUE(fixed.ok()) << fixed.status();
+    EXPECT_TRUE(fixed->on_device());
+    for (int64_t index = 0; index < 20; ++index) {
+      std::vector<float> varying(size_t{8} * 8 * 3), expected(varying.size());
+      Apply(*pipeline, Pixels(height, width), 0, index, &varying, {3, height, width});
+      Apply(*fixed, Pixels(height, width), 0, index, &expected, {3, height, width});
+      EXPECT_EQ(varying, expected) << height << "x" << width << ", " << index;
+    }
+  }
+}
+
+TEST(Pipeline, PadsAnImageThatIsSmallerThanARandomCrop) {
+  const auto pipeline =
+      Make("pipeline { random_crop { size: 8 pad_value: 9 } }", Manifest(0, 0, 3));
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  std::vector<float> out(size_t{8} * 8 * 3);
+  Apply(*pipeline, Pixels(5, 4), 0, 0, &out, {3, 5, 4});
+  const std::vector<uint8_t> pixels = Pixels(5, 4);
+  for (int y = 0; y < 8; ++y) {
+    for (int x = 0; x < 8; ++x) {
+      // The missing 3 rows are 1 above and 2 below; the missing 4 columns are 2 and 2.
+      const bool inside = y >= 1 && y < 6 && x >= 2 && x < 6;
+      EXPECT_EQ(out[At(y, x, 8)], inside ? pixels[At(y - 1, x - 2, 4)] : 9) << y << ", " << x;
+    }
+  }
+}
+
+TEST(Pipeline, RefusesToLeaveImagesOfDifferentSizes) {
+  for (const char* steps :
+       {"", "pipeline { random_flip {} } pipeline { normalize {} }", "pipeline { grayscale {} }"}) {
+    EXPECT_EQ(Make(steps, Manifest(0, 0, 3)).status().message(),
+              "pipeline: leaves images of different sizes; add random_resized_crop, or resize_edge "
+              "and center_crop, or resize, so that all get one size");
+  }
+}
+
+// Before there are data, nothing is known of their sizes.
+TEST(Pipeline, ChecksAConfigWithoutData) {
+  SplitConfig split;
+  split.add_pipeline()->mutable_normalize();
+  ProblemList found;
+  Pipeline::Check(split, ImageShape(), Problems(&found));
+  EXPECT_TRUE(found.status().ok()) << found.status();
 }
 
 TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {

@@ -30,7 +30,7 @@ ClassNames ClassesOf(const Dataset& data) {
 bool TakesStatistics(const SplitConfig& split) {
   if (split.pipeline().empty()) return false;
   const TransformConfig& last = *split.pipeline().rbegin();
-  return last.has_normalize() && last.normalize().mean_size() == 0;
+  return last.has_normalize() && !HasOwnStatistics(last.normalize());
 }
 
 }  // namespace

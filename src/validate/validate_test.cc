@@ -131,7 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongConfig{"data.train.batch_transform={mixup {alpha: 0}}",
                     "data.train.batch_transform.mixup.alpha: is 0; expected more than 0"},
         WrongConfig{"data.train.batch_transform={}",
-                    "data.train.batch_transform: has no kind; set mixup { }"},
+                    "data.train.batch_transform: has no kind; set mixup { } or cutmix { }"},
         WrongConfig{
             "data.val.batch_transform={mixup {}}",
             "data.val.batch_transform: mixes labels, so that no accuracy could be told; only "

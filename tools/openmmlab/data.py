@@ -2,6 +2,7 @@
 
 import os
 
+from openmmlab import pbtxt
 from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.section import mark
 from openmmlab.values import Dict, Leaf, List, plain, printable
@@ -202,6 +203,10 @@ class Data(Part):
             "RandomFlip": self.random_flip,
             "Resize": self.resize,
             "CenterCrop": self.center_crop,
+            "RandomResizedCrop": self.random_resized_crop,
+            "ResizeEdge": self.resize_edge,
+            "ColorJitter": self.color_jitter,
+            "RandomErasing": self.random_erasing,
         }
         normalized = False
         for transform in transforms:
@@ -227,6 +232,7 @@ class Data(Part):
                     self.put_normalize(output, statistics)
                 normalized = True
             elif write is not None and not normalized:
+                self.is_bgr = not is_rgb
                 write(transform, output)
             else:
                 why = "finetune normalises last" if write is not None else f"finetune has no transform {kind}"
@@ -311,14 +317,10 @@ class Data(Part):
             and len(sides) == 2
             and all(isinstance(s, int) and 1 <= s <= 8192 for s in sides)
         )
-        interpolation, backend = transform.text("interpolation"), transform.text("backend")
+        resampling = self.resampling(transform)
         if keep_ratio or not good:
             transform.refuse_all("finetune resizes to a fixed height and width", "Resize that keeps the ratio")
-        elif (interpolation is not None and interpolation.value != "bilinear") or (
-            backend is not None and backend.value != "cv2"
-        ):
-            transform.refuse_all("finetune resizes bilinearly, as OpenCV does", "Resize other than OpenCV's bilinear")
-        else:
+        elif resampling is not None:
             step = output.add("pipeline", self.origin(value)).message("resize")
             if sides[0] == sides[1]:
                 step.set("size", sides[0])
@@ -326,13 +328,133 @@ class Data(Part):
                 width, height = sides if "scale" in transform else sides[::-1]
                 step.set("height", height)
                 step.set("width", width)
+            self.put_resampling(step, resampling)
             transform.note("clip_object_border", "there are no boxes")
+
+    @staticmethod
+    def resampling(transform):
+        """Fields of finetune's resizes; None, and the transform refused, where they have none for it."""
+        interpolation, backend = transform.text("interpolation"), transform.text("backend")
+        interpolation = interpolation.value if interpolation is not None else "bilinear"
+        backend = backend.value if backend is not None else "cv2"
+        if interpolation not in ("bilinear", "bicubic") or backend not in ("cv2", "pillow"):
+            transform.refuse_all(
+                "finetune resizes bilinearly or bicubically, as OpenCV or Pillow", "resize other than bilinear or bicubic"
+            )
+            return None
+        fields = {}
+        if interpolation == "bicubic":
+            fields["interpolation"] = pbtxt.Enum("BICUBIC")
+        if backend == "pillow":
+            fields["antialias"] = True
+        return fields
+
+    @staticmethod
+    def put_resampling(step, fields):
+        for name, value in fields.items():
+            step.set(name, value)
+
+    def random_resized_crop(self, transform, output):
+        size = self.square(transform, ("scale", "size"))
+        area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(transform, "aspect_ratio_range", 1e-4, 1e4)
+        if size is None or area is None or ratio is None:
+            transform.refuse_all("finetune's random_resized_crop makes squares", "RandomResizedCrop not square")
+            return
+        resampling = self.resampling(transform)
+        if resampling is None:
+            return
+        step = output.add("pipeline", self.origin(size)).message("random_resized_crop")
+        step.set("size", size.value)
+        for names, bounds in ((("min_area", "max_area"), area), (("min_ratio", "max_ratio"), ratio)):
+            for name, bound in zip(names, bounds):
+                step.set(name, bound)
+        self.put_resampling(step, resampling)
+        transform.expect("max_attempts", (10,), "finetune tries ten times")
+
+    @staticmethod
+    def range(transform, key, low, high):
+        """A pair of numbers; () where it is not there, None for others."""
+        value = transform.take(key)
+        if value is None:
+            return ()
+        pair = plain(value)
+        is_number = lambda x: isinstance(x, (int, float)) and not isinstance(x, bool)
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(is_number, pair)) and low <= pair[0] <= pair[1] <= high:
+            return tuple(float(x) for x in pair)
+        return None
+
+    def resize_edge(self, transform, output):
+        size, edge = transform.whole("scale", 1, 8192), transform.text("edge")
+        edge = edge.value if edge is not None else "short"
+        if size is None or edge not in ("short", "long"):
+            transform.refuse_all("finetune resizes by the short or the long edge", "ResizeEdge of width or height")
+            return
+        resampling = self.resampling(transform)
+        if resampling is None:
+            return
+        step = output.add("pipeline", self.origin(size)).message("resize_edge")
+        step.set("size", size.value)
+        if edge == "long":
+            step.set("edge", pbtxt.Enum("LONG"))
+        self.put_resampling(step, resampling)
+
+    def color_jitter(self, transform, output):
+        strengths = {name: transform.take(name) for name in ("brightness", "contrast", "saturation", "hue")}
+        strengths = {name: value for name, value in strengths.items() if value is not None and plain(value) != 0}
+        bound = {"hue": 0.5}
+        if not all(
+            isinstance(plain(value), (int, float))
+            and not isinstance(plain(value), bool)
+            and 0 <= plain(value) <= bound.get(name, 1e6)
+            for name, value in strengths.items()
+        ):
+            transform.refuse_all("finetune's color_jitter has one strength of each", "ColorJitter with ranges")
+            return
+        step = output.add("pipeline", self.origin(transform.value)).message("color_jitter")
+        for name, value in strengths.items():
+            step.set(name, plain(value))
+        transform.note("backend", "finetune computes in float32")
+
+    def random_erasing(self, transform, output):
+        mode = transform.text("mode")
+        color, deviation = transform.numbers("fill_color"), transform.numbers("fill_std")
+        names = {
+            "probability": transform.number("erase_prob", 0, 1),
+            "min_area": transform.number("min_area_ratio", 0, 1),
+            "max_area": transform.number("max_area_ratio", 0, 1),
+        }
+        ratio = transform.take("aspect_range")
+        ratio = plain(ratio) if ratio is not None else (0.3, 10 / 3)
+        ratio = (ratio, 1 / ratio) if isinstance(ratio, (int, float)) and ratio > 0 else ratio
+        is_noise = mode is not None and mode.value == "rand"
+        if (
+            not (isinstance(ratio, (list, tuple)) and len(ratio) == 2)
+            or is_noise and deviation is None
+            or mode is not None and mode.value not in ("const", "rand")
+        ):
+            transform.refuse_all("finetune paints with one colour or normal noise", "RandomErasing of even noise")
+            return
+        step = output.add("pipeline", self.origin(transform.value)).message("random_erasing")
+        # mmpretrain's own defaults.
+        defaults = {"probability": 0.5, "min_area": 0.02, "max_area": 0.4}
+        for name, value in names.items():
+            step.set(name, value.value if value is not None else defaults[name])
+        step.set("min_ratio", float(min(ratio)))
+        step.set("max_ratio", float(max(ratio)))
+        # Of BGR pictures there, of RGB ones here.
+        order = lambda numbers: plain(numbers)[::-1] if self.is_bgr else plain(numbers)
+        if color is not None:
+            step.set("value", [float(x) for x in order(color)])
+        if is_noise:
+            step.set("std", [float(x) for x in order(deviation)])
 
     def center_crop(self, transform, output):
         size = self.square(transform, ("crop_size",))
         if size is None:
             transform.refuse_all("finetune cuts squares", "CenterCrop not square")
             return
-        transform.expect("auto_pad", (False,), "finetune does not pad before it cuts")
+        transform.expect("auto_pad", (False,), "finetune pads evenly, and not to the right and below")
         transform.expect("efficientnet_style", (False,), "finetune has no such crop")
-        output.add("pipeline", self.origin(size)).message("center_crop").set("size", size.value)
+        step = output.add("pipeline", self.origin(size)).message("center_crop")
+        step.set("size", size.value)
+        step.set("middle", pbtxt.Enum("EVEN"))

@@ -33,10 +33,13 @@ class Part:
         section.take("probs")
         for augment in augments:
             kind = augment.type()
-            if kind != "Mixup":
+            if kind not in ("Mixup", "CutMix"):
                 augment.refuse_all(f"finetune has no {kind or 'such'} mixing", f"batch augmentation {kind or '?'}")
             elif len(augments) > 1 or not always:
-                augment.refuse_all("finetune mixes each batch, and by Mixup alone", "batch augmentation Mixup at times")
+                augment.refuse_all("finetune mixes each batch, and in one way", f"batch augmentation {kind} at times")
             else:
                 batch_transform = self.output.message("data").message("train").message("batch_transform")
-                self.put(batch_transform.message("mixup"), "alpha", augment.number("alpha", 1e-30, 1e30))
+                self.put(batch_transform.message(kind.lower()), "alpha", augment.number("alpha", 1e-30, 1e30))
+                if kind == "CutMix":
+                    augment.expect("cutmix_minmax", (None,), "finetune draws the rectangle's area from Beta(alpha, alpha)")
+                    augment.expect("correct_lam", (True,), "finetune's labels follow the rectangle as it is cut off")

@@ -1,5 +1,6 @@
 #include "src/data/batch_transforms/all.h"
 
+#include "src/data/batch_transforms/cutmix.h"
 #include "src/data/batch_transforms/mixup.h"
 
 namespace finetune {
@@ -10,8 +11,10 @@ std::unique_ptr<BatchTransform> MakeBatchTransform(const BatchTransformConfig& c
   switch (config.kind_case()) {
     case BatchTransformConfig::kMixup:
       return MakeMixup(config.mixup(), problems.Within("mixup"));
+    case BatchTransformConfig::kCutmix:
+      return MakeCutMix(config.cutmix(), problems.Within("cutmix"));
     case BatchTransformConfig::KIND_NOT_SET:
-      problems.Error("", "has no kind; set mixup { }");
+      problems.Error("", "has no kind; set mixup { } or cutmix { }");
       return nullptr;
   }
   return nullptr;

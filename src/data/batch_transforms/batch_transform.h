@@ -23,9 +23,10 @@ class BatchTransform {
 
   // How many numbers Draw() writes.
   virtual int draws() const = 0;
-  // Chooses what is done to one global batch. `draws`: [draws()]; the first is the share of an
-  // image's label that is its own, in [0, 1]. Its partner's label has the rest.
-  virtual void Draw(RandomStream* random, float* draws) const = 0;
+  // Chooses what is done to one global batch, of prepared images of this shape. `draws`: [draws()];
+  // the first is the share of an image's label that is its own, in [0, 1]. Its partner's label has
+  // the rest.
+  virtual void Draw(RandomStream* random, const ImageShape& shape, float* draws) const = 0;
 
   // Mixes two prepared images in place, as Draw() chose. `a`, `b`: [height, width, channels].
   virtual void Apply(const float* draws, const ImageShape& shape, float* a, float* b) const = 0;

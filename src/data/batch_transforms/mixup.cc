@@ -32,7 +32,7 @@ class Mixup : public BatchTransform {
   explicit Mixup(double alpha) : alpha_(alpha) {}
 
   int draws() const override { return 1; }
-  void Draw(RandomStream* random, float* draws) const override {
+  void Draw(RandomStream* random, const ImageShape& shape, float* draws) const override {
     *draws = static_cast<float>(DrawSymmetricBeta(alpha_, random));
   }
 

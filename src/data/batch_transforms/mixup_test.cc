@@ -39,7 +39,7 @@ float Draw(const BatchTransform& mixup, int64_t iteration) {
   RandomStream random(/*seed=*/5, RandomPurpose::kBatchTransform, /*epoch=*/0,
                       static_cast<uint64_t>(iteration));
   float share = -1;
-  mixup.Draw(&random, &share);
+  mixup.Draw(&random, ImageShape(), &share);
   return share;
 }
 
@@ -170,7 +170,7 @@ TEST(MixupTest, RefusesAnAlphaThatHasNoDistribution) {
   EXPECT_EQ(found.status().message(),
             "mixup.alpha: is 0; expected more than 0\n"
             "mixup.alpha: is inf; expected a finite number\n"
-            "batch_transform: has no kind; set mixup { }");
+            "batch_transform: has no kind; set mixup { } or cutmix { }");
 }
 
 }  // namespace

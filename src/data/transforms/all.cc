@@ -7,11 +7,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/data/transforms/color_jitter.h"
 #include "src/data/transforms/crop.h"
+#include "src/data/transforms/gaussian_blur.h"
 #include "src/data/transforms/grayscale.h"
+#include "src/data/transforms/rand_augment.h"
+#include "src/data/transforms/random_erasing.h"
 #include "src/data/transforms/random_flip.h"
 #include "src/data/transforms/random_grayscale.h"
+#include "src/data/transforms/random_resized_crop.h"
+#include "src/data/transforms/random_rotation.h"
 #include "src/data/transforms/resize.h"
+#include "src/data/transforms/trivial_augment_wide.h"
 
 namespace finetune {
 namespace {
@@ -44,6 +51,25 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
     case TransformConfig::kRandomGrayscale:
       return MakeRandomGrayscale(config.random_grayscale(), input,
                                  problems.Within("random_grayscale"));
+    case TransformConfig::kRandomResizedCrop:
+      return MakeRandomResizedCrop(config.random_resized_crop(), input,
+                                   problems.Within("random_resized_crop"));
+    case TransformConfig::kResizeEdge:
+      return MakeResizeEdge(config.resize_edge(), input, problems.Within("resize_edge"));
+    case TransformConfig::kColorJitter:
+      return MakeColorJitter(config.color_jitter(), input, problems.Within("color_jitter"));
+    case TransformConfig::kRandomErasing:
+      return MakeRandomErasing(config.random_erasing(), input, problems.Within("random_erasing"));
+    case TransformConfig::kGaussianBlur:
+      return MakeGaussianBlur(config.gaussian_blur(), input, problems.Within("gaussian_blur"));
+    case TransformConfig::kTrivialAugmentWide:
+      return MakeTrivialAugmentWide(config.trivial_augment_wide(), input,
+                                    problems.Within("trivial_augment_wide"));
+    case TransformConfig::kRandAugment:
+      return MakeRandAugment(config.rand_augment(), input, problems.Within("rand_augment"));
+    case TransformConfig::kRandomRotation:
+      return MakeRandomRotation(config.random_rotation(), input,
+                                problems.Within("random_rotation"));
     case TransformConfig::kNormalize:
       problems.Error("normalize", "must be the pipeline's last step: the others work on pixels");
       return nullptr;

@@ -6,6 +6,7 @@
 #include <ATen/ops/constant_pad_nd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -21,6 +22,10 @@ struct Geometry {
   int padding = 0;
   float pad_value = 0;
   bool random = false;
+  // From the middle: where it lies between two pixels, at the even place. Else at the upper left.
+  bool even = false;
+  // Whether images that are all smaller are padded.
+  bool pads = false;
 };
 
 class DeviceCrop : public DeviceTransform {
@@ -31,12 +36,16 @@ class DeviceCrop : public DeviceTransform {
 
   at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
     const int64_t p = geometry_.padding;
+    // A smaller image gets as many pixels more on each side as it lacks.
+    const int64_t above = std::max<int64_t>(geometry_.size - images.size(kRows) - 2 * p, 0);
+    const int64_t before = std::max<int64_t>(geometry_.size - images.size(kColumns) - 2 * p, 0);
+    const int64_t y = p + above, x = p + before;
     const at::Tensor padded =
-        p == 0 ? images : at::constant_pad_nd(images, {0, 0, p, p, p, p}, geometry_.pad_value);
+        y + x == 0 ? images : at::constant_pad_nd(images, {0, 0, x, x, y, y}, geometry_.pad_value);
     // Indices [n, 1, 1], [n, size, 1] and [n, 1, size] of images, rows and columns.
     const at::Tensor which = at::arange(images.size(0), window_.options()).view({-1, 1, 1});
-    const at::Tensor rows = (draws.select(1, 0).unsqueeze(1) + window_).unsqueeze(2);
-    const at::Tensor columns = (draws.select(1, 1).unsqueeze(1) + window_).unsqueeze(1);
+    const at::Tensor rows = (draws.select(1, 0).unsqueeze(1) + window_ + above).unsqueeze(2);
+    const at::Tensor columns = (draws.select(1, 1).unsqueeze(1) + window_ + before).unsqueeze(1);
     return padded.index({which, rows, columns});
   }
 
@@ -53,12 +62,19 @@ class Crop : public Transform {
     return {geometry_.input.channels, geometry_.size, geometry_.size};
   }
 
-  // The square's top and left in the padded image.
+  // The square's top and left in the padded image; negative where this is smaller.
   int draws() const override { return 2; }
-  void Draw(RandomStream* random, int64_t* draws) const override {
-    for (const int from : {geometry_.input.height, geometry_.input.width}) {
+  void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
+    for (const int from : {image.height, image.width}) {
       const int slack = from + 2 * geometry_.padding - geometry_.size;
-      *draws++ = geometry_.random ? static_cast<int64_t>(random->Below(slack + 1)) : slack / 2;
+      if (geometry_.random && slack >= 0) {
+        *draws++ = random->Below(slack + 1);
+      } else if (geometry_.even && slack >= 0) {
+        *draws++ = std::lrint(slack / 2.0);
+      } else {
+        // A smaller image, less than 0: it lies in the middle, rounded towards the upper left.
+        *draws++ = slack / 2;
+      }
     }
   }
 
@@ -98,7 +114,7 @@ std::unique_ptr<Transform> Make(const Geometry& geometry, bool has_size, const P
   }
   if (!problems.InRange("size", size, 1, 8192)) return nullptr;
   const auto [channels, height, width] = geometry.input;
-  if (height > 0 && (size > height + 2 * padding || size > width + 2 * padding)) {
+  if (!geometry.pads && height > 0 && (size > height + 2 * padding || size > width + 2 * padding)) {
     problems.Error("size",
                    absl::StrCat("is ", size, "; the picture is ", height, "x", width, " here",
                                 padding > 0 ? absl::StrCat(" with ", padding, " pixels around it")
@@ -122,7 +138,12 @@ std::unique_ptr<Transform> MakeRandomCrop(const RandomCropConfig& config, const 
 
 std::unique_ptr<Transform> MakeCenterCrop(const CenterCropConfig& config, const ImageShape& input,
                                           const Problems& problems) {
-  return Make({input, config.size()}, config.has_size(), problems);
+  if (!problems.InRange("pad_value", config.pad_value(), 0, 255)) return nullptr;
+  Geometry geometry = {input, config.size()};
+  geometry.pad_value = static_cast<float>(config.pad_value());
+  geometry.even = config.middle() == CenterCropConfig::EVEN;
+  geometry.pads = config.has_pad_value();
+  return Make(geometry, config.has_size(), problems);
 }
 
 }  // namespace finetune

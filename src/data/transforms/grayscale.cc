@@ -26,12 +26,15 @@ class Grayscale : public Transform {
  public:
   Grayscale(const ImageShape& input, int channels) : input_(input), channels_(channels) {}
 
-  ImageShape output() const override { return {channels_, input_.height, input_.width}; }
+  ImageShape output() const override { return OutputOf(input_, /*draws=*/nullptr); }
+  ImageShape OutputOf(const ImageShape& image, const int64_t* draws) const override {
+    return {channels_, image.height, image.width};
+  }
 
   bool mixes_channels() const override { return input_.channels == 3; }
 
   void Apply(const int64_t* draws, Image* image) const override {
-    const size_t pixels = size_t{1} * input_.height * input_.width;
+    const size_t pixels = size_t{1} * image->shape.height * image->shape.width;
     image->next.resize(pixels * channels_);
     for (size_t i = 0; i < pixels; ++i) {
       const float* pixel = image->values.data() + i * input_.channels;
@@ -39,7 +42,7 @@ class Grayscale : public Transform {
                   input_.channels == 1 ? *pixel : GreyOf(pixel));
     }
     std::swap(image->values, image->next);
-    image->shape = output();
+    image->shape.channels = channels_;
   }
 
   std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const override {

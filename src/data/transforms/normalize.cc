@@ -25,7 +25,25 @@ FT_VECTORISED void Round(const float* __restrict in, int n, uint16_t* __restrict
   for (int i = 0; i < n; ++i) out[i] = ToBfloat16(in[i]);
 }
 
+PixelStatistics StatisticsOf(NormalizeConfig::Preset preset) {
+  // No default: the compiler names a preset that is missing here.
+  switch (preset) {
+    case NormalizeConfig::IMAGENET:
+      return {{123.675, 116.28, 103.53}, {58.395, 57.12, 57.375}};
+    case NormalizeConfig::INCEPTION:
+      return {{127.5, 127.5, 127.5}, {127.5, 127.5, 127.5}};
+    case NormalizeConfig::CLIP:
+      return {{0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255},
+              {0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255}};
+  }
+  return {};
+}
+
 }  // namespace
+
+bool HasOwnStatistics(const NormalizeConfig& config) {
+  return config.has_preset() || config.mean_size() > 0 || config.std_size() > 0;
+}
 
 PixelStatistics Spread(PixelStatistics statistics, int channels) {
   if (statistics.mean.size() == 1 && statistics.std.size() == 1) {
@@ -43,11 +61,17 @@ std::optional<Normalize> Normalize::Create(const NormalizeConfig& config, int ch
     problems.Error("", text);
     right = false;
   };
-  const bool has_own = config.mean_size() > 0 || config.std_size() > 0;
-  if (config.mean_size() != config.std_size()) {
+  const bool has_own = HasOwnStatistics(config);
+  if (config.has_preset() && config.mean_size() + config.std_size() > 0) {
+    wrong("has a preset as well as mean and std; expected one of both");
+  } else if (config.has_preset() && channels > 0 && channels != 3) {
+    problems.Error("preset", absl::StrCat("is for 3 channels; the pictures have ", channels,
+                                          " here: give mean and std instead"));
+    right = false;
+  } else if (config.mean_size() != config.std_size()) {
     wrong(absl::StrCat("has ", config.mean_size(), " values of mean and ", config.std_size(),
                        " of std; expected one a channel of each"));
-  } else if (has_own && channels > 0 && config.mean_size() != channels) {
+  } else if (config.mean_size() > 0 && channels > 0 && config.mean_size() != channels) {
     wrong(absl::StrCat("has ", config.mean_size(), " values of mean; the pictures have ", channels,
                        " channels here"));
   } else if (!has_own && channels > 0 && otherwise != nullptr &&
@@ -65,7 +89,9 @@ std::optional<Normalize> Normalize::Create(const NormalizeConfig& config, int ch
   }
   if (!right) return std::nullopt;
   Normalize normalize;
-  if (has_own) {
+  if (config.has_preset()) {
+    normalize.statistics_ = StatisticsOf(config.preset());
+  } else if (has_own) {
     normalize.statistics_ = {{config.mean().begin(), config.mean().end()},
                              {config.std().begin(), config.std().end()}};
   } else if (otherwise != nullptr) {

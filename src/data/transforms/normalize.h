@@ -20,6 +20,9 @@ struct PixelStatistics {
   std::vector<double> mean, std;
 };
 
+// Whether a normalize step says its mean and std, so that it does not take the data's.
+bool HasOwnStatistics(const NormalizeConfig& config);
+
 // The statistics of one channel for images whose one channel was spread over `channels`; others as
 // they are.
 PixelStatistics Spread(PixelStatistics statistics, int channels);

@@ -21,17 +21,20 @@ class RandomFlip : public Transform {
       : input_(input), probability_(probability) {}
 
   ImageShape output() const override { return input_; }
+  ImageShape OutputOf(const ImageShape& image, const int64_t* draws) const override {
+    return image;
+  }
 
   // 1 where the image is mirrored, else 0.
   int draws() const override { return 1; }
-  void Draw(RandomStream* random, int64_t* draws) const override {
+  void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
     *draws = random->Uniform() < probability_ ? 1 : 0;
   }
 
   void Apply(const int64_t* draws, Image* image) const override {
     if (*draws == 0) return;
-    const int64_t c = input_.channels, width = input_.width;
-    for (int64_t y = 0; y < input_.height; ++y) {
+    const int64_t c = image->shape.channels, width = image->shape.width;
+    for (int64_t y = 0; y < image->shape.height; ++y) {
       float* line = image->values.data() + y * width * c;
       for (int64_t x = 0; x < width / 2; ++x) {
         std::swap_ranges(line + x * c, line + (x + 1) * c, line + (width - 1 - x) * c);

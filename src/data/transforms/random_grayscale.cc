@@ -24,6 +24,9 @@ class RandomGrayscale : public Transform {
       : input_(input), probability_(probability) {}
 
   ImageShape output() const override { return input_; }
+  ImageShape OutputOf(const ImageShape& image, const int64_t* draws) const override {
+    return image;
+  }
 
   // Where some images keep their colours, the stored channels' statistics are those to normalise
   // by.
@@ -31,13 +34,13 @@ class RandomGrayscale : public Transform {
 
   // 1 where the image turns grey, else 0.
   int draws() const override { return 1; }
-  void Draw(RandomStream* random, int64_t* draws) const override {
+  void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
     *draws = random->Uniform() < probability_ ? 1 : 0;
   }
 
   void Apply(const int64_t* draws, Image* image) const override {
     if (*draws == 0 || input_.channels == 1) return;
-    const size_t pixels = size_t{1} * input_.height * input_.width;
+    const size_t pixels = size_t{1} * image->shape.height * image->shape.width;
     for (size_t i = 0; i < pixels; ++i) {
       float* pixel = image->values.data() + i * 3;
       std::fill_n(pixel, 3, GreyOf(pixel));

@@ -42,7 +42,7 @@ std::vector<uint8_t> Pixels(int64_t index, int channels = 3) {
 
 std::vector<int64_t> Draws(const Pipeline& pipeline, int64_t index) {
   std::vector<int64_t> draws(pipeline.draws());
-  pipeline.Draw(/*seed=*/1, /*epoch=*/0, index, draws.data());
+  pipeline.Draw(/*seed=*/1, /*epoch=*/0, index, {3, kHeight, kWidth}, draws.data());
   return draws;
 }
 
@@ -51,7 +51,8 @@ std::vector<float> Apply(const std::string& steps, int64_t index = 0, int channe
   EXPECT_TRUE(pipeline.ok()) << pipeline.status();
   std::vector<float> out(size_t{1} * pipeline->height() * pipeline->width() * pipeline->channels());
   Pipeline::Scratch scratch;
-  pipeline->Apply(Pixels(index, channels), Draws(*pipeline, index).data(), &scratch, out.data());
+  pipeline->Apply(Pixels(index, channels), {channels, kHeight, kWidth},
+                  Draws(*pipeline, index).data(), &scratch, out.data());
   return out;
 }
 
@@ -111,8 +112,9 @@ TEST(RandomGrayscaleTest, OnTheDeviceIsTheSame) {
         std::copy(stored.begin(), stored.end(),
                   pixels.mutable_data_ptr<uint8_t>() + i * pixels.stride(0));
         int64_t* drawn = draws.mutable_data_ptr<int64_t>() + i;
-        pipeline->Draw(/*seed=*/1, /*epoch=*/0, i, drawn);
-        pipeline->Apply(stored, drawn, &scratch,
+        const ImageShape shape = {channels, kHeight, kWidth};
+        pipeline->Draw(/*seed=*/1, /*epoch=*/0, i, shape, drawn);
+        pipeline->Apply(stored, shape, drawn, &scratch,
                         expected.mutable_data_ptr<float>() + i * expected.stride(0));
       }
       Batch batch;

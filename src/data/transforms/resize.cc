@@ -1,47 +1,24 @@
 #include "src/data/transforms/resize.h"
 
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <array>
-#include <utility>
+#include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "src/data/transforms/normalize.h"
-#include "src/data/transforms/rounding.h"
+#include "src/data/transforms/resample.h"
 
 namespace finetune {
 namespace {
 
-// One output position: its left neighbour, its right neighbour, and the right one's weight.
-struct Tap {
-  int left, right;
-  float weight;
-};
-
-std::vector<Tap> MakeTaps(int from, int to) {
-  std::vector<Tap> taps(to);
-  const double scale = static_cast<double>(from) / to;
-  for (int i = 0; i < to; ++i) {
-    const double at = std::max(0.0, (i + 0.5) * scale - 0.5);
-    const int left = std::min(static_cast<int>(at), from - 1);
-    taps[i] = {left, std::min(left + 1, from - 1), static_cast<float>(at - left)};
-  }
-  return taps;
-}
-
-// out[i] = a[i] + weight * (b[i] - a[i])
-FT_VECTORISED void BlendRows(const float* __restrict a, const float* __restrict b, float weight,
-                             int n, float* __restrict out) {
-  for (int i = 0; i < n; ++i) out[i] = a[i] + weight * (b[i] - a[i]);
-}
-FT_VECTORISED void BlendRows(const float* __restrict a, const float* __restrict b, float weight,
-                             int n, uint16_t* __restrict out) {
-  for (int i = 0; i < n; ++i) out[i] = ToBfloat16(a[i] + weight * (b[i] - a[i]));
-}
-
-class DeviceResize : public DeviceTransform {
+// Bilinear without antialiasing: two neighbours.
+class DeviceLinear : public DeviceTransform {
  public:
-  DeviceResize(const std::vector<Tap>& rows, const std::vector<Tap>& columns, at::Device device)
+  DeviceLinear(const Taps& rows, const Taps& columns, at::Device device)
       : rows_(OnDevice(rows, device)), columns_(OnDevice(columns, device)) {}
 
   at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
@@ -58,13 +35,13 @@ class DeviceResize : public DeviceTransform {
   struct Axis {
     at::Tensor left, right, weight;
   };
-  static Axis OnDevice(const std::vector<Tap>& taps, at::Device device) {
+  static Axis OnDevice(const Taps& taps, at::Device device) {
     std::vector<int64_t> left, right;
     std::vector<float> weight;
-    for (const Tap& tap : taps) {
-      left.push_back(tap.left);
-      right.push_back(tap.right);
-      weight.push_back(tap.weight);
+    for (int i = 0; i < taps.to; ++i) {
+      left.push_back(taps.first[i]);
+      right.push_back(std::min(taps.first[i] + 1, taps.from - 1));
+      weight.push_back(taps.weights[size_t{2} * i + 1]);
     }
     return {at::tensor(left).to(device), at::tensor(right).to(device),
             at::tensor(weight).to(device)};
@@ -79,90 +56,103 @@ class DeviceResize : public DeviceTransform {
   const Axis rows_, columns_;
 };
 
-class Resize : public Transform {
+// Any number of neighbours.
+class DeviceResample : public DeviceTransform {
  public:
-  Resize(const ImageShape& input, int height, int width)
-      : channels_(input.channels),
-        rows_(MakeTaps(input.height, height)),
-        columns_(MakeTaps(input.width, width)) {}
+  DeviceResample(const Taps& rows, const Taps& columns, at::Device device)
+      : rows_(Matrix(rows).to(device)), columns_(Matrix(columns).to(device)) {}
 
-  ImageShape output() const override {
-    return {channels_, static_cast<int>(rows_.size()), static_cast<int>(columns_.size())};
-  }
-
-  void Apply(const int64_t* draws, Image* image) const override {
-    constexpr std::array<float, 3> kOne = {1, 1, 1}, kZero = {0, 0, 0};
-    image->next.resize(rows_.size() * columns_.size() * channels_);
-    ResizeTo(kOne, kZero, image, image->next.data());
-    std::swap(image->values, image->next);
-    image->shape = output();
-  }
-  // Resizing and normalising are one pass.
-  void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
-              float* out) const override {
-    ResizeTo(normalize.scale(), normalize.shift(), image, out);
-  }
-  void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
-              Bfloat16* out) const override {
-    ResizeTo(normalize.scale(), normalize.shift(), image, out);
-  }
-
-  std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const override {
-    return std::make_unique<DeviceResize>(rows_, columns_, device);
+  at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
+    return ResampleOnDevice(images, rows_, columns_);
   }
 
  private:
-  // Writes value * scale[c] + shift[c] of the resized image. Upsampling reads each row of the image
-  // many times: each is widened and normalised once, then only rows are blended.
-  template <typename T>
-  void ResizeTo(const std::array<float, 3>& scale, const std::array<float, 3>& shift, Image* image,
-                T* out) const {
-    const int c = channels_;
-    const int row = static_cast<int>(columns_.size()) * c;
-    const int source_rows = rows_.back().right + 1;
-    image->scratch.resize(static_cast<size_t>(source_rows) * row);
-    for (int y = 0; y < source_rows; ++y) {
-      const float* source = image->values.data() + static_cast<size_t>(y) * image->shape.width * c;
-      float* widened = image->scratch.data() + static_cast<size_t>(y) * row;
-      for (size_t x = 0; x < columns_.size(); ++x) {
-        const Tap& tap = columns_[x];
-        for (int k = 0; k < c; ++k) {
-          const float left = source[tap.left * c + k];
-          const float value = left + tap.weight * (source[tap.right * c + k] - left);
-          widened[x * c + k] = value * scale[k] + shift[k];
-        }
-      }
+  // [1, results, pixels], the weight of each pixel.
+  static at::Tensor Matrix(const Taps& taps) {
+    const at::Tensor matrix = at::zeros({1, taps.to, taps.from}, at::kFloat);
+    auto* values = matrix.mutable_data_ptr<float>();
+    for (int i = 0; i < taps.to; ++i) {
+      std::copy_n(taps.weights.data() + static_cast<size_t>(i) * taps.count, taps.count,
+                  values + static_cast<size_t>(i) * taps.from + taps.first[i]);
     }
-    const float* widened = image->scratch.data();
-    for (size_t y = 0; y < rows_.size(); ++y) {
-      const Tap& tap = rows_[y];
-      BlendRows(widened + static_cast<size_t>(tap.left) * row,
-                widened + static_cast<size_t>(tap.right) * row, tap.weight, row,
-                Raw(out + y * row));
-    }
+    return matrix;
   }
 
-  const int channels_;
-  const std::vector<Tap> rows_, columns_;
+  const at::Tensor rows_, columns_;
+};
+
+// To a height and width, or so that one edge has a size and the other keeps the ratio.
+struct Target {
+  int height = 0, width = 0;
+  // Instead of both.
+  int edge = 0;
+  bool is_short = true;
+
+  ImageShape Of(const ImageShape& image) const {
+    if (edge == 0) return {image.channels, height, width};
+    if (!image.has_size()) return {image.channels, 0, 0};
+    // The other edge is rounded down, but not to nothing.
+    const auto other = [&](int64_t of, int64_t to) {
+      return std::max(1, static_cast<int>(edge * of / to));
+    };
+    if ((image.width < image.height) == is_short) {
+      return {image.channels, other(image.height, image.width), edge};
+    }
+    return {image.channels, edge, other(image.width, image.height)};
+  }
+};
+
+class Resize : public ResizingTransform {
+ public:
+  Resize(const ImageShape& input, const Target& target, const Resampling& resampling)
+      : ResizingTransform(resampling), input_(input), target_(target) {}
+
+  ImageShape output() const override { return target_.Of(input_); }
+  ImageShape OutputOf(const ImageShape& image, const int64_t* draws) const override {
+    return target_.Of(image);
+  }
+
+  bool on_device() const override { return !resampling().rounded; }
+  std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const override {
+    Taps rows, columns;
+    MakeTaps(resampling(), input_.height, output().height, &rows);
+    MakeTaps(resampling(), input_.width, output().width, &columns);
+    if (resampling() == Resampling()) return std::make_unique<DeviceLinear>(rows, columns, device);
+    return std::make_unique<DeviceResample>(rows, columns, device);
+  }
+
+ protected:
+  Part PartOf(const ImageShape& image, const int64_t* draws) const override {
+    return {0, 0, image.height, image.width};
+  }
+
+ private:
+  const ImageShape input_;
+  const Target target_;
 };
 
 }  // namespace
 
 std::unique_ptr<Transform> MakeResize(const ResizeConfig& config, const ImageShape& input,
                                       const Problems& problems) {
-  if (config.has_size() == (config.has_height() || config.has_width()) ||
-      config.has_height() != config.has_width()) {
-    problems.Error("", "expected size, or height and width");
+  const std::optional<ImageShape> size = ReadSize(config, problems);
+  const std::optional<Resampling> resampling = ReadResampling(config, problems);
+  if (!size.has_value() || !resampling.has_value()) return nullptr;
+  return std::make_unique<Resize>(input, Target{size->height, size->width}, *resampling);
+}
+
+std::unique_ptr<Transform> MakeResizeEdge(const ResizeEdgeConfig& config, const ImageShape& input,
+                                          const Problems& problems) {
+  const std::optional<Resampling> resampling = ReadResampling(config, problems);
+  if (!config.has_size()) {
+    problems.Error("size", "is not set");
     return nullptr;
   }
-  if (config.has_size()) {
-    if (!problems.InRange("size", config.size(), 1, 8192)) return nullptr;
-    return std::make_unique<Resize>(input, config.size(), config.size());
-  }
-  const bool height = problems.InRange("height", config.height(), 1, 8192);
-  const bool width = problems.InRange("width", config.width(), 1, 8192);
-  if (!height || !width) return nullptr;
-  return std::make_unique<Resize>(input, config.height(), config.width());
+  if (!problems.InRange("size", config.size(), 1, 8192) || !resampling.has_value()) return nullptr;
+  Target target;
+  target.edge = config.size();
+  target.is_short = config.edge() == ResizeEdgeConfig::SHORT;
+  return std::make_unique<Resize>(input, target, *resampling);
 }
 
 }  // namespace finetune

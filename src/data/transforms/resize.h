@@ -9,10 +9,13 @@
 
 namespace finetune {
 
-// Resizes the image to the size that the config says: bilinear in OpenCV's convention (half-pixel
-// centres, edges repeated, no antialiasing), but its results are not rounded to integers.
+// Resizes the image to the size that the config says, with half-pixel centres and edges repeated.
+// See Resampling for the conventions.
 std::unique_ptr<Transform> MakeResize(const ResizeConfig& config, const ImageShape& input,
                                       const Problems& problems);
+// Resizes so that the short or the long edge has the size that the config says.
+std::unique_ptr<Transform> MakeResizeEdge(const ResizeEdgeConfig& config, const ImageShape& input,
+                                          const Problems& problems);
 
 }  // namespace finetune
 

@@ -10,14 +10,20 @@
 
 #include "src/base/bfloat16.h"
 #include "src/base/philox.h"
+#include "src/data/transforms/taps.h"
 
 namespace finetune {
 
-// The size of an image at one place of a pipeline. A number that is not known yet is 0.
+// The size of an image at one place of a pipeline. Before there are data, all three are 0. Where
+// the images have different sizes, height and width of what holds for all of them are 0; an image's
+// own shape has them.
 struct ImageShape {
   int channels = 0;
   int height = 0;
   int width = 0;
+
+  bool has_size() const { return height > 0 && width > 0; }
+  bool operator==(const ImageShape& other) const = default;
 };
 
 // An image on its way through a pipeline, with space for the next result. One a thread, reused from
@@ -29,6 +35,8 @@ struct Image {
   // A transform writes its result to `next` and swaps it with `values`; `scratch` is for what it
   // needs in between.
   std::vector<float> next, scratch;
+  // Of the last resize.
+  Taps rows, columns;
 };
 
 class DeviceNormalize;
@@ -46,9 +54,9 @@ class DeviceTransform {
                             const DeviceNormalize& normalize) const;
 };
 
-// One step of a pipeline, for images of one shape. Each kind is a file of this folder with its
-// check of the config, its geometry, its draws, its CPU side and its device side; all.cc lists
-// them.
+// One step of a pipeline, for images of one shape, or of several: see ImageShape. Each kind is a
+// file of this folder with its check of the config, its geometry, its draws, its CPU side and its
+// device side; all.cc lists them.
 //
 // The function that makes a transform checks its config first, and returns null where something is
 // wrong. So a config is checked before the data is there by making its transforms for a shape that
@@ -59,24 +67,32 @@ class DeviceTransform {
 class Transform {
  public:
   virtual ~Transform() = default;
-  // The shape of the result.
+  // The shape of all results; height and width are 0 where these differ.
   virtual ImageShape output() const = 0;
+  // The shape of one result, of an image of this shape and with these draws. By default output().
+  virtual ImageShape OutputOf(const ImageShape& image, const int64_t* draws) const {
+    return output();
+  }
   // Whether a channel of the result is made of several, so that statistics of the stored channels
   // do not hold for it.
   virtual bool mixes_channels() const { return false; }
   // How many numbers Draw() writes.
   virtual int draws() const { return 0; }
-  // Chooses what is done to one image. `draws`: [draws()].
-  virtual void Draw(RandomStream* random, int64_t* draws) const {}
+  // Chooses what is done to one image, which has this shape here. `draws`: [draws()].
+  virtual void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const {}
   // Changes an image as Draw() chose.
   virtual void Apply(const int64_t* draws, Image* image) const = 0;
   // Applies the transform, the last of its pipeline, and writes the normalised result to `out`, as
-  // many values as output() has. `image` is left in any state.
+  // many values as output() has. Images of several shapes have become ones of one shape then.
+  // `image` is left in any state.
   virtual void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
                       float* out) const;
   virtual void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
                       Bfloat16* out) const;
-  // The same transform on a device; must not outlive this.
+  // Whether there is a device side.
+  virtual bool on_device() const { return true; }
+  // The same transform on a device, for images that all have one shape; must not outlive this. Only
+  // where on_device().
   virtual std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const = 0;
 };
 

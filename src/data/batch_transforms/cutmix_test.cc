@@ -1,0 +1,119 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+
+#include <cstdint>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
+#include "src/data/batch_transforms/all.h"
+#include "tests/test_device.h"
+
+namespace finetune {
+namespace {
+
+std::unique_ptr<BatchTransform> Make(float alpha, ProblemList* found) {
+  BatchTransformConfig config;
+  config.mutable_cutmix()->set_alpha(alpha);
+  return MakeBatchTransform(config, Problems(found));
+}
+
+std::unique_ptr<BatchTransform> Make() {
+  ProblemList found;
+  std::unique_ptr<BatchTransform> cutmix = Make(1, &found);
+  EXPECT_NE(cutmix, nullptr) << found.status();
+  return cutmix;
+}
+
+std::vector<float> Draw(const BatchTransform& cutmix, const ImageShape& shape, int64_t iteration) {
+  RandomStream random(/*seed=*/5, RandomPurpose::kBatchTransform, /*epoch=*/0,
+                      static_cast<uint64_t>(iteration));
+  std::vector<float> draws(cutmix.draws());
+  cutmix.Draw(&random, shape, draws.data());
+  return draws;
+}
+
+// A case of torchvision's CutMix: its draws, two images and what becomes of them.
+struct Case {
+  ImageShape shape;
+  std::vector<float> draws, images, mixed;
+};
+
+std::vector<Case> ReadFixture() {
+  std::ifstream file("tests/fixtures/data/cutmix.json");
+  const nlohmann::json json = nlohmann::json::parse(file);
+  std::vector<Case> cases;
+  for (const nlohmann::json& one : json.at("cases")) {
+    cases.push_back({{one["channels"], one["height"], one["width"]},
+                     one["draws"],
+                     one["images"],
+                     one["mixed"]});
+  }
+  EXPECT_GE(cases.size(), 5u);
+  return cases;
+}
+
+TEST(CutMixTest, ExchangesTheRectangleThatTorchvisionReplaces) {
+  for (const Case& expected : ReadFixture()) {
+    std::vector<float> images = expected.images;
+    Make()->Apply(expected.draws.data(), expected.shape, images.data(),
+                  images.data() + images.size() / 2);
+    EXPECT_EQ(images, expected.mixed) << expected.draws[0];
+    std::vector<Bfloat16> narrow;
+    for (const float value : expected.images) narrow.push_back({ToBfloat16(value)});
+    Make()->Apply(expected.draws.data(), expected.shape, narrow.data(),
+                  narrow.data() + narrow.size() / 2);
+    for (size_t i = 0; i < narrow.size(); ++i) {
+      EXPECT_EQ(narrow[i].bits, ToBfloat16(expected.mixed[i])) << i;
+    }
+  }
+}
+
+TEST(CutMixTest, ExchangesItOnTheDeviceToo) {
+  for (const Case& expected : ReadFixture()) {
+    const auto [channels, height, width] = expected.shape;
+    // Two pairs of the same images, as rows a, b, a, b.
+    const at::Tensor pair = at::tensor(expected.images).view({1, 2, height, width, channels});
+    const at::Tensor pairs = pair.repeat({2, 1, 1, 1, 1}).to(TestDevice());
+    Make()->ApplyOnDevice(at::tensor(expected.draws).to(TestDevice()), pairs.select(1, 0),
+                          pairs.select(1, 1));
+    const at::Tensor mixed = at::tensor(expected.mixed).view({1, 2, height, width, channels});
+    EXPECT_TRUE(pairs.to(at::kCPU).eq(mixed).all().item<bool>()) << expected.draws[0];
+  }
+}
+
+TEST(CutMixTest, TheShareIsWhatStaysOfTheImage) {
+  const auto cutmix = Make();
+  const ImageShape shape = {1, 7, 9};
+  std::set<float> shares;
+  for (int64_t i = 0; i < 200; ++i) {
+    const std::vector<float> draws = Draw(*cutmix, shape, i);
+    std::vector<float> a(63, 0), b(63, 1);
+    cutmix->Apply(draws.data(), shape, a.data(), b.data());
+    int own = 0;
+    for (const float value : a) own += value == 0 ? 1 : 0;
+    EXPECT_NEAR(draws[0], static_cast<float>(own) / 63, 1e-6) << i;
+    shares.insert(draws[0]);
+  }
+  EXPECT_GT(shares.size(), 20u);
+}
+
+TEST(CutMixTest, RefusesAnAlphaThatHasNoDistribution) {
+  ProblemList found;
+  EXPECT_EQ(Make(0, &found), nullptr);
+  EXPECT_EQ(Make(std::numeric_limits<float>::infinity(), &found), nullptr);
+  EXPECT_EQ(found.status().message(),
+            "cutmix.alpha: is 0; expected more than 0\n"
+            "cutmix.alpha: is inf; expected a finite number");
+}
+
+}  // namespace
+}  // namespace finetune

@@ -1,0 +1,169 @@
+#include "src/data/transforms/augment_operations.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include "src/data/transforms/color.h"
+
+namespace finetune {
+namespace {
+
+float Cut(float value) { return std::clamp(value, 0.0f, 255.0f); }
+
+// The nearest byte.
+int Byte(float value) { return std::clamp(static_cast<int>(std::lrint(value)), 0, 255); }
+
+// Blends each pixel that has eight neighbours with their mean, in which the pixel weighs 5 of 13.
+void Sharpen(float factor, Image* image) {
+  const auto [c, height, width] = image->shape;
+  image->next = image->values;
+  const auto n = static_cast<ptrdiff_t>(width) * c;
+  for (int y = 1; y + 1 < height; ++y) {
+    for (ptrdiff_t i = y * n + c; i < (y + 1) * n - c; ++i) {
+      const float* at = image->values.data() + i;
+      const float around =
+          at[-n - c] + at[-n] + at[-n + c] + at[-c] + at[c] + at[n - c] + at[n] + at[n + c];
+      const float blurred = (around + 5 * at[0]) / 13;
+      image->next[i] = at[0] + (1 - factor) * (blurred - at[0]);
+    }
+  }
+  for (float& value : image->next) value = Cut(value);
+  std::swap(image->values, image->next);
+}
+
+void AutoContrast(Image* image) {
+  const int c = image->shape.channels;
+  for (int k = 0; k < c; ++k) {
+    float low = 255, high = 0;
+    for (size_t i = k; i < image->values.size(); i += c) {
+      low = std::min(low, image->values[i]);
+      high = std::max(high, image->values[i]);
+    }
+    if (low >= high) continue;
+    const float scale = 255 / (high - low);
+    for (size_t i = k; i < image->values.size(); i += c) {
+      image->values[i] = Cut((image->values[i] - low) * scale);
+    }
+  }
+}
+
+// Pillow's: a value becomes the number of pixels below it, in steps of a 255th of all but the
+// brightest.
+void Equalize(Image* image) {
+  const int c = image->shape.channels;
+  const int64_t pixels = static_cast<int64_t>(image->values.size()) / c;
+  for (int k = 0; k < c; ++k) {
+    std::array<int64_t, 256> histogram = {};
+    for (size_t i = k; i < image->values.size(); i += c) ++histogram[Byte(image->values[i])];
+    int brightest = 255;
+    while (histogram[brightest] == 0) --brightest;
+    const int64_t step = (pixels - histogram[brightest]) / 255;
+    std::array<float, 256> table;
+    int64_t below = step / 2;
+    for (int value = 0; value < 256; ++value) {
+      table[value] = step == 0 ? static_cast<float>(value)
+                               : static_cast<float>(std::min<int64_t>(below / step, 255));
+      below += histogram[value];
+    }
+    for (size_t i = k; i < image->values.size(); i += c) {
+      image->values[i] = table[Byte(image->values[i])];
+    }
+  }
+}
+
+}  // namespace
+
+void DrawAugment(const AugmentRanges& ranges, int bin, RandomStream* random, int64_t* draws) {
+  const auto operation = static_cast<AugmentOperation>(random->Below(kAugmentOperations));
+  const double part = static_cast<double>(bin) / kAugmentBins;
+  double magnitude = 0;
+  bool has_sign = true;
+  switch (operation) {
+    case AugmentOperation::kShearX:
+    case AugmentOperation::kShearY:
+      magnitude = ranges.shear * part;
+      break;
+    case AugmentOperation::kTranslateX:
+      magnitude = std::trunc(ranges.translate_x * part);
+      break;
+    case AugmentOperation::kTranslateY:
+      magnitude = std::trunc(ranges.translate_y * part);
+      break;
+    case AugmentOperation::kRotate:
+      magnitude = ranges.rotate * part;
+      break;
+    case AugmentOperation::kBrightness:
+    case AugmentOperation::kColor:
+    case AugmentOperation::kContrast:
+    case AugmentOperation::kSharpness:
+      magnitude = ranges.factor * part;
+      break;
+    case AugmentOperation::kPosterize:
+      magnitude = 8 - std::nearbyint(ranges.bits * part);
+      has_sign = false;
+      break;
+    case AugmentOperation::kSolarize:
+      magnitude = 1 - part;
+      has_sign = false;
+      break;
+    case AugmentOperation::kIdentity:
+    case AugmentOperation::kAutoContrast:
+    case AugmentOperation::kEqualize:
+      has_sign = false;
+      break;
+  }
+  if (has_sign && random->Below(2) == 0) magnitude = -magnitude;
+  draws[0] = static_cast<int64_t>(operation);
+  draws[1] = std::bit_cast<int64_t>(magnitude);
+}
+
+void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image) {
+  const auto magnitude = std::bit_cast<double>(draws[1]);
+  const auto factor = static_cast<float>(1 + magnitude);
+  const auto [channels, height, width] = image->shape;
+  const size_t pixels = size_t{1} * height * width;
+  float* const values = image->values.data();
+  switch (static_cast<AugmentOperation>(draws[0])) {
+    case AugmentOperation::kIdentity:
+      return;
+    // Sheared from the upper left corner.
+    case AugmentOperation::kShearX:
+      return ApplyWarp({1, magnitude, magnitude * height / 2, 0, 1, 0}, filling, image);
+    case AugmentOperation::kShearY:
+      return ApplyWarp({1, 0, 0, magnitude, 1, magnitude * width / 2}, filling, image);
+    case AugmentOperation::kTranslateX:
+      return ApplyWarp({1, 0, -magnitude, 0, 1, 0}, filling, image);
+    case AugmentOperation::kTranslateY:
+      return ApplyWarp({1, 0, 0, 0, 1, -magnitude}, filling, image);
+    case AugmentOperation::kRotate:
+      return ApplyWarp(RotationBy(magnitude), filling, image);
+    case AugmentOperation::kBrightness:
+      return AdjustBrightness(factor, pixels, channels, values);
+    case AugmentOperation::kColor:
+      if (channels == 3) AdjustSaturation(factor, pixels, values);
+      return;
+    case AugmentOperation::kContrast:
+      return AdjustContrast(factor, pixels, channels, values);
+    case AugmentOperation::kSharpness:
+      return Sharpen(factor, image);
+    case AugmentOperation::kPosterize: {
+      const int mask = 256 - (1 << (8 - static_cast<int>(magnitude)));
+      for (float& value : image->values) value = static_cast<float>(Byte(value) & mask);
+      return;
+    }
+    case AugmentOperation::kSolarize: {
+      const auto from = static_cast<float>(255 * magnitude);
+      for (float& value : image->values) value = value >= from ? 255 - value : value;
+      return;
+    }
+    case AugmentOperation::kAutoContrast:
+      return AutoContrast(image);
+    case AugmentOperation::kEqualize:
+      return Equalize(image);
+  }
+}
+
+}  // namespace finetune

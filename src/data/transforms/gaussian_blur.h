@@ -1,0 +1,19 @@
+#ifndef FINETUNE_DATA_TRANSFORMS_GAUSSIAN_BLUR_H_
+#define FINETUNE_DATA_TRANSFORMS_GAUSSIAN_BLUR_H_
+
+#include <memory>
+
+#include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
+#include "src/data/transforms/transform.h"
+
+namespace finetune {
+
+// Blurs the image as torchvision's GaussianBlur. Its draw is sigma, as the bits of float64; 0
+// leaves the image as it is.
+std::unique_ptr<Transform> MakeGaussianBlur(const GaussianBlurConfig& config,
+                                            const ImageShape& input, const Problems& problems);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_TRANSFORMS_GAUSSIAN_BLUR_H_

@@ -1,0 +1,19 @@
+#ifndef FINETUNE_DATA_TRANSFORMS_RANDOM_RESIZED_CROP_H_
+#define FINETUNE_DATA_TRANSFORMS_RANDOM_RESIZED_CROP_H_
+
+#include <memory>
+
+#include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
+#include "src/data/transforms/transform.h"
+
+namespace finetune {
+
+// Cuts out a random rectangle, as torchvision's RandomResizedCrop draws it, and resizes it. Its
+// draws are the rectangle's top, left, height and width.
+std::unique_ptr<Transform> MakeRandomResizedCrop(const RandomResizedCropConfig& config,
+                                                 const ImageShape& input, const Problems& problems);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_TRANSFORMS_RANDOM_RESIZED_CROP_H_

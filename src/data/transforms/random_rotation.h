@@ -1,0 +1,18 @@
+#ifndef FINETUNE_DATA_TRANSFORMS_RANDOM_ROTATION_H_
+#define FINETUNE_DATA_TRANSFORMS_RANDOM_ROTATION_H_
+
+#include <memory>
+
+#include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
+#include "src/data/transforms/transform.h"
+
+namespace finetune {
+
+// Turns the image by a random angle. Its draw is the angle in degrees, as the bits of float64.
+std::unique_ptr<Transform> MakeRandomRotation(const RandomRotationConfig& config,
+                                              const ImageShape& input, const Problems& problems);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_TRANSFORMS_RANDOM_ROTATION_H_

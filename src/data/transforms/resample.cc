@@ -1,0 +1,224 @@
+#include "src/data/transforms/resample.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/matmul.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "src/data/transforms/normalize.h"
+#include "src/data/transforms/rounding.h"
+
+namespace finetune {
+namespace {
+
+// out[i] = a[i] + weight * (b[i] - a[i])
+FT_VECTORISED void BlendRows(const float* __restrict a, const float* __restrict b, float weight,
+                             int n, float* __restrict out) {
+  for (int i = 0; i < n; ++i) out[i] = a[i] + weight * (b[i] - a[i]);
+}
+FT_VECTORISED void BlendRows(const float* __restrict a, const float* __restrict b, float weight,
+                             int n, uint16_t* __restrict out) {
+  for (int i = 0; i < n; ++i) out[i] = ToBfloat16(a[i] + weight * (b[i] - a[i]));
+}
+
+// sum[i] = the sum of weights[k] * rows[k * n + i] over k < count
+FT_VECTORISED void AddRows(const float* __restrict rows, const float* __restrict weights, int count,
+                           int n, float* __restrict sum) {
+  for (int i = 0; i < n; ++i) sum[i] = weights[0] * rows[i];
+  for (int k = 1; k < count; ++k) {
+    const float* __restrict row = rows + static_cast<size_t>(k) * n;
+    const float weight = weights[k];
+    for (int i = 0; i < n; ++i) sum[i] += weight * row[i];
+  }
+}
+FT_VECTORISED void Copy(const float* __restrict from, int n, float* __restrict to) {
+  for (int i = 0; i < n; ++i) to[i] = from[i];
+}
+FT_VECTORISED void Copy(const float* __restrict from, int n, uint16_t* __restrict to) {
+  for (int i = 0; i < n; ++i) to[i] = ToBfloat16(from[i]);
+}
+
+// Four floats, of which a pixel of three channels uses three: the fourth is computed and
+// overwritten by the next pixel.
+using Float4 = float __attribute__((vector_size(16)));
+
+inline Float4 Load(const float* at) {
+  Float4 values;
+  std::memcpy(&values, at, sizeof(values));
+  return values;
+}
+
+// Resizes one row of the image and normalises it. `source`: `columns.from` pixels. Built without
+// fused multiply-adds, so that it gives the same bits on each processor.
+template <int c>
+void ResizeRow(const float* source, const Taps& columns, const std::array<float, 3>& scale,
+               const std::array<float, 3>& shift, float* out) {
+  const int last = columns.from - 1;
+  int x = 0;
+  if constexpr (c == 3) {
+    const Float4 scales = {scale[0], scale[1], scale[2], 0};
+    const Float4 shifts = {shift[0], shift[1], shift[2], 0};
+    // Up to the first result that is stored or reads past an end.
+    for (; x + 1 < columns.to && columns.first[x] + columns.count <= last; ++x) {
+      const float* pixel = source + columns.first[x] * c;
+      const float* weights = columns.weights.data() + static_cast<size_t>(x) * columns.count;
+      Float4 value;
+      if (columns.count == 2) {
+        const Float4 left = Load(pixel);
+        value = left + weights[1] * (Load(pixel + c) - left);
+      } else {
+        value = weights[0] * Load(pixel);
+        for (int k = 1; k < columns.count; ++k) value += weights[k] * Load(pixel + k * c);
+      }
+      value = value * scales + shifts;
+      std::memcpy(out + static_cast<size_t>(x) * c, &value, sizeof(value));
+    }
+  }
+  for (; x < columns.to; ++x) {
+    const float* pixel = source + columns.first[x] * c;
+    const float* weights = columns.weights.data() + static_cast<size_t>(x) * columns.count;
+    for (int k = 0; k < c; ++k) {
+      float value;
+      if (columns.count == 2) {
+        const float right = pixel[columns.first[x] < last ? c + k : k];
+        value = pixel[k] + weights[1] * (right - pixel[k]);
+      } else {
+        value = weights[0] * pixel[k];
+        for (int t = 1; t < columns.count; ++t) value += weights[t] * pixel[t * c + k];
+      }
+      out[static_cast<size_t>(x) * c + k] = value * scale[k] + shift[k];
+    }
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void ResizingTransform::Resample(const int64_t* draws, const std::array<float, 3>& scale,
+                                 const std::array<float, 3>& shift, Image* image, T* out) const {
+  const int c = image->shape.channels;
+  const Part part = PartOf(image->shape, draws);
+  const ImageShape result = OutputOf(image->shape, draws);
+  MakeTaps(resampling_, part.height, result.height, &image->rows);
+  MakeTaps(resampling_, part.width, result.width, &image->columns);
+  const Taps &rows = image->rows, &columns = image->columns;
+  const int n = columns.to * c;
+  // A row for each of the rectangle's, and one for a sum.
+  image->scratch.resize((static_cast<size_t>(rows.from) + 1) * n);
+  float* resized = image->scratch.data();
+  float* sum = resized + static_cast<size_t>(rows.from) * n;
+  int next = 0;
+  for (int y = 0; y < rows.to; ++y) {
+    const int first = rows.first[y], end = std::min(first + rows.count, rows.from);
+    for (next = std::max(next, first); next < end; ++next) {
+      const float* source =
+          image->values.data() +
+          ((static_cast<size_t>(part.top) + next) * image->shape.width + part.left) * c;
+      float* const to = resized + static_cast<size_t>(next) * n;
+      if (c == 3) {
+        ResizeRow<3>(source, columns, scale, shift, to);
+      } else {
+        ResizeRow<1>(source, columns, scale, shift, to);
+      }
+    }
+    const float* weights = rows.weights.data() + static_cast<size_t>(y) * rows.count;
+    const float* row = resized + static_cast<size_t>(first) * n;
+    T* to = out + static_cast<size_t>(y) * n;
+    if (rows.count == 2) {
+      BlendRows(row, end - first == 2 ? row + n : row, weights[1], n, Raw(to));
+    } else {
+      AddRows(row, weights, rows.count, n, sum);
+      Copy(sum, n, Raw(to));
+    }
+  }
+}
+
+namespace {
+
+// One result of bytes along one axis. `byte(i)`: value i of the axis, an integer. Between the axes
+// OpenCV keeps 11 more bits (`last`: of the second axis, which drops them), and Pillow keeps bytes.
+template <typename Byte>
+int64_t ByteResult(const Taps& taps, int i, bool last, const Byte& byte) {
+  if (!taps.resampling.antialias) {
+    const int* tap = taps.integers.data() + size_t{4} * i;
+    if (!last) return byte(tap[0]) * tap[2] + byte(tap[1]) * tap[3];
+    const auto part = [&](int k) { return (tap[2 + k] * (byte(tap[k]) >> 4)) >> 16; };
+    return (part(0) + part(1) + 2) >> 2;
+  }
+  const int* weights = taps.integers.data() + static_cast<size_t>(i) * taps.count;
+  int64_t sum = int64_t{1} << (kPillowBits - 1);
+  for (int k = 0; k < taps.count; ++k) sum += weights[k] * byte(taps.first[i] + k);
+  return std::clamp<int64_t>(sum >> kPillowBits, 0, 255);
+}
+
+// Resizes a rectangle of bytes, whose values are in float32, to the bit of OpenCV or Pillow. `top`,
+// `left`: the rectangle's; its size is that of `rows` and `columns`.
+void ResampleBytes(int top, int left, Image* image) {
+  const Taps &rows = image->rows, &columns = image->columns;
+  const int c = image->shape.channels;
+  const size_t n = static_cast<size_t>(columns.to) * c;
+  // Each number is below 2^24, so that float32 holds it.
+  image->scratch.resize(rows.from * n);
+  for (int y = 0; y < rows.from; ++y) {
+    const float* source =
+        image->values.data() + ((static_cast<size_t>(top) + y) * image->shape.width + left) * c;
+    float* resized = image->scratch.data() + y * n;
+    for (int x = 0; x < columns.to; ++x) {
+      for (int k = 0; k < c; ++k) {
+        resized[static_cast<size_t>(x) * c + k] =
+            static_cast<float>(ByteResult(columns, x, /*last=*/false, [&](int at) -> int64_t {
+              return std::lrint(source[static_cast<size_t>(at) * c + k]);
+            }));
+      }
+    }
+  }
+  image->next.resize(rows.to * n);
+  for (int y = 0; y < rows.to; ++y) {
+    for (size_t i = 0; i < n; ++i) {
+      image->next[y * n + i] = static_cast<float>(ByteResult(rows, y, /*last=*/true, [&](int at) {
+        return static_cast<int64_t>(image->scratch[at * n + i]);
+      }));
+    }
+  }
+}
+
+}  // namespace
+
+void ResizingTransform::Apply(const int64_t* draws, Image* image) const {
+  constexpr std::array<float, 3> kOne = {1, 1, 1}, kZero = {0, 0, 0};
+  const ImageShape result = OutputOf(image->shape, draws);
+  if (resampling_.rounded) {
+    const Part part = PartOf(image->shape, draws);
+    MakeTaps(resampling_, part.height, result.height, &image->rows);
+    MakeTaps(resampling_, part.width, result.width, &image->columns);
+    ResampleBytes(part.top, part.left, image);
+  } else {
+    image->next.resize(size_t{1} * result.height * result.width * result.channels);
+    Resample(draws, kOne, kZero, image, image->next.data());
+  }
+  std::swap(image->values, image->next);
+  image->shape = result;
+}
+
+void ResizingTransform::Finish(const int64_t* draws, const Normalize& normalize, Image* image,
+                               float* out) const {
+  if (resampling_.rounded) return Transform::Finish(draws, normalize, image, out);
+  Resample(draws, normalize.scale(), normalize.shift(), image, out);
+}
+void ResizingTransform::Finish(const int64_t* draws, const Normalize& normalize, Image* image,
+                               Bfloat16* out) const {
+  if (resampling_.rounded) return Transform::Finish(draws, normalize, image, out);
+  Resample(draws, normalize.scale(), normalize.shift(), image, out);
+}
+
+at::Tensor ResampleOnDevice(const at::Tensor& images, const at::Tensor& rows,
+                            const at::Tensor& columns) {
+  // [n, height, results, channels], then [n, results, results * channels].
+  const at::Tensor wide = at::matmul(columns.unsqueeze(1), images);
+  return at::matmul(rows, wide.flatten(2)).unflatten(2, {wide.size(2), wide.size(3)});
+}
+
+}  // namespace finetune

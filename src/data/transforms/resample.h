@@ -1,0 +1,87 @@
+#ifndef FINETUNE_DATA_TRANSFORMS_RESAMPLE_H_
+#define FINETUNE_DATA_TRANSFORMS_RESAMPLE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <optional>
+
+#include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
+#include "src/data/transforms/taps.h"
+#include "src/data/transforms/transform.h"
+
+namespace finetune {
+
+// Reads the fields of these names of a transform's config. Nothing, and an error in `problems`,
+// where they do not go together.
+template <typename Config>
+std::optional<Resampling> ReadResampling(const Config& config, const Problems& problems) {
+  const Resampling resampling = {config.interpolation() == BICUBIC, config.antialias(),
+                                 config.rounding() == UINT8};
+  if (resampling.rounded && resampling.bicubic && !resampling.antialias) {
+    problems.Error("rounding",
+                   "is UINT8 with BICUBIC and no antialias; expected UNROUNDED: only "
+                   "OpenCV's bilinear and Pillow's results are known to the bit");
+    return std::nullopt;
+  }
+  return resampling;
+}
+
+// Reads size, or height and width, of a transform's config; channels stay 0. Nothing, and an error
+// in `problems`, where they are not there or out of range.
+template <typename Config>
+std::optional<ImageShape> ReadSize(const Config& config, const Problems& problems) {
+  if (config.has_size() == (config.has_height() || config.has_width()) ||
+      config.has_height() != config.has_width()) {
+    problems.Error("", "expected size, or height and width");
+    return std::nullopt;
+  }
+  if (config.has_size()) {
+    if (!problems.InRange("size", config.size(), 1, 8192)) return std::nullopt;
+    return ImageShape{0, config.size(), config.size()};
+  }
+  const bool height = problems.InRange("height", config.height(), 1, 8192);
+  const bool width = problems.InRange("width", config.width(), 1, 8192);
+  if (!height || !width) return std::nullopt;
+  return ImageShape{0, config.height(), config.width()};
+}
+
+// A transform that resizes a rectangle of each image. Resizing and normalising are one pass where
+// it is the last. One axis after the other: each row of the rectangle is resized once, to
+// `scratch`, and then rows are added. So enlarging touches the many rows of the result only once.
+class ResizingTransform : public Transform {
+ public:
+  explicit ResizingTransform(const Resampling& resampling) : resampling_(resampling) {}
+
+  void Apply(const int64_t* draws, Image* image) const final;
+  void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
+              float* out) const final;
+  void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
+              Bfloat16* out) const final;
+
+ protected:
+  // A rectangle of the image.
+  struct Part {
+    int top, left, height, width;
+  };
+  virtual Part PartOf(const ImageShape& image, const int64_t* draws) const = 0;
+
+  const Resampling& resampling() const { return resampling_; }
+
+ private:
+  template <typename T>
+  void Resample(const int64_t* draws, const std::array<float, 3>& scale,
+                const std::array<float, 3>& shift, Image* image, T* out) const;
+
+  const Resampling resampling_;
+};
+
+// The device side of a resize. `images`: [n, height, width, channels]. `rows`, `columns`: [n or 1,
+// results, height or width], the weight of each pixel in each result.
+at::Tensor ResampleOnDevice(const at::Tensor& images, const at::Tensor& rows,
+                            const at::Tensor& columns);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_TRANSFORMS_RESAMPLE_H_
