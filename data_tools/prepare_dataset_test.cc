@@ -76,7 +76,7 @@ TEST_F(PrepareDatasetTest, ExplainsWrongFlagsWithExitCode2) {
   EXPECT_EQ(refusal("cifar1"), "cifar1: no such command; did you mean cifar10?\n");
   EXPECT_EQ(refusal("x"),
             "x: no such command; the commands are cifar10, cifar100, mnist, image_folder, "
-            "synthetic, verify, info\n");
+            "image_list, synthetic, verify, info\n");
   EXPECT_EQ(refusal("synthetic --clases=3 --output=x"),
             "--clases: no such flag; did you mean --classes?\n");
   EXPECT_EQ(refusal("cifar10 --input mnis"), "--output is required; see --help\n");
@@ -105,9 +105,10 @@ TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
                            "pictures  8x8 \\(height x width\\), 3 channels\n"
                            "mean      [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
                            "std       [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
-                           "classes   3: angle_0, angle_60, angle_120\n"
-                           "train     12 pictures in 3 shards\n"
-                           "test      5 pictures in 3 shards\n"));
+                           "classes   3: angle_0 \\(4\\), angle_60 \\(4\\), angle_120 \\(4\\)\n"
+                           "train     12 pictures in 3 shards; 4 of each class\n"
+                           "test      5 pictures in 3 shards; 1 \\(angle_120\\) to 2 "
+                           "\\(angle_60\\) of a class, 2.0 times as many\n"));
   const Outcome nothing = Run("info " + folder_);
   EXPECT_EQ(nothing.exit_code, 1);
   EXPECT_THAT(nothing.output, HasSubstr("no data set in DIR: "));
