@@ -1107,6 +1107,13 @@ TEST_F(ConvertersTest, ImageFolderListsAllBadPicturesAtOnce) {
                    "with --on_bad=skip"));
 }
 
+TEST_F(ConvertersTest, DoesNotWaitForAPipe) {
+  const std::string input = Folder({{"a/1.png", FlatPng(1, 1, 1, 2, 3)}});
+  ASSERT_EQ(mkfifo((input + "/a/2.png").c_str(), 0600), 0);
+  EXPECT_THAT(Refusal(ConvertFolder, input),
+              StartsWith("DIR/in/a/2.png: is a pipe or a device; expected a file\n"));
+}
+
 TEST_F(ConvertersTest, ImageFolderSkipsBadPicturesAndWritesThemDown) {
   const auto skip = [](const ConvertOptions& options) {
     return ConvertImageFolder(options, {.val_fraction = 0.3, .skip_bad = true});

@@ -1,7 +1,7 @@
 #include "data_tools/picture_converter.h"
 
 #include <algorithm>
-#include <array>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,6 +43,13 @@ class Preparer {
   // `measure`: whether mean and std take it in. `digest`: whether that is wanted.
   Prepared Prepare(const SourcePicture& picture, bool measure, bool digest) {
     Prepared prepared;
+    // A pipe would be waited for.
+    std::error_code error;
+    if (std::filesystem::is_other(picture.path, error)) {
+      prepared.status = absl::DataLossError(
+          absl::StrCat(picture.name, ": is a pipe or a device; expected a file"));
+      return prepared;
+    }
     absl::StatusOr<std::string> bytes = ReadFile(picture.path);
     if (!bytes.ok()) {
       prepared.status = bytes.status();

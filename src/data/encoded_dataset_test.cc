@@ -131,7 +131,8 @@ TEST_F(EncodedDatasetTest, BatchesAreTheDecodedPictures) {
   for (const int workers : {1, 3}) {
     auto loader = OpenLoader({.stored = true}, workers);
     ASSERT_TRUE(loader.ok()) << loader.status();
-    EXPECT_FALSE((*loader)->PipelineOn(at::kCPU).has_value()) << "decoded ones are prepared here";
+    EXPECT_FALSE((*loader)->stored()) << "decoded ones are prepared here";
+    EXPECT_FALSE((*loader)->PipelineOn(at::kCPU).has_value());
     for (int epoch = 0; epoch < 2; ++epoch) {
       const auto batch = (*loader)->Next();
       ASSERT_TRUE(batch.ok()) << batch.status();

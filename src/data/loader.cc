@@ -78,6 +78,7 @@ class BatchLoader::Impl {
   const Sampler& sampler() const { return sampler_; }
   const DatasetManifest& manifest() const { return dataset_->manifest(); }
   const Pipeline& pipeline() const { return pipeline_; }
+  bool stored() const { return options_.stored; }
   std::optional<DevicePipeline> PipelineOn(at::Device device) const {
     if (!options_.stored) return std::nullopt;
     return DevicePipeline(pipeline_, batch_transform_.get(), device, PreparedType());
@@ -381,6 +382,7 @@ BatchLoader::~BatchLoader() = default;
 const Sampler& BatchLoader::sampler() const { return impl_->sampler(); }
 const DatasetManifest& BatchLoader::manifest() const { return impl_->manifest(); }
 const Pipeline& BatchLoader::pipeline() const { return impl_->pipeline(); }
+bool BatchLoader::stored() const { return impl_->stored(); }
 std::optional<DevicePipeline> BatchLoader::PipelineOn(at::Device device) const {
   return impl_->PipelineOn(device);
 }

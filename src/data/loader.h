@@ -56,6 +56,8 @@ class BatchLoader {
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
   const Pipeline& pipeline() const;
+  // Whether batches are of pictures as they are stored; see LoaderOptions.
+  bool stored() const;
   // Returns the pipeline that prepares this loader's pictures on `device`, which the loader must
   // outlive; nothing where they are prepared already.
   std::optional<DevicePipeline> PipelineOn(at::Device device) const;

@@ -364,6 +364,12 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
     absl::StatusOr<std::unique_ptr<BatchLoader>> loader =
         BatchLoader::Create(std::move(dataset), split, options);
     status = Annotate(loader.status(), name);
+    if (loader.ok() && options.stored && !(*loader)->stored()) {
+      data_notes.push_back(absl::StrCat(name, ": images are prepared on the CPU, because ",
+                                        (*loader)->manifest().encoded()
+                                            ? "they are stored encoded"
+                                            : "a step of the pipeline has no device side"));
+    }
     return loader.ok() ? *std::move(loader) : nullptr;
   };
   setup.train = load(*std::move(data.train), config.data().train(), "data.train");
