@@ -184,7 +184,7 @@ absl::StatusOr<PictureSource> ListArchiveLayout(const std::string& input, const 
     return absl::Status(source.status().code(), renamed(std::string(source.status().message())));
   }
   for (SourceSplit& split : source->splits) {
-    for (SourcePicture& picture : split.pictures) picture.name = renamed(picture.path);
+    for (SourcePicture& picture : split.pictures) picture.alias = renamed(picture.path);
   }
   return source;
 }

@@ -262,7 +262,7 @@ absl::StatusOr<PictureSource> Numbered(const Splits& splits) {
                          " is held out but has no training pictures"));
       }
       for (const std::string& path : files) {
-        numbered.pictures.push_back({path, path, number->second});
+        numbered.pictures.push_back({path, number->second, ""});
       }
     }
   }

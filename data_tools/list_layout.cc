@@ -189,7 +189,7 @@ absl::StatusOr<PictureSource> NumberLabels(const LabelledSplits& splits,
                                                            : absl::StrCat(" classes of ", classes),
                                            numbers ? ", counted from 0" : ""));
       }
-      split.pictures.push_back({row.path, row.path, label});
+      split.pictures.push_back({row.path, label, ""});
     }
     // Class by class, as folders are.
     std::stable_sort(split.pictures.begin(), split.pictures.end(),

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "data_tools/ordered_work.h"
 #include "data_tools/resample.h"
@@ -21,6 +23,8 @@ namespace {
 // With --check=header, so many training pictures are decoded for mean and std.
 constexpr int64_t kSample = 4096;
 
+using Digest = std::pair<uint64_t, uint64_t>;
+
 // One picture, made ready to be stored.
 struct Prepared {
   absl::Status status;
@@ -30,8 +34,8 @@ struct Prepared {
   // Where it was decoded.
   std::optional<PixelSums> sums;
   std::string warning;
-  // SHA-256 of the file.
-  std::string digest;
+  // Half of the file's SHA-256, where that is wanted.
+  std::optional<Digest> digest;
 };
 
 // A thread's work on pictures.
@@ -47,7 +51,7 @@ class Preparer {
     std::error_code error;
     if (std::filesystem::is_other(picture.path, error)) {
       prepared.status = absl::DataLossError(
-          absl::StrCat(picture.name, ": is a pipe or a device; expected a file"));
+          absl::StrCat(picture.name(), ": is a pipe or a device; expected a file"));
       return prepared;
     }
     absl::StatusOr<std::string> bytes = ReadFile(picture.path);
@@ -58,12 +62,17 @@ class Preparer {
     if (digest) {
       Sha256 sum;
       sum.Update(*bytes);
-      prepared.digest = sum.HexDigest();
+      const std::string text = sum.HexDigest();
+      Digest& half = prepared.digest.emplace();
+      if (!absl::SimpleHexAtoi(text.substr(0, 16), &half.first) ||
+          !absl::SimpleHexAtoi(text.substr(16, 16), &half.second)) {
+        prepared.digest.reset();
+      }
     }
     prepared.status =
         Annotate(store_ == Store::kEncoded ? Encode(*std::move(bytes), measure, &prepared)
                                            : Decode(*bytes, &prepared),
-                 picture.name);
+                 picture.name());
     return prepared;
   }
 
@@ -119,10 +128,10 @@ class Preparer {
 // Finds pictures that are in two splits.
 class Duplicates {
  public:
-  void Add(const std::string& digest, size_t split, const SourcePicture& picture) {
+  void Add(const Digest& digest, size_t split, const SourcePicture& picture) {
     const auto [at, is_new] = seen_.try_emplace(digest, Place{split, &picture});
     if (is_new || at->second.split == split) return;
-    if (count_++ == 0) first_ = absl::StrCat(picture.name, " is ", at->second.picture->name);
+    if (count_++ == 0) first_ = absl::StrCat(picture.name(), " is ", at->second.picture->name());
   }
   void Report(const PictureSource& source, const Warn& warn) const {
     if (count_ == 0 || !warn) return;
@@ -137,7 +146,7 @@ class Duplicates {
     size_t split;
     const SourcePicture* picture;
   };
-  std::map<std::string, Place> seen_;
+  absl::flat_hash_map<Digest, Place> seen_;
   int64_t count_ = 0;
   std::string first_;
 };
@@ -209,9 +218,9 @@ absl::StatusOr<bool> PictureConverter::RunAs(Store store, const PictureSource& s
       continue;
     }
     if (!prepared.warning.empty() && damaged++ == 0) {
-      first_damaged = absl::StrCat(picture.name, ": ", prepared.warning);
+      first_damaged = absl::StrCat(picture.name(), ": ", prepared.warning);
     }
-    if (!prepared.digest.empty()) duplicates.Add(prepared.digest, places[i].split, picture);
+    if (prepared.digest.has_value()) duplicates.Add(*prepared.digest, places[i].split, picture);
     if (!builder.has_value()) {
       build.height = prepared.size.height;
       build.width = prepared.size.width;
@@ -226,7 +235,7 @@ absl::StatusOr<bool> PictureConverter::RunAs(Store store, const PictureSource& s
     }
     if (prepared.size != PictureSize{build.height, build.width}) {
       return absl::InvalidArgumentError(absl::StrCat(
-          picture.name, ": is ", prepared.size.height, "x", prepared.size.width,
+          picture.name(), ": is ", prepared.size.height, "x", prepared.size.width,
           " and the first picture ", build.height, "x", build.width,
           " (height x width); give --size=N to fit all to NxN, or --store=encoded to keep their "
           "sizes"));

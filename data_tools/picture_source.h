@@ -17,9 +17,11 @@ namespace finetune {
 struct SourcePicture {
   // Of its file.
   std::string path;
-  // For people: its path, or that in an archive.
-  std::string name;
   int label = 0;
+  // What people know it by, where that is not its path: its name in an archive.
+  std::string alias;
+
+  const std::string& name() const { return alias.empty() ? path : alias; }
 };
 
 struct SourceSplit {

@@ -173,8 +173,9 @@ absl::StatusOr<OpenDataset> OpenPlainBytes(const std::string& path, hid_t file, 
   const hid_t options = found.options.get();
   hsize_t chunk = 0;
   if (found.shape.size() != 1 || H5Pget_layout(options) != H5D_CHUNKED ||
-      H5Pget_nfilters(options) != 0 || H5Pget_chunk(options, 1, &chunk) != 1 || chunk < 1 ||
-      chunk > kChunkBytes || found.shape[0] > INT64_MAX) {
+      H5Pget_nfilters(options) != 0 || H5Pget_chunk(options, 1, &chunk) != 1 ||
+      (chunk != kChunkBytes && (chunk != found.shape[0] || chunk > kChunkBytes)) ||
+      found.shape[0] > INT64_MAX) {
     return Bad(
         path, name,
         "is not stored as prepare_dataset stores it (one dimension, plain chunks of at most ",
