@@ -50,7 +50,7 @@ def make_pictures(folder, count):
     for i in range(count):
         coarse = random.integers(0, 256, (12, 16, 3), dtype=numpy.uint8)
         smooth = numpy.asarray(Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC), dtype=numpy.int16)
-        noisy = numpy.clip(smooth + random.normal(0, 17, smooth.shape), 0, 255).astype(numpy.uint8)
+        noisy = numpy.clip(smooth + random.normal(0, 9.5, smooth.shape), 0, 255).astype(numpy.uint8)
         place = folder / f"class_{i % 10}"
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noisy).save(place / f"{i:06}.jpg", quality=90, subsampling=2)
