@@ -77,7 +77,7 @@ struct FolderOptions {
   // pictures are read twice.
   bool skip_bad = false;
   // Decodes every picture that is stored encoded. Without it, its header and its end are looked at,
-  // and mean and std are those of about 4096 training pictures, spread evenly.
+  // and mean and std are those of 4096 to 8191 training pictures, spread evenly, or of all.
   bool decode_all = true;
   // 0: one a core.
   int threads = 0;

@@ -189,7 +189,7 @@ int Main(int argc, char** argv) {
     sub->add_option("--check", check,
                     "Of pictures that are stored encoded: decode decodes each\n"
                     "(default); header looks at its beginning and end, and takes\n"
-                    "mean and std from 4096 of them")
+                    "mean and std from some thousands of them")
         ->type_name("WORD")
         ->check(CLI::IsMember({"decode", "header"}));
     sub->add_option("--val_fraction", folder.val_fraction,
