@@ -2,6 +2,8 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -16,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "src/base/atomic_file.h"
+#include "src/base/fd.h"
 #include "src/base/system_error.h"
 
 namespace finetune {
@@ -121,9 +124,18 @@ class ArchiveReader {
   explicit ArchiveReader(const std::string& path)
       : path_(path), stream_(path), archive_(archive_read_new()) {}
 
-  // `take` gets the name of each file, and a function that reads it.
+  // `take` gets the name of each file, without its folder.
   template <typename Take>
   absl::Status ForEachFile(Take take) {
+    return ForEachEntry([&](archive_entry* entry) -> absl::Status {
+      const char* const name = archive_entry_pathname(entry);
+      if (name == nullptr || archive_entry_filetype(entry) != AE_IFREG) return absl::OkStatus();
+      return take(fs::path(name).filename().string());
+    });
+  }
+
+  template <typename Take>
+  absl::Status ForEachEntry(Take take) {
     archive_read_support_filter_all(archive_.get());
     archive_read_support_format_tar(archive_.get());
     archive_read_support_format_zip(archive_.get());
@@ -140,9 +152,7 @@ class ArchiveReader {
       if (code == ARCHIVE_EOF) break;
       // A warning is about a name or an attribute that this system cannot express.
       if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return Error();
-      const char* name = archive_entry_pathname(entry);
-      if (name == nullptr || archive_entry_filetype(entry) != AE_IFREG) continue;
-      FT_RETURN_IF_ERROR(take(fs::path(name).filename().string()));
+      FT_RETURN_IF_ERROR(take(entry));
     }
     // gzip's checksum stands after the archive's end mark.
     while (true) {
@@ -226,6 +236,19 @@ absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
   return found;
 }
 
+// Without a sync: the file is read once and removed.
+absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd.ok()) return SystemError("cannot create", path, errno);
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd.get(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return SystemError("cannot write", path, errno);
+    bytes.remove_prefix(n);
+  }
+  return absl::OkStatus();
+}
+
 // Whether `input` is a folder, else a file. Errors: NotFound.
 absl::StatusOr<bool> IsFolder(const std::string& input) {
   std::error_code error;
@@ -297,6 +320,50 @@ absl::StatusOr<std::map<std::string, NamedFile>> ReadNamedFiles(
     files[name] = {at->second, std::move(bytes)};
   }
   return files;
+}
+
+absl::StatusOr<int64_t> UnpackFiles(const std::string& archive, const std::string& folder,
+                                    const std::function<bool(const std::string& name)>& wanted,
+                                    const std::function<bool(int64_t done)>& progress) {
+  constexpr size_t kMostBytes = size_t{1} << 30;
+  int64_t done = 0, passed = 0;
+  ArchiveReader reader(archive);
+  FT_RETURN_IF_ERROR(reader.ForEachEntry([&](archive_entry* entry) -> absl::Status {
+    const char* const pathname = archive_entry_pathname(entry);
+    const std::string name = pathname == nullptr ? "" : pathname;
+    const std::string where = absl::StrCat(archive, ": ", name);
+    const fs::path relative = fs::path(name).lexically_normal();
+    if (name.empty() || relative.is_absolute() ||
+        (!relative.empty() && *relative.begin() == "..")) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          where,
+          ": this name leads out of the archive's folder; expected names within it. The "
+          "archive may be meant to do harm"));
+    }
+    const auto type = archive_entry_filetype(entry);
+    const bool is_link = type == AE_IFLNK || archive_entry_hardlink(entry) != nullptr;
+    if (type == AE_IFDIR) return absl::OkStatus();
+    if (type != AE_IFREG && !is_link) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ": found a device, pipe or socket; expected files and folders"));
+    }
+    if (is_link || !wanted(name)) {
+      ++passed;
+      return absl::OkStatus();
+    }
+    const fs::path path = fs::path(folder) / relative;
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    if (error) return SystemError("cannot create", path.parent_path().string(), error.value());
+    if (fs::exists(path, error)) {
+      return absl::InvalidArgumentError(absl::StrCat(where, " is there twice"));
+    }
+    FT_ASSIGN_OR_RETURN(const std::string bytes, reader.Read(where, kMostBytes));
+    FT_RETURN_IF_ERROR(WriteNewFile(path.string(), bytes));
+    return progress(++done) ? absl::OkStatus()
+                            : absl::CancelledError("stopped; nothing was written");
+  }));
+  return passed;
 }
 
 }  // namespace finetune

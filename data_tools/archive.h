@@ -2,6 +2,8 @@
 #define FINETUNE_DATA_TOOLS_ARCHIVE_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -29,6 +31,16 @@ absl::StatusOr<std::vector<std::string>> ListFileNames(const std::string& input)
 absl::StatusOr<std::map<std::string, NamedFile>> ReadNamedFiles(
     const std::string& input, const std::vector<std::string>& names,
     size_t max_bytes = size_t{1} << 30);
+
+// Unpacks the files of an archive for whose names `wanted` is true, below `folder`, which must be
+// empty. Links are not followed and not made. `progress`: called with the number of files unpacked
+// so far; a false answer cancels. Returns how many files were not wanted.
+// Errors: InvalidArgument with the entry's name, for one that is not a file, a folder or a link (a
+// device), whose name leads out of the folder, or that is there twice; DataLoss for an archive that
+// is damaged and for a file of more than 1 GiB; those of writing.
+absl::StatusOr<int64_t> UnpackFiles(const std::string& archive, const std::string& folder,
+                                    const std::function<bool(const std::string& name)>& wanted,
+                                    const std::function<bool(int64_t done)>& progress);
 
 }  // namespace finetune
 

@@ -3,7 +3,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <sys/stat.h>
-#include <turbojpeg.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -13,23 +12,22 @@
 #include <fstream>
 #include <functional>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "data_tools/archive.h"
-#include "data_tools/decode.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
 #include "src/data/dataset.h"
+#include "src/data/decode/decode.h"
+#include "src/data/decode/test_pictures.h"
 
 namespace finetune {
 namespace {
@@ -177,61 +175,6 @@ Files Mnist() {
           {"train-labels-idx1-ubyte", Idx({3}, std::string("\x07\x00\x09", 3))},
           {"t10k-images-idx3-ubyte", Idx({2, 4, 5}, test)},
           {"t10k-labels-idx1-ubyte", Idx({2}, std::string("\x01\x02", 2))}};
-}
-
-std::string PngChunk(const std::string& type, const std::string& data) {
-  const std::string body = type + data;
-  return BigEndian(static_cast<uint32_t>(data.size())) + body +
-         BigEndian(static_cast<uint32_t>(
-             crc32(0, reinterpret_cast<const Bytef*>(body.data()), body.size())));
-}
-
-// A PNG of the format's kind `color` (0 grey, 2 RGB, 3 palette, 6 RGBA), of rows that each begin
-// with their filter's byte.
-std::string Png(uint32_t height, uint32_t width, int depth, int color, const std::string& rows,
-                const std::string& palette = "") {
-  std::string packed(compressBound(rows.size()), '\0');
-  uLongf size = packed.size();
-  EXPECT_EQ(compress(reinterpret_cast<Bytef*>(packed.data()), &size,
-                     reinterpret_cast<const Bytef*>(rows.data()), rows.size()),
-            Z_OK);
-  packed.resize(size);
-  std::string header = BigEndian(width) + BigEndian(height);
-  header.push_back(static_cast<char>(depth));
-  header.push_back(static_cast<char>(color));
-  header += std::string(3, '\0');
-  return "\x89PNG\r\n\x1a\n" + PngChunk("IHDR", header) +
-         (palette.empty() ? "" : PngChunk("PLTE", palette)) + PngChunk("IDAT", packed) +
-         PngChunk("IEND", "");
-}
-
-// A picture of one colour.
-std::string FlatPng(uint32_t height, uint32_t width, uint8_t red, uint8_t green, uint8_t blue) {
-  std::string row(1, '\0');
-  for (uint32_t x = 0; x < width; ++x) {
-    row.push_back(static_cast<char>(red));
-    row.push_back(static_cast<char>(green));
-    row.push_back(static_cast<char>(blue));
-  }
-  std::string rows;
-  for (uint32_t y = 0; y < height; ++y) rows += row;
-  return Png(height, width, 8, 2, rows);
-}
-
-std::string Jpeg(int height, int width, const std::vector<uint8_t>& rgb) {
-  const std::unique_ptr<void, int (*)(tjhandle)> encoder(tjInitCompress(), &tjDestroy);
-  unsigned char* bytes = nullptr;
-  unsigned long size = 0;  // NOLINT(google-runtime-int): libturbojpeg's type
-  EXPECT_EQ(tjCompress2(encoder.get(), rgb.data(), width, 0, height, TJPF_RGB, &bytes, &size,
-                        TJSAMP_444, 95, 0),
-            0);
-  std::string jpeg(reinterpret_cast<char*>(bytes), size);
-  tjFree(bytes);
-  return jpeg;
-}
-
-std::string FlatJpeg(int height, int width, uint8_t grey) {
-  return Jpeg(height, width, std::vector<uint8_t>(size_t{3} * height * width, grey));
 }
 
 absl::Status ConvertDigits(const ConvertOptions& options) { return ConvertMnist(options, {}); }
@@ -638,6 +581,294 @@ TEST_F(ConvertersTest, ImageFolderFitsPicturesToASquare) {
   for (size_t i = 0; i < 48; ++i) EXPECT_EQ(train.pictures[1][i], i % 3 + 1);
 }
 
+// Pictures of several sizes and kinds, larger than what is stored as pixels.
+Files MixedFolder() {
+  Files files;
+  for (int i = 0; i < 20; ++i) {
+    const int height = 70 + i, width = 90 - i;
+    const auto grey = static_cast<uint8_t>(10 * i);
+    const std::string name = absl::StrCat(i % 2 == 0 ? "a" : "b", "/", 100 + i);
+    if (i % 4 < 2) {
+      files[name + ".jpg"] = FlatJpeg(height, width, grey);
+    } else {
+      files[name + ".png"] = FlatPng(height, width, grey, grey, 7);
+    }
+  }
+  return files;
+}
+
+// All files of a data set, by name.
+Files Contents(const std::string& folder) {
+  Files files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    files[entry.path().filename().string()] = *ReadFile(entry.path().string());
+  }
+  return files;
+}
+
+TEST_F(ConvertersTest, ImageFolderKeepsLargePicturesEncodedAsTheirFilesAre) {
+  const Files files = MixedFolder();
+  const std::string folder = Converted(ConvertFolder, Folder(files));
+  const DatasetManifest manifest = *ReadManifest(folder);
+  EXPECT_TRUE(manifest.encoded());
+  EXPECT_EQ(manifest.height(), 0);
+  std::set<std::string> stored;
+  for (const char* split : {"train", "test"}) {
+    const auto dataset = Dataset::Open(folder, split);
+    ASSERT_TRUE(dataset.ok()) << dataset.status();
+    for (int64_t i = 0; i < (*dataset)->size(); ++i) {
+      std::string bytes;
+      int64_t label = -1;
+      ASSERT_TRUE((*dataset)->ReadEncoded(i, &bytes, &label).ok());
+      stored.insert(bytes);
+      const auto picture = DecodePicture("x", bytes);
+      ASSERT_TRUE(picture.ok()) << picture.status();
+      EXPECT_EQ((*dataset)->SizeOf(i), (PictureSize{picture->height, picture->width}));
+    }
+  }
+  std::set<std::string> expected;
+  for (const auto& [name, bytes] : files) expected.insert(bytes);
+  EXPECT_EQ(stored, expected);
+}
+
+TEST_F(ConvertersTest, ImageFolderMakesTheSameBytesOnAnyNumberOfThreads) {
+  const std::string input = Folder(MixedFolder());
+  for (const FolderOptions& options :
+       {FolderOptions{}, FolderOptions{.max_side = 80}, FolderOptions{.size = 32},
+        FolderOptions{.store = Store::kEncoded, .size = 40}, FolderOptions{.decode_all = false}}) {
+    Files first;
+    for (const int threads : {1, 2, 5}) {
+      FolderOptions with = options;
+      with.threads = threads;
+      const Files contents = Contents(Converted(
+          [&](const ConvertOptions& convert) { return ConvertImageFolder(convert, with); }, input));
+      if (threads == 1) first = contents;
+      EXPECT_TRUE(contents == first) << threads;
+    }
+  }
+}
+
+TEST_F(ConvertersTest, ImageFolderStoresSmallPicturesOfOneSizeAsPixels) {
+  const auto encoded = [&](const Files& files, Store store) {
+    return ReadManifest(Converted(
+                            [&](const ConvertOptions& options) {
+                              return ConvertImageFolder(options, {.store = store});
+                            },
+                            Folder(files)))
+        ->encoded();
+  };
+  Files files = {{"a/1.png", FlatPng(64, 64, 1, 2, 3)}, {"a/2.png", FlatPng(64, 64, 2, 2, 3)}};
+  EXPECT_FALSE(encoded(files, Store::kAuto));
+  EXPECT_TRUE(encoded(files, Store::kEncoded));
+  files["b/3.png"] = FlatPng(64, 63, 1, 2, 3);
+  EXPECT_TRUE(encoded(files, Store::kAuto)) << "of two sizes";
+  files = {{"a/1.png", FlatPng(64, 65, 1, 2, 3)}, {"a/2.png", FlatPng(64, 65, 2, 2, 3)}};
+  EXPECT_TRUE(encoded(files, Store::kAuto)) << "a side of 65";
+  EXPECT_FALSE(encoded(files, Store::kRaw));
+}
+
+TEST_F(ConvertersTest, ImageFolderScalesDownOnlyPicturesThatAreLarger) {
+  const std::string small = FlatPng(80, 66, 1, 2, 3);
+  const std::string folder = Converted(
+      [](const ConvertOptions& options) {
+        return ConvertImageFolder(options, {.max_side = 80, .quality = 100, .val_fraction = 0});
+      },
+      Folder({{"a/1.png", small}, {"a/2.png", FlatPng(100, 160, 200, 100, 50)}}));
+  const auto dataset = Dataset::Open(folder, "train");
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  std::string bytes;
+  int64_t label = 0;
+  ASSERT_TRUE((*dataset)->ReadEncoded(0, &bytes, &label).ok());
+  EXPECT_EQ(bytes, small);
+  ASSERT_TRUE((*dataset)->ReadEncoded(1, &bytes, &label).ok());
+  EXPECT_EQ(KindOf(bytes), PictureKind::kJpeg);
+  EXPECT_EQ((*dataset)->SizeOf(1), (PictureSize{50, 80}));
+  const auto picture = DecodePicture("x", bytes);
+  ASSERT_TRUE(picture.ok()) << picture.status();
+  for (int c = 0; c < 3; ++c) EXPECT_NEAR(picture->pixels[c], 200 >> c, 3);
+}
+
+TEST_F(ConvertersTest, ImageFolderNamesPicturesThatAreInTwoSplits) {
+  const std::string twin = FlatPng(2, 2, 1, 2, 3);
+  Converted(ConvertFolder, Folder({{"train/a/1.png", twin},
+                                   {"train/a/2.png", twin},
+                                   {"train/a/3.png", FlatPng(2, 2, 3, 4, 5)},
+                                   {"test/a/4.png", FlatPng(2, 2, 5, 6, 7)},
+                                   {"test/a/5.png", twin}}));
+  EXPECT_THAT(warnings_, ElementsAre("1 picture is in two splits, byte for byte, so the held-out "
+                                     "accuracy will be too high; the first: DIR/in/test/a/5.png is "
+                                     "DIR/in/train/a/1.png"));
+}
+
+// The pictures and labels are the folder's; only source and name differ.
+TEST_F(ConvertersTest, ImageFolderIsTheSameFromAnArchive) {
+  Files files = MixedFolder();
+  files["a/notes.txt"] = "x";
+  const std::string folder = Converted(ConvertFolder, Folder(files));
+  Files expected = Contents(folder);
+  expected.erase("manifest.pbtxt");
+  for (const std::string& archive : {Tar(files), Gzip(Tar(files))}) {
+    const std::string unpacked = Converted(ConvertFolder, File("photos.tar.gz", archive));
+    Files contents = Contents(unpacked);
+    EXPECT_THAT(contents["manifest.pbtxt"], testing::HasSubstr("name: \"photos\""));
+    contents.erase("manifest.pbtxt");
+    EXPECT_TRUE(contents == expected);
+    EXPECT_THAT(warnings_, testing::Contains(StartsWith("left out 1 file of DIR/photos.tar.gz: ")));
+  }
+}
+
+TEST_F(ConvertersTest, ImageFolderReadsWebDatasetsArchives) {
+  const auto flat = [](uint8_t grey) { return std::vector<uint8_t>(12, grey); };
+  const auto png = [](uint8_t grey) { return FlatPng(2, 2, grey, grey, grey); };
+  const std::string input = Folder(
+      {{"train-000.tar",
+        Tar(Files{{"000.png", png(1)}, {"000.cls", "1\n"}, {"001.png", png(2)}, {"001.cls", "0"}})},
+       {"train-001.tar", Tar(Files{{"000.png", png(3)}, {"000.cls", "1"}})},
+       {"val-000.tar", Tar(Files{{"a.b.png", png(4)}, {"a.cls", "0"}, {"a.json", "{}"}})}});
+  const std::string folder = Converted(ConvertFolder, input);
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{0, 1, 1}, {flat(2), flat(1), flat(3)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{0}, {flat(4)}}));
+  EXPECT_EQ(
+      Refusal(ConvertFolder,
+              File("x.tar", Tar(Files{{"0.png", png(1)}, {"1.png", png(1)}, {"1.cls", "0"}}))),
+      "DIR/x.tar: official/0.png: expected a file 0.cls with its class beside it, as others "
+      "have");
+}
+
+// An archive of one entry that is not a plain file with a plain name.
+std::string TrickArchive(const std::string& name, unsigned type, bool zip) {
+  std::string bytes(1 << 20, '\0');
+  size_t used = 0;
+  archive* a = archive_write_new();
+  zip ? archive_write_set_format_zip(a) : archive_write_set_format_ustar(a);
+  EXPECT_EQ(archive_write_open_memory(a, bytes.data(), bytes.size(), &used), ARCHIVE_OK);
+  archive_entry* entry = archive_entry_new();
+  archive_entry_set_pathname(entry, name.c_str());
+  archive_entry_set_filetype(entry, type);
+  archive_entry_set_perm(entry, 0644);
+  archive_entry_set_size(entry, 0);
+  if (type == AE_IFCHR) archive_entry_set_rdev(entry, 0x103);
+  EXPECT_EQ(archive_write_header(a, entry), ARCHIVE_OK);
+  archive_entry_free(entry);
+  EXPECT_EQ(archive_write_free(a), ARCHIVE_OK);
+  bytes.resize(used);
+  return bytes;
+}
+
+TEST_F(ConvertersTest, RefusesArchiveEntriesThatLeadOutOrAreDevicesByName) {
+  const std::string out =
+      "this name leads out of the archive's folder; expected names within it. The archive may be "
+      "meant to do harm";
+  for (const bool zip : {false, true}) {
+    EXPECT_EQ(Refusal(ConvertFolder, File("x.tar", TrickArchive("../evil.png", AE_IFREG, zip))),
+              "DIR/x.tar: ../evil.png: " + out);
+    EXPECT_EQ(Refusal(ConvertFolder, File("x.tar", TrickArchive("a/../../e.png", AE_IFREG, zip))),
+              "DIR/x.tar: a/../../e.png: " + out);
+    EXPECT_EQ(Refusal(ConvertFolder, File("x.tar", TrickArchive("/tmp/e.png", AE_IFREG, zip))),
+              "DIR/x.tar: /tmp/e.png: " + out);
+    EXPECT_FALSE(fs::exists(folder_ + "/evil.png"));
+  }
+  EXPECT_EQ(Refusal(ConvertFolder, File("x.tar", TrickArchive("a/null.png", AE_IFCHR, false))),
+            "DIR/x.tar: a/null.png: found a device, pipe or socket; expected files and folders");
+  EXPECT_EQ(Refusal(ConvertFolder, File("x.tar", TrickArchive("a/pipe.png", AE_IFIFO, false))),
+            "DIR/x.tar: a/pipe.png: found a device, pipe or socket; expected files and folders");
+}
+
+TEST_F(ConvertersTest, ImageFolderReadsTinyImageNet) {
+  const std::string folder = Converted(
+      ConvertFolder,
+      Folder({{"train/n01/images/n01_0.JPEG", FlatJpeg(8, 8, 10)},
+              {"train/n01/n01_boxes.txt", "n01_0.JPEG\t0\t0\t1\t1\n"},
+              {"train/n02/images/n02_0.JPEG", FlatJpeg(8, 8, 20)},
+              {"val/images/val_1.JPEG", FlatJpeg(8, 8, 30)},
+              {"val/images/val_0.JPEG", FlatJpeg(8, 8, 40)},
+              {"val/val_annotations.txt", "val_0.JPEG\tn02\t0\t0\t1\t1\nval_1.JPEG\tn01\t0\n"},
+              {"test/images/test_0.JPEG", FlatJpeg(8, 8, 50)}}));
+  const auto flat = [](uint8_t grey) { return std::vector<uint8_t>(192, grey); };
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{0, 1}, {flat(10), flat(20)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{0, 1}, {flat(30), flat(40)}}));
+  EXPECT_EQ(ReadManifest(folder)->split_size(), 2);
+}
+
+// Of mmpretrain's ann_file: a path, which may have spaces, and a number.
+TEST_F(ConvertersTest, ImageListReadsPathsAndLabels) {
+  const Files files = {{"photos/a b.png", FlatPng(2, 2, 1, 1, 1)},
+                       {"photos/c.png", FlatPng(2, 2, 2, 2, 2)},
+                       {"photos/d.png", FlatPng(2, 2, 3, 3, 3)},
+                       {"train.txt", "c.png 2\na b.png 0\n\n"},
+                       {"val.txt", "d.png\t1\r\n"},
+                       {"names.txt", "cat\ndog\nowl\n"}};
+  const std::string input = Folder(files);
+  ListOptions list;
+  list.val = input + "/val.txt";
+  list.root = input + "/photos";
+  const auto convert = [&](const ConvertOptions& options) {
+    ConvertOptions of_list = options;
+    of_list.input += "/train.txt";
+    return ConvertImageList(of_list, list, {});
+  };
+  const auto flat = [](uint8_t grey) { return std::vector<uint8_t>(12, grey); };
+  std::string folder = Converted(convert, input);
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{0, 2}, {flat(1), flat(2)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{1}, {flat(3)}}));
+  EXPECT_THAT(ReadManifest(folder)->class_name(), ElementsAre("0", "1", "2"));
+  list.classes = input + "/names.txt";
+  folder = Converted(convert, input);
+  EXPECT_THAT(ReadManifest(folder)->class_name(), ElementsAre("cat", "dog", "owl"));
+  EXPECT_EQ(ReadSplit(folder, "train")->labels, (std::vector<int64_t>{0, 2}));
+}
+
+TEST_F(ConvertersTest, ImageListReadsATableWithSplits) {
+  const std::string input =
+      Folder({{"x.png", FlatPng(2, 2, 1, 1, 1)},
+              {"y, z.png", FlatPng(2, 2, 2, 2, 2)},
+              {"w.png", FlatPng(2, 2, 3, 3, 3)},
+              {"all.csv",
+               "Split,width,file,Class\ntrain,2,x.png,dog\nvalidation,2,\"y, z.png\","
+               "\"a \"\"cat\"\"\"\ntrain,2,w.png,\"a \"\"cat\"\"\"\n"}});
+  const std::string folder = Converted(
+      [](const ConvertOptions& options) {
+        ConvertOptions table = options;
+        table.input += "/all.csv";
+        return ConvertImageList(table, {}, {});
+      },
+      input);
+  const auto flat = [](uint8_t grey) { return std::vector<uint8_t>(12, grey); };
+  EXPECT_THAT(ReadManifest(folder)->class_name(), ElementsAre("a \"cat\"", "dog"));
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{0, 1}, {flat(3), flat(1)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{0}, {flat(2)}}));
+}
+
+TEST_F(ConvertersTest, NamesTheLineOfAListThatIsWrong) {
+  const auto refusal = [&](const std::string& name, const std::string& text) {
+    return Refusal(
+        [&](const ConvertOptions& options) {
+          ConvertOptions of_list = options;
+          of_list.input += "/" + name;
+          ListOptions list;
+          list.classes = options.input + "/names";
+          return ConvertImageList(of_list, list, {});
+        },
+        Folder({{name, text}, {"names", "cat\ndog\n"}, {"x.png", FlatPng(2, 2, 1, 1, 1)}}));
+  };
+  EXPECT_EQ(refusal("a.txt", "x.png 0\nx.png\n"),
+            "DIR/in/a.txt:2: found \"x.png\"; expected a path and a label");
+  EXPECT_EQ(
+      refusal("a.txt", "x.png 0\nx.png 2\n"),
+      "DIR/in/a.txt:2: label is \"2\"; expected one of the 2 classes of DIR/in/names, counted "
+      "from 0");
+  EXPECT_EQ(refusal("a.txt", "x.png bird\n"),
+            "DIR/in/a.txt:1: label is \"bird\"; expected one of the 2 classes of DIR/in/names");
+  EXPECT_EQ(refusal("a.txt", "\n"), "DIR/in/a.txt: lists no pictures");
+  EXPECT_THAT(refusal("a.csv", "name,label\n"), StartsWith("DIR/in/a.csv:1: the first line names"));
+  EXPECT_EQ(refusal("a.csv", "path,label\n\"x.png,0\n"),
+            "DIR/in/a.csv:2: a double quote does not end on its line");
+  EXPECT_EQ(refusal("a.csv", "path,label,split\nx.png,0,dev\n"),
+            "DIR/in/a.csv:2: split is \"dev\"; expected train, val or test");
+  EXPECT_THAT(refusal("a.txt", "x.png 0\ny.png 1\n"),
+              StartsWith("cannot open DIR/in/y.png: No such"));
+}
+
 TEST_F(ConvertersTest, SyntheticPicturesDependOnTheSeedAlone) {
   const auto make = [](uint64_t seed, int classes) {
     return [=](const ConvertOptions& options) {
@@ -816,18 +1047,22 @@ TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
   EXPECT_EQ(refusal({}), "no class folders in DIR/in; expected DIR/in/CLASS/*.jpg (or .png)");
   EXPECT_EQ(refusal({{"1.png", picture}}),
             "no class folders in DIR/in; expected DIR/in/CLASS/*.jpg (or .png)");
-  EXPECT_EQ(refusal({{"a/1.png", picture}, {"b/1.gif", picture}}),
-            "the class folder DIR/in/b has no JPEG or PNG files; remove it or fill it");
-  EXPECT_EQ(Refusal(ConvertFolder, File("photos.tar.gz", Gzip(Tar(Files{{"a/1.png", picture}})))),
-            "DIR/photos.tar.gz: found a file; expected a folder with a folder for each class. "
-            "Unpack an archive first");
+  EXPECT_EQ(refusal({{"a/1.png", picture}, {"b/1.txt", picture}}),
+            "the class folder DIR/in/b has no pictures; remove it or fill it");
+  EXPECT_THAT(Refusal(ConvertFolder, File("photos.png", picture)),
+              StartsWith("DIR/photos.png: found a file that is not an archive"));
   EXPECT_EQ(refusal({{"train/a/1.png", picture}}), "DIR/in has train but neither test nor val");
   EXPECT_EQ(refusal({{"train/a/1.png", picture}, {"test/b/1.png", picture}}),
             "DIR/in/test/b: class b is held out but has no training pictures");
   EXPECT_EQ(
-      refusal({{"a/1.png", picture}, {"a/2.png", picture}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}}),
+      Refusal(
+          [](const ConvertOptions& options) {
+            return ConvertImageFolder(options, {.store = Store::kRaw});
+          },
+          Folder(
+              {{"a/1.png", picture}, {"a/2.png", picture}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}})),
       "DIR/in/b/1.png: is 2x3 and the first picture 2x2 (height x width); give --size=N to fit all "
-      "to NxN");
+      "to NxN, or --store=encoded to keep their sizes");
   // A line that would be scaled to a picture of 8192 x 131072.
   EXPECT_EQ(
       Refusal(
@@ -839,13 +1074,15 @@ TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
       "them out with --on_bad=skip");
 }
 
+constexpr char kExpected[] = "expected a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, PGM or PBM";
+
 // Ten pictures, four of them damaged, each in its own way.
 Files WithBadPictures() {
   Files files;
   for (int i = 0; i < 10; ++i) {
     files[absl::StrCat("a/", i, ".png")] = FlatPng(2, 2, static_cast<uint8_t>(i), 2, 3);
   }
-  files["a/0.png"] = "GIF89a";
+  files["a/0.png"] = "<html>";
   files["a/4.png"] = files["a/4.png"].substr(0, 50);
   const std::string jpeg = FlatJpeg(2, 2, 9);
   files["a/6.jpg"] = jpeg.substr(0, jpeg.size() - 2);
@@ -856,15 +1093,25 @@ Files WithBadPictures() {
 TEST_F(ConvertersTest, ImageFolderListsAllBadPicturesAtOnce) {
   EXPECT_EQ(
       Refusal(ConvertFolder, Folder(WithBadPictures())),
-      absl::StrCat("DIR/in/a/0.png: is a GIF; expected JPEG or PNG\n"
+      absl::StrCat("DIR/in/a/0.png: is not a picture; ", kExpected,
+                   "\n"
                    "DIR/in/a/4.png: broken PNG: the chunk at byte 33 goes beyond the file's "
                    "end at 50\n"
                    "DIR/in/a/6.jpg: broken JPEG of ",
                    FlatJpeg(2, 2, 9).size() - 2,
                    " bytes: its end is missing\n"
-                   "DIR/in/a/9.png: is empty; expected JPEG or PNG\n"
+                   "DIR/in/a/9.png: is empty; ",
+                   kExpected,
+                   "\n"
                    "4 of 11 pictures cannot be read: repair or remove them, or leave them out "
                    "with --on_bad=skip"));
+}
+
+TEST_F(ConvertersTest, DoesNotWaitForAPipe) {
+  const std::string input = Folder({{"a/1.png", FlatPng(1, 1, 1, 2, 3)}});
+  ASSERT_EQ(mkfifo((input + "/a/2.png").c_str(), 0600), 0);
+  EXPECT_THAT(Refusal(ConvertFolder, input),
+              StartsWith("DIR/in/a/2.png: is a pipe or a device; expected a file\n"));
 }
 
 TEST_F(ConvertersTest, ImageFolderSkipsBadPicturesAndWritesThemDown) {
@@ -878,7 +1125,7 @@ TEST_F(ConvertersTest, ImageFolderSkipsBadPicturesAndWritesThemDown) {
   EXPECT_EQ(manifest.skipped().count(), 4);
   ASSERT_EQ(manifest.skipped().file_size(), 4);
   EXPECT_THAT(manifest.skipped().file(3),
-              testing::EndsWith("/in/a/9.png: is empty; expected JPEG or PNG"));
+              testing::EndsWith(absl::StrCat("/in/a/9.png: is empty; ", kExpected)));
   EXPECT_THAT(warnings_,
               testing::Contains(testing::AllOf(
                   StartsWith("left out 4 of 11 pictures that cannot be read:\nDIR/in/a/0"),
@@ -961,18 +1208,18 @@ TEST_F(ConvertersTest, ImageFolderCountsAndNamesWhatItLeavesOut) {
   const std::string picture = FlatPng(1, 1, 1, 2, 3), other = FlatPng(1, 1, 9, 8, 7);
   Converted(ConvertFolder, Folder({{"train/a/1.png", picture},
                                    {"train/a/2.png", other},
-                                   {"train/a/3.webp", "x"},
-                                   {"train/a/4.WEBP", "x"},
-                                   {"train/a/5.tif", "x"},
+                                   {"train/a/3.heic", "x"},
+                                   {"train/a/4.HEIC", "x"},
+                                   {"train/a/5.avif", "x"},
                                    {"train/a/notes.txt", "x"},
                                    {"train/6.png", picture},
                                    {"extra/a/7.png", picture},
-                                   {"test/a/8.png", picture},
+                                   {"test/a/8.png", FlatPng(1, 1, 4, 4, 4)},
                                    {"README", "x"}}));
   EXPECT_THAT(
       warnings_,
       ElementsAre(
-          "left out 1 .tif, 2 .webp, the first DIR/in/train/a/5.tif: only JPEG and PNG are read; "
+          "left out 1 .avif, 2 .heic, the first DIR/in/train/a/5.avif: this kind is not read; "
           "convert them",
           "left out 1 file, the first DIR/in/train/a/notes.txt: the name does not end as a "
           "picture's",
@@ -1012,8 +1259,8 @@ TEST_F(ConvertersTest, ImageFolderAppliesOrientationUnlessToldToIgnoreIt) {
 TEST_F(ConvertersTest, WarnsOfAChannelWithoutVariance) {
   const std::string png = *ReadFile("tests/fixtures/pictures/black_on_transparent.png");
   Converted(ConvertFolder, Folder({{"a/1.png", png}, {"a/2.png", png}, {"b/1.png", png}}));
-  ASSERT_EQ(warnings_.size(), 3u);
-  EXPECT_EQ(warnings_[1],
+  ASSERT_EQ(warnings_.size(), 4u) << "the first is of pictures that are in both splits";
+  EXPECT_EQ(warnings_[2],
             "channel 1 of 3 is 0 in every pixel of split train, so it tells no picture from "
             "another. Look at the pictures (the alpha of transparent ones is dropped, which leaves "
             "a drawing whose colours are all the same)");
@@ -1028,113 +1275,6 @@ TEST_F(ConvertersTest, RefusesAnExistingOutputBeforeAnyWork) {
   EXPECT_EQ(ConvertDigits(options).message(), message);
   EXPECT_EQ(ConvertFolder(options).message(), message);
   EXPECT_EQ(MakeSynthetic(options, {}).message(), message);
-}
-
-Picture Decoded(const std::string& bytes) {
-  const auto picture = DecodePicture("x", bytes);
-  EXPECT_TRUE(picture.ok()) << picture.status();
-  return picture.ok() ? *picture : Picture();
-}
-
-TEST(DecodePicture, GivesRgbForEveryKindOfPng) {
-  const auto rows = [](const std::string& bytes) { return std::string(1, '\0') + bytes; };
-  EXPECT_THAT(Decoded(Png(1, 2, 8, 0, rows("\x0a\xc8"))).pixels,
-              ElementsAre(10, 10, 10, 200, 200, 200));
-  EXPECT_THAT(Decoded(Png(1, 2, 1, 0, rows("\x40"))).pixels, ElementsAre(0, 0, 0, 255, 255, 255));
-  EXPECT_THAT(Decoded(Png(1, 2, 8, 3, rows(std::string("\1\0", 2)), "\1\2\3\4\5\6")).pixels,
-              ElementsAre(4, 5, 6, 1, 2, 3));
-  // Opaque, and wholly transparent.
-  EXPECT_THAT(Decoded(Png(1, 2, 8, 6, rows(std::string("\1\2\3\xff\4\5\6\0", 8)))).pixels,
-              ElementsAre(1, 2, 3, 4, 5, 6));
-  // 16 bits a channel.
-  EXPECT_THAT(Decoded(Png(1, 1, 16, 2, rows("\x10\xff\x80\x80\xf0\xf0"))).pixels,
-              ElementsAre(0x10, 0x80, 0xf0));
-}
-
-// Alpha of all kinds, gamma, palettes, 16 bits, all eight orientations, CMYK, stray bytes.
-TEST(DecodePicture, MatchesPillow) {
-  const std::string folder = "tests/fixtures/pictures/";
-  const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "expected.json"));
-  ASSERT_GT(expected.size(), 30u);
-  for (const auto& [name, both] : expected.items()) {
-    SCOPED_TRACE(name);
-    const std::string bytes = *ReadFile(folder + name);
-    for (const bool turned : {true, false}) {
-      const auto picture =
-          DecodePicture(name, bytes, turned ? Orientation::kApply : Orientation::kIgnore);
-      ASSERT_TRUE(picture.ok()) << picture.status();
-      const nlohmann::json& right = both.at(turned ? "turned" : "as_stored");
-      EXPECT_EQ(picture->height, right.at("height"));
-      EXPECT_EQ(picture->width, right.at("width"));
-      std::string pixels;
-      ASSERT_TRUE(absl::Base64Unescape(right.at("base64").get<std::string>(), &pixels));
-      EXPECT_EQ(picture->pixels, std::vector<uint8_t>(pixels.begin(), pixels.end()));
-      EXPECT_EQ(picture->warning.empty(),
-                name != "stray_bytes.jpg" && name != "data_cut_before_end_marker.jpg");
-    }
-  }
-}
-
-TEST(DecodePicture, NamesTheKindThatItDoesNotRead) {
-  const auto error = [](const std::string& bytes) {
-    return std::string(DecodePicture("x", bytes).status().message());
-  };
-  EXPECT_EQ(error(std::string("RIFF\x10\0\0\0WEBPVP8 ", 16)), "x: is a WebP; expected JPEG or PNG");
-  EXPECT_EQ(error("BM6"), "x: is a BMP; expected JPEG or PNG");
-  EXPECT_EQ(error(std::string("II*\0\x08", 5)), "x: is a TIFF; expected JPEG or PNG");
-  EXPECT_EQ(error(std::string("MM\0*\0", 5)), "x: is a TIFF; expected JPEG or PNG");
-  EXPECT_EQ(error("<html>"), "x: is not a picture; expected JPEG or PNG");
-}
-
-TEST(DecodePicture, RefusesEveryTruncation) {
-  std::vector<uint8_t> pixels(size_t{24} * 20 * 3);
-  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * i / 7);
-  std::string rows;
-  for (ptrdiff_t y = 0; y < 24; ++y) {
-    rows +=
-        std::string(1, '\0') + std::string(pixels.begin() + y * 60, pixels.begin() + y * 60 + 60);
-  }
-  for (const std::string& whole : {Jpeg(24, 20, pixels), Png(24, 20, 8, 2, rows)}) {
-    EXPECT_EQ(Decoded(whole).pixels.size(), pixels.size());
-    for (size_t size = 0; size < whole.size(); ++size) {
-      const auto picture = DecodePicture("x", whole.substr(0, size));
-      EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss)
-          << size << " of " << whole.size();
-    }
-  }
-}
-
-TEST(DecodePicture, RefusesAFlippedByteOfAPngOrReadsTheSame) {
-  const std::string whole = FlatPng(9, 7, 1, 2, 3);
-  const Picture expected = Decoded(whole);
-  int refused = 0;
-  for (size_t at = 0; at < whole.size(); ++at) {
-    for (const int mask : {1, 0x80, 0xff}) {
-      std::string damaged = whole;
-      damaged[at] = static_cast<char>(damaged[at] ^ mask);
-      const auto picture = DecodePicture("x", damaged);
-      if (picture.ok()) {
-        EXPECT_EQ(picture->pixels, expected.pixels) << at;
-      } else {
-        ++refused;
-      }
-    }
-  }
-  EXPECT_GT(refused, 100);
-}
-
-TEST(DecodePicture, RefusesAHeaderThatAsksForTooMuchMemory) {
-  EXPECT_EQ(
-      DecodePicture("x.png", Png(100000, 90000, 8, 2, "")).status().message(),
-      "x.png: says that it is 100000x90000 (height x width); at most 67108864 pixels are read");
-  std::string jpeg = FlatJpeg(8, 8, 5);
-  // The frame's header: marker, length, precision, height, width.
-  const size_t frame = jpeg.find("\xff\xc0");
-  ASSERT_NE(frame, std::string::npos);
-  jpeg.replace(frame + 5, 4, "\xff\xdc\xff\x01");
-  EXPECT_EQ(
-      DecodePicture("x.jpg", jpeg).status().message(),
-      "x.jpg: says that it is 65500x65281 (height x width); at most 67108864 pixels are read");
 }
 
 }  // namespace

@@ -3,32 +3,28 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
-#include <functional>
-#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "data_tools/converters.h"
-#include "src/base/annotate.h"
+#include "data_tools/inspect.h"
 #include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
-#include "src/base/sha256.h"
 #include "src/base/version.h"
-#include "src/data/manifest.h"
-#include "src/data/shard_reader.h"
 #include "src/observe/progress_line.h"
 
 namespace finetune {
 namespace {
+
+int Cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
 // Set by SIGINT and SIGTERM; a handler can reach nothing but what is static.
 std::atomic<bool> interrupted{false};
@@ -39,92 +35,52 @@ class PictureProgress {
  public:
   bool IsDue(bool at_edge = false) { return progress_.IsDue() || (at_edge && watched_); }
   void Show(absl::string_view what, int64_t done, int64_t total) {
-    progress_.Show(absl::StrCat(what, ": ", done, " of ", total, " pictures"));
+    if (what != what_ || done < first_) {
+      what_ = std::string(what);
+      first_ = done;
+      start_ = Clock::now();
+    }
+    std::string text = total == 0 ? absl::StrCat(what, " ", done, " files")
+                                  : absl::StrCat(what, ": ", done, " of ", total, " pictures");
+    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    // Nothing can be told from less.
+    if (seconds > 1 && done > first_ && total > 0) {
+      const double rate = static_cast<double>(done - first_) / seconds;
+      absl::StrAppendFormat(&text, ", %.0f a second, %.0f s left", rate,
+                            static_cast<double>(total - done) / rate);
+    }
+    progress_.Show(text);
   }
   void Keep() { progress_.Keep(); }
   void Clear() { progress_.Clear(); }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  // The rate is that of one pass over the pictures.
+  std::string what_;
+  int64_t first_ = 0;
+  Clock::time_point start_;
   const bool watched_ = isatty(STDERR_FILENO) != 0;
   PacedProgress progress_{stderr, watched_, std::chrono::seconds(5)};
 };
 
-// Errors: those of ReadManifest; InvalidArgument for a file.
-absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
-  std::error_code error;
-  if (std::filesystem::is_regular_file(folder, error)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(folder, ": found a file; expected the folder that prepare_dataset wrote"));
-  }
-  return ReadManifest(folder);
-}
-
 absl::Status Info(const std::string& folder) {
-  FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadPrepared(folder));
-  std::printf("%s, from %s\n", manifest.name().c_str(), manifest.source().c_str());
-  std::printf("pictures  %dx%d (height x width), %d channel%s\n", manifest.height(),
-              manifest.width(), manifest.channels(), manifest.channels() == 1 ? "" : "s");
-  const auto list = [](const auto& values) {
-    return absl::StrJoin(values, " ",
-                         [](std::string* out, double v) { absl::StrAppendFormat(out, "%.3f", v); });
-  };
-  std::printf("mean      %s\nstd       %s\n", list(manifest.mean()).c_str(),
-              list(manifest.std()).c_str());
-  std::printf("classes   %d: %s\n", manifest.class_name_size(),
-              absl::StrJoin(manifest.class_name(), ", ").c_str());
-  for (const DatasetSplit& split : manifest.split()) {
-    std::printf("%-9s %lld pictures in %d shard%s\n", split.name().c_str(),
-                static_cast<long long>(PictureCount(split)), split.shard_size(),
-                split.shard_size() == 1 ? "" : "s");
-  }
-  if (manifest.has_skipped()) {
-    std::printf("left out  %lld pictures that could not be read:\n",
-                static_cast<long long>(manifest.skipped().count()));
-    for (const std::string& file : manifest.skipped().file()) std::printf("  %s\n", file.c_str());
-  }
+  FT_ASSIGN_OR_RETURN(const std::string text, DescribeDataset(folder));
+  std::fputs(text.c_str(), stdout);
   return absl::OkStatus();
 }
 
-// `read` is called after each picture.
-absl::Status VerifyShard(const std::string& folder, const DatasetShard& entry,
-                         const DatasetManifest& manifest, const std::function<void()>& read) {
-  FT_ASSIGN_OR_RETURN(const std::unique_ptr<ShardReader> shard,
-                      ShardReader::Open(folder, entry, manifest));
-  std::vector<uint8_t> pixels(PictureBytes(manifest));
-  for (int64_t i = 0; i < shard->size(); ++i) {
-    FT_RETURN_IF_ERROR(shard->Read(i, pixels.data()));
-    read();
-    if (interrupted) return absl::CancelledError("stopped");
-  }
-  const std::string path = absl::StrCat(folder, "/", entry.file());
-  FT_ASSIGN_OR_RETURN(const std::string sum, Sha256OfFile(path));
-  if (sum == absl::AsciiStrToLower(entry.sha256())) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat(path, ": its SHA-256 is ", sum, "; the manifest says ", entry.sha256()));
-}
-
-// Reads everything and reports everything that is wrong, not the first.
 absl::Status Verify(const std::string& folder) {
-  FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadPrepared(folder));
-  std::vector<std::string> errors;
-  int64_t pictures = 0, done = 0;
-  for (const DatasetSplit& split : manifest.split()) pictures += PictureCount(split);
   PictureProgress line;
-  const auto read = [&] {
-    ++done;
-    if (line.IsDue()) line.Show("read", done, pictures);
-  };
-  for (const DatasetSplit& split : manifest.split()) {
-    for (const DatasetShard& shard : split.shard()) {
-      absl::Status status = VerifyShard(folder, shard, manifest, read);
-      if (absl::IsCancelled(status)) return status;
-      if (!status.ok()) errors.emplace_back(status.message());
-    }
-  }
+  const absl::StatusOr<int64_t> pictures =
+      VerifyDataset(folder, Cores(), [&](int64_t done, int64_t total) {
+        if (line.IsDue()) line.Show("read", done, total);
+        return !interrupted;
+      });
   line.Clear();
-  if (!errors.empty()) return absl::DataLossError(absl::StrJoin(errors, "\n"));
+  FT_RETURN_IF_ERROR(pictures.status());
   std::printf("%s is whole: %lld pictures, all checksums right\n", folder.c_str(),
-              static_cast<long long>(pictures));
+              static_cast<long long>(*pictures));
   return absl::OkStatus();
 }
 
@@ -134,7 +90,7 @@ int Main(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  prepare_dataset cifar10 --input=cifar-10-binary.tar.gz --output=data/cifar10\n"
-      "  prepare_dataset image_folder --input=photos --size=224 --output=data/photos\n"
+      "  prepare_dataset image_folder --input=photos --output=data/photos\n"
       "  prepare_dataset verify data/cifar10\n"
       "prepare_dataset COMMAND --help says more of each.\n\n"
       "A data set is written whole or not at all. Exit codes: 0 done; 1 failed, or what verify "
@@ -146,8 +102,9 @@ int Main(int argc, char** argv) {
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
   ConvertOptions options;
   FolderOptions folder;
+  ListOptions list;
   MnistOptions digits;
-  std::string orientation = "apply", on_bad = "stop";
+  std::string orientation = "apply", on_bad = "stop", store = "auto", check = "decode";
   SyntheticOptions synthetic;
   std::string subject;
   options.progress = [line = PictureProgress()](const std::string& split, int64_t done,
@@ -194,33 +151,65 @@ int Main(int argc, char** argv) {
   mnist->add_flag("--transpose", digits.transpose,
                   "Exchange rows and columns: turns EMNIST's pictures upright\n"
                   "(default: as they are stored, as torchvision has them)");
-  CLI::App* image_folder = add("image_folder", "JPEG and PNG files in a folder a class",
+  CLI::App* image_folder = add("image_folder", "Pictures of any size and kind in a folder a class",
                                "Folder with train/CLASS/* and test/CLASS/* or val/CLASS/*,\n"
-                               "or with CLASS/* alone",
-                               "--input=photos --size=224 --output=data/photos");
-  image_folder
-      ->add_option("--size", folder.size,
-                   "Scale and cut every picture to a square of this size\n"
-                   "(default: all must have one size)")
-      ->type_name("N")
-      ->check(WholeNumber(1, 8192));
-  image_folder
-      ->add_option("--val_fraction", folder.val_fraction,
-                   "Of each class, held out where there is no train/\n(default 0.1)")
-      ->type_name("X")
-      ->check(NumberBetween(0, 0.5));
-  image_folder
-      ->add_option("--orientation", orientation,
-                   "apply: turn a picture as its EXIF orientation says, as OpenCV\n"
-                   "and mmpretrain do (default); ignore: leave it, as torchvision does")
-      ->type_name("WORD")
-      ->check(CLI::IsMember({"apply", "ignore"}));
-  image_folder
-      ->add_option("--on_bad", on_bad,
-                   "Where pictures cannot be read, stop: list them and write\n"
-                   "nothing (default); skip: leave them out, list them in the manifest")
-      ->type_name("WORD")
-      ->check(CLI::IsMember({"stop", "skip"}));
+                               "or with CLASS/* alone; an archive of it (.tar, .tar.gz, .zip);\n"
+                               "WebDataset's .tar (1.jpg with 1.cls), or a folder of them",
+                               "--input=photos --output=data/photos");
+  CLI::App* image_list = add("image_list", "Pictures that a list or a table (.csv) names",
+                             "File with a line \"PATH LABEL\" a picture, or a .csv with the\n"
+                             "columns path, label and, for several splits, split",
+                             "--input=train.txt --val=val.txt --root=photos --output=data/photos");
+  image_list->add_option("--val", list.val, "The same for held-out pictures")->type_name("PATH");
+  image_list
+      ->add_option("--root", list.root, "Folder that paths are relative to (default: the list's)")
+      ->type_name("DIR");
+  image_list
+      ->add_option("--classes", list.classes,
+                   "File with the classes' names, one a line: the first is class 0\n"
+                   "(default: the labels themselves)")
+      ->type_name("PATH");
+  for (CLI::App* const sub : {image_folder, image_list}) {
+    sub->add_option("--store", store,
+                    "raw: pixels of one size; encoded: as the files are, of any size;\n"
+                    "auto: raw where all have one size of up to 64 a side, or with\n"
+                    "--size, else encoded (default)")
+        ->type_name("WORD")
+        ->check(CLI::IsMember({"auto", "raw", "encoded"}));
+    sub->add_option("--size", folder.size,
+                    "Scale and cut every picture to a square of this size\n"
+                    "(default: pictures keep their sizes)")
+        ->type_name("N")
+        ->check(WholeNumber(1, 8192));
+    sub->add_option("--max_side", folder.max_side,
+                    "Scale pictures with a longer side down to this, and encode\n"
+                    "them as JPEG; the others stay as they are")
+        ->type_name("N")
+        ->check(WholeNumber(1, 65500));
+    sub->add_option("--quality", folder.quality, "Of JPEGs that are encoded here (default 90)")
+        ->type_name("N")
+        ->check(WholeNumber(1, 100));
+    sub->add_option("--check", check,
+                    "Of pictures that are stored encoded: decode decodes each\n"
+                    "(default); header looks at its beginning and end, and takes\n"
+                    "mean and std from some thousands of them")
+        ->type_name("WORD")
+        ->check(CLI::IsMember({"decode", "header"}));
+    sub->add_option("--val_fraction", folder.val_fraction,
+                    "Of each class, held out where the input has no splits\n(default 0.1)")
+        ->type_name("X")
+        ->check(NumberBetween(0, 0.5));
+    sub->add_option("--orientation", orientation,
+                    "apply: turn a picture as its EXIF orientation says, as OpenCV\n"
+                    "and mmpretrain do (default); ignore: leave it, as torchvision does")
+        ->type_name("WORD")
+        ->check(CLI::IsMember({"apply", "ignore"}));
+    sub->add_option("--on_bad", on_bad,
+                    "Where pictures cannot be read, stop: list them and write\n"
+                    "nothing (default); skip: leave them out, list them in the manifest")
+        ->type_name("WORD")
+        ->check(CLI::IsMember({"stop", "skip"}));
+  }
   CLI::App* made_up = add("synthetic", "Made-up pictures, for trying things out", nullptr,
                           "--classes=4 --train=1000 --test=200 --output=data/demo");
   made_up->add_option("--classes", synthetic.classes, "Orientations to tell apart (default 10)")
@@ -257,7 +246,14 @@ int Main(int argc, char** argv) {
     return 2;
   }
 
-  for (std::string* path : {&options.input, &options.output, &subject}) {
+  if (folder.max_side > 0 && (store == "raw" || folder.size > 0)) {
+    std::fprintf(stderr,
+                 "--max_side: is for pictures that keep their sizes; leave it out with --store=raw "
+                 "and with --size\n");
+    return 2;
+  }
+  for (std::string* path :
+       {&options.input, &options.output, &subject, &list.val, &list.root, &list.classes}) {
     absl::StatusOr<std::string> expanded = ExpandHome(*path);
     if (!expanded.ok()) {
       std::fprintf(stderr, "%s\n", std::string(expanded.status().message()).c_str());
@@ -280,10 +276,15 @@ int Main(int argc, char** argv) {
     status = ConvertCifar100(options);
   } else if (mnist->parsed()) {
     status = ConvertMnist(options, digits);
-  } else if (image_folder->parsed()) {
+  } else if (image_folder->parsed() || image_list->parsed()) {
     folder.orientation = orientation == "ignore" ? Orientation::kIgnore : Orientation::kApply;
     folder.skip_bad = on_bad == "skip";
-    status = ConvertImageFolder(options, folder);
+    folder.decode_all = check == "decode";
+    folder.store = store == "raw"       ? Store::kRaw
+                   : store == "encoded" ? Store::kEncoded
+                                        : Store::kAuto;
+    status = image_folder->parsed() ? ConvertImageFolder(options, folder)
+                                    : ConvertImageList(options, list, folder);
   } else if (made_up->parsed()) {
     status = MakeSynthetic(options, synthetic);
   } else if (verify->parsed()) {

@@ -15,6 +15,7 @@
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
 #include "src/base/version.h"
+#include "src/data/decode/test_pictures.h"
 #include "tests/job.h"
 
 namespace finetune {
@@ -90,7 +91,7 @@ TEST_F(PrepareDatasetTest, ExplainsWrongFlagsWithExitCode2) {
   EXPECT_EQ(refusal("cifar1"), "cifar1: no such command; did you mean cifar10?\n");
   EXPECT_EQ(refusal("x"),
             "x: no such command; the commands are cifar10, cifar100, mnist, image_folder, "
-            "synthetic, verify, info\n");
+            "image_list, synthetic, verify, info\n");
   EXPECT_EQ(refusal("synthetic --clases=3 --output=x"),
             "--clases: no such flag; did you mean --classes?\n");
   EXPECT_EQ(refusal("cifar10 --input mnis"), "--output is required; see --help\n");
@@ -119,9 +120,10 @@ TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
                            "pictures  8x8 \\(height x width\\), 3 channels\n"
                            "mean      [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
                            "std       [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
-                           "classes   3: angle_0, angle_60, angle_120\n"
-                           "train     12 pictures in 3 shards\n"
-                           "test      5 pictures in 3 shards\n"));
+                           "classes   3: angle_0 \\(4\\), angle_60 \\(4\\), angle_120 \\(4\\)\n"
+                           "train     12 pictures in 3 shards; 4 of each class\n"
+                           "test      5 pictures in 3 shards; 1 \\(angle_120\\) to 2 "
+                           "\\(angle_60\\) of a class, 2.0 times as many\n"));
   const Outcome nothing = Run("info " + folder_);
   EXPECT_EQ(nothing.exit_code, 1);
   EXPECT_THAT(nothing.output, HasSubstr("no data set in DIR: "));
@@ -220,7 +222,7 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
     Job job(absl::StrCat(program_, " synthetic --size=256 --train=1000000 --test=1 --output=",
                          folder_, "/out/new/data"),
             NextOutput());
-    ASSERT_TRUE(job.WaitFor(" of 1000000 pictures\n"));
+    ASSERT_TRUE(job.WaitFor(" of 1000000 pictures"));
     EXPECT_THAT(Left(), ElementsAre("new"));
     kill(job.pid(), number);
     const Outcome outcome = job.Wait();
@@ -230,12 +232,70 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
   }
 }
 
+// Threads are in the middle of pictures then.
+TEST_F(PrepareDatasetTest, LeavesNothingBehindWhereAConversionOfPicturesIsStopped) {
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/x.jpg", FlatJpeg(512, 512, 9)).ok());
+  std::string list;
+  for (int i = 0; i < 100000; ++i) absl::StrAppend(&list, "x.jpg ", i % 2, "\n");
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/list.txt", list).ok());
+  Job job(absl::StrCat(program_, " image_list --input=", folder_, "/list.txt --output=", folder_,
+                       "/out/new/data"),
+          NextOutput());
+  ASSERT_TRUE(job.WaitFor(" of 90000 pictures, "));
+  EXPECT_THAT(Left(), ElementsAre("new"));
+  kill(job.pid(), SIGINT);
+  const Outcome outcome = job.Wait();
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, EndsWith("stopped; nothing was written\n"));
+  EXPECT_THAT(Left(), ElementsAre());
+}
+
+TEST_F(PrepareDatasetTest, InfoAndVerifyKnowEncodedPictures) {
+  for (int i = 0; i < 4; ++i) {
+    const auto grey = static_cast<uint8_t>(50 * i);
+    const std::string name = absl::StrCat(folder_, "/in/", i % 2 == 0 ? "cat" : "dog", "/", i);
+    fs::create_directories(fs::path(name).parent_path());
+    ASSERT_TRUE((i < 3 ? WriteFileAtomically(name + ".jpg", FlatJpeg(100 + i, 300, grey))
+                       : WriteFileAtomically(name + ".png", FlatPng(70, 20, grey, 1, 2)))
+                    .ok());
+  }
+  ASSERT_EQ(
+      Run("image_folder --shards=1 --val_fraction=0 --input=" + folder_ + "/in --output=" + data_)
+          .exit_code,
+      0);
+  EXPECT_THAT(
+      Run("info " + data_).output,
+      MatchesRegex("in, from DIR/in\n"
+                   "pictures  of several sizes, 3 channels, stored encoded\n"
+                   "mean .*\nstd .*\n"
+                   "classes   2: cat \\(2\\), dog \\(2\\)\n"
+                   "train     4 pictures in 1 shard; 2 of each class\n"
+                   "          3 JPEG, 1 PNG; 0.0 MiB\n"
+                   "          70x20 to 102x300 \\(height x width\\); shorter side: below 64 "
+                   "1, below 128 3\n"));
+  EXPECT_EQ(Run("verify " + data_).output,
+            "DIR/out/data is whole: 4 pictures, all checksums right\n");
+
+  const std::string path = data_ + "/train-00000-of-00001.h5";
+  std::string bytes = *ReadFile(path);
+  const size_t png = bytes.find("\x89PNG");
+  ASSERT_NE(png, std::string::npos);
+  bytes[png + 40] = static_cast<char>(bytes[png + 40] ^ 1);
+  ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
+  const Outcome damaged = Run("verify " + data_);
+  EXPECT_EQ(damaged.exit_code, 1);
+  EXPECT_THAT(damaged.output,
+              MatchesRegex("DIR/out/data/train-00000-of-00001.h5: the checksum of "
+                           "picture 3 \\(bytes [0-9]+ to [0-9]+ of its `bytes`\\) "
+                           "is wrong: the file is damaged. Prepare the data again\n"));
+}
+
 TEST_F(PrepareDatasetTest, KeepsTheOldDataSetAfterASignal) {
   ASSERT_EQ(Run(Synthetic()).exit_code, 0);
   Job job(absl::StrCat(program_,
                        " synthetic --size=256 --train=1000000 --test=1 --force --output=", data_),
           NextOutput());
-  ASSERT_TRUE(job.WaitFor(" of 1000000 pictures\n"));
+  ASSERT_TRUE(job.WaitFor(" of 1000000 pictures"));
   kill(job.pid(), SIGINT);
   EXPECT_EQ(job.Wait().exit_code, 1);
   EXPECT_THAT(Left(), ElementsAre("data"));
@@ -267,10 +327,11 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindOnAFullDisk) {
       Shell(absl::StrCat(can_mount ? "unshare -m " : "", "bash -c '", limit, "; ", program_,
                          " synthetic --size=64 --train=1000 --test=1 --shards=4 --output=", data_,
                          "; echo exit $?; ls -A ", disk, "; echo end'"));
-  EXPECT_THAT(outcome.output,
-              MatchesRegex(absl::StrCat(
-                  "DIR/out/data.partial-....../train-0000.-of-00004.h5: cannot write( images)?: ",
-                  can_mount ? "No space left on device" : "File too large", "\nexit 1\nend\n")));
+  EXPECT_THAT(
+      outcome.output,
+      MatchesRegex(absl::StrCat(
+          "DIR/out/data.partial-....../train-0000.-of-00004.h5: cannot (create|write( images)?): ",
+          can_mount ? "No space left on device" : "File too large", "\nexit 1\nend\n")));
 }
 
 }  // namespace

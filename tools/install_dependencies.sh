@@ -26,7 +26,8 @@ export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 packages=(
   g++ libopenmpi-dev openmpi-bin libhdf5-dev libabsl-dev libprotobuf-dev protobuf-compiler libgtest-dev libgmock-dev
   libspdlog-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libssl-dev libarchive-dev libzip-dev zlib1g-dev
-  libre2-dev libpng-dev libturbojpeg0-dev libstb-dev python3 ca-certificates iproute2 procps
+  libre2-dev libpng-dev libjpeg62-turbo-dev libturbojpeg0-dev libwebp-dev libgif-dev libtiff-dev libleptonica-dev libstb-dev
+  python3 ca-certificates iproute2 procps
   munge slurm-client slurmctld slurmd "$@"  # tests/slurm_test starts a cluster
 )
 # A Bazel of the user's own brings its rules along; Debian's needs them as packages.

@@ -68,6 +68,19 @@ absl::Status CheckHoldsOnlyDataset(const std::string& folder) {
 
 }  // namespace
 
+PixelSums SumPixels(absl::Span<const uint8_t> pixels, int channels) {
+  PixelSums sums;
+  sums.pixels = static_cast<int64_t>(pixels.size()) / channels;
+  for (size_t i = 0; i < pixels.size(); i += channels) {
+    for (int c = 0; c < channels; ++c) {
+      const uint64_t v = pixels[i + c];
+      sums.sum[c] += v;
+      sums.squares[c] += v * v;
+    }
+  }
+  return sums;
+}
+
 absl::Status DatasetBuilder::CheckFolder(const std::string& folder, bool force) {
   if (folder.empty()) return absl::InvalidArgumentError("the output folder has no name");
   std::error_code error;
@@ -91,7 +104,7 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
   FT_RETURN_IF_ERROR(CheckFolder(options.folder, options.force));
   DatasetBuilder builder(std::move(options));
   DatasetManifest& manifest = builder.manifest_;
-  manifest.set_format_version(kManifestFormatVersion);
+  manifest.set_format_version(builder.options_.encoded ? kEncodedFormatVersion : kRawFormatVersion);
   manifest.set_name(builder.options_.name);
   manifest.set_source(builder.options_.source);
   manifest.set_writer(kFinetuneWriter);
@@ -99,6 +112,8 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
   manifest.set_channels(builder.options_.channels);
   manifest.set_height(builder.options_.height);
   manifest.set_width(builder.options_.width);
+  if (builder.options_.encoded) manifest.set_encoded(true);
+  if (builder.options_.ignores_orientation) manifest.set_ignores_orientation(true);
   if (const std::vector<std::string>& skipped = builder.options_.skipped; !skipped.empty()) {
     manifest.mutable_skipped()->set_count(static_cast<int64_t>(skipped.size()));
     for (size_t i = 0; i < std::min(skipped.size(), kListedFiles); ++i) {
@@ -164,11 +179,20 @@ DatasetBuilder::DatasetBuilder(DatasetBuilder&& other) noexcept
       split_shards_(other.split_shards_),
       shard_end_(other.shard_end_),
       shard_(std::move(other.shard_)),
+      encoded_shard_(std::move(other.encoded_shard_)),
+      ending_(std::move(other.ending_)),
+      ending_split_(other.ending_split_),
+      ending_shard_(other.ending_shard_),
+      first_size_(other.first_size_),
+      one_size_(other.one_size_),
+      weight_(other.weight_),
       sum_(other.sum_),
       squares_(other.squares_) {}
 
 DatasetBuilder::~DatasetBuilder() {
   shard_.reset();
+  encoded_shard_.reset();
+  if (ending_.valid()) ending_.wait();
   std::error_code error;
   if (!temporary_.empty()) fs::remove_all(temporary_, error);
   // Those that another program has put something into stay.
@@ -187,11 +211,7 @@ absl::Status DatasetBuilder::BeginSplit(const std::string& name, int64_t count) 
   return absl::OkStatus();
 }
 
-absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label) {
-  if (static_cast<int64_t>(pixels.size()) != PictureBytes(manifest_)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a picture of ", pixels.size(), " bytes; expected ", PictureBytes(manifest_)));
-  }
+absl::Status DatasetBuilder::CheckNext(int64_t label) const {
   if (label < 0 || label >= manifest_.class_name_size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("label ", label, "; expected 0 to ", manifest_.class_name_size() - 1));
@@ -199,31 +219,57 @@ absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label
   if (manifest_.split_size() == 0) {
     return absl::FailedPreconditionError("a picture came before any split");
   }
-  const DatasetSplit& split = manifest_.split(manifest_.split_size() - 1);
-  if (manifest_.split_size() == 1) {
-    const int channels = manifest_.channels();
-    std::array<uint64_t, 3> sum = {}, squares = {};
-    for (size_t i = 0; i < pixels.size(); i += channels) {
-      for (int c = 0; c < channels; ++c) {
-        const uint64_t v = pixels[i + c];
-        sum[c] += v;
-        squares[c] += v * v;
-      }
-    }
-    for (int c = 0; c < channels; ++c) {
-      sum_[c] += static_cast<double>(sum[c]);
-      squares_[c] += static_cast<double>(squares[c]);
-    }
-  }
   if (split_done_ == split_count_) {
     return absl::FailedPreconditionError(
-        absl::StrCat("more than the ", split_count_, " pictures of split ", split.name()));
+        absl::StrCat("more than the ", split_count_, " pictures of split ",
+                     manifest_.split(manifest_.split_size() - 1).name()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label,
+                                 const PixelSums* sums) {
+  if (static_cast<int64_t>(pixels.size()) != PictureBytes(manifest_)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a picture of ", pixels.size(), " bytes; expected ", PictureBytes(manifest_)));
+  }
+  FT_RETURN_IF_ERROR(CheckNext(label));
+  if (manifest_.split_size() == 1) {
+    const PixelSums own = sums != nullptr ? *sums : SumPixels(pixels, manifest_.channels());
+    weight_ += static_cast<double>(own.pixels);
+    for (size_t c = 0; c < sum_.size(); ++c) {
+      sum_[c] += static_cast<double>(own.sum[c]);
+      squares_[c] += static_cast<double>(own.squares[c]);
+    }
   }
   if (shard_ == nullptr) FT_RETURN_IF_ERROR(BeginShard());
   FT_RETURN_IF_ERROR(shard_->Append(pixels, label));
+  return Count();
+}
+
+absl::Status DatasetBuilder::AddEncoded(absl::string_view picture, const PictureSize& size,
+                                        int64_t label, const PixelSums* sums) {
+  FT_RETURN_IF_ERROR(CheckNext(label));
+  if (first_size_.height == 0) first_size_ = size;
+  one_size_ = one_size_ && size == first_size_;
+  if (manifest_.split_size() == 1 && sums != nullptr) {
+    const auto pixels = static_cast<double>(sums->pixels);
+    weight_ += 1;
+    for (size_t c = 0; c < sum_.size(); ++c) {
+      sum_[c] += static_cast<double>(sums->sum[c]) / pixels;
+      squares_[c] += static_cast<double>(sums->squares[c]) / pixels;
+    }
+  }
+  if (encoded_shard_ == nullptr) FT_RETURN_IF_ERROR(BeginShard());
+  FT_RETURN_IF_ERROR(encoded_shard_->Append(picture, size, label));
+  return Count();
+}
+
+absl::Status DatasetBuilder::Count() {
   ++split_done_;
   if (split_done_ == shard_end_) FT_RETURN_IF_ERROR(EndShard());
-  if (options_.progress && !options_.progress(split.name(), split_done_, split_count_)) {
+  const std::string& split = manifest_.split(manifest_.split_size() - 1).name();
+  if (options_.progress && !options_.progress(split, split_done_, split_count_)) {
     return absl::CancelledError("stopped; nothing was written");
   }
   return absl::OkStatus();
@@ -237,21 +283,38 @@ absl::Status DatasetBuilder::BeginShard() {
   // Shard s ends before picture (s + 1) * count / shards.
   shard_end_ = split.shard_size() * split_count_ / split_shards_;
   shard.set_count(shard_end_ - split_done_);
-  FT_ASSIGN_OR_RETURN(shard_, ShardWriter::Create(absl::StrCat(temporary_, "/", shard.file()),
-                                                  {.count = shard.count(),
-                                                   .height = manifest_.height(),
-                                                   .width = manifest_.width(),
-                                                   .channels = manifest_.channels()}));
+  const std::string path = absl::StrCat(temporary_, "/", shard.file());
+  if (options_.encoded) {
+    FT_ASSIGN_OR_RETURN(encoded_shard_, EncodedShardWriter::Create(path, shard.count()));
+    return absl::OkStatus();
+  }
+  FT_ASSIGN_OR_RETURN(shard_, ShardWriter::Create(path, {.count = shard.count(),
+                                                         .height = manifest_.height(),
+                                                         .width = manifest_.width(),
+                                                         .channels = manifest_.channels()}));
   return absl::OkStatus();
 }
 
 absl::Status DatasetBuilder::EndShard() {
-  FT_RETURN_IF_ERROR(shard_->Finish());
-  shard_.reset();
-  DatasetSplit& split = *manifest_.mutable_split(manifest_.split_size() - 1);
-  DatasetShard& shard = *split.mutable_shard(split.shard_size() - 1);
-  FT_ASSIGN_OR_RETURN(std::string sum, Sha256OfFile(absl::StrCat(temporary_, "/", shard.file())));
-  shard.set_sha256(std::move(sum));
+  FT_RETURN_IF_ERROR(JoinEnding());
+  ending_split_ = manifest_.split_size() - 1;
+  ending_shard_ = manifest_.split(ending_split_).shard_size() - 1;
+  const std::string path =
+      absl::StrCat(temporary_, "/", manifest_.split(ending_split_).shard(ending_shard_).file());
+  const auto end = [path](auto shard) -> absl::StatusOr<std::string> {
+    FT_RETURN_IF_ERROR(shard->Finish());
+    shard.reset();
+    return Sha256OfFile(path);
+  };
+  ending_ = options_.encoded ? std::async(std::launch::async, end, std::move(encoded_shard_))
+                             : std::async(std::launch::async, end, std::move(shard_));
+  return absl::OkStatus();
+}
+
+absl::Status DatasetBuilder::JoinEnding() {
+  if (!ending_.valid()) return absl::OkStatus();
+  FT_ASSIGN_OR_RETURN(std::string sum, ending_.get());
+  manifest_.mutable_split(ending_split_)->mutable_shard(ending_shard_)->set_sha256(std::move(sum));
   return absl::OkStatus();
 }
 
@@ -265,12 +328,18 @@ absl::Status DatasetBuilder::CheckSplitIsWhole() const {
 absl::Status DatasetBuilder::Finish() {
   if (manifest_.split_size() == 0) return absl::FailedPreconditionError("a data set needs a split");
   FT_RETURN_IF_ERROR(CheckSplitIsWhole());
-  const double pixels = static_cast<double>(PictureCount(manifest_.split(0))) * manifest_.height() *
-                        manifest_.width();
+  FT_RETURN_IF_ERROR(JoinEnding());
+  if (weight_ == 0) {
+    return absl::FailedPreconditionError("mean and std need pixels of one picture at least");
+  }
+  if (options_.encoded && one_size_) {
+    manifest_.set_height(first_size_.height);
+    manifest_.set_width(first_size_.width);
+  }
   for (int c = 0; c < manifest_.channels(); ++c) {
-    const double mean = sum_[c] / pixels;
+    const double mean = sum_[c] / weight_;
     manifest_.add_mean(mean);
-    const double variance = std::max(0.0, squares_[c] / pixels - mean * mean);
+    const double variance = std::max(0.0, squares_[c] / weight_ - mean * mean);
     // A channel without variance would divide by 0.
     manifest_.add_std(std::max(1e-3, std::sqrt(variance)));
     if (variance < kNoVariance && options_.warn) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,16 +14,27 @@
 #include "src/base/fd.h"
 #include "src/base/status_macros.h"
 #include "src/data/dataset.pb.h"
+#include "src/data/encoded_shard_writer.h"
+#include "src/data/picture_size.h"
 #include "src/data/shard_writer.h"
 
 namespace finetune {
+
+// One picture's part of a data set's mean and standard deviation, by channel.
+struct PixelSums {
+  int64_t pixels = 0;
+  std::array<uint64_t, 3> sum = {}, squares = {};
+};
+
+// `pixels`: [n, channels].
+PixelSums SumPixels(absl::Span<const uint8_t> pixels, int channels);
 
 // Writes a data set picture by picture into a temporary folder beside its place, and moves it there
 // when it is whole.
 //
 //   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(options));
 //   FT_RETURN_IF_ERROR(builder.BeginSplit("train", 50000));
-//   ... FT_RETURN_IF_ERROR(builder.Add(pixels, label)) ...
+//   ... FT_RETURN_IF_ERROR(builder.Add(pixels, label)) ...  // or AddEncoded()
 //   FT_RETURN_IF_ERROR(builder.Finish());
 //
 // Destroyed before Finish(), it leaves nothing behind, and what was there before stays. Calls in
@@ -38,7 +50,12 @@ class DatasetBuilder {
     std::string name;
     std::string source;
     std::vector<std::string> class_names;
+    // Of all pictures that are stored as pixels.
     int height = 0, width = 0, channels = 0;
+    // Pictures are stored as they come: AddEncoded(). `channels` is 3 and the sizes are theirs.
+    bool encoded = false;
+    // Such pictures are not to be turned.
+    bool ignores_orientation = false;
     // Pictures of the source that could not be read, each "FILE: reason"; the manifest records
     // them.
     std::vector<std::string> skipped;
@@ -64,11 +81,18 @@ class DatasetBuilder {
   // Starts a split that will have exactly `count` pictures. Errors: FailedPrecondition where the
   // split before has fewer than it should.
   absl::Status BeginSplit(const std::string& name, int64_t count);
-  // `pixels`: [height, width, channels]. Errors: InvalidArgument for a label that is not a class';
-  // Cancelled.
-  absl::Status Add(absl::Span<const uint8_t> pixels, int64_t label);
+  // `pixels`: [height, width, channels]. `sums`: those of the pixels, where they are known. Errors:
+  // InvalidArgument for a label that is not a class'; Cancelled; those of writing, which may be of
+  // a shard before.
+  absl::Status Add(absl::Span<const uint8_t> pixels, int64_t label,
+                   const PixelSums* sums = nullptr);
+  // `picture`: of a file that PictureDecoder reads. `size`: of the decoded picture. `sums`: of its
+  // pixels; null leaves it out of mean and standard deviation. Errors: as Add()'s.
+  absl::Status AddEncoded(absl::string_view picture, const PictureSize& size, int64_t label,
+                          const PixelSums* sums);
   // Writes the manifest and puts the folder in its place. Mean and standard deviation are of the
-  // first split. Warns of a channel that has one value in all of that split's pictures.
+  // first split; of encoded pictures each counts the same, whatever its size. Warns of a channel
+  // that has one value in all of that split's pictures.
   absl::Status Finish();
 
  private:
@@ -77,8 +101,14 @@ class DatasetBuilder {
   // Deletes temporary folders of this data set whose program was killed.
   void RemoveAbandoned() const;
   absl::Status CheckSplitIsWhole() const;
+  absl::Status CheckNext(int64_t label) const;
   absl::Status BeginShard();
+  // Counts a picture that was appended to the shard, and ends the shard after its last.
+  absl::Status Count();
+  // Has a thread end the shard: bring it to disk and sum it up.
   absl::Status EndShard();
+  // Waits for that thread.
+  absl::Status JoinEnding();
 
   Options options_;
   std::string temporary_;
@@ -91,7 +121,17 @@ class DatasetBuilder {
   int split_shards_ = 0;
   // Where the last shard of the last split ends, in pictures of the split.
   int64_t shard_end_ = 0;
+  // One of them is in use.
   std::unique_ptr<ShardWriter> shard_;
+  std::unique_ptr<EncodedShardWriter> encoded_shard_;
+  // The SHA-256 of the shard that is being ended, and where its entry is.
+  std::future<absl::StatusOr<std::string>> ending_;
+  int ending_split_ = 0, ending_shard_ = 0;
+  // Of encoded pictures' size: the first one's, and whether all have it.
+  PictureSize first_size_;
+  bool one_size_ = true;
+  // Mean and standard deviation: sums over pixels, or over pictures' means; how many.
+  double weight_ = 0;
   std::array<double, 3> sum_ = {}, squares_ = {};
 };
 

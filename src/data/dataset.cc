@@ -12,33 +12,64 @@ absl::StatusOr<std::unique_ptr<Dataset>> Dataset::Open(const std::string& folder
                                                        const std::string& split_name) {
   FT_ASSIGN_OR_RETURN(DatasetManifest manifest, ReadManifest(folder));
   FT_ASSIGN_OR_RETURN(DatasetSplit split, FindSplit(manifest, split_name));
-  std::unique_ptr<Dataset> dataset(new Dataset(std::move(manifest), std::move(split)));
+  std::unique_ptr<Dataset> dataset(new Dataset(folder, std::move(manifest), std::move(split)));
   const int64_t kept_open = OpenShardLimit();
   for (const DatasetShard& entry : dataset->split_.shard()) {
-    const bool keep_open = static_cast<int64_t>(dataset->shards_.size()) < kept_open;
-    FT_ASSIGN_OR_RETURN(std::unique_ptr<ShardReader> shard,
-                        ShardReader::Open(folder, entry, dataset->manifest_, keep_open));
-    dataset->first_.push_back(dataset->first_.back() + shard->size());
-    dataset->shards_.push_back(std::move(shard));
+    const bool keep_open = static_cast<int64_t>(dataset->first_.size()) <= kept_open;
+    if (dataset->encoded()) {
+      FT_ASSIGN_OR_RETURN(std::unique_ptr<EncodedShardReader> shard,
+                          EncodedShardReader::Open(folder, entry, dataset->manifest_, keep_open));
+      dataset->encoded_shards_.push_back(std::move(shard));
+    } else {
+      FT_ASSIGN_OR_RETURN(std::unique_ptr<ShardReader> shard,
+                          ShardReader::Open(folder, entry, dataset->manifest_, keep_open));
+      dataset->shards_.push_back(std::move(shard));
+    }
+    dataset->first_.push_back(dataset->first_.back() + entry.count());
   }
   return dataset;
+}
+
+Dataset::Place Dataset::PlaceOf(int64_t index) const {
+  const size_t shard = std::upper_bound(first_.begin(), first_.end(), index) - first_.begin() - 1;
+  return {shard, index - first_[shard]};
+}
+
+absl::Status Dataset::CheckIndex(int64_t index) const {
+  if (index >= 0 && index < size()) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat("picture ", index, " of ", size()));
+}
+
+PictureSize Dataset::SizeOf(int64_t index) const {
+  if (!encoded()) return {manifest_.height(), manifest_.width()};
+  const Place place = PlaceOf(index);
+  return encoded_shards_[place.shard]->picture_size(place.index);
 }
 
 absl::Status Dataset::Read(absl::Span<const int64_t> indices, uint8_t* pixels,
                            int64_t* labels) const {
   const int64_t bytes = PictureBytes(manifest_);
   for (const int64_t index : indices) {
-    if (index < 0 || index >= size()) {
-      return absl::OutOfRangeError(absl::StrCat("picture ", index, " of ", size()));
-    }
-    const size_t which = std::upper_bound(first_.begin(), first_.end(), index) - first_.begin() - 1;
-    const int64_t in_shard = index - first_[which];
-    FT_RETURN_IF_ERROR(shards_[which]->Read(in_shard, pixels));
-    const int64_t label = shards_[which]->label(in_shard);
-    *labels++ = label_map_.empty() ? label : label_map_[label];
+    FT_RETURN_IF_ERROR(CheckIndex(index));
+    const Place place = PlaceOf(index);
+    FT_RETURN_IF_ERROR(shards_[place.shard]->Read(place.index, pixels));
+    *labels++ = Mapped(shards_[place.shard]->label(place.index));
     pixels += bytes;
   }
   return absl::OkStatus();
+}
+
+absl::Status Dataset::ReadEncoded(int64_t index, std::string* bytes, int64_t* label) const {
+  FT_RETURN_IF_ERROR(CheckIndex(index));
+  const Place place = PlaceOf(index);
+  *label = Mapped(encoded_shards_[place.shard]->label(place.index));
+  return encoded_shards_[place.shard]->Read(place.index, bytes);
+}
+
+std::string Dataset::Describe(int64_t index) const {
+  const Place place = PlaceOf(index);
+  return absl::StrCat(folder_, "/", split_.shard(static_cast<int>(place.shard)).file(),
+                      ": picture ", place.index, " (", index, " of split ", split_.name(), ")");
 }
 
 }  // namespace finetune

@@ -6,14 +6,18 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/annotate.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
 #include "src/data/batch_transforms/all.h"
+#include "src/data/decode/decode.h"
 #include "src/data/pipeline.h"
 
 namespace finetune {
@@ -74,9 +78,15 @@ class BatchLoader::Impl {
   const Sampler& sampler() const { return sampler_; }
   const DatasetManifest& manifest() const { return dataset_->manifest(); }
   const Pipeline& pipeline() const { return pipeline_; }
+  bool stored() const { return options_.stored; }
   std::optional<DevicePipeline> PipelineOn(at::Device device) const {
     if (!options_.stored) return std::nullopt;
     return DevicePipeline(pipeline_, batch_transform_.get(), device, PreparedType());
+  }
+
+  std::vector<std::string> TakeSkipped() {
+    const std::lock_guard lock(skipped_mutex_);
+    return std::exchange(skipped_sentences_, {});
   }
 
   void Seek(int64_t epoch, int64_t iteration) {
@@ -144,14 +154,20 @@ class BatchLoader::Impl {
     std::vector<uint8_t> pixels;
     std::vector<int64_t> draws;
     Pipeline::Scratch scratch;
+    // For encoded pictures.
+    PictureDecoder decoder;
+    std::string bytes;
+    Picture picture;
   };
 
   at::ScalarType PreparedType() const { return options_.bfloat16 ? at::kBFloat16 : at::kFloat; }
 
   void Work(TraceTrack* track) {
-    Desk desk{std::vector<uint8_t>(PictureBytes(manifest())),
-              std::vector<int64_t>(pipeline_.draws()),
-              {}};
+    Desk desk;
+    if (!dataset_->encoded()) desk.pixels.resize(PictureBytes(manifest()));
+    desk.draws.resize(pipeline_.draws());
+    desk.decoder = PictureDecoder(manifest().ignores_orientation() ? Orientation::kIgnore
+                                                                   : Orientation::kApply);
     std::unique_lock lock(mutex_);
     while (true) {
       // Batch next_ - 1 is the consumer's; the slots after it are free up to the same slot one
@@ -207,28 +223,79 @@ class BatchLoader::Impl {
     int64_t* labels = slot->labels.mutable_data_ptr<int64_t>();
     auto* images = static_cast<uint8_t*>(slot->images.mutable_data_ptr());
     const auto bytes = static_cast<size_t>(slot->images.stride(0)) * slot->images.element_size();
-    const ImageShape stored = {manifest().channels(), manifest().height(), manifest().width()};
     for (size_t i = 0; i < part.size(); ++i) {
-      uint8_t* image = images + i * bytes;
       int64_t* draws = desk->draws.data();
       if (options_.stored) {
         draws =
             slot->draws.mutable_data_ptr<int64_t>() + i * static_cast<size_t>(pipeline_.draws());
       }
-      pipeline_.Draw(options_.seed, epoch, part[i], stored, draws);
-      uint8_t* pixels = options_.stored ? image : desk->pixels.data();
-      slot->status = dataset_->Read(part.subspan(i, 1), pixels, &labels[i]);
+      int64_t index = part[i];
+      slot->status = PrepareOrSkip(epoch, &index, desk, draws, images + i * bytes, &labels[i]);
       if (!slot->status.ok()) return;
-      if (options_.stored) continue;
-      if (options_.bfloat16) {
-        pipeline_.Apply(desk->pixels, stored, draws, &desk->scratch,
-                        reinterpret_cast<Bfloat16*>(image));
-      } else {
-        pipeline_.Apply(desk->pixels, stored, draws, &desk->scratch,
-                        reinterpret_cast<float*>(image));
-      }
+      // The neighbours that make whole pairs are not this rank's.
+      const auto row = static_cast<int64_t>(i) - slot->first;
+      if (row >= 0 && row < static_cast<int64_t>(own.size())) slot->indices[row] = index;
     }
     if (batch_transform_ != nullptr) Mix(epoch, iteration, slot);
+  }
+
+  // Prepares picture `index`, or with SKIP the next one after it that is not damaged.
+  absl::Status PrepareOrSkip(int64_t epoch, int64_t* index, Desk* desk, int64_t* draws,
+                             uint8_t* image, int64_t* label) {
+    for (int64_t skipped = 0;; ++skipped) {
+      const absl::Status status = Prepare(epoch, *index, desk, draws, image, label);
+      if (!absl::IsDataLoss(status) || options_.on_corrupt != DataConfig::SKIP) return status;
+      if (skipped == std::min(kMostSkipped, dataset_->size() - 1)) {
+        return Annotate(status,
+                        absl::StrCat("more than ", skipped, " pictures in a row are damaged"));
+      }
+      Skip(*index, status);
+      *index = (*index + 1) % dataset_->size();
+    }
+  }
+
+  void Skip(int64_t index, const absl::Status& status) {
+    const std::lock_guard lock(skipped_mutex_);
+    if (!skipped_.insert(index).second) return;
+    skipped_sentences_.push_back(
+        absl::StrCat("skipped a damaged picture, the next takes its place (data.on_corrupt; ",
+                     skipped_.size(), " so far): ", status.message()));
+  }
+
+  // `image`: a row of the slot's images.
+  absl::Status Prepare(int64_t epoch, int64_t index, Desk* desk, int64_t* draws, uint8_t* image,
+                       int64_t* label) const {
+    const PictureSize size = dataset_->SizeOf(index);
+    const ImageShape shape = {manifest().channels(), size.height, size.width};
+    pipeline_.Draw(options_.seed, epoch, index, shape, draws);
+    absl::Span<const uint8_t> pixels;
+    if (dataset_->encoded()) {
+      FT_RETURN_IF_ERROR(dataset_->ReadEncoded(index, &desk->bytes, label));
+      if (const absl::Status status = Decode(size, desk); !status.ok()) {
+        return Annotate(status, dataset_->Describe(index));
+      }
+      pixels = desk->picture.pixels;
+    } else {
+      uint8_t* const stored = options_.stored ? image : desk->pixels.data();
+      FT_RETURN_IF_ERROR(dataset_->Read({index}, stored, label));
+      if (options_.stored) return absl::OkStatus();
+      pixels = desk->pixels;
+    }
+    if (options_.bfloat16) {
+      pipeline_.Apply(pixels, shape, draws, &desk->scratch, reinterpret_cast<Bfloat16*>(image));
+    } else {
+      pipeline_.Apply(pixels, shape, draws, &desk->scratch, reinterpret_cast<float*>(image));
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status Decode(const PictureSize& size, Desk* desk) {
+    FT_RETURN_IF_ERROR(desk->decoder.Decode(desk->bytes, &desk->picture));
+    const Picture& picture = desk->picture;
+    if (PictureSize{picture.height, picture.width} == size) return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat("is ", picture.height, "x", picture.width,
+                                            " (height x width); the shard says ", size.height, "x",
+                                            size.width));
   }
 
   // Draws for the batch transform, and applies it to prepared images.
@@ -275,6 +342,9 @@ class BatchLoader::Impl {
   // Batches are numbered through all epochs. first_: the one sought; next_: the next to be
   // returned; taken_: the next to be prepared; end_: one past the last.
   int64_t first_ = 0, next_ = 0, taken_ = 0, end_ = 0;
+  std::mutex skipped_mutex_;
+  std::set<int64_t> skipped_;
+  std::vector<std::string> skipped_sentences_;
   std::vector<std::thread> workers_;
 };
 
@@ -300,10 +370,12 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr
   sampler.seed = options.seed;
   sampler.shuffle = split.has_shuffle() ? split.shuffle() : options.training;
   sampler.drop_last = options.training && split.drop_last();
+  LoaderOptions of_images = options;
+  of_images.stored = options.stored && !dataset->encoded() && pipeline.on_device();
   return std::unique_ptr<BatchLoader>(new BatchLoader(
       std::make_unique<Impl>(std::move(dataset), std::move(pipeline), std::move(batch_transform),
                              static_cast<uint32_t>(split.batch_transform().kind_case()), sampler,
-                             options, split.workers(), split.prefetch())));
+                             of_images, split.workers(), split.prefetch())));
 }
 
 BatchLoader::BatchLoader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -311,10 +383,12 @@ BatchLoader::~BatchLoader() = default;
 const Sampler& BatchLoader::sampler() const { return impl_->sampler(); }
 const DatasetManifest& BatchLoader::manifest() const { return impl_->manifest(); }
 const Pipeline& BatchLoader::pipeline() const { return impl_->pipeline(); }
+bool BatchLoader::stored() const { return impl_->stored(); }
 std::optional<DevicePipeline> BatchLoader::PipelineOn(at::Device device) const {
   return impl_->PipelineOn(device);
 }
 void BatchLoader::Seek(int64_t epoch, int64_t iteration) { impl_->Seek(epoch, iteration); }
 absl::StatusOr<Batch> BatchLoader::Next() { return impl_->Next(); }
+std::vector<std::string> BatchLoader::TakeSkipped() { return impl_->TakeSkipped(); }
 
 }  // namespace finetune

@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "src/base/atomic_file.h"
 #include "src/base/sha256.h"
+#include "src/data/picture_size.h"
 
 namespace finetune {
 namespace {
@@ -42,9 +43,15 @@ class Checker {
       : path_(std::move(path)), manifest_(manifest), places_(places) {}
 
   absl::Status Check() const {
-    if (manifest_.format_version() != kManifestFormatVersion) {
-      return Bad(places_, manifest_, "format_version", -1, "is ", manifest_.format_version(),
-                 "; this program reads ", kManifestFormatVersion, ": prepare the data again");
+    const int version = manifest_.format_version();
+    if (version != kRawFormatVersion && version != kEncodedFormatVersion) {
+      return Bad(places_, manifest_, "format_version", -1, "is ", version, "; this program reads ",
+                 kRawFormatVersion, " and ", kEncodedFormatVersion, ": prepare the data again");
+    }
+    if (manifest_.encoded() != (version == kEncodedFormatVersion)) {
+      return Bad(places_, manifest_, "format_version", -1, "is ", version, " and encoded ",
+                 manifest_.encoded() ? "true" : "false", "; expected ", kEncodedFormatVersion,
+                 " for encoded pictures, else ", kRawFormatVersion);
     }
     FT_RETURN_IF_ERROR(CheckPictures());
     FT_RETURN_IF_ERROR(CheckStatistics());
@@ -59,10 +66,19 @@ class Checker {
       return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
                  "; expected 1 or 3");
     }
+    if (manifest_.encoded()) {
+      if (manifest_.channels() != 3) {
+        return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
+                   "; encoded pictures are decoded to 3");
+      }
+      // Of several sizes.
+      if (manifest_.height() == 0 && manifest_.width() == 0) return absl::OkStatus();
+    }
+    const int most = manifest_.encoded() ? static_cast<int>(kMaxPixels) : kMaxSide;
     for (const auto& [field, side] :
          {std::pair("height", manifest_.height()), std::pair("width", manifest_.width())}) {
-      if (side < 1 || side > kMaxSide) {
-        return Bad(places_, manifest_, field, -1, "is ", side, "; expected 1 to ", kMaxSide);
+      if (side < 1 || side > most) {
+        return Bad(places_, manifest_, field, -1, "is ", side, "; expected 1 to ", most);
       }
     }
     return absl::OkStatus();
@@ -237,6 +253,9 @@ std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& spl
   counted.set_channels(manifest.channels());
   counted.set_height(manifest.height());
   counted.set_width(manifest.width());
+  // Unset where pixels are stored, so that the digest is that of programs of before.
+  if (manifest.encoded()) counted.set_encoded(true);
+  if (manifest.ignores_orientation()) counted.set_ignores_orientation(true);
   *counted.mutable_mean() = manifest.mean();
   *counted.mutable_std() = manifest.std();
   DatasetSplit* shards = counted.add_split();

@@ -9,8 +9,9 @@
 
 namespace finetune {
 
-// The version that WriteManifest's callers put down and ReadManifest accepts.
-inline constexpr int kManifestFormatVersion = 1;
+// The versions that ReadManifest accepts: of data sets that store pixels, and encoded pictures.
+inline constexpr int kRawFormatVersion = 1;
+inline constexpr int kEncodedFormatVersion = 2;
 
 // The manifest's name in a data set's folder.
 inline constexpr char kManifestFile[] = "manifest.pbtxt";
@@ -31,7 +32,7 @@ absl::StatusOr<DatasetSplit> FindSplit(const DatasetManifest& manifest, const st
 // Pictures in all of a split's shards.
 int64_t PictureCount(const DatasetSplit& split);
 
-// Bytes of one picture: channels * height * width.
+// Bytes of one picture of a data set that stores pixels: channels * height * width.
 int64_t PictureBytes(const DatasetManifest& manifest);
 
 // The manifest as text format, as it is written to disk.

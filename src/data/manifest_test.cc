@@ -91,8 +91,10 @@ TEST_F(ManifestTest, ADigestCoversEveryShardsSum) {
 }
 
 TEST_F(ManifestTest, WhatIsWrongIsNamedWithItsLineAndColumn) {
+  EXPECT_EQ(Refusal("format_version: 1", "format_version: 3"),
+            "1:1: format_version is 3; this program reads 1 and 2: prepare the data again");
   EXPECT_EQ(Refusal("format_version: 1", "format_version: 2"),
-            "1:1: format_version is 2; this program reads 1: prepare the data again");
+            "1:1: format_version is 2 and encoded false; expected 2 for encoded pictures, else 1");
   EXPECT_EQ(Refusal("width: 7", "wdth: 7"),
             "7:5: Message type \"finetune.DatasetManifest\" has no field named \"wdth\".");
   EXPECT_EQ(Refusal("width: 7", "width: seven"), "7:8: Expected integer, got: seven");

@@ -1,8 +1,6 @@
 #ifndef FINETUNE_DATA_SHARD_READER_H_
 #define FINETUNE_DATA_SHARD_READER_H_
 
-#include <sys/types.h>
-
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -11,9 +9,9 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "src/base/fd.h"
 #include "src/base/status_macros.h"
 #include "src/data/dataset.pb.h"
+#include "src/data/shard_file.h"
 
 namespace finetune {
 
@@ -22,10 +20,7 @@ namespace finetune {
 // HDF5 is used once, to learn where each chunk lies; a chunk's pictures are stored as they are, so
 // a picture is then one pread of its own bytes: no lock, no copy of the shard in memory, and ranks
 // on a host share the system's page cache. A chunk's Fletcher-32 sum is checked when the first of
-// its pictures is read.
-//
-// A reader that does not keep its file open opens it for each picture: a process may have fewer
-// files open than a data set has shards.
+// its pictures is read. Without `keep_open` the file is opened for each picture.
 class ShardReader {
  public:
   // Opens FOLDER/entry.file and checks it against the manifest, as a file that may come from
@@ -47,18 +42,10 @@ class ShardReader {
   absl::Status Read(int64_t index, uint8_t* pixels) const;
 
  private:
-  ShardReader(std::string path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  explicit ShardReader(ShardFile file) : file_(std::move(file)) {}
   absl::Status Index(const DatasetShard& entry, const DatasetManifest& manifest);
-  // Opens the file again. Errors: those of a system call; DataLoss where another file is there now.
-  absl::StatusOr<Fd> OpenAgain() const;
-  absl::Status ReadBytes(int64_t at, int64_t size, uint8_t* bytes) const;
 
-  std::string path_;
-  // Not open where the file is opened for each picture.
-  Fd fd_;
-  // The file that was checked.
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  ShardFile file_;
   int64_t picture_bytes_ = 0;
   // Pictures in a chunk; where in the file each chunk begins; whether its sum has been checked.
   int64_t chunk_pictures_ = 0;

@@ -87,8 +87,9 @@ ClassNames FindClasses(const Value& meta) {
 }
 
 std::string Shape(const SplitIdentity& split) {
-  return absl::StrCat(split.height, "x", split.width, " with ", split.channels, " channel",
-                      split.channels == 1 ? "" : "s");
+  const std::string size = split.height == 0 ? std::string("several sizes")
+                                             : absl::StrCat(split.height, "x", split.width);
+  return absl::StrCat(size, " with ", split.channels, " channel", split.channels == 1 ? "" : "s");
 }
 
 // Returns whether both are known and differ, and appends how. `part`: "data.train". `explained`:

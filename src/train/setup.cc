@@ -360,6 +360,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   options.world_size = comm->size();
   options.seed = runtime.seed();
   options.trace = trace;
+  options.on_corrupt = config.data().on_corrupt();
   FT_ASSIGN_OR_RETURN(options.bfloat16, UsesBfloat16(runtime, comm, &setup));
   options.stored = options.pinned = !setup.device.is_cpu();
   const auto load = [&](std::unique_ptr<Dataset> dataset, const SplitConfig& split,
@@ -368,6 +369,12 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
     absl::StatusOr<std::unique_ptr<BatchLoader>> loader =
         BatchLoader::Create(std::move(dataset), split, options);
     status = Annotate(loader.status(), name);
+    if (loader.ok() && options.stored && !(*loader)->stored()) {
+      data_notes.push_back(absl::StrCat(name, ": images are prepared on the CPU, because ",
+                                        (*loader)->manifest().encoded()
+                                            ? "they are stored encoded"
+                                            : "a step of the pipeline has no device side"));
+    }
     return loader.ok() ? *std::move(loader) : nullptr;
   };
   setup.train = load(*std::move(data.train), config.data().train(), "data.train");

@@ -185,6 +185,7 @@ class Trainer {
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": waiting for data"));
     FT_ASSIGN_OR_RETURN(const Batch batch, batches_.Next());
     const double data_seconds = Since(start);
+    LogSkipped(setup_.train.get());
 
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": computing"));
     const double lr = run_->schedule->At(progress_.iteration);
@@ -237,6 +238,11 @@ class Trainer {
                         found, FindLearningRate(config_.optimizer()).field, lr)));
   }
 
+  // Each rank names the damaged pictures that it met.
+  void LogSkipped(BatchLoader* loader) {
+    for (const std::string& sentence : loader->TakeSkipped()) log_.Warning(sentence);
+  }
+
   bool CheckpointIsDue() const { return warned_ || calendar_.CheckpointIsDue(progress_.iteration); }
 
   absl::StatusOr<Evaluation> Validate() {
@@ -250,6 +256,7 @@ class Trainer {
                                    return !AskedToStop();
                                  }));
     setup_.model->ParametersChanged(/*all=*/false);
+    LogSkipped(setup_.val.get());
     if (IsMain()) {
       iteration_log_.SetValidationSeconds(evaluation.seconds);
       log_.Evaluation(RecordOf(evaluation, progress_.iteration, calendar_));

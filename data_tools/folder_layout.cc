@@ -1,0 +1,281 @@
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "data_tools/picture_source.h"
+#include "src/base/atomic_file.h"
+#include "src/base/list_folder.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Files that are passed over for one reason.
+struct PassedOver {
+  int64_t count = 0;
+  std::string first;
+
+  void Add(const fs::path& path) {
+    if (count++ == 0) first = path.string();
+  }
+};
+
+// Everything in a folder that is not read.
+struct LeftOut {
+  std::map<std::string, PassedOver> kinds;  // pictures of other kinds, by ending
+  PassedOver others, loose, folders, links;
+
+  // One sentence for each reason.
+  void Report(const Warn& warn) const {
+    if (!warn) return;
+    if (!kinds.empty()) {
+      const auto text = [](std::string* out, const auto& kind) {
+        absl::StrAppend(out, kind.second.count, " ", kind.first);
+      };
+      warn(absl::StrCat("left out ", absl::StrJoin(kinds, ", ", text), ", the first ",
+                        kinds.begin()->second.first, ": this kind is not read; convert them"));
+    }
+    const auto report = [&](const PassedOver& passed, absl::string_view one, absl::string_view many,
+                            absl::string_view why) {
+      if (passed.count == 0) return;
+      warn(absl::StrCat("left out ", passed.count, " ", passed.count == 1 ? one : many,
+                        ", the first ", passed.first, ": ", why));
+    };
+    report(others, "file", "files", "the name does not end as a picture's");
+    report(loose, "file beside the class folders", "files beside the class folders",
+           "a picture's class is the folder that it is in");
+    report(folders, "folder", "folders", "beside train only val and test are read");
+    report(links, "link", "links", "it leads back to a folder that it is in");
+  }
+};
+
+// The files of each class, sorted, so that the result does not depend on the file system.
+using Classes = std::map<std::string, std::vector<std::string>>;
+
+// The content of a folder, sorted. Hidden files belong to the system and are left out.
+absl::StatusOr<std::vector<fs::path>> ListVisible(const fs::path& folder) {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder.string()));
+  std::vector<fs::path> entries;
+  for (const std::string& name : names) {
+    if (!absl::StartsWith(name, ".")) entries.push_back(folder / name);
+  }
+  return entries;
+}
+
+bool IsFolder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+// A folder and those that led to it, from the input on, by the paths that they have without links.
+class Trail {
+ public:
+  Trail() = default;
+  Trail Into(const fs::path& folder) const {
+    Trail further = *this;
+    further.folders_.push_back(RealPath(folder));
+    return further;
+  }
+
+  const fs::path& end() const { return folders_.back(); }
+
+  // Whether `folder` is a folder of the trail, or holds one. Only a link leads there, and behind it
+  // the pictures of other classes and splits would be read as those of this one.
+  bool LeadsBack(const fs::path& folder) const {
+    const fs::path real = RealPath(folder);
+    return absl::c_any_of(folders_, [&](const fs::path& passed) {
+      return std::mismatch(real.begin(), real.end(), passed.begin(), passed.end()).first ==
+             real.end();
+    });
+  }
+
+ private:
+  static fs::path RealPath(const fs::path& folder) {
+    std::error_code error;
+    fs::path real = fs::canonical(folder, error);
+    return error ? folder : real;
+  }
+
+  std::vector<fs::path> folders_;
+};
+
+// Adds the pictures below the end of `trail`, which is `folder`, to `pictures`. `seen` has the
+// folders that were walked: several links may lead to one.
+absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>* seen,
+                  std::vector<std::string>* pictures, LeftOut* left_out) {
+  if (!seen->insert(trail.end()).second) return absl::OkStatus();
+  FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
+  for (const fs::path& entry : entries) {
+    if (IsFolder(entry)) {
+      if (trail.LeadsBack(entry)) {
+        left_out->links.Add(entry);
+      } else {
+        FT_RETURN_IF_ERROR(Walk(entry, trail.Into(entry), seen, pictures, left_out));
+      }
+      continue;
+    }
+    const std::string ending = OtherPictureEnding(entry.string());
+    if (HasPictureEnding(entry.string())) {
+      pictures->push_back(entry.string());
+    } else if (!ending.empty()) {
+      left_out->kinds[ending].Add(entry);
+    } else {
+      left_out->others.Add(entry);
+    }
+  }
+  return absl::OkStatus();
+}
+
+// `trail` ends in `folder`.
+absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, LeftOut* left_out) {
+  Classes classes;
+  FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
+  for (const fs::path& entry : entries) {
+    if (!IsFolder(entry)) {
+      left_out->loose.Add(entry);
+      continue;
+    }
+    if (trail.LeadsBack(entry)) {
+      left_out->links.Add(entry);
+      continue;
+    }
+    std::vector<std::string>& pictures = classes[entry.filename().string()];
+    std::set<fs::path> seen;
+    FT_RETURN_IF_ERROR(Walk(entry, trail.Into(entry), &seen, &pictures, left_out));
+    if (pictures.empty()) {
+      return absl::NotFoundError(absl::StrCat("the class folder ", entry.string(),
+                                              " has no pictures; remove it or fill it"));
+    }
+  }
+  if (classes.empty()) {
+    return absl::NotFoundError(absl::StrCat("no class folders in ", folder.string(), "; expected ",
+                                            (folder / "CLASS/*.jpg").string(), " (or .png)"));
+  }
+  return classes;
+}
+
+// Tiny ImageNet's validation pictures lie in one folder, images, and a list beside it has a line
+// "NAME<tab>CLASS<tab>..." for each.
+absl::StatusOr<Classes> ListAnnotated(const fs::path& folder, const fs::path& list) {
+  FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(list.string()));
+  Classes classes;
+  int number = 0;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
+    if (line.empty()) continue;
+    const std::vector<std::string> cells = absl::StrSplit(line, '\t');
+    if (cells.size() < 2 || cells[0].empty() || cells[1].empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          list.string(), ":", number, ": expected a file's name, a tab and its class"));
+    }
+    classes[cells[1]].push_back((folder / "images" / cells[0]).string());
+  }
+  for (auto& [name, files] : classes) std::sort(files.begin(), files.end());
+  return classes;
+}
+
+// Splits by name, the training split first.
+using Splits = std::vector<std::pair<std::string, Classes>>;
+
+// The splits as the folders have them: one alone is yet to be divided.
+absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
+  std::error_code error;
+  if (!fs::exists(root, error))
+    return absl::NotFoundError(absl::StrCat("no folder ", root.string()));
+  if (!IsFolder(root)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(root.string(),
+                     ": found a file; expected a folder with a folder for each "
+                     "class"));
+  }
+  Splits splits;
+  const Trail trail = Trail().Into(root);
+  if (!IsFolder(root / "train")) {
+    FT_ASSIGN_OR_RETURN(Classes classes, ListClasses(root, trail, left_out));
+    splits.emplace_back("train", std::move(classes));
+    return splits;
+  }
+  FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(root));
+  for (const fs::path& entry : entries) {
+    const std::string name = entry.filename().string();
+    if (!IsFolder(entry)) {
+      left_out->loose.Add(entry);
+    } else if (name != "train" && name != "val" && name != "test") {
+      left_out->folders.Add(entry);
+    }
+  }
+  for (const char* name : {"train", "val", "test"}) {
+    const fs::path folder = root / name;
+    if (!IsFolder(folder)) continue;
+    if (trail.LeadsBack(folder)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          folder.string(),
+          ": found a link that leads back to a folder that it is in; expected the folder of a "
+          "split"));
+    }
+    if (const fs::path list = folder / "val_annotations.txt"; fs::exists(list, error)) {
+      FT_ASSIGN_OR_RETURN(Classes annotated, ListAnnotated(folder, list));
+      splits.emplace_back(name, std::move(annotated));
+      continue;
+    }
+    // Tiny ImageNet's test pictures have no classes.
+    if (splits.size() == 2 && fs::exists(root / "val" / "val_annotations.txt", error)) {
+      left_out->folders.Add(folder);
+      continue;
+    }
+    FT_ASSIGN_OR_RETURN(Classes classes, ListClasses(folder, trail.Into(folder), left_out));
+    splits.emplace_back(name, std::move(classes));
+  }
+  if (splits.size() == 1) {
+    return absl::NotFoundError(absl::StrCat(root.string(), " has train but neither test nor val"));
+  }
+  if (splits.size() == 2) splits[1].first = "test";
+  return splits;
+}
+
+// Numbers the training classes. Errors: InvalidArgument for a class of another split only.
+absl::StatusOr<PictureSource> Numbered(const Splits& splits) {
+  PictureSource source;
+  std::map<std::string, int> numbers;
+  for (const auto& [name, files] : splits[0].second) {
+    numbers.emplace(name, static_cast<int>(numbers.size()));
+    source.class_names.push_back(name);
+  }
+  for (const auto& [split, classes] : splits) {
+    SourceSplit& numbered = source.splits.emplace_back();
+    numbered.name = split;
+    for (const auto& [name, files] : classes) {
+      const auto number = numbers.find(name);
+      if (number == numbers.end()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(fs::path(files.front()).parent_path().string(), ": class ", name,
+                         " is held out but has no training pictures"));
+      }
+      for (const std::string& path : files) {
+        numbered.pictures.push_back({path, number->second, ""});
+      }
+    }
+  }
+  return source;
+}
+
+}  // namespace
+
+absl::StatusOr<PictureSource> ListFolderLayout(const std::string& root, const Warn& warn) {
+  LeftOut left_out;
+  FT_ASSIGN_OR_RETURN(const Splits splits, ListSplits(root, &left_out));
+  left_out.Report(warn);
+  return Numbered(splits);
+}
+
+}  // namespace finetune

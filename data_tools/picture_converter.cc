@@ -1,0 +1,256 @@
+#include "data_tools/picture_converter.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "data_tools/ordered_work.h"
+#include "data_tools/resample.h"
+#include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
+#include "src/base/sha256.h"
+#include "src/data/decode/decode.h"
+
+namespace finetune {
+namespace {
+
+// With --check=header, so many training pictures are decoded for mean and std.
+constexpr int64_t kSample = 4096;
+
+using Digest = std::pair<uint64_t, uint64_t>;
+
+// One picture, made ready to be stored.
+struct Prepared {
+  absl::Status status;
+  PictureSize size;
+  std::vector<uint8_t> pixels;  // where they are stored
+  std::string encoded;          // where that is stored
+  // Where it was decoded.
+  std::optional<PixelSums> sums;
+  std::string warning;
+  // Half of the file's SHA-256, where that is wanted.
+  std::optional<Digest> digest;
+};
+
+// A thread's work on pictures.
+class Preparer {
+ public:
+  Preparer(Store store, const FolderOptions& folder)
+      : store_(store), folder_(folder), decoder_(folder.orientation) {}
+
+  // `measure`: whether mean and std take it in. `digest`: whether that is wanted.
+  Prepared Prepare(const SourcePicture& picture, bool measure, bool digest) {
+    Prepared prepared;
+    // A pipe would be waited for.
+    std::error_code error;
+    if (std::filesystem::is_other(picture.path, error)) {
+      prepared.status = absl::DataLossError(
+          absl::StrCat(picture.name(), ": is a pipe or a device; expected a file"));
+      return prepared;
+    }
+    absl::StatusOr<std::string> bytes = ReadFile(picture.path);
+    if (!bytes.ok()) {
+      prepared.status = bytes.status();
+      return prepared;
+    }
+    if (digest) {
+      Sha256 sum;
+      sum.Update(*bytes);
+      const std::string text = sum.HexDigest();
+      Digest& half = prepared.digest.emplace();
+      if (!absl::SimpleHexAtoi(text.substr(0, 16), &half.first) ||
+          !absl::SimpleHexAtoi(text.substr(16, 16), &half.second)) {
+        prepared.digest.reset();
+      }
+    }
+    prepared.status =
+        Annotate(store_ == Store::kEncoded ? Encode(*std::move(bytes), measure, &prepared)
+                                           : Decode(*bytes, &prepared),
+                 picture.name());
+    return prepared;
+  }
+
+ private:
+  absl::Status Decode(const std::string& bytes, Prepared* prepared) {
+    Picture picture;
+    FT_RETURN_IF_ERROR(decoder_.Decode(bytes, &picture));
+    prepared->warning = picture.warning;
+    prepared->size = {picture.height, picture.width};
+    if (folder_.size > 0) {
+      FT_ASSIGN_OR_RETURN(picture, FitSquare(picture, folder_.size));
+      prepared->size = {picture.height, picture.width};
+    }
+    // Then it will be stored encoded.
+    if (store_ == Store::kAuto && folder_.size == 0 &&
+        std::max(picture.height, picture.width) > kLargestRaw) {
+      return absl::OkStatus();
+    }
+    prepared->sums = SumPixels(picture.pixels, 3);
+    prepared->pixels = std::move(picture.pixels);
+    return absl::OkStatus();
+  }
+
+  absl::Status Encode(std::string bytes, bool measure, Prepared* prepared) {
+    FT_ASSIGN_OR_RETURN(prepared->size, decoder_.ReadSize(bytes));
+    const bool scales = folder_.size > 0 ||
+                        (folder_.max_side > 0 &&
+                         std::max(prepared->size.height, prepared->size.width) > folder_.max_side);
+    if (folder_.decode_all || measure || scales) {
+      FT_RETURN_IF_ERROR(decoder_.Decode(bytes, &picture_));
+      prepared->warning = picture_.warning;
+      if (scales) {
+        FT_ASSIGN_OR_RETURN(const Picture scaled, folder_.size > 0
+                                                      ? FitSquare(picture_, folder_.size)
+                                                      : ScaleDown(picture_, folder_.max_side));
+        FT_ASSIGN_OR_RETURN(bytes, EncodeJpeg(scaled, folder_.quality));
+        prepared->size = {scaled.height, scaled.width};
+        if (measure) prepared->sums = SumPixels(scaled.pixels, 3);
+      } else if (measure) {
+        prepared->sums = SumPixels(picture_.pixels, 3);
+      }
+    }
+    prepared->encoded = std::move(bytes);
+    return absl::OkStatus();
+  }
+
+  const Store store_;
+  const FolderOptions& folder_;
+  PictureDecoder decoder_;
+  Picture picture_;
+};
+
+// Finds pictures that are in two splits.
+class Duplicates {
+ public:
+  void Add(const Digest& digest, size_t split, const SourcePicture& picture) {
+    const auto [at, is_new] = seen_.try_emplace(digest, Place{split, &picture});
+    if (is_new || at->second.split == split) return;
+    if (count_++ == 0) first_ = absl::StrCat(picture.name(), " is ", at->second.picture->name());
+  }
+  void Report(const PictureSource& source, const Warn& warn) const {
+    if (count_ == 0 || !warn) return;
+    warn(absl::StrCat(count_, count_ == 1 ? " picture is" : " pictures are",
+                      " in two splits, byte for byte, so the held-out accuracy will be too high; "
+                      "the first: ",
+                      first_));
+  }
+
+ private:
+  struct Place {
+    size_t split;
+    const SourcePicture* picture;
+  };
+  absl::flat_hash_map<Digest, Place> seen_;
+  int64_t count_ = 0;
+  std::string first_;
+};
+
+}  // namespace
+
+absl::Status PictureConverter::Run(const PictureSource& source) {
+  FT_ASSIGN_OR_RETURN(const bool done, RunAs(folder_.store, source));
+  return done ? absl::OkStatus() : RunAs(Store::kEncoded, source).status();
+}
+
+absl::StatusOr<bool> PictureConverter::RunAs(Store store, const PictureSource& source) {
+  DatasetBuilder::Options build = build_;
+  build.class_names = source.class_names;
+  build.channels = 3;
+  build.encoded = store == Store::kEncoded;
+  build.ignores_orientation = build.encoded && folder_.orientation == Orientation::kIgnore;
+
+  struct Place {
+    size_t split, index;
+  };
+  std::vector<Place> places;
+  for (size_t s = 0; s < source.splits.size(); ++s) {
+    for (size_t i = 0; i < source.splits[s].pictures.size(); ++i) places.push_back({s, i});
+  }
+  const auto count = static_cast<int64_t>(places.size());
+  const auto training = static_cast<int64_t>(source.splits[0].pictures.size());
+  const int64_t stride = folder_.decode_all ? 1 : std::max<int64_t>(1, training / kSample);
+  const auto make_work = [&]() -> OrderedWork<Prepared>::Work {
+    auto preparer = std::make_shared<Preparer>(store, folder_);
+    return [&, preparer](int64_t i) {
+      const SourcePicture& picture = source.splits[places[i].split].pictures[places[i].index];
+      return preparer->Prepare(picture, /*measure=*/i < training && i % stride == 0,
+                               /*digest=*/source.splits.size() > 1);
+    };
+  };
+  const int threads = folder_.threads > 0
+                          ? folder_.threads
+                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+
+  std::optional<DatasetBuilder> builder;
+  if (build.encoded) {
+    FT_ASSIGN_OR_RETURN(DatasetBuilder made, DatasetBuilder::Create(build));
+    builder.emplace(std::move(made));
+  }
+  Duplicates duplicates;
+  int64_t damaged = 0;
+  std::string first_damaged;
+  OrderedWork<Prepared> work(count, threads, make_work);
+  for (int64_t i = 0; i < count; ++i) {
+    const SourceSplit& split = source.splits[places[i].split];
+    const auto total = static_cast<int64_t>(split.pictures.size());
+    const auto in_split = static_cast<int64_t>(places[i].index);
+    const SourcePicture& picture = split.pictures[in_split];
+    const Prepared prepared = work.Next();
+    if (absl::IsResourceExhausted(prepared.status)) return prepared.status;
+    if (!prepared.status.ok()) {
+      bad_.push_back({picture.path, std::string(prepared.status.message())});
+      builder.reset();
+    } else if (bad_.empty() && store == Store::kAuto && folder_.size == 0 &&
+               (prepared.pixels.empty() ||
+                (builder.has_value() && prepared.size != PictureSize{build.height, build.width}))) {
+      return false;
+    }
+    if (!bad_.empty()) {
+      if (options_.progress && !options_.progress(split.name, in_split + 1, total)) {
+        return absl::CancelledError("stopped; nothing was written");
+      }
+      continue;
+    }
+    if (!prepared.warning.empty() && damaged++ == 0) {
+      first_damaged = absl::StrCat(picture.name(), ": ", prepared.warning);
+    }
+    if (prepared.digest.has_value()) duplicates.Add(*prepared.digest, places[i].split, picture);
+    if (!builder.has_value()) {
+      build.height = prepared.size.height;
+      build.width = prepared.size.width;
+      FT_ASSIGN_OR_RETURN(DatasetBuilder made, DatasetBuilder::Create(build));
+      builder.emplace(std::move(made));
+    }
+    if (in_split == 0) FT_RETURN_IF_ERROR(builder->BeginSplit(split.name, total));
+    const PixelSums* const sums = prepared.sums.has_value() ? &*prepared.sums : nullptr;
+    if (build.encoded) {
+      FT_RETURN_IF_ERROR(builder->AddEncoded(prepared.encoded, prepared.size, picture.label, sums));
+      continue;
+    }
+    if (prepared.size != PictureSize{build.height, build.width}) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          picture.name(), ": is ", prepared.size.height, "x", prepared.size.width,
+          " and the first picture ", build.height, "x", build.width,
+          " (height x width); give --size=N to fit all to NxN, or --store=encoded to keep their "
+          "sizes"));
+    }
+    FT_RETURN_IF_ERROR(builder->Add(prepared.pixels, picture.label, sums));
+  }
+  if (!bad_.empty()) return true;
+  if (damaged > 0 && options_.warn) {
+    options_.warn(absl::StrCat("read ", damaged,
+                               " JPEG files with faults that decoders pass over, the first ",
+                               first_damaged));
+  }
+  duplicates.Report(source, options_.warn);
+  FT_RETURN_IF_ERROR(builder->Finish());
+  return true;
+}
+
+}  // namespace finetune

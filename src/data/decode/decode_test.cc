@@ -1,0 +1,250 @@
+#include "src/data/decode/decode.h"
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/data/decode/test_pictures.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::ElementsAre;
+
+Picture Decoded(const std::string& bytes) {
+  const auto picture = DecodePicture("x", bytes);
+  EXPECT_TRUE(picture.ok()) << picture.status();
+  return picture.ok() ? *picture : Picture();
+}
+
+TEST(DecodePicture, GivesRgbForEveryKindOfPng) {
+  const auto rows = [](const std::string& bytes) { return std::string(1, '\0') + bytes; };
+  EXPECT_THAT(Decoded(Png(1, 2, 8, 0, rows("\x0a\xc8"))).pixels,
+              ElementsAre(10, 10, 10, 200, 200, 200));
+  EXPECT_THAT(Decoded(Png(1, 2, 1, 0, rows("\x40"))).pixels, ElementsAre(0, 0, 0, 255, 255, 255));
+  EXPECT_THAT(Decoded(Png(1, 2, 8, 3, rows(std::string("\1\0", 2)), "\1\2\3\4\5\6")).pixels,
+              ElementsAre(4, 5, 6, 1, 2, 3));
+  // Opaque, and wholly transparent.
+  EXPECT_THAT(Decoded(Png(1, 2, 8, 6, rows(std::string("\1\2\3\xff\4\5\6\0", 8)))).pixels,
+              ElementsAre(1, 2, 3, 4, 5, 6));
+  // 16 bits a channel.
+  EXPECT_THAT(Decoded(Png(1, 1, 16, 2, rows("\x10\xff\x80\x80\xf0\xf0"))).pixels,
+              ElementsAre(0x10, 0x80, 0xf0));
+}
+
+// Alpha of all kinds, gamma, palettes, 16 bits, all eight orientations, CMYK, stray bytes.
+TEST(DecodePicture, MatchesPillow) {
+  const std::string folder = "tests/fixtures/pictures/";
+  const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "expected.json"));
+  ASSERT_GT(expected.size(), 30u);
+  for (const auto& [name, both] : expected.items()) {
+    SCOPED_TRACE(name);
+    const std::string bytes = *ReadFile(folder + name);
+    for (const bool turned : {true, false}) {
+      const auto picture =
+          DecodePicture(name, bytes, turned ? Orientation::kApply : Orientation::kIgnore);
+      ASSERT_TRUE(picture.ok()) << picture.status();
+      const nlohmann::json& right = both.at(turned ? "turned" : "as_stored");
+      EXPECT_EQ(picture->height, right.at("height"));
+      EXPECT_EQ(picture->width, right.at("width"));
+      std::string pixels;
+      ASSERT_TRUE(absl::Base64Unescape(right.at("base64").get<std::string>(), &pixels));
+      EXPECT_EQ(picture->pixels, std::vector<uint8_t>(pixels.begin(), pixels.end()));
+      EXPECT_EQ(picture->warning.empty(),
+                name != "stray_bytes.jpg" && name != "data_cut_before_end_marker.jpg");
+    }
+  }
+}
+
+// WebP, GIF, BMP, TIFF and PNM.
+TEST(DecodePicture, MatchesPillowInOtherKinds) {
+  const std::string folder = "tests/fixtures/pictures/";
+  const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "kinds.json"));
+  ASSERT_GT(expected.size(), 25u);
+  for (const auto& [name, both] : expected.items()) {
+    SCOPED_TRACE(name);
+    const std::string bytes = *ReadFile(folder + name);
+    for (const bool turned : {true, false}) {
+      PictureDecoder decoder(turned ? Orientation::kApply : Orientation::kIgnore);
+      const nlohmann::json& right = both.at(turned ? "turned" : "as_stored");
+      const auto size = decoder.ReadSize(bytes);
+      ASSERT_TRUE(size.ok()) << size.status();
+      EXPECT_EQ(size->height, right.at("height"));
+      EXPECT_EQ(size->width, right.at("width"));
+      Picture picture;
+      const absl::Status status = decoder.Decode(bytes, &picture);
+      ASSERT_TRUE(status.ok()) << status;
+      EXPECT_EQ(picture.height, right.at("height"));
+      EXPECT_EQ(picture.width, right.at("width"));
+      std::string pixels;
+      ASSERT_TRUE(absl::Base64Unescape(right.at("base64").get<std::string>(), &pixels));
+      EXPECT_EQ(picture.pixels, std::vector<uint8_t>(pixels.begin(), pixels.end()));
+    }
+  }
+}
+
+TEST(DecodePicture, OneDecoderReadsPicturesOfAllKindsInTurn) {
+  const std::string folder = "tests/fixtures/pictures/";
+  PictureDecoder decoder;
+  Picture picture;
+  for (int round = 0; round < 2; ++round) {
+    for (const char* name : {"plain.jpg", "progressive.jpg", "orientation_6.jpg", "rgba.png",
+                             "lossy.webp", "plain.gif", "rgb.bmp", "lzw.tif", "rgb.ppm"}) {
+      const std::string bytes = *ReadFile(folder + name);
+      ASSERT_TRUE(decoder.Decode(bytes, &picture).ok()) << name;
+      EXPECT_EQ(picture.pixels, Decoded(bytes).pixels) << name;
+      // A picture that ends too early leaves the decoder fit for the next.
+      EXPECT_FALSE(decoder.Decode(bytes.substr(0, bytes.size() / 2), &picture).ok()) << name;
+    }
+  }
+}
+
+TEST(DecodePicture, RefusesTruncationsOfOtherKinds) {
+  const std::string folder = "tests/fixtures/pictures/";
+  for (const char* name : {"lossy.webp", "lossless.webp", "plain.gif", "rgb.bmp", "palette.bmp",
+                           "rgb.tif", "lzw.tif", "rgb.ppm", "grey.pgm"}) {
+    const std::string whole = *ReadFile(folder + name);
+    const Picture expected = Decoded(whole);
+    int refused = 0;
+    for (size_t size = 0; size < whole.size(); ++size) {
+      const auto picture = DecodePicture("x", whole.substr(0, size));
+      if (!picture.ok()) {
+        EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss) << name << " " << size;
+        ++refused;
+      } else {
+        // All pixels are before the end: a GIF's trailer, a TIFF's last tags.
+        EXPECT_EQ(picture->pixels, expected.pixels) << name << " " << size;
+      }
+    }
+    EXPECT_GT(refused, static_cast<int>(whole.size()) / 2) << name;
+  }
+}
+
+// Whatever a flipped byte makes of a file, it is an error or a picture.
+TEST(DecodePicture, SurvivesAFlippedByteOfAnyKind) {
+  const std::string folder = "tests/fixtures/pictures/";
+  for (const char* name :
+       {"lossy.webp", "lossless.webp", "orientation_6.webp", "interlaced.gif", "within_canvas.gif",
+        "palette.bmp", "top_down.bmp", "lzw.tif", "palette.tif", "one_bit.tif", "text.ppm",
+        "one_bit.pbm", "cmyk.jpg", "progressive.jpg"}) {
+    const std::string whole = *ReadFile(folder + name);
+    PictureDecoder decoder;
+    Picture picture;
+    for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 300) {
+      for (const int mask : {1, 0x80, 0xff}) {
+        std::string damaged = whole;
+        damaged[at] = static_cast<char>(damaged[at] ^ mask);
+        const absl::Status status = decoder.Decode(damaged, &picture);
+        if (status.ok()) {
+          EXPECT_EQ(picture.pixels.size(), size_t{3} * picture.height * picture.width);
+        } else {
+          EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << name << " " << at;
+        }
+      }
+    }
+  }
+}
+
+TEST(DecodePicture, NamesAKindThatItDoesNotRead) {
+  const auto error = [](const std::string& bytes) {
+    return std::string(DecodePicture("x", bytes).status().message());
+  };
+  EXPECT_EQ(error(""), "x: is empty; expected a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, PGM or PBM");
+  EXPECT_THAT(error("<html>"), testing::StartsWith("x: is not a picture; expected a JPEG"));
+  EXPECT_THAT(error(std::string("\0\0\0\x1c"
+                                "ftypavif",
+                                12)),
+              testing::StartsWith("x: is an AVIF; expected a JPEG"));
+}
+
+TEST(DecodePicture, RefusesEveryTruncation) {
+  std::vector<uint8_t> pixels(size_t{24} * 20 * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * i / 7);
+  std::string rows;
+  for (ptrdiff_t y = 0; y < 24; ++y) {
+    rows +=
+        std::string(1, '\0') + std::string(pixels.begin() + y * 60, pixels.begin() + y * 60 + 60);
+  }
+  for (const std::string& whole : {Jpeg(24, 20, pixels), Png(24, 20, 8, 2, rows)}) {
+    EXPECT_EQ(Decoded(whole).pixels.size(), pixels.size());
+    for (size_t size = 0; size < whole.size(); ++size) {
+      const auto picture = DecodePicture("x", whole.substr(0, size));
+      EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss)
+          << size << " of " << whole.size();
+    }
+  }
+}
+
+TEST(DecodePicture, RefusesAFlippedByteOfAPngOrReadsTheSame) {
+  const std::string whole = FlatPng(9, 7, 1, 2, 3);
+  const Picture expected = Decoded(whole);
+  int refused = 0;
+  for (size_t at = 0; at < whole.size(); ++at) {
+    for (const int mask : {1, 0x80, 0xff}) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ mask);
+      const auto picture = DecodePicture("x", damaged);
+      if (picture.ok()) {
+        EXPECT_EQ(picture->pixels, expected.pixels) << at;
+      } else {
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(refused, 100);
+}
+
+TEST(DecodePicture, RefusesAHeaderThatAsksForTooMuchMemory) {
+  EXPECT_EQ(DecodePicture("x.png", Png(100000, 90000, 8, 2, "")).status().message(),
+            "x.png: says that it is 100000x90000 (height x width); at least 1 and at most 67108864 "
+            "pixels are read");
+  std::string jpeg = FlatJpeg(8, 8, 5);
+  // The frame's header: marker, length, precision, height, width.
+  const size_t frame = jpeg.find("\xff\xc0");
+  ASSERT_NE(frame, std::string::npos);
+  jpeg.replace(frame + 5, 4, "\xff\xdc\xff\x01");
+  EXPECT_EQ(DecodePicture("x.jpg", jpeg).status().message(),
+            "x.jpg: says that it is 65500x65281 (height x width); at least 1 and at most 67108864 "
+            "pixels are read");
+}
+
+// Each header asks for 10^10 pixels or as many as its kind can say, in a file of a few bytes.
+TEST(DecodePicture, RefusesBombsOfEveryKindByTheirHeaders) {
+  const auto error = [](std::string bytes, size_t at, const std::string& sides) {
+    bytes.replace(at, sides.size(), sides);
+    return std::string(DecodePicture("x", bytes).status().message());
+  };
+  const std::string folder = "tests/fixtures/pictures/";
+  const std::string most = "(height x width); at least 1 and at most 67108864 pixels are read";
+  EXPECT_EQ(error(*ReadFile(folder + "rgb.bmp"), 18, std::string("\xa0\x86\1\0\xa0\x86\1\0", 8)),
+            "x: says that it is 100000x100000 " + most);
+  EXPECT_EQ(error("P6 100000 100000 255\n", 0, ""), "x: says that it is 100000x100000 " + most);
+  EXPECT_EQ(error("P6 99999999999999999999 1 255\n", 0, ""),
+            "x: broken PNM: its header or its pixels are not whole");
+  // The canvas is as large as a GIF's can be; so is a frame.
+  EXPECT_EQ(error(*ReadFile(folder + "plain.gif"), 6, "\xff\xff\xff\xff"),
+            "x: says that it is 65535x65535 " + most);
+  const std::string gif = *ReadFile(folder + "plain.gif");
+  const size_t frame = gif.find(std::string(",\0\0\0\0", 5));
+  ASSERT_NE(frame, std::string::npos);
+  EXPECT_EQ(error(gif, frame + 5, "\xff\xff\xff\xff"), "x: says that it is 65535x65535 " + most);
+  // Width and height are the first tags of Pillow's TIFFs, as short numbers.
+  const std::string tiff = *ReadFile(folder + "rgb.tif");
+  const auto tag = [&](char id) {
+    return tiff.find(std::string({id, '\1', '\4', '\0', '\1', '\0', '\0', '\0'}));
+  };
+  ASSERT_NE(tag('\0'), std::string::npos);
+  ASSERT_NE(tag('\1'), std::string::npos);
+  std::string bomb = tiff;
+  bomb.replace(tag('\0') + 8, 4, std::string("\xa0\x86\1\0", 4));
+  bomb.replace(tag('\1') + 8, 4, std::string("\xa0\x86\1\0", 4));
+  EXPECT_EQ(error(bomb, 0, ""), "x: says that it is 100000x100000 " + most);
+}
+
+}  // namespace
+}  // namespace finetune

@@ -1,0 +1,68 @@
+#include "src/data/decode/exif.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/match.h"
+
+namespace finetune {
+namespace {
+
+// Orientation k + 1 turns the stored picture as kTurns[k] says: first rows and columns change
+// places, then the columns are mirrored left to right, then the rows top to bottom.
+struct Turning {
+  bool transpose, mirror, upside_down;
+};
+constexpr std::array<Turning, 8> kTurns = {{{false, false, false},
+                                            {false, true, false},
+                                            {false, true, true},
+                                            {false, false, true},
+                                            {true, false, false},
+                                            {true, true, false},
+                                            {true, true, true},
+                                            {true, false, true}}};
+
+}  // namespace
+
+int ExifOrientation(absl::string_view tiff) {
+  constexpr size_t kHeader = 8, kEntry = 12;
+  constexpr uint32_t kOrientation = 0x0112, kShort = 3;
+  if (tiff.size() < kHeader) return 1;
+  const bool little = absl::StartsWith(tiff, "II");
+  if (!little && !absl::StartsWith(tiff, "MM")) return 1;
+  const auto number = [&](size_t at, int size) {
+    return little ? LittleEndian(tiff, at, size) : BigEndian(tiff, at, size);
+  };
+  const size_t folder = number(4, 4);
+  if (folder > tiff.size() - 2) return 1;
+  const size_t entries = number(folder, 2);
+  for (size_t i = 0; i < entries; ++i) {
+    const size_t at = folder + 2 + i * kEntry;
+    if (at + kEntry > tiff.size()) return 1;
+    if (number(at, 2) != kOrientation) continue;
+    const uint32_t value = number(at + 8, 2);
+    return number(at + 2, 2) == kShort && value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+  }
+  return 1;
+}
+
+bool IsTransposed(int orientation) { return kTurns[orientation - 1].transpose; }
+
+void Turn(const std::vector<uint8_t>& pixels, int height, int width, int orientation,
+          std::vector<uint8_t>* turned) {
+  const Turning turn = kTurns[orientation - 1];
+  const int rows = turn.transpose ? width : height, columns = turn.transpose ? height : width;
+  turned->resize(pixels.size());
+  uint8_t* out = turned->data();
+  for (int y = 0; y < rows; ++y) {
+    for (int x = 0; x < columns; ++x, out += 3) {
+      const int v = turn.upside_down ? rows - 1 - y : y;
+      const int u = turn.mirror ? columns - 1 - x : x;
+      const int64_t row = turn.transpose ? u : v, column = turn.transpose ? v : u;
+      std::copy_n(pixels.begin() + (row * width + column) * 3, 3, out);
+    }
+  }
+}
+
+}  // namespace finetune

@@ -1,0 +1,42 @@
+#ifndef FINETUNE_DATA_DECODE_KIND_DECODER_H_
+#define FINETUNE_DATA_DECODE_KIND_DECODER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "src/base/status_macros.h"
+
+namespace finetune {
+
+// A picture as its file has it, before it is turned.
+struct StoredPicture {
+  int64_t height = 0;
+  int64_t width = 0;
+  int orientation = 1;  // EXIF's, 1 to 8
+};
+
+// The decoder of one kind of file, used for one picture after the other. Errors are DataLoss.
+class KindDecoder {
+ public:
+  virtual ~KindDecoder() = default;
+  // Reads all that stands before the pixels, and allocates nothing for them. `bytes` must stay
+  // until ReadPixels() has returned.
+  virtual absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) = 0;
+  // Reads the pixels [height, width, 3] of the picture whose header was read last. `warning`: set
+  // where the picture has faults and could be read all the same.
+  virtual absl::Status ReadPixels(uint8_t* pixels, std::string* warning) = 0;
+};
+
+std::unique_ptr<KindDecoder> MakeJpegDecoder();
+std::unique_ptr<KindDecoder> MakePngDecoder();
+std::unique_ptr<KindDecoder> MakeWebpDecoder();
+std::unique_ptr<KindDecoder> MakeGifDecoder();
+std::unique_ptr<KindDecoder> MakeTiffDecoder();
+// BMP and PBM, PGM, PPM.
+std::unique_ptr<KindDecoder> MakeBitmapDecoder();
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_DECODE_KIND_DECODER_H_

@@ -1,0 +1,24 @@
+#ifndef FINETUNE_DATA_DECODE_TEST_PICTURES_H_
+#define FINETUNE_DATA_DECODE_TEST_PICTURES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace finetune {
+
+// Files of pictures, for tests.
+
+// A PNG of the format's kind `color` (0 grey, 2 RGB, 3 palette, 6 RGBA), of rows that each begin
+// with their filter's byte.
+std::string Png(uint32_t height, uint32_t width, int depth, int color, const std::string& rows,
+                const std::string& palette = "");
+// Of one colour.
+std::string FlatPng(uint32_t height, uint32_t width, uint8_t red, uint8_t green, uint8_t blue);
+// `rgb`: [height, width, 3].
+std::string Jpeg(int height, int width, const std::vector<uint8_t>& rgb);
+std::string FlatJpeg(int height, int width, uint8_t grey);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_DECODE_TEST_PICTURES_H_

@@ -1,0 +1,217 @@
+// Data sets of encoded pictures of several sizes, from the builder to a batch.
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
+#include "src/data/builder.h"
+#include "src/data/dataset.h"
+#include "src/data/decode/decode.h"
+#include "src/data/decode/test_pictures.h"
+#include "src/data/loader.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr int kPictures = 10;
+
+PictureSize SizeOf(int picture) { return {6 + picture % 3, 8 + picture % 4}; }
+
+// Each of one colour: grey 20 * picture, as JPEG and PNG in turn.
+std::string FileOf(int picture) {
+  const PictureSize size = SizeOf(picture);
+  const auto grey = static_cast<uint8_t>(20 * picture);
+  return picture % 2 == 0 ? FlatJpeg(size.height, size.width, grey)
+                          : FlatPng(size.height, size.width, grey, grey, grey);
+}
+
+class EncodedDatasetTest : public testing::Test {
+ protected:
+  void SetUp() override { folder_ = EmptyTestFolder() + "/data"; }
+
+  // `file`: the bytes of a picture in the place of FileOf()'s.
+  void Build(const std::vector<std::pair<int, std::string>>& files = {}) {
+    DatasetBuilder::Options options;
+    options.folder = folder_;
+    options.force = true;
+    options.shards = 2;
+    options.name = "test";
+    options.class_names = {"a", "b", "c"};
+    options.channels = 3;
+    options.encoded = true;
+    auto builder = DatasetBuilder::Create(options);
+    ASSERT_TRUE(builder.ok()) << builder.status();
+    for (const char* split : {"train", "test"}) {
+      ASSERT_TRUE(builder->BeginSplit(split, kPictures).ok());
+      for (int i = 0; i < kPictures; ++i) {
+        std::string bytes = FileOf(i);
+        for (const auto& [index, file] : files) {
+          if (index == i) bytes = file;
+        }
+        const auto picture = DecodePicture("x", FileOf(i));
+        ASSERT_TRUE(picture.ok()) << picture.status();
+        const PixelSums sums = SumPixels(picture->pixels, 3);
+        ASSERT_TRUE(builder->AddEncoded(bytes, SizeOf(i), i % 3, &sums).ok());
+      }
+    }
+    const absl::Status finished = builder->Finish();
+    ASSERT_TRUE(finished.ok()) << finished;
+  }
+
+  absl::StatusOr<std::unique_ptr<BatchLoader>> OpenLoader(const LoaderOptions& options,
+                                                          int workers = 2) const {
+    SplitConfig split;
+    split.set_path(folder_);
+    split.set_split("train");
+    split.set_total_batch_size(kPictures);
+    split.set_workers(workers);
+    split.set_shuffle(false);
+    split.add_pipeline()->mutable_center_crop()->set_size(4);
+    FT_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, Dataset::Open(folder_, "train"));
+    return BatchLoader::Create(std::move(dataset), split, options);
+  }
+
+  std::string folder_;
+};
+
+TEST_F(EncodedDatasetTest, HoldsTheFilesAsTheyWere) {
+  Build();
+  const auto dataset = Dataset::Open(folder_, "test");
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_TRUE((*dataset)->encoded());
+  EXPECT_EQ((*dataset)->manifest().format_version(), kEncodedFormatVersion);
+  EXPECT_EQ((*dataset)->manifest().height(), 0) << "of several sizes";
+  ASSERT_EQ((*dataset)->size(), kPictures);
+  std::string bytes;
+  int64_t label = -1;
+  for (int i = kPictures - 1; i >= 0; --i) {
+    ASSERT_TRUE((*dataset)->ReadEncoded(i, &bytes, &label).ok());
+    EXPECT_EQ(bytes, FileOf(i));
+    EXPECT_EQ(label, i % 3);
+    EXPECT_EQ((*dataset)->SizeOf(i), SizeOf(i));
+  }
+  EXPECT_EQ((*dataset)->ReadEncoded(kPictures, &bytes, &label).code(),
+            absl::StatusCode::kOutOfRange);
+  EXPECT_EQ((*dataset)->Describe(7),
+            folder_ + "/test-00001-of-00002.h5: picture 2 (7 of split test)");
+}
+
+// A large picture does not count more: the pipeline makes as many pixels of each.
+TEST_F(EncodedDatasetTest, MeanAndStdCountEachPictureTheSame) {
+  Build();
+  const auto manifest = ReadManifest(folder_);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  double mean = 0, squares = 0;
+  for (int i = 0; i < kPictures; ++i) {
+    mean += 20.0 * i / kPictures;
+    squares += 400.0 * i * i / kPictures;
+  }
+  for (int c = 0; c < 3; ++c) {
+    EXPECT_NEAR(manifest->mean(c), mean, 1e-9);
+    EXPECT_NEAR(manifest->std(c), std::sqrt(squares - mean * mean), 1e-9);
+  }
+}
+
+TEST_F(EncodedDatasetTest, BatchesAreTheDecodedPictures) {
+  Build();
+  for (const int workers : {1, 3}) {
+    auto loader = OpenLoader({.stored = true}, workers);
+    ASSERT_TRUE(loader.ok()) << loader.status();
+    EXPECT_FALSE((*loader)->stored()) << "decoded ones are prepared here";
+    EXPECT_FALSE((*loader)->PipelineOn(at::kCPU).has_value());
+    for (int epoch = 0; epoch < 2; ++epoch) {
+      const auto batch = (*loader)->Next();
+      ASSERT_TRUE(batch.ok()) << batch.status();
+      ASSERT_EQ(batch->images.sizes(), at::IntArrayRef({kPictures, 3, 4, 4}));
+      for (int i = 0; i < kPictures; ++i) {
+        EXPECT_EQ(batch->images[i].min().item<float>(), 20 * i);
+        EXPECT_EQ(batch->images[i].max().item<float>(), 20 * i);
+        EXPECT_EQ(batch->labels[i].item<int64_t>(), i % 3);
+      }
+    }
+    EXPECT_TRUE((*loader)->TakeSkipped().empty());
+  }
+}
+
+TEST_F(EncodedDatasetTest, FailNamesTheShardThePictureAndTheCause) {
+  Build({{7, "no picture"}});
+  auto loader = OpenLoader({});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  const absl::Status status = (*loader)->Next().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              testing::StartsWith(
+                  folder_ + "/train-00001-of-00002.h5: picture 2 (7 of split train): is not a "
+                            "picture; expected"));
+  // A picture that is not of the size that the shard says.
+  Build({{1, FlatPng(30, 40, 1, 2, 3)}});
+  loader = OpenLoader({});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  EXPECT_THAT(std::string((*loader)->Next().status().message()),
+              HasSubstr("picture 1 (1 of split train): is 30x40 (height x width); the shard says "
+                        "7x9"));
+}
+
+TEST_F(EncodedDatasetTest, SkipPutsTheNextWholePictureInItsPlaceAndNamesItOnce) {
+  Build({{4, "no picture"}, {5, FlatJpeg(8, 9, 0).substr(0, 300)}, {9, "x"}});
+  auto loader = OpenLoader({.on_corrupt = DataConfig::SKIP});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    const auto batch = (*loader)->Next();
+    ASSERT_TRUE(batch.ok()) << batch.status();
+    EXPECT_THAT(batch->indices, ElementsAre(0, 1, 2, 3, 6, 6, 6, 7, 8, 0));
+    EXPECT_EQ(batch->labels[4].item<int64_t>(), 6 % 3);
+    EXPECT_EQ(batch->images[5].max().item<float>(), 120);
+  }
+  const std::vector<std::string> skipped = (*loader)->TakeSkipped();
+  ASSERT_EQ(skipped.size(), 3u);
+  EXPECT_THAT(skipped[0],
+              HasSubstr("1 so far): " + folder_ + "/train-00000-of-00002.h5: picture 4"));
+  EXPECT_THAT(skipped[2],
+              HasSubstr("3 so far): " + folder_ + "/train-00001-of-00002.h5: picture 4"));
+  EXPECT_TRUE((*loader)->TakeSkipped().empty());
+}
+
+TEST_F(EncodedDatasetTest, SkipGivesUpWhereNoPictureIsWhole) {
+  std::vector<std::pair<int, std::string>> files;
+  for (int i = 0; i < kPictures; ++i) files.emplace_back(i, "x");
+  Build(files);
+  auto loader = OpenLoader({.on_corrupt = DataConfig::SKIP});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  EXPECT_THAT(std::string((*loader)->Next().status().message()),
+              HasSubstr("more than 9 pictures in a row are damaged: "));
+}
+
+TEST_F(EncodedDatasetTest, ManifestsSayOneThing) {
+  Build();
+  const std::string path = folder_ + "/manifest.pbtxt";
+  const std::string text = *ReadFile(path);
+  const auto error = [&](const std::string& from, const std::string& to) {
+    EXPECT_THAT(text, HasSubstr(from));
+    EXPECT_TRUE(WriteFileAtomically(path, absl::StrReplaceAll(text, {{from, to}})).ok());
+    return std::string(ReadManifest(folder_).status().message());
+  };
+  EXPECT_THAT(error("format_version: 2", "format_version: 1"),
+              HasSubstr("manifest.pbtxt:1:1: format_version is 1 and encoded true; expected 2 for "
+                        "encoded pictures, else 1"));
+  EXPECT_THAT(error("encoded: true", "encoded: false"), HasSubstr("is 2 and encoded false"));
+  EXPECT_THAT(error("channels: 3", "channels: 1"), HasSubstr("channels is 1; encoded"));
+  EXPECT_THAT(error("height: 0", "height: 5"), HasSubstr("width is 0; expected 1 to 67108864"));
+}
+
+}  // namespace
+}  // namespace finetune

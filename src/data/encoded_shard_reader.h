@@ -1,0 +1,68 @@
+#ifndef FINETUNE_DATA_ENCODED_SHARD_READER_H_
+#define FINETUNE_DATA_ENCODED_SHARD_READER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "src/base/status_macros.h"
+#include "src/data/dataset.pb.h"
+#include "src/data/picture_size.h"
+#include "src/data/shard_file.h"
+
+namespace finetune {
+
+// Random access to the encoded pictures of one shard that EncodedShardWriter wrote.
+//
+// HDF5 is used once, to read the tables and learn where the chunks of `bytes` lie. A picture is
+// then one pread (two where its chunks are apart), without a lock. Its CRC-32 is checked when it is
+// first read. Holds 29 bytes a picture. Without `keep_open` the file is opened for each picture.
+class EncodedShardReader {
+ public:
+  // Opens FOLDER/entry.file and checks it against the manifest, as a file that may come from
+  // anywhere: types and shapes, that offsets ascend and end with the bytes, that every chunk lies
+  // in the file, that no size has more than kMaxPixels, and each label against the number of
+  // classes. Errors: NotFound; DataLoss that names the file and what is wrong with it.
+  static absl::StatusOr<std::unique_ptr<EncodedShardReader>> Open(const std::string& folder,
+                                                                  const DatasetShard& entry,
+                                                                  const DatasetManifest& manifest,
+                                                                  bool keep_open = true);
+  EncodedShardReader(const EncodedShardReader&) = delete;
+  EncodedShardReader& operator=(const EncodedShardReader&) = delete;
+
+  const std::string& path() const { return file_.path(); }
+  int64_t size() const { return static_cast<int64_t>(labels_.size()); }
+  int64_t label(int64_t index) const { return labels_[index]; }
+  PictureSize picture_size(int64_t index) const { return sizes_[index]; }
+  // Bytes of the encoded picture.
+  int64_t bytes(int64_t index) const { return offsets_[index + 1] - offsets_[index]; }
+
+  // Reads the bytes of picture `index`, which must be below size(). `bytes` is used again. From any
+  // number of threads. Errors: DataLoss that names the file, the picture and the byte.
+  absl::Status Read(int64_t index, std::string* bytes) const;
+
+  // Reads the first bytes of a picture, up to 16, without a check: what KindOf() needs.
+  absl::Status ReadHead(int64_t index, std::string* bytes) const;
+
+ private:
+  explicit EncodedShardReader(ShardFile file) : file_(std::move(file)) {}
+  absl::Status Index(const DatasetShard& entry, const DatasetManifest& manifest);
+  absl::Status CheckTables(const DatasetManifest& manifest, int64_t total) const;
+  absl::Status ReadRange(int64_t offset, int64_t size, uint8_t* to) const;
+
+  ShardFile file_;
+  int64_t chunk_bytes_ = 0;
+  std::vector<int64_t> chunk_at_;
+  std::vector<int64_t> offsets_, labels_;
+  std::vector<PictureSize> sizes_;
+  std::vector<uint32_t> sums_;
+  // Whether a picture's sum has been checked.
+  mutable std::vector<std::atomic<bool>> checked_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_ENCODED_SHARD_READER_H_

@@ -1,0 +1,61 @@
+#ifndef FINETUNE_DATA_ENCODED_SHARD_WRITER_H_
+#define FINETUNE_DATA_ENCODED_SHARD_WRITER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "src/base/status_macros.h"
+#include "src/data/picture_size.h"
+
+namespace finetune {
+
+// Writes one HDF5 file of pictures that stay encoded as JPEG, PNG and so on:
+//
+//   bytes    uint8 [total]          all pictures, one after the other
+//   offsets  int64 [count + 1]      picture i is bytes [offsets[i], offsets[i + 1])
+//   sizes    int32 [count, 2]       height and width of the decoded picture
+//   labels   int64 [count]
+//   crc32    uint32 [count]         of each picture's bytes, as zlib's crc32() has it
+//
+// `bytes` is in plain chunks, which lie side by side, so that a picture is one read. The others
+// have Fletcher-32 sums. Holds a chunk and 32 bytes a picture in memory. Used as ShardWriter is;
+// the file is not whole before Finish().
+class EncodedShardWriter {
+ public:
+  // Errors: ResourceExhausted where the disk is full, else DataLoss with HDF5's reason.
+  static absl::StatusOr<std::unique_ptr<EncodedShardWriter>> Create(const std::string& path,
+                                                                    int64_t count);
+  ~EncodedShardWriter();
+
+  // Errors: InvalidArgument for a picture of no bytes, FailedPrecondition for one beyond `count`;
+  // those of Create.
+  absl::Status Append(absl::string_view picture, const PictureSize& size, int64_t label);
+
+  // Writes what is left and syncs the file to disk. Errors: FailedPrecondition where fewer than
+  // `count` pictures came; those of Create.
+  absl::Status Finish();
+
+ private:
+  struct File;
+  EncodedShardWriter(std::string path, int64_t count, std::unique_ptr<File> file);
+  // See AppendChunk().
+  absl::Status WriteChunk(const char* chunk, int64_t chunk_bytes, int64_t size);
+  absl::Status WriteTables();
+
+  std::string path_;
+  int64_t count_;
+  std::unique_ptr<File> file_;
+  // Bytes of pictures that are not written yet, less than a chunk between calls.
+  std::string buffer_;
+  int64_t written_ = 0;
+  std::vector<int64_t> offsets_ = {0}, labels_;
+  std::vector<int32_t> sizes_;
+  std::vector<uint32_t> sums_;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_ENCODED_SHARD_WRITER_H_

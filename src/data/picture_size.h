@@ -1,0 +1,22 @@
+#ifndef FINETUNE_DATA_PICTURE_SIZE_H_
+#define FINETUNE_DATA_PICTURE_SIZE_H_
+
+#include <cstdint>
+
+namespace finetune {
+
+// The most pixels that a picture may have. A header can claim anything, so this is checked before
+// memory is allocated: 192 MiB of pixels, and up to three times that within a decoder. The largest
+// pictures of ImageNet have 61 million pixels.
+inline constexpr int64_t kMaxPixels = int64_t{1} << 26;
+
+// In pixels.
+struct PictureSize {
+  int height = 0;
+  int width = 0;
+  bool operator==(const PictureSize&) const = default;
+};
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_PICTURE_SIZE_H_
