@@ -29,6 +29,7 @@ enum class RandomPurpose : uint32_t {
   kSyntheticData = 3,
   kBatchTransform = 4,
   kDropout = 5,
+  kDropPath = 6,
   kBootstrap = 16,
 };
 

@@ -3,6 +3,7 @@
 
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <map>
@@ -20,7 +21,7 @@
 namespace finetune {
 namespace {
 
-// Of the norm. PyTorch's own float32 is up to 1.1e-6 (logits) and 5.3e-6 (the worst parameter's
+// Of the norm. PyTorch's own float32 is up to 2.8e-6 (logits) and 1.1e-5 (the worst parameter's
 // gradient) away from its float64 on these cases; the fixtures hold the figures.
 constexpr double kBoundOnCpu = 1e-5;
 // cuDNN chooses its algorithms, and with them the order of its sums, by itself.
@@ -52,18 +53,25 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
         at::tensor(fixture_["logits"].get<std::vector<double>>()).view({images_.size(0), -1});
   }
 
-  static void ExpectSummary(const at::Tensor& actual, const nlohmann::json& summary,
-                            const std::string& name) {
+  // Two right float32 results may be as far apart as both are from float64.
+  double GradientBound() const {
+    return std::max(Bound(), 2 * fixture_["pytorch_float32"]["gradients"].get<double>());
+  }
+
+  void ExpectSummary(const at::Tensor& actual, const nlohmann::json& summary,
+                     const std::string& name) const {
     const at::Tensor flat = actual.to(at::kCPU, at::kDouble).contiguous().view(-1);
     const double expected_rms = summary["rms"];
+    // What is 0 but for rounding comes with the size of the numbers whose rounding it is.
+    const double scale = summary.value("scale", expected_rms);
     const double rms = flat.square().mean().sqrt().item<double>();
-    EXPECT_NEAR(rms, expected_rms, Bound() * expected_rms) << name;
+    EXPECT_NEAR(rms, expected_rms, GradientBound() * scale) << name;
     const std::vector<int64_t> indices = summary["index"];
     const std::vector<double> values = summary["value"];
     ASSERT_FALSE(values.empty());
     for (size_t i = 0; i < values.size(); ++i) {
       EXPECT_NEAR(flat[indices[i]].item<double>(), values[i],
-                  kTimesBoundOfOneValue * Bound() * expected_rms)
+                  kTimesBoundOfOneValue * GradientBound() * scale)
           << name << " at " << indices[i];
     }
   }
@@ -114,10 +122,13 @@ TEST_P(Agreement, OfNamesShapesLogitsLossGradientsAndStatistics) {
 
 INSTANTIATE_TEST_SUITE_P(
     WithPyTorch, Agreement,
-    testing::Combine(testing::Values("lenet5", "resnet18_cifar", "resnet18_evaluated",
-                                     "resnet18_frozen4", "resnet34_norm_eval", "resnet50",
-                                     "resnet50_caffe", "resnet50_evaluated", "resnet50_frozen2",
-                                     "resnet101", "resnet152"),
+    testing::Combine(testing::Values("efficientnet_lite0_evaluated", "efficientnet_lite0_frozen5",
+                                     "efficientnet_lite0_norm_eval", "efficientnet_lite1",
+                                     "efficientnet_lite2", "efficientnet_lite3",
+                                     "efficientnet_lite4", "lenet5", "resnet18_cifar",
+                                     "resnet18_evaluated", "resnet18_frozen4", "resnet34_norm_eval",
+                                     "resnet50", "resnet50_caffe", "resnet50_evaluated",
+                                     "resnet50_frozen2", "resnet101", "resnet152"),
                      testing::Bool()),
     [](const auto& info) {
       return std::get<0>(info.param) + (std::get<1>(info.param) ? "_fused" : "_plain");

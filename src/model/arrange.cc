@@ -31,6 +31,8 @@ std::optional<std::string> ModelName(const Layout& layout, absl::string_view ful
   if (!absl::ConsumePrefix(&full_name, layout.parent)) return std::nullopt;
   const std::string name = layout.flat ? FromTransformers(full_name) : std::string(full_name);
   if (absl::StartsWith(name, "fc.")) return absl::StrCat("head.", name);
+  // As efficientnet-lite-pytorch calls it.
+  if (layout.flat && absl::StartsWith(name, "_fc.")) return absl::StrCat("head.", name.substr(1));
   if (absl::StartsWith(name, "head.")) return name;
   if (layout.flat) return absl::StrCat(kBackbone, name);
   if (absl::StartsWith(name, kBackbone)) return name;

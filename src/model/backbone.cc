@@ -16,8 +16,9 @@ void Backbone::CheckFrozenStages(const Problems& problems) const {
                               " has ", stages(), " stages behind its stem"));
 }
 
-void Backbone::Build(const ForwardMode& mode, LayerBuilder* make) {
+void Backbone::Build(const ForwardMode& mode, uint64_t seed, LayerBuilder* make) {
   mode_ = mode;
+  seed_ = seed;
   for (int stage = 0; stage <= stages(); ++stage) {
     make->SetTrained(!IsFrozen(stage));
     BuildStage(stage, make);
@@ -51,10 +52,11 @@ int64_t Backbone::LeastBatchNormValues(int64_t height, int64_t width) const {
   return norm_eval_ || IsFrozen(stages()) ? 0 : LastBatchNormValues(height, width);
 }
 
-at::Tensor Backbone::Forward(at::Tensor images, bool training) {
+at::Tensor Backbone::Forward(at::Tensor images, const ForwardContext& context) {
   at::Tensor x = std::move(images);
   for (int stage = 0; stage <= stages(); ++stage) {
-    const StagePass pass{mode_, training && !IsFrozen(stage), batch_statistics()};
+    const StagePass pass{mode_, context.training && !IsFrozen(stage), batch_statistics(), context,
+                         seed_};
     const at::AutoGradMode gradients(pass.trained && at::GradMode::is_enabled());
     x = RunStage(stage, std::move(x), pass);
   }

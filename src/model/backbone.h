@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "src/config/experiment.pb.h"
 #include "src/model/builder.h"
+#include "src/model/forward_context.h"
 #include "src/model/layers.h"
 
 namespace finetune {
@@ -55,7 +56,8 @@ class Backbone {
   void CheckFrozenStages(const Problems& problems) const;
 
   // Makes the tensors, once, before any of the functions below is called.
-  void Build(const ForwardMode& mode, LayerBuilder* make);
+  // `seed`: of random draws; the same on every rank.
+  void Build(const ForwardMode& mode, uint64_t seed, LayerBuilder* make);
 
   // The linear layer that the head ends with, from `in` features to the classes. By default it is
   // mmpretrain's "head.fc".
@@ -71,9 +73,9 @@ class Backbone {
   int64_t LeastBatchNormValues(int64_t height, int64_t width) const;
 
   // images: [N, C, H, W] that CheckInput() takes, channels-last, in the type to compute in. Returns
-  // features(). `training`: trained stages record the graph, where gradients are enabled, and take
+  // features(). In training, trained stages record the graph, where gradients are enabled, and take
   // their statistics from the batch.
-  at::Tensor Forward(at::Tensor images, bool training);
+  at::Tensor Forward(at::Tensor images, const ForwardContext& context);
 
   // Drops the folded convolutions: of all stages, or of the trained ones.
   void DropFolded(bool all);
@@ -100,6 +102,7 @@ class Backbone {
   const int frozen_stages_;
   const bool norm_eval_;
   ForwardMode mode_;
+  uint64_t seed_ = 0;
   // By stage, the places of the folded convolutions of its layers.
   std::vector<std::vector<std::shared_ptr<std::optional<PackedConv>>>> folded_;
 };

@@ -31,6 +31,7 @@ struct Network {
 };
 
 constexpr int64_t kColour[] = {3, 16, 16};
+constexpr int64_t kSmall[] = {3, 32, 32};
 constexpr int64_t kGrey[] = {1, 32, 32};
 
 std::vector<Network> Networks() {
@@ -48,7 +49,19 @@ std::vector<Network> Networks() {
            .stages = {{"backbone.features.0."},
                       {"backbone.features.3."},
                       {"backbone.features.6.", "backbone.classifier.0."}},
-           .head = "backbone.classifier.2."}};
+           .head = "backbone.classifier.2."},
+          {.name = "EfficientNetLite0",
+           .config = "efficientnet_lite {}",
+           .image = kSmall,
+           .stages = {{"backbone._conv_stem.", "backbone._bn0."},
+                      {"backbone._blocks.0."},
+                      {"backbone._blocks.1.", "backbone._blocks.2."},
+                      {"backbone._blocks.3.", "backbone._blocks.4."},
+                      {"backbone._blocks.5.", "backbone._blocks.6.", "backbone._blocks.7."},
+                      {"backbone._blocks.8.", "backbone._blocks.9.", "backbone._blocks.10."},
+                      {"backbone._blocks.11.", "backbone._blocks.12.", "backbone._blocks.13.",
+                       "backbone._blocks.14."},
+                      {"backbone._blocks.15.", "backbone._conv_head.", "backbone._bn1."}}}};
 }
 
 std::string Config(const Network& network, const std::string& more) {

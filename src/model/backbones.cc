@@ -1,6 +1,7 @@
 #include "src/model/backbones.h"
 
 #include "src/config/problems.h"
+#include "src/model/efficientnet.h"
 #include "src/model/lenet.h"
 #include "src/model/resnet.h"
 
@@ -15,12 +16,11 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
     case BackboneConfig::kLenet5:
       return MakeLeNet5(config);
     case BackboneConfig::kEfficientnetLite:
-      problems.Error("efficientnet_lite", "is not implemented yet");
-      return nullptr;
+      return MakeEfficientNetLite(config, problems);
     case BackboneConfig::KIND_NOT_SET:
       break;
   }
-  problems.Error("", "has no kind; set resnet { ... } or lenet5 {}");
+  problems.Error("", "has no kind; set resnet { ... }, efficientnet_lite { ... } or lenet5 {}");
   return nullptr;
 }
 

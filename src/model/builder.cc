@@ -45,15 +45,19 @@ at::Tensor LayerBuilder::AddUniform(const std::string& name, at::IntArrayRef sha
 }
 
 ConvBn LayerBuilder::MakeConvBn(const std::string& conv, const std::string& bn,
-                                const ConvShape& shape, double gamma) {
+                                const ConvShape& shape, const BatchNormSettings& settings,
+                                double gamma) {
   ConvBn layer;
-  const auto [in, out, kernel, stride, padding] = shape;
-  const double fan_out = static_cast<double>(out * kernel * kernel);
+  const auto [in, out, kernel, stride, padding, groups, same] = shape;
+  const double fan_out = static_cast<double>(out * kernel * kernel / groups);
   layer.conv.weight =
-      AddNormal(conv + ".weight", {out, in, kernel, kernel}, std::sqrt(2.0 / fan_out));
+      AddNormal(conv + ".weight", {out, in / groups, kernel, kernel}, std::sqrt(2.0 / fan_out));
   layer.conv.stride = stride;
   layer.conv.padding = padding;
+  layer.conv.groups = groups;
+  layer.conv.same = same;
   BatchNorm& norm = layer.norm;
+  norm.settings = settings;
   norm.gamma = Add(bn + ".weight", at::full({out}, gamma, at::kFloat));
   norm.beta = Add(bn + ".bias", at::zeros({out}));
   norm.running_mean = AddBuffer(bn + ".running_mean", at::zeros({out}));
@@ -64,10 +68,10 @@ ConvBn LayerBuilder::MakeConvBn(const std::string& conv, const std::string& bn,
 }
 
 Conv LayerBuilder::MakeConv(const std::string& name, const ConvShape& shape) {
-  const auto [in, out, kernel, stride, padding] = shape;
-  const double bound = UniformBound(in * kernel * kernel);
-  return {AddUniform(name + ".weight", {out, in, kernel, kernel}, bound),
-          AddUniform(name + ".bias", {out}, bound), stride, padding};
+  const auto [in, out, kernel, stride, padding, groups, same] = shape;
+  const double bound = UniformBound(in / groups * kernel * kernel);
+  return {AddUniform(name + ".weight", {out, in / groups, kernel, kernel}, bound),
+          AddUniform(name + ".bias", {out}, bound), stride, padding, groups, same};
 }
 
 Linear LayerBuilder::MakeLinear(const std::string& name, int64_t in, int64_t out) {

@@ -19,6 +19,8 @@ struct ConvShape {
   int64_t in, out, kernel;
   int64_t stride = 1;
   int64_t padding = 0;
+  int64_t groups = 1;
+  bool same = false;  // see Conv
 };
 
 // Makes the layers of a model and lists their tensors under the layers' names ("backbone.conv1" has
@@ -35,7 +37,7 @@ class LayerBuilder {
 
   // The convolution starts by He et al. 2015 with fan-out, the batch norm with a scale of `gamma`.
   ConvBn MakeConvBn(const std::string& conv, const std::string& bn, const ConvShape& shape,
-                    double gamma = 1);
+                    const BatchNormSettings& settings = {}, double gamma = 1);
 
   // With a bias. Weight and bias start uniform within 1 / sqrt(fan-in), PyTorch's default.
   Conv MakeConv(const std::string& name, const ConvShape& shape);

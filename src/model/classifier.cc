@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Classifier>> Classifier::Create(const ModelConfig
 
   std::unique_ptr<Classifier> model(new Classifier());
   LayerBuilder make(options.seed, options.device, &model->parameters_, &model->buffers_);
-  backbone->Build(options.mode, &make);
+  backbone->Build(options.mode, options.seed, &make);
   const Features features = backbone->features();
   Linear linear = backbone->BuildHead(features.channels, config.head().num_classes(), &make);
   model->bfloat16_ = options.mode.bfloat16;
@@ -64,7 +64,7 @@ at::Tensor Classifier::Input(const at::Tensor& images) const {
 
 at::Tensor Classifier::Forward(const at::Tensor& images, const ForwardContext& context) {
   const at::AutoGradMode gradients(context.training && at::GradMode::is_enabled());
-  const at::Tensor features = backbone_->Forward(Input(images), context.training);
+  const at::Tensor features = backbone_->Forward(Input(images), context);
   return head_->Forward(neck_->Forward(features), context);
 }
 

@@ -21,7 +21,7 @@ namespace finetune {
 class Problems;
 
 struct ClassifierOptions {
-  // Seeds the initial weights and dropout. The same on every rank.
+  // Seeds the initial weights and the random draws of training. The same on every rank.
   uint64_t seed = 0;
   at::Device device = at::kCPU;
   ForwardMode mode;
@@ -33,7 +33,8 @@ void CheckModel(const ModelConfig& config, const Problems& problems);
 // The channels of the images that the network of a config takes; 0 where the config names none.
 int64_t InputChannels(const BackboneConfig& config);
 
-// Backbone, neck and head. Parameters and buffers are named as mmpretrain names them.
+// Backbone, neck and head. Parameters and buffers are named as mmpretrain names them, those of a
+// network that it lacks as their weights are, below "backbone.".
 class Classifier {
  public:
   // Errors: InvalidArgument with what CheckModel() finds.

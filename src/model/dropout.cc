@@ -7,22 +7,44 @@
 
 namespace finetune {
 
-at::Tensor Dropout(const at::Tensor& x, float probability, uint64_t seed,
-                   const ForwardContext& context) {
-  const int64_t images = x.size(0), channels = x.size(1);
-  TORCH_CHECK_VALUE(static_cast<int64_t>(context.indices.size()) == images, "dropout got ", images,
-                    " images and ", context.indices.size(), " indices");
-  at::Tensor factors = at::empty({images, channels});
+namespace {
+
+// [images, draws] float32: 0 with this probability, else 1 / (1 - probability).
+at::Tensor Factors(int64_t draws, float probability, uint64_t seed, RandomPurpose purpose,
+                   const ForwardContext& context, uint32_t stream) {
+  at::Tensor factors = at::empty({static_cast<int64_t>(context.indices.size()), draws});
   auto* factor = factors.mutable_data_ptr<float>();
   const float kept = 1 / (1 - probability);
   for (const int64_t index : context.indices) {
-    RandomStream random(seed, RandomPurpose::kDropout, static_cast<uint32_t>(context.iteration),
-                        static_cast<uint64_t>(index));
-    for (int64_t c = 0; c < channels; ++c) {
+    RandomStream random(seed, purpose, static_cast<uint32_t>(context.iteration),
+                        static_cast<uint64_t>(index), stream);
+    for (int64_t i = 0; i < draws; ++i) {
       *factor++ = random.Uniform() < probability ? 0.0F : kept;
     }
   }
-  return x * factors.to(x.device());
+  return factors;
+}
+
+void CheckIndices(const at::Tensor& x, const ForwardContext& context) {
+  TORCH_CHECK_VALUE(static_cast<int64_t>(context.indices.size()) == x.size(0), "dropout got ",
+                    x.size(0), " images and ", context.indices.size(), " indices");
+}
+
+}  // namespace
+
+at::Tensor Dropout(const at::Tensor& x, float probability, uint64_t seed,
+                   const ForwardContext& context) {
+  CheckIndices(x, context);
+  return x * Factors(x.size(1), probability, seed, RandomPurpose::kDropout, context, /*stream=*/0)
+                 .to(x.device());
+}
+
+at::Tensor DropPath(const at::Tensor& x, float probability, uint64_t seed,
+                    const ForwardContext& context, uint32_t block) {
+  CheckIndices(x, context);
+  return x * Factors(/*draws=*/1, probability, seed, RandomPurpose::kDropPath, context, block)
+                 .view({-1, 1, 1, 1})
+                 .to(x.options());
 }
 
 }  // namespace finetune

@@ -13,9 +13,15 @@ namespace finetune {
 // probability and else divided by 1 - probability. x: [N, C] float32 on any device; probability in
 // [0, 1). Draws are keyed by the seed, context.iteration and the image's index.
 //
-// Throws c10::Error where the context does not have an index for each of the N images.
+// Both functions throw c10::Error where the context does not have an index for each of the N
+// images.
 at::Tensor Dropout(const at::Tensor& x, float probability, uint64_t seed,
                    const ForwardContext& context);
+
+// Stochastic depth (Huang et al. 2016): the same for whole images of a residual branch x [N, C, H,
+// W], float32 or bfloat16. `block` tells apart the branches of a network; below 2^16.
+at::Tensor DropPath(const at::Tensor& x, float probability, uint64_t seed,
+                    const ForwardContext& context, uint32_t block);
 
 }  // namespace finetune
 

@@ -80,6 +80,25 @@ TEST(DropoutTest, DroppedFeaturesGetNoGradient) {
   EXPECT_TRUE(at::equal(x.grad(), y.detach()));
 }
 
+TEST(DropPathTest, DropsWholeImagesTheSameInAnyPartsAndAnewForEachBlock) {
+  const at::Tensor x = at::ones({7, 3, 2, 2});
+  const at::Tensor whole = DropPath(x, 0.5F, kSeed, Pass(0, 7), /*block=*/4);
+  EXPECT_TRUE((whole == whole.amax({1, 2, 3}, /*keepdim=*/true)).all().item<bool>());
+  EXPECT_TRUE((whole == 0).logical_or(whole == 2).all().item<bool>());
+  bool differs = false;
+  for (uint32_t block = 5; block < 10; ++block) {
+    differs = differs || !at::equal(DropPath(x, 0.5F, kSeed, Pass(0, 7), block), whole);
+  }
+  EXPECT_TRUE(differs);
+  for (const std::vector<int64_t>& sizes : kCuts) {
+    const at::Tensor parts =
+        InParts(x, sizes, [](const at::Tensor& part, const ForwardContext& context) {
+          return DropPath(part, 0.5F, kSeed, context, /*block=*/4);
+        });
+    EXPECT_TRUE(at::equal(parts, whole)) << ::testing::PrintToString(sizes);
+  }
+}
+
 TEST(DropoutTest, RefusesAPassWithoutItsIndices) {
   std::string error = "none";
   try {

@@ -2,16 +2,44 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/batch_norm.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/hardtanh.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
 
+#include <algorithm>
 #include <variant>
 
 #include "src/ops/conv.h"
+#include "src/ops/depthwise.h"
 
 namespace finetune {
 namespace {
+
+// Zeros that a side of `size` needs for as many results as it has steps of `stride`.
+int64_t SamePadding(int64_t size, int64_t kernel, int64_t stride) {
+  return std::max<int64_t>(0, ((size + stride - 1) / stride - 1) * stride + kernel - size);
+}
+
+Padding PaddingOf(const Conv& conv, const at::Tensor& x) {
+  if (!conv.same) return {conv.padding, conv.padding, conv.padding, conv.padding};
+  const int64_t down = SamePadding(x.size(2), conv.weight.size(2), conv.stride);
+  const int64_t across = SamePadding(x.size(3), conv.weight.size(3), conv.stride);
+  return {down / 2, across / 2, down - down / 2, across - across / 2};
+}
+
+// x for a kernel that only has conv.padding.
+at::Tensor Padded(const at::Tensor& x, const Conv& conv) {
+  if (!conv.same) return x;
+  const auto [top, left, bottom, right] = PaddingOf(conv, x);
+  return at::constant_pad_nd(x, {left, right, top, bottom});
+}
+
+// By our own kernel, in this type.
+bool RunsDepthwise(at::ScalarType type, const Conv& conv) {
+  return conv.groups != 1 && DepthwiseRuns(type, conv.weight, conv.groups);
+}
 
 bool IsNarrowAndStrided(const at::Tensor& x, const Conv& conv) {
   return conv.stride > 1 && conv.weight.size(2) == 1 && conv.weight.size(1) < 16 && x.is_cpu();
@@ -30,18 +58,28 @@ at::Tensor Convolve(const at::Tensor& x, const Conv& conv) {
     return at::conv2d(kept.contiguous(at::MemoryFormat::ChannelsLast).to(type), weight)
         .to(x.scalar_type());
   }
-  return at::conv2d(x.to(type), weight, {}, conv.stride, conv.padding).to(x.scalar_type());
+  return at::conv2d(Padded(x, conv).to(type), weight, {}, conv.stride, conv.padding, /*dilation=*/1,
+                    conv.groups)
+      .to(x.scalar_type());
 }
 
 at::Tensor Normalize(const at::Tensor& x, const BatchNorm& norm, bool batch_statistics) {
   return at::batch_norm(x, norm.gamma, norm.beta, norm.running_mean, norm.running_var,
-                        batch_statistics, kBatchNormMomentum, kBatchNormEpsilon,
+                        batch_statistics, norm.settings.momentum, norm.settings.epsilon,
                         /*cudnn_enabled=*/true);
 }
 
 // Overwrites y, which the backward pass of a batch norm or convolution does not read.
-at::Tensor Activate(const at::Tensor& y, Activation activation) {
-  return activation == Activation::kRelu ? y.relu_() : y;
+at::Tensor Activate(at::Tensor y, Activation activation) {
+  switch (activation) {
+    case Activation::kNone:
+      break;
+    case Activation::kRelu:
+      return y.relu_();
+    case Activation::kRelu6:
+      return at::hardtanh_(y, 0, 6);
+  }
+  return y;
 }
 
 // Overwrites y.
@@ -56,7 +94,11 @@ PackedConv Pack(const at::Tensor& weight, const at::Tensor& bias, const Conv& co
                 const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
   PackedConv packed{{}, bias.to(type)};
-  if (WinogradRuns(x, weight, conv.stride, conv.padding)) {
+  if (RunsDepthwise(type, conv)) {
+    packed.weight = PackDepthwise(weight.to(type));
+  } else if (conv.groups != 1) {
+    packed.weight = weight.to(type);
+  } else if (WinogradRuns(x, weight, conv.stride, conv.padding)) {
     packed.weight = TransformWeight(weight, type);
   } else if (PointwiseRuns(x, weight, conv.stride, conv.padding)) {
     packed.weight = PackPointwise(weight, type);
@@ -72,7 +114,7 @@ PackedConv Pack(const at::Tensor& weight, const at::Tensor& bias, const Conv& co
 // b' = beta - mean * gamma / sqrt(var + epsilon).
 PackedConv Fold(const ConvBn& layer, const at::Tensor& x) {
   const BatchNorm& norm = layer.norm;
-  const at::Tensor scale = at::rsqrt(norm.running_var.add(kBatchNormEpsilon)).mul_(norm.gamma);
+  const at::Tensor scale = at::rsqrt(norm.running_var.add(norm.settings.epsilon)).mul_(norm.gamma);
   return Pack(layer.conv.weight.mul(scale.view({-1, 1, 1, 1})),
               norm.beta.sub(norm.running_mean.mul(scale)), layer.conv, x);
 }
@@ -87,10 +129,10 @@ struct RunPacked {
   const Activation activation;
 
   at::Tensor operator()(const WinogradWeight& weight) const {
-    return WinogradConv(x, weight, bias.to(at::kFloat), residual, relu());
+    return Bound(WinogradConv(x, weight, bias.to(at::kFloat), residual, relu()));
   }
   at::Tensor operator()(const PointwiseWeight& weight) const {
-    return PointwiseConv(x, weight, bias.to(at::kFloat), residual, conv.stride, relu());
+    return Bound(PointwiseConv(x, weight, bias.to(at::kFloat), residual, conv.stride, relu()));
   }
   at::Tensor operator()(const OneDnnWeight& weight) const {
     const at::Tensor y = residual.defined()
@@ -98,23 +140,46 @@ struct RunPacked {
                              : OneDnnConv(x, weight, bias, conv.stride, conv.padding);
     return Activate(y, activation);
   }
+  at::Tensor operator()(const DepthwiseWeight& weight) const {
+    const Padding padding = PaddingOf(conv, x);
+    const at::Tensor shift = bias.to(at::kFloat);
+    if (!residual.defined()) {
+      return DepthwiseConv(x, weight, shift, activation, conv.stride, padding);
+    }
+    return AddAndActivate(DepthwiseConv(x, weight, shift, Activation::kNone, conv.stride, padding),
+                          residual, activation);
+  }
   at::Tensor operator()(const at::Tensor& weight) const {
-    return AddAndActivate(at::conv2d(x, weight, bias, conv.stride, conv.padding), residual,
-                          activation);
+    return AddAndActivate(
+        at::conv2d(x, weight, bias, conv.stride, conv.padding, /*dilation=*/1, conv.groups),
+        residual, activation);
   }
 
-  bool relu() const { return activation == Activation::kRelu; }
+  // The part of the activation that our kernels do; Bound() does the rest.
+  bool relu() const { return activation != Activation::kNone; }
+  at::Tensor Bound(const at::Tensor& y) const {
+    return activation == Activation::kRelu6 ? y.clamp_max_(6) : y;
+  }
 };
+
+// On the CPU, in x's type, by whatever is fastest for the shape.
+at::Tensor ConvolveFast(const at::Tensor& x, const Conv& conv) {
+  if (conv.groups == 1 && !IsNarrowAndStrided(x, conv)) {
+    return TrainedConv(Padded(x, conv), conv.weight, conv.stride, conv.padding);
+  }
+  if (RunsDepthwise(ConvType(x), conv)) {
+    return TrainedDepthwiseConv(x, conv.weight, conv.stride, PaddingOf(conv, x));
+  }
+  return Convolve(x, conv);
+}
 
 at::Tensor Trained(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
                    Activation activation, const StagePass& pass) {
   const ForwardMode& mode = pass.mode;
   const Conv& conv = layer.conv;
   const BatchNorm& norm = layer.norm;
-  const bool fast = mode.fused && x.is_cpu() && !IsNarrowAndStrided(x, conv);
   const at::Tensor input = x.to(mode.bfloat16 ? at::kBFloat16 : at::kFloat);
-  at::Tensor y =
-      fast ? TrainedConv(input, conv.weight, conv.stride, conv.padding) : Convolve(input, conv);
+  at::Tensor y = mode.fused && x.is_cpu() ? ConvolveFast(input, conv) : Convolve(input, conv);
   // A training step changes the tensors that were folded, and needs the memory.
   layer.folded->reset();
   if (pass.batch_statistics) {
@@ -130,12 +195,11 @@ at::Tensor Trained(const at::Tensor& x, const ConvBn& layer, const at::Tensor& r
   }
   if (mode.fused && y.is_cpu()) {
     return BatchNormAct(y, norm.gamma, norm.beta, norm.running_mean, norm.running_var, residual,
-                        activation == Activation::kRelu, pass.batch_statistics,
-                        mode.sum_over_ranks);
+                        activation, pass.batch_statistics, mode.sum_over_ranks, norm.settings);
   }
   if (pass.batch_statistics && mode.sum_over_ranks != nullptr) {
     y = SyncBatchNorm(y, norm.gamma, norm.beta, norm.running_mean, norm.running_var,
-                      mode.sum_over_ranks);
+                      mode.sum_over_ranks, norm.settings);
   } else {
     y = Normalize(y, norm, pass.batch_statistics);
   }
@@ -151,7 +215,10 @@ at::Tensor Frozen(const at::Tensor& input, const ConvBn& layer, const at::Tensor
         activation);
   }
   // No result is kept for backward, so all of them stay in the type that is computed in.
-  const at::Tensor x = input.to(ConvType(input));
+  const at::Tensor converted = input.to(ConvType(input));
+  const at::Tensor x = RunsDepthwise(converted.scalar_type(), layer.conv)
+                           ? converted
+                           : Padded(converted, layer.conv);
   std::optional<PackedConv>& folded = *layer.folded;
   if (!folded.has_value() || folded->bias.scalar_type() != x.scalar_type()) {
     folded = Fold(layer, x);

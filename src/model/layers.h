@@ -8,8 +8,10 @@
 #include <optional>
 #include <variant>
 
+#include "src/model/forward_context.h"
 #include "src/ops/activation.h"
 #include "src/ops/batch_norm.h"
+#include "src/ops/depthwise.h"
 #include "src/ops/onednn_conv.h"
 #include "src/ops/pointwise.h"
 #include "src/ops/winograd.h"
@@ -24,21 +26,27 @@ struct Linear {
 };
 
 struct Conv {
-  at::Tensor weight;     // [out, in, k, k], channels-last
+  at::Tensor weight;     // [out, in / groups, k, k], channels-last
   at::Tensor bias = {};  // [out]; undefined for none
   int64_t stride = 1;
   int64_t padding = 0;
+  int64_t groups = 1;  // as many as channels: a depthwise convolution
+  // In place of `padding`, which is 0: so many zeros, by the size of the input, that a side has a
+  // result for every step of the stride it begins; where their number is odd, the end gets one more
+  // than the beginning. TensorFlow's SAME.
+  bool same = false;
 };
 
 struct BatchNorm {
   at::Tensor gamma, beta, running_mean, running_var;  // [out]
   at::Tensor num_batches_tracked;                     // [] int64
+  BatchNormSettings settings = {};
 };
 
 // A convolution as the kernel that runs it reads its weight. It computes in the type of `bias`.
 struct PackedConv {
   // A plain tensor [out, in, k, k] is for LibTorch's kernels.
-  std::variant<at::Tensor, WinogradWeight, PointwiseWeight, OneDnnWeight> weight;
+  std::variant<at::Tensor, WinogradWeight, PointwiseWeight, OneDnnWeight, DepthwiseWeight> weight;
   at::Tensor bias;  // [out]
 };
 
@@ -69,6 +77,9 @@ struct StagePass {
   bool trained;
   // Whether trained batch norms take their statistics from the batch; false with norm_eval.
   bool batch_statistics;
+  // The keys of random draws.
+  ForwardContext context = {};
+  uint64_t seed = 0;
 };
 
 // activation(batch_norm(conv(x)) + residual). Returns [N, out, H', W'] channels-last.

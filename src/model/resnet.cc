@@ -87,7 +87,7 @@ class ResNet final : public Backbone {
     const auto conv = [&](int i, int64_t from, int64_t to, int64_t kernel, int64_t s,
                           double gamma) {
       return make->MakeConvBn(absl::StrCat(name, ".conv", i), absl::StrCat(name, ".bn", i),
-                              {from, to, kernel, s, kernel / 2}, gamma);
+                              {from, to, kernel, s, kernel / 2}, {}, gamma);
     };
     // In the order in which RunBlock runs them.
     Block block;

@@ -6,8 +6,26 @@ namespace finetune {
 // The function that a layer ends with. A NaN passes every one.
 enum class Activation {
   kNone,
-  kRelu,  // max(x, 0)
+  kRelu,   // max(x, 0)
+  kRelu6,  // min(max(x, 0), 6)
 };
+
+// Calls work.operator()<kActivation>(). Inlined, so that the work is built for its caller's
+// instructions.
+template <typename Work>
+inline __attribute__((always_inline)) void ForActivation(Activation activation, const Work& work) {
+  switch (activation) {
+    case Activation::kNone:
+      work.template operator()<Activation::kNone>();
+      break;
+    case Activation::kRelu:
+      work.template operator()<Activation::kRelu>();
+      break;
+    case Activation::kRelu6:
+      work.template operator()<Activation::kRelu6>();
+      break;
+  }
+}
 
 }  // namespace finetune
 

@@ -88,7 +88,8 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gamma,
                             const at::Tensor& beta, const at::Tensor& running_mean,
                             const at::Tensor& running_var,
-                            const c10::intrusive_ptr<SumHolder>& holder) {
+                            const c10::intrusive_ptr<SumHolder>& holder, double epsilon,
+                            double momentum) {
     // This rank's statistics; its running ones are not used.
     ChannelStatistics own{at::zeros_like(running_mean), at::zeros_like(running_var)};
     const int64_t count = x.numel() / x.size(1);
@@ -100,13 +101,14 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     const at::Tensor &mean = all.mean, &var = all.var, total = sum.to(at::kFloat);
     // On a GPU, looking at the total waits for it.
     if (count <= 1) CheckCount(total.item<double>());
-    running_mean.lerp_(mean, kBatchNormMomentum);
-    running_var.lerp_(var * (total / (total - 1)), kBatchNormMomentum);
+    running_mean.lerp_(mean, momentum);
+    running_var.lerp_(var * (total / (total - 1)), momentum);
 
     context->save_for_backward({x, gamma, mean, var, total});
     context->saved_data["sum"] = c10::IValue::make_capsule(holder);
-    return std::get<0>(at::native_batch_norm(x, gamma, beta, mean, var, /*training=*/false,
-                                             kBatchNormMomentum, kBatchNormEpsilon));
+    context->saved_data["epsilon"] = epsilon;
+    return std::get<0>(
+        at::native_batch_norm(x, gamma, beta, mean, var, /*training=*/false, momentum, epsilon));
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -116,10 +118,10 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     // g * gamma * invstd, sum g * x^, sum g; x^ is x normalised. LibTorch's kernel divides by the
     // number of pictures.
     at::Tensor dx = gradients[0], dgamma = at::zeros_like(gamma), dbeta = at::zeros_like(gamma);
+    const double epsilon = context->saved_data["epsilon"].toDouble();
     if (x.numel() > 0) {
-      std::tie(dx, dgamma, dbeta) =
-          at::native_batch_norm_backward(gradients[0], x, gamma, mean, var, {}, {}, /*train=*/false,
-                                         kBatchNormEpsilon, {true, true, true});
+      std::tie(dx, dgamma, dbeta) = at::native_batch_norm_backward(
+          gradients[0], x, gamma, mean, var, {}, {}, /*train=*/false, epsilon, {true, true, true});
     }
     const at::Tensor sums = at::cat({dgamma, dbeta});
     const c10::intrusive_ptr<torch::CustomClassHolder> holder =
@@ -129,12 +131,12 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
       // Through the statistics: dx -= gamma * invstd * (x^ * mean of g x^ + mean of g).
       const int64_t channels = x.size(1);
       const at::Tensor means = sums / total;
-      const at::Tensor invstd = at::rsqrt(var + kBatchNormEpsilon);
+      const at::Tensor invstd = at::rsqrt(var + epsilon);
       const at::Tensor slope = gamma * invstd.square() * means.narrow(0, 0, channels);
       const at::Tensor offset = gamma * invstd * means.narrow(0, channels, channels) - slope * mean;
       dx = (dx - x * PerChannel(slope) - PerChannel(offset)).to(x.scalar_type());
     }
-    return {dx, dgamma, dbeta, {}, {}, {}};
+    return {dx, dgamma, dbeta, {}, {}, {}, {}, {}};
   }
 };
 
@@ -142,8 +144,9 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gamma,
                             const at::Tensor& beta, const at::Tensor& running_mean,
                             const at::Tensor& running_var,
-                            const std::optional<at::Tensor>& residual, bool relu, bool training,
-                            const c10::intrusive_ptr<SumHolder>& holder) {
+                            const std::optional<at::Tensor>& residual, Activation activation,
+                            bool training, const c10::intrusive_ptr<SumHolder>& holder,
+                            double epsilon, double momentum) {
     const int64_t channels = x.size(1), pixels = x.numel() / channels;
     ChannelStatistics of{running_mean, running_var};
     auto count = static_cast<double>(pixels);
@@ -156,18 +159,21 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
         CheckCount(count);
       }
       if (count > 0) {
-        running_mean.lerp_(of.mean, kBatchNormMomentum);
-        running_var.lerp_(of.var * (count / (count - 1)), kBatchNormMomentum);
+        running_mean.lerp_(of.mean, momentum);
+        running_var.lerp_(of.var * (count / (count - 1)), momentum);
       }
     } else {
       // Training changes these in place; backward wants what forward had.
       of = {running_mean.clone(), running_var.clone()};
     }
-    const at::Tensor scale = gamma * at::rsqrt(of.var + kBatchNormEpsilon);
-    at::Tensor y =
-        ScaleShiftAddAct(x, scale, beta - of.mean * scale, residual.value_or(at::Tensor()), relu);
+    const at::Tensor scale = gamma * at::rsqrt(of.var + epsilon);
+    at::Tensor y = ScaleShiftAddAct(x, scale, beta - of.mean * scale,
+                                    residual.value_or(at::Tensor()), activation);
 
-    context->save_for_backward({x, relu ? y : at::Tensor(), gamma, of.mean, of.var});
+    const bool activated = activation != Activation::kNone;
+    context->save_for_backward({x, activated ? y : at::Tensor(), gamma, of.mean, of.var});
+    context->saved_data["activation"] = static_cast<int64_t>(activation);
+    context->saved_data["epsilon"] = epsilon;
     context->saved_data["sum"] = c10::IValue::make_capsule(holder);
     context->saved_data["count"] = count;
     context->saved_data["training"] = training;
@@ -182,15 +188,17 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
     at::Tensor dy = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
     // The residual's gradient is what goes through the activation. Where it is wanted it is kept,
     // and the second pass need not look at y again.
-    const bool activated = y.defined();
+    auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
+    const bool activated = activation != Activation::kNone;
     const bool wants_g = context->saved_data["residual"].toBool() && context->needs_input_grad(5);
     const at::Tensor g = wants_g && activated ? at::empty_like(dy) : at::Tensor();
-    const ChannelGradientSums sums = GradientSumsOf(dy, y, x, mean, g);
+    const ChannelGradientSums sums = GradientSumsOf(dy, y, activation, x, mean, g);
     if (g.defined()) {
       dy = g;
       y = at::Tensor();
+      activation = Activation::kNone;
     }
-    const at::Tensor invstd = at::rsqrt(var + kBatchNormEpsilon);
+    const at::Tensor invstd = at::rsqrt(var + context->saved_data["epsilon"].toDouble());
     at::Tensor dx;
     if (context->needs_input_grad(0)) {
       const at::Tensor a = gamma * invstd;
@@ -207,9 +215,10 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
         b = a * invstd.square() * all.narrow(0, channels, channels) / -count;
         c = a * all.narrow(0, 0, channels) / -count - b * mean;
       }
-      dx = InputGradient(dy, y, x, a, b, c);
+      dx = InputGradient(dy, y, activation, x, a, b, c);
     }
-    return {dx, sums.gx * invstd, sums.g, {}, {}, wants_g ? dy : at::Tensor(), {}, {}, {}};
+    const at::Tensor dresidual = wants_g ? dy : at::Tensor();
+    return {dx, sums.gx * invstd, sums.g, {}, {}, dresidual, {}, {}, {}, {}, {}};
   }
 };
 
@@ -217,22 +226,23 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
 
 at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                          const at::Tensor& running_mean, const at::Tensor& running_var,
-                         const SumOverRanks& sum_over_ranks) {
+                         const SumOverRanks& sum_over_ranks, const BatchNormSettings& settings) {
   return SyncBatchNormFunction::apply(x, gamma, beta, running_mean, running_var,
-                                      c10::make_intrusive<SumHolder>(sum_over_ranks));
+                                      c10::make_intrusive<SumHolder>(sum_over_ranks),
+                                      settings.epsilon, settings.momentum);
 }
 
 at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                         const at::Tensor& running_mean, const at::Tensor& running_var,
-                        const at::Tensor& residual, bool relu, bool training,
-                        const SumOverRanks& sum_over_ranks) {
+                        const at::Tensor& residual, Activation activation, bool training,
+                        const SumOverRanks& sum_over_ranks, const BatchNormSettings& settings) {
   constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
   // An undefined tensor is no input for autograd.
   std::optional<at::Tensor> added;
   if (residual.defined()) added = residual.contiguous(kLayout);
-  return BatchNormActFunction::apply(x.contiguous(kLayout), gamma, beta, running_mean, running_var,
-                                     added, relu, training,
-                                     c10::make_intrusive<SumHolder>(sum_over_ranks));
+  return BatchNormActFunction::apply(
+      x.contiguous(kLayout), gamma, beta, running_mean, running_var, added, activation, training,
+      c10::make_intrusive<SumHolder>(sum_over_ranks), settings.epsilon, settings.momentum);
 }
 
 }  // namespace finetune

@@ -6,12 +6,19 @@
 #include <functional>
 
 #include "absl/status/status.h"
+#include "src/ops/activation.h"
 
 namespace finetune {
 
 // PyTorch's defaults.
 inline constexpr double kBatchNormEpsilon = 1e-5;
 inline constexpr double kBatchNormMomentum = 0.1;
+
+struct BatchNormSettings {
+  double epsilon = kBatchNormEpsilon;  // is added to a variance
+  // The weight of a batch in the running statistics.
+  double momentum = kBatchNormMomentum;
+};
 
 // Sums a float32 vector over all ranks, in place, and returns when the sum is there. All ranks call
 // it as often and with vectors as long.
@@ -24,7 +31,8 @@ using SumOverRanks = std::function<absl::Status(const at::Tensor& values)>;
 // rank's own part. A sum that fails is a c10::Error with its message.
 at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                          const at::Tensor& running_mean, const at::Tensor& running_var,
-                         const SumOverRanks& sum_over_ranks);
+                         const SumOverRanks& sum_over_ranks,
+                         const BatchNormSettings& settings = {});
 
 // act(batch_norm(x) + residual), with a graph for backward, in two passes over x forward and two
 // backward; what autograd keeps is x and the result. For x: [N, C, H, W] on the CPU, float32 or
@@ -34,8 +42,8 @@ at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at:
 // variance.
 at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                         const at::Tensor& running_mean, const at::Tensor& running_var,
-                        const at::Tensor& residual, bool relu, bool training,
-                        const SumOverRanks& sum_over_ranks);
+                        const at::Tensor& residual, Activation activation, bool training,
+                        const SumOverRanks& sum_over_ranks, const BatchNormSettings& settings = {});
 
 }  // namespace finetune
 

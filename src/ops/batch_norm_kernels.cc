@@ -90,7 +90,7 @@ FT_INLINE void AddMoments(const typename T::Storage* __restrict x, const float* 
   }
 }
 
-template <typename T, bool kAdd, bool kRelu>
+template <typename T, bool kAdd, Activation kActivation>
 FT_INLINE void Forward(const typename T::Storage* __restrict x,
                        const typename T::Storage* __restrict residual,
                        const float* __restrict scale, const float* __restrict shift, Rows rows,
@@ -101,21 +101,24 @@ FT_INLINE void Forward(const typename T::Storage* __restrict x,
       float v = T::Load(x[r * n + c]) * scale[c] + shift[c];
       if constexpr (kAdd) v += T::Load(residual[r * n + c]);
       // A NaN passes: it must reach the loss.
-      if constexpr (kRelu) v = v < 0 ? 0 : v;
+      if constexpr (kActivation != Activation::kNone) v = v < 0 ? 0 : v;
+      if constexpr (kActivation == Activation::kRelu6) v = v > 6 ? 6 : v;
       y[r * n + c] = T::Store(v);
     }
   }
 }
 
-// The gradient before the activation.
-template <typename T, bool kRelu>
+// The gradient before the activation whose result is y.
+template <typename T, Activation kActivation>
 FT_INLINE float Masked(typename T::Storage dy, typename T::Storage y) {
-  if constexpr (kRelu) return T::Load(y) <= 0 ? 0.0F : T::Load(dy);
-  return T::Load(dy);
+  float g = T::Load(dy);
+  if constexpr (kActivation != Activation::kNone) g = T::Load(y) <= 0 ? 0.0F : g;
+  if constexpr (kActivation == Activation::kRelu6) g = T::Load(y) >= 6 ? 0.0F : g;
+  return g;
 }
 
 // sums[c] += sum of g, products[c] += sum of g * (x - mean).
-template <typename T, bool kRelu, bool kWrite>
+template <typename T, Activation kActivation, bool kWrite>
 FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
                             const typename T::Storage* __restrict y,
                             const typename T::Storage* __restrict x, const float* __restrict mean,
@@ -129,7 +132,8 @@ FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
       float sum = 0, product = 0;
       for (int64_t k = 0; k < kUnroll; ++k) {
         const int64_t at = (r + k) * n + c;
-        const float g = Masked<T, kRelu>(dy[at], kRelu ? y[at] : dy[at]);
+        const float g =
+            Masked<T, kActivation>(dy[at], kActivation != Activation::kNone ? y[at] : dy[at]);
         sum += g;
         product += g * (T::Load(x[at]) - mean[c]);
       }
@@ -140,7 +144,8 @@ FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
   for (; r < rows.end; ++r) {
     for (int64_t c = 0; c < n; ++c) {
       const int64_t at = r * n + c;
-      const float g = Masked<T, kRelu>(dy[at], kRelu ? y[at] : dy[at]);
+      const float g =
+          Masked<T, kActivation>(dy[at], kActivation != Activation::kNone ? y[at] : dy[at]);
       if constexpr (kWrite) write_g[at] = T::Store(g);
       sums[c] += g;
       products[c] += g * (T::Load(x[at]) - mean[c]);
@@ -148,7 +153,7 @@ FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
   }
 }
 
-template <typename T, bool kRelu>
+template <typename T, Activation kActivation>
 FT_INLINE void Backward(const typename T::Storage* __restrict dy,
                         const typename T::Storage* __restrict y,
                         const typename T::Storage* __restrict x, const float* __restrict a,
@@ -158,7 +163,8 @@ FT_INLINE void Backward(const typename T::Storage* __restrict dy,
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t at = r * n + i;
-      const float g = Masked<T, kRelu>(dy[at], kRelu ? y[at] : dy[at]);
+      const float g =
+          Masked<T, kActivation>(dy[at], kActivation != Activation::kNone ? y[at] : dy[at]);
       dx[at] = T::Store(g * a[i] + T::Load(x[at]) * b[i] + c[i]);
     }
   }
@@ -184,56 +190,57 @@ FT_VECTORISED void AddMomentsOf(bool bfloat16, const void* x, const float* first
 
 template <typename T>
 FT_INLINE void ForwardAs(const void* x, const void* residual, const float* scale,
-                         const float* shift, bool relu, Rows rows, void* y) {
+                         const float* shift, Activation activation, Rows rows, void* y) {
   const auto* in = In<T>(x);
   const auto* add = In<T>(residual);
-  if (add != nullptr) {
-    relu ? Forward<T, true, true>(in, add, scale, shift, rows, Out<T>(y))
-         : Forward<T, true, false>(in, add, scale, shift, rows, Out<T>(y));
-  } else {
-    relu ? Forward<T, false, true>(in, add, scale, shift, rows, Out<T>(y))
-         : Forward<T, false, false>(in, add, scale, shift, rows, Out<T>(y));
-  }
+  ForActivation(
+      activation, [=]<Activation kActivation>() __attribute__((always_inline)) {
+        add != nullptr ? Forward<T, true, kActivation>(in, add, scale, shift, rows, Out<T>(y))
+                       : Forward<T, false, kActivation>(in, add, scale, shift, rows, Out<T>(y));
+      });
 }
 
 FT_VECTORISED void ForwardOf(bool bfloat16, const void* x, const void* residual, const float* scale,
-                             const float* shift, bool relu, Rows rows, void* y) {
-  bfloat16 ? ForwardAs<AsBfloat16>(x, residual, scale, shift, relu, rows, y)
-           : ForwardAs<AsFloat32>(x, residual, scale, shift, relu, rows, y);
+                             const float* shift, Activation activation, Rows rows, void* y) {
+  bfloat16 ? ForwardAs<AsBfloat16>(x, residual, scale, shift, activation, rows, y)
+           : ForwardAs<AsFloat32>(x, residual, scale, shift, activation, rows, y);
 }
 
 template <typename T>
-FT_INLINE void AddGradientsAs(const void* dy, const void* y, const void* x, const float* mean,
-                              Rows rows, void* write_g, float* sums, float* products) {
-  if (y != nullptr) {
-    write_g != nullptr ? AddGradients<T, true, true>(In<T>(dy), In<T>(y), In<T>(x), mean, rows,
-                                                     Out<T>(write_g), sums, products)
-                       : AddGradients<T, true, false>(In<T>(dy), In<T>(y), In<T>(x), mean, rows,
-                                                      nullptr, sums, products);
-  } else {
-    AddGradients<T, false, false>(In<T>(dy), nullptr, In<T>(x), mean, rows, nullptr, sums,
-                                  products);
-  }
+FT_INLINE void AddGradientsAs(const void* dy, const void* y, Activation activation, const void* x,
+                              const float* mean, Rows rows, void* write_g, float* sums,
+                              float* products) {
+  ForActivation(
+      activation, [=]<Activation kActivation>() __attribute__((always_inline)) {
+        write_g != nullptr
+            ? AddGradients<T, kActivation, true>(In<T>(dy), In<T>(y), In<T>(x), mean, rows,
+                                                 Out<T>(write_g), sums, products)
+            : AddGradients<T, kActivation, false>(In<T>(dy), In<T>(y), In<T>(x), mean, rows,
+                                                  nullptr, sums, products);
+      });
 }
 
-FT_VECTORISED void AddGradientsOf(bool bfloat16, const void* dy, const void* y, const void* x,
-                                  const float* mean, Rows rows, void* write_g, float* sums,
-                                  float* products) {
-  bfloat16 ? AddGradientsAs<AsBfloat16>(dy, y, x, mean, rows, write_g, sums, products)
-           : AddGradientsAs<AsFloat32>(dy, y, x, mean, rows, write_g, sums, products);
+FT_VECTORISED void AddGradientsOf(bool bfloat16, const void* dy, const void* y,
+                                  Activation activation, const void* x, const float* mean,
+                                  Rows rows, void* write_g, float* sums, float* products) {
+  bfloat16 ? AddGradientsAs<AsBfloat16>(dy, y, activation, x, mean, rows, write_g, sums, products)
+           : AddGradientsAs<AsFloat32>(dy, y, activation, x, mean, rows, write_g, sums, products);
 }
 
 template <typename T>
-FT_INLINE void BackwardAs(const void* dy, const void* y, const void* x, const float* a,
-                          const float* b, const float* c, Rows rows, void* dx) {
-  y != nullptr ? Backward<T, true>(In<T>(dy), In<T>(y), In<T>(x), a, b, c, rows, Out<T>(dx))
-               : Backward<T, false>(In<T>(dy), nullptr, In<T>(x), a, b, c, rows, Out<T>(dx));
+FT_INLINE void BackwardAs(const void* dy, const void* y, Activation activation, const void* x,
+                          const float* a, const float* b, const float* c, Rows rows, void* dx) {
+  ForActivation(
+      activation, [=]<Activation kActivation>() __attribute__((always_inline)) {
+        Backward<T, kActivation>(In<T>(dy), In<T>(y), In<T>(x), a, b, c, rows, Out<T>(dx));
+      });
 }
 
-FT_VECTORISED void BackwardOf(bool bfloat16, const void* dy, const void* y, const void* x,
-                              const float* a, const float* b, const float* c, Rows rows, void* dx) {
-  bfloat16 ? BackwardAs<AsBfloat16>(dy, y, x, a, b, c, rows, dx)
-           : BackwardAs<AsFloat32>(dy, y, x, a, b, c, rows, dx);
+FT_VECTORISED void BackwardOf(bool bfloat16, const void* dy, const void* y, Activation activation,
+                              const void* x, const float* a, const float* b, const float* c,
+                              Rows rows, void* dx) {
+  bfloat16 ? BackwardAs<AsBfloat16>(dy, y, activation, x, a, b, c, rows, dx)
+           : BackwardAs<AsFloat32>(dy, y, activation, x, a, b, c, rows, dx);
 }
 
 const void* DataOrNull(const at::Tensor& tensor) {
@@ -308,23 +315,25 @@ ChannelStatistics StatisticsOf(const at::Tensor& x) {
 }
 
 at::Tensor ScaleShiftAddAct(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
-                            const at::Tensor& residual, bool relu) {
+                            const at::Tensor& residual, Activation activation) {
   at::Tensor y = at::empty_like(x);
   ForRows(x, [&, bfloat16 = IsBfloat16(x), in = x.const_data_ptr(), add = DataOrNull(residual),
               out = y.mutable_data_ptr()](Rows rows) {
-    ForwardOf(bfloat16, in, add, Floats(scale), Floats(shift), relu, rows, out);
+    ForwardOf(bfloat16, in, add, Floats(scale), Floats(shift), activation, rows, out);
   });
   return y;
 }
 
-ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
-                                   const at::Tensor& mean, const at::Tensor& write_g) {
+ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, Activation activation,
+                                   const at::Tensor& x, const at::Tensor& mean,
+                                   const at::Tensor& write_g) {
   const int64_t channels = x.size(1);
   const std::vector<double> sums = SumRows(
       x, [&, bfloat16 = IsBfloat16(x), gradient = dy.const_data_ptr(), act = DataOrNull(y),
           in = x.const_data_ptr(), out = write_g.defined() ? write_g.mutable_data_ptr() : nullptr](
              Rows rows, float* sum, float* product) {
-        AddGradientsOf(bfloat16, gradient, act, in, Floats(mean), rows, out, sum, product);
+        AddGradientsOf(bfloat16, gradient, act, activation, in, Floats(mean), rows, out, sum,
+                       product);
       });
   ChannelGradientSums result{at::empty({channels}), at::empty({channels})};
   std::copy_n(sums.begin(), channels, result.g.mutable_data_ptr<float>());
@@ -332,12 +341,13 @@ ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, co
   return result;
 }
 
-at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
-                         const at::Tensor& a, const at::Tensor& b, const at::Tensor& c) {
+at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& y, Activation activation,
+                         const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
+                         const at::Tensor& c) {
   at::Tensor dx = at::empty_like(x);
   ForRows(x, [&, bfloat16 = IsBfloat16(x), gradient = dy.const_data_ptr(), act = DataOrNull(y),
               in = x.const_data_ptr(), out = dx.mutable_data_ptr()](Rows rows) {
-    BackwardOf(bfloat16, gradient, act, in, Floats(a), Floats(b), Floats(c), rows, out);
+    BackwardOf(bfloat16, gradient, act, activation, in, Floats(a), Floats(b), Floats(c), rows, out);
   });
   return dx;
 }

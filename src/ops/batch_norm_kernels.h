@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "src/ops/activation.h"
+
 namespace finetune {
 
 // The passes over memory that a batch norm in training and what follows it are made of. Tensors x,
@@ -19,20 +21,22 @@ ChannelStatistics StatisticsOf(const at::Tensor& x);
 
 // act(x * scale + shift + residual), in one pass; `residual` is undefined for none.
 at::Tensor ScaleShiftAddAct(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
-                            const at::Tensor& residual, bool relu);
+                            const at::Tensor& residual, Activation activation);
 
 struct ChannelGradientSums {
   at::Tensor g, gx;  // sum g and sum g * (x - mean)
 };
 
-// Of one pass over dy and x, with g = dy where y > 0, else 0; `y` undefined: g = dy. Writes g to
-// `write_g` where that is defined.
-ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
-                                   const at::Tensor& mean, const at::Tensor& write_g);
+// Of one pass over dy and x. g is dy where the activation of the result y has a slope, else 0; y is
+// not read for kNone. Writes g to `write_g` where that is defined.
+ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, Activation activation,
+                                   const at::Tensor& x, const at::Tensor& mean,
+                                   const at::Tensor& write_g);
 
 // g * a + x * b + c, in one pass; g as above.
-at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& y, const at::Tensor& x,
-                         const at::Tensor& a, const at::Tensor& b, const at::Tensor& c);
+at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& y, Activation activation,
+                         const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
+                         const at::Tensor& c);
 
 }  // namespace finetune
 

@@ -42,12 +42,21 @@ Result Backward(const at::Tensor& y, const at::Tensor& x, const at::Tensor& gamm
   return {y.detach(), x.grad(), gamma.grad(), beta.grad(), running_mean, running_var};
 }
 
-using BatchNormOverRanks = decltype(&SyncBatchNorm);
+using BatchNormOverRanks = at::Tensor (*)(const at::Tensor& x, const at::Tensor& gamma,
+                                          const at::Tensor& beta, const at::Tensor& running_mean,
+                                          const at::Tensor& running_var,
+                                          const SumOverRanks& sum_over_ranks);
+
+at::Tensor ByOperatorsOverRanks(const at::Tensor& x, const at::Tensor& gamma,
+                                const at::Tensor& beta, const at::Tensor& running_mean,
+                                const at::Tensor& running_var, const SumOverRanks& sum_over_ranks) {
+  return SyncBatchNorm(x, gamma, beta, running_mean, running_var, sum_over_ranks);
+}
 
 at::Tensor FusedOverRanks(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                           const at::Tensor& running_mean, const at::Tensor& running_var,
                           const SumOverRanks& sum_over_ranks) {
-  return BatchNormAct(x, gamma, beta, running_mean, running_var, {}, /*relu=*/false,
+  return BatchNormAct(x, gamma, beta, running_mean, running_var, {}, Activation::kNone,
                       /*training=*/true, sum_over_ranks);
 }
 
@@ -99,9 +108,10 @@ void ExpectAsOneBatch(BatchNormOverRanks over_ranks, const std::vector<int64_t>&
 }
 
 class SyncBatchNormTest : public testing::TestWithParam<BatchNormOverRanks> {};
-INSTANTIATE_TEST_SUITE_P(, SyncBatchNormTest, testing::Values(&SyncBatchNorm, &FusedOverRanks),
+INSTANTIATE_TEST_SUITE_P(, SyncBatchNormTest,
+                         testing::Values(&ByOperatorsOverRanks, &FusedOverRanks),
                          [](const auto& param) {
-                           return param.param == &SyncBatchNorm ? "ByOperators" : "Fused";
+                           return param.param == &ByOperatorsOverRanks ? "ByOperators" : "Fused";
                          });
 
 TEST_P(SyncBatchNormTest, IsBatchNormOfAllRanksPictures) {
@@ -202,11 +212,12 @@ TEST_P(SyncBatchNormTest, PassesOnWhyASumFailed) {
 
 struct FusedCase {
   int64_t n, channels, height, width;
-  bool residual, relu, training;
+  bool residual, training;
+  Activation activation;
   at::ScalarType type;
 };
 
-class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, bool>> {
+class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, Activation>> {
  protected:
   // Gradients and result by LibTorch's operators in float64, and by BatchNormAct.
   static void Expect(const FusedCase& of, double bound) {
@@ -220,7 +231,8 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
     // Not centred: sums of squares alone would show it.
     const at::Tensor x = make("x", 4), residual = make("residual", 0), dy = make("dy", 0.25);
     const at::Tensor gamma = ByFormula("gamma", {of.channels}, 0.5, 1);
-    const at::Tensor beta = ByFormula("beta", {of.channels});
+    const at::Tensor beta =
+        ByFormula("beta", {of.channels}, 1, of.activation == Activation::kRelu6 ? 4 : 0);
     const at::Tensor start_mean = ByFormula("mean", {of.channels}, 0.5, 4);
     const at::Tensor start_var = ByFormula("var", {of.channels}, 0.5, 1);
 
@@ -230,26 +242,31 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
     const at::Tensor x1 = leaf(x, at::kDouble), r1 = leaf(residual, at::kDouble);
     const at::Tensor gamma1 = leaf(gamma, at::kDouble), beta1 = leaf(beta, at::kDouble);
     const at::Tensor mean1 = start_mean.to(at::kDouble), var1 = start_var.to(at::kDouble);
-    at::Tensor y1 = at::batch_norm(x1, gamma1, beta1, mean1, var1, of.training, kBatchNormMomentum,
-                                   kBatchNormEpsilon, /*cudnn_enabled=*/false);
+    // Others than the defaults, and an upper bound that values reach.
+    const BatchNormSettings settings = {.epsilon = 0.02, .momentum = 0.25};
+    at::Tensor y1 = at::batch_norm(x1, gamma1, beta1, mean1, var1, of.training, settings.momentum,
+                                   settings.epsilon, /*cudnn_enabled=*/false);
     if (of.residual) y1 = y1 + r1;
-    if (of.relu) y1 = y1.relu();
+    if (of.activation == Activation::kRelu) y1 = y1.relu();
+    if (of.activation == Activation::kRelu6) y1 = y1.clamp(0, 6);
 
     const at::Tensor x2 = leaf(x, of.type), r2 = leaf(residual, of.type);
     const at::Tensor gamma2 = leaf(gamma, at::kFloat), beta2 = leaf(beta, at::kFloat);
     const at::Tensor mean2 = start_mean.clone(), var2 = start_var.clone();
     const at::Tensor y2 =
-        BatchNormAct(x2, gamma2, beta2, mean2, var2, of.residual ? r2 : at::Tensor(), of.relu,
-                     of.training, /*sum_over_ranks=*/nullptr);
+        BatchNormAct(x2, gamma2, beta2, mean2, var2, of.residual ? r2 : at::Tensor(), of.activation,
+                     of.training, /*sum_over_ranks=*/nullptr, settings);
     EXPECT_EQ(y2.scalar_type(), of.type);
     EXPECT_TRUE(y2.is_contiguous(at::MemoryFormat::ChannelsLast));
     EXPECT_LT(RelativeError(y2, y1), bound);
     EXPECT_LT(RelativeError(mean2, mean1), 1e-6);
     EXPECT_LT(RelativeError(var2, var1), 1e-6);
 
-    // Where the two round to different sides of 0 their gradients have nothing to do with each
-    // other.
-    const at::Tensor dy_same = of.relu ? dy * ((y1 > 0) == (y2 > 0)) : dy;
+    // Where the two round to different sides of a bound their gradients have nothing to do with
+    // each other.
+    at::Tensor dy_same = dy;
+    if (of.activation != Activation::kNone) dy_same = dy_same * ((y1 > 0) == (y2 > 0));
+    if (of.activation == Activation::kRelu6) dy_same = dy_same * ((y1 < 6) == (y2 < 6));
     y1.backward(dy_same.to(at::kDouble));
     y2.backward(dy_same);
     EXPECT_LT(RelativeError(x2.grad(), x1.grad()), bound);
@@ -261,16 +278,21 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(, FusedBatchNormTest,
-                         testing::Combine(testing::Bool(), testing::Bool(), testing::Bool()),
-                         [](const auto& param) {
-                           return std::string(std::get<0>(param.param) ? "Add" : "") +
-                                  (std::get<1>(param.param) ? "Relu" : "") +
-                                  (std::get<2>(param.param) ? "Training" : "Running");
-                         });
+std::string FusedName(const testing::TestParamInfo<std::tuple<bool, bool, Activation>>& info) {
+  constexpr const char* kNames[] = {"", "Relu", "Relu6"};
+  const auto& [add, training, activation] = info.param;
+  return std::string(add ? "Add" : "") + kNames[static_cast<int>(activation)] +
+         (training ? "Training" : "Running");
+}
 
-TEST_P(FusedBatchNormTest, IsBatchNormThenAddThenRelu) {
-  const auto [residual, relu, training] = GetParam();
+INSTANTIATE_TEST_SUITE_P(, FusedBatchNormTest,
+                         testing::Combine(testing::Bool(), testing::Bool(),
+                                          testing::Values(Activation::kNone, Activation::kRelu,
+                                                          Activation::kRelu6)),
+                         FusedName);
+
+TEST_P(FusedBatchNormTest, IsBatchNormThenAddThenActivation) {
+  const auto [residual, training, activation] = GetParam();
   // Rows and channels on both sides of what the loops take at a time; several threads' shares.
   for (const auto& [n, channels, height, width] : {std::tuple{2, 1, 2, 2},
                                                    {1, 5, 3, 3},
@@ -280,10 +302,10 @@ TEST_P(FusedBatchNormTest, IsBatchNormThenAddThenRelu) {
                                                    {7, 96, 28, 28}}) {
     // A mean of 4 is up to 2.4e-7 off in float32; gamma's gradient has that times the sum of dy,
     // and is itself a sum whose terms mostly cancel.
-    Expect({n, channels, height, width, residual, relu, training, at::kFloat}, 1e-5);
+    Expect({n, channels, height, width, residual, training, activation, at::kFloat}, 1e-5);
     // A rounding to bfloat16 is 2^-9 of a value at most, about half of it on average, and the
     // subtraction of the means behind dx leaves less than what was rounded.
-    Expect({n, channels, height, width, residual, relu, training, at::kBFloat16}, 0.01);
+    Expect({n, channels, height, width, residual, training, activation, at::kBFloat16}, 0.01);
   }
 }
 
@@ -306,9 +328,10 @@ TEST(BatchNormActTest, MatchesFloat64FarFromZero) {
     const Result exact = Backward(at::batch_norm(x1, gamma1, beta1, mean1, var1, true,
                                                  kBatchNormMomentum, kBatchNormEpsilon, false),
                                   x1, gamma1, beta1, dy.to(at::kDouble), mean1, var1);
-    const Result fused = Backward(BatchNormAct(x2, gamma2, beta2, mean2, var2, {}, /*relu=*/false,
-                                               /*training=*/true, nullptr),
-                                  x2, gamma2, beta2, dy, mean2, var2);
+    const Result fused =
+        Backward(BatchNormAct(x2, gamma2, beta2, mean2, var2, {}, Activation::kNone,
+                              /*training=*/true, nullptr),
+                 x2, gamma2, beta2, dy, mean2, var2);
     const double bound = (type == at::kBFloat16 ? 0.004 : 2e-6) + std::ldexp(ratio, -22);
     EXPECT_LT(RelativeError(fused.running_var, exact.running_var), 1e-6);
     EXPECT_LT(RelativeError(fused.running_mean, exact.running_mean), 1e-6);
@@ -323,10 +346,11 @@ TEST(BatchNormActTest, MatchesFloat64FarFromZero) {
 TEST(BatchNormActTest, HandsNanOn) {
   at::Tensor x = at::ones({2, 3, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast);
   x[1][2][0][1] = NAN;
-  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    const at::Tensor y =
-        BatchNormAct(x.to(type), at::ones({3}), at::zeros({3}), at::zeros({3}), at::ones({3}), {},
-                     /*relu=*/true, /*training=*/false, nullptr);
+  for (const auto& [type, activation] :
+       {std::pair(at::kFloat, Activation::kRelu), std::pair(at::kBFloat16, Activation::kRelu),
+        std::pair(at::kFloat, Activation::kRelu6)}) {
+    const at::Tensor y = BatchNormAct(x.to(type), at::ones({3}), at::zeros({3}), at::zeros({3}),
+                                      at::ones({3}), {}, activation, /*training=*/false, nullptr);
     EXPECT_EQ(y.isnan().sum().item<int64_t>(), 1);
     EXPECT_TRUE(y[1][2][0][1].isnan().item<bool>());
   }

@@ -62,6 +62,12 @@ FT_INLINE void Max(const Floats& a, const Floats& b, Floats& greater) {
   asm("vmaxps %1, %2, %0" : "=v"(greater) : "v"(b), "v"(a));
 }
 
+// The lesser of two in each lane; where one is NaN, `b`.
+template <typename Floats>
+FT_INLINE void Min(const Floats& a, const Floats& b, Floats& lesser) {
+  asm("vminps %1, %2, %0" : "=v"(lesser) : "v"(b), "v"(a));
+}
+
 // What a 32-bit lane holds is a unit of a product: kPerUnit neighbouring factors along the sum.
 template <typename Isa>
 struct Float32Lanes : Isa {

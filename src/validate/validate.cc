@@ -175,10 +175,14 @@ class Checker {
       Error("runtime.cuda_graph", absl::StrCat("is for GPUs; runtime.device (",
                                                loaded_.PlaceOf("runtime.device"), ") is CPU"));
     }
-    if (config_.model().head().dropout() > 0) {
+    const ModelConfig& model = config_.model();
+    for (const auto& [field, probability] :
+         {std::pair("model.head.dropout", model.head().dropout()),
+          std::pair("model.backbone.efficientnet_lite.drop_path",
+                    model.backbone().efficientnet_lite().drop_path())}) {
+      if (!(probability > 0)) continue;
       Error("runtime.cuda_graph",
-            absl::StrCat("does not go with model.head.dropout (",
-                         loaded_.PlaceOf("model.head.dropout"),
+            absl::StrCat("does not go with ", field, " (", loaded_.PlaceOf(field),
                          "), whose draws a recorded step would repeat: drop one of them"));
     }
     if (config_.comm().sync_batch_norm() && facts_.world_size > 1) {

@@ -265,6 +265,22 @@ TEST(Validate, ABatchThatTheLearningRateWasNotChosenForIsReported) {
   EXPECT_THAT(*Check({"schedule.auto_scale_lr=true"}, facts), IsEmpty());
 }
 
+TEST(Validate, RecordedStepsHaveNoRandomDraws) {
+  EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", "model.head.dropout=0.5"})
+                              .status()
+                              .message()),
+              testing::HasSubstr("runtime.cuda_graph: does not go with model.head.dropout "
+                                 "(--set=model.head.dropout=0.5), whose draws a recorded step "
+                                 "would repeat: drop one of them"));
+  EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true",
+                                 "model.backbone.efficientnet_lite.drop_path=0.5"})
+                              .status()
+                              .message()),
+              testing::HasSubstr("runtime.cuda_graph: does not go with "
+                                 "model.backbone.efficientnet_lite.drop_path "
+                                 "(--set=model.backbone.efficientnet_lite.drop_path=0.5)"));
+}
+
 TEST(Validate, RecordedStepsAreForGpusAndHaveNoSumsInTheirMiddle) {
   EXPECT_THAT(
       std::string(Check({"runtime.cuda_graph=true", "runtime.device=CPU"}).status().message()),
