@@ -36,7 +36,7 @@ FakeGpu::Counts CountsOfIterations(int64_t first, int64_t more,
   SingleCommunicator gpu(0);
   const auto run = [&](const char* name, int64_t iterations) {
     const FakeGpu::Counts before = FakeGpu::counts();
-    TrainSmallRun(folder, name, all, &gpu, iterations);
+    TrainSmallRun(folder, name, all, &gpu, {.iterations = iterations, .resume = ""});
     const FakeGpu::Counts after = FakeGpu::counts();
     return FakeGpu::Counts{after.synchronising - before.synchronising,
                            after.event_waits - before.event_waits,

@@ -24,8 +24,12 @@ programs=(
   "//bench:profile_gpu bin/profile_gpu"
   "//src/comm:create_communicator_test_ranks bin/create_communicator_test"
   "//src/data:device_pipeline_test bin/device_pipeline_test"
+  "//src/data/batch_transforms:mixup_test bin/mixup_test"
+  "//src/data/transforms:random_grayscale_test bin/random_grayscale_test"
   "//src/model:agreement_test bin/agreement_test"
   "//src/model:loss_test bin/loss_test"
+  "//src/optim:adamw_test bin/adamw_test"
+  "//src/optim:gradient_norm_test bin/gradient_norm_test"
   "//src/optim:sgd_test bin/sgd_test"
   "//tests:recorded_steps_test_ranks bin/recorded_steps_test"
   "//tests/gpu:nccl_test bin/nccl_test"
@@ -36,7 +40,9 @@ files=(
   bench/resnet50_speed.pbtxt
   configs/resnet18_cifar10_scratch.pbtxt
   configs/_base_
+  tests/fixtures/data
   tests/fixtures/model
+  tests/fixtures/optim
 )
 # Files of this folder, at the top there.
 scripts=(check.sh check.py results.py)
