@@ -64,7 +64,9 @@ TEST_P(StepTest, WaitsForNothingThatTheGpuWasJustGiven) {
 INSTANTIATE_TEST_SUITE_P(All, StepTest,
                          testing::Values("runtime.cuda_graph=false", "runtime.cuda_graph=true",
                                          "data.train.micro_batch_size=3",
-                                         "model.backbone.frozen_stages=2"));
+                                         "model.backbone.frozen_stages=2",
+                                         "optimizer.adamw={lr: 0.001}",
+                                         "data.train.batch_transform={mixup {alpha: 1}}"));
 
 TEST(StepTest, ClippingReadsTheGradientsNormOnceAndNothingElse) {
   const FakeGpu::Counts counts =

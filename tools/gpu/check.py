@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -158,14 +159,14 @@ def library_folders(torch):
     return [torch / "lib", *sorted(torch.parent.glob("nvidia/*/lib")), *sorted(torch.parent.glob("cusparselt*/lib"))]
 
 
-def compiler_libraries(needed):
-    """The folder of the compiler's libraries that the kit carries, where the machine's own libstdc++ is older."""
+def compiler_libraries(needed, carried):
+    """`carried`, the folder of the compiler's libraries that the kit carries, where the machine's own libstdc++ is older."""
     for folder in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64"):
         path = pathlib.Path(folder) / "libstdc++.so.6"
         if path.exists():
             data = path.read_bytes()
-            return [] if f"GLIBCXX_{needed}".encode() in data else [KIT / "lib/compiler"]
-    return [KIT / "lib/compiler"]
+            return [] if f"GLIBCXX_{needed}".encode() in data else [carried]
+    return [carried]
 
 
 class Check:
@@ -174,6 +175,7 @@ class Check:
         self.kit = json.loads((KIT / "kit.json").read_text())
         self.torch = torch_folder()
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="finetune_check_"))
+        self.root = self.unpacked_programs()
         self.environment = self.make_environment()
         self.programs_can_run()
         facts = {"kit": self.kit, "python": platform.python_version(), "torch_folder": str(self.torch),
@@ -187,9 +189,9 @@ class Check:
         self.unfit = False  # no program can run here
 
     def make_environment(self):
-        folders = [*library_folders(self.torch), *compiler_libraries(self.kit["glibcxx"])]
+        folders = [*library_folders(self.torch), *compiler_libraries(self.kit["glibcxx"], self.root / "lib/compiler")]
         earlier = os.environ.get("LD_LIBRARY_PATH")
-        mpi = KIT / "mpi"
+        mpi = self.root / "mpi"
         return {**os.environ,
                 "LD_LIBRARY_PATH": ":".join([*map(str, folders), *([earlier] if earlier else [])]),
                 "FINETUNE_TEST_DEVICE": "cpu" if self.flags.rehearse else "cuda",
@@ -205,9 +207,18 @@ class Check:
                 "TORCHINDUCTOR_CACHE_DIR": str(self.scratch / "inductor"), "TEST_TMPDIR": str(self.scratch),
                 "HOME": os.environ.get("HOME", str(self.scratch)), "PYTHONUNBUFFERED": "1"}
 
+    def unpacked_programs(self):
+        """The folder that has bin, lib and mpi: pack.sh packs them, since unpacked they take 100 MiB."""
+        archive = KIT / "programs.tar.xz"
+        if not archive.exists():
+            return KIT
+        with tarfile.open(archive) as packed:
+            packed.extractall(self.scratch / "programs", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        return self.scratch / "programs"
+
     def programs_can_run(self):
         """Whoever copied the folder may have lost the permission to run what is in it."""
-        for path in [*(KIT / "bin").iterdir(), KIT / "mpi/bin/mpirun"]:
+        for path in [*(self.root / "bin").iterdir(), self.root / "mpi/bin/mpirun"]:
             if path.is_file() and not os.access(path, os.X_OK):
                 with contextlib.suppress(OSError):
                     path.chmod(0o755)
@@ -225,7 +236,7 @@ class Check:
                 **{name.replace("__", "."): value for name, value in more.items()}}
 
     def finetune(self, work_dir, settings, *more, config="bench/resnet50_speed.pbtxt", program="finetune"):
-        return [KIT / "bin" / program, f"--config={KIT / config}", f"--config_path={KIT / 'configs'}", f"--work_dir={work_dir}",
+        return [self.root / "bin" / program, f"--config={KIT / config}", f"--config_path={KIT / 'configs'}", f"--work_dir={work_dir}",
                 *(f"--set={path}={value}" for path, value in settings.items()), *more]
 
     def train(self, stage, settings, iterations, seconds=None, config="bench/resnet50_speed.pbtxt"):
@@ -248,7 +259,7 @@ class Check:
         if not torch.startswith(self.kit["libtorch"]):
             self.unfit = True
             raise Stop(f"found PyTorch {torch} in {self.torch}; the packed programs need {self.kit['libtorch']}")
-        output = stage.succeed([KIT / "bin/finetune", "--version"])
+        output = stage.succeed([self.root / "bin/finetune", "--version"])
         gpu = "a rehearsal without a GPU"
         if not self.flags.rehearse:
             try:
@@ -261,7 +272,7 @@ class Check:
 
     def first_step(self, stage):
         images = 256 if self.flags.rehearse else 16384
-        stage.succeed([KIT / "bin/prepare_dataset", "synthetic", f"--output={self.data}", f"--train={images}",
+        stage.succeed([self.root / "bin/prepare_dataset", "synthetic", f"--output={self.data}", f"--train={images}",
                        f"--test={images // 4}"], 30)
         kept = {"runtime__log_interval": 1}
         device, losses = self.device(), {}
@@ -279,7 +290,7 @@ class Check:
         return line
 
     def tests(self, stage):
-        mpirun = [KIT / "mpi/bin/mpirun", "--oversubscribe", "--bind-to", "none", "--tag-output", "-np"]
+        mpirun = [self.root / "mpi/bin/mpirun", "--oversubscribe", "--bind-to", "none", "--tag-output", "-np"]
         programs = [("device_pipeline_test", 0), ("agreement_test", 0), ("recorded_steps_test", 1), ("nccl_test", 1),
                     ("recorded_steps_test", 2), ("loss_test", 0), ("sgd_test", 0), ("adamw_test", 0),
                     ("gradient_norm_test", 0), ("mixup_test", 0), ("random_grayscale_test", 0),
@@ -289,7 +300,7 @@ class Check:
         bad, passed, counts = [], 0, {}
         for program, ranks in programs:
             name = program if ranks == 0 else f"{program}, {ranks} rank{'s' if ranks > 1 else ''}"
-            command = [KIT / "bin" / program] if ranks == 0 else [*mpirun, ranks, KIT / "bin" / program]
+            command = [self.root / "bin" / program] if ranks == 0 else [*mpirun, ranks, self.root / "bin" / program]
             if self.flags.rehearse and program == "agreement_test":
                 command.append("--gtest_filter=*lenet*:*resnet18*")
             try:
@@ -386,7 +397,7 @@ class Check:
         batch = 32 if self.flags.rehearse else 256
         output = self.scratch / "pipeline.json"
         more = {"runtime__precision": "FLOAT32" if self.flags.rehearse else "BFLOAT16", "data__train__workers": 8}
-        command = [KIT / "bin/device_pipeline_alone", f"--config={KIT / 'bench/resnet50_speed.pbtxt'}",
+        command = [self.root / "bin/device_pipeline_alone", f"--config={KIT / 'bench/resnet50_speed.pbtxt'}",
                    f"--config_path={KIT / 'configs'}", f"--device={self.device().lower()}",
                    f"--seconds={0.2 if self.flags.rehearse else 3}", f"--json={output}",
                    *(f"--set={path}={value}" for path, value in self.settings(2, batch, **more).items())]
@@ -471,14 +482,14 @@ class Check:
         if not packed.exists():
             data = self.scratch / "made_up"
             counts = (256, 64) if self.flags.rehearse else (16384, 4096)
-            stage.succeed([KIT / "bin/prepare_dataset", "synthetic", f"--output={data}", f"--train={counts[0]}",
+            stage.succeed([self.root / "bin/prepare_dataset", "synthetic", f"--output={data}", f"--train={counts[0]}",
                            f"--test={counts[1]}"])
             return "made-up pictures (pack.sh --pictures=FILE packs real ones)", data, 10
         folder, data = self.scratch / "pictures", self.scratch / "real"
         stage.succeed([sys.executable, "-c", "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], "
                        "filter='data')", packed, folder])
         root = folder if (folder / "train").is_dir() else next((path.parent for path in folder.glob("*/train")), folder)
-        stage.succeed([KIT / "bin/prepare_dataset", "image_folder", f"--input={root}", f"--output={data}", "--size=32"])
+        stage.succeed([self.root / "bin/prepare_dataset", "image_folder", f"--input={root}", f"--output={data}", "--size=32"])
         return "the packed pictures", data, sum(path.is_dir() for path in (root / "train").iterdir())
 
     def limit(self, name, begin):
