@@ -48,7 +48,7 @@ files=(
 scripts=(check.sh check.py results.py)
 # Never carried: glibc, LibTorch, CUDA.
 system='^(ld-linux-x86-64|libc|libm|libmvec|libdl|librt|libpthread|libresolv|libutil|libanl|libnsl|libnss_[a-z]*)\.so'
-pytorch='^(libtorch|libc10|libcaffe2|libshm|libgomp|libgfortran|libcu|libnv|libnccl|libcudnn)'
+pytorch='^(libtorch|libc10|libcaffe2|libshm|libgomp|libgfortran|libcu(blas|da|dnn|fft|file|pti|rand|solver|sparse)|libnv|libnccl|libcudnn)'
 # Carried, and used only where the machine's own is older.
 compiler='^(libstdc\+\+|libgcc_s)\.so'
 # Parts of Open MPI for other networks, schedulers and APIs than one host's ranks use.
