@@ -30,7 +30,7 @@ using Kind = FakeGpu::Kind;
 FakeGpu::Counts CountsOfIterations(int64_t first, int64_t more,
                                    const std::vector<std::string>& settings) {
   const std::string folder = EmptyTestFolder();
-  EXPECT_TRUE(MakeSmallRun(folder, {.pictures = 120, .batch = 4, .epochs = 1}).ok());
+  EXPECT_TRUE(MakeSmallRun(folder, {.pictures = 120, .batch = 4, .epochs = 4}).ok());
   std::vector<std::string> all = {"runtime.log_interval=1000", "schedule.val_interval_epochs=0"};
   all.insert(all.end(), settings.begin(), settings.end());
   SingleCommunicator gpu(0);
@@ -127,7 +127,7 @@ class LastBatchTest : public testing::TestWithParam<int> {};
 
 TEST_P(LastBatchTest, OfAnySizeTrainsToTheSameBitsBesideRecordedSteps) {
   const std::string folder = EmptyTestFolder();
-  constexpr int kBatch = 4, kEpochs = 3;
+  constexpr int kBatch = 4, kEpochs = 4;
   ASSERT_TRUE(MakeSmallRun(
                   folder, {.pictures = 3 * kBatch + GetParam(), .batch = kBatch, .epochs = kEpochs})
                   .ok());
