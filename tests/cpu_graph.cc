@@ -127,6 +127,10 @@ int64_t CpuGraphReplays() { return replays; }
 
 namespace at {
 REGISTER_GRAPH_IMPL(CPU, finetune::CpuGraph)
+#ifndef FINETUNE_BRIDGES_CUDA
+// For tests/fake_gpu; with CUDA, LibTorch has its own.
+REGISTER_GRAPH_IMPL(CUDA, finetune::CpuGraph)
+#endif
 }  // namespace at
 
 TORCH_LIBRARY_IMPL(_, Fake, library) {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Rehearses tools/gpu/check.sh without a GPU: packs the folder, and runs it in a bare root that has a minimal Debian, a Python
-# 3.12 and the wheels of PyTorch 2.11 and numpy, and no network: first all stages on the CPU with small networks, then as on a
-# GPU, up to where a device is asked for.
+# 3.12 and the wheels of PyTorch 2.11, torchvision and numpy, and no network: first all stages on the CPU with small networks,
+# then as on a GPU, up to where a device is asked for.
 #
 #   bazel test --test_output=streamed //tests/long:gpu_kit_test         or     tests/long/gpu_kit_test.sh
 #
@@ -27,12 +27,23 @@ trap 'rm -rf "$work"' EXIT
 kit=${FINETUNE_KIT:-}
 if [[ -z $kit ]]; then
   kit=$work/kit
-  "$source/tools/gpu/pack.sh" "$kit"
+  # A few pictures in ten classes.
+  class=0
+  for picture in "$source"/tests/fixtures/pictures/orientation_{1,2,3,4,5}.jpg "$source"/tests/fixtures/pictures/{plain,progressive,subsampled,grey,bytes_after_end}.jpg; do
+    for split in train test; do
+      mkdir -p "$work/pictures/$split/$class"
+      for ((i = 0; i < 16; ++i)); do cp "$picture" "$work/pictures/$split/$class/$i.jpg"; done
+    done
+    class=$((class + 1))
+  done
+  tar -C "$work/pictures" -cJf "$work/pictures.tar.xz" train test
+  "$source/tools/gpu/pack.sh" "$kit" --pictures="$work/pictures.tar.xz"
 fi
 [[ -f $kit/kit.json ]] || fail "FINETUNE_KIT=$kit was not made by tools/gpu/pack.sh"
 
 # The root, made once: whole or not at all.
 root=$cache/root
+[[ -d $root/opt/pytorch/torchvision ]] || rm -rf "$root"  # of an earlier version of this script
 if [[ ! -d $cache/debian ]]; then
   mirror=$(grep -hoE 'https?://[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | grep -v snapshot | head -n 1 || true)
   debootstrap --variant=minbase bookworm "$work/debian" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
@@ -71,8 +82,8 @@ if [[ ! -d $root ]]; then
   mkdir -p "$wheels"
   echo "fetching PyTorch 2.11.0 for Python $version"
   pip=("$python" -m pip --disable-pip-version-check)
-  "${pip[@]}" download -q --no-cache-dir --only-binary=:all: --find-links "$wheels" -d "$wheels" torch==2.11.0 numpy ||
-    fail "pip could not fetch torch 2.11.0 and numpy from PyPI"
+  "${pip[@]}" download -q --no-cache-dir --only-binary=:all: --find-links "$wheels" -d "$wheels" torch==2.11.0 torchvision==0.26.0 numpy ||
+    fail "pip could not fetch torch 2.11.0, torchvision 0.26.0 and numpy from PyPI"
   "${pip[@]}" install -q --no-index --no-deps --no-compile --target "$new/opt/pytorch" "$wheels"/*.whl ||
     fail "pip could not install the wheels"
   echo "$installed" >"$new/python"
@@ -122,16 +133,19 @@ except KeyError as error:
 }
 state() { value "$1" "stages.get('$2', {}).get('state')"; }
 
-bare /kit/check.sh /results/cpu --rehearse --jobs=2:8 || true
-for stage in machine first_step tests speed pipeline; do
+bare /kit/check.sh /results/cpu --rehearse --jobs=2:4 || true
+for stage in machine first_step tests speed pipeline training; do
   expect "on the CPU: $stage passes" "[[ \$(state cpu $stage) = passed ]]"
 done
 for stage in trace sanitizer; do
   expect "on the CPU: $stage is skipped" "[[ \$(state cpu $stage) = skipped ]]"
 done
 expect "on the CPU: finetune's rates are there, for training and evaluation" \
-  "[[ \$(value cpu \"all(stages['speed']['figures']['images_per_s']['frozen_stages 2, batch 8']['finetune'][what]['median'] > 0 \
+  "[[ \$(value cpu \"all(stages['speed']['figures']['images_per_s']['frozen_stages 2, batch 4']['finetune'][what]['median'] > 0 \
 for what in ('train', 'eval'))\") = True ]]"
+
+expect "on the CPU: PyTorch's rates are there" \
+  "[[ \$(value cpu \"stages['speed']['figures']['ratios']['frozen_stages 2, batch 4']['train']['pytorch']\") = 'PyTorch fp32_cl' ]]"
 
 bare /kit/check.sh /results/gpu --jobs=2:32 >"$work/gpu.txt" 2>&1 || true
 cat "$work/gpu.txt"

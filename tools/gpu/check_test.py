@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -29,18 +30,20 @@ work_dir = pathlib.Path(flags["work_dir"])
 work_dir.mkdir(parents=True)
 window = int(sets.get("runtime.log_interval", 1))
 every = int(sets.get("schedule.val_interval_iterations", 0))
+most = int(flags.get("max_iterations", 30))
+top1 = 1 / int(sets.get("model.head.num_classes", 2))
 off = 0.5 if fake == "wrong" and sets["runtime.device"] != "CPU" else 0
 with open(work_dir / "run.jsonl", "w") as file:
-    for i in range(window, int(flags["max_iterations"]) + 1, window):
+    for i in range(window, most + 1, window):
         rate = 1000 if sets.get("runtime.cuda_graph") == "true" else 500
         file.write(json.dumps({{"mode": "train", "iteration": i, "loss": 2.0 + off, "images_per_s": rate, "memory": 100}}) + "\\n")
         file.flush()
         parent = os.getppid()
         while fake == "hang" and i >= 3 * window and os.getppid() == parent:
             time.sleep(0.05)
-        if every:
+        if every or ("schedule.max_epochs" in sets and i == most):
             file.write(json.dumps({{"mode": "val", "iteration": i, "pictures": 64, "time": 0.01,
-                                   "accuracy": {{"top1": 0.5}}}}) + "\\n")
+                                   "accuracy": {{"top1": top1}}}}) + "\\n")
 '''
 GTEST = '''#!{python} -B
 import os, sys
@@ -65,8 +68,8 @@ mode = sys.argv[sys.argv.index("--one") + 1]
 print(json.dumps({"mode": mode, "train_images_per_s": 800, "eval_images_per_s": 2000, "peak_gpu_mib": 9}))
 '''
 NOTHING = "#!{python}\n"
-TESTS = ("create_communicator_test", "device_pipeline_test", "agreement_test", "loss_test", "sgd_test", "recorded_steps_test",
-         "nccl_test")
+TESTS = ("adamw_test", "agreement_test", "create_communicator_test", "device_pipeline_test", "gradient_norm_test", "loss_test",
+         "mixup_test", "nccl_test", "random_grayscale_test", "recorded_steps_test", "sgd_test")
 
 
 class CheckTest(unittest.TestCase):
@@ -119,14 +122,14 @@ class CheckTest(unittest.TestCase):
     def shorten(self, stage, seconds):
         """Gives a stage of the copied script other seconds."""
         script = self.kit / "check.py"
-        script.write_text(script.read_text().replace('TOTAL = 595', f'TOTAL = 595\nLIMITS["{stage}"] = {seconds}'))
+        script.write_text(script.read_text().replace('TOTAL = 580', f'TOTAL = 580\nLIMITS["{stage}"] = {seconds}'))
 
     def test_figures_of_all_programs_come_together(self):
         code, text, written, stages = self.check("--stages=machine,first_step,tests,speed,pipeline")
         self.assertEqual({name: stage["state"] for name, stage in stages.items()},
                          dict.fromkeys(["machine", "first_step", "tests", "speed", "pipeline"], "passed"), text)
         self.assertEqual(code, 0, text)
-        self.assertEqual(stages["tests"]["line"], "all 20 cases of 8 programs passed")
+        self.assertEqual(stages["tests"]["line"], "all 28 cases of 12 programs passed")
         ratio = stages["speed"]["figures"]["ratios"]["frozen_stages 2, batch 32"]
         self.assertEqual(ratio["train"], {"ratio": 1.25, "finetune": "finetune recorded", "pytorch": "PyTorch bf16_cl_graphs"})
         self.assertEqual(ratio["recorded"]["ratio"], 2)
@@ -149,7 +152,7 @@ class CheckTest(unittest.TestCase):
     def test_failing_cases_are_named(self):
         _, _, _, stages = self.check("--stages=machine,tests", fake="failing_tests")
         self.assertEqual(stages["tests"]["state"], "failed")
-        self.assertIn("8 of 8 programs did not: device_pipeline_test: A.B;", stages["tests"]["line"])
+        self.assertIn("12 of 12 programs did not: device_pipeline_test: A.B;", stages["tests"]["line"])
 
     def test_a_program_that_hangs_is_killed_and_what_others_measured_stays(self):
         self.shorten("first_step", 3)
@@ -164,7 +167,7 @@ class CheckTest(unittest.TestCase):
         (self.kit / "bin/sgd_test").unlink()
         _, _, _, stages = self.check("--stages=machine,tests,pipeline,trace,first_step")
         self.assertIn("sgd_test: cannot run", stages["tests"]["line"])
-        self.assertIn("18 cases passed; 1 of 8 programs did not", stages["tests"]["line"])
+        self.assertIn("26 cases passed; 1 of 12 programs did not", stages["tests"]["line"])
         self.assertIn("No such file or directory", stages["pipeline"]["line"])
         self.assertEqual(stages["trace"]["line"], "exit code 1 of profile_gpu: no trace")
         self.assertEqual(stages["first_step"]["state"], "passed")
@@ -175,6 +178,40 @@ class CheckTest(unittest.TestCase):
         self.assertEqual(stages["speed"]["state"], "passed")
         self.assertIn("no torchvision", stages["speed"]["line"])
         self.assertEqual([row["met"] for row in written["targets"]], [None, None, None, True])
+
+    def test_trains_on_made_up_pictures_where_none_are_packed(self):
+        _, text, _, stages = self.check("--stages=machine,training")
+        self.assertEqual(stages["training"]["state"], "passed", text)
+        self.assertRegex(stages["training"]["line"], r"ResNet-18 on made-up pictures .* weights: 10.00 % after 30 iterations")
+
+    def test_trains_on_the_packed_pictures_and_their_classes(self):
+        (self.kit / "data").mkdir()
+        with tarfile.open(self.kit / "data/pictures.tar.xz", "w:xz") as packed:
+            for name in ("a", "b", "c", "d"):
+                packed.add(__file__, f"some_name/train/{name}/1.jpg")
+                packed.add(__file__, f"some_name/test/{name}/1.jpg")
+        _, text, _, stages = self.check("--stages=machine,training")
+        self.assertEqual(stages["training"]["state"], "passed", text)
+        self.assertIn("ResNet-18 on the packed pictures from random weights: 25.00 %", stages["training"]["line"])
+
+    def test_seconds_that_other_stages_leave_are_the_stage_speeds(self):
+        _, _, _, stages = self.check("--stages=machine,speed,pipeline")
+        self.assertGreater(stages["speed"]["limit_s"], 400)
+        self.assertEqual(stages["pipeline"]["limit_s"], 25)
+
+    def test_programs_that_lost_their_permission_in_copying_run(self):
+        for path in (self.kit / "bin").iterdir():
+            path.chmod(0o644)
+        _, text, _, stages = self.check("--stages=machine,first_step")
+        self.assertEqual(stages["first_step"]["state"], "passed", text)
+
+    def test_what_a_program_says_without_end_leaves_a_log_of_some_size(self):
+        self.program("bin/device_pipeline_alone", "#!{python} -B\nprint('first'); print('x' * 10_000_000); print('last')\n")
+        self.check("--stages=machine,pipeline")
+        log = (self.folder / "results/check.log").read_text()
+        self.assertLess(len(log), 1_000_000)
+        self.assertIn("first", log)
+        self.assertIn("last", log)
 
     def test_an_older_glibc_ends_it_with_a_sentence(self):
         self.write_kit(glibc="99.1")
