@@ -1,10 +1,12 @@
 #include "src/main/command_line.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdint>
+#include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "src/base/annotate.h"
 #include "src/base/flag_errors.h"
 
@@ -34,11 +36,20 @@ void Register(const Flag& flag, CLI::App* app, std::vector<absl::Status>* errors
   if (flag.required) option->required();
 }
 
-// Whether help is asked for, anywhere.
-bool AsksForHelp(const std::vector<std::string>& arguments) {
-  return std::any_of(arguments.begin(), arguments.end(), [](const std::string& argument) {
-    return argument == "--help" || argument == "-h";
-  });
+// The arguments of "help" where help is asked for, anywhere: "--help", "-h",
+// "--help=optimizer.sgd". `command`: the one that is named; empty for none.
+std::optional<std::vector<std::string>> HelpIn(const std::vector<std::string>& arguments,
+                                               const std::string& command) {
+  constexpr absl::string_view kTopic = "--help=";
+  for (const std::string& argument : arguments) {
+    if (absl::StartsWith(argument, kTopic)) {
+      return std::vector<std::string>{"help", argument.substr(kTopic.size())};
+    }
+    if (argument != "--help" && argument != "-h") continue;
+    if (command.empty()) return std::vector<std::string>{"help"};
+    return std::vector<std::string>{"help", command};
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -50,9 +61,8 @@ absl::StatusOr<Command*> ParseCommandLine(const CommandList& commands,
     if (!arguments.empty() && arguments.front() == command->name()) chosen = command.get();
   }
   const bool named = !arguments.empty() && arguments.front() == chosen->name();
-  if (AsksForHelp(arguments)) {
-    return ParseCommandLine(commands, named ? std::vector<std::string>{"help", chosen->name()}
-                                            : std::vector<std::string>{"help"});
+  if (const auto help = HelpIn(arguments, named ? chosen->name() : "")) {
+    return ParseCommandLine(commands, *help);
   }
 
   CLI::App app("", "finetune");

@@ -12,12 +12,16 @@ namespace finetune {
 void ConfigFlags::AddTo(FlagList* flags) {
   flags->Path(Flag::Kind::kConfig, "--config", "FILE",
               "Config, also sought in --config_path and among the installed ones", &config);
-  flags->Paths(Flag::Kind::kFolder, "--config_path", "DIR",
-               "Folder to seek configs and their imports in; repeatable", &config_path);
+  AddSearchPath(flags, &config_path);
   flags
       ->Texts("--set", "PATH=VALUE", "Set a field, as in --set=optimizer.sgd.lr=0.02; repeatable",
               &set)
       ->kind = Flag::Kind::kField;
+}
+
+void ConfigFlags::AddSearchPath(FlagList* flags, std::vector<std::string>* config_path) {
+  flags->Paths(Flag::Kind::kFolder, "--config_path", "DIR",
+               "Folder to seek configs and their imports in; repeatable", config_path);
 }
 
 absl::Status ConfigFlags::Check() const {
@@ -25,6 +29,10 @@ absl::Status ConfigFlags::Check() const {
     return absl::InvalidArgumentError(
         "--config is not given; for example --config=resnet50_cifar.pbtxt (see --help)");
   }
+  return CheckSearchPath(config_path);
+}
+
+absl::Status ConfigFlags::CheckSearchPath(const std::vector<std::string>& config_path) {
   for (const std::string& folder : config_path) {
     std::error_code error;
     if (!std::filesystem::is_directory(folder, error)) {

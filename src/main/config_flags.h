@@ -17,8 +17,12 @@ struct ConfigFlags {
   std::vector<std::string> set;
 
   void AddTo(FlagList* flags);
+  // Adds --config_path alone.
+  static void AddSearchPath(FlagList* flags, std::vector<std::string>* config_path);
   // Errors: InvalidArgument where no config is given, or a folder of the search path is not one.
   absl::Status Check() const;
+  // The second part of it.
+  static absl::Status CheckSearchPath(const std::vector<std::string>& config_path);
 
   // The config as its files have it. Errors: see LoadConfig().
   absl::StatusOr<LoadedConfig> Load() const;

@@ -13,20 +13,12 @@
 #include "src/base/atomic_file.h"
 #include "src/base/nearest_name.h"
 #include "src/config/total_batch_size.h"
-#include "src/data/manifest.h"
-#include "src/data/pipeline.h"
-#include "src/model/classifier.h"
 #include "src/plan/measure.h"
 #include "src/plan/plan.h"
-#include "src/validate/validate.h"
+#include "src/plan/training_data.h"
 
 namespace finetune {
 namespace {
-
-// The side of the pictures that a pipeline is tried on where there is no data set.
-constexpr int kStandIn = 512;
-// The most pictures in a pass that is measured; larger ones are on its line.
-constexpr int64_t kMostMeasured = 32;
 
 absl::StatusOr<Cluster::Algorithm> ParseAlgorithm(const std::string& name) {
   if (name == "auto") return Cluster::Algorithm::kAuto;
@@ -38,57 +30,8 @@ absl::StatusOr<Cluster::Algorithm> ParseAlgorithm(const std::string& name) {
                    near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
 }
 
-struct Data {
-  int64_t pictures = 0;
-  PictureShape shape;
-  std::string note;
-};
-
-// From the manifest; without one, as far as the pipeline alone says.
-absl::StatusOr<Data> FindData(const LoadedConfig& loaded, int64_t pictures) {
-  const SplitConfig& train = loaded.config.data().train();
-  Data data;
-  absl::StatusOr<DatasetManifest> manifest = ReadManifest(train.path());
-  RunFacts facts;
-  if (manifest.ok()) {
-    FT_ASSIGN_OR_RETURN(DatasetSplit split, FindSplit(*manifest, train.split()));
-    data.pictures = PictureCount(split);
-    facts.train =
-        DataFacts{data.pictures, manifest->channels(), manifest->height(), manifest->width()};
-    facts.classes =
-        ClassFacts{manifest->class_name_size(), absl::StrCat("the data in ", train.path())};
-  } else {
-    data.note = absl::StrCat("no data set at ", train.path(),
-                             pictures > 0 ? "" : ": hours need --pictures=N");
-  }
-  if (pictures > 0) data.pictures = pictures;
-  FT_RETURN_IF_ERROR(ValidateConfig(loaded, facts).status());
-  if (!manifest.ok()) {
-    DatasetManifest stand_in;
-    stand_in.set_channels(static_cast<int>(InputChannels(loaded.config.model().backbone())));
-    stand_in.set_height(kStandIn);
-    stand_in.set_width(kStandIn);
-    for (int c = 0; c < stand_in.channels(); ++c) {
-      stand_in.add_mean(0);
-      stand_in.add_std(1);
-    }
-    manifest = std::move(stand_in);
-  }
-  absl::StatusOr<Pipeline> pipeline = Pipeline::Create(train, *manifest);
-  FT_RETURN_IF_ERROR(Annotate(pipeline.status(), "data.train"));
-  data.shape = {pipeline->channels(), pipeline->height(), pipeline->width()};
-  if (!data.note.empty() && data.shape.height == kStandIn) {
-    return absl::NotFoundError(
-        absl::StrCat(loaded.PlaceOf("data.train.path"),
-                     ": data.train.path: there is no data set at ", train.path(),
-                     ", and the pipeline does not say how large pictures are; prepare_dataset "
-                     "writes one"));
-  }
-  return data;
-}
-
 absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags& flags,
-                                    const std::vector<int>& ranks, const Data& data) {
+                                    const std::vector<int>& ranks, const TrainingData& data) {
   const ExperimentConfig& config = loaded.config;
   std::string text;
   if (!flags.profile.empty()) {
@@ -161,7 +104,7 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
     return absl::InvalidArgumentError(
         "--measure and --profile: a plan is made from one of them; leave the other out");
   }
-  FT_ASSIGN_OR_RETURN(const Data data, FindData(loaded, flags.pictures));
+  FT_ASSIGN_OR_RETURN(const TrainingData data, FindTrainingData(loaded, flags.pictures));
   FT_ASSIGN_OR_RETURN(const Profile profile, FindProfile(loaded, flags, ranks, data));
   if (!flags.save_profile.empty()) {
     FT_RETURN_IF_ERROR(
@@ -173,7 +116,9 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
   std::string text = absl::StrFormat(
       "%s: %s scaling, from %s\n", loaded.file,
       loaded.config.data().train().has_total_batch_size() ? "strong" : "weak", profile.source);
-  if (!data.note.empty()) absl::StrAppend(&text, data.note, "\n");
+  if (!data.note.empty()) {
+    absl::StrAppend(&text, data.note, flags.pictures > 0 ? "" : ": hours need --pictures=N", "\n");
+  }
   for (const Link& link : links) {
     cluster.between_hosts = link;
     const std::vector<PlanRow> rows =

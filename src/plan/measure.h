@@ -17,6 +17,9 @@ struct PictureShape {
   int width = 0;
 };
 
+// The most pictures in a pass that is worth measuring; larger ones are on its line.
+inline constexpr int64_t kMostMeasured = 32;
+
 struct MeasureOptions {
   PictureShape shape;
   // Of each pass: in ascending order. None: only the model's parameters are counted.

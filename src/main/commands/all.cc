@@ -3,10 +3,12 @@
 #include <memory>
 
 #include "src/main/commands/config.h"
+#include "src/main/commands/diff.h"
 #include "src/main/commands/evaluate.h"
 #include "src/main/commands/help.h"
 #include "src/main/commands/plan.h"
 #include "src/main/commands/report.h"
+#include "src/main/commands/summary.h"
 #include "src/main/commands/train.h"
 #include "src/main/commands/version.h"
 
@@ -17,6 +19,8 @@ CommandList MakeCommands() {
   commands.push_back(std::make_unique<TrainCommand>());
   commands.push_back(std::make_unique<EvaluateCommand>());
   commands.push_back(std::make_unique<ConfigCommand>());
+  commands.push_back(std::make_unique<DiffCommand>());
+  commands.push_back(std::make_unique<SummaryCommand>());
   commands.push_back(std::make_unique<ReportCommand>());
   commands.push_back(std::make_unique<PlanCommand>());
   commands.push_back(std::make_unique<HelpCommand>());

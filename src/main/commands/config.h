@@ -13,16 +13,18 @@ class ConfigCommand : public LocalCommand {
  public:
   std::string name() const override { return "config"; }
   std::string summary() const override {
-    return "Check a config and print it as it is used, with the place of each value";
+    return "Print a config as it is used, with the place of each value; or check it before a job";
   }
   std::vector<std::string> examples() const override;
   void AddFlags(FlagList* flags) override;
-  absl::Status Check() const override { return config_.Check(); }
+  absl::Status Check() const override;
   absl::Status RunHere(const Invocation& invocation, std::string* output) override;
 
  private:
   ConfigFlags config_;
   bool origins_ = true;
+  bool check_ = false;
+  int ranks_ = 0;  // 0: not given
 };
 
 }  // namespace finetune

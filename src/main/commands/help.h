@@ -8,12 +8,15 @@
 
 namespace finetune {
 
-// "finetune help evaluate"; also "finetune evaluate --help".
+// "finetune help evaluate", also as "finetune evaluate --help"; "finetune help optimizer.sgd", also
+// as "finetune --help=optimizer.sgd".
 class HelpCommand : public LocalCommand {
  public:
   std::string name() const override { return "help"; }
-  std::string summary() const override { return "Explain a command, as --help"; }
-  std::vector<std::string> examples() const override { return {"finetune help evaluate"}; }
+  std::string summary() const override {
+    return "Explain a command or a field of a config, as --help";
+  }
+  std::vector<std::string> examples() const override;
   void AddFlags(FlagList* flags) override;
   absl::Status RunHere(const Invocation& invocation, std::string* output) override;
 

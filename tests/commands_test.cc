@@ -1,0 +1,111 @@
+// The commands that need no ranks, and the flags of a run's output, as a user types them.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/atomic_file.h"
+#include "tests/training_test.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class CommandsTest : public TrainingTest {
+ protected:
+  // `finetune COMMAND --config=...`.
+  Outcome Command(const std::string& command, const std::string& flags = "") {
+    return Run(absl::StrCat(finetune_, " ", command, " --config=", config(), " ", flags));
+  }
+};
+
+TEST_F(CommandsTest, ChecksAConfigBeforeItsJobIsQueued) {
+  WriteResNet();
+  const Outcome fine = Command("config", "--check --ranks=2");
+  EXPECT_EQ(fine.exit_code, 0) << fine.output;
+  EXPECT_THAT(fine.output, HasSubstr("2 ranks of "));
+  EXPECT_THAT(fine.output, HasSubstr("a rank needs "));
+  EXPECT_THAT(fine.output, EndsWith(config() + ": is fine\n"));
+  EXPECT_FALSE(fs::exists("work_dirs"));
+
+  // Each fault that only the data show, with its place.
+  const Outcome classes = Command("config", "--check --set=model.head.num_classes=7");
+  EXPECT_EQ(classes.exit_code, 2) << classes.output;
+  EXPECT_THAT(classes.output,
+              HasSubstr("--set=model.head.num_classes=7: model.head.num_classes: is 7; "));
+  const Outcome weights =
+      Command("config", "--check --set=model.backbone.pretrained.checkpoint=nowhere.pth");
+  EXPECT_EQ(weights.exit_code, 2) << weights.output;
+  EXPECT_THAT(weights.output, HasSubstr("nowhere.pth"));
+  // A run would say the same.
+  const Outcome run = Run(Mpirun(1, "run", "--set=model.head.num_classes=7"));
+  EXPECT_EQ(run.output, classes.output);
+
+  // More ranks than pictures of a batch.
+  const Outcome many = Command("config", "--check --ranks=17");
+  EXPECT_EQ(many.exit_code, 2) << many.output;
+  EXPECT_THAT(many.output, HasSubstr("data.train.total_batch_size: is 16 and there are 17 ranks"));
+}
+
+TEST_F(CommandsTest, NamesWhatDiffersBetweenTwoConfigs) {
+  WriteResNet();
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/other.pbtxt",
+                                  "import: \"small.pbtxt\"\noptimizer { sgd { lr: 0.5 } }\n")
+                  .ok());
+  const Outcome diff =
+      Run(absl::StrCat(finetune_, " diff ", config(), " ", folder_, "/other.pbtxt"));
+  EXPECT_EQ(diff.exit_code, 0) << diff.output;
+  EXPECT_EQ(diff.output,
+            absl::StrCat("- ", config(), "\n+ ", folder_, "/other.pbtxt\n\noptimizer.sgd.lr\n",
+                         "  - 0.05  # ", config(), ":13:19\n  + 0.5   # ", folder_,
+                         "/other.pbtxt:2:19\n"));
+  const Outcome same = Run(absl::StrCat(finetune_, " diff ", config(), " ", config()));
+  EXPECT_EQ(same.output, "no field differs\n");
+}
+
+TEST_F(CommandsTest, ExplainsFieldsWithoutTheSourceTree) {
+  const Outcome sgd = Run(absl::StrCat("env -C / ", finetune_, " --help=optimizer.sgd"));
+  EXPECT_EQ(sgd.exit_code, 0) << sgd.output;
+  EXPECT_THAT(sgd.output,
+              AllOf(HasSubstr("PyTorch's SGD"), HasSubstr("momentum: number (default 0)")));
+  const Outcome typo = Run(absl::StrCat(finetune_, " help optimizer.sdg"));
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_EQ(typo.output, "optimizer.sdg: no such field in OptimizerConfig; did you mean sgd?\n");
+}
+
+TEST_F(CommandsTest, SummarizesTheModel) {
+  WriteResNet("frozen_stages: 1");
+  const Outcome summary = Command("summary", "--memory=false");
+  EXPECT_EQ(summary.exit_code, 0) << summary.output;
+  EXPECT_THAT(summary.output, HasSubstr("one image of 3x32x32\n"));
+  EXPECT_THAT(summary.output, testing::ContainsRegex("backbone.layer1 +4x32x32 .* frozen\n"));
+  EXPECT_THAT(summary.output, testing::ContainsRegex("backbone.layer2 +8x16x16 .* trained\n"));
+}
+
+// Whatever goes wrong is one sentence or two, which name a flag, a file or a field.
+TEST_F(CommandsTest, ErrorsOfEveryCommandHaveExitCode2) {
+  for (const std::string command :
+       {"train", "evaluate", "config", "plan", "summary", "diff", "report"}) {
+    const Outcome none = Run(absl::StrCat(finetune_, " ", command));
+    EXPECT_EQ(none.exit_code, 2) << command << ": " << none.output;
+    EXPECT_THAT(std::vector<std::string>(absl::StrSplit(none.output, '\n')), SizeIs(2))
+        << none.output;
+  }
+  for (const std::string command : {"train", "config", "plan", "summary"}) {
+    const Outcome missing = Run(absl::StrCat(finetune_, " ", command, " --config=nowhere.pbtxt"));
+    EXPECT_EQ(missing.exit_code, 2) << command << ": " << missing.output;
+    EXPECT_THAT(missing.output, HasSubstr("nowhere.pbtxt"));
+  }
+}
+
+}  // namespace
+}  // namespace finetune
