@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 class CommandsTest : public TrainingTest {
@@ -91,10 +92,30 @@ TEST_F(CommandsTest, SummarizesTheModel) {
   EXPECT_THAT(summary.output, testing::ContainsRegex("backbone.layer2 +8x16x16 .* trained\n"));
 }
 
+TEST_F(CommandsTest, ARunIsQuietOrVerboseWhereItIsAskedTo) {
+  WriteResNet();
+  const std::string few = "--set=runtime.log_interval=5 --max_iterations=5 ";
+  const Outcome quiet = Run(Mpirun(2, "quiet", few + "--quiet"));
+  EXPECT_EQ(quiet.exit_code, 0) << quiet.output;
+  EXPECT_EQ(quiet.output, "");
+  EXPECT_THAT(Logs("quiet"), HasSubstr("epoch 1 [5/5]"));
+
+  const Outcome usual = Run(Mpirun(2, "usual", few));
+  EXPECT_THAT(usual.output, AllOf(HasSubstr("epoch 1 [5/5]"), Not(HasSubstr("epoch 1 [2/5]"))));
+  const Outcome verbose = Run(Mpirun(2, "verbose", few + "--verbose"));
+  EXPECT_THAT(verbose.output, AllOf(HasSubstr("epoch 1 [2/5]"), HasSubstr("epoch 1 [5/5]")));
+  // The records are the same.
+  EXPECT_THAT(Losses("verbose"), SizeIs(1));
+  EXPECT_EQ(Losses("verbose"), Losses("usual"));
+
+  const Outcome both = Run(Mpirun(1, "both", "--quiet --verbose"));
+  EXPECT_EQ(both.exit_code, 2) << both.output;
+}
+
 // Whatever goes wrong is one sentence or two, which name a flag, a file or a field.
 TEST_F(CommandsTest, ErrorsOfEveryCommandHaveExitCode2) {
   for (const std::string command :
-       {"train", "evaluate", "config", "plan", "summary", "diff", "report"}) {
+       {"train", "evaluate", "config", "plan", "summary", "diff", "report", "completion"}) {
     const Outcome none = Run(absl::StrCat(finetune_, " ", command));
     EXPECT_EQ(none.exit_code, 2) << command << ": " << none.output;
     EXPECT_THAT(std::vector<std::string>(absl::StrSplit(none.output, '\n')), SizeIs(2))

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -82,6 +83,12 @@ std::vector<Scalar> Scalars(const EvaluationRecord& r) {
   return scalars;
 }
 
+// Users turn colors off by NO_COLOR, set to anything but an empty text.
+bool WantsColors() {
+  const char* const no_color = std::getenv("NO_COLOR");
+  return no_color == nullptr || *no_color == '\0';
+}
+
 }  // namespace
 
 std::string FormatDuration(double seconds) {
@@ -101,7 +108,8 @@ class RunLog::Impl {
       if (options_.rank == 0) {
         FT_RETURN_IF_ERROR(OpenFiles());
         auto console = std::make_shared<spdlog::sinks::stdout_color_sink_mt>(
-            watched_ ? spdlog::color_mode::automatic : spdlog::color_mode::never);
+            watched_ && WantsColors() ? spdlog::color_mode::automatic : spdlog::color_mode::never);
+        if (options_.verbosity == Verbosity::kQuiet) console->set_level(spdlog::level::warn);
         console->set_pattern("%Y-%m-%d %H:%M:%S %^%-7l%$ %v");
         file_ = std::make_shared<FileSink>(this);
         file_->set_pattern("%Y-%m-%d %H:%M:%S.%e %-7l %v");
@@ -158,6 +166,9 @@ class RunLog::Impl {
 
   void Draw(const IterationRecord& r) {
     const std::lock_guard lock(mutex_);
+    if (options_.verbosity == Verbosity::kVerbose) {
+      return SayLocked(spdlog::level::info, Describe(r));
+    }
     progress_.Draw(absl::StrFormat("%s  loss %.4f  %.1f pictures/s  eta %s", Position(r), r.loss,
                                    r.images_per_s, FormatDuration(r.eta_s)));
   }
@@ -225,7 +236,7 @@ class RunLog::Impl {
   std::string stem_;
   std::optional<AppendFile> text_, json_;
   std::optional<EventFile> events_;
-  ProgressLine progress_{stdout, watched_};
+  ProgressLine progress_{stdout, watched_&& options_.verbosity != Verbosity::kQuiet};
   absl::Status first_error_;
   std::shared_ptr<FileSink> file_;  // on rank 0
   std::unique_ptr<spdlog::logger> logger_;

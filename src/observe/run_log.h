@@ -10,12 +10,20 @@
 
 namespace finetune {
 
+// What rank 0's console shows. The files hold the same at any verbosity, but for kVerbose's lines.
+enum class Verbosity {
+  kQuiet,    // warnings and errors
+  kNormal,   // the log, and on a terminal a progress line
+  kVerbose,  // the log, and a line for every iteration, also in the log's file
+};
+
 struct RunLogOptions {
   std::string work_dir;
   int rank = 0;
   std::string host;
   // Also an event file for `tensorboard --logdir=WORK_DIR`.
   bool tensorboard = false;
+  Verbosity verbosity = Verbosity::kNormal;
 };
 
 // What a run tells people and programs. Rank 0: the console, WORK_DIR/<time>.log,

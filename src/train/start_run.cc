@@ -97,6 +97,7 @@ class Starter {
     log.work_dir = options_.work_dir;
     log.rank = comm_.rank();
     log.tensorboard = config_.runtime().tensorboard();
+    log.verbosity = options_.verbosity;
     log.host = comm_.host(comm_.rank());
     FT_ASSIGN_OR_RETURN(run_->log, RunLog::Open(log));
     comm_.SetWarn(

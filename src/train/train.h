@@ -8,6 +8,7 @@
 #include "src/base/status_macros.h"
 #include "src/comm/communicator.h"
 #include "src/config/config.h"
+#include "src/observe/run_log.h"
 #include "src/observe/trace.h"
 #include "src/train/evaluate.h"
 
@@ -28,6 +29,7 @@ struct TrainOptions {
   int64_t max_iterations = 0;
   // Where this rank's time goes is recorded here, which must outlive Train(). Null: nowhere.
   Trace* trace = nullptr;
+  Verbosity verbosity = Verbosity::kNormal;
 };
 
 struct TrainResult {

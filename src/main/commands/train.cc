@@ -19,11 +19,13 @@ void Warn(const char* what, const absl::Status& status) {
   std::fprintf(stderr, "warning: %s: %s\n", what, std::string(status.message()).c_str());
 }
 
-void WriteTrace(const std::string& path, const TraceFile& file, const Trace& trace,
+// `quiet`: where nothing is lost, nothing is said.
+void WriteTrace(const std::string& path, const TraceFile& file, const Trace& trace, bool quiet,
                 Communicator* comm) {
   const absl::StatusOr<uint64_t> dropped = file.Write(trace, comm);
   if (comm->rank() != 0) return;
   if (!dropped.ok()) return Warn("no trace", dropped.status());
+  if (quiet && *dropped == 0) return;
   std::printf("trace %s", path.c_str());
   if (*dropped > 0) {
     std::printf(": the last events of each track; %llu before them were dropped",
@@ -57,6 +59,8 @@ void TrainCommand::AddFlags(FlagList* flags) {
                      &options_.max_iterations);
   flags->Path(Flag::Kind::kFile, "--trace", "JSON",
               "Write where every rank's time went, for ui.perfetto.dev", &trace_path_);
+  flags->Switch("--quiet", "Show warnings and errors alone; the log's files have all", &quiet_);
+  flags->Switch("--verbose", "Show every iteration, not every runtime.log_interval", &verbose_);
 }
 
 absl::Status TrainCommand::Check() const {
@@ -68,6 +72,10 @@ absl::Status TrainCommand::Check() const {
   if (options_.overwrite && !options_.resume.empty()) {
     return absl::InvalidArgumentError(
         "--overwrite begins again and --resume goes on: give one of them");
+  }
+  if (quiet_ && verbose_) {
+    return absl::InvalidArgumentError(
+        "--quiet shows less and --verbose shows more: give one of them");
   }
   return absl::OkStatus();
 }
@@ -93,6 +101,9 @@ CommObserver TrainCommand::Observer() {
 
 absl::StatusOr<int> TrainCommand::RunOnRanks(const LoadedConfig& loaded, Communicator* comm) {
   TrainOptions options = options_;
+  options.verbosity = quiet_     ? Verbosity::kQuiet
+                      : verbose_ ? Verbosity::kVerbose
+                                 : Verbosity::kNormal;
   if (options.work_dir.empty()) options.work_dir = loaded.config.runtime().work_dir();
   if (options.work_dir.empty()) options.work_dir = "work_dirs/" + loaded.config.name();
   std::optional<TraceFile> trace_file;
@@ -103,7 +114,7 @@ absl::StatusOr<int> TrainCommand::RunOnRanks(const LoadedConfig& loaded, Communi
     trace_file = *std::move(opened);
   }
   FT_ASSIGN_OR_RETURN(const TrainResult result, Train(loaded, options, comm));
-  if (trace_file.has_value()) WriteTrace(trace_path_, *trace_file, *trace_, comm);
+  if (trace_file.has_value()) WriteTrace(trace_path_, *trace_file, *trace_, quiet_, comm);
   if (comm->rank() == 0) {
     const absl::StatusOr<std::string> report = WriteReport(options.work_dir);
     if (!report.ok()) Warn("no report", report.status());

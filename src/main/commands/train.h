@@ -33,6 +33,8 @@ class TrainCommand : public RankCommand {
   ConfigFlags config_;
   TrainOptions options_;
   std::string trace_path_;
+  bool quiet_ = false;
+  bool verbose_ = false;
   // The communicator's thread records in it to its end.
   std::optional<Trace> trace_;
 };
