@@ -5,6 +5,7 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -36,8 +37,8 @@ std::string TextOf(const Message& message, const FieldDescriptor* field, int ind
   return absl::StrCat("[", absl::StrJoin(elements, ", "), "]");
 }
 
-// One config's side of a difference in a field of `message`. The field is not there where `message`
-// is null, or the element is past the list's end.
+// One config's side of a difference in a field of `message`, or in element `index` of a list, which
+// may be past its end.
 DiffSide SideOf(const LoadedConfig& loaded, const std::string& path, const Message& message,
                 const FieldDescriptor* field, int index) {
   const auto* const reflection = message.GetReflection();
@@ -65,23 +66,20 @@ class Collector : public MessageDifferencer::Reporter {
     Add(left, right, fields);
   }
   void ReportModified(const Message& left, const Message& right, const Fields& fields) override {
-    Add(left, right, fields);
+    // A message is reported after the fields in which it differs.
+    if (fields.back().field->message_type() == nullptr) Add(left, right, fields);
   }
 
   std::vector<FieldDiff> Take() { return std::move(diffs_); }
 
  private:
+  // `left`, `right`: the messages that hold the field, which is the last one of `fields`.
   void Add(const Message& left, const Message& right, const Fields& fields) {
-    // The messages are the whole configs: walk to those that hold the field.
-    const Message* in_left = &left;
-    const Message* in_right = &right;
     std::string path;
     for (size_t i = 0; i + 1 < fields.size(); ++i) {
-      const FieldDescriptor* field = fields[i].field;
-      absl::StrAppend(&path, field->name(),
-                      field->is_repeated() ? absl::StrCat("[", fields[i].index, "]") : "", ".");
-      in_left = Child(*in_left, field, fields[i].index);
-      in_right = Child(*in_right, field, fields[i].index);
+      const FieldDescriptor* outer = fields[i].field;
+      absl::StrAppend(&path, outer->name(),
+                      outer->is_repeated() ? absl::StrCat("[", fields[i].index, "]") : "", ".");
     }
     const FieldDescriptor* field = fields.back().field;
     int index = -1;
@@ -93,20 +91,13 @@ class Collector : public MessageDifferencer::Reporter {
     // A list of single values is one field, whose elements are reported one by one.
     if (!diffs_.empty() && diffs_.back().path == path) return;
     if (path == "name" && !left_.origins.contains(path) && !right_.origins.contains(path)) return;
-    FieldDiff diff{path, SideOf(left_, path, *in_left, field, index),
-                   SideOf(right_, path, *in_right, field, index)};
     // Set to the default on one side.
     if (field->has_default_value() && !field->is_repeated() &&
-        TextOf(*in_left, field, -1) == TextOf(*in_right, field, -1)) {
+        TextOf(left, field, -1) == TextOf(right, field, -1)) {
       return;
     }
-    diffs_.push_back(std::move(diff));
-  }
-
-  static const Message* Child(const Message& message, const FieldDescriptor* field, int index) {
-    const auto* const reflection = message.GetReflection();
-    return field->is_repeated() ? &reflection->GetRepeatedMessage(message, field, index)
-                                : &reflection->GetMessage(message, field);
+    diffs_.push_back(
+        {path, SideOf(left_, path, left, field, index), SideOf(right_, path, right, field, index)});
   }
 
   const LoadedConfig& left_;

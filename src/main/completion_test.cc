@@ -61,7 +61,6 @@ class CompletionTest : public testing::Test {
 TEST_F(CompletionTest, OffersCommands) {
   EXPECT_THAT(Offers("finetune ev"), ElementsAre("evaluate"));
   EXPECT_THAT(Offers("finetune "), AllOf(Contains("train"), Contains("plan"), Contains("summary")));
-  EXPECT_THAT(Offers("finetune help comp"), ElementsAre("completion"));
 }
 
 TEST_F(CompletionTest, OffersTheFlagsOfTheCommand) {

@@ -177,6 +177,19 @@ TEST(Flags, EvaluateNeedsACheckpointAndNoConfig) {
   EXPECT_TRUE(flags.evaluate.flip);
 }
 
+TEST(Flags, FlagsThatContradictEachOtherAreRefused) {
+  EXPECT_EQ(Refusal({"--config=a", "--quiet", "--verbose"}),
+            "--quiet shows less and --verbose shows more: give one of them");
+  EXPECT_EQ(Refusal({"config", "--config=a", "--ranks=8"}),
+            "--ranks is for a check: give --check too");
+  EXPECT_EQ(Refusal({"completion", "fish"}), "SHELL: expected bash or zsh, got fish");
+}
+
+TEST(Flags, HelpExplainsFieldsOfAConfig) {
+  EXPECT_THAT(Output({"--help=optimizer.sgd"}), HasSubstr("PyTorch's SGD"));
+  EXPECT_EQ(Output({"help", "optimizer.sgd"}), Output({"--help=optimizer.sgd"}));
+}
+
 TEST(Flags, BeginningAgainAndGoingOnExcludeEachOther) {
   EXPECT_EQ(Refusal({"--config=a", "--overwrite", "--resume=auto"}),
             "--overwrite begins again and --resume goes on: give one of them");

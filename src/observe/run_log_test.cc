@@ -140,6 +140,34 @@ TEST_F(RunLogTest, DrawsNoProgressWhereNobodyWatches) {
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
 }
 
+TEST_F(RunLogTest, AQuietConsoleShowsWarningsAloneAndTheFilesHaveAll) {
+  options_.verbosity = Verbosity::kQuiet;
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Info("starting");
+  log->Iteration(Iteration(20));
+  log->Warning("odd");
+  const std::string console = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(console, testing::EndsWith("warning odd\n"));
+  EXPECT_THAT(console, Not(HasSubstr("starting")));
+  EXPECT_THAT(console, Not(HasSubstr("loss")));
+  const std::string text = *ReadFile(log->stem() + ".log");
+  EXPECT_THAT(text, HasSubstr("info    starting\n"));
+  EXPECT_THAT(text, HasSubstr("epoch 2 [4/16]"));
+}
+
+TEST_F(RunLogTest, AVerboseConsoleShowsEveryIterationAndTheRecordsStay) {
+  options_.verbosity = Verbosity::kVerbose;
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Progress(Iteration(19));
+  log->Iteration(Iteration(20));
+  const std::string console = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(console, HasSubstr("epoch 2 [3/16]"));
+  EXPECT_THAT(console, HasSubstr("epoch 2 [4/16]"));
+  EXPECT_THAT(ReadHistory(options_.work_dir)->iterations, testing::SizeIs(1));
+}
+
 TEST_F(RunLogTest, OtherRanksSayOnlyWhatIsWrongAndWhoTheyAre) {
   options_.rank = 3;
   testing::internal::CaptureStdout();

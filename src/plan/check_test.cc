@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
 
 namespace finetune {
 namespace {
@@ -43,7 +44,7 @@ class CheckTest : public testing::Test {
         loaded.WithPlace(CheckFits(loaded, 3 * kGibibyte, 2 * kGibibyte, 256)).message());
   }
 
-  const std::string path_ = absl::StrCat(::testing::TempDir(), "/checked.pbtxt");
+  const std::string path_ = EmptyTestFolder() + "/checked.pbtxt";
 };
 
 TEST_F(CheckTest, ARankThatDoesNotFitIsAnErrorOfTheBatchSize) {

@@ -112,7 +112,7 @@ TEST(Summarize, PrintsLayersTotalsAndMemory) {
   const absl::StatusOr<std::string> text = Summarize(*loaded, SummaryFlags());
   ASSERT_TRUE(text.ok()) << text.status();
   EXPECT_THAT(*text, HasSubstr("one image of 1x32x32; no data set at nowhere\n"));
-  EXPECT_THAT(*text, HasSubstr("6x28x28"));
+  EXPECT_THAT(*text, HasSubstr("120x1x1"));
   EXPECT_THAT(*text, HasSubstr("61706 of 61706 parameters are trained (100.0 %)\n"));
   EXPECT_THAT(*text, HasSubstr("parameters 0.2 MiB, gradients 0.2 MiB, optimizer 0.2 MiB\n"));
   EXPECT_THAT(*text, HasSubstr("memory of one rank that trains with passes of 4 images: "));
