@@ -52,7 +52,7 @@ TEST(LargeTensorMemory, LeavesSmallTensorsAndThoseWithoutRoomToTheOther) {
   EXPECT_EQ(memory.allocate(0).get(), nullptr);
 }
 
-// LibTorch's oneDNN does.
+// LibTorch's oneDNN frees memory through raw_deallocate().
 TEST(LargeTensorMemory, IsTakenAndGivenBackWithoutItsOwner) {
   LargeTensorMemory memory(64 * kMebi, c10::GetCPUAllocator());
   for (const size_t bytes : {size_t{100}, 10 * kMebi, 100 * kMebi}) {
@@ -63,7 +63,7 @@ TEST(LargeTensorMemory, IsTakenAndGivenBackWithoutItsOwner) {
   EXPECT_LT(memory.high_water(), 11 * kMebi);
 }
 
-// A limit on the process's memory is one on this memory too.
+// A limit on the memory of the process limits this memory too.
 TEST(LargeTensorMemory, StaysWithinTheLimitsOfTheProcess) {
   LargeTensorMemory memory(size_t{1} << 34, c10::GetCPUAllocator());
   const c10::DataPtr before = memory.allocate(4 * kMebi);
@@ -78,8 +78,8 @@ TEST(LargeTensorMemory, StaysWithinTheLimitsOfTheProcess) {
   EXPECT_GT(memory.high_water(), size_t{1} << 32);
 }
 
-// Random tensors come and go. Each is full of its own number until its end, and at last one block
-// is left, which is the whole range.
+// Random tensors are made and freed. Each is filled with its own number and checked when it is
+// freed. At the end one free block is left, the whole range.
 TEST(LargeTensorMemory, NeverGivesAByteTwiceAndForgetsNone) {
   constexpr size_t kRange = 96 * kMebi;
   LargeTensorMemory memory(kRange, c10::GetCPUAllocator());
