@@ -92,7 +92,7 @@ TEST_F(AgreementTest, AnErrorOfOneRankIsEveryRanks) {
   EXPECT_EQ(ours.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ours.message(), absl::StrCat("rank 1 (host ", comm_->host(1), "): no such file"));
   EXPECT_TRUE(IsAgreed(ours));
-  // What all say is said once.
+  // An error of all ranks is reported once.
   const absl::Status same = Agree(absl::NotFoundError("no such file"), *comm_);
   EXPECT_EQ(same.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(same.message(), "no such file");

@@ -59,7 +59,7 @@ TEST(CreateCommunicatorTest, ABackendThatDoesNotGoWithTheDeviceIsRefused) {
               HasSubstr("comm.backend: NCCL works on GPUs"));
 }
 
-// Every rank says so, and none waits for another.
+// Every rank has the error, and none waits for another.
 TEST(CreateCommunicatorTest, CudaThatIsNotThereIsAClearError) {
   const Gpus gpus = VisibleGpus();
   if (gpus.count > 0) {
