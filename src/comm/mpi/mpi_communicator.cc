@@ -19,9 +19,8 @@
 //    of an operation, and an Abort() of another thread is seen.
 //  - The first error stays in `failure_`. No operation runs after it; only heartbeats and MPI_Abort
 //    still call MPI.
-//  - The sum does not depend on the algorithm: chunk c is added in the order of ranks c, c + 1,
-//  ...,
-//    c - 1 (wire.h) in shared memory, in the ring and in the exchange. MPI_CHOICE is the exception.
+//  - The sum does not depend on the algorithm: shared memory, the ring and the exchange add chunk c
+//    in the order of ranks c, c + 1, ..., c - 1 (wire.h). MPI_CHOICE is the exception.
 //
 // Tests: mpi_communicator_test compares each algorithm with sums in that order. failure_test kills,
 // stops and hangs ranks.

@@ -16,10 +16,9 @@
 //  - Every rank runs the same operations in the same order. Operation k begins when every rank's
 //    `arrived` is at least k. It is over when every rank's `done` is at least k.
 //  - Between the two, rank r alone writes the elements of part r, in all arrays.
-//  - Only the owner writes its Meeting. `arrived` and `done` are stored with release and loaded
-//  with
-//    acquire order, so the arrays' contents are visible with them. They wrap around after 2^32
-//    operations, and only their differences are compared.
+//  - Only the owner writes its Meeting. `arrived` and `done` are stored with release order and
+//    loaded with acquire order, so the arrays' contents are visible with them. They wrap around
+//    after 2^32 operations, and only their differences are compared.
 //  - A wait sleeps on a futex for at most 20 ms, then calls its hook. The watchdog, which the hook
 //    calls, finds a rank that has gone.
 //
