@@ -15,12 +15,12 @@ namespace finetune {
 namespace {
 
 // The keys under which training programs keep the weights that they train or evaluate. The first
-// that a file has is taken.
+// one that a file has is taken.
 constexpr absl::string_view kUsual[] = {"state_dict", "model",   "model_state_dict",
                                         "net",        "network", "weights",
                                         "params",     "module",  "student"};
 
-// Programs that average weights keep both, side by side.
+// Programs that average weights keep raw and averaged weights beside each other.
 struct Pair {
   absl::string_view raw;
   absl::string_view averaged;
@@ -42,7 +42,7 @@ bool Has(const std::vector<Place>& places, Place parent, absl::string_view key) 
   return absl::c_any_of(places, [&](const Place& one) { return StartsWith(one, parent); });
 }
 
-// " (raw)" or " (averaged)" where a place is one of a pair.
+// Returns " (raw)" or " (averaged)" where a place is one of a pair.
 std::string Role(const Place& place, const std::vector<Place>& places) {
   for (const Pair& pair : kPairs) {
     Place parent = place;
@@ -74,7 +74,7 @@ std::string Names(const std::vector<Place>& some, const std::vector<Place>& all)
   return names;
 }
 
-// The part of one of the places that is spelled `key`.
+// Returns the place, or the start of a place, that is spelled `key`.
 absl::StatusOr<Place> Locate(const std::vector<Place>& places, const std::string& key) {
   for (const Place& place : places) {
     for (auto end = place.begin(); end != place.end();) {
@@ -106,7 +106,7 @@ absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
       if (StartsWith(place, at)) below.push_back(place);
     }
     if (below.front() == at) break;
-    // The way is clear as long as there is only one.
+    // The choice is clear as long as all places continue with the same key.
     Place next = at;
     next.push_back(below.front()[at.size()]);
     if (!absl::c_all_of(below, [&](const Place& place) { return StartsWith(place, next); })) {

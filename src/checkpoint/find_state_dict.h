@@ -9,14 +9,14 @@
 
 namespace finetune {
 
-// One of a checkpoint's state dicts, and why it was taken.
+// The chosen state dict of a checkpoint.
 struct FoundStateDict {
   Place place;
-  // Names the others; empty where there are none.
+  // Names the other state dicts; empty where there are none.
   std::string note;
 };
 
-// Chooses among `places`, of which there is at least one, as ReadStateDict documents. Errors:
+// Chooses among `places`, which must not be empty, as ReadStateDict documents. Errors:
 // InvalidArgument that lists the places.
 absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
                                              const std::string& key);

@@ -35,8 +35,8 @@ struct Entry {
   std::optional<std::vector<uint64_t>> offsets;
 };
 
-// Takes the header's events as they come, so that a header made to be deep or large is refused
-// where it stops making sense and not held in memory first.
+// Handles the header's JSON event by event, so that a header made deep or large is refused at its
+// first wrong part, before it is held in memory.
 class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::vector<Entry>& entries() { return entries_; }
@@ -150,7 +150,7 @@ absl::Status Bad(const Entry& entry, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("tensor \"", Printable(entry.name), "\" ", what));
 }
 
-// The type of an entry whose size agrees with its type and shape.
+// Returns the type of an entry after checking its size against its type and shape.
 absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
   if (!entry.shape || !entry.offsets || entry.offsets->size() != 2) {
     return Bad(entry, "has no shape or no data_offsets");
@@ -167,7 +167,7 @@ absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
                                             "\" ends at byte ", end, " of its data, which has ",
                                             data_bytes));
   }
-  // Zero extents count as one, so that no partial product of the shape overflows either.
+  // Extents of 0 count as 1, so that no partial product of the shape overflows.
   uint64_t bytes = c10::elementSize(*type);
   bool empty = false;
   for (const uint64_t extent : *entry.shape) {
@@ -264,8 +264,8 @@ class SafetensorsFile : public CheckpointFile {
 }  // namespace
 
 const CheckpointFormat kSafetensors = {
-    // Also of a file whose header is cut off. The low byte of the length may be that of any other
-    // format's first byte; the length's upper four bytes and the brace may not be.
+    // Recognizes a file with a truncated header too. The low byte of the length may equal another
+    // format's first byte, but the length's upper four bytes and the brace may not.
     [](absl::string_view head, uint64_t) {
       if (head.size() <= sizeof(uint64_t) || head[sizeof(uint64_t)] != '{') return false;
       uint64_t header_bytes;

@@ -17,9 +17,8 @@
 // Invariants:
 //  - All ranks start the buckets' all-reduces in the same order: a complete bucket waits for those
 //    before it. Gradients may arrive in different orders.
-//  - From the start of its all-reduce until Finish() a bucket is not touched. Only the last
-//  backward
-//    pass of an iteration communicates; earlier micro-batches only accumulate.
+//  - A bucket is not touched between the start of its all-reduce and Finish(). Only the last
+//    backward pass of an iteration communicates; earlier micro-batches only accumulate.
 //  - After Zero() a parameter has no gradient tensor. Autograd then hands over its own, which the
 //    hook copies into place; EndBackward() clears the gradients of parameters that got none.
 //  - `mutex_` guards slots and buckets, because autograd may run hooks on threads of its own.

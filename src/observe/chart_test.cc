@@ -71,7 +71,7 @@ TEST(Chart, LeavesGapsWhereValuesAreNoNumbers) {
   EXPECT_EQ(Count(path, "L"), 2u);
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
-  // The one between two gaps is seen all the same.
+  // The point between two gaps is visible too.
   EXPECT_EQ(Count(svg, "<circle"), 1u);
 }
 

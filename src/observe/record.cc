@@ -14,14 +14,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-// A field that is missing, null or of another type is as good as not there.
+// Reads a field. One that is null or of another type counts as missing.
 template <typename T>
 T Get(const Json& object, const char* name, T otherwise) {
   const auto field = object.find(name);
   return field != object.end() && field->is_number() ? field->template get<T>() : otherwise;
 }
 
-// Nothing where the field is missing or another type.
+// Returns nothing where the field is missing or of another type.
 std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
   std::vector<int64_t> numbers;
   const auto field = object.find(name);
@@ -38,7 +38,7 @@ std::string GetText(const Json& object, const char* name) {
   return field != object.end() && field->is_string() ? field->get<std::string>() : "";
 }
 
-// Bytes that are no UTF-8 (a folder's name may hold any) are replaced.
+// Bytes that are not UTF-8 (a folder's name may have any) are replaced.
 std::string Line(const Json& json) {
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
@@ -116,7 +116,7 @@ void AddRecords(absl::string_view json_lines, History* history) {
     const auto iteration = Get<int64_t>(json, "iteration", 0);
     const std::string mode = GetText(json, "mode");
     if (first) {
-      // A run's own record stands before its first iteration.
+      // A run's own record comes before its first iteration.
       const int64_t begin = mode == "run" ? iteration + 1 : iteration;
       const auto later = [begin](const auto& record) { return record.iteration >= begin; };
       std::erase_if(history->iterations, later);

@@ -12,27 +12,27 @@
 
 namespace finetune {
 
-// The beginning of a run, or of its going on from a checkpoint.
+// The start of a run, or of its continuation from a checkpoint.
 struct RunRecord {
   std::string name;
-  std::string host;  // of rank 0
+  std::string host;  // the host of rank 0
   int64_t ranks = 1;
-  int64_t iteration = 0;  // done when it began
+  int64_t iteration = 0;  // the iterations done before it began
   double began_unix_s = 0;
   std::vector<std::string> class_names;  // in the order of labels
 };
 
-// The state of training at one iteration; times and loss are means since the last record.
+// The state of training at one iteration. Times and loss are means since the last record.
 struct IterationRecord {
   int64_t epoch = 0;      // from 1
-  int64_t iteration = 0;  // done, from the start of the run
+  int64_t iteration = 0;  // iterations done since the start of the run
   int64_t iterations_per_epoch = 1;
   int64_t total_iterations = 0;
   int64_t averaged = 1;  // the iterations since the last record
   double loss = 0;
   double lr = 0;
-  double time_s = 0;       // an iteration
-  double data_time_s = 0;  // of it, waiting for data
+  double time_s = 0;       // of an iteration
+  double data_time_s = 0;  // the part of it spent waiting for data
   double eta_s = 0;
   double images_per_s = 0;
   int64_t memory_mib = 0;  // the peak: a GPU's, or on the CPU the process's
@@ -55,25 +55,25 @@ struct EvaluationRecord {
   std::vector<ClassCount> classes;  // in the order of labels
 };
 
-// A record as one line of JSON, without the line's end. A loss that is no number is null.
+// Returns a record as one line of JSON, without the line's end. A loss that is not finite is null.
 std::string ToJson(const RunRecord& record);
 std::string ToJson(const IterationRecord& record);
 std::string ToJson(const EvaluationRecord& record);
 
-// What a run's records say of it.
+// The records of a run.
 struct History {
   std::vector<RunRecord> runs;
   std::vector<IterationRecord> iterations;
   std::vector<EvaluationRecord> evaluations;
 };
 
-// Adds the records of one file of JSON lines, the later ones of a run. Where they begin before what
-// is there ends (a run resumed from an older checkpoint), they replace it. A line that is no record
-// (one that a crash cut short) is passed over.
+// Adds the records of one file of JSON lines, which are later ones of the run. Where they begin
+// before the history ends (a run resumed from an older checkpoint), they replace its end. A line
+// that is not a record (one that a crash truncated) is skipped.
 void AddRecords(absl::string_view json_lines, History* history);
 
-// The history of the run in `work_dir`, through all of its resumes: its *.jsonl by name. Errors
-// name the file that cannot be read.
+// Returns the history of the run in `work_dir` through all of its resumes: its *.jsonl by name.
+// Errors name the file that cannot be read.
 absl::StatusOr<History> ReadHistory(const std::string& work_dir);
 
 }  // namespace finetune

@@ -75,7 +75,7 @@ TEST(TraceFile, BringsAllRanksTogether) {
   }
   EXPECT_EQ(processes.size(), static_cast<size_t>(comm->size()));
   EXPECT_EQ(spans.size(), 3u * comm->size());
-  // No rank leaves a barrier before the last has come to it.
+  // No rank leaves a barrier before the last one has reached it.
   for (const auto& [key, span] : spans) {
     EXPECT_GE(span.first, 0);
     for (int other = 0; other < comm->size(); ++other) {

@@ -23,9 +23,10 @@
 namespace finetune {
 namespace {
 
-// The side of the pictures that a pipeline is tried on where there is no data set.
+// The side of the images on which a pipeline is tried where there is no data set.
 constexpr int kStandIn = 512;
-// The most pictures in a pass that is measured; larger ones are on its line.
+// The most images in a pass that is measured. Larger passes are extrapolated from the line through
+// the measured ones.
 constexpr int64_t kMostMeasured = 32;
 
 absl::StatusOr<Cluster::Algorithm> ParseAlgorithm(const std::string& name) {
@@ -44,7 +45,7 @@ struct Data {
   std::string note;
 };
 
-// From the manifest; without one, as far as the pipeline alone says.
+// Reads the manifest. Without one, returns what the pipeline alone tells.
 absl::StatusOr<Data> FindData(const LoadedConfig& loaded, int64_t pictures) {
   const SplitConfig& train = loaded.config.data().train();
   Data data;
@@ -109,7 +110,7 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
   options.threads = config.runtime().threads() > 0 ? config.runtime().threads()
                                                    : std::max(1, cores / flags.ranks_per_host);
   if (!flags.profile.empty()) {
-    // The records know times, the model the sizes.
+    // The records have the times, the model has the sizes.
     FT_ASSIGN_OR_RETURN(Profile shape, MeasureStep(config, options));
     History history;
     AddRecords(text, &history);
@@ -117,7 +118,7 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
     return ProfileOfRun(history, TotalBatchSize(train, 1), train.micro_batch_size(),
                         std::move(shape), flags.profile);
   }
-  // The smallest pass and the largest; what is between them is on their line.
+  // Only the smallest and the largest pass are measured. Passes between them are interpolated.
   const std::vector<int64_t> batches = PassBatches(config.data().train(), ranks);
   options.batches = {batches.front()};
   const int64_t largest = std::min(batches.back(), std::max(kMostMeasured, batches.front()));
@@ -149,7 +150,7 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
     FT_ASSIGN_OR_RETURN(Link link, LinkOf("--link", "10Gbit"));
     links.push_back(std::move(link));
   }
-  // Before the minutes of measuring; the file goes again with the object.
+  // Fails before the minutes of measuring. The file is deleted with this temporary object.
   if (!flags.save_profile.empty()) {
     FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(flags.save_profile).status(), "--save_profile"));
   }
