@@ -61,7 +61,7 @@ absl::StatusOr<std::vector<double>> ReadNumbers(const Value& dict, const char* k
   return numbers;
 }
 
-// Empty where `names` is not a list of strings.
+// Returns nothing where `names` is not a list of strings.
 ClassNames ReadNames(const Value* names) {
   ClassNames read;
   if (names == nullptr || names->list() == nullptr) return read;
@@ -90,8 +90,8 @@ std::string Shape(const SplitIdentity& split) {
                       split.channels == 1 ? "" : "s");
 }
 
-// Returns whether both are known and differ, and appends how. `part`: "data.train". `explained`:
-// other class names have been said, which make another digest.
+// Returns whether both are known and differ, and appends a sentence on how. `part`: "data.train".
+// `explained`: the sentences already name other class names, which change the digest too.
 bool CompareSplits(const char* part, const std::optional<SplitIdentity>& saved,
                    const std::optional<SplitIdentity>& now, bool explained,
                    std::vector<std::string>* sentences) {
@@ -121,8 +121,8 @@ bool SameMembers(ClassNames a, ClassNames b) {
   return a == b;
 }
 
-// One entry for each class of both that has another number now, up to three and how many more:
-// ""bear" (0, in the checkpoint 1)".
+// Returns one entry for each class of both data sets whose number has changed, as ""bear" (0, in
+// the checkpoint 1)". There are at most three, and then the number of further ones.
 std::vector<std::string> Renumbered(const ClassNames& saved, const ClassNames& now) {
   constexpr size_t kMost = 3;
   std::vector<std::string> moved;

@@ -98,7 +98,7 @@ TEST(DataIdentityTest, SaysWhichClassesDiffer) {
   EXPECT_TRUE(CompareData(Pets(), now).renumbered);
 }
 
-// "apple" became "zebra", so that the names in their order have other numbers.
+// "apple" became "zebra", so the names have other numbers when sorted.
 TEST(DataIdentityTest, SaysWhichClassesHaveOtherNumbers) {
   DataIdentity now = Pets();
   now.classes = {"bear", "cat", "zebra"};
@@ -132,7 +132,7 @@ TEST(DataIdentityTest, SaysHowASplitDiffers) {
 
 TEST(DataIdentityTest, AnOlderCheckpointDiffersInNothingItDoesNotSay) {
   EXPECT_THAT(CompareData(DataIdentity(), Pets()).sentences, IsEmpty());
-  // A run may begin or stop to validate.
+  // A run may start or stop to validate.
   DataIdentity without = Pets();
   without.val.reset();
   EXPECT_THAT(CompareData(without, Pets()).sentences, IsEmpty());

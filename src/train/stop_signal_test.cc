@@ -61,7 +61,7 @@ TEST(StopSignal, PassesOverSigcontOfOtherProcesses) {
   EXPECT_FALSE(stop.TakeWarning());
 }
 
-// It comes also when another rank has died, and then nothing is saved.
+// SIGTERM is also sent when another rank has died, and then nothing is saved.
 TEST(StopSignal, PromisesNothingAfterATermination) {
   testing::internal::CaptureStderr();
   {
