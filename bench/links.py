@@ -30,11 +30,11 @@ WARM_UP = 2
 CONFIG = harness.ROOT / "bench/resnet18_links.pbtxt"
 ON_HOST = harness.ROOT / "tests/on_host.sh"
 INSIDE = "FINETUNE_LINKS_INSIDE"
-# Instead of a link: a rank alone, and the pictures of both on one rank of two threads.
+# Rows without a link: one rank alone, and the images of both ranks on one rank of two threads.
 ALONE = "none: 1 rank"
 TWO_THREADS = "none: 1 rank x 2 threads"
 
-# Sends for a second to a listener; prints Gbit/s.
+# Sends to a listener for a second and prints Gbit/s.
 SINK = """import socket
 s = socket.create_server(("10.9.0.1", 9999)); c, _ = s.accept()
 while c.recv(1 << 20): pass
@@ -217,7 +217,7 @@ def main():
     if namespaces and INSIDE not in os.environ:
         if os.geteuid() != 0:
             sys.exit("links.py: making network namespaces needs root; --links=local does not")
-        # In namespaces of its own, so that nothing is left behind however it ends.
+        # The script runs in namespaces of its own, so nothing is left behind however it ends.
         os.environ[INSIDE] = "1"
         try:
             os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])

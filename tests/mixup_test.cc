@@ -26,7 +26,7 @@ class MixupRunTest : public testing::Test {
     comm_ = *std::move(comm);
     if (comm_->rank() == 0) {
       folder_ = EmptyTestFolder();
-      // Batches of 18 are 9 a rank: the pair in the middle is of both ranks.
+      // Batches of 18 are 9 a rank, so the middle pair has an image of each rank.
       ASSERT_TRUE(MakeSmallRun(folder_, {.pictures = 36, .batch = 18, .epochs = 4}).ok());
     }
     ASSERT_TRUE(comm_->Broadcast(folder_, 0).ok());
@@ -37,8 +37,8 @@ class MixupRunTest : public testing::Test {
   std::string folder_;
 };
 
-// Whether both have the same bits, but for the running statistics of batch norms, which a rank
-// takes from its own images.
+// Expects the same bits, except for the running statistics of batch norms, which a rank takes from
+// its own images.
 void ExpectSameBits(const TensorList& a, const TensorList& b) {
   ASSERT_EQ(a.size(), b.size());
   int compared = 0;
@@ -61,7 +61,7 @@ at::Tensor HeadOf(const TensorList& tensors) {
   return head->tensor;
 }
 
-// One rank in two micro-batches computes and adds up what two ranks do.
+// One rank in two micro-batches computes the same sums as two ranks.
 TEST_F(MixupRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
   const TensorList on_two = TrainSmallRun(folder_, "two", {kMixup}, comm_.get());
   if (comm_->rank() != 0) return;
@@ -75,7 +75,7 @@ TEST_F(MixupRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
 
 TEST_F(MixupRunTest, ResumesBitForBit) {
   const TensorList whole = TrainSmallRun(folder_, "whole", {kMixup}, comm_.get());
-  // In the middle of the second epoch.
+  // It stops in the middle of the second epoch.
   TrainSmallRun(folder_, "parts", {kMixup}, comm_.get(), {.iterations = 3});
   const TensorList parts =
       TrainSmallRun(folder_, "parts", {kMixup}, comm_.get(), {.resume = "auto"});

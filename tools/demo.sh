@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to a trained and evaluated classifier: installs what is missing, builds, makes a small data set, trains on
-# two ranks, evaluates on held-out pictures. Minutes on two cores.
+# Goes from nothing to a trained and evaluated classifier: installs what is missing, builds, makes a small data set,
+# trains on two ranks, evaluates on held-out images. It takes minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/install_dependencies.sh
@@ -10,7 +10,7 @@ finetune=bazel-bin/src/main/finetune
 work_dir=work_dirs/demo
 bazel-bin/data_tools/prepare_dataset synthetic --output=data/demo --force
 
-# mpirun refuses root unless told.
+# mpirun refuses root without these variables.
 if [ "$(id -u)" = 0 ]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
