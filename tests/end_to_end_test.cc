@@ -287,7 +287,7 @@ TEST_F(EndToEnd, ARunThatBeginsAgainReplacesWhatAnEarlierOneWrote) {
 
 // While one rank downloads, the others wait, but not in a collective that could be taken for
 // stalled.
-TEST_F(EndToEnd, ADownloadThatTakesLongIsToldAndIsNoStall) {
+TEST_F(EndToEnd, ALongDownloadIsReportedAndIsNotAStall) {
   WriteResNet();
   const Outcome first = Run(Mpirun(1, "first", "--max_iterations=1"));
   ASSERT_EQ(first.exit_code, 0) << first.output;
@@ -477,7 +477,7 @@ TEST_F(EndToEnd, SynchronisedBatchNormTrainsManyRanksAsOne) {
   EXPECT_EQ(losses(4, "micro", "--set=data.train.micro_batch_size=3").size(), 15u);
 }
 
-TEST_F(EndToEnd, WhatIsWrongIsSaidOnceWithExitCode2) {
+TEST_F(EndToEnd, ReportsMistakesOnceWithExitCode2) {
   WriteResNet();
   const Outcome typo = Run(Mpirun(2, "run", "--set=optimizer.sgd.lrr=1"));
   EXPECT_EQ(typo.exit_code, 2);

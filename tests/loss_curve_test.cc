@@ -68,7 +68,7 @@ runtime { log_interval: 1 }
   }
 };
 
-TEST_F(LossCurve, OfTheFastEngineIsThatOfThePlainOne) {
+TEST_F(LossCurve, FastEngineMatchesPlainEngine) {
   const auto plain = Train("PLAIN", "FLOAT32");
   const auto fused = Train("FUSED", "FLOAT32");
   const auto plain_bfloat16 = Train("PLAIN", "BFLOAT16");

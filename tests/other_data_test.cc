@@ -221,7 +221,7 @@ TEST_F(OtherDataTest, ACheckpointThatKnowsNoDataIsEvaluatedAsTheConfigSays) {
   EXPECT_THAT(broken.output, HasSubstr("pictures of data.val is nan; expected a finite number"));
 }
 
-TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessItIsMeant) {
+TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessAllowed) {
   WritePets();
   ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=3")).exit_code, 0);
   const std::vector<Split> whole = {{"train", Range(0, 30)}, {"test", Range(30, 42)}};

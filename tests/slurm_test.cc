@@ -401,7 +401,7 @@ TEST_F(Slurm, AnArraySweepsAndOnlyTheWarnedTaskQueuesAgain) {
   }
 }
 
-TEST_F(Slurm, WhatIsMissingIsSaidInTheJobsLog) {
+TEST_F(Slurm, NamesMissingPartsInTheJobsLog) {
   const std::string one = "--ntasks-per-node=1 ";
   const std::vector<std::pair<std::string, std::string>> jobs = {
       {Submit(one, "unset FINETUNE"),

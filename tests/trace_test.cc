@@ -141,7 +141,7 @@ TEST_F(TraceTest, IsWrittenWhenASignalStopsTheRun) {
   }
 }
 
-TEST_F(TraceTest, ThatCannotBeWrittenIsSaidBeforeTraining) {
+TEST_F(TraceTest, ReportsAnUnwritableFileBeforeTraining) {
   WriteResNet();
   const Outcome run = Run(Mpirun(2, "run", "--trace=/no/such/folder/trace.json"));
   EXPECT_EQ(run.exit_code, 2) << run.output;

@@ -67,7 +67,7 @@ TEST(AtomicFile, NamesThePathThatCannotBeWritten) {
   EXPECT_NE(file.status().message().find("/nowhere/at/all"), std::string::npos);
 }
 
-TEST(ReadFile, RefusesWhatIsLargerThanItsLimit) {
+TEST(ReadFile, RefusesFilesOverTheLimit) {
   const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(WriteFileAtomically(folder + "/x", "12345").ok());
   EXPECT_EQ(ReadFile(folder + "/x", 4).status().code(), absl::StatusCode::kOutOfRange);

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kMark[] = "# Written by finetune.";
 
-TEST(OwnFileTest, ReplacesWhatItWrote) {
+TEST(OwnFileTest, ReplacesItsOwnFile) {
   const std::string path = EmptyTestFolder() + "/a.txt";
   ASSERT_TRUE(WriteOwnText(path, kMark, "one\n").ok());
   ASSERT_TRUE(WriteOwnText(path, kMark, "two\n").ok());

@@ -304,7 +304,7 @@ TEST_F(FetchTest, RefusesAWrongHashAndKeepsNothing) {
   EXPECT_TRUE(Cached().empty());
 }
 
-TEST_F(FetchTest, TakesDatesAndStepNumbersForNoHash) {
+TEST_F(FetchTest, DoesNotTakeDatesAndStepNumbersForAHash) {
   Server server([&](const Request& request) { return Serve(body_, "\"1\"", request); });
   for (const char* name : {"/resnet50-20210831.pth", "/ckpt-00012000.pth"}) {
     EXPECT_EQ(*ReadFile(Fetch(server.Url(name))), body_) << name;

@@ -312,7 +312,7 @@ TEST(Reader, ReadsOpenMmlabFilesAndKeepsTheirClassesAsNames) {
   }
 }
 
-TEST(Reader, RefusesByNameWhatACheckpointWouldCall) {
+TEST(Reader, NamesAndRefusesTheCallsOfACheckpoint) {
   const std::map<std::string, std::string> called = {
       {"evil_os_system.pth", "posix.system"}, {"evil_os_system_legacy.pth", "posix.system"},
       {"evil_eval.pth", "builtins.eval"},     {"evil_import.pth", "builtins.__import__"},

@@ -161,7 +161,7 @@ TEST_F(StoreTest, ARunThatWentBackIsTheLatest) {
   }
 }
 
-TEST_F(StoreTest, ABestThatIsReplacedIsTheBestNoMore) {
+TEST_F(StoreTest, AReplacedBestIsNoLongerTheBest) {
   CheckpointStore store = Open(0);
   Save(store, 1, /*is_best=*/true);
   Save(store, 1);
@@ -292,7 +292,7 @@ TEST_P(StoreWithoutLinksTest, ARunThatWentBackIsTheLatest) {
   EXPECT_FALSE(fs::exists(folder_ + "/best.pth"));
 }
 
-TEST_F(StoreTest, WhatDeadRunsLeftIsRemovedAndNothingElse) {
+TEST_F(StoreTest, RemovesOnlyIncompleteFilesOfDeadRuns) {
   fs::create_directories(folder_);
   for (const char* name : {"epoch_3.pth.aB3xYz.tmp", "iter_7.pth.000000.tmp",
                            "latest.pth.newone.tmp", "best.pth.newone.tmp"}) {

@@ -60,7 +60,7 @@ TEST(CreateCommunicatorTest, ABackendThatDoesNotGoWithTheDeviceIsRefused) {
 }
 
 // Every rank has the error, and none waits for another.
-TEST(CreateCommunicatorTest, CudaThatIsNotThereIsAClearError) {
+TEST(CreateCommunicatorTest, RefusesCudaWhereItIsNotThere) {
   const Gpus gpus = VisibleGpus();
   if (gpus.count > 0) {
     EXPECT_THAT(ErrorOf(CommConfig::MPI, RuntimeConfig::CUDA),

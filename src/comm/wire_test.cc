@@ -76,7 +76,7 @@ TEST(WireTest, BFloat16RoundsToNearestEven) {
   ExpectRounding(Wire::kBFloat16, 7, -126, static_cast<double>(std::bit_cast<float>(0x7f7f0000u)));
 }
 
-TEST(WireTest, PackingWhatWasUnpackedChangesNothing) {
+TEST(WireTest, RepackingChangesNothing) {
   for (Wire wire : {Wire::kBFloat16, Wire::kFloat16}) {
     std::vector<uint16_t> all(65536), again(65536);
     for (int i = 0; i < 65536; ++i) all[i] = static_cast<uint16_t>(i);

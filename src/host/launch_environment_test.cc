@@ -76,7 +76,7 @@ TEST(ReadLaunchTest, BelievesMpirunBeforeTheStepOfSlurmThatItRunsIn) {
                Launcher::kOpenMpi, 2, 4, 2);
 }
 
-TEST(ReadLaunchTest, PassesOverWhatIsNotANumber) {
+TEST(ReadLaunchTest, IgnoresValuesThatAreNotNumbers) {
   ExpectLaunch(LaunchIn({{"OMPI_COMM_WORLD_RANK", ""}, {"PMI_RANK", "-1"}}), Launcher::kNone, 0, 1,
                1);
   ExpectLaunch(LaunchIn({{"PMI_RANK", "1"}, {"PMI_SIZE", "two"}}), Launcher::kPmi, 1, 0, 0);

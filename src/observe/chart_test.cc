@@ -52,7 +52,7 @@ TEST(Chart, DrawsOneLineThroughItsPoints) {
   EXPECT_THAT(svg, Not(HasSubstr("<circle")));
 }
 
-TEST(Chart, LeavesGapsWhereValuesAreNoNumbers) {
+TEST(Chart, LeavesGapsWhereValuesAreNotFinite) {
   const std::string svg = ToSvg({"Loss",
                                  "iteration",
                                  {{"training",
@@ -86,7 +86,7 @@ TEST(Chart, ShowsASinglePoint) {
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
 }
 
-TEST(Chart, OfManyPointsStaysSmallAndKeepsItsExtremes) {
+TEST(Chart, KeepsTheExtremesOfManyPointsAndStaysSmall) {
   Series series{"training", {}};
   for (int i = 0; i < 1000000; ++i) series.points.emplace_back(i, i % 2);
   series.points[777777].second = 4;

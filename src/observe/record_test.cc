@@ -43,7 +43,7 @@ TEST(Record, IsOneLineWithTheNamedFields) {
   EXPECT_THAT(ToJson(Evaluation(8, 0.75)), testing::HasSubstr("\"accuracy\":{\"top1\":0.75"));
 }
 
-TEST(Record, ComesBackAsItWas) {
+TEST(Record, IsReadBackUnchanged) {
   IterationRecord record = Iteration(8, 0.1);
   record.gradient_norm = 1.5;
   History history;
@@ -57,7 +57,7 @@ TEST(Record, ComesBackAsItWas) {
   EXPECT_EQ(history.evaluations[0].accuracy.at("top1"), 0.75);
 }
 
-TEST(Record, OfARunAndOfItsClassesComeBackAsTheyWere) {
+TEST(Record, KeepsARunAndItsClasses) {
   RunRecord run;
   run.name = "a \"run\"";
   run.host = "node7";
@@ -82,7 +82,7 @@ TEST(Record, OfARunAndOfItsClassesComeBackAsTheyWere) {
   EXPECT_EQ(history.evaluations[0].classes[1].pictures, 12);
 }
 
-TEST(Record, ALossThatIsNoNumberStaysReadable) {
+TEST(Record, ALossThatIsNotFiniteStaysReadable) {
   const std::string line = ToJson(Iteration(8, std::numeric_limits<double>::quiet_NaN()));
   EXPECT_THAT(line, testing::HasSubstr("\"loss\":null"));
   History history;
@@ -119,7 +119,7 @@ TEST(History, ARunThatBeginsAgainReplacesAllThatWasBefore) {
   EXPECT_EQ(history.runs.size(), 1u);
 }
 
-TEST(History, PassesOverLinesThatAreNoRecords) {
+TEST(History, SkipsLinesThatAreNotRecords) {
   const std::string whole = ToJson(Iteration(10, 3));
   for (size_t size = 0; size < whole.size(); ++size) {
     History history;

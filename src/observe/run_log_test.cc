@@ -158,7 +158,7 @@ TEST_F(RunLogTest, OtherRanksSayOnlyWhatIsWrongAndWhoTheyAre) {
 }
 
 // The program itself prints its last message on the console.
-TEST_F(RunLogTest, WhatEndsTheRunIsInTheFileAlone) {
+TEST_F(RunLogTest, LogsTheFinalErrorOnlyToTheFile) {
   testing::internal::CaptureStdout();
   const std::unique_ptr<RunLog> log = Open();
   log->Error("it is over");

@@ -84,7 +84,7 @@ TEST(TraceFile, BringsAllRanksTogether) {
   }
 }
 
-TEST(TraceFile, ThatCannotBeMadeIsEveryRanksErrorBeforeTheWork) {
+TEST(TraceFile, FailureToCreateIsEveryRanksErrorBeforeTheRun) {
   const std::unique_ptr<MpiCommunicator> comm = Make();
   const absl::Status status = TraceFile::Open("/no/such/folder/trace.json", comm.get()).status();
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr("/no/such/folder/trace.json"));

@@ -88,7 +88,7 @@ TEST(Trace, IsReadWholeWhileItGrows) {
   writer.join();
 }
 
-TEST(TraceSpan, AddsWhatHappensInItsLife) {
+TEST(TraceSpan, AddsItsLifetime) {
   TraceTrack track("step", "iteration", 8);
   {
     const TraceSpan whole(&track, "iteration", 7);

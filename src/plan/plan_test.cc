@@ -83,7 +83,7 @@ TEST(Profile, ADamagedOneIsRefusedByFileAndField) {
   EXPECT_THAT(message("}", "]"), HasSubstr("p.json: the file: expected an object"));
 }
 
-TEST(Profile, OfARunTakesItsMedianIteration) {
+TEST(Profile, TakesTheMedianIterationOfARun) {
   History history;
   for (const double seconds : {0.5, 0.3, 9.0}) {
     IterationRecord record;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMebi = size_t{1} << 20;
 
-TEST(LargeTensorMemory, GivesWhatOneTensorLeavesToTheNext) {
+TEST(LargeTensorMemory, ReusesFreedMemory) {
   LargeTensorMemory memory(64 * kMebi, c10::GetCPUAllocator());
   void* first = nullptr;
   {
@@ -41,7 +41,7 @@ TEST(LargeTensorMemory, TakesTheSmallestPlaceThatFits) {
   EXPECT_EQ(memory.allocate(3 * kMebi).get(), place);
 }
 
-TEST(LargeTensorMemory, LeavesSmallTensorsAndThoseWithoutRoomToTheOther) {
+TEST(LargeTensorMemory, SmallTensorsAndThoseWithoutRoomUseTheOtherAllocator) {
   LargeTensorMemory memory(8 * kMebi, c10::GetCPUAllocator());
   const c10::DataPtr small = memory.allocate(1000);
   const c10::DataPtr too_large = memory.allocate(9 * kMebi);
@@ -53,7 +53,7 @@ TEST(LargeTensorMemory, LeavesSmallTensorsAndThoseWithoutRoomToTheOther) {
 }
 
 // LibTorch's oneDNN frees memory through raw_deallocate().
-TEST(LargeTensorMemory, IsTakenAndGivenBackWithoutItsOwner) {
+TEST(LargeTensorMemory, AllocatesAndFreesRawMemory) {
   LargeTensorMemory memory(64 * kMebi, c10::GetCPUAllocator());
   for (const size_t bytes : {size_t{100}, 10 * kMebi, 100 * kMebi}) {
     void* data = memory.raw_allocate(bytes);
