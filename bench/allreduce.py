@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What an all-reduce costs by message size, number of ranks and algorithm: the figures behind comm.mpi.algorithm's AUTO.
+"""Measures the cost of an all-reduce by message size, number of ranks and algorithm: the figures behind comm.mpi.algorithm's AUTO.
 
     bazel build //bench:allreduce_benchmark
     sudo bench/allreduce.py --markdown=bench/allreduce.md

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds `finetune plan` against runs over emulated links.
+"""Compares `finetune plan` with runs over emulated links.
 
     bazel build //bench:allreduce_benchmark //src/main:finetune //data_tools:prepare_dataset
     sudo nice -n -10 bench/check_plan.py [--json=FILE] [--networks=1Gbit,10Gbit,1Gbit+1ms] [--step=false]

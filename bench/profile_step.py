@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where the time of one training step goes, by operator, in the real program.
+"""Measures where the time of one training step goes, by operator, in the real program.
 
   bench/profile_step.py [--config=FILE] [--set=PATH=VALUE ...] [--precision=bf16]
 

@@ -1,4 +1,4 @@
-"""A dict of a config as the translation reads it. What nobody reads ends up in the report: nothing is dropped in silence."""
+"""A dict of a config as the translation reads it. Unread values are reported: nothing is dropped in silence."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ class Report:
 
 
 def mark(value):
-    """Everything in it has been dealt with."""
+    """Marks everything in it as read."""
     value.used = True
     for child in children(value):
         mark(child)

@@ -64,7 +64,7 @@ def translate(config, main_file, report=None):
 
 
 def _report_unread(top):
-    """Everything that no one has read."""
+    """Reports every value that nothing has read."""
     for key, value in list(top.items.items()):
         if value.used or key in RUNNER:
             continue
