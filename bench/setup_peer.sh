@@ -28,7 +28,7 @@ if ! { [[ -x $folder/bin/python ]] && works; }; then
   command -v python3 >/dev/null || fail "there is no python3: apt-get install python3 python3-venv"
   parent=$(dirname "$folder")
   mkdir -p "$parent"
-  # Of two calls at once the second waits, and finds the environment finished.
+  # Two calls at once: the second one waits and finds the environment finished.
   exec 9>"$parent/.peer.lock"
   flock 9
   if ! { [[ -x $folder/bin/python ]] && works; }; then

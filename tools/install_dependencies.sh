@@ -86,7 +86,7 @@ $need_libtorch || $need_cuda || exit 0
 
 parent=$(dirname "$libtorch")
 mkdir -p "$parent"
-# Of two calls at once the second waits, and finds LibTorch installed.
+# Two calls at once: the second one waits and finds LibTorch installed.
 exec 9>"$parent/.lock"
 flock 9
 free_mib=$(df --output=avail -m "$parent" | tail -n 1)

@@ -42,7 +42,8 @@ class MpiProgress {
 
   const WaitHooks hooks_;
   NetworkSleep sleep_;
-  // Every message that arrived during a sleep has ended it, and at least one has.
+  // Whether messages end sleeps here: so far at least one has, and no message arrived during a sleep
+  // without ending it.
   bool woken_ = false;
 };
 
