@@ -42,8 +42,8 @@ class MpiProgress {
 
   const WaitHooks hooks_;
   NetworkSleep sleep_;
-  // Whether messages end sleeps here: so far at least one has, and no message arrived during a sleep
-  // without ending it.
+  // Whether messages end sleeps here: so far at least one has, and no message arrived during a
+  // sleep without ending it.
   bool woken_ = false;
 };
 
