@@ -246,12 +246,12 @@ TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessAllowed) {
   Prepare("pets", {"bear", "cat", "ape"}, whole);
   const Outcome renumbered = Run(Mpirun(1, "run", "--resume=auto --allow_other_data"));
   EXPECT_EQ(renumbered.exit_code, 2) << renumbered.output;
-  EXPECT_THAT(renumbered.output, HasSubstr("other numbers have \"bear\" (0, in the checkpoint 1)"));
+  EXPECT_THAT(renumbered.output, HasSubstr("renumbered: \"bear\" (0, in the checkpoint 1)"));
 
   Prepare("pets", {"apple", "bears", "cat"}, whole);
   const Outcome renamed = Run(Mpirun(1, "run", "--resume=auto"));
   EXPECT_EQ(renamed.exit_code, 2) << renamed.output;
-  EXPECT_THAT(renamed.output, HasSubstr("new are \"bears\"; no longer there are \"bear\""));
+  EXPECT_THAT(renamed.output, HasSubstr("new: \"bears\"; missing: \"bear\""));
   const Outcome meant = Run(Mpirun(2, "run", "--resume=auto --allow_other_data"));
   EXPECT_EQ(meant.exit_code, 0) << meant.output;
   EXPECT_THAT(meant.output, HasSubstr("going on with other data, as --allow_other_data says"));

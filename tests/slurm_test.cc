@@ -407,7 +407,7 @@ TEST_F(Slurm, NamesMissingPartsInTheJobsLog) {
       {Submit(one, "unset FINETUNE"),
        "no finetune in PATH and no bazel-bin/src/main/finetune in " + folder_},
       {Submit(one, "export FINETUNE=/nowhere/finetune"),
-       "FINETUNE=/nowhere/finetune is no program on "},
+       "FINETUNE=/nowhere/finetune: expected a program, found none on "},
       {Submit(one, "export CONFIG=nowhere.pbtxt"), "nowhere.pbtxt"},
       {Submit(one, "export LAUNCHER=mpiexec"), "LAUNCHER=mpiexec; it may be mpirun or srun"},
       {Submit(one, "export SWEEP=--set=optimizer.sgd.lr=1"),

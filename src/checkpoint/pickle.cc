@@ -246,7 +246,7 @@ class PickleMachine {
   absl::Status Append(Kind kind, const std::vector<Item>& items) {
     FT_ASSIGN_OR_RETURN(Node* const top, Top());
     if (top->kind == Kind::kOpaque) return absl::OkStatus();  // a subclass of list or dict
-    if (top->kind != kind) return Bad("items are added to what holds none");
+    if (top->kind != kind) return Bad("items are added to a value that is not a container");
     if (kind == Kind::kDict && items.size() % 2 != 0) return Bad("a key has no value");
     top->items.insert(top->items.end(), items.begin(), items.end());
     items_ += items.size();

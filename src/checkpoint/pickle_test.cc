@@ -122,8 +122,8 @@ TEST(Pickle, RefusesProgramsThatMisuseTheStack) {
   EXPECT_THAT(ErrorOf("h\5."), HasSubstr("memo 5 was never set"));
   EXPECT_THAT(ErrorOf("q\1"), HasSubstr("stack is empty"));
   EXPECT_THAT(ErrorOf("K\1K\2a"), HasSubstr("plain value is used as a container"));
-  EXPECT_THAT(ErrorOf("}K\2a"), HasSubstr("holds none"));
-  EXPECT_THAT(ErrorOf("](K\2u"), HasSubstr("holds none"));
+  EXPECT_THAT(ErrorOf("}K\2a"), HasSubstr("not a container"));
+  EXPECT_THAT(ErrorOf("](K\2u"), HasSubstr("not a container"));
   EXPECT_THAT(ErrorOf("}(K\2u"), HasSubstr("a key has no value"));
   EXPECT_THAT(ErrorOf("(K\1d"), HasSubstr("a key has no value"));
   EXPECT_THAT(ErrorOf("K\1)R"), HasSubstr("plain value is called"));

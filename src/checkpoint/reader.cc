@@ -149,7 +149,7 @@ absl::Status NoStateDict(const Value& root) {
   FT_RETURN_IF_ERROR(CheckPlain(root));
   const Value at = Unwrapped(root);
   if (at.dict() == nullptr) {
-    return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at)));
+    return Bad(absl::StrCat("expected a state dict, found ", Describe(at)));
   }
   const auto& entries = at.dict()->entries();
   std::string keys;
@@ -163,7 +163,7 @@ absl::Status NoStateDict(const Value& root) {
     if (value.opaque() == nullptr || !advice.empty()) continue;
     advice = AdviceForClass(value.TypeName());
   }
-  return Bad(absl::StrCat("it has no state dict: nowhere in it are tensors by name; it has ",
+  return Bad(absl::StrCat("expected a state dict, which has tensors by name; found only ",
                           entries.size(), " entries: ", keys, advice));
 }
 
@@ -215,7 +215,7 @@ absl::StatusOr<Value> ReadTorchFile(const std::string& path, const std::vector<s
 absl::Status CheckPlain(const Value& root) {
   const Value at = Unwrapped(root);
   if (at.opaque() == nullptr) return absl::OkStatus();
-  return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at),
+  return Bad(absl::StrCat("expected a state dict, found ", Describe(at),
                           "; save model.state_dict() and not the model"));
 }
 

@@ -56,7 +56,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
   bool start_object(size_t) override {
     ++depth_;
-    return depth_ <= 2 && !in_array_ ? true : Fail("an object is where none belongs", field_);
+    return depth_ <= 2 && !in_array_ ? true : Fail("unexpected object", field_);
   }
   bool end_object() override {
     --depth_;
@@ -65,7 +65,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
   bool start_array(size_t) override {
     if (depth_ != 2 || in_array_ || in_metadata_) {
-      return Fail("a list is where none belongs", field_);
+      return Fail("unexpected list", field_);
     }
     in_array_ = true;
     if (field_ == "shape") return Start(entries_.back().shape);
@@ -77,7 +77,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool number_unsigned(number_unsigned_t n) override {
-    if (!in_array_) return Fail("a number is where none belongs", field_);
+    if (!in_array_) return Fail("unexpected number", field_);
     if (numbers_->size() == kMaxDimensions) return Fail("a list is too long", field_);
     numbers_->push_back(n);
     return true;
@@ -85,7 +85,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool string(string_t& text) override {
     if (depth_ == 2 && in_metadata_) return true;
     if (depth_ != 2 || in_array_ || field_ != "dtype") {
-      return Fail("a string is where none belongs", field_);
+      return Fail("unexpected string", field_);
     }
     entries_.back().dtype = text;
     return true;
@@ -94,12 +94,12 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool number_float(number_float_t, const string_t&) override {
     return Fail("a number is not an integer", field_);
   }
-  bool null() override { return Fail("null is where none belongs", field_); }
-  bool boolean(bool) override { return Fail("a bool is where none belongs", field_); }
-  bool binary(binary_t&) override { return Fail("bytes are where none belong", field_); }
+  bool null() override { return Fail("unexpected null", field_); }
+  bool boolean(bool) override { return Fail("unexpected bool", field_); }
+  bool binary(binary_t&) override { return Fail("unexpected bytes", field_); }
   bool parse_error(size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
-    return Fail(absl::StrCat("no JSON at byte ", position), "");
+    return Fail(absl::StrCat("invalid JSON at byte ", position), "");
   }
 
  private:

@@ -348,7 +348,7 @@ absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder) 
     found.skipped.emplace_back(root.status().message());
   }
   return absl::DataLossError(absl::StrCat(
-      "no checkpoint in ", folder, " can be gone on from: ", absl::StrJoin(found.skipped, "; ")));
+      "no checkpoint in ", folder, " can be resumed from: ", absl::StrJoin(found.skipped, "; ")));
 }
 
 }  // namespace finetune

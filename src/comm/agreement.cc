@@ -73,7 +73,7 @@ absl::Status CompareItems(const std::vector<std::vector<AgreementItem>>& by_rank
     const std::string& name = by_rank[0][i].name;
     const auto value = [&](size_t rank) -> std::string {
       const std::vector<AgreementItem>& items = by_rank[rank];
-      return i < items.size() && items[i].name == name ? items[i].value : "nothing of the kind";
+      return i < items.size() && items[i].name == name ? items[i].value : "missing";
     };
     std::map<std::string, size_t> counts;
     for (size_t r = 0; r < by_rank.size(); ++r) ++counts[value(r)];

@@ -60,8 +60,7 @@ TEST(CompareItemsTest, EveryItemThatDiffersIsNamed) {
 TEST(CompareItemsTest, AMissingItemIsADifference) {
   auto ranks = Ranks({"x", "x", "x"});
   ranks[1].pop_back();
-  EXPECT_THAT(std::string(CompareItems(ranks, kHosts).message()),
-              HasSubstr("nothing of the kind on rank 1"));
+  EXPECT_THAT(std::string(CompareItems(ranks, kHosts).message()), HasSubstr("missing on rank 1"));
 }
 
 class AgreementTest : public testing::Test {

@@ -71,10 +71,10 @@ absl::Status NoSuchLink(absl::string_view name) {
   for (const KnownLink& link : kLinks) names.push_back(link.name);
   const std::string near = NearestName(name, names);
   return absl::InvalidArgumentError(absl::StrCat(
-      name, " is no link; ",
-      near.empty() ? absl::StrCat("known are ", absl::StrJoin(names, ", "), ".")
+      "found ", name, ", expected a link; ",
+      near.empty() ? absl::StrCat("the known ones are ", absl::StrJoin(names, ", "), ".")
                    : absl::StrCat("did you mean ", near, "?"),
-      " Others are given as BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in lab=25Gbit,8us"));
+      " Give another one as BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in lab=25Gbit,8us"));
 }
 
 }  // namespace
@@ -92,7 +92,7 @@ absl::StatusOr<Link> ParseLink(absl::string_view text) {
   const std::vector<absl::string_view> parts = absl::StrSplit(rest, ',');
   if (parts.size() > 2 || parts[0].empty() || link.name.empty()) {
     return absl::InvalidArgumentError(
-        "a link is NAME, BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in 10Gbit,50us");
+        "expected NAME, BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in 10Gbit,50us");
   }
   link.latency_s = kLatency;
   const KnownLink* known = std::find_if(
@@ -109,14 +109,15 @@ absl::StatusOr<Link> ParseLink(absl::string_view text) {
   if (parts.size() == 2) {
     const std::optional<double> latency = Quantity(parts[1], kTimes);
     if (!latency.has_value()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(parts[1], " is no latency; it is a number and ns, us, ms or s"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "found '", parts[1], "', expected a latency in ns, us, ms or s, as in 50us"));
     }
     link.latency_s = *latency;
   }
   if (!std::isfinite(link.bytes_per_second) || link.bytes_per_second <= 0 ||
       !std::isfinite(link.latency_s)) {
-    return absl::InvalidArgumentError("a bandwidth is more than 0");
+    return absl::InvalidArgumentError(
+        absl::StrCat("found ", text, ", expected a bandwidth of more than 0"));
   }
   return link;
 }
@@ -126,9 +127,9 @@ absl::StatusOr<std::vector<int>> ParseRanks(absl::string_view text) {
   for (const absl::string_view part : absl::StrSplit(text, ',')) {
     int number = 0;
     if (!absl::SimpleAtoi(part, &number) || number < 1 || number > kMostRanks) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--ranks=", text, ": '", part, "' is no number of ranks from 1 to ",
-                       kMostRanks, "; for example --ranks=1,8,64,512"));
+      return absl::InvalidArgumentError(absl::StrCat("--ranks=", text, ": found '", part,
+                                                     "', expected numbers of ranks from 1 to ",
+                                                     kMostRanks, ", as in --ranks=1,8,64,512"));
     }
     ranks.push_back(number);
   }

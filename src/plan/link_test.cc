@@ -35,7 +35,7 @@ TEST(ParseLink, SuggestsTheNearestName) {
   EXPECT_THAT(std::string(ParseLink("infinband-hdr").status().message()),
               HasSubstr("did you mean infiniband-hdr?"));
   EXPECT_THAT(std::string(ParseLink("carrier pigeon").status().message()),
-              HasSubstr("known are 1Gbit"));
+              HasSubstr("the known ones are 1Gbit"));
 }
 
 TEST(ParseLink, RefusesOtherText) {

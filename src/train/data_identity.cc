@@ -223,9 +223,9 @@ DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now) {
                        "; in the checkpoint ", QuoteNames(saved.classes)));
     } else {
       difference.sentences.push_back(
-          absl::StrCat("the classes differ", added.empty() ? "" : "; new are ", QuoteNames(added),
-                       gone.empty() ? "" : "; no longer there are ", QuoteNames(gone),
-                       moved.empty() ? "" : "; other numbers have ", absl::StrJoin(moved, ", ")));
+          absl::StrCat("the classes differ", added.empty() ? "" : "; new: ", QuoteNames(added),
+                       gone.empty() ? "" : "; missing: ", QuoteNames(gone),
+                       moved.empty() ? "" : "; renumbered: ", absl::StrJoin(moved, ", ")));
     }
   }
   const bool explained = !difference.sentences.empty();

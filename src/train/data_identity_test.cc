@@ -90,8 +90,8 @@ TEST(DataIdentityTest, SaysWhichClassesDiffer) {
   now.classes = {"apple", "Bear", "cat"};
   now.train->digest = "cc";
   const DataDifference renamed = CompareData(Pets(), now);
-  EXPECT_THAT(renamed.sentences, ElementsAre("the classes differ; new are \"Bear\"; no longer "
-                                             "there are \"bear\""));
+  EXPECT_THAT(renamed.sentences,
+              ElementsAre("the classes differ; new: \"Bear\"; missing: \"bear\""));
   EXPECT_FALSE(renamed.renumbered);
 
   now.classes = {"cat", "bear", "apple"};
@@ -105,8 +105,8 @@ TEST(DataIdentityTest, SaysWhichClassesHaveOtherNumbers) {
   const DataDifference difference = CompareData(Pets(), now);
   EXPECT_TRUE(difference.renumbered);
   EXPECT_THAT(difference.sentences,
-              ElementsAre("the classes differ; new are \"zebra\"; no longer there are \"apple\"; "
-                          "other numbers have \"bear\" (0, in the checkpoint 1), \"cat\" (1, in "
+              ElementsAre("the classes differ; new: \"zebra\"; missing: \"apple\"; "
+                          "renumbered: \"bear\" (0, in the checkpoint 1), \"cat\" (1, in "
                           "the checkpoint 2)"));
 }
 

@@ -45,7 +45,7 @@ std::string StallDetector::Name(int rank) const {
 std::string StallDetector::Describe(const Watched& watched, absl::Time now) const {
   const absl::Duration silent = now - watched.heard;
   const std::string activity =
-      watched.last.activity.empty() ? "nothing it told of" : watched.last.activity;
+      watched.last.activity.empty() ? "an unknown place" : watched.last.activity;
   if (silent < settings_.silence) return absl::StrCat("it is at: ", activity);
   return absl::StrCat("not heard of for ", Seconds(silent),
                       " (stopped, out of memory or cut off?), it was at: ", activity);
