@@ -21,8 +21,8 @@
 namespace finetune {
 namespace {
 
-// Makes the pickle of a value, in torch.save's protocol 2. pickle.cc names the opcodes. No string
-// is referred to twice, so it keeps no memo.
+// Makes the pickle of a value, in torch.save's protocol 2. pickle.cc names the opcodes. It keeps no
+// memo: a string that occurs again is written again.
 class Pickler {
  public:
   // Pickles a whole value.
