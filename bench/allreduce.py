@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What an all-reduce costs by message size, number of ranks and algorithm: the figures behind comm.mpi.algorithm's AUTO.
+"""Measures the cost of an all-reduce by message size, number of ranks and algorithm: the figures behind comm.mpi.algorithm's AUTO.
 
     bazel build //bench:allreduce_benchmark
     sudo bench/allreduce.py --markdown=bench/allreduce.md
@@ -21,7 +21,7 @@ BINARY = harness.ROOT / "bazel-bin/bench/allreduce_benchmark"
 ON_HOST = harness.ROOT / "tests/on_host.sh"
 INSIDE = "FINETUNE_ALLREDUCE_INSIDE"
 ONE_HOST, HOSTS = "one host", "a host each"
-# What AUTO takes.
+# The algorithm that AUTO chooses.
 AUTO = {ONE_HOST: "shared memory, own buffer", HOSTS: "AUTO across hosts"}
 MPI = "MPI_Allreduce"
 TUNED = {f"{MPI}, tuned ring": 4, f"{MPI}, tuned segmented ring": 5}
@@ -85,7 +85,7 @@ def tables(rows):
             for size in sorted({size for _, size in mine}):
                 times = {name: mine[name, size]["seconds"] for name in algorithms}
                 auto = AUTO[where]
-                # Those that sum float32 as it is.
+                # Algorithms with 16 bits on the wire do not sum float32 unchanged.
                 best = min(time for name, time in times.items() if "16" not in name)
                 cells.append((size_name(size), *(f"{1e3 * times[name]:.3f}" for name in algorithms),
                               f"{times[auto] / best:.2f}", f"{1e3 * mine[auto, size]['processor_seconds']:.3f}",
@@ -119,7 +119,7 @@ def main():
     if HOSTS in flags.where and INSIDE not in os.environ:
         if os.geteuid() != 0:
             sys.exit(f"allreduce.py: making network namespaces needs root; '--where={ONE_HOST}' does not")
-        # In namespaces of its own, so that nothing is left behind however it ends.
+        # The script runs in namespaces of its own, so nothing is left behind however it ends.
         os.environ[INSIDE] = "1"
         try:
             os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])

@@ -1,12 +1,12 @@
-// What an all-reduce costs, by algorithm and message size:
+// The cost of an all-reduce, by algorithm and message size:
 //
 //   mpirun -np 2 allreduce_benchmark [--min=4096] [--max=104857600] [--seconds=0.5] [--only=NAME]
 //       [--json=FILE]
 //
-// Prints the median time, the processor's time that a rank spends in it, which a computation beside
-// it cannot have, and the algorithm's bandwidth, 2 (ranks - 1) / ranks * bytes / time: what each
-// rank must send at least, whatever the number of ranks. `--only` takes the algorithms whose name
-// begins so.
+// Prints the median time; the processor time that a rank spends in it, which computation beside it
+// loses; and the algorithm's bandwidth, 2 (ranks - 1) / ranks * bytes / time, which counts the
+// bytes that each rank must at least send, whatever the number of ranks. `--only` selects the
+// algorithms whose name begins so.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/ones.h>
 #include <mpi.h>
@@ -76,7 +76,7 @@ std::vector<int64_t> Sizes(const Flags& flags) {
 // Seconds on one rank.
 struct Seconds {
   double wall = 0;
-  // That its threads ran, all together.
+  // The time that its threads ran, all together.
   double processor = 0;
 
   static Seconds Now() { return {Of(CLOCK_MONOTONIC), Of(CLOCK_PROCESS_CPUTIME_ID)}; }
@@ -89,11 +89,11 @@ struct Seconds {
   }
 };
 
-// Gathers a rank's times from all; no rank is through before every rank has come.
+// Gathers a rank's times from all ranks. No rank returns before every rank has called it.
 using Meet = absl::FunctionRef<absl::StatusOr<std::vector<Seconds>>(const Seconds& mine)>;
 
-// The median of the slowest rank's times, and of the ranks' mean of the processor's, of as many
-// calls of `operation` as take `seconds`. Collective.
+// Returns the median of the slowest rank's times, and of the ranks' mean processor times, over as
+// many calls of `operation` as take `seconds`. Collective.
 absl::StatusOr<Seconds> Measure(double seconds, Meet meet,
                                 absl::FunctionRef<absl::Status()> operation) {
   std::vector<double> walls, processors;
@@ -116,7 +116,7 @@ absl::StatusOr<Seconds> Measure(double seconds, Meet meet,
   return Seconds{Median(walls), Median(processors)};
 }
 
-// The rows that are printed, and their JSON.
+// The rows to print, and their JSON.
 class Table {
  public:
   explicit Table(int ranks) : ranks_(ranks) {}
@@ -148,10 +148,10 @@ struct Way {
   const char* name;
   MpiConfig::Algorithm algorithm;
   Wire wire;
-  bool buffer;  // memory of AllocateBuffer's
+  bool buffer;  // memory of AllocateBuffer()
 };
 
-// finetune's own, and MPI_Iallreduce as it calls it.
+// Measures finetune's own algorithms, and MPI_Iallreduce as finetune calls it.
 absl::Status MeasureOurs(const MpiSession& session, const Flags& flags, Table& table) {
   const Way ways[] = {
       {"shared memory, own buffer", MpiConfig::SHARED_MEMORY, Wire::kFloat32, true},
@@ -168,7 +168,7 @@ absl::Status MeasureOurs(const MpiSession& session, const Flags& flags, Table& t
     config.mutable_mpi()->set_algorithm(way.algorithm);
     absl::StatusOr<std::unique_ptr<MpiCommunicator>> made =
         MpiCommunicator::Create(session, config, {});
-    // Shared memory on several hosts: not there.
+    // Ranks on several hosts do not have shared memory.
     if (absl::IsInvalidArgument(made.status())) continue;
     FT_RETURN_IF_ERROR(made.status());
     MpiCommunicator& comm = **made;
@@ -197,8 +197,8 @@ absl::Status MeasureOurs(const MpiSession& session, const Flags& flags, Table& t
   return absl::OkStatus();
 }
 
-// MPI_Allreduce itself, which keeps its core busy while it waits. Open MPI's tuned collectives
-// choose its algorithm, unless OMPI_MCA_coll_tuned_allreduce_algorithm does.
+// Measures MPI_Allreduce itself, which keeps its core busy while it waits. Open MPI's tuned
+// collectives choose its algorithm, unless OMPI_MCA_coll_tuned_allreduce_algorithm does.
 absl::Status MeasureMpi(const Flags& flags, int ranks, Table& table) {
   constexpr char kName[] = "MPI_Allreduce";
   if (!absl::StartsWith(kName, flags.only)) return absl::OkStatus();

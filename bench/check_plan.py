@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds `finetune plan` against runs over emulated links.
+"""Compares `finetune plan` with runs over emulated links.
 
     bazel build //bench:allreduce_benchmark //src/main:finetune //data_tools:prepare_dataset
     sudo nice -n -10 bench/check_plan.py [--json=FILE] [--networks=1Gbit,10Gbit,1Gbit+1ms] [--step=false]
@@ -130,7 +130,7 @@ class Network:
     def mpirun(self, folder, *command):
         """One rank on each host."""
         agent = folder / "agent.sh"
-        # mpirun gives a host and a command line. A name of its own makes each namespace a host.
+        # mpirun passes a host and a command line. A host name of its own makes each namespace a host to MPI.
         agent.write_text(f'#!/bin/sh\nshift\nexec ip netns exec {HOSTS[1]} unshare -u sh -c "hostname {HOSTS[1]}; $*"\n')
         agent.chmod(0o755)
         line = ["mpirun", "-np", "2", "--host", ",".join(f"{address}:1" for address in ADDRESSES), "--bind-to", "none",
@@ -159,7 +159,7 @@ def predict_all_reduce(folder, link, latency, size):
     profile.write_text(json.dumps({
         "parameters": [size // 4], "statistics": 0, "optimizer_s": 0, "sum_bytes_per_second": 10e9,
         "passes": [{"batch": 1, "forward_s": 0, "backward_s": 0, "memory_bytes": 0, "ready_s": [0]}]}))
-    # Without the two hand-rounds of numbers that end a step.
+    # Without the two gathers of numbers that end a step.
     return plan(link, profile)["comm_s"] - 2 * latency
 
 
@@ -168,7 +168,7 @@ def check_all_reduces(network, folder, report, name):
     with network:
         network.mpirun(folder, BENCHMARK, "--min=4096", "--max=16777216", "--seconds=0.3", f"--json={rows_file}")
     rows = [row for row in json.loads(rows_file.read_text()) if row["algorithm"] == "ring"]
-    # Two ranks take two steps: the smallest message tells the latency, of the link and of TCP.
+    # An all-reduce of two ranks has two steps, so the smallest message gives the latency of the link and of TCP.
     latency = rows[0]["seconds"] / 2
     link = f"{network.rate},{latency * 1e6:.3f}us"
     print(f"\n{name}: latency {latency * 1e6:.0f} us from the smallest message, {network.rate} as set\n"
@@ -206,7 +206,7 @@ def check_step(network, folder, report, name, link):
              "--set=schedule.val_interval_epochs=0", "--set=runtime.log_interval=1", "--set=runtime.tensorboard=false",
              "--overwrite", "--max_iterations=44"]
     profile = folder / "step.json"
-    # Two at once, as the two ranks that share this machine's cores and caches will be.
+    # Two processes at once, as the two ranks will share this machine's cores and caches.
     other = subprocess.Popen([FINETUNE, "plan", f"--config={ROOT}/configs/demo.pbtxt", "--ranks=2", "--measure=1000",
                               "--ranks_per_host=1", "--pictures=2048", *STEP], stdout=subprocess.DEVNULL)
     run(
@@ -239,7 +239,7 @@ def main():
     for program in (BENCHMARK, FINETUNE, PREPARE):
         if not program.exists():
             parser.error(f"{program} is not built; the first lines of --help say how")
-    # Ended from outside, it takes its namespaces down, too.
+    # On SIGTERM it also removes its namespaces.
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))
     report = []
     print(f"{socket.gethostname()}: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")

@@ -1,11 +1,12 @@
-// How fast ResNet-50's convolutions are with nothing between them: what a training step and an
-// evaluation would take if all else were free. The model's own, or all of them by oneDNN.
+// The speed of ResNet-50's convolutions without the other layers: the time that a training step and
+// an evaluation would take if everything else were free. It runs the model's own convolutions, or
+// all of them by oneDNN.
 //
 //   conv_alone [--engine=finetune|onednn] [--batch=32] [--threads=2] [--precision=bf16]
 //              [--frozen_stages=2] [--json=FILE]
 //
-// Each layer is run in its turn, in --sweeps passes over the network, and its median counts.
-// Memory that an output leaves is the next one's: no page faults in the figures.
+// Each layer is run in turn, in --sweeps passes over the network, and its median counts. The memory
+// of an output is used again for the next one, so the figures have no page faults.
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -49,17 +50,17 @@ struct Flags {
   std::string json;
 };
 
-// Forward is that of evaluation and of frozen layers, whose weights stay packed; in training a
-// weight has just changed.
+// Forward is the pass of evaluation and of frozen layers, whose weights stay packed. In training
+// the weight has just changed and is packed again.
 enum Pass { kForward, kTrainedForward, kBackwardData, kBackwardWeights, kPasses };
 constexpr const char* kPassNames[kPasses] = {"forward", "trained_forward", "backward_data",
                                              "backward_weights"};
 
-// One convolution. In training, what a frozen one computes backward is nothing, and the first
-// trained ones need no gradient of their input.
+// One convolution. In training a frozen one has no backward pass, and the first trained ones need
+// no gradient of their input.
 struct Layer {
   std::string name;
-  int64_t in, out, kernel, stride, size;  // size: of the input, square
+  int64_t in, out, kernel, stride, size;  // size: of the square input
   bool trained = false, input_trained = false;
   std::vector<double> seconds[kPasses] = {};
 
@@ -74,7 +75,7 @@ struct Layer {
   }
 };
 
-// In the order in which the model runs them.
+// The layers in the order in which the model runs them.
 std::vector<Layer> ResNet50(int64_t size, int frozen_stages) {
   std::vector<Layer> layers;
   const auto add = [&](std::string name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
@@ -117,7 +118,7 @@ double Timed(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// A layer's passes for some input and some gradient of the output.
+// A layer's passes for some input and some gradient of its output.
 class Convolution {
  public:
   virtual ~Convolution() = default;
@@ -211,7 +212,7 @@ void Measure(const Flags& flags, std::vector<Layer>& layers) {
   const at::NoGradGuard no_grad;
   const auto type = flags.precision == "bf16" ? at::kBFloat16 : at::kFloat;
   const auto options = at::TensorOptions(type);
-  // A feature map of some shape: the input of one layer and the output's gradient of another.
+  // Feature maps by shape: the input of one layer and the output's gradient of another.
   std::map<std::pair<int64_t, int64_t>, at::Tensor> maps;
   const auto map = [&](int64_t channels, int64_t size) {
     at::Tensor& tensor = maps[{channels, size}];
@@ -247,7 +248,7 @@ void Measure(const Flags& flags, std::vector<Layer>& layers) {
   }
 }
 
-// Layers of one shape, together.
+// The layers of one shape, added up.
 struct Row {
   std::string name;
   int count = 0;
@@ -345,7 +346,7 @@ int Main(int argc, char** argv) {
     for (int pass = 0; pass < kPasses; ++pass) {
       const double seconds = Median(layer.seconds[pass]);
       if (seconds > 0) row[kPassNames[pass]] = seconds;
-      // A trained layer's step has its own kind of forward.
+      // A trained layer's step has its own kind of forward pass.
       if (pass != kForward || !layer.trained) training += seconds;
       if (pass == kForward) evaluation += seconds;
     }

@@ -1,11 +1,12 @@
-// How many pictures a second can be read, sent to the device and prepared there, with no network
-// behind it: what a training run could take at most.
+// The number of images a second that can be read, sent to the device and prepared there, without a
+// network: the most that a training run could process.
 //
 //   device_pipeline_alone --config=FILE [--set=PATH=VALUE ...] [--device=cuda|cpu] [--seconds=3]
 //                         [--json=FILE]
 //
-// The batches are those of data.train, in runtime.precision, as a run on a GPU has them. Three
-// rates: reading alone; reading, sending and preparing; preparing one batch that is there already.
+// The batches are those of data.train in runtime.precision, as a run on a GPU has them. It prints
+// three rates: reading alone; reading, sending and preparing; preparing one batch that is there
+// already.
 #include <ATen/Context.h>
 
 #include <CLI/CLI.hpp>
@@ -49,7 +50,7 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> Load(const ExperimentConfig& config
   return BatchLoader::Create(std::move(data), split, options);
 }
 
-// Pictures a second of `batch`, which returns how many it had, in about `seconds`.
+// Returns the images a second of `batch`, which returns how many it had, in about `seconds`.
 absl::StatusOr<double> Rate(double seconds, at::Device device,
                             const std::function<absl::StatusOr<int64_t>()>& batch) {
   constexpr int kWarmUp = 5;

@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: running finetune and others, cleaning up behind them, reading records, tables."""
+"""Code that the benchmark scripts share: running finetune and others, cleaning up behind them, reading records, tables."""
 import atexit
 import contextlib
 import datetime
@@ -19,7 +19,7 @@ DEFAULT_PYTHON = pathlib.Path.home() / ".cache/finetune/peer/bin/python"
 
 
 class Failed(Exception):
-    """Something that the reader of its text can put right."""
+    """An error that the reader of its text can correct."""
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def cleaned_up():
 
 
 def temporary_folder():
-    """A folder that is gone when the script ends."""
+    """Returns a folder that is deleted when the script ends."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="finetune_bench_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -95,7 +95,7 @@ def run(command, log, env=None, timeout=1200):
 
 
 def mpirun(ranks):
-    """The first words of a command, and its environment."""
+    """Returns the first words of a command, and its environment."""
     env = {}
     if os.geteuid() == 0:
         env = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -166,7 +166,7 @@ def train(config, folder, settings, ranks=1, iterations=None, watch=False, env=N
 
 
 def trained(records, warm_up):
-    """The training records after the first few."""
+    """Returns the training records after the first few."""
     kept = [r for r in records if r["mode"] == "train" and r["iteration"] > warm_up]
     if not kept:
         raise Failed(f"finetune left no training records after iteration {warm_up}")
@@ -174,7 +174,7 @@ def trained(records, warm_up):
 
 
 def make_data(folder, train_pictures, test_pictures, root=ROOT):
-    """Made-up 32x32 pictures."""
+    """Makes synthetic 32x32 images."""
     tool = need(root / "bazel-bin/data_tools/prepare_dataset", "bazel build //data_tools:prepare_dataset")
     run([tool, "synthetic", f"--output={folder / 'data'}", f"--train={train_pictures}", f"--test={test_pictures}"],
         folder / "data.log")
@@ -208,7 +208,7 @@ def print_table(head, rows):
 
 
 def machine():
-    """What results depend on. Says so where other work is going on."""
+    """Returns the machine's properties that results depend on. Prints a warning where other programs run."""
     cpu = "unknown"
     with contextlib.suppress(OSError):
         for line in open("/proc/cpuinfo"):
@@ -242,6 +242,6 @@ def write(path, text):
 
 
 def conditions(facts):
-    """What machine() found, in a line for a report; how the same is measured again."""
+    """Returns machine()'s findings in a line for a report, with the command that repeats the measurement."""
     return (f"{facts['date'][:10]}, {facts['cores']} cores of {facts['cpu']}, load at the start {facts['load_at_start']:.1f}, commit "
             f"{facts['commit']}: `{' '.join(['bench/' + pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])}`\n")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What communication costs over slow links: finetune under mpirun beside PyTorch's DDP over gloo.
+"""The cost of communication over slow links: finetune under mpirun beside PyTorch's DDP over gloo.
 
 ResNet-18 with CIFAR's stem, all of it trained, on two ranks of one thread. The ranks are on this machine (`local`), or on two
 hosts made of network namespaces with an emulated link between them: veth, a bridge, and tc's token bucket at either end, with
@@ -30,11 +30,11 @@ WARM_UP = 2
 CONFIG = harness.ROOT / "bench/resnet18_links.pbtxt"
 ON_HOST = harness.ROOT / "tests/on_host.sh"
 INSIDE = "FINETUNE_LINKS_INSIDE"
-# Instead of a link: a rank alone, and the pictures of both on one rank of two threads.
+# Rows without a link: one rank alone, and the images of both ranks on one rank of two threads.
 ALONE = "none: 1 rank"
 TWO_THREADS = "none: 1 rank x 2 threads"
 
-# Sends for a second to a listener; prints Gbit/s.
+# Sends to a listener for a second and prints Gbit/s.
 SINK = """import socket
 s = socket.create_server(("10.9.0.1", 9999)); c, _ = s.accept()
 while c.recv(1 << 20): pass
@@ -208,7 +208,7 @@ def main():
         with contextlib.suppress(ValueError):
             if link == "local" or float(link) > 0:
                 continue
-        parser.error(f"--links: {link} is no rate in Gbit/s and not local")
+        parser.error(f"--links: found {link}, expected a rate in Gbit/s or local")
     if bad := [text for text in flags.set if "=" not in text]:
         parser.error(f"--set={bad[0]}: is not PATH=VALUE")
     if min(flags.batch, flags.steps, flags.rounds) < 1:
@@ -217,7 +217,7 @@ def main():
     if namespaces and INSIDE not in os.environ:
         if os.geteuid() != 0:
             sys.exit("links.py: making network namespaces needs root; --links=local does not")
-        # In namespaces of its own, so that nothing is left behind however it ends.
+        # The script runs in namespaces of its own, so nothing is left behind however it ends.
         os.environ[INSIDE] = "1"
         try:
             os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
@@ -259,7 +259,7 @@ def report(flags, facts, rounds):
     harness.write_json("links", flags.output, {"machine": facts, "batch": flags.batch, "precision": flags.precision,
                                                "set": flags.set, "rows": rows})
     if flags.markdown:
-        harness.write(flags.markdown, "# What communication costs over slow links\n\n" + harness.conditions(facts) +
+        harness.write(flags.markdown, "# The cost of communication over slow links\n\n" + harness.conditions(facts) +
                       "\nResNet-18 for 32x32 pictures, 44.7 MB of gradients, two ranks of one thread unless said otherwise; median "
                       f"(least..greatest) of {len(rounds)} rounds. `bench/links.py --help` says what the columns are.\n\n" + text)
 

@@ -1,9 +1,9 @@
-// What this machine can do at best, to hold other figures against:
+// The limits of this machine, with which other figures are compared:
 //
 //   machine_limits [--threads=1,2] [--seconds=0.3] [--mebibytes=256] [--json=FILE]
 //
-// Arithmetic out of registers in float32 and bfloat16 (AVX2, AVX-512, AMX, those that the processor
-// has), and streams through memory. Every figure is the best of five slices of --seconds.
+// Measures arithmetic in registers in float32 and bfloat16 (AVX2, AVX-512, AMX, where the processor
+// has them), and streams through memory. Every figure is the best of five slices of --seconds.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
@@ -35,22 +35,22 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// One thing to measure. Each thread makes its own state with `prepare` and then calls what that
-// returns again and again; a call does a piece of work and returns how much, in `unit`.
+// One measurement. Each thread makes its own state with `prepare` and then calls the returned
+// function again and again. A call does a piece of work and returns its amount in `unit`.
 struct Limit {
   std::string name;
   std::string unit;
   std::function<std::function<double()>()> prepare;
 };
 
-// The best rate of all threads together, in units a second.
+// Returns the best rate of all threads together, in units a second.
 double Measure(const Limit& limit, int threads, double seconds) {
   constexpr int kSlices = 5;
   std::vector<double> rates(kSlices, 0);
   std::atomic<double> work = 0;
   double start = 0;
   int slice = 0;
-  // Runs on one thread when all have come: ends a slice, begins the next.
+  // Runs on one thread when all threads have arrived: ends a slice and begins the next.
   const auto turn = [&]() noexcept {
     const double now = Seconds();
     if (slice > 0) rates[slice - 1] = work.load() / (now - start);
@@ -82,8 +82,8 @@ double Measure(const Limit& limit, int threads, double seconds) {
 #if defined(__x86_64__)
 
 constexpr int kRounds = 100000;
-// Independent sums, enough to hide an instruction's latency. They stay in the registers 0 to 11,
-// which C++ would put into memory sooner or later: hence assembly.
+// The number of independent sums, enough to hide an instruction's latency. They stay in the
+// registers 0 to 11. C++ would sooner or later put them into memory, so the loops are assembly.
 constexpr int kSums = 12;
 #define FT_FOR_EACH_SUM(instruction) \
   ".irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n\t" instruction "\n\t.endr"
@@ -118,13 +118,13 @@ __attribute__((target("avx512f,avx512bf16"))) double DotAvx512() {
   return 4.0 * 16 * kSums * kRounds;
 }
 
-// Asks the kernel for the tile registers' 8 KiB of state.
+// Asks the kernel for the 8 KiB of state of the tile registers.
 bool MayUseTiles() {
   constexpr int kArchReqXcompPerm = 0x1023, kXfeatureXtiledata = 18;
   return syscall(SYS_arch_prctl, kArchReqXcompPerm, kXfeatureXtiledata) == 0;
 }
 
-// The layout that LDTILECFG reads.
+// The memory layout that LDTILECFG reads.
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
   uint8_t start_row = 0;
@@ -150,7 +150,7 @@ __attribute__((target("amx-tile"))) void ConfigureTiles() {
   _tile_zero(7);
 }
 
-// Four sums of a 2x2 arrangement, as a matrix product has them.
+// Four sums in a 2x2 arrangement, as a matrix product has them.
 __attribute__((target("amx-tile,amx-bf16"))) double DotAmx() {
   constexpr int kTileRounds = kRounds / 8;
   for (int i = 0; i < kTileRounds; ++i) {
@@ -192,7 +192,7 @@ std::vector<Limit> ArithmeticLimits() { return {}; }
 
 #endif
 
-// The same loops for the widest registers there are, chosen when the program starts.
+// The same loops for the widest registers of the processor, chosen when the program starts.
 #if defined(__x86_64__)
 #define FT_WIDEST __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
@@ -210,8 +210,8 @@ FT_WIDEST void Triad(float* __restrict a, const float* __restrict b, const float
   for (int64_t i = 0; i < n; ++i) a[i] = b[i] + 3.f * c[i];
 }
 
-// Streams through `bytes` a thread. Bytes are those the program names; a write also reads its line
-// where the processor does not avoid it.
+// Streams through `bytes` a thread. The bytes count as the program names them; a write may also
+// make the processor read the line.
 std::vector<Limit> MemoryLimits(int64_t bytes) {
   const int64_t floats = bytes / 4;
   const auto array = [floats](float value) {

@@ -1,5 +1,5 @@
-// Trains a few iterations under LibTorch's profiler and writes what the GPU did, kernel by kernel,
-// as a JSON that ui.perfetto.dev and chrome://tracing read.
+// Trains a few iterations under LibTorch's profiler and writes the GPU's kernels as JSON that
+// ui.perfetto.dev and chrome://tracing read.
 //
 //   profile_gpu --config=FILE [--set=PATH=VALUE ...] --work_dir=DIR --iterations=N --trace=FILE
 //

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where the time of one training step goes, by operator, in the real program.
+"""Measures where the time of one training step goes, by operator, in the real program.
 
   bench/profile_step.py [--config=FILE] [--set=PATH=VALUE ...] [--precision=bf16]
 
@@ -22,7 +22,7 @@ from harness import Failed, median
 WARM_UP = 3
 CONFIG = harness.ROOT / "bench/resnet50_speed.pbtxt"
 
-# The first that matches (shared object, function) names the group.
+# The first row that matches (shared object, function) names the group.
 GROUPS = [
     ("oneDNN: compiled kernels (convolutions, reorders)", r"\[JIT\]|perf-\d+\.map|\[unknown\]|//anon|memfd"),
     ("products: Winograd's, 1x1 convolutions, weight gradients", r"MultiplyTile"),
@@ -127,7 +127,7 @@ def print_perf(flags, folder):
             time.sleep(0.005)
         with harness.Process([perf, "record", "-q", "-e", "cpu-clock", "-F", flags.frequency, "-o", data, "-p",
                               rank_pid(process.popen.pid)], folder / "perf.log") as recorder:
-            # The last iteration's end is the run's: what comes then is saving.
+            # The run ends with the last iteration's end; saving comes after it.
             while process.running() and recorder.running() and len(records.read()) < WARM_UP + flags.steps:
                 time.sleep(0.005)
             recorder.popen.send_signal(2)

@@ -73,7 +73,7 @@ def measure(mode, batch, steps, threads, frozen_stages, device):
     def crop_and_flip(x):
         padded = F.pad(x, (PADDING,) * 4)
         if device == "cuda":
-            # All images at once, without a word to the CPU.
+            # All images at once, without synchronizing with the CPU.
             window = torch.arange(STORED_SIDE, device=device)
             tops, lefts = (torch.randint(0, 2 * PADDING + 1, (len(x), 1), device=device) + window for _ in range(2))
             images = torch.arange(len(x), device=device)
@@ -119,7 +119,7 @@ def measure(mode, batch, steps, threads, frozen_stages, device):
         for _ in range(WARM_UP[device]):
             step()
         if device == "cuda":
-            # A look at each step's end would keep the next one from being queued.
+            # A synchronization after each step would keep the next one from being queued.
             torch.cuda.synchronize()
             start = time.perf_counter()
             for _ in range(steps):

@@ -37,7 +37,7 @@ class Build:
         self.name, self.root, self.folder = name, root, folder / name
         self.folder.mkdir()
         self.config = root / CONFIG
-        # Each reads data that its own tool has prepared.
+        # Each program reads data that its own tool has prepared.
         self.data = harness.make_data(self.folder, train_pictures, test_pictures, root)
         self.checkpoint = None
 
@@ -52,7 +52,7 @@ class Bench:
         self.flags = flags
         self.folder = harness.temporary_folder()
         self.figures = {}
-        # The precision that runtime.precision FASTEST comes to here.
+        # The precision that runtime.precision FASTEST chooses here.
         self.fastest = "bf16" if "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text() else "fp32"
         if self.fastest == "fp32" and "bf16" in flags.parts:
             print("this CPU has no instructions for bfloat16: bf16 is left out, and the fastest precision is float32")
@@ -95,7 +95,7 @@ class Bench:
         self.add(f"{name} train pictures/s", rate)
         self.add(f"{name} memory MiB", kept[-1]["memory"])
         self.add(f"{name} data share", sum(r["data_time"] for r in kept) / sum(r["time"] for r in kept))
-        # Three evaluations after an iteration each; the first warms up.
+        # Three evaluations, each after an iteration. The first warms up.
         records, _, _ = build.train(self.settings(build, precision, schedule__val_interval_iterations=1), iterations=3)
         rates = [r["pictures"] / r["time"] for r in records if r["mode"] == "val"][1:]
         if not rates:
@@ -154,7 +154,7 @@ class Bench:
                                     iterations=every * saves + every - 1, watch=True)
         kept = harness.trained(records, 0)
         gaps = {later["iteration"]: later["arrival"] - earlier["arrival"] for earlier, later in zip(kept, kept[1:])}
-        # Iteration 5 comes after the first save. The two after a save may feel it.
+        # Iteration 5 is the one after the first save. A save may slow the two iterations after it.
         calm = [gap for iteration, gap in gaps.items() if iteration > WARM_UP and (iteration - 1) % every >= 2]
         stalls = [gap - median(calm) for iteration, gap in gaps.items() if iteration > every and (iteration - 1) % every == 0]
         self.add(f"{build.name} checkpoint stall s", max(0.0, median(stalls)))
@@ -280,7 +280,7 @@ def main():
                 print(f"round {number + 1} of {flags.rounds}", flush=True)
                 bench.round(number)
         finally:
-            # What was measured before an error or Ctrl-C is not lost.
+            # The figures measured before an error or Ctrl-C are not lost.
             if bench.figures:
                 bench.print()
                 harness.write_json("speed", flags.output, bench.result(facts))

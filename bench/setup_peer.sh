@@ -3,7 +3,8 @@
 #
 #   bench/setup_peer.sh [FOLDER]      default: ~/.cache/finetune/peer; prints the path of its python
 #
-# Fetches the wheels of bench/peer-requirements.txt from PyPI, no more. What is already there and imports is left alone.
+# Fetches only the wheels of bench/peer-requirements.txt from PyPI. A package that is there already and imports is left
+# alone.
 set -euo pipefail
 
 fail() {
@@ -27,7 +28,7 @@ if ! { [[ -x $folder/bin/python ]] && works; }; then
   command -v python3 >/dev/null || fail "there is no python3: apt-get install python3 python3-venv"
   parent=$(dirname "$folder")
   mkdir -p "$parent"
-  # Two at once: the second waits, and finds it done.
+  # Two calls at once: the second one waits and finds the environment finished.
   exec 9>"$parent/.peer.lock"
   flock 9
   if ! { [[ -x $folder/bin/python ]] && works; }; then
@@ -37,7 +38,7 @@ if ! { [[ -x $folder/bin/python ]] && works; }; then
     trap '[[ -f $folder/.done ]] || rm -rf "$folder"' EXIT
     python3 -m venv --clear "$folder" || fail "python3 -m venv failed: apt-get install python3-venv"
     echo "Fetching PyTorch 2.15.0 (about 2 GB) into $folder" >&2
-    # TMPDIR: pip keeps the downloads there, and /tmp may be small.
+    # pip keeps its downloads in TMPDIR; /tmp may be small.
     TMPDIR=$folder "$folder/bin/python" -m pip --disable-pip-version-check install -q --no-cache-dir --no-deps --no-compile \
       --only-binary=:all: -r "$here/peer-requirements.txt" >&2 ||
       fail "pip could not install bench/peer-requirements.txt from PyPI"

@@ -18,7 +18,7 @@
 namespace finetune {
 namespace {
 
-// Below autograd, above what computes, and used by nothing else.
+// This key is below autograd and above the computing kernels, and nothing else uses it.
 constexpr c10::DispatchKey kKey = c10::DispatchKey::Fake;
 
 int64_t replays = 0;
@@ -66,7 +66,7 @@ class CpuGraph : public at::GraphImplInterface {
   void enable_debug_mode() override {}
   void debug_dump(const std::string& /*path*/) override {}
 
-  // In the place of an operator.
+  // Runs in place of an operator.
   static void Record(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
                      torch::jit::Stack* stack) {
     const c10::impl::ExcludeDispatchKeyGuard once(kKey);
@@ -84,7 +84,7 @@ class CpuGraph : public at::GraphImplInterface {
     std::vector<c10::IValue> inputs, outputs;
   };
 
-  // What was in memory that the graph has not made.
+  // Keeps tensors that were in memory before the recording.
   void Keep(const c10::IValue& value) {
     ForEachTensor(value, [this](const at::Tensor& tensor) {
       const c10::Storage& storage = tensor.storage();
@@ -98,7 +98,7 @@ class CpuGraph : public at::GraphImplInterface {
       seen_.insert(tensor.storage().unsafeGetStorageImpl());
     });
   }
-  // A result goes to where the recorded one was.
+  // Copies a result to the place of the recorded one.
   static void Put(const c10::IValue& from, const c10::IValue& to) {
     if (from.isTensor() && from.toTensor().defined()) {
       if (!Shares(from.toTensor(), to.toTensor())) to.toTensor().copy_(from.toTensor());
@@ -109,9 +109,9 @@ class CpuGraph : public at::GraphImplInterface {
     }
   }
 
-  // Not the thread's own: backward may run on another, which then has the key as well.
+  // Not thread-local: backward may run on another thread, which then has the key as well.
   static CpuGraph* now_recording;
-  // They keep all tensors: no storage takes the place of one that is gone.
+  // The calls keep all their tensors, so no later storage takes the place of an earlier one.
   std::vector<Call> calls_;
   std::set<const c10::StorageImpl*> seen_;
   std::vector<std::pair<c10::Storage, std::vector<char>>> before_;

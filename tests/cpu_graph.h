@@ -5,9 +5,9 @@
 
 namespace finetune {
 
-// In programs that link it, LibTorch can record what the CPU is given to do, as it can with a GPU:
-// nothing but LibTorch's operators is recorded, by the memory that they read and write, and
-// recording leaves no trace in memory that was there before. Launches so far, over all graphs:
+// In programs that link this, LibTorch can record work of the CPU as it can record a GPU's. Only
+// LibTorch's operators are recorded, by the memory that they read and write. Recording does not
+// change memory that was there before. CpuGraphReplays() returns the launches so far of all graphs.
 int64_t CpuGraphReplays();
 
 }  // namespace finetune

@@ -1,4 +1,4 @@
-// A run that goes on with another number of ranks.
+// A run that is resumed with another number of ranks.
 #include <ATen/core/Tensor.h>
 
 #include <cmath>
@@ -17,12 +17,12 @@ using ::testing::HasSubstr;
 
 using ElasticTest = TrainingTest;
 
-// Batch norm takes its statistics from a rank's own pictures; without them all numbers of ranks
-// compute the same, up to float32's rounding: sums in another order. So the losses tell whether the
-// pictures, what is done to them and their order are the same.
+// Batch norm takes its statistics from a rank's own images. Without it all numbers of ranks compute
+// the same, up to float32's rounding of sums in another order. So the losses tell whether the
+// images, their order and their augmentation are the same.
 TEST_F(ElasticTest, ARunThatGoesOnWithOtherNumbersOfRanksIsTheSameRun) {
   WriteResNet("norm_eval: true");
-  // Without the norms the model is easily thrown off its course.
+  // Without batch norm a larger learning rate would make the model diverge.
   const std::string gentle = "--set=optimizer.sgd.lr=0.01 ";
   const Outcome whole = Run(Mpirun(1, "whole", gentle));
   ASSERT_EQ(whole.exit_code, 0) << whole.output;
@@ -33,7 +33,7 @@ TEST_F(ElasticTest, ARunThatGoesOnWithOtherNumbersOfRanksIsTheSameRun) {
   ASSERT_EQ(on_two.exit_code, 0) << on_two.output;
   EXPECT_THAT(on_two.output, HasSubstr("at iteration 4"));
   EXPECT_THAT(on_two.output, HasSubstr("16 pictures an iteration"));
-  // 16 pictures do not divide by three.
+  // Three ranks do not divide 16 images evenly.
   const Outcome on_three = Run(Mpirun(3, "parts", gentle + "--resume=auto"));
   ASSERT_EQ(on_three.exit_code, 0) << on_three.output;
   EXPECT_THAT(on_three.output, HasSubstr("at iteration 9"));
@@ -45,7 +45,7 @@ TEST_F(ElasticTest, ARunThatGoesOnWithOtherNumbersOfRanksIsTheSameRun) {
   constexpr double kRounding = 1e-5;  // of the loss
   for (const auto& [iteration, loss] : expected) {
     EXPECT_NEAR(losses.at(iteration), loss, kRounding * loss) << "iteration " << iteration;
-    // Another batch has another loss.
+    // Another batch would have another loss.
     if (iteration > 1) {
       EXPECT_GT(std::abs(loss - expected.at(iteration - 1)), 10 * kRounding * loss) << iteration;
     }
@@ -58,7 +58,7 @@ TEST_F(ElasticTest, ARunThatGoesOnWithOtherNumbersOfRanksIsTheSameRun) {
     ASSERT_GT(a.size(), 50u);
     for (size_t i = 0; i < a.size(); ++i) {
       ASSERT_EQ(a[i].name, b[i].name);
-      // 15 updates of what rounding made of the gradients: 7e-5 was seen.
+      // 15 updates amplify the rounding of the gradients; 7e-5 was measured.
       const double largest = a[i].tensor.abs().max().item().toDouble();
       const double difference = a[i].tensor.sub(b[i].tensor).abs().max().item().toDouble();
       EXPECT_LE(difference, 5e-4 * largest) << a[i].name;

@@ -1,4 +1,4 @@
-// The programs as a user runs them: prepare_dataset, then finetune under mpirun.
+// Runs the programs as a user does: prepare_dataset, then finetune under mpirun.
 
 #include <signal.h>
 
@@ -52,7 +52,8 @@ TEST_F(EndToEnd, TrainsOnTwoRanksLogsAndEvaluates) {
   }
   EXPECT_TRUE(trained && validated);
 
-  // The checkpoint evaluates to what the run's last validation said, on another number of ranks.
+  // Evaluating the checkpoint on another number of ranks gives the result of the run's last
+  // validation.
   const Outcome evaluation =
       Run(absl::StrCat("mpirun -np 3 --oversubscribe ", finetune_, " evaluate --config=", config(),
                        " --checkpoint=", folder_, "/run/latest.pth"));
@@ -81,7 +82,7 @@ TEST_F(EndToEnd, PrecisionFastestIsThePrecisionThatItSays) {
 
   const Outcome half = Run(Mpirun(2, "half", few + "BFLOAT16"));
   ASSERT_EQ(half.exit_code, 0) << half.output;
-  // Where it would not be the fastest, asking for it brings a warning.
+  // bfloat16 on a processor without it brings a warning.
   EXPECT_EQ(half.output.find("no instructions for bfloat16") == std::string::npos, bfloat16);
   const Outcome full = Run(Mpirun(2, "full", few + "FLOAT32"));
   ASSERT_EQ(full.exit_code, 0) << full.output;
@@ -95,7 +96,7 @@ TEST_F(EndToEnd, AResumedRunHasTheBitsOfTheUninterruptedOne) {
   const std::string dropout = "--set=model.head.dropout=0.3 ";
   const Outcome whole = Run(Mpirun(2, "whole", dropout));
   ASSERT_EQ(whole.exit_code, 0) << whole.output;
-  // In the middle of the second epoch.
+  // It stops in the middle of the second epoch.
   const Outcome first = Run(Mpirun(2, "parts", dropout + "--max_iterations=7"));
   ASSERT_EQ(first.exit_code, 0) << first.output;
   const Outcome second = Run(Mpirun(2, "parts", dropout + "--resume=auto"));
@@ -143,7 +144,7 @@ TEST_F(EndToEnd, AValidationThatASignalCameBeforeIsMadeUpFor) {
   EXPECT_EQ(validated.size(), 15u);
 }
 
-// Of 5000 pictures one by one, which it does not go through before it looks at the signal.
+// Validating 5000 images one by one takes longer than the signal needs to arrive.
 TEST_F(EndToEnd, ASignalEndsAValidationThatIsLeftForTheResumedRun) {
   WriteResNet();
   const Outcome data = Run(absl::StrCat(
@@ -164,10 +165,10 @@ TEST_F(EndToEnd, ASignalEndsAValidationThatIsLeftForTheResumedRun) {
   EXPECT_EQ(*saved->Get("meta")->GetBool("validation_due"), true);
 }
 
-// The loss is of the weights before the update; after it they are no numbers.
+// The loss belongs to the weights before the update. After the update they are not finite.
 TEST_F(EndToEnd, WeightsThatAreNotFiniteAreNeverSaved) {
   WriteResNet();
-  // Beyond what float32 holds, whatever the gradient.
+  // Weight decay takes the weights beyond float32's range, whatever the gradient.
   const std::string broken = "--set=optimizer.sgd.lr=1e38 --set=optimizer.sgd.weight_decay=1e3 ";
   const Outcome run = Run(Mpirun(2, "run", broken + "--max_iterations=1"));
   EXPECT_EQ(run.exit_code, 1) << run.output;
@@ -178,7 +179,7 @@ TEST_F(EndToEnd, WeightsThatAreNotFiniteAreNeverSaved) {
   EXPECT_FALSE(fs::exists(folder_ + "/run/latest.pth"));
   EXPECT_THAT(Logs("run"), HasSubstr("error   " + message));
 
-  // A run that breaks later goes on from before that.
+  // A run that diverges later is resumed from before that.
   const std::string each = "--set=runtime.checkpoint.interval_iterations=1 ";
   ASSERT_EQ(Run(Mpirun(2, "later", each + "--max_iterations=3")).exit_code, 0);
   EXPECT_EQ(Run(Mpirun(2, "later", each + broken + "--resume=auto")).exit_code, 1);
@@ -187,14 +188,14 @@ TEST_F(EndToEnd, WeightsThatAreNotFiniteAreNeverSaved) {
   EXPECT_THAT(rest.output, HasSubstr("iter_3.pth at iteration 3"));
 }
 
-// A byte of a test shard is damaged: the first validation finds it, at every restart.
+// A byte of a test shard is damaged, so the first validation fails at every restart.
 TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
   WriteResNet();
   ASSERT_EQ(Run(Mpirun(2, "whole")).exit_code, 0);
   const std::string shard = folder_ + "/data/test-00000-of-00003.h5";
   const std::string bytes = *ReadFile(shard);
   std::string damaged = bytes;
-  // In the pictures, whose bytes the file has in its middle.
+  // The damage is in the images, which lie in the middle of the file.
   for (size_t i = bytes.size() / 2; i < bytes.size() / 2 + 64; ++i) damaged[i] ^= 1;
   ASSERT_TRUE(WriteFileAtomically(shard, damaged).ok());
   for (int start = 0; start < 2; ++start) {
@@ -202,7 +203,7 @@ TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
     EXPECT_EQ(run.exit_code, 1) << run.output;
     EXPECT_THAT(run.output, HasSubstr(shard));
     EXPECT_THAT(run.output, Not(HasSubstr("epoch 2")));
-    // Once, by one rank; all ranks know it, and none is killed.
+    // One rank prints the error once. All ranks know it, and none is killed.
     EXPECT_EQ(std::vector<std::string>(absl::StrSplit(run.output, shard)).size(), 2) << run.output;
     EXPECT_THAT(run.output, Not(HasSubstr("MPI_ABORT")));
     const auto saved = ReadTorchFile(folder_ + "/run/epoch_1.pth");
@@ -214,7 +215,7 @@ TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
   EXPECT_EQ(rest.exit_code, 0) << rest.output;
   EXPECT_THAT(rest.output, HasSubstr("epoch_1.pth at iteration 5"));
   ExpectSameCheckpoints("whole/epoch_3.pth", "run/epoch_3.pth");
-  // The outcome of the last validation is in its checkpoint.
+  // The result of the last validation is in its checkpoint.
   EXPECT_EQ(*ReadTorchFile(folder_ + "/run/latest.pth")->Get("meta")->GetBool("validation_due"),
             false);
   for (const char* field : {"best_iteration"}) {
@@ -223,11 +224,11 @@ TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
   }
 }
 
-// The best of a run is in its own work_dir.
+// best.pth belongs to the run's own work_dir.
 TEST_F(EndToEnd, ARunResumedIntoAnotherWorkDirHasItsOwnBest) {
   WriteResNet();
   ASSERT_EQ(Run(Mpirun(2, "first", "--max_iterations=5")).exit_code, 0);
-  // Better than anything that comes.
+  // This accuracy is better than any later one.
   const std::string path = folder_ + "/first/epoch_1.pth";
   Value::Dict root = *ReadTorchFile(path)->dict();
   Value::Dict meta = *root.entries().front().second.dict();
@@ -284,12 +285,13 @@ TEST_F(EndToEnd, ARunThatBeginsAgainReplacesWhatAnEarlierOneWrote) {
   EXPECT_NE(events(), before);
 }
 
-// While one rank downloads, the others wait, but in no collective that could be taken for stuck.
-TEST_F(EndToEnd, ADownloadThatTakesLongIsToldAndIsNoStall) {
+// While one rank downloads, the others wait, but not in a collective that could be taken for
+// stalled.
+TEST_F(EndToEnd, ALongDownloadIsReportedAndIsNotAStall) {
   WriteResNet();
   const Outcome first = Run(Mpirun(1, "first", "--max_iterations=1"));
   ASSERT_EQ(first.exit_code, 0) << first.output;
-  // The second half of the file comes when four warnings of a stall would be due.
+  // The second half of the file arrives when four warnings of a stall would be due.
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/server.py", R"(
 import http.server, os, sys, time
 class Slow(http.server.BaseHTTPRequestHandler):
@@ -341,7 +343,7 @@ TEST_F(EndToEnd, ASignalSavesAndExits75AndTheRunGoesOnFromThere) {
   ExpectSameCheckpoints("whole/epoch_3.pth", "stopped/epoch_3.pth");
 }
 
-// Open MPI 5 sends SIGKILL half a second after the SIGCONT with which it begins to end its ranks.
+// Open MPI 5 first sends SIGCONT when it ends its ranks, and SIGKILL half a second later.
 TEST_F(EndToEnd, SavesAtOpenMpisSigcontAndGoesOn) {
   if (Run("mpirun --version").output.find("Open MPI") == std::string::npos) {
     GTEST_SKIP() << "MPICH's mpiexec ends its ranks by SIGTERM alone, and waits";
@@ -371,11 +373,11 @@ TEST_F(EndToEnd, TheDeathOfARankEndsAllAndIsNamed) {
   kill(rank, SIGKILL);
   const Outcome outcome = run.Wait();
   EXPECT_NE(outcome.exit_code, 0);
-  // In the launcher's words. MPICH's names the process alone.
+  // The launcher's message. MPICH's names only the process.
   EXPECT_THAT(outcome.output,
               testing::ContainsRegex("process rank 1 with PID [0-9]+ on node .* exited on[ \n]"
                                      "signal 9|Killed \\(signal 9\\)"));
-  // What had been saved is whole.
+  // The saved checkpoint is whole.
   const auto saved = ReadTorchFile(folder_ + "/killed/latest.pth");
   EXPECT_TRUE(saved.ok()) << saved.status();
 }
@@ -446,7 +448,7 @@ runtime { log_interval: 1 }
   EXPECT_GT(std::abs(Losses("all").at(1) - expected.at(1)), 1e-3 * expected.at(1));
 }
 
-// Two pictures are left for an epoch's last iteration: two of four ranks have none.
+// An epoch's last iteration has two images, so two of four ranks have none.
 TEST_F(EndToEnd, ARankWithoutPicturesTakesPart) {
   WriteResNet("", 66);
   const Outcome run = Run(Mpirun(4, "run"));
@@ -456,7 +458,7 @@ TEST_F(EndToEnd, ARankWithoutPicturesTakesPart) {
 
 TEST_F(EndToEnd, SynchronisedBatchNormTrainsManyRanksAsOne) {
   WriteResNet("", 66);
-  // Small steps, or rounding grows from iteration to iteration.
+  // With larger steps, rounding would grow from iteration to iteration.
   const std::string flags = "--set=comm.sync_batch_norm=true --set=optimizer.sgd={lr:0.002} ";
   const auto losses = [&](int ranks, const std::string& name, const std::string& more) {
     const Outcome run = Run(Mpirun(ranks, name, flags + more));
@@ -467,15 +469,15 @@ TEST_F(EndToEnd, SynchronisedBatchNormTrainsManyRanksAsOne) {
   ASSERT_EQ(one.size(), 15u);
   const auto two = losses(2, "two", ""), four = losses(4, "four", "");
   for (const auto& [iteration, loss] : one) {
-    // Seen: 2e-7; without synchronisation 1e-3.
+    // 2e-7 was measured; without synchronization 1e-3.
     EXPECT_NEAR(two.at(iteration), loss, 5e-6 * loss) << iteration;
     EXPECT_NEAR(four.at(iteration), loss, 5e-6 * loss) << iteration;
   }
-  // Parts of 4 go through the model 3 at a time, as often on every rank.
+  // Parts of 4 images go through the model 3 at a time, equally often on every rank.
   EXPECT_EQ(losses(4, "micro", "--set=data.train.micro_batch_size=3").size(), 15u);
 }
 
-TEST_F(EndToEnd, WhatIsWrongIsSaidOnceWithExitCode2) {
+TEST_F(EndToEnd, ReportsMistakesOnceWithExitCode2) {
   WriteResNet();
   const Outcome typo = Run(Mpirun(2, "run", "--set=optimizer.sgd.lrr=1"));
   EXPECT_EQ(typo.exit_code, 2);

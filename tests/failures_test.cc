@@ -1,5 +1,5 @@
-// What goes wrong while ranks train: the job ends, soon, with a message that says where and what.
-// A job that hangs is killed by Job, and fails its test.
+// Failures while ranks train: the job soon ends with a message that names the place and the reason.
+// Job kills a job that hangs, and fails its test.
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -31,7 +31,7 @@ using ::testing::Not;
 
 constexpr char kForEver[] = "--set=schedule.max_epochs=1000000 ";
 
-// KiB of memory that it may write to.
+// Returns the KiB of memory that the process may write to.
 int64_t DataMemory(pid_t pid) {
   std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
   std::string word;
@@ -49,13 +49,13 @@ class FailuresTest : public TrainingTest {
     WriteResNet();
   }
 
-  // What was saved before a rank failed is whole.
+  // The checkpoint that was saved before a rank failed is whole.
   void ExpectGoodCheckpoint() const {
     const auto saved = ReadTorchFile(folder_ + "/run/latest.pth");
     EXPECT_TRUE(saved.ok()) << saved.status();
   }
 
-  // All of the run's log files.
+  // Returns the text of all of the run's log files.
   std::string Logs() const {
     std::string logs;
     for (const auto& entry : fs::directory_iterator(folder_ + "/run")) {
@@ -64,7 +64,7 @@ class FailuresTest : public TrainingTest {
     return logs;
   }
 
-  // Mounts from here on are this process's and its children's alone, and gone with them.
+  // From here on, mounts are visible only to this process and its children, and end with them.
   void OwnMounts() {
     ASSERT_EQ(unshare(CLONE_NEWNS), 0)
         << std::strerror(errno) << ": this test mounts, and must run as root (in a container: with "
@@ -85,7 +85,7 @@ TEST_F(FailuresTest, AStoppedRankIsNamedWithWhatItWasDoing) {
   kill(rank, SIGSTOP);
   const Outcome outcome = job.Wait();
   EXPECT_NE(outcome.exit_code, 0);
-  // In the run's own log, too.
+  // The message is also in the run's own log.
   for (const std::string& text : {outcome.output, Logs()}) {
     EXPECT_THAT(text,
                 ContainsRegex("rank 1 \\(host [^)]+\\) (has not come to|holds up) collective "
@@ -108,7 +108,7 @@ TEST_F(FailuresTest, AnExceptionThatNobodyCatchesIsSaidWithItsRankAndEndsTheJob)
 }
 
 TEST_F(FailuresTest, ARankThatRunsOutOfMemoryIsNamed) {
-  // Validation, the first long after the limit is set, takes far more memory than training does.
+  // The first validation, long after the limit is set, takes far more memory than training.
   Job job(Mpirun(2, "run",
                  absl::StrCat(kForEver,
                               "--set=schedule.val_interval_epochs=100 "
@@ -138,7 +138,7 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
   ASSERT_EQ(first.exit_code, 0) << first.output;
   const auto space = fs::space(run);
   const uint64_t checkpoint = fs::file_size(run + "/epoch_1.pth");
-  // Half of what the next one needs.
+  // The room left is half of the next checkpoint's size.
   ASSERT_TRUE(
       WriteFileAtomically(run + "/filler", std::string(space.available - checkpoint / 2, '\0'))
           .ok());
@@ -147,7 +147,7 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
   EXPECT_THAT(second.output,
               ContainsRegex("rank 0 \\(host [^)]+\\): cannot write a checkpoint: cannot [a-z]+ "
                             "[^\n]*/run/epoch_[23].pth: No space left on device"));
-  // Nothing half written stays.
+  // No incomplete file is left.
   for (const auto& entry : fs::directory_iterator(run)) {
     EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
   }
@@ -156,7 +156,7 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
                        " --checkpoint=", run, "/latest.pth"));
   EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
   EXPECT_THAT(evaluation.output, HasSubstr("24 pictures"));
-  // With room again it goes on.
+  // With enough room the run resumes.
   fs::remove(run + "/filler");
   const Outcome third = Run(Mpirun(2, "run", "--resume=auto"));
   EXPECT_EQ(third.exit_code, 0) << third.output;
@@ -179,7 +179,7 @@ TEST_F(FailuresTest, AFileSystemWithoutLinksKeepsLatestAndBestAsCopies) {
 
 TEST_F(FailuresTest, ARankWithAnotherProgramIsNamed) {
   std::string program = *ReadFile(finetune_);
-  // The note that holds the linker's digest: sizes of the name and of the 20 bytes, type, name.
+  // The note with the linker's digest: sizes of the name and of the 20 bytes, type, name.
   const std::string note("\4\0\0\0\24\0\0\0\3\0\0\0GNU\0", 16);
   const size_t at = program.find(note);
   ASSERT_NE(at, std::string::npos);
@@ -211,7 +211,7 @@ TEST_F(FailuresTest, ARankWithAnotherConfigIsNamedWithItsValue) {
   EXPECT_THAT(outcome.output, Not(HasSubstr("epoch 1")));
 }
 
-// The same path holds other pictures on one rank's host.
+// The same path holds other images on one rank's host.
 TEST_F(FailuresTest, ARankWithOtherDataIsNamed) {
   const Outcome data = Run(absl::StrCat(
       prepare_, " synthetic --classes=4 --train=72 --test=24 --shards=2 --output=", folder_,

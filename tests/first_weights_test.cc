@@ -1,4 +1,4 @@
-// The checkpoints that runs and evaluations begin with, as a user gives them.
+// The checkpoints from which runs and evaluations start, as a user gives them.
 
 #include <filesystem>
 #include <string>
@@ -21,7 +21,7 @@ using ::testing::Not;
 
 class FirstWeights : public TrainingTest {
  protected:
-  // Trains one iteration into run/latest.pth, from the weights that `flags` give.
+  // Trains one iteration from the weights that `flags` give, and saves run/latest.pth.
   void TrainFirst(const std::string& flags = "") {
     WriteResNet();
     const Outcome run = Run(Mpirun(1, "run", "--max_iterations=1 " + flags));
@@ -35,7 +35,7 @@ class FirstWeights : public TrainingTest {
                             " --set=runtime.threads=1 --checkpoint=", checkpoint, " ", flags));
   }
 
-  // "24 pictures, loss 1.3959, ...", without its speed.
+  // Returns "24 pictures, loss 1.3959, ...", without the speed.
   std::string Result(const std::string& checkpoint, const std::string& flags = "") {
     const Outcome evaluation = Evaluate(checkpoint, flags);
     EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
@@ -54,7 +54,7 @@ TEST_F(FirstWeights, AResumedRunDoesNotReadThePretrainedFile) {
   ASSERT_EQ(Run(Mpirun(2, "run", pretrained + "--max_iterations=2")).exit_code, 0);
   fs::remove(folder_ + "/pretrained.pth");
 
-  // Nothing is there to resume in this one.
+  // There is nothing to resume in this work_dir.
   const Outcome fresh = Run(Mpirun(2, "fresh", pretrained + "--max_iterations=3 --resume=auto"));
   EXPECT_EQ(fresh.exit_code, 2) << fresh.output;
   const std::string latest = folder_ + "/run/latest.pth";
@@ -76,7 +76,7 @@ TEST_F(FirstWeights, AHeadTrainedOnAFrozenBackboneIsKeptWhenItUnfreezes) {
   EXPECT_THAT(resumed.output, AllOf(HasSubstr("other parameters were trained in it"),
                                     HasSubstr("--set=model.backbone.pretrained.with_head=true")));
 
-  // A learning rate of 0: what is saved is what was taken.
+  // With a learning rate of 0 the saved weights are the loaded ones.
   const Outcome started =
       Run(Mpirun(1, "all",
                  absl::StrCat(unfreeze, "--max_iterations=1 --set=optimizer.sgd.lr=0 ",
@@ -125,7 +125,7 @@ TEST_F(FirstWeights, EvaluateTakesAKeyAndAPrefix) {
   EXPECT_THAT(unprefixed.output, HasSubstr("They fit with --prefix=model.backbone"));
 }
 
-// timm's in_chans=1 makes such networks; a ResNet here takes three channels.
+// timm's in_chans=1 makes such networks. A ResNet of finetune takes three channels.
 TEST_F(FirstWeights, EvaluateFitsAFirstConvolutionOfOneChannelToGreyPictures) {
   TrainFirst();
   StateDict state = *ReadStateDict(Latest());
@@ -145,7 +145,7 @@ TEST_F(FirstWeights, EvaluateFitsAFirstConvolutionOfOneChannelToGreyPictures) {
             Result(Latest(), grey_pictures));
 }
 
-// As torchvision and timm write them.
+// Heads as torchvision and timm write them.
 TEST_F(FirstWeights, AHeadWithoutClassNamesIsTakenAndTheLogSaysForWhich) {
   TrainFirst();
   const std::string bare = folder_ + "/bare.pth";
@@ -195,7 +195,7 @@ TEST_F(FirstWeights, AnotherTrainersCheckpointIsNotResumedAndTheWayIsNamed) {
   EXPECT_THAT(resumed.output, AllOf(HasSubstr("it is not a checkpoint of finetune"),
                                     HasSubstr("model.backbone.pretrained.checkpoint")));
 
-  // Nothing can be started from a pickled module.
+  // A pickled module has no weights to start from.
   for (const char* module : {"whole_model.pth", "whole_model_legacy.pth"}) {
     const Outcome whole =
         Run(Mpirun(1, "run", absl::StrCat("--resume=tests/fixtures/checkpoint/", module)));

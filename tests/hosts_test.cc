@@ -1,5 +1,5 @@
-// Runs over several hosts, which are network namespaces of this machine with a name and an address
-// each; mpirun reaches them as it would over ssh, and the ranks each other by TCP. Needs root.
+// Runs over several hosts. They are network namespaces of this machine, each with a name and an
+// address. mpirun starts ranks on them as over ssh, and the ranks use TCP. Needs root.
 #include <sched.h>
 #include <unistd.h>
 
@@ -27,7 +27,7 @@ class HostsTest : public TrainingTest {
   void SetUp() override {
     TrainingTest::SetUp();
     on_host_ = std::filesystem::absolute("tests/on_host.sh").string();
-    // This process's and its children's alone, and gone with them.
+    // The namespaces belong to this process and its children, and end with them.
     ASSERT_EQ(unshare(CLONE_NEWNET | CLONE_NEWNS), 0)
         << std::strerror(errno) << ": this test makes network namespaces, and must run as root (in "
         << "a container: with CAP_SYS_ADMIN and CAP_NET_ADMIN)";
@@ -49,12 +49,12 @@ class HostsTest : public TrainingTest {
     Succeed("ip link set dev bridge up");
   }
 
-  // A rank a host, mpirun on the first.
+  // One rank a host; mpirun runs on the first.
   std::string MpirunOnHosts(const std::string& work_dir, const std::string& flags = "") const {
     return absl::StrCat(on_host_, " host1 mpirun -np ", kHosts,
                         " --host host1,host2,host3,host4 --bind-to none --mca plm_rsh_agent ",
                         on_host_, " --mca oob_tcp_if_include eth0 --mca btl tcp,self ",
-                        // What a killed mpirun leaves behind.
+                        // the folder that a killed mpirun leaves behind
                         "--mca btl_tcp_if_include eth0 --mca orte_tmpdir_base ", folder_, " ",
                         Finetune(work_dir, flags));
   }
@@ -64,7 +64,7 @@ class HostsTest : public TrainingTest {
 
 TEST_F(HostsTest, FourHostsGiveTheBitsOfFourRanksOnOne) {
   Bridge();
-  // To Open MPI they are hosts, whose ranks share no memory.
+  // Open MPI takes them for hosts, whose ranks do not share memory.
   const Outcome shared = Run(MpirunOnHosts("shared", "--set=comm.mpi.algorithm=SHARED_MEMORY"));
   EXPECT_EQ(shared.exit_code, 2);
   EXPECT_THAT(shared.output, HasSubstr("needs all ranks on one host; 1 of 4 are on host1"));

@@ -104,7 +104,7 @@ class ConfigTest(unittest.TestCase):
     def setUp(self):
         self._folder = tempfile.TemporaryDirectory()
         self.addCleanup(self._folder.cleanup)
-        # Paths in messages are relative to it.
+        # Paths in messages are relative to this folder.
         self.folder = os.path.realpath(self._folder.name)
         before = os.getcwd()
         os.chdir(self.folder)
@@ -148,7 +148,7 @@ class ConfigTest(unittest.TestCase):
         """finetune accepts them together: each config builds on the one before."""
         base = self.write("resnet/all.py", BASE_LIST)
         for i, setting in enumerate(settings):
-            # mmengine merges no dict into a list, and both are in use for schedulers.
+            # mmengine does not merge a dict into a list, and both are in use for schedulers.
             scheduler = "_base_.param_scheduler = dict(type='MultiStepLR', milestones=[100, 150])"
             base = self.write(f"resnet/all{i}.py", f"_base_ = '{os.path.basename(base)}'\n{scheduler}\n{setting}\n")
         output, _ = import_mmpretrain.import_config(base)
@@ -171,7 +171,7 @@ class TutorialTest(ConfigTest):
         theirs = self.effective(self.whole(TUTORIAL)).splitlines()
         only_ours = [line.strip() for line in ours if line not in theirs]
         only_theirs = [line.strip() for line in theirs if line not in ours]
-        # Its own name and data, threads as in the original, and no list of defaults.
+        # It has its own name and data, threads as in the original, and no list of defaults.
         self.assertEqual(
             only_theirs,
             ['name: "mine"', 'path: "data/cifar10-shards"', "workers: 2", 'path: "data/cifar10-shards"', "workers: 2"],
@@ -610,7 +610,7 @@ class MeaningTest(ConfigTest):
             changed = copy(config)
             inside(changed, path).items["surprise"] = Leaf(4711, Place("resnet/mine.py", 1))
             _, report = translate(changed, "resnet/mine.py")
-            # A variable of the config itself is what mmengine does not read.
+            # For mmengine a variable of the config itself is an unread setting.
             named = report.missing if path else report.notes
             self.assertTrue(any("surprise" in item.path + item.text for item in named + report.notes), path)
             tried += 1

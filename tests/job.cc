@@ -29,7 +29,7 @@ std::vector<pid_t> ChildrenOf(pid_t parent) {
     int pid = 0;
     if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
     const auto stat = ReadFile(entry.path() / "stat");
-    if (!stat.ok()) continue;  // it has ended
+    if (!stat.ok()) continue;  // the process has ended
     // "PID (NAME) STATE PARENT ..."
     const std::vector<std::string> fields =
         absl::StrSplit(stat->substr(stat->rfind(')') + 1), ' ', absl::SkipEmpty());
@@ -42,7 +42,7 @@ std::vector<pid_t> ChildrenOf(pid_t parent) {
 
 Job::Job(const std::string& command, std::string output)
     : output_(std::move(output)), deadline_(absl::Now() + kLimit) {
-  // mpirun's daemons leave it; they come here.
+  // mpirun's daemons leave it and become children of this process.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   pid_ = fork();
   if (pid_ == 0) {
@@ -55,7 +55,7 @@ Job::Job(const std::string& command, std::string output)
 
 Job::~Job() {
   while (!Over()) {
-    // Their children are ours in the next round.
+    // The killed processes' children become ours in the next round.
     for (const pid_t child : ChildrenOf(getpid())) kill(child, SIGKILL);
     absl::SleepFor(kPoll);
   }

@@ -14,37 +14,37 @@ struct Outcome {
   std::string output;  // stdout and stderr
 };
 
-// A shell command in the background, with its output in a file. What the command starts belongs to
-// it, and is this process's to wait for and to kill, so there is one Job at a time.
+// A shell command in the background, with its output in a file. All processes that the command
+// starts are waited for and killed by this process, so only one Job may exist at a time.
 class Job {
  public:
   // Much longer than any job takes that does not hang.
   static constexpr absl::Duration kLimit = absl::Seconds(120);
 
   Job(const std::string& command, std::string output);
-  // Kills what is left of it.
+  // Kills the processes that are left.
   ~Job();
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
-  // Of the command itself: mpirun's.
+  // Returns the process id of the command itself: mpirun's.
   pid_t pid() const { return pid_; }
 
-  // Until the output holds `text`. False where the command ended without it, or hangs: then it is
-  // killed and the test fails.
+  // Waits until the output has `text`. Returns false where the command ended without it or hangs;
+  // then it is killed and the test fails.
   bool WaitFor(const std::string& text);
 
-  // The process of rank `rank`, which runs on this host; -1 where there is none.
+  // Returns the process of rank `rank`, which runs on this host; -1 where there is none.
   pid_t PidOfRank(int rank) const;
 
-  // Until the command and all that it has started have ended. What goes on for longer than kLimit
-  // is killed, and the test fails.
+  // Waits until the command and all its processes have ended. After kLimit they are killed and the
+  // test fails.
   Outcome Wait();
 
  private:
-  // Reaps what has ended. True when nothing is left.
+  // Reaps ended processes. Returns true when none is left.
   bool Over();
-  // Over the limit: kills all, and the test fails.
+  // Beyond the limit: kills all processes and fails the test.
   bool HangsAndIsKilled();
   std::string Output() const;
 

@@ -1,5 +1,5 @@
-// The fast engine trains as the plain one does: what is fused, folded or rounded to bfloat16 leaves
-// the loss where LibTorch's operators in float32, one by one, have it.
+// The fast engine trains as the plain one does: fusing, folding and rounding to bfloat16 keep the
+// loss close to that of LibTorch's operators in float32, one by one.
 
 #include <cmath>
 #include <map>
@@ -14,7 +14,7 @@ namespace finetune {
 namespace {
 
 constexpr int kIterations = 100;
-// Training makes every difference grow, about tenfold in ten iterations here. After fifty a
+// Training amplifies every difference, about tenfold in ten iterations here. After fifty, a
 // difference of float32's rounding is as large as one of bfloat16's.
 constexpr int kCompared = 20;
 
@@ -53,14 +53,14 @@ runtime { log_interval: 1 }
     return losses;
   }
 
-  // Of the iterations [first, last].
+  // Over the iterations [first, last].
   static double Mean(const std::map<int64_t, double>& losses, int first, int last) {
     double sum = 0;
     for (int i = first; i <= last; ++i) sum += losses.at(i);
     return sum / (last - first + 1);
   }
 
-  // The mean distance of two curves over their first kCompared iterations.
+  // Returns the mean distance of two curves over their first kCompared iterations.
   static double Distance(const std::map<int64_t, double>& a, const std::map<int64_t, double>& b) {
     double sum = 0;
     for (int i = 1; i <= kCompared; ++i) sum += std::abs(a.at(i) - b.at(i));
@@ -68,23 +68,24 @@ runtime { log_interval: 1 }
   }
 };
 
-TEST_F(LossCurve, OfTheFastEngineIsThatOfThePlainOne) {
+TEST_F(LossCurve, FastEngineMatchesPlainEngine) {
   const auto plain = Train("PLAIN", "FLOAT32");
   const auto fused = Train("FUSED", "FLOAT32");
   const auto plain_bfloat16 = Train("PLAIN", "BFLOAT16");
   const auto fused_bfloat16 = Train("FUSED", "BFLOAT16");
 
-  // It learns: curves that stay where they begin would agree about nothing. (2.37 and 1.96 here.)
+  // The model learns: agreement of curves that stay where they begin would prove nothing. (2.37 and
+  // 1.96 here.)
   EXPECT_LT(Mean(plain, kIterations - 19, kIterations), Mean(plain, 1, 20) - 0.2);
 
-  // In the first iterations nothing has grown yet. Logits of about 1 in float32, and rounded to
-  // bfloat16's 2^-9.
+  // In the first iterations differences have not grown yet. Logits are about 1, in float32 or
+  // rounded to bfloat16's 2^-9.
   for (int i = 1; i <= 3; ++i) {
     EXPECT_NEAR(fused.at(i), plain.at(i), 1e-5) << i;
     EXPECT_NEAR(fused_bfloat16.at(i), plain.at(i), 5e-3) << i;
   }
-  // The bound for bfloat16 is the distance that bfloat16 makes by itself, by LibTorch's own
-  // operators (0.0011 here; fused 0.0005). Float32 (0.0001) stays well below it.
+  // The bound is the distance that bfloat16 makes with LibTorch's own operators (0.0011 here; fused
+  // 0.0005). Float32 (0.0001) stays well below it.
   const double noise = Distance(plain, plain_bfloat16);
   EXPECT_LT(Distance(plain, fused_bfloat16), 2 * noise);
   EXPECT_LT(Distance(plain, fused), noise / 2);

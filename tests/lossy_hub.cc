@@ -1,7 +1,7 @@
-// A network that delays and loses: `lossy_hub LOSS DELAY_MS INTERFACE...` passes every Ethernet
-// frame that comes from one of the interfaces on to all others, DELAY_MS milliseconds later, except
-// for the part LOSS (0 to 1) of them. The kernel's own way, `tc netem`, is a module that not every
-// kernel has. Says at SIGTERM what it did: "lost 12 of 3456 frames".
+// A network that delays and loses packets: `lossy_hub LOSS DELAY_MS INTERFACE...` passes every
+// Ethernet frame from one of the interfaces on to all others, DELAY_MS milliseconds later, except
+// for a random part LOSS (0 to 1) of them. The kernel's own way, `tc netem`, is a module that some
+// kernels lack. At SIGTERM it prints its counts: "lost 12 of 3456 frames".
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -32,10 +32,10 @@ int Fail(const char* what) {
   return 1;
 }
 
-// A socket on all frames of an interface, or -1.
+// Opens a socket on all frames of an interface. Returns -1 where it cannot.
 int Open(const char* interface) {
-  // Frames come with what the sender has left to the hardware (checksums, segmentation), and go on
-  // with it.
+  // Frames arrive with work that the sender leaves to the hardware (checksums, segmentation), and
+  // are passed on with it.
   const int with_offloads = 1;
   const int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
   if (fd < 0) return -1;
@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
   std::vector<char> buffer(1 << 17);
   int64_t losses = 0, frames = 0;
   while (stopped == 0) {
-    // A millisecond is as fine as poll() gets.
+    // poll() has a resolution of a millisecond.
     poll(ports.data(), ports.size(), waiting.empty() ? 1000 : 1);
     for (size_t from = 0; from < ports.size(); ++from) {
       while (true) {
@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
         const ssize_t n = recvfrom(ports[from].fd, buffer.data(), buffer.size(), MSG_DONTWAIT,
                                    reinterpret_cast<sockaddr*>(&source), &length);
         if (n <= 0) break;
-        if (source.sll_pkttype == PACKET_OUTGOING) continue;  // our own
+        if (source.sll_pkttype == PACKET_OUTGOING) continue;  // a frame that this program has sent
         ++frames;
         if (lost(random)) {
           ++losses;
@@ -100,7 +100,7 @@ int main(int argc, char** argv) {
     while (!waiting.empty() && waiting.front().due <= Clock::now()) {
       for (size_t to = 0; to < ports.size(); ++to) {
         if (to == waiting.front().from) continue;
-        // A frame that cannot go is lost, as on any wire.
+        // A frame that cannot be sent is lost, as on any wire.
         if (write(ports[to].fd, waiting.front().bytes.data(), waiting.front().bytes.size()) < 0) {
           ++losses;
         }

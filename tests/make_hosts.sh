@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes hosts for hosts_test: `make_hosts.sh N FOLDER` gives the network namespaces host1 to hostN, each with an interface
-# eth0 of address 10.9.0.I. The other ends, port1 to portN, are left to connect. Run it in network and mount namespaces
-# of its own: with them all of it goes.
+# Makes hosts for hosts_test: `make_hosts.sh N FOLDER` makes the network namespaces host1 to hostN, each with an
+# interface eth0 of address 10.9.0.I. The caller connects the other ends, port1 to portN. Run it in network and mount
+# namespaces of its own: all of it ends with them.
 set -eu
 hosts=$1
 folder=$2
-# Where `ip netns` keeps its names; the machine's own stay as they are.
+# The folder in which `ip netns` keeps its names. The machine's own names stay as they are.
 mount --make-rprivate /
 mkdir -p /run/netns
 mount -t tmpfs none /run/netns

@@ -32,8 +32,8 @@ class MixupRunTest : public testing::Test {
   std::string folder_;
 };
 
-// Whether both have the same bits, but for the running statistics of batch norms, which a rank
-// takes from its own images.
+// Expects the same bits, except for the running statistics of batch norms, which a rank takes from
+// its own images.
 void ExpectSameBits(const TensorList& a, const TensorList& b) {
   ASSERT_EQ(a.size(), b.size());
   int compared = 0;
@@ -56,7 +56,7 @@ at::Tensor HeadOf(const TensorList& tensors) {
   return head->tensor;
 }
 
-// One rank in two micro-batches computes and adds up what two ranks do.
+// One rank in two micro-batches computes the same sums as two ranks.
 TEST_F(MixupRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
   const TensorList on_two = TrainSmallRun(folder_, "two", {kMixup}, comm_.get());
   if (comm_->rank() != 0) return;
@@ -70,7 +70,7 @@ TEST_F(MixupRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
 
 TEST_F(MixupRunTest, ResumesBitForBit) {
   const TensorList whole = TrainSmallRun(folder_, "whole", {kMixup}, comm_.get());
-  // In the middle of the second epoch.
+  // It stops in the middle of the second epoch.
   TrainSmallRun(folder_, "parts", {kMixup}, comm_.get(), {.iterations = 3});
   const TensorList parts =
       TrainSmallRun(folder_, "parts", {kMixup}, comm_.get(), {.resume = "auto"});

@@ -33,7 +33,7 @@ def mpi_test(name, np, srcs, deps = [], size = "small", args = [], data = [], ta
             srcs = ["//tests:mpirun.sh"],
             args = [str(count), "$(location :%s_ranks)" % name] + args,
             data = [":%s_ranks" % name] + data,
-            # The ranks keep both cores busy. tests/peers/mpi.sh runs every test that is tagged mpi.
+            # The ranks keep both cores busy. tests/peers/mpi.sh runs every test with the tag mpi.
             tags = tags + [
                 "cpu:2",
                 "mpi",

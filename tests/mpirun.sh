@@ -1,10 +1,10 @@
 #!/bin/sh
-# Runs a program under mpirun as the tests do: `mpirun.sh RANKS PROGRAM [ARGUMENTS]`. Ranks may share cores, and root may
-# run them.
+# Runs a program under mpirun as the tests do: `mpirun.sh RANKS PROGRAM [ARGUMENTS]`. Ranks may share cores, and root
+# may run them.
 set -u
 ranks=$1
 shift
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# All ranks would write the one file that Bazel names.
+# All ranks would write to the one file that Bazel names.
 unset XML_OUTPUT_FILE
 exec mpirun -np "$ranks" --oversubscribe --bind-to none --tag-output "$@"

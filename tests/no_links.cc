@@ -1,6 +1,6 @@
-// A file system without links: symlink() fails where the environment has NO_SYMBOLIC_LINKS, link()
-// where it has NO_HARD_LINKS, as Linux's FAT has them fail. In a program that links this file, or
-// has it loaded by LD_PRELOAD, these functions stand before the C library's.
+// Simulates a file system without links: symlink() fails where the environment has
+// NO_SYMBOLIC_LINKS, link() where it has NO_HARD_LINKS, with the errors of Linux's FAT. In a
+// program that links this file, or loads it by LD_PRELOAD, these functions replace the C library's.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>

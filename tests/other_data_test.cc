@@ -1,4 +1,4 @@
-// Runs whose data were prepared apart: other statistics, other class numbers, other shapes, or
+// Runs whose data were prepared separately: other statistics, other class numbers, other shapes, or
 // another data set than the checkpoint's.
 
 #include <filesystem>
@@ -26,10 +26,10 @@ using ::testing::Not;
 
 constexpr char kClasses[] = "abc";
 
-// The class of picture i: 'a', 'b' or 'c'.
+// Returns the class of image i: 'a', 'b' or 'c'.
 char ClassOf(int i) { return kClasses[i * i % 7 % 3]; }
 
-// Its pixels: each class has a brightness of its own, with a pattern over it.
+// Returns its pixels: each class has its own brightness with a pattern over it.
 std::vector<uint8_t> PixelsOf(int i, int side, int channels) {
   std::vector<uint8_t> pixels(static_cast<size_t>(side) * side * channels);
   const int brightness = 40 + 70 * (ClassOf(i) - 'a');
@@ -52,7 +52,8 @@ std::vector<int> Range(int begin, int end) {
 
 class OtherDataTest : public TrainingTest {
  protected:
-  // `names`: the classes in the order of labels; the first character says which class it is.
+  // `names`: the classes in the order of labels. The first character of a name identifies the
+  // class.
   void Prepare(const std::string& name, const std::vector<std::string>& names,
                const std::vector<Split>& splits, int side = 32, int channels = 3) {
     DatasetBuilder::Options options;
@@ -78,7 +79,7 @@ class OtherDataTest : public TrainingTest {
     ASSERT_TRUE(finished.ok()) << finished;
   }
 
-  // Data set "pets" of 30 and 12 pictures, and a config that trains on it.
+  // Makes data set "pets" of 30 and 12 images, and a config that trains on it.
   void WritePets() {
     Prepare("pets", {"apple", "bear", "cat"}, {{"train", Range(0, 30)}, {"test", Range(30, 42)}});
     const std::string path = absl::StrCat(folder_, "/pets");
@@ -108,7 +109,7 @@ runtime { log_interval: 1 }
                             " --checkpoint=", folder_, "/", checkpoint, " ", flags));
   }
 
-  // "12 pictures, loss 1.0986, top-1 accuracy 33.33 %", without the speed.
+  // Returns "12 pictures, loss 1.0986, top-1 accuracy 33.33 %", without the speed.
   static std::string Numbers(const Outcome& evaluation) {
     EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
     const size_t begin = evaluation.output.find("12 pictures");
@@ -117,7 +118,7 @@ runtime { log_interval: 1 }
   }
 };
 
-// The data in "apart" are the same pictures, numbered otherwise, with a mean and std of their own.
+// The data in "apart" are the same images with other class numbers, mean and std.
 TEST_F(OtherDataTest, ValidationDataPreparedApartGiveTheSameNumbers) {
   WritePets();
   Prepare("apart", {"cat", "apple", "bear"}, {{"test", Range(30, 42)}});
@@ -147,7 +148,7 @@ TEST_F(OtherDataTest, ValidationDataPreparedApartGiveTheSameNumbers) {
                                   HasSubstr("/run/latest.pth; the pictures' own are mean [")));
   EXPECT_THAT(own.output, AllOf(Not(HasSubstr("mapped")), Not(HasSubstr("pictures' own"))));
 
-  // The checkpoint knows its data; the training data may be gone.
+  // The checkpoint has the facts about its data, so the training data may be gone.
   EXPECT_EQ(Numbers(Evaluate("run/latest.pth",
                              ValPath("apart") + "--set=data.train.path=" + folder_ + "/gone")),
             Numbers(own));
@@ -194,7 +195,7 @@ TEST_F(OtherDataTest, ACheckpointThatKnowsNoDataIsEvaluatedAsTheConfigSays) {
   bare.Append("state_dict", *whole->Get("state_dict"));
   ASSERT_TRUE(WriteTorchFile(folder_ + "/bare.pth", bare).ok());
 
-  // Labels are taken by number; data.train says how pictures were normalised.
+  // Labels are taken by number. data.train gives the mean and std.
   Prepare("apart", {"apple", "bear", "cat"}, {{"test", Range(30, 42)}});
   const Outcome evaluation = Evaluate("bare.pth", ValPath("apart"));
   EXPECT_EQ(Numbers(evaluation), Numbers(Evaluate("run/latest.pth")));
@@ -209,7 +210,7 @@ TEST_F(OtherDataTest, ACheckpointThatKnowsNoDataIsEvaluatedAsTheConfigSays) {
   EXPECT_EQ(foreign.exit_code, 0) << foreign.output;
   EXPECT_THAT(foreign.output, HasSubstr("normalize {} takes the evaluated data's own, mean ["));
 
-  // The weights are finite, the logits are not.
+  // The weights are finite, but the logits are not.
   Value::Dict huge;
   TensorList tensors = *whole->GetTensors("state_dict");
   for (NamedTensor& tensor : tensors) {
@@ -222,13 +223,13 @@ TEST_F(OtherDataTest, ACheckpointThatKnowsNoDataIsEvaluatedAsTheConfigSays) {
   EXPECT_THAT(broken.output, HasSubstr("pictures of data.val is nan; expected a finite number"));
 }
 
-TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessItIsMeant) {
+TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessAllowed) {
   WritePets();
   ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=3")).exit_code, 0);
   const std::vector<Split> whole = {{"train", Range(0, 30)}, {"test", Range(30, 42)}};
   const std::vector<std::string> names = {"apple", "bear", "cat"};
 
-  // Prepared again from the same pictures, it is the same data set.
+  // Prepared again from the same images, it is the same data set.
   Prepare("pets", names, whole);
   EXPECT_EQ(Run(Mpirun(1, "run", "--resume=auto --max_iterations=3")).exit_code, 0);
 
@@ -243,23 +244,23 @@ TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessItIsMeant) {
   EXPECT_EQ(reordered.exit_code, 2) << reordered.output;
   EXPECT_THAT(reordered.output, HasSubstr("the classes are in another order: \"cat\", \"bear\""));
 
-  // Two classes of both data sets stand under other numbers.
+  // Two classes of both data sets have other numbers.
   Prepare("pets", {"bear", "cat", "ape"}, whole);
   const Outcome renumbered = Run(Mpirun(1, "run", "--resume=auto --allow_other_data"));
   EXPECT_EQ(renumbered.exit_code, 2) << renumbered.output;
-  EXPECT_THAT(renumbered.output, HasSubstr("other numbers have \"bear\" (0, in the checkpoint 1)"));
+  EXPECT_THAT(renumbered.output, HasSubstr("renumbered: \"bear\" (0, in the checkpoint 1)"));
 
   Prepare("pets", {"apple", "bears", "cat"}, whole);
   const Outcome renamed = Run(Mpirun(1, "run", "--resume=auto"));
   EXPECT_EQ(renamed.exit_code, 2) << renamed.output;
-  EXPECT_THAT(renamed.output, HasSubstr("new are \"bears\"; no longer there are \"bear\""));
+  EXPECT_THAT(renamed.output, HasSubstr("new: \"bears\"; missing: \"bear\""));
   const Outcome meant = Run(Mpirun(2, "run", "--resume=auto --allow_other_data"));
   EXPECT_EQ(meant.exit_code, 0) << meant.output;
   EXPECT_THAT(meant.output, HasSubstr("going on with other data, as --allow_other_data says"));
   EXPECT_EQ(Losses("run").size(), 6u);
 }
 
-// The paths below `folder` and the contents of its files.
+// Returns the paths below `folder` and the contents of its files.
 std::map<std::string, std::string> Contents(const std::string& folder) {
   std::map<std::string, std::string> contents;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
@@ -311,7 +312,7 @@ TEST_F(OtherDataTest, TextsOfAnEarlierFinetuneAreSetAsideByAResume) {
   EXPECT_EQ(ReadFile(path + ".bak").value(), "name: \"mine\"\n");
   EXPECT_THAT(ReadFile(path).value(), HasSubstr("Written by finetune"));
 
-  // Without a checkpoint of finetune the file is somebody else's.
+  // Without a checkpoint of finetune the file counts as another program's.
   ASSERT_EQ(Run(absl::StrCat("mkdir ", folder_, "/other")).exit_code, 0);
   const std::string foreign = absl::StrCat(folder_, "/other/config.pbtxt");
   ASSERT_TRUE(WriteFileAtomically(foreign, "name: \"mine\"\n").ok());
@@ -340,7 +341,7 @@ TEST_F(OtherDataTest, AHeadOfOtherClassesIsRefused) {
 TEST_F(OtherDataTest, AResumedRunGoesOnInTheSameEpochOfOtherData) {
   WritePets();
   ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=3")).exit_code, 0);
-  // 5 iterations an epoch instead of 3.
+  // An epoch has 5 iterations instead of 3.
   Prepare("pets", {"apple", "bear", "cat"}, {{"train", Range(0, 50)}, {"test", Range(30, 42)}});
   const Outcome more = Run(Mpirun(1, "run", "--resume=auto --allow_other_data"));
   EXPECT_EQ(more.exit_code, 0) << more.output;
@@ -371,7 +372,7 @@ TEST_F(OtherDataTest, PicturesThatTheModelDoesNotTakeAreRefusedBeforeTraining) {
 
 TEST_F(OtherDataTest, ALonePictureIsFoundBeforeTraining) {
   WritePets();
-  // Five halvings leave 1x1 of 32x32.
+  // Five halvings reduce 32x32 to 1x1.
   const std::string stem = "--set=model.backbone.resnet.stem=IMAGENET ";
   const Outcome one = Run(Mpirun(1, "run", stem + "--set=data.train.batch_size=29"));
   EXPECT_EQ(one.exit_code, 2) << one.output;

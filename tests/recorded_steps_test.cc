@@ -1,6 +1,6 @@
 // Runs under mpirun: steps that are recorded and launched whole, as on a GPU with
-// runtime.cuda_graph, on a CPU that can record as well; or on GPU 0 (TestDevice()), which several
-// ranks share.
+// runtime.cuda_graph. They run on a CPU that can record as well, or on GPU 0 (TestDevice()), which
+// several ranks share.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/zeros.h>
 
@@ -28,7 +28,7 @@ constexpr int kEpochs = 4;
 std::unique_ptr<Communicator> Comm() {
   CommConfig config;
   config.set_timeout_seconds(60);
-  // Many, so that their all-reduces begin in the middle of backward.
+  // Many buckets, so that their all-reduces begin in the middle of backward.
   config.set_first_bucket_mebibytes(0.001);
   config.set_bucket_mebibytes(0.02);
   auto comm = CreateCommunicator(TestSession(), config, RuntimeConfig::CPU, {});
@@ -50,7 +50,7 @@ TEST_P(RecordedSteps, TrainToTheSameBits) {
   const int64_t before = CpuGraphReplays();
   settings.emplace_back("runtime.cuda_graph=true");
   const TensorList recorded = TrainSmallRun(folder, "recorded", settings, comm.get());
-  // Each epoch has two whole batches and a smaller one; the first three whole ones are not
+  // Each epoch has two whole batches and a smaller one. The first three whole batches are not
   // replayed.
   if (TestDevice().is_cpu()) {
     EXPECT_EQ(CpuGraphReplays() - before, 2 * kEpochs - 3);
@@ -69,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(All, RecordedSteps,
                                          "data.train.batch_transform={mixup {alpha: 1}}",
                                          "runtime.precision=BFLOAT16"));
 
-// What a step reads of a batch, and its all-reduces, are each batch's own.
+// Each launch reads its own batch and sums its own gradients.
 TEST(StepGraph, EachLaunchHasItsBatchAndItsSums) {
   const std::unique_ptr<Communicator> comm = Comm();
   ReplayCommunicator replayed(comm.get());

@@ -1,8 +1,8 @@
 #!/bin/bash
-# A Slurm cluster of two nodes on this machine, for tests: `slurm_cluster.sh FOLDER` starts munged, slurmctld and two slurmds
-# with their configuration, sockets, spools and logs in FOLDER, which it makes, on ports that were free. It prints "ready" once
-# jobs can run (use SLURM_CONF=FOLDER/slurm.conf), and takes all down, jobs and FOLDER too, when its standard input ends, so
-# that the cluster never outlives who asked for it. Exits non-zero, saying why, where there can be none.
+# A Slurm cluster of two nodes on this machine, for tests: `slurm_cluster.sh FOLDER` starts munged, slurmctld and two
+# slurmds on free ports. Their configuration, sockets, spools and logs are in FOLDER, which it makes. It prints "ready"
+# once jobs can run (use SLURM_CONF=FOLDER/slurm.conf). When its standard input ends it removes everything, jobs and
+# FOLDER too, so the cluster never outlives the test. Where no cluster is possible it exits non-zero with the reason.
 set -u
 
 fail() {
@@ -23,7 +23,7 @@ conf=$folder/slurm.conf
 host=$(hostname -s)
 nodes=("$host" "$host-b")
 
-# What was started with our configuration, jobs included, by that configuration in its environment.
+# Lists the processes started with our configuration, jobs included: their environment names it.
 ours() {
   local process
   for process in /proc/[0-9]*; do
@@ -36,7 +36,7 @@ ours() {
 # shellcheck disable=SC2317,SC2046 # called by trap; a list of process ids
 stop() {
   trap '' INT TERM
-  # Twice: a daemon may have started one more while it was killed.
+  # Twice, because a daemon may have started another while it was killed.
   for _ in 1 2; do
     kill -KILL $(ours) 2> /dev/null
   done
@@ -90,7 +90,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1
 SwitchType=switch/none
 MpiDefault=none
 MailProg=/bin/true
-# Whatever the machine has.
+# Accept the machine's real hardware.
 SlurmdParameters=config_overrides
 GresTypes=gpu
 NodeName=${nodes[0]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$port0 CPUs=2 Gres=gpu:2
@@ -98,7 +98,7 @@ NodeName=${nodes[1]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$port1 CPUs=2 Gr
 PartitionName=test Nodes=ALL Default=YES
 END
 
-# To Slurm a GPU is a device file to give away.
+# To Slurm a GPU is a device file to allocate.
 for i in 0 1; do
   mknod "$folder/gpu$i" c 1 3 || fail "can not make a device file in $folder"
 done

@@ -1,4 +1,4 @@
-// slurm/finetune.sbatch on a Slurm of two nodes, which tests/slurm_cluster.sh makes of this
+// Runs slurm/finetune.sbatch on a Slurm of two nodes that tests/slurm_cluster.sh starts on this
 // machine.
 
 #include <fcntl.h>
@@ -33,7 +33,7 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// What a shell command prints, errors too; its exit code, where `exit_code` is given.
+// Returns the output of a shell command, errors too, and its exit code where `exit_code` is given.
 std::string Shell(const std::string& command, int* exit_code = nullptr) {
   FILE* pipe = popen(absl::StrCat("{ ", command, "\n} 2>&1 < /dev/null").c_str(), "r");
   std::string output;
@@ -44,7 +44,7 @@ std::string Shell(const std::string& command, int* exit_code = nullptr) {
   return output;
 }
 
-// slurm_cluster.sh, which lives as long as this does: it ends when its standard input does.
+// Runs slurm_cluster.sh during its own life: the script ends when its standard input does.
 class Cluster {
  public:
   explicit Cluster(std::string folder) : folder_(std::move(folder)) {
@@ -88,17 +88,17 @@ class Cluster {
 class Slurm : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    // Short: the path of a socket in it may have 107 characters.
+    // The path is short, because that of a socket in it may have 107 characters.
     cluster_ = std::make_unique<Cluster>(absl::StrCat("/tmp/finetune-slurm-", getpid()));
     setenv("SLURM_CONF", absl::StrCat(cluster_->folder(), "/slurm.conf").c_str(), 1);
-    // Ranks that share cores must not spin for each other.
+    // Ranks that share cores must not spin while they wait for each other.
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
     folder_ = fs::path(testing::TempDir() + "/slurm").lexically_normal().string();
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     sbatch_ = fs::absolute("slurm/finetune.sbatch").string();
     finetune_ = fs::absolute("src/main/finetune").string();
-    // A small ResNet on 72 pictures: 5 iterations an epoch, 80 in all.
+    // A small ResNet on 72 images: 5 iterations an epoch, 80 in all.
     int exit_code = -1;
     const std::string data =
         Shell(absl::StrCat("data_tools/prepare_dataset synthetic --classes=4 --train=72 --test=24 "
@@ -124,7 +124,7 @@ runtime { log_interval: 1 threads: 1 }
     const std::string folder = cluster_->folder();
     cluster_.reset();
     EXPECT_FALSE(fs::exists(folder)) << "the cluster has left its folder behind";
-    // Daemons and jobs have the path of the configuration in their environment.
+    // Daemons and jobs have the configuration's path in their environment.
     for (const auto& process : fs::directory_iterator("/proc")) {
       const auto environment = ReadFile((process.path() / "environ").string());
       if (!environment.ok()) continue;
@@ -138,8 +138,8 @@ runtime { log_interval: 1 threads: 1 }
     ASSERT_TRUE(fs::exists(folder_ + "/small.pbtxt"));
   }
 
-  // sbatch in the folder of the data, with what a user's shell has set, sbatch's flags and
-  // finetune's: the job's number.
+  // Calls sbatch in the folder of the data, with variables of a user's shell, sbatch's flags and
+  // finetune's. Returns the job's number.
   static std::string Submit(const std::string& flags, const std::string& variables = "",
                             const std::string& arguments = "") {
     int exit_code = -1;
@@ -151,7 +151,7 @@ runtime { log_interval: 1 threads: 1 }
     return std::string(absl::StripAsciiWhitespace(job));
   }
 
-  // A field of `scontrol show job`.
+  // Returns a field of `scontrol show job`.
   static std::string Field(const std::string& job, absl::string_view field) {
     const std::string all = Shell(absl::StrCat("scontrol show job -o ", job));
     for (absl::string_view pair : absl::StrSplit(all, absl::ByAnyChar(" \n"))) {
@@ -167,11 +167,12 @@ runtime { log_interval: 1 threads: 1 }
     return ReadFile(absl::StrCat(folder_, "/finetune-", job, ".log")).value_or("");
   }
 
-  // Looks again and again until `done` is; false, and the test fails, where a job hangs.
+  // Polls until `done` returns true. Returns false, and the test fails, where a job hangs.
   static bool Poll(const std::string& job, const std::function<bool()>& done) {
     const auto start = std::chrono::steady_clock::now();
     while (!done()) {
-      // Slurm starts, warns and ends jobs by the second; the time limit in here is a minute.
+      // Slurm starts, warns and ends jobs with delays of seconds, and the time limit in these tests
+      // is a minute.
       if (std::chrono::steady_clock::now() - start > std::chrono::minutes(4)) {
         ADD_FAILURE() << "job " << job << " hangs: " << Shell("scontrol show job " + job)
                       << Log(job);
@@ -190,17 +191,17 @@ runtime { log_interval: 1 threads: 1 }
     return false;
   }
 
-  // Until the job has ended for good: its last state.
+  // Waits until the job has ended for good, and returns its last state.
   static std::string End(const std::string& job) {
     std::string state;
     Poll(job, [&] { return Ended(state = Field(job, "JobState")); });
     return state;
   }
 
-  // Until the job's log says `text`; the test fails where the job ends without.
+  // Waits until the job's log has `text`. The test fails where the job ends without it.
   static void WaitFor(const std::string& job, const std::string& text) {
     Poll(job, [&] {
-      // In this order: what a job says at its very end counts.
+      // The state is read before the log, so that the last lines of a job count.
       const bool ended = Ended(Field(job, "JobState"));
       return absl::StrContains(Log(job), text) || ended;
     });
@@ -211,7 +212,7 @@ runtime { log_interval: 1 threads: 1 }
     return absl::StrCat(folder_, "/work_dirs/slurm-", job);
   }
 
-  // The parameters, statistics and momentum of a checkpoint.
+  // Returns the parameters, statistics and momentum of a checkpoint.
   static TensorList Tensors(const std::string& path) {
     const auto root = ReadTorchFile(path);
     if (!root.ok()) {
@@ -228,7 +229,7 @@ runtime { log_interval: 1 threads: 1 }
     return *tensors;
   }
 
-  // What a job on both nodes ends with that nothing interrupts.
+  // Returns the final tensors of a job on both nodes that nothing interrupts.
   static const TensorList& Uninterrupted() {
     static const TensorList* const tensors = [] {
       const std::string job = Submit(kBothNodes);
@@ -238,7 +239,7 @@ runtime { log_interval: 1 threads: 1 }
     return *tensors;
   }
 
-  // To the last bit.
+  // Compares bit for bit.
   static void ExpectTheUninterruptedEnd(const std::string& work_dir) {
     const TensorList end = Tensors(work_dir + "/epoch_16.pth");
     ASSERT_GT(end.size(), 100u);
@@ -255,7 +256,8 @@ runtime { log_interval: 1 threads: 1 }
 };
 
 TEST_F(Slurm, MpirunStartsARankOnEachNodeThroughSrun) {
-  // Not even PATH and HOME come along but those named; the second node has them nonetheless.
+  // Only the named variables are exported, not even PATH and HOME. The second node has those
+  // nonetheless.
   const std::string job = Submit(absl::StrCat(kBothNodes, " --export=FINETUNE,CONFIG,MARK"),
                                  "export MARK=1", "--max_iterations=3");
   EXPECT_EQ(End(job), "COMPLETED") << Log(job);
@@ -270,7 +272,7 @@ TEST_F(Slurm, MpirunStartsARankOnEachNodeThroughSrun) {
 
 class Launchers : public Slurm, public testing::WithParamInterface<const char*> {
  protected:
-  // sbatch on both nodes, once an epoch is done.
+  // Submits a job on both nodes and waits until an epoch is done.
   std::string SubmitAndWait(const std::string& flags = "") {
     std::string job =
         Submit(absl::StrCat(kBothNodes, " ", flags), absl::StrCat("export LAUNCHER=", GetParam()));
@@ -350,11 +352,11 @@ TEST_F(Slurm, AJobAskedToStopSavesAndDoesNotQueueAgain) {
 
 TEST_F(Slurm, SlurmWarnsBeforeTheTimeLimitAndTheJobGoesOnAfterIt) {
   const std::string work_dir = folder_ + "/limited";
-  // The shortest limit there is; the warning comes 20 to 50 seconds before it.
+  // The shortest possible limit. The warning comes 20 to 50 seconds before it.
   const std::string job = Submit(absl::StrCat(kBothNodes, " --time=1 --signal=B:USR1@20"),
                                  "export WORK_DIR=" + work_dir);
   WaitFor(job, "epoch 1 [2/5]");
-  // The ranks stand still until then: how fast the machine is makes no difference.
+  // The ranks are stopped until then, so the machine's speed makes no difference.
   const std::string ranks =
       absl::StrCat("$(pgrep -f '^[^ ]*finetune --config=small.pbtxt --work_dir=", work_dir, " ')");
   int exit_code = -1;
@@ -378,7 +380,7 @@ TEST_F(Slurm, AnArraySweepsAndOnlyTheWarnedTaskQueuesAgain) {
   for (const std::string& task : {first, second}) {
     Poll(task, [&] { return Field(task, "JobState") != "PENDING"; });
   }
-  // The task that goes by the array's own number.
+  // The task that has the array's own number.
   const bool first_has_it = Field(first, "JobId") == array;
   const std::string &warned = first_has_it ? first : second, &other = first_has_it ? second : first;
   WaitFor(warned, "epoch 1 [2/5]");
@@ -399,13 +401,13 @@ TEST_F(Slurm, AnArraySweepsAndOnlyTheWarnedTaskQueuesAgain) {
   }
 }
 
-TEST_F(Slurm, WhatIsMissingIsSaidInTheJobsLog) {
+TEST_F(Slurm, NamesMissingPartsInTheJobsLog) {
   const std::string one = "--ntasks-per-node=1 ";
   const std::vector<std::pair<std::string, std::string>> jobs = {
       {Submit(one, "unset FINETUNE"),
        "no finetune in PATH and no bazel-bin/src/main/finetune in " + folder_},
       {Submit(one, "export FINETUNE=/nowhere/finetune"),
-       "FINETUNE=/nowhere/finetune is no program on "},
+       "FINETUNE=/nowhere/finetune: expected a program, found none on "},
       {Submit(one, "export CONFIG=nowhere.pbtxt"), "nowhere.pbtxt"},
       {Submit(one, "export LAUNCHER=mpiexec"), "LAUNCHER=mpiexec; it may be mpirun or srun"},
       {Submit(one, "export SWEEP=--set=optimizer.sgd.lr=1"),

@@ -13,7 +13,7 @@
 
 namespace finetune {
 
-// A run that takes a second: a small ResNet on made-up pictures of 16x16, by LibTorch's operators
+// A run that takes a second: a small ResNet on synthetic images of 16x16, with LibTorch's operators
 // as on a GPU.
 struct SmallRun {
   int pictures = 40;
@@ -38,8 +38,8 @@ struct SmallRunPart {
   std::string resume;      // as TrainOptions has it
 };
 
-// Trains there with further settings ("runtime.cuda_graph=true") in a work_dir of that name, and
-// returns the last checkpoint's tensors. Fails the test where that is not possible.
+// Trains in `folder` with further settings ("runtime.cuda_graph=true") in a work_dir of that name,
+// and returns the last checkpoint's tensors. The test fails where that is not possible.
 TensorList TrainSmallRun(const std::string& folder, const std::string& name,
                          const std::vector<std::string>& settings, Communicator* comm,
                          const SmallRunPart& part = {});

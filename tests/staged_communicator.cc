@@ -41,7 +41,7 @@ absl::Status StagedCommunicator::Broadcast(const at::Tensor& tensor, int root) {
 
 void StagedCommunicator::Abort(absl::string_view reason) {
   inner_->Abort(reason);
-  // The compiler does not know of a virtual function's [[noreturn]].
+  // The compiler does not see that the virtual function is [[noreturn]].
   std::abort();
 }
 

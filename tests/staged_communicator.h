@@ -10,12 +10,12 @@
 
 namespace finetune {
 
-// Lets several ranks share GPU 0, which NCCL refuses: a GPU's tensors go through the CPU's memory
-// and another communicator, and every collective has ended when it returns. For tests of what
-// surrounds the collectives; it is slow.
+// Lets several ranks share GPU 0, which NCCL refuses. A GPU's tensors are copied through the CPU's
+// memory and another communicator, and every collective has ended when it returns. It is slow, and
+// serves tests of the code around the collectives.
 class StagedCommunicator : public Communicator {
  public:
-  // `inner`: of the CPU's memory.
+  // `inner` works on the CPU's memory.
   explicit StagedCommunicator(std::unique_ptr<Communicator> inner) : inner_(std::move(inner)) {}
 
   using Communicator::AllReduceSum;

@@ -1,4 +1,4 @@
-// Runs under mpirun with any number of ranks: batch norm over all ranks' pictures beside the
+// Runs under mpirun with any number of ranks: batch norm over all ranks' images beside the
 // all-reduces of gradients that start in the same backward pass.
 #include <ATen/core/Tensor.h>
 
@@ -38,7 +38,7 @@ TEST(SyncBatchNormOnRanks, SumsInOneOrderWithTheGradientsAndTrainsAsOneRankDoes)
       MpiCommunicator::Create(TestSession(), config, observer);
   ASSERT_TRUE(made.ok()) << made.status();
   Communicator& comm = **made;
-  // One picture less than ranks: rank 0 has none.
+  // One image fewer than ranks: rank 0 has none.
   const int64_t pictures = comm.size() - 1;
   const at::Tensor images = ByFormula("images", {pictures, 3, 16, 16});
   const at::Tensor labels = ByFormula("labels", {pictures}, 1.5, 1.5).to(at::kLong);
@@ -67,7 +67,7 @@ TEST(SyncBatchNormOnRanks, SumsInOneOrderWithTheGradientsAndTrainsAsOneRankDoes)
   loss.backward();
   ASSERT_TRUE((*buckets)->Finish().ok());
 
-  // Every rank's all-reduces, by their sizes, in their order.
+  // Every rank's all-reduces in their order, by their sizes.
   std::string order;
   size_t total = 0;
   {

@@ -5,10 +5,10 @@
 
 namespace finetune {
 
-// The device that tests of code for any device run on: the CPU, or GPU 0 where the environment has
-// FINETUNE_TEST_DEVICE=cuda (tools/gpu/check.sh). float32 on a GPU is then float32, not TF32. A
-// process that is to use a GPU and has none ends with an error, so no test passes on the CPU
-// instead.
+// Returns the device on which tests of device-independent code run: the CPU, or GPU 0 where the
+// environment has FINETUNE_TEST_DEVICE=cuda (tools/gpu/check.sh). Then float32 on the GPU is really
+// float32, not TF32. A process that should use a GPU and has none ends with an error, so that no
+// test passes on the CPU instead.
 at::Device TestDevice();
 
 }  // namespace finetune

@@ -1,4 +1,4 @@
-// finetune --trace, as a user runs it.
+// Runs finetune --trace as a user does.
 
 #include <signal.h>
 
@@ -73,7 +73,7 @@ bool Overlap(const Event& a, const Event& b) { return a.begin < b.end && b.begin
 
 TEST_F(TraceTest, ShowsWhereEveryRanksTimeGoes) {
   WriteResNet();
-  // Some buckets, small as the model.
+  // Several buckets, small like the model.
   const Outcome run = Run(Mpirun(2, "run",
                                  absl::StrCat("--set=comm.first_bucket_mebibytes=0.01 "
                                               "--set=comm.bucket_mebibytes=0.05 --trace=",
@@ -107,7 +107,7 @@ TEST_F(TraceTest, ShowsWhereEveryRanksTimeGoes) {
                   testing::ElementsAre("wait for data", "forward", "backward", "wait for gradients",
                                        "update", "agree on the loss", "log"));
     }
-    // All-reduces leave in the middle of backward, and run beside it.
+    // All-reduces start in the middle of backward and run beside it.
     const std::vector<Event> all_reduces = Named(tracks.at("communication"), "all-reduce");
     for (const Event& backward : Named(steps, "backward")) {
       int left = 0;
@@ -141,7 +141,7 @@ TEST_F(TraceTest, IsWrittenWhenASignalStopsTheRun) {
   }
 }
 
-TEST_F(TraceTest, ThatCannotBeWrittenIsSaidBeforeTraining) {
+TEST_F(TraceTest, ReportsAnUnwritableFileBeforeTraining) {
   WriteResNet();
   const Outcome run = Run(Mpirun(2, "run", "--trace=/no/such/folder/trace.json"));
   EXPECT_EQ(run.exit_code, 2) << run.output;

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 void TrainingTest::SetUpTestSuite() {
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-  // Ranks that share cores must not spin for each other.
+  // Ranks that share cores must not spin while they wait for each other.
   setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
 }
 

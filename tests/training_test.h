@@ -13,37 +13,38 @@
 
 namespace finetune {
 
-// Tests that run the programs as a user does: prepare_dataset, then finetune under mpirun. Each has
-// a folder of its own.
+// Tests that run the programs as a user does: prepare_dataset, then finetune under mpirun. Each
+// test has a folder of its own.
 class TrainingTest : public testing::Test {
  protected:
   static void SetUpTestSuite();
   void SetUp() override;
 
-  // To its end.
+  // Runs the command to its end.
   Outcome Run(const std::string& command);
 
-  // A small ResNet on 72 pictures (65 to 80 do as well): 5 iterations of at most 16 an epoch, 15 in
-  // all. `backbone`: fields of model.backbone besides its resnet.
+  // Writes a config for a small ResNet on 72 images (65 to 80 work as well): 5 iterations of at
+  // most 16 images an epoch, 15 in all. `backbone`: fields of model.backbone besides its resnet.
   void WriteResNet(const std::string& backbone = "", int pictures = 72);
 
   std::string config() const { return folder_ + "/small.pbtxt"; }
   std::string Mpirun(int ranks, const std::string& work_dir, const std::string& flags = "") const;
-  // What Mpirun() runs on every rank.
+  // Returns the command that Mpirun() runs on every rank.
   std::string Finetune(const std::string& work_dir, const std::string& flags = "") const;
 
-  // All that a work_dir's runs have recorded, in the order of time.
+  // Returns all records of a work_dir's runs, in the order of time.
   std::vector<nlohmann::json> Records(const std::string& work_dir) const;
-  // Loss by iteration, of all of them.
+  // Returns the loss by iteration of all of them.
   std::map<int64_t, double> Losses(const std::string& work_dir) const;
 
-  // The text of all logs of a work_dir.
+  // Returns the text of all logs of a work_dir.
   std::string Logs(const std::string& work_dir) const;
 
-  // A checkpoint's state dict, or its optimizer's state ("momentum.head.fc.weight"). Empty, and the
-  // test fails, where it cannot be read.
+  // Returns a checkpoint's state dict, or its optimizer's state ("momentum.head.fc.weight"). Empty,
+  // and the test fails, where it cannot be read.
   TensorList Tensors(const std::string& checkpoint, bool optimizer) const;
-  // Every tensor of two checkpoints, the optimizer's state and statistics too, has the same bits.
+  // Expects the same bits in every tensor of two checkpoints, the optimizer's state and statistics
+  // too.
   void ExpectSameCheckpoints(const std::string& a, const std::string& b) const;
 
   std::string folder_, finetune_, prepare_;

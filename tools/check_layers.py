@@ -17,7 +17,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 
-# From the lowest layer to the highest. A name that ends in /... stands for a package and all below it, as one.
+# The layers from the lowest to the highest. A name that ends in /... stands for a package and all packages below it.
 LAYERS = [
     ["src/base"],
     ["src/config", "src/host", "src/metrics", "src/ops", "src/tensor"],
@@ -63,7 +63,7 @@ def production_rules():
     for rule in xml.etree.ElementTree.fromstring(answer.stdout).iter("rule"):
         if any(flag.get("name") == "testonly" and flag.get("value") == "true" for flag in rule.iter("boolean")):
             continue
-        # With select() a list may stand there once a branch.
+        # A list with select() may appear once for each branch.
         labels = [label.get("value") for one in rule.iter("list") if one.get("name") in ("deps", "data")
                   for label in one.iter("label")]
         yield rule.get("name"), labels

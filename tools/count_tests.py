@@ -49,11 +49,11 @@ def main(events, bazel_status):
     for status, uri in tests.values():
         cases = count_cases(uri)
         if status in ("PASSED", "FLAKY"):
-            # A program that names no cases is one case.
+            # A program that does not report cases counts as one case.
             passed += max(cases[0], 0 if cases[2] else 1)
             skipped += cases[2]
         else:
-            # One that crashed or was stopped has written no cases: it is a failed one.
+            # A program that crashed or was stopped has not written its cases, and counts as one failed case.
             passed += cases[0]
             failed += max(cases[1], 1)
             skipped += cases[2]

@@ -30,7 +30,7 @@ work_dir=work_dirs/$config
 if [ "$config" = demo_pretrained ]; then tools/fetch_efficientnet_lite0.sh data; fi
 bazel-bin/data_tools/prepare_dataset synthetic --output=data/demo --force
 
-# mpirun refuses root unless told.
+# mpirun refuses root without these variables.
 if [ "$(id -u)" = 0 ]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi

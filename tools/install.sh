@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts finetune, prepare_dataset, their configs and the libraries they need below PREFIX. Copy PREFIX to any machine of the
-# same kind that has Open MPI.
+# Copies finetune, prepare_dataset, their configs and the libraries they need below PREFIX. PREFIX may be copied to any
+# machine of the same kind that has Open MPI.
 #
 # Usage: tools/install.sh PREFIX [Bazel's flags, such as --config=cuda]
 set -euo pipefail
@@ -16,9 +16,9 @@ bazel build -c opt "$@" //src/main:finetune //data_tools:prepare_dataset
 
 mkdir -p "$prefix"/{bin,lib/finetune,share/finetune}
 for program in bazel-bin/src/main/finetune bazel-bin/data_tools/prepare_dataset; do
-  # A new file in place of the old: a running job keeps the one it has.
+  # A new file replaces the old one, so a running job keeps the file that it has.
   install -m 755 "$program" "$prefix/bin/.new"
-  # What belongs to the system (libc and its kin) or to the cluster (MPI) is not carried along.
+  # Libraries of the system (libc and its kin) and of the cluster (MPI) are not copied.
   ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
     grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*|libmpi|libopen-rte|libopen-pal)\.so' |
     xargs -r install -m 644 -t "$prefix/lib/finetune"

@@ -1,11 +1,12 @@
 #!/bin/bash
-# Installs what finetune is built with on Debian 12: Debian packages, and LibTorch from its PyPI wheel (540 MB, pinned by
-# version and hash) into ~/.cache/finetune. What is already there is left alone, and then it says nothing.
+# Installs the packages that finetune is built with on Debian 12: Debian's, and LibTorch from its PyPI wheel (540 MB,
+# pinned by version and hash) into ~/.cache/finetune. Installed packages are left alone. Where all are installed it
+# prints nothing.
 #
 #   tools/install_dependencies.sh [--cuda] [PACKAGE...]
 #
-# --cuda: also, beside LibTorch, what a program built with --config=cuda loads and no CUDA toolkit has (300 MB from PyPI).
-# PACKAGE: further Debian packages to install with them.
+# --cuda: also installs, beside LibTorch, the libraries that a program built with --config=cuda loads and the CUDA
+# toolkit lacks (300 MB from PyPI). PACKAGE: further Debian packages to install.
 #
 # FINETUNE_LIBTORCH, where it is set, is the folder of LibTorch (with include/ and lib/) to use, or to make.
 set -euo pipefail
@@ -30,7 +31,7 @@ packages=(
   python3 ca-certificates iproute2 procps
   munge slurm-client slurmctld slurmd "$@"  # tests/slurm_test starts a cluster
 )
-# A Bazel of the user's own brings its rules along; Debian's needs them as packages.
+# A user's own Bazel brings its rules along; Debian's needs them as packages.
 if ! command -v bazel >/dev/null || dpkg-query -W bazel-bootstrap >/dev/null 2>&1; then
   packages+=(bazel-bootstrap bazel-platforms bazel-skylib bazel-rules-java bazel-rules-proto)
 fi
@@ -38,7 +39,7 @@ fi
 libtorch=${FINETUNE_LIBTORCH:-$HOME/.cache/finetune/libtorch-2.15.0/torch}
 need_libtorch=true
 if [[ -f $libtorch/include/ATen/ATen.h && -f $libtorch/lib/libtorch_cpu.so ]]; then
-  # A LibTorch of the user's own may be one that does without the CUDA runtime.
+  # A user's own LibTorch may be built without the CUDA runtime.
   if [[ -n ${FINETUNE_LIBTORCH:-} || (-f $libtorch/lib/libcudart.so.13 && -f $libtorch/lib/libcupti.so.13) ]]; then
     need_libtorch=false
   fi
@@ -86,7 +87,7 @@ $need_libtorch || $need_cuda || exit 0
 
 parent=$(dirname "$libtorch")
 mkdir -p "$parent"
-# Two at once: the second waits, and finds it done.
+# Two calls at once: the second one waits and finds LibTorch installed.
 exec 9>"$parent/.lock"
 flock 9
 free_mib=$(df --output=avail -m "$parent" | tail -n 1)
@@ -94,9 +95,9 @@ free_mib=$(df --output=avail -m "$parent" | tail -n 1)
 work=$(mktemp -d "$parent/.unpacking.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# Downloads the wheels of a requirements file of this folder to $work/wheels.
+# Downloads the wheels of a requirements file in this folder to $work/wheels.
 fetch() {
-  # TMPDIR: pip keeps the download there, and /tmp may be small.
+  # pip keeps its downloads in TMPDIR; /tmp may be small.
   TMPDIR=$work python3 -m pip --disable-pip-version-check download -q --no-cache-dir --no-deps --only-binary=:all: \
     --implementation cp --python-version 3.11 --abi cp311 --abi none \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 \
@@ -120,7 +121,7 @@ if $need_cuda && [[ ! -f $libtorch/lib/libnvshmem_host.so.3 ]]; then
   for wheel in cufile cusparselt_cu13 nvshmem_cu13; do
     unzip -q -j "$work"/wheels/nvidia_"$wheel"-*.whl '*.so.*' -d "$work/cuda"
   done
-  # The one that says that all are there comes last.
+  # The library whose presence means that all are installed is moved last.
   mv "$work"/cuda/nvshmem_* "$work"/cuda/libcu* "$libtorch/lib"
   mv "$work"/cuda/libnvshmem_host.so.3 "$libtorch/lib"
 fi

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Checks the layout of C++ files (clang-format) and the code of .cc files and the headers they include (clang-tidy), those
-# that need CUDA among them. Names each file with complaints, and then exits with 1.
+# Checks the layout of C++ files (clang-format) and the code of .cc files and the headers they include (clang-tidy),
+# those that need CUDA among them. Names each file with complaints, and then exits with 1.
 #
-#   tools/lint.sh [--format] [FILE...]     --format: the layout alone; FILE: these, not all that git tracks
+#   tools/lint.sh [--format] [FILE...]     --format: only the layout; FILE: these files, not all that git tracks
 #
-# What was clean is not checked again until it, a header of it or .clang-tidy changes. All of it the first time: an hour.
+# A file that was clean is checked again only after it, one of its headers or .clang-tidy has changed. The first check
+# of all files takes an hour.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,7 +36,7 @@ export clean=$HOME/.cache/finetune/lint
 mkdir -p "$clean"
 check() {
   local stamp output flags=$flags
-  # Clang wants to know, of vectors that are only inlined too, that there are such.
+  # Clang needs the option for vector types, even where they are only inlined.
   [[ $1 != src/ops/* ]] || flags+=" -march=x86-64-v4"
   stamp=$clean/$({ clang-tidy-14 --version; cat .clang-tidy "$1"; clang++-14 -E -P -C -dD -dI $flags "$1"; } | sha256sum | cut -c 1-64)
   [[ ! -e $stamp ]] || return 0

@@ -128,7 +128,7 @@ def main():
         picture.text(16, y + 4, names[rank], ' class="rank"')
         y += 12
         height = len(order) * (ROW + GAP)
-        # Backward through all of the rank's rows: what is beside it is hidden by it.
+        # Backward is shaded through all of the rank's rows: it hides the work beside it.
         for event in rows.get("step", []):
             if event["name"] == "backward":
                 picture.rect(event["ts"], event["ts"] + event["dur"], y - 3, height, "#2f5f9e",

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Installs what is missing, runs all tests (or those named: tools/test.sh //src/data/...) and ends with the line
-# "N passed, N failed", counted over test cases. Exits non-zero where one failed, something did not build or none ran.
+# Installs what is missing, runs all tests (or those named: tools/test.sh //src/data/...) and prints "N passed, N
+# failed" as its last line, counted over test cases. Exits non-zero where one failed, something did not build or none
+# ran.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -8,8 +8,8 @@
 
 namespace finetune {
 
-// Returns the error with "<context>: " before its message and with its payloads; an OK status as it
-// is.
+// Returns an error with "<context>: " in front of its message and with its payloads. Returns an OK
+// status unchanged.
 inline absl::Status Annotate(const absl::Status& status, absl::string_view context) {
   if (status.ok()) return status;
   absl::Status annotated(status.code(), absl::StrCat(context, ": ", status.message()));

@@ -17,7 +17,8 @@
 namespace finetune {
 namespace {
 
-// O_DIRECT's memory, places and sizes are multiples of a disk's block; this is one of any.
+// O_DIRECT wants addresses, offsets and sizes that are multiples of the disk's block size. 4096 is
+// a multiple of every usual one.
 constexpr size_t kAlignment = 4096;
 constexpr size_t kBufferBytes = size_t{2} << 20;
 
@@ -27,7 +28,7 @@ absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
   std::string temporary = absl::StrCat(path, ".XXXXXX.tmp");
   Fd fd(mkostemps(temporary.data(), /*suffixlen=*/4, O_CLOEXEC));
   if (!fd.ok()) return SystemError("cannot create", path, errno);
-  // mkstemp makes files private; a result is as readable as any other file of its user.
+  // mkstemp makes a file private. A result is as readable as any other file of its user.
   const mode_t mask = umask(0);
   umask(mask);
   fchmod(fd.get(), 0666 & ~mask);
@@ -73,7 +74,7 @@ absl::Status AtomicFile::WriteThrough(absl::string_view bytes) {
     const ssize_t n = write(fd_.get(), bytes.data(), bytes.size());
     if (n < 0) {
       if (errno == EINTR) continue;
-      // What is left is no whole number of the disk's blocks.
+      // The rest is not a multiple of the block size, so it is written without O_DIRECT.
       if (errno == EINVAL && buffer_ != nullptr && SetDirect(false)) continue;
       return SystemError("cannot write", path_, errno);
     }
@@ -84,12 +85,12 @@ absl::Status AtomicFile::WriteThrough(absl::string_view bytes) {
 
 absl::Status AtomicFile::Commit() {
   if (buffered_ > 0) {
-    // The end of a file is no whole block.
+    // The end of a file is seldom a multiple of the block size.
     SetDirect(false);
     FT_RETURN_IF_ERROR(WriteThrough({buffer_.get(), buffered_}));
   }
   if (fsync(fd_.get()) != 0) return SystemError("cannot sync", path_, errno);
-  // close() reports what a network file system could not write until then.
+  // A network file system may report a failed write only here.
   if (close(fd_.Release()) != 0) {
     const int error = errno;
     unlink(temporary_path_.c_str());
@@ -104,7 +105,7 @@ absl::Status AtomicFile::Commit() {
   if (folder.empty()) folder = ".";
   const Fd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder_fd.ok()) return SystemError("cannot open", folder, errno);
-  // Some file systems cannot sync a folder (EINVAL); the rename is then as durable as they make it.
+  // Some file systems cannot sync a folder (EINVAL). The rename is then as durable as they make it.
   if (fsync(folder_fd.get()) != 0 && errno != EINVAL) {
     return SystemError("cannot sync", folder, errno);
   }

@@ -13,8 +13,9 @@
 
 namespace finetune {
 
-// A file that appears whole or not at all: written under a temporary name in the same folder,
-// synced to disk and renamed by Commit(). Destroyed without Commit(), it leaves nothing behind.
+// A file that appears whole or not at all. It is written under a temporary name in the same folder,
+// synced to disk, and renamed by Commit(). An AtomicFile that is destroyed without Commit() leaves
+// nothing behind.
 //
 //   FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create("run/epoch_1.pth"));
 //   FT_RETURN_IF_ERROR(file.Write(bytes));
@@ -24,8 +25,8 @@ class AtomicFile {
   // Errors: those of SystemError.
   static absl::StatusOr<AtomicFile> Create(const std::string& path);
 
-  // For a large file that is not read soon: it goes past the system's cache of files, where the
-  // file system can do that (O_DIRECT), so that the processors have little to do with it.
+  // The same for a large file that is not read soon. It bypasses the page cache (O_DIRECT) where
+  // the file system allows it, which saves the processors the copying.
   static absl::StatusOr<AtomicFile> CreateLarge(const std::string& path);
 
   AtomicFile(AtomicFile&&) noexcept = default;
@@ -35,10 +36,12 @@ class AtomicFile {
   // Appends all of `bytes`. Errors: those of SystemError (ResourceExhausted for a full disk).
   absl::Status Write(absl::string_view bytes);
 
-  // fsync, rename, fsync of the folder. Nothing can be written after it.
+  // Calls fsync on the file, renames it, and calls fsync on the folder. Nothing can be written
+  // after it.
   absl::Status Commit();
 
-  // Where the bytes are until Commit(), for libraries that write to a path of their own.
+  // Returns the path that holds the bytes until Commit(), for libraries that open a path
+  // themselves.
   const std::string& temporary_path() const { return temporary_path_; }
 
  private:
@@ -50,21 +53,23 @@ class AtomicFile {
   };
 
   absl::Status WriteThrough(absl::string_view bytes);
-  // False where the file system has no such thing.
+  // Returns false where the file system does not have O_DIRECT.
   bool SetDirect(bool direct);
 
   std::string path_;
   std::string temporary_path_;
   Fd fd_;
-  // What CreateLarge()'s file has yet to write, aligned as O_DIRECT wants it; null for others.
+  // Bytes of a CreateLarge() file that are not yet written, aligned as O_DIRECT wants it. Null for
+  // other files.
   std::unique_ptr<char, Free> buffer_;
   size_t buffered_ = 0;
 };
 
-// A whole small file in one call.
+// Writes a small file in one call, whole or not at all.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
 
-// The whole of a file. Errors name the path; a file larger than `max_bytes` is OutOfRange.
+// Returns the contents of a file. Errors name the path; a file larger than `max_bytes` is
+// OutOfRange.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes = size_t{1} << 30);
 
 }  // namespace finetune

@@ -36,7 +36,7 @@ TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
 
 TEST(AtomicFile, IsTheSameWhereItGoesPastTheCache) {
   const std::string folder = EmptyTestFolder();
-  // Around the sizes of blocks and of the buffer, in pieces that are neither.
+  // Sizes around those of blocks and of the buffer, written in pieces of another size.
   for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{2} << 20, size_t{5000001}}) {
     std::string bytes(size, '\0');
     for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 2654435761U >> 13);
@@ -67,7 +67,7 @@ TEST(AtomicFile, NamesThePathThatCannotBeWritten) {
   EXPECT_NE(file.status().message().find("/nowhere/at/all"), std::string::npos);
 }
 
-TEST(ReadFile, RefusesWhatIsLargerThanItsLimit) {
+TEST(ReadFile, RefusesFilesOverTheLimit) {
   const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(WriteFileAtomically(folder + "/x", "12345").ok());
   EXPECT_EQ(ReadFile(folder + "/x", 4).status().code(), absl::StatusCode::kOutOfRange);

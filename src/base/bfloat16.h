@@ -17,7 +17,8 @@ inline __attribute__((always_inline)) float FromBfloat16(uint16_t bits) {
   return std::bit_cast<float>(uint32_t{bits} << 16);
 }
 
-// Rounds to nearest, ties to even. A NaN stays one: rounding its bits could make it an infinity.
+// Rounds to nearest, ties to even. NaN is handled apart: rounding its bits could make it an
+// infinity.
 inline __attribute__((always_inline)) uint16_t ToBfloat16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;

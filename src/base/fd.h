@@ -7,7 +7,7 @@
 
 namespace finetune {
 
-// A file descriptor, closed with its owner.
+// Owns a file descriptor and closes it.
 class Fd {
  public:
   explicit Fd(int fd = -1) : fd_(fd) {}
@@ -20,10 +20,10 @@ class Fd {
     if (ok()) close(fd_);
   }
 
-  // Whether there is one: open() and its like give -1 for an error.
+  // Returns whether it holds a descriptor. open() and its like return -1 for an error.
   bool ok() const { return fd_ >= 0; }
   int get() const { return fd_; }
-  // Leaves it to the caller to close.
+  // Gives the descriptor to the caller, who must close it.
   int Release() { return std::exchange(fd_, -1); }
 
  private:

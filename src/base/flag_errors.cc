@@ -13,16 +13,17 @@
 namespace finetune {
 namespace {
 
-// "--config" of CLI11's "--config: 1 required TEXT missing".
+// Returns "--config" for CLI11's "--config: 1 required TEXT missing".
 std::string NameBefore(const std::string& message, const char* separator) {
   return message.substr(0, message.find(separator));
 }
 
-// `lacking`: the flag that is missing, for which the excess argument may have been meant.
+// Explains surplus arguments. `lacking`: a required flag that is missing, for which a surplus
+// argument may have been meant.
 std::string ExplainExtras(const CLI::App& app, const std::vector<std::string>& arguments,
                           const std::string& lacking) {
   const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
-  // In the order they were typed; CLI11's is another.
+  // The first surplus argument as typed. CLI11 reports them in another order.
   const auto first =
       std::find_first_of(arguments.begin(), arguments.end(), extras.begin(), extras.end());
   if (first == arguments.end()) return "";

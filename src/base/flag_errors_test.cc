@@ -18,7 +18,7 @@ class FlagErrorsTest : public testing::Test {
     app_.add_subcommand("convert")->add_option("--input", text_)->required();
   }
 
-  // What is said of arguments that are refused; "" where they are taken.
+  // Returns the message for refused arguments, "" for accepted ones.
   std::string Refusal(const std::vector<std::string>& arguments) {
     try {
       app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
@@ -54,7 +54,7 @@ TEST_F(FlagErrorsTest, ValuesAreCheckedInWords) {
   EXPECT_EQ(real_, 0.5);
 }
 
-// CLI11 would take 010 for 8.
+// CLI11 would read 010 as 8.
 TEST_F(FlagErrorsTest, RefusesLeadingZeros) {
   for (const char* number : {"010", "007", "08", "+010"}) {
     EXPECT_EQ(

@@ -8,7 +8,7 @@
 
 namespace finetune {
 
-// The names of what is in a folder, sorted. Errors: those of SystemError.
+// Returns the names of a folder's entries, sorted. Errors: those of SystemError.
 absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& folder);
 
 }  // namespace finetune

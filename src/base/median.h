@@ -7,7 +7,7 @@
 
 namespace finetune {
 
-// The middle of the values, the larger of two; 0 where there are none.
+// Returns the middle value, of two middle values the larger one, and 0 for no values.
 inline double Median(std::vector<double> values) {
   if (values.empty()) return 0;
   const auto middle = values.begin() + std::ssize(values) / 2;

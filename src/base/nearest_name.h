@@ -8,8 +8,8 @@
 
 namespace finetune {
 
-// The name among `known` that `name` is most likely a slip of, or "" when none is near (more than a
-// third of its letters differ, by Levenshtein's distance).
+// Returns the name of `known` that `name` most likely misspells, or "" where none is near: where
+// more than a third of the letters differ by Levenshtein's distance.
 std::string NearestName(absl::string_view name, const std::vector<std::string>& known);
 
 }  // namespace finetune

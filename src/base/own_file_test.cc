@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kMark[] = "# Written by finetune.";
 
-TEST(OwnFileTest, ReplacesWhatItWrote) {
+TEST(OwnFileTest, ReplacesItsOwnFile) {
   const std::string path = EmptyTestFolder() + "/a.txt";
   ASSERT_TRUE(WriteOwnText(path, kMark, "one\n").ok());
   ASSERT_TRUE(WriteOwnText(path, kMark, "two\n").ok());
@@ -40,7 +40,7 @@ TEST(OwnFileTest, SetsAnotherFileAside) {
   EXPECT_EQ(SetAside(path, kMark).value(), true);
   EXPECT_EQ(*ReadFile(path + ".bak"), "mine\n");
   EXPECT_FALSE(std::filesystem::exists(path));
-  // Nothing is lost by a second time.
+  // A second call overwrites nothing.
   ASSERT_TRUE(WriteFileAtomically(path, "mine too\n").ok());
   EXPECT_TRUE(absl::IsAlreadyExists(SetAside(path, kMark).status()));
   EXPECT_EQ(*ReadFile(path), "mine too\n");

@@ -22,7 +22,7 @@ inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
   return counter;
 }
 
-// The purpose of a draw. It is part of the counter, so that no two purposes share a draw.
+// The purpose of a draw. It is part of the counter, so two purposes never share a draw.
 enum class RandomPurpose : uint32_t {
   kEpochOrder = 1,
   kAugmentation = 2,
@@ -33,11 +33,11 @@ enum class RandomPurpose : uint32_t {
   kBootstrap = 16,
 };
 
-// The stream of random words of one thing, such as an image in an epoch.
+// The stream of random words of one object, such as an image in an epoch.
 class RandomStream {
  public:
-  // `period`: the epoch, or the iteration for draws of every iteration. `stream`: below 2^16; tells
-  // apart the streams of one thing, each of 2^18 words.
+  // `period`: the epoch, or the iteration for draws of every iteration. `stream`: below 2^16;
+  // separates the streams of one object, each of 2^18 words.
   RandomStream(uint64_t seed, RandomPurpose purpose, uint32_t period, uint64_t index,
                uint32_t stream = 0)
       : key_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},

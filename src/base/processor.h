@@ -3,7 +3,7 @@
 
 namespace finetune {
 
-// The instructions of a processor that our kernels ask for, as far as the system lets them be used.
+// The processor's instructions that our kernels use, where the system allows them.
 struct Processor {
   bool f16c = false;
   bool avx2 = false;             // with FMA
@@ -12,7 +12,7 @@ struct Processor {
   bool amx_bfloat16 = false;
 };
 
-// This machine's. All false where it is not an x86.
+// Returns the features of this machine. All are false where it is not an x86.
 const Processor& ThisProcessor();
 
 }  // namespace finetune

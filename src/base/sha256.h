@@ -11,12 +11,12 @@
 
 namespace finetune {
 
-// SHA-256 of bytes that come in pieces.
+// Computes SHA-256 of bytes that arrive in pieces.
 class Sha256 {
  public:
   Sha256();
   void Update(absl::string_view bytes);
-  // 64 hexadecimal digits. Ends the sum: call once.
+  // Returns 64 hexadecimal digits. It ends the computation: call it once.
   std::string HexDigest();
 
  private:
@@ -26,7 +26,7 @@ class Sha256 {
   std::unique_ptr<EVP_MD_CTX, Free> context_;
 };
 
-// Of a whole file, read in pieces. Errors name the path.
+// Returns the SHA-256 of a file, which is read in pieces. Errors name the path.
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path);
 
 }  // namespace finetune

@@ -9,7 +9,7 @@ namespace finetune {
 namespace {
 
 // FIPS 180-4's example.
-TEST(Sha256, OfAbcInOnePieceAndInTwo) {
+TEST(Sha256Test, MatchesTheExampleOfFips180InOnePieceAndInTwo) {
   const std::string expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   Sha256 whole, pieces;
   whole.Update("abc");
@@ -19,7 +19,7 @@ TEST(Sha256, OfAbcInOnePieceAndInTwo) {
   EXPECT_EQ(pieces.HexDigest(), expected);
 }
 
-TEST(Sha256, OfAFile) {
+TEST(Sha256Test, HashesAFile) {
   const std::string path = testing::TempDir() + "/abc";
   ASSERT_TRUE(WriteFileAtomically(path, "abc").ok());
   EXPECT_EQ(Sha256OfFile(path)->substr(0, 8), "ba7816bf");

@@ -19,7 +19,7 @@
 //   FT_ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(folder));
 #define FT_ASSIGN_OR_RETURN(lhs, expr) \
   FT_ASSIGN_OR_RETURN_IMPL_(FT_CONCAT_(ft_statusor_, __LINE__), lhs, expr)
-// NOLINTBEGIN(bugprone-macro-parentheses): a declared name takes none.
+// NOLINTBEGIN(bugprone-macro-parentheses): a declared name cannot stand in parentheses.
 #define FT_ASSIGN_OR_RETURN_IMPL_(tmp, lhs, expr) \
   auto tmp = (expr);                              \
   if (!tmp.ok()) {                                \

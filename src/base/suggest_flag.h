@@ -7,10 +7,10 @@
 
 namespace finetune {
 
-// What to tell somebody whose `arguments` (without the program's name) `app` cannot take, where one
-// of them is no command or flag of it: "--confg: no such flag; did you mean --config?", "trian: no
-// such command; did you mean train?"; "" where all are known and something else is wrong. A command
-// comes first.
+// Returns the advice for `arguments` (without the program's name) of which `app` does not know a
+// command or a flag: "--confg: no such flag; did you mean --config?", "trian: no such command; did
+// you mean train?". Commands come first. Returns "" where `app` knows all of them, so that
+// something else is wrong.
 std::string SuggestFlag(const CLI::App& app, const std::vector<std::string>& arguments);
 
 }  // namespace finetune

@@ -6,9 +6,10 @@
 
 namespace finetune {
 
-// What a system call on `path` ended with, `error` being its errno:
+// Returns the error of a system call on `path`, from its errno:
 //   SystemError("cannot open", "a.pth", errno)  // cannot open a.pth: No such file or directory
-// NotFound, PermissionDenied, ResourceExhausted (a full disk, too many open files) or Internal.
+// Errors: NotFound, PermissionDenied, ResourceExhausted (a full disk, too many open files) or
+// Internal.
 absl::Status SystemError(absl::string_view what, absl::string_view path, int error);
 
 }  // namespace finetune

@@ -12,7 +12,7 @@ TEST(SystemError, SaysWhatFailedOnWhichPathAndWhy) {
             absl::NotFoundError("cannot open a.pth: No such file or directory"));
 }
 
-TEST(SystemError, TellsWhatTheUserCanHelpFromTheRest) {
+TEST(SystemError, CodeTellsWhetherTheUserCanHelp) {
   EXPECT_EQ(SystemError("", "", ENOTDIR).code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(SystemError("", "", EROFS).code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(SystemError("", "", EDQUOT).code(), absl::StatusCode::kResourceExhausted);

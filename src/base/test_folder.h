@@ -5,7 +5,7 @@
 
 namespace finetune {
 
-// Makes the running test's own folder, and empties it where it is there already.
+// Returns a folder of the running test's own. It is made, or emptied where it exists.
 std::string EmptyTestFolder();
 
 }  // namespace finetune

@@ -7,7 +7,8 @@
 namespace finetune {
 namespace {
 
-// Bytes of the well-formed UTF-8 character at the start of `text`, or 0 (Unicode 15, table 3-7).
+// Returns the bytes of the well-formed UTF-8 character at the start of `text`, or 0 (Unicode 15,
+// table 3-7).
 size_t Utf8CharacterSize(absl::string_view text) {
   const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char c = at(0);
@@ -49,7 +50,7 @@ std::string ValidUtf8(absl::string_view text) {
 
 absl::string_view Utf8Start(absl::string_view text, size_t most) {
   if (text.size() <= most) return text;
-  // Bytes that go on with a character are 10xxxxxx.
+  // A byte 10xxxxxx continues a character.
   while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
   return text.substr(0, most);
 }

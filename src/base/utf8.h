@@ -8,11 +8,12 @@
 
 namespace finetune {
 
-// The text with each byte that is not part of a well-formed UTF-8 character replaced by U+FFFD, for
-// formats that hold UTF-8 alone. File names may hold any bytes.
+// Returns the text with U+FFFD in place of each byte that is not part of a well-formed UTF-8
+// character. Formats such as JSON hold only UTF-8, but file names may hold any bytes.
 std::string ValidUtf8(absl::string_view text);
 
-// The longest start of a UTF-8 text that has at most `most` bytes and ends with a whole character.
+// Returns the longest start of a UTF-8 text that has at most `most` bytes and ends with a whole
+// character.
 absl::string_view Utf8Start(absl::string_view text, size_t most);
 
 }  // namespace finetune

@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Whether `error` says that the file system has no links of this kind, rather than that something
-// is wrong with this one (a full disk, no permission to write into the folder).
+// Returns whether `error` means that the file system has no links of this kind, and not that this
+// one link failed (a full disk, no permission to write into the folder).
 bool NoSuchLinks(int error) {
   return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL ||
          error == EMLINK;
@@ -64,7 +64,7 @@ absl::Status PointAlias(const std::string& folder, const std::string& alias,
     unlink(temporary.c_str());
     return SystemError("cannot rename to", path, error);
   }
-  // rename() leaves both names where they are hard links to one file.
+  // rename() leaves both names in place when they are hard links to one file.
   unlink(temporary.c_str());
   return absl::OkStatus();
 }

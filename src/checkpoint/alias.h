@@ -11,9 +11,9 @@
 
 namespace finetune {
 
-// latest.pth and best.pth: second names of checkpoints in the same folder. Each is a symbolic link
-// to a bare file name. Where the file system has no symbolic links it is a hard link, and where it
-// has neither (FAT, many network shares) a copy: a file that torch.load reads under every name.
+// latest.pth and best.pth are second names of checkpoints in the same folder. Each is a symbolic
+// link to a bare file name. On a file system without symbolic links it is a hard link, and on one
+// without links (FAT, many network shares) a copy. torch.load reads the file by each name.
 
 // A checkpoint in the folder, and its meta.iteration.
 struct SavedCheckpoint {
@@ -21,17 +21,17 @@ struct SavedCheckpoint {
   std::string name;
 };
 
-// The meta.iteration of a checkpoint's root. Errors: those of Value::GetInt().
+// Returns the meta.iteration of a checkpoint's root. Errors: those of Value::GetInt().
 absl::StatusOr<int64_t> IterationOf(const Value& root);
 
-// Gives the checkpoint FOLDER/TARGET the second name FOLDER/ALIAS, in one step: a crash leaves the
+// Gives the checkpoint FOLDER/TARGET the second name FOLDER/ALIAS in one step: a crash leaves the
 // old alias or the new one. Errors: those of SystemError.
 absl::Status PointAlias(const std::string& folder, const std::string& alias,
                         const std::string& target);
 
-// The name of the checkpoint that FOLDER/ALIAS stands for: what a symbolic link holds, or, for a
-// file, the one of `saved` that is the same file or else is of the same iteration. Empty where it
-// stands for none, or is not finetune's.
+// Returns the name of the checkpoint that FOLDER/ALIAS stands for: the content of a symbolic link;
+// for a file, the one of `saved` that is the same file, else the one of the same iteration. Returns
+// "" where it stands for none, or is not finetune's.
 std::string AliasTarget(const std::string& folder, const std::string& alias,
                         const std::vector<SavedCheckpoint>& saved);
 

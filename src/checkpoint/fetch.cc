@@ -36,7 +36,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// However much each brings, a server that cuts every connection is given up at last.
+// A server that cuts every connection is given up after this many, however much each brings.
 constexpr int kMaxTries = 1000;
 
 const char* Environment(const char* name) {
@@ -44,7 +44,7 @@ const char* Environment(const char* name) {
   return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
-// Scheme of a URL in small letters; empty for a path.
+// Returns the scheme of a URL in lower case; "" for a path.
 std::string Scheme(absl::string_view text) {
   const size_t end = text.find("://");
   if (end == absl::string_view::npos) return "";
@@ -55,7 +55,7 @@ std::string Scheme(absl::string_view text) {
   return std::all_of(scheme.begin(), scheme.end(), in_scheme) ? absl::AsciiStrToLower(scheme) : "";
 }
 
-// A URL without what may be secret in it: user and password, query, fragment.
+// Returns a URL without its parts that may be secret: user and password, query, fragment.
 std::string Shown(absl::string_view url) {
   url = url.substr(0, url.find_first_of("?#"));
   const size_t host = url.find("://") + 3;
@@ -65,7 +65,7 @@ std::string Shown(absl::string_view url) {
   return absl::StrCat(url.substr(0, host), url.substr(host + at + 1));
 }
 
-// The last part of a URL's path, of characters that are safe in a file's name.
+// Returns the last part of a URL's path, with only characters that are safe in a file's name.
 std::string FileName(absl::string_view url) {
   url = url.substr(0, url.find_first_of("?#"));
   std::string name(url.substr(url.rfind('/') + 1));
@@ -75,9 +75,9 @@ std::string FileName(absl::string_view url) {
   return name.size() > 128 ? name.substr(name.size() - 128) : name;
 }
 
-// The digits of SHA-256 that end a file's name, as in "resnet50-0676ba61.pth"; empty where there
-// are none. Decimal digits alone may count steps or days, as in "ckpt-00012000.pth", and are not
-// taken for a hash: one of 43 hashes of eight digits has no letter, and goes unchecked.
+// Returns the digits of SHA-256 that end a file's name, as in "resnet50-0676ba61.pth"; "" where
+// there are none. Decimal digits alone may count steps or days, as in "ckpt-00012000.pth", so they
+// are not taken for a hash. One in 43 hashes of eight digits has no letter and goes unchecked.
 std::string HashInName(absl::string_view name) {
   const absl::string_view stem = name.substr(0, name.rfind('.'));
   const size_t dash = stem.rfind('-');
@@ -127,17 +127,17 @@ absl::StatusOr<std::string> LocalFile(const std::string& given, std::string path
                                           "); give the path or the URL of a checkpoint"));
 }
 
-// The head of one response.
+// The headers of one response.
 struct Response {
   int code = 0;
-  // Changes with the file: a strong ETag, else the time of its last change.
+  // A string that changes with the file: a strong ETag, else the time of its last change.
   std::string etag;
   std::string last_modified;
-  // The byte that a partial response starts at.
+  // The byte at which a partial response starts.
   std::optional<uint64_t> range_start;
 };
 
-// One download, over as many connections as it takes.
+// One download, over as many connections as needed.
 class Download {
  public:
   Download(std::string url, std::string partial, const FetchOptions& options)
@@ -146,7 +146,7 @@ class Download {
         validator_path_(partial_ + ".validator"),
         options_(options) {}
 
-  // Until the whole file is at `partial`.
+  // Returns when the whole file is at `partial`.
   absl::Status Run() {
     curl_.reset(curl_easy_init());
     if (curl_ == nullptr) return absl::InternalError("cannot start libcurl");
@@ -162,13 +162,13 @@ class Download {
     }
   }
 
-  // Leaves nothing for a next try.
+  // Deletes the part and its version, so that a later try starts anew.
   void Forget() const {
     unlink(partial_.c_str());
     unlink(validator_path_.c_str());
   }
 
-  // The whole file becomes `path`.
+  // Renames the whole file to `path`.
   absl::Status MoveTo(const std::string& path) const {
     if (fsync(file_.get()) != 0) return SystemError("cannot sync", partial_, errno);
     if (rename(partial_.c_str(), path.c_str()) != 0) {
@@ -225,7 +225,7 @@ class Download {
     return absl::CancelledError(absl::StrCat("the download of ", Shown(url_), " was stopped"));
   }
 
-  // One connection. Unavailable: another may do better.
+  // Makes one connection. Unavailable: another connection may do better.
   absl::Status Try() {
     response_ = Response();
     body_status_ = absl::OkStatus();
@@ -258,7 +258,7 @@ class Download {
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, long{options_.connect_timeout_seconds});
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1024L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, long{options_.stall_timeout_seconds});
-    // libcurl itself does not look at this variable, though the curl tool does.
+    // The curl tool reads this variable, but libcurl does not.
     if (const char* ca = Environment("CURL_CA_BUNDLE")) curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &Download::OnHeader);
@@ -291,7 +291,7 @@ class Download {
       case CURLE_HTTP_RETURNED_ERROR: {
         const std::string status = absl::StrCat(what, "the server answers ", response_.code);
         if (response_.code == 416) {
-          // The part here is at least as long as the file: the file has changed, or is whole.
+          // The part here is at least as long as the file. The file has changed or is complete.
           FT_RETURN_IF_ERROR(StartOver());
           return absl::UnavailableError(status);
         }
@@ -339,7 +339,7 @@ class Download {
   void Header(absl::string_view line) {
     line = absl::StripAsciiWhitespace(line);
     if (absl::StartsWith(line, "HTTP/")) {
-      // Another response, after a redirect.
+      // A redirect starts another response.
       response_ = Response();
       const absl::string_view code = line.substr(std::min(line.find(' '), line.size()));
       (void)absl::SimpleAtoi(absl::StripLeadingAsciiWhitespace(code).substr(0, 3), &response_.code);
@@ -350,7 +350,7 @@ class Download {
     const absl::string_view name = line.substr(0, colon);
     const absl::string_view value = absl::StripLeadingAsciiWhitespace(line.substr(colon + 1));
     if (value.size() > 256) return;
-    // A weak ETag (W/"...") says that two files mean the same, not that they are the same bytes.
+    // A weak ETag (W/"...") means that two files are equivalent, not that their bytes are equal.
     if (absl::EqualsIgnoreCase(name, "etag") && absl::StartsWith(value, "\"")) {
       response_.etag = std::string(value);
     } else if (absl::EqualsIgnoreCase(name, "last-modified")) {
@@ -391,7 +391,8 @@ class Download {
     return absl::OkStatus();
   }
 
-  // The body is the rest of the file if the server says so, else all of it.
+  // Prepares to write the body. It is the rest of the file where the server says so, else all of
+  // it.
   absl::Status StartBody() {
     resumed_from_ = 0;
     if (response_.code == 206) {
@@ -424,18 +425,18 @@ class Download {
   const FetchOptions& options_;
   std::unique_ptr<CURL, FreeCurl> curl_;
   Fd file_;
-  // Bytes of the file that are there, and what the server calls this version of it.
+  // The bytes of the file that are there, and the server's name for this version of the file.
   uint64_t done_ = 0;
   std::string validator_;
-  // Of the current connection.
+  // The response of the current connection.
   Response response_;
   bool body_started_ = false;
   uint64_t resumed_from_ = 0;
   absl::Status body_status_;
 };
 
-// A lock that ends with the process. Waits for who holds it. No descriptor where the file system
-// knows no locks.
+// Takes a lock that ends with the process, and waits for a process that holds it. Returns no
+// descriptor where the file system does not have locks.
 absl::StatusOr<Fd> Lock(const std::string& path, const std::string& url,
                         const FetchOptions& options) {
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
@@ -455,7 +456,7 @@ absl::StatusOr<Fd> Lock(const std::string& path, const std::string& url,
   return fd;
 }
 
-// Checks a whole download.
+// Checks a complete download.
 absl::Status Verify(const std::string& path, const std::string& url, const FetchOptions& options) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   char head[16] = {};
@@ -487,7 +488,7 @@ absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions&
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return SystemError("cannot create the cache", folder, error.value());
-  // Two URLs may end in the same name.
+  // Two URLs may end in the same name, so the path contains a hash of the whole URL.
   Sha256 url_hash;
   url_hash.Update(url);
   const std::string path =
@@ -497,7 +498,7 @@ absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions&
   FT_ASSIGN_OR_RETURN(const Fd lock, Lock(path + ".lock", url, options));
   if (is_there()) return path;
 
-  // Without a lock, others may write at the same time.
+  // Without a lock other processes may write at the same time, so each has its own file.
   const std::string partial =
       absl::StrCat(path, lock.ok() ? "" : absl::StrCat(".", getpid()), ".partial");
   Download download(url, partial, options);

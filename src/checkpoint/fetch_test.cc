@@ -39,23 +39,23 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// What the server sends back; the connection ends after it.
+// The server's response; the connection ends after it.
 struct Answer {
   std::string status = "200 OK";
   std::vector<std::string> headers = {};
   std::string body = {};
-  // Bytes of the body that are sent before the connection is cut; all without.
+  // The bytes of the body that are sent before the connection is cut; unset: all.
   std::optional<size_t> cut = std::nullopt;
 };
 
 struct Request {
   std::string path;
-  // First byte asked for, and the version it must have.
+  // The first byte that was asked for, and the version that it must have.
   std::optional<size_t> range;
   std::string if_range;
 };
 
-// An HTTP server on 127.0.0.1 that answers one connection after the other.
+// An HTTP server on 127.0.0.1 that answers one connection after another.
 class Server {
  public:
   explicit Server(std::function<Answer(const Request&)> answer)
@@ -141,7 +141,7 @@ class Server {
   std::thread thread_;
 };
 
-// A file of which one version is served, with ranges, as a good server does.
+// Serves one version of a file, with ranges, as a good server does.
 Answer Serve(const std::string& body, const std::string& etag, const Request& request) {
   Answer answer{.headers = {"ETag: " + etag}, .body = body};
   if (request.range && (request.if_range.empty() || request.if_range == etag)) {
@@ -160,7 +160,7 @@ class FetchTest : public testing::Test {
     options_.cache_dir = EmptyTestFolder() + "/cache";
     options_.retry_delay_milliseconds = 0;
     options_.notice = [this](const std::string& sentence) { notices_.push_back(sentence); };
-    // Proxies of the machine have no business with 127.0.0.1.
+    // A proxy of the machine must not get requests to 127.0.0.1.
     setenv("no_proxy", "127.0.0.1", 1);
     for (int i = 0; i < 200'000; ++i) body_ += static_cast<char>(i * 31 + i / 256);
     Sha256 sha;
@@ -174,7 +174,7 @@ class FetchTest : public testing::Test {
     return path.ok() ? *path : "";
   }
 
-  // The cache's files but the locks.
+  // Returns the cache's files except the locks.
   std::vector<std::string> Cached() const {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(options_.cache_dir)) {
@@ -186,7 +186,7 @@ class FetchTest : public testing::Test {
   FetchOptions options_;
   std::vector<std::string> notices_;
   std::string body_;
-  // Of a URL whose name has the body's hash.
+  // The path of a URL whose file name has the body's hash.
   std::string name_;
 };
 
@@ -304,7 +304,7 @@ TEST_F(FetchTest, RefusesAWrongHashAndKeepsNothing) {
   EXPECT_TRUE(Cached().empty());
 }
 
-TEST_F(FetchTest, TakesDatesAndStepNumbersForNoHash) {
+TEST_F(FetchTest, DoesNotTakeDatesAndStepNumbersForAHash) {
   Server server([&](const Request& request) { return Serve(body_, "\"1\"", request); });
   for (const char* name : {"/resnet50-20210831.pth", "/ckpt-00012000.pth"}) {
     EXPECT_EQ(*ReadFile(Fetch(server.Url(name))), body_) << name;
@@ -393,7 +393,8 @@ TEST_F(FetchTest, KeepsSecretsOfAUrlOutOfMessages) {
 }
 
 TEST_F(FetchTest, DownloadsOnceForTwoProcesses) {
-  // The answer is held back until the second process says that it waits, or asks for the file too.
+  // The response is held back until the second process reports that it waits, or asks for the file
+  // too.
   int waiting[2];
   ASSERT_EQ(pipe(waiting), 0);
   Server server([&](const Request& request) {

@@ -36,7 +36,7 @@ bool Has(const std::vector<Place>& places, Place parent, absl::string_view key) 
   return absl::c_any_of(places, [&](const Place& one) { return StartsWith(one, parent); });
 }
 
-// " (raw)" or " (averaged)" where a place is one of a pair.
+// Returns " (raw)" or " (averaged)" where a place is one of a pair.
 std::string Role(const Place& place, const std::vector<Place>& places) {
   for (const Pair& pair : kPairs) {
     Place parent = place;
@@ -68,7 +68,7 @@ std::string Names(const std::vector<Place>& some, const std::vector<Place>& all)
   return names;
 }
 
-// The part of one of the places that is spelled `key`.
+// Returns the place, or the start of a place, that is spelled `key`.
 absl::StatusOr<Place> Locate(const std::vector<Place>& places, const std::string& key) {
   for (const Place& place : places) {
     for (auto end = place.begin(); end != place.end();) {
@@ -100,7 +100,7 @@ absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
       if (StartsWith(place, at)) below.push_back(place);
     }
     if (below.front() == at) break;
-    // The way is clear as long as there is only one.
+    // The choice is clear as long as all places continue with the same key.
     Place next = at;
     next.push_back(below.front()[at.size()]);
     if (!absl::c_all_of(below, [&](const Place& place) { return StartsWith(place, next); })) {

@@ -19,11 +19,11 @@ inline constexpr absl::string_view kUsualKeys[] = {"state_dict", "model",   "mod
 // One of a checkpoint's state dicts, and why it was taken.
 struct FoundStateDict {
   Place place;
-  // Names the others; empty where there are none.
+  // Names the other state dicts; empty where there are none.
   std::string note;
 };
 
-// Chooses among `places`, of which there is at least one, as ReadStateDict documents. Errors:
+// Chooses among `places`, which must not be empty, as ReadStateDict documents. Errors:
 // InvalidArgument that lists the places.
 absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
                                              const std::string& key);

@@ -22,22 +22,23 @@ class CheckpointFile {
  public:
   virtual ~CheckpointFile() = default;
 
-  // The dicts with tensors in them, in the file's order, the root first. Those of an optimiser, and
-  // those that lie deeper than programs put weights, are left out.
+  // Returns the places of the dicts that have tensors in them, in the file's order, the root first.
+  // It leaves out an optimizer's dicts and those deeper than programs put weights.
   virtual std::vector<Place> StateDicts() const = 0;
 
-  // The entry at `place`, with all that it contains. Errors: NotFound where there is no such entry.
+  // Returns the entry at `place` with all that it contains. Errors: NotFound where it does not
+  // exist.
   virtual absl::StatusOr<Value> Read(const Place& place) = 0;
 
-  // False where the format has checksums and the file was written without them.
+  // Returns false where the format has checksums and the file was written without them.
   virtual bool IsChecked() const { return true; }
 };
 
 struct CheckpointFormat {
-  // Whether a file is of this format, by something that no file of another format has. `head` is
-  // its first 512 bytes, or all of it.
+  // Returns whether a file is of this format, by a property that files of the other formats do not
+  // have. `head`: the file's first 512 bytes, or all of it.
   bool (*recognizes)(absl::string_view head, uint64_t file_size);
-  // `file` must outlive the result.
+  // Opens a file of this format. `file` must outlive the result.
   absl::StatusOr<std::unique_ptr<CheckpointFile>> (*open)(const InputFile& file);
 };
 

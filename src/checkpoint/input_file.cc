@@ -16,7 +16,7 @@
 namespace finetune {
 
 absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
-  // Not blocking: opening a pipe that nobody writes to would wait for ever.
+  // O_NONBLOCK, because opening a pipe without a writer would otherwise wait for ever.
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info = {};
   if (!fd.ok() || fstat(fd.get(), &info) != 0) return SystemError("cannot open", path, errno);

@@ -47,11 +47,11 @@ constexpr TypeName kStorageClasses[] = {
     {"torch.BoolStorage", c10::ScalarType::Bool},
     {"torch.ComplexFloatStorage", c10::ScalarType::ComplexFloat},
     {"torch.ComplexDoubleStorage", c10::ScalarType::ComplexDouble},
-    // Bytes; the tensor says what they are.
+    // Untyped bytes; the tensor has the type.
     {"torch.storage.UntypedStorage", c10::ScalarType::Byte},
 };
 
-// The types that have no storage class of their own, and are given to _rebuild_tensor_v3.
+// The types that have no storage class of their own. torch.save passes them to _rebuild_tensor_v3.
 constexpr TypeName kTypes[] = {
     {"torch.uint16", c10::ScalarType::UInt16},
     {"torch.uint32", c10::ScalarType::UInt32},
@@ -71,7 +71,7 @@ std::optional<c10::ScalarType> Lookup(const TypeName (&table)[N], absl::string_v
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-// A tuple of integers that are not negative.
+// Reads a tuple of integers that are not negative.
 absl::StatusOr<std::vector<int64_t>> Sizes(const PickleGraph& graph, const Item& item) {
   const Node* list = graph.Get(item, Kind::kList);
   if (list == nullptr || list->items.size() > kMaxDimensions) {
@@ -88,7 +88,7 @@ absl::StatusOr<std::vector<int64_t>> Sizes(const PickleGraph& graph, const Item&
   return sizes;
 }
 
-// The elements from the storage's start that a tensor reaches, and its own number of elements.
+// The elements from the storage's start that a tensor reaches, and the tensor's number of elements.
 struct Extent {
   int64_t end;
   int64_t numel;
@@ -103,7 +103,8 @@ absl::StatusOr<Extent> Reach(int64_t offset, const std::vector<int64_t>& sizes,
   const bool empty = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
   for (size_t i = 0; i < sizes.size(); ++i) {
     int64_t last;
-    // An empty tensor's sizes must not overflow either: its strides are computed from them.
+    // The sizes of an empty tensor must not overflow either, since its strides are computed from
+    // them.
     if (__builtin_mul_overflow(extent.numel, std::max<int64_t>(sizes[i], 1), &extent.numel) ||
         __builtin_mul_overflow(std::max<int64_t>(sizes[i] - 1, 0), strides[i], &last) ||
         __builtin_add_overflow(extent.end, last, &extent.end)) {
@@ -179,7 +180,7 @@ absl::StatusOr<Value> Materializer::ToValue(const Item& item, const std::string&
   path_ = path;
   absl::StatusOr<Value> value = Convert(item, 0);
   if (value.ok() || path_.empty()) return value;
-  // The end of a path says more than its middle.
+  // The start and the end of a path say more than its middle.
   const size_t end = kMaxPathBytes / 2;
   if (path_.size() > kMaxPathBytes) path_.replace(end, path_.size() - 2 * end, "...");
   return Annotate(value.status(), path_);
@@ -312,7 +313,7 @@ absl::StatusOr<Value> Materializer::ConvertTensor(const Node& node) {
     }
     dtype = *type;
   }
-  // In elements of the tensor's type, which is not the storage's where that is untyped.
+  // In elements of the tensor's type. An untyped storage has another type.
   const auto item_size = static_cast<int64_t>(c10::elementSize(dtype));
   const int64_t capacity =
       record.view_numel * static_cast<int64_t>(c10::elementSize(record.dtype)) / item_size;

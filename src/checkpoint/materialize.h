@@ -20,10 +20,10 @@ namespace finetune {
 
 // A pickle's record of a storage.
 struct StorageRecord {
-  // Names the bytes in the file.
+  // The name of its bytes in the file.
   absl::string_view key;
   c10::ScalarType dtype;
-  // Elements; those of a view start `view_offset` elements into the storage.
+  // Its elements. A view starts `view_offset` elements into the storage.
   int64_t numel;
   int64_t view_offset;
   int64_t view_numel;
@@ -31,34 +31,34 @@ struct StorageRecord {
   uint64_t bytes;
 };
 
-// Errors: InvalidArgument for a type that is not known (quantized types), a negative or absurd
-// size.
+// Reads a record of a storage. Errors: InvalidArgument for an unknown type (quantized types) and
+// for a negative or absurd size.
 absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph,
                                            const PickleGraph::Node& storage);
 
-// Memory for a storage's bytes. Errors: ResourceExhausted.
+// Allocates memory for a storage's bytes. Errors: ResourceExhausted.
 absl::StatusOr<c10::Storage> AllocateStorage(uint64_t bytes);
 
-// Whether each byte is 0 or 1. A bool of another value is undefined behaviour for all who read it.
+// Returns whether each byte is 0 or 1. Reading a bool of another value is undefined behaviour.
 bool IsBools(const void* bytes, uint64_t n);
 
-// Gives the whole of a storage of the file; the size in `record` is what the pickle claims, not yet
-// compared with the file.
+// Returns a whole storage of the file. The size in `record` is the pickle's claim, which has not
+// been compared with the file.
 using StorageLoader = std::function<absl::StatusOr<c10::Storage>(const StorageRecord& record)>;
 
-// Turns nodes of a pickle into values, tensors and all. Each storage is loaded once, when the first
-// tensor asks for it, and shared by the tensors that share it in the file.
+// Turns nodes of a pickle into values and tensors. Each storage is loaded once, when the first
+// tensor needs it. Tensors that share it in the file share it here.
 //
-// Every size, stride and offset is held against its storage. Nesting beyond 100 levels, cycles and
+// Every size, stride and offset is compared with the storage. Nesting beyond 100 levels, cycles and
 // tensors much larger than their storages are refused. Errors name the place in the file, as
 // "optimizer.state.0.momentum_buffer".
 class Materializer {
  public:
-  // `graph` must outlive this.
+  // `graph` must outlive this object.
   Materializer(const PickleGraph& graph, StorageLoader loader)
       : graph_(graph), loader_(std::move(loader)), decoded_bytes_left_(graph.size()) {}
 
-  // `path` is the item's place, for errors.
+  // Converts an item. `path`: its place in the file, for errors.
   absl::StatusOr<Value> ToValue(const PickleGraph::Item& item, const std::string& path);
 
  private:
@@ -70,14 +70,14 @@ class Materializer {
 
   const PickleGraph& graph_;
   const StorageLoader loader_;
-  // A node that is being converted has no value yet.
+  // By node. An entry without a value is being converted; meeting it again means a cycle.
   absl::flat_hash_map<uint32_t, std::optional<Value>> values_;
   absl::flat_hash_map<absl::string_view, c10::Storage> storages_;
-  // Where the walk is, for errors; one string, because a path copied for each item could cost the
-  // square of the file's size.
+  // The current place, for errors. One string is changed in place, because a copy of the path for
+  // each item could cost the square of the file's size.
   std::string path_;
-  // A string of the pickle may be decoded to bytes by many calls; all results together are held to
-  // this.
+  // The bytes that may still be decoded. Many calls may decode one string of the pickle, so this
+  // bounds all results together.
   size_t decoded_bytes_left_;
 };
 

@@ -65,7 +65,7 @@ bool IsOwnCheckpoint(const std::string& path) {
   if (n < 0) return false;
   head.resize(n);
   if (std::all_of(head.begin(), head.end(), [](char byte) { return byte == '\0'; })) return true;
-  // The pickle of the key, then the opcode and the 4 bytes of the length of the value.
+  // The pickle of the key. The opcode and the 4-byte length of the value follow it.
   const absl::string_view key("X\x06\0\0\0writerX", 12);
   const size_t found = absl::string_view(head).find(key);
   return found != absl::string_view::npos &&

@@ -9,10 +9,10 @@
 
 namespace finetune {
 
-// How finetune knows its own checkpoints from those of other trainers, which use the same file
-// names: the first entry of the root is "meta", whose first entry is "writer" with a string that
-// begins with "finetune ". WriteTorchFile() then puts that string into the first bytes of the
-// file, where it is found even if the rest of the file is damaged.
+// Tells finetune's own checkpoints from those of other trainers, which use the same file names. The
+// first entry of the root is "meta", and the first entry of "meta" is "writer", a string that
+// begins with "finetune ". WriteTorchFile() puts that string into the first bytes of the file,
+// where it is found even if the rest of the file is damaged.
 
 // The number of the format that finetune writes, meta.format_version. It rises where readers of
 // before would misread a checkpoint. Before 0.1.0 there was no such entry, and the writer was

@@ -45,7 +45,7 @@ using Kind = PickleGraph::Kind;
 using Node = PickleGraph::Node;
 using Ref = PickleGraph::Ref;
 
-// Names of modules and classes are short; a long one is an attack on who hashes or prints it.
+// Names of modules and classes are short. A longer one attacks whoever hashes or prints it.
 constexpr size_t kMaxNameBytes = 256;
 
 template <typename T>
@@ -56,7 +56,7 @@ T LittleEndian(const char* bytes) {
   return value;
 }
 
-// The value of a NumPy scalar from its type's code and its little-endian bytes.
+// Returns the value of a NumPy scalar from its type's code and its little-endian bytes.
 std::optional<Item> NumpyScalar(absl::string_view code, absl::string_view bytes) {
   const auto is = [&](absl::string_view c, size_t size) {
     return code == c && bytes.size() == size;
@@ -138,7 +138,7 @@ class PickleMachine {
     return LittleEndian<T>(raw.data());
   }
 
-  // Bytes with their length, a T, before them.
+  // Returns bytes whose length, a T, stands before them.
   template <typename T>
   absl::StatusOr<absl::string_view> Counted() {
     FT_ASSIGN_OR_RETURN(const T n, Number<T>());
@@ -154,7 +154,7 @@ class PickleMachine {
       return line;
     }
     if (bytes_.size() - at_ > kMaxNameBytes) return Bad("a name is too long");
-    return Take(kMaxNameBytes + 1);  // the error for a cut-off pickle
+    return Take(kMaxNameBytes + 1);  // the error for a truncated pickle
   }
 
   absl::Status Push(Item item) {
@@ -174,7 +174,8 @@ class PickleMachine {
     return Ref{static_cast<uint32_t>(graph_.nodes_.size() - 1)};
   }
 
-  // Items below the last mark belong to what encloses it.
+  // The lowest item that the current object may use. Items below the last mark belong to the
+  // enclosing object.
   size_t Floor() const { return marks_.empty() ? 0 : marks_.back(); }
 
   absl::StatusOr<Item> Pop() {
@@ -184,7 +185,8 @@ class PickleMachine {
     return item;
   }
 
-  // The items above the last mark, in the order they were pushed; takes the mark too.
+  // Removes the items above the last mark, and the mark. Returns the items in the order they were
+  // pushed.
   absl::StatusOr<std::vector<Item>> PopToMark() {
     if (marks_.empty()) return Bad("a mark is missing");
     const auto mark = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
@@ -222,7 +224,7 @@ class PickleMachine {
     if (module.size() > kMaxNameBytes || name.size() > kMaxNameBytes) {
       return Bad("a name is too long");
     }
-    // Python 2's name, and NumPy's before 2.0.
+    // The names of Python 2, and of NumPy before 2.0.
     if (module == "__builtin__") module = "builtins";
     if (module == "numpy._core.multiarray") module = "numpy.core.multiarray";
     const std::string& full = *graph_.names_.insert(absl::StrCat(module, ".", name)).first;
@@ -244,14 +246,14 @@ class PickleMachine {
   absl::Status Append(Kind kind, const std::vector<Item>& items) {
     FT_ASSIGN_OR_RETURN(Node* const top, Top());
     if (top->kind == Kind::kOpaque) return absl::OkStatus();  // a subclass of list or dict
-    if (top->kind != kind) return Bad("items are added to what holds none");
+    if (top->kind != kind) return Bad("items are added to a value that is not a container");
     if (kind == Kind::kDict && items.size() % 2 != 0) return Bad("a key has no value");
     top->items.insert(top->items.end(), items.begin(), items.end());
     items_ += items.size();
     return absl::OkStatus();
   }
 
-  // APPEND and SETITEM: the last n items go into the container below them.
+  // APPEND and SETITEM: moves the last n items into the container below them.
   absl::Status AppendLast(Kind kind, size_t n) {
     std::vector<Item> items(n);
     for (size_t i = n; i-- > 0;) {
@@ -265,8 +267,8 @@ class PickleMachine {
     return Append(kind, items);
   }
 
-  // BINPERSID: a storage, ("storage", class, key, location, elements[, view]), or, in a legacy file
-  // of a whole model, the model's class, ("module", class, file, source).
+  // BINPERSID: reads a storage, ("storage", class, key, location, elements[, view]), or, in a
+  // legacy file of a whole model, the model's class, ("module", class, file, source).
   absl::Status PersistentId() {
     FT_ASSIGN_OR_RETURN(const Item id, Pop());
     const Node* tuple = Get(id, Kind::kList);
@@ -299,11 +301,12 @@ class PickleMachine {
         items_ += top->items.size();
       }
     }
-    // Any other object's attributes (an OrderedDict's _metadata, a class's __dict__) are not read.
+    // The attributes of other objects (an OrderedDict's _metadata, a class's __dict__) are dropped.
     return absl::OkStatus();
   }
 
-  // REDUCE and NEWOBJ: calls the item below the arguments, as far as it is known here.
+  // REDUCE and NEWOBJ: evaluates a call of the item below the arguments, if it is a known
+  // constructor.
   absl::Status Reduce() {
     FT_ASSIGN_OR_RETURN(const Item args, Pop());
     FT_ASSIGN_OR_RETURN(const Item callable, Pop());
@@ -348,7 +351,7 @@ class PickleMachine {
     if (name == "numpy.core.multiarray.scalar" && args.size() == 2) {
       if (const std::optional<Item> value = Scalar(args[0], args[1])) return *value;
     }
-    // Makes an empty array; its state follows.
+    // Makes an empty array. BUILD sets its state later.
     if (name == "numpy.core.multiarray._reconstruct") return Add(Kind::kNdarray, name);
     if (absl::StartsWith(name, "torch.")) return CallTorch(name, args);
     return Add(Kind::kOpaque, name);
@@ -378,10 +381,10 @@ class PickleMachine {
     return decoded ? NumpyScalar(dtype->text, *decoded) : std::nullopt;
   }
 
-  // torch/_utils.py and torch/_tensor.py have these functions.
+  // The functions of torch/_utils.py and torch/_tensor.py.
   absl::StatusOr<Item> CallTorch(absl::string_view name, absl::Span<const Item> args) {
     if (name == "torch._tensor._rebuild_from_type_v2") {
-      // (function, type, args, state): a tensor with Python attributes, which are left out.
+      // (function, type, args, state): a tensor with Python attributes, which are dropped.
       const Node* function = args.size() == 4 ? Get(args[0], Kind::kGlobal) : nullptr;
       const Node* inner = args.size() == 4 ? Get(args[2], Kind::kList) : nullptr;
       if (function == nullptr || inner == nullptr) return Add(Kind::kOpaque, name);
@@ -389,7 +392,8 @@ class PickleMachine {
       args = inner->items;
     }
     if (name == "torch._utils._rebuild_wrapper_subclass" && !args.empty()) {
-      // (class, dtype, size, ...): a tensor that is made of others, as torchao's and DTensor are.
+      // (class, dtype, size, ...): a tensor composed of other tensors, such as torchao's and
+      // DTensor.
       const Node* type = Get(args[0], Kind::kGlobal);
       return Add(Kind::kOpaque, type == nullptr ? name : type->text);
     }
@@ -549,7 +553,7 @@ class PickleMachine {
       case 'R':   // REDUCE
       case 0x81:  // NEWOBJ
         return Reduce();
-      case 0x92: {  // NEWOBJ_EX: with keyword arguments, which nothing known here takes
+      case 0x92: {  // NEWOBJ_EX: with keyword arguments, which no known constructor takes
         FT_RETURN_IF_ERROR(Pop().status());
         FT_RETURN_IF_ERROR(Pop().status());
         FT_ASSIGN_OR_RETURN(const Item callable, Pop());
@@ -574,7 +578,7 @@ class PickleMachine {
   std::vector<Item> stack_;
   std::vector<size_t> marks_;
   absl::flat_hash_map<uint32_t, Item> memo_;
-  // Items of all nodes: a call may copy a list that is there once in the pickle.
+  // The items of all nodes. A call may copy a list that stands once in the pickle.
   size_t items_ = 0;
   PickleGraph graph_;
 };
@@ -619,7 +623,7 @@ absl::StatusOr<ByteArray> GetByteArray(const PickleGraph& graph, const PickleGra
   if (dtype == nullptr || dtype->text != "u1") {
     return absl::InvalidArgumentError("expected an array of numpy.uint8");
   }
-  // False is a number in pickles of Python 2.
+  // Python 2 pickled False as a number.
   const bool* fortran = std::get_if<bool>(&node->items[2]);
   const int64_t* number = std::get_if<int64_t>(&node->items[2]);
   if ((fortran == nullptr || *fortran) && (number == nullptr || *number != 0)) {

@@ -17,18 +17,19 @@ namespace finetune {
 
 // The objects that a Python pickle (binary protocols 2 to 5, all that torch.save writes) describes,
 // as data: parsing imports nothing and runs nothing. Only the constructors that tensors and plain
-// data need mean something here; a call of anything else gives an opaque node that knows no more
-// than the callable's name.
+// data need have a meaning here. A call of anything else makes an opaque node, which has only the
+// callable's name.
 //
-// A pickle is hostile input. Its work and memory are linear in its size and bounded by Limits; the
-// graph may share nodes and hold cycles, and who walks it must bound that (see materialize.h).
+// A pickle is hostile input. Parsing takes work and memory linear in its size and bounded by
+// Limits. The graph may share nodes and have cycles, so code that walks it must bound its own work
+// (see materialize.h).
 class PickleGraph {
  public:
   struct Limits {
-    // Opcodes, and items in all containers together.
+    // The most opcodes, and the most items in all containers together.
     size_t opcodes = size_t{1} << 24;
     size_t nodes = size_t{1} << 22;
-    // Who writes such pickles, for errors.
+    // The program that writes such pickles, for errors.
     absl::string_view writer = "torch.save";
   };
 
@@ -62,60 +63,62 @@ class PickleGraph {
   PickleGraph(PickleGraph&&) = default;
   PickleGraph& operator=(PickleGraph&&) = default;
 
-  // Parses the pickle at the start of `bytes`, into which the graph's texts point. Errors:
-  // OutOfRange where the bytes end before the pickle does, InvalidArgument for all else, with the
-  // position.
+  // Parses the pickle at the start of `bytes`, which must outlive the graph: its texts point into
+  // them. Errors: OutOfRange where the bytes end before the pickle does, InvalidArgument for all
+  // else, with the position.
   static absl::StatusOr<PickleGraph> Parse(absl::string_view bytes, const Limits& limits);
   static absl::StatusOr<PickleGraph> Parse(absl::string_view bytes) {
     return Parse(bytes, Limits());
   }
 
   const Item& root() const { return root_; }
-  // Bytes that the pickle took.
+  // Returns the number of bytes that the pickle has.
   size_t size() const { return size_; }
   const std::deque<Node>& nodes() const { return nodes_; }
 
-  // The node an item refers to, or null.
+  // Returns the node an item refers to, or null.
   const Node* Get(const Item& item) const {
     const Ref* ref = std::get_if<Ref>(&item);
     return ref == nullptr ? nullptr : &nodes_[ref->node];
   }
-  // The same where it is of this kind.
+  // The same; null also where the node is of another kind.
   const Node* Get(const Item& item, Kind kind) const {
     const Node* node = Get(item);
     return node != nullptr && node->kind == kind ? node : nullptr;
   }
-  // The value of a string key in a dict, or null.
+  // Returns the value of a string key in a dict, or null.
   const Item* Find(const Item& dict, absl::string_view key) const;
 
  private:
   friend class PickleMachine;
   PickleGraph() = default;
 
-  // Not a vector: a call adds nodes while it looks at its arguments'.
+  // A deque, because a call adds nodes while it reads its arguments, which must not move.
   std::deque<Node> nodes_;
-  // Names of globals, that nodes' texts point to.
+  // The names of globals, to which nodes' texts point.
   absl::node_hash_set<std::string> names_;
   Item root_;
   size_t size_ = 0;
 };
 
-// The value of a key in a dict, or null, whether the key is text or bytes: Python 2 pickled both
-// alike, and Python 3 reads its strings as bytes where it is told to. The key must be ASCII.
+// Returns the value of a key in a dict, or null, whether the key is text or bytes. Python 2 pickled
+// both in the same way, and Python 3 can be told to read its strings as bytes. The key must be
+// ASCII.
 const PickleGraph::Item* FindTextOrBytes(const PickleGraph& graph, const PickleGraph::Item& dict,
                                          absl::string_view key);
 
-// An array of numpy.uint8 in C's order.
+// An array of numpy.uint8 in C order.
 struct ByteArray {
   std::vector<int64_t> shape;
   std::string bytes;
 };
 
-// The array that an item refers to. Errors: InvalidArgument for another kind of item, another type
-// or order, and where the bytes are not as many as the shape says.
+// Returns the array that an item refers to. Errors: InvalidArgument for another kind of item,
+// another type or order, and where the number of bytes differs from the shape's.
 absl::StatusOr<ByteArray> GetByteArray(const PickleGraph& graph, const PickleGraph::Item& item);
 
-// The bytes that were pickled as the UTF-8 text of as many characters below 256, if it is that.
+// Returns the bytes that were pickled as UTF-8 text of as many characters below 256; nothing for
+// other text.
 std::optional<std::string> DecodeLatin1(absl::string_view text);
 
 }  // namespace finetune

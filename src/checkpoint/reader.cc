@@ -31,7 +31,7 @@ constexpr absl::string_view kDcpAdvice =
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-// The error for a file of none of the formats.
+// Returns the error for a file of an unknown format.
 absl::Status Unknown(absl::string_view head) {
   if (head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     if (absl::StrContains(head, "torch.distributed.checkpoint")) {
@@ -70,7 +70,8 @@ absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenCheckpoint(const InputFile& 
   return Unknown(head);
 }
 
-// The end of the error for a folder: the file to give in its place, as far as its content tells.
+// Returns the end of the error for a folder: the file to give in its place, as far as the folder's
+// content tells.
 std::string AdviceForFolder(const std::string& path) {
   std::error_code error;
   bool is_distributed = false;
@@ -85,7 +86,8 @@ std::string AdviceForFolder(const std::string& path) {
                         : "; expected a file";
 }
 
-// Opens the file and reads it; errors get the file's name, and one code where it is cut off.
+// Opens a file and reads from it. Errors get the file's name, and DataLoss where the file is cut
+// off.
 template <typename T>
 absl::StatusOr<T> ReadFrom(const std::string& path,
                            absl::FunctionRef<absl::StatusOr<T>(CheckpointFile*)> read) {
@@ -114,7 +116,7 @@ bool IsExtraState(absl::string_view name) {
   return name == "_extra_state" || absl::EndsWith(name, "._extra_state");
 }
 
-// How to save an object of a class so that it is a plain tensor.
+// Returns the advice on how to save an object of a class as a plain tensor.
 std::string AdviceForClass(absl::string_view type) {
   if (absl::StrContains(type, "sparse")) return "; save the tensor's to_dense()";
   if (absl::StartsWith(type, "torchao.")) return "; save the tensor's dequantize()";
@@ -145,12 +147,12 @@ Value Unwrapped(const Value& root) {
   return at;
 }
 
-// The error for a file in which nothing looks like a state dict.
+// Returns the error for a file without a state dict.
 absl::Status NoStateDict(const Value& root) {
   FT_RETURN_IF_ERROR(CheckPlain(root));
   const Value at = Unwrapped(root);
   if (at.dict() == nullptr) {
-    return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at)));
+    return Bad(absl::StrCat("expected a state dict, found ", Describe(at)));
   }
   const auto& entries = at.dict()->entries();
   std::string keys;
@@ -164,12 +166,12 @@ absl::Status NoStateDict(const Value& root) {
     if (value.opaque() == nullptr || !advice.empty()) continue;
     advice = AdviceForClass(value.TypeName());
   }
-  return Bad(absl::StrCat("it has no state dict: nowhere in it are tensors by name; it has ",
+  return Bad(absl::StrCat("expected a state dict, which has tensors by name; found only ",
                           entries.size(), " entries: ", keys, advice));
 }
 
-// The names that the network itself gives its tensors: without those of the wrappers that
-// DistributedDataParallel and torch.compile put around it.
+// Returns a tensor's name within the network: without the prefixes of the wrappers
+// DistributedDataParallel and torch.compile.
 absl::string_view OwnName(absl::string_view name) {
   while (absl::ConsumePrefix(&name, "module.") || absl::ConsumePrefix(&name, "_orig_mod.")) {
   }
@@ -216,7 +218,7 @@ absl::StatusOr<Value> ReadTorchFile(const std::string& path, const std::vector<s
 absl::Status CheckPlain(const Value& root) {
   const Value at = Unwrapped(root);
   if (at.opaque() == nullptr) return absl::OkStatus();
-  return Bad(absl::StrCat("where a state dict is expected, it has ", Describe(at),
+  return Bad(absl::StrCat("expected a state dict, found ", Describe(at),
                           "; save model.state_dict() and not the model"));
 }
 

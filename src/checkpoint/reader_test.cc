@@ -28,12 +28,13 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-// The fixtures, and what they hold, are those of tests/fixtures/checkpoint/make_fixtures.py.
+// tests/fixtures/checkpoint/make_fixtures.py makes the fixtures.
 std::string Fixture(const std::string& name) { return "tests/fixtures/checkpoint/" + name; }
 
 std::string TemporaryFile(const std::string& bytes) {
   std::string path = testing::TempDir() + "/checkpoint";
-  // A file system may sync what is emptied and written again, and tests make thousands.
+  // The file is removed, not overwritten: a file system may sync a file that is truncated and
+  // written again, and the tests write thousands.
   std::filesystem::remove(path);
   std::ofstream(path, std::ios::binary) << bytes;
   return path;
@@ -55,12 +56,12 @@ std::string ErrorOf(const std::string& path, const std::string& key = "") {
   return state.ok() ? "" : std::string(state.status().message());
 }
 
-// {name: a tensor of one element, `value`}: a state dict that is told from others by its value.
+// Returns {name: a tensor of one element, `value`}, a state dict that its value identifies.
 Value Weights(float value, const std::string& name = "w") {
   return Value::FromTensors({{name, at::tensor({value})}});
 }
 
-// A checkpoint with these entries, as Python's torch.save would write it.
+// Returns a checkpoint with these entries, as Python's torch.save would write it.
 std::string CheckpointOf(const std::vector<std::pair<std::string, Value>>& entries) {
   Value::Dict root;
   for (const auto& [key, value] : entries) root.Append(key, value);
@@ -69,7 +70,7 @@ std::string CheckpointOf(const std::vector<std::pair<std::string, Value>>& entri
   return path;
 }
 
-// The value of the one weight that is taken from it.
+// Returns the value of the single weight that is read.
 float Taken(const std::string& path, const std::string& key = "") {
   const absl::StatusOr<StateDict> state = ReadStateDict(path, key);
   EXPECT_TRUE(state.ok()) << state.status();
@@ -163,7 +164,7 @@ TEST(Reader, UnwrapsStateDictsAndStripsWrappersNames) {
   EXPECT_EQ(TensorsOf(CheckpointOf({{"_orig_mod.module.w", at::tensor({1.0f})}})).count("w"), 1u);
 }
 
-// Where timm, torchvision, Lightning, DeepSpeed, DINO and others put weights.
+// The keys of timm, torchvision, Lightning, DeepSpeed, DINO and others.
 TEST(Reader, TakesTheWeightsUnderEveryUsualKey) {
   for (const char* key : {"state_dict", "model", "model_state_dict", "net", "network", "weights",
                           "params", "module", "student"}) {
@@ -183,7 +184,8 @@ TEST(Reader, TakesTheOnlyWeightsWhateverTheirKey) {
 }
 
 TEST(Reader, TakesTheUsualOfSeveralWeightsAndNamesTheOthers) {
-  // As timm and torchvision keep them, then as mmengine's EMAHook and Lightning's averaging do.
+  // First as timm and torchvision keep them, then as mmengine's EMAHook and Lightning's averaging
+  // do.
   const std::string timm =
       CheckpointOf({{"state_dict_ema", Weights(2)}, {"state_dict", Weights(1)}});
   EXPECT_EQ(Taken(timm), 1);
@@ -310,7 +312,7 @@ TEST(Reader, ReadsOpenMmlabFilesAndKeepsTheirClassesAsNames) {
   }
 }
 
-TEST(Reader, RefusesByNameWhatACheckpointWouldCall) {
+TEST(Reader, NamesAndRefusesTheCallsOfACheckpoint) {
   const std::map<std::string, std::string> called = {
       {"evil_os_system.pth", "posix.system"}, {"evil_os_system_legacy.pth", "posix.system"},
       {"evil_eval.pth", "builtins.eval"},     {"evil_import.pth", "builtins.__import__"},
@@ -355,7 +357,7 @@ TEST(Reader, RefusesEveryTruncation) {
       const absl::Status state = ReadStateDict(path).status(), all = ReadTorchFile(path).status();
       EXPECT_FALSE(state.ok()) << name << " of " << size << " bytes";
       EXPECT_FALSE(all.ok()) << name << " of " << size << " bytes";
-      // With enough of it to tell the format, it is damaged and not something else.
+      // A truncated file that still shows its format is damaged, not of an unknown kind.
       if (size < 24) continue;
       EXPECT_EQ(state.code(), absl::StatusCode::kDataLoss) << name << ": " << state;
       EXPECT_EQ(all.code(), absl::StatusCode::kDataLoss) << name << ": " << all;
@@ -372,7 +374,7 @@ TEST(Reader, NeverTakesADamagedZipForAnotherCheckpoint) {
       damaged[i] = static_cast<char>(damaged[i] ^ flip);
       const absl::StatusOr<StateDict> state = ReadStateDict(TemporaryFile(damaged));
       if (!state.ok()) continue;
-      // Padding, time stamps and entries that are not read may differ; what is read may not.
+      // Padding, time stamps and unread entries may differ; the tensors may not.
       ASSERT_EQ(state->tensors.size(), 1u) << "byte " << i;
       EXPECT_EQ(state->tensors[0].name, "fc.weight") << "byte " << i;
       EXPECT_TRUE(at::equal(state->tensors[0].tensor, expected)) << "byte " << i;
@@ -381,8 +383,8 @@ TEST(Reader, NeverTakesADamagedZipForAnotherCheckpoint) {
 }
 
 TEST(Reader, SurvivesDamagedFilesOfOtherFormats) {
-  // Without checksums a flipped bit may pass; touching every element finds a tensor that reaches
-  // out of its storage, under AddressSanitizer at least.
+  // Without checksums a flipped bit may stay unnoticed. Reading every element finds a tensor that
+  // reaches out of its storage, at least under AddressSanitizer.
   for (const char* name : {"kinds_legacy.pth", "openmmlab_legacy.pth", "kinds.safetensors"}) {
     const std::string whole = *ReadFile(Fixture(name));
     for (size_t i = 0; i < whole.size(); ++i) {
@@ -400,7 +402,7 @@ TEST(Reader, SurvivesDamagedFilesOfOtherFormats) {
   }
 }
 
-// A legacy .pth around a pickle, with float storages of these sizes.
+// Returns a legacy .pth around a pickle, with float storages of these sizes.
 std::string Legacy(const std::string& pickle, const std::vector<int64_t>& storages = {}) {
   std::string bytes("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.}.",
                     23);
@@ -427,7 +429,7 @@ std::string Tuple(const std::vector<int64_t>& numbers) {
   return pickle + "t";
 }
 
-// The pickle of {"w": a tensor in float storage 0 of `numel` elements}.
+// Returns the pickle of {"w": a tensor in float storage 0 of `numel` elements}.
 std::string TensorPickle(int64_t numel, int64_t offset, const std::vector<int64_t>& sizes,
                          const std::vector<int64_t>& strides) {
   return "}U\x01wctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x01"
@@ -481,7 +483,7 @@ TEST(Reader, RefusesValuesThatContainThemselvesOrAreTooDeep) {
 }
 
 TEST(Reader, ReadsALadderOfSharedListsInLinearTime) {
-  // Each list holds the one before twice: 2^60 paths, 60 lists.
+  // Each list contains the one before twice: 60 lists, 2^60 paths.
   std::string ladder = std::string("]q") + '\0' + "0";
   for (char i = 1; i <= 60; ++i) {
     const auto before = static_cast<char>(i - 1);
@@ -525,9 +527,9 @@ TEST(Reader, RefusesInconsistentSafetensorsHeaders) {
   EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}})", 0),
               HasSubstr("negative"));
   EXPECT_THAT(error(R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4), HasSubstr("type \"\""));
-  EXPECT_THAT(error(R"({"a":[]})", 0), HasSubstr("a list is where none belongs"));
+  EXPECT_THAT(error(R"({"a":[]})", 0), HasSubstr("unexpected list"));
   EXPECT_THAT(error("{" + std::string(100'000, '['), 0), HasSubstr("header is wrong"));
-  EXPECT_THAT(error(R"({"a":{"b":{"c":{}}}})", 0), HasSubstr("an object is where none belongs"));
+  EXPECT_THAT(error(R"({"a":{"b":{"c":{}}}})", 0), HasSubstr("unexpected object"));
 }
 
 TEST(Value, NamesAKeyThatIsMissingOrOfAnotherKind) {

@@ -35,8 +35,8 @@ struct Entry {
   std::optional<std::vector<uint64_t>> offsets;
 };
 
-// Takes the header's events as they come, so that a header made to be deep or large is refused
-// where it stops making sense and not held in memory first.
+// Handles the header's JSON event by event, so that a header made deep or large is refused at its
+// first wrong part, before it is held in memory.
 class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::vector<Entry>& entries() { return entries_; }
@@ -56,7 +56,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
   bool start_object(size_t) override {
     ++depth_;
-    return depth_ <= 2 && !in_array_ ? true : Fail("an object is where none belongs", field_);
+    return depth_ <= 2 && !in_array_ ? true : Fail("unexpected object", field_);
   }
   bool end_object() override {
     --depth_;
@@ -65,7 +65,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
   bool start_array(size_t) override {
     if (depth_ != 2 || in_array_ || in_metadata_) {
-      return Fail("a list is where none belongs", field_);
+      return Fail("unexpected list", field_);
     }
     in_array_ = true;
     if (field_ == "shape") return Start(entries_.back().shape);
@@ -77,7 +77,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool number_unsigned(number_unsigned_t n) override {
-    if (!in_array_) return Fail("a number is where none belongs", field_);
+    if (!in_array_) return Fail("unexpected number", field_);
     if (numbers_->size() == kMaxDimensions) return Fail("a list is too long", field_);
     numbers_->push_back(n);
     return true;
@@ -85,7 +85,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool string(string_t& text) override {
     if (depth_ == 2 && in_metadata_) return true;
     if (depth_ != 2 || in_array_ || field_ != "dtype") {
-      return Fail("a string is where none belongs", field_);
+      return Fail("unexpected string", field_);
     }
     entries_.back().dtype = text;
     return true;
@@ -94,12 +94,12 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool number_float(number_float_t, const string_t&) override {
     return Fail("a number is not an integer", field_);
   }
-  bool null() override { return Fail("null is where none belongs", field_); }
-  bool boolean(bool) override { return Fail("a bool is where none belongs", field_); }
-  bool binary(binary_t&) override { return Fail("bytes are where none belong", field_); }
+  bool null() override { return Fail("unexpected null", field_); }
+  bool boolean(bool) override { return Fail("unexpected bool", field_); }
+  bool binary(binary_t&) override { return Fail("unexpected bytes", field_); }
   bool parse_error(size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
-    return Fail(absl::StrCat("no JSON at byte ", position), "");
+    return Fail(absl::StrCat("invalid JSON at byte ", position), "");
   }
 
  private:
@@ -150,7 +150,7 @@ absl::Status Bad(const Entry& entry, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("tensor \"", Printable(entry.name), "\" ", what));
 }
 
-// The type of an entry whose size agrees with its type and shape.
+// Returns the type of an entry after checking its size against its type and shape.
 absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
   if (!entry.shape || !entry.offsets || entry.offsets->size() != 2) {
     return Bad(entry, "has no shape or no data_offsets");
@@ -167,7 +167,7 @@ absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
                                             "\" ends at byte ", end, " of its data, which has ",
                                             data_bytes));
   }
-  // Zero extents count as one, so that no partial product of the shape overflows either.
+  // Extents of 0 count as 1, so that no partial product of the shape overflows.
   uint64_t bytes = c10::elementSize(*type);
   bool empty = false;
   for (const uint64_t extent : *entry.shape) {
@@ -264,8 +264,8 @@ class SafetensorsFile : public CheckpointFile {
 }  // namespace
 
 const CheckpointFormat kSafetensors = {
-    // Also of a file whose header is cut off. The low byte of the length may be that of any other
-    // format's first byte; the length's upper four bytes and the brace may not be.
+    // Recognizes a file with a truncated header too. The low byte of the length may equal another
+    // format's first byte, but the length's upper four bytes and the brace may not.
     [](absl::string_view head, uint64_t) {
       if (head.size() <= sizeof(uint64_t) || head[sizeof(uint64_t)] != '{') return false;
       uint64_t header_bytes;

@@ -5,9 +5,10 @@
 
 namespace finetune {
 
-// A safetensors file: eight bytes of length (little-endian), that much JSON {"name": {"dtype",
-// "shape", "data_offsets"}, ...}, then the tensors' bytes with no gap and no overlap
-// (https://github.com/huggingface/safetensors). Its tensors are in its header's order.
+// A safetensors file (https://github.com/huggingface/safetensors): the length of the header in
+// eight bytes (little-endian), the header as JSON {"name": {"dtype", "shape", "data_offsets"},
+// ...}, then the tensors' bytes without gaps and overlaps. Tensors are returned in the header's
+// order.
 extern const CheckpointFormat kSafetensors;
 
 }  // namespace finetune

@@ -8,19 +8,20 @@
 
 namespace finetune {
 
-// The weights of a network, as a checkpoint holds them.
+// The weights of a network as read from a checkpoint.
 struct StateDict {
   // An entry that is not a plain tensor, such as a sparse or a quantised one.
   struct Unreadable {
     std::string name;
-    // The object that stands in the tensor's place, and how to save it so that it can be read.
+    // Names the object that stands in the tensor's place and says how to save it so that it can be
+    // read.
     std::string reason;
   };
 
   // In the file's order.
   TensorList tensors;
   std::vector<Unreadable> unreadable;
-  // For the user: which of several state dicts these are; checksums that are switched off.
+  // Notes for the user: the choice among several state dicts; checksums that are switched off.
   std::vector<std::string> notes;
 };
 

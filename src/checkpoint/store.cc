@@ -38,7 +38,7 @@ constexpr char kLatest[] = "latest.pth";
 constexpr char kBest[] = "best.pth";
 constexpr char kLock[] = ".checkpoints.lock";
 
-// epoch_N.pth or iter_N.pth, where N fits an int64_t.
+// Returns whether a name is epoch_N.pth or iter_N.pth, where N fits an int64_t.
 bool IsCheckpointName(absl::string_view name) {
   constexpr size_t kMostDigits = 18;
   if (!absl::ConsumeSuffix(&name, ".pth")) return false;
@@ -47,13 +47,13 @@ bool IsCheckpointName(absl::string_view name) {
          std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
 }
 
-// Those of the files that the store may replace or delete.
+// Returns whether the store may replace or delete files of this name.
 bool IsManagedName(absl::string_view name) {
   return IsCheckpointName(name) || name == kLatest || name == kBest;
 }
 
-// NAME.XXXXXX.tmp, which AtomicFile and PointAlias() call a file until it is whole. The six are
-// letters and digits.
+// Returns whether a name is NAME.XXXXXX.tmp, as AtomicFile and PointAlias() call an incomplete
+// file. The six characters are letters and digits.
 bool IsTemporaryName(absl::string_view name) {
   constexpr size_t kRandom = 6;
   if (!absl::ConsumeSuffix(&name, ".tmp")) return false;
@@ -65,8 +65,8 @@ bool IsTemporaryName(absl::string_view name) {
          IsManagedName(name.substr(0, dot));
 }
 
-// What is wrong with a work_dir: a place that nothing can be made in is for the user to change,
-// which a full disk is not.
+// Returns the error for a work_dir. A place where nothing can be created is the user's to change
+// (InvalidArgument); a full disk is not.
 absl::Status PlaceError(absl::string_view what, const std::string& path, int error) {
   absl::Status status = SystemError(what, path, error);
   for (const int place : {ENOTDIR, ENOENT, EACCES, EPERM, EROFS, ENAMETOOLONG}) {
@@ -75,21 +75,22 @@ absl::Status PlaceError(absl::string_view what, const std::string& path, int err
   return status;
 }
 
-// The names in a folder; none where there is no folder.
+// Returns the names in a folder; none where the folder does not exist.
 absl::StatusOr<std::vector<std::string>> List(const std::string& folder) {
   absl::StatusOr<std::vector<std::string>> names = ListFolder(folder);
   if (absl::IsNotFound(names.status())) return std::vector<std::string>();
   return names;
 }
 
-// The checkpoint that latest.pth or best.pth names; empty where there is none.
+// Returns the checkpoint that latest.pth or best.pth names; "" where there is none.
 std::string TargetOf(const std::string& folder, const char* alias,
                      const std::vector<SavedCheckpoint>& saved) {
   std::string target = AliasTarget(folder, alias, saved);
   return IsCheckpointName(target) ? target : "";
 }
 
-// Whether the store may replace or delete FOLDER/NAME, which has a checkpoint's or an alias's name.
+// Returns whether the store may replace or delete FOLDER/NAME, which is a checkpoint's or an
+// alias's name.
 bool IsOwn(const std::string& folder, const std::string& name) {
   const std::string path = absl::StrCat(folder, "/", name);
   std::error_code error;
@@ -107,7 +108,7 @@ absl::Status CheckOwn(const std::string& folder, const std::string& name) {
 
 struct Listed {
   std::string name;
-  // Its meta.iteration, or what keeps it from being read.
+  // Its meta.iteration, or the error of reading it.
   absl::StatusOr<int64_t> iteration;
   // Not OK where a newer finetune wrote it: then its iteration may mean something else.
   absl::Status version;
@@ -152,8 +153,9 @@ std::pair<absl::string_view, int64_t> Parse(absl::string_view name) {
   return {name.substr(0, mark), number};
 }
 
-// The iteration that the run of latest.pth had come to. Where latest.pth is damaged, that of the
-// one before it by name. INT64_MAX where neither is known.
+// Returns the last iteration of the run that latest.pth belongs to. Where latest.pth is damaged,
+// returns the iteration of the checkpoint before it by name. Returns INT64_MAX where neither is
+// known.
 int64_t LatestIteration(const std::string& latest, const std::vector<Listed>& all) {
   const auto [kind, number] = Parse(latest);
   int64_t before = -1;
@@ -194,8 +196,8 @@ absl::StatusOr<std::vector<Listed>> ListCheckpoints(
   return all;
 }
 
-// The path ("state_dict.fc.bias") of a tensor in `value`, which stands at `path`, that is not
-// finite; empty where all are.
+// Returns the path ("state_dict.fc.bias") of a tensor in `value` that is not finite; "" where all
+// are finite. `path`: the path of `value`.
 std::string PathOfNotFinite(const Value& value, const std::string& path) {
   if (value.tensor() != nullptr) return IsFinite(*value.tensor()) ? "" : path;
   if (value.dict() == nullptr) return "";
@@ -207,7 +209,7 @@ std::string PathOfNotFinite(const Value& value, const std::string& path) {
   return "";
 }
 
-// Takes the lock. No descriptor where the file system knows no locks.
+// Takes the lock. Returns no descriptor where the file system does not have locks.
 absl::StatusOr<Fd> Lock(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kLock);
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
@@ -227,7 +229,7 @@ absl::StatusOr<Fd> Lock(const std::string& folder) {
   char host[128] = {};
   gethostname(host, sizeof(host) - 1);
   const std::string owner = absl::StrCat("host ", host, ", process ", getpid());
-  // Only for the message above: a lock that could not be written to is still a lock.
+  // The text serves only the message above. A lock that could not be written to is still a lock.
   (void)!ftruncate(fd.get(), 0);
   (void)!pwrite(fd.get(), owner.data(), owner.size(), 0);
   return fd;
@@ -244,7 +246,7 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder,
   CheckpointStore store(folder, keep_last, std::move(lock));
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
   for (const std::string& name : names) {
-    // Without a lock they might be those of a run that is alive.
+    // Without a lock these files might belong to a running run.
     if (store.lock_.ok() && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
   }
   for (const std::string& name : names) {
@@ -304,7 +306,8 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
   const bool replaces_best = TargetOf(folder_, kBest, saved_) == name;
   FT_RETURN_IF_ERROR(WriteTorchFile(absl::StrCat(folder_, "/", name), root));
   std::erase_if(saved_, [&](const SavedCheckpoint& one) { return one.name == name; });
-  // Later iterations are of a run that was given up when this one went back: they go first.
+  // Later iterations belong to a run that was abandoned when this one went back. They are deleted
+  // first.
   std::stable_partition(saved_.begin(), saved_.end(),
                         [&](const SavedCheckpoint& one) { return one.iteration > iteration; });
   saved_.push_back({iteration, name});
@@ -312,7 +315,7 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
   if (is_best) {
     FT_RETURN_IF_ERROR(PointAlias(folder_, kBest, name));
   } else if (replaces_best) {
-    // The best was of a run that was given up, and has just been replaced.
+    // best.pth belonged to an abandoned run, and its checkpoint has just been replaced.
     unlink(absl::StrCat(folder_, "/", kBest).c_str());
   }
   return Prune();
@@ -340,8 +343,8 @@ absl::Status CheckpointStore::Prune() {
 
 namespace {
 
-// All of a checkpoint that a run can go on from. Errors: those of ReadTorchFile; DataLoss for
-// weights or an optimiser's state that are not finite, which an earlier version may have saved.
+// Reads a checkpoint that a run can continue from. Errors: those of ReadTorchFile; DataLoss for
+// weights or an optimizer's state that are not finite, which an earlier version may have saved.
 absl::StatusOr<Value> ReadUsable(const std::string& path) {
   FT_ASSIGN_OR_RETURN(Value root, ReadTorchFile(path));
   const std::string bad = PathOfNotFinite(root, "");
@@ -378,7 +381,7 @@ absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder) 
     found.skipped.emplace_back(root.status().message());
   }
   return absl::DataLossError(absl::StrCat(
-      "no checkpoint in ", folder, " can be gone on from: ", absl::StrJoin(found.skipped, "; ")));
+      "no checkpoint in ", folder, " can be resumed from: ", absl::StrJoin(found.skipped, "; ")));
 }
 
 }  // namespace finetune

@@ -15,15 +15,15 @@
 
 namespace finetune {
 
-// The checkpoints of a run, in its work_dir: epoch_3.pth, iter_1200.pth, ..., and latest.pth and
-// best.pth, which are aliases of two of them (see alias.h). They are ordered by the integer
-// meta.iteration in each.
+// The checkpoints of a run in its work_dir: epoch_3.pth, iter_1200.pth, ..., and the aliases
+// latest.pth and best.pth of two of them (see alias.h). They are ordered by their integer
+// meta.iteration.
 //
 // The store replaces and deletes only files that finetune wrote (see own_checkpoint.h). It refuses
-// a folder where others have the names above.
+// a folder where files of other programs have these names.
 //
-// One process at a time may write to a folder (rank 0 of one run): it holds a lock on the file
-// .checkpoints.lock there, which ends with the process however that ends.
+// Only one process at a time (rank 0 of one run) may write to a folder. It holds a lock on the
+// folder's file .checkpoints.lock, which ends with the process, however that ends.
 class CheckpointStore {
  public:
   // Creates the folder where it is missing, and removes what dead runs left half-written in it.
@@ -36,23 +36,23 @@ class CheckpointStore {
                                               const std::vector<SavedCheckpoint>& known = {});
 
   // Checks that finetune wrote each file of the folder whose name the store uses. OK where the
-  // folder is missing. Errors: AlreadyExists, with the path of a file that another program wrote;
+  // folder is missing. Errors: AlreadyExists with the path of a file that another program wrote;
   // those of the file system.
   static absl::Status CheckOwnFiles(const std::string& folder);
 
-  // Whether the folder holds any checkpoint, whole or damaged. False where there is no folder.
+  // Returns whether the folder has any checkpoint, whole or damaged; false where it does not exist.
   static absl::StatusOr<bool> HasCheckpoints(const std::string& folder);
-  // Deletes all of them, whole or damaged, for a run that begins again.
+  // Deletes all checkpoints, whole or damaged, for a run that starts over.
   absl::Status RemoveAll();
-  // The meta.iteration of best.pth; nothing where there is no best.pth.
+  // Returns the meta.iteration of best.pth; nothing where there is no best.pth.
   std::optional<int64_t> BestIteration() const;
 
-  // Writes `root` as `name` ("epoch_3.pth"), then points latest.pth at it, and best.pth too where
-  // it `is_best`; then deletes the oldest beyond keep_last: never the latest or the best. A crash
-  // at any point leaves all that was there before, or all of the new one. From any thread, one at a
-  // time. Errors: InvalidArgument for another kind of name or a root without meta.iteration or
-  // meta.writer; AlreadyExists where it would replace a file that finetune did not write; those of
-  // WriteTorchFile.
+  // Writes `root` as `name` ("epoch_3.pth"), points latest.pth at it, and best.pth too if it
+  // `is_best`. Then deletes the oldest checkpoints beyond keep_last, but never the latest or the
+  // best. A crash at any point leaves all earlier files, or the new one whole. May be called from
+  // any thread, one call at a time. Errors: InvalidArgument for another kind of name or a root
+  // without meta.iteration or meta.writer; AlreadyExists where it would replace a file that
+  // finetune did not write; those of WriteTorchFile.
   absl::Status Save(const std::string& name, const Value& root, bool is_best);
 
  private:
@@ -64,17 +64,17 @@ class CheckpointStore {
   std::string folder_;
   int keep_last_;
   Fd lock_;
-  // From the one to delete first to the latest.
+  // In the order of deletion; the latest is at the end.
   std::vector<SavedCheckpoint> saved_;
 };
 
-// What to resume from.
+// A checkpoint to resume from.
 struct FoundCheckpoint {
   std::string path;
-  // All of it.
+  // The whole checkpoint.
   Value root;
-  // One message for each newer checkpoint that was passed over: damaged, or with weights that are
-  // not finite.
+  // One message for each newer checkpoint that was skipped: damaged, or with weights that are not
+  // finite.
   std::vector<std::string> skipped;
   // The folder's checkpoints that can be read: CheckpointStore::Open() takes them as known.
   std::vector<SavedCheckpoint> saved;

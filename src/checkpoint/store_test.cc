@@ -67,13 +67,13 @@ class StoreTest : public testing::Test {
 
   std::string Target(const char* link) const { return fs::read_symlink(fs::path(folder_) / link); }
 
-  // Cuts a checkpoint to half its size, as a full disk or a broken copy does.
+  // Truncates a checkpoint to half its size, as a full disk or a broken copy does.
   void Damage(const std::string& name) const {
     const fs::path path = fs::path(folder_) / name;
     fs::resize_file(path, fs::file_size(path) / 2);
   }
 
-  // Turns a bit in the middle of the file, in the tensor.
+  // Flips a bit in the middle of the file, in the tensor.
   void FlipBit(const std::string& name) const {
     const std::string path = folder_ + "/" + name;
     std::string bytes = *ReadFile(path);
@@ -150,7 +150,7 @@ TEST_F(StoreTest, ARunThatWentBackIsTheLatest) {
       CheckpointStore store = Open(0);
       for (int epoch = 1; epoch <= 4; ++epoch) Save(store, epoch);
     }
-    // Resumed from epoch 1: epochs 3 and 4 are of the run that was given up.
+    // Resumes from epoch 1, so epochs 3 and 4 belong to an abandoned run.
     CheckpointStore store = Open(keep_last);
     Save(store, 2);
     EXPECT_EQ(fs::exists(folder_ + "/epoch_4.pth"), keep_last == 0);
@@ -162,7 +162,7 @@ TEST_F(StoreTest, ARunThatWentBackIsTheLatest) {
   }
 }
 
-TEST_F(StoreTest, ABestThatIsReplacedIsTheBestNoMore) {
+TEST_F(StoreTest, AReplacedBestIsNoLongerTheBest) {
   CheckpointStore store = Open(0);
   Save(store, 1, /*is_best=*/true);
   Save(store, 1);
@@ -183,7 +183,7 @@ TEST_F(StoreTest, NothingToResumeFromIsNotFound) {
   EXPECT_EQ(FindLatestCheckpoint(folder_).status().code(), absl::StatusCode::kNotFound);
 }
 
-// mmengine writes epoch_N.pth and iter_N.pth, too; people write best.pth.
+// mmengine writes epoch_N.pth and iter_N.pth, too, and people write best.pth.
 TEST_F(StoreTest, RefusesAFolderWhereOthersHaveItsNames) {
   for (const std::string name : {"epoch_9.pth", "iter_100.pth", "latest.pth", "best.pth"}) {
     fs::remove_all(folder_);
@@ -310,7 +310,7 @@ TEST_F(StoreTest, WeightsThatAreNotFiniteArePassedOverAndNamed) {
               ElementsAre(AllOf(HasSubstr("epoch_2.pth: state_dict.w"), HasSubstr("not finite"))));
 }
 
-// A file system without links: hard links where it has those, else copies.
+// A file system without symbolic links: the store uses hard links where it has those, else copies.
 class StoreWithoutLinksTest : public StoreTest, public testing::WithParamInterface<bool> {
  protected:
   StoreWithoutLinksTest() {
@@ -351,7 +351,7 @@ TEST_P(StoreWithoutLinksTest, ARunThatWentBackIsTheLatest) {
   EXPECT_FALSE(fs::exists(folder_ + "/best.pth"));
 }
 
-TEST_F(StoreTest, WhatDeadRunsLeftIsRemovedAndNothingElse) {
+TEST_F(StoreTest, RemovesOnlyIncompleteFilesOfDeadRuns) {
   fs::create_directories(folder_);
   for (const char* name : {"epoch_3.pth.aB3xYz.tmp", "iter_7.pth.000000.tmp",
                            "latest.pth.newone.tmp", "best.pth.newone.tmp"}) {

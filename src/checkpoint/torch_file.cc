@@ -26,17 +26,17 @@ using Item = PickleGraph::Item;
 using Kind = PickleGraph::Kind;
 using Node = PickleGraph::Node;
 
-// The pickle of a checkpoint is small; one with long histories in its meta data may take megabytes.
+// A checkpoint's pickle is small, but one with long histories in its meta data may take megabytes.
 constexpr uint64_t kMaxPickleBytes = uint64_t{1} << 30;
 
-// 0x1950a86a20f9469cfc6c, the number that opens a legacy file.
+// 0x1950a86a20f9469cfc6c, the number at the start of a legacy file.
 constexpr absl::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
-// The number ends before this byte, whatever the pickle's protocol.
+// The number ends before this byte in every pickle protocol.
 constexpr size_t kLegacyMagicEnd = 24;
 
 // Weights lie at most this many dicts below the root.
 constexpr size_t kMaxPlaceDepth = 4;
-// Dicts may share dicts, so that the ways to all of them are many.
+// Dicts may share dicts, so there may be very many paths to them.
 constexpr size_t kMaxSearchedItems = size_t{1} << 20;
 constexpr size_t kMaxKeyBytes = 256;
 
@@ -111,7 +111,8 @@ class TorchFile : public CheckpointFile {
     }
   }
 
-  // Numbers that a program keeps as tensors (a count, a temperature) are not weights.
+  // A tensor without dimensions is a number that a program keeps as a tensor (a count, a
+  // temperature), not a weight.
   bool IsTensorWithDimensions(const Item& item) const {
     const Node* tensor = graph_->Get(item, Kind::kTensor);
     const Node* sizes = tensor == nullptr ? nullptr : graph_->Get(tensor->items[2], Kind::kList);
@@ -163,7 +164,7 @@ class TorchFile : public CheckpointFile {
     return storage;
   }
 
-  // The pickles are of unknown length: more of the file is read until they end.
+  // The pickles are of unknown length, so more of the file is read until they end.
   absl::Status ParseLegacy() {
     const uint64_t most = std::min(file_.size(), kMaxPickleBytes);
     for (uint64_t bytes = std::min<uint64_t>(most, 1 << 20);; bytes = std::min(most, 2 * bytes)) {
@@ -174,7 +175,7 @@ class TorchFile : public CheckpointFile {
     }
   }
 
-  // Magic number, protocol, the machine, the object, the storages' keys.
+  // Reads the magic number, the protocol, the machine, the object and the storages' keys.
   absl::Status ParseLegacyHead() {
     absl::string_view rest = pickle_;
     const auto next = [&rest]() -> absl::StatusOr<PickleGraph> {
@@ -204,7 +205,7 @@ class TorchFile : public CheckpointFile {
     return absl::OkStatus();
   }
 
-  // Each storage is its number of elements (8 bytes), then the elements, one after the other.
+  // Each storage is its number of elements (8 bytes), then the elements. They follow each other.
   absl::Status ScanLegacyStorages() {
     absl::flat_hash_map<absl::string_view, StorageRecord> records;
     for (const Node& node : graph_->nodes()) {
@@ -259,10 +260,10 @@ class TorchFile : public CheckpointFile {
   std::string pickle_;
   // Its texts, and the keys below, point into pickle_.
   std::optional<PickleGraph> graph_;
-  // Only a ZIP file has these.
+  // Set only for a ZIP file.
   std::optional<ZipArchive> zip_;
   std::string folder_;
-  // Only a legacy file has these.
+  // Set only for a legacy file.
   std::vector<absl::string_view> legacy_keys_;
   absl::flat_hash_map<absl::string_view, uint64_t> legacy_offsets_;
   uint64_t storages_at_ = 0;

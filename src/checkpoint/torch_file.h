@@ -5,8 +5,8 @@
 
 namespace finetune {
 
-// The files of torch.save: since PyTorch 1.6 a ZIP file with a pickle (data.pkl) and an entry for
-// each storage; before, a run of pickles and then the storages.
+// The files of torch.save. Since PyTorch 1.6: a ZIP file with a pickle (data.pkl) and an entry for
+// each storage. Before: a sequence of pickles, then the storages.
 extern const CheckpointFormat kTorchZip;
 extern const CheckpointFormat kTorchLegacy;
 

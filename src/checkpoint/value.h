@@ -19,8 +19,8 @@
 namespace finetune {
 
 // A value in a checkpoint: Python's None, bool, int, float, str, bytes, list (also tuple and set),
-// dict and tensor. Cheap to copy: containers, strings and tensors are shared, and never changed
-// once they are in a Value.
+// dict or tensor. Cheap to copy: containers, strings and tensors are shared, and never change once
+// they are in a Value.
 //
 //   Value::Dict meta;
 //   meta.Append("epoch", 3);
@@ -30,14 +30,15 @@ class Value {
  public:
   using List = std::vector<Value>;
 
-  // In insertion order, as Python's. A key is a string in all that we write; what we read may have
-  // others (an optimiser's state by number).
+  // In insertion order, as Python's. We write only string keys; files may have others (an
+  // optimizer's state by number).
   class Dict {
    public:
     using Entry = std::pair<Value, Value>;
-    // The caller sees to it that a key is there once.
+    // The caller must not append a key twice.
     void Append(Value key, Value value) { entries_.emplace_back(std::move(key), std::move(value)); }
-    // The value of a string key, or null. Linear in the size: to visit all, iterate.
+    // Returns the value of a string key, or null. It takes time linear in the size: to visit all,
+    // iterate.
     const Value* Find(absl::string_view key) const;
     const std::vector<Entry>& entries() const { return entries_; }
     std::vector<Entry>& entries() { return entries_; }
@@ -46,8 +47,7 @@ class Value {
     std::vector<Entry> entries_;
   };
 
-  // An object of a Python class that is none of the above: only the class's name is known, and
-  // nothing of it was imported or run.
+  // An object of another Python class. Only the class's name is known; nothing was imported or run.
   struct Opaque {
     std::string type;
   };
@@ -70,7 +70,7 @@ class Value {
   Value(at::Tensor v) : v_(std::move(v)) {}  // NOLINT(google-explicit-constructor)
 
   bool is_none() const { return std::holds_alternative<std::monostate>(v_); }
-  // Each is null where the value is of another kind.
+  // Each returns null where the value is of another kind.
   const bool* boolean() const { return std::get_if<bool>(&v_); }
   const int64_t* integer() const { return std::get_if<int64_t>(&v_); }
   const double* real() const { return std::get_if<double>(&v_); }
@@ -81,22 +81,22 @@ class Value {
   const Dict* dict() const { return Shared<Dict>(); }
   const Opaque* opaque() const { return Shared<Opaque>(); }
 
-  // "None", "bool", "int", ..., "Tensor", or an opaque value's class: for messages.
+  // Returns "None", "bool", "int", ..., "Tensor", or an opaque value's class, for messages.
   std::string TypeName() const;
 
-  // The entry `key` of a dict. Errors: NotFound where there is none, or this is not a dict;
-  // InvalidArgument when it is of another kind; both name the key.
+  // Returns the entry `key` of a dict. Errors: NotFound where it does not exist, or this is not a
+  // dict; InvalidArgument where it is of another kind. Both name the key.
   absl::StatusOr<Value> Get(absl::string_view key) const;
   absl::StatusOr<bool> GetBool(absl::string_view key) const;
   absl::StatusOr<int64_t> GetInt(absl::string_view key) const;
-  absl::StatusOr<double> GetDouble(absl::string_view key) const;  // an int is taken too
+  absl::StatusOr<double> GetDouble(absl::string_view key) const;  // accepts an int too
   absl::StatusOr<std::string> GetString(absl::string_view key) const;
   absl::StatusOr<at::Tensor> GetTensor(absl::string_view key) const;
   absl::StatusOr<std::vector<std::string>> GetStrings(absl::string_view key) const;
-  // A dict of tensors by name.
+  // Returns a dict of tensors by name.
   absl::StatusOr<TensorList> GetTensors(absl::string_view key) const;
 
-  // A dict of tensors by name; the tensors share memory with `tensors`.
+  // Makes a dict of tensors by name; the tensors share memory with `tensors`.
   static Value FromTensors(const TensorList& tensors);
 
  private:
@@ -113,8 +113,8 @@ class Value {
       v_;
 };
 
-// A name from a file, fit for a message: what does not print is escaped, the middle of a long one
-// is left out.
+// Returns a name from a file in a form fit for a message: unprintable bytes are escaped, and the
+// middle of a long name is left out.
 std::string Printable(absl::string_view name);
 
 }  // namespace finetune

@@ -21,8 +21,8 @@
 namespace finetune {
 namespace {
 
-// The pickle of a value, protocol 2 as torch.save's; its opcodes are named in pickle.cc. Strings
-// need no memo, so none is kept.
+// Makes the pickle of a value, in torch.save's protocol 2. pickle.cc names the opcodes. It keeps no
+// memo: a string that occurs again is written again.
 class Pickler {
  public:
   // Pickles a whole value.
@@ -34,7 +34,7 @@ class Pickler {
   }
 
   const std::string& bytes() const { return bytes_; }
-  // The tensors whose memory is storage 0, 1, 2, ...
+  // Returns the tensors whose memory is storage 0, 1, 2, ...
   const std::vector<at::Tensor>& storages() const { return storages_; }
 
  private:
@@ -208,7 +208,7 @@ uint64_t TensorBytes(const Value& value) {
   return bytes;
 }
 
-// `value` with its tensors copied into `memory`, which starts to be free at `at`.
+// Returns `value` with its tensors copied into `memory` from offset `at` on, and advances `at`.
 Value CopyInto(const Value& value, const at::Tensor& memory, int64_t& at) {
   if (const at::Tensor* tensor = value.tensor()) {
     at::Tensor copy = at::empty({0}, tensor->options().device(c10::kCPU).requires_grad(false));
@@ -240,8 +240,8 @@ absl::Status WriteTorchFile(const std::string& path, const Value& root) {
   FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::CreateLarge(path));
   absl::Status written;
   try {
-    // The archive's writer ends its file in its destructor, where an error would end the process:
-    // it is told that all goes well, and what went wrong is kept here.
+    // The archive's writer ends its file in its destructor, where an error would end the process.
+    // So the callback always reports success and keeps the first error.
     caffe2::serialize::PyTorchStreamWriter archive([&](const void* bytes, size_t n) {
       if (written.ok()) written = file.Write({static_cast<const char*>(bytes), n});
       return n;

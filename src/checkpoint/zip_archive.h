@@ -13,25 +13,36 @@
 
 namespace finetune {
 
-// A ZIP or ZIP64 file of stored (not compressed) entries, read by libzip, which checks each entry's
-// CRC-32. (LibTorch's own reader, PyTorchStreamReader, is built without that check.) Errors do not
-// name the file; the caller does.
+// The entries of a ZIP file of torch.save.
+//
+// Problem: a damaged checkpoint must not load, and LibTorch's own reader, PyTorchStreamReader, is
+// built without the CRC-32 check. Method: libzip reads the file, ZIP64 too, and compares each
+// entry's CRC-32.
+//
+// Layout: each entry is stored without compression: "NAME/data.pkl", the pickle, and
+// "NAME/data/KEY", the bytes of the storage that the pickle calls KEY (torch_file.cc).
+//
+// Invariants: compressed and encrypted entries are refused, so an entry is not larger than the
+// file. All reads together are bounded by the file's size, because entries may overlap. Errors do
+// not name the file; the caller does. Tests: reader_test flips bits of real files and truncates
+// them.
 class ZipArchive {
  public:
-  // `file_size` bounds each entry, and all that is read from it.
+  // `file_size` bounds each entry, and the sum of all reads.
   static absl::StatusOr<ZipArchive> Open(const std::string& path, uint64_t file_size);
 
   std::vector<std::string> Names() const;
   bool Has(const std::string& name) const;
 
-  // False where the CRC-32 of every entry is 0: torch.serialization.set_crc32_options(False) leaves
-  // them out. Such entries are read without a check.
+  // Returns false where the CRC-32 of every entry is 0, because
+  // torch.serialization.set_crc32_options(False) left them out. Such entries are read without a
+  // check.
   bool IsChecked() const { return is_checked_; }
 
-  // Size of an entry, at most the file's. Errors: NotFound, InvalidArgument for an entry that is
-  // compressed, encrypted or claims more than the file holds.
+  // Returns the size of an entry, at most the file's. Errors: NotFound; InvalidArgument for an
+  // entry that is compressed, encrypted or claims more than the file has.
   absl::StatusOr<uint64_t> Size(const std::string& name) const;
-  // The whole of an entry, `size` bytes as Size() gave them. Errors: DataLoss for a wrong CRC-32.
+  // Reads a whole entry, `size` bytes as Size() returned them. Errors: DataLoss for a wrong CRC-32.
   absl::Status Read(const std::string& name, void* to, uint64_t size);
   absl::StatusOr<std::string> Read(const std::string& name);
 
@@ -43,7 +54,7 @@ class ZipArchive {
 
   std::unique_ptr<zip_t, Discard> zip_;
   uint64_t file_size_;
-  // Entries may overlap in a file that is made to be read for ever.
+  // The bytes that may still be read. Entries may overlap in a file made to be read for ever.
   uint64_t bytes_left_;
   bool is_checked_ = false;
 };

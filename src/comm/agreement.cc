@@ -15,10 +15,10 @@ namespace {
 
 constexpr size_t kNamedRanks = 4;
 
-// A payload of an error that every rank has.
+// The payload of an error that every rank has.
 constexpr absl::string_view kAgreed = "finetune/agreed";
 
-// Length, then bytes.
+// Appends a field as its length and its bytes.
 void AppendField(absl::string_view field, std::string& out) {
   const auto size = static_cast<uint32_t>(field.size());
   out.append(reinterpret_cast<const char*>(&size), sizeof(size));
@@ -35,7 +35,8 @@ std::string TakeField(absl::string_view& in) {
   return field;
 }
 
-// An error's code, message and payloads; "" for an OK status. The same status has the same bytes.
+// Encodes an error's code, message and payloads; "" stands for an OK status. Equal statuses have
+// equal bytes.
 std::string Encode(const absl::Status& status) {
   if (status.ok()) return "";
   std::string bytes(1, static_cast<char>(status.code()));
@@ -51,7 +52,7 @@ std::string Encode(const absl::Status& status) {
   return bytes;
 }
 
-// `bytes`: not empty.
+// `bytes` must not be empty.
 absl::Status Decode(absl::string_view bytes) {
   const auto code = static_cast<absl::StatusCode>(bytes.front());
   bytes.remove_prefix(1);
@@ -72,7 +73,7 @@ absl::Status CompareItems(const std::vector<std::vector<AgreementItem>>& by_rank
     const std::string& name = by_rank[0][i].name;
     const auto value = [&](size_t rank) -> std::string {
       const std::vector<AgreementItem>& items = by_rank[rank];
-      return i < items.size() && items[i].name == name ? items[i].value : "nothing of the kind";
+      return i < items.size() && items[i].name == name ? items[i].value : "missing";
     };
     std::map<std::string, size_t> counts;
     for (size_t r = 0; r < by_rank.size(); ++r) ++counts[value(r)];

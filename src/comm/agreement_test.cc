@@ -60,8 +60,7 @@ TEST(CompareItemsTest, EveryItemThatDiffersIsNamed) {
 TEST(CompareItemsTest, AMissingItemIsADifference) {
   auto ranks = Ranks({"x", "x", "x"});
   ranks[1].pop_back();
-  EXPECT_THAT(std::string(CompareItems(ranks, kHosts).message()),
-              HasSubstr("nothing of the kind on rank 1"));
+  EXPECT_THAT(std::string(CompareItems(ranks, kHosts).message()), HasSubstr("missing on rank 1"));
 }
 
 class AgreementTest : public testing::Test {
@@ -92,7 +91,7 @@ TEST_F(AgreementTest, AnErrorOfOneRankIsEveryRanks) {
   EXPECT_EQ(ours.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ours.message(), absl::StrCat("rank 1 (host ", comm_->host(1), "): no such file"));
   EXPECT_TRUE(IsAgreed(ours));
-  // What all say is said once.
+  // An error of all ranks is reported once.
   const absl::Status same = Agree(absl::NotFoundError("no such file"), *comm_);
   EXPECT_EQ(same.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(same.message(), "no such file");

@@ -5,7 +5,7 @@
 namespace finetune {
 namespace {
 
-// Elements in 64 bytes.
+// The elements in 64 bytes.
 constexpr int64_t kAlignment = 16;
 
 int64_t Padded(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }

@@ -10,19 +10,20 @@
 
 namespace finetune {
 
-// Where gradients lie in flat memory and where that is cut into buckets.
+// The places of gradients in flat memory, and of the cuts into buckets.
 struct BucketLayout {
   // By parameter: its first element, a multiple of 64 bytes, and its bucket.
   std::vector<int64_t> offsets;
   std::vector<size_t> buckets;
-  // By bucket: the element behind its last.
+  // By bucket: one past its last element.
   std::vector<int64_t> ends;
 };
 
-// `counts`: the parameters' elements (float32) in the order in which their gradients come. A bucket
-// of several parameters stays within config.bucket_mebibytes, and the first within
-// first_bucket_mebibytes. Each later one takes half of what is left at most, or
-// first_bucket_mebibytes: nothing hides the last one's all-reduce, which starts as backward ends.
+// Lays out parameters of `counts` elements (float32), which are in the order in which their
+// gradients arrive. A bucket of several parameters has at most config.bucket_mebibytes, and the
+// first bucket at most first_bucket_mebibytes. A later bucket takes at most half of the remaining
+// bytes, but never less than first_bucket_mebibytes: the last all-reduce starts when backward ends,
+// so no computation hides it, and it must be small.
 BucketLayout LayOutBuckets(absl::Span<const int64_t> counts, const CommConfig& config);
 
 }  // namespace finetune

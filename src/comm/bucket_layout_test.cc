@@ -13,7 +13,7 @@ using testing::ElementsAre;
 
 constexpr int64_t kMebibyte = (1 << 20) / sizeof(float);
 
-// ResNet-18's convolutions for 32x32 pictures, as their gradients come.
+// The convolutions of ResNet-18 for 32x32 images, in the order in which their gradients arrive.
 std::vector<int64_t> ResNet18() {
   std::vector<int64_t> counts = {5120, 10};
   for (const int64_t width : {512, 256, 128, 64}) {
@@ -52,13 +52,13 @@ TEST(BucketLayoutTest, BucketsOfSeveralParametersStayWithinTheirSize) {
   EXPECT_LE(*std::max_element(sizes.begin(), sizes.end()), 3 * kMebibyte);
 }
 
-// What leaves when backward ends is hidden by nothing.
+// The all-reduce that starts when backward ends is not hidden by computation.
 TEST(BucketLayoutTest, TheLastBucketsAreSmall) {
   const std::vector<int64_t> sizes = Sizes(LayOutBuckets(ResNet18(), CommConfig()));
   EXPECT_LT(sizes.back(), 2 * kMebibyte);
   const int64_t all = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
   EXPECT_LT(10 * sizes.back(), all);
-  // Nor are they so small that their number costs more than it hides.
+  // Very small buckets would cost more by their number than they hide.
   EXPECT_LE(sizes.size(), 10u);
 }
 

@@ -20,11 +20,11 @@ class Tensor;
 
 namespace finetune {
 
-// Who takes part in a job.
+// The ranks of a job, as one of them sees it.
 struct World {
   int rank = 0;
   int size = 1;
-  // Of the ranks on this rank's host.
+  // Among the ranks on this rank's host.
   int local_rank = 0;
   int local_size = 1;
   // hosts[r] is the host of rank r.
@@ -38,29 +38,29 @@ struct CollectiveEvent {
   absl::Time submitted;
   absl::Time began;
   absl::Time ended;
-  // The GPU whose memory it worked on, or -1: the CPU's.
+  // The GPU whose memory it worked on, or -1 for the CPU.
   int device = -1;
 };
 
-// What a communicator tells its owner, from threads of its own: one for what is on the CPU, one for
-// the GPU.
+// Functions that a communicator calls, on threads of its own: one thread for operations on the CPU,
+// one for the GPU.
 struct CommObserver {
-  // Each operation after its end; a GPU's some time later. Unset: nothing.
+  // Called after the end of each operation; for a GPU some time later. Unset: not called.
   std::function<void(const CollectiveEvent&)> event;
 };
 
 // Collective operations between the ranks of a job. Every rank calls the same operations in the
-// same order, from one thread at a time; an operation that a rank does not come to is what the
-// watchdog reports. After an error the communicator can only Abort(). Destroy it before the
+// same order, from one thread at a time. The watchdog reports a rank that does not come to an
+// operation. After an error only Abort() may be called. Destroy the communicator before the
 // MpiSession ends.
 class Communicator {
  public:
-  // An operation that goes on while the caller computes.
+  // An operation that runs while the caller computes.
   class Work {
    public:
     virtual ~Work() = default;
-    // Returns when the result is there (CUDA: when what the current stream does next comes after
-    // it).
+    // Returns when the result is there. With CUDA it returns at once, and the current stream's
+    // later work waits for the result.
     virtual absl::Status Wait() = 0;
   };
 
@@ -73,49 +73,49 @@ class Communicator {
   int local_size() const { return world().local_size; }
   const std::string& host(int rank) const { return world().hosts[rank]; }
 
-  // The GPU that this rank works on, or -1: the CPU.
+  // The GPU that this rank works on, or -1 for the CPU.
   virtual int device() const { return -1; }
 
-  // Memory whose all-reduce is the fastest this communicator has: a zeroed float32 tensor [numel],
-  // shared between the ranks of a host where all are on one. Collective; numel must be the same on
+  // Returns memory whose all-reduce is this communicator's fastest: a zeroed float32 tensor
+  // [numel], which the ranks share where all are on one host. Collective; numel must be the same on
   // every rank.
   virtual absl::StatusOr<at::Tensor> AllocateBuffer(int64_t numel) = 0;
 
-  // Starts to sum `tensor` over all ranks, element by element and in place; it must not be touched
+  // Starts to sum `tensor` over all ranks, element by element and in place. It must not be touched
   // before Wait(). `tensor`: float32, contiguous, the same number of elements on every rank (0 is
-  // fine). It travels as `wire`; sums are made in float32. The result is the same bits on every
-  // rank and in every run with as many ranks.
+  // allowed). It travels as `wire`; sums are made in float32. The result has the same bits on every
+  // rank, and in every run with as many ranks.
   virtual absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor,
                                                              Wire wire) = 0;
   absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor) {
     return AllReduceSum(tensor, Wire::kFloat32);
   }
 
-  // Sums a few numbers over all ranks, in the order of the ranks, in place.
+  // Sums a few numbers over all ranks in place, in the order of the ranks.
   virtual absl::Status AllReduceSum(absl::Span<double> values) = 0;
 
-  // Makes `tensor` what it is on rank `root`. Dense (any strides), the same type and shape on every
-  // rank.
+  // Copies `tensor` of rank `root` to all ranks. Dense (any strides), the same type and shape on
+  // every rank.
   virtual absl::Status Broadcast(const at::Tensor& tensor, int root) = 0;
-  // Makes `bytes` what it is on rank `root`.
+  // Copies `bytes` of rank `root` to all ranks.
   virtual absl::Status Broadcast(std::string& bytes, int root) = 0;
 
-  // Every rank's `bytes`, by rank. Errors: ResourceExhausted when they make over 2 GiB together.
+  // Returns every rank's `bytes`, by rank. Errors: ResourceExhausted when they are over 2 GiB
+  // together.
   virtual absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) = 0;
 
   // Returns when every rank has called it.
   virtual absl::Status Barrier() = 0;
 
-  // Has stalls told to `warn`, in one or more lines, from a thread of the communicator's; null: to
-  // stderr, as from the start. When it returns, what was set before is not called any more.
+  // Has stalls reported to `warn`, in one or more lines, from a thread of the communicator. Null:
+  // to stderr, as at the start. After it returns, the earlier `warn` is no longer called.
   virtual void SetWarn(std::function<void(absl::string_view)> warn) = 0;
 
-  // Says what this rank is doing ("epoch 2 iteration 40: loading data"), for the watchdog's
+  // Tells this rank's activity ("epoch 2 iteration 40: loading data") to the watchdog, for its
   // messages. Cheap.
   virtual void SetActivity(absl::string_view activity) = 0;
 
-  // Prints "rank 3 (host x): reason" and ends all ranks, soon, with a non-zero exit. From any
-  // thread.
+  // Prints "rank 3 (host x): reason" and soon ends all ranks with a non-zero exit. Thread-safe.
   [[noreturn]] virtual void Abort(absl::string_view reason) = 0;
 };
 

@@ -58,9 +58,9 @@ absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const MpiSessio
                                                                  const CommConfig& config,
                                                                  RuntimeConfig::Device device,
                                                                  CommObserver observer) {
-  // Over the CPU's memory; GPUs' communicators begin with it.
+  // Works on the CPU's memory. A GPU's communicator is built on it.
   std::unique_ptr<Communicator> host;
-  [[maybe_unused]] Watchdog* watchdog = nullptr;  // for GPUs alone
+  [[maybe_unused]] Watchdog* watchdog = nullptr;  // only for GPUs
   if (session.active()) {
     FT_ASSIGN_OR_RETURN(auto mpi, MpiCommunicator::Create(session, config, observer));
     watchdog = mpi->watchdog();

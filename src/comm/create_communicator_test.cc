@@ -59,8 +59,8 @@ TEST(CreateCommunicatorTest, ABackendThatDoesNotGoWithTheDeviceIsRefused) {
               HasSubstr("comm.backend: NCCL works on GPUs"));
 }
 
-// Every rank says so, and none waits for another.
-TEST(CreateCommunicatorTest, CudaThatIsNotThereIsAClearError) {
+// Every rank has the error, and none waits for another.
+TEST(CreateCommunicatorTest, RefusesCudaWhereItIsNotThere) {
   const Gpus gpus = VisibleGpus();
   if (gpus.count > 0) {
     EXPECT_THAT(ErrorOf(CommConfig::MPI, RuntimeConfig::CUDA),

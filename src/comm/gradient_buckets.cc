@@ -1,3 +1,29 @@
+// Flat gradients, cut into buckets whose all-reduces run beside backward.
+//
+// Problem: each rank has the gradients of its own images, and the optimizer needs their sum over
+// all ranks. One all-reduce after backward would leave the network idle during backward. One
+// all-reduce a parameter would pay the network's latency hundreds of times.
+//
+// Method: a bucket of several gradients is summed by one all-reduce, which starts when the bucket's
+// last gradient arrives (Li et al. 2020, "PyTorch Distributed"). A hook on autograd's node of each
+// parameter reports the arrival.
+//
+// Layout: `values_` and `gradients_` are [n] float32. They hold the parameters in reverse order of
+// the forward pass, the order in which gradients arrive. Each begins at a multiple of 64 bytes, and
+// the padding is 0. Buckets are consecutive ranges of them (bucket_layout.h): the first is small,
+// so that it starts early, and the last ones are small, because no computation hides them. A
+// parameter and its gradient are strided views, so channels-last weights stay channels-last.
+//
+// Invariants:
+//  - All ranks start the buckets' all-reduces in the same order: a complete bucket waits for those
+//    before it. Gradients may arrive in different orders.
+//  - A bucket is not touched between the start of its all-reduce and Finish(). Only the last
+//    backward pass of an iteration communicates; earlier micro-batches only accumulate.
+//  - After Zero() a parameter has no gradient tensor. Autograd then hands over its own, which the
+//    hook copies into place; EndBackward() clears the gradients of parameters that got none.
+//  - `mutex_` guards slots and buckets, because autograd may run hooks on threads of its own.
+//
+// Tests: gradient_buckets_test on one rank, gradient_buckets_mpi_test under mpirun.
 #include "src/comm/gradient_buckets.h"
 
 #include <ATen/core/grad_mode.h>
@@ -60,8 +86,8 @@ class AfterGradient : public torch::autograd::FunctionPostHook {
 
 }  // namespace
 
-// The hook on the node that adds up a parameter's gradient. A parameter only has a weak reference
-// to its node.
+// The hook on the node that accumulates a parameter's gradient. It keeps the node alive, because a
+// parameter has only a weak reference to it.
 struct GradientBuckets::Hook {
   Hook(const at::Tensor& parameter, std::function<void()> call)
       : node(torch::autograd::impl::grad_accumulator(parameter)),
@@ -97,7 +123,7 @@ absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConf
     }
   }
 
-  // The place of each parameter and each bucket.
+  // Find the place of each parameter and each bucket.
   const auto count = static_cast<int64_t>(parameters.size());
   slots_.resize(count);
   std::vector<int64_t> counts;
@@ -150,7 +176,8 @@ absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConf
 void GradientBuckets::Zero() {
   absl::MutexLock lock(&mutex_);
   for (Slot& slot : slots_) {
-    // Autograd then hands over its own gradient instead of adding it to one that had to be cleared.
+    // Without a gradient to add to, autograd hands over its own tensor. This saves clearing the
+    // memory.
     slot.parameter.mutable_grad() = at::Tensor();
     slot.written = false;
   }
@@ -166,7 +193,8 @@ void GradientBuckets::BeginBackward(bool communicate) {
 }
 
 void GradientBuckets::AfterAccumulation(int64_t index) {
-  // Parameters are independent of each other: only what follows is shared.
+  // Different parameters may run this at the same time. It touches only the parameter's own slot;
+  // MarkReady() locks the rest.
   Slot& slot = slots_[index];
   const at::Tensor& gradient = slot.parameter.grad();
   if (gradient.defined() && gradient.unsafeGetTensorImpl() != slot.gradient.unsafeGetTensorImpl()) {

@@ -18,24 +18,20 @@
 
 namespace finetune {
 
-// Flat memory for the trained parameters and their gradients, and the all-reduce that runs behind
-// backward.
-//
-// Parameters lie in reverse order of use, the order in which their gradients come. The flat
-// gradient is cut into buckets; when the last gradient of a bucket is there, its all-reduce starts
-// while backward goes on (Li et al. 2020, "PyTorch Distributed"). The first bucket is small, so
-// that it leaves early. An iteration:
+// Flat memory for the trained parameters and their gradients, with all-reduces that run beside
+// backward (Li et al. 2020, "PyTorch Distributed"). See gradient_buckets.cc for the layout. One
+// iteration:
 //
 //   buckets->Zero();
 //   for each micro-batch: buckets->BeginBackward(/*communicate=*/last one); loss.backward();
 //   FT_RETURN_IF_ERROR(buckets->Finish());
-//   // gradients() is the sum over the micro-batches and all ranks.
+//   // gradients() is now the sum over the micro-batches and all ranks.
 class GradientBuckets {
  public:
   // Moves the storage of `parameters` (float32, dense, requiring gradients, in the order of the
-  // forward pass) into flat memory, strides and all, and makes their gradients views of it.
-  // Collective. Parameters stay usable after this object; `comm` must outlive it and the gradients.
-  // Errors: InvalidArgument naming the parameter.
+  // forward pass) into flat memory, with their strides, and makes their gradients views of it.
+  // Collective. The parameters stay usable after this object is gone. `comm` must outlive it and
+  // the gradients. Errors: InvalidArgument naming the parameter.
   static absl::StatusOr<std::unique_ptr<GradientBuckets>> Create(const TensorList& parameters,
                                                                  const CommConfig& config,
                                                                  Communicator* comm);
@@ -43,29 +39,30 @@ class GradientBuckets {
   GradientBuckets(const GradientBuckets&) = delete;
   GradientBuckets& operator=(const GradientBuckets&) = delete;
 
-  // [n] float32 each, laid out alike: parameter entries()[i] is elements [offset, offset + count).
-  // Each begins at a multiple of 64 bytes; what lies between them is 0.
+  // Flat tensors [n] float32 with the same layout: parameter entries()[i] is elements [offset,
+  // offset + count). Each parameter begins at a multiple of 64 bytes; the elements between two
+  // parameters are 0.
   const at::Tensor& values() const { return values_; }
   const at::Tensor& gradients() const { return gradients_; }
-  // By place in the flat tensors: the last parameter comes first.
+  // In the order of the flat tensors: the last parameter of the forward pass comes first.
   const std::vector<ParameterSpan>& entries() const { return entries_; }
   int64_t bucket_count() const { return static_cast<int64_t>(buckets_.size()); }
 
-  // Before the first backward pass of an iteration: forgets the gradients. Touches no memory; a
-  // parameter that gets none until Finish() has 0.
+  // Forgets the gradients, before the first backward pass of an iteration. It does not clear their
+  // memory. A parameter that gets no gradient before Finish() has gradient 0.
   void Zero();
-  // Before each backward pass. Only the last of an iteration communicates.
+  // Call it before each backward pass. Only the last pass of an iteration communicates.
   void BeginBackward(bool communicate);
-  // After the last: the all-reduces that had nothing to start them in backward begin. Finish() does
-  // it too where nobody has.
+  // Call it after the last pass. It starts the all-reduces of the buckets that did not fill up.
+  // Finish() calls it too.
   void EndBackward();
-  // At the end: waits until gradients() holds the sum over all ranks. Errors: of the
-  // all-reduces; FailedPrecondition when a parameter got its gradient twice in the last pass.
+  // Waits until gradients() holds the sum over all ranks. Errors: those of the all-reduces;
+  // FailedPrecondition when a parameter got its gradient twice in the last pass.
   absl::Status Finish();
 
-  // For code that computes gradients without autograd: the gradient of `parameters[index]`, to be
-  // written by the first backward pass after Zero() and added to by later ones, with the
-  // parameter's shape and strides. MarkReady() then does what autograd's hook would.
+  // For code that computes gradients without autograd. Returns the gradient of `parameters[index]`,
+  // with the parameter's shape and strides. The first backward pass after Zero() writes it, later
+  // passes add to it. MarkReady() then does the work of autograd's hook.
   const at::Tensor& gradient(int64_t index) const { return slots_[index].gradient; }
   void MarkReady(int64_t index);
 
@@ -90,10 +87,11 @@ class GradientBuckets {
 
   GradientBuckets(const CommConfig& config, Communicator* comm);
   absl::Status Build(const TensorList& parameters, const CommConfig& config);
-  // After autograd added to parameter `index`'s gradient.
+  // Runs after autograd has added to the gradient of parameter `index`.
   void AfterAccumulation(int64_t index);
   void Ready(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Starts the complete buckets, in their order: it must be the same on every rank.
+  // Starts the all-reduces of the complete buckets, in the buckets' order, which is the same on
+  // every rank.
   void Start() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Communicator& comm_;
@@ -105,7 +103,7 @@ class GradientBuckets {
 
   // Autograd may run hooks on threads of its own.
   absl::Mutex mutex_;
-  // By place in `parameters`.
+  // In the order of `parameters`.
   std::vector<Slot> slots_;
   std::vector<Bucket> buckets_;
   size_t next_bucket_ = 0;

@@ -40,7 +40,7 @@ TEST_P(BucketsOverMpiTest, GradientsAreThePlainSumOverRanks) {
       (*buckets)->BeginBackward(micro == 1);
       at::Tensor loss = at::zeros({});
       for (int i = 0; i < 12; ++i) {
-        // A rank leaves out one parameter, another each iteration.
+        // Each rank leaves out one parameter, another one in each iteration.
         if (i == (rank + iteration) % 12) continue;
         loss =
             loss + (parameters[i].tensor * static_cast<double>(rank + i + iteration + micro)).sum();

@@ -21,7 +21,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Two ranks that do the same: a sum is twice this rank's, and is made when it is waited for.
+// Imitates two ranks with equal data: Wait() doubles this rank's values.
 class Twin : public SingleCommunicator {
  public:
   Twin() { world_.size = 2; }
@@ -56,7 +56,7 @@ NamedTensor Parameter(std::string name, at::IntArrayRef shape) {
   return {std::move(name), at::rand(shape).requires_grad_()};
 }
 
-// 1024 elements each: 4 KiB; buckets of one, of two, and two of one.
+// Five parameters of 1024 elements (4 KiB) each. The buckets hold one, two, one and one.
 TensorList FiveParameters() {
   TensorList parameters;
   for (const char* name : {"a", "b", "c", "d", "e"}) {
@@ -92,7 +92,7 @@ TEST(GradientBucketsTest, ParametersLieFlatInReverseOrderAndKeepTheirValues) {
   EXPECT_EQ(buckets->entries()[1].count, 15);
   EXPECT_EQ(buckets->values().sizes(), buckets->gradients().sizes());
   EXPECT_TRUE(parameters[0].tensor.equal(first));
-  // An optimiser that changes the flat values changes the parameter.
+  // A change of the flat values changes the parameter.
   buckets->values().add_(1);
   EXPECT_TRUE(parameters[0].tensor.equal(first + 1));
 }
@@ -150,7 +150,7 @@ TEST(GradientBucketsTest, ABucketStartsWhenItsLastGradientIsThereAndInOrder) {
   };
   give(3);
   give(2);
-  // The second bucket is complete, but must not overtake the first: other ranks may fill them in
+  // The second bucket is complete but must not start before the first: other ranks may fill them in
   // another order.
   EXPECT_THAT(comm.started, ElementsAre());
   give(4);

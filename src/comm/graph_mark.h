@@ -5,20 +5,20 @@
 
 namespace finetune {
 
-// A point inside a recorded GPU graph, for work outside the graph that need not wait for its end
-// (cudaEventRecordExternal). Each launch of the graph sets it anew. On the CPU, where a launch
-// returns when all is done, and without --config=cuda it is nothing.
+// A point inside a recorded GPU graph (cudaEventRecordExternal), for work outside the graph that
+// need not wait for the graph's end. Each launch of the graph sets it anew. On the CPU, where a
+// launch returns when all is done, and without --config=cuda it does nothing.
 class GraphMark {
  public:
-  // While a graph is recorded: after all that the current stream was given. `device`: the GPU, or
-  // -1: the CPU.
+  // Call it while a graph is recorded: the mark comes after all earlier work of the current stream.
+  // `device`: the GPU, or -1 for the CPU.
   explicit GraphMark(int device);
   GraphMark(GraphMark&&) noexcept;
   GraphMark& operator=(GraphMark&&) noexcept;
   ~GraphMark();
 
-  // After a launch: while it lives, what this thread gives to the GPU is done once the graph has
-  // come to the mark.
+  // Use it after a launch of the graph: during its life, this thread's new work on the GPU starts
+  // when the graph has reached the mark.
   class After {
    public:
     explicit After(const GraphMark& mark);

@@ -35,7 +35,7 @@ absl::Status ReplayCommunicator::Replay() {
 
 void ReplayCommunicator::Abort(absl::string_view reason) {
   inner_.Abort(reason);
-  // The compiler does not know of a virtual function's [[noreturn]].
+  // The compiler does not see that the virtual function is [[noreturn]].
   std::abort();
 }
 

@@ -12,20 +12,21 @@
 
 namespace finetune {
 
-// Another communicator, whose all-reduces of tensors can be recorded beside a GPU's graph and
-// started again behind each launch of it. They stay outside of the graph, where stalls are seen and
-// traced as ever, and begin when the graph has come to where they were recorded, not at its end.
+// Wraps a communicator so that its all-reduces of tensors can be recorded beside a GPU's graph and
+// started again with each launch of the graph. They stay outside of the graph, where the watchdog
+// and the trace see them. Each begins when the graph has reached the point where it was recorded,
+// not at the graph's end.
 class ReplayCommunicator : public Communicator {
  public:
   // `inner` must outlive it.
   explicit ReplayCommunicator(Communicator* inner) : inner_(*inner) {}
 
-  // Forgets what was recorded. Until EndRecording(), AllReduceSum of a tensor starts nothing, and
-  // its Work is not to be waited for: Replay() does that.
+  // Forgets earlier recordings. Until EndRecording(), AllReduceSum of a tensor starts nothing, and
+  // its Work must not be waited for: Replay() does that.
   void BeginRecording();
   void EndRecording() { recording_ = false; }
-  // Behind a launch of the graph: starts what was recorded, in its order, and waits as
-  // Work::Wait() does. Errors: of the all-reduces.
+  // Call it after a launch of the graph. It starts the recorded all-reduces in their order and
+  // waits as Work::Wait() does. Errors: those of the all-reduces.
   absl::Status Replay();
 
   using Communicator::AllReduceSum;

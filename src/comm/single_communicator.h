@@ -9,10 +9,10 @@
 
 namespace finetune {
 
-// A job of one rank: every collective is over at once.
+// A job of one rank: every collective ends at once.
 class SingleCommunicator : public Communicator {
  public:
-  // `device`: the GPU to work on, or -1: the CPU.
+  // `device`: the GPU to work on, or -1 for the CPU.
   explicit SingleCommunicator(int device = -1);
 
   using Communicator::AllReduceSum;

@@ -14,7 +14,7 @@
 namespace finetune {
 namespace {
 
-// IEEE 754 binary16, for processors without F16C.
+// Converts IEEE 754 binary16, for processors without F16C.
 float FromFloat16(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t exponent = (half >> 10) & 0x1f;
@@ -34,7 +34,7 @@ uint16_t ToFloat16(float value) {
   if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00 | ((bits >> 13) & 0x3ff));
   if (magnitude >= 0x477ff000) return sign | 0x7c00;  // rounds to 65536 or more
   if (magnitude < 0x38800000) {                       // under 2^-14: subnormal
-    // Adding 0.5 leaves exactly the ten bits of a subnormal, rounded by the addition.
+    // The addition of 0.5 rounds to exactly the ten bits of a subnormal.
     const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(rounded) - 0x3f000000));
   }

@@ -6,23 +6,24 @@
 
 namespace finetune {
 
-// The type in which float32 numbers travel. kFloat16 overflows to infinity over 65504; kBFloat16
+// The type in which float32 numbers are sent. kFloat16 overflows to infinity over 65504. kBFloat16
 // has float32's range.
 enum class Wire { kFloat32, kBFloat16, kFloat16 };
 
-// Bytes of one number.
+// The bytes of one number.
 constexpr size_t WireSize(Wire wire) { return wire == Wire::kFloat32 ? 4 : 2; }
 
-// The elements that one rank sums in an all-reduce of `n` over `size` ranks: [begin, end).
+// The elements [begin, end) that one rank sums in an all-reduce.
 struct Chunk {
   int64_t begin;
   int64_t end;
   int64_t size() const { return end - begin; }
 };
 
-// Chunk `index` of `size` of nearly equal size, cut at 64 bytes; the last ones may be smaller or
-// empty. All-reduces add chunk c in the order of ranks c, c + 1, ..., c - 1 (a ring's), so that
-// their sums do not depend on which of them runs.
+// Returns chunk `index` of `n` elements cut into `size` chunks of nearly equal size, at multiples
+// of 64 bytes. The last chunks may be smaller or empty. Every all-reduce adds chunk c in the order
+// of ranks c, c + 1, ..., c - 1, which is a ring's order, so the sums do not depend on the
+// algorithm.
 Chunk ChunkOf(int64_t n, int size, int index);
 
 // sum[i] += in[i].

@@ -27,8 +27,8 @@ TEST(ChunkOfTest, ChunksCoverAllElementsOnceAndInOrder) {
   }
 }
 
-// The nearest value of a format with `bits` explicit fraction bits and least exponent
-// `min_exponent`, by arithmetic.
+// Computes, by arithmetic, the nearest value of a format with `bits` explicit fraction bits and
+// least exponent `min_exponent`.
 float Nearest(float value, int bits, int min_exponent, double limit) {
   if (!std::isfinite(value) || value == 0) return value;
   int exponent;
@@ -50,7 +50,7 @@ void ExpectRounding(Wire wire, int bits, int min_exponent, double limit) {
   }
   std::vector<uint16_t> packed(values.size());
   std::vector<float> unpacked(values.size());
-  // Vectors of eight and their remainder, at every alignment, round alike.
+  // Vectors of eight and their remainder round alike at every alignment.
   for (size_t offset = 0; offset < 9; ++offset) {
     const int64_t n = static_cast<int64_t>(values.size() - offset);
     Pack(values.data() + offset, n, wire, packed.data());
@@ -76,7 +76,7 @@ TEST(WireTest, BFloat16RoundsToNearestEven) {
   ExpectRounding(Wire::kBFloat16, 7, -126, static_cast<double>(std::bit_cast<float>(0x7f7f0000u)));
 }
 
-TEST(WireTest, PackingWhatWasUnpackedChangesNothing) {
+TEST(WireTest, RepackingChangesNothing) {
   for (Wire wire : {Wire::kBFloat16, Wire::kFloat16}) {
     std::vector<uint16_t> all(65536), again(65536);
     for (int i = 0; i < 65536; ++i) all[i] = static_cast<uint16_t>(i);

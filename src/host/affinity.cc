@@ -28,11 +28,11 @@
 namespace finetune {
 namespace {
 
-// Threads a processor. Hundreds that wait for each other in turn take minutes for what one does in
-// a second.
+// The most threads a processor. Hundreds of threads that wait for each other in turn on one
+// processor take minutes where one takes a second.
 constexpr int kMostThreads = 16;
 
-// A small file of /proc or /sys; empty when it is not there.
+// Returns a small file of /proc or /sys; "" where it does not exist.
 std::string Contents(const std::string& path) {
   std::ifstream in(path);
   std::stringstream text;
@@ -40,7 +40,7 @@ std::string Contents(const std::string& path) {
   return text.str();
 }
 
-// The value of "Key:\tvalue" in a process's status.
+// Returns the value of "Key:\tvalue" in a process's status file.
 std::string StatusField(absl::string_view pid, absl::string_view key) {
   const std::string status = Contents(absl::StrCat("/proc/", pid, "/status"));
   for (absl::string_view line : absl::StrSplit(status, '\n')) {
@@ -51,7 +51,7 @@ std::string StatusField(absl::string_view pid, absl::string_view key) {
   return "";
 }
 
-// Set by RestartUnbound(): the processors that the launcher gave this rank.
+// RestartUnbound() sets this variable to the processors that the launcher gave this rank.
 constexpr char kLaunchedOn[] = "FINETUNE_LAUNCHED_ON_CPUS";
 
 std::string CpusOf(absl::string_view pid) { return StatusField(pid, "Cpus_allowed_list"); }
@@ -67,8 +67,8 @@ std::string LauncherCpus(const std::optional<LauncherProcess>& launcher) {
 
 const char* GetEnv(const char* name) { return std::getenv(name); }
 
-// Whether mpirun's --map-by says on which processors a rank runs, and not only on which host:
-// "slot:PE=4", "socket", but not "node" or "ppr:2:node".
+// Returns whether mpirun's --map-by chooses the processors of a rank and not only its host:
+// "slot:PE=4" and "socket" do, "node" and "ppr:2:node" do not.
 bool MapsToProcessors(absl::string_view mapping) {
   const std::string lower = absl::AsciiStrToLower(mapping);
   if (absl::StrContains(lower, "pe=") || absl::StrContains(lower, "pe-list")) return true;
@@ -77,7 +77,7 @@ bool MapsToProcessors(absl::string_view mapping) {
   return !object.empty() && object != "slot" && object != "node";
 }
 
-// Whether the command line or the environment of an Open MPI launcher asks for a binding.
+// Returns whether the command line or the environment of an Open MPI launcher asks for a binding.
 bool AsksForBinding(const LauncherProcess& launcher) {
   const std::vector<std::string>& arguments = launcher.arguments;
   for (size_t i = 0; i < arguments.size(); ++i) {
@@ -100,7 +100,7 @@ bool AsksForBinding(const LauncherProcess& launcher) {
                      });
 }
 
-// The ranks' findings taken together. All ranks were bound in the same way.
+// Returns the binding of the job from what each rank found. All ranks were bound in the same way.
 Binding Combine(absl::Span<const Binding> bindings) {
   const auto count = [&](Binding one) { return std::count(bindings.begin(), bindings.end(), one); };
   if (count(Binding::kAskedFor) > 0) return Binding::kAskedFor;
@@ -158,7 +158,7 @@ Binding ReadBinding(const std::function<const char*(const char*)>& get,
     const bool asked = !value("OMPI_MCA_hwloc_base_binding_policy").empty() ||
                        !value("OMPI_MCA_hwloc_base_cpu_set").empty() ||
                        MapsToProcessors(value("OMPI_MCA_rmaps_base_mapping_policy")) ||
-                       // --rankfile sets no variable.
+                       // --rankfile does not set a variable.
                        (launcher.has_value() && AsksForBinding(*launcher));
     return asked ? Binding::kAskedFor : Binding::kDefault;
   }
@@ -176,7 +176,7 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
   const auto cpus_of = [&](int rank) -> const std::vector<int>& {
     return rebind ? host.launcher_cpus : host.rank_cpus[rank];
   };
-  // The ranks this one divides its processors with, and its place among them.
+  // The number of ranks that share this rank's processors, and this rank's place among them.
   int sharing = 0;
   int place = 0;
   for (int rank = 0; rank < static_cast<int>(host.rank_cpus.size()); ++rank) {
@@ -184,7 +184,7 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
     if (rank < index) ++place;
     ++sharing;
   }
-  // Hyperthreads by core.
+  // The hyperthreads of each core.
   std::map<int, std::vector<int>> cores;
   for (int cpu : cpus_of(index)) {
     cores[cpu < static_cast<int>(host.core_of.size()) ? host.core_of[cpu] : cpu].push_back(cpu);
@@ -271,10 +271,11 @@ void RestartUnbound(char** argv) {
   std::error_code error;
   const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).string();
   if (error) return;
-  // PlanCpus keeps to them where the binding turns out to have been asked for.
+  // PlanCpus() keeps to these processors where the binding turns out to have been asked for.
   setenv(kLaunchedOn, CpusOf("self").c_str(), /*overwrite=*/1);
   if (BindThread(*all).ok()) {
-    // A control group may allow no more. The program started again comes here again, too.
+    // A control group may still restrict the process. The program comes here again after its
+    // restart and must not restart for ever.
     const auto now = ParseCpuList(CpusOf("self"));
     if (now.ok() && now->size() > own->size()) execv(program.c_str(), argv);
     BindThread(*own).IgnoreError();

@@ -71,7 +71,7 @@ TEST(PlanCpusTest, MpirunsDefaultBindingIsWidened) {
   EXPECT_EQ(PlanCpus(host, 0, 0)->cpus, Cpus(0, 8));
   EXPECT_EQ(PlanCpus(host, 1, 0)->cpus, Cpus(8, 16));
   EXPECT_EQ(PlanCpus(host, 1, 0)->threads, 8);
-  // Two threads on a core of its own would share it.
+  // On mpirun's one core its two threads would share that core.
   EXPECT_EQ(PlanCpus(host, 1, 2)->threads, 2);
 }
 
@@ -173,7 +173,7 @@ TEST(ReadBindingTest, KnowsOpenMpi4sDefault) {
   for (const char* object : {"slot:PE=2", "socket", "ppr:2:numa", "ppr:1:node:pe=4"}) {
     EXPECT_EQ(BindingIn({{bound, "1"}, {mapping, object}}), Binding::kAskedFor) << object;
   }
-  // A rank a host says nothing of the cores there.
+  // Mapping ranks to hosts or slots says nothing about the cores on a host.
   for (const char* object : {"node", "slot", "ppr:1:node", ":OVERSUBSCRIBE"}) {
     EXPECT_EQ(BindingIn({{bound, "1"}, {mapping, object}}), Binding::kDefault) << object;
   }

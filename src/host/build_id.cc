@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t Padded(size_t size) { return (size + 3) / 4 * 4; }
 
-// The description of the GNU build id among the notes in [at, at + size).
+// Returns the description of the GNU build id among the notes in [at, at + size).
 absl::string_view FindBuildId(const char* at, size_t size) {
   while (size >= sizeof(ElfW(Nhdr))) {
     ElfW(Nhdr) note;

@@ -7,10 +7,10 @@
 
 namespace finetune {
 
-// The linker's build id of this program, or of a library that it has loaded ("libtorch_cpu.so"), in
-// hexadecimal: a digest of its code and data (ELF note NT_GNU_BUILD_ID). Read from memory, where
-// hashing the file would take a good part of a second. "unknown" for what was linked without one,
-// or is not loaded.
+// Returns the linker's build id of this program, or of a library that it has loaded
+// ("libtorch_cpu.so"), in hexadecimal: a digest of code and data (ELF note NT_GNU_BUILD_ID). It is
+// read from memory; hashing the file would take a good part of a second. Returns "unknown" for an
+// object that was linked without a build id or is not loaded.
 std::string BuildId(absl::string_view library = "");
 
 }  // namespace finetune

@@ -10,7 +10,7 @@ TEST(BuildIdTest, IsTheLinkersDigest) {
   EXPECT_THAT(BuildId(), testing::MatchesRegex("[0-9a-f]{16,}"));
 }
 
-TEST(BuildIdTest, OfALibraryIsItsOwn) {
+TEST(BuildIdTest, ALibraryHasItsOwn) {
   EXPECT_THAT(BuildId("libc.so.6"), testing::MatchesRegex("[0-9a-f]{16,}"));
   EXPECT_NE(BuildId("libc.so.6"), BuildId());
   EXPECT_EQ(BuildId("libnowhere.so"), "unknown");

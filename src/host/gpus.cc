@@ -24,12 +24,12 @@ Gpus VisibleGpus() {
   const cudaError_t counted = cudaGetDeviceCount(&gpus.count);
   if (counted != cudaSuccess) {
     gpus.count = 0;
-    // CUDA calls a missing driver one that is too old.
+    // CUDA reports a missing driver as a driver that is too old.
     gpus.why_none = driver == 0 ? "there is no NVIDIA driver"
                     : counted == cudaErrorNoDevice
                         ? "there is no GPU, or CUDA_VISIBLE_DEVICES hides it"
                         : absl::StrCat("CUDA does not start: ", cudaGetErrorString(counted));
-    // The error must not come up again at the next call.
+    // Clears the error, which the next call would report again.
     cudaGetLastError();
     return gpus;
   }
@@ -48,7 +48,7 @@ std::string DescribeCurrentGpu() {
   const bool answers = cudaGetDevice(&device) == cudaSuccess &&
                        cudaGetDeviceProperties(&gpu, device) == cudaSuccess &&
                        cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess;
-  // An error must not come up again at the next call.
+  // Clears the error, which the next call would report again.
   cudaGetLastError();
   return answers ? DescribeGpu(gpu.name, free_bytes, total_bytes) : "";
 }

@@ -9,7 +9,7 @@
 namespace finetune {
 namespace {
 
-// How messages call a launcher.
+// The name of a launcher in messages.
 absl::string_view Name(Launcher launcher) {
   switch (launcher) {
     case Launcher::kNone:
@@ -35,8 +35,8 @@ Launch ReadLaunch(const std::function<const char*(const char*)>& get) {
     if (text == nullptr || !absl::SimpleAtoi(text, &value) || value < 0) return std::nullopt;
     return value;
   };
-  // mpirun and mpiexec may run inside a step of Slurm's, whose variables their ranks inherit: so
-  // Slurm's come last. Open MPI sets PMIx's as well.
+  // Slurm comes last: mpirun and mpiexec may run inside a Slurm step, whose variables their ranks
+  // inherit. Open MPI comes before PMIx because it sets PMIx's variables too.
   if (const auto rank = number("OMPI_COMM_WORLD_RANK"); rank.has_value()) {
     return {Launcher::kOpenMpi, *rank, number("OMPI_COMM_WORLD_SIZE").value_or(0),
             number("OMPI_COMM_WORLD_LOCAL_SIZE").value_or(0)};
@@ -49,7 +49,7 @@ Launch ReadLaunch(const std::function<const char*(const char*)>& get) {
   if (const auto rank = number("PMIX_RANK"); rank.has_value()) {
     return {Launcher::kPmix, *rank, tasks, 0};
   }
-  // A batch script's own shell is a step as well, of one task.
+  // A batch script's own shell is also a step, of one task.
   if (tasks > 1) return {Launcher::kSrunOnly, number("SLURM_PROCID").value_or(0), tasks, 0};
   return {};
 }

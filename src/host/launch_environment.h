@@ -27,21 +27,21 @@ struct Launch {
   int local_size = 1;
 };
 
-// Reads this process's launch. `get` is std::getenv or a test's own. A value that is not a number
-// counts as unset.
+// Returns this process's launch. `get` is std::getenv or a test's replacement. A value that is not
+// a number counts as unset.
 Launch ReadLaunch(const std::function<const char*(const char*)>& get);
 Launch ReadLaunch();
 
-// The rank in this process's launch; 0 where there is none. For messages before MPI starts.
+// Returns the rank in this process's launch, 0 where there is none. For messages before MPI starts.
 int LaunchRank();
 
-// Checks that MPI can start. Errors: FailedPrecondition for kSrunOnly with several tasks: each
-// would take itself for the only rank, and all of them would write the same files.
+// Checks that MPI can start. Errors: FailedPrecondition for kSrunOnly with several tasks, because
+// each would take itself for the only rank, and all would write the same files.
 absl::Status CheckLaunch(const Launch& launch);
 
-// Checks that MPI's world is the launcher's job. Where a program was built with another MPI than
-// the launcher belongs to, each rank is a world of its own, and all of them would write the same
-// files. `library`: MPI's name and version. Errors: FailedPrecondition with both sizes.
+// Checks that MPI's world is the launcher's job. With a program that was built for another MPI than
+// the launcher's, each rank is a world of its own, and all would write the same files. `library`:
+// MPI's name and version. Errors: FailedPrecondition with both sizes.
 absl::Status CheckWorld(const Launch& launch, int world_size, absl::string_view library);
 
 }  // namespace finetune

@@ -27,12 +27,12 @@ void ExpectLaunch(const Launch& launch, Launcher launcher, int rank, int size, i
 
 TEST(ReadLaunchTest, TakesAProcessWithoutLauncherForTheOnlyRank) {
   ExpectLaunch(LaunchIn({}), Launcher::kNone, 0, 1, 1);
-  // Inside a batch script, and a step of one task.
+  // A batch script's variables, and those of a step of one task.
   ExpectLaunch(LaunchIn({{"SLURM_NTASKS", "8"}, {"SLURM_PROCID", "0"}}), Launcher::kNone, 0, 1, 1);
   ExpectLaunch(LaunchIn({{"SLURM_STEP_NUM_TASKS", "1"}}), Launcher::kNone, 0, 1, 1);
 }
 
-// The variables are those that a rank printed under Open MPI 4.1.4 and 5.0.11.
+// These variables were printed by a rank under Open MPI 4.1.4 and 5.0.11.
 TEST(ReadLaunchTest, KnowsARankOfOpenMpi) {
   ExpectLaunch(LaunchIn({{"OMPI_COMM_WORLD_RANK", "3"},
                          {"OMPI_COMM_WORLD_SIZE", "4"},
@@ -43,7 +43,7 @@ TEST(ReadLaunchTest, KnowsARankOfOpenMpi) {
                Launcher::kOpenMpi, 3, 4, 2);
 }
 
-// The variables are those that a rank printed under MPICH 5.0.2.
+// These variables were printed by a rank under MPICH 5.0.2.
 TEST(ReadLaunchTest, KnowsARankOfMpich) {
   ExpectLaunch(LaunchIn({{"PMI_RANK", "3"},
                          {"PMI_SIZE", "4"},
@@ -67,7 +67,7 @@ TEST(ReadLaunchTest, KnowsATaskOfSrun) {
 }
 
 TEST(ReadLaunchTest, BelievesMpirunBeforeTheStepOfSlurmThatItRunsIn) {
-  // mpirun's daemons are a step of two tasks, one a node; each has two ranks.
+  // mpirun's daemons are a step of two tasks, one a node. Each daemon has two ranks.
   ExpectLaunch(LaunchIn({{"SLURM_STEP_NUM_TASKS", "2"},
                          {"SLURM_PROCID", "1"},
                          {"OMPI_COMM_WORLD_RANK", "2"},
@@ -76,7 +76,7 @@ TEST(ReadLaunchTest, BelievesMpirunBeforeTheStepOfSlurmThatItRunsIn) {
                Launcher::kOpenMpi, 2, 4, 2);
 }
 
-TEST(ReadLaunchTest, PassesOverWhatIsNotANumber) {
+TEST(ReadLaunchTest, IgnoresValuesThatAreNotNumbers) {
   ExpectLaunch(LaunchIn({{"OMPI_COMM_WORLD_RANK", ""}, {"PMI_RANK", "-1"}}), Launcher::kNone, 0, 1,
                1);
   ExpectLaunch(LaunchIn({{"PMI_RANK", "1"}, {"PMI_SIZE", "two"}}), Launcher::kPmi, 1, 0, 0);

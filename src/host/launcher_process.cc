@@ -17,7 +17,7 @@
 namespace finetune {
 namespace {
 
-// Ranks are a shell or two below their launcher at most.
+// A rank is at most a shell or two below its launcher.
 constexpr int kGenerations = 8;
 
 std::string Contents(pid_t pid, const char* file) {
@@ -39,7 +39,7 @@ bool IsMpiLauncher(absl::string_view name) {
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
-// 0 where there is none.
+// Returns the parent's process id; 0 where it cannot be read.
 pid_t ParentOf(pid_t pid) {
   // "PID (NAME) STATE PARENT ..."; the name may hold anything.
   const std::string stat = Contents(pid, "stat");
@@ -69,7 +69,7 @@ std::optional<LauncherProcess> FindLauncherProcess() {
 
 void EndLauncherAfter(absl::Duration grace) {
   const pid_t launcher = getppid();
-  // A handle that never comes to mean another process.
+  // A pidfd never refers to a later process with the same id.
   const int handle = static_cast<int>(syscall(SYS_pidfd_open, launcher, 0));
   if (handle < 0) return;
   if (getppid() != launcher || !IsMpiLauncher(NameOf(launcher))) {
@@ -81,9 +81,9 @@ void EndLauncherAfter(absl::Duration grace) {
     close(handle);
     return;
   }
-  // This child has the locks of its parent's other threads: it may only make system calls. It
-  // leaves the rank's process group, which the launcher kills, and the pipes whose end the launcher
-  // waits for.
+  // The locks of the parent's other threads stay locked in this child, so it may only make system
+  // calls. It leaves the rank's process group, which the launcher kills, and closes the pipes whose
+  // end the launcher waits for.
   setsid();
   dup2(handle, 0);
   close_range(1, ~0U, 0);

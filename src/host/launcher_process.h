@@ -11,8 +11,7 @@
 
 namespace finetune {
 
-// The process that started this rank on its host: mpirun, or the daemon that mpirun has on another
-// host.
+// The process that started this rank on its host: mpirun, or mpirun's daemon on another host.
 struct LauncherProcess {
   pid_t pid = 0;
   std::string name;                      // "mpirun", "prted", "hydra_pmi_proxy", ...
@@ -24,14 +23,14 @@ struct LauncherProcess {
   bool IsOpenMpis() const { return !IsSlurms() && !IsMpichs(); }
 };
 
-// The nearest ancestor of this process that is an MPI launcher or Slurm's step daemon; none where a
-// shell started this process.
+// Returns the nearest ancestor of this process that is an MPI launcher or Slurm's step daemon; none
+// where a shell started this process.
 std::optional<LauncherProcess> FindLauncherProcess();
 
-// Has the MPI launcher that is this process's parent killed where it still runs `grace` from now,
-// whether or not this process does. After MPI_Abort mpirun waits for its daemons. TCP keeps up a
-// connection to a host that the network has lost for a quarter of an hour on Linux, and mpirun
-// would wait as long. Slurm's processes are left alone.
+// Kills the MPI launcher that is this process's parent if it still runs after `grace`, whether or
+// not this process does. After MPI_Abort mpirun waits for its daemons. Where the network has lost a
+// host, Linux keeps the TCP connection to it for a quarter of an hour, and mpirun would wait as
+// long. Slurm's processes are left alone.
 void EndLauncherAfter(absl::Duration grace);
 
 }  // namespace finetune

@@ -38,7 +38,7 @@ TEST(RestartUnbound, GivesARankTheWholeHostInPlaceOfMpirunsOneCore) {
   const std::string output = Output("-np 1");
   EXPECT_THAT(output,
               EndsWith(absl::StrCat("went on: ", Processors(), " processors [one] [two words]\n")));
-  // Where there is more than one core it has started twice, and no more.
+  // The second start does not start the program once more.
   EXPECT_EQ(output.find("went on"), output.rfind("went on")) << output;
 }
 

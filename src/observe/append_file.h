@@ -12,8 +12,8 @@
 namespace finetune {
 
 // A file of records that grows while others read it. A record is there whole or not at all: where
-// it cannot be written to its end (a full disk), what was written of it is taken back, so that a
-// later record, when there is room again, follows the last whole one.
+// it cannot be written to its end (a full disk), its written part is removed. So a later record,
+// when there is room again, follows the last whole one.
 class AppendFile {
  public:
   // Opens or creates `path` and appends to what it holds. Errors: those of SystemError.

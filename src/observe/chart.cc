@@ -11,7 +11,7 @@
 namespace finetune {
 namespace {
 
-// The whole picture and, within it, the frame of the axes.
+// The whole picture, and within it the frame of the axes.
 constexpr double kWidth = 560, kHeight = 260;
 constexpr double kLeft = 56, kRight = 14, kTop = 34, kBottom = 40;
 constexpr double kFrameWidth = kWidth - kLeft - kRight;
@@ -25,14 +25,14 @@ struct Range {
   }
 };
 
-// Beyond it, a value is as good as infinite and sums of some are.
+// Larger values count as infinite, because sums of some of them would be.
 constexpr double kLargest = 1e100;
 
 bool IsPoint(const std::pair<double, double>& point) {
   return std::abs(point.first) < kLargest && std::abs(point.second) < kLargest;
 }
 
-// Enough digits to tell neighbouring ticks apart.
+// Writes enough digits to tell neighbouring ticks apart.
 std::string TickLabel(double value, double step, bool percent) {
   if (percent) {
     value *= 100;
@@ -53,7 +53,7 @@ std::string TickLabel(double value, double step, bool percent) {
   return percent ? text + " %" : text;
 }
 
-// The points between two gaps, with at most four to a pixel's column: its first, its extremes, its
+// The points between two gaps. A pixel's column has at most four: its first, its extremes, its
 // last.
 using Points = std::vector<std::pair<double, double>>;
 
@@ -105,7 +105,7 @@ std::vector<Points> Lines(const Series& series, const Range& x_range, const Rang
 }
 
 void AppendLegend(const Chart& chart, std::string* svg) {
-  // From the right edge; letters are about 6.6 wide.
+  // From the right edge; a letter is about 6.6 wide.
   double x = kWidth - kRight;
   for (size_t i = chart.series.size(); i-- > 0;) {
     const std::string& name = chart.series[i].name;
@@ -129,7 +129,7 @@ std::string EscapeHtml(absl::string_view text) {
 std::vector<double> Ticks(double low, double high, int most) {
   const double size = std::max(std::abs(low), std::abs(high));
   if (high - low <= 1e-9 * size || size < 1 / kLargest) {
-    // As good as one value: some room on both sides.
+    // The values are almost equal, so there is some room on both sides.
     const double room = size < 1 / kLargest ? 1 : size / 2;
     low -= room;
     high += room;
@@ -143,7 +143,7 @@ std::vector<double> Ticks(double low, double high, int most) {
       break;
     }
   }
-  // A hair of tolerance: 0.3 / 0.1 is not 3.
+  // A small tolerance, because 0.3 / 0.1 is not exactly 3.
   const double first = std::floor(low / step + 1e-6), last = std::ceil(high / step - 1e-6);
   std::vector<double> ticks;
   for (int i = 0; i <= last - first; ++i) ticks.push_back((first + i) * step);
@@ -170,13 +170,13 @@ std::string ToSvg(const Chart& chart) {
         kLeft + kFrameWidth / 2, kTop + kFrameHeight / 2);
     return svg;
   }
-  // From zero, unless that would flatten the curve.
+  // The axis starts at zero, unless that would flatten the curve.
   if (y.low > 0 && y.low < 0.6 * y.high) y.low = 0;
   if (y.low == y.high && y.low > 0) y.low = 0;
   if (x.low > 0 && x.low < 0.2 * x.high) x.low = 0;
   const std::vector<double> y_ticks = Ticks(y.low, y.high, 5);
   y = {y_ticks.front(), y_ticks.back()};
-  // To the last point's right there is nothing to show.
+  // There is nothing to show to the right of the last point.
   std::vector<double> x_ticks = Ticks(x.low, x.high, 8);
   const double x_step = x_ticks[1] - x_ticks[0];
   if (x.high - x.low > x_step) {
@@ -216,7 +216,7 @@ std::string ToSvg(const Chart& chart) {
         absl::StrAppendFormat(&path, "%c%.1f %.1f", p == 0 ? 'M' : 'L', line[p].first,
                               line[p].second);
       }
-      // A line of one point would not be seen.
+      // A line of one point would be invisible, so it becomes a dot.
       if (series.dots || line.size() == 1) {
         for (const auto& [at_x, at_y] : line) {
           absl::StrAppendFormat(&lonely,

@@ -52,7 +52,7 @@ TEST(Chart, DrawsOneLineThroughItsPoints) {
   EXPECT_THAT(svg, Not(HasSubstr("<circle")));
 }
 
-TEST(Chart, LeavesGapsWhereValuesAreNoNumbers) {
+TEST(Chart, LeavesGapsWhereValuesAreNotFinite) {
   const std::string svg = ToSvg({"Loss",
                                  "iteration",
                                  {{"training",
@@ -71,7 +71,7 @@ TEST(Chart, LeavesGapsWhereValuesAreNoNumbers) {
   EXPECT_EQ(Count(path, "L"), 2u);
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
-  // The one between two gaps is seen all the same.
+  // The point between two gaps is visible too.
   EXPECT_EQ(Count(svg, "<circle"), 1u);
 }
 
@@ -86,7 +86,7 @@ TEST(Chart, ShowsASinglePoint) {
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
 }
 
-TEST(Chart, OfManyPointsStaysSmallAndKeepsItsExtremes) {
+TEST(Chart, KeepsTheExtremesOfManyPointsAndStaysSmall) {
   Series series{"training", {}};
   for (int i = 0; i < 1000000; ++i) series.points.emplace_back(i, i % 2);
   series.points[777777].second = 4;

@@ -32,7 +32,7 @@ void AppendLittleEndian(uint64_t value, int bytes, std::string* to) {
   for (int i = 0; i < bytes; ++i) to->push_back(static_cast<char>(value >> (8 * i)));
 }
 
-// TensorFlow masks sums, as a CRC of data that holds CRCs is weak.
+// TensorFlow masks checksums, because a CRC of data that contains CRCs is weak.
 uint32_t MaskedCrc32c(absl::string_view bytes) {
   const uint32_t crc = Crc32c(bytes);
   return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U;
@@ -41,10 +41,10 @@ uint32_t MaskedCrc32c(absl::string_view bytes) {
 constexpr absl::string_view kNamePrefix = "events.out.tfevents.";
 constexpr char kWriter[] = "finetune";
 
-// Whether the first event of a file names finetune as the writer.
+// Returns whether the first event of a file names finetune as the writer.
 bool IsOwn(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  // The event's size in 8 bytes, their checksum in 4, the event.
+  // The event's size in 8 bytes, the size's checksum in 4, then the event.
   uint64_t size = 0;
   std::array<char, 256> data;
   in.read(reinterpret_cast<char*>(&size), sizeof(size)).ignore(4);

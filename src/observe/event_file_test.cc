@@ -21,8 +21,7 @@ TEST(Crc32c, GivesTheSumsOfRfc3720) {
   EXPECT_EQ(Crc32c("123456789"), 0xE3069283U);
 }
 
-// The bytes that TensorFlow's own writer gives for this record (from tensorboard 2.x's
-// RecordWriter).
+// The bytes are those of TensorFlow's own writer (RecordWriter of tensorboard 2.x).
 TEST(TfRecord, FramesAsTensorFlowDoes) {
   const std::string expected(
       "\x03\x00\x00\x00\x00\x00\x00\x00\xb0\x99\x49\x0e"
@@ -32,7 +31,7 @@ TEST(TfRecord, FramesAsTensorFlowDoes) {
   EXPECT_EQ(TfRecord("abc"), expected);
 }
 
-// The events of a file, whose checksums are right.
+// Returns the events of a file, whose checksums must be right.
 std::vector<tensorboard::Event> Read(const std::string& path) {
   std::string rest = *ReadFile(path);
   std::vector<tensorboard::Event> read;
@@ -72,7 +71,7 @@ TEST(EventFile, RemovesItsOwnFilesAndNoOthers) {
   const std::string folder = EmptyTestFolder();
   const absl::StatusOr<EventFile> own = EventFile::Create(folder, "node7");
   ASSERT_TRUE(own.ok()) << own.status();
-  // As PyTorch's SummaryWriter begins a file, without a writer; an empty file; another name.
+  // A file as PyTorch's SummaryWriter begins it, without a writer; an empty file; another name.
   tensorboard::Event first;
   first.set_file_version("brain.Event:2");
   const std::vector<std::string> others = {folder + "/events.out.tfevents.1.other",

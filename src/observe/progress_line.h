@@ -9,17 +9,17 @@
 
 namespace finetune {
 
-// The last line of a terminal, redrawn in place; nothing at all where there is no terminal. Clear
-// it before anything else is printed.
+// The last line of a terminal, redrawn in place; does nothing where there is no terminal. Clear it
+// before anything else is printed.
 class ProgressLine {
  public:
-  // `terminal` is not owned. With `enabled` false, nothing is ever drawn.
+  // `terminal` is not owned. With `enabled` false nothing is drawn.
   ProgressLine(std::FILE* terminal, bool enabled) : terminal_(terminal), enabled_(enabled) {}
 
-  // Shows `text`, cut to the terminal's width, in place of what was shown.
+  // Shows `text`, cut to the terminal's width, in place of the earlier text.
   void Draw(absl::string_view text);
   void Clear();
-  // Leaves what is shown, and ends its line.
+  // Leaves the text on the terminal and ends its line.
   void Keep();
 
  private:
@@ -28,18 +28,18 @@ class ProgressLine {
   bool drawn_ = false;
 };
 
-// How far something is, as often as one wants to be told: on a terminal in a ProgressLine, ten
-// times a second, else every few seconds in a line of its own on standard error.
+// Reports the progress of something, as often as is useful: on a terminal ten times a second in a
+// ProgressLine, else every few seconds in a line on standard error.
 class PacedProgress {
  public:
-  // `terminal` is not owned; `watched`: it is one.
+  // `terminal` is not owned; `watched`: it is a terminal.
   PacedProgress(std::FILE* terminal, bool watched, std::chrono::seconds else_every)
       : line_(terminal, watched), watched_(watched), else_every_(else_every) {}
 
-  // Whether it is time to Show() something; then it counts as done.
+  // Returns whether a Show() is due; then the next one is due only after a pause.
   bool IsDue();
   void Show(absl::string_view text);
-  // What is on the terminal stays there, or goes.
+  // Leaves the text on the terminal, or removes it.
   void Keep() { line_.Keep(); }
   void Clear() { line_.Clear(); }
 
@@ -50,8 +50,8 @@ class PacedProgress {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-// Whether somebody watches standard output on a terminal. Open MPI gives its ranks a terminal of
-// its own whatever its output is; there, its own output counts.
+// Returns whether somebody watches standard output on a terminal. Open MPI gives its ranks a
+// terminal even if mpirun's own output is not one, so under Open MPI this asks for mpirun's output.
 bool IsWatched();
 
 }  // namespace finetune

@@ -16,14 +16,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-// A field that is missing, null or of another type is as good as not there.
+// Reads a field. One that is null or of another type counts as missing.
 template <typename T>
 T Get(const Json& object, const char* name, T otherwise) {
   const auto field = object.find(name);
   return field != object.end() && field->is_number() ? field->template get<T>() : otherwise;
 }
 
-// Nothing where the field is missing or another type.
+// Returns nothing where the field is missing or of another type.
 std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
   std::vector<int64_t> numbers;
   const auto field = object.find(name);
@@ -65,7 +65,7 @@ std::string GetText(const Json& object, const char* name) {
   return field != object.end() && field->is_string() ? field->get<std::string>() : "";
 }
 
-// Bytes that are no UTF-8 (a folder's name may hold any) are replaced.
+// Bytes that are not UTF-8 (a folder's name may have any) are replaced.
 std::string Line(const Json& json) {
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }

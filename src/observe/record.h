@@ -22,24 +22,24 @@ inline constexpr int64_t kRecordFormatVersion = 1;
 struct RunRecord {
   std::string writer;  // "finetune 0.1.0"; empty before 0.1.0
   std::string name;
-  std::string host;  // of rank 0
+  std::string host;  // the host of rank 0
   int64_t ranks = 1;
-  int64_t iteration = 0;  // done when it began
+  int64_t iteration = 0;  // the iterations done before it began
   double began_unix_s = 0;
   std::vector<std::string> class_names;  // in the order of labels
 };
 
-// The state of training at one iteration; times and loss are means since the last record.
+// The state of training at one iteration. Times and loss are means since the last record.
 struct IterationRecord {
   int64_t epoch = 0;      // from 1
-  int64_t iteration = 0;  // done, from the start of the run
+  int64_t iteration = 0;  // iterations done since the start of the run
   int64_t iterations_per_epoch = 1;
   int64_t total_iterations = 0;
   int64_t averaged = 1;  // the iterations since the last record
   double loss = 0;
   double lr = 0;
-  double time_s = 0;       // an iteration
-  double data_time_s = 0;  // of it, waiting for data
+  double time_s = 0;       // of an iteration
+  double data_time_s = 0;  // the part of it spent waiting for data
   double eta_s = 0;
   double images_per_s = 0;
   int64_t memory_mib = 0;  // the peak: a GPU's, or on the CPU the process's
@@ -72,7 +72,7 @@ std::string ToJson(const RunRecord& record);
 std::string ToJson(const IterationRecord& record);
 std::string ToJson(const EvaluationRecord& record);
 
-// What a run's records say of it.
+// The records of a run.
 struct History {
   std::vector<RunRecord> runs;
   std::vector<IterationRecord> iterations;

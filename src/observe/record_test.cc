@@ -45,7 +45,7 @@ TEST(Record, IsOneLineWithTheNamedFields) {
   EXPECT_THAT(ToJson(Evaluation(8, 0.75)), testing::HasSubstr("\"accuracy\":{\"top1\":0.75"));
 }
 
-TEST(Record, ComesBackAsItWas) {
+TEST(Record, IsReadBackUnchanged) {
   IterationRecord record = Iteration(8, 0.1);
   record.gradient_norm = 1.5;
   History history;
@@ -60,7 +60,7 @@ TEST(Record, ComesBackAsItWas) {
   EXPECT_EQ(history.evaluations[0].accuracy.at("top1"), 0.75);
 }
 
-TEST(Record, OfARunAndOfItsClassesComeBackAsTheyWere) {
+TEST(Record, KeepsARunAndItsClasses) {
   RunRecord run;
   run.name = "a \"run\"";
   run.host = "node7";
@@ -117,7 +117,7 @@ TEST(Record, WhoseConfusionIsNotSquareKeepsItsOtherFields) {
   }
 }
 
-TEST(Record, ALossThatIsNoNumberStaysReadable) {
+TEST(Record, ALossThatIsNotFiniteStaysReadable) {
   const std::string line = ToJson(Iteration(8, std::numeric_limits<double>::quiet_NaN()));
   EXPECT_THAT(line, testing::HasSubstr("\"loss\":null"));
   History history;

@@ -27,7 +27,7 @@
 namespace finetune {
 namespace {
 
-// The number of the iteration within its epoch, from 1.
+// Returns the number of the iteration within its epoch, from 1.
 int64_t InEpoch(const IterationRecord& record) {
   return (record.iteration - 1) % record.iterations_per_epoch + 1;
 }
@@ -36,7 +36,7 @@ std::string Position(int64_t epoch, int64_t in_epoch, int64_t per_epoch) {
   return absl::StrFormat("epoch %d [%d/%d]", epoch, in_epoch, per_epoch);
 }
 
-// As wide for every iteration of a run.
+// Has the same width for every iteration of a run.
 std::string Position(const IterationRecord& r) {
   const int64_t epochs = (r.total_iterations - 1) / r.iterations_per_epoch + 1;
   const std::string widest = Position(epochs, r.iterations_per_epoch, r.iterations_per_epoch);
@@ -92,7 +92,7 @@ bool WantsColors() {
 }  // namespace
 
 std::string FormatDuration(double seconds) {
-  // An iteration that took no time or for ever gives an estimate that is no duration.
+  // Without a finite time an iteration, there is no finite estimate.
   if (!std::isfinite(seconds)) return "?";
   const auto whole = static_cast<int64_t>(std::clamp(std::round(seconds), 0.0, 1e12));
   return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
@@ -183,7 +183,7 @@ class RunLog::Impl {
   const std::string& stem() const { return stem_; }
 
  private:
-  // What spdlog has laid out, appended to the log file line by line.
+  // Appends the text that spdlog has formatted to the log file, line by line.
   class FileSink : public spdlog::sinks::base_sink<std::mutex> {
    public:
     explicit FileSink(Impl* log) : log_(log) {}
@@ -205,7 +205,7 @@ class RunLog::Impl {
         absl::StrCat(options_.work_dir, "/",
                      absl::FormatTime("%Y%m%d_%H%M%S", absl::Now(), absl::LocalTimeZone()));
     stem_ = start;
-    // Two runs in one second keep their own files.
+    // Two runs that start in one second have different files.
     for (int i = 1; access((stem_ + ".log").c_str(), F_OK) == 0; ++i) {
       stem_ = absl::StrCat(start, "_", i);
     }
@@ -222,7 +222,7 @@ class RunLog::Impl {
     logger_->log(level, "{}", text);
   }
 
-  // Complains of the first failure: the log is what would have told of it.
+  // Reports the first failure on stderr, because the log itself cannot report it.
   void Failed(const absl::Status& status) {
     if (status.ok() || !first_error_.ok()) return;
     first_error_ = status;

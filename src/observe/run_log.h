@@ -21,32 +21,33 @@ struct RunLogOptions {
   std::string work_dir;
   int rank = 0;
   std::string host;
-  // Also an event file for `tensorboard --logdir=WORK_DIR`.
+  // Also writes an event file for `tensorboard --logdir=WORK_DIR`.
   bool tensorboard = false;
   Verbosity verbosity = Verbosity::kNormal;
 };
 
-// What a run tells people and programs. Rank 0: the console, WORK_DIR/<time>.log,
-// WORK_DIR/<time>.jsonl with one JSON object a record (see record.h), and TensorBoard's events; on
-// a terminal also a progress line that is redrawn. Other ranks: only warnings and errors, on
+// Reports a run to people and programs. Rank 0 writes to the console, to WORK_DIR/<time>.log, to
+// WORK_DIR/<time>.jsonl with one JSON object a record (see record.h), and to TensorBoard's events;
+// on a terminal it also redraws a progress line. Other ranks print only warnings and errors, on
 // stderr, with their rank and host.
 //
 // A file that cannot be written (a full disk) is reported once, on stderr, and does not end the
-// run; Close() returns the first such error. May be used from several threads.
+// run; Close() returns the first such error. Thread-safe.
 class RunLog {
  public:
-  // Errors: PermissionDenied, with the path and the reason, where a file cannot be made.
+  // Errors: PermissionDenied, with the path and the reason, where a file cannot be created.
   static absl::StatusOr<std::unique_ptr<RunLog>> Open(const RunLogOptions& options);
   ~RunLog();
 
   void Info(const std::string& text);
   void Warning(const std::string& text);
-  // What ends the run. Rank 0 only writes it to the file: whoever ends the program tells people.
+  // Logs the error that ends the run. Rank 0 writes it only to the file, because the program prints
+  // it when it ends.
   void Error(const std::string& text);
-  // Before the first iteration; for programs, the console does not show it.
+  // Call it before the first iteration. It goes to the records, not to the console.
   void Run(const RunRecord& record);
   void Iteration(const IterationRecord& record);
-  // Between two Iteration()s: only redraws the progress line.
+  // Redraws the progress line between two calls of Iteration().
   void Progress(const IterationRecord& record);
   // The same while batch `done` of `total` is evaluated.
   void EvaluationProgress(int64_t done, int64_t total);
@@ -54,7 +55,7 @@ class RunLog {
 
   // The files' common path without ending: "WORK_DIR/20261124_101500".
   const std::string& stem() const;
-  // Ends the progress line and the files. OK, or the first error in writing any of them.
+  // Ends the progress line and the files. Returns the first error in writing any of them.
   absl::Status Close();
 
  private:

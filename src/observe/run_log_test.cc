@@ -185,8 +185,8 @@ TEST_F(RunLogTest, OtherRanksSayOnlyWhatIsWrongAndWhoTheyAre) {
   EXPECT_TRUE(fs::is_empty(options_.work_dir));
 }
 
-// The program's own last words are on the console.
-TEST_F(RunLogTest, WhatEndsTheRunIsInTheFileAlone) {
+// The program itself prints its last message on the console.
+TEST_F(RunLogTest, LogsTheFinalErrorOnlyToTheFile) {
   testing::internal::CaptureStdout();
   const std::unique_ptr<RunLog> log = Open();
   log->Error("it is over");
@@ -214,13 +214,13 @@ TEST_F(RunLogTest, AFolderThatIsNotThereIsAnError) {
       testing::MatchesRegex("cannot write /no/such/folder/.*\\.log: No such file or directory"));
 }
 
-// A limit on the size of files stands in for a full disk: writes fail past it.
+// A limit on the size of files stands in for a full disk: writes past it fail.
 TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
   options_.tensorboard = false;
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   const std::unique_ptr<RunLog> log = Open();
-  // Long enough files that the limit lets the complaint through, which goes to a file here, too.
+  // The files are long enough that the warning, which goes to a file here too, is within the limit.
   RunRecord run;
   run.name = std::string(2000, 'x');
   log->Run(run);
@@ -230,7 +230,7 @@ TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
   struct rlimit before = {};
   getrlimit(RLIMIT_FSIZE, &before);
   struct rlimit full = before;
-  // Room for a part of the next record.
+  // There is room for only a part of the next record.
   full.rlim_cur = fs::file_size(log->stem() + ".jsonl") + 10;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
   log->Iteration(Iteration(2));

@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Names a process or a thread, or says where it stands among the others.
+// Adds the name of a process or a thread, or its place among the others.
 void AppendMetadata(const char* what, int rank, size_t track, Json arguments, std::string* out) {
   const Json json = {
       {"ph", "M"}, {"pid", rank}, {"tid", track}, {"name", what}, {"args", std::move(arguments)}};
@@ -29,7 +29,8 @@ TraceTrack::TraceTrack(std::string name, std::string value_name, size_t capacity
       slots_(new Slot[capacity]()) {}
 
 TraceTrack::Events TraceTrack::Read() const {
-  // The event that is being added, number `count`, takes the slot of the oldest one.
+  // The oldest event that is safe to read. Event number `count`, which may be being added, takes
+  // the slot of the oldest one.
   const auto first = [this](uint64_t count) { return count > mask_ ? count - mask_ : 0; };
   const uint64_t end = count_.load(std::memory_order_acquire);
   const uint64_t begin = first(end);
@@ -41,7 +42,7 @@ TraceTrack::Events TraceTrack::Read() const {
          slot.end_ns.load(std::memory_order_relaxed), slot.value.load(std::memory_order_relaxed),
          slot.submitted_ns.load(std::memory_order_relaxed)});
   }
-  // Others may have been added meanwhile, over the first that were read.
+  // Events may have been added meanwhile, in the slots of those that were read first.
   std::atomic_thread_fence(std::memory_order_acquire);
   events.dropped = std::min(first(count_.load(std::memory_order_relaxed)), end);
   events.kept.erase(events.kept.begin(),

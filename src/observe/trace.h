@@ -16,29 +16,29 @@
 
 namespace finetune {
 
-// What took time on one thread: the last so many events, in memory set aside at the beginning.
+// The latest events of one thread, in memory that is allocated at the start.
 class TraceTrack {
  public:
   struct Event {
-    // Static, in plain letters.
+    // A string literal of plain letters.
     const char* name = "";
-    // Nanoseconds since the Unix epoch, of this host's clock.
+    // Nanoseconds since the Unix epoch, by this host's clock.
     int64_t begin_ns = 0;
     int64_t end_ns = 0;
-    // A number that goes with it; -1: none.
+    // A number that belongs to the event; -1: none.
     int64_t value = -1;
-    // When it was asked for, where that was before its beginning; 0: not said.
+    // The time of its submission, where that was before its beginning; 0: unknown.
     int64_t submitted_ns = 0;
   };
 
-  // `capacity` is a power of two; `value_name` says what the events' value is ("bytes").
+  // `capacity` is a power of two; `value_name` is the meaning of the events' value ("bytes").
   TraceTrack(std::string name, std::string value_name, size_t capacity);
 
-  // From one thread at a time; takes no lock.
+  // Call it from one thread at a time; it takes no lock.
   void Add(const Event& event) {
     const uint64_t n = count_.load(std::memory_order_relaxed);
     Slot& slot = slots_[n & mask_];
-    // Who sees a part of this event sees that the count has come to n.
+    // A reader that sees a part of this event also sees that the count has reached n.
     std::atomic_thread_fence(std::memory_order_release);
     slot.name.store(event.name, std::memory_order_relaxed);
     slot.begin_ns.store(event.begin_ns, std::memory_order_relaxed);
@@ -52,7 +52,7 @@ class TraceTrack {
     std::vector<Event> kept;
     uint64_t dropped = 0;
   };
-  // What is there now, the oldest first. From any thread, also while another adds.
+  // Returns the events, the oldest first. From any thread, also while another adds.
   Events Read() const;
 
   const std::string& name() const { return name_; }
@@ -71,24 +71,24 @@ class TraceTrack {
   std::atomic<uint64_t> count_{0};
 };
 
-// Where this process's time goes, for Chrome's and Perfetto's viewers.
+// The events of all threads of this process, for Chrome's and Perfetto's viewers.
 class Trace {
  public:
-  // A step of training makes about eight events on its track: some 2000 steps.
+  // A step of training adds about eight events to its track, so this is some 2000 steps.
   static constexpr size_t kCapacity = 16384;
 
   explicit Trace(size_t capacity_of_track = kCapacity) : capacity_(capacity_of_track) {}
 
-  // A further track, which lives as long as this object. From any thread.
+  // Adds a track, which lives as long as this object. Thread-safe.
   TraceTrack* AddTrack(std::string name, std::string value_name);
 
   struct Text {
-    // JSON objects, one a line, with a comma between them.
+    // JSON objects, one a line, separated by commas.
     std::string events;
     uint64_t dropped = 0;
   };
-  // The events of process `rank` on `host`. Times become microseconds since `zero_ns` of this
-  // host's clock.
+  // Returns the events as those of process `rank` on `host`. Times are in microseconds since
+  // `zero_ns` of this host's clock.
   Text ToJson(int rank, absl::string_view host, int64_t zero_ns) const;
 
  private:
@@ -97,7 +97,7 @@ class Trace {
   std::deque<TraceTrack> tracks_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Adds what happens in its life to a track; with no track, nothing at all.
+// Adds its own lifetime to a track as an event. With a null track it does nothing.
 class TraceSpan {
  public:
   TraceSpan(TraceTrack* track, const char* name, int64_t value = -1)
@@ -111,7 +111,7 @@ class TraceSpan {
   TraceSpan(const TraceSpan&) = delete;
   TraceSpan& operator=(const TraceSpan&) = delete;
 
-  // What has gone on ends, and `name` begins.
+  // Ends the current event and starts the event `name`.
   void Next(const char* name) {
     if (track_ == nullptr) return;
     const int64_t now = absl::GetCurrentTimeNanos();

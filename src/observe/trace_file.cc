@@ -15,7 +15,7 @@
 namespace finetune {
 namespace {
 
-// The fastest of them counts.
+// The fastest of these messages counts.
 constexpr int kPings = 16;
 
 std::string ToBytes(int64_t number) {
@@ -28,7 +28,7 @@ int64_t FromBytes(absl::string_view bytes) {
   return number;
 }
 
-// The smallest time from `from`'s clock when it sends to `to`'s when it has received.
+// Returns the smallest difference between `from`'s clock at sending and `to`'s clock at receiving.
 absl::StatusOr<int64_t> FastestMessage(int from, int to, absl::FunctionRef<int64_t()> now,
                                        Communicator* comm) {
   int64_t fastest = std::numeric_limits<int64_t>::max();
@@ -47,7 +47,7 @@ absl::StatusOr<int64_t> FastestMessage(int from, int to, absl::FunctionRef<int64
 
 absl::StatusOr<ClockOffset> MeasureClockOffset(int rank, absl::FunctionRef<int64_t()> now,
                                                Communicator* comm) {
-  // The offset plus the way there, and the way back less the offset.
+  // `there` is the offset plus the time of travel, `back` is the time of travel minus the offset.
   FT_ASSIGN_OR_RETURN(const int64_t there, FastestMessage(0, rank, now, comm));
   FT_ASSIGN_OR_RETURN(const int64_t back, FastestMessage(rank, 0, now, comm));
   if (comm->rank() != rank) return ClockOffset();
@@ -56,7 +56,7 @@ absl::StatusOr<ClockOffset> MeasureClockOffset(int rank, absl::FunctionRef<int64
 
 absl::StatusOr<TraceFile> TraceFile::Open(std::string path, Communicator* comm) {
   absl::Status can_write;
-  // Gone again with the object.
+  // The file is deleted with this temporary object.
   if (comm->rank() == 0) can_write = AtomicFile::Create(path).status();
   FT_RETURN_IF_ERROR(Agree(can_write, *comm));
 

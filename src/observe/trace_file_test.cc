@@ -75,7 +75,7 @@ TEST(TraceFile, BringsAllRanksTogether) {
   }
   EXPECT_EQ(processes.size(), static_cast<size_t>(comm->size()));
   EXPECT_EQ(spans.size(), 3u * comm->size());
-  // No rank leaves a barrier before the last has come to it.
+  // No rank leaves a barrier before the last one has reached it.
   for (const auto& [key, span] : spans) {
     EXPECT_GE(span.first, 0);
     for (int other = 0; other < comm->size(); ++other) {
@@ -84,7 +84,7 @@ TEST(TraceFile, BringsAllRanksTogether) {
   }
 }
 
-TEST(TraceFile, ThatCannotBeMadeIsEveryRanksErrorBeforeTheWork) {
+TEST(TraceFile, FailureToCreateIsEveryRanksErrorBeforeTheRun) {
   const std::unique_ptr<MpiCommunicator> comm = Make();
   const absl::Status status = TraceFile::Open("/no/such/folder/trace.json", comm.get()).status();
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr("/no/such/folder/trace.json"));

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The objects with this "ph".
+// Returns the objects with this "ph".
 std::vector<Json> Parse(const Trace::Text& text, const std::string& kind) {
   std::vector<Json> found;
   for (const Json& event : Json::parse("[" + text.events + "]")) {
@@ -64,7 +64,7 @@ TEST(Trace, KeepsTheLastEventsAndSaysHowManyItDropped) {
   EXPECT_EQ(notes[0]["ts"], 93.0);
 }
 
-// A reader may come while a thread adds: what it gets is whole and in order.
+// A reader may run while a thread adds: it gets whole events in their order.
 TEST(Trace, IsReadWholeWhileItGrows) {
   TraceTrack track("step", "iteration", 64);
   std::atomic<bool> stop = false;
@@ -88,7 +88,7 @@ TEST(Trace, IsReadWholeWhileItGrows) {
   writer.join();
 }
 
-TEST(TraceSpan, AddsWhatHappensInItsLife) {
+TEST(TraceSpan, AddsItsLifetime) {
   TraceTrack track("step", "iteration", 8);
   {
     const TraceSpan whole(&track, "iteration", 7);

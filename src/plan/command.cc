@@ -52,7 +52,7 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
   options.threads = config.runtime().threads() > 0 ? config.runtime().threads()
                                                    : std::max(1, cores / flags.ranks_per_host);
   if (!flags.profile.empty()) {
-    // The records know times, the model the sizes.
+    // The records have the times, the model has the sizes.
     FT_ASSIGN_OR_RETURN(Profile shape, MeasureStep(config, options));
     History history;
     FT_RETURN_IF_ERROR(Annotate(AddRecords(text, &history), flags.profile));
@@ -60,7 +60,7 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
     return ProfileOfRun(history, TotalBatchSize(train, 1), train.micro_batch_size(),
                         std::move(shape), flags.profile);
   }
-  // The smallest pass and the largest; what is between them is on their line.
+  // Only the smallest and the largest pass are measured. Passes between them are interpolated.
   const std::vector<int64_t> batches = PassBatches(config.data().train(), ranks);
   options.batches = {batches.front()};
   const int64_t largest = std::min(batches.back(), std::max(kMostMeasured, batches.front()));
@@ -92,7 +92,7 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
     FT_ASSIGN_OR_RETURN(Link link, LinkOf("--link", "10Gbit"));
     links.push_back(std::move(link));
   }
-  // Before the minutes of measuring; the file goes again with the object.
+  // Fails before the minutes of measuring. The file is deleted with this temporary object.
   if (!flags.save_profile.empty()) {
     FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(flags.save_profile).status(), "--save_profile"));
   }

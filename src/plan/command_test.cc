@@ -99,15 +99,16 @@ TEST(RunPlan, SaysWhatIsWrongWithAFlag) {
   EXPECT_THAT(ErrorOf(flags), HasSubstr("did you mean 10Gbit?"));
   flags = {};
   flags.intra_link = "nvlnk4";
-  EXPECT_THAT(ErrorOf(flags),
-              HasSubstr("--intra_link=nvlnk4: nvlnk4 is no link; did you mean nvlink4?"));
+  EXPECT_THAT(
+      ErrorOf(flags),
+      HasSubstr("--intra_link=nvlnk4: found nvlnk4, expected a link; did you mean nvlink4?"));
   flags = {};
   flags.save_profile = "/nowhere/p.json";
   EXPECT_EQ(RunPlan(LeNet(""), flags).status().message(),
             "--save_profile: cannot create /nowhere/p.json: No such file or directory");
   flags = {};
   flags.ranks = "8,,64";
-  EXPECT_THAT(ErrorOf(flags), HasSubstr("'' is no number of ranks"));
+  EXPECT_THAT(ErrorOf(flags), HasSubstr("found '', expected numbers of ranks"));
   flags = {};
   flags.algorithm = "hierarchial";
   EXPECT_THAT(ErrorOf(flags), HasSubstr("did you mean hierarchical?"));

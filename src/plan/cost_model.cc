@@ -6,12 +6,12 @@
 namespace finetune {
 namespace {
 
-// As in src/comm/mpi/mpi_communicator.cc: what a ring sends in one message, and up to how many
-// bytes of all ranks each sends all it has to all.
+// As in src/comm/mpi/mpi_communicator.cc: the bytes of a ring's message, and the most bytes of all
+// ranks for which each rank sends its data to all.
 constexpr double kSegmentBytes = 60 << 10;
 constexpr double kExchangeBytes = 64 << 10;
 
-// A ring that runs along the hosts waits in each step for its slowest link.
+// In each step a ring along the hosts waits for its slowest link.
 Link Slowest(const Cluster& cluster) {
   if (cluster.ranks_per_host == 1) return cluster.between_hosts;
   return {"",
@@ -31,7 +31,7 @@ double RingSeconds(double bytes, int ranks, const Link& link, double sum_bytes_p
   const double segment = std::min(chunk, kSegmentBytes);
   // The link (or the core that sums) is always busy ...
   const double busy = steps * chunk * (std::max(beta, gamma) + beta) + alpha;
-  // ... or each step waits for the first segment of the one before.
+  // ... or each step waits for the first segment of the step before.
   const double waiting =
       steps * (2 * (alpha + segment * beta) + segment * gamma) + (chunk - segment) * beta;
   return std::max(busy, waiting);
@@ -43,7 +43,7 @@ double AllReduceSeconds(double bytes, int ranks, const Cluster& cluster) {
   if (ranks <= cluster.ranks_per_host) return RingSeconds(bytes, ranks, cluster.within_host, sum);
   if (cluster.algorithm == Cluster::Algorithm::kHierarchical) {
     const int hosts = (ranks + cluster.ranks_per_host - 1) / cluster.ranks_per_host;
-    // Each rank of a host owns a part of the sums and sends it round a ring of its own; the rings
+    // Each rank of a host owns a part of the sums and sends it round a ring of its own. The rings
     // share the host's link.
     return RingSeconds(bytes, cluster.ranks_per_host, cluster.within_host, sum) +
            RingSeconds(bytes, hosts, cluster.between_hosts, sum);

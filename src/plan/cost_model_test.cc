@@ -10,7 +10,7 @@
 namespace finetune {
 namespace {
 
-// No sum is slower than its link.
+// Summing is never slower than the link.
 constexpr double kFastSum = 1e15;
 const Link kSlow = {"slow", 125e6, 1e-3};
 
@@ -46,7 +46,7 @@ TEST(CostModel, ASmallMessagePaysTheLatencyOfEveryStep) {
 }
 
 TEST(CostModel, ASegmentPaysAlphaBetaAndGamma) {
-  // 3 ranks, chunks of 10 kB: 4 steps of a latency and a chunk, 2 of which sum it.
+  // 3 ranks, chunks of 10 kB: 4 steps of a latency and a chunk, and 2 of them sum the chunk.
   const double chunk = 10e3;
   EXPECT_DOUBLE_EQ(RingSeconds(3 * chunk, 3, kSlow, 1e6),
                    std::max(4 * (1e-3 + chunk / 125e6) + 2 * chunk / 1e6,
@@ -96,7 +96,8 @@ TEST(CostModel, AnExchangeOfFewBytesIsOneStep) {
 }
 
 TEST(Simulate, TransfersQueueInTheirOrderBehindTheComputation) {
-  // Starts at 1, ends at 3; waits for it, ends at 5; the channel idles until 9, ends at 11.
+  // The first starts at 1 and ends at 3. The second waits for it and ends at 5. The channel is idle
+  // until the third starts at 9 and ends at 11.
   const std::vector<Transfer> transfers = {{1, 2}, {2, 2}, {9, 2}};
   const StepTimeline timeline = Simulate(10, transfers, [](double bytes) { return bytes; });
   EXPECT_DOUBLE_EQ(timeline.end_s, 11);

@@ -23,12 +23,12 @@ struct KnownLink {
   double latency_s;
 };
 
-// Bandwidths are the standards' rates: 802.3, InfiniBand HDR (4 lanes of 50 Gbit/s) and NDR,
-// NVLink 3 and 4 in one direction (NVIDIA's A100 and H100 data sheets give both directions
-// together). Latencies are round orders of magnitude, TCP through a kernel for Ethernet, verbs for
-// InfiniBand: a cluster's own come from bench/allreduce_benchmark's smallest messages and go behind
-// the comma. shared-memory: between what that benchmark gave on two busy cores of an AMD EPYC for
-// 1 MiB, 12 GB/s, and for 16 MiB, 1.4 GB/s; its 4 KiB took 23 us.
+// Bandwidths are the standards' rates: 802.3, InfiniBand HDR (4 lanes of 50 Gbit/s) and NDR, NVLink
+// 3 and 4 in one direction (NVIDIA's A100 and H100 data sheets give both directions together).
+// Latencies are round orders of magnitude: TCP through a kernel for Ethernet, verbs for InfiniBand.
+// Measure a cluster's own latency with bench/allreduce_benchmark's smallest messages and give it
+// after the comma. shared-memory lies between two results of that benchmark on two busy cores of an
+// AMD EPYC: 12 GB/s for 1 MiB and 1.4 GB/s for 16 MiB. 4 KiB took 23 us there.
 constexpr KnownLink kLinks[] = {
     {"1Gbit", 1e9 / 8, 50e-6},
     {"10Gbit", 10e9 / 8, 30e-6},
@@ -42,7 +42,7 @@ constexpr KnownLink kLinks[] = {
     {"shared-memory", 5e9, 11e-6},
 };
 
-// What a bandwidth without a latency has.
+// The latency of a link that is given by its bandwidth alone.
 constexpr double kLatency = 50e-6;
 
 struct Unit {
@@ -54,7 +54,7 @@ constexpr Unit kBandwidths[] = {
     {"b", 1},        {"kb", 1e3},       {"mb", 1e6},       {"gb", 1e9},       {"tb", 1e12}};
 constexpr Unit kTimes[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
 
-// "10Gbit" by the units; nothing where it is no such quantity.
+// Parses "10Gbit" by the units; returns nothing for other text.
 std::optional<double> Quantity(absl::string_view text, absl::Span<const Unit> units) {
   const size_t end = std::min(text.find_first_not_of("0123456789."), text.size());
   double number = 0;
@@ -71,10 +71,10 @@ absl::Status NoSuchLink(absl::string_view name) {
   for (const KnownLink& link : kLinks) names.push_back(link.name);
   const std::string near = NearestName(name, names);
   return absl::InvalidArgumentError(absl::StrCat(
-      name, " is no link; ",
-      near.empty() ? absl::StrCat("known are ", absl::StrJoin(names, ", "), ".")
+      "found ", name, ", expected a link; ",
+      near.empty() ? absl::StrCat("the known ones are ", absl::StrJoin(names, ", "), ".")
                    : absl::StrCat("did you mean ", near, "?"),
-      " Others are given as BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in lab=25Gbit,8us"));
+      " Give another one as BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in lab=25Gbit,8us"));
 }
 
 }  // namespace
@@ -92,7 +92,7 @@ absl::StatusOr<Link> ParseLink(absl::string_view text) {
   const std::vector<absl::string_view> parts = absl::StrSplit(rest, ',');
   if (parts.size() > 2 || parts[0].empty() || link.name.empty()) {
     return absl::InvalidArgumentError(
-        "a link is NAME, BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in 10Gbit,50us");
+        "expected NAME, BANDWIDTH,LATENCY or NAME=BANDWIDTH,LATENCY, as in 10Gbit,50us");
   }
   link.latency_s = kLatency;
   const KnownLink* known = std::find_if(
@@ -109,14 +109,15 @@ absl::StatusOr<Link> ParseLink(absl::string_view text) {
   if (parts.size() == 2) {
     const std::optional<double> latency = Quantity(parts[1], kTimes);
     if (!latency.has_value()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(parts[1], " is no latency; it is a number and ns, us, ms or s"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "found '", parts[1], "', expected a latency in ns, us, ms or s, as in 50us"));
     }
     link.latency_s = *latency;
   }
   if (!std::isfinite(link.bytes_per_second) || link.bytes_per_second <= 0 ||
       !std::isfinite(link.latency_s)) {
-    return absl::InvalidArgumentError("a bandwidth is more than 0");
+    return absl::InvalidArgumentError(
+        absl::StrCat("found ", text, ", expected a bandwidth of more than 0"));
   }
   return link;
 }
@@ -126,9 +127,9 @@ absl::StatusOr<std::vector<int>> ParseRanks(absl::string_view text) {
   for (const absl::string_view part : absl::StrSplit(text, ',')) {
     int number = 0;
     if (!absl::SimpleAtoi(part, &number) || number < 1 || number > kMostRanks) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--ranks=", text, ": '", part, "' is no number of ranks from 1 to ",
-                       kMostRanks, "; for example --ranks=1,8,64,512"));
+      return absl::InvalidArgumentError(absl::StrCat("--ranks=", text, ": found '", part,
+                                                     "', expected numbers of ranks from 1 to ",
+                                                     kMostRanks, ", as in --ranks=1,8,64,512"));
     }
     ranks.push_back(number);
   }

@@ -29,7 +29,7 @@
 namespace finetune {
 namespace {
 
-// On ranks like this one.
+// Returns whether ranks like this one would use bfloat16.
 bool UsesBfloat16(const RuntimeConfig& runtime) {
   return runtime.precision() == RuntimeConfig::BFLOAT16 ||
          (runtime.precision() == RuntimeConfig::FASTEST && ThisProcessor().avx512_bfloat16);
@@ -41,8 +41,8 @@ double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// One of two ranks, as far as GradientBuckets can tell: it starts its all-reduces, whose times are
-// what is asked for, and they are over at once.
+// Imitates one of two ranks for GradientBuckets: it records the times at which all-reduces start,
+// and ends them at once.
 class Listener : public SingleCommunicator {
  public:
   Listener() { world_.size = 2; }
@@ -66,10 +66,10 @@ class Listener : public SingleCommunicator {
   std::vector<double> ready_s_;
 };
 
-// A rank that has less of its cores than this does not measure itself.
+// A rank that gets less than this share of its cores is disturbed by another program.
 constexpr double kUndisturbed = 0.8;
 
-// How fast a rank sums what it receives.
+// Returns the speed at which a rank adds received data.
 double SumBytesPerSecond() {
   constexpr int64_t kElements = int64_t{1} << 20;
   const std::vector<float> in(kElements, 1.f);
@@ -95,8 +95,8 @@ double PeakMemoryBytes() {
   return static_cast<double>(usage.ru_maxrss) * 1024;
 }
 
-// The config of the step that is measured: every parameter is a bucket of its own, so that the time
-// of each one's gradient is seen, and a batch is one pass.
+// Returns the config of the measured step. Every parameter is a bucket of its own, so that the
+// arrival of each gradient is seen, and a batch is one pass.
 ExperimentConfig MeasuredConfig(const ExperimentConfig& config) {
   ExperimentConfig measured = config;
   measured.mutable_comm()->set_bucket_mebibytes(0);
@@ -120,7 +120,7 @@ class Step {
     return step;
   }
 
-  // Whether the model can be trained on the pictures and passes asked for.
+  // Checks that the model can be trained on these images and passes.
   absl::Status CheckInput(const MeasureOptions& options) const {
     const PictureShape& shape = options.shape;
     FT_RETURN_IF_ERROR(Annotate(model_->CheckInput(shape.channels, shape.height, shape.width),
@@ -138,7 +138,7 @@ class Step {
   int64_t statistics() const { return step_->averaged_statistics(); }
   const std::vector<ParameterSpan>& parameters() const { return step_->parameters(); }
 
-  // One iteration, its times added to each list.
+  // Runs one iteration and adds its times to each list.
   struct Times {
     std::vector<double> forward, backward, optimizer;
     std::vector<std::vector<double>> ready;
@@ -160,7 +160,7 @@ class Step {
       }
       start = Clock::now();
     };
-    // A learning rate of 0: noise must not make the weights diverge.
+    // The learning rate is 0, because training on noise could make the weights diverge.
     FT_RETURN_IF_ERROR(step_
                            ->Run(
                                batch, [](const Batch& given) { return given.images; },
@@ -233,7 +233,8 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
     profile.passes.push_back(std::move(pass));
     profile.optimizer_s = Median(times.optimizer);
   }
-  // Not all of a step runs on all threads, so only a rank of one thread shows who disturbs it.
+  // Some parts of a step run on one thread, so only a rank of one thread shows whether another
+  // program disturbs it.
   if (options.threads == 1 && cpu_s < kUndisturbed * wall_s) {
     absl::StrAppendFormat(&profile.source,
                           " (it had %.0f %% of its core: the machine was busy, and the times are "

@@ -10,7 +10,7 @@
 
 namespace finetune {
 
-// The pictures that a model is given.
+// The shape of the images that a model is given.
 struct PictureShape {
   int channels = 3;
   int height = 0;
@@ -22,18 +22,18 @@ inline constexpr int64_t kMostMeasured = 32;
 
 struct MeasureOptions {
   PictureShape shape;
-  // Of each pass: in ascending order. None: only the model's parameters are counted.
+  // The sizes of the passes to measure, in ascending order. None: only the model's parameters are
+  // counted.
   std::vector<int64_t> batches;
-  // Measured of each; the median counts. One more goes before them.
+  // The iterations measured of each pass size, after one more that warms up. Their median counts.
   int iterations = 5;
-  // That the rank computes with.
+  // The threads that the rank computes with.
   int threads = 1;
 };
 
-// Trains the config's model, from random weights on pictures of noise in memory, and measures each
-// part of the step and when each gradient comes. On the CPU, on this thread's process alone.
-// Errors: those of Classifier::Create and CreateOptimizer; InvalidArgument for pictures the model
-// does not take.
+// Trains the config's model from random weights on images of noise in memory. Measures each part of
+// the step and the arrival of each gradient. Uses the CPU and this process alone. Errors: those of
+// Classifier::Create and CreateOptimizer; InvalidArgument for images that the model does not take.
 absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const MeasureOptions& options);
 
 }  // namespace finetune

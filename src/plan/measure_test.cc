@@ -28,7 +28,7 @@ TEST(MeasureStep, SeesEveryGradientComeBeforeBackwardEnds) {
   // LeCun et al. 1998 with mmpretrain's head: 61,706 parameters.
   EXPECT_EQ(std::accumulate(profile->parameters.begin(), profile->parameters.end(), int64_t{0}),
             61706);
-  // The head's bias comes among the first.
+  // The head's bias is the first to arrive.
   EXPECT_EQ(profile->parameters.front(), 10);
   ASSERT_EQ(profile->passes.size(), 2u);
   for (const PassTimes& pass : profile->passes) {

@@ -17,7 +17,7 @@ namespace {
 
 int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Pictures of the rank that has the most.
+// Returns the images of the rank that has the most.
 int64_t RankBatch(const SplitConfig& train, int ranks) {
   return CeilDivide(TotalBatchSize(train, ranks), ranks);
 }
@@ -33,7 +33,7 @@ struct Iteration {
 Iteration Predict(const ExperimentConfig& config, const Profile& profile, const Cluster& cluster,
                   int ranks, int64_t batch) {
   const MicroBatches parts = PassesOf(config.data().train(), batch);
-  // There are two sizes at most: the first pass has the smaller one, the last the larger one.
+  // There are at most two sizes. The first pass has the smaller one, the last pass the larger one.
   const PassTimes first = PassAt(profile, parts.Size(0));
   const PassTimes last = PassAt(profile, parts.Size(parts.passes() - 1));
   // Only the last pass communicates.
@@ -56,7 +56,7 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
     transfers[b].bytes = element * static_cast<double>(layout.ends[b] - begin);
     begin = layout.ends[b];
   }
-  // The last forward pass has made them.
+  // The last forward pass has computed the statistics.
   if (profile.statistics > 0) {
     transfers.insert(transfers.begin(),
                      Transfer{backward_at, 4 * static_cast<double>(profile.statistics)});
@@ -64,7 +64,7 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
 
   const StepTimeline timeline = Simulate(
       compute_s, transfers, [&](double bytes) { return AllReduceSeconds(bytes, ranks, cluster); });
-  // The loss and the wish to stop end each iteration: their lengths, then they themselves.
+  // Two gathers end each iteration: the lengths, then the loss and the wish to stop.
   const double closing = 2 * GatherSeconds(ranks, cluster);
   Iteration iteration;
   iteration.compute_s = compute_s + profile.optimizer_s;
@@ -75,8 +75,8 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
   return iteration;
 }
 
-// Iterations of the config's schedule. Nothing where that needs a number of pictures that is not
-// known.
+// Returns the iterations of the config's schedule; nothing where that needs the number of images
+// and it is unknown.
 std::optional<double> Iterations(const ExperimentConfig& config, int64_t total_batch,
                                  int64_t pictures) {
   const ScheduleConfig& schedule = config.schedule();

@@ -19,7 +19,7 @@ ExperimentConfig Config(const std::string& text) {
   return config;
 }
 
-// Two parameters of 1 MiB and 3 MiB; 10 ms and 1 ms a picture forward, twice that backward.
+// Two parameters of 1 MiB and 3 MiB. Forward takes 10 ms and 1 ms an image, backward twice that.
 Profile TwoParameters() {
   Profile profile;
   profile.parameters = {1 << 18, 3 << 18};
@@ -83,7 +83,7 @@ TEST(Profile, ADamagedOneIsRefusedByFileAndField) {
   EXPECT_THAT(message("}", "]"), HasSubstr("p.json: the file: expected an object"));
 }
 
-TEST(Profile, OfARunTakesItsMedianIteration) {
+TEST(Profile, TakesTheMedianIterationOfARun) {
   History history;
   for (const double seconds : {0.5, 0.3, 9.0}) {
     IterationRecord record;
@@ -116,7 +116,7 @@ TEST(Plan, OneRankDoesNotCommunicate) {
       MakePlan(config, TwoParameters(), Network(1, 1), {1}, /*pictures=*/0);
   EXPECT_EQ(rows[0].comm_s, 0);
   EXPECT_EQ(rows[0].efficiency, 1);
-  // 20 ms forward, 40 ms backward, 1 ms for the optimiser.
+  // 20 ms forward, 40 ms backward, 1 ms for the optimizer.
   EXPECT_NEAR(rows[0].step_s, 0.061, 1e-9);
   EXPECT_FALSE(rows[0].hours.has_value());
 }
@@ -135,7 +135,7 @@ TEST(Plan, WeakScalingKeepsARanksBatchAndStrongScalingTheTotal) {
       MakePlan(Config("data { train { total_batch_size: 20 } } schedule { max_iterations: 7 }"),
                TwoParameters(), fast, {1, 8, 64}, 0);
   EXPECT_EQ(strong[1].total_batch, 20);
-  // The slowest rank has 3 of the 20 pictures.
+  // The slowest rank has 3 of the 20 images.
   EXPECT_EQ(strong[1].rank_batch, 3);
   EXPECT_EQ(strong[2].rank_batch, 1);
   EXPECT_NEAR(strong[1].compute_s, 0.040, 1e-9);
@@ -144,7 +144,8 @@ TEST(Plan, WeakScalingKeepsARanksBatchAndStrongScalingTheTotal) {
 }
 
 TEST(Plan, TheFirstBucketHidesBehindBackwardAndTheLastDoesNot) {
-  // 8 MB/s: with two ranks, n / B. The 1 MiB bucket takes 131 ms from 40 ms on, the other 393 ms.
+  // At 8 MB/s two ranks take n / B. The 1 MiB bucket takes 131 ms from 40 ms on, the other one 393
+  // ms.
   const Cluster network = Network(8e6, 0);
   const std::string train = "data { train { batch_size: 10 } } ";
   const PlanRow row =
@@ -152,7 +153,7 @@ TEST(Plan, TheFirstBucketHidesBehindBackwardAndTheLastDoesNot) {
                TwoParameters(), network, {2}, 0)[0];
   EXPECT_NEAR(row.comm_s, (4 << 20) / 8e6, 1e-9);
   EXPECT_NEAR(row.step_s, 0.040 + (4 << 20) / 8e6 + 0.001, 1e-9);
-  // In one bucket nothing starts before the end of backward; in half the bytes all takes half.
+  // A single bucket starts at the end of backward. Half the bytes take half the time.
   const PlanRow whole = MakePlan(Config(train + "comm { first_bucket_mebibytes: 25 }"),
                                  TwoParameters(), network, {2}, 0)[0];
   EXPECT_NEAR(whole.exposed_s, whole.comm_s, 1e-9);
@@ -176,13 +177,13 @@ TEST(Plan, StatisticsTravelBeforeTheGradients) {
   const Cluster network = Network(8e6, 0);
   // 20 ms forward and 20 ms to the first gradient, as above.
   Profile profile = TwoParameters();
-  // 10 ms on their way: over before the first bucket is ready.
+  // They take 10 ms, and end before the first bucket is ready.
   profile.statistics = 20'000;
   const PlanRow without = MakePlan(config, TwoParameters(), network, {2}, 0)[0];
   const PlanRow hidden = MakePlan(config, profile, network, {2}, 0)[0];
   EXPECT_NEAR(hidden.comm_s - without.comm_s, 0.010, 1e-9);
   EXPECT_NEAR(hidden.step_s, without.step_s, 1e-9);
-  // 50 ms: the buckets wait for 30.
+  // They take 50 ms: the buckets wait for 30 ms.
   profile.statistics = 100'000;
   EXPECT_NEAR(MakePlan(config, profile, network, {2}, 0)[0].step_s - without.step_s, 0.030, 1e-9);
 }

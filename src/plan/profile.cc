@@ -14,10 +14,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-// a + (b - a) * t, not below 0.
+// Returns a + (b - a) * t, but not less than 0.
 double Along(double a, double b, double t) { return std::max(0.0, a + (b - a) * t); }
 
-// Reads fields and remembers the first that is not as it should be.
+// Reads fields and keeps the first error.
 class Reader {
  public:
   double Number(const Json& object, const char* name) {
@@ -28,7 +28,7 @@ class Reader {
     Fail(name, "a number, 0 or more");
     return 0;
   }
-  // A whole number.
+  // Reads a whole number.
   int64_t Count(const Json& value, const char* name) {
     if (value.is_number_integer() && value.get<int64_t>() >= 0) return value.get<int64_t>();
     Fail(name, "a whole number, 0 or more");
@@ -56,7 +56,7 @@ PassTimes PassAt(const Profile& profile, int64_t batch) {
   const std::vector<PassTimes>& passes = profile.passes;
   PassTimes low;
   PassTimes high = passes.front();
-  // Nothing takes no time, but the memory of the parameters.
+  // A pass of no images takes no time. Its memory is that of the parameters.
   low.ready_s.resize(high.ready_s.size(), 0.0);
   low.memory_bytes = high.memory_bytes;
   if (passes.size() > 1) {

@@ -9,26 +9,26 @@ namespace finetune {
 
 // One all-reduce of a step.
 struct Transfer {
-  // When it can start, in seconds from the start of the step.
+  // The time at which it can start, in seconds from the start of the step.
   double ready_s = 0;
-  // On the wire.
+  // The bytes that are sent.
   double bytes = 0;
 };
 
-// How one step unfolds, in seconds.
+// The times of one step, in seconds.
 struct StepTimeline {
-  // When the gradients are summed and the optimiser can start.
+  // The end of the sums, when the optimizer can start.
   double end_s = 0;
-  // All transfers together.
+  // The sum of all transfers.
   double comm_s = 0;
-  // Of them, after the computation's end: what communication adds to the step.
+  // The part of the transfers after the computation's end, which communication adds to the step.
   double exposed_s = 0;
 };
 
-// Runs transfers behind a computation of `compute_s` seconds: one at a time, in their order, each
-// when it is ready. `seconds` is what a transfer of so many bytes takes. Computation and transfers
-// do not slow each other. max(compute, comm) <= end_s <= compute + comm when all are ready by
-// compute_s.
+// Simulates transfers beside a computation of `compute_s` seconds: one at a time, in their order,
+// each when it is ready. `seconds` returns the time of a transfer of so many bytes. Computation and
+// transfers do not slow each other. When all are ready by compute_s, max(compute, comm) <= end_s <=
+// compute + comm.
 StepTimeline Simulate(double compute_s, absl::Span<const Transfer> transfers,
                       const std::function<double(double bytes)>& seconds);
 

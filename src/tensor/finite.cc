@@ -15,8 +15,8 @@ namespace {
 // Elements that a thread takes at a time: 256 KiB.
 constexpr int64_t kGrain = 65536;
 
-// IEEE 754: infinities and NaNs, and nothing else, have all bits of the exponent set. Branch-free,
-// so that the compiler vectorises it and the check runs at the speed of memory.
+// In IEEE 754 only infinities and NaNs have all bits of the exponent set. The loop has no branch,
+// so the compiler vectorizes it, and it runs at the speed of memory.
 bool IsFiniteRange(const float* values, int64_t n) {
   constexpr uint32_t kExponent = 0x7F800000;
   uint32_t found = 0;

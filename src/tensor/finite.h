@@ -7,10 +7,10 @@
 
 namespace finetune {
 
-// Whether `tensor`, on any device, holds neither an infinity nor a NaN. True for integers.
+// Returns whether `tensor`, on any device, has neither an infinity nor a NaN. True for integers.
 bool IsFinite(const at::Tensor& tensor);
 
-// The first of `tensors` that is not finite; null where all are.
+// Returns the first tensor that is not finite; null where all are.
 const NamedTensor* FirstNotFinite(const TensorList& tensors);
 
 }  // namespace finetune

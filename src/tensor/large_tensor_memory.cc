@@ -12,10 +12,10 @@
 namespace finetune {
 namespace {
 
-// A cache line. Not a page: feature maps that all begin at the same place of a page would compete
-// for the same sets of the first cache.
+// A cache line, and deliberately not a page: feature maps that all began at the same offset of a
+// page would compete for the same sets of the first-level cache.
 constexpr size_t kAlignment = 64;
-// The range becomes writable in such steps; a huge page.
+// The range becomes writable in steps of this size, that of a huge page.
 constexpr size_t kStep = size_t{2} << 20;
 
 size_t RoundUp(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
@@ -24,7 +24,7 @@ size_t RoundUp(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kA
 
 struct alignas(kAlignment) LargeTensorMemory::Header {
   LargeTensorMemory* memory;
-  // Of the block with the header; 0 for memory of `others`.
+  // The size of the block with its header; 0 for memory of `others`.
   size_t bytes;
 };
 
@@ -33,7 +33,7 @@ LargeTensorMemory::LargeTensorMemory(size_t reserved_bytes, c10::Allocator* othe
   void* range =
       mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (range == MAP_FAILED) return;
-  // Where huge pages are switched off it works as well, if slower.
+  // Works without huge pages too, but more slowly.
   madvise(range, reserved_bytes, MADV_HUGEPAGE);
   range_ = static_cast<char*>(range);
   reserved_ = reserved_bytes;
@@ -58,8 +58,8 @@ c10::DataPtr LargeTensorMemory::allocate(size_t bytes) {
   return {data, data, &Release, cpu};
 }
 
-// Makes the first `bytes` of the range writable, which counts against the limits of the process.
-// False where they do not allow it.
+// Makes the first `bytes` of the range writable. This counts against the memory limits of the
+// process; returns false where they do not allow it.
 bool LargeTensorMemory::Open(size_t bytes) {
   if (bytes <= open_) return true;
   const size_t opened = std::min((bytes + kStep - 1) / kStep * kStep, reserved_);
@@ -68,7 +68,7 @@ bool LargeTensorMemory::Open(size_t bytes) {
   return true;
 }
 
-// Null where there is no room.
+// Returns null where no free block is large enough and the range cannot grow.
 char* LargeTensorMemory::Take(size_t bytes) {
   const std::lock_guard lock(mutex_);
   const auto fit = free_by_size_.lower_bound({bytes, nullptr});
@@ -127,9 +127,9 @@ void LargeTensorMemory::GiveBack(char* begin, size_t bytes) {
 }
 
 void UseLargeTensorMemory() {
-  // Addresses cost nothing; twice the memory leaves room for gaps.
+  // Reserved addresses cost nothing. Twice the machine's memory leaves room for gaps.
   const size_t memory = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  // Never freed: what it has handed out may outlive all else.
+  // Never freed, because tensors may outlive every possible owner.
   c10::SetCPUAllocator(new LargeTensorMemory(2 * memory, c10::GetCPUAllocator()), /*priority=*/1);
 }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks)
 

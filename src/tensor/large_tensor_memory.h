@@ -12,22 +12,22 @@
 
 namespace finetune {
 
-// LibTorch's memory for CPU tensors, where they are large (feature maps, gradients): what one
-// leaves is the next one's, in huge pages. malloc gives such memory back to the system each time,
-// and the page faults of taking it again can cost more than the arithmetic.
+// LibTorch's memory for large CPU tensors (feature maps, gradients). A freed block, in huge pages,
+// is used again for the next tensor. malloc would return such memory to the system each time, and
+// the page faults of the next allocation can cost more than the arithmetic.
 //
-// Blocks are cut from one reserved range of addresses, the smallest free one that fits, and free
-// neighbours grow together. The memory in use is the most that was needed at once. Smaller tensors,
-// and those that find no room, get theirs from `others`. Safe from any thread.
+// Blocks are cut from one reserved range of addresses. The smallest free block that fits is taken,
+// and free neighbours are merged. The range in use grows to the most that was needed at once. Small
+// tensors, and large ones that find no block, get memory from `others`. Thread-safe.
 class LargeTensorMemory final : public c10::Allocator {
  public:
-  // From how many bytes on a tensor is large.
+  // A tensor of at least this many bytes is large.
   static constexpr size_t kLarge = size_t{1} << 20;
 
-  // `others` must outlive it and have raw_deallocate(). Where the system reserves no addresses, all
-  // goes to `others`.
+  // `others` must outlive this object and have raw_deallocate(). Where the system does not reserve
+  // the addresses, all memory comes from `others`.
   LargeTensorMemory(size_t reserved_bytes, c10::Allocator* others);
-  // All tensors are gone.
+  // All tensors must be gone.
   ~LargeTensorMemory() override;
   LargeTensorMemory(const LargeTensorMemory&) = delete;
   LargeTensorMemory& operator=(const LargeTensorMemory&) = delete;
@@ -36,11 +36,11 @@ class LargeTensorMemory final : public c10::Allocator {
   c10::DeleterFnPtr raw_deleter() const override { return &Release; }
   void copy_data(void* to, const void* from, size_t bytes) const override;
 
-  // Bytes of the range, from its beginning, that were ever part of a block.
+  // Returns the bytes from the beginning of the range that were ever part of a block.
   size_t high_water() const;
 
  private:
-  // Lies before each tensor's data: a deleter of LibTorch's is given no more than those.
+  // Stands before each tensor's data, because LibTorch's deleter gets only the address of the data.
   struct Header;
   static void Release(void* data);
   char* Take(size_t bytes);
@@ -53,13 +53,13 @@ class LargeTensorMemory final : public c10::Allocator {
   mutable std::mutex mutex_;
   size_t high_water_ = 0;
   size_t open_ = 0;
-  // By address, and by size and address.
+  // Free blocks by address, and by size and address.
   std::map<char*, size_t> free_;
   std::set<std::pair<size_t, char*>> free_by_size_;
 };
 
-// Has LibTorch take CPU memory from one of these, for as long as the process runs: tensors may end
-// after anything that could own it. Before the first tensor.
+// Has LibTorch allocate CPU memory from such an object, for as long as the process runs. Call it
+// before the first tensor.
 void UseLargeTensorMemory();
 
 }  // namespace finetune

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMebi = size_t{1} << 20;
 
-TEST(LargeTensorMemory, GivesWhatOneTensorLeavesToTheNext) {
+TEST(LargeTensorMemory, ReusesFreedMemory) {
   LargeTensorMemory memory(64 * kMebi, c10::GetCPUAllocator());
   void* first = nullptr;
   {
@@ -41,7 +41,7 @@ TEST(LargeTensorMemory, TakesTheSmallestPlaceThatFits) {
   EXPECT_EQ(memory.allocate(3 * kMebi).get(), place);
 }
 
-TEST(LargeTensorMemory, LeavesSmallTensorsAndThoseWithoutRoomToTheOther) {
+TEST(LargeTensorMemory, SmallTensorsAndThoseWithoutRoomUseTheOtherAllocator) {
   LargeTensorMemory memory(8 * kMebi, c10::GetCPUAllocator());
   const c10::DataPtr small = memory.allocate(1000);
   const c10::DataPtr too_large = memory.allocate(9 * kMebi);
@@ -52,8 +52,8 @@ TEST(LargeTensorMemory, LeavesSmallTensorsAndThoseWithoutRoomToTheOther) {
   EXPECT_EQ(memory.allocate(0).get(), nullptr);
 }
 
-// LibTorch's oneDNN does.
-TEST(LargeTensorMemory, IsTakenAndGivenBackWithoutItsOwner) {
+// LibTorch's oneDNN frees memory through raw_deallocate().
+TEST(LargeTensorMemory, AllocatesAndFreesRawMemory) {
   LargeTensorMemory memory(64 * kMebi, c10::GetCPUAllocator());
   for (const size_t bytes : {size_t{100}, 10 * kMebi, 100 * kMebi}) {
     void* data = memory.raw_allocate(bytes);
@@ -63,7 +63,7 @@ TEST(LargeTensorMemory, IsTakenAndGivenBackWithoutItsOwner) {
   EXPECT_LT(memory.high_water(), 11 * kMebi);
 }
 
-// A limit on the process's memory is one on this memory too.
+// A limit on the memory of the process limits this memory too.
 TEST(LargeTensorMemory, StaysWithinTheLimitsOfTheProcess) {
   LargeTensorMemory memory(size_t{1} << 34, c10::GetCPUAllocator());
   const c10::DataPtr before = memory.allocate(4 * kMebi);
@@ -78,8 +78,8 @@ TEST(LargeTensorMemory, StaysWithinTheLimitsOfTheProcess) {
   EXPECT_GT(memory.high_water(), size_t{1} << 32);
 }
 
-// Random tensors come and go. Each is full of its own number until its end, and at last one block
-// is left, which is the whole range.
+// Random tensors are made and freed. Each is filled with its own number and checked when it is
+// freed. At the end one free block is left, the whole range.
 TEST(LargeTensorMemory, NeverGivesAByteTwiceAndForgetsNone) {
   constexpr size_t kRange = 96 * kMebi;
   LargeTensorMemory memory(kRange, c10::GetCPUAllocator());

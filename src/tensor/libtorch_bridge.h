@@ -88,7 +88,7 @@ class CudaGraphImpl : public GraphImplInterface {
 
 #endif
 
-// The kinds of graph by the device's name, as DeviceTypeName() has it.
+// The kinds of graph by the device's name, as DeviceTypeName() returns it.
 inline GraphImpls* GraphImplRegistry() {
   static GraphImpls* const impls = [] {
     auto* made = new GraphImpls(/*warning=*/false);

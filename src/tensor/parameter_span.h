@@ -6,8 +6,8 @@
 
 namespace finetune {
 
-// Where one parameter lies in the flat tensors that hold all trained parameters, their gradients
-// and their momentum; in elements.
+// The place of one parameter in the flat tensors of all trained parameters, their gradients and
+// their optimizer's state. In elements.
 struct ParameterSpan {
   std::string name;
   int64_t offset = 0;

@@ -8,8 +8,8 @@
 
 namespace finetune {
 
-// When a run logs, validates, saves and ends: a pure function of its config. `iteration` is the
-// number of iterations done, from 1; each question is about the moment after that iteration.
+// Decides when a run logs, validates, saves and ends: a pure function of its config. `iteration` is
+// the number of iterations done, from 1. Each question is about the moment after that iteration.
 class Calendar {
  public:
   // `last_iteration`: the number of iterations of the whole run. `has_validation`: whether the run
@@ -20,7 +20,7 @@ class Calendar {
   int64_t iterations_per_epoch() const { return per_epoch_; }
   int64_t last_iteration() const { return last_; }
 
-  // The epoch that the iteration is in, from 1.
+  // Returns the epoch that the iteration is in, from 1.
   int64_t Epoch(int64_t iteration) const { return (iteration - 1) / per_epoch_ + 1; }
   bool EpochEnds(int64_t iteration) const { return iteration % per_epoch_ == 0; }
   bool RunEnds(int64_t iteration) const { return iteration == last_; }
@@ -29,14 +29,14 @@ class Calendar {
   bool ValidationIsDue(int64_t iteration) const;
   bool CheckpointIsDue(int64_t iteration) const;
 
-  // The number of validations that remain, the one due after this iteration included.
+  // Returns the number of validations that remain, the one due after this iteration included.
   int64_t ValidationsLeft(int64_t iteration) const;
 
-  // "epoch_3.pth" at the end of an epoch, else "iter_1200.pth".
+  // Returns "epoch_3.pth" at the end of an epoch, else "iter_1200.pth".
   std::string CheckpointName(int64_t iteration) const;
 
  private:
-  // Iterations from one validation to the next. 0: no validation is due by interval.
+  // Returns the iterations from one validation to the next. 0: no validation is due by interval.
   int64_t ValidationInterval() const;
 
   const int64_t per_epoch_;

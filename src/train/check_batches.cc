@@ -12,19 +12,19 @@
 namespace finetune {
 namespace {
 
-// The farthest batch size that is tried as advice.
+// The advice tries batch sizes up to this far from the config's.
 constexpr int kFarthest = 64;
 
-// Pictures that rank `rank` has of a global batch, as Sampler::Part shares them out.
+// Returns the number of images that rank `rank` has of a global batch, as Sampler::Part divides it.
 int64_t PartOf(int64_t global, int rank, int ranks) {
   return global * (rank + 1) / ranks - global * rank / ranks;
 }
 
-// Whether a global batch of so many pictures has a pass of one.
+// Returns whether a global batch of so many images has a pass of one image.
 bool HasLonePass(int64_t global, int64_t most, const EpochShape& epoch) {
   const int64_t largest = (global + epoch.ranks - 1) / epoch.ranks;
   if (!epoch.sync_batch_norm) {
-    // Each rank has the largest part or one picture less, and a first pass that is its smallest.
+    // Each rank has the largest part or one image less. A part's first pass is its smallest.
     for (const int64_t part : {largest, global / epoch.ranks}) {
       if (part > 0 && MicroBatches::Of(part, most).Size(0) == 1) return true;
     }
@@ -52,7 +52,7 @@ Lone FindLone(const SplitConfig& train, const EpochShape& epoch) {
   return Lone::kNone;
 }
 
-// Settings that make all passes larger, each by itself.
+// Returns settings that make all passes larger, each by itself.
 std::vector<std::string> Remedies(const SplitConfig& train, const EpochShape& epoch) {
   std::vector<std::string> remedies;
   const auto helps = [&](const SplitConfig& changed) {

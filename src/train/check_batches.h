@@ -8,17 +8,17 @@
 
 namespace finetune {
 
-// How an epoch's pictures are shared out to forward and backward passes.
+// The division of an epoch's images into forward and backward passes.
 struct EpochShape {
   int64_t pictures = 0;
   int ranks = 1;
-  // Batch norm takes its statistics over all ranks' pictures.
+  // Batch norm takes its statistics over all ranks' images.
   bool sync_batch_norm = false;
 };
 
-// Whether every pass of training has two pictures or more: with one, a batch norm whose feature map
-// is 1x1 has one value a channel, which has no variance. Errors: InvalidArgument that says which
-// pass has one picture, and only such changes of the config as make all passes larger.
+// Checks that every pass of training has at least two images. With one image, a batch norm whose
+// feature map is 1x1 has one value a channel, which has no variance. Errors: InvalidArgument that
+// names the pass with one image, and only such changes of the config as make all passes larger.
 absl::Status CheckNoLonePicture(const SplitConfig& train, const EpochShape& epoch);
 
 }  // namespace finetune

@@ -49,7 +49,7 @@ TEST(CheckBatchesTest, FindsOnePictureOnEachOfTwoRanks) {
 }
 
 TEST(CheckBatchesTest, ARankWithoutPicturesHasNoPass) {
-  // Ranks 0 and 2 of 4 have none; the others one each.
+  // Ranks 0 and 2 of 4 have none, the others one each.
   EXPECT_THAT(ErrorOf(Train(7), {.pictures = 30, .ranks = 4}), HasSubstr("2 of the 30 pictures"));
 }
 
@@ -61,7 +61,7 @@ TEST(CheckBatchesTest, AMicroBatchOfOneIsNotCuredByDropLastOrBatchSize) {
 }
 
 TEST(CheckBatchesTest, FindsPassesThatDivideUnevenly) {
-  // 3 pictures at most 2 at a time are passes of 1 and 2.
+  // 3 images, at most 2 at a time, are passes of 1 and 2.
   const std::string error = ErrorOf(Train(3, 2), {.pictures = 30});
   EXPECT_THAT(error, AllOf(HasSubstr("data.train.micro_batch_size: 3"),
                            HasSubstr("data.train.batch_size: 4"), Not(HasSubstr("drop_last"))));
@@ -69,12 +69,12 @@ TEST(CheckBatchesTest, FindsPassesThatDivideUnevenly) {
 
 TEST(CheckBatchesTest, SynchronisedBatchNormCountsAllRanksPictures) {
   EXPECT_EQ(ErrorOf(Train(1), {.pictures = 30, .ranks = 2, .sync_batch_norm = true}), "");
-  // 31 of 30 + 1: the last batch is one picture for all ranks together.
+  // 31 of 30 + 1: the last batch is one image for all ranks together.
   EXPECT_THAT(ErrorOf(Train(15), {.pictures = 31, .ranks = 2, .sync_batch_norm = true}),
               AllOf(HasSubstr("1 of the 31 pictures"), Not(HasSubstr("sync_batch_norm"))));
 }
 
-// Whatever is advised makes the error go away.
+// Each advised change removes the error.
 TEST(CheckBatchesTest, EachRemedyHelps) {
   for (int pictures = 2; pictures < 20; ++pictures) {
     for (int ranks = 1; ranks <= 3; ++ranks) {

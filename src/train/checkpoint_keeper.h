@@ -16,13 +16,13 @@
 
 namespace finetune {
 
-// A run's checkpoints in its work_dir, as rank 0 reads and writes them.
+// A run's checkpoints in its work_dir, for rank 0 to read and write.
 class CheckpointKeeper {
  public:
   enum class Earlier {
-    kRefuse,  // a work_dir that holds an earlier run's checkpoints
-    kKeep,    // this run goes on from one
-    kRemove,  // this run begins again in their place
+    kRefuse,  // refuse a work_dir that holds an earlier run's checkpoints
+    kKeep,    // keep them: this run continues from one
+    kRemove,  // remove them: this run starts over in their place
   };
 
   // Creates `work_dir` where it is missing, and locks it. `known`: as CheckpointStore::Open() has
@@ -32,21 +32,23 @@ class CheckpointKeeper {
       const std::string& work_dir, int keep_last, Earlier earlier,
       const std::vector<SavedCheckpoint>& known, Trace* trace);
 
-  // Whether Find() will return a checkpoint or an error.
+  // Returns whether Find() will return a checkpoint or an error.
   static bool WillFind(const std::string& work_dir, const std::string& resume);
 
-  // Returns the checkpoint that --resume names: "auto" is the newest whole one of `work_dir`, or
+  // Returns the checkpoint that --resume names. "auto" is the newest whole one of `work_dir`, or
   // none where it has none; "" is none; any other value is a path. Writes nothing. Errors: those of
   // reading it.
   static absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& work_dir,
                                                              const std::string& resume);
 
-  // The iteration of the work_dir's best.pth; nothing where it has none. Not while one is written.
+  // Returns the iteration of the work_dir's best.pth; nothing where there is none. Do not call it
+  // while a checkpoint is written.
   std::optional<int64_t> BestIteration() const { return store_.BestIteration(); }
 
-  // Copies `root` and writes it as `name` behind what comes next. Errors: of the one before.
+  // Copies `root` and writes the copy as `name` while training goes on. Errors: those of the
+  // checkpoint before.
   absl::Status Save(const std::string& name, const Value& root, bool is_best);
-  // Waits until what was saved is written. Errors: of writing it.
+  // Waits until the last checkpoint is written. Errors: those of writing it.
   absl::Status Finish();
 
  private:
@@ -56,7 +58,7 @@ class CheckpointKeeper {
   CheckpointStore store_;
   TraceTrack* const track_;  // may be null
   Snapshotter snapshotter_;
-  // Last, so that it has ended before what it uses goes.
+  // The last member, so that it ends before the members that it uses are destroyed.
   std::future<absl::Status> saving_;
 };
 

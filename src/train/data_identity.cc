@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<double>> ReadNumbers(const Value& dict, const char* k
   return numbers;
 }
 
-// Empty where `names` is not a list of strings.
+// Returns nothing where `names` is not a list of strings.
 ClassNames ReadNames(const Value* names) {
   ClassNames read;
   if (names == nullptr || names->list() == nullptr) return read;
@@ -92,8 +92,8 @@ std::string Shape(const SplitIdentity& split) {
   return absl::StrCat(size, " with ", split.channels, " channel", split.channels == 1 ? "" : "s");
 }
 
-// Returns whether both are known and differ, and appends how. `part`: "data.train". `explained`:
-// other class names have been said, which make another digest.
+// Returns whether both are known and differ, and appends a sentence on how. `part`: "data.train".
+// `explained`: the sentences already name other class names, which change the digest too.
 bool CompareSplits(const char* part, const std::optional<SplitIdentity>& saved,
                    const std::optional<SplitIdentity>& now, bool explained,
                    std::vector<std::string>* sentences) {
@@ -123,8 +123,8 @@ bool SameMembers(ClassNames a, ClassNames b) {
   return a == b;
 }
 
-// One entry for each class of both that has another number now, up to three and how many more:
-// ""bear" (0, in the checkpoint 1)".
+// Returns one entry for each class of both data sets whose number has changed, as ""bear" (0, in
+// the checkpoint 1)". There are at most three, and then the number of further ones.
 std::vector<std::string> Renumbered(const ClassNames& saved, const ClassNames& now) {
   constexpr size_t kMost = 3;
   std::vector<std::string> moved;
@@ -223,9 +223,9 @@ DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now) {
                        "; in the checkpoint ", QuoteNames(saved.classes)));
     } else {
       difference.sentences.push_back(
-          absl::StrCat("the classes differ", added.empty() ? "" : "; new are ", QuoteNames(added),
-                       gone.empty() ? "" : "; no longer there are ", QuoteNames(gone),
-                       moved.empty() ? "" : "; other numbers have ", absl::StrJoin(moved, ", ")));
+          absl::StrCat("the classes differ", added.empty() ? "" : "; new: ", QuoteNames(added),
+                       gone.empty() ? "" : "; missing: ", QuoteNames(gone),
+                       moved.empty() ? "" : "; renumbered: ", absl::StrJoin(moved, ", ")));
     }
   }
   const bool explained = !difference.sentences.empty();

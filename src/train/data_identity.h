@@ -14,7 +14,7 @@
 
 namespace finetune {
 
-// One split of a data set, as far as two runs must agree on it.
+// The facts of one split of a data set that two runs must agree on.
 struct SplitIdentity {
   std::string split;  // its name: "train"
   std::string digest;
@@ -22,23 +22,23 @@ struct SplitIdentity {
   int64_t channels = 0, height = 0, width = 0;  // of a stored picture
 };
 
-// Which data a model was trained on. A checkpoint carries it in `meta`, because weights alone do
-// not say which output stands for which class, nor how pictures were normalised.
+// The identity of the data that a model was trained on. A checkpoint carries it in `meta`, because
+// weights alone do not tell which output stands for which class, or how images were normalized.
 struct DataIdentity {
-  // In the order of the model's outputs. Empty: not known.
+  // In the order of the model's outputs. Empty: unknown.
   ClassNames classes;
-  // What the training pipeline normalises by: empty lists where it does not normalise. Absent: not
-  // known.
+  // The mean and std of the training pipeline; empty lists where it does not normalize. Unset:
+  // unknown.
   std::optional<PixelStatistics> statistics;
   std::optional<SplitIdentity> train, val;
 };
 
 SplitIdentity IdentityOf(const Dataset& dataset);
 
-// "mean [123.7, 116.3, 103.5] and std [58.4, 57.1, 57.4]", or "nothing" for empty lists.
+// Returns "mean [123.7, 116.3, 103.5] and std [58.4, 57.1, 57.4]", or "nothing" for empty lists.
 std::string Describe(const PixelStatistics& statistics);
 
-// Adds to a checkpoint's meta `CLASSES`, as mmpretrain has them, and `data`: a dict of `mean`,
+// Adds to a checkpoint's meta `CLASSES`, as mmpretrain has them, and `data`, a dict of `mean`,
 // `std`, `train` and `val`.
 void AppendTo(const DataIdentity& identity, Value::Dict* meta);
 
@@ -47,25 +47,25 @@ void AppendTo(const DataIdentity& identity, Value::Dict* meta);
 // InvalidArgument where `data` is not as AppendTo writes it; those of CheckCheckpointVersion().
 absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta);
 
-// The same of the meta in a checkpoint's file; of a file without meta, nothing is known. Errors:
-// those of ReadTorchFile; those above, with the path.
+// The same from a checkpoint's file; without meta everything is unknown. Errors: those of
+// ReadTorchFile; those above, with the path.
 absl::StatusOr<DataIdentity> ReadDataIdentityOf(const std::string& path);
 
-// How this run's data differ from those of the checkpoint that it goes on from.
+// The differences between this run's data and those of the checkpoint that it resumes from.
 struct DataDifference {
-  // One sentence for each difference; empty: the same as far as the checkpoint says.
+  // One sentence for each difference. Empty: the same, as far as the checkpoint tells.
   std::vector<std::string> sentences;
-  // A class of both stands under another number: the model's outputs would mean other classes.
+  // A class of both has another number, so the model's outputs would mean other classes.
   bool renumbered = false;
   // The accuracies so far are of other validation data.
   bool val_differs = false;
 };
 DataDifference CompareData(const DataIdentity& saved, const DataIdentity& now);
 
-// Whether a run whose data have `classes` may start from a checkpoint's head. A checkpoint that
-// names no classes, as of torchvision or timm, may: then a note for the log says which class each
-// output is taken for. Else the note is empty. Errors: InvalidArgument where the classes are
-// others, or in another order.
+// Checks that a run whose data have `classes` may start from a checkpoint's head. A checkpoint that
+// names no classes, such as torchvision's and timm's, may be used; then the returned note for the
+// log tells which class each output is taken for. Else the note is empty. Errors: InvalidArgument
+// where the classes or their order differ.
 absl::StatusOr<std::string> CheckHeadClasses(const DataIdentity& saved, const ClassNames& classes);
 
 }  // namespace finetune

@@ -100,23 +100,23 @@ TEST(DataIdentityTest, SaysWhichClassesDiffer) {
   now.classes = {"apple", "Bear", "cat"};
   now.train->digest = "cc";
   const DataDifference renamed = CompareData(Pets(), now);
-  EXPECT_THAT(renamed.sentences, ElementsAre("the classes differ; new are \"Bear\"; no longer "
-                                             "there are \"bear\""));
+  EXPECT_THAT(renamed.sentences,
+              ElementsAre("the classes differ; new: \"Bear\"; missing: \"bear\""));
   EXPECT_FALSE(renamed.renumbered);
 
   now.classes = {"cat", "bear", "apple"};
   EXPECT_TRUE(CompareData(Pets(), now).renumbered);
 }
 
-// "apple" became "zebra", so that the names in their order have other numbers.
+// "apple" became "zebra", so the names have other numbers when sorted.
 TEST(DataIdentityTest, SaysWhichClassesHaveOtherNumbers) {
   DataIdentity now = Pets();
   now.classes = {"bear", "cat", "zebra"};
   const DataDifference difference = CompareData(Pets(), now);
   EXPECT_TRUE(difference.renumbered);
   EXPECT_THAT(difference.sentences,
-              ElementsAre("the classes differ; new are \"zebra\"; no longer there are \"apple\"; "
-                          "other numbers have \"bear\" (0, in the checkpoint 1), \"cat\" (1, in "
+              ElementsAre("the classes differ; new: \"zebra\"; missing: \"apple\"; "
+                          "renumbered: \"bear\" (0, in the checkpoint 1), \"cat\" (1, in "
                           "the checkpoint 2)"));
 }
 
@@ -142,7 +142,7 @@ TEST(DataIdentityTest, SaysHowASplitDiffers) {
 
 TEST(DataIdentityTest, AnOlderCheckpointDiffersInNothingItDoesNotSay) {
   EXPECT_THAT(CompareData(DataIdentity(), Pets()).sentences, IsEmpty());
-  // A run may begin or stop to validate.
+  // A run may start or stop to validate.
   DataIdentity without = Pets();
   without.val.reset();
   EXPECT_THAT(CompareData(without, Pets()).sentences, IsEmpty());

@@ -14,34 +14,34 @@
 
 namespace finetune {
 
-// What differs between a GPU, which works behind the caller, and the CPU, where all is done at
-// once.
+// The differences between a GPU, which works asynchronously, and the CPU, where every call has
+// finished when it returns.
 
-// While it lives, this thread gives a GPU its work on a stream of its own: the default stream,
-// which others wait for, cannot be recorded.
+// During its life this thread's GPU work goes to a stream of its own. The default stream, which
+// others wait for, cannot be recorded.
 class OwnStream {
  public:
-  // `gpu`: its number.
+  // `gpu`: the GPU's number.
   explicit OwnStream(int gpu);
 
  private:
   c10::StreamGuard guard_;
 };
 
-// A point in what a device has been given to do.
+// A point in the sequence of work that a device has been given.
 class DevicePoint {
  public:
-  // After all that the current stream of `device` has been given.
+  // The point after all earlier work of the current stream of `device`.
   explicit DevicePoint(at::Device device);
-  // Returns when the device has come there.
+  // Returns when the device has reached the point.
   void Wait() const;
 
  private:
   std::optional<c10::Event> event_;
 };
 
-// A number that a device works out, to be read when it is there, without holding up what the device
-// has been given since.
+// A number that a device computes. It is read when it is ready, without delaying later work of the
+// device.
 class LateNumber {
  public:
   // `value`: [] of any type.
@@ -58,18 +58,19 @@ class LateNumber {
   DevicePoint there_;
 };
 
-// A loader's batches on the device that computes.
+// A loader's batches, on the device that computes.
 class DeviceBatches {
  public:
-  // `loader` must outlive it; on a GPU its batches are best pinned.
+  // `loader` must outlive it. For a GPU its batches should be pinned.
   DeviceBatches(BatchLoader* loader, at::Device device)
       : loader_(*loader), device_(device), pipeline_(loader->PipelineOn(device)) {}
 
-  // As BatchLoader::Next(). On a GPU the batch is on its way; what the current stream does next
-  // comes after it.
+  // As BatchLoader::Next(). On a GPU the batch is still being copied; the current stream's later
+  // work waits for it.
   absl::StatusOr<Batch> Next();
 
-  // A batch's pictures as the model takes them: prepared here where they are as stored.
+  // Returns a batch's images as the model takes them. Images that are still as stored are prepared
+  // here.
   at::Tensor Images(const Batch& batch) const {
     return pipeline_.has_value() ? pipeline_->Apply(batch) : batch.images;
   }
@@ -78,11 +79,11 @@ class DeviceBatches {
   BatchLoader& loader_;
   const at::Device device_;
   const std::optional<DevicePipeline> pipeline_;
-  // Where the device has the last batch, and its memory is the loader's to fill again.
+  // The point at which the device has the last batch, so that the loader may fill the memory again.
   std::optional<DevicePoint> taken_;
 };
 
-// The most memory that this process has had at once: a GPU's, or on the CPU the host's.
+// Returns this process's peak memory: a GPU's, or on the CPU the host's.
 int64_t PeakMemoryMebibytes(at::Device device);
 
 }  // namespace finetune

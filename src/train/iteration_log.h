@@ -11,10 +11,10 @@
 
 namespace finetune {
 
-// Averages what iterations report between two log lines, and writes the lines.
+// Averages the facts of iterations between two log lines, and writes the lines.
 class IterationLog {
  public:
-  // Facts of one iteration.
+  // The facts of one iteration.
   struct Iteration {
     int64_t number = 0;  // from 1
     double lr = 0;
@@ -24,14 +24,15 @@ class IterationLog {
     int64_t images = 0;       // of the global batch
   };
 
-  // `calendar` and `log` must outlive it. `device` is the one whose peak memory is logged.
+  // `calendar` and `log` must outlive it. `device`: the device whose peak memory is logged.
   IterationLog(const Calendar* calendar, at::Device device, RunLog* log)
       : calendar_(*calendar), device_(device), log_(*log) {}
 
   void AddLoss(double loss);
-  // Writes a line where one is due, and redraws the progress line else.
+  // Writes a line where one is due, else redraws the progress line.
   void Add(const Iteration& iteration);
-  // The duration of the last validation: the time to come counts the validations to come.
+  // Sets the duration of the last validation, which the estimate of the remaining time uses for
+  // later ones.
   void SetValidationSeconds(double seconds) { validation_seconds_ = seconds; }
 
  private:

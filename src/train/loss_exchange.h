@@ -12,12 +12,12 @@
 
 namespace finetune {
 
-// Adds up the ranks' parts of each iteration's loss, and tells every rank whether any rank was
-// asked to stop: one small all-reduce an iteration. On a GPU the loss of an iteration is read one
-// iteration late, so that the device is never without work.
+// Sums the ranks' parts of each iteration's loss, and tells every rank whether any rank was asked
+// to stop, in one small all-reduce an iteration. On a GPU the loss is read one iteration late, so
+// that the device always has work.
 class LossExchange {
  public:
-  // The sum of all ranks' parts: the mean loss of an iteration's global batch.
+  // The sum of all ranks' parts, which is the mean loss of an iteration's global batch.
   struct Loss {
     int64_t iteration = 0;
     double lr = 0;
@@ -26,13 +26,13 @@ class LossExchange {
   struct Flags {
     // A signal asked to end the run.
     bool stop = false;
-    // The launcher has given notice that it may end a rank soon: a checkpoint is due.
+    // The launcher has announced that it may kill a rank soon, so a checkpoint is due.
     bool warned = false;
   };
   struct Exchanged {
-    // Set where any rank set it.
+    // A flag is set where any rank set it.
     Flags any;
-    // Finished iterations in their order.
+    // The losses of finished iterations, in their order.
     std::vector<Loss> losses;
   };
 
@@ -44,8 +44,8 @@ class LossExchange {
     parts_.push_back({iteration, lr, LateNumber(part)});
   }
 
-  // Collective. Exchanges all parts but the `left` newest; `left` and the calls of Add() are the
-  // same on every rank. Errors: those of the all-reduce.
+  // Exchanges all parts except the newest `left`. Collective; `left` and the calls of Add() must be
+  // the same on every rank. Errors: those of the all-reduce.
   absl::StatusOr<Exchanged> Exchange(size_t left, const Flags& mine);
 
  private:

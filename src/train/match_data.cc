@@ -13,20 +13,20 @@
 namespace finetune {
 namespace {
 
-// Null where the config names none.
+// Returns null where the config has no such split.
 absl::StatusOr<std::unique_ptr<Dataset>> OpenSplit(const SplitConfig& split) {
   if (split.path().empty()) return nullptr;
   return Dataset::Open(split.path(), split.split());
 }
 
-// As a checkpoint can hold them.
+// Returns the class names in a form that a checkpoint can hold.
 ClassNames ClassesOf(const Dataset& data) {
   ClassNames names;
   for (const std::string& name : data.manifest().class_name()) names.push_back(ValidUtf8(name));
   return names;
 }
 
-// Whether the pipeline ends in a normalize {} that has no mean and std of its own.
+// Returns whether the pipeline ends in a normalize {} without mean and std of its own.
 bool TakesStatistics(const SplitConfig& split) {
   if (split.pipeline().empty()) return false;
   const TransformConfig& last = *split.pipeline().rbegin();

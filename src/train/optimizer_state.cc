@@ -17,7 +17,7 @@ std::map<std::string, at::Tensor> ByName(const TensorList& tensors) {
   return map;
 }
 
-// The part of a flat state that is a parameter's, in the parameter's shape and memory order.
+// Returns a parameter's part of a flat state, in the parameter's shape and memory order.
 at::Tensor PartOf(const at::Tensor& state, const ParameterSpan& span, const at::Tensor& parameter) {
   return state.as_strided(parameter.sizes(), parameter.strides(), span.offset);
 }

@@ -11,11 +11,11 @@ namespace finetune {
 // Returns the entry of a checkpoint that holds an optimizer's state: its kind, and each tensor of
 // the state cut into the parameters, by name and in their shapes.
 //   {"kind": "sgd", "momentum": {"head.fc.weight": Tensor[10, 512], ...}}
-// The tensors share memory with the state. `parameters`: has every one that is trained.
+// The tensors share memory with the state. `parameters` must have every trained one.
 Value OptimizerToValue(const Optimizer& optimizer, const TensorList& parameters);
 
 // Writes such an entry into the optimizer's state. Errors: InvalidArgument for the state of another
-// kind of optimizer, and where a trained parameter's is not there; then nothing is written.
+// kind of optimizer, and where a trained parameter's is missing; then nothing is written.
 absl::Status RestoreOptimizer(const Value& entry, const TensorList& parameters,
                               Optimizer* optimizer);
 

@@ -38,7 +38,7 @@ Value::Dict Momentum(const at::Tensor& bias, const at::Tensor& weight) {
   return momentum;
 }
 
-// The entry as finetune has written it since its first version.
+// Returns the entry as finetune has written it since its first version.
 Value Entry(const std::string& kind, Value::Dict momentum) {
   Value::Dict entry;
   entry.Append("kind", kind);
@@ -57,7 +57,7 @@ TEST(OptimizerStateTest, EntryHasKindAndStateByParameter) {
   EXPECT_EQ((*momentum)[0].name, "bias");
   EXPECT_TRUE((*momentum)[0].tensor.equal(at::arange(3).to(at::kFloat)));
   EXPECT_EQ((*momentum)[1].name, "weight");
-  // In the parameter's shape, whose memory has the channels last.
+  // The shape is the parameter's, and its memory is channels-last.
   EXPECT_EQ((*momentum)[1].tensor.sizes(), at::IntArrayRef({2, 3, 1, 2}));
   EXPECT_EQ((*momentum)[1].tensor[0][1][0][0].item<float>(), 5);
 }

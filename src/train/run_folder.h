@@ -15,18 +15,18 @@
 
 namespace finetune {
 
-// A run's work_dir, as rank 0 finds and takes it. Nothing is written before Open(), so a run that
-// is refused leaves the folder as it was.
+// A run's work_dir, for rank 0. Nothing is written before Open(), so a refused run leaves the
+// folder as it was.
 class RunFolder {
  public:
   // `options` must outlive it.
   explicit RunFolder(const TrainOptions* options) : options_(*options) {}
 
-  // Reads the checkpoint that --resume names; nothing where there is none. Errors: those of
+  // Reads the checkpoint that --resume names; returns nothing where there is none. Errors: those of
   // CheckpointStore::CheckOwnFiles() and CheckpointKeeper::Find().
   absl::StatusOr<std::optional<FoundCheckpoint>> ReadSource();
 
-  // Checks that the run may replace what is there, creates the folder and locks it. With
+  // Checks that the run may replace the folder's files, creates the folder and locks it. With
   // --overwrite it deletes the earlier run's checkpoints and TensorBoard events. Errors:
   // AlreadyExists for a file that finetune did not write; those of CheckpointKeeper::Open().
   absl::StatusOr<std::unique_ptr<CheckpointKeeper>> Open(int keep_last);
@@ -34,12 +34,12 @@ class RunFolder {
   // Writes config.pbtxt. Errors: those of WriteOwnText().
   absl::Status WriteConfig(const LoadedConfig& loaded) const;
 
-  // Sentences for the log, about what Open() has found.
+  // Returns sentences for the log about what Open() found.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   const TrainOptions& options_;
-  // The run goes on in the folder of its checkpoint.
+  // The run continues in the folder of its checkpoint.
   bool in_place_ = false;
   // The checkpoints that ReadSource() has read there.
   std::vector<SavedCheckpoint> known_;

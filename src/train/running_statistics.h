@@ -12,9 +12,10 @@
 
 namespace finetune {
 
-// Keeps the batch norms' running statistics the same on every rank: their mean over the ranks,
-// after each iteration, in one all-reduce that runs beside those of the gradients. So validation
-// and checkpoints see all pictures' statistics, and a resumed run has what the interrupted one had.
+// Keeps the batch norms' running statistics equal on all ranks: after each iteration they are
+// averaged over the ranks, in one all-reduce that runs beside those of the gradients. So validation
+// and checkpoints see the statistics of all images, and a resumed run continues with those of the
+// interrupted one.
 class RunningStatistics {
  public:
   // Moves the floating-point `buffers` into flat memory.
@@ -24,9 +25,9 @@ class RunningStatistics {
   // The number of values that are averaged.
   int64_t size() const { return values_.defined() ? values_.numel() : 0; }
 
-  // After the last forward pass of an iteration.
+  // Call it after the last forward pass of an iteration.
   void Start();
-  // Before the statistics are used again; nothing to do where Start() was not called since.
+  // Call it before the statistics are used again. It does nothing where Start() was not called.
   absl::Status Finish();
 
  private:

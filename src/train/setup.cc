@@ -63,12 +63,11 @@ absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) 
   return CompareItems(items, comm->world().hosts);
 }
 
-// What must not differ between ranks, or they would train different models without a word.
-// `checkpoint`: what is taken from the evaluated one.
+// Checks everything that must be equal on all ranks, because ranks that differ would train
+// different models without an error. `checkpoint`: what was read from the evaluated one.
 absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data,
                           const std::string& checkpoint, Communicator* comm) {
-  // Another program may not go on as this one does. A host's own LibTorch would sum in another
-  // order.
+  // Another build may compute otherwise, and another host's LibTorch may sum in another order.
   FT_RETURN_IF_ERROR(CheckAgreement({{"the program's build id", BuildId()},
                                      {"LibTorch's build id", BuildId("libtorch_cpu.so")},
                                      {"the world", absl::StrCat(comm->size(), " ranks")}},
@@ -93,7 +92,7 @@ std::string DigestOf(const Dataset* data) {
   return data == nullptr ? "" : ManifestDigest(data->manifest()).substr(0, 16);
 }
 
-// Whether the model takes the loader's pictures. `name`: "data.train".
+// Checks that the model takes the loader's images. `name`: "data.train".
 absl::Status CheckInputs(const LoadedConfig& loaded, const std::string& name,
                          const BatchLoader* loader, const Classifier& model) {
   if (loader == nullptr) return absl::OkStatus();
@@ -102,7 +101,7 @@ absl::Status CheckInputs(const LoadedConfig& loaded, const std::string& name,
                   absl::StrCat(loaded.PlaceOf(name + ".pipeline"), ": ", name));
 }
 
-// Whether every training pass leaves batch norm enough values.
+// Checks that every training pass leaves batch norm enough values.
 absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
                          const Classifier& model, int ranks) {
   const int64_t height = train.pipeline().height(), width = train.pipeline().width();
@@ -121,8 +120,8 @@ absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
       "x", side, " or more"));
 }
 
-// Has this rank compute on its part of the host's cores. Before LibTorch or a loader starts a
-// thread: those that are there already stay where they are.
+// Makes this rank compute on its part of the host's cores. Call it before LibTorch or a loader
+// starts a thread, because existing threads stay where they are.
 absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> bindings, comm->AllGather(DescribeBinding()));
   absl::StatusOr<CpuPlan> plan = PlanCpus(requested, comm->rank(), bindings, comm->world().hosts);
@@ -131,7 +130,7 @@ absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
                                : plan.status(),
                            *comm));
   if (!plan->note.empty()) setup->host_warnings.push_back(plan->note);
-  // Containers may forbid it; the system's own choice is slower, not wrong.
+  // A container may forbid the binding. Then the system's own choice is slower, not wrong.
   if (absl::Status bound = BindThread(plan->cpus); !bound.ok()) {
     setup->host_warnings.emplace_back(bound.message());
   }
@@ -142,7 +141,7 @@ absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
   return absl::OkStatus();
 }
 
-// What `precision` comes to on these ranks. Collective.
+// Returns whether `precision` means bfloat16 on these ranks. Collective.
 absl::StatusOr<bool> UsesBfloat16(const RuntimeConfig& runtime, Communicator* comm, Setup* setup) {
   const bool here =
       setup->device.is_cpu() ? ThisProcessor().avx512_bfloat16 : VisibleGpus().bfloat16;
@@ -166,9 +165,10 @@ absl::StatusOr<bool> UsesBfloat16(const RuntimeConfig& runtime, Communicator* co
   return bfloat16;
 }
 
-// For batch norms over all ranks' pictures. Its sums stay in one order with those of the gradients:
-// both start on the thread that runs autograd, whose order follows from the graph alone, and every
-// rank has the same graph, for every rank runs every layer as often.
+// Returns the sum for batch norms over all ranks' images. Its all-reduces and those of the
+// gradients have the same order on every rank: all start on the thread that runs autograd, in the
+// graph's order, and every rank has the same graph, because every rank runs every layer equally
+// often.
 SumOverRanks SumOver(Communicator* comm) {
   return [comm](const at::Tensor& values) -> absl::Status {
     FT_ASSIGN_OR_RETURN(std::unique_ptr<Communicator::Work> work, comm->AllReduceSum(values));
@@ -176,7 +176,7 @@ SumOverRanks SumOver(Communicator* comm) {
   };
 }
 
-// Tells, on rank 0, how far a download is.
+// Prints, on rank 0, the progress of a download.
 class DownloadProgress {
  public:
   DownloadProgress(const std::string& what, bool enabled)
@@ -186,7 +186,7 @@ class DownloadProgress {
 
   void operator()(uint64_t done, uint64_t total) {
     if (!enabled_ || done == 0) return;
-    // That there is one is said at once.
+    // The first report is printed at once.
     const bool first = !std::exchange(begun_, true);
     if (!progress_.IsDue() && !first) return;
     const auto mebibytes = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
@@ -208,12 +208,13 @@ class DownloadProgress {
   bool begun_ = false;
 };
 
-// One rank a host downloads; the others then find it in the cache. Meanwhile all meet every half
-// second: one collective that waits for a long download would end in the communicator's timeout.
+// Fetches a checkpoint. One rank a host downloads it; the others then find it in the cache.
+// Meanwhile all ranks meet every half second, because a single collective that waits for a long
+// download would exceed the communicator's timeout.
 absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* comm) {
   const bool fetches = comm->local_rank() == 0;
   std::atomic<bool> given_up{false};
-  // Without what may be secret in a URL.
+  // A URL without its parts that may be secret.
   const std::string url = checkpoint.substr(0, checkpoint.find_first_of("?#"));
   const std::string name = url.substr(url.rfind('/') + 1);
   DownloadProgress progress(name, /*enabled=*/comm->rank() == 0);
@@ -238,7 +239,7 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
       busy[0] = 1;
     }
     const absl::Status met = comm->AllReduceSum(absl::MakeSpan(busy));
-    // The thread must not outlive what it uses.
+    // The thread must not outlive the variables that it uses.
     if (!met.ok()) given_up = true;
     FT_RETURN_IF_ERROR(met);
     if (busy[0] == 0) break;
@@ -279,14 +280,14 @@ absl::Status TakePretrained(const PretrainedConfig& pretrained, Communicator* co
   return Agree(status, *comm);
 }
 
-// Whether rank 0 resumes a run. Collective.
+// Returns whether rank 0 resumes a run. Collective.
 absl::StatusOr<bool> Resumes(bool resumes, Communicator* comm) {
   double on_main[1] = {comm->rank() == 0 && resumes ? 1.0 : 0.0};
   FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(on_main)));
   return on_main[0] > 0;
 }
 
-// What is wrong with one thing and with another, at once.
+// Returns one error with the messages of both.
 absl::Status Both(const absl::Status& one, const absl::Status& other) {
   if (one.ok() || one == other) return other;
   if (other.ok()) return one;
@@ -340,9 +341,9 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   if (comm->device() >= 0) {
     setup.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(comm->device()));
     at::globalContext().lazyInitDevice(at::kCUDA);
-    // A resumed run repeats the interrupted one's sums, in their order.
+    // A resumed run must repeat the sums of the interrupted one in the same order.
     at::globalContext().setDeterministicCuDNN(true);
-    // FLOAT32 is float32: by default cuDNN multiplies it as TF32, with 10 bits of mantissa.
+    // FLOAT32 must be float32. By default cuDNN multiplies it as TF32, with 10 bits of mantissa.
     at::globalContext().setAllowTF32CuDNN(false);
     absl::StrAppend(&setup.notes.front(), ", each on a GPU (", VisibleGpus().name, ")");
   } else {
@@ -381,7 +382,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   if (setup.train != nullptr)
     setup.data.statistics = trained = setup.train->pipeline().statistics();
   options.training = false;
-  // Pictures that training does not normalise have no mean and std to take.
+  // A pipeline without normalization has no mean and std to pass on.
   if (trained.has_value() && !trained->mean.empty()) options.statistics = trained;
   setup.val = load(*std::move(data.val), config.data().val(), "data.val");
   FT_RETURN_IF_ERROR(Agree(status, *comm));

@@ -18,32 +18,28 @@
 
 namespace finetune {
 
-// What training and evaluation need before they start; the same on every rank but for the loaders'
-// parts.
+// The parts that training and evaluation need before they start. They are equal on all ranks,
+// except for the loaders' parts of the data.
 struct Setup {
   at::Device device = at::kCPU;
   std::unique_ptr<BatchLoader> train;  // null for evaluation alone
   std::unique_ptr<BatchLoader> val;    // null where the config has no data.val
   std::unique_ptr<Classifier> model;
-  // Which data the model is trained on: the training data, or what the evaluated checkpoint says.
+  // The data that the model is trained on: the training data, or those named by the evaluated
+  // checkpoint.
   DataIdentity data;
-  // For the log: what was loaded, on what it runs, what the config may not have meant.
+  // Sentences for the log: what was loaded, where it runs, what the config may not have meant.
   std::vector<std::string> notes;
   std::vector<std::string> warnings;
-  // What is wrong with this rank's host; others may have something else.
+  // Warnings about this rank's host. Other ranks may have others.
   std::vector<std::string> host_warnings;
 };
 
-// Checks the config against the data and the ranks, opens the data, builds the model and, to train
-// from the beginning, gives it the pretrained weights. `evaluated`: null for training. `resumes`: a
-// checkpoint of the run will replace all weights, so that no others are read; rank 0's value holds
-// for all. The loaders record their work in `trace`, which may be null. Collective; an error is
-// every rank's.
-//
-// The training data say which output of the model is which class, and by which mean and std a
-// `normalize {}` works. data.val follows: its labels are mapped by class name, and its pictures are
-// normalised as in training, whatever its own statistics are. For evaluation the checkpoint takes
-// the training data's place.
+// Checks the config against the data and the ranks, opens the data (see match_data.h), builds the
+// model and, to train from the beginning, loads the pretrained weights. `evaluated`: null for
+// training. `resumes`: a checkpoint of the run will replace all weights, so no others are read;
+// rank 0's value counts on all ranks. The loaders record their work in `trace`, which may be null.
+// Collective; an error is returned on every rank.
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
                               bool resumes, Trace* trace, Communicator* comm);
 

@@ -18,8 +18,8 @@ constexpr const char* kStartInstead =
     "as --set=model.backbone.pretrained.checkpoint=FILE with "
     "--set=model.backbone.pretrained.with_head=true";
 
-// Compares the checkpoint's data with this run's and, where they may differ, moves the progress to
-// the same epoch of this run's data.
+// Compares the checkpoint's data with this run's. Where they may differ, moves the progress to the
+// same epoch of this run's data.
 absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool other_data,
                       Restored* restored) {
   FT_ASSIGN_OR_RETURN(const DataIdentity saved, ReadDataIdentity(meta));

@@ -13,19 +13,19 @@
 
 namespace finetune {
 
-// Where a run is; with the model's tensors and the optimiser's it is all that a resumed run needs,
-// since batches and augmentation follow from the seed.
+// The progress of a run. With the tensors of the model and the optimizer it is all that a resumed
+// run needs, because batches and augmentation follow from the seed.
 struct Progress {
-  // Iterations done, from the start of the run.
+  // The iterations done since the start of the run.
   int64_t iteration = 0;
-  // The best validation accuracy so far, and the iteration it was reached at.
+  // The best validation accuracy so far, and its iteration.
   double best_accuracy = -1;
   int64_t best_iteration = 0;
-  // The validation after this iteration is still to come: a signal stopped the run before it.
+  // The validation after this iteration is still due, because a signal stopped the run before it.
   bool validation_due = false;
 };
 
-// What a checkpoint says of the run besides.
+// The other facts about the run in a checkpoint.
 struct CheckpointMeta {
   std::string config_text;
   uint64_t seed = 0;
@@ -34,22 +34,22 @@ struct CheckpointMeta {
   DataIdentity data;
 };
 
-// The checkpoint's root: `state_dict`, `optimizer` (see OptimizerToValue()) and `meta`, as
-// mmpretrain lays them out. Tensors are the live ones, not copies.
+// Returns a checkpoint's root, with mmpretrain's layout: `state_dict`, `optimizer` (see
+// OptimizerToValue()) and `meta`. The tensors are the live ones, not copies.
 Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer, const Progress& progress,
                      const CheckpointMeta& meta);
 
-// A checkpoint's progress, and what to say about it.
+// A checkpoint's progress, and sentences about it for the log.
 struct Restored {
   Progress progress;
   std::vector<std::string> warnings;
 };
 
-// Puts a checkpoint's tensors into the model and the optimiser. `other_data`: the data may differ
-// from the checkpoint's; the run then goes on in the same epoch of the new data, and with other
-// validation data the best accuracy begins anew. Errors: InvalidArgument when it is of another
-// model or optimiser, or of a run with another seed, total batch or data, whose pictures would not
-// go on where this one stopped.
+// Copies a checkpoint's tensors into the model and the optimizer. `other_data`: the data may differ
+// from the checkpoint's; the run then continues in the same epoch of the new data, and with other
+// validation data the best accuracy starts anew. Errors: InvalidArgument for a checkpoint of
+// another model or optimizer, or of a run with another seed, total batch or data, whose images
+// would not continue where this one stopped.
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
                                            bool other_data, Classifier* model,
                                            Optimizer* optimizer);

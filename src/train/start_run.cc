@@ -35,7 +35,7 @@ class Starter {
     FT_ASSIGN_OR_RETURN(run_->setup,
                         Prepare(loaded_, /*evaluated=*/nullptr, resumes, options_.trace, &comm_));
     FT_RETURN_IF_ERROR(BuildStep());
-    // Everything that can refuse the run has been looked at before something is written.
+    // All checks that can refuse the run come before the first write.
     FT_RETURN_IF_ERROR(Agree(Restore(), comm_));
     FT_RETURN_IF_ERROR(Agree(OpenFolder(), comm_));
     if (absl::Status taken = TakeStateOfMain(); !taken.ok()) {
@@ -70,7 +70,7 @@ class Starter {
     return absl::OkStatus();
   }
 
-  // Rank 0 reads the checkpoint that --resume names; the others get all of it from rank 0.
+  // Rank 0 reads the checkpoint that --resume names. The other ranks get all of it from rank 0.
   absl::Status Restore() {
     if (!IsMain()) return absl::OkStatus();
     FT_ASSIGN_OR_RETURN(source_, folder_.ReadSource());
@@ -86,7 +86,7 @@ class Starter {
     return absl::OkStatus();
   }
 
-  // From here on files are written.
+  // Creates files; the steps before it do not.
   absl::Status OpenFolder() {
     if (IsMain()) {
       FT_ASSIGN_OR_RETURN(run_->keeper, folder_.Open(config_.runtime().checkpoint().keep_last()));
@@ -138,7 +138,7 @@ class Starter {
     }
     run_->log->Info(absl::StrFormat("resumed from %s at iteration %d", source_->path,
                                     run_->progress.iteration));
-    // In another work_dir, or where the run goes back to before its best.
+    // The work_dir is another one, or the run goes back to before its best.
     if (config_.runtime().checkpoint().save_best() && run_->progress.best_accuracy >= 0 &&
         run_->keeper->BestIteration() != run_->progress.best_iteration) {
       run_->log->Info(
@@ -160,7 +160,7 @@ class Starter {
     }
   }
 
-  // One start for all, whatever each has read.
+  // All ranks start from rank 0's state, whatever each has read.
   absl::Status TakeStateOfMain() {
     for (const NamedTensor& tensor : run_->setup.model->State()) {
       FT_RETURN_IF_ERROR(comm_.Broadcast(tensor.tensor, 0));
@@ -200,7 +200,8 @@ class Starter {
   Communicator& comm_;
   RunFolder folder_;
   std::unique_ptr<StartedRun> run_;
-  // On rank 0: the checkpoint that the run goes on from, without its root once it is restored.
+  // On rank 0: the checkpoint that the run continues from. Its root is dropped after it is
+  // restored.
   std::optional<FoundCheckpoint> source_;
 };
 

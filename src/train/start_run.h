@@ -36,9 +36,9 @@ struct StartedRun {
   std::unique_ptr<CheckpointKeeper> keeper;  // on rank 0
 };
 
-// Builds the run's parts, restores the checkpoint that it goes on from, opens its work_dir and log,
-// and gives every rank the state of rank 0. Collective. A run that is refused writes nothing.
-// Errors: as Train()'s before training; the same on every rank.
+// Builds the run's parts, restores the checkpoint that it continues from, opens its work_dir and
+// log, and gives every rank the state of rank 0. Collective. A refused run writes nothing. Errors:
+// as Train()'s before training; the same on every rank.
 absl::StatusOr<std::unique_ptr<StartedRun>> StartRun(const LoadedConfig& loaded,
                                                      const TrainOptions& options,
                                                      Communicator* comm);

@@ -8,7 +8,8 @@
 namespace finetune {
 namespace {
 
-// As many as PyTorch's own wrapper of data-parallel modules wants at the least.
+// The runs before the recording: the least that PyTorch's own wrapper of data-parallel modules asks
+// for.
 constexpr int kRunsBefore = 3;
 
 }  // namespace
@@ -32,15 +33,15 @@ void StepGraph::Record(const Batch& batch, const Passes& passes) {
   for (at::Tensor* tensor : input_.tensors()) {
     if (tensor->defined()) *tensor = tensor->clone();
   }
-  // What the runs before have left in the allocator is of no use to a graph, which has memory of
-  // its own.
+  // Frees the memory that the earlier runs left in the allocator, because a graph has memory of its
+  // own and cannot use it.
   DevicePoint(device_).Wait();
   if (!device_.is_cpu()) c10::getDeviceAllocator(device_.type())->emptyCache();
 
   std::unique_ptr<at::GraphImplInterface> graph = at::create_graph_impl(device_.type());
   comm_.BeginRecording();
   const auto end = absl::MakeCleanup([this] { comm_.EndRecording(); });
-  // Other threads go on with the device meanwhile: the watchdog's looks at events.
+  // ThreadLocal, because other threads use the device meanwhile: NCCL's watcher queries events.
   graph->capture_begin({0, 0}, at::GraphCaptureMode::ThreadLocal);
   output_ = passes(input_);
   graph->capture_end();

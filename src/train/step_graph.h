@@ -14,25 +14,26 @@
 
 namespace finetune {
 
-// A step's forward and backward pass, recorded once and from then on given to the GPU whole (CUDA
-// graphs): with few pictures a rank, launching a thousand kernels one by one takes longer than
+// A step's forward and backward pass, recorded once and then given to the GPU as a whole (CUDA
+// graphs). With few images a rank, launching a thousand kernels one by one takes longer than
 // running them.
 class StepGraph {
  public:
-  // The passes: they depend on the batch's shapes and global size, on what is in memory, and on
-  // nothing else that changes; they do not wait for the device; their all-reduces go through the
-  // ReplayCommunicator. Returns what the step is to return.
+  // The passes. They depend only on the batch's shapes and global size and on the contents of
+  // memory; they do not wait for the device; their all-reduces go through the ReplayCommunicator.
+  // They return the step's result.
   using Passes = std::function<at::Tensor(const Batch&)>;
 
-  // Whether LibTorch can record what `device` is given to do.
+  // Returns whether LibTorch can record work of `device`.
   static bool RunsOn(at::Device device) { return at::has_graph_impl(device.type()); }
 
   // `comm` must outlive it.
   StepGraph(at::Device device, ReplayCommunicator* comm) : device_(device), comm_(*comm) {}
 
-  // Runs the passes over `batch`, which is on the device: one by one the first few times, while
-  // libraries choose their algorithms and set up their memory, and replayed later. Every batch has
-  // the same shapes. The result is overwritten by the next call. Errors: of the all-reduces.
+  // Runs the passes over `batch`, which is on the device. The first few times they run one by one,
+  // while libraries choose their algorithms and allocate memory; later they are replayed. Every
+  // batch has the same shapes. The next call overwrites the result. Errors: those of the
+  // all-reduces.
   absl::StatusOr<at::Tensor> Run(const Batch& batch, const Passes& passes);
 
  private:
@@ -42,7 +43,7 @@ class StepGraph {
   ReplayCommunicator& comm_;
   int runs_ = 0;
   std::unique_ptr<at::GraphImplInterface> graph_;
-  // What the recorded passes read and write.
+  // The tensors that the recorded passes read and write.
   Batch input_;
   at::Tensor output_;
 };

@@ -8,12 +8,12 @@
 namespace finetune {
 namespace {
 
-// Its first line ends what a terminal shows of the progress, and of the key.
+// The first line's end also ends the progress line, and the ^C that the terminal shows.
 constexpr std::string_view kAnswer =
     "\nasked to stop: finishing this iteration and saving; a second Ctrl-C ends the program at "
     "once, without saving\n";
 
-// A signal handler can reach nothing but what is static.
+// A signal handler can use only static variables.
 std::atomic<int> received_signal{0};
 std::atomic<bool> answers_signals{false};
 std::atomic<pid_t> launcher_process{0};
@@ -23,14 +23,14 @@ static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_alw
 
 void Note(int signal) {
   const int earlier = received_signal.exchange(signal);
-  // A launcher sends SIGTERM also when another rank has died: then nothing can be saved, and a
+  // A launcher also sends SIGTERM when another rank has died. Then nothing can be saved, and a
   // promise to save would be wrong.
   if (signal != SIGTERM && answers_signals && !was_answered.exchange(true)) {
-    // Nothing is lost where it cannot be said.
+    // A failed write loses only the answer.
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kAnswer.data(), kAnswer.size());
   }
   if (earlier == SIGINT && signal == SIGINT) {
-    // Asked twice from the keyboard: the default action, now.
+    // A second Ctrl-C: take the default action now.
     struct sigaction action = {};
     action.sa_handler = SIG_DFL;
     sigaction(signal, &action, nullptr);

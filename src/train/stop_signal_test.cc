@@ -7,7 +7,7 @@
 namespace finetune {
 namespace {
 
-TEST(StopSignal, NotesWhatAsksTheRunToStop) {
+TEST(StopSignal, NotesSignalsThatAskToStop) {
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGHUP}) {
     const StopSignal stop(/*answers=*/false);
     EXPECT_EQ(stop.received(), 0);
@@ -33,7 +33,7 @@ TEST(StopSignal, OnlyASecondInterruptEndsTheProcessAtOnce) {
       testing::KilledBySignal(SIGINT), "");
 }
 
-TEST(StopSignal, AnswersOnceWhatWillBeDone) {
+TEST(StopSignal, AnswersOnce) {
   testing::internal::CaptureStderr();
   {
     const StopSignal stop(/*answers=*/true);
@@ -55,13 +55,13 @@ TEST(StopSignal, TakesTheLaunchersSigcontForAWarningOnce) {
   EXPECT_EQ(stop.received(), 0);
 }
 
-TEST(StopSignal, PassesOverSigcontOfOtherProcesses) {
+TEST(StopSignal, IgnoresSigcontOfOtherProcesses) {
   StopSignal stop(/*answers=*/false, /*launcher=*/getppid());
   raise(SIGCONT);
   EXPECT_FALSE(stop.TakeWarning());
 }
 
-// It comes also when another rank has died, and then nothing is saved.
+// SIGTERM is also sent when another rank has died, and then nothing is saved.
 TEST(StopSignal, PromisesNothingAfterATermination) {
   testing::internal::CaptureStderr();
   {

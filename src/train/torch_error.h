@@ -10,12 +10,12 @@
 
 namespace finetune {
 
-// The exception that is being handled, which LibTorch or the standard library threw, as an error
-// with its message. Errors: ResourceExhausted where memory is full, the host's or a GPU's. What a
-// GPU has to do with ends with `gpu()`, if that says anything.
+// Returns the exception of LibTorch or the standard library that is being handled as an error with
+// its message. Errors: ResourceExhausted where the host's or a GPU's memory is full. An error of a
+// GPU ends with `gpu()`, unless that is empty.
 absl::Status CurrentException(const std::function<std::string()>& gpu = DescribeCurrentGpu);
 
-// `call()`, which returns a Status or StatusOr; what is thrown in it becomes its error.
+// Returns `call()`, which is a Status or StatusOr. An exception in it becomes its error.
 template <typename Call>
 auto CatchTorch(Call&& call) -> decltype(call()) {
   try {

@@ -68,7 +68,7 @@ TEST(CurrentExceptionTest, AGpuThatDoesNotAnswerLeavesTheMessageAlone) {
               AllOf(HasSubstr("CUDA error: unknown"), Not(HasSubstr("GPU is"))));
 }
 
-TEST(CurrentExceptionTest, WhatHasNothingToDoWithAGpuDoesNotNameIt) {
+TEST(CurrentExceptionTest, OtherErrorsDoNotNameTheGpu) {
   for (const absl::Status& status :
        {StatusOf([] { throw std::bad_alloc(); }), StatusOf([] { TORCH_CHECK(false, "sizes"); }),
         StatusOf([] { throw std::runtime_error("other"); })}) {

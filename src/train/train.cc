@@ -76,10 +76,10 @@ class Trainer {
     if (result.ok()) return result;
     if (IsMain()) {
       log_.Error(std::string(result.status().message()));
-      // A checkpoint that is being written holds the work that the failure would cost.
+      // A checkpoint that is being written has the work that would be lost.
       run_->keeper->Finish().IgnoreError();
     }
-    // The others would wait for this rank.
+    // Without Abort() the other ranks would wait for this one.
     if (!IsAgreed(result.status())) comm_.Abort(result.status().message());
     return result;
   }
@@ -99,12 +99,13 @@ class Trainer {
     while (progress_.iteration < calendar_.last_iteration() && !result.stopped) {
       FT_ASSIGN_OR_RETURN(bool stop, Step());
       progress_.validation_due = calendar_.ValidationIsDue(progress_.iteration);
-      // Before the validation: what goes wrong there loses nothing.
+      // Saves before the validation, so that a failure there loses nothing.
       const bool save = CheckpointIsDue() || stop;
       if (stop) SayThatItSaves();
       if (save) FT_RETURN_IF_ERROR(Save(/*is_best=*/false));
       if (progress_.validation_due && !stop) {
-        // A fault of the data, or too little memory, shows in the first one, at every restart.
+        // Damaged data or too little memory fail the first validation at every restart. So its
+        // checkpoint must be whole before it starts.
         if (save && !result.last.has_value()) FT_RETURN_IF_ERROR(AwaitCheckpoint());
         FT_ASSIGN_OR_RETURN(stop, ValidateAndSave(/*saved=*/save, &result));
       }
@@ -130,22 +131,22 @@ class Trainer {
     return asked[0] > 0;
   }
 
-  // Returns, on every rank, when the checkpoint that is being written is whole. A rank that fails
-  // ends the process that writes it.
+  // Returns, on every rank, when the checkpoint that is being written is whole. Without this wait a
+  // rank that fails would end the process that writes.
   absl::Status AwaitCheckpoint() {
     comm_.SetActivity(absl::StrCat("writing the checkpoint of iteration ", progress_.iteration));
     if (IsMain()) FT_RETURN_IF_ERROR(run_->keeper->Finish());
     return comm_.Barrier();
   }
 
-  // Says that the run saves because of a signal that was not answered when it came.
+  // Logs that the run saves because of a signal, unless the signal was answered when it arrived.
   void SayThatItSaves() {
     if (!IsMain() || signals_->answered()) return;
     log_.Info(absl::StrFormat("asked to stop: saving iteration %d", progress_.iteration));
   }
 
-  // Validates, and saves the outcome where a checkpoint of this iteration is to be kept. `saved`:
-  // one without the outcome has been saved. Returns whether any rank was asked to stop.
+  // Validates, and saves the result where a checkpoint of this iteration is to be kept. `saved`:
+  // one without the result has been saved. Returns whether any rank was asked to stop.
   absl::StatusOr<bool> ValidateAndSave(bool saved, TrainResult* result) {
     FT_ASSIGN_OR_RETURN(const bool is_best, ValidateForBest(result));
     FT_ASSIGN_OR_RETURN(const bool stop, AnyoneAskedToStop());
@@ -157,7 +158,8 @@ class Trainer {
   }
 
   // Validates. Returns whether a checkpoint of this iteration is to be kept as the best. A signal
-  // ends it early: then it is still due. Errors: FailedPrecondition for a loss that is no number.
+  // interrupts the validation, which then remains due. Errors: FailedPrecondition for a loss that
+  // is not finite.
   absl::StatusOr<bool> ValidateForBest(TrainResult* result) {
     absl::StatusOr<Evaluation> evaluation = Validate();
     if (absl::IsCancelled(evaluation.status())) return false;
@@ -176,8 +178,8 @@ class Trainer {
     return config_.runtime().checkpoint().save_best();
   }
 
-  // One iteration: wait for a batch, compute, look at the losses, log. Returns whether any rank was
-  // asked to stop.
+  // Runs one iteration: waits for a batch, computes, checks the losses, logs. Returns whether any
+  // rank was asked to stop.
   absl::StatusOr<bool> Step() {
     const Clock::time_point start = Clock::now();
     const TraceSpan iteration(track_, "iteration", progress_.iteration + 1);
@@ -199,7 +201,7 @@ class Trainer {
     phase.Next("agree on the loss");
     losses_.Add(progress_.iteration, lr, result.loss);
     // On a GPU the loss is read one iteration late, so that the next step can be queued. Before
-    // logging, validating or saving, every loss has been looked at.
+    // logging, validating or saving, every loss has been checked.
     const int64_t now = progress_.iteration;
     const bool late = !setup_.device.is_cpu() && !calendar_.LogIsDue(now) &&
                       !calendar_.ValidationIsDue(now) && !CheckpointIsDue();
@@ -213,7 +215,7 @@ class Trainer {
     return stop;
   }
 
-  // Looks at the losses of all iterations but the `left` last. Returns whether any rank was asked
+  // Checks the losses of all iterations except the last `left`. Returns whether any rank was asked
   // to stop. Errors: FailedPrecondition for a loss that is not finite.
   absl::StatusOr<bool> ExchangeLosses(size_t left) {
     FT_ASSIGN_OR_RETURN(const LossExchange::Exchanged exchanged,
@@ -230,7 +232,7 @@ class Trainer {
     return exchanged.any.stop;
   }
 
-  // An error that all ranks have.
+  // Returns the error of a run that has diverged, which all ranks have.
   absl::Status Diverged(const std::string& found, double lr) {
     return MarkAgreed(absl::FailedPreconditionError(
         absl::StrFormat("%s: the run has diverged. Try a smaller %s (it is %g), a schedule.warmup "
@@ -264,8 +266,8 @@ class Trainer {
     return evaluation;
   }
 
-  // A run cannot go on from values that are not finite. Every rank has the same values and comes to
-  // the same result.
+  // Checks that weights and optimizer state are finite, because a run cannot continue from others.
+  // Every rank has the same values and gets the same result.
   absl::Status CheckFinite() {
     TensorList state = setup_.model->State();
     for (const NamedTensor& tensor : run_->step->optimizer().State()) {
@@ -296,12 +298,12 @@ class Trainer {
   const Calendar& calendar_;
   Progress& progress_;
   RunLog& log_;
-  TraceTrack* const track_;  // null: nothing is recorded
+  TraceTrack* const track_;  // null: no trace is recorded
   DeviceBatches batches_;
   LossExchange losses_;
   IterationLog iteration_log_;  // of rank 0
   std::optional<StopSignal> signals_;
-  // A checkpoint is due, because a launcher may end its rank soon.
+  // A checkpoint is due, because a launcher may kill its rank soon.
   bool warned_ = false;
 };
 

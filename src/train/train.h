@@ -13,17 +13,17 @@
 namespace finetune {
 
 struct TrainResult {
-  // A signal asked the run to stop; it has saved, and --resume=auto goes on.
+  // A signal asked the run to stop. It has saved, and --resume=auto continues it.
   bool stopped = false;
   int64_t iterations = 0;
-  // Of the last validation, where there was one.
+  // The result of the last validation, if there was one.
   std::optional<Evaluation> last;
 };
 
-// The whole job on this rank. Collective: every rank calls it with the same arguments. What goes
-// wrong before training is returned on every rank, InvalidArgument for what the user wrote and
-// AlreadyExists for a file in the work_dir that finetune did not write; what goes wrong on one rank
-// in the middle of training ends the job through Communicator::Abort.
+// Runs the whole job on this rank. Collective: every rank calls it with the same arguments. An
+// error before training is returned on every rank: InvalidArgument for a mistake of the user,
+// AlreadyExists for a file in the work_dir that finetune did not write. An error of one rank in the
+// middle of training ends the job through Communicator::Abort.
 absl::StatusOr<TrainResult> Train(const LoadedConfig& loaded, const TrainOptions& options,
                                   Communicator* comm);
 

@@ -18,7 +18,8 @@ absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(const Experim
                                                                    Communicator* comm) {
   std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
   const TensorList trained = model->TrainedParameters();
-  // Synchronised statistics are the same on every rank. Frozen ones must keep their bits.
+  // The running statistics that ranks average. Synchronized ones are equal already, and frozen ones
+  // must keep their bits.
   TensorList averaged;
   if (!step->SyncsBatchNorm()) averaged = model->ChangingBuffers();
   if (config.runtime().cuda_graph() && StepGraph::RunsOn(device)) {
@@ -62,9 +63,9 @@ absl::StatusOr<TrainingStep::Result> TrainingStep::Run(const Batch& batch, const
   return result;
 }
 
-// Leaves the gradients in the buckets, their all-reduces under way. Every rank starts the
-// all-reduce of the statistics before those of the gradients, which start during backward or, on a
-// rank without images, in EndBackward().
+// Runs forward and backward. It leaves the gradients in the buckets with their all-reduces running.
+// Every rank starts the all-reduce of the statistics before those of the gradients, which start
+// during backward or, on a rank without images, in EndBackward().
 at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& images,
                                             int64_t iteration, const OnPhase& on_phase) {
   const int64_t count = batch.labels.size(0);
@@ -90,7 +91,8 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
     if (last) statistics_->Start();
     on_phase("backward");
     buckets_->BeginBackward(/*communicate=*/last);
-    // The mean over the global batch: every image weighs the same, however the ranks share them.
+    // The mean over the global batch: every image has the same weight, however the ranks divide
+    // them.
     loss.div(static_cast<double>(batch.global_size)).backward();
     loss_sum += loss.detach();
   }

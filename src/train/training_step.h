@@ -22,7 +22,7 @@
 
 namespace finetune {
 
-// One iteration of training on this rank's part of a batch: forward, backward with the all-reduces
+// One training iteration on this rank's part of a batch: forward, backward with the all-reduces
 // beside it, update. Training runs it, and `finetune plan` measures it.
 class TrainingStep {
  public:
@@ -53,9 +53,10 @@ class TrainingStep {
                              int64_t iteration, const OnPhase& on_phase);
 
   Optimizer& optimizer() { return *optimizer_; }
-  // Where each trained parameter lies in the flat memory, in the order of the forward pass.
+  // Returns the place of each trained parameter in the flat memory; the last one of the forward
+  // pass comes first.
   const std::vector<ParameterSpan>& parameters() const { return buckets_->entries(); }
-  // How many values of running statistics each iteration averages over the ranks.
+  // Returns the number of running statistics that each iteration averages over the ranks.
   int64_t averaged_statistics() const { return statistics_->size(); }
 
  private:
@@ -71,7 +72,7 @@ class TrainingStep {
   const at::Device device_;
   Classifier& model_;
   Communicator& comm_;
-  // comm_ for the all-reduces of a recorded step.
+  // Wraps comm_ for the all-reduces of a recorded step.
   ReplayCommunicator replayed_comm_;
   std::unique_ptr<GradientBuckets> buckets_;
   std::unique_ptr<RunningStatistics> statistics_;

@@ -1,6 +1,6 @@
-// Needs a GPU and runs under mpirun with one rank: NCCL's communicator, alone and behind a recorded
-// step. A sum over one rank changes nothing, so the tests send bfloat16: a value that comes back
-// rounded has been through NCCL.
+// Tests NCCL's communicator, alone and behind a recorded step. Needs a GPU and runs under mpirun
+// with one rank. A sum over one rank changes nothing, so the tests send bfloat16: a value that
+// comes back rounded has passed through NCCL.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
@@ -29,7 +29,7 @@ namespace {
 
 #ifdef FINETUNE_CUDA
 
-// A quarter of bfloat16's last place above 1: on the wire it becomes 1.
+// A quarter of bfloat16's last place above 1. As bfloat16 it becomes 1.
 constexpr float kAboveOne = 1 + 1.0F / 512;
 
 std::unique_ptr<Communicator> Make(CommObserver observer = {}) {
@@ -114,7 +114,7 @@ TEST(NcclTest, RecordedStepsSumInTheMiddleOfEachLaunch) {
       auto started = replayed.AllReduceSum(sum, Wire::kBFloat16);
       EXPECT_TRUE(started.ok()) << started.status();
       work = *std::move(started);
-      // What the graph does beside the sum.
+      // Work of the graph beside the sum.
       return Busy()[0][0] + recorded.labels.sum();
     });
     ASSERT_TRUE(result.ok()) << result.status();

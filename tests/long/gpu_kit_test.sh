@@ -5,9 +5,10 @@
 #
 #   bazel test --test_output=streamed //tests/long:gpu_kit_test         or     tests/long/gpu_kit_test.sh
 #
-# Needs root, a network for Debian and PyPI the first time (3 GB, kept in ~/.cache/finetune/gpu_rehearsal) and 15 GiB of disk.
-# FINETUNE_KIT: a folder that pack.sh has made, instead of packing. FINETUNE_PYTHON: a Python 3.12 that can be copied (its
-# sys.base_prefix; by default python3.12, or the newest of pyenv's). Without one Debian's own Python is used, and that is said.
+# Needs root, a network for Debian and PyPI the first time (3 GB, kept in ~/.cache/finetune/gpu_rehearsal) and 15 GiB of
+# disk. FINETUNE_KIT: a folder that pack.sh has made, instead of packing. FINETUNE_PYTHON: a Python 3.12 that can be
+# copied (its sys.base_prefix; by default python3.12, or the newest of pyenv's). Without one it uses Debian's own Python
+# and says so.
 set -euo pipefail
 
 fail() {
@@ -41,7 +42,7 @@ if [[ -z $kit ]]; then
 fi
 [[ -f $kit/kit.json ]] || fail "FINETUNE_KIT=$kit was not made by tools/gpu/pack.sh"
 
-# The root, made once: whole or not at all.
+# The root, which is made once, whole or not at all.
 root=$cache/root
 [[ -d $root/opt/pytorch/torchvision ]] || rm -rf "$root"  # of an earlier version of this script
 if [[ ! -d $cache/debian ]]; then
@@ -58,12 +59,12 @@ if [[ ! -d $root ]]; then
     prefix=$("$python" -c 'import sys; assert sys.version_info[:2] == (3, 12); print(sys.base_prefix)' 2>/dev/null) && break
     prefix=
   done
-  # A system's own Python is spread over it, and cannot be copied.
+  # A system's own Python is spread over the system and cannot be copied.
   if [[ -n $prefix && $prefix != /usr ]]; then
     mkdir -p "$new$prefix"
     cp -a "$prefix/." "$new$prefix"
     rm -rf "$new$prefix"/lib/python3.12/{test,site-packages}
-    # Libraries of this system that its modules are linked to and a minimal one lacks.
+    # Libraries of this system that Python's modules are linked to and a minimal system lacks.
     find "$prefix/lib" -name '*.so*' -exec ldd {} + 2>/dev/null | awk '$3 ~ /^\/(usr\/)?lib/ {print $3}' | sort -u |
       while read -r library; do [[ -e $new$library ]] || cp -L --parents "$library" "$new"; done
     installed=$prefix/bin/python3.12
@@ -92,7 +93,8 @@ fi
 python=$(cat "$root/python")
 echo "Python: $(chroot "$root" "$python" --version), PyTorch: $(grep ^__version__ "$root/opt/pytorch/torch/version.py")"
 
-# Runs a command in the root, with the folder read-only at /kit, results at /results, a loopback device and nothing else.
+# Runs a command in the root, with the folder read-only at /kit, results at /results, a loopback device and no other
+# devices.
 mkdir -p "$work"/results/{cpu,gpu}
 bare() {
   unshare --mount --net --pid --fork --kill-child bash -euc '
@@ -121,7 +123,7 @@ expect() {
     status=1
   fi
 }
-# The value that a Python expression of results.json, `stages` being its stages by name, has.
+# Prints the value of a Python expression over results.json, where `stages` has its stages by name.
 value() {
   python3 -c 'import json, sys
 results = json.load(open(sys.argv[1]))

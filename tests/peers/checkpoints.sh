@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the packages whose checkpoints finetune reads, has each write some, and reads them.
+# Installs the packages whose checkpoints finetune reads, lets each write some, and reads them.
 #
 #   tests/peers/checkpoints.sh [FOLDER]      default: a temporary folder, deleted at the end
 #
-# Fetches 1.5 GB from PyPI (the wheels of bench/peer-requirements.txt and tests/peers/checkpoints-requirements.txt) into a
-# virtual environment in the folder; with a FOLDER given, once. Wants 10 GB there, and finetune built: bazel-bin, or
-# FINETUNE and PREPARE_DATASET name the programs. docs/compatibility.md says what is tried.
+# Fetches 1.5 GB from PyPI (the wheels of bench/peer-requirements.txt and tests/peers/checkpoints-requirements.txt) into
+# a virtual environment in the folder; with a FOLDER given, once. Needs 10 GB there, and finetune built: bazel-bin, or
+# the programs that FINETUNE and PREPARE_DATASET name. docs/compatibility.md lists the cases.
 set -euo pipefail
 
 fail() {
@@ -62,14 +62,14 @@ schedule { cosine { min_lr: 0 } max_epochs: 1 }
 runtime { device: CPU tensorboard: false }
 EOF
 
-# What `finetune evaluate` says of a checkpoint, without its speed.
+# Prints the result of `finetune evaluate` for a checkpoint, without its speed.
 evaluate() {
   local file=$1
   shift
   "$finetune" evaluate --config="$files/resnet18.pbtxt" --checkpoint="$files/$file" "$@" 2>&1 |
     sed 's/ ([0-9.]* pictures\/s)//; /^info /d; /^warning /d'
 }
-# The same of a run that begins with its weights.
+# The same for a run that starts from its weights.
 train() {
   local file=$1
   shift

@@ -47,7 +47,7 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 param_scheduler = dict(milestones=[15])
 """
-# What finetune says of a part that was left empty, and how the gap was named.
+# finetune's message for a part that was left empty, and the name of the gap.
 EMPTY = {
     r"model\.backbone: has no kind": r"backbone ",
     r"model\.head\.num_classes: is not set": r"model\.head|head ",

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Translates the configs that mmpretrain 1.2.0 ships (ResNet, EfficientNet, ConvNeXt, ViT, LeNet) and its tutorial's, counts how
-# many translate whole and what is missing, and has finetune check every result. The tables of docs/migrating.md are its output.
+# Translates the configs that mmpretrain 1.2.0 ships (ResNet, EfficientNet, ConvNeXt, ViT, LeNet) and its tutorial's,
+# counts the complete translations and the missing features, and lets finetune check every result. It prints the tables
+# of docs/migrating.md.
 #
 #   tests/peers/mmpretrain_configs.sh [--mmengine]
 #
-# Wants bazel-bin/src/main/finetune. Fetches the wheel from PyPI, once, and runs nothing of it. --mmengine: as well, reads every
-# config of the wheel by mmengine 0.10.7 itself, which does run them, and compares; this wants bench/setup_peer.sh's PyTorch (2 GB).
+# Needs bazel-bin/src/main/finetune. Fetches the wheel from PyPI, once, and runs nothing of it. --mmengine: also reads
+# every config of the wheel with mmengine 0.10.7 itself, which does run them, and compares; this needs
+# bench/setup_peer.sh's PyTorch (2 GB).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

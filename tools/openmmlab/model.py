@@ -170,7 +170,7 @@ class Model(Part):
                     key, "its weights are those of a network that finetune has not", "weights of another network"
                 )
                 continue
-            # mmengine loads them over the backbone's own.
+            # mmengine loads this checkpoint over the backbone's own.
             if output.message("backbone").has("pretrained"):
                 self.report.note(checkpoint.place, "model.backbone.init_cfg", f"the weights of {key} replace its own")
             pretrained = output.message("backbone").replace("pretrained")

@@ -130,7 +130,7 @@ class Optimizer(Part):
         if norm_decay is not None:
             add(NORM, None, norm_decay, norm_decay)
         elif bias_lr is not None:
-            # mmengine leaves the lr of a norm's bias as it is.
+            # mmengine does not change the lr of a norm's bias.
             add(NORM + "bias", None, bias_decay, bias_lr)
         if bias_decay is not None or bias_lr is not None:
             add(r"\.bias$", bias_lr, bias_decay, bias_decay or bias_lr)

@@ -8,7 +8,7 @@ WIDTH = 120
 
 def text(value):
     """A string as text format quotes it."""
-    # JSON escapes what text format does; \uXXXX is protobuf's, too, but UTF-8 itself reads better.
+    # JSON's escapes are also those of text format. protobuf reads \uXXXX too, but UTF-8 itself is easier to read.
     quoted = json.dumps(value, ensure_ascii=False)
     return "".join(
         c if c.isprintable() else "".join(f"\\{byte:03o}" for byte in c.encode("utf-8", "replace")) for c in quoted

@@ -205,7 +205,7 @@ class _File:
             if name.startswith("__") or name == "_deprecation_" or isinstance(value, Symbol):
                 continue
             self._check(value)
-            # Each variable on its own: aliases end where the file does.
+            # Each variable is copied, because Python's aliases end with the file.
             own[name] = copy(value, from_base=True)
         self._check(self.base)
         return merge(Dict(own, Place(self.path, 1), from_base=True), self.base)
@@ -298,7 +298,7 @@ class _File:
         first_line = (ast.unparse(statement).splitlines() or [""])[0]
         text = printable(first_line if len(first_line) < 80 else first_line[:77] + "...")
         self.reader.report(self._place(statement), f"{text}: {reason}")
-        # A name that the statement may have set is not what it was before.
+        # The statement may have changed these names, so their values are unknown.
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.names[node.id] = Unknown(node.id, self._place(statement))
@@ -341,7 +341,7 @@ class _File:
 
     def _put(self, container, key, value):
         if container.from_base:
-            # mmengine's ConfigDict converts what it is given, and so copies it.
+            # mmengine's ConfigDict converts its argument and so copies it.
             self._check(value)
             value = copy(value, from_base=True)
         container.items[key] = value
@@ -363,7 +363,7 @@ class _File:
                 raise _CannotEvaluate("there is nothing to delete")
 
     def _import(self, statement):
-        # Nothing is imported; the names serve as types, as in type=ResNet.
+        # Nothing is imported. The names serve as types, as in type=ResNet.
         for alias in statement.names:
             if alias.name != "*":
                 name = alias.asname or (
@@ -504,7 +504,7 @@ class _File:
             return self._base_variable(base[1].split("."))
         variable = _ENVIRONMENT.search(text)
         if variable:
-            # The environment of whoever translates is not that of the training.
+            # The translator's environment is not the training's.
             self.reader.report(
                 self._place(node), f"{printable(variable[0])}: an environment variable; its default is written"
             )
@@ -556,7 +556,7 @@ class _File:
         return items
 
     def _set(self, node):
-        # {{_base_.x}} is a set of a set to Python.
+        # To Python {{_base_.x}} is a set of a set.
         inner = node.elts[0]
         if len(node.elts) == 1 and isinstance(inner, ast.Set) and len(inner.elts) == 1:
             return self._text("{{" + ast.unparse(inner.elts[0]).strip("'\"") + "}}", node)
@@ -764,7 +764,7 @@ class _File:
         finally:
             self.names = before
 
-    # Calls: a few of Python's own, computed here.
+    # Calls of a few Python functions, which are computed here.
 
     def _call(self, node):
         function = node.func

@@ -1,4 +1,4 @@
-"""A dict of a config as the translation reads it. What nobody reads ends up in the report: nothing is dropped in silence."""
+"""A dict of a config as the translation reads it. Unread values are reported: nothing is dropped in silence."""
 
 import dataclasses
 
@@ -8,23 +8,23 @@ from openmmlab.values import Dict, Leaf, List, Place, Symbol, Unknown, children,
 @dataclasses.dataclass(frozen=True)
 class Finding:
     place: Place
-    # "default_hooks.timer"
+    # The setting's path, such as "default_hooks.timer".
     path: str
     text: str
-    # What finetune lacks, for counting: "transform RandomResizedCrop".
+    # The feature that finetune lacks, for counting: "transform RandomResizedCrop".
     feature: str
 
 
 class Report:
     def __init__(self):
-        # Settings that have no counterpart in finetune.
+        # Settings without a counterpart in finetune.
         self.missing = []
-        # Settings that need none.
+        # Settings that need no counterpart.
         self.notes = []
 
     def miss(self, place, path, text, feature=None):
         finding = Finding(place, printable(path), printable(text), printable(feature or path))
-        # Both splits may find the same.
+        # Both splits may have the same finding.
         if finding not in self.missing:
             self.missing.append(finding)
 
@@ -33,7 +33,7 @@ class Report:
 
 
 def mark(value):
-    """Everything in it has been dealt with."""
+    """Marks everything in it as read."""
     value.used = True
     for child in children(value):
         mark(child)
@@ -180,7 +180,7 @@ class Section:
 
     @staticmethod
     def _already_reported(value):
-        # The reader has named it.
+        # The reader has already reported it.
         return isinstance(value, Unknown)
 
     def report_unread(self, why):

@@ -15,7 +15,7 @@ from openmmlab.schedule import Schedule
 from openmmlab.section import Report, Section
 from openmmlab.values import Unknown, plain
 
-# What mmengine's Runner reads of a config; mmengine ignores all other names.
+# The names that mmengine's Runner reads from a config. It ignores all others.
 RUNNER = {
     "model",
     "work_dir",
@@ -64,7 +64,7 @@ def translate(config, main_file, report=None):
 
 
 def _report_unread(top):
-    """Everything that no one has read."""
+    """Reports every value that nothing has read."""
     for key, value in list(top.items.items()):
         if value.used or key in RUNNER:
             continue

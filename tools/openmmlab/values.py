@@ -2,7 +2,7 @@
 
 import dataclasses
 
-# A value with more parts than this is refused: shared lists can otherwise grow exponentially.
+# A value with more parts is refused, because shared lists can otherwise grow exponentially.
 MAX_PARTS = 100_000
 MAX_NESTING = 64
 

@@ -1,5 +1,5 @@
 // A job in which a rank fails, for failure_test: failing_ranks WAY RANK ALGORITHM. The ranks sum a
-// buffer over and over; in the fifth round RANK fails in the given WAY.
+// buffer again and again. In the fifth round RANK fails in the given WAY.
 #include <ATen/core/Tensor.h>
 #include <signal.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// Whatever happens to one rank, all ranks end, soon and with the reason. Runs failing_ranks under
+// However one rank fails, all ranks end soon and the reason is printed. Runs failing_ranks under
 // mpirun.
 #include <stdio.h>
 #include <sys/wait.h>
@@ -26,7 +26,7 @@ struct Outcome {
 
 Outcome RunCommand(const std::string& words) {
   const absl::Time start = absl::Now();
-  // A job that hangs is killed, and is a failure by its duration.
+  // A job that hangs is killed, and its duration fails the test.
   const std::string command = absl::StrCat("timeout --signal=KILL 60 ", words, " 2>&1");
   FILE* pipe = popen(command.c_str(), "r");
   Outcome outcome;
@@ -43,7 +43,7 @@ Outcome RunJob(int ranks, const std::string& arguments) {
       absl::StrCat("tests/mpirun.sh ", ranks, " src/comm/mpi/failing_ranks ", arguments));
 }
 
-// Well over what it takes on a busy machine, well under a user's patience.
+// Well over the time needed on a busy machine, well under a user's patience.
 constexpr absl::Duration kSoon = absl::Seconds(45);
 
 class FailureTest : public testing::TestWithParam<const char*> {
@@ -72,7 +72,7 @@ TEST_P(FailureTest, AnAbortEndsAllRanksWithItsReason) {
 TEST_P(FailureTest, AKilledRankEndsTheJobAndIsNamed) {
   const Outcome job = Job("kill", 1);
   EXPECT_NE(job.code, 0);
-  // The launcher's own words: Open MPI's, and MPICH's, which names the process alone.
+  // The launcher's message: that of Open MPI, or that of MPICH, which names only the process.
   EXPECT_THAT(job.output, ContainsRegex("process rank 1 .* exited on[ \n]signal 9|"
                                         "Killed \\(signal 9\\)"));
 }
@@ -118,7 +118,7 @@ TEST_P(FailureTest, ARankThatIsOnlySlowIsNamedAndTheJobGoesOn) {
   EXPECT_THAT(job.output, HasSubstr("all rounds done"));
 }
 
-// As each rank of a program is that was built with another MPI than the launcher's.
+// Each rank is alone where the program was built for another MPI than the launcher's.
 TEST(MismatchTest, RefusesALauncherThatStartedMoreRanksThanMpiSees) {
   const Outcome job =
       RunCommand("env PMI_RANK=0 PMI_SIZE=2 src/comm/mpi/failing_ranks never 0 RING");

@@ -1,25 +1,29 @@
 // The progress thread of MPI's communicator.
 //
 // Problem: gradients must be summed over the ranks while backward still computes. MPI moves large
-// messages only inside of MPI calls, and an MPI that is used by two threads at once takes locks.
-// Method: one thread makes all MPI calls (MPI_THREAD_SERIALIZED). A caller submits an operation and
-// goes on; the thread runs operations in the order of submission, each with MPI's nonblocking calls
-// and MpiProgress's waits, which sleep instead of spinning on the core that computes.
+// messages only inside MPI calls, and an MPI that is used by two threads at once takes locks.
+//
+// Method: after Start() one thread makes all MPI calls (MPI_THREAD_SERIALIZED). A caller submits an
+// operation and goes on. The thread runs the operations in the order of submission, with MPI's
+// nonblocking calls and MpiProgress, which sleeps while it waits, so that the core is free to
+// compute.
+//
 // Layout: a tensor of AllocateBuffer() lies in memory that all ranks of a host map
-// (shared_memory.h); one from elsewhere passes through `staging_`, kStagedElements at a time; over
-// a network the ring reads and writes the tensor itself. Invariants:
-//  - Every rank submits the same operations in the same order. MPI matches them by that order
-//  alone.
+// (shared_memory.h). Another tensor is copied through `staging_`, kStagedElements at a time. Over a
+// network the ring (ring_all_reduce.h) reads and writes the tensor itself.
+//
+// Invariants:
+//  - Every rank submits the same operations in the same order. MPI matches them by that order.
 //  - A tensor belongs to the thread from submission until Work::Wait() returns.
-//  - Every wait calls Tick() at least every 20 ms or so: the watchdog's heartbeats leave in the
-//    middle of an operation, and Abort() of another thread is seen.
-//  - The first error stays in `failure_`, and MPI is not called after it but for MPI_Abort.
-//  - Sums do not depend on the algorithm: chunk c is added in the order of ranks c, c + 1, ..., c -
-//  1
-//    (wire.h), in shared memory, in the ring and in the exchange alike. MPI_CHOICE is the
-//    exception.
-// Tests: mpi_communicator_test compares each algorithm with sums in that order, and failure_test
-// kills, stops and hangs ranks.
+//  - Every wait calls Tick() about every 20 ms or more often. So heartbeats are sent in the middle
+//    of an operation, and an Abort() of another thread is seen.
+//  - The first error stays in `failure_`. No operation runs after it; only heartbeats and MPI_Abort
+//    still call MPI.
+//  - The sum does not depend on the algorithm: shared memory, the ring and the exchange add chunk c
+//    in the order of ranks c, c + 1, ..., c - 1 (wire.h). MPI_CHOICE is the exception.
+//
+// Tests: mpi_communicator_test compares each algorithm with sums in that order. failure_test kills,
+// stops and hangs ranks.
 #include "src/comm/mpi/mpi_communicator.h"
 
 #include <ATen/core/Tensor.h>
@@ -57,30 +61,31 @@
 namespace finetune {
 namespace {
 
-// MPI counts elements in int.
+// MPI counts elements in int, so longer tensors are cut into pieces of this many elements.
 constexpr int64_t kPiece = int64_t{1} << 28;
-// Measured in bench/allreduce_benchmark. Below what Open MPI sends at once over TCP (64 KiB): a
-// larger message asks first, and its question waits behind the data of the other direction.
+// A segment of the ring in bytes, measured with bench/allreduce_benchmark. It is less than the 64
+// KiB that Open MPI sends at once over TCP: for a larger message it asks the receiver first, and
+// that question waits behind the data of the other direction.
 constexpr int64_t kRingSegment = int64_t{60} << 10;
-// Up to so many bytes from all ranks together, each rank sends all it has to all: one step instead
-// of a ring's many.
+// Where all ranks' data are at most this many bytes together, each rank sends all of its data to
+// all ranks. This takes one step instead of a ring's many.
 constexpr int64_t kExchangeBytes = int64_t{64} << 10;
-// The part of a tensor from outside of AllocateBuffer() that is copied and summed at a time.
+// A tensor from outside of AllocateBuffer() is copied and summed this many elements at a time.
 constexpr int64_t kStagedElements = int64_t{1} << 18;
-// The exit code of a job that is aborted. Open MPI's mpirun exits with it modulo 256, and 0 would
-// look like success.
+// The exit code of an aborted job. Open MPI's mpirun exits with it modulo 256, and 0 would look
+// like success.
 constexpr int kAbortCode = 1;
 static_assert(kAbortCode % 256 != 0);
 // The time that MPI_Abort gets to end the job. It takes a second or two where all hosts can be
 // reached.
 constexpr absl::Duration kAbortGrace = absl::Seconds(30);
 
-// A clock that never jumps, as absl::Time.
+// Returns the time of a clock that never jumps, as absl::Time.
 absl::Time Now() {
   return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
-// MPI_Op: sums packed numbers in float32.
+// Sums packed numbers in float32; an MPI_Op.
 template <Wire kWire>
 void SumPacked(void* in, void* in_out, int* count, MPI_Datatype*) {
   constexpr int kBlock = 1024;
@@ -102,7 +107,7 @@ class MpiCommunicator::Engine {
   Engine(const CommConfig& config, CommObserver observer)
       : config_(config), observer_(std::move(observer)) {}
 
-  // Before the thread runs.
+  // Call it before the thread runs.
   absl::Status Start();
   ~Engine();
 
@@ -135,20 +140,20 @@ class MpiCommunicator::Engine {
     return Submit(name, bytes, std::move(run))->Wait();
   }
 
-  // On the thread.
+  // Called on the thread.
   absl::StatusOr<std::vector<std::string>> Gather(absl::string_view bytes);
   absl::Status Sum(float* data, int64_t n, Wire wire);
   absl::Status SumDoubles(absl::Span<double> values);
   absl::Status BroadcastBytes(void* data, int64_t bytes, int root);
   absl::Status MeetAll();
-  // This rank's memory, mapped by all; null where the host does not allow it.
+  // Returns this rank's memory, which all ranks map; null where the host does not allow it.
   absl::StatusOr<float*> Share(int64_t numel);
 
   Watchdog& watchdog() { return *watchdog_; }
   [[noreturn]] void Abort(absl::string_view reason);
 
  private:
-  // The ranks' memories, this one's among them.
+  // The ranks' memories, this rank's among them.
   struct Shared {
     std::vector<SharedMemory> members;
     std::vector<float*> data;
@@ -156,10 +161,11 @@ class MpiCommunicator::Engine {
   };
 
   absl::Status FindWorld();
-  // A caller waits, and computes nothing.
+  // Returns whether a caller waits, so that this rank computes nothing.
   bool Idle() const { return waiting_.load(std::memory_order_relaxed) > 0; }
   absl::StatusOr<std::optional<std::vector<SharedMemory>>> ShareMemory(size_t bytes);
-  // Lets the watchdog look around, and ends the job where it or Abort() asks for it.
+  // Lets the watchdog exchange heartbeats, and ends the job where the watchdog or Abort() asks for
+  // it.
   absl::Status Tick();
   absl::Status SumShared(const Shared& shared, int64_t begin, int64_t n);
   absl::Status SumStaged(float* data, int64_t n);
@@ -176,15 +182,15 @@ class MpiCommunicator::Engine {
   MpiProgress progress_{hooks_};
   std::optional<RingAllReduce> ring_;
   std::optional<SharedSum> shared_sum_;
-  // By the beginning of this rank's own memory.
+  // By the first element of this rank's own memory.
   std::map<const float*, Shared> shared_;
   std::optional<Shared> staging_;
   std::optional<Watchdog> watchdog_;
   std::vector<std::byte> scratch_;
-  // The first error: MPI is not to be used after it.
+  // The first error. No operation runs after it.
   absl::Status failure_;
 
-  // Callers in Work::Wait().
+  // The number of callers in Work::Wait().
   std::atomic<int> waiting_{0};
   std::atomic<bool> aborting_{false};
 
@@ -221,7 +227,7 @@ absl::Status MpiCommunicator::Engine::Start() {
       for (const SharedMemory& member : *memory) {
         staging_->data.push_back(reinterpret_cast<float*>(member.data()));
       }
-      // The staging memory is the meeting point, too.
+      // The staging memory also holds the ranks' meeting points.
       shared_sum_.emplace(world_.rank, *std::move(memory));
     } else if (algorithm == MpiConfig::SHARED_MEMORY) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -254,11 +260,11 @@ absl::Status MpiCommunicator::Engine::FindWorld() {
 
 MpiCommunicator::Engine::~Engine() {
   if (thread_.has_value()) {
-    // Behind it nobody waits for this rank, and the watchdog watches over it.
+    // After this barrier no rank waits for this one. The watchdog watches over the barrier.
     Do("end", 0, [this] { return MeetAll(); }).IgnoreError();
   }
   thread_.reset();
-  // After an error MPI's own state is not to be relied on: the process ends soon.
+  // After an error MPI's own state is unknown, so nothing is freed; the process ends soon.
   if (!failure_.ok()) return;
   if (watchdog_.has_value()) watchdog_->Stop();
   for (MPI_Op& op : packed_ops_) {
@@ -288,7 +294,7 @@ std::unique_ptr<MpiCommunicator::Engine::Pending> MpiCommunicator::Engine::Submi
 
 absl::Status MpiCommunicator::Engine::Tick() {
   if (aborting_.load(std::memory_order_acquire)) MPI_Abort(MPI_COMM_WORLD, kAbortCode);
-  // While Start() runs there is none yet.
+  // The watchdog does not exist until Start() has made it.
   if (!watchdog_.has_value()) return absl::OkStatus();
   FT_ASSIGN_OR_RETURN(const std::optional<std::string> fatal, watchdog_->Tick(Now()));
   if (fatal.has_value()) Abort(*fatal);
@@ -307,8 +313,8 @@ void MpiCommunicator::Engine::Abort(absl::string_view reason) {
   } else {
     MPI_Abort(MPI_COMM_WORLD, kAbortCode);
   }
-  // MPI_Abort ends the process. Where it cannot, mpirun sees the exit without MPI_Finalize and ends
-  // the others.
+  // MPI_Abort ends the process. Where it fails, mpirun sees an exit without MPI_Finalize and ends
+  // the other ranks.
   absl::SleepFor(absl::Seconds(10));
   _exit(kAbortCode);
 }
@@ -364,7 +370,7 @@ absl::StatusOr<std::optional<std::vector<SharedMemory>>> MpiCommunicator::Engine
       failures = 1;
     }
   }
-  // Behind it every rank has opened what it can.
+  // This sum is also a barrier: after it every rank has opened what it could.
   FT_RETURN_IF_ERROR(SumDoubles(absl::MakeSpan(&failures, 1)));
   if (failures > 0) return std::nullopt;
   members[world_.rank].CloseHandle();
@@ -449,7 +455,7 @@ absl::Status MpiCommunicator::Engine::SumByMpi(float* data, int64_t n, Wire wire
 absl::Status MpiCommunicator::Engine::Sum(float* data, int64_t n, Wire wire) {
   if (n == 0) return absl::OkStatus();
   if (shared_sum_.has_value()) {
-    // Nothing travels, so nothing is packed.
+    // Shared memory needs no messages, so `wire` does not matter and nothing is packed.
     if (auto it = shared_.upper_bound(data); it != shared_.begin()) {
       const auto& [begin, shared] = *std::prev(it);
       if (data + n <= begin + shared.numel) return SumShared(shared, data - begin, n);

@@ -12,14 +12,13 @@
 
 namespace finetune {
 
-// Collectives over MPI, for tensors in the CPU's memory. One thread of its own makes all calls of
-// MPI, so that an all-reduce goes on while the caller computes, and sends the watchdog's heartbeats
-// in between.
+// Collectives over MPI for tensors in the CPU's memory. A thread of its own makes all MPI calls, so
+// that an all-reduce runs while the caller computes. In between it sends the watchdog's heartbeats.
 //
-// comm.mpi.algorithm chooses how tensors are summed. Where all ranks are on one host, they add in
-// memory that they share, and tensors of AllocateBuffer() need no copy. Else they add in a ring.
-// Both add in the same order, so that a run on one host and one on several hosts give the same
-// bits. MPI_CHOICE calls MPI_Iallreduce, which adds in an order of its own.
+// comm.mpi.algorithm chooses how tensors are summed. Where all ranks are on one host they add in
+// shared memory, and tensors of AllocateBuffer() need no copy. Else they add in a ring. Both add in
+// the same order, so runs on one host and on several hosts give the same bits. MPI_CHOICE calls
+// MPI_Iallreduce, whose order is its own.
 class MpiCommunicator : public Communicator {
  public:
   // Collective. `session` must be active and outlive it. Errors: InvalidArgument when
@@ -44,7 +43,7 @@ class MpiCommunicator : public Communicator {
   [[noreturn]] void Abort(absl::string_view reason) override;
 
   // Watches over this communicator's operations, and over those of a communicator on top of it that
-  // counts them there. Lives as long as this object.
+  // counts its operations there. Lives as long as this object.
   Watchdog* watchdog();
 
  private:

@@ -35,7 +35,7 @@ std::unique_ptr<MpiCommunicator> Make(MpiConfig::Algorithm algorithm = MpiConfig
   return *std::move(communicator);
 }
 
-// What rank `rank` brings: any rank can compute every rank's.
+// Returns the values of rank `rank`; any rank can compute every rank's.
 std::vector<float> RandomValues(int64_t n, int rank) {
   std::mt19937 random(int64_t{1000} * rank + n % 997);
   std::normal_distribution<float> normal;
@@ -51,7 +51,7 @@ std::vector<std::vector<float>> RandomValuesOfAll(int64_t n, int ranks) {
   return all;
 }
 
-// The promised order, written plainly: chunk c from rank c on.
+// Sums in the promised order, written plainly: chunk c from rank c on.
 std::vector<float> SerialSum(std::vector<std::vector<float>> all) {
   const auto size = static_cast<int>(all.size());
   const auto n = static_cast<int64_t>(all[0].size());
@@ -115,7 +115,7 @@ TEST_P(AllReduceTest, PartsOfABufferSumAsOtherTensorsDo) {
   const std::vector<std::vector<float>> all = RandomValuesOfAll(total, communicator->size());
   std::copy(all[communicator->rank()].begin(), all[communicator->rank()].end(),
             buffer->data_ptr<float>());
-  // Several on their way at once, the last part not touched.
+  // Several all-reduces run at once, and the last part stays untouched.
   const std::vector<std::pair<int64_t, int64_t>> parts = {
       {0, 16}, {16, 3001}, {3017, 1'000'000}, {1'900'000, 0}};
   std::vector<std::unique_ptr<Communicator::Work>> works;
@@ -174,8 +174,7 @@ TEST_P(AllReduceTest, SixteenBitsOnTheWayKeepTheirPrecision) {
     auto work = communicator->AllReduceSum(TensorOf(values), wire);
     ASSERT_TRUE(work.ok()) << work.status();
     ASSERT_TRUE((*work)->Wait().ok());
-    // A rounding on each of at most `size` hops, each of half a unit in the last place of a partial
-    // sum.
+    // Each of at most `size` hops rounds a partial sum by half a unit in the last place.
     const double unit = wire == Wire::kBFloat16 ? std::ldexp(1.0, -8) : std::ldexp(1.0, -11);
     for (int64_t i = 0; i < n; ++i) {
       ASSERT_NEAR(values[i], exact[i], size * unit * magnitude[i] + 1e-6);
@@ -283,7 +282,7 @@ TEST(MpiCommunicatorTest, DifferentSizesAreAnErrorWhereTheyShareMemory) {
     const absl::Status status = (*work)->Wait();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), testing::HasSubstr("elements"));
-    // It can be used no more.
+    // After the error the communicator cannot be used.
     EXPECT_EQ(communicator->Barrier(), status);
   }
 }

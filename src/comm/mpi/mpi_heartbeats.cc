@@ -82,7 +82,8 @@ void MpiHeartbeats::Stop() {
     MPI_Cancel(&receive_);
     MPI_Wait(&receive_, MPI_STATUS_IGNORE);
   }
-  // Small enough to have left this process's memory, whether or not the peer still reads.
+  // They are small enough that they have left this process's memory, whether or not the peer reads
+  // them.
   for (MPI_Request& send : sends_) {
     if (send != MPI_REQUEST_NULL) MPI_Wait(&send, MPI_STATUS_IGNORE);
   }

@@ -9,10 +9,11 @@
 namespace finetune {
 
 absl::Status MpiProgress::Until(absl::FunctionRef<absl::StatusOr<bool>()> done) {
-  // Polls before the first sleep. They take about as long as falling asleep and being woken.
+  // The polls before the first sleep. They take about as long as falling asleep and waking up.
   constexpr int kEager = 100;
-  // Polls between two sleeps. Open MPI looks at requests before it looks at the network, and a
-  // message there may only be one step of a collective.
+  // The polls between two sleeps. Open MPI checks requests before it reads the network, so a
+  // message that one poll reads completes its request in the next. The message may also be only one
+  // step of a collective.
   constexpr int kBetweenSleeps = 3;
   constexpr absl::Duration kLongest = absl::Milliseconds(1);
   absl::Duration pause = absl::Microseconds(10);

@@ -17,23 +17,23 @@
 namespace finetune {
 
 // Waits for MPI's requests without using the core that the model is computed on; MPI's own waits
-// spin. A wait polls for a moment where this rank computes nothing meanwhile, then sleeps until a
-// connection is ready (NetworkSleep). Where messages wake no sleep (shared memory, networks that
-// bypass the kernel) it sleeps for growing times of up to a millisecond. It never calls
-// sched_yield: after that Linux runs every compute thread first, and the wait would starve.
+// spin. Where this rank computes nothing meanwhile, a wait first polls for a moment. Then it sleeps
+// until a connection is ready (NetworkSleep). Where messages do not end a sleep (shared memory,
+// networks that bypass the kernel), it sleeps for growing times of up to a millisecond. It never
+// calls sched_yield: after that Linux runs every compute thread first, and the wait would starve.
 class MpiProgress {
  public:
-  // After MPI's start.
+  // Create it after MPI's start.
   explicit MpiProgress(WaitHooks hooks) : hooks_(std::move(hooks)) {}
 
-  // Returns when all of `requests` are done. `what` goes into errors.
+  // Returns when all of `requests` are done. `what` names the operation in errors.
   absl::Status WaitAll(absl::Span<MPI_Request> requests, absl::string_view what);
   absl::Status Wait(MPI_Request& request, absl::string_view what) {
     return WaitAll(absl::MakeSpan(&request, 1), what);
   }
 
-  // Waits until at least one of `requests` is done; `done` gets the places of those that are, and
-  // they become MPI_REQUEST_NULL. At least one must be active.
+  // Returns when at least one of `requests` is done. `done` gets the indices of the finished
+  // requests, which become MPI_REQUEST_NULL. At least one must be active.
   absl::Status WaitSome(absl::Span<MPI_Request> requests, absl::string_view what,
                         std::vector<int>& done);
 
@@ -42,7 +42,8 @@ class MpiProgress {
 
   const WaitHooks hooks_;
   NetworkSleep sleep_;
-  // Every message that arrived during a sleep has ended it, and at least one has.
+  // Whether messages end sleeps here: so far at least one has, and no message arrived during a
+  // sleep without ending it.
   bool woken_ = false;
 };
 

@@ -18,7 +18,7 @@
 namespace finetune {
 namespace {
 
-// "Open MPI v4.1.4": the beginning of a text whose rest says how the library was built.
+// Returns "Open MPI v4.1.4" from a text that goes on with how the library was built.
 std::string LibraryVersion() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
@@ -34,10 +34,11 @@ absl::StatusOr<MpiSession> MpiSession::Start(int* argc, char*** argv) {
   const Launch launch = ReadLaunch();
   if (launch.launcher == Launcher::kNone) return MpiSession(false);
   FT_RETURN_IF_ERROR(CheckLaunch(launch));
-  // NetworkSleep waits on it; Open MPI's own choice, poll(), is for the terminals that mpirun has.
+  // NetworkSleep waits on epoll. Open MPI's default is poll(), because of mpirun's terminals, which
+  // ranks do not have.
   setenv("OMPI_MCA_opal_event_include", "epoll", /*replace=*/0);
   int provided = MPI_THREAD_SINGLE;
-  // One thread calls MPI at a time, and it is not the main one: the communicator's own.
+  // One thread at a time calls MPI: after the start it is the communicator's, not the main thread.
   FT_RETURN_IF_ERROR(
       MpiStatus(MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread"));
   MpiSession session(true);

@@ -5,17 +5,17 @@
 
 namespace finetune {
 
-// MPI from MPI_Init to MPI_Finalize, where an MPI launcher started the process. Where a shell did,
-// it does nothing: one rank needs no mpirun. One a process, in main():
+// MPI from MPI_Init to MPI_Finalize, where an MPI launcher started the process. Where a shell
+// started it, the session does nothing, since one rank needs no mpirun. Make one in main():
 //
 //   FT_ASSIGN_OR_RETURN(MpiSession session, MpiSession::Start(&argc, &argv));
 //
-// MPI_Finalize waits for the other ranks: a rank that failed ends with Communicator::Abort()
+// MPI_Finalize waits for the other ranks. A rank that failed ends with Communicator::Abort()
 // instead.
 class MpiSession {
  public:
-  // Errors: FailedPrecondition when srun started several tasks without MPI, when MPI's world has
-  // not as many ranks as the launcher started, or when MPI cannot be used from threads.
+  // Errors: FailedPrecondition when srun started several tasks without MPI, when MPI's world does
+  // not have as many ranks as the launcher started, or when MPI cannot be used from threads.
   static absl::StatusOr<MpiSession> Start(int* argc, char*** argv);
 
   MpiSession(MpiSession&& other) noexcept : active_(other.active_) { other.active_ = false; }

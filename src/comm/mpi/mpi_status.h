@@ -6,7 +6,7 @@
 
 namespace finetune {
 
-// OK for MPI_SUCCESS, else Unavailable with "<what>: <MPI's own words>".
+// Returns OK for MPI_SUCCESS, else Unavailable with "<what>: <MPI's own message>".
 absl::Status MpiStatus(int code, absl::string_view what);
 
 }  // namespace finetune

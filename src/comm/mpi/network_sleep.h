@@ -9,15 +9,15 @@
 
 namespace finetune {
 
-// Sleeps that end when a message comes. MPI can only be polled; but Open MPI keeps its TCP
-// connections in an epoll instance (MpiSession has it choose that), and on one of those a thread
-// can sleep. Networks that pass the kernel by, and memory that ranks share, wake nobody.
+// Sleeps that end when a message arrives. MPI itself can only be polled. But Open MPI keeps its TCP
+// connections in an epoll instance (MpiSession makes it choose epoll), and a thread can sleep on
+// that. Shared memory and networks that bypass the kernel do not end such a sleep.
 class NetworkSleep {
  public:
-  // On the epoll instances that this process has now: after MPI's start.
+  // Uses the epoll instances that this process has now. Create it after MPI's start.
   NetworkSleep();
 
-  // Returns after `most`, or when a connection is ready for what MPI waits for: true.
+  // Returns true when a connection is ready for MPI, false after `most`.
   bool Sleep(absl::Duration most);
 
  private:

@@ -10,7 +10,7 @@
 namespace finetune {
 namespace {
 
-// Before MPI starts, in main().
+// Runs before MPI starts, which main() does.
 [[maybe_unused]] const bool kOverTcp = [] {
   setenv("OMPI_MCA_btl", "tcp,self", 1);
   setenv("OMPI_MCA_btl_tcp_if_include", "lo", 1);
@@ -24,7 +24,7 @@ TEST(NetworkSleepTest, MessagesOfMpisEndIt) {
   MPI_Barrier(MPI_COMM_WORLD);
   NetworkSleep sleep;
   int woken = 0;
-  // There and back again.
+  // Each round is a message to the other rank and one back.
   for (int round = 0; round < 200; ++round) {
     int number = round;
     if (round % 2 == rank) {

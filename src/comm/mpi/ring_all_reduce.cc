@@ -15,9 +15,9 @@ RingAllReduce::RingAllReduce(MPI_Comm comm, int64_t segment_bytes)
 }
 
 // Message m = step * segments + segment. In step t a rank sends chunk (rank - t) to its right and
-// receives chunk (rank - t - 1) from its left; in the first size - 1 steps it adds what it receives
-// to its own, in the rest it keeps it. A message of step t > 0 can leave when message m - segments,
-// the same segment one step earlier, has been dealt with.
+// receives chunk (rank - t - 1) from its left. In the first size - 1 steps it adds the received
+// chunk to its own; in the later steps it keeps the received chunk. A message of step t > 0 can be
+// sent when message m - segments, the same segment one step earlier, has been handled.
 absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& progress) {
   if (size_ == 1 || n == 0) return absl::OkStatus();
   const auto element = static_cast<int64_t>(WireSize(wire));
@@ -31,7 +31,7 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
   incoming_.resize(kWindow * segment_bytes_);
   outgoing_.resize(packed ? kWindow * segment_bytes_ : 0);
 
-  // The elements of message m that this rank sends (shift 0) or receives (shift 1).
+  // Returns the elements of message m that this rank sends (shift 0) or receives (shift 1).
   const auto part = [&](int64_t m, int shift) {
     const int64_t step = m / segments;
     const auto index = static_cast<int>(((rank_ - step - shift) % size_ + size_) % size_);
@@ -40,12 +40,12 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
     return Chunk{begin, std::min(chunk.end, begin + segment)};
   };
 
-  // Slots 0..kWindow-1 receive, the others send; message m uses slot m % kWindow. A message of no
+  // Slots 0..kWindow-1 receive, the others send; message m uses slot m % kWindow. A message without
   // elements is not sent.
   std::array<MPI_Request, size_t{2} * kWindow> requests;
   requests.fill(MPI_REQUEST_NULL);
   int64_t posted = 0,
-          received = 0;  // messages [0, posted) may arrive, [0, received) are dealt with
+          received = 0;  // messages [0, posted) may arrive, [0, received) are handled
   int64_t issued = 0,
           sent = 0;  // messages [0, issued) are on their way, [0, sent) are out of our memory
   std::vector<int> done;
@@ -54,7 +54,7 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
     while (posted < messages && posted < received + kWindow) {
       const Chunk in = part(posted, 1);
       const bool reduced = posted < reduced_messages;
-      // Memory that still leaves, as it was in the reduce-scatter, must not be written yet.
+      // A chunk that is still being sent, from the reduce-scatter, must not be overwritten yet.
       if (!reduced && !packed && sent <= posted - (size_ - 1) * segments) break;
       void* target =
           reduced || packed
@@ -87,7 +87,7 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
       if (packed) {
         std::byte* slot = outgoing_.data() + (issued % kWindow) * segment_bytes_;
         Pack(data + out.begin, out.size(), wire, slot);
-        // The sum this rank owns becomes what the others will have.
+        // The complete sum that this rank owns is rounded to what the other ranks will receive.
         if (issued >= reduced_messages && issued < reduced_messages + segments) {
           Unpack(slot, out.size(), wire, data + out.begin);
         }

@@ -15,26 +15,26 @@ namespace finetune {
 
 // All-reduce in a ring: a reduce-scatter, then an all-gather (Patarasuk and Yuan 2009, "Bandwidth
 // optimal all-reduce algorithms"). Each rank sends and receives 2 (size - 1) / size of the data,
-// the least there can be. Chunks travel in segments, so that a segment is summed while the next is
-// on its way and goes on before its chunk is whole.
+// which is the minimum. Chunks travel in segments: one segment is summed while the next is on its
+// way, and it is sent on before its chunk is complete.
 class RingAllReduce {
  public:
-  // `comm` belongs to this object's operations while one runs.
+  // While an operation runs, only this object uses `comm`.
   RingAllReduce(MPI_Comm comm, int64_t segment_bytes);
 
-  // Sums data[0, n) over all ranks in place. With a 16-bit `wire` every hop rounds the partial sum;
-  // all ranks still end with the same bits.
+  // Sums data[0, n) over all ranks in place. With a 16-bit `wire` every hop rounds the partial sum.
+  // All ranks still end with the same bits.
   absl::Status Run(float* data, int64_t n, Wire wire, MpiProgress& progress);
 
  private:
-  // Messages on their way at once, each direction.
+  // The most messages on their way at once in each direction.
   static constexpr int kWindow = 4;
 
   MPI_Comm comm_;
   int rank_;
   int size_;
   int64_t segment_bytes_;
-  // kWindow segments each, grown once.
+  // kWindow segments each. They grow once.
   std::vector<std::byte> incoming_;
   std::vector<std::byte> outgoing_;
 };

@@ -33,7 +33,7 @@ absl::StatusOr<void*> Map(int fd, size_t bytes) {
   void* base =
       mmap(nullptr, kHeader + bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (base == MAP_FAILED) return Failed(absl::StatusCode::kResourceExhausted, "mmap");
-  // Granted only where the host allows it for shared memory.
+  // The host may not allow huge pages for shared memory; then this has no effect.
   madvise(base, kHeader + bytes, MADV_HUGEPAGE);
   return base;
 }
@@ -44,7 +44,7 @@ void Wake(std::atomic<uint32_t>& value) {
   syscall(SYS_futex, Word(value), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-// Pauses between two reads of memory that another core is about to write.
+// Pauses between two reads of memory that another core will write.
 void Relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -140,7 +140,7 @@ SharedSum::SharedSum(int rank, std::vector<SharedMemory> members)
 
 absl::Status SharedSum::Await(std::atomic<uint32_t> SharedMemory::Meeting::*counter,
                               const WaitHooks& hooks) {
-  // Polls before the first sleep. They take about as long as falling asleep and being woken.
+  // The polls before the first sleep. They take about as long as falling asleep and waking up.
   constexpr int kEager = 1000;
   for (const SharedMemory& member : members_) {
     std::atomic<uint32_t>& value = member.meeting().*counter;

@@ -2,23 +2,27 @@
 //
 // Problem: ranks on one host need no messages to add their gradients. Copying each gradient into a
 // message and out again would cost more memory bandwidth than the sum.
-// Method: every rank keeps its gradients in memory that all ranks of the host map. To sum, each
-// rank adds its own part of all arrays and writes the sum into all of them: a reduce-scatter and an
+//
+// Method: every rank keeps its gradients in memory that all ranks of the host map. Each rank adds
+// its own part of all arrays and writes the sum into all of them: a reduce-scatter and an
 // all-gather in one pass, without a copy.
+//
 // Layout of one rank's memory: a page with its Meeting, then `bytes` bytes of data. The memory is a
-// memfd, found through /proc/PID/fd/FD; it has no name, so that the kernel frees it when the last
-// rank ends, in whatever way. A random token shows that the file is the one that was meant.
+// memfd that others open as /proc/PID/fd/FD. It has no name in a file system, so the kernel frees
+// it when the last rank ends, however that ends. A random token proves that the opened file is the
+// right one.
+//
 // Invariants:
 //  - Every rank runs the same operations in the same order. Operation k begins when every rank's
-//    `arrived` is at least k, and is over when every rank's `done` is.
+//    `arrived` is at least k. It is over when every rank's `done` is at least k.
 //  - Between the two, rank r alone writes the elements of part r, in all arrays.
-//  - Only the owner writes its Meeting. `arrived` and `done` are stored with release and loaded
-//  with
-//    acquire order, so that the arrays' contents are seen with them. They wrap around after 2^32
-//    operations; differences stay right.
-//  - A wait sleeps on a futex for at most 20 ms, then calls its hook: a rank that is gone is the
-//    watchdog's to find.
-// Reference: SumInto() adds in the ring's order (wire.h); mpi_communicator_test compares both.
+//  - Only the owner writes its Meeting. `arrived` and `done` are stored with release order and
+//    loaded with acquire order, so the arrays' contents are visible with them. They wrap around
+//    after 2^32 operations, and only their differences are compared.
+//  - A wait sleeps on a futex for at most 20 ms, then calls its hook. The watchdog, which the hook
+//    calls, finds a rank that has gone.
+//
+// Reference: SumInto() adds in the ring's order (wire.h). mpi_communicator_test compares both.
 #ifndef FINETUNE_COMM_MPI_SHARED_MEMORY_H_
 #define FINETUNE_COMM_MPI_SHARED_MEMORY_H_
 
@@ -37,8 +41,8 @@
 
 namespace finetune {
 
-// Memory of one rank that the other ranks of its host have mapped as well. It has no name in any
-// file system: it goes when the last of them does, however they end.
+// Memory of one rank that the other ranks of its host have mapped as well. It has no name in a file
+// system, so the kernel frees it when the last of them ends, however that ends.
 class SharedMemory {
  public:
   // Names the memory to another process of the host.
@@ -49,10 +53,10 @@ class SharedMemory {
     uint64_t bytes = 0;
   };
 
-  // Zeroed memory of `bytes`. Errors: ResourceExhausted.
+  // Returns zeroed memory of `bytes`. Errors: ResourceExhausted.
   static absl::StatusOr<SharedMemory> Create(size_t bytes);
-  // Another process's memory, while its handle_open(). Errors: Unavailable where the host does not
-  // let processes see each other (containers).
+  // Maps another process's memory, while that has its handle open. Errors: Unavailable where the
+  // host does not let processes see each other (containers).
   static absl::StatusOr<SharedMemory> Open(const Handle& handle);
 
   SharedMemory(SharedMemory&& other) noexcept;
@@ -60,18 +64,18 @@ class SharedMemory {
   ~SharedMemory();
 
   Handle handle() const { return handle_; }
-  // No Open() after it; the memory stays.
+  // Closes the handle: Open() fails from now on, but the memory stays.
   void CloseHandle();
 
   // [bytes], aligned to a page.
   std::byte* data() const;
-  // The ranks' meeting point; see SharedSum.
-  // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): keeps cache lines apart.
+  // The rank's meeting point; see SharedSum.
+  //  NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): keeps cache lines apart.
   struct Meeting {
     uint64_t token;
     // The number of elements to be summed.
     alignas(64) std::atomic<int64_t> elements;
-    // Operations the owner has come to, and those it has done its part of.
+    // The number of operations the owner has come to, and of those whose part it has done.
     std::atomic<uint32_t> arrived;
     alignas(64) std::atomic<uint32_t> done;
   };
@@ -92,19 +96,19 @@ struct Piece {
   int64_t total;
 };
 
-// Adds piece.begin + [begin, end) of all `buffers` and writes the sums into all of them, in the
-// order that ChunkOf gives for the piece's whole array. buffers[r]: rank r's piece, at its
+// Adds piece.begin + [begin, end) of all `buffers` and writes the sums into all of them. The order
+// of the sum is that of ChunkOf() for the piece's whole array. buffers[r]: rank r's piece, at its
 // beginning.
 void SumInto(absl::Span<float* const> buffers, const Piece& piece, int64_t begin, int64_t end);
 
-// Sums arrays that lie in memory all ranks of a host share: each rank sums a part of them all in
-// place, so that nothing is copied, and sleeps (a futex) where it has to wait for the others.
+// Sums arrays in memory that all ranks of a host share. Each rank sums a part of all arrays in
+// place, without a copy. It sleeps (on a futex) where it has to wait for the others.
 class SharedSum {
  public:
-  // members[r]: rank r's meeting point, this rank's own among them.
+  // members[r]: rank r's memory, which holds its meeting point; this rank's own is among them.
   SharedSum(int rank, std::vector<SharedMemory> members);
 
-  // buffers[r]: rank r's piece. hooks.tick() is called every 20 ms of waiting. Errors:
+  // Sums the pieces. buffers[r]: rank r's piece. A wait calls hooks.tick() every 20 ms. Errors:
   // InvalidArgument when the ranks' pieces differ in size.
   absl::Status Run(absl::Span<float* const> buffers, const Piece& piece, const WaitHooks& hooks);
 

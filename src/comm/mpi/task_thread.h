@@ -10,16 +10,16 @@
 
 namespace finetune {
 
-// A thread that runs tasks in the order they come, and `idle` at least every `interval` while there
-// is none.
+// A thread that runs tasks in the order in which they are added. While there is none, it calls
+// `idle` at least every `interval`.
 class TaskThread {
  public:
   TaskThread(absl::Duration interval, std::function<void()> idle);
-  // Runs what was added, then stops.
+  // Runs the tasks that were added, then stops.
   ~TaskThread();
 
   void Add(std::function<void()> task);
-  // Has `idle` called now, if no task runs.
+  // Has `idle` called now, unless a task runs.
   void Nudge();
   bool IsCurrent() const { return std::this_thread::get_id() == thread_.get_id(); }
 

@@ -11,8 +11,8 @@ namespace finetune {
 struct WaitHooks {
   // Sends heartbeats. A wait calls it at least every 20 ms; its error ends the wait.
   std::function<absl::Status()> tick;
-  // Returns whether this rank computes nothing meanwhile. Then a wait may poll for a moment before
-  // it sleeps.
+  // Returns whether this rank computes nothing meanwhile. If so, a wait may poll for a moment
+  // before it sleeps.
   std::function<bool()> idle;
 };
 

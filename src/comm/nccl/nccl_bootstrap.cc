@@ -34,7 +34,7 @@ std::string NcclAlgorithmVariable(NcclConfig::Algorithm algorithm) {
 
 absl::StatusOr<std::string> ShareUniqueId(const std::function<absl::StatusOr<std::string>()>& make,
                                           Communicator& host) {
-  // The first byte says whether the rest is the id or an error.
+  // The first byte tells whether the rest is the id or an error.
   std::string message;
   if (host.rank() == 0) {
     absl::StatusOr<std::string> id = make();

@@ -16,25 +16,26 @@
 
 namespace finetune {
 
-// The parts of NCCL's start that need no GPU, and can be tested without one.
+// The parts of NCCL's start that need no GPU and are tested without one.
 
-// The GPU of a rank: one each, by local rank. `devices`: GPUs that this process sees. Errors:
-// FailedPrecondition with the count of both when a host has more ranks than GPUs.
+// Returns the GPU of a rank: one each, by local rank. `devices`: the GPUs that this process sees.
+// Errors: FailedPrecondition with both counts when a host has more ranks than GPUs.
 absl::StatusOr<int> ChooseDevice(int local_rank, int local_size, int devices,
                                  absl::string_view host);
 
-// The value of NCCL_ALGO that makes NCCL use `algorithm` for all-reduces; empty for NCCL's own
-// choice. Broadcasts have the ring alone, so it is always allowed for the rest.
+// Returns the value of NCCL_ALGO that makes NCCL use `algorithm` for all-reduces; "" for NCCL's own
+// choice. The ring is always allowed for the other collectives, since broadcasts have no other
+// algorithm.
 std::string NcclAlgorithmVariable(NcclConfig::Algorithm algorithm);
 
-// The id that rank 0 makes, on every rank. Collective. An error of rank 0's is every rank's, with
-// its name.
+// Returns, on every rank, the id that rank 0 makes. Collective. An error of rank 0 is returned on
+// every rank, with rank 0's name.
 absl::StatusOr<std::string> ShareUniqueId(const std::function<absl::StatusOr<std::string>()>& make,
                                           Communicator& host);
 
-// Waits while a call that may not block is still in progress. `code`: what it returned; `ask`: how
-// it stands. Returns how it ended. Errors: DeadlineExceeded after `timeout`, with `what` and the
-// field that says so.
+// Waits while a nonblocking call is in progress and returns its result. `code`: the call's return
+// value; `ask`: returns the state now. Errors: DeadlineExceeded after `timeout`, with `what` and
+// the config's field for the timeout.
 template <typename Result>
 absl::StatusOr<Result> AwaitResult(Result code, Result in_progress, absl::FunctionRef<Result()> ask,
                                    absl::Duration timeout, absl::string_view what) {

@@ -35,7 +35,7 @@ TEST(NcclAlgorithmTest, AllReducesRingUnlessTheConfigSaysOtherwise) {
 
 enum class Answer { kDone, kFailed, kInProgress };
 
-TEST(AwaitResultTest, WhatIsOverIsNotAskedAbout) {
+TEST(AwaitResultTest, DoesNotPollAFinishedCall) {
   const auto never = []() -> Answer {
     ADD_FAILURE();
     return Answer::kDone;
@@ -45,7 +45,7 @@ TEST(AwaitResultTest, WhatIsOverIsNotAskedAbout) {
   }
 }
 
-TEST(AwaitResultTest, WaitsForTheEndWhateverItIs) {
+TEST(AwaitResultTest, WaitsForTheResult) {
   for (Answer end : {Answer::kDone, Answer::kFailed}) {
     int asked = 0;
     const auto ask = [&] { return ++asked < 3 ? Answer::kInProgress : end; };

@@ -41,7 +41,7 @@ absl::Status NcclStatus(ncclResult_t code, ncclComm_t comm, absl::string_view wh
                                              detail != nullptr ? detail : ""));
 }
 
-// Turns what LibTorch throws into a status.
+// Turns LibTorch's exceptions into a status.
 template <typename F>
 absl::Status Catching(F&& call) {
   try {
@@ -67,8 +67,8 @@ class NcclCommunicator::Engine {
   Communicator& host() { return *host_; }
   int device() const { return device_; }
 
-  // An operation that has been given to the GPU and is not yet done. Its events are timed, and
-  // `began` is recorded, where there is an observer.
+  // An operation that the GPU has not finished. With an observer its events are timed and `began`
+  // is recorded.
   struct Operation {
     Operation(const char* name, int64_t bytes, bool timed)
         : name(name),
@@ -87,16 +87,16 @@ class NcclCommunicator::Engine {
  private:
   absl::Status TakeDevice();
   absl::Status Connect(const std::string& unique_id);
-  // Waits while NCCL, which must not block, works on `code`'s call.
+  // Waits until NCCL, which must not block, has finished the call that returned `code`.
   absl::Status Settle(ncclResult_t code, absl::string_view what);
-  // Lets the communication's stream come after the current one. An operation of `bytes` begins
-  // behind it, and Enqueued() ends it.
+  // Makes the communication stream wait for the current one, and begins an operation of `bytes`,
+  // which Enqueued() ends.
   std::shared_ptr<Operation> Follow(const char* name, int64_t bytes);
   void Enqueued(const std::shared_ptr<Operation>& operation);
-  // The first event that others are timed from.
+  // Records the first event, against which others are timed.
   absl::Status Anchor();
   void Watch();
-  // On the watcher: an operation that the GPU has done.
+  // Reports an operation that the GPU has finished. Called on the watcher's thread.
   void Tell(std::shared_ptr<Operation> operation);
 
   std::unique_ptr<Communicator> host_;
@@ -112,7 +112,8 @@ class NcclCommunicator::Engine {
   std::deque<std::shared_ptr<Operation>> running_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool failed_ = false;
-  // The watcher's, where there is an observer: the operation it told of last, and the times.
+  // Used by the watcher where there is an observer: the operation that it reported last, and the
+  // times.
   std::shared_ptr<Operation> told_;
   std::optional<StreamTimeline> timeline_;
   std::thread watcher_;
@@ -120,7 +121,7 @@ class NcclCommunicator::Engine {
 
 absl::Status NcclCommunicator::Engine::Start(const CommConfig& config) {
   FT_RETURN_IF_ERROR(Agree(TakeDevice(), *host_));
-  // A user's own NCCL_ALGO holds. NCCL reads it when a communicator is made.
+  // A NCCL_ALGO that the user has set is kept. NCCL reads it when a communicator is made.
   const std::string algorithm = NcclAlgorithmVariable(config.nccl().algorithm());
   if (!algorithm.empty()) setenv("NCCL_ALGO", algorithm.c_str(), /*replace=*/0);
   const auto make_id = []() -> absl::StatusOr<std::string> {
@@ -151,7 +152,7 @@ absl::Status NcclCommunicator::Engine::Connect(const std::string& bytes) {
     return absl::InternalError("rank 0 runs another NCCL: its unique id has another size");
   }
   std::memcpy(id.internal, bytes.data(), sizeof(id.internal));
-  // A call that blocks could not be given up when a rank dies.
+  // A blocking call could not be given up when a rank dies.
   ncclConfig_t nccl = NCCL_CONFIG_INITIALIZER;
   nccl.blocking = 0;
   FT_RETURN_IF_ERROR(Settle(ncclCommInitRankConfig(&comm_, host_->size(), id, host_->rank(), &nccl),
@@ -238,7 +239,7 @@ absl::StatusOr<std::shared_ptr<NcclCommunicator::Engine::Operation>> NcclCommuni
     const c10::cuda::CUDAGuard device(static_cast<c10::DeviceIndex>(device_));
     operation = Follow("all-reduce", static_cast<int64_t>(tensor.nbytes()));
     const c10::cuda::CUDAStreamGuard guard(*stream_);
-    // The allocator must not give the tensor's memory away while this stream uses it.
+    // Keeps the allocator from reusing the tensor's memory while this stream uses it.
     tensor.record_stream(*stream_);
     at::Tensor packed = wire == Wire::kFloat32    ? tensor
                         : wire == Wire::kBFloat16 ? tensor.to(at::kBFloat16)
@@ -290,7 +291,7 @@ void NcclCommunicator::Engine::Watch() {
     const ncclResult_t asked = ncclCommGetAsyncError(comm_, &code);
     if (asked != ncclSuccess) code = asked;
     if (code != ncclSuccess && code != ncclInProgress) {
-      // Frees the GPU of kernels that wait for a rank that is gone.
+      // Frees the GPU from kernels that wait for a rank that is gone.
       const std::string reason(NcclStatus(code, comm_, "NCCL").message());
       ncclCommAbort(comm_);
       host_->Abort(reason);
@@ -380,7 +381,7 @@ void NcclCommunicator::SetActivity(absl::string_view activity) {
 
 void NcclCommunicator::Abort(absl::string_view reason) {
   engine_->host().Abort(reason);
-  // The compiler does not know of a virtual function's [[noreturn]].
+  // The compiler does not see that the virtual function is [[noreturn]].
   std::abort();
 }
 

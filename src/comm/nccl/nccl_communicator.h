@@ -11,18 +11,17 @@
 
 namespace finetune {
 
-// Collectives over NCCL for tensors in the memory of GPUs, one GPU a rank; strings, numbers and
-// tensors of the CPU go over the communicator it is
-// given. NCCL works on a stream of its own: an all-reduce begins after
-// what the current stream did before it, and what the current stream does after Wait() comes after
-// the all-reduce; the CPU waits for neither. A thread watches for NCCL's asynchronous errors and
-// ends the job with their reason.
+// Collectives over NCCL for tensors in the memory of GPUs, one GPU a rank. Strings, numbers and CPU
+// tensors go over the communicator that it is given. NCCL works on a stream of its own: an
+// all-reduce begins after the current stream's earlier work, and the current stream's work after
+// Wait() begins after the all-reduce. The CPU waits for neither. A thread watches for NCCL's
+// asynchronous errors and ends the job with their reason.
 class NcclCommunicator : public Communicator {
  public:
-  // Collective. Chooses this rank's GPU and makes it the calling thread's current one. `host`: for
-  // the CPU's memory. `watchdog` counts NCCL's operations as well; it must live as long as `host`.
-  // `observer` hears of NCCL's operations alone. Errors: FailedPrecondition when a host has more
-  // ranks than GPUs; Unavailable with NCCL's own words.
+  // Collective. Chooses this rank's GPU and makes it the calling thread's current one. `host`:
+  // works on the CPU's memory. `watchdog` counts NCCL's operations as well; it must live as long as
+  // `host`. `observer` gets only NCCL's operations. Errors: FailedPrecondition when a host has more
+  // ranks than GPUs; Unavailable with NCCL's own message.
   static absl::StatusOr<std::unique_ptr<NcclCommunicator>> Create(
       std::unique_ptr<Communicator> host, Watchdog* watchdog, const CommConfig& config,
       CommObserver observer);

@@ -5,16 +5,18 @@
 
 namespace finetune {
 
-// When the operations of a GPU's stream began and ended, in the host's time. A GPU only tells how
-// long one event came after another, in milliseconds of float32: too coarse over the length of a
-// run. So each operation is placed behind the one before it, and put right by what the host knows:
-// that it did not begin before it was submitted, nor end after it was seen to be over.
+// The times at which the operations of a GPU's stream began and ended, on the host's clock. A GPU
+// tells only how long one event came after another, in milliseconds of float32, which is too coarse
+// over the length of a run. So each operation is placed after the one before it. The result is then
+// corrected by two facts that the host knows: the operation did not begin before it was submitted,
+// and did not end after it was seen to be over.
 class StreamTimeline {
  public:
   struct Operation {
     absl::Time submitted;
     absl::Time seen_over;
-    // From the end of the operation before, of the first from the anchor, to the beginning of this.
+    // From the end of the operation before (for the first one, from the anchor) to the beginning of
+    // this one.
     float gap_ms = 0;
     // From its beginning to its end.
     float took_ms = 0;
@@ -24,7 +26,7 @@ class StreamTimeline {
     absl::Time ended;
   };
 
-  // `anchor`: a time at which the stream had nothing to do, marked by an event.
+  // `anchor`: a time at which the stream was idle, marked by an event.
   explicit StreamTimeline(absl::Time anchor) : last_end_(anchor) {}
 
   // Returns the times of the stream's next operation. Operations come in the stream's order.

@@ -25,7 +25,7 @@ TEST(StreamTimelineTest, NothingBeginsBeforeItIsSubmitted) {
   const auto first = timeline.Add({At(10), At(50), 9, 2});
   EXPECT_NEAR(Ms(first.began), 10, 1e-6);
   EXPECT_NEAR(Ms(first.ended), 12, 1e-6);
-  // What follows is put right with it.
+  // The next operation is corrected with it.
   EXPECT_NEAR(Ms(timeline.Add({At(10), At(50), 3, 1}).began), 15, 1e-6);
 }
 
@@ -38,7 +38,7 @@ TEST(StreamTimelineTest, NothingEndsAfterItWasSeenToBeOver) {
 
 TEST(StreamTimelineTest, TheClocksOfALongRunDoNotDriftApart) {
   StreamTimeline timeline(kAnchor);
-  // An operation of 5 ms every 100 ms for a day, by a GPU whose clock is 50 in a million fast.
+  // A GPU whose clock is fast by 50 in a million runs an operation of 5 ms every 100 ms for a day.
   const double pace = 1 + 50e-6;
   double last_end = 0;
   for (int i = 0; i < 864'000; ++i) {

@@ -15,20 +15,20 @@ struct ReceivedHeartbeat {
   Heartbeat heartbeat;
 };
 
-// Carries heartbeats between rank 0 and every other rank. No call blocks, whatever has become of
-// the other ranks.
+// Carries heartbeats between rank 0 and every other rank. No call blocks, whatever state the other
+// ranks are in.
 class HeartbeatTransport {
  public:
   virtual ~HeartbeatTransport() = default;
 
-  // Sends `own`: on rank 0 to all other ranks, on another rank to rank 0. Leaves out a rank that
-  // has not yet read the heartbeat before.
+  // Sends `own`: rank 0 to all other ranks, another rank to rank 0. Skips a rank that has not yet
+  // read the heartbeat before.
   virtual absl::Status Send(const Heartbeat& own) = 0;
 
   // Returns the next heartbeat that has arrived, or none.
   virtual absl::StatusOr<std::optional<ReceivedHeartbeat>> Receive() = 0;
 
-  // Ends all messages that are on their way. No other call may follow.
+  // Cancels all messages that are on their way. No other call may follow.
   virtual void Stop() = 0;
 };
 

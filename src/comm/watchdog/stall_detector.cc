@@ -45,7 +45,7 @@ std::string StallDetector::Name(int rank) const {
 std::string StallDetector::Describe(const Watched& watched, absl::Time now) const {
   const absl::Duration silent = now - watched.heard;
   const std::string activity =
-      watched.last.activity.empty() ? "nothing it told of" : watched.last.activity;
+      watched.last.activity.empty() ? "an unknown place" : watched.last.activity;
   if (silent < settings_.silence) return absl::StrCat("it is at: ", activity);
   return absl::StrCat("not heard of for ", Seconds(silent),
                       " (stopped, out of memory or cut off?), it was at: ", activity);
@@ -55,7 +55,7 @@ std::optional<StallDetector::Finding> StallDetector::Check(absl::Time now) {
   int64_t entered = 0;
   int64_t least_entered = INT64_MAX;
   int64_t least_finished = INT64_MAX;
-  const Watched* first = nullptr;  // the one that has come the farthest
+  const Watched* first = nullptr;  // the rank that has come the farthest
   for (const auto& [rank, watched] : watched_) {
     if (first == nullptr || watched.last.entered > entered) first = &watched;
     entered = std::max(entered, watched.last.entered);
@@ -72,14 +72,14 @@ std::optional<StallDetector::Finding> StallDetector::Check(absl::Time now) {
     if (!watched.behind_since.has_value()) watched.behind_since = now;
     if (rank == subject_.value_or(rank)) longest = std::max(longest, now - *watched.behind_since);
   }
-  // Operations that every rank has come to end by themselves, unless a rank or the way to it is
+  // An operation that every rank has come to ends by itself, unless a rank or the network to it is
   // gone.
   if (least_finished < least_entered) {
     if (!stuck_since_.has_value() || stuck_at_ != least_finished) {
       stuck_since_ = now;
       stuck_at_ = least_finished;
     }
-    // Only the center knows whether the other ranks came to it.
+    // Only the center knows whether the other ranks came to the operation.
     const bool concerns =
         !subject_.has_value() || now - watched_[*subject_].heard >= settings_.silence;
     if (concerns) longest = std::max(longest, now - *stuck_since_);

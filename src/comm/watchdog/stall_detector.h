@@ -14,39 +14,39 @@ namespace finetune {
 
 // A rank's report on itself, sent about once a second.
 struct Heartbeat {
-  // Collective operations this rank has come to, and those that are over for it.
+  // The number of collectives this rank has come to, and of those that are over for it.
   int64_t entered = 0;
   int64_t finished = 0;
-  // The last one it came to ("all-reduce").
+  // The last one that it came to ("all-reduce").
   std::string operation;
   // Its activity between collectives ("epoch 2 iteration 40: loading data").
   std::string activity;
 };
 
-// Finds the ranks that the others wait for, from heartbeats. Knows no clock: the times are the
-// caller's.
+// Finds the ranks that others wait for, from their heartbeats. It does not read a clock: the caller
+// gives the times.
 class StallDetector {
  public:
   struct Settings {
-    absl::Duration warning;  // report a rank waited for so long
-    absl::Duration timeout;  // give up
-    absl::Duration silence;  // a rank not heard for so long does not run
+    absl::Duration warning;  // report a rank that others have waited for so long
+    absl::Duration timeout;  // give up after waiting so long
+    absl::Duration silence;  // a rank not heard of for so long counts as not running
   };
 
   struct Finding {
-    // Over the timeout: the job must end.
+    // The wait is over the timeout: the job must end.
     bool fatal = false;
     std::string message;
   };
 
-  // hosts[r]: rank r's host. Every rank's heartbeats reach `center`, which reports on all of them;
-  // the others hear only of `center` and report on it alone.
+  // hosts[r]: rank r's host. `center` receives every rank's heartbeats and reports on all ranks.
+  // The other ranks hear only from `center` and report only on it.
   StallDetector(Settings settings, std::vector<std::string> hosts, int rank, int center,
                 absl::Time now);
 
   void Hear(int rank, Heartbeat heartbeat, absl::Time now);
 
-  // Returns the warning that is due now, if any: a stall is reported after `warning`, then at
+  // Returns the warning that is due now, if any. A stall is reported after `warning`, then after
   // twice, four times, ... as long, and as fatal after `timeout`.
   std::optional<Finding> Check(absl::Time now);
 
@@ -54,20 +54,20 @@ class StallDetector {
   struct Watched {
     Heartbeat last;
     absl::Time heard;
-    // When it fell behind the others, while it is.
+    // The time at which it fell behind the others; unset while it is not behind.
     std::optional<absl::Time> behind_since;
   };
 
-  // "rank 2 (host b)", and what is known of it.
+  // Returns "rank 2 (host b)"; Describe() returns what is known of it.
   std::string Name(int rank) const;
   std::string Describe(const Watched& watched, absl::Time now) const;
 
   Settings settings_;
   std::vector<std::string> hosts_;
-  // Reports on this rank alone; unset: on all.
+  // The only rank that is reported on; unset: all.
   std::optional<int> subject_;
   std::map<int, Watched> watched_;
-  // While all have come to operation stuck_at_ and not all have finished it.
+  // Set while all have come to operation stuck_at_ and not all have finished it.
   std::optional<absl::Time> stuck_since_;
   int64_t stuck_at_ = 0;
   absl::Duration next_report_;

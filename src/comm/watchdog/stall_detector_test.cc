@@ -161,7 +161,7 @@ TEST(StallDetectorTest, OtherRanksReportTheCenterAlone) {
   StallDetector silent(settings, {"a", "b", "c"}, /*rank=*/1, /*center=*/0, kStart);
   std::optional<StallDetector::Finding> finding;
   for (int t = 0; t <= 600; ++t) {
-    // Rank 1 waits, as rank 0 does, for rank 2, or rank 0 for rank 1: rank 0's to say.
+    // Ranks 0 and 1 wait for rank 2, or rank 0 for rank 1. Only rank 0 can report that.
     alive.Hear(0, Beat(5, 4), At(t));
     alive.Hear(1, Beat(t < 300 ? 5 : 4, 4), At(t));
     ASSERT_FALSE(alive.Check(At(t)).has_value()) << t;

@@ -9,12 +9,12 @@
 namespace finetune {
 namespace {
 
-// The rank that hears of all others.
+// The rank that receives all others' heartbeats.
 constexpr int kCenter = 0;
-// Ranks from which on heartbeats come more rarely: rank 0 reads all of them.
+// With more ranks than this heartbeats are sent less often, because rank 0 reads all of them.
 constexpr double kManyRanks = 1024;
 
-// A second is often enough to be useful and rare enough to cost nothing.
+// A heartbeat a second is often enough to be useful and rare enough to cost nothing.
 absl::Duration Interval(absl::Duration warning, size_t ranks) {
   const absl::Duration interval = std::clamp(warning / 5, absl::Milliseconds(20), absl::Seconds(1));
   return interval * std::max(1.0, static_cast<double>(ranks) / kManyRanks);

@@ -19,14 +19,25 @@
 
 namespace finetune {
 
-// Finds a rank that holds up the others, names it, and asks for the job's end when that takes too
-// long. Every rank counts the collectives it has come to and those that are over. A thread of the
-// communicator calls Tick(), which sends the counts as a heartbeat, reads the other ranks' and
-// compares them (StallDetector).
+// Finds a rank that holds up the others, names it, and asks to end the job when the wait takes too
+// long.
+//
+// Problem: a collective hangs on every rank when one rank has died, stopped or taken another path,
+// and MPI does not tell which. Method: every rank counts the collectives that it has entered and
+// finished. A thread of the communicator calls Tick(), which sends the counts and the rank's
+// activity as a heartbeat, about once a second. Rank 0 receives all heartbeats and compares them
+// (StallDetector): a rank with fewer entered collectives is late, and a rank without heartbeats
+// does not run. The other ranks hear only from rank 0 and watch only it, so that the job also ends
+// when rank 0 is gone.
+//
+// Invariants: counting takes no lock and no message. Tick() never blocks, because the transport
+// drops a heartbeat that the receiver is not ready for. Tick() always runs on one thread; the
+// counts and the activity may be set by any. Tests: watchdog_test over a transport in memory,
+// stall_detector_test without one, mpi/failure_test under mpirun.
 class Watchdog {
  public:
   struct Settings {
-    absl::Duration warning;  // warn of a rank waited for so long
+    absl::Duration warning;  // warn of a rank after waiting so long
     absl::Duration timeout;  // ask for the job's end
   };
 
@@ -34,24 +45,24 @@ class Watchdog {
   Watchdog(Settings settings, int rank, const std::vector<std::string>& hosts,
            std::unique_ptr<HeartbeatTransport> transport, absl::Time now);
 
-  // Tick() must be called at least as often as this.
+  // Tick() must be called at least this often.
   absl::Duration interval() const { return interval_; }
 
-  // From any thread: this rank has come to a collective (`name` is static), and it is over.
+  // Count a collective that this rank has come to (`name` is static), and its end. Thread-safe.
   void CountEntered(const char* name);
   void CountFinished();
-  // From any thread: what this rank is doing, for messages.
+  // Sets this rank's activity for messages. Thread-safe.
   void SetActivity(absl::string_view activity);
-  // From any thread: has stalls told to `warn`; null: to stderr, as from the start. When it
-  // returns, the earlier `warn` is not called any more.
+  // Has stalls reported to `warn`; null: to stderr, as at the start. After it returns, the earlier
+  // `warn` is no longer called. Thread-safe.
   void SetWarn(std::function<void(absl::string_view)> warn);
 
-  // Exchanges heartbeats when it is time, and warns of a stall. Returns the message of a stall that
-  // has reached `timeout`: the caller must end the job. Always from the same thread; cheap where it
-  // is not time yet. Errors: the transport's.
+  // Exchanges heartbeats when they are due, and warns of a stall. Returns the message of a stall
+  // that has reached `timeout`: the caller must end the job. Call it always from the same thread;
+  // it is cheap where nothing is due. Errors: the transport's.
   absl::StatusOr<std::optional<std::string>> Tick(absl::Time now);
 
-  // Ends all heartbeats. Tick() may not be called after it.
+  // Cancels all heartbeats. Tick() may not be called after it.
   void Stop() { transport_->Stop(); }
 
  private:
@@ -63,7 +74,8 @@ class Watchdog {
   StallDetector detector_;
   const std::unique_ptr<HeartbeatTransport> transport_;
   absl::Time next_heartbeat_;
-  // A rank that stops soon should have said where it was: news may go out between two heartbeats.
+  // The earliest time of the next extra heartbeat. A rank sends one soon after it enters a
+  // collective, so that the others know where it was if it stops.
   absl::Time next_news_;
   // entered_ in the last heartbeat.
   int64_t sent_entered_ = 0;
