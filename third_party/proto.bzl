@@ -39,7 +39,7 @@ def cc_descriptor(name, src, hdr, array, visibility = None):
               echo '#include "'$(location {hdr})'"'
               echo 'namespace finetune {{'
               echo 'const unsigned char {array}[] = {{'
-              od -An -v -tx1 $@.bin | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'
+              od -An -v -tx1 $@.bin | sed 's/ \\([0-9a-f][0-9a-f]\\)/0x\\1,/g'
               echo '}};'
               echo 'const size_t {array}Size = sizeof({array});'
               echo '}}  // namespace finetune'
