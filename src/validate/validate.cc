@@ -1,6 +1,7 @@
 #include "src/validate/validate.h"
 
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
