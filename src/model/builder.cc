@@ -71,7 +71,11 @@ Conv LayerBuilder::MakeConv(const std::string& name, const ConvShape& shape) {
   const auto [in, out, kernel, stride, padding, groups, same] = shape;
   const double bound = UniformBound(in / groups * kernel * kernel);
   return {AddUniform(name + ".weight", {out, in / groups, kernel, kernel}, bound),
-          AddUniform(name + ".bias", {out}, bound), stride, padding, groups, same};
+          AddUniform(name + ".bias", {out}, bound),
+          stride,
+          padding,
+          groups,
+          same};
 }
 
 Linear LayerBuilder::MakeLinear(const std::string& name, int64_t in, int64_t out) {
