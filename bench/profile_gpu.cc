@@ -3,7 +3,8 @@
 //
 //   profile_gpu --config=FILE [--set=PATH=VALUE ...] --work_dir=DIR --iterations=N --trace=FILE
 //
-// One rank. Without a GPU the trace has the CPU's operators instead.
+// One rank. Without a GPU, and where the config does not insist on one, the trace has the CPU's
+// operators instead.
 #include <torch/csrc/autograd/profiler_kineto.h>
 
 #include <CLI/CLI.hpp>
@@ -13,9 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "src/comm/single_communicator.h"
 #include "src/config/config.h"
-#include "src/config/search.h"
+#include "src/config/field_error.h"
 #include "src/host/gpus.h"
 #include "src/train/train.h"
 
@@ -38,7 +40,11 @@ absl::Status Profile(const Flags& flags) {
   options.work_dir = flags.work_dir;
   options.overwrite = true;
   options.max_iterations = flags.iterations;
-  const bool gpu = VisibleGpus().count > 0;
+  const Gpus gpus = VisibleGpus();
+  const bool gpu = gpus.count > 0;
+  if (!gpu && loaded.config.runtime().device() == RuntimeConfig::CUDA) {
+    return FieldError("runtime.device", absl::StrCat("is CUDA, but ", gpus.why_none));
+  }
   SingleCommunicator comm(gpu ? 0 : -1);
   const std::set<profiler::ActivityType> activities = {gpu ? profiler::ActivityType::CUDA
                                                            : profiler::ActivityType::CPU};
@@ -50,7 +56,7 @@ absl::Status Profile(const Flags& flags) {
   FT_RETURN_IF_ERROR(result.status());
   events->save(flags.trace);
   std::printf("%lld iterations on %s in %s\n", static_cast<long long>(result->iterations),
-              gpu ? VisibleGpus().name.c_str() : "the CPU", flags.trace.c_str());
+              gpu ? gpus.name.c_str() : "the CPU", flags.trace.c_str());
   return absl::OkStatus();
 }
 

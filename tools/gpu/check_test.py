@@ -205,6 +205,14 @@ class CheckTest(unittest.TestCase):
         _, text, _, stages = self.check("--stages=machine,first_step")
         self.assertEqual(stages["first_step"]["state"], "passed", text)
 
+    def test_programs_in_an_archive_run(self):
+        with tarfile.open(self.kit / "programs.tar.xz", "w:xz") as packed:
+            for folder in ("bin", "mpi"):
+                packed.add(self.kit / folder, folder)
+                shutil.rmtree(self.kit / folder)
+        _, text, _, stages = self.check("--stages=machine,first_step,tests")
+        self.assertEqual([stage["state"] for stage in stages.values()], ["passed"] * 3, text)
+
     def test_what_a_program_says_without_end_leaves_a_log_of_some_size(self):
         self.program("bin/device_pipeline_alone", "#!{python} -B\nprint('first'); print('x' * 10_000_000); print('last')\n")
         self.check("--stages=machine,pipeline")
