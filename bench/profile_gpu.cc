@@ -18,6 +18,7 @@
 #include "src/comm/single_communicator.h"
 #include "src/config/config.h"
 #include "src/config/field_error.h"
+#include "src/config/search.h"
 #include "src/host/gpus.h"
 #include "src/train/train.h"
 
