@@ -254,8 +254,8 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
       "<meta name=\"generator\" content=\"",
       kFinetuneWriter,
       "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
-      name, " - finetune</title>\n<style>", kStyle, kClassTableStyle, "</style></head><body>\n<h1>", name,
-      "</h1>\n<div class=\"dim\">");
+      name, " - finetune</title>\n<style>", kStyle, kClassTableStyle, "</style></head><body>\n<h1>",
+      name, "</h1>\n<div class=\"dim\">");
   if (!history.runs.empty()) {
     const absl::Time began = absl::UnixEpoch() + absl::Seconds(history.runs.front().began_unix_s);
     absl::StrAppend(&html, absl::FormatTime("%Y-%m-%d %H:%M %Ez", began, absl::LocalTimeZone()),

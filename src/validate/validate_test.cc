@@ -266,12 +266,11 @@ TEST(Validate, ABatchThatTheLearningRateWasNotChosenForIsReported) {
 }
 
 TEST(Validate, RecordedStepsHaveNoRandomDraws) {
-  EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", "model.head.dropout=0.5"})
-                              .status()
-                              .message()),
-              testing::HasSubstr("runtime.cuda_graph: does not go with model.head.dropout "
-                                 "(--set=model.head.dropout=0.5), whose draws a recorded step "
-                                 "would repeat: drop one of them"));
+  EXPECT_THAT(
+      std::string(Check({"runtime.cuda_graph=true", "model.head.dropout=0.5"}).status().message()),
+      testing::HasSubstr("runtime.cuda_graph: does not go with model.head.dropout "
+                         "(--set=model.head.dropout=0.5), whose draws a recorded step "
+                         "would repeat: drop one of them"));
   EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true",
                                  "model.backbone.efficientnet_lite.drop_path=0.5"})
                               .status()
