@@ -3,4 +3,4 @@
 # and a name.
 host=$1
 shift
-exec ip netns exec "$host" unshare --uts sh -c 'hostname "$0" && eval "exec $1"' "$host" "$*"
+exec ip netns exec "$host" unshare --uts sh -c 'hostname "$0" && eval "$1"' "$host" "$*"

@@ -27,17 +27,19 @@ for mpi in "$@"; do
   rm -rf "$path"
   mkdir "$path"
   filters=mpi
+  environment=(--test_env=PATH="$path:$PATH")
   if [ "$mpi" = mpich ]; then
     printf '#!/bin/sh\nMPIEXEC=%q exec %q "$@"\n' "$root/bin/mpiexec" "$PWD/tests/peers/mpich_mpirun.sh" > "$path/mpirun"
     chmod +x "$path/mpirun"
     # Tests of Open MPI's own options.
     filters+=,-openmpi
+    environment+=(--test_env=SRUN_MPI=pmi2)
   else
     ln -s "$root/bin/mpirun" "$path/mpirun"
   fi
   echo "mpi.sh: tests with $mpi ${version[$mpi]}"
   # Compilations that do not see mpi.h have the same keys as everywhere, and come from the disk cache.
   FINETUNE_MPI=$root ${BAZEL:-bazel} --output_base="$folder/bazel-$mpi" test --keep_going --build_tests_only \
-    --test_tag_filters="$filters" --test_env=PATH="$path:$PATH" "${targets[@]}" || failed+=("$mpi")
+    --test_tag_filters="$filters" "${environment[@]}" "${targets[@]}" || failed+=("$mpi")
 done
 [ ${#failed[@]} = 0 ] || { echo "mpi.sh: tests failed with: ${failed[*]}" >&2; exit 1; }

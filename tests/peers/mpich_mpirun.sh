@@ -2,6 +2,12 @@
 # MPICH's mpiexec for tests that say what they want in Open MPI's words: tests/peers/mpi.sh puts it into PATH as `mpirun`.
 # MPIEXEC names the program. --oversubscribe is MPICH's way in any case.
 set -u
+
+not_translated() {
+  echo "mpich_mpirun.sh: $1: not translated yet" >&2
+  exit 2
+}
+
 words=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -17,15 +23,29 @@ while [ $# -gt 0 ]; do
       words+=(-genv "${2%%=*}" "${2#*=}")
       shift 2
       ;;
+    --mca)
+      case $2 in
+        # As rsh: ssh would also get options.
+        plm_rsh_agent) words+=(-launcher rsh -launcher-exec "$3") ;;
+        oob_tcp_if_include) words+=(-iface "$3") ;;
+        # By UCX or libfabric, whichever MPICH takes.
+        btl)
+          [ "$3" = tcp,self ] || not_translated "--mca btl $3"
+          words+=(-genv UCX_TLS tcp -genv FI_PROVIDER tcp)
+          ;;
+        btl_tcp_if_include) words+=(-genv UCX_NET_DEVICES "$3" -genv FI_TCP_IFACE "$3") ;;
+        # mpiexec keeps no files.
+        orte_tmpdir_base) ;;
+        *) not_translated "--mca $2" ;;
+      esac
+      shift 3
+      ;;
     --oversubscribe) shift ;;
     --tag-output)
       words+=(-prepend-rank)
       shift
       ;;
-    -*)
-      echo "mpich_mpirun.sh: $1: not translated yet" >&2
-      exit 2
-      ;;
+    -*) not_translated "$1" ;;
     *) break ;;
   esac
 done

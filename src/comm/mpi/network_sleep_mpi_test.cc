@@ -14,6 +14,10 @@ namespace {
 [[maybe_unused]] const bool kOverTcp = [] {
   setenv("OMPI_MCA_btl", "tcp,self", 1);
   setenv("OMPI_MCA_btl_tcp_if_include", "lo", 1);
+  // MPICH, over UCX or libfabric.
+  setenv("MPIR_CVAR_NOLOCAL", "1", 1);
+  setenv("UCX_TLS", "tcp", 1);
+  setenv("FI_PROVIDER", "tcp", 1);
   return true;
 }();
 
