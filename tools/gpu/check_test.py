@@ -186,10 +186,11 @@ class CheckTest(unittest.TestCase):
 
     def test_trains_on_the_packed_pictures_and_their_classes(self):
         (self.kit / "data").mkdir()
+        picture = pathlib.Path(__file__).resolve()  # under Bazel a link
         with tarfile.open(self.kit / "data/pictures.tar.xz", "w:xz") as packed:
             for name in ("a", "b", "c", "d"):
-                packed.add(__file__, f"some_name/train/{name}/1.jpg")
-                packed.add(__file__, f"some_name/test/{name}/1.jpg")
+                packed.add(picture, f"some_name/train/{name}/1.jpg")
+                packed.add(picture, f"some_name/test/{name}/1.jpg")
         _, text, _, stages = self.check("--stages=machine,training")
         self.assertEqual(stages["training"]["state"], "passed", text)
         self.assertIn("ResNet-18 on the packed pictures from random weights: 25.00 %", stages["training"]["line"])
