@@ -34,6 +34,10 @@ Outcome TrainingTest::Run(const std::string& command) {
   return Job(command, absl::StrCat(folder_, "/output", ++runs_)).Wait();
 }
 
+bool TrainingTest::UnderOpenMpi() {
+  return absl::StrContains(Run("mpirun --version").output, "Open MPI");
+}
+
 void TrainingTest::WriteResNet(const std::string& backbone, int pictures) {
   const Outcome data = Run(absl::StrCat(prepare_, " synthetic --classes=4 --train=", pictures,
                                         " --test=24 --shards=3 --output=", folder_, "/data"));

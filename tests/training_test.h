@@ -22,6 +22,8 @@ class TrainingTest : public testing::Test {
 
   // To its end.
   Outcome Run(const std::string& command);
+  // Whether mpirun is Open MPI's. Else it is an MPICH's, by tests/peers/mpi.sh.
+  bool UnderOpenMpi();
 
   // A small ResNet on 72 pictures (65 to 80 do as well): 5 iterations of at most 16 an epoch, 15 in
   // all. `backbone`: fields of model.backbone besides its resnet.
