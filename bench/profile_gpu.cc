@@ -10,12 +10,13 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "src/comm/single_communicator.h"
+#include "src/comm/create_communicator.h"
+#include "src/comm/mpi/mpi_session.h"
 #include "src/config/config.h"
 #include "src/config/field_error.h"
 #include "src/config/search.h"
@@ -31,7 +32,7 @@ struct Flags {
   int64_t iterations = 8;
 };
 
-absl::Status Profile(const Flags& flags) {
+absl::Status Profile(const Flags& flags, const MpiSession& session) {
   namespace profiler = torch::profiler::impl;
   LoadOptions load;
   load.search_path = ConfigSearchPath(flags.config_path);
@@ -41,23 +42,21 @@ absl::Status Profile(const Flags& flags) {
   options.work_dir = flags.work_dir;
   options.overwrite = true;
   options.max_iterations = flags.iterations;
-  const Gpus gpus = VisibleGpus();
-  const bool gpu = gpus.count > 0;
-  if (!gpu && loaded.config.runtime().device() == RuntimeConfig::CUDA) {
-    return FieldError("runtime.device", absl::StrCat("is CUDA, but ", gpus.why_none));
-  }
-  SingleCommunicator comm(gpu ? 0 : -1);
+  FT_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator> comm,
+                      CreateCommunicator(session, loaded.config.comm(),
+                                         loaded.config.runtime().device(), CommObserver()));
+  const bool gpu = comm->device() >= 0;
   const std::set<profiler::ActivityType> activities = {gpu ? profiler::ActivityType::CUDA
                                                            : profiler::ActivityType::CPU};
   const profiler::ProfilerConfig config(profiler::ProfilerState::KINETO);
   torch::autograd::profiler::prepareProfiler(config, activities);
   torch::autograd::profiler::enableProfiler(config, activities, {at::RecordScope::FUNCTION});
-  const absl::StatusOr<TrainResult> result = Train(loaded, options, &comm);
+  const absl::StatusOr<TrainResult> result = Train(loaded, options, comm.get());
   const auto events = torch::autograd::profiler::disableProfiler();
   FT_RETURN_IF_ERROR(result.status());
   events->save(flags.trace);
   std::printf("%lld iterations on %s in %s\n", static_cast<long long>(result->iterations),
-              gpu ? gpus.name.c_str() : "the CPU", flags.trace.c_str());
+              gpu ? VisibleGpus().name.c_str() : "the CPU", flags.trace.c_str());
   return absl::OkStatus();
 }
 
@@ -71,7 +70,8 @@ int Main(int argc, char** argv) {
   app.add_option("--iterations", flags.iterations, "(default 8)")->check(CLI::Range(1, 1000));
   app.add_option("--trace", flags.trace, "The JSON to write")->required();
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status = Profile(flags);
+  const absl::StatusOr<MpiSession> session = MpiSession::Start(&argc, &argv);
+  const absl::Status status = session.ok() ? Profile(flags, *session) : session.status();
   if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return status.ok() ? 0 : 1;
 }

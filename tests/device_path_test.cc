@@ -1,6 +1,6 @@
-// What a run asks of a GPU, on a CPU that passes for one (tests/fake_gpu): nothing in a step waits
-// for all that the GPU was given, copies and events come in the right order, pinned memory is used
-// again, and steps are recorded right whatever an epoch's last batch is.
+// Checks the calls that a run makes to a GPU, on a CPU that passes for one (tests/fake_gpu): no
+// call in a step waits until the GPU has done all its work, copies and events come in the right
+// order, pinned memory is used again, and recorded steps are right for a last batch of any size.
 #include <google/protobuf/text_format.h>
 
 #include <memory>
@@ -19,6 +19,7 @@
 #include "src/train/device.h"
 #include "tests/cpu_graph.h"
 #include "tests/fake_gpu.h"
+#include "tests/same_bits.h"
 #include "tests/small_run.h"
 
 namespace finetune {
@@ -26,7 +27,8 @@ namespace {
 
 using Kind = FakeGpu::Kind;
 
-// What `more` iterations add to the calls of a run of `first`, far from its beginning and its end.
+// Returns how many calls more a run of `first` + `more` iterations makes than one of `first`: those
+// of `more` iterations, without those of a run's beginning and end.
 FakeGpu::Counts CountsOfIterations(int64_t first, int64_t more,
                                    const std::vector<std::string>& settings) {
   const std::string folder = EmptyTestFolder();
@@ -37,19 +39,13 @@ FakeGpu::Counts CountsOfIterations(int64_t first, int64_t more,
   const auto run = [&](const char* name, int64_t iterations) {
     const FakeGpu::Counts before = FakeGpu::counts();
     TrainSmallRun(folder, name, all, &gpu, {.iterations = iterations, .resume = ""});
-    const FakeGpu::Counts after = FakeGpu::counts();
-    return FakeGpu::Counts{after.synchronising - before.synchronising,
-                           after.event_waits - before.event_waits,
-                           after.pinned_requests - before.pinned_requests,
-                           after.pinned_allocations - before.pinned_allocations};
+    return FakeGpu::counts() - before;
   };
-  // What stays for later runs in the process is there after one.
+  // The first run in a process allocates memory that later runs use again.
   run("warm_up", first);
   const FakeGpu::Counts shorter = run("shorter", first);
   const FakeGpu::Counts longer = run("longer", first + more);
-  return {longer.synchronising - shorter.synchronising, longer.event_waits - shorter.event_waits,
-          longer.pinned_requests - shorter.pinned_requests,
-          longer.pinned_allocations - shorter.pinned_allocations};
+  return longer - shorter;
 }
 
 class StepTest : public testing::TestWithParam<std::string> {};
@@ -138,10 +134,7 @@ TEST_P(LastBatchTest, OfAnySizeTrainsToTheSameBitsBesideRecordedSteps) {
   // All whole batches after the first three.
   EXPECT_EQ(CpuGraphReplays() - before, 3 * kEpochs - 3);
   ASSERT_FALSE(expected.empty());
-  ASSERT_EQ(recorded.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_TRUE(recorded[i].tensor.equal(expected[i].tensor)) << expected[i].name;
-  }
+  ExpectSameBits(recorded, expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, LastBatchTest, testing::Values(0, 1, 2, 3));

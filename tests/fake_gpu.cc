@@ -62,11 +62,14 @@ struct State {
   }
 };
 
+// Returns at least `bytes` + 64 bytes, which begin at a multiple of 64.
+void* Allocate(size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64); }
+
 // Memory of the device.
 class Memory : public c10::DeviceAllocator {
  public:
   at::DataPtr allocate(size_t bytes) override {
-    void* const memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    void* const memory = Allocate(bytes);
     return {memory, memory, &std::free, kDevice};
   }
   at::DeleterFnPtr raw_deleter() const override { return &std::free; }
@@ -96,7 +99,7 @@ class PinnedMemory : public at::HostAllocator {
       state.freed.erase(found);
     } else {
       ++state.counts.pinned_allocations;
-      memory = static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64));
+      memory = static_cast<char*>(Allocate(bytes));
       state.pinned[memory] = bytes + 64;
     }
     return {memory, memory, &Free, at::kCPU};
@@ -347,6 +350,11 @@ struct Registered {
 } registered;
 
 }  // namespace
+
+FakeGpu::Counts FakeGpu::Counts::operator-(const Counts& before) const {
+  return {synchronising - before.synchronising, event_waits - before.event_waits,
+          pinned_requests - before.pinned_requests, pinned_allocations - before.pinned_allocations};
+}
 
 FakeGpu::Counts FakeGpu::counts() {
   State& state = State::Get();

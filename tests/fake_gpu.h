@@ -10,14 +10,14 @@ namespace finetune {
 // CPU in disguise: its memory is the CPU's, its operators are the CPU's and are done when their
 // caller returns. It counts what would hold up a real GPU or the thread that feeds it, and keeps
 // the order of copies and events, so that tests can prove on a CPU what the code asks of a GPU.
-// What it cannot show is a race: an order that is wrong gives the right numbers here.
+// It cannot show a race: copies in a wrong order give the right numbers here.
 class FakeGpu {
  public:
   enum class Kind {
     // Between the host and the device; `host` is the host's memory.
     kCopyIn,
     kCopyOut,
-    // Of an event, which `event` numbers.
+    // A stream records an event, a stream waits for it, or the host does. `event` is its number.
     kRecord,
     kStreamWaits,
     kHostWaits,
@@ -38,6 +38,8 @@ class FakeGpu {
     // Pinned memory: requests, and those that no freed memory could serve.
     int64_t pinned_requests = 0;
     int64_t pinned_allocations = 0;
+
+    Counts operator-(const Counts& before) const;
   };
 
   // Since the process began.

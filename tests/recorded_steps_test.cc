@@ -16,6 +16,7 @@
 #include "src/train/step_graph.h"
 #include "tests/cpu_graph.h"
 #include "tests/mpi_main.h"
+#include "tests/same_bits.h"
 #include "tests/small_run.h"
 #include "tests/staged_communicator.h"
 #include "tests/test_device.h"
@@ -55,11 +56,7 @@ TEST_P(RecordedSteps, TrainToTheSameBits) {
   if (TestDevice().is_cpu()) {
     EXPECT_EQ(CpuGraphReplays() - before, 2 * kEpochs - 3);
   }
-  ASSERT_EQ(recorded.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) {
-    ASSERT_EQ(recorded[i].name, expected[i].name);
-    EXPECT_TRUE(recorded[i].tensor.equal(expected[i].tensor)) << expected[i].name;
-  }
+  ExpectSameBits(recorded, expected);
   ASSERT_TRUE(comm->Barrier().ok());
 }
 

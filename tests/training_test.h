@@ -22,6 +22,8 @@ class TrainingTest : public testing::Test {
 
   // Runs the command to its end.
   Outcome Run(const std::string& command);
+  // Whether mpirun is Open MPI's. Else it is an MPICH's, by tests/peers/mpi.sh.
+  bool UnderOpenMpi();
 
   // Writes a config for a small ResNet on 72 images (65 to 80 work as well): 5 iterations of at
   // most 16 images an epoch, 15 in all. `backbone`: fields of model.backbone besides its resnet.
