@@ -212,6 +212,9 @@ absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& load
                    head.label_smoothing(), !options.scores.empty(), &own);
       });
   line.Clear();
+  for (const std::string& sentence : setup.val->TakeSkipped()) {
+    std::fprintf(stderr, "warning %s\n", sentence.c_str());
+  }
   FT_RETURN_IF_ERROR(Agree(status, *comm));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   FT_RETURN_IF_ERROR(GatherPredictions(own, images, comm, &result));
