@@ -15,6 +15,10 @@ std::string DescribeGpu(const std::string& name, uint64_t free_bytes, uint64_t t
                          gibibytes(free_bytes), gibibytes(total_bytes));
 }
 
+std::string WithGpu(absl::string_view message, absl::string_view description) {
+  return description.empty() ? std::string(message) : absl::StrCat(message, " (", description, ")");
+}
+
 #ifdef FINETUNE_CUDA
 
 Gpus VisibleGpus() {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/strings/string_view.h"
+
 namespace finetune {
 
 // The GPUs that this process may use.
@@ -27,6 +29,10 @@ std::string DescribeCurrentGpu();
 
 // Returns that clause from its parts.
 std::string DescribeGpu(const std::string& name, uint64_t free_bytes, uint64_t total_bytes);
+
+// Returns `message` with such a clause in brackets behind it, or `message` alone where the clause
+// is empty.
+std::string WithGpu(absl::string_view message, absl::string_view description);
 
 }  // namespace finetune
 

@@ -13,11 +13,6 @@
 namespace finetune {
 namespace {
 
-std::string WithGpu(const std::string& message, const std::function<std::string()>& gpu) {
-  const std::string description = gpu();
-  return description.empty() ? message : absl::StrCat(message, " (", description, ")");
-}
-
 std::string OutOfMemory(absl::string_view what) {
   return absl::StrCat("out of memory: ", what,
                       " (fewer pictures at a time need less: data.train.micro_batch_size in "
@@ -32,13 +27,14 @@ absl::Status CurrentException(const std::function<std::string()>& gpu) {
   } catch (const std::bad_alloc& error) {
     return absl::ResourceExhaustedError(OutOfMemory(error.what()));
   } catch (const c10::OutOfMemoryError& error) {
-    return absl::ResourceExhaustedError(WithGpu(OutOfMemory(error.what_without_backtrace()), gpu));
+    return absl::ResourceExhaustedError(
+        WithGpu(OutOfMemory(error.what_without_backtrace()), gpu()));
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
     return absl::StrContains(what, "can't allocate memory")
                ? absl::ResourceExhaustedError(OutOfMemory(what))
            : absl::StrContains(what, "CUDA") || absl::StrContains(what, "cuDNN")
-               ? absl::InternalError(WithGpu(what, gpu))
+               ? absl::InternalError(WithGpu(what, gpu()))
                : absl::InternalError(what);
   } catch (const std::exception& error) {
     return absl::InternalError(error.what());

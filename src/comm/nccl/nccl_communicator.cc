@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <c10/util/Exception.h>
 #include <cuda_runtime.h>
 #include <nccl.h>
 
@@ -30,15 +31,17 @@ namespace {
 
 absl::Status CudaStatus(cudaError_t code, absl::string_view what) {
   if (code == cudaSuccess) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(what, ": ", cudaGetErrorString(code)));
+  return absl::UnavailableError(
+      WithGpu(absl::StrCat(what, ": ", cudaGetErrorString(code)), DescribeCurrentGpu()));
 }
 
 absl::Status NcclStatus(ncclResult_t code, ncclComm_t comm, absl::string_view what) {
   if (code == ncclSuccess) return absl::OkStatus();
   const char* detail = ncclGetLastError(comm);
-  return absl::UnavailableError(absl::StrCat(what, ": ", ncclGetErrorString(code),
-                                             detail != nullptr ? "; " : "",
-                                             detail != nullptr ? detail : ""));
+  return absl::UnavailableError(
+      WithGpu(absl::StrCat(what, ": ", ncclGetErrorString(code), detail != nullptr ? "; " : "",
+                           detail != nullptr ? detail : ""),
+              DescribeCurrentGpu()));
 }
 
 // Turns LibTorch's exceptions into a status.
@@ -46,6 +49,8 @@ template <typename F>
 absl::Status Catching(F&& call) {
   try {
     return call();
+  } catch (const c10::Error& error) {
+    return absl::InternalError(WithGpu(error.what_without_backtrace(), DescribeCurrentGpu()));
   } catch (const std::exception& error) {
     return absl::InternalError(error.what());
   }
