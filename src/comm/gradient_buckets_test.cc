@@ -78,6 +78,20 @@ std::unique_ptr<GradientBuckets> Make(const TensorList& parameters, Communicator
   return *std::move(buckets);
 }
 
+// The gradients of FiveParameters() on a rank that has a twin.
+class FiveParametersTest : public testing::Test {
+ protected:
+  // Begins an iteration of one micro batch.
+  void Begin() {
+    buckets_->Zero();
+    buckets_->BeginBackward(/*communicate=*/true);
+  }
+
+  TensorList parameters_ = FiveParameters();
+  Twin comm_;
+  std::unique_ptr<GradientBuckets> buckets_ = Make(parameters_, comm_);
+};
+
 TEST(GradientBucketsTest, ParametersLieFlatInReverseOrderAndKeepTheirValues) {
   TensorList parameters = {Parameter("first", {3, 5}), Parameter("second", {20})};
   const at::Tensor first = parameters[0].tensor.detach().clone();
@@ -113,103 +127,85 @@ TEST(GradientBucketsTest, ChannelsLastStaysChannelsLast) {
   EXPECT_TRUE(weight.grad().equal(at::full({8, 4, 3, 3}, 18.f)));
 }
 
-TEST(GradientBucketsTest, BackwardStartsEveryBucketAndFinishHoldsTheSum) {
-  TensorList parameters = FiveParameters();
-  Twin comm;
-  auto buckets = Make(parameters, comm);
-  EXPECT_EQ(buckets->bucket_count(), 4);
+TEST_F(FiveParametersTest, BackwardStartsEveryBucketAndFinishHoldsTheSum) {
+  EXPECT_EQ(buckets_->bucket_count(), 4);
   for (int iteration = 1; iteration <= 3; ++iteration) {
-    comm.started.clear();
-    buckets->Zero();
-    buckets->BeginBackward(true);
+    comm_.started.clear();
+    Begin();
     at::Tensor loss = at::zeros({});
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      loss = loss + (parameters[i].tensor * static_cast<double>(iteration * (i + 1))).sum();
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      loss = loss + (parameters_[i].tensor * static_cast<double>(iteration * (i + 1))).sum();
     }
     loss.backward();
-    EXPECT_THAT(comm.started, ElementsAre(1024, 2048, 1024, 1024));
-    ASSERT_TRUE(buckets->Finish().ok());
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      const at::Tensor& gradient = parameters[i].tensor.grad();
+    EXPECT_THAT(comm_.started, ElementsAre(1024, 2048, 1024, 1024));
+    ASSERT_TRUE(buckets_->Finish().ok());
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const at::Tensor& gradient = parameters_[i].tensor.grad();
       EXPECT_TRUE(gradient.equal(at::full({32, 32}, 2.f * iteration * (i + 1))));
       EXPECT_EQ(gradient.data_ptr<float>(),
-                buckets->gradients().data_ptr<float>() + (4 - i) * 1024);
+                buckets_->gradients().data_ptr<float>() + (4 - i) * 1024);
     }
   }
 }
 
-TEST(GradientBucketsTest, ABucketStartsWhenItsLastGradientIsThereAndInOrder) {
-  TensorList parameters = FiveParameters();
-  Twin comm;
-  auto buckets = Make(parameters, comm);
-  buckets->Zero();
-  buckets->BeginBackward(true);
+TEST_F(FiveParametersTest, ABucketStartsWhenItsLastGradientIsThereAndInOrder) {
+  Begin();
   const auto give = [&](int64_t index) {
-    buckets->gradient(index).fill_(1);
-    buckets->MarkReady(index);
+    buckets_->gradient(index).fill_(1);
+    buckets_->MarkReady(index);
   };
   give(3);
   give(2);
   // The second bucket is complete but must not start before the first: other ranks may fill them in
   // another order.
-  EXPECT_THAT(comm.started, ElementsAre());
+  EXPECT_THAT(comm_.started, ElementsAre());
   give(4);
-  EXPECT_THAT(comm.started, ElementsAre(1024, 2048));
+  EXPECT_THAT(comm_.started, ElementsAre(1024, 2048));
   give(0);
-  EXPECT_THAT(comm.started, ElementsAre(1024, 2048));
+  EXPECT_THAT(comm_.started, ElementsAre(1024, 2048));
   give(1);
-  EXPECT_THAT(comm.started, ElementsAre(1024, 2048, 1024, 1024));
-  ASSERT_TRUE(buckets->Finish().ok());
-  EXPECT_TRUE(buckets->gradients().equal(at::full({int64_t{5} * 1024}, 2.f)));
+  EXPECT_THAT(comm_.started, ElementsAre(1024, 2048, 1024, 1024));
+  ASSERT_TRUE(buckets_->Finish().ok());
+  EXPECT_TRUE(buckets_->gradients().equal(at::full({int64_t{5} * 1024}, 2.f)));
 }
 
-TEST(GradientBucketsTest, OnlyTheLastMicroBatchCommunicates) {
-  TensorList parameters = FiveParameters();
-  Twin comm;
-  auto buckets = Make(parameters, comm);
-  buckets->Zero();
+TEST_F(FiveParametersTest, OnlyTheLastMicroBatchCommunicates) {
+  buckets_->Zero();
   for (int micro = 1; micro <= 3; ++micro) {
-    buckets->BeginBackward(micro == 3);
+    buckets_->BeginBackward(micro == 3);
     at::Tensor loss = at::zeros({});
-    for (auto& parameter : parameters) {
+    for (auto& parameter : parameters_) {
       loss = loss + (parameter.tensor * static_cast<double>(micro)).sum();
     }
     loss.backward();
-    EXPECT_EQ(comm.started.empty(), micro < 3);
+    EXPECT_EQ(comm_.started.empty(), micro < 3);
   }
-  ASSERT_TRUE(buckets->Finish().ok());
-  EXPECT_EQ(comm.started.size(), 4u);
-  EXPECT_TRUE(buckets->gradients().equal(at::full({int64_t{5} * 1024}, 12.f)));
+  ASSERT_TRUE(buckets_->Finish().ok());
+  EXPECT_EQ(comm_.started.size(), 4u);
+  EXPECT_TRUE(buckets_->gradients().equal(at::full({int64_t{5} * 1024}, 12.f)));
 }
 
-TEST(GradientBucketsTest, UnusedParametersHaveZeroAndOthersKeepEarlierMicroBatches) {
-  TensorList parameters = FiveParameters();
-  Twin comm;
-  auto buckets = Make(parameters, comm);
-  buckets->gradients().fill_(77);
-  buckets->Zero();
-  buckets->BeginBackward(false);
-  parameters[1].tensor.sum().backward();
-  buckets->BeginBackward(true);
-  parameters[4].tensor.sum().backward();
-  ASSERT_TRUE(buckets->Finish().ok());
-  EXPECT_EQ(comm.started.size(), 4u);
+TEST_F(FiveParametersTest, UnusedParametersHaveZeroAndOthersKeepEarlierMicroBatches) {
+  buckets_->gradients().fill_(77);
+  buckets_->Zero();
+  buckets_->BeginBackward(false);
+  parameters_[1].tensor.sum().backward();
+  buckets_->BeginBackward(true);
+  parameters_[4].tensor.sum().backward();
+  ASSERT_TRUE(buckets_->Finish().ok());
+  EXPECT_EQ(comm_.started.size(), 4u);
   const float want[] = {0, 2, 0, 0, 2};
   for (int i = 0; i < 5; ++i) {
-    EXPECT_TRUE(parameters[i].tensor.grad().equal(at::full({32, 32}, want[i]))) << i;
+    EXPECT_TRUE(parameters_[i].tensor.grad().equal(at::full({32, 32}, want[i]))) << i;
   }
 }
 
-TEST(GradientBucketsTest, ARankWithoutPicturesTakesPart) {
-  TensorList parameters = FiveParameters();
-  Twin comm;
-  auto buckets = Make(parameters, comm);
-  buckets->gradients().fill_(77);
-  buckets->Zero();
-  buckets->BeginBackward(true);
-  ASSERT_TRUE(buckets->Finish().ok());
-  EXPECT_EQ(comm.started.size(), 4u);
-  EXPECT_TRUE(buckets->gradients().equal(at::zeros({int64_t{5} * 1024})));
+TEST_F(FiveParametersTest, ARankWithoutPicturesTakesPart) {
+  buckets_->gradients().fill_(77);
+  Begin();
+  ASSERT_TRUE(buckets_->Finish().ok());
+  EXPECT_EQ(comm_.started.size(), 4u);
+  EXPECT_TRUE(buckets_->gradients().equal(at::zeros({int64_t{5} * 1024})));
 }
 
 TEST(GradientBucketsTest, OneRankCommunicatesNothing) {
@@ -239,26 +235,18 @@ TEST(GradientBucketsTest, CompressionIsTheWireOfEveryBucket) {
   }
 }
 
-TEST(GradientBucketsTest, AFailedAllReduceIsFinishsError) {
-  TensorList parameters = FiveParameters();
-  Twin comm;
-  auto buckets = Make(parameters, comm);
-  comm.failure = absl::UnavailableError("cable pulled");
-  buckets->Zero();
-  buckets->BeginBackward(true);
-  parameters[4].tensor.sum().backward();
-  EXPECT_EQ(buckets->Finish(), comm.failure);
+TEST_F(FiveParametersTest, AFailedAllReduceIsFinishsError) {
+  comm_.failure = absl::UnavailableError("cable pulled");
+  Begin();
+  parameters_[4].tensor.sum().backward();
+  EXPECT_EQ(buckets_->Finish(), comm_.failure);
 }
 
-TEST(GradientBucketsTest, ASecondBackwardWithoutBeginBackwardIsAnError) {
-  TensorList parameters = FiveParameters();
-  Twin comm;
-  auto buckets = Make(parameters, comm);
-  buckets->Zero();
-  buckets->BeginBackward(true);
-  parameters[4].tensor.sum().backward();
-  parameters[4].tensor.sum().backward();
-  const absl::Status status = buckets->Finish();
+TEST_F(FiveParametersTest, ASecondBackwardWithoutBeginBackwardIsAnError) {
+  Begin();
+  parameters_[4].tensor.sum().backward();
+  parameters_[4].tensor.sum().backward();
+  const absl::Status status = buckets_->Finish();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("e got its gradient twice"));
 }
