@@ -11,7 +11,6 @@ caller and keeps a core busy, so a run could not compute meanwhile; it shows wha
 """
 import argparse
 import json
-import os
 import shlex
 import sys
 
@@ -19,7 +18,6 @@ import harness
 
 BINARY = harness.ROOT / "bazel-bin/bench/allreduce_benchmark"
 ON_HOST = harness.ROOT / "tests/on_host.sh"
-INSIDE = "FINETUNE_ALLREDUCE_INSIDE"
 ONE_HOST, HOSTS = "one host", "a host each"
 # The algorithm that AUTO chooses.
 AUTO = {ONE_HOST: "shared memory, own buffer", HOSTS: "AUTO across hosts"}
@@ -116,15 +114,8 @@ def main():
         parser.error(f"--where: {bad.pop()} is neither '{ONE_HOST}' nor '{HOSTS}'")
     if not 4 <= flags.min <= flags.max:
         parser.error("--min is at least 4, and --max as large")
-    if HOSTS in flags.where and INSIDE not in os.environ:
-        if os.geteuid() != 0:
-            sys.exit(f"allreduce.py: making network namespaces needs root; '--where={ONE_HOST}' does not")
-        # The script runs in namespaces of its own, so nothing is left behind however it ends.
-        os.environ[INSIDE] = "1"
-        try:
-            os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
-        except OSError as error:
-            sys.exit(f"allreduce.py: cannot run unshare: {error.strerror}")
+    if HOSTS in flags.where:
+        harness.enter_namespaces(f"'--where={ONE_HOST}'")
     with harness.cleaned_up():
         harness.need(BINARY, "bazel build //bench:allreduce_benchmark")
         facts = harness.machine()

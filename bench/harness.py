@@ -35,6 +35,22 @@ def cleaned_up():
         sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {failure}")
 
 
+def enter_namespaces(otherwise):
+    """Starts the script again in network and mount namespaces of its own, or returns in them: nothing in them is left behind
+    however it ends. `otherwise`: the flag with which the script needs none."""
+    inside = "FINETUNE_BENCH_INSIDE"
+    if inside in os.environ:
+        return
+    script = pathlib.Path(sys.argv[0]).name
+    if os.geteuid() != 0:
+        sys.exit(f"{script}: making network namespaces needs root; {otherwise} does not")
+    os.environ[inside] = "1"
+    try:
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
+    except OSError as error:
+        sys.exit(f"{script}: cannot run unshare: {error.strerror}")
+
+
 def temporary_folder():
     """Returns a folder that is deleted when the script ends."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="finetune_bench_"))

@@ -18,7 +18,6 @@ The computation and the communication of a rank share its core: what the process
 import argparse
 import contextlib
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -29,7 +28,6 @@ from harness import Failed, median, spread
 WARM_UP = 2
 CONFIG = harness.ROOT / "bench/resnet18_links.pbtxt"
 ON_HOST = harness.ROOT / "tests/on_host.sh"
-INSIDE = "FINETUNE_LINKS_INSIDE"
 # Rows without a link: one rank alone, and the images of both ranks on one rank of two threads.
 ALONE = "none: 1 rank"
 TWO_THREADS = "none: 1 rank x 2 threads"
@@ -214,15 +212,8 @@ def main():
     if min(flags.batch, flags.steps, flags.rounds) < 1:
         parser.error("--batch, --steps and --rounds are at least 1")
     namespaces = any(link != "local" for link in flags.links)
-    if namespaces and INSIDE not in os.environ:
-        if os.geteuid() != 0:
-            sys.exit("links.py: making network namespaces needs root; --links=local does not")
-        # The script runs in namespaces of its own, so nothing is left behind however it ends.
-        os.environ[INSIDE] = "1"
-        try:
-            os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
-        except OSError as error:
-            sys.exit(f"links.py: cannot run unshare: {error.strerror}")
+    if namespaces:
+        harness.enter_namespaces("--links=local")
     with harness.cleaned_up():
         if namespaces:
             harness.need(shutil.which("tc") or "tc", "apt-get install iproute2")
