@@ -8,14 +8,6 @@
 #include "src/base/status_macros.h"
 
 namespace finetune {
-namespace {
-
-class Over : public Communicator::Work {
- public:
-  absl::Status Wait() override { return absl::OkStatus(); }
-};
-
-}  // namespace
 
 absl::StatusOr<at::Tensor> StagedCommunicator::AllocateBuffer(int64_t numel) {
   return at::zeros({numel}, at::TensorOptions(at::kFloat).device(at::kCUDA, device()));
@@ -28,7 +20,7 @@ absl::StatusOr<std::unique_ptr<Communicator::Work>> StagedCommunicator::AllReduc
   FT_ASSIGN_OR_RETURN(std::unique_ptr<Work> work, inner_->AllReduceSum(staged, wire));
   FT_RETURN_IF_ERROR(work->Wait());
   tensor.copy_(staged);
-  return std::make_unique<Over>();
+  return std::make_unique<Finished>();
 }
 
 absl::Status StagedCommunicator::Broadcast(const at::Tensor& tensor, int root) {

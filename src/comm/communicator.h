@@ -63,6 +63,11 @@ class Communicator {
     // later work waits for the result.
     virtual absl::Status Wait() = 0;
   };
+  // Work whose result is there from the start.
+  class Finished : public Work {
+   public:
+    absl::Status Wait() override { return absl::OkStatus(); }
+  };
 
   virtual ~Communicator() = default;
 

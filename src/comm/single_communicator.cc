@@ -9,14 +9,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace finetune {
-namespace {
-
-class Over : public Communicator::Work {
- public:
-  absl::Status Wait() override { return absl::OkStatus(); }
-};
-
-}  // namespace
 
 SingleCommunicator::SingleCommunicator(int device) : device_(device) {
   char name[256] = "localhost";
@@ -31,7 +23,7 @@ absl::StatusOr<at::Tensor> SingleCommunicator::AllocateBuffer(int64_t numel) {
 
 absl::StatusOr<std::unique_ptr<Communicator::Work>> SingleCommunicator::AllReduceSum(
     const at::Tensor& /*tensor*/, Wire /*wire*/) {
-  return std::make_unique<Over>();
+  return std::make_unique<Finished>();
 }
 
 void SingleCommunicator::Abort(absl::string_view reason) {
