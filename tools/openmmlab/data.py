@@ -317,23 +317,20 @@ class Data(Part):
             and len(sides) == 2
             and all(isinstance(s, int) and 1 <= s <= 8192 for s in sides)
         )
-        resampling = self.resampling(transform)
         if keep_ratio or not good:
             transform.refuse_all("finetune resizes to a fixed height and width", "Resize that keeps the ratio")
-        elif resampling is not None:
-            step = output.add("pipeline", self.origin(value)).message("resize")
-            if sides[0] == sides[1]:
-                step.set("size", sides[0])
-            else:
-                width, height = sides if "scale" in transform else sides[::-1]
-                step.set("height", height)
-                step.set("width", width)
-            self.put_resampling(step, resampling)
+            return
+        if sides[0] == sides[1]:
+            size = {"size": sides[0]}
+        else:
+            width, height = sides if "scale" in transform else sides[::-1]
+            size = {"height": height, "width": width}
+        if self.add_resize(transform, output, "resize", value, size) is not None:
             transform.note("clip_object_border", "there are no boxes")
 
-    @staticmethod
-    def resampling(transform):
-        """Fields of finetune's resizes; None, and the transform refused, where they have none for it."""
+    def add_resize(self, transform, output, kind, origin, size):
+        """Adds and returns a step of finetune's that resizes, with the fields `size` and those for how the transform resamples.
+        Returns None, and the transform is refused, where finetune has no fields for that."""
         interpolation, backend = transform.text("interpolation"), transform.text("backend")
         interpolation = interpolation.value if interpolation is not None else "bilinear"
         backend = backend.value if backend is not None else "cv2"
@@ -342,17 +339,14 @@ class Data(Part):
                 "finetune resizes bilinearly or bicubically, as OpenCV or Pillow", "resize other than bilinear or bicubic"
             )
             return None
-        fields = {}
-        if interpolation == "bicubic":
-            fields["interpolation"] = pbtxt.Enum("BICUBIC")
-        if backend == "pillow":
-            fields["antialias"] = True
-        return fields
-
-    @staticmethod
-    def put_resampling(step, fields):
-        for name, value in fields.items():
+        step = output.add("pipeline", self.origin(origin)).message(kind)
+        for name, value in size.items():
             step.set(name, value)
+        if interpolation == "bicubic":
+            step.set("interpolation", pbtxt.Enum("BICUBIC"))
+        if backend == "pillow":
+            step.set("antialias", True)
+        return step
 
     def random_resized_crop(self, transform, output):
         size = self.square(transform, ("scale", "size"))
@@ -360,15 +354,12 @@ class Data(Part):
         if size is None or area is None or ratio is None:
             transform.refuse_all("finetune's random_resized_crop makes squares", "RandomResizedCrop not square")
             return
-        resampling = self.resampling(transform)
-        if resampling is None:
+        step = self.add_resize(transform, output, "random_resized_crop", size, {"size": size.value})
+        if step is None:
             return
-        step = output.add("pipeline", self.origin(size)).message("random_resized_crop")
-        step.set("size", size.value)
         for names, bounds in ((("min_area", "max_area"), area), (("min_ratio", "max_ratio"), ratio)):
             for name, bound in zip(names, bounds):
                 step.set(name, bound)
-        self.put_resampling(step, resampling)
         transform.expect("max_attempts", (10,), "finetune tries ten times")
 
     @staticmethod
@@ -389,14 +380,9 @@ class Data(Part):
         if size is None or edge not in ("short", "long"):
             transform.refuse_all("finetune resizes by the short or the long edge", "ResizeEdge of width or height")
             return
-        resampling = self.resampling(transform)
-        if resampling is None:
-            return
-        step = output.add("pipeline", self.origin(size)).message("resize_edge")
-        step.set("size", size.value)
-        if edge == "long":
+        step = self.add_resize(transform, output, "resize_edge", size, {"size": size.value})
+        if step is not None and edge == "long":
             step.set("edge", pbtxt.Enum("LONG"))
-        self.put_resampling(step, resampling)
 
     def color_jitter(self, transform, output):
         strengths = {name: transform.take(name) for name in ("brightness", "contrast", "saturation", "hue")}
