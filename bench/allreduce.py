@@ -36,16 +36,6 @@ def mpirun(where, ranks, folder, more, command):
     return [ON_HOST, "host1", shlex.join(str(word) for word in line)], env
 
 
-def make_hosts(count, folder):
-    def sh(*command):
-        harness.run(command, folder / "sh.log", timeout=60)
-    sh(harness.ROOT / "tests/make_hosts.sh", count, folder)
-    sh("ip", "link", "add", "name", "bridge", "type", "bridge")
-    for i in range(count):
-        sh("ip", "link", "set", "dev", f"port{i + 1}", "master", "bridge")
-    sh("ip", "link", "set", "dev", "bridge", "up")
-
-
 def measure(flags, folder):
     rows = []
 
@@ -121,7 +111,7 @@ def main():
         facts = harness.machine()
         folder = harness.temporary_folder()
         if HOSTS in flags.where:
-            make_hosts(max(flags.ranks), folder)
+            harness.make_hosts(max(flags.ranks), folder)
         rows = measure(flags, folder)
         text = tables(rows)
         print("\n" + text, flush=True)

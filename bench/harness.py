@@ -110,6 +110,17 @@ def run(command, log, env=None, timeout=1200):
         return process.output()
 
 
+def make_hosts(count, folder):
+    """Makes host1, host2, ...: network namespaces whose links a bridge joins, without a limit."""
+    def sh(*command):
+        run(command, folder / "sh.log", timeout=60)
+    sh(ROOT / "tests/make_hosts.sh", count, folder)
+    sh("ip", "link", "add", "name", "bridge", "type", "bridge")
+    for i in range(count):
+        sh("ip", "link", "set", "dev", f"port{i + 1}", "master", "bridge")
+    sh("ip", "link", "set", "dev", "bridge", "up")
+
+
 def mpirun(ranks):
     """Returns the first words of a command, and its environment."""
     env = {}

@@ -57,17 +57,10 @@ class Links:
         self.data = harness.make_data(self.folder, 2 * flags.batch * (WARM_UP + flags.steps), 16)
         self.count = 0
         if any(link != "local" for link in flags.links):
-            self.make_hosts()
+            harness.make_hosts(2, self.folder)
 
     def sh(self, *command):
         return harness.run(command, self.folder / "sh.log", timeout=60)
-
-    def make_hosts(self):
-        self.sh(harness.ROOT / "tests/make_hosts.sh", "2", self.folder)
-        self.sh("ip", "link", "add", "name", "bridge", "type", "bridge")
-        for i in (1, 2):
-            self.sh("ip", "link", "set", "dev", f"port{i}", "master", "bridge")
-        self.sh("ip", "link", "set", "dev", "bridge", "up")
 
     def set_rate(self, gigabits):
         """Both directions; a bucket of a millisecond's worth, and a queue of 50."""
