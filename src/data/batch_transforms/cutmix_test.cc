@@ -1,10 +1,7 @@
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
 
 #include <cstdint>
 #include <fstream>
-#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -12,26 +9,16 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "src/config/experiment.pb.h"
+#include "src/base/bfloat16.h"
+#include "src/base/philox.h"
 #include "src/config/problems.h"
 #include "src/data/batch_transforms/all.h"
-#include "tests/test_device.h"
+#include "src/data/batch_transforms/testing.h"
 
 namespace finetune {
 namespace {
 
-std::unique_ptr<BatchTransform> Make(float alpha, ProblemList* found) {
-  BatchTransformConfig config;
-  config.mutable_cutmix()->set_alpha(alpha);
-  return MakeBatchTransform(config, Problems(found));
-}
-
-std::unique_ptr<BatchTransform> Make() {
-  ProblemList found;
-  std::unique_ptr<BatchTransform> cutmix = Make(1, &found);
-  EXPECT_NE(cutmix, nullptr) << found.status();
-  return cutmix;
-}
+std::unique_ptr<BatchTransform> Make() { return MakeBatchTransform("cutmix { alpha: 1 }"); }
 
 std::vector<float> Draw(const BatchTransform& cutmix, const ImageShape& shape, int64_t iteration) {
   RandomStream random(/*seed=*/5, RandomPurpose::kBatchTransform, /*epoch=*/0,
@@ -79,14 +66,10 @@ TEST(CutMixTest, ExchangesTheRectangleThatTorchvisionReplaces) {
 
 TEST(CutMixTest, ExchangesItOnTheDeviceToo) {
   for (const Case& expected : ReadFixture()) {
-    const auto [channels, height, width] = expected.shape;
-    // Two pairs of the same images, as rows a, b, a, b.
-    const at::Tensor pair = at::tensor(expected.images).view({1, 2, height, width, channels});
-    const at::Tensor pairs = pair.repeat({2, 1, 1, 1, 1}).to(TestDevice());
-    Make()->ApplyOnDevice(at::tensor(expected.draws).to(TestDevice()), pairs.select(1, 0),
-                          pairs.select(1, 1));
-    const at::Tensor mixed = at::tensor(expected.mixed).view({1, 2, height, width, channels});
-    EXPECT_TRUE(pairs.to(at::kCPU).eq(mixed).all().item<bool>()) << expected.draws[0];
+    const at::Tensor pairs =
+        ApplyOnDevice(*Make(), expected.draws, expected.images, expected.shape);
+    EXPECT_TRUE(pairs.eq(ImagePair(expected.mixed, expected.shape)).all().item<bool>())
+        << expected.draws[0];
   }
 }
 
@@ -108,8 +91,8 @@ TEST(CutMixTest, TheShareIsWhatStaysOfTheImage) {
 
 TEST(CutMixTest, RefusesAnAlphaThatHasNoDistribution) {
   ProblemList found;
-  EXPECT_EQ(Make(0, &found), nullptr);
-  EXPECT_EQ(Make(std::numeric_limits<float>::infinity(), &found), nullptr);
+  EXPECT_EQ(MakeBatchTransform("cutmix { alpha: 0 }", &found), nullptr);
+  EXPECT_EQ(MakeBatchTransform("cutmix { alpha: inf }", &found), nullptr);
   EXPECT_EQ(found.status().message(),
             "cutmix.alpha: is 0; expected more than 0\n"
             "cutmix.alpha: is inf; expected a finite number");

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 #include <fstream>
-#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -17,23 +16,13 @@
 #include "src/config/problems.h"
 #include "src/data/batch.h"
 #include "src/data/batch_transforms/all.h"
+#include "src/data/batch_transforms/testing.h"
 #include "tests/test_device.h"
 
 namespace finetune {
 namespace {
 
-std::unique_ptr<BatchTransform> Make(float alpha, ProblemList* found) {
-  BatchTransformConfig config;
-  config.mutable_mixup()->set_alpha(alpha);
-  return MakeBatchTransform(config, Problems(found));
-}
-
-std::unique_ptr<BatchTransform> Make() {
-  ProblemList found;
-  std::unique_ptr<BatchTransform> mixup = Make(1, &found);
-  EXPECT_NE(mixup, nullptr) << found.status();
-  return mixup;
-}
+std::unique_ptr<BatchTransform> Make() { return MakeBatchTransform("mixup { alpha: 1 }"); }
 
 float Draw(const BatchTransform& mixup, int64_t iteration) {
   RandomStream random(/*seed=*/5, RandomPurpose::kBatchTransform, /*epoch=*/0,
@@ -84,15 +73,11 @@ TEST(MixupTest, MixesAsTorchvisionDoes) {
 
 TEST(MixupTest, MixesOnTheDeviceAsTorchvisionDoes) {
   const Fixture fixture = ReadFixture();
-  const auto [channels, height, width] = fixture.shape;
   for (const Case& expected : fixture.cases) {
-    // Two pairs of the same images, as rows a, b, a, b.
-    const at::Tensor pair = at::tensor(expected.images).view({1, 2, height, width, channels});
-    const at::Tensor pairs = pair.repeat({2, 1, 1, 1, 1}).to(TestDevice());
-    Make()->ApplyOnDevice(at::tensor({expected.share}).to(TestDevice()), pairs.select(1, 0),
-                          pairs.select(1, 1));
-    const at::Tensor mixed = at::tensor(expected.mixed).view({1, 2, height, width, channels});
-    EXPECT_LE(pairs.to(at::kCPU).sub(mixed).abs().max().item<float>(), kRounding) << expected.share;
+    const at::Tensor pairs =
+        ApplyOnDevice(*Make(), {expected.share}, expected.images, fixture.shape);
+    const at::Tensor mixed = ImagePair(expected.mixed, fixture.shape);
+    EXPECT_LE(pairs.sub(mixed).abs().max().item<float>(), kRounding) << expected.share;
   }
 }
 
@@ -161,10 +146,9 @@ TEST(MixupTest, EachIterationDrawsAnotherLambda) {
 }
 
 TEST(MixupTest, RefusesAnAlphaThatHasNoDistribution) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   ProblemList found;
-  EXPECT_EQ(Make(0, &found), nullptr);
-  EXPECT_EQ(Make(kInfinity, &found), nullptr);
+  EXPECT_EQ(MakeBatchTransform("mixup { alpha: 0 }", &found), nullptr);
+  EXPECT_EQ(MakeBatchTransform("mixup { alpha: inf }", &found), nullptr);
   EXPECT_EQ(MakeBatchTransform(BatchTransformConfig(), Problems(&found, "batch_transform")),
             nullptr);
   EXPECT_EQ(found.status().message(),

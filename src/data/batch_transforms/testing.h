@@ -1,0 +1,54 @@
+#ifndef FINETUNE_DATA_BATCH_TRANSFORMS_TESTING_H_
+#define FINETUNE_DATA_BATCH_TRANSFORMS_TESTING_H_
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "src/config/experiment.pb.h"
+#include "src/config/problems.h"
+#include "src/data/batch_transforms/all.h"
+#include "src/testing/from_text.h"
+#include "tests/test_device.h"
+
+namespace finetune {
+
+// Returns the transform of `config`, as in "mixup { alpha: 1 }", or null and adds to `found` why
+// there is none.
+inline std::unique_ptr<BatchTransform> MakeBatchTransform(const std::string& config,
+                                                          ProblemList* found) {
+  return MakeBatchTransform(FromText<BatchTransformConfig>(config), Problems(found));
+}
+
+// The same of a config that is good; the test fails where it is not.
+inline std::unique_ptr<BatchTransform> MakeBatchTransform(const std::string& config) {
+  ProblemList found;
+  std::unique_ptr<BatchTransform> transform = MakeBatchTransform(config, &found);
+  EXPECT_NE(transform, nullptr) << found.status();
+  return transform;
+}
+
+// Returns two images that lie one after the other, as a transform expects them on the device,
+// [1, 2, H, W, C].
+inline at::Tensor ImagePair(const std::vector<float>& images, const ImageShape& shape) {
+  return at::tensor(images).view({1, 2, shape.height, shape.width, shape.channels});
+}
+
+// Applies the transform on the device to two pairs that both are `images`. Returns both pairs, on
+// the CPU, [2, 2, H, W, C].
+inline at::Tensor ApplyOnDevice(const BatchTransform& transform, const std::vector<float>& draws,
+                                const std::vector<float>& images, const ImageShape& shape) {
+  // As rows a, b, a, b.
+  at::Tensor pairs = ImagePair(images, shape).repeat({2, 1, 1, 1, 1}).to(TestDevice());
+  transform.ApplyOnDevice(at::tensor(draws).to(TestDevice()), pairs.select(1, 0),
+                          pairs.select(1, 1));
+  return pairs.to(at::kCPU);
+}
+
+}  // namespace finetune
+
+#endif  // FINETUNE_DATA_BATCH_TRANSFORMS_TESTING_H_
