@@ -10,25 +10,13 @@
 
 #include "gtest/gtest.h"
 #include "src/config/experiment.pb.h"
-#include "src/data/dataset.pb.h"
+#include "src/testing/manifest_of.h"
 #include "tests/test_device.h"
 
 namespace finetune {
 namespace {
 
 constexpr int kHeight = 7, kWidth = 9, kPictures = 12;
-
-DatasetManifest Manifest(int channels) {
-  DatasetManifest manifest;
-  manifest.set_channels(channels);
-  manifest.set_height(kHeight);
-  manifest.set_width(kWidth);
-  for (int c = 0; c < channels; ++c) {
-    manifest.add_mean(100 + 10 * c);
-    manifest.add_std(50 + c);
-  }
-  return manifest;
-}
 
 // The results of both for the same pictures, [n, C, H, W].
 struct Results {
@@ -38,7 +26,7 @@ struct Results {
 Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type) {
   SplitConfig split;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(steps, &split)) << steps;
-  const auto pipeline = Pipeline::Create(split, Manifest(channels));
+  const auto pipeline = Pipeline::Create(split, ManifestOf(channels, kHeight, kWidth));
   EXPECT_TRUE(pipeline.ok()) << pipeline.status();
   constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
   const at::Tensor pixels = at::empty({kPictures, channels, kHeight, kWidth}, at::kByte, kLayout);
@@ -127,7 +115,7 @@ TEST(DevicePipeline, AcceptsAnEmptyBatch) {
   split.add_pipeline()->mutable_random_crop()->set_size(4);
   split.add_pipeline()->mutable_random_flip();
   split.add_pipeline()->mutable_normalize();
-  const auto pipeline = Pipeline::Create(split, Manifest(3));
+  const auto pipeline = Pipeline::Create(split, ManifestOf(3, kHeight, kWidth));
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   const at::TensorOptions on_device(TestDevice());
   Batch batch;

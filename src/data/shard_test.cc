@@ -189,6 +189,11 @@ class HostileShardTest : public ShardTest {
     Put(file, "labels", labels, H5T_NATIVE_INT64, values.data());
     ASSERT_GE(H5Fclose(file), 0);
   }
+  // Returns the error with which that file is refused.
+  std::string RefusalOf(const Hostile& images, const Hostile& labels, int64_t first_label = 0) {
+    Write(images, labels, first_label);
+    return Refusal(kCount);
+  }
 
   static Hostile Images() {
     Hostile images;
@@ -237,33 +242,27 @@ TEST_F(HostileShardTest, ReadsAFileMadeAsTheWriterMakesIt) {
 TEST_F(HostileShardTest, RefusesAnotherTypeOrShape) {
   Hostile images = Images();
   images.type = H5T_STD_I32LE;
-  Write(images, Labels());
-  EXPECT_EQ(Refusal(kCount), "x.h5: images is not of the type expected of it");
+  EXPECT_EQ(RefusalOf(images, Labels()), "x.h5: images is not of the type expected of it");
   images = Images();
   images.type = H5T_STD_I8LE;
-  Write(images, Labels());
-  EXPECT_EQ(Refusal(kCount), "x.h5: images is not of the type expected of it");
+  EXPECT_EQ(RefusalOf(images, Labels()), "x.h5: images is not of the type expected of it");
   Hostile labels = Labels();
   labels.type = H5T_IEEE_F64LE;
-  Write(Images(), labels);
-  EXPECT_EQ(Refusal(kCount), "x.h5: labels is not of the type expected of it");
+  EXPECT_EQ(RefusalOf(Images(), labels), "x.h5: labels is not of the type expected of it");
 
   images = Images();
   images.shape[0] = images.chunk[0] = 3;
-  Write(images, Labels());
-  EXPECT_EQ(Refusal(kCount), "x.h5: images is [3, 6, 6, 3]; its manifest says [4, 6, 6, 3]");
+  EXPECT_EQ(RefusalOf(images, Labels()),
+            "x.h5: images is [3, 6, 6, 3]; its manifest says [4, 6, 6, 3]");
   images.shape = images.chunk = {kCount, kPictureBytes};
-  Write(images, Labels());
-  EXPECT_EQ(Refusal(kCount), "x.h5: images is [4, 108]; its manifest says [4, 6, 6, 3]");
+  EXPECT_EQ(RefusalOf(images, Labels()),
+            "x.h5: images is [4, 108]; its manifest says [4, 6, 6, 3]");
   labels = Labels();
   labels.shape = {kCount, 1};
   labels.chunk = {kCount, 1};
-  Write(Images(), labels);
-  EXPECT_EQ(Refusal(kCount), "x.h5: labels is [4, 1]; its manifest says [4]");
-  Write({}, Labels());
-  EXPECT_THAT(Refusal(kCount), HasSubstr("x.h5: has no data set images"));
-  Write(Images(), {});
-  EXPECT_THAT(Refusal(kCount), HasSubstr("x.h5: has no data set labels"));
+  EXPECT_EQ(RefusalOf(Images(), labels), "x.h5: labels is [4, 1]; its manifest says [4]");
+  EXPECT_THAT(RefusalOf({}, Labels()), HasSubstr("x.h5: has no data set images"));
+  EXPECT_THAT(RefusalOf(Images(), {}), HasSubstr("x.h5: has no data set labels"));
 }
 
 TEST_F(HostileShardTest, RefusesOtherFiltersLayoutsAndPlaces) {
@@ -275,8 +274,7 @@ TEST_F(HostileShardTest, RefusesOtherFiltersLayoutsAndPlaces) {
     Hostile images = Images();
     if (!chunks) images.chunk.clear();
     images.set = std::move(setting);
-    Write(images, Labels());
-    return Refusal(kCount);
+    return RefusalOf(images, Labels());
   };
   const auto deflate = [](hid_t options) { H5Pset_deflate(options, 6); };
   EXPECT_EQ(set(deflate, true), "x.h5: images" + message);
@@ -300,12 +298,10 @@ TEST_F(HostileShardTest, RefusesOtherFiltersLayoutsAndPlaces) {
             "x.h5: images" + message);
   Hostile parts = Images();
   parts.chunk = {kCount, kSide, 2, 3};
-  Write(parts, Labels());
-  EXPECT_EQ(Refusal(kCount), "x.h5: images" + message);
+  EXPECT_EQ(RefusalOf(parts, Labels()), "x.h5: images" + message);
   Hostile labels = Labels();
   labels.set = deflate;
-  Write(Images(), labels);
-  EXPECT_EQ(Refusal(kCount), "x.h5: labels" + message);
+  EXPECT_EQ(RefusalOf(Images(), labels), "x.h5: labels" + message);
 }
 
 TEST_F(HostileShardTest, RefusesLinksToOtherPlaces) {
@@ -328,18 +324,15 @@ TEST_F(HostileShardTest, RefusesLinksToOtherPlaces) {
 TEST_F(HostileShardTest, RefusesChunksThatWereNeverWritten) {
   Hostile images = Images();
   images.written = false;
-  Write(images, Labels());
-  EXPECT_EQ(Refusal(kCount), "x.h5: the chunk of picture 0 is missing or broken");
+  EXPECT_EQ(RefusalOf(images, Labels()), "x.h5: the chunk of picture 0 is missing or broken");
   Hostile labels = Labels();
   labels.written = false;
-  Write(Images(), labels);
-  EXPECT_EQ(Refusal(kCount), "x.h5: the chunk of label 0 is missing or broken");
+  EXPECT_EQ(RefusalOf(Images(), labels), "x.h5: the chunk of label 0 is missing or broken");
 }
 
 TEST_F(HostileShardTest, RefusesLabelsBeyondTheClasses) {
   for (const int64_t label : {int64_t{kClasses}, int64_t{-1}, INT64_MIN, INT64_MAX}) {
-    Write(Images(), Labels(), label);
-    EXPECT_EQ(Refusal(kCount),
+    EXPECT_EQ(RefusalOf(Images(), Labels(), label),
               absl::StrCat("x.h5: picture 2 has label ", label, "; there are 3 classes"));
   }
 }

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "src/data/dataset.pb.h"
 #include "src/data/device_pipeline.h"
 #include "src/data/pipeline.h"
+#include "src/testing/manifest_of.h"
 #include "tests/test_device.h"
 
 namespace finetune {
@@ -19,17 +19,9 @@ namespace {
 constexpr int kHeight = 3, kWidth = 5;
 
 absl::StatusOr<Pipeline> Make(const std::string& steps, int channels = 3) {
-  DatasetManifest manifest;
-  manifest.set_channels(channels);
-  manifest.set_height(kHeight);
-  manifest.set_width(kWidth);
-  for (int c = 0; c < channels; ++c) {
-    manifest.add_mean(100 + 10 * c);
-    manifest.add_std(50 + c);
-  }
   SplitConfig split;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(steps, &split)) << steps;
-  return Pipeline::Create(split, manifest);
+  return Pipeline::Create(split, ManifestOf(channels, kHeight, kWidth));
 }
 
 std::vector<uint8_t> Pixels(int64_t index, int channels = 3) {
