@@ -3,7 +3,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
-#include <ATen/ops/zeros.h>
 #include <google/protobuf/text_format.h>
 
 #include <string>
@@ -12,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "src/model/loss.h"
 #include "src/model/testing.h"
 
 namespace finetune {
@@ -25,25 +23,13 @@ std::string Lite(const std::string& settings, const std::string& backbone = "") 
                       " } head { num_classes: 3 }");
 }
 
-ClassifierOptions Options(bool fused, bool bfloat16 = false) {
-  ClassifierOptions options;
-  options.mode.fused = fused;
-  options.mode.bfloat16 = bfloat16;
-  return options;
-}
-
 at::Tensor Images(int64_t n, int64_t height, int64_t width) {
   return ByFormula("images", {n, 3, height, width}, 2).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-void Step(Classifier* model, const at::Tensor& images) {
-  const at::Tensor labels = at::zeros({images.size(0)}, at::kLong);
-  CrossEntropySum(model->Forward(images, kTraining), labels, 0).backward();
-}
-
 TEST(EfficientNetLiteTest, EnginesAgreeInFloat32OnSidesOfEveryPadding) {
-  const auto plain = MakeModel(Lite(""), Options(false)),
-             fused = MakeModel(Lite(""), Options(true));
+  const auto plain = MakeModel(Lite(""), EngineOptions(false)),
+             fused = MakeModel(Lite(""), EngineOptions(true));
   // Even at every stride; odd at every stride; by turns.
   for (const auto& [height, width] : {std::pair(64, 64), std::pair(33, 65), std::pair(75, 46)}) {
     const at::Tensor images = Images(3, height, width);
@@ -58,31 +44,17 @@ TEST(EfficientNetLiteTest, EnginesAgreeInFloat32OnSidesOfEveryPadding) {
 // apart.
 TEST(EfficientNetLiteTest, EnginesAgreeInBfloat16AsFarAsItsRoundingGoes) {
   const at::Tensor images = Images(4, 64, 64);
-  const at::Tensor exact = MakeModel(Lite(""), Options(false))->Forward(images, kEvaluation);
+  const at::Tensor exact = MakeModel(Lite(""), EngineOptions(false))->Forward(images, kEvaluation);
   for (const bool fused : {false, true}) {
     const double error = RelativeError(
-        MakeModel(Lite(""), Options(fused, true))->Forward(images, kEvaluation), exact);
+        MakeModel(Lite(""), EngineOptions(fused, true))->Forward(images, kEvaluation), exact);
     EXPECT_GT(error, 5e-6) << "it was not in bfloat16";
     EXPECT_LT(error, 0.03);
   }
 }
 
 TEST(EfficientNetLiteTest, TrainsInBfloat16WithGradientsInFloat32) {
-  const std::string config = Lite("", "frozen_stages: 4");
-  const at::Tensor images = Images(8, 96, 96);
-  const auto exact = MakeModel(config, Options(false));
-  Step(exact.get(), images);
-  for (const bool fused : {false, true}) {
-    const auto model = MakeModel(config, Options(fused, true));
-    Step(model.get(), images);
-    for (const NamedTensor& parameter : model->parameters()) {
-      if (!parameter.tensor.requires_grad()) continue;
-      EXPECT_EQ(parameter.tensor.grad().scalar_type(), at::kFloat);
-    }
-    EXPECT_LT(RelativeError(Named(*model, "head.fc.weight").grad(),
-                            Named(*exact, "head.fc.weight").grad()),
-              0.05);
-  }
+  ExpectBfloat16TrainsWithFloat32Gradients(Lite("", "frozen_stages: 4"), Images(8, 96, 96));
 }
 
 TEST(EfficientNetLiteTest, DropPathDrawsByIterationAndImageAndOnlyInTraining) {

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <google/protobuf/text_format.h>
 
 #include <cmath>
@@ -10,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
+#include "src/model/loss.h"
 
 namespace finetune {
 namespace {
@@ -54,6 +56,34 @@ at::Tensor Named(const Classifier& model, const std::string& name) {
   }
   ADD_FAILURE() << "the model has no " << name;
   return {};
+}
+
+ClassifierOptions EngineOptions(bool fused, bool bfloat16) {
+  ClassifierOptions options;
+  options.mode.fused = fused;
+  options.mode.bfloat16 = bfloat16;
+  return options;
+}
+
+void ForwardAndBackward(Classifier* model, const at::Tensor& images) {
+  const at::Tensor labels = at::zeros({images.size(0)}, at::kLong);
+  CrossEntropySum(model->Forward(images, kTraining), labels, 0).backward();
+}
+
+void ExpectBfloat16TrainsWithFloat32Gradients(const std::string& config, const at::Tensor& images) {
+  const auto exact = MakeModel(config, EngineOptions(false));
+  ForwardAndBackward(exact.get(), images);
+  for (const bool fused : {false, true}) {
+    const auto model = MakeModel(config, EngineOptions(fused, true));
+    ForwardAndBackward(model.get(), images);
+    for (const NamedTensor& parameter : model->parameters()) {
+      if (!parameter.tensor.requires_grad()) continue;
+      EXPECT_EQ(parameter.tensor.grad().scalar_type(), at::kFloat) << parameter.name;
+    }
+    EXPECT_LT(RelativeError(Named(*model, "head.fc.weight").grad(),
+                            Named(*exact, "head.fc.weight").grad()),
+              0.05);
+  }
 }
 
 }  // namespace finetune

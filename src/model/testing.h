@@ -24,6 +24,17 @@ std::unique_ptr<Classifier> MakeModel(const std::string& config,
 // The tensor of that name among the model's parameters and buffers.
 at::Tensor Named(const Classifier& model, const std::string& name);
 
+// The options of the engine FUSED or PLAIN, in bfloat16 or float32.
+ClassifierOptions EngineOptions(bool fused, bool bfloat16 = false);
+
+// Adds the gradients of a training step on these images, [N, 3, H, W], all of class 0.
+void ForwardAndBackward(Classifier* model, const at::Tensor& images);
+
+// Expects both engines to train the model of this ModelConfig text in bfloat16: each gradient is
+// float32, and the last layer's is near the one that float32 computes. (There the noise of the
+// backward pass has not added up yet.)
+void ExpectBfloat16TrainsWithFloat32Gradients(const std::string& config, const at::Tensor& images);
+
 }  // namespace finetune
 
 #endif  // FINETUNE_MODEL_TESTING_H_
