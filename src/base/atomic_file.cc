@@ -89,7 +89,7 @@ absl::Status AtomicFile::Commit() {
     SetDirect(false);
     FT_RETURN_IF_ERROR(WriteThrough({buffer_.get(), buffered_}));
   }
-  if (fsync(fd_.get()) != 0) return SystemError("cannot sync", path_, errno);
+  if (TEMP_FAILURE_RETRY(fsync(fd_.get())) != 0) return SystemError("cannot sync", path_, errno);
   // A network file system may report a failed write only here.
   if (close(fd_.Release()) != 0) {
     const int error = errno;
@@ -106,7 +106,7 @@ absl::Status AtomicFile::Commit() {
   const Fd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder_fd.ok()) return SystemError("cannot open", folder, errno);
   // Some file systems cannot sync a folder (EINVAL). The rename is then as durable as they make it.
-  if (fsync(folder_fd.get()) != 0 && errno != EINVAL) {
+  if (TEMP_FAILURE_RETRY(fsync(folder_fd.get())) != 0 && errno != EINVAL) {
     return SystemError("cannot sync", folder, errno);
   }
   return absl::OkStatus();

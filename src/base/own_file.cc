@@ -26,7 +26,7 @@ absl::Status CheckOwnText(const std::string& path, absl::string_view first_line)
   if (!fd.ok() && errno == ENOENT) return absl::OkStatus();
   if (!fd.ok()) return SystemError("cannot open", path, errno);
   std::string head(first_line.size() + 1, '\0');
-  const ssize_t n = pread(fd.get(), head.data(), head.size(), 0);
+  const ssize_t n = TEMP_FAILURE_RETRY(pread(fd.get(), head.data(), head.size(), 0));
   if (n < 0 && errno != EISDIR) return SystemError("cannot read", path, errno);
   return n == static_cast<ssize_t>(head.size()) && head == absl::StrCat(first_line, "\n")
              ? absl::OkStatus()

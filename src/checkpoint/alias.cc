@@ -74,13 +74,22 @@ absl::StatusOr<int64_t> IterationOf(const Value& root) {
   return meta.GetInt("iteration");
 }
 
-std::string AliasTarget(const std::string& folder, const std::string& alias,
-                        const std::vector<SavedCheckpoint>& saved) {
+absl::StatusOr<std::string> AliasTarget(const std::string& folder, const std::string& alias,
+                                        const std::vector<SavedCheckpoint>& saved) {
   const fs::path path = fs::path(folder) / alias;
   std::error_code error;
   const fs::file_type type = fs::symlink_status(path, error).type();
-  if (type == fs::file_type::symlink) return fs::read_symlink(path, error).string();
-  if (type != fs::file_type::regular || !IsOwnCheckpoint(path)) return "";
+  if (type == fs::file_type::none) {
+    return SystemError("cannot look at", path.string(), error.value());
+  }
+  if (type == fs::file_type::symlink) {
+    std::string target = fs::read_symlink(path, error).string();
+    if (error) return SystemError("cannot read the link", path.string(), error.value());
+    return target;
+  }
+  if (type != fs::file_type::regular) return "";
+  FT_ASSIGN_OR_RETURN(const bool own, IsOwnCheckpoint(path));
+  if (!own) return "";
   for (const SavedCheckpoint& one : saved) {
     if (fs::equivalent(path, fs::path(folder) / one.name, error)) return one.name;
   }

@@ -31,9 +31,10 @@ absl::Status PointAlias(const std::string& folder, const std::string& alias,
 
 // Returns the name of the checkpoint that FOLDER/ALIAS stands for: the content of a symbolic link;
 // for a file, the one of `saved` that is the same file, else the one of the same iteration. Returns
-// "" where it stands for none, or is not finetune's.
-std::string AliasTarget(const std::string& folder, const std::string& alias,
-                        const std::vector<SavedCheckpoint>& saved);
+// "" where it stands for none, or is not finetune's. Errors: those of SystemError where it cannot
+// be told.
+absl::StatusOr<std::string> AliasTarget(const std::string& folder, const std::string& alias,
+                                        const std::vector<SavedCheckpoint>& saved);
 
 }  // namespace finetune
 

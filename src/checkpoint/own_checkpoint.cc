@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
@@ -11,6 +12,7 @@
 #include "src/base/annotate.h"
 #include "src/base/fd.h"
 #include "src/base/status_macros.h"
+#include "src/base/system_error.h"
 #include "src/base/version.h"
 
 namespace finetune {
@@ -57,12 +59,16 @@ absl::Status CheckNamesWriter(const Value& root) {
       "a checkpoint's first entry must be meta.writer, a string that begins with \"finetune \"");
 }
 
-bool IsOwnCheckpoint(const std::string& path) {
+absl::StatusOr<bool> IsOwnCheckpoint(const std::string& path) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd.ok()) return false;
+  if (!fd.ok()) {
+    if (errno == ENOENT || errno == ELOOP || errno == ENXIO) return false;
+    return SystemError("cannot open", path, errno);
+  }
   std::string head(kHeadBytes, '\0');
-  const ssize_t n = pread(fd.get(), head.data(), head.size(), 0);
-  if (n < 0) return false;
+  const ssize_t n = TEMP_FAILURE_RETRY(pread(fd.get(), head.data(), head.size(), 0));
+  if (n < 0 && errno == EISDIR) return false;
+  if (n < 0) return SystemError("cannot read", path, errno);
   head.resize(n);
   if (std::all_of(head.begin(), head.end(), [](char byte) { return byte == '\0'; })) return true;
   // The pickle of the key. The opcode and the 4-byte length of the value follow it.

@@ -34,8 +34,9 @@ absl::Status CheckCheckpointVersion(const Value& meta);
 
 // Whether the first bytes of the file name finetune as its writer. A file that holds nothing (of
 // no bytes, or whose first bytes are all zero, as a crash of the host can leave it) counts as
-// finetune's: replacing it loses nothing. False for a folder and for a file that cannot be read.
-bool IsOwnCheckpoint(const std::string& path);
+// finetune's: replacing it loses nothing. False for a folder, a socket and a link that leads
+// nowhere. Errors: those of SystemError for a file that cannot be read.
+absl::StatusOr<bool> IsOwnCheckpoint(const std::string& path);
 
 }  // namespace finetune
 

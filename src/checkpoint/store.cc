@@ -83,15 +83,16 @@ absl::StatusOr<std::vector<std::string>> List(const std::string& folder) {
 }
 
 // Returns the checkpoint that latest.pth or best.pth names; "" where there is none.
-std::string TargetOf(const std::string& folder, const char* alias,
-                     const std::vector<SavedCheckpoint>& saved) {
-  std::string target = AliasTarget(folder, alias, saved);
+// Errors: those of AliasTarget().
+absl::StatusOr<std::string> TargetOf(const std::string& folder, const char* alias,
+                                     const std::vector<SavedCheckpoint>& saved) {
+  FT_ASSIGN_OR_RETURN(std::string target, AliasTarget(folder, alias, saved));
   return IsCheckpointName(target) ? target : "";
 }
 
 // Returns whether the store may replace or delete FOLDER/NAME, which is a checkpoint's or an
-// alias's name.
-bool IsOwn(const std::string& folder, const std::string& name) {
+// alias's name. Errors: those of IsOwnCheckpoint().
+absl::StatusOr<bool> IsOwn(const std::string& folder, const std::string& name) {
   const std::string path = absl::StrCat(folder, "/", name);
   std::error_code error;
   const fs::file_type type = fs::symlink_status(path, error).type();
@@ -103,7 +104,8 @@ bool IsOwn(const std::string& folder, const std::string& name) {
 }
 
 absl::Status CheckOwn(const std::string& folder, const std::string& name) {
-  return IsOwn(folder, name) ? absl::OkStatus() : ForeignFileError(absl::StrCat(folder, "/", name));
+  FT_ASSIGN_OR_RETURN(const bool own, IsOwn(folder, name));
+  return own ? absl::OkStatus() : ForeignFileError(absl::StrCat(folder, "/", name));
 }
 
 struct Listed {
@@ -184,7 +186,7 @@ absl::StatusOr<std::vector<Listed>> ListCheckpoints(
     if (IsCheckpointName(name) && !Has(known, name)) all.push_back(ReadListed(folder, name));
   }
   const std::vector<SavedCheckpoint> readable = Readable(all);
-  const std::string latest = TargetOf(folder, kLatest, readable);
+  FT_ASSIGN_OR_RETURN(const std::string latest, TargetOf(folder, kLatest, readable));
   const int64_t latest_iteration = LatestIteration(latest, all);
   std::sort(all.begin(), all.end(), [&](const Listed& a, const Listed& b) {
     const auto rank = [&](const Listed& one) {
@@ -285,12 +287,22 @@ absl::Status CheckpointStore::RemoveAll() {
   return absl::OkStatus();
 }
 
-std::optional<int64_t> CheckpointStore::BestIteration() const {
-  const std::string best = TargetOf(folder_, kBest, saved_);
+absl::StatusOr<std::optional<int64_t>> CheckpointStore::BestIteration() const {
+  FT_ASSIGN_OR_RETURN(const std::string best, TargetOf(folder_, kBest, saved_));
   for (const SavedCheckpoint& one : saved_) {
     if (one.name == best) return one.iteration;
   }
   return std::nullopt;
+}
+
+absl::StatusOr<bool> CheckpointStore::PointBest(int64_t iteration) {
+  FT_RETURN_IF_ERROR(CheckOwn(folder_, kBest));
+  for (auto it = saved_.rbegin(); it != saved_.rend(); ++it) {
+    if (it->iteration != iteration) continue;
+    FT_RETURN_IF_ERROR(PointAlias(folder_, kBest, it->name));
+    return true;
+  }
+  return false;
 }
 
 absl::Status CheckpointStore::Save(const std::string& name, const Value& root, bool is_best) {
@@ -303,7 +315,7 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
   for (const std::string& replaced : {name, std::string(kLatest), std::string(kBest)}) {
     FT_RETURN_IF_ERROR(CheckOwn(folder_, replaced));
   }
-  const bool replaces_best = TargetOf(folder_, kBest, saved_) == name;
+  FT_ASSIGN_OR_RETURN(const std::string best, TargetOf(folder_, kBest, saved_));
   FT_RETURN_IF_ERROR(WriteTorchFile(absl::StrCat(folder_, "/", name), root));
   std::erase_if(saved_, [&](const SavedCheckpoint& one) { return one.name == name; });
   // Later iterations belong to a run that was abandoned when this one went back. They are deleted
@@ -314,7 +326,7 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
   FT_RETURN_IF_ERROR(PointAlias(folder_, kLatest, name));
   if (is_best) {
     FT_RETURN_IF_ERROR(PointAlias(folder_, kBest, name));
-  } else if (replaces_best) {
+  } else if (best == name) {
     // best.pth belonged to an abandoned run, and its checkpoint has just been replaced.
     unlink(absl::StrCat(folder_, "/", kBest).c_str());
   }
@@ -323,11 +335,12 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
 
 absl::Status CheckpointStore::Prune() {
   if (keep_last_ <= 0 || saved_.size() <= static_cast<size_t>(keep_last_)) return absl::OkStatus();
-  const std::string best = TargetOf(folder_, kBest, saved_);
+  FT_ASSIGN_OR_RETURN(const std::string best, TargetOf(folder_, kBest, saved_));
   const auto first_kept = saved_.end() - keep_last_;
   std::vector<SavedCheckpoint> kept;
   for (auto it = saved_.begin(); it != first_kept; ++it) {
-    if (it->name == best || !IsOwn(folder_, it->name)) {
+    FT_ASSIGN_OR_RETURN(const bool own, IsOwn(folder_, it->name));
+    if (it->name == best || !own) {
       kept.push_back(*it);
       continue;
     }

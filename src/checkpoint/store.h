@@ -44,8 +44,13 @@ class CheckpointStore {
   static absl::StatusOr<bool> HasCheckpoints(const std::string& folder);
   // Deletes all checkpoints, whole or damaged, for a run that starts over.
   absl::Status RemoveAll();
-  // Returns the meta.iteration of best.pth; nothing where there is no best.pth.
-  std::optional<int64_t> BestIteration() const;
+  // Returns the meta.iteration of best.pth; nothing where there is no best.pth. Errors: those of
+  // AliasTarget().
+  absl::StatusOr<std::optional<int64_t>> BestIteration() const;
+
+  // Points best.pth at the checkpoint of `iteration`. Returns false where there is none. Errors:
+  // AlreadyExists for a best.pth that finetune did not write; those of the file system.
+  absl::StatusOr<bool> PointBest(int64_t iteration);
 
   // Writes `root` as `name` ("epoch_3.pth"), points latest.pth at it, and best.pth too if it
   // `is_best`. Then deletes the oldest checkpoints beyond keep_last, but never the latest or the

@@ -169,6 +169,16 @@ TEST_F(StoreTest, AReplacedBestIsNoLongerTheBest) {
   EXPECT_FALSE(fs::is_symlink(folder_ + "/best.pth"));
 }
 
+TEST_F(StoreTest, PointsTheBestOnlyAtACheckpointThatItHas) {
+  CheckpointStore store = Open(0);
+  Save(store, 1, /*is_best=*/true);
+  Save(store, 2);
+  EXPECT_TRUE(*store.PointBest(200));
+  EXPECT_EQ(Target("best.pth"), "epoch_2.pth");
+  EXPECT_FALSE(*store.PointBest(300));
+  EXPECT_EQ(Target("best.pth"), "epoch_2.pth");
+}
+
 TEST_F(StoreTest, LinksThatNameOtherFilesAreNotFollowed) {
   CheckpointStore store = Open(0);
   Save(store, 1);
@@ -290,7 +300,7 @@ TEST_F(StoreTest, DoesNotReadAgainWhatIsKnown) {
   Damage("epoch_1.pth");
   absl::StatusOr<CheckpointStore> store = CheckpointStore::Open(folder_, 2, found->saved);
   ASSERT_TRUE(store.ok()) << store.status();
-  EXPECT_EQ(store->BestIteration(), 300);
+  EXPECT_EQ(*store->BestIteration(), 300);
   Save(*store, 4);
   EXPECT_THAT(Checkpoints(),
               UnorderedElementsAre("epoch_3.pth", "epoch_4.pth", "latest.pth", "best.pth"));
@@ -338,7 +348,7 @@ TEST_P(StoreWithoutLinksTest, KeepsTheLastAndTheBestAlsoAfterARestart) {
     EXPECT_EQ(*ReadTorchFile(folder_ + "/" + name)->Get("meta")->GetInt("iteration"), iteration);
   }
   EXPECT_EQ(fs::equivalent(folder_ + "/latest.pth", folder_ + "/epoch_5.pth"), GetParam());
-  EXPECT_EQ(Open(2).BestIteration(), 300);
+  EXPECT_EQ(*Open(2).BestIteration(), 300);
   EXPECT_EQ(FindLatestCheckpoint(folder_)->path, folder_ + "/epoch_5.pth");
 }
 

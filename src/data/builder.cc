@@ -8,9 +8,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -163,7 +165,8 @@ absl::Status DatasetBuilder::MakeTemporary() {
   temporary_ = std::move(temporary);
   // Ends with the process. Where the file system knows no locks, an abandoned folder stays.
   lock_ = Fd(open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (lock_.ok()) flock(lock_.get(), LOCK_EX | LOCK_NB);
+  if (!lock_.ok()) return failed(errno);
+  flock(lock_.get(), LOCK_EX | LOCK_NB);
   fs::permissions(temporary_, fs::perms(0755), error);
   return absl::OkStatus();
 }
@@ -352,21 +355,36 @@ absl::Status DatasetBuilder::Finish() {
   }
   FT_RETURN_IF_ERROR(
       WriteFileAtomically(absl::StrCat(temporary_, "/", kManifestFile), PrintManifest(manifest_)));
+  return PutInPlace();
+}
+
+absl::Status DatasetBuilder::PutInPlace() {
+  const std::string& folder = options_.folder;
   std::error_code error;
-  const std::string old = absl::StrCat(temporary_, ".old");
-  const bool replaces = fs::exists(options_.folder, error);
-  if (replaces) fs::rename(options_.folder, old, error);
-  if (!error) fs::rename(temporary_, options_.folder, error);
-  if (error) {
-    std::error_code ignored;
-    if (replaces && !fs::exists(options_.folder, ignored)) {
-      fs::rename(old, options_.folder, ignored);
+  const bool replaces = fs::exists(folder, error);
+  std::string old = temporary_;
+  if (!replaces) {
+    fs::rename(temporary_, folder, error);
+  } else if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) !=
+             0) {
+    // Most network file systems cannot exchange two names.
+    error.assign(errno, std::generic_category());
+    if (error.value() == EINVAL || error.value() == ENOSYS) {
+      old += ".old";
+      fs::rename(folder, old, error);
+      if (!error) fs::rename(temporary_, folder, error);
+      std::error_code ignored;
+      if (error && !fs::exists(folder, ignored)) fs::rename(old, folder, ignored);
     }
-    return SystemError("cannot put the data set at", options_.folder, error.value());
   }
+  if (error) return SystemError("cannot put the data set at", folder, error.value());
   temporary_.clear();
   made_.clear();
   if (replaces) fs::remove_all(old, error);
+  if (error && options_.warn) {
+    options_.warn(absl::StrCat("cannot delete the data set that was replaced, ", old, ": ",
+                               error.message(), ". Delete it yourself"));
+  }
   return absl::OkStatus();
 }
 

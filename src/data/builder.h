@@ -98,6 +98,9 @@ class DatasetBuilder {
  private:
   explicit DatasetBuilder(Options options) : options_(std::move(options)) {}
   absl::Status MakeTemporary();
+  // Renames the temporary folder to its final name, and deletes the data set that it replaces. A
+  // crash leaves the old data set or the new one there, where the file system can exchange names.
+  absl::Status PutInPlace();
   // Deletes temporary folders of this data set whose program was killed.
   void RemoveAbandoned() const;
   absl::Status CheckSplitIsWhole() const;

@@ -75,7 +75,9 @@ absl::Status ShardFile::Read(int64_t at, int64_t size, uint8_t* bytes) const {
 
 absl::Status SyncFile(const std::string& path) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.ok() || fsync(fd.get()) != 0) return SystemError("cannot sync", path, errno);
+  if (!fd.ok() || TEMP_FAILURE_RETRY(fsync(fd.get())) != 0) {
+    return SystemError("cannot sync", path, errno);
+  }
   return absl::OkStatus();
 }
 

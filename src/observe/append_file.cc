@@ -36,4 +36,11 @@ absl::Status AppendFile::Append(absl::string_view record) {
   return absl::OkStatus();
 }
 
+absl::Status AppendFile::Flush() {
+  // NFS sends its writes when any descriptor of the file is closed, and reports their errors there.
+  const int fd = dup(fd_.get());
+  if (fd < 0 || close(fd) != 0) return SystemError("cannot write", path_, errno);
+  return absl::OkStatus();
+}
+
 }  // namespace finetune

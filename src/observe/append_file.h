@@ -22,6 +22,10 @@ class AppendFile {
   // Errors: those of SystemError (ResourceExhausted for a full disk or quota).
   absl::Status Append(absl::string_view record);
 
+  // A network file system may report only here that it could not write an earlier record. Errors:
+  // those of SystemError.
+  absl::Status Flush();
+
   const std::string& path() const { return path_; }
 
  private:

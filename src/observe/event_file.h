@@ -34,6 +34,9 @@ class EventFile {
   // Adds points at `step` with the time of the call.
   absl::Status Add(int64_t step, const std::vector<Scalar>& scalars);
 
+  // As AppendFile has it.
+  absl::Status Flush() { return file_.Flush(); }
+
   const std::string& path() const { return file_.path(); }
 
  private:

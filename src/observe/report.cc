@@ -280,13 +280,14 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
 
 absl::StatusOr<std::string> WriteReport(const std::string& work_dir) {
   FT_ASSIGN_OR_RETURN(const History history, ReadHistory(work_dir));
+  // A run whose config got lost still has its curves.
   const absl::StatusOr<std::string> config = ReadFile(work_dir + "/config.pbtxt");
+  if (!config.ok() && !absl::IsNotFound(config.status())) return config.status();
   if (history.runs.empty() && history.iterations.empty()) {
     return absl::NotFoundError(
         absl::StrCat(work_dir, " holds no records of a run (*.jsonl); give the --work_dir of one"));
   }
   const std::string path = work_dir + "/report.html";
-  // A run whose config got lost still has its curves.
   FT_RETURN_IF_ERROR(CheckOwnText(path, kReportFirstLine));
   FT_RETURN_IF_ERROR(WriteFileAtomically(path, RenderReport(history, config.ok() ? *config : "")));
   return path;

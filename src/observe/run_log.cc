@@ -177,6 +177,9 @@ class RunLog::Impl {
     const std::lock_guard lock(mutex_);
     progress_.Clear();
     logger_->flush();
+    if (text_.has_value()) Failed(text_->Flush());
+    if (json_.has_value()) Failed(json_->Flush());
+    if (events_.has_value()) Failed(events_->Flush());
     return first_error_;
   }
 

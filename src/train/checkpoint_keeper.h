@@ -41,9 +41,9 @@ class CheckpointKeeper {
   static absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& work_dir,
                                                              const std::string& resume);
 
-  // Returns the iteration of the work_dir's best.pth; nothing where there is none. Do not call it
-  // while a checkpoint is written.
-  std::optional<int64_t> BestIteration() const { return store_.BestIteration(); }
+  // As CheckpointStore has them. Do not call them while a checkpoint is written.
+  absl::StatusOr<std::optional<int64_t>> BestIteration() const { return store_.BestIteration(); }
+  absl::StatusOr<bool> PointBest(int64_t iteration) { return store_.PointBest(iteration); }
 
   // Copies `root` and writes the copy as `name` while training goes on. Errors: those of the
   // checkpoint before.

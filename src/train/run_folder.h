@@ -34,12 +34,14 @@ class RunFolder {
   // Writes config.pbtxt. Errors: those of WriteOwnText().
   absl::Status WriteConfig(const LoadedConfig& loaded) const;
 
+  // Whether the run continues in the folder of the checkpoint that ReadSource() has read.
+  bool in_place() const { return in_place_; }
+
   // Returns sentences for the log about what Open() found.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   const TrainOptions& options_;
-  // The run continues in the folder of its checkpoint.
   bool in_place_ = false;
   // The checkpoints that ReadSource() has read there.
   std::vector<SavedCheckpoint> known_;

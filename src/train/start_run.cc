@@ -107,6 +107,29 @@ class Starter {
     FT_RETURN_IF_ERROR(folder_.WriteConfig(loaded_));
     TellOfStart();
     if (!options_.resume.empty()) TellOfResume();
+    return source_.has_value() ? MatchBest() : absl::OkStatus();
+  }
+
+  // Makes best.pth and the progress agree on which checkpoint is the best.
+  absl::Status MatchBest() {
+    Progress& progress = run_->progress;
+    if (!config_.runtime().checkpoint().save_best() || progress.best_accuracy < 0) {
+      return absl::OkStatus();
+    }
+    FT_ASSIGN_OR_RETURN(const std::optional<int64_t> best, run_->keeper->BestIteration());
+    if (best == progress.best_iteration) return absl::OkStatus();
+    // The run ended after it had written its best checkpoint and before best.pth named it.
+    if (folder_.in_place() && progress.best_iteration == progress.iteration) {
+      FT_ASSIGN_OR_RETURN(const bool pointed, run_->keeper->PointBest(progress.iteration));
+      if (pointed) return absl::OkStatus();
+    }
+    // The work_dir is another one, or the run goes back to before its best.
+    run_->log->Info(
+        absl::StrFormat("%s has no best.pth of iteration %d, the best of the resumed run: the "
+                        "next validation counts as the best",
+                        options_.work_dir, progress.best_iteration));
+    progress.best_accuracy = Progress().best_accuracy;
+    progress.best_iteration = Progress().best_iteration;
     return absl::OkStatus();
   }
 
@@ -138,16 +161,6 @@ class Starter {
     }
     run_->log->Info(absl::StrFormat("resumed from %s at iteration %d", source_->path,
                                     run_->progress.iteration));
-    // The work_dir is another one, or the run goes back to before its best.
-    if (config_.runtime().checkpoint().save_best() && run_->progress.best_accuracy >= 0 &&
-        run_->keeper->BestIteration() != run_->progress.best_iteration) {
-      run_->log->Info(
-          absl::StrFormat("%s has no best.pth of iteration %d, the best of the resumed run: the "
-                          "next validation counts as the best",
-                          options_.work_dir, run_->progress.best_iteration));
-      run_->progress.best_accuracy = Progress().best_accuracy;
-      run_->progress.best_iteration = Progress().best_iteration;
-    }
     if (run_->progress.iteration >= run_->calendar->last_iteration() &&
         !run_->progress.validation_due) {
       run_->log->Warning(absl::StrFormat(
