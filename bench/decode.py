@@ -1,20 +1,30 @@
 #!/usr/bin/env python3
 """Pictures a second that are decoded and augmented, here and by others: JPEGs of 500x375, RandomResizedCrop(224), flip, normalise.
 
-  bench/decode.py [--pictures=2000] [--threads=2] [--seconds=10] [--rounds=3] [--data=FOLDER]
+  bench/decode.py [--pictures=2000] [--threads=2] [--seconds=10] [--rounds=3] [--data=FOLDER] [--only=NAME,NAME]
+  bench/decode.py --apart [--data=FOLDER]
 
 All in one run, side by side: each round measures everything once, so that a slower minute of the machine is everybody's. Each
 has `threads` threads or worker processes. Printed: the median of the rounds with the least and the most.
 
-  bare           libjpeg-turbo decodes each file at full size, and nothing else: what no loader that decodes whole pictures beats
-  finetune       data.train's loader on encoded shards
-  ImageFolder    torchvision's ImageFolder (Pillow) and v2 transforms in a DataLoader
-  decode_image   torchvision.io.decode_image and v2 transforms on tensors in a DataLoader
-  OpenCV         cv2.imread, crop and cv2.resize in a DataLoader, where cv2 is installed
-  copy, convert  copying the files, and prepare_dataset image_folder --store=encoded, checking headers or decoding all; seconds
+  bare            libjpeg-turbo decodes each file at full size, and nothing else: what no loader that decodes whole pictures beats
+  finetune        data.train's loader on encoded shards, antialias: true
+  finetune plain  the same without antialiasing, as OpenCV resizes
+  finetune TAW    `finetune` with trivial_augment_wide before normalisation
+  ImageFolder     torchvision's ImageFolder (Pillow) and v2 transforms in a DataLoader
+  decode_image    torchvision.io.decode_image and v2 transforms on tensors in a DataLoader
+  decode_image TAW  the same with v2.TrivialAugmentWide
+  OpenCV          cv2.imread, crop and cv2.resize in a DataLoader, where cv2 is installed
+  FFCV            FFCV's Loader on a .beton file that holds the JPEGs, where ffcv is installed
+  DALI            NVIDIA DALI's pipeline on the CPU, where nvidia-dali is installed
+  memory          MiB that finetune's loader takes beside its batches: its peak, without the program's memory before it
+  copy, convert   copying the files, and prepare_dataset image_folder --store=encoded, checking headers or decoding all; seconds
 
-`--data`: a folder with a folder a class, in place of made-up pictures. Needs the Python of bench/setup_peer.sh with Pillow and
-torchvision, and `bazel build //bench:device_pipeline_alone //data_tools:prepare_dataset`.
+`--apart` measures no speed: it prints how far the pixels of JPEGs that were decoded at 1/2, 1/4 or 1/8 of their size are from those
+of full decoding (data.exact_decoding), of 255, for crops of several sizes, with and without antialiasing.
+
+`--data`: a folder with a folder a class, in place of made-up pictures. `--only`: some of the rows. Needs the Python of
+bench/setup_peer.sh with Pillow and torchvision, and `bazel build //bench:device_pipeline_alone //data_tools:prepare_dataset`.
 """
 import argparse
 import ctypes
@@ -30,16 +40,23 @@ import time
 import harness
 from harness import ROOT, Failed, median, need
 
-PEERS = ("ImageFolder", "decode_image", "OpenCV")
+# Whose figure each one is compared with: the one that makes the same pictures.
+PEERS = {"ImageFolder": "finetune", "decode_image": "finetune", "decode_image TAW": "finetune TAW", "OpenCV": "finetune plain",
+         "FFCV": "finetune", "DALI": "finetune"}
+OURS = ("finetune", "finetune plain", "finetune TAW")
+SECONDS = ("copy", "convert, headers", "convert, decoding")
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 CONFIG = """
 data {{ train {{
-  path: "{path}" split: "train" total_batch_size: 64 workers: {threads} prefetch: 4
-  pipeline {{ random_resized_crop {{ size: 224 }} }}
-  pipeline {{ random_flip {{}} }}
-  pipeline {{ normalize {{ mean: [123.675, 116.28, 103.53] std: [58.395, 57.12, 57.375] }} }}
+  path: "{path}" split: "train" total_batch_size: {batch} workers: {threads} prefetch: 4
+  pipeline {{ random_resized_crop {{ size: {size} antialias: {antialias} }} }}
+  {steps}
 }} }}
 runtime {{ precision: FLOAT32 }}
 """
+FLIP = "pipeline { random_flip {} }"
+TAW = "pipeline { trivial_augment_wide {} }"
+NORMALIZE = "pipeline { normalize { preset: IMAGENET } }"
 
 
 def make_pictures(folder, count):
@@ -99,14 +116,14 @@ def bare(files, threads, seconds):
     return sum(done) / (time.monotonic() - start)
 
 
-def peer(name, folder, threads, seconds):
-    """In a Python of its own: `decode.py --peer=...`. Prints pictures a second, or why not."""
+def data_loader(name, folder, threads):
+    """torch.utils.data.DataLoader of one of the peers."""
     import torch
     from torch.utils.data import DataLoader, Dataset
     from torchvision import datasets, io as tv_io
     from torchvision.transforms import v2
     torch.set_num_threads(1)
-    finish = [v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
+    finish = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([m / 255 for m in MEAN], [s / 255 for s in STD])]
     crop = [v2.RandomResizedCrop(224, antialias=True), v2.RandomHorizontalFlip()]
     files = [str(p) for p in files_of(folder)]
 
@@ -122,10 +139,7 @@ def peer(name, folder, threads, seconds):
 
     if name == "ImageFolder":
         data = datasets.ImageFolder(folder, v2.Compose([*crop, v2.ToImage(), *finish]))
-    elif name == "decode_image":
-        steps = v2.Compose([*crop, *finish])
-        data = Files(lambda path: steps(tv_io.decode_image(path, tv_io.ImageReadMode.RGB)))
-    else:
+    elif name == "OpenCV":
         import cv2
         cv2.setNumThreads(1)
         steps = v2.Compose([v2.RandomHorizontalFlip(), *finish])
@@ -136,8 +150,68 @@ def peer(name, folder, threads, seconds):
             part = cv2.resize(image[top:top + height, left:left + width], (224, 224))
             return steps(torch.from_numpy(part).permute(2, 0, 1))
         data = Files(load)
-    loader = DataLoader(data, batch_size=64, shuffle=True, num_workers=threads, persistent_workers=True, prefetch_factor=4)
-    for _ in loader:  # workers start
+    else:
+        steps = v2.Compose([*crop, *([v2.TrivialAugmentWide()] if name == "decode_image TAW" else []), *finish])
+        data = Files(lambda path: steps(tv_io.decode_image(path, tv_io.ImageReadMode.RGB)))
+    return DataLoader(data, batch_size=64, shuffle=True, num_workers=threads, persistent_workers=True, prefetch_factor=4)
+
+
+def ffcv_loader(folder, threads):
+    import numpy
+    from ffcv.fields import IntField, RGBImageField
+    from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, ToTensor, ToTorchImage
+    from ffcv.writer import DatasetWriter
+    from PIL import Image
+    files = files_of(folder)
+
+    class Pictures:
+        def __len__(self):
+            return len(files)
+
+        def __getitem__(self, index):
+            return Image.open(files[index]).convert("RGB"), 0
+
+    beton = harness.temporary_folder() / "pictures.beton"
+    # FFCV encodes the pictures again, with the quality of those that make_pictures() makes.
+    writer = DatasetWriter(str(beton), {"image": RGBImageField(write_mode="jpg", jpeg_quality=90), "label": IntField()},
+                           num_workers=threads)
+    writer.from_indexed_dataset(Pictures())
+    steps = [RandomResizedCropRGBImageDecoder((224, 224)), RandomHorizontalFlip(),
+             NormalizeImage(numpy.array(MEAN), numpy.array(STD), numpy.float32), ToTensor(), ToTorchImage()]
+    return Loader(str(beton), batch_size=64, num_workers=threads, order=OrderOption.QUASI_RANDOM, drop_last=False,
+                  pipelines={"image": steps, "label": None})
+
+
+def dali_loader(folder, threads):
+    from nvidia.dali import fn, pipeline_def, types
+    from nvidia.dali.plugin.base_iterator import LastBatchPolicy
+    from nvidia.dali.plugin.pytorch import DALIGenericIterator
+
+    @pipeline_def(batch_size=64, num_threads=threads, device_id=None, prefetch_queue_depth=4)
+    def pictures():
+        encoded, label = fn.readers.file(file_root=str(folder), random_shuffle=True, name="files")
+        image = fn.decoders.image_random_crop(encoded, device="cpu", output_type=types.RGB)
+        image = fn.resize(image, resize_x=224, resize_y=224, interp_type=types.INTERP_LINEAR, antialias=True)
+        return fn.crop_mirror_normalize(image, dtype=types.FLOAT, output_layout="CHW", mean=list(MEAN), std=list(STD),
+                                        mirror=fn.random.coin_flip()), label
+
+    pipeline = pictures()
+    pipeline.build()
+    loader = DALIGenericIterator([pipeline], ["image", "label"], reader_name="files", auto_reset=True,
+                                 last_batch_policy=LastBatchPolicy.PARTIAL)
+
+    class Batches:
+        def __iter__(self):
+            return ((batch[0]["image"], batch[0]["label"]) for batch in loader)
+    return Batches()
+
+
+def peer(name, folder, threads, seconds):
+    """In a Python of its own: `decode.py --peer=...`. Prints pictures a second, or why not."""
+    loader = {"FFCV": ffcv_loader, "DALI": dali_loader}.get(name, lambda *rest: data_loader(name, *rest))(folder, threads)
+    for _ in loader:  # Workers start, and FFCV compiles.
         break
     done, start = 0, time.monotonic()
     while time.monotonic() < start + seconds:
@@ -166,6 +240,42 @@ def timed(work):
     return time.monotonic() - start
 
 
+def convert(prepare, pictures, folder, check="header"):
+    harness.run([prepare, "image_folder", f"--input={pictures}", f"--output={folder / 'data'}", "--store=encoded", "--force",
+                 "--val_fraction=0", f"--check={check}"], folder / "convert.log")
+
+
+def run_loader(alone, folder, seconds, *, size=224, batch=64, threads=1, antialias=True, steps=(), flags=()):
+    """Runs data.train's loader alone and returns what its --json has."""
+    config = folder / "decode.pbtxt"
+    config.write_text(CONFIG.format(path=folder / "data", threads=threads, size=size, batch=batch,
+                                    antialias=str(antialias).lower(), steps="\n  ".join(steps)))
+    harness.run([alone, f"--config={config}", "--device=cpu", f"--seconds={seconds}", f"--json={folder / 'rate.json'}", *flags],
+                folder / "finetune.log")
+    return json.loads((folder / "rate.json").read_text())
+
+
+def apart(alone, folder, pictures):
+    """How far scaled decoding is from full decoding."""
+    import numpy
+    rows = []
+    for size in (224, 112, 56, 28):
+        for antialias in (True, False):
+            images = []
+            for exact in (True, False):
+                out = folder / "images.raw"
+                run_loader(alone, folder, 0.01, size=size, batch=min(pictures, 512), antialias=antialias,
+                           flags=(f"--save={out}", f"--set=data.exact_decoding={str(exact).lower()}"))
+                images.append(numpy.fromfile(out, numpy.float32).reshape(-1, 3 * size * size).astype(numpy.float64))
+            differences = numpy.abs(images[0] - images[1])
+            scaled = differences.any(axis=1)
+            of_scaled = differences[scaled]
+            rows.append((f"{size}x{size}", "antialias" if antialias else "plain", f"{100 * scaled.mean():.0f} %",
+                         *([f"{of_scaled.mean():.2f}", f"{numpy.quantile(of_scaled, 0.99):.1f}", f"{of_scaled.max():.0f}"]
+                           if scaled.any() else ["-"] * 3)))
+    print(harness.table(("crop to", "", "pictures scaled", "mean difference", "99 % are below", "greatest"), rows))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=2000)
@@ -173,6 +283,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=pathlib.Path)
+    parser.add_argument("--only", type=lambda text: text.split(","))
+    parser.add_argument("--apart", action="store_true")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
@@ -186,44 +298,54 @@ def main():
         make_pictures(pictures, options.pictures)
     files = files_of(pictures)
     print(f"{len(files)} pictures of {sum(p.stat().st_size for p in files) / len(files) / 1000:.1f} KB, {options.threads} threads")
-
-    def convert(check):
-        harness.run([prepare, "image_folder", f"--input={pictures}", f"--output={folder / 'data'}", "--store=encoded", "--force",
-                     "--val_fraction=0", f"--check={check}"], folder / "convert.log")
+    if options.apart:
+        convert(prepare, pictures, folder)
+        apart(alone, folder, len(files))
+        return
 
     def copy():
         shutil.rmtree(folder / "copy", ignore_errors=True)
         subprocess.run(["cp", "-r", pictures, folder / "copy"], check=True)
         subprocess.run(["sync", "-f", folder], check=True)
 
-    config = folder / "decode.pbtxt"
-    config.write_text(CONFIG.format(path=folder / "data", threads=options.threads))
+    memory = []
 
-    def finetune():
-        harness.run([alone, f"--config={config}", "--device=cpu", f"--seconds={options.seconds}", f"--json={folder / 'rate.json'}"],
-                    folder / "finetune.log")
-        return json.loads((folder / "rate.json").read_text())["images_per_s"]["read"]
+    def ours(name):
+        result = run_loader(alone, folder, options.seconds, threads=options.threads, antialias=name != "finetune plain",
+                            steps=(FLIP, *([TAW] if name == "finetune TAW" else []), NORMALIZE))
+        memory.append(result["loader_mib"])
+        return result["images_per_s"]["read"]
 
-    rates = {name: [] for name in ("bare", "finetune", *PEERS, "copy", "convert, headers", "convert, decoding")}
+    measures = {"copy": lambda: timed(copy), "convert, headers": lambda: timed(lambda: convert(prepare, pictures, folder)),
+                "convert, decoding": lambda: timed(lambda: convert(prepare, pictures, folder, "decode")),
+                "bare": lambda: bare(files, options.threads, options.seconds)}
+    measures |= {name: lambda name=name: ours(name) for name in OURS}
+    measures |= {name: lambda name=name: measure_peer(name, pictures, options, folder) for name in PEERS}
+    if options.only:
+        if unknown := set(options.only) - set(measures):
+            raise Failed(f"--only: no {', '.join(sorted(unknown))}; expected some of {', '.join(measures)}")
+        measures = {name: measure for name, measure in measures.items() if name in options.only}
+    if not (folder / "data").exists():
+        convert(prepare, pictures, folder)
+    rates = {name: [] for name in measures}
     for _ in range(options.rounds):
-        rates["copy"].append(timed(copy))
-        rates["convert, headers"].append(timed(lambda: convert("header")))
-        rates["convert, decoding"].append(timed(lambda: convert("decode")))
-        rates["bare"].append(bare(files, options.threads, options.seconds))
-        rates["finetune"].append(finetune())
-        for name in PEERS:
-            rate = measure_peer(name, pictures, options, folder)
+        for name, measure in measures.items():
+            rate = measure()
             if rate is not None:
                 rates[name].append(rate)
-    ours = median(rates["finetune"])
     rows = []
     for name, values in rates.items():
-        if name in ("copy", "convert, headers", "convert, decoding"):
-            rows.append((name, harness.spread(values, "{:.2f} s"), f"{median(values) / median(rates['copy']):.2f} of copy"))
-        elif values:
-            rows.append((name, harness.spread(values, "{:.0f}"), f"finetune is {ours / median(values):.2f} of it"))
+        if not values:
+            rows.append((name, "does not run here", ""))
+        elif name in SECONDS:
+            share = f"{median(values) / median(rates['copy']):.2f} of copy" if "copy" in rates else ""
+            rows.append((name, harness.spread(values, "{:.2f} s"), share))
         else:
-            rows.append((name, "not installed", ""))
+            own = rates.get(PEERS.get(name, "finetune"))
+            rows.append((name, harness.spread(values, "{:.0f}"),
+                         f"{PEERS.get(name, 'finetune')} is {median(own) / median(values):.2f} of it" if own else ""))
+    if memory:
+        rows.append(("memory", harness.spread(memory, "{:.0f} MiB"), "beside the batches"))
     print(harness.table(("", "pictures a second", ""), rows))
 
 

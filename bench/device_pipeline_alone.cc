@@ -2,11 +2,12 @@
 // network: the most that a training run could process.
 //
 //   device_pipeline_alone --config=FILE [--set=PATH=VALUE ...] [--device=cuda|cpu] [--seconds=3]
-//                         [--json=FILE]
+//                         [--json=FILE] [--save=FILE]
 //
 // The batches are those of data.train in runtime.precision, as a run on a GPU has them. It prints
 // three rates: reading alone; reading, sending and preparing; preparing one batch that is there
-// already.
+// already. And the memory of the loader: the growth of the process's peak by reading, without the
+// batches' own tensors.
 #include <ATen/Context.h>
 
 #include <CLI/CLI.hpp>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "src/base/atomic_file.h"
 #include "src/config/config.h"
 #include "src/config/search.h"
@@ -33,7 +35,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Flags {
-  std::string config, device = "cuda", json;
+  std::string config, device = "cuda", json, save;
   std::vector<std::string> set, config_path;
   double seconds = 3;
 };
@@ -45,6 +47,8 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> Load(const ExperimentConfig& config
   LoaderOptions options;
   options.seed = config.runtime().seed();
   options.bfloat16 = config.runtime().precision() != RuntimeConfig::FLOAT32;
+  options.on_corrupt = config.data().on_corrupt();
+  options.exact_decoding = config.data().exact_decoding();
   options.stored = true;
   options.pinned = !device.is_cpu();
   return BatchLoader::Create(std::move(data), split, options);
@@ -85,13 +89,25 @@ absl::Status Measure(const Flags& flags) {
   FT_ASSIGN_OR_RETURN(const LoadedConfig loaded, LoadConfig(flags.config, load));
 
   nlohmann::json rates;
+  double loader_mib = 0;
   {
+    const int64_t before = PeakMemoryMebibytes(at::kCPU);
     FT_ASSIGN_OR_RETURN(const auto loader, Load(loaded.config, device));
+    FT_ASSIGN_OR_RETURN(const Batch first, loader->Next());
+    if (!flags.save.empty()) {
+      const at::Tensor images = first.images.to(at::kFloat).contiguous();
+      FT_RETURN_IF_ERROR(WriteFileAtomically(
+          flags.save,
+          absl::string_view(static_cast<const char*>(images.const_data_ptr()), images.nbytes())));
+    }
+    const double batch_mib = static_cast<double>(first.images.nbytes()) / (1 << 20);
     FT_ASSIGN_OR_RETURN(rates["read"],
                         Rate(flags.seconds, at::kCPU, [&]() -> absl::StatusOr<int64_t> {
                           FT_ASSIGN_OR_RETURN(const Batch batch, loader->Next());
                           return batch.labels.size(0);
                         }));
+    loader_mib = static_cast<double>(PeakMemoryMebibytes(at::kCPU) - before) -
+                 batch_mib * (loaded.config.data().train().prefetch() + 1);
   }
   FT_ASSIGN_OR_RETURN(const auto loader, Load(loaded.config, device));
   DeviceBatches batches(loader.get(), device);
@@ -109,11 +125,12 @@ absl::Status Measure(const Flags& flags) {
                       }));
   std::printf(
       "%s: %.0f pictures/s read; %.0f read, sent and prepared; %.0f prepared of a batch that is "
-      "there\n",
+      "there; the loader takes %.0f MiB beside its batches\n",
       name.c_str(), rates["read"].get<double>(), rates["read_send_prepare"].get<double>(),
-      rates["prepare"].get<double>());
+      rates["prepare"].get<double>(), loader_mib);
   if (flags.json.empty()) return absl::OkStatus();
-  const nlohmann::json result = {{"device", name}, {"images_per_s", rates}};
+  const nlohmann::json result = {
+      {"device", name}, {"images_per_s", rates}, {"loader_mib", loader_mib}};
   return WriteFileAtomically(flags.json, result.dump(1) + "\n");
 }
 
@@ -127,6 +144,8 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"cuda", "cpu"}));
   app.add_option("--seconds", flags.seconds, "For each rate (default 3)")
       ->check(CLI::Range(0.01, 600.0));
+  app.add_option("--save", flags.save,
+                 "Write the first batch's images here, float32 [n, channels, height, width]");
   app.add_option("--json", flags.json, "Also write the figures here");
   CLI11_PARSE(app, argc, argv);
   const absl::Status status = Measure(flags);

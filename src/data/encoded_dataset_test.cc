@@ -1,5 +1,8 @@
 // Data sets of encoded pictures of several sizes, from the builder to a batch.
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +22,7 @@
 #include "src/data/decode/decode.h"
 #include "src/data/decode/test_pictures.h"
 #include "src/data/loader.h"
+#include "src/data/pipeline.h"
 
 namespace finetune {
 namespace {
@@ -147,6 +151,71 @@ TEST_F(EncodedDatasetTest, BatchesAreTheDecodedPictures) {
   }
 }
 
+// The batch of a data set of one picture, a slope of 61x75 in a JPEG that lies on its side.
+at::Tensor BatchOfSlope(const std::string& folder, int size, const LoaderOptions& options) {
+  constexpr int kHeight = 61, kWidth = 75;
+  std::vector<uint8_t> pixels;
+  for (int y = 0; y < kHeight; ++y) {
+    for (int x = 0; x < kWidth; ++x) {
+      pixels.insert(pixels.end(), 3, static_cast<uint8_t>(20 + 2 * y + x));
+    }
+  }
+  const std::string jpeg =
+      Jpeg(kHeight, kWidth, pixels, {.subsampling = "4:2:0", .orientation = 6});
+  DatasetBuilder::Options builder_options;
+  builder_options.folder = folder;
+  builder_options.force = true;
+  builder_options.class_names = {"a"};
+  builder_options.channels = 3;
+  builder_options.encoded = true;
+  auto builder = DatasetBuilder::Create(builder_options);
+  EXPECT_TRUE(builder.ok()) << builder.status();
+  EXPECT_TRUE(builder->BeginSplit("train", 1).ok());
+  const PixelSums sums = SumPixels(pixels, 3);
+  EXPECT_TRUE(builder->AddEncoded(jpeg, {kWidth, kHeight}, 0, &sums).ok());
+  EXPECT_TRUE(builder->Finish().ok());
+  SplitConfig split;
+  split.set_total_batch_size(1);
+  RandomResizedCropConfig* crop = split.add_pipeline()->mutable_random_resized_crop();
+  crop->set_size(size);
+  crop->set_min_area(0.5);
+  auto dataset = Dataset::Open(folder, "train");
+  EXPECT_TRUE(dataset.ok()) << dataset.status();
+  auto loader = BatchLoader::Create(*std::move(dataset), split, options);
+  EXPECT_TRUE(loader.ok()) << loader.status();
+  const auto batch = (*loader)->Next();
+  EXPECT_TRUE(batch.ok()) << batch.status();
+
+  // The whole picture decoded, with the same draws.
+  const ImageShape shape = {3, kWidth, kHeight};
+  const Pipeline& pipeline = (*loader)->pipeline();
+  std::vector<int64_t> draws(pipeline.draws());
+  pipeline.Draw(options.seed, 0, 0, shape, draws.data());
+  Pipeline::Scratch scratch;
+  at::Tensor whole = at::empty({size, size, 3});
+  pipeline.Apply(DecodePicture("x", jpeg)->pixels, shape, draws.data(), &scratch,
+                 whole.mutable_data_ptr<float>());
+  return batch->images[0].permute({1, 2, 0}) - whole;
+}
+
+TEST_F(EncodedDatasetTest, PartsThatAreNotScaledGiveTheBitsOfWholePictures) {
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    const LoaderOptions options = {.seed = seed};
+    EXPECT_EQ(BatchOfSlope(folder_, 50, options).abs().max().item<float>(), 0);
+  }
+}
+
+TEST_F(EncodedDatasetTest, ScalesWhereACropShrinksToHalfUnlessDecodingIsExact) {
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    const float scaled = BatchOfSlope(folder_, 9, {.seed = seed}).abs().max().item<float>();
+    EXPECT_GT(scaled, 0);
+    EXPECT_LT(scaled, 6) << "the same draws give the same place";
+    EXPECT_EQ(
+        BatchOfSlope(folder_, 9, {.seed = seed, .exact_decoding = true}).abs().max().item<float>(),
+        0);
+  }
+}
+
 TEST_F(EncodedDatasetTest, FailNamesTheShardThePictureAndTheCause) {
   Build({{7, "no picture"}});
   auto loader = OpenLoader({});
@@ -162,8 +231,7 @@ TEST_F(EncodedDatasetTest, FailNamesTheShardThePictureAndTheCause) {
   loader = OpenLoader({});
   ASSERT_TRUE(loader.ok()) << loader.status();
   EXPECT_THAT(std::string((*loader)->Next().status().message()),
-              HasSubstr("picture 1 (1 of split train): is 30x40 (height x width); the shard says "
-                        "7x9"));
+              HasSubstr("picture 1 (1 of split train): is 30x40 (height x width); expected 7x9"));
 }
 
 TEST_F(EncodedDatasetTest, SkipPutsTheNextWholePictureInItsPlaceAndNamesItOnce) {

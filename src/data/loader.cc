@@ -268,34 +268,34 @@ class BatchLoader::Impl {
     const PictureSize size = dataset_->SizeOf(index);
     const ImageShape shape = {manifest().channels(), size.height, size.width};
     pipeline_.Draw(options_.seed, epoch, index, shape, draws);
-    absl::Span<const uint8_t> pixels;
+    const auto apply = [&](auto* out) {
+      if (!dataset_->encoded()) {
+        pipeline_.Apply(desk->pixels, shape, draws, &desk->scratch, out);
+      } else if (const Picture& picture = desk->picture; picture.place.has_value()) {
+        pipeline_.ApplyToPart(picture.pixels, {shape.channels, picture.height, picture.width},
+                              *picture.place, draws, &desk->scratch, out);
+      } else {
+        pipeline_.Apply(picture.pixels, shape, draws, &desk->scratch, out);
+      }
+    };
     if (dataset_->encoded()) {
       FT_RETURN_IF_ERROR(dataset_->ReadEncoded(index, &desk->bytes, label));
-      if (const absl::Status status = Decode(size, desk); !status.ok()) {
-        return Annotate(status, dataset_->Describe(index));
-      }
-      pixels = desk->picture.pixels;
+      std::optional<NeededPart> need = pipeline_.NeedOf(shape, draws);
+      if (need.has_value() && options_.exact_decoding) need->resized = {};
+      const absl::Status decoded =
+          desk->decoder.DecodePart(desk->bytes, size, need, &desk->picture);
+      if (!decoded.ok()) return Annotate(decoded, dataset_->Describe(index));
     } else {
       uint8_t* const stored = options_.stored ? image : desk->pixels.data();
       FT_RETURN_IF_ERROR(dataset_->Read({index}, stored, label));
       if (options_.stored) return absl::OkStatus();
-      pixels = desk->pixels;
     }
     if (options_.bfloat16) {
-      pipeline_.Apply(pixels, shape, draws, &desk->scratch, reinterpret_cast<Bfloat16*>(image));
+      apply(reinterpret_cast<Bfloat16*>(image));
     } else {
-      pipeline_.Apply(pixels, shape, draws, &desk->scratch, reinterpret_cast<float*>(image));
+      apply(reinterpret_cast<float*>(image));
     }
     return absl::OkStatus();
-  }
-
-  static absl::Status Decode(const PictureSize& size, Desk* desk) {
-    FT_RETURN_IF_ERROR(desk->decoder.Decode(desk->bytes, &desk->picture));
-    const Picture& picture = desk->picture;
-    if (PictureSize{picture.height, picture.width} == size) return absl::OkStatus();
-    return absl::DataLossError(absl::StrCat("is ", picture.height, "x", picture.width,
-                                            " (height x width); the shard says ", size.height, "x",
-                                            size.width));
   }
 
   // Draws for the batch transform, and applies it to prepared images.

@@ -34,6 +34,8 @@ struct LoaderOptions {
   bool stored = false;
   // See DataConfig::on_corrupt.
   DataConfig::OnCorrupt on_corrupt = DataConfig::FAIL;
+  // See DataConfig::exact_decoding.
+  bool exact_decoding = false;
   // Where the threads' work is recorded, which must outlive the loader. Null: nowhere.
   Trace* trace = nullptr;
   // Batches lie in memory that a GPU copies from by itself.

@@ -106,22 +106,50 @@ bool Pipeline::on_device() const {
          });
 }
 
+std::optional<NeededPart> Pipeline::NeedOf(const ImageShape& stored, const int64_t* draws) const {
+  if (steps_.empty()) return std::nullopt;
+  return steps_.front().transform->NeedOf(stored, draws);
+}
+
 template <typename T>
 void Pipeline::Apply(absl::Span<const uint8_t> pixels, const ImageShape& stored,
                      const int64_t* draws, Scratch* scratch, T* out) const {
   scratch->shape = stored;
+  scratch->place.reset();
+  Run(pixels, draws, scratch, out);
+}
+
+template <typename T>
+void Pipeline::ApplyToPart(absl::Span<const uint8_t> pixels, const ImageShape& part,
+                           const PartPlace& place, const int64_t* draws, Scratch* scratch,
+                           T* out) const {
+  scratch->shape = part;
+  scratch->place = place;
+  Run(pixels, draws, scratch, out);
+}
+
+template <typename T>
+void Pipeline::Run(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch,
+                   T* out) const {
   scratch->values.assign(pixels.begin(), pixels.end());
   if (steps_.empty()) return normalize_.Write(scratch, out);
   for (size_t i = 0; i + 1 < steps_.size(); ++i) {
     steps_[i].transform->Apply(draws, scratch);
+    scratch->place.reset();
     draws += steps_[i].transform->draws();
   }
   steps_.back().transform->Finish(draws, normalize_, scratch, out);
 }
 
-template void Pipeline::Apply<float>(absl::Span<const uint8_t>, const ImageShape&, const int64_t*,
-                                     Scratch*, float*) const;
-template void Pipeline::Apply<Bfloat16>(absl::Span<const uint8_t>, const ImageShape&,
-                                        const int64_t*, Scratch*, Bfloat16*) const;
+#define FT_INSTANTIATE(T)                                                                        \
+  template void Pipeline::Apply<T>(absl::Span<const uint8_t>, const ImageShape&, const int64_t*, \
+                                   Scratch*, T*) const;                                          \
+  template void Pipeline::ApplyToPart<T>(absl::Span<const uint8_t>, const ImageShape&,           \
+                                         const PartPlace&, const int64_t*, Scratch*, T*) const
+
+FT_INSTANTIATE(float);
+FT_INSTANTIATE(Bfloat16);
+
+#undef FT_INSTANTIATE
 
 }  // namespace finetune

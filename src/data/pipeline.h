@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -10,6 +11,7 @@
 #include "src/config/experiment.pb.h"
 #include "src/config/problems.h"
 #include "src/data/dataset.pb.h"
+#include "src/data/picture_part.h"
 #include "src/data/transforms/normalize.h"
 #include "src/data/transforms/transform.h"
 
@@ -44,11 +46,20 @@ class Pipeline {
   void Draw(uint64_t seed, int64_t epoch, int64_t index, const ImageShape& stored,
             int64_t* draws) const;
 
+  // The part of an image that is needed, and the size that it will be resized to; nothing for all
+  // of it. `draws`: what Draw() has written for it.
+  std::optional<NeededPart> NeedOf(const ImageShape& stored, const int64_t* draws) const;
+
   // Prepares one image as Draw() said. `pixels`: [H, W, C] of `stored`. `out`: [height(), width(),
   // channels()]. T: float or Bfloat16.
   template <typename T>
   void Apply(absl::Span<const uint8_t> pixels, const ImageShape& stored, const int64_t* draws,
              Scratch* scratch, T* out) const;
+
+  // The same of the part that NeedOf() asked for. `pixels`: [H, W, C] of `part`.
+  template <typename T>
+  void ApplyToPart(absl::Span<const uint8_t> pixels, const ImageShape& part, const PartPlace& place,
+                   const int64_t* draws, Scratch* scratch, T* out) const;
 
   // Whether a DevicePipeline can prepare the images: all stored ones have one shape, and each step
   // has a device side.
@@ -69,6 +80,10 @@ class Pipeline {
   // are not known yet.
   Pipeline(const SplitConfig& split, const ImageShape& input, const PixelStatistics* statistics,
            const Problems& problems);
+
+  // Prepares the image whose shape and place are in `scratch`.
+  template <typename T>
+  void Run(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch, T* out) const;
 
   ImageShape input_, output_;
   int draws_ = 0;

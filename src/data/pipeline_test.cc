@@ -7,10 +7,12 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
 namespace finetune {
@@ -365,6 +367,160 @@ TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
   EXPECT_EQ(status.message(),
             "pipeline[0].normalize: takes the mean and std of the training pictures, which have 1 "
             "channel; the pictures here have 3");
+}
+
+std::optional<NeededPart> NeedOf(const std::string& steps, const ImageShape& shape,
+                                 std::vector<int64_t>* draws) {
+  const auto pipeline = Make(steps, Manifest(0, 0, 3));
+  EXPECT_TRUE(pipeline.ok()) << pipeline.status();
+  draws->resize(pipeline->draws());
+  pipeline->Draw(/*seed=*/1, 0, 0, shape, draws->data());
+  return pipeline->NeedOf(shape, draws->data());
+}
+
+TEST(Pipeline, NeedsThePartThatItsFirstStepTakes) {
+  const ImageShape shape = {3, 40, 50};
+  const PictureRectangle whole = {0, 0, 40, 50};
+  std::vector<int64_t> draws;
+  auto need = NeedOf("pipeline { random_resized_crop { height: 9 width: 7 } }", shape, &draws);
+  ASSERT_TRUE(need.has_value());
+  EXPECT_EQ(
+      (std::vector<int64_t>{need->part.top, need->part.left, need->part.height, need->part.width}),
+      draws);
+  EXPECT_EQ(need->resized, (PictureSize{9, 7}));
+
+  need = NeedOf("pipeline { resize_edge { size: 20 } } pipeline { center_crop { size: 20 } }",
+                shape, &draws);
+  ASSERT_TRUE(need.has_value());
+  EXPECT_EQ(need->part, whole);
+  EXPECT_EQ(need->resized, (PictureSize{20, 25}));
+
+  // To the bit of another program's bytes: only of all pixels.
+  need = NeedOf("pipeline { resize { size: 9 rounding: UINT8 } }", shape, &draws);
+  ASSERT_TRUE(need.has_value());
+  EXPECT_EQ(need->resized, (PictureSize{0, 0}));
+
+  need = NeedOf("pipeline { center_crop { size: 12 } } pipeline { resize { size: 3 } }", shape,
+                &draws);
+  ASSERT_TRUE(need.has_value());
+  EXPECT_EQ(need->part, (PictureRectangle{14, 19, 12, 12}));
+  EXPECT_EQ(need->resized, (PictureSize{0, 0})) << "the second step does not count";
+
+  // Beyond the edges there is only padding.
+  need = NeedOf("pipeline { center_crop { size: 44 pad_value: 1 } }", shape, &draws);
+  ASSERT_TRUE(need.has_value());
+  EXPECT_EQ(need->part, (PictureRectangle{0, 3, 40, 44}));
+
+  EXPECT_FALSE(NeedOf("pipeline { random_flip {} } pipeline { random_resized_crop { size: 9 } }",
+                      shape, &draws)
+                   .has_value());
+}
+
+// Pixels [height, width, 3] of a rectangle of `pixels`.
+std::vector<uint8_t> Cut(const std::vector<uint8_t>& pixels, int width,
+                         const PictureRectangle& part) {
+  std::vector<uint8_t> cut;
+  for (int y = part.top; y < part.top + part.height; ++y) {
+    const auto begin = pixels.begin() + static_cast<ptrdiff_t>(At(y, part.left, width));
+    cut.insert(cut.end(), begin, begin + ptrdiff_t{3} * part.width);
+  }
+  return cut;
+}
+
+TEST(Pipeline, APartGivesTheBitsOfTheWhole) {
+  const ImageShape shape = {3, 40, 50};
+  const std::vector<uint8_t> pixels = Pixels(shape.height, shape.width);
+  for (const std::string step :
+       {"random_resized_crop { size: 9 }", "random_resized_crop { size: 60 }",
+        "random_resized_crop { size: 9 antialias: true interpolation: BICUBIC }",
+        "random_resized_crop { size: 9 antialias: true rounding: UINT8 }",
+        "random_resized_crop { size: 9 interpolation: BICUBIC }",
+        "random_resized_crop { size: 9 rounding: UINT8 }", "random_crop { size: 9 padding: 5 }",
+        "random_crop { size: 38 padding: 5 pad_value: 7 }", "random_crop { size: 2 padding: 9 }",
+        "center_crop { size: 45 pad_value: 3 }", "resize { size: 9 }"}) {
+    for (const std::string rest :
+         {"",
+          "pipeline { random_flip {} } pipeline { normalize { mean: [1, 2, 3] std: [4, 5, 6] } }",
+          "pipeline { random_crop { size: 8 padding: 7 } }"}) {
+      const auto pipeline = Make("pipeline { " + step + " } " + rest, Manifest(0, 0, 3));
+      ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+      std::vector<int64_t> draws(pipeline->draws());
+      Pipeline::Scratch scratch;
+      const size_t values = size_t{3} * pipeline->height() * pipeline->width();
+      std::vector<float> expected(values), of_part(values), of_more(values);
+      for (int64_t index = 0; index < 40; ++index) {
+        SCOPED_TRACE(absl::StrCat(step, " ", rest, " ", index));
+        pipeline->Draw(/*seed=*/1, 0, index, shape, draws.data());
+        pipeline->Apply(pixels, shape, draws.data(), &scratch, expected.data());
+        const auto need = pipeline->NeedOf(shape, draws.data());
+        if (!need.has_value()) continue;
+        const PictureSize whole = {shape.height, shape.width};
+        const auto apply = [&](const PictureRectangle& part, std::vector<float>* out) {
+          pipeline->ApplyToPart(Cut(pixels, shape.width, part), {3, part.height, part.width},
+                                {whole, 1, 1.0 * part.top, 1.0 * part.left}, draws.data(), &scratch,
+                                out->data());
+        };
+        apply(need->part, &of_part);
+        ASSERT_EQ(of_part, expected);
+        // A decoder may give more than is needed.
+        const PictureRectangle& part = need->part;
+        apply({part.top / 2, part.left / 2, part.top - part.top / 2 + part.height,
+               part.left - part.left / 2 + part.width},
+              &of_more);
+        ASSERT_EQ(of_more, expected);
+      }
+    }
+  }
+}
+
+// Of a picture that is a slope, the scaled pixels are the slope at their middles.
+TEST(Pipeline, AScaledPartGivesTheResultAtTheSamePlace) {
+  const ImageShape shape = {3, 61, 75};
+  const auto slope = [](double y, double x) { return 20 + 2 * y + x; };
+  std::vector<uint8_t> pixels;
+  for (int y = 0; y < shape.height; ++y) {
+    for (int x = 0; x < shape.width; ++x) {
+      pixels.insert(pixels.end(), 3, static_cast<uint8_t>(slope(y, x)));
+    }
+  }
+  for (const std::string options : {"", " antialias: true", " interpolation: BICUBIC",
+                                    " interpolation: BICUBIC antialias: true"}) {
+    const auto pipeline =
+        Make("pipeline { random_resized_crop { size: 12 min_area: 0.3" + options + " } }",
+             Manifest(0, 0, 3));
+    ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+    std::vector<int64_t> draws(pipeline->draws());
+    Pipeline::Scratch scratch;
+    std::vector<float> expected(size_t{3} * 12 * 12), scaled(expected.size());
+    for (int64_t index = 0; index < 40; ++index) {
+      SCOPED_TRACE(absl::StrCat(options, " ", index));
+      pipeline->Draw(/*seed=*/1, 0, index, shape, draws.data());
+      pipeline->Apply(pixels, shape, draws.data(), &scratch, expected.data());
+      const PictureRectangle part = pipeline->NeedOf(shape, draws.data())->part;
+      // At half the size; the first pixel lies off the whole picture's grid, as where a picture of
+      // an odd side was mirrored.
+      const PartPlace place = {
+          {shape.height, shape.width}, 0.5, part.top / 2 - 0.5, std::floor(part.left / 2.0)};
+      const int height = static_cast<int>(std::ceil((part.top + part.height) * 0.5 - place.top));
+      const int width = static_cast<int>(std::ceil((part.left + part.width) * 0.5 - place.left));
+      std::vector<uint8_t> half;
+      for (int y = 0; y < height; ++y) {
+        for (int x = 0; x < width; ++x) {
+          const double value =
+              slope((y + 0.5 + place.top) * 2 - 0.5, (x + 0.5 + place.left) * 2 - 0.5);
+          // The value is half an integer; the half is added to the result.
+          half.insert(half.end(), 3, static_cast<uint8_t>(value - 0.5));
+        }
+      }
+      pipeline->ApplyToPart(half, {3, height, width}, place, draws.data(), &scratch, scaled.data());
+      for (size_t i = 0; i < scaled.size(); ++i) {
+        // At an edge the filters are cut off at other pixels.
+        const size_t row = i / 36, column = i / 3 % 12;
+        const bool inside = row > 2 && row < 9 && column > 2 && column < 9;
+        ASSERT_NEAR(scaled[i] + 0.5, expected[i], inside ? 0.6 : 5) << row << " " << column;
+      }
+    }
+  }
 }
 
 }  // namespace

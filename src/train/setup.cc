@@ -362,6 +362,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   options.seed = runtime.seed();
   options.trace = trace;
   options.on_corrupt = config.data().on_corrupt();
+  options.exact_decoding = config.data().exact_decoding();
   FT_ASSIGN_OR_RETURN(options.bfloat16, UsesBfloat16(runtime, comm, &setup));
   options.stored = options.pinned = !setup.device.is_cpu();
   const auto load = [&](std::unique_ptr<Dataset> dataset, const SplitConfig& split,

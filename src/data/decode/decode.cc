@@ -43,6 +43,12 @@ absl::string_view OtherKind(absl::string_view bytes) {
   return "not a picture";
 }
 
+// As the picture is after it was turned.
+PictureSize TurnedSize(const StoredPicture& stored) {
+  const auto height = static_cast<int>(stored.height), width = static_cast<int>(stored.width);
+  return IsTransposed(stored.orientation) ? PictureSize{width, height} : PictureSize{height, width};
+}
+
 }  // namespace
 
 std::optional<PictureKind> KindOf(absl::string_view bytes) {
@@ -90,20 +96,44 @@ absl::StatusOr<PictureDecoder::Opened> PictureDecoder::Open(absl::string_view by
 
 absl::StatusOr<PictureSize> PictureDecoder::ReadSize(absl::string_view bytes) {
   FT_ASSIGN_OR_RETURN(const Opened opened, Open(bytes));
-  const auto height = static_cast<int>(opened.stored.height);
-  const auto width = static_cast<int>(opened.stored.width);
-  if (IsTransposed(opened.stored.orientation)) return PictureSize{width, height};
-  return PictureSize{height, width};
+  return TurnedSize(opened.stored);
 }
 
 absl::Status PictureDecoder::Decode(absl::string_view bytes, Picture* picture) {
   FT_ASSIGN_OR_RETURN(const Opened opened, Open(bytes));
+  return Read(opened, /*need=*/nullptr, picture);
+}
+
+absl::Status PictureDecoder::DecodePart(absl::string_view bytes, const PictureSize& size,
+                                        const std::optional<NeededPart>& need, Picture* picture) {
+  FT_ASSIGN_OR_RETURN(const Opened opened, Open(bytes));
+  const PictureSize found = TurnedSize(opened.stored);
+  if (found != size) {
+    return absl::DataLossError(absl::StrCat("is ", found.height, "x", found.width,
+                                            " (height x width); expected ", size.height, "x",
+                                            size.width));
+  }
+  return Read(opened, need.has_value() ? &*need : nullptr, picture);
+}
+
+absl::Status PictureDecoder::Read(const Opened& opened, const NeededPart* need, Picture* picture) {
+  const int orientation = opened.stored.orientation;
   picture->height = static_cast<int>(opened.stored.height);
   picture->width = static_cast<int>(opened.stored.width);
+  picture->place.reset();
+  if (need != nullptr) {
+    const PictureSize turned = TurnedSize(opened.stored);
+    NeededPart of_stored = {StoredRectangle(need->part, turned, orientation), need->resized};
+    if (IsTransposed(orientation)) std::swap(of_stored.resized.height, of_stored.resized.width);
+    if (const auto chosen = opened.decoder->Choose(of_stored); chosen.has_value()) {
+      picture->height = chosen->part.height;
+      picture->width = chosen->part.width;
+      picture->place = TurnedPlace(chosen->part, chosen->eighths / 8.0, turned, orientation);
+    }
+  }
   picture->pixels.resize(size_t{3} * picture->width * picture->height);
   picture->warning.clear();
   FT_RETURN_IF_ERROR(opened.decoder->ReadPixels(picture->pixels.data(), &picture->warning));
-  const int orientation = opened.stored.orientation;
   if (orientation == 1) return absl::OkStatus();
   Turn(picture->pixels, picture->height, picture->width, orientation, &turned_);
   picture->pixels.swap(turned_);

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "src/base/status_macros.h"
 #include "src/data/decode/kind_decoder.h"
+#include "src/data/picture_part.h"
 #include "src/data/picture_size.h"
 
 namespace finetune {
@@ -20,6 +21,8 @@ struct Picture {
   int height = 0;
   int width = 0;
   std::vector<uint8_t> pixels;
+  // Where these pixels are only a part of a picture; see PictureDecoder::DecodePart().
+  std::optional<PartPlace> place;
   // The decoder's warning about a picture that it could read all the same; empty for most.
   std::string warning;
 };
@@ -44,7 +47,7 @@ absl::string_view NameOf(PictureKind kind);
 //
 // One a thread: it keeps its decoders and their memory from picture to picture.
 //
-// Errors of both methods are DataLoss with the reason: a picture that is damaged, whose end is
+// Errors of all methods are DataLoss with the reason: a picture that is damaged, whose end is
 // missing, which has more than kMaxPixels, or is of another kind.
 class PictureDecoder {
  public:
@@ -57,12 +60,23 @@ class PictureDecoder {
   // Decodes into `picture`, whose memory is used again.
   absl::Status Decode(absl::string_view bytes, Picture* picture);
 
+  // The same for a picture whose size, turned, is known. Where `need` says that only a part of it
+  // is needed, decodes a part that covers this one, if the kind of file allows it, and says its
+  // place in the picture. JPEGs do: rows and columns beyond the part are left out, and where it
+  // will be resized to half its size or less, they are decoded at 1/2, 1/4 or 1/8 of the size, the
+  // smallest that is still as large as the resized part. Pixels that are not scaled are those of
+  // Decode() to the bit. Damage beyond the part may not be found.
+  absl::Status DecodePart(absl::string_view bytes, const PictureSize& size,
+                          const std::optional<NeededPart>& need, Picture* picture);
+
  private:
   struct Opened {
     KindDecoder* decoder = nullptr;
     StoredPicture stored;
   };
   absl::StatusOr<Opened> Open(absl::string_view bytes);
+  // `need`: null for the whole picture.
+  absl::Status Read(const Opened& opened, const NeededPart* need, Picture* picture);
 
   Orientation orientation_;
   // By kind, made when the first picture of the kind comes.

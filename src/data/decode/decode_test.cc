@@ -1,11 +1,16 @@
 #include "src/data/decode/decode.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
@@ -244,6 +249,257 @@ TEST(DecodePicture, RefusesBombsOfEveryKindByTheirHeaders) {
   bomb.replace(tag('\0') + 8, 4, std::string("\xa0\x86\1\0", 4));
   bomb.replace(tag('\1') + 8, 4, std::string("\xa0\x86\1\0", 4));
   EXPECT_EQ(error(bomb, 0, ""), "x: says that it is 100000x100000 " + most);
+}
+
+// The picture's pixels of a rectangle.
+std::vector<uint8_t> Cut(const Picture& picture, const PictureRectangle& part) {
+  std::vector<uint8_t> pixels;
+  for (int y = part.top; y < part.top + part.height; ++y) {
+    const auto begin =
+        picture.pixels.begin() + (ptrdiff_t{y} * picture.width + part.left) * ptrdiff_t{3};
+    pixels.insert(pixels.end(), begin, begin + ptrdiff_t{part.width} * 3);
+  }
+  return pixels;
+}
+
+// Decodes the part of a picture that covers `part`, and checks that it does.
+Picture DecodedPart(PictureDecoder* decoder, const std::string& bytes, const PictureSize& size,
+                    const PictureRectangle& part, const PictureSize& resized = {}) {
+  Picture picture;
+  const absl::Status status = decoder->DecodePart(bytes, size, NeededPart{part, resized}, &picture);
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(picture.pixels.size(), size_t{3} * picture.height * picture.width);
+  if (!picture.place.has_value()) {
+    EXPECT_EQ((PictureSize{picture.height, picture.width}), size);
+    picture.place = PartPlace{size};
+  }
+  const PartPlace& place = *picture.place;
+  EXPECT_EQ(place.whole, size);
+  EXPECT_LE(0, part.top * place.scale - place.top);
+  EXPECT_LE(0, part.left * place.scale - place.left);
+  EXPECT_LE((part.top + part.height) * place.scale - place.top, picture.height);
+  EXPECT_LE((part.left + part.width) * place.scale - place.left, picture.width);
+  return picture;
+}
+
+PictureRectangle RandomRectangle(const PictureSize& size, std::minstd_rand* random) {
+  const auto below = [&](int n) { return static_cast<int>((*random)() % n); };
+  PictureRectangle part;
+  part.height = 1 + below(size.height);
+  part.width = 1 + below(size.width);
+  part.top = below(size.height - part.height + 1);
+  part.left = below(size.width - part.width + 1);
+  return part;
+}
+
+std::vector<uint8_t> Noise(const PictureSize& size) {
+  std::minstd_rand random;
+  std::vector<uint8_t> pixels(size_t{3} * size.height * size.width);
+  for (uint8_t& value : pixels) value = static_cast<uint8_t>(random() >> 8);
+  return pixels;
+}
+
+// Every subsampling, baseline and progressive, in every orientation; sides that blocks do not
+// divide. `check`: gets the file and the picture's size, turned.
+template <typename Check>
+void ForEachKindOfJpeg(const PictureSize& stored, const std::vector<uint8_t>& pixels,
+                       const Check& check) {
+  for (const char* subsampling : {"4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1", "grey"}) {
+    for (const bool progressive : {false, true}) {
+      for (int orientation = 1; orientation <= 8; ++orientation) {
+        SCOPED_TRACE(absl::StrCat(subsampling, progressive ? " progressive " : " ", orientation));
+        check(Jpeg(stored.height, stored.width, pixels, {subsampling, progressive, orientation}),
+              orientation < 5 ? stored : PictureSize{stored.width, stored.height});
+      }
+    }
+  }
+}
+
+TEST(DecodePart, GivesThePixelsOfTheWholePictureToTheBit) {
+  const PictureSize stored = {77, 115};
+  std::minstd_rand random;
+  PictureDecoder decoder;
+  ForEachKindOfJpeg(stored, Noise(stored), [&](const std::string& jpeg, const PictureSize& size) {
+    const Picture whole = Decoded(jpeg);
+    for (int i = 0; i < 50; ++i) {
+      const PictureRectangle part = RandomRectangle(size, &random);
+      SCOPED_TRACE(absl::StrCat(part.height, "x", part.width, " at ", part.top, ", ", part.left));
+      const Picture picture = DecodedPart(&decoder, jpeg, size, part);
+      // Nothing else is decoded.
+      ASSERT_EQ(picture.height, part.height);
+      ASSERT_EQ(picture.width, part.width);
+      ASSERT_EQ(picture.pixels, Cut(whole, part));
+    }
+  });
+}
+
+// Of a progressive JPEG whose last scans are missing libjpeg smooths the blocks, by those around.
+TEST(DecodePart, GivesThePixelsOfTheWholePictureWhereScansAreMissing) {
+  const PictureSize size = {77, 115};
+  std::minstd_rand random;
+  PictureDecoder decoder;
+  for (const char* subsampling : {"4:4:4", "4:2:0"}) {
+    const std::string jpeg = Jpeg(size.height, size.width, Noise(size), {subsampling, true});
+    for (const int eighths : {1, 2, 4, 7}) {
+      const std::string cut = jpeg.substr(0, jpeg.size() * eighths / 8) + "\xff\xd9";
+      const Picture whole = Decoded(cut);
+      EXPECT_FALSE(whole.warning.empty());
+      for (int i = 0; i < 100; ++i) {
+        const PictureRectangle part = RandomRectangle(size, &random);
+        SCOPED_TRACE(absl::StrCat(part.height, "x", part.width, " at ", part.top, ", ", part.left));
+        ASSERT_EQ(DecodedPart(&decoder, cut, size, part).pixels, Cut(whole, part)) << eighths;
+      }
+    }
+  }
+}
+
+// CMYK, data that end too early, stray bytes; and kinds of files of which all is decoded.
+TEST(DecodePart, GivesThePixelsOfTheWholePictureOfEveryFixture) {
+  const std::string folder = "tests/fixtures/pictures/";
+  PictureDecoder decoder;
+  for (const char* name : {"cmyk.jpg", "ycck.jpg", "grey.jpg", "data_cut_before_end_marker.jpg",
+                           "stray_bytes.jpg", "orientation_5.jpg", "rgba.png", "lossy.webp",
+                           "orientation_6.webp", "plain.gif", "rgb.bmp", "lzw.tif", "rgb.ppm"}) {
+    const std::string bytes = *ReadFile(folder + name);
+    const Picture whole = Decoded(bytes);
+    const PictureSize size = {whole.height, whole.width};
+    for (int top = 0; top < size.height; ++top) {
+      for (int left = 0; left < size.width; ++left) {
+        const PictureRectangle part = {top, left, (size.height - top + 1) / 2,
+                                       (size.width - left + 1) / 2};
+        const Picture picture = DecodedPart(&decoder, bytes, size, part);
+        const PictureRectangle here = {part.top - static_cast<int>(picture.place->top),
+                                       part.left - static_cast<int>(picture.place->left),
+                                       part.height, part.width};
+        ASSERT_EQ(Cut(picture, here), Cut(whole, part)) << name << " " << top << " " << left;
+      }
+    }
+  }
+}
+
+TEST(DecodePart, ScalesToTheSmallestOfTheScalesThatIsNotSmallerThanTheResult) {
+  const PictureSize size = {160, 240};
+  const std::string jpeg = Jpeg(size.height, size.width, Noise(size));
+  PictureDecoder decoder;
+  const auto scale = [&](const PictureRectangle& part, const PictureSize& resized) {
+    return DecodedPart(&decoder, jpeg, size, part, resized).place->scale;
+  };
+  const PictureRectangle all = {0, 0, 160, 240};
+  EXPECT_EQ(scale(all, {0, 0}), 1) << "as they are";
+  EXPECT_EQ(scale(all, {160, 240}), 1);
+  EXPECT_EQ(scale(all, {300, 300}), 1);
+  EXPECT_EQ(scale(all, {81, 20}), 1) << "half the height is too little";
+  EXPECT_EQ(scale(all, {20, 121}), 1) << "half the width is too little";
+  EXPECT_EQ(scale(all, {80, 120}), 0.5);
+  EXPECT_EQ(scale(all, {41, 60}), 0.5);
+  EXPECT_EQ(scale(all, {40, 60}), 0.25);
+  EXPECT_EQ(scale(all, {20, 30}), 0.125);
+  EXPECT_EQ(scale(all, {1, 1}), 0.125);
+  EXPECT_EQ(scale({3, 5, 79, 120}, {40, 40}), 1) << "the part counts, not the picture";
+  EXPECT_EQ(scale({3, 5, 80, 120}, {40, 40}), 0.5);
+}
+
+TEST(DecodePart, GivesThePixelsOfTheWholeScaledPictureToTheBit) {
+  const PictureSize stored = {77, 115};
+  std::minstd_rand random;
+  PictureDecoder decoder;
+  ForEachKindOfJpeg(stored, Noise(stored), [&](const std::string& jpeg, const PictureSize& size) {
+    for (const int divisor : {2, 4, 8}) {
+      const Picture whole = DecodedPart(&decoder, jpeg, size, {0, 0, size.height, size.width},
+                                        {size.height / divisor, size.width / divisor});
+      ASSERT_EQ(whole.place->scale * divisor, 1);
+      ASSERT_EQ(whole.height, (size.height + divisor - 1) / divisor);
+      ASSERT_EQ(whole.width, (size.width + divisor - 1) / divisor);
+      for (int i = 0; i < 20; ++i) {
+        const PictureRectangle part = RandomRectangle(size, &random);
+        if (part.height < divisor || part.width < divisor) continue;
+        SCOPED_TRACE(absl::StrCat(divisor, ": ", part.height, "x", part.width, " at ", part.top,
+                                  ", ", part.left));
+        const Picture picture =
+            DecodedPart(&decoder, jpeg, size, part, {part.height / divisor, part.width / divisor});
+        ASSERT_EQ(picture.place->scale * divisor, 1);
+        // The places are a whole number of pixels apart.
+        const double top = picture.place->top - whole.place->top;
+        const double left = picture.place->left - whole.place->left;
+        ASSERT_EQ(top, std::floor(top));
+        ASSERT_EQ(left, std::floor(left));
+        ASSERT_EQ(picture.pixels, Cut(whole, {static_cast<int>(top), static_cast<int>(left),
+                                              picture.height, picture.width}));
+      }
+    }
+  });
+}
+
+// A grey picture that grows by 2 a row and by 1/2 a column says where each scaled pixel lies.
+TEST(DecodePart, SaysWhereScaledPixelsLieInThePicture) {
+  const PictureSize stored = {77, 115};
+  std::vector<uint8_t> pixels;
+  for (int y = 0; y < stored.height; ++y) {
+    for (int x = 0; x < stored.width; ++x) {
+      pixels.insert(pixels.end(), 3, static_cast<uint8_t>(20 + 2 * y + x / 2));
+    }
+  }
+  std::minstd_rand random;
+  PictureDecoder decoder;
+  ForEachKindOfJpeg(stored, pixels, [&](const std::string& jpeg, const PictureSize& size) {
+    const Picture whole = Decoded(jpeg);
+    const auto red = [](const Picture& picture, double y, double x) {
+      return static_cast<double>(
+          picture.pixels[(static_cast<size_t>(y) * picture.width + static_cast<size_t>(x)) * 3]);
+    };
+    for (const int divisor : {2, 4, 8}) {
+      PictureRectangle part = RandomRectangle(size, &random);
+      part.height = std::max(part.height, divisor);
+      part.width = std::max(part.width, divisor);
+      part.top = std::min(part.top, size.height - part.height);
+      part.left = std::min(part.left, size.width - part.width);
+      const Picture picture =
+          DecodedPart(&decoder, jpeg, size, part, {part.height / divisor, part.width / divisor});
+      ASSERT_EQ(picture.place->scale * divisor, 1);
+      for (int y = 0; y < picture.height; ++y) {
+        for (int x = 0; x < picture.width; ++x) {
+          // The scaled pixel's middle, in pixels of the whole picture.
+          const double v = (y + 0.5 + picture.place->top) * divisor - 0.5;
+          const double u = (x + 0.5 + picture.place->left) * divisor - 0.5;
+          // What JPEG repeats beyond an edge is in the last pixels.
+          if (v < 4 || u < 4 || v > size.height - 5 || u > size.width - 5) continue;
+          const double expected =
+              (red(whole, std::floor(v), std::floor(u)) + red(whole, std::ceil(v), std::ceil(u))) /
+              2;
+          ASSERT_NEAR(red(picture, y, x), expected, 1.5) << divisor << ": " << y << " " << x;
+        }
+      }
+    }
+  });
+}
+
+TEST(DecodePart, RefusesAPictureOfAnotherSize) {
+  PictureDecoder decoder;
+  Picture picture;
+  EXPECT_EQ(decoder.DecodePart(FlatPng(9, 7, 1, 2, 3), {7, 9}, std::nullopt, &picture).message(),
+            "is 9x7 (height x width); expected 7x9");
+}
+
+TEST(DecodePart, SurvivesAFlippedByte) {
+  const PictureSize size = {40, 56};
+  std::minstd_rand random;
+  PictureDecoder decoder;
+  Picture picture;
+  for (const bool progressive : {false, true}) {
+    const std::string whole = Jpeg(size.height, size.width, Noise(size), {"4:2:0", progressive});
+    for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 500) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ (1 << random() % 8));
+      const PictureRectangle part = RandomRectangle(size, &random);
+      const absl::Status status = decoder.DecodePart(
+          damaged, size, NeededPart{part, {part.height / 3, part.width / 3}}, &picture);
+      if (status.ok()) {
+        EXPECT_EQ(picture.pixels.size(), size_t{3} * picture.height * picture.width);
+      } else {
+        EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << at;
+      }
+    }
+  }
 }
 
 }  // namespace

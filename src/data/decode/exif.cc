@@ -49,6 +49,35 @@ int ExifOrientation(absl::string_view tiff) {
 
 bool IsTransposed(int orientation) { return kTurns[orientation - 1].transpose; }
 
+PictureRectangle StoredRectangle(const PictureRectangle& part, const PictureSize& turned,
+                                 int orientation) {
+  const Turning turn = kTurns[orientation - 1];
+  PictureRectangle stored = part;
+  if (turn.upside_down) stored.top = turned.height - part.top - part.height;
+  if (turn.mirror) stored.left = turned.width - part.left - part.width;
+  if (turn.transpose) {
+    std::swap(stored.top, stored.left);
+    std::swap(stored.height, stored.width);
+  }
+  return stored;
+}
+
+PartPlace TurnedPlace(const PictureRectangle& stored, double scale, const PictureSize& turned,
+                      int orientation) {
+  const Turning turn = kTurns[orientation - 1];
+  PictureRectangle part = stored;
+  if (turn.transpose) {
+    std::swap(part.top, part.left);
+    std::swap(part.height, part.width);
+  }
+  // Scaled, the picture's sides need not be whole pixels; the far edge of its last one is beyond
+  // them.
+  PartPlace place = {turned, scale, static_cast<double>(part.top), static_cast<double>(part.left)};
+  if (turn.upside_down) place.top = turned.height * scale - part.top - part.height;
+  if (turn.mirror) place.left = turned.width * scale - part.left - part.width;
+  return place;
+}
+
 void Turn(const std::vector<uint8_t>& pixels, int height, int width, int orientation,
           std::vector<uint8_t>* turned) {
   const Turning turn = kTurns[orientation - 1];

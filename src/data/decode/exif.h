@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "src/data/picture_part.h"
 
 namespace finetune {
 
@@ -29,6 +30,16 @@ int ExifOrientation(absl::string_view tiff);
 
 // Whether a picture of this orientation has its stored rows as columns.
 bool IsTransposed(int orientation);
+
+// The rectangle of the stored picture that becomes `part` of the turned one, whose size is
+// `turned`.
+PictureRectangle StoredRectangle(const PictureRectangle& part, const PictureSize& turned,
+                                 int orientation);
+
+// The place, in the turned picture of size `turned`, of pixels that have been turned. `stored`: the
+// rectangle that they were of the stored picture, at `scale`.
+PartPlace TurnedPlace(const PictureRectangle& stored, double scale, const PictureSize& turned,
+                      int orientation);
 
 // Turns pixels [height, width, 3] as an orientation of 2 to 8 says. `turned`: as many values, of
 // [width, height, 3] where IsTransposed().

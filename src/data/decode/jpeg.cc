@@ -2,8 +2,10 @@
 // distribution, and under continuous fuzzing. Its classic interface is used, not TurboJPEG's,
 // because it keeps its memory from picture to picture and can leave out rows.
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <optional>
 #include <vector>
 
 // After cstdio, whose FILE it names.
@@ -66,15 +68,42 @@ JpegMarkers FindJpegMarkers(absl::string_view jpeg) {
 }
 
 // Pillow's cmyk2rgb of Adobe's inverted values. `cmyk`: 4 values a pixel.
-void RgbOfCmyk(const std::vector<uint8_t>& cmyk, uint8_t* rgb) {
-  for (size_t i = 0; i < cmyk.size(); i += 4) {
-    const int light = cmyk[i + 3];
+void RgbOfCmyk(const uint8_t* cmyk, size_t pixels, uint8_t* rgb) {
+  for (size_t i = 0; i < pixels; ++i, cmyk += 4) {
+    const int light = cmyk[3];
     for (int c = 0; c < 3; ++c) {
       // (255 - ink) * light / 255, rounded.
-      const int product = (255 - cmyk[i + c]) * light + 128;
+      const int product = (255 - cmyk[c]) * light + 128;
       *rgb++ = static_cast<uint8_t>(light - ((product + (product >> 8)) >> 8));
     }
   }
+}
+
+// The part of a stored JPEG to decode. Of libjpeg's scales 1/8 to 7/8 only 1/8, 1/4 and
+// 1/2 are taken: the others have no vector code, so that each takes more time than the next of
+// these, or than no scale.
+StoredPart PartOf(const NeededPart& need) {
+  constexpr int kScales[] = {1, 2, 4};
+  StoredPart stored;
+  const auto [top, left, rows, columns] = need.part;
+  if (need.resized.height > 0 && need.resized.width > 0) {
+    for (const int eighths : kScales) {
+      if (int64_t{1} * rows * eighths >= int64_t{8} * need.resized.height &&
+          int64_t{1} * columns * eighths >= int64_t{8} * need.resized.width) {
+        stored.eighths = eighths;
+        break;
+      }
+    }
+  }
+  // [begin, begin + length) in scaled pixels, and those that it only touches.
+  const auto scaled = [&](int64_t begin, int64_t length, int* first, int* count) {
+    const int64_t end = (begin + length) * stored.eighths;
+    *first = static_cast<int>(begin * stored.eighths / 8);
+    *count = static_cast<int>((end + 7) / 8) - *first;
+  };
+  scaled(top, rows, &stored.part.top, &stored.part.height);
+  scaled(left, columns, &stored.part.left, &stored.part.width);
+  return stored;
 }
 
 // libjpeg reports errors by longjmp, so the methods that call it hold nothing that has a
@@ -96,6 +125,7 @@ class JpegDecoder final : public KindDecoder {
 
   absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) override {
     bytes_ = bytes.size();
+    chosen_.reset();
     if (!Begin(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size())) {
       return Broken(message_);
     }
@@ -104,12 +134,22 @@ class JpegDecoder final : public KindDecoder {
     return StoredPicture{info_.image_height, info_.image_width, markers.orientation};
   }
 
+  std::optional<StoredPart> Choose(const NeededPart& need) override {
+    const StoredPart part = PartOf(need);
+    const PictureRectangle whole = {0, 0, static_cast<int>(info_.image_height),
+                                    static_cast<int>(info_.image_width)};
+    if (part.eighths < 8 || part.part != whole) chosen_ = part;
+    return chosen_;
+  }
+
   absl::Status ReadPixels(uint8_t* pixels, std::string* warning) override {
     const bool cmyk = info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK;
     info_.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     info_.dct_method = JDCT_ISLOW;
-    if (cmyk) cmyk_.resize(size_t{4} * info_.image_width);
-    if (!Read(cmyk, pixels)) return Broken(message_);
+    row_.resize(size_t{4} * info_.image_width);
+    if (!(chosen_.has_value() ? ReadPart(cmyk, pixels) : Read(cmyk, pixels))) {
+      return Broken(message_);
+    }
     if (errors_.num_warnings > 0) *warning = message_;
     return absl::OkStatus();
   }
@@ -139,11 +179,57 @@ class JpegDecoder final : public KindDecoder {
     const size_t row_bytes = size_t{3} * info_.output_width;
     while (info_.output_scanline < info_.output_height) {
       uint8_t* const row = pixels + info_.output_scanline * row_bytes;
-      uint8_t* rows[1] = {cmyk ? cmyk_.data() : row};
+      uint8_t* rows[1] = {cmyk ? row_.data() : row};
       jpeg_read_scanlines(&info_, rows, 1);
-      if (cmyk) RgbOfCmyk(cmyk_, row);
+      if (cmyk) RgbOfCmyk(row_.data(), info_.output_width, row);
     }
     jpeg_finish_decompress(&info_);
+    return true;
+  }
+
+  // Whether the scans of a progressive JPEG, all read by now, do not give each coefficient all of
+  // its bits. Then libjpeg smooths blocks by those around them, as far as it decodes these: all
+  // must be decoded.
+  bool HasMissingScans() const {
+    if (!info_.progressive_mode || info_.coef_bits == nullptr) return false;
+    const int* bits = info_.coef_bits[0];
+    return std::any_of(bits, bits + ptrdiff_t{DCTSIZE2} * info_.num_components,
+                       [](int missing) { return missing != 0; });
+  }
+
+  bool ReadPart(bool cmyk, uint8_t* pixels) {
+    if (setjmp(jump_) != 0) return false;
+    const auto [top, left, height, width] = chosen_->part;
+    info_.scale_num = chosen_->eighths;
+    info_.scale_denom = 8;
+    jpeg_start_decompress(&info_);
+    JDIMENSION first = 0, columns = info_.output_width;
+    if (!HasMissingScans()) {
+      // libjpeg interpolates the colours of its first and last column without their neighbours
+      // beyond, so it decodes one more value of colour on either side. It begins with a whole
+      // block.
+      const int margin = info_.max_h_samp_factor;
+      first = std::max(left - margin, 0);
+      columns = std::min<JDIMENSION>(left + width + margin, info_.output_width) - first;
+      if (columns < info_.output_width) jpeg_crop_scanline(&info_, &first, &columns);
+      if (top > 0) jpeg_skip_scanlines(&info_, top);
+    }
+    uint8_t* rows[1] = {row_.data()};
+    while (info_.output_scanline < static_cast<JDIMENSION>(top)) {
+      jpeg_read_scanlines(&info_, rows, 1);
+    }
+    const size_t before = left - first;
+    for (int y = 0; y < height; ++y) {
+      uint8_t* const row = pixels + size_t{3} * y * width;
+      jpeg_read_scanlines(&info_, rows, 1);
+      if (cmyk) {
+        RgbOfCmyk(row_.data() + 4 * before, width, row);
+      } else {
+        std::copy_n(row_.data() + 3 * before, size_t{3} * width, row);
+      }
+    }
+    // Rows that come after are not read.
+    jpeg_abort_decompress(&info_);
     return true;
   }
 
@@ -169,7 +255,8 @@ class JpegDecoder final : public KindDecoder {
   char message_[JMSG_LENGTH_MAX] = {};
   bool created_ = false;
   size_t bytes_ = 0;
-  std::vector<uint8_t> cmyk_;  // one row
+  std::optional<StoredPart> chosen_;
+  std::vector<uint8_t> row_;
 };
 
 }  // namespace

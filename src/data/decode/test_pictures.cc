@@ -3,6 +3,7 @@
 #include <turbojpeg.h>
 #include <zlib.h>
 
+#include <map>
 #include <memory>
 
 #include "gtest/gtest.h"
@@ -54,16 +55,27 @@ std::string FlatPng(uint32_t height, uint32_t width, uint8_t red, uint8_t green,
   return Png(height, width, 8, 2, rows);
 }
 
-std::string Jpeg(int height, int width, const std::vector<uint8_t>& rgb) {
+std::string Jpeg(int height, int width, const std::vector<uint8_t>& rgb,
+                 const JpegOptions& options) {
+  const std::map<std::string, int> subsamplings = {{"4:4:4", TJSAMP_444}, {"4:2:2", TJSAMP_422},
+                                                   {"4:2:0", TJSAMP_420}, {"4:4:0", TJSAMP_440},
+                                                   {"4:1:1", TJSAMP_411}, {"grey", TJSAMP_GRAY}};
   const std::unique_ptr<void, int (*)(tjhandle)> encoder(tjInitCompress(), &tjDestroy);
   unsigned char* bytes = nullptr;
   unsigned long size = 0;  // NOLINT(google-runtime-int): libturbojpeg's type
   EXPECT_EQ(tjCompress2(encoder.get(), rgb.data(), width, 0, height, TJPF_RGB, &bytes, &size,
-                        TJSAMP_444, 95, 0),
+                        subsamplings.at(options.subsampling), 95,
+                        options.progressive ? TJFLAG_PROGRESSIVE : 0),
             0);
   std::string jpeg(reinterpret_cast<char*>(bytes), size);
   tjFree(bytes);
-  return jpeg;
+  if (options.orientation == 1) return jpeg;
+  // An APP1 segment after the first marker: a TIFF file of one folder with one tag.
+  const std::string tiff = std::string("MM\0*\0\0\0\10\0\1\1\x12\0\3\0\0\0\1\0", 19) +
+                           static_cast<char>(options.orientation) + std::string(6, '\0');
+  const std::string exif = std::string("Exif\0\0", 6) + tiff;
+  const auto length = static_cast<uint32_t>(exif.size() + 2);
+  return jpeg.substr(0, 2) + "\xff\xe1" + BigEndian(length).substr(2) + exif + jpeg.substr(2);
 }
 
 std::string FlatJpeg(int height, int width, uint8_t grey) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -78,19 +79,40 @@ class Crop : public Transform {
     }
   }
 
+  // The square without its padding.
+  std::optional<NeededPart> NeedOf(const ImageShape& image, const int64_t* draws) const override {
+    const auto inside = [&](int64_t begin, int pixels, int* first, int* count) {
+      *first = std::clamp(static_cast<int>(begin) - geometry_.padding, 0, pixels);
+      *count = std::clamp(static_cast<int>(begin) - geometry_.padding + geometry_.size, 0, pixels) -
+               *first;
+      return *count > 0;
+    };
+    NeededPart need;
+    // Of a square that is all padding no pixel is needed, but an image has one.
+    if (!inside(draws[0], image.height, &need.part.top, &need.part.height) ||
+        !inside(draws[1], image.width, &need.part.left, &need.part.width)) {
+      return std::nullopt;
+    }
+    return need;
+  }
+
   void Apply(const int64_t* draws, Image* image) const override {
     const int top = static_cast<int>(draws[0]), left = static_cast<int>(draws[1]);
     const auto [c, height, width] = image->shape;
-    const int size = geometry_.size, padding = geometry_.padding;
+    const int size = geometry_.size;
+    // Where a part of the image is there, the square begins so much nearer to the part's edge.
+    const PartPlace place = image->place.value_or(PartPlace());
+    const int above = geometry_.padding + static_cast<int>(place.top);
+    const int before = geometry_.padding + static_cast<int>(place.left);
     image->next.assign(size_t{1} * size * size * c, geometry_.pad_value);
     // Columns [x0, x1) of the square come from the image, the others from its padding.
-    const int x0 = std::max(0, padding - left);
-    const int x1 = std::min(size, padding - left + width);
+    const int x0 = std::max(0, before - left);
+    const int x1 = std::min(size, before - left + width);
     for (int y = 0; y < size && x0 < x1; ++y) {
-      const int from = y + top - padding;
+      const int from = y + top - above;
       if (from < 0 || from >= height) continue;
       const float* source =
-          image->values.data() + (static_cast<size_t>(from) * width + x0 + left - padding) * c;
+          image->values.data() + (static_cast<size_t>(from) * width + x0 + left - before) * c;
       std::copy_n(source, static_cast<size_t>(x1 - x0) * c,
                   image->next.data() + (static_cast<size_t>(y) * size + x0) * c);
     }

@@ -94,7 +94,7 @@ class RandomResizedCrop : public ResizingTransform {
   }
 
  protected:
-  Part PartOf(const ImageShape& image, const int64_t* draws) const override {
+  PictureRectangle PartOf(const ImageShape& image, const int64_t* draws) const override {
     return {static_cast<int>(draws[0]), static_cast<int>(draws[1]), static_cast<int>(draws[2]),
             static_cast<int>(draws[3])};
   }

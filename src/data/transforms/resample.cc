@@ -51,12 +51,12 @@ inline Float4 Load(const float* at) {
   return values;
 }
 
-// Resizes one row of the image and normalises it. `source`: `columns.from` pixels. Built without
-// fused multiply-adds, so that it gives the same bits on each processor.
+// Resizes one row of the image and normalises it. `source`: `columns.from.pixels` pixels. Built
+// without fused multiply-adds, so that it gives the same bits on each processor.
 template <int c>
 void ResizeRow(const float* source, const Taps& columns, const std::array<float, 3>& scale,
                const std::array<float, 3>& shift, float* out) {
-  const int last = columns.from - 1;
+  const int last = columns.from.pixels - 1;
   int x = 0;
   if constexpr (c == 3) {
     const Float4 scales = {scale[0], scale[1], scale[2], 0};
@@ -96,32 +96,61 @@ void ResizeRow(const float* source, const Taps& columns, const std::array<float,
 
 }  // namespace
 
+std::optional<NeededPart> ResizingTransform::NeedOf(const ImageShape& image,
+                                                    const int64_t* draws) const {
+  NeededPart need = {PartOf(image, draws), {}};
+  // Results that equal another program's to the bit are those of all pixels.
+  if (resampling_.rounded) return need;
+  const ImageShape result = OutputOf(image, draws);
+  need.resized = {result.height, result.width};
+  return need;
+}
+
+ResizingTransform::Source ResizingTransform::Prepare(const int64_t* draws, Image* image) const {
+  const ImageShape whole = WholeShape(*image);
+  const PartPlace place = image->place.value_or(PartPlace());
+  const PictureRectangle part = PartOf(whole, draws);
+  Source source;
+  source.result = OutputOf(whole, draws);
+  // Returns the first pixel of the stretch.
+  const auto prepare = [&](int begin, int length, double offset, int pixels, int to, Taps* taps) {
+    const double from = begin * place.scale - offset;
+    const double end = std::min<double>(from + length * place.scale, pixels);
+    const auto first = static_cast<int>(std::max(from, 0.0));
+    const auto last = static_cast<int>(std::ceil(end));
+    MakeTaps(resampling_, {last - first, from - first, length * place.scale}, to, taps);
+    return first;
+  };
+  source.top = prepare(part.top, part.height, place.top, image->shape.height, source.result.height,
+                       &image->rows);
+  source.left = prepare(part.left, part.width, place.left, image->shape.width, source.result.width,
+                        &image->columns);
+  return source;
+}
+
 template <typename T>
 void ResizingTransform::Resample(const int64_t* draws, const std::array<float, 3>& scale,
                                  const std::array<float, 3>& shift, Image* image, T* out) const {
   const int c = image->shape.channels;
-  const Part part = PartOf(image->shape, draws);
-  const ImageShape result = OutputOf(image->shape, draws);
-  MakeTaps(resampling_, part.height, result.height, &image->rows);
-  MakeTaps(resampling_, part.width, result.width, &image->columns);
+  const Source source = Prepare(draws, image);
   const Taps &rows = image->rows, &columns = image->columns;
   const int n = columns.to * c;
   // A row for each of the rectangle's, and one for a sum.
-  image->scratch.resize((static_cast<size_t>(rows.from) + 1) * n);
+  image->scratch.resize((static_cast<size_t>(rows.from.pixels) + 1) * n);
   float* resized = image->scratch.data();
-  float* sum = resized + static_cast<size_t>(rows.from) * n;
+  float* sum = resized + static_cast<size_t>(rows.from.pixels) * n;
   int next = 0;
   for (int y = 0; y < rows.to; ++y) {
-    const int first = rows.first[y], end = std::min(first + rows.count, rows.from);
+    const int first = rows.first[y], end = std::min(first + rows.count, rows.from.pixels);
     for (next = std::max(next, first); next < end; ++next) {
-      const float* source =
+      const float* pixels =
           image->values.data() +
-          ((static_cast<size_t>(part.top) + next) * image->shape.width + part.left) * c;
+          ((static_cast<size_t>(source.top) + next) * image->shape.width + source.left) * c;
       float* const to = resized + static_cast<size_t>(next) * n;
       if (c == 3) {
-        ResizeRow<3>(source, columns, scale, shift, to);
+        ResizeRow<3>(pixels, columns, scale, shift, to);
       } else {
-        ResizeRow<1>(source, columns, scale, shift, to);
+        ResizeRow<1>(pixels, columns, scale, shift, to);
       }
     }
     const float* weights = rows.weights.data() + static_cast<size_t>(y) * rows.count;
@@ -161,8 +190,8 @@ void ResampleBytes(int top, int left, Image* image) {
   const int c = image->shape.channels;
   const size_t n = static_cast<size_t>(columns.to) * c;
   // Each number is below 2^24, so that float32 holds it.
-  image->scratch.resize(rows.from * n);
-  for (int y = 0; y < rows.from; ++y) {
+  image->scratch.resize(rows.from.pixels * n);
+  for (int y = 0; y < rows.from.pixels; ++y) {
     const float* source =
         image->values.data() + ((static_cast<size_t>(top) + y) * image->shape.width + left) * c;
     float* resized = image->scratch.data() + y * n;
@@ -189,12 +218,10 @@ void ResampleBytes(int top, int left, Image* image) {
 
 void ResizingTransform::Apply(const int64_t* draws, Image* image) const {
   constexpr std::array<float, 3> kOne = {1, 1, 1}, kZero = {0, 0, 0};
-  const ImageShape result = OutputOf(image->shape, draws);
+  const ImageShape result = OutputOf(WholeShape(*image), draws);
   if (resampling_.rounded) {
-    const Part part = PartOf(image->shape, draws);
-    MakeTaps(resampling_, part.height, result.height, &image->rows);
-    MakeTaps(resampling_, part.width, result.width, &image->columns);
-    ResampleBytes(part.top, part.left, image);
+    const Source source = Prepare(draws, image);
+    ResampleBytes(source.top, source.left, image);
   } else {
     image->next.resize(size_t{1} * result.height * result.width * result.channels);
     Resample(draws, kOne, kZero, image, image->next.data());

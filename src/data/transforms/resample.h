@@ -54,6 +54,7 @@ class ResizingTransform : public Transform {
  public:
   explicit ResizingTransform(const Resampling& resampling) : resampling_(resampling) {}
 
+  std::optional<NeededPart> NeedOf(const ImageShape& image, const int64_t* draws) const final;
   void Apply(const int64_t* draws, Image* image) const final;
   void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
               float* out) const final;
@@ -61,15 +62,20 @@ class ResizingTransform : public Transform {
               Bfloat16* out) const final;
 
  protected:
-  // A rectangle of the image.
-  struct Part {
-    int top, left, height, width;
-  };
-  virtual Part PartOf(const ImageShape& image, const int64_t* draws) const = 0;
+  // The rectangle of the image.
+  virtual PictureRectangle PartOf(const ImageShape& image, const int64_t* draws) const = 0;
 
   const Resampling& resampling() const { return resampling_; }
 
  private:
+  // The values that the rectangle's stretches are of, and how these are resized.
+  struct Source {
+    int top = 0, left = 0;
+    ImageShape result;
+  };
+  // Makes the image's taps as well.
+  Source Prepare(const int64_t* draws, Image* image) const;
+
   template <typename T>
   void Resample(const int64_t* draws, const std::array<float, 3>& scale,
                 const std::array<float, 3>& shift, Image* image, T* out) const;

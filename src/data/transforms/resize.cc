@@ -40,7 +40,7 @@ class DeviceLinear : public DeviceTransform {
     std::vector<float> weight;
     for (int i = 0; i < taps.to; ++i) {
       left.push_back(taps.first[i]);
-      right.push_back(std::min(taps.first[i] + 1, taps.from - 1));
+      right.push_back(std::min(taps.first[i] + 1, taps.from.pixels - 1));
       weight.push_back(taps.weights[size_t{2} * i + 1]);
     }
     return {at::tensor(left).to(device), at::tensor(right).to(device),
@@ -69,11 +69,11 @@ class DeviceResample : public DeviceTransform {
  private:
   // [1, results, pixels], the weight of each pixel.
   static at::Tensor Matrix(const Taps& taps) {
-    const at::Tensor matrix = at::zeros({1, taps.to, taps.from}, at::kFloat);
+    const at::Tensor matrix = at::zeros({1, taps.to, taps.from.pixels}, at::kFloat);
     auto* values = matrix.mutable_data_ptr<float>();
     for (int i = 0; i < taps.to; ++i) {
       std::copy_n(taps.weights.data() + static_cast<size_t>(i) * taps.count, taps.count,
-                  values + static_cast<size_t>(i) * taps.from + taps.first[i]);
+                  values + static_cast<size_t>(i) * taps.from.pixels + taps.first[i]);
     }
     return matrix;
   }
@@ -115,14 +115,14 @@ class Resize : public ResizingTransform {
   bool on_device() const override { return !resampling().rounded; }
   std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const override {
     Taps rows, columns;
-    MakeTaps(resampling(), input_.height, output().height, &rows);
-    MakeTaps(resampling(), input_.width, output().width, &columns);
+    MakeTaps(resampling(), WholePixels(input_.height), output().height, &rows);
+    MakeTaps(resampling(), WholePixels(input_.width), output().width, &columns);
     if (resampling() == Resampling()) return std::make_unique<DeviceLinear>(rows, columns, device);
     return std::make_unique<DeviceResample>(rows, columns, device);
   }
 
  protected:
-  Part PartOf(const ImageShape& image, const int64_t* draws) const override {
+  PictureRectangle PartOf(const ImageShape& image, const int64_t* draws) const override {
     return {0, 0, image.height, image.width};
   }
 

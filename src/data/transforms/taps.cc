@@ -7,12 +7,12 @@ namespace finetune {
 namespace {
 
 void MakeLinear(Taps* taps) {
-  const double scale = static_cast<double>(taps->from) / taps->to;
+  const double scale = taps->from.length / taps->to;
   taps->count = 2;
   for (int i = 0; i < taps->to; ++i) {
-    const double at = std::max(0.0, (i + 0.5) * scale - 0.5);
-    const int left = std::min(static_cast<int>(at), taps->from - 1);
-    const auto weight = left + 1 < taps->from ? static_cast<float>(at - left) : 0.0f;
+    const double at = std::max(0.0, taps->from.begin + (i + 0.5) * scale - 0.5);
+    const int left = std::min(static_cast<int>(at), taps->from.pixels - 1);
+    const auto weight = left + 1 < taps->from.pixels ? static_cast<float>(at - left) : 0.0f;
     taps->first.push_back(left);
     taps->weights.insert(taps->weights.end(), {1 - weight, weight});
   }
@@ -21,11 +21,13 @@ void MakeLinear(Taps* taps) {
 // cv2.resize computes positions of bytes in float32, and lets neighbours beyond an edge be the
 // edge.
 void MakeLinearIntegers(Taps* taps) {
-  const double scale = 1.0 / (static_cast<double>(taps->to) / taps->from);
+  const double scale = 1.0 / (static_cast<double>(taps->to) / taps->from.pixels);
   for (int i = 0; i < taps->to; ++i) {
     const auto at = static_cast<float>((i + 0.5) * scale - 0.5);
     const float left = std::floor(at);
-    const auto pixel = [&](float x) { return std::clamp(static_cast<int>(x), 0, taps->from - 1); };
+    const auto pixel = [&](float x) {
+      return std::clamp(static_cast<int>(x), 0, taps->from.pixels - 1);
+    };
     const auto integer = [](float x) {
       return static_cast<int>(std::lrint(x * (1 << kOpenCvBits)));
     };
@@ -42,17 +44,17 @@ double Cubic(double a, double x) {
 }
 
 void MakeCubic(Taps* taps) {
-  const double scale = static_cast<double>(taps->from) / taps->to;
-  taps->count = std::min(4, taps->from);
+  const double scale = taps->from.length / taps->to;
+  taps->count = std::min(4, taps->from.pixels);
   taps->weights.assign(static_cast<size_t>(taps->to) * taps->count, 0);
   for (int i = 0; i < taps->to; ++i) {
-    const double at = (i + 0.5) * scale - 0.5;
+    const double at = taps->from.begin + (i + 0.5) * scale - 0.5;
     const int left = static_cast<int>(std::floor(at)) - 1;
-    const int first = std::clamp(left, 0, taps->from - taps->count);
+    const int first = std::clamp(left, 0, taps->from.pixels - taps->count);
     taps->first.push_back(first);
     for (int k = 0; k < 4; ++k) {
       // The edge stands for what lies beyond it.
-      const int pixel = std::clamp(left + k, 0, taps->from - 1);
+      const int pixel = std::clamp(left + k, 0, taps->from.pixels - 1);
       taps->weights[static_cast<size_t>(i) * taps->count + pixel - first] +=
           static_cast<float>(Cubic(-0.75, std::abs(at - (left + k))));
     }
@@ -60,16 +62,16 @@ void MakeCubic(Taps* taps) {
 }
 
 void MakeAntialiased(Taps* taps) {
-  const double scale = static_cast<double>(taps->from) / taps->to;
+  const double scale = taps->from.length / taps->to;
   const double stretch = std::max(scale, 1.0);
   const double support = (taps->resampling.bicubic ? 2 : 1) * stretch;
-  taps->count = std::min(taps->from, 2 * static_cast<int>(std::ceil(support)) + 1);
+  taps->count = std::min(taps->from.pixels, 2 * static_cast<int>(std::ceil(support)) + 1);
   taps->weights.assign(static_cast<size_t>(taps->to) * taps->count, 0);
   for (int i = 0; i < taps->to; ++i) {
-    const double centre = (i + 0.5) * scale;
+    const double centre = taps->from.begin + (i + 0.5) * scale;
     const int begin = std::max(0, static_cast<int>(centre - support + 0.5));
-    const int end = std::min(taps->from, static_cast<int>(centre + support + 0.5));
-    const int first = std::min(begin, taps->from - taps->count);
+    const int end = std::min(taps->from.pixels, static_cast<int>(centre + support + 0.5));
+    const int first = std::min(begin, taps->from.pixels - taps->count);
     taps->first.push_back(first);
     const auto weight = [&](int pixel) {
       const double distance = std::abs(pixel + 0.5 - centre) / stretch;
@@ -92,7 +94,7 @@ void MakeAntialiased(Taps* taps) {
 
 }  // namespace
 
-void MakeTaps(const Resampling& resampling, int from, int to, Taps* taps) {
+void MakeTaps(const Resampling& resampling, const Stretch& from, int to, Taps* taps) {
   if (taps->resampling == resampling && taps->from == from && taps->to == to) return;
   taps->resampling = resampling;
   taps->from = from;

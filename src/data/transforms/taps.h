@@ -19,12 +19,26 @@ struct Resampling {
   bool operator==(const Resampling& other) const = default;
 };
 
+// One axis of the part of an image that is resized: the stretch [begin, begin + length) of `pixels`
+// pixels, of which the first and the last are at least touched by it. Where only a part of the
+// image was decoded, scaled down, the stretch need not begin and end with a pixel.
+struct Stretch {
+  int pixels = 0;
+  double begin = 0;
+  double length = 0;
+
+  bool operator==(const Stretch& other) const = default;
+};
+
+inline Stretch WholePixels(int pixels) { return {pixels, 0, static_cast<double>(pixels)}; }
+
 // One axis of a resize: result i is the sum of weights[i * count + k] * source[first[i] + k] over k
 // < count. Of two taps (bilinear, OpenCV's) the second may lie one past the end, with a weight of
 // 0. `first` never falls.
 struct Taps {
   Resampling resampling;
-  int from = 0, to = 0;
+  Stretch from;
+  int to = 0;
   int count = 0;
   std::vector<int> first;
   std::vector<float> weights;
@@ -33,9 +47,9 @@ struct Taps {
   std::vector<int> integers;
 };
 
-// Makes the taps for `to` results of `from` pixels, both 1 or more. Keeps those that are there
-// where they are the same, and their memory.
-void MakeTaps(const Resampling& resampling, int from, int to, Taps* taps);
+// Makes the taps for `to` results of a stretch, both of 1 pixel or more. Keeps those that are there
+// where they are the same, and their memory. `resampling.rounded` only for whole pixels.
+void MakeTaps(const Resampling& resampling, const Stretch& from, int to, Taps* taps);
 
 }  // namespace finetune
 

@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "src/base/bfloat16.h"
 #include "src/base/philox.h"
+#include "src/data/picture_part.h"
 #include "src/data/transforms/taps.h"
 
 namespace finetune {
@@ -29,7 +31,11 @@ struct ImageShape {
 // An image on its way through a pipeline, with space for the next result. One a thread, reused from
 // image to image.
 struct Image {
+  // Of the values.
   ImageShape shape;
+  // Where the values are only the part of an image that NeedOf() asked for. The pipeline takes it
+  // away after its first step.
+  std::optional<PartPlace> place;
   // [height, width, channels].
   std::vector<float> values;
   // A transform writes its result to `next` and swaps it with `values`; `scratch` is for what it
@@ -38,6 +44,12 @@ struct Image {
   // Of the last resize.
   Taps rows, columns;
 };
+
+// The shape of the whole image.
+inline ImageShape WholeShape(const Image& image) {
+  if (!image.place.has_value()) return image.shape;
+  return {image.shape.channels, image.place->whole.height, image.place->whole.width};
+}
 
 class DeviceNormalize;
 class Normalize;
@@ -80,6 +92,12 @@ class Transform {
   virtual int draws() const { return 0; }
   // Chooses what is done to one image, which has this shape here. `draws`: [draws()].
   virtual void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const {}
+  // The part of an image of this shape that the transform needs with these draws. Asked of a
+  // pipeline's first step, so that no more is decoded. Nothing, the default: all of it. A transform
+  // that returns something takes an image with a place in Apply() and Finish().
+  virtual std::optional<NeededPart> NeedOf(const ImageShape& image, const int64_t* draws) const {
+    return std::nullopt;
+  }
   // Changes an image as Draw() chose.
   virtual void Apply(const int64_t* draws, Image* image) const = 0;
   // Applies the transform, the last of its pipeline, and writes the normalised result to `out`, as
