@@ -41,7 +41,7 @@ std::vector<float> Draw(const BatchTransform& cutmix, const ImageShape& shape, i
   return draws;
 }
 
-// A case of torchvision's CutMix: its draws, two images and what becomes of them.
+// A result of torchvision's CutMix: its draws, two images before mixing, and the two images after.
 struct Case {
   ImageShape shape;
   std::vector<float> draws, images, mixed;
@@ -80,7 +80,7 @@ TEST(CutMixTest, ExchangesTheRectangleThatTorchvisionReplaces) {
 TEST(CutMixTest, ExchangesItOnTheDeviceToo) {
   for (const Case& expected : ReadFixture()) {
     const auto [channels, height, width] = expected.shape;
-    // Two pairs of the same images, as rows a, b, a, b.
+    // The rows are two equal pairs: a, b, a, b.
     const at::Tensor pair = at::tensor(expected.images).view({1, 2, height, width, channels});
     const at::Tensor pairs = pair.repeat({2, 1, 1, 1, 1}).to(TestDevice());
     Make()->ApplyOnDevice(at::tensor(expected.draws).to(TestDevice()), pairs.select(1, 0),

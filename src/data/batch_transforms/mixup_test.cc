@@ -43,11 +43,11 @@ float Draw(const BatchTransform& mixup, int64_t iteration) {
   return share;
 }
 
-// A case of torchvision's MixUp: two images and what becomes of them.
+// A result of torchvision's MixUp: two images before mixing, and the two images after.
 struct Case {
   float share;
   std::vector<int64_t> labels;
-  std::vector<float> images, mixed, targets;  // both images', one after the other
+  std::vector<float> images, mixed, targets;  // of the first image, then of the second
 };
 
 struct Fixture {
@@ -68,7 +68,7 @@ Fixture ReadFixture() {
   return fixture;
 }
 
-// Values up to 3, a few roundings of float32.
+// The tolerance for values up to 3: a few roundings of float32.
 constexpr float kRounding = 1e-6f;
 
 TEST(MixupTest, MixesAsTorchvisionDoes) {
@@ -86,7 +86,7 @@ TEST(MixupTest, MixesOnTheDeviceAsTorchvisionDoes) {
   const Fixture fixture = ReadFixture();
   const auto [channels, height, width] = fixture.shape;
   for (const Case& expected : fixture.cases) {
-    // Two pairs of the same images, as rows a, b, a, b.
+    // The rows are two equal pairs: a, b, a, b.
     const at::Tensor pair = at::tensor(expected.images).view({1, 2, height, width, channels});
     const at::Tensor pairs = pair.repeat({2, 1, 1, 1, 1}).to(TestDevice());
     Make()->ApplyOnDevice(at::tensor({expected.share}).to(TestDevice()), pairs.select(1, 0),
@@ -109,7 +109,7 @@ TEST(MixupTest, RoundsToBfloat16Once) {
     mixup->Apply(&expected.share, fixture.shape, wide.data(), wide.data() + wide.size() / 2);
     mixup->Apply(&expected.share, fixture.shape, narrow.data(), narrow.data() + narrow.size() / 2);
     for (size_t i = 0; i < wide.size(); ++i) {
-      // Half a unit of bfloat16's 8 bits.
+      // The tolerance is half a unit of bfloat16's 8 significant bits.
       EXPECT_NEAR(FromBfloat16(narrow[i].bits), wide[i], std::abs(wide[i]) / 256 + kRounding) << i;
     }
   }
