@@ -36,7 +36,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A server that cuts every connection is given up after this many, however much each brings.
+// The most connections for one download, even if each of them brings some bytes.
 constexpr int kMaxTries = 1000;
 
 const char* Environment(const char* name) {
@@ -75,9 +75,9 @@ std::string FileName(absl::string_view url) {
   return name.size() > 128 ? name.substr(name.size() - 128) : name;
 }
 
-// Returns the digits of SHA-256 that end a file's name, as in "resnet50-0676ba61.pth"; "" where
-// there are none. Decimal digits alone may count steps or days, as in "ckpt-00012000.pth", so they
-// are not taken for a hash. One in 43 hashes of eight digits has no letter and goes unchecked.
+// Returns the digits of SHA-256 that end a file's name, as in "resnet50-0676ba61.pth"; "" if there
+// are none. Decimal digits alone, as in "ckpt-00012000.pth", may be a step or a date and are not
+// taken for a hash. So a hash of eight digits without a letter, about one in 43, is not checked.
 std::string HashInName(absl::string_view name) {
   const absl::string_view stem = name.substr(0, name.rfind('.'));
   const size_t dash = stem.rfind('-');
@@ -130,14 +130,14 @@ absl::StatusOr<std::string> LocalFile(const std::string& given, std::string path
 // The headers of one response.
 struct Response {
   int code = 0;
-  // A string that changes with the file: a strong ETag, else the time of its last change.
+  // `etag` and `last_modified` identify the version of the file. A strong ETag is preferred.
   std::string etag;
   std::string last_modified;
   // The byte at which a partial response starts.
   std::optional<uint64_t> range_start;
 };
 
-// One download, over as many connections as needed.
+// Downloads one file, over as many connections as needed.
 class Download {
  public:
   Download(std::string url, std::string partial, const FetchOptions& options)
@@ -146,7 +146,7 @@ class Download {
         validator_path_(partial_ + ".validator"),
         options_(options) {}
 
-  // Returns when the whole file is at `partial`.
+  // Downloads until the whole file is at `partial`.
   absl::Status Run() {
     curl_.reset(curl_easy_init());
     if (curl_ == nullptr) return absl::InternalError("cannot start libcurl");
@@ -162,13 +162,14 @@ class Download {
     }
   }
 
-  // Deletes the part and its version, so that a later try starts anew.
+  // Deletes the partial file and the record of its version, so that a later try starts from the
+  // first byte.
   void Forget() const {
     unlink(partial_.c_str());
     unlink(validator_path_.c_str());
   }
 
-  // Renames the whole file to `path`.
+  // Syncs the complete file to disk and renames it to `path`.
   absl::Status MoveTo(const std::string& path) const {
     if (fsync(file_.get()) != 0) return SystemError("cannot sync", partial_, errno);
     if (rename(partial_.c_str(), path.c_str()) != 0) {
@@ -225,7 +226,7 @@ class Download {
     return absl::CancelledError(absl::StrCat("the download of ", Shown(url_), " was stopped"));
   }
 
-  // Makes one connection. Unavailable: another connection may do better.
+  // Makes one connection. Unavailable means that another connection may succeed.
   absl::Status Try() {
     response_ = Response();
     body_status_ = absl::OkStatus();
@@ -291,7 +292,8 @@ class Download {
       case CURLE_HTTP_RETURNED_ERROR: {
         const std::string status = absl::StrCat(what, "the server answers ", response_.code);
         if (response_.code == 416) {
-          // The part here is at least as long as the file. The file has changed or is complete.
+          // The partial file is at least as long as the server's file. Either that file has
+          // changed, or the partial file is complete.
           FT_RETURN_IF_ERROR(StartOver());
           return absl::UnavailableError(status);
         }
@@ -391,8 +393,8 @@ class Download {
     return absl::OkStatus();
   }
 
-  // Prepares to write the body. It is the rest of the file where the server says so, else all of
-  // it.
+  // Prepares to write the response's body: the rest of the file if the server says so, otherwise
+  // the whole file.
   absl::Status StartBody() {
     resumed_from_ = 0;
     if (response_.code == 206) {
@@ -425,7 +427,7 @@ class Download {
   const FetchOptions& options_;
   std::unique_ptr<CURL, FreeCurl> curl_;
   Fd file_;
-  // The bytes of the file that are there, and the server's name for this version of the file.
+  // The number of bytes in the partial file, and the ETag or time that identifies their version.
   uint64_t done_ = 0;
   std::string validator_;
   // The response of the current connection.
@@ -435,8 +437,8 @@ class Download {
   absl::Status body_status_;
 };
 
-// Takes a lock that ends with the process, and waits for a process that holds it. Returns no
-// descriptor where the file system does not have locks.
+// Takes a lock that the system releases when this process ends. Waits for a process that holds it.
+// Returns an invalid Fd if the file system does not have locks.
 absl::StatusOr<Fd> Lock(const std::string& path, const std::string& url,
                         const FetchOptions& options) {
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
@@ -498,7 +500,8 @@ absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions&
   FT_ASSIGN_OR_RETURN(const Fd lock, Lock(path + ".lock", url, options));
   if (is_there()) return path;
 
-  // Without a lock other processes may write at the same time, so each has its own file.
+  // Without a lock other processes may write at the same time, so each process has its own partial
+  // file.
   const std::string partial =
       absl::StrCat(path, lock.ok() ? "" : absl::StrCat(".", getpid()), ".partial");
   Download download(url, partial, options);

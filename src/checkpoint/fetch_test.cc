@@ -44,18 +44,18 @@ struct Answer {
   std::string status = "200 OK";
   std::vector<std::string> headers = {};
   std::string body = {};
-  // The bytes of the body that are sent before the connection is cut; unset: all.
+  // How many bytes of the body are sent before the connection is cut. Unset: all.
   std::optional<size_t> cut = std::nullopt;
 };
 
 struct Request {
   std::string path;
-  // The first byte that was asked for, and the version that it must have.
+  // The first byte in the Range header, and the version in the If-Range header.
   std::optional<size_t> range;
   std::string if_range;
 };
 
-// An HTTP server on 127.0.0.1 that answers one connection after another.
+// An HTTP server on 127.0.0.1 that serves one connection at a time.
 class Server {
  public:
   explicit Server(std::function<Answer(const Request&)> answer)
@@ -141,7 +141,7 @@ class Server {
   std::thread thread_;
 };
 
-// Serves one version of a file, with ranges, as a good server does.
+// Returns the response of a correct server with byte ranges to a request for one version of a file.
 Answer Serve(const std::string& body, const std::string& etag, const Request& request) {
   Answer answer{.headers = {"ETag: " + etag}, .body = body};
   if (request.range && (request.if_range.empty() || request.if_range == etag)) {
@@ -393,8 +393,8 @@ TEST_F(FetchTest, KeepsSecretsOfAUrlOutOfMessages) {
 }
 
 TEST_F(FetchTest, DownloadsOnceForTwoProcesses) {
-  // The response is held back until the second process reports that it waits, or asks for the file
-  // too.
+  // The server waits until the second process reports that it waits for the first, or also asks for
+  // the file.
   int waiting[2];
   ASSERT_EQ(pipe(waiting), 0);
   Server server([&](const Request& request) {

@@ -14,7 +14,8 @@
 namespace finetune {
 namespace {
 
-// Programs that average weights keep both, side by side.
+// The keys under which programs that average weights store the raw and the averaged weights side by
+// side.
 struct Pair {
   absl::string_view raw;
   absl::string_view averaged;
@@ -22,8 +23,8 @@ struct Pair {
 constexpr Pair kPairs[] = {
     {"state_dict", "state_dict_ema"},       // timm
     {"model", "model_ema"},                 // torchvision's references
-    {"ema_state_dict", "state_dict"},       // mmengine's EMAHook swaps them
-    {"current_model_state", "state_dict"},  // Lightning's WeightAveraging does too
+    {"ema_state_dict", "state_dict"},       // mmengine's EMAHook
+    {"current_model_state", "state_dict"},  // Lightning's WeightAveraging
     {"params", "params_ema"},               // BasicSR
 };
 
@@ -36,7 +37,7 @@ bool Has(const std::vector<Place>& places, Place parent, absl::string_view key) 
   return absl::c_any_of(places, [&](const Place& one) { return StartsWith(one, parent); });
 }
 
-// Returns " (raw)" or " (averaged)" where a place is one of a pair.
+// Returns " (raw)" or " (averaged)" if a place is one of a pair of kPairs, otherwise "".
 std::string Role(const Place& place, const std::vector<Place>& places) {
   for (const Pair& pair : kPairs) {
     Place parent = place;
@@ -68,7 +69,7 @@ std::string Names(const std::vector<Place>& some, const std::vector<Place>& all)
   return names;
 }
 
-// Returns the place, or the start of a place, that is spelled `key`.
+// Returns the place, or the first part of a place, whose keys joined by "." are `key`.
 absl::StatusOr<Place> Locate(const std::vector<Place>& places, const std::string& key) {
   for (const Place& place : places) {
     for (auto end = place.begin(); end != place.end();) {
@@ -100,7 +101,7 @@ absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
       if (StartsWith(place, at)) below.push_back(place);
     }
     if (below.front() == at) break;
-    // The choice is clear as long as all places continue with the same key.
+    // The choice is clear while all places have the same next key.
     Place next = at;
     next.push_back(below.front()[at.size()]);
     if (!absl::c_all_of(below, [&](const Place& place) { return StartsWith(place, next); })) {

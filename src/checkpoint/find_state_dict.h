@@ -10,21 +10,22 @@
 
 namespace finetune {
 
-// The keys under which training programs keep the weights that they train or evaluate. The first
-// that a file has is taken.
+// The keys under which training programs store the weights that they train or evaluate. If a file
+// has several, the first in this list is taken.
 inline constexpr absl::string_view kUsualKeys[] = {"state_dict", "model",   "model_state_dict",
                                                    "net",        "network", "weights",
                                                    "params",     "module",  "student"};
 
-// One of a checkpoint's state dicts, and why it was taken.
+// The chosen state dict of a checkpoint.
 struct FoundStateDict {
   Place place;
-  // Names the other state dicts; empty where there are none.
+  // A note that names the other state dicts of the file; empty if there are none.
   std::string note;
 };
 
-// Chooses among `places`, which must not be empty, as ReadStateDict documents. Errors:
-// InvalidArgument that lists the places.
+// Chooses a state dict among `places`, which must not be empty, as ReadStateDict documents. `key`:
+// empty, or the keys that lead to the state dict ("a.b"). Errors: InvalidArgument that lists the
+// places.
 absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
                                              const std::string& key);
 

@@ -13,17 +13,17 @@
 
 namespace finetune {
 
-// The keys that lead from a checkpoint's root to one of its entries. Empty: the root.
+// The keys that lead from a checkpoint's root dict to one of its entries. Empty: the root.
 using Place = std::vector<std::string>;
 
-// A checkpoint file of one format, open for reading. Errors do not name the file; the caller does.
-// A file that ends too early is OutOfRange or DataLoss.
+// A checkpoint file of one format, open for reading. Errors do not name the file, so the caller
+// must add its name. A file that ends too early gives OutOfRange or DataLoss.
 class CheckpointFile {
  public:
   virtual ~CheckpointFile() = default;
 
-  // Returns the places of the dicts that have tensors in them, in the file's order, the root first.
-  // It leaves out an optimizer's dicts and those deeper than programs put weights.
+  // Returns the places of the dicts that contain tensors, in the file's order, the root first.
+  // Leaves out an optimizer's dicts, and dicts deeper in the file than programs store weights.
   virtual std::vector<Place> StateDicts() const = 0;
 
   // Returns the entry at `place` with all that it contains. Errors: NotFound where it does not

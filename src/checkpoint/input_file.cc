@@ -16,7 +16,7 @@
 namespace finetune {
 
 absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
-  // O_NONBLOCK, because opening a pipe without a writer would otherwise wait for ever.
+  // Without O_NONBLOCK, opening a pipe without a writer would wait for ever.
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info = {};
   if (!fd.ok() || fstat(fd.get(), &info) != 0) return SystemError("cannot open", path, errno);

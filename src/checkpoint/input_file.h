@@ -11,21 +11,20 @@
 
 namespace finetune {
 
-// A regular file open for reading at any offset. It is read, not mapped: a mapped file that another
-// process truncates kills the reader.
+// A regular file, open for reading at any offset. The file is not mapped into memory, because a
+// mapped file that another process truncates kills the reader.
 class InputFile {
  public:
   // Errors: those of SystemError, InvalidArgument where the path is not a regular file.
   static absl::StatusOr<InputFile> Open(const std::string& path);
 
-  // Returns its size in bytes when it was opened.
+  // Returns the file's size in bytes when it was opened.
   uint64_t size() const { return size_; }
   const std::string& path() const { return path_; }
 
-  // Reads exactly n bytes from `offset`. Errors: OutOfRange where the file ends before that,
-  // Internal.
+  // Reads exactly n bytes from `offset`. Errors: OutOfRange if the file ends earlier; Internal.
   absl::Status Read(uint64_t offset, void* to, uint64_t n) const;
-  // The same as a string. n is compared with the file's size before it is allocated.
+  // Returns n bytes from `offset`. Before it allocates memory, it checks that the file has n bytes.
   absl::StatusOr<std::string> Read(uint64_t offset, uint64_t n) const;
 
  private:

@@ -26,7 +26,8 @@ constexpr int kMaxDepth = 100;
 constexpr size_t kMaxKeyBytes = 4096;
 constexpr size_t kMaxPathBytes = 1024;
 constexpr size_t kMaxDimensions = 64;
-// A tensor may repeat its storage's elements (stride 0) up to this size.
+// A tensor may repeat its storage's elements (stride 0). If it is larger than its storage, it may
+// have at most this size.
 constexpr int64_t kMaxExpandedBytes = int64_t{1} << 20;
 
 struct TypeName {
@@ -47,7 +48,7 @@ constexpr TypeName kStorageClasses[] = {
     {"torch.BoolStorage", c10::ScalarType::Bool},
     {"torch.ComplexFloatStorage", c10::ScalarType::ComplexFloat},
     {"torch.ComplexDoubleStorage", c10::ScalarType::ComplexDouble},
-    // Untyped bytes; the tensor has the type.
+    // The storage has untyped bytes. The tensor has the type.
     {"torch.storage.UntypedStorage", c10::ScalarType::Byte},
 };
 
@@ -71,7 +72,7 @@ std::optional<c10::ScalarType> Lookup(const TypeName (&table)[N], absl::string_v
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-// Reads a tuple of integers that are not negative.
+// Reads a tuple of non-negative integers.
 absl::StatusOr<std::vector<int64_t>> Sizes(const PickleGraph& graph, const Item& item) {
   const Node* list = graph.Get(item, Kind::kList);
   if (list == nullptr || list->items.size() > kMaxDimensions) {
@@ -88,7 +89,8 @@ absl::StatusOr<std::vector<int64_t>> Sizes(const PickleGraph& graph, const Item&
   return sizes;
 }
 
-// The elements from the storage's start that a tensor reaches, and the tensor's number of elements.
+// `end`: how many elements of its storage a tensor needs, counted from the storage's start.
+// `numel`: the tensor's number of elements.
 struct Extent {
   int64_t end;
   int64_t numel;
@@ -103,8 +105,8 @@ absl::StatusOr<Extent> Reach(int64_t offset, const std::vector<int64_t>& sizes,
   const bool empty = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
   for (size_t i = 0; i < sizes.size(); ++i) {
     int64_t last;
-    // The sizes of an empty tensor must not overflow either, since its strides are computed from
-    // them.
+    // Even for an empty tensor the product of the sizes must not overflow, because the strides are
+    // computed from the sizes.
     if (__builtin_mul_overflow(extent.numel, std::max<int64_t>(sizes[i], 1), &extent.numel) ||
         __builtin_mul_overflow(std::max<int64_t>(sizes[i] - 1, 0), strides[i], &last) ||
         __builtin_add_overflow(extent.end, last, &extent.end)) {
@@ -145,7 +147,7 @@ absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph, const Node&
   }
   record.view_numel = record.numel;
   if (items.size() > 4 && !std::holds_alternative<std::monostate>(items[4])) {
-    // (key of the view, offset, elements): PyTorch before 0.4
+    // PyTorch before 0.4 stores views of storages: (key of the view, offset, elements).
     const Node* view = graph.Get(items[4], Kind::kList);
     if (view == nullptr || view->items.size() != 3) {
       return Bad("a storage's view is not a triple");
@@ -313,7 +315,7 @@ absl::StatusOr<Value> Materializer::ConvertTensor(const Node& node) {
     }
     dtype = *type;
   }
-  // In elements of the tensor's type. An untyped storage has another type.
+  // `capacity` counts elements of the tensor's type. An untyped storage has another type.
   const auto item_size = static_cast<int64_t>(c10::elementSize(dtype));
   const int64_t capacity =
       record.view_numel * static_cast<int64_t>(c10::elementSize(record.dtype)) / item_size;

@@ -18,40 +18,42 @@
 
 namespace finetune {
 
-// A pickle's record of a storage.
+// A storage as a pickle describes it.
 struct StorageRecord {
-  // The name of its bytes in the file.
+  // The name of the storage's bytes in the file.
   absl::string_view key;
   c10::ScalarType dtype;
-  // Its elements. A view starts `view_offset` elements into the storage.
+  // The storage's number of elements. The tensors use `view_numel` elements from element
+  // `view_offset` on, which are all elements unless the pickle describes a view (PyTorch before
+  // 0.4).
   int64_t numel;
   int64_t view_offset;
   int64_t view_numel;
-  // numel in bytes.
+  // The size of `numel` elements in bytes.
   uint64_t bytes;
 };
 
-// Reads a record of a storage. Errors: InvalidArgument for an unknown type (quantized types) and
-// for a negative or absurd size.
+// Reads a storage's record. Errors: InvalidArgument for an unknown type (quantized types) and for a
+// negative or too large size.
 absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph,
                                            const PickleGraph::Node& storage);
 
 // Allocates memory for a storage's bytes. Errors: ResourceExhausted.
 absl::StatusOr<c10::Storage> AllocateStorage(uint64_t bytes);
 
-// Returns whether each byte is 0 or 1. Reading a bool of another value is undefined behaviour.
+// Returns whether each byte is 0 or 1. Reading any other byte as a bool is undefined behaviour.
 bool IsBools(const void* bytes, uint64_t n);
 
-// Returns a whole storage of the file. The size in `record` is the pickle's claim, which has not
-// been compared with the file.
+// A function that reads a whole storage of the file. `record.bytes` is only what the pickle claims,
+// so the function must compare it with the file.
 using StorageLoader = std::function<absl::StatusOr<c10::Storage>(const StorageRecord& record)>;
 
-// Turns nodes of a pickle into values and tensors. Each storage is loaded once, when the first
-// tensor needs it. Tensors that share it in the file share it here.
+// Converts nodes of a pickle to values and tensors. Each storage is loaded once, when the first
+// tensor needs it. Tensors that share a storage in the file share it in memory.
 //
-// Every size, stride and offset is compared with the storage. Nesting beyond 100 levels, cycles and
-// tensors much larger than their storages are refused. Errors name the place in the file, as
-// "optimizer.state.0.momentum_buffer".
+// Every size, stride and offset is checked against the storage's size. Nesting beyond 100 levels,
+// cycles, and tensors much larger than their storages are errors. Errors name the place in the
+// file, such as "optimizer.state.0.momentum_buffer".
 class Materializer {
  public:
   // `graph` must outlive this object.
@@ -70,14 +72,15 @@ class Materializer {
 
   const PickleGraph& graph_;
   const StorageLoader loader_;
-  // By node. An entry without a value is being converted; meeting it again means a cycle.
+  // The values by node. An entry without a value is being converted; if it occurs again, the graph
+  // has a cycle.
   absl::flat_hash_map<uint32_t, std::optional<Value>> values_;
   absl::flat_hash_map<absl::string_view, c10::Storage> storages_;
   // The current place, for errors. One string is changed in place, because a copy of the path for
   // each item could cost the square of the file's size.
   std::string path_;
-  // The bytes that may still be decoded. Many calls may decode one string of the pickle, so this
-  // bounds all results together.
+  // The number of bytes that may still be decoded from Latin-1. A pickle may refer to one string
+  // many times, so this bounds the memory of all decoded strings together.
   size_t decoded_bytes_left_;
 };
 

@@ -45,7 +45,7 @@ using Kind = PickleGraph::Kind;
 using Node = PickleGraph::Node;
 using Ref = PickleGraph::Ref;
 
-// Names of modules and classes are short. A longer one attacks whoever hashes or prints it.
+// The longest name of a module or class. Real names are shorter.
 constexpr size_t kMaxNameBytes = 256;
 
 template <typename T>
@@ -138,7 +138,7 @@ class PickleMachine {
     return LittleEndian<T>(raw.data());
   }
 
-  // Returns bytes whose length, a T, stands before them.
+  // Returns the bytes after a length of type T.
   template <typename T>
   absl::StatusOr<absl::string_view> Counted() {
     FT_ASSIGN_OR_RETURN(const T n, Number<T>());
@@ -174,8 +174,8 @@ class PickleMachine {
     return Ref{static_cast<uint32_t>(graph_.nodes_.size() - 1)};
   }
 
-  // The lowest item that the current object may use. Items below the last mark belong to the
-  // enclosing object.
+  // Returns the stack's size below the current object's items. Items below the last mark belong to
+  // the enclosing object.
   size_t Floor() const { return marks_.empty() ? 0 : marks_.back(); }
 
   absl::StatusOr<Item> Pop() {
@@ -185,8 +185,8 @@ class PickleMachine {
     return item;
   }
 
-  // Removes the items above the last mark, and the mark. Returns the items in the order they were
-  // pushed.
+  // Removes the last mark and the items above it. Returns these items in the order in which they
+  // were pushed.
   absl::StatusOr<std::vector<Item>> PopToMark() {
     if (marks_.empty()) return Bad("a mark is missing");
     const auto mark = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
@@ -224,7 +224,8 @@ class PickleMachine {
     if (module.size() > kMaxNameBytes || name.size() > kMaxNameBytes) {
       return Bad("a name is too long");
     }
-    // The names of Python 2, and of NumPy before 2.0.
+    // The code below compares with Python 3's names and NumPy 1's names. So the names of Python 2
+    // and of NumPy from 2.0 on are replaced.
     if (module == "__builtin__") module = "builtins";
     if (module == "numpy._core.multiarray") module = "numpy.core.multiarray";
     const std::string& full = *graph_.names_.insert(absl::StrCat(module, ".", name)).first;
@@ -253,7 +254,7 @@ class PickleMachine {
     return absl::OkStatus();
   }
 
-  // APPEND and SETITEM: moves the last n items into the container below them.
+  // APPEND and SETITEM: moves the last n items of the stack into the container below them.
   absl::Status AppendLast(Kind kind, size_t n) {
     std::vector<Item> items(n);
     for (size_t i = n; i-- > 0;) {
@@ -286,7 +287,7 @@ class PickleMachine {
     FT_ASSIGN_OR_RETURN(const Item state, Pop());
     FT_ASSIGN_OR_RETURN(Node* const top, Top());
     if (top->kind == Kind::kDtype) {
-      // (version, byte order, ...). A big-endian scalar stays opaque.
+      // The state is (version, byte order, ...). A big-endian scalar stays opaque.
       const Node* tuple = Get(state, Kind::kList);
       const Node* order = tuple != nullptr && tuple->items.size() > 1
                               ? Get(tuple->items[1], Kind::kString)
@@ -294,7 +295,7 @@ class PickleMachine {
       if (order == nullptr || order->text == ">") *top = {Kind::kOpaque, "numpy.dtype", {}};
     }
     if (top->kind == Kind::kNdarray) {
-      // (version, shape, dtype, Fortran's order, bytes)
+      // The state is (version, shape, dtype, whether the order is Fortran's, bytes).
       const Node* tuple = Get(state, Kind::kList);
       if (tuple != nullptr && tuple->items.size() == 5) {
         top->items.assign(tuple->items.begin() + 1, tuple->items.end());
@@ -305,8 +306,8 @@ class PickleMachine {
     return absl::OkStatus();
   }
 
-  // REDUCE and NEWOBJ: evaluates a call of the item below the arguments, if it is a known
-  // constructor.
+  // REDUCE and NEWOBJ: pops the arguments and the callable below them, and pushes the result of the
+  // call. Only known constructors are evaluated.
   absl::Status Reduce() {
     FT_ASSIGN_OR_RETURN(const Item args, Pop());
     FT_ASSIGN_OR_RETURN(const Item callable, Pop());
@@ -351,13 +352,13 @@ class PickleMachine {
     if (name == "numpy.core.multiarray.scalar" && args.size() == 2) {
       if (const std::optional<Item> value = Scalar(args[0], args[1])) return *value;
     }
-    // Makes an empty array. BUILD sets its state later.
+    // This makes an empty array. BUILD sets its state later.
     if (name == "numpy.core.multiarray._reconstruct") return Add(Kind::kNdarray, name);
     if (absl::StartsWith(name, "torch.")) return CallTorch(name, args);
     return Add(Kind::kOpaque, name);
   }
 
-  // OrderedDict([(key, value), ...]), as Python 2 pickled it.
+  // Returns the dict of OrderedDict([(key, value), ...]), which is how Python 2 pickled it.
   absl::StatusOr<Item> DictOfPairs(absl::string_view name, const Item& pairs) {
     const Node* list = Get(pairs, Kind::kList);
     if (list == nullptr) return Add(Kind::kOpaque, name);
@@ -381,7 +382,7 @@ class PickleMachine {
     return decoded ? NumpyScalar(dtype->text, *decoded) : std::nullopt;
   }
 
-  // The functions of torch/_utils.py and torch/_tensor.py.
+  // Evaluates a call of a function of torch/_utils.py or torch/_tensor.py.
   absl::StatusOr<Item> CallTorch(absl::string_view name, absl::Span<const Item> args) {
     if (name == "torch._tensor._rebuild_from_type_v2") {
       // (function, type, args, state): a tensor with Python attributes, which are dropped.
@@ -399,11 +400,12 @@ class PickleMachine {
     }
     if (name == "torch._utils._rebuild_parameter" ||
         name == "torch._utils._rebuild_parameter_with_state") {
-      // (tensor, requires_grad, hooks[, state])
+      // The arguments are (tensor, requires_grad, hooks[, state]).
       if (args.size() < 3) return Bad(absl::StrCat(name, " has too few arguments"));
       return args[0];
     }
-    // (storage, offset, size, stride[, requires_grad, hooks[, metadata]]); v3: type before metadata
+    // The arguments are (storage, offset, size, stride[, requires_grad, hooks[, metadata]]).
+    // _rebuild_tensor_v3 has the type before metadata.
     const bool v3 = name == "torch._utils._rebuild_tensor_v3";
     if (v3 || name == "torch._utils._rebuild_tensor_v2" || name == "torch._utils._rebuild_tensor") {
       if (args.size() < (v3 ? 7u : 4u)) return Bad(absl::StrCat(name, " has too few arguments"));
@@ -578,7 +580,8 @@ class PickleMachine {
   std::vector<Item> stack_;
   std::vector<size_t> marks_;
   absl::flat_hash_map<uint32_t, Item> memo_;
-  // The items of all nodes. A call may copy a list that stands once in the pickle.
+  // The number of items of all nodes. It is counted because a call may copy a list, so the nodes
+  // may have more items than the pickle has bytes.
   size_t items_ = 0;
   PickleGraph graph_;
 };

@@ -15,14 +15,14 @@
 
 namespace finetune {
 
-// The objects that a Python pickle (binary protocols 2 to 5, all that torch.save writes) describes,
-// as data: parsing imports nothing and runs nothing. Only the constructors that tensors and plain
-// data need have a meaning here. A call of anything else makes an opaque node, which has only the
-// callable's name.
+// The objects that a Python pickle describes, as data: parsing imports nothing and runs nothing.
+// Supports the binary protocols 2 to 5, which are all that torch.save writes. Only the constructors
+// that tensors and plain data need are evaluated. A call of any other function or class makes an
+// opaque node, which has only the callable's name.
 //
-// A pickle is hostile input. Parsing takes work and memory linear in its size and bounded by
-// Limits. The graph may share nodes and have cycles, so code that walks it must bound its own work
-// (see materialize.h).
+// A pickle is hostile input. Parsing takes time and memory linear in the pickle's size and bounded
+// by Limits. The graph may share nodes and have cycles, so code that walks it must bound its own
+// work (see materialize.h).
 class PickleGraph {
  public:
   struct Limits {
@@ -36,7 +36,7 @@ class PickleGraph {
   struct Ref {
     uint32_t node;
   };
-  // None, a small value, or a node.
+  // None, a bool, an integer, a float, or a node.
   using Item = std::variant<std::monostate, bool, int64_t, double, Ref>;
 
   enum class Kind : uint8_t {
@@ -63,9 +63,9 @@ class PickleGraph {
   PickleGraph(PickleGraph&&) = default;
   PickleGraph& operator=(PickleGraph&&) = default;
 
-  // Parses the pickle at the start of `bytes`, which must outlive the graph: its texts point into
-  // them. Errors: OutOfRange where the bytes end before the pickle does, InvalidArgument for all
-  // else, with the position.
+  // Parses the pickle at the start of `bytes`, which must outlive the graph, because the nodes'
+  // texts point into `bytes`. Errors: OutOfRange where the bytes end before the pickle does,
+  // InvalidArgument for all other faults, with the position.
   static absl::StatusOr<PickleGraph> Parse(absl::string_view bytes, const Limits& limits);
   static absl::StatusOr<PickleGraph> Parse(absl::string_view bytes) {
     return Parse(bytes, Limits());
@@ -81,29 +81,29 @@ class PickleGraph {
     const Ref* ref = std::get_if<Ref>(&item);
     return ref == nullptr ? nullptr : &nodes_[ref->node];
   }
-  // The same; null also where the node is of another kind.
+  // Returns the node an item refers to, or null if there is no such node or its kind is not `kind`.
   const Node* Get(const Item& item, Kind kind) const {
     const Node* node = Get(item);
     return node != nullptr && node->kind == kind ? node : nullptr;
   }
-  // Returns the value of a string key in a dict, or null.
+  // Returns the value of a string key in a dict, or null if the dict lacks the key.
   const Item* Find(const Item& dict, absl::string_view key) const;
 
  private:
   friend class PickleMachine;
   PickleGraph() = default;
 
-  // A deque, because a call adds nodes while it reads its arguments, which must not move.
+  // A deque does not move its nodes when it grows: a call adds nodes while it reads its arguments.
   std::deque<Node> nodes_;
-  // The names of globals, to which nodes' texts point.
+  // The names of globals. The nodes' texts point to them.
   absl::node_hash_set<std::string> names_;
   Item root_;
   size_t size_ = 0;
 };
 
-// Returns the value of a key in a dict, or null, whether the key is text or bytes. Python 2 pickled
-// both in the same way, and Python 3 can be told to read its strings as bytes. The key must be
-// ASCII.
+// Returns the value of a key in a dict, or null if the dict lacks it. The key may be text or bytes
+// in the pickle: Python 2 pickled both in the same way, and Python 3 can be told to read Python 2's
+// strings as bytes. `key` must be ASCII.
 const PickleGraph::Item* FindTextOrBytes(const PickleGraph& graph, const PickleGraph::Item& dict,
                                          absl::string_view key);
 
@@ -113,12 +113,12 @@ struct ByteArray {
   std::string bytes;
 };
 
-// Returns the array that an item refers to. Errors: InvalidArgument for another kind of item,
-// another type or order, and where the number of bytes differs from the shape's.
+// Returns the array that an item refers to. Errors: InvalidArgument where the item is not an array
+// of numpy.uint8 in C order, or where the number of bytes does not match the shape.
 absl::StatusOr<ByteArray> GetByteArray(const PickleGraph& graph, const PickleGraph::Item& item);
 
-// Returns the bytes that were pickled as UTF-8 text of as many characters below 256; nothing for
-// other text.
+// Decodes UTF-8 text whose characters are all below 256 to one byte for each character. Returns
+// nothing for other text.
 std::optional<std::string> DecodeLatin1(absl::string_view text);
 
 }  // namespace finetune

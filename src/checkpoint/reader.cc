@@ -70,8 +70,8 @@ absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenCheckpoint(const InputFile& 
   return Unknown(head);
 }
 
-// Returns the end of the error for a folder: the file to give in its place, as far as the folder's
-// content tells.
+// Returns the last part of the error for a folder: the file to give instead, if the folder's
+// content shows which.
 std::string AdviceForFolder(const std::string& path) {
   std::error_code error;
   bool is_distributed = false;
@@ -86,8 +86,8 @@ std::string AdviceForFolder(const std::string& path) {
                         : "; expected a file";
 }
 
-// Opens a file and reads from it. Errors get the file's name, and DataLoss where the file is cut
-// off.
+// Opens a file and calls `read`. Adds the file's name to errors, and returns DataLoss if the file
+// is truncated.
 template <typename T>
 absl::StatusOr<T> ReadFrom(const std::string& path,
                            absl::FunctionRef<absl::StatusOr<T>(CheckpointFile*)> read) {
@@ -135,7 +135,7 @@ std::string Describe(const Value& value) {
                       AdviceForClass(value.TypeName()));
 }
 
-// Returns the entry in which training programs put weights, or `root` where it has none.
+// Returns the entry in which training programs store weights, or `root` if it has no such entry.
 Value Unwrapped(const Value& root) {
   Value at = root;
   for (const absl::string_view key : kUsualKeys) {
@@ -170,8 +170,8 @@ absl::Status NoStateDict(const Value& root) {
                           entries.size(), " entries: ", keys, advice));
 }
 
-// Returns a tensor's name within the network: without the prefixes of the wrappers
-// DistributedDataParallel and torch.compile.
+// Returns a tensor's name without the prefixes that the wrappers DistributedDataParallel and
+// torch.compile add.
 absl::string_view OwnName(absl::string_view name) {
   while (absl::ConsumePrefix(&name, "module.") || absl::ConsumePrefix(&name, "_orig_mod.")) {
   }

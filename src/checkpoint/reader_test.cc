@@ -56,7 +56,8 @@ std::string ErrorOf(const std::string& path, const std::string& key = "") {
   return state.ok() ? "" : std::string(state.status().message());
 }
 
-// Returns {name: a tensor of one element, `value`}, a state dict that its value identifies.
+// Returns the state dict {name: a tensor with the one element `value`}. Tests recognize the state
+// dict by `value`.
 Value Weights(float value, const std::string& name = "w") {
   return Value::FromTensors({{name, at::tensor({value})}});
 }
@@ -70,7 +71,7 @@ std::string CheckpointOf(const std::vector<std::pair<std::string, Value>>& entri
   return path;
 }
 
-// Returns the value of the single weight that is read.
+// Reads a state dict with a single weight, and returns the weight's value.
 float Taken(const std::string& path, const std::string& key = "") {
   const absl::StatusOr<StateDict> state = ReadStateDict(path, key);
   EXPECT_TRUE(state.ok()) << state.status();
@@ -184,8 +185,7 @@ TEST(Reader, TakesTheOnlyWeightsWhateverTheirKey) {
 }
 
 TEST(Reader, TakesTheUsualOfSeveralWeightsAndNamesTheOthers) {
-  // First as timm and torchvision keep them, then as mmengine's EMAHook and Lightning's averaging
-  // do.
+  // First a file of timm and torchvision, then one of mmengine's EMAHook and Lightning's averaging.
   const std::string timm =
       CheckpointOf({{"state_dict_ema", Weights(2)}, {"state_dict", Weights(1)}});
   EXPECT_EQ(Taken(timm), 1);
@@ -357,7 +357,7 @@ TEST(Reader, RefusesEveryTruncation) {
       const absl::Status state = ReadStateDict(path).status(), all = ReadTorchFile(path).status();
       EXPECT_FALSE(state.ok()) << name << " of " << size << " bytes";
       EXPECT_FALSE(all.ok()) << name << " of " << size << " bytes";
-      // A truncated file that still shows its format is damaged, not of an unknown kind.
+      // Once a truncated file is long enough to show its format, the error is DataLoss.
       if (size < 24) continue;
       EXPECT_EQ(state.code(), absl::StatusCode::kDataLoss) << name << ": " << state;
       EXPECT_EQ(all.code(), absl::StatusCode::kDataLoss) << name << ": " << all;
@@ -383,8 +383,8 @@ TEST(Reader, NeverTakesADamagedZipForAnotherCheckpoint) {
 }
 
 TEST(Reader, SurvivesDamagedFilesOfOtherFormats) {
-  // Without checksums a flipped bit may stay unnoticed. Reading every element finds a tensor that
-  // reaches out of its storage, at least under AddressSanitizer.
+  // These formats have no checksums, so a flipped bit may stay unnoticed. Every element is read, so
+  // that AddressSanitizer finds a tensor that reaches out of its storage.
   for (const char* name : {"kinds_legacy.pth", "openmmlab_legacy.pth", "kinds.safetensors"}) {
     const std::string whole = *ReadFile(Fixture(name));
     for (size_t i = 0; i < whole.size(); ++i) {
@@ -402,7 +402,7 @@ TEST(Reader, SurvivesDamagedFilesOfOtherFormats) {
   }
 }
 
-// Returns a legacy .pth around a pickle, with float storages of these sizes.
+// Returns a legacy .pth with this pickle and with float storages of these numbers of elements.
 std::string Legacy(const std::string& pickle, const std::vector<int64_t>& storages = {}) {
   std::string bytes("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.}.",
                     23);
@@ -483,7 +483,7 @@ TEST(Reader, RefusesValuesThatContainThemselvesOrAreTooDeep) {
 }
 
 TEST(Reader, ReadsALadderOfSharedListsInLinearTime) {
-  // Each list contains the one before twice: 60 lists, 2^60 paths.
+  // Each of 60 lists contains the previous list twice, so there are 2^60 paths.
   std::string ladder = std::string("]q") + '\0' + "0";
   for (char i = 1; i <= 60; ++i) {
     const auto before = static_cast<char>(i - 1);

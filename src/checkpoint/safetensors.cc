@@ -24,7 +24,7 @@
 namespace finetune {
 namespace {
 
-// The format's own limit.
+// The longest header that the safetensors format allows, in bytes.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr size_t kMaxDimensions = 64;
 
@@ -35,8 +35,8 @@ struct Entry {
   std::optional<std::vector<uint64_t>> offsets;
 };
 
-// Handles the header's JSON event by event, so that a header made deep or large is refused at its
-// first wrong part, before it is held in memory.
+// Parses the header's JSON event by event. So a hostile header, deep or large, is refused at its
+// first wrong part, before it fills the memory.
 class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::vector<Entry>& entries() { return entries_; }
@@ -150,7 +150,7 @@ absl::Status Bad(const Entry& entry, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("tensor \"", Printable(entry.name), "\" ", what));
 }
 
-// Returns the type of an entry after checking its size against its type and shape.
+// Returns an entry's type. Checks that the entry's size matches its type and shape.
 absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
   if (!entry.shape || !entry.offsets || entry.offsets->size() != 2) {
     return Bad(entry, "has no shape or no data_offsets");
@@ -264,8 +264,8 @@ class SafetensorsFile : public CheckpointFile {
 }  // namespace
 
 const CheckpointFormat kSafetensors = {
-    // Recognizes a file with a truncated header too. The low byte of the length may equal another
-    // format's first byte, but the length's upper four bytes and the brace may not.
+    // Also recognizes a file with a truncated header. The low byte of the header's length may equal
+    // the first byte of another format, but its upper four bytes and the brace after it cannot.
     [](absl::string_view head, uint64_t) {
       if (head.size() <= sizeof(uint64_t) || head[sizeof(uint64_t)] != '{') return false;
       uint64_t header_bytes;

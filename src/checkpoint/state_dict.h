@@ -13,12 +13,12 @@ struct StateDict {
   // An entry that is not a plain tensor, such as a sparse or a quantised one.
   struct Unreadable {
     std::string name;
-    // Names the object that stands in the tensor's place and says how to save it so that it can be
-    // read.
+    // Names the object that the file has in place of a tensor, and says how to save it so that it
+    // can be read.
     std::string reason;
   };
 
-  // In the file's order.
+  // The tensors in the file's order.
   TensorList tensors;
   std::vector<Unreadable> unreadable;
   // Notes for the user: the choice among several state dicts; checksums that are switched off.

@@ -40,7 +40,7 @@ class StoreTest : public testing::Test {
     return *std::move(store);
   }
 
-  // The tensor of a test's checkpoint holds its iteration's number.
+  // Returns a checkpoint whose tensor "w" holds the number of the iteration.
   static Value Root(int64_t iteration) {
     Value::Dict meta;
     meta.Append("writer", "finetune 1");
@@ -73,7 +73,7 @@ class StoreTest : public testing::Test {
     fs::resize_file(path, fs::file_size(path) / 2);
   }
 
-  // Flips a bit in the middle of the file, in the tensor.
+  // Flips a bit of the tensor's data in the file.
   void FlipBit(const std::string& name) const {
     const std::string path = folder_ + "/" + name;
     std::string bytes = *ReadFile(path);
@@ -150,7 +150,7 @@ TEST_F(StoreTest, ARunThatWentBackIsTheLatest) {
       CheckpointStore store = Open(0);
       for (int epoch = 1; epoch <= 4; ++epoch) Save(store, epoch);
     }
-    // Resumes from epoch 1, so epochs 3 and 4 belong to an abandoned run.
+    // The run resumes from epoch 1, so epochs 3 and 4 belong to an abandoned run.
     CheckpointStore store = Open(keep_last);
     Save(store, 2);
     EXPECT_EQ(fs::exists(folder_ + "/epoch_4.pth"), keep_last == 0);
@@ -193,7 +193,7 @@ TEST_F(StoreTest, NothingToResumeFromIsNotFound) {
   EXPECT_EQ(FindLatestCheckpoint(folder_).status().code(), absl::StatusCode::kNotFound);
 }
 
-// mmengine writes epoch_N.pth and iter_N.pth, too, and people write best.pth.
+// mmengine also writes epoch_N.pth and iter_N.pth, and people write best.pth.
 TEST_F(StoreTest, RefusesAFolderWhereOthersHaveItsNames) {
   for (const std::string name : {"epoch_9.pth", "iter_100.pth", "latest.pth", "best.pth"}) {
     fs::remove_all(folder_);
@@ -247,8 +247,8 @@ TEST_F(StoreTest, CheckpointsOfOtherProgramsAreNotResumedFrom) {
   EXPECT_THAT(found->skipped, ElementsAre(HasSubstr("no integer meta.iteration")));
 }
 
-// An earlier version saved them.
-// A run of an older finetune has files without a format's number and with them, after an update.
+// After an update of finetune, a folder has checkpoints of the older version without a format
+// number, and newer ones with it.
 TEST_F(StoreTest, ReadsCheckpointsOfBeforeFormatsHadNumbers) {
   CheckpointStore store = Open(0);
   Save(store, 1);
@@ -264,7 +264,7 @@ TEST_F(StoreTest, ReadsCheckpointsOfBeforeFormatsHadNumbers) {
   EXPECT_EQ(found->path, folder_ + "/epoch_2.pth");
 }
 
-// Going on from the newest one that is readable would throw away work.
+// To resume from the newest readable checkpoint instead would lose work.
 TEST_F(StoreTest, RefusesCheckpointsOfANewerFormatByName) {
   {
     CheckpointStore store = Open(0);
@@ -292,11 +292,11 @@ TEST_F(StoreTest, DoesNotReadAgainWhatIsKnown) {
   const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
   ASSERT_TRUE(found.ok()) << found.status();
   {
-    // Another run ends meanwhile.
+    // Meanwhile another run saves a checkpoint and ends.
     CheckpointStore store = Open(0);
     Save(store, 3, /*is_best=*/true);
   }
-  // Whoever reads this one again would find it damaged, and never delete it.
+  // If Open() read this checkpoint again, it would find it damaged and would never delete it.
   Damage("epoch_1.pth");
   absl::StatusOr<CheckpointStore> store = CheckpointStore::Open(folder_, 2, found->saved);
   ASSERT_TRUE(store.ok()) << store.status();
@@ -320,7 +320,8 @@ TEST_F(StoreTest, WeightsThatAreNotFiniteArePassedOverAndNamed) {
               ElementsAre(AllOf(HasSubstr("epoch_2.pth: state_dict.w"), HasSubstr("not finite"))));
 }
 
-// A file system without symbolic links: the store uses hard links where it has those, else copies.
+// Simulates a file system without symbolic links. The store then uses hard links, or copies if
+// there are no hard links.
 class StoreWithoutLinksTest : public StoreTest, public testing::WithParamInterface<bool> {
  protected:
   StoreWithoutLinksTest() {

@@ -26,23 +26,25 @@ using Item = PickleGraph::Item;
 using Kind = PickleGraph::Kind;
 using Node = PickleGraph::Node;
 
-// A checkpoint's pickle is small, but one with long histories in its meta data may take megabytes.
+// The largest pickle. Most are small, but long histories in a checkpoint's meta data may take
+// megabytes.
 constexpr uint64_t kMaxPickleBytes = uint64_t{1} << 30;
 
-// 0x1950a86a20f9469cfc6c, the number at the start of a legacy file.
+// The number at the start of a legacy file, 0x1950a86a20f9469cfc6c, as little-endian bytes.
 constexpr absl::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
-// The number ends before this byte in every pickle protocol.
+// In every pickle protocol the magic number ends before this offset.
 constexpr size_t kLegacyMagicEnd = 24;
 
-// Weights lie at most this many dicts below the root.
+// Weights are searched at most this many dicts below the root.
 constexpr size_t kMaxPlaceDepth = 4;
-// Dicts may share dicts, so there may be very many paths to them.
+// The most items that the search visits. Dicts may share dicts, so there may be very many paths to
+// them.
 constexpr size_t kMaxSearchedItems = size_t{1} << 20;
 constexpr size_t kMaxKeyBytes = 256;
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-// The pickle of a file of torch.save, and the places of the storages that it names.
+// A file of torch.save: its pickle, and the file offsets of the storages that the pickle names.
 class TorchFile : public CheckpointFile {
  public:
   static absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenZip(const InputFile& file) {
@@ -111,8 +113,8 @@ class TorchFile : public CheckpointFile {
     }
   }
 
-  // A tensor without dimensions is a number that a program keeps as a tensor (a count, a
-  // temperature), not a weight.
+  // Returns whether an item is a tensor with dimensions. A tensor without dimensions is a number
+  // that a program stores as a tensor (a count, a temperature), not a weight.
   bool IsTensorWithDimensions(const Item& item) const {
     const Node* tensor = graph_->Get(item, Kind::kTensor);
     const Node* sizes = tensor == nullptr ? nullptr : graph_->Get(tensor->items[2], Kind::kList);
@@ -164,7 +166,8 @@ class TorchFile : public CheckpointFile {
     return storage;
   }
 
-  // The pickles are of unknown length, so more of the file is read until they end.
+  // Parses a legacy file. The pickles' lengths are unknown, so more and more of the file is read
+  // until they are complete.
   absl::Status ParseLegacy() {
     const uint64_t most = std::min(file_.size(), kMaxPickleBytes);
     for (uint64_t bytes = std::min<uint64_t>(most, 1 << 20);; bytes = std::min(most, 2 * bytes)) {
@@ -175,7 +178,8 @@ class TorchFile : public CheckpointFile {
     }
   }
 
-  // Reads the magic number, the protocol, the machine, the object and the storages' keys.
+  // Reads the file's five pickles: the magic number, the protocol, the machine, the object and the
+  // storages' keys.
   absl::Status ParseLegacyHead() {
     absl::string_view rest = pickle_;
     const auto next = [&rest]() -> absl::StatusOr<PickleGraph> {
@@ -205,7 +209,8 @@ class TorchFile : public CheckpointFile {
     return absl::OkStatus();
   }
 
-  // Each storage is its number of elements (8 bytes), then the elements. They follow each other.
+  // Finds the file offset of each storage. After the pickles, the storages follow each other: each
+  // is its number of elements (8 bytes), then the elements.
   absl::Status ScanLegacyStorages() {
     absl::flat_hash_map<absl::string_view, StorageRecord> records;
     for (const Node& node : graph_->nodes()) {
@@ -258,7 +263,7 @@ class TorchFile : public CheckpointFile {
 
   const InputFile& file_;
   std::string pickle_;
-  // Its texts, and the keys below, point into pickle_.
+  // The graph's texts, and `legacy_keys_`, point into `pickle_`.
   std::optional<PickleGraph> graph_;
   // Set only for a ZIP file.
   std::optional<ZipArchive> zip_;

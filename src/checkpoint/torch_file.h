@@ -5,8 +5,8 @@
 
 namespace finetune {
 
-// The files of torch.save. Since PyTorch 1.6: a ZIP file with a pickle (data.pkl) and an entry for
-// each storage. Before: a sequence of pickles, then the storages.
+// The two formats of torch.save. Since PyTorch 1.6: a ZIP file with a pickle (data.pkl) and an
+// entry for each storage. Before 1.6: a sequence of pickles, then the storages.
 extern const CheckpointFormat kTorchZip;
 extern const CheckpointFormat kTorchLegacy;
 

@@ -30,15 +30,15 @@ class Value {
  public:
   using List = std::vector<Value>;
 
-  // In insertion order, as Python's. We write only string keys; files may have others (an
-  // optimizer's state by number).
+  // A dict in insertion order, as in Python. This program writes only string keys. Files of other
+  // programs may have other keys, such as the integers in an optimizer's state.
   class Dict {
    public:
     using Entry = std::pair<Value, Value>;
     // The caller must not append a key twice.
     void Append(Value key, Value value) { entries_.emplace_back(std::move(key), std::move(value)); }
-    // Returns the value of a string key, or null. It takes time linear in the size: to visit all,
-    // iterate.
+    // Returns the value of a string key, or null if the dict lacks the key. Takes time linear in
+    // the dict's size. To visit all entries, use entries().
     const Value* Find(absl::string_view key) const;
     const std::vector<Entry>& entries() const { return entries_; }
     std::vector<Entry>& entries() { return entries_; }
@@ -47,7 +47,8 @@ class Value {
     std::vector<Entry> entries_;
   };
 
-  // An object of another Python class. Only the class's name is known; nothing was imported or run.
+  // An object of any other Python class. Only the class's name is known. Nothing was imported or
+  // run.
   struct Opaque {
     std::string type;
   };
@@ -70,7 +71,7 @@ class Value {
   Value(at::Tensor v) : v_(std::move(v)) {}  // NOLINT(google-explicit-constructor)
 
   bool is_none() const { return std::holds_alternative<std::monostate>(v_); }
-  // Each returns null where the value is of another kind.
+  // Each of these returns null if the value is of another kind.
   const bool* boolean() const { return std::get_if<bool>(&v_); }
   const int64_t* integer() const { return std::get_if<int64_t>(&v_); }
   const double* real() const { return std::get_if<double>(&v_); }
@@ -84,8 +85,8 @@ class Value {
   // Returns "None", "bool", "int", ..., "Tensor", or an opaque value's class, for messages.
   std::string TypeName() const;
 
-  // Returns the entry `key` of a dict. Errors: NotFound where it does not exist, or this is not a
-  // dict; InvalidArgument where it is of another kind. Both name the key.
+  // Returns the entry `key` of a dict. Errors: NotFound where the entry does not exist or this
+  // value is not a dict; InvalidArgument where the entry is of another kind. Both name the key.
   absl::StatusOr<Value> Get(absl::string_view key) const;
   absl::StatusOr<bool> GetBool(absl::string_view key) const;
   absl::StatusOr<int64_t> GetInt(absl::string_view key) const;
@@ -93,10 +94,10 @@ class Value {
   absl::StatusOr<std::string> GetString(absl::string_view key) const;
   absl::StatusOr<at::Tensor> GetTensor(absl::string_view key) const;
   absl::StatusOr<std::vector<std::string>> GetStrings(absl::string_view key) const;
-  // Returns a dict of tensors by name.
+  // Returns the entry `key`, which must be a dict of tensors by name.
   absl::StatusOr<TensorList> GetTensors(absl::string_view key) const;
 
-  // Makes a dict of tensors by name; the tensors share memory with `tensors`.
+  // Makes a dict of tensors by name. Its tensors share memory with `tensors`.
   static Value FromTensors(const TensorList& tensors);
 
  private:
@@ -113,8 +114,8 @@ class Value {
       v_;
 };
 
-// Returns a name from a file in a form fit for a message: unprintable bytes are escaped, and the
-// middle of a long name is left out.
+// Returns a name from a file in a form for messages: escapes unprintable bytes and leaves out the
+// middle of a long name.
 std::string Printable(absl::string_view name);
 
 }  // namespace finetune

@@ -21,8 +21,8 @@
 namespace finetune {
 namespace {
 
-// Makes the pickle of a value, in torch.save's protocol 2. pickle.cc names the opcodes. It keeps no
-// memo: a string that occurs again is written again.
+// Makes the pickle of a value in protocol 2, as torch.save does. pickle.cc names the opcodes. Uses
+// no memo: a string that occurs again is written again.
 class Pickler {
  public:
   // Pickles a whole value.
@@ -34,7 +34,7 @@ class Pickler {
   }
 
   const std::string& bytes() const { return bytes_; }
-  // Returns the tensors whose memory is storage 0, 1, 2, ...
+  // Returns the tensors whose memory is to be written as storage 0, 1, 2, ...
   const std::vector<at::Tensor>& storages() const { return storages_; }
 
  private:
@@ -123,7 +123,8 @@ class Pickler {
     return absl::OkStatus();
   }
 
-  // torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())
+  // Writes the call torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False,
+  // OrderedDict()).
   absl::Status Tensor(const at::Tensor& tensor) {
     const absl::string_view storage_class = StorageClass(tensor.scalar_type());
     if (storage_class.empty()) {
@@ -208,7 +209,8 @@ uint64_t TensorBytes(const Value& value) {
   return bytes;
 }
 
-// Returns `value` with its tensors copied into `memory` from offset `at` on, and advances `at`.
+// Returns `value` with its tensors copied into `memory`, from byte `at` on. Advances `at` past
+// them.
 Value CopyInto(const Value& value, const at::Tensor& memory, int64_t& at) {
   if (const at::Tensor* tensor = value.tensor()) {
     at::Tensor copy = at::empty({0}, tensor->options().device(c10::kCPU).requires_grad(false));
@@ -240,8 +242,8 @@ absl::Status WriteTorchFile(const std::string& path, const Value& root) {
   FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::CreateLarge(path));
   absl::Status written;
   try {
-    // The archive's writer ends its file in its destructor, where an error would end the process.
-    // So the callback always reports success and keeps the first error.
+    // PyTorchStreamWriter completes the archive in its destructor, where an error would end the
+    // process. So the callback always reports success and keeps the first error.
     caffe2::serialize::PyTorchStreamWriter archive([&](const void* bytes, size_t n) {
       if (written.ok()) written = file.Write({static_cast<const char*>(bytes), n});
       return n;

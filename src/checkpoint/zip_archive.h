@@ -15,17 +15,17 @@ namespace finetune {
 
 // The entries of a ZIP file of torch.save.
 //
-// Problem: a damaged checkpoint must not load, and LibTorch's own reader, PyTorchStreamReader, is
-// built without the CRC-32 check. Method: libzip reads the file, ZIP64 too, and compares each
-// entry's CRC-32.
+// Problem: a damaged checkpoint must not load, but LibTorch's reader, PyTorchStreamReader, is built
+// without the CRC-32 check. Method: libzip reads the file (also ZIP64) and checks each entry's
+// CRC-32.
 //
-// Layout: each entry is stored without compression: "NAME/data.pkl", the pickle, and
-// "NAME/data/KEY", the bytes of the storage that the pickle calls KEY (torch_file.cc).
+// Layout: each entry is stored without compression. "NAME/data.pkl" is the pickle. "NAME/data/KEY"
+// has the bytes of the storage that the pickle calls KEY (torch_file.cc).
 //
 // Invariants: compressed and encrypted entries are refused, so an entry is not larger than the
-// file. All reads together are bounded by the file's size, because entries may overlap. Errors do
-// not name the file; the caller does. Tests: reader_test flips bits of real files and truncates
-// them.
+// file. The sum of all reads is bounded by the file's size, because entries may overlap. Errors do
+// not name the file, so the caller must add its name. Tests: reader_test flips bits of real files
+// and truncates them.
 class ZipArchive {
  public:
   // `file_size` bounds each entry, and the sum of all reads.
@@ -39,8 +39,8 @@ class ZipArchive {
   // check.
   bool IsChecked() const { return is_checked_; }
 
-  // Returns the size of an entry, at most the file's. Errors: NotFound; InvalidArgument for an
-  // entry that is compressed, encrypted or claims more than the file has.
+  // Returns the size of an entry in bytes. Errors: NotFound; InvalidArgument for an entry that is
+  // compressed, encrypted or claims to be larger than the file.
   absl::StatusOr<uint64_t> Size(const std::string& name) const;
   // Reads a whole entry, `size` bytes as Size() returned them. Errors: DataLoss for a wrong CRC-32.
   absl::Status Read(const std::string& name, void* to, uint64_t size);
@@ -54,7 +54,7 @@ class ZipArchive {
 
   std::unique_ptr<zip_t, Discard> zip_;
   uint64_t file_size_;
-  // The bytes that may still be read. Entries may overlap in a file made to be read for ever.
+  // The number of bytes that may still be read. A hostile file may have many overlapping entries.
   uint64_t bytes_left_;
   bool is_checked_ = false;
 };

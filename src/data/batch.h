@@ -9,28 +9,31 @@
 
 namespace finetune {
 
-// One rank's part of one global batch: n images. n may be 0 where a last batch does not reach this
-// rank.
+// One rank's part of one global batch: n images. n is 0 where a short last batch has no images for
+// this rank.
 struct Batch {
-  // [n, C, H, W], channels-last in memory: ready for the model in float32 or bfloat16. Or uint8 as
-  // stored, [rows, C, H, W]: with a batch transform the rows are whole pairs, and this rank's
-  // images are rows [first, first + n); else rows is n.
+  // The images, channels-last in memory. Either prepared for the model: [n, C, H, W] in float32 or
+  // bfloat16. Or as stored: uint8 [rows, C, H, W]. Then, without a batch transform, rows is n. With
+  // a batch transform, the rows are whole pairs of partners, and this rank's images are rows
+  // [first, first + n).
   at::Tensor images;
-  // [rows, draws] int64, what the pipeline is to do to images that are as stored; else undefined.
+  // [rows, draws] int64, the random numbers of each image's pipeline. Undefined where the images
+  // are prepared.
   at::Tensor draws;
-  // [n] int64.
+  // [n] int64, the label of each image.
   at::Tensor labels;
   // [n] int64, the label of each image's partner. Undefined without a batch transform.
   at::Tensor partner_labels;
-  // [BatchTransform::draws()] float32. Undefined without a batch transform.
+  // [BatchTransform::draws()] float32, the random numbers of the batch transform. Element 0 is the
+  // share of an image's own label. Undefined without a batch transform.
   at::Tensor mixing;
   int64_t first = 0;
-  // [n]: each image's index in its split.
+  // The index of each image in its split; n of them.
   std::vector<int64_t> indices;
-  // Images in the global batch, over all ranks: what losses are averaged over.
+  // The number of images in the global batch, over all ranks. Losses are averaged over it.
   int64_t global_size = 0;
 
-  // All of its tensors, some of them undefined.
+  // Returns all tensors of the batch. Some of them may be undefined.
   std::array<at::Tensor*, 5> tensors() {
     return {&images, &draws, &labels, &partner_labels, &mixing};
   }
@@ -39,8 +42,8 @@ struct Batch {
   }
 };
 
-// Returns the targets of the loss: the labels, [n] int64, or where a batch transform has mixed
-// images, distributions over the classes, [n, classes] float32.
+// Returns the targets of the loss. Without a batch transform: the labels, [n] int64. With one: each
+// image's distribution over the classes, [n, classes] float32.
 at::Tensor Targets(const Batch& batch, int64_t classes);
 
 }  // namespace finetune

@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t kLongestName = 60;
 
-// "1 of its 3 classes is not expected: "Bear". 1 of the 3 expected is missing: "bear"".
+// Describes how the class names `from` differ from the expected names `to`. Example: "1 of its 3
+// classes is not expected: "Bear". 1 of the 3 expected is missing: "bear"".
 std::string Difference(const ClassNames& from, const ClassNames& to) {
   const ClassNames unknown = NamesWithout(from, to);
   const ClassNames missing = NamesWithout(to, from);

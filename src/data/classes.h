@@ -9,25 +9,25 @@
 
 namespace finetune {
 
-// Class names in the order of their labels: of a data set, or of the outputs of a model. Two data
-// sets that were prepared apart may number the same classes differently, so labels are compared by
-// name, never by number.
+// The class names of a data set or of a model's outputs, in the order of the labels. Two data sets
+// that were prepared separately may number the same classes differently. So labels are matched by
+// class name, not by number.
 using ClassNames = std::vector<std::string>;
 
-// Returns, for each label of `from`, the label in `to` that has the same name. Where `to` has a
-// name twice (ImageNet has two cranes), the label of the same number is taken if it has that name.
-// Errors: InvalidArgument where `from` has a name that `to` lacks, or cannot be told from another,
-// with the names that differ.
+// Returns, for each label of `from`, the label in `to` that has the same name. If `to` has a name
+// twice (ImageNet has two cranes), the name must have the same label in `from` and `to`. Errors:
+// InvalidArgument where `to` lacks a name of `from`, with the names that differ, or where a name
+// that `to` has twice has another label in `from`.
 absl::StatusOr<std::vector<int64_t>> MapClasses(const ClassNames& from, const ClassNames& to);
 
-// Whether MapClasses changes no label.
+// Returns whether a map from MapClasses keeps every label.
 bool IsIdentity(const std::vector<int64_t>& map);
 
-// The names in `names` that `others` lacks.
+// Returns the names in `names` that are not in `others`.
 ClassNames NamesWithout(const ClassNames& names, const ClassNames& others);
 
-// For a message: up to `most` names in quotes, and how many more there are. Control characters are
-// escaped and long names cut, for names may come from a foreign file.
+// Returns text for a message: up to `most` names in quotes, and how many more there are. Escapes
+// control characters and shortens long names, because names may come from a foreign file.
 std::string QuoteNames(const ClassNames& names, size_t most = 10);
 
 }  // namespace finetune

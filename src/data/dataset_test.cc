@@ -48,7 +48,7 @@ absl::StatusOr<Picture> Get(const Dataset& dataset, int64_t index) {
   return picture;
 }
 
-// 20 training pictures and 5 others of 6x6.
+// Builds a data set of 20 training and 5 test pictures of 6x6.
 absl::Status Build(const std::string& folder, int shards, bool force = false) {
   DatasetBuilder::Options options;
   options.folder = folder;
@@ -68,8 +68,9 @@ absl::Status Build(const std::string& folder, int shards, bool force = false) {
   return builder.Finish();
 }
 
-// Without a sync to the disk, which takes most of the time of thousands of them; a file system may
-// make one where a file is emptied and written again.
+// Writes a file without a sync to disk, which would take most of the time of thousands of such
+// writes. The file is removed first, because some file systems sync a file that is emptied and
+// written again.
 void Overwrite(const std::string& path, const std::string& bytes) {
   fs::remove(path);
   std::ofstream(path, std::ios::binary) << bytes;
@@ -108,7 +109,7 @@ TEST(Dataset, ReadsMoreShardsThanFilesMayBeOpen) {
   ASSERT_TRUE(Build(folder, 20).ok());
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  // As many as are open now, and a few for HDF5 and the file that is read.
+  // Allows the files that are open now, and a few for HDF5 and the file that is read.
   const Fd next(open("/dev/null", O_RDONLY | O_CLOEXEC));
   rlimit few = before;
   few.rlim_cur = static_cast<rlim_t>(next.get()) + 5;
@@ -123,7 +124,7 @@ TEST(Dataset, ReadsMoreShardsThanFilesMayBeOpen) {
     EXPECT_EQ(pictures[i]->pixels, Pixels(i));
   }
 
-  // Another file in a shard's place is not taken for it.
+  // A new file at a shard's path is refused.
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   dataset = Dataset::Open(folder, "train");
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -148,7 +149,7 @@ TEST(Dataset, EveryTruncationOfAShardIsRefused) {
   }
 }
 
-// HDF5 alone would read some of these files as if nothing were wrong, a picture as zeros.
+// HDF5 alone would read some of these files without an error and return a picture of zeros.
 TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
   const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());
@@ -249,7 +250,7 @@ TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
   auto one = OpenLoader(Split(folder, 1), {}), three = OpenLoader(Split(folder, 3), {});
   ASSERT_TRUE(one.ok()) << one.status();
   ASSERT_TRUE(three.ok()) << three.status();
-  // 4 batches an epoch (6, 6, 6, 2): the third epoch begins after 8.
+  // An epoch has 4 batches (6, 6, 6 and 2 pictures), so the third epoch begins after 8.
   const std::vector<float> all = Take(one->get(), 12);
   EXPECT_EQ(all, Take(three->get(), 12));
   (*three)->Seek(2, 1);
@@ -289,7 +290,7 @@ TEST(BatchLoader, StoredPicturesBecomeThePreparedOnes) {
   EXPECT_FALSE((*prepared)->PipelineOn(at::kCPU).has_value());
   const std::optional<DevicePipeline> pipeline = (*stored)->PipelineOn(at::kCPU);
   ASSERT_TRUE(pipeline.has_value());
-  // The last of an epoch is smaller.
+  // An epoch's last batch is smaller.
   for (int i = 0; i < 5; ++i) {
     const auto batch = (*stored)->Next();
     const auto expected = (*prepared)->Next();
@@ -298,8 +299,8 @@ TEST(BatchLoader, StoredPicturesBecomeThePreparedOnes) {
     EXPECT_EQ(batch->images.scalar_type(), at::kByte);
     EXPECT_EQ(batch->indices, expected->indices);
     EXPECT_TRUE(batch->labels.equal(expected->labels));
-    // The CPU's normalisation is one fused multiply and add, the operators' rounds in between:
-    // values of about 1 differ by a rounding, those near 0 by as much.
+    // The CPU normalises with a fused multiply-add, and LibTorch's operators round after the
+    // multiplication. So values of about 1 differ by one rounding, and values near 0 by as much.
     EXPECT_TRUE(pipeline->Apply(*batch).allclose(expected->images, /*rtol=*/1e-6, /*atol=*/1e-6))
         << i;
   }

@@ -14,25 +14,25 @@
 
 namespace finetune {
 
-// A Pipeline and a BatchTransform by LibTorch's operators, a whole batch at a time: a GPU is sent
-// the stored images, which are smaller than what becomes of them, and prepares them itself.
+// Applies a Pipeline and a BatchTransform to a whole batch with LibTorch's operators. A GPU
+// receives the stored images, which are smaller than the prepared ones, and prepares them itself.
 class DevicePipeline {
  public:
-  // `pipeline`, which is on_device(), and `batch_transform`, which may be null, must outlive it.
-  // `type`: of the result, float32 or bfloat16.
+  // `pipeline` must be on_device(). `batch_transform` may be null. Both must outlive this object.
+  // `type`: the type of the result, float32 or bfloat16.
   DevicePipeline(const Pipeline& pipeline, const BatchTransform* batch_transform, at::Device device,
                  at::ScalarType type);
 
-  // Returns what Pipeline::Apply() and BatchTransform::Apply() make of the images, to the last bits
-  // of float32: [n, C, height, width], channels-last. `batch`: of stored images, on the device.
-  // Launches work and waits for none.
+  // Returns the images that Pipeline::Apply() and BatchTransform::Apply() would return, except for
+  // rounding in the last bits of float32: [n, C, height, width], channels-last. `batch`: stored
+  // images on the device. Launches the work and does not wait for it.
   at::Tensor Apply(const Batch& batch) const;
 
  private:
   const Pipeline& pipeline_;
   const BatchTransform* const batch_transform_;
   const at::ScalarType type_;
-  // One for each of the pipeline's steps.
+  // The device side of each step of the pipeline.
   std::vector<std::unique_ptr<DeviceTransform>> steps_;
   const DeviceNormalize normalize_;
 };

@@ -63,7 +63,7 @@ Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type)
   return results;
 }
 
-// The greatest difference.
+// Returns the greatest difference between the two results.
 double Apart(const Results& results) {
   return (results.device.to(at::kDouble) - results.host.to(at::kDouble)).abs().max().item<double>();
 }
@@ -78,7 +78,7 @@ TEST(DevicePipeline, PreparesPicturesAsThePipelineDoes) {
            "pipeline { center_crop { size: 4 } } pipeline { normalize {} }",
            "pipeline { resize { size: 20 } } pipeline { normalize {} }",
            "pipeline { resize { height: 3 width: 4 } } pipeline { normalize {} }",
-           // The tutorial's.
+           // The pipeline of the tutorial.
            "pipeline { random_crop { size: 7 padding: 2 } } pipeline { random_flip { probability: "
            "0.5 } } pipeline { resize { size: 32 } } pipeline { normalize {} }",
            "pipeline { grayscale { channels: 3 } } pipeline { resize { size: 12 } }",
@@ -86,7 +86,7 @@ TEST(DevicePipeline, PreparesPicturesAsThePipelineDoes) {
            "} } pipeline { normalize { mean: 100 std: 50 } }",
            "pipeline { resize { size: 8 } } pipeline { grayscale { channels: 3 } } pipeline { "
            "normalize { mean: [100, 101, 102] std: [50, 51, 52] } }",
-           // A crop of another picture than the stored one, and steps behind a resize.
+           // A crop of a resized picture, and steps after a resize.
            "pipeline { random_flip {} } pipeline { resize { size: 12 } } pipeline { random_crop { "
            "size: 10 padding: 1 pad_value: 7 } } pipeline { random_flip {} } pipeline { normalize "
            "{} }",
@@ -95,7 +95,7 @@ TEST(DevicePipeline, PreparesPicturesAsThePipelineDoes) {
       SCOPED_TRACE(std::string(steps) + " of " + std::to_string(channels) + " channels");
       const Results results = PrepareBoth(steps, channels, at::kFloat);
       ASSERT_EQ(results.device.sizes(), results.host.sizes());
-      // A few roundings of float32, for values up to 255 or, normalised, up to 3.
+      // The tolerance is a few roundings of float32, for values up to 255 or, normalised, up to 3.
       EXPECT_LE(Apart(results), 1e-4);
     }
   }
@@ -106,7 +106,8 @@ TEST(DevicePipeline, GivesTheModelsTypeAndLayout) {
       PrepareBoth("pipeline { resize { size: 16 } } pipeline { normalize {} }", 3, at::kBFloat16);
   EXPECT_EQ(results.device.scalar_type(), at::kBFloat16);
   EXPECT_TRUE(results.device.is_contiguous(at::MemoryFormat::ChannelsLast));
-  // Values up to 4: float32 sums that differ in their last bits may round to neighbours.
+  // For values up to 4: float32 sums that differ in their last bits may round to neighbouring
+  // bfloat16 values.
   EXPECT_LE(Apart(results), 4.0 / 256);
 }
 

@@ -1,4 +1,4 @@
-// Data sets of encoded pictures of several sizes, from the builder to a batch.
+// Tests data sets of encoded pictures of several sizes, from the builder to a batch.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
@@ -35,7 +35,8 @@ constexpr int kPictures = 10;
 
 PictureSize SizeOf(int picture) { return {6 + picture % 3, 8 + picture % 4}; }
 
-// Each of one colour: grey 20 * picture, as JPEG and PNG in turn.
+// Returns the file of a picture of one colour, grey 20 * picture. Even pictures are JPEG, odd ones
+// PNG.
 std::string FileOf(int picture) {
   const PictureSize size = SizeOf(picture);
   const auto grey = static_cast<uint8_t>(20 * picture);
@@ -47,7 +48,7 @@ class EncodedDatasetTest : public testing::Test {
  protected:
   void SetUp() override { folder_ = EmptyTestFolder() + "/data"; }
 
-  // `file`: the bytes of a picture in the place of FileOf()'s.
+  // Builds a data set. `files`: pictures and the bytes to store in place of those from FileOf().
   void Build(const std::vector<std::pair<int, std::string>>& files = {}) {
     DatasetBuilder::Options options;
     options.folder = folder_;
@@ -114,7 +115,8 @@ TEST_F(EncodedDatasetTest, HoldsTheFilesAsTheyWere) {
             folder_ + "/test-00001-of-00002.h5: picture 2 (7 of split test)");
 }
 
-// A large picture does not count more: the pipeline makes as many pixels of each.
+// A large picture has no more weight than a small one, because the pipeline makes the same number
+// of pixels from each.
 TEST_F(EncodedDatasetTest, MeanAndStdCountEachPictureTheSame) {
   Build();
   const auto manifest = ReadManifest(folder_);
@@ -226,7 +228,7 @@ TEST_F(EncodedDatasetTest, FailNamesTheShardThePictureAndTheCause) {
               testing::StartsWith(
                   folder_ + "/train-00001-of-00002.h5: picture 2 (7 of split train): is not a "
                             "picture; expected"));
-  // A picture that is not of the size that the shard says.
+  // A picture whose size differs from the size in the shard's table.
   Build({{1, FlatPng(30, 40, 1, 2, 3)}});
   loader = OpenLoader({});
   ASSERT_TRUE(loader.ok()) << loader.status();

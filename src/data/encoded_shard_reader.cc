@@ -13,12 +13,13 @@
 namespace finetune {
 namespace {
 
-// PictureSize is read from a row of `sizes`.
+// HDF5 reads a row of `sizes` directly into a PictureSize.
 static_assert(sizeof(PictureSize) == 2 * sizeof(int32_t));
 
-// What the tables hold for a picture, and its bytes, of which there is one at least.
+// The fewest bytes that a shard needs for a picture: its offset, size, label and checksum, and one
+// byte of data.
 constexpr int64_t kLeastBytes = 8 + 8 + 8 + 4 + 1;
-// A longer file is not read when a data set is prepared.
+// The most bytes of an encoded picture. prepare_dataset does not read a longer file.
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 
 }  // namespace
@@ -36,7 +37,7 @@ absl::StatusOr<std::unique_ptr<EncodedShardReader>> EncodedShardReader::Open(
 absl::Status EncodedShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
   const std::string& path = file_.path();
   const int64_t count = entry.count();
-  // Bounds all that is allocated below: the tables are stored as they are.
+  // A wrong count in the manifest must not allocate more memory than the file's size allows.
   if (count > file_.size() / kLeastBytes) {
     return absl::DataLossError(absl::StrCat(path, ": has ", file_.size(),
                                             " bytes, too few for its ", count,
@@ -81,7 +82,8 @@ absl::Status EncodedShardReader::CheckTables(const DatasetManifest& manifest, in
                                             offsets_.back(), "; bytes go from 0 to ", total));
   }
   for (int64_t i = 0; i < size(); ++i) {
-    // Compared before they are subtracted, which could overflow.
+    // The offsets are compared before bytes(i) subtracts them, because the difference could
+    // overflow.
     if (offsets_[i] >= offsets_[i + 1] || offsets_[i + 1] > total || bytes(i) > kMostBytes) {
       return absl::DataLossError(absl::StrCat(path(), ": picture ", i, " has bytes ", offsets_[i],
                                               " to ", offsets_[i + 1], "; expected 1 to ",
@@ -108,7 +110,7 @@ absl::Status EncodedShardReader::ReadRange(int64_t offset, int64_t size, uint8_t
     const int64_t in_chunk = offset % chunk_bytes_;
     const int64_t at = chunk_at_[chunk] + in_chunk;
     int64_t n = chunk_bytes_ - in_chunk;
-    // Chunks that lie side by side are read at once.
+    // Contiguous chunks are read with one call.
     while (n < size && chunk_at_[chunk + 1] == chunk_at_[chunk] + chunk_bytes_) {
       n += chunk_bytes_;
       ++chunk;

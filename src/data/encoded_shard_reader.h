@@ -17,15 +17,16 @@ namespace finetune {
 
 // Random access to the encoded pictures of one shard that EncodedShardWriter wrote.
 //
-// HDF5 is used once, to read the tables and learn where the chunks of `bytes` lie. A picture is
-// then one pread (two where its chunks are apart), without a lock. Its CRC-32 is checked when it is
-// first read. Holds 29 bytes a picture. Without `keep_open` the file is opened for each picture.
+// HDF5 is only used when the shard is opened, to read the tables and the file offset of each chunk
+// of `bytes`. Later a picture is read with one pread (more where its chunks are not contiguous),
+// without a lock. Its CRC-32 is checked when it is first read. Memory holds 29 bytes for each
+// picture. Without `keep_open` the file is opened again for each picture.
 class EncodedShardReader {
  public:
-  // Opens FOLDER/entry.file and checks it against the manifest, as a file that may come from
-  // anywhere: types and shapes, that offsets ascend and end with the bytes, that every chunk lies
-  // in the file, that no size has more than kMaxPixels, and each label against the number of
-  // classes. Errors: NotFound; DataLoss that names the file and what is wrong with it.
+  // Opens FOLDER/entry.file. Because the file may come from anywhere, Open checks that types and
+  // shapes match the manifest, that offsets ascend and end at the last byte, that every chunk lies
+  // in the file, that no picture has more than kMaxPixels, and that each label is below the number
+  // of classes. Errors: NotFound; DataLoss that names the file and what is wrong with it.
   static absl::StatusOr<std::unique_ptr<EncodedShardReader>> Open(const std::string& folder,
                                                                   const DatasetShard& entry,
                                                                   const DatasetManifest& manifest,
@@ -37,14 +38,16 @@ class EncodedShardReader {
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }
   int64_t label(int64_t index) const { return labels_[index]; }
   PictureSize picture_size(int64_t index) const { return sizes_[index]; }
-  // Bytes of the encoded picture.
+  // Returns the number of bytes of the encoded picture.
   int64_t bytes(int64_t index) const { return offsets_[index + 1] - offsets_[index]; }
 
-  // Reads the bytes of picture `index`, which must be below size(). `bytes` is used again. From any
-  // number of threads. Errors: DataLoss that names the file, the picture and the byte.
+  // Reads the bytes of picture `index`, which must be below size(). Reuses the memory of `bytes`.
+  // May be called from any number of threads. Errors: DataLoss that names the file, the picture and
+  // the byte.
   absl::Status Read(int64_t index, std::string* bytes) const;
 
-  // Reads the first bytes of a picture, up to 16, without a check: what KindOf() needs.
+  // Reads up to 16 bytes from the start of a picture, which KindOf() needs. Does not check the
+  // CRC-32.
   absl::Status ReadHead(int64_t index, std::string* bytes) const;
 
  private:
@@ -59,7 +62,7 @@ class EncodedShardReader {
   std::vector<int64_t> offsets_, labels_;
   std::vector<PictureSize> sizes_;
   std::vector<uint32_t> sums_;
-  // Whether a picture's sum has been checked.
+  // Whether each picture's CRC-32 has been checked.
   mutable std::vector<std::atomic<bool>> checked_;
 };
 

@@ -1,4 +1,4 @@
-// EncodedShardWriter and EncodedShardReader: what one writes the other reads, and nothing else.
+// EncodedShardReader reads what EncodedShardWriter writes, and refuses other files.
 
 #include <filesystem>
 #include <fstream>
@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 
 constexpr int kClasses = 3;
 
-// Bytes that no two pictures share.
+// Returns bytes that differ from picture to picture.
 std::string Bytes(int64_t picture, size_t size) {
   std::string bytes(size, '\0');
   for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(picture * 37 + i * i * 11 + i / 7);
@@ -80,7 +80,8 @@ class EncodedShardTest : public testing::Test {
 };
 
 TEST_F(EncodedShardTest, ReadsWhatWasWrittenInAnyOrder) {
-  // Within a chunk of 256 KiB, of exactly one, over the border of two, and of many.
+  // Pictures that share a chunk of 256 KiB, fill exactly one chunk, cross the border of two chunks,
+  // or need many chunks.
   const size_t chunk = 256 << 10;
   for (const std::vector<size_t>& sizes : {std::vector<size_t>{1},
                                            {5, 1, 70000},
@@ -176,7 +177,8 @@ TEST_F(EncodedShardTest, RefusesSizesAndLabelsThatNoPictureHas) {
   EXPECT_EQ(Refusal(1), "x.h5: picture 0 has label 3; there are 3 classes");
 }
 
-// A truncation is refused at once. A flipped byte is refused, or lies where nothing is read.
+// A truncated file is refused when it is opened or read. A flipped byte is refused, or lies where
+// no reader looks.
 TEST_F(EncodedShardTest, DamageIsRefusedOrChangesNothing) {
   const std::vector<size_t> sizes = {50, 60, 70};
   Write(sizes);

@@ -13,7 +13,7 @@
 namespace finetune {
 
 struct EncodedShardWriter::File {
-  // Closed in the opposite order.
+  // Members are destroyed in reverse order, so the data set closes before the file.
   Hdf5Handle file, bytes;
 };
 
@@ -103,7 +103,7 @@ absl::Status EncodedShardWriter::Finish() {
         absl::StrCat(path_, ": ", labels_.size(), " pictures of ", count_, " came"));
   }
   if (const auto size = static_cast<int64_t>(buffer_.size()); size > 0) {
-    // A small shard is one chunk of its own size.
+    // If all bytes fit into one chunk, the chunk is as small as they are.
     const int64_t chunk_bytes = written_ == 0 ? size : kChunkBytes;
     buffer_.resize(chunk_bytes);
     FT_RETURN_IF_ERROR(WriteChunk(buffer_.data(), chunk_bytes, size));

@@ -20,9 +20,10 @@ namespace finetune {
 //   labels   int64 [count]
 //   crc32    uint32 [count]         of each picture's bytes, as zlib's crc32() has it
 //
-// `bytes` is in plain chunks, which lie side by side, so that a picture is one read. The others
-// have Fletcher-32 sums. Holds a chunk and 32 bytes a picture in memory. Used as ShardWriter is;
-// the file is not whole before Finish().
+// `bytes` is stored in contiguous chunks without a filter, so that a picture is one read. The other
+// data sets have Fletcher-32 checksums. Memory holds one chunk, and 32 bytes for each picture. Use:
+// Create(), Append() `count` times, Finish(). The file is incomplete before Finish(); the caller
+// must remove it if Finish() is not reached.
 class EncodedShardWriter {
  public:
   // Errors: ResourceExhausted where the disk is full, else DataLoss with HDF5's reason.
@@ -30,25 +31,25 @@ class EncodedShardWriter {
                                                                     int64_t count);
   ~EncodedShardWriter();
 
-  // Errors: InvalidArgument for a picture of no bytes, FailedPrecondition for one beyond `count`;
-  // those of Create.
+  // Adds a picture. Errors: InvalidArgument for a picture of no bytes, FailedPrecondition for one
+  // beyond `count`; those of Create.
   absl::Status Append(absl::string_view picture, const PictureSize& size, int64_t label);
 
-  // Writes what is left and syncs the file to disk. Errors: FailedPrecondition where fewer than
-  // `count` pictures came; those of Create.
+  // Writes the remaining bytes and the tables, and syncs the file to disk. Errors:
+  // FailedPrecondition where fewer than `count` pictures came; those of Create.
   absl::Status Finish();
 
  private:
   struct File;
   EncodedShardWriter(std::string path, int64_t count, std::unique_ptr<File> file);
-  // See AppendChunk().
+  // Appends a chunk to `bytes`. See AppendChunk() for the parameters.
   absl::Status WriteChunk(const char* chunk, int64_t chunk_bytes, int64_t size);
   absl::Status WriteTables();
 
   std::string path_;
   int64_t count_;
   std::unique_ptr<File> file_;
-  // Bytes of pictures that are not written yet, less than a chunk between calls.
+  // The pictures' bytes that are not written yet: less than one chunk between calls.
   std::string buffer_;
   int64_t written_ = 0;
   std::vector<int64_t> offsets_ = {0}, labels_;

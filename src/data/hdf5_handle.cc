@@ -9,12 +9,11 @@
 namespace finetune {
 namespace {
 
-// The library is one in a process, and so is its lock.
+// Returns the lock of HDF5's library, which has one global state in the process.
 std::mutex& LibraryMutex() {
   static std::mutex mutex;
-  // A file that could not be closed, as on a full disk, stays with the library, whose own cleanup
-  // at the program's end then crashes. Every handle is closed by its owner; there is nothing to
-  // clean.
+  // HDF5's own cleanup at the program's end crashes if a file could not be closed, as on a full
+  // disk. Hdf5Handle closes every handle, so the cleanup is switched off.
   [[maybe_unused]] static const herr_t no_cleanup = H5dont_atexit();
   return mutex;
 }
@@ -33,13 +32,14 @@ absl::Status Hdf5Error(const std::string& file, const std::string& what) {
   H5Ewalk2(
       H5E_DEFAULT, H5E_WALK_UPWARD,
       [](unsigned depth, const H5E_error2_t* error, void* out) -> herr_t {
-        // The first of an upward walk is the failure itself; those after it only say who called.
+        // An upward walk starts with the failure itself. Later entries only name the callers.
         if (depth == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
         return 0;
       },
       &reason);
   H5Eclear2(H5E_DEFAULT);
-  // A failed system call is told in a long line with addresses and times; its errno says it all.
+  // HDF5 describes a failed system call in a long line with addresses and times. The text of its
+  // errno is enough.
   int number = 0;
   if (const size_t at = reason.find("errno = "); at != std::string::npos) {
     const size_t begin = at + std::strlen("errno = ");

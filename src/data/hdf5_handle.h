@@ -11,7 +11,7 @@
 
 namespace finetune {
 
-// An HDF5 identifier that is closed with its own function.
+// Owns an HDF5 identifier and closes it with the function for its kind, such as H5Dclose.
 class Hdf5Handle {
  public:
   using Close = herr_t (*)(hid_t);
@@ -32,7 +32,8 @@ class Hdf5Handle {
   bool ok() const { return id_ >= 0; }
   hid_t get() const { return id_; }
 
-  // Closes it now; false where HDF5 could not (a file's last writes fail here).
+  // Closes the identifier now. Returns false where HDF5 could not close it: a file's last writes
+  // fail here.
   bool Reset() { return id_ < 0 || close_(std::exchange(id_, H5I_INVALID_HID)) >= 0; }
 
  private:
@@ -40,8 +41,8 @@ class Hdf5Handle {
   Close close_ = nullptr;
 };
 
-// Needed around every use of HDF5, the closing of handles included: the library is built without
-// thread safety, and left alone it prints its errors to stderr.
+// Must be held around every use of HDF5, including the closing of handles: the library is built
+// without thread safety. While it is held, HDF5 does not print its errors to stderr.
 class Hdf5Lock {
  public:
   Hdf5Lock();
@@ -55,8 +56,9 @@ class Hdf5Lock {
   void* data_ = nullptr;
 };
 
-// The innermost message of HDF5's error stack, as an error about `what` in `file`. Call it at once
-// after a failure. ResourceExhausted where the disk or a quota is full, else DataLoss.
+// Returns an error about `what` in `file`, with the innermost message of HDF5's error stack. Call
+// it directly after a failure. The code is ResourceExhausted where the disk or a quota is full,
+// otherwise DataLoss.
 absl::Status Hdf5Error(const std::string& file, const std::string& what);
 
 }  // namespace finetune

@@ -36,7 +36,7 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   std::string text_;
 };
 
-// Checks a parsed manifest and names the line of what is wrong.
+// Checks a parsed manifest. An error names the line and column of the wrong field.
 class Checker {
  public:
   Checker(std::string path, const DatasetManifest& manifest, TextFormat::ParseInfoTree* places)
@@ -71,7 +71,7 @@ class Checker {
         return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
                    "; encoded pictures are decoded to 3");
       }
-      // Of several sizes.
+      // Height and width are both 0 where pictures have several sizes.
       if (manifest_.height() == 0 && manifest_.width() == 0) return absl::OkStatus();
     }
     const int most = manifest_.encoded() ? static_cast<int>(kMaxPixels) : kMaxSide;
@@ -90,7 +90,7 @@ class Checker {
                    const char* field, int index, const Parts&... parts) const {
     std::string where = path_;
     const auto* descriptor = message.GetDescriptor()->FindFieldByName(field);
-    // A repeated field without elements has no place; protobuf throws where it is asked for one.
+    // Protobuf throws if it is asked for the location of a repeated field that has no elements.
     if (tree != nullptr && descriptor->is_repeated() == (index >= 0)) {
       const TextFormat::ParseLocation at = tree->GetLocation(descriptor, index);
       if (at.line >= 0) absl::StrAppend(&where, ":", at.line + 1, ":", at.column + 1);
@@ -155,7 +155,8 @@ class Checker {
               ? nullptr
               : tree->GetTreeForNested(DatasetSplit::descriptor()->FindFieldByName("shard"), i);
       const std::string& file = shard.file();
-      // A manifest may come from anywhere; it must not lead out of its folder.
+      // A manifest may come from anywhere, so a file name must not lead out of the manifest's
+      // folder.
       if (file.empty() || file == "." || file == ".." ||
           file.find_first_of(std::string("/\0", 2)) != std::string::npos) {
         return Bad(place, shard, "file", -1, "\"", file, "\" is not a plain file name");
@@ -253,7 +254,8 @@ std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& spl
   counted.set_channels(manifest.channels());
   counted.set_height(manifest.height());
   counted.set_width(manifest.width());
-  // Unset where pixels are stored, so that the digest is that of programs of before.
+  // `encoded` stays unset where pixels are stored, so that the digest equals that of older versions
+  // of this program.
   if (manifest.encoded()) counted.set_encoded(true);
   if (manifest.ignores_orientation()) counted.set_ignores_orientation(true);
   *counted.mutable_mean() = manifest.mean();

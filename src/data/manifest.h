@@ -9,41 +9,43 @@
 
 namespace finetune {
 
-// The versions that ReadManifest accepts: of data sets that store pixels, and encoded pictures.
+// The format versions that ReadManifest accepts: 1 for data sets that store pixels, 2 for encoded
+// pictures.
 inline constexpr int kRawFormatVersion = 1;
 inline constexpr int kEncodedFormatVersion = 2;
 
-// The manifest's name in a data set's folder.
+// The name of the manifest's file in a data set's folder.
 inline constexpr char kManifestFile[] = "manifest.pbtxt";
 
-// Reads and checks FOLDER/manifest.pbtxt, which may come from anywhere: afterwards sizes are
-// bounded (a split's pictures and their bytes fit int64), shard names do not lead out of the
-// folder, and every channel has a mean and a positive std. Errors: NotFound with the command that
-// writes one; InvalidArgument with file:line:column, the field and what was expected.
+// Reads and checks FOLDER/manifest.pbtxt, which may come from anywhere. After the check, sizes are
+// bounded (a split's number of pictures and their bytes fit int64), shard names do not lead out of
+// the folder, and every channel has a mean and a positive std. Errors: NotFound with the command
+// that writes a data set; InvalidArgument with file:line:column, the field and what was expected.
 absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder);
 
-// Whether what a manifest says about its classes and the pictures' size and channels is what
-// ReadManifest takes. Errors: InvalidArgument with the field and what was expected.
+// Checks a manifest's classes, height, width and channels as ReadManifest does. Errors:
+// InvalidArgument with the field and what was expected.
 absl::Status CheckPictures(const DatasetManifest& manifest);
 
-// The split of that name. Errors: NotFound with the names that there are.
+// Returns the split named `name`. Errors: NotFound with the names of the splits.
 absl::StatusOr<DatasetSplit> FindSplit(const DatasetManifest& manifest, const std::string& name);
 
-// Pictures in all of a split's shards.
+// Returns the number of pictures in all shards of a split.
 int64_t PictureCount(const DatasetSplit& split);
 
-// Bytes of one picture of a data set that stores pixels: channels * height * width.
+// Returns the bytes of one picture of a data set that stores pixels: channels * height * width.
 int64_t PictureBytes(const DatasetManifest& manifest);
 
-// The manifest as text format, as it is written to disk.
+// Returns the manifest in protobuf's text format, as it is written to disk.
 std::string PrintManifest(const DatasetManifest& manifest);
 
-// SHA-256 of what the manifest says, in hexadecimal: equal on two ranks just when they read the
-// same data set, for it covers every shard's checksum.
+// Returns the SHA-256 of the manifest's text, in hexadecimal. The text contains every shard's
+// checksum, so the digests of two ranks are equal exactly where both read the same data set.
 std::string ManifestDigest(const DatasetManifest& manifest);
 
-// SHA-256 of one split's pictures, labels, class names, mean and std, in hexadecimal. The folder,
-// the name, the source and other splits of the data set do not count. The number of shards does.
+// Returns the SHA-256 of one split's pictures, labels, class names, mean and std, in hexadecimal.
+// The digest depends on the number of shards. It does not depend on the folder, the name, the
+// source and the other splits of the data set.
 std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& split);
 
 }  // namespace finetune

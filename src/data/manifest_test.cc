@@ -57,7 +57,8 @@ class ManifestTest : public testing::Test {
     return ReadManifest(folder_);
   }
 
-  // The error for the manifest with one place changed, without the folder's path.
+  // Returns the error for the manifest with one occurrence of `from` replaced by `to`, without the
+  // folder's path.
   std::string Refusal(const std::string& from, const std::string& to) const {
     std::string text = Whole();
     const size_t at = text.find(from);
@@ -145,7 +146,8 @@ TEST_F(ManifestTest, MissingPartsAreNamed) {
                          folder_, "/nowhere`)"));
 }
 
-// The rest of the program relies on the bounds of a manifest that was read, damaged or hostile.
+// The rest of the program relies on the bounds that ReadManifest checks, even for a damaged or
+// hostile manifest.
 TEST_F(ManifestTest, ManyMutationsAreRefusedOrKeepEveryBound) {
   const std::string whole = Whole();
   const std::vector<std::string> tokens = {"{",
@@ -180,12 +182,12 @@ TEST_F(ManifestTest, ManyMutationsAreRefusedOrKeepEveryBound) {
         case 2:
           text.insert(at, tokens[random() % tokens.size()]);
           break;
-        case 3: {  // a line less
+        case 3: {  // removes a line
           const size_t begin = text.rfind('\n', at) + 1;
           text.erase(begin, text.find('\n', at) - begin);
           break;
         }
-        case 4:  // another number
+        case 4:  // changes a digit
           if (const size_t digit = text.find_first_of("0123456789", at); digit < text.size()) {
             text[digit] = static_cast<char>('0' + random() % 10);
           }

@@ -5,23 +5,25 @@
 
 namespace finetune {
 
-// How a rank's pictures of one iteration go through the model: in passes of at most
-// micro_batch_size pictures, whose sizes differ by one at most. 10 pictures at most 4 at a time are
-// passes of 3, 3 and 4.
+// Divides a rank's pictures of one iteration into micro-batches: passes through the model of at
+// most `most` pictures, whose sizes differ by at most one. Example: 10 pictures, at most 4 at a
+// time, are passes of 3, 3 and 4.
 class MicroBatches {
  public:
-  // `most`: pictures in a pass; 0: all at once.
+  // `most`: the most pictures in a pass; 0: all pictures in one pass.
   static MicroBatches Of(int64_t pictures, int64_t most) {
     return MicroBatches(pictures, PassesOf(pictures, most));
   }
-  // In as many passes as a rank of `largest_part` pictures needs. Batch norms that sum over the
-  // ranks need as many on each rank, even where a rank has fewer pictures or none.
+  // Makes as many passes as a rank with `largest_part` pictures needs. Batch norms that sum over
+  // the ranks need the same number of passes on every rank, even where a rank has fewer pictures or
+  // none.
   static MicroBatches InStep(int64_t pictures, int64_t largest_part, int64_t most) {
     return MicroBatches(pictures, PassesOf(largest_part, most));
   }
 
   int64_t passes() const { return passes_; }
-  // The first picture of a pass; `pass` up to passes(), where it is the number of pictures.
+  // Returns the index of the first picture of `pass`. For `pass` == passes(), returns the number of
+  // pictures.
   int64_t Begin(int64_t pass) const { return pictures_ * pass / passes_; }
   int64_t Size(int64_t pass) const { return Begin(pass + 1) - Begin(pass); }
 

@@ -5,9 +5,9 @@
 
 namespace finetune {
 
-// Returns how many shards a data set may keep open. A process may have no more files open than
-// `ulimit -n` says: 128 of these are left to MPI, CUDA and logs, and the rest is for two data sets,
-// training's and validation's. May be 0.
+// Returns how many shards a data set may keep open. May be 0. `ulimit -n` limits the open files of
+// a process: 128 of them are left for MPI, CUDA and logs, and the rest is shared by two data sets,
+// the training and the validation set.
 int64_t OpenShardLimit();
 
 }  // namespace finetune

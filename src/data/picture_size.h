@@ -10,7 +10,7 @@ namespace finetune {
 // pictures of ImageNet have 61 million pixels.
 inline constexpr int64_t kMaxPixels = int64_t{1} << 26;
 
-// In pixels.
+// The size of a picture in pixels.
 struct PictureSize {
   int height = 0;
   int width = 0;

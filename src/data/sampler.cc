@@ -12,7 +12,7 @@ std::vector<int64_t> Sampler::Order(int64_t epoch) const {
   std::vector<int64_t> order(pictures);
   std::iota(order.begin(), order.end(), int64_t{0});
   if (!shuffle) return order;
-  // Fisher and Yates, in Knuth's form.
+  // The shuffle of Fisher and Yates, in Knuth's form.
   RandomStream random(seed, RandomPurpose::kEpochOrder, static_cast<uint32_t>(epoch), 0);
   for (int64_t i = pictures - 1; i > 0; --i) {
     std::swap(order[i], order[random.Below(static_cast<uint32_t>(i + 1))]);

@@ -8,11 +8,12 @@
 
 namespace finetune {
 
-// Which pictures make up each global batch, and which of them are a rank's.
+// Chooses the pictures of each global batch and each rank's part of it.
 //
-// Global batch b of an epoch is order[b * total_batch, (b + 1) * total_batch), whatever the number
-// of ranks; rank r of w takes the r-th of w even, contiguous parts of it. So an epoch holds every
-// picture once, and a run's batches are the same on any number of ranks.
+// Global batch b of an epoch is order[b * total_batch, (b + 1) * total_batch), for any number of
+// ranks. Rank r of w takes the r-th of w contiguous parts of it, whose sizes differ by at most one.
+// So an epoch visits every picture once (with drop_last, at most once), and a run has the same
+// batches on any number of ranks.
 struct Sampler {
   int64_t pictures = 0;
   int64_t total_batch = 0;
@@ -26,26 +27,27 @@ struct Sampler {
     return drop_last ? pictures / total_batch : (pictures + total_batch - 1) / total_batch;
   }
 
-  // All pictures in the epoch's order.
+  // Returns the indices of all pictures in the order of `epoch`.
   std::vector<int64_t> Order(int64_t epoch) const;
 
-  // Pictures in global batch `iteration` of an epoch, over all ranks.
+  // Returns the number of pictures in global batch `iteration` of an epoch, over all ranks.
   int64_t GlobalSize(int64_t iteration) const;
 
-  // This rank's part of it. `order` is the epoch's.
+  // Returns this rank's part of global batch `iteration`. `order`: Order() of the epoch.
   absl::Span<const int64_t> Part(absl::Span<const int64_t> order, int64_t iteration) const;
 
-  // This rank's part, and the images that make whole pairs of it: images 2k and 2k + 1 of the
-  // global batch are a pair, and the last image of an odd batch is alone.
+  // This rank's part of a global batch, extended to whole pairs. Images 2k and 2k + 1 of the global
+  // batch are a pair. The last image of a batch of odd size has no partner.
   struct Pairs {
-    // Begins with the first image of a pair. One image more than the part at either end, at most.
+    // The indices of the images. They begin with the first image of a pair and have at most one
+    // image more than the part at either end.
     absl::Span<const int64_t> indices;
-    // Where the part begins in `indices`.
+    // The position in `indices` at which this rank's part begins.
     int64_t first = 0;
   };
   Pairs PartInPairs(absl::Span<const int64_t> order, int64_t iteration) const;
 
-  // The most pictures Part ever has.
+  // Returns the most pictures that Part() returns on any rank.
   int64_t LargestPart() const { return (total_batch + world_size - 1) / world_size; }
 };
 

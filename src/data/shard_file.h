@@ -12,22 +12,24 @@
 
 namespace finetune {
 
-// The file of a shard, read at any place by any number of threads. One that is not kept open is
-// opened for each read: a process may have fewer files open than a data set has shards.
+// The file of a shard. Any number of threads may read at any offset. After Close() the file is
+// opened again for each read, because a process may have fewer files open than a data set has
+// shards.
 class ShardFile {
  public:
-  // Errors: those of a system call, with what to do; DataLoss for something that is not a file.
+  // Opens the file. Errors: those of a system call, with what to do; DataLoss for something that is
+  // not a file.
   static absl::StatusOr<ShardFile> Open(std::string path);
 
   const std::string& path() const { return path_; }
-  // In bytes, when it was opened.
+  // Returns the file's size in bytes at the time when it was opened.
   int64_t size() const { return size_; }
 
-  // Closes it until the next read.
+  // Closes the file. Each later Read() opens the file for itself.
   void Close() { fd_ = Fd(); }
 
-  // Reads bytes [at, at + size). Errors: DataLoss that names the file and the byte, or says that
-  // another file is there now.
+  // Reads bytes [at, at + size). Errors: DataLoss that names the file and the byte, or that says
+  // that the path now leads to another file.
   absl::Status Read(int64_t at, int64_t size, uint8_t* bytes) const;
 
  private:
@@ -37,12 +39,12 @@ class ShardFile {
   std::string path_;
   Fd fd_;
   int64_t size_ = 0;
-  // The file that was opened.
+  // Identify the file that Open() opened.
   dev_t device_ = 0;
   ino_t inode_ = 0;
 };
 
-// Waits until what was written to the file is on disk. Errors: those of a system call.
+// Waits until the file's bytes are on disk. Errors: those of a system call.
 absl::Status SyncFile(const std::string& path);
 
 }  // namespace finetune

@@ -14,7 +14,7 @@ absl::Status Bad(const std::string& path, const char* name, const Parts&... part
   return absl::DataLossError(absl::StrCat(path, ": ", name, " ", parts...));
 }
 
-// A data set as a file has it.
+// An HDF5 data set, its creation options and its shape.
 struct Described {
   Hdf5Handle dataset, options;
   std::vector<hsize_t> shape;
@@ -22,7 +22,7 @@ struct Described {
 
 absl::StatusOr<Described> Describe(const std::string& path, hid_t file, const char* name,
                                    hid_t type) {
-  // A link to another file would lead out of the folder.
+  // Only hard links are accepted: an external link could lead to a file outside the folder.
   H5L_info_t link;
   if (H5Lget_info(file, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD) {
     return Hdf5Error(path, absl::StrCat("has no data set ", name));
@@ -53,7 +53,8 @@ absl::StatusOr<Described> Describe(const std::string& path, hid_t file, const ch
 
 absl::StatusOr<Hdf5Handle> CreateShardFile(const std::string& path) {
   const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  // Network file systems often have no locks, and nobody else knows this file yet.
+  // HDF5's file locks are switched off: network file systems often have none, and no other process
+  // knows this new file yet.
   if (!access.ok() || H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 ||
       H5Pset_file_locking(access.get(), false, true) < 0) {
     return Hdf5Error(path, "cannot describe the file");
@@ -124,7 +125,7 @@ absl::Status AppendChunk(const std::string& path, const Hdf5Handle& dataset, con
   if (H5Dset_extent(dataset.get(), &extent) < 0) {
     return Hdf5Error(path, absl::StrCat("cannot extend ", name));
   }
-  // Past HDF5's cache, which would copy it.
+  // H5Dwrite_chunk bypasses HDF5's cache, which would copy the chunk.
   if (H5Dwrite_chunk(dataset.get(), H5P_DEFAULT, 0, &offset, chunk_bytes, chunk) < 0) {
     return Hdf5Error(path, absl::StrCat("cannot write ", name));
   }
@@ -133,7 +134,8 @@ absl::Status AppendChunk(const std::string& path, const Hdf5Handle& dataset, con
 
 absl::StatusOr<Hdf5Handle> OpenShardFile(const std::string& path) {
   const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  // Network file systems often have no locks, and shards are never changed in place.
+  // HDF5's file locks are switched off: network file systems often have none, and shards are never
+  // changed in place.
   if (!access.ok() || H5Pset_file_locking(access.get(), false, true) < 0) {
     return Hdf5Error(path, "cannot describe the file");
   }
@@ -149,7 +151,7 @@ absl::StatusOr<OpenDataset> OpenChecked(const std::string& path, hid_t file, con
     return Bad(path, name, "is [", absl::StrJoin(found.shape, ", "), "]; its manifest says [",
                absl::StrJoin(shape, ", "), "]");
   }
-  // Anything but these lets a small file ask for much memory, or for other files.
+  // Other layouts and filters would let a small file ask for much memory, or for other files.
   const hid_t options = found.options.get();
   const int rank = static_cast<int>(shape.size());
   unsigned flags = 0, settings = 0;
@@ -232,7 +234,7 @@ absl::StatusOr<std::vector<int64_t>> FindChunks(const std::string& path, const O
                                    &size) < 0) {
       return Hdf5Error(path, absl::StrCat("cannot find the chunk of ", row, " ", first));
     }
-    // HDF5 takes a chunk that was never written for one of zeros.
+    // HDF5 reads a chunk that was never written as zeros. Here a missing chunk is an error.
     if (at == HADDR_UNDEF || skipped_filters != 0 || size != static_cast<hsize_t>(chunk_bytes) ||
         chunk_bytes > file_size || at > static_cast<haddr_t>(file_size - chunk_bytes)) {
       return absl::DataLossError(

@@ -14,14 +14,14 @@ namespace {
 
 constexpr int64_t kSumBytes = 4;
 
-// HDF5's Fletcher-32: over big-endian 16-bit words, sums modulo 65535, an odd last byte as the
-// upper half of a word.
+// Returns HDF5's Fletcher-32 checksum: sums of big-endian 16-bit words modulo 65535. An odd last
+// byte counts as the upper half of a word.
 uint32_t Fletcher32(absl::Span<const uint8_t> bytes) {
   uint32_t low = 0, high = 0;
   const auto fold = [](uint32_t sum) { return (sum & 0xffff) + (sum >> 16); };
   const uint8_t* at = bytes.data();
   for (size_t words = bytes.size() / 2; words > 0;) {
-    // As many words as cannot overflow `high`.
+    // `high` cannot overflow within this many words.
     const size_t block = std::min<size_t>(words, 360);
     for (size_t i = 0; i < block; ++i, at += 2) {
       low += uint32_t{at[0]} << 8 | at[1];
@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<ShardReader>> ShardReader::Open(const std::string
 absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
   const std::string& path = file_.path();
   picture_bytes_ = PictureBytes(manifest);
-  // Pictures are stored as they are, so this bounds everything that is allocated below.
+  // A wrong count in the manifest must not allocate more memory than the file's size allows.
   const int64_t count = entry.count();
   if (count > file_.size() / (picture_bytes_ + static_cast<int64_t>(sizeof(int64_t)))) {
     return absl::DataLossError(absl::StrCat(

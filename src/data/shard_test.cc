@@ -1,4 +1,4 @@
-// ShardWriter and ShardReader: what one writes the other reads, and nothing else.
+// ShardReader reads what ShardWriter writes, and refuses other files.
 
 #include <hdf5.h>
 #include <sys/stat.h>
@@ -97,7 +97,7 @@ TEST_F(ShardTest, ReadsWhatWasWrittenInAnyOrder) {
   }
 }
 
-// So the same pictures make the same bytes, whenever they are prepared.
+// Without times, the same pictures give the same bytes whenever they are prepared.
 TEST_F(ShardTest, HoldsNoTimeOfDay) {
   auto writer = ShardWriter::Create(path_, {1, kSide, kSide, 3});
   ASSERT_TRUE(writer.ok()) << writer.status();
@@ -164,9 +164,9 @@ TEST_F(ShardTest, RefusesFoldersPipesAndOtherFormats) {
 struct Hostile {
   hid_t type = H5T_STD_U8LE;
   std::vector<hsize_t> shape;
-  // Empty: no chunks.
+  // The shape of a chunk. Empty: the data set is not chunked.
   std::vector<hsize_t> chunk;
-  // Further settings of the data set.
+  // Makes further settings in the data set's creation options.
   std::function<void(hid_t options)> set = [](hid_t options) { H5Pset_fletcher32(options); };
   bool written = true;
 };
@@ -175,7 +175,8 @@ class HostileShardTest : public ShardTest {
  protected:
   static constexpr hsize_t kCount = 4;
 
-  // Makes the file with the two data sets and enough beside them to be as large as they say.
+  // Makes a file with the two data sets and a third one, which makes the file as large as they
+  // claim.
   void Write(const Hostile& images, const Hostile& labels, int64_t first_label = 0) {
     const hid_t file = H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     const std::vector<uint8_t> zeros(1 << 16);

@@ -12,7 +12,7 @@
 namespace finetune {
 
 struct ShardWriter::File {
-  // Closed in the opposite order.
+  // Members are destroyed in reverse order, so the data sets close before the file.
   Hdf5Handle file, images, labels;
 };
 

@@ -18,27 +18,28 @@ struct ShardShape {
 };
 
 // Writes one HDF5 file of a data set: `images` uint8 [count, height, width, channels] and `labels`
-// int64 [count], in chunks of about 256 KiB, each with its Fletcher-32 sum, in the file format of
-// HDF5 1.10, whose own structures carry checksums too. Holds one chunk in memory.
+// int64 [count]. Chunks have about 256 KiB, each with a Fletcher-32 checksum. The file format is
+// that of HDF5 1.10, whose internal structures carry checksums too. Memory holds one chunk.
 //
 //   FT_ASSIGN_OR_RETURN(auto shard, ShardWriter::Create(path, shape));
 //   ... FT_RETURN_IF_ERROR(shard->Append(pixels, label)) ...  // shape.count times
 //   FT_RETURN_IF_ERROR(shard->Finish());
 //
-// The file is not whole before Finish(); whoever makes it removes it otherwise.
+// The file is incomplete before Finish(). The caller must remove it if Finish() is not reached.
 class ShardWriter {
  public:
-  // Errors: InvalidArgument for a shape with nothing in it; ResourceExhausted where the disk is
-  // full, else DataLoss with HDF5's reason.
+  // Errors: InvalidArgument for a shape with a dimension below 1; ResourceExhausted where the disk
+  // is full, otherwise DataLoss with HDF5's reason.
   static absl::StatusOr<std::unique_ptr<ShardWriter>> Create(const std::string& path,
                                                              const ShardShape& shape);
   ~ShardWriter();
 
-  // `pixels`: [height, width, channels]. Errors: InvalidArgument for another number of bytes,
-  // FailedPrecondition for a picture beyond `count`; those of Create.
+  // Adds a picture. `pixels`: [height, width, channels]. Errors: InvalidArgument where the number
+  // of bytes is not height * width * channels, FailedPrecondition for a picture beyond `count`;
+  // those of Create.
   absl::Status Append(absl::Span<const uint8_t> pixels, int64_t label);
 
-  // Writes what is left and syncs the file to disk. Errors: FailedPrecondition where fewer than
+  // Writes the last chunk and syncs the file to disk. Errors: FailedPrecondition where fewer than
   // `count` pictures came; those of Create.
   absl::Status Finish();
 

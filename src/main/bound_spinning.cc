@@ -1,19 +1,19 @@
-// Bounds how long a thread of OpenMP spins for another before it sleeps.
+// Bounds the time that a thread of OpenMP spins while it waits for another, before it sleeps.
 //
-// LibTorch's OpenMP runtime (libgomp) has a thread look 300000 times whether the others have come,
-// which takes 5 ms and more, before it sleeps. Where other programs take the cores, the awaited
-// thread often has no core, and the one that waits burns its own time in vain: two threads on two
-// taken cores then take ten times as long as their share of the cores would. 10000 looks take 0.2
-// ms (0.5 ms on processors with a long PAUSE). That is several times as long as it takes to fall
-// asleep and to be woken, so on free cores hardly any wait grows, and none by much.
+// A waiting thread of LibTorch's OpenMP runtime (libgomp) checks 300000 times whether the others
+// have arrived before it sleeps, which takes 5 ms and more. If other programs use the cores, the
+// awaited thread often has no core, and the waiting thread wastes its own time: two threads on two
+// busy cores then take ten times as long as their share of the cores would. 10000 checks take 0.2
+// ms (0.5 ms on processors with a long PAUSE). That is several times as long as falling asleep and
+// waking up take, so on free cores waiting takes hardly longer.
 //
-// libgomp reads GOMP_SPINCOUNT when it is loaded, before main(), and offers no call that changes
+// libgomp reads GOMP_SPINCOUNT when it is loaded, before main(), and has no function that changes
 // it. So the program starts itself again with the variable set. It does so in .preinit_array, which
 // runs before the constructors of any library: those of LibTorch take half a second, while loading
-// the libraries once more takes 20 ms. The C library is not initialised yet there (getenv() and
-// setenv() see no environment); system calls and functions on plain memory work.
+// the libraries once more takes 20 ms. The C library is not initialized yet at that point (getenv()
+// and setenv() see no environment); system calls and functions on plain memory work.
 //
-// Whoever sets GOMP_SPINCOUNT or OMP_WAIT_POLICY keeps what is set.
+// If the user sets GOMP_SPINCOUNT or OMP_WAIT_POLICY, nothing is changed.
 #include <alloca.h>
 #include <unistd.h>
 
@@ -44,7 +44,7 @@ void BoundSpinning(int /*argc*/, char** argv, char** environment) {
   std::memcpy(longer, environment, count * sizeof(char*));
   longer[count] = spin_count;
   longer[count + 1] = nullptr;
-  // Returns only where it fails: then this process goes on, and spins for longer.
+  // execve() returns only if it fails. Then this process continues with the longer spinning.
   execve(program, argv, longer);
 }
 

@@ -24,7 +24,7 @@ std::string Settings(const std::string& environment) {
 TEST(BoundSpinningTest, ThreadsSpinBriefly) {
   const std::string settings = Settings("env -u GOMP_SPINCOUNT -u OMP_WAIT_POLICY");
   EXPECT_THAT(settings, HasSubstr("GOMP_SPINCOUNT = '10000'"));
-  // The program's own output, once.
+  // The program's own output appears only once, although the program starts itself again.
   EXPECT_THAT(settings, HasSubstr(", build "));
   EXPECT_EQ(settings.find(", build "), settings.rfind(", build "));
 }

@@ -17,14 +17,14 @@ using CommandList = std::vector<std::unique_ptr<Command>>;
 struct Invocation {
   int argc;
   char** argv;
-  int rank;  // the launcher's, before MPI starts; 0 without a launcher
+  int rank;  // this process's rank as the launcher sets it; 0 without a launcher
   const CommandList& commands;
 };
 
-// A command of the program: "finetune evaluate". Its list is in src/main/commands/all.cc; help,
-// parsing, completion and dispatch follow from that list.
+// A command of the program, such as "finetune evaluate". All commands are listed in
+// src/main/commands/all.cc; help, parsing, completion and dispatch follow from that list.
 //
-// A command derives from LocalCommand, which runs before MPI, or from RankCommand, which runs on
+// A command derives from LocalCommand, which runs without MPI, or from RankCommand, which runs on
 // all ranks.
 class Command {
  public:
@@ -34,17 +34,18 @@ class Command {
   Command& operator=(const Command&) = delete;
 
   virtual std::string name() const = 0;
-  // For the list of commands: a line without a full stop.
+  // Returns one line for the list of commands, without a full stop.
   virtual std::string summary() const = 0;
-  // One or two command lines.
+  // Returns one or two command lines for the help.
   virtual std::vector<std::string> examples() const = 0;
 
   // Adds the flags, whose variables are members of this object. May be called more than once.
   virtual void AddFlags(FlagList* flags) = 0;
-  // Whether the flags go together. Called once, after all of them are set. Errors: InvalidArgument
-  // with the flag and what to do.
+  // Checks that the flags can be combined. The program calls it once, after all flags are set and
+  // before Run(). Errors: InvalidArgument with the flag and what to do.
   virtual absl::Status Check() const { return absl::OkStatus(); }
-  // Does the work and returns the program's exit code. Called once, after Check() was OK.
+  // Does the work and returns the program's exit code. The program calls it once, if Check()
+  // returned OK.
   virtual int Run(const Invocation& invocation) = 0;
 };
 

@@ -13,7 +13,7 @@
 namespace finetune {
 namespace {
 
-// Has `app` take the flag. Its errors are added to `errors`.
+// Adds the flag to `app`. Errors in the flag's value are added to `errors`.
 void Register(const Flag& flag, CLI::App* app, std::vector<absl::Status>* errors) {
   const auto set = [&flag, errors](const std::string& text) {
     const absl::Status status = flag.set(text);
@@ -28,7 +28,7 @@ void Register(const Flag& flag, CLI::App* app, std::vector<absl::Status>* errors
         flag.name, [set](const std::vector<std::string>& texts) {
           for (const std::string& text : texts) set(text);
         });
-    // Positional ones take all that is left.
+    // A positional argument takes all remaining arguments.
     option->allow_extra_args(flag.IsPositional());
   } else {
     option = app->add_option_function<std::string>(flag.name, set);
@@ -36,8 +36,9 @@ void Register(const Flag& flag, CLI::App* app, std::vector<absl::Status>* errors
   if (flag.required) option->required();
 }
 
-// The arguments of "help" where help is asked for, anywhere: "--help", "-h",
-// "--help=optimizer.sgd". `command`: the one that is named; empty for none.
+// Returns the arguments of the command "help" if help is asked for at any place: by "--help", "-h"
+// or "--help=optimizer.sgd"; otherwise nothing. `command`: the command that is named; empty if none
+// is.
 std::optional<std::vector<std::string>> HelpIn(const std::vector<std::string>& arguments,
                                                const std::string& command) {
   constexpr absl::string_view kTopic = "--help=";
@@ -77,7 +78,7 @@ absl::StatusOr<Command*> ParseCommandLine(const CommandList& commands,
     CLI::App* sub = app.add_subcommand(commands[i]->name());
     for (const Flag& flag : flags[i].flags()) {
       Register(flag, sub, &errors);
-      // The default command's name may be left out.
+      // The first command is the default, so its flags are also accepted without its name.
       if (i == 0) Register(flag, &app, &errors);
     }
   }
@@ -89,7 +90,7 @@ absl::StatusOr<Command*> ParseCommandLine(const CommandList& commands,
   if (!errors.empty()) return errors.front();
   if (version) return ParseCommandLine(commands, {"version"});
   for (const CLI::App* sub : app.get_subcommands()) {
-    // "finetune --config=F evaluate".
+    // The command is not the first argument, as in "finetune --config=F evaluate".
     if (sub->get_name() != chosen->name() || !named) {
       return absl::InvalidArgumentError(absl::StrCat(sub->get_name(),
                                                      ": the command comes first, as in finetune ",

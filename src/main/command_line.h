@@ -9,10 +9,10 @@
 
 namespace finetune {
 
-// Chooses one of `commands` by `arguments` (without the program's name), sets its flags and checks
-// them. Without a command's name it is the first one. "--help" chooses "help", "--version"
-// "version". Called once for the commands. Errors: InvalidArgument with what is wrong and the
-// nearest command or flag.
+// Returns the one of `commands` that `arguments` (without the program's name) choose, after setting
+// and checking its flags. Without a command's name it is the first command. "--help" chooses
+// "help", "--version" chooses "version". Call it only once for a list of commands. Errors:
+// InvalidArgument with what is wrong and the nearest command or flag.
 absl::StatusOr<Command*> ParseCommandLine(const CommandList& commands,
                                           const std::vector<std::string>& arguments);
 

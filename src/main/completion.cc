@@ -7,7 +7,7 @@
 namespace finetune {
 namespace {
 
-// In single quotes of a shell.
+// Returns `text` in a shell's single quotes.
 std::string Quoted(const std::string& text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
@@ -25,7 +25,8 @@ std::vector<std::string> NamesOf(const CommandList& commands) {
   return names;
 }
 
-// `case` arms that offer the values of fields that have a few: "runtime.device) ...".
+// Returns the arms of a shell's `case` that offer the values of enum and bool fields:
+// "runtime.device) ...".
 std::string ValueArms(const std::vector<ValueField>& fields, const std::string& before,
                       const std::string& after) {
   std::string arms;
@@ -37,7 +38,7 @@ std::string ValueArms(const std::vector<ValueField>& fields, const std::string& 
   return arms;
 }
 
-// The bash function call that offers a flag's values.
+// Returns the call of a bash function that offers the flag's values.
 std::string BashValues(const Flag& flag) {
   if (!flag.choices.empty() && flag.kind == Flag::Kind::kFile) {
     return absl::StrCat("_finetune_offer -f -W ", Quoted(absl::StrJoin(flag.choices, " ")));
@@ -57,7 +58,7 @@ std::string BashValues(const Flag& flag) {
   }
 }
 
-// The action of zsh's _arguments that offers a flag's values.
+// Returns the action of zsh's _arguments that offers the flag's values.
 std::string ZshAction(const Flag& flag) {
   if (!flag.choices.empty() && flag.kind == Flag::Kind::kText) {
     return absl::StrCat("(", absl::StrJoin(flag.choices, " "), ")");
@@ -75,9 +76,10 @@ std::string ZshAction(const Flag& flag) {
   }
 }
 
-// One specification of zsh's _arguments: "*--set=[Set a field]:PATH=VALUE:_finetune_fields".
+// Returns the specification of a flag for zsh's _arguments: "*--set=[Set a
+// field]:PATH=VALUE:_finetune_fields".
 std::string ZshFlag(const Flag& flag) {
-  // A colon ends a part, and a bracket the description.
+  // A colon ends a part of the specification, and a bracket ends the description.
   const auto escaped = [](const std::string& text) {
     return absl::StrReplaceAll(text, {{":", "\\:"}, {"[", "\\["}, {"]", "\\]"}});
   };

@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// A script for bash, or zsh, that completes finetune's commands, flags, and the fields and values
-// after --set=.
+// Return a script for bash or zsh that completes finetune's commands, its flags, and the fields and
+// values after --set=.
 std::string BashCompletion(const CommandList& commands, const std::vector<ValueField>& fields);
 std::string ZshCompletion(const CommandList& commands, const std::vector<ValueField>& fields);
 

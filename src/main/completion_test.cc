@@ -46,8 +46,8 @@ class CompletionTest : public testing::Test {
     ASSERT_TRUE(WriteFileAtomically(folder_ + "/mine.pbtxt", "").ok());
   }
 
-  // What bash offers behind this line, in the folder of mine.pbtxt. Bash itself cuts the line into
-  // words at white space and at "=", and replaces the last of them.
+  // Returns the completions that bash offers after this line, in the folder of mine.pbtxt. Bash
+  // cuts the line into words at white space and at "=", and replaces the last word.
   std::vector<std::string> Offers(const std::string& line) {
     return Lines(absl::StrCat("cd ", folder_, "; source ./bash; COMP_WORDBREAKS=$' \\t\\n\"=:'; ",
                               "COMP_LINE='", line, "'; COMP_POINT=${#COMP_LINE}; _finetune; ",
@@ -67,7 +67,7 @@ TEST_F(CompletionTest, OffersTheFlagsOfTheCommand) {
   EXPECT_THAT(Offers("finetune evaluate --ch"), ElementsAre("--checkpoint="));
   EXPECT_THAT(Offers("finetune plan --ranks"),
               UnorderedElementsAre("--ranks=", "--ranks_per_host="));
-  // Without a command, those of train.
+  // Without a command's name the flags of train are offered.
   EXPECT_THAT(Offers("finetune --over"), ElementsAre("--overwrite"));
   EXPECT_THAT(Offers("finetune --config=a.pbtxt --max"), ElementsAre("--max_iterations="));
   EXPECT_THAT(Offers("finetune --checkp"), IsEmpty());
@@ -91,7 +91,7 @@ TEST_F(CompletionTest, OffersValuesOfFlags) {
   EXPECT_THAT(Offers("finetune completion b"), ElementsAre("bash"));
 }
 
-// Some have taken "=" out of the characters at which bash cuts words.
+// Some users have removed "=" from the characters at which bash cuts words.
 TEST_F(CompletionTest, CompletesWholeWordsWhereBashDoesNotCutThemAtEqualsSigns) {
   EXPECT_THAT(
       Lines(absl::StrCat("cd ", folder_, "; source ./bash; COMP_WORDBREAKS=' '; ",
@@ -105,7 +105,7 @@ TEST_F(CompletionTest, IsRegisteredForTheProgram) {
               ElementsAre("complete -F _finetune finetune"));
 }
 
-// zsh's own functions are not there to be called; the specifications that they would get are.
+// The test has no zsh, so it checks the specifications that the script passes to zsh's functions.
 TEST_F(CompletionTest, ZshKnowsCommandsFlagsAndFields) {
   const std::string script = ZshCompletion(commands_, ValueFields());
   EXPECT_THAT(script, HasSubstr("#compdef finetune\n"));

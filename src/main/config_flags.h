@@ -19,14 +19,16 @@ struct ConfigFlags {
   void AddTo(FlagList* flags);
   // Adds --config_path alone.
   static void AddSearchPath(FlagList* flags, std::vector<std::string>* config_path);
-  // Errors: InvalidArgument where no config is given, or a folder of the search path is not one.
+  // Checks that a config is given and that the search path consists of folders. Errors:
+  // InvalidArgument.
   absl::Status Check() const;
-  // The second part of it.
+  // Checks that the search path consists of folders. Errors: InvalidArgument.
   static absl::Status CheckSearchPath(const std::vector<std::string>& config_path);
 
-  // The config as its files have it. Errors: see LoadConfig().
+  // Loads the config. Paths in it are as the files have them. Errors: those of LoadConfig().
   absl::StatusOr<LoadedConfig> Load() const;
-  // The same, with a "~" in its paths expanded: for a command that opens them.
+  // Loads the config and expands a leading "~" in its paths, for a command that opens them. Errors:
+  // those of LoadConfig() and ExpandPaths().
   absl::StatusOr<LoadedConfig> LoadExpanded() const;
 };
 

@@ -10,8 +10,8 @@ inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;     // the flags or the config are wrong
 inline constexpr int kExitStopped = 75;  // EX_TEMPFAIL: run again with --resume=auto
 
-// Prints an error on stderr, on rank 0 alone: all ranks have it. Returns the exit code that it asks
-// for; kExitDone for OK.
+// Prints an error on stderr, on rank 0 only, because all ranks have the same error. Returns the
+// exit code for the error; kExitDone for OK.
 int ReportError(const absl::Status& status, int rank);
 
 }  // namespace finetune

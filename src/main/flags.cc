@@ -10,7 +10,7 @@
 namespace finetune {
 namespace {
 
-// What a check of src/base/flag_errors.h says about `text`.
+// Returns the result of a check of src/base/flag_errors.h on `text` as a status.
 absl::Status Passes(const CLI::Validator& check, std::string text) {
   const std::string wrong = check(text);
   return wrong.empty() ? absl::OkStatus() : absl::InvalidArgumentError(wrong);
@@ -74,7 +74,7 @@ Flag* FlagList::Path(Flag::Kind kind, std::string name, std::string value, std::
                      std::string* variable) {
   Flag flag{.name = std::move(name), .value = std::move(value), .help = std::move(help)};
   flag.kind = kind;
-  // Has a "~" that the shell left alone, as in --work_dir='~/x', mean HOME.
+  // Expands a "~" that the shell did not expand, as in --work_dir='~/x'.
   flag.set = [variable](const std::string& text) -> absl::Status {
     FT_ASSIGN_OR_RETURN(*variable, ExpandHome(text));
     return absl::OkStatus();

@@ -12,32 +12,32 @@ namespace finetune {
 
 // One flag of a command.
 struct Flag {
-  // What its value is, for help and for the completion of a shell.
+  // The kind of the flag's value, for the help and for the completion in a shell.
   enum class Kind {
-    kSwitch,  // it has no value
+    kSwitch,  // a flag without a value
     kText,
-    kFile,    // a path; a "~" in front means HOME
-    kFolder,  // likewise
-    kConfig,  // likewise; a config, which is also sought in the search path
-    kField,   // PATH=VALUE, for a field of a config
+    kFile,    // a file's path; a leading "~" means HOME
+    kFolder,  // a folder's path; a leading "~" means HOME
+    kConfig,  // a config's path, or a name in the config search path
+    kField,   // PATH=VALUE: sets a field of the config
   };
-  std::string name;   // "--work_dir"; without dashes, an argument by its position: "WORK_DIR"
+  std::string name;   // "--work_dir"; a positional argument has no dashes: "WORK_DIR"
   std::string value;  // the value's name in the help: "DIR"
   std::string help;
   Kind kind = Kind::kText;
-  std::vector<std::string> choices = {};  // the values that a shell offers
+  std::vector<std::string> choices = {};  // the values that the completion in a shell offers
   bool repeatable = false;
   bool required = false;
-  // Takes the value as it was typed; "true" or "false" for a switch. Errors: InvalidArgument with
-  // what was expected, without the flag's name.
+  // Sets the flag's variable from the text that was typed; for a switch the text is "true" or
+  // "false". Errors: InvalidArgument with what was expected, without the flag's name.
   std::function<absl::Status(const std::string&)> set = nullptr;
 
   bool IsPositional() const { return name.front() != '-'; }
 };
 
 // The flags of one command, in the order in which its help shows them. The variables must outlive
-// the list, and hold the defaults. Each function returns the flag that it has added, to be changed
-// before the next one is added.
+// the list and hold the defaults. Each function adds a flag and returns it, so that the caller can
+// change it. The pointer is valid until the next flag is added.
 class FlagList {
  public:
   Flag* Switch(std::string name, std::string help, bool* variable);
@@ -48,7 +48,8 @@ class FlagList {
   // `kind`: kFile, kFolder or kConfig.
   Flag* Path(Flag::Kind kind, std::string name, std::string value, std::string help,
              std::string* variable);
-  // The next two can be given several times; each time appends.
+  // The flags that the next two functions add can be given several times; each time appends to
+  // `variable`.
   Flag* Texts(std::string name, std::string value, std::string help,
               std::vector<std::string>* variable);
   Flag* Paths(Flag::Kind kind, std::string name, std::string value, std::string help,

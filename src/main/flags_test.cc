@@ -20,12 +20,12 @@ using ::testing::HasSubstr;
 using ::testing::Le;
 using ::testing::SizeIs;
 
-// What the program makes of `arguments`: its commands, and the one that is chosen.
+// The result of parsing `arguments`: all commands, and the chosen one.
 struct Parsed {
   explicit Parsed(const std::vector<std::string>& arguments)
       : commands(MakeCommands()), command(ParseCommandLine(commands, arguments)) {}
 
-  // The chosen command, which the test expects to be a `T`; the test fails where it is not.
+  // Returns the chosen command as a `T`. The test fails where it is not a `T`.
   template <typename T>
   const T& As() {
     static const T none;
@@ -39,7 +39,7 @@ struct Parsed {
   absl::StatusOr<Command*> command;
 };
 
-// What the chosen command prints, which needs no ranks.
+// Returns the output of the chosen command, which must be a LocalCommand.
 std::string Output(const std::vector<std::string>& arguments) {
   const Parsed parsed(arguments);
   if (!parsed.command.ok()) return std::string(parsed.command.status().message());
@@ -87,7 +87,7 @@ TEST(Flags, WhatIsWrongIsSaidInWords) {
             "--origins: expected true or false, got x");
 }
 
-// Without this it would train.
+// Without this check "finetune --config=a evaluate" would train.
 TEST(Flags, ACommandAfterFlagsIsRefused) {
   EXPECT_EQ(Refusal({"--config=a", "evaluate", "--checkpoint=b"}),
             "evaluate: the command comes first, as in finetune evaluate --config=F");
@@ -139,7 +139,7 @@ TEST(Flags, HelpFitsAScreen) {
   for (const auto& command : MakeCommands()) helps.push_back(Output({"help", command->name()}));
   for (const std::string& help : helps) {
     const std::vector<std::string> lines = absl::StrSplit(help, '\n');
-    // The last one is empty.
+    // The last of 25 lines is empty, because the text ends with a line end.
     EXPECT_THAT(lines, SizeIs(Le(25))) << help;
     for (const std::string& line : lines) EXPECT_THAT(line, SizeIs(Le(100)));
   }

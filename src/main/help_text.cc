@@ -11,13 +11,13 @@ namespace {
 
 constexpr size_t kColumns = 100;
 
-// A name and what it means.
+// A name and its explanation: one row of the help.
 struct Row {
   std::string name;
   std::string text;
 };
 
-// Two columns; the right one is wrapped at kColumns.
+// Returns the rows as two columns. Lines wrap at kColumns.
 std::string Table(const std::vector<Row>& rows) {
   size_t left = 0;
   for (const Row& row : rows) left = std::max(left, row.name.size() + 4);

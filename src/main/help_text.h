@@ -7,11 +7,11 @@
 
 namespace finetune {
 
-// The help of one command: its flags and examples. At most 100 columns and, for every command that
-// there is, 24 lines.
+// Returns the help of one command: its flags and examples. It has at most 100 columns and, for
+// every command of finetune, at most 24 lines.
 std::string HelpOf(Command& command);
 
-// The help of the program: its commands.
+// Returns the help of the program: its commands.
 std::string HelpOf(const CommandList& commands);
 
 }  // namespace finetune

@@ -8,13 +8,14 @@
 
 namespace finetune {
 
-// A command of one process. It runs before MPI starts; under mpirun rank 0 runs it, and the other
-// ranks are done at once.
+// A command that runs in one process, without MPI. Under mpirun rank 0 runs it, and the other ranks
+// exit at once with success.
 class LocalCommand : public Command {
  public:
   int Run(const Invocation& invocation) final;
 
-  // Does the work. `output`: for stdout; it is printed also where an error is returned, before it.
+  // Does the work. Run() prints `output` on stdout, also where an error is returned, and then the
+  // error.
   virtual absl::Status RunHere(const Invocation& invocation, std::string* output) = 0;
 };
 

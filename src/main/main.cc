@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   const finetune::CommandList commands = finetune::MakeCommands();
   const absl::StatusOr<finetune::Command*> command =
       finetune::ParseCommandLine(commands, std::vector<std::string>(argv + 1, argv + argc));
-  // Every rank would say the same of a wrong flag.
+  // ReportError() prints on rank 0 only, because a wrong flag is the same error on every rank.
   if (!command.ok()) return finetune::ReportError(command.status(), rank);
   return (*command)->Run({argc, argv, rank, commands});
 }

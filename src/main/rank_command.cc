@@ -25,7 +25,7 @@ int RankCommand::Run(const Invocation& invocation) {
                        invocation.rank);
   }
   const int rank = (*comm)->rank();
-  // A config may be missing on one host only.
+  // All ranks agree on the error, because a config may be missing on only one host.
   if (absl::Status agreed = Agree(loaded.status(), **comm); !agreed.ok()) {
     return ReportError(agreed, rank);
   }

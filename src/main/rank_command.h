@@ -11,16 +11,19 @@ namespace finetune {
 // A command that every rank of mpirun runs; without mpirun there is one rank.
 class RankCommand : public Command {
  public:
-  // Loads the config, starts MPI, and runs the command once all ranks have a config.
+  // Loads the config, starts MPI, and calls RunOnRanks() if every rank could load the config.
   int Run(const Invocation& invocation) final;
 
  private:
-  // Reads the config, before MPI starts. It says how the ranks communicate and on which device.
+  // Loads the config. Run() calls it before MPI starts, because the config determines how the ranks
+  // communicate and on which device.
   virtual absl::StatusOr<LoadedConfig> Load() = 0;
-  // Returns whom the communicator tells of its collectives. It lives as long as this object.
+  // Returns the observer that the communicator informs of its collectives. What the observer refers
+  // to must live as long as this object.
   virtual CommObserver Observer() { return CommObserver(); }
   // Does the work and returns the exit code. Collective: every rank calls it with the same config,
-  // as far as a rank can tell. An error is printed once, with the place of a field's error.
+  // as far as a rank can tell. Run() prints an error once, with the place of the field if the error
+  // is about a field.
   virtual absl::StatusOr<int> RunOnRanks(const LoadedConfig& loaded, Communicator* comm) = 0;
 };
 

@@ -3,9 +3,8 @@
 
 namespace finetune {
 
-// From here on an exception that nobody catches, on any thread (LibTorch's, or memory that cannot
-// be had), is said with this rank and host and ends the process with exit code 1; mpirun then ends
-// the other ranks.
+// After this call, an exception that no thread catches (LibTorch's, or std::bad_alloc) is printed
+// with this rank and host and ends the process with exit code 1. mpirun then ends the other ranks.
 void NameRankInUncaughtExceptions();
 
 }  // namespace finetune

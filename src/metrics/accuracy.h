@@ -6,12 +6,13 @@
 
 namespace finetune {
 
-// All return 0 for an empty list.
+// For an empty list these functions return 0.
 
-// The share of the images whose label is among the first k classes, 0..1.
+// Returns the share of the images, 0..1, whose label is among the k classes with the largest
+// scores.
 double TopKAccuracy(absl::Span<const Prediction> predictions, int k);
 
-// The mean loss, summed in float64 in the order of the list.
+// Returns the mean loss, summed in float64 in the order of the list.
 double MeanLoss(absl::Span<const Prediction> predictions);
 
 }  // namespace finetune

@@ -1,4 +1,5 @@
-// The metrics against scikit-learn's and scipy's, by tests/fixtures/metrics/make_fixtures.py.
+// Compares the metrics with those of scikit-learn and scipy, which
+// tests/fixtures/metrics/make_fixtures.py wrote.
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -111,7 +112,7 @@ TEST(ByClassTest, ConfusionsAreTheMatrixWithoutItsDiagonalLargestFirst) {
 }
 
 TEST(ByClassTest, TellsAClassWithoutImagesFromOneThatIsAlwaysWrong) {
-  // Class 0 has an image and is never guessed; class 2 occurs nowhere.
+  // Class 0 has an image and is never guessed. Class 2 occurs neither as a label nor as a guess.
   const std::vector<Prediction> predictions = {{.label = 0, .guess = 1, .rank = 1},
                                                {.label = 1, .guess = 1}};
   const std::vector<ClassResult> results = CountByClass(predictions, 3);
@@ -153,7 +154,8 @@ Interval IntervalOf(const Case& one) {
 TEST(BootstrapTest, ComesToTheBinomialQuantiles) {
   for (const Case& one : Cases()) {
     const Interval interval = IntervalOf(one);
-    // Four deviations of a quantile of 2000 draws, and the step between two numbers of images.
+    // Four standard deviations of a quantile that is estimated from 2000 draws, plus the smallest
+    // difference between two accuracies.
     const double tolerance = 4 * one.expected["interval_deviation"].get<double>() +
                              1.0 / static_cast<double>(one.predictions.size());
     EXPECT_NEAR(interval.low, one.expected["interval"][0], tolerance);

@@ -11,18 +11,19 @@ namespace {
 
 constexpr double kLow = 0.025, kHigh = 0.975;
 
-// Binomial numbers by inversion of the cumulative distribution.
+// Draws numbers from a binomial distribution by inverting its cumulative distribution.
 class Binomial {
  public:
   // `probability`: more than 0 and less than 1.
   Binomial(int64_t n, double probability) {
-    // Beyond 12 deviations there is less than float64 can add to a sum of 1.
+    // Numbers further than 12 standard deviations from the mean are left out: their probability is
+    // too small to change a float64 sum of 1.
     const double mean = static_cast<double>(n) * probability;
     const double reach = 12 * std::sqrt(mean * (1 - probability)) + 12;
     first_ = std::max<int64_t>(0, static_cast<int64_t>(mean - reach));
     const int64_t last = std::min(n, static_cast<int64_t>(mean + reach) + 1);
-    // The probability of each number, as the logarithm of its ratio to that of the first; by the
-    // largest of them, so that none overflows.
+    // The logarithm of each number's probability, up to a constant. Below, the largest one is
+    // subtracted before exp(), so that no value overflows.
     std::vector<double> logs = {0};
     const double odds = std::log(probability) - std::log1p(-probability);
     for (int64_t k = first_; k < last; ++k) {
@@ -34,7 +35,7 @@ class Binomial {
     for (const double log : logs) cumulative_.push_back(sum += std::exp(log - largest));
   }
 
-  // `uniform`: in [0, 1).
+  // Returns the number at quantile `uniform`, which is in [0, 1).
   int64_t Draw(double uniform) const {
     const auto found =
         std::upper_bound(cumulative_.begin(), cumulative_.end(), uniform * cumulative_.back());
@@ -44,11 +45,12 @@ class Binomial {
 
  private:
   int64_t first_ = 0;
-  // Up to number first_ + i; not divided by the sum of all.
+  // Element i is the sum of the probabilities of the numbers first_..first_ + i, up to a constant
+  // factor.
   std::vector<double> cumulative_;
 };
 
-// The quantile of sorted values, interpolated linearly between the two nearest.
+// Returns a quantile, 0..1, of sorted values, interpolated linearly between the two nearest values.
 double Quantile(const std::vector<int64_t>& sorted, double quantile) {
   const double at = quantile * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<size_t>(std::floor(at));

@@ -12,14 +12,15 @@ struct Interval {
 
 inline constexpr int kBootstrapDraws = 2000;
 
-// Returns the 95 % interval of an accuracy by the percentile bootstrap (Efron 1979; Efron and
-// Tibshirani 1993, chapter 13): the accuracies of `draws` lists of `images` images, each drawn with
-// replacement, from their 2.5 % to their 97.5 % quantile, interpolated linearly. Where all images
-// are right, or none, so are those of each list, and the interval is a point.
+// Returns the 95 % interval of the accuracy `correct` / `images` by the percentile bootstrap (Efron
+// 1979; Efron and Tibshirani 1993, chapter 13). The bootstrap draws `draws` lists of `images`
+// images with replacement; the interval goes from the 2.5 % to the 97.5 % quantile of their
+// accuracies, interpolated linearly. If all images are right, or none, every list has the same
+// accuracy and the interval has length 0.
 //
-// A list drawn with replacement holds a binomial number of right images, so that number is drawn in
-// place of the list: the distribution is the same, and the time does not grow with `images`. Draws
-// are keyed by their number alone: the same accuracy always has the same interval.
+// The number of right images in such a list follows a binomial distribution. So the number is drawn
+// instead of the list, and the time does not grow with `images`. Each random number depends only on
+// the number of its draw, so the same accuracy always has the same interval.
 Interval BootstrapAccuracy(int64_t correct, int64_t images, int draws = kBootstrapDraws);
 
 }  // namespace finetune

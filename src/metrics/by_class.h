@@ -14,14 +14,14 @@ namespace finetune {
 struct ClassResult {
   int64_t support = 0;  // images of this class
   int64_t guessed = 0;  // images that the model takes for it
-  int64_t correct = 0;  // images that are both
+  int64_t correct = 0;  // images of this class that the model takes for it
 
-  // The share of `guessed` that is correct, 0..1. Absent where nothing was guessed.
+  // The share of `guessed` that is correct, 0..1. Absent where `guessed` is 0.
   std::optional<double> Precision() const;
-  // The share of `support` that is correct, 0..1. Absent where there is no image of the class.
+  // The share of `support` that is correct, 0..1. Absent where `support` is 0.
   std::optional<double> Recall() const;
   // The harmonic mean of precision and recall, 2 correct / (support + guessed). Absent where both
-  // are.
+  // `support` and `guessed` are 0.
   std::optional<double> F1() const;
 };
 
@@ -38,8 +38,8 @@ struct ClassAverages {
 // A value that is absent counts as 0. This is scikit-learn's average="macro" with zero_division=0.
 ClassAverages MacroAverages(absl::Span<const ClassResult> classes);
 
-// Returns the values of all classes' counts together, scikit-learn's average="micro". Where each
-// image has one label, all three are the accuracy.
+// Returns precision, recall and F1 of the summed counts of all classes, as scikit-learn's
+// average="micro". Where each image has one label, all three equal the accuracy.
 ClassAverages MicroAverages(absl::Span<const ClassResult> classes);
 
 // Returns the mean recall of the classes that have images (Brodersen et al. 2010, "The balanced
@@ -57,8 +57,9 @@ struct Confusion {
   int64_t images = 0;
 };
 
-// Returns every pair of a class and another that it was taken for: the most images first, then by
-// label and guess. Needs memory for the wrong predictions alone, for any number of classes.
+// Returns one entry for each pair of a class and another class that its images were taken for,
+// sorted by descending number of images, then by label and guess. Its memory grows with the number
+// of wrong predictions, not with the number of classes.
 std::vector<Confusion> Confusions(absl::Span<const Prediction> predictions);
 
 }  // namespace finetune

@@ -12,23 +12,25 @@ namespace finetune {
 // The images whose confidence lies in one interval.
 struct CalibrationBin {
   int64_t images = 0;
-  double confidence = 0;  // mean; 0 where there are no images
+  double confidence = 0;  // mean confidence; 0 where there are no images
   double accuracy = 0;    // 0..1; 0 where there are no images
 };
 
-// How far a model's confidence is from its accuracy.
+// The difference between a model's confidence and its accuracy.
 struct Calibration {
-  // The expected calibration error, 0..1: the mean over the images of |accuracy - confidence| of
-  // their bin (Naeini et al. 2015; Guo et al. 2017, "On Calibration of Modern Neural Networks").
+  // The expected calibration error, 0..1: the mean over all images of |accuracy - confidence| of
+  // the image's bin (Naeini et al. 2015; Guo et al. 2017, "On Calibration of Modern Neural
+  // Networks").
   double error = 0;
-  // Bin i of n holds the confidences in (i / n, (i + 1) / n], as Guo et al. have it; bin 0 also 0.
+  // Bin i of n holds the confidences in (i / n, (i + 1) / n], as in Guo et al.; bin 0 also holds
+  // confidence 0.
   std::vector<CalibrationBin> bins;
 };
 
 // The number of bins that Guo et al. use.
 inline constexpr int kCalibrationBins = 15;
 
-// `bins`: 1 or more.
+// Returns the calibration with `bins` bins, 1 or more.
 Calibration Calibrate(absl::Span<const Prediction> predictions, int bins = kCalibrationBins);
 
 }  // namespace finetune

@@ -9,8 +9,9 @@ double McNemarPValue(int64_t only_first, int64_t only_second) {
   const int64_t n = only_first + only_second, k = std::min(only_first, only_second);
   if (only_first == only_second) return 1;
   const auto log_factorial = [](int64_t m) { return std::lgamma(static_cast<double>(m) + 1); };
-  // The probability of k, and from it those of k - 1, k - 2, ...: each is a smaller part of the one
-  // before, so the sum ends long before 0 for large counts.
+  // Sums the binomial probabilities of k, k - 1, k - 2, ..., each computed from the one before.
+  // They fall ever faster, so for large counts the sum ends long before 0, at the first one that is
+  // too small to change it.
   double term = std::exp(log_factorial(n) - log_factorial(k) - log_factorial(n - k) -
                          static_cast<double>(n) * std::log(2.0));
   double tail = 0;

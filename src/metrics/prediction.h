@@ -8,9 +8,9 @@ namespace finetune {
 // A model's answer for one image. All metrics are functions of a list of these.
 struct Prediction {
   int32_t label = 0;  // the image's class
-  int32_t guess = 0;  // the class of the largest score; of equal scores the lowest class
-  // The number of classes that come before the label when they are sorted by score. 0: the guess is
-  // right.
+  int32_t guess = 0;  // the class with the largest score; the lowest such class if scores are equal
+  // The number of classes that come before the label when the classes are sorted by descending
+  // score. 0: the guess is right.
   int32_t rank = 0;
   float confidence = 0;  // the softmax probability of the guess, 0..1
   float loss = 0;        // cross-entropy

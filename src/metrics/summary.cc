@@ -16,9 +16,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The rows of a table of classes.
+// The most classes that the table shows.
 constexpr size_t kMostRows = 50;
-// Columns of a class name, in its row and where others are taken for it.
+// The widths in characters of a class name: in the first column, and in the column "most often
+// taken for".
 constexpr size_t kNameColumns = 26, kGuessColumns = 20;
 
 bool Continues(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
@@ -28,7 +29,7 @@ size_t Characters(absl::string_view text) {
       std::count_if(text.begin(), text.end(), [](char byte) { return !Continues(byte); }));
 }
 
-// The name in at most `columns` characters, without control characters.
+// Returns the name cut to at most `columns` characters, without control characters.
 std::string Shown(absl::string_view name, size_t columns) {
   std::string text = ValidUtf8(name);
   for (char& byte : text) {
@@ -79,7 +80,8 @@ std::string ClassTable(const EvaluationSummary& summary) {
                           "the %d classes with the lowest F1, of %d; --output=FILE.json has all\n",
                           labels.size(), summary.classes.size());
   }
-  // The class that each one is most often taken for, of which confusions have the first first.
+  // For each class, the confusion with the most images. summary.confusions is sorted by images, so
+  // this is the first one.
   std::map<size_t, const Confusion*> most;
   for (const Confusion& one : summary.confusions) most.try_emplace(one.label, &one);
   absl::StrAppend(&table,

@@ -31,16 +31,18 @@ struct EvaluationSummary {
   ClassAverages macro, micro;
   Calibration calibration;
   std::vector<ClassResult> classes;
-  // As ConfusionMatrix(). Empty for more than kMostMatrixClasses classes.
+  // [classes, classes], as ConfusionMatrix() returns it. Empty for more than kMostMatrixClasses
+  // classes.
   std::vector<int64_t> matrix;
   std::vector<Confusion> confusions;
 };
 
-// `ks`: the k of each top-k accuracy.
+// Returns all metrics of the predictions. `ks`: the k of each top-k accuracy to compute.
 EvaluationSummary Summarize(absl::Span<const Prediction> predictions,
                             std::vector<std::string> class_names, const std::vector<int>& ks);
 
-// Which model was evaluated on which images, and with which other model it is compared.
+// The facts to report about an evaluation: the model, the images, and the model that it is compared
+// with.
 struct EvaluationSource {
   std::string checkpoint;
   std::string config;
@@ -55,12 +57,12 @@ struct EvaluationSource {
   std::optional<Other> other;
 };
 
-// Returns lines of at most 100 columns: the figures, and a table of the classes, of which a summary
-// of many shows those with the lowest F1.
+// Returns text with lines of at most 100 columns: the metrics, and a table of the classes. With
+// more than 50 classes the table shows the 50 with the lowest F1.
 std::string ToTable(const EvaluationSummary& summary, const EvaluationSource& source);
 
-// Returns one JSON object with every figure. A value that is not defined is null: the precision of
-// a class that nothing was taken for, and the matrix of too many classes.
+// Returns one JSON object with every metric. A value that is not defined is null: the precision of
+// a class that was never guessed, and the confusion matrix of more than kMostMatrixClasses classes.
 std::string ToJson(const EvaluationSummary& summary, const EvaluationSource& source);
 
 }  // namespace finetune

@@ -14,7 +14,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// Two cats of which one is taken for a dog, three dogs that are right, and a fox that nobody has.
+// Two cats of which one is taken for a dog, three dogs that are recognized, and no image of the
+// third class, fox.
 EvaluationSummary SmallSummary() {
   const std::vector<Prediction> predictions = {
       {.label = 0, .guess = 0, .rank = 0, .confidence = 0.75F, .loss = 0.5F},
@@ -25,7 +26,7 @@ EvaluationSummary SmallSummary() {
   return Summarize(predictions, {"cat", "dog", "fox"}, {1, 2});
 }
 
-// Columns of a terminal: characters, not bytes.
+// Returns the width of the widest line in columns of a terminal: characters, not bytes.
 size_t Widest(const std::string& text) {
   size_t widest = 0;
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
@@ -53,7 +54,7 @@ TEST(SummaryTest, TableFitsAHundredColumns) {
   std::vector<Prediction> predictions;
   for (int label = 0; label < 10; ++label) {
     names.push_back(absl::StrCat("\xc3\xb6ne clas\n with a very \xff long name, number ", label));
-    // A large count of the same confusion.
+    // All images of a class are taken for the same other class, so that the count is wide.
     for (int i = 0; i < 12345; ++i) {
       predictions.push_back({.label = label, .guess = (label + 1) % 10, .rank = 1});
     }

@@ -9,10 +9,10 @@
 namespace finetune {
 namespace {
 
-// Elements a thread takes at a time: 64 KiB of each of the four arrays.
+// The number of elements that a thread takes at a time: 64 KiB of each of the four arrays.
 constexpr int64_t kGrain = 16384;
 
-// What is the same for all elements of a step.
+// The numbers of a step that are the same for all elements.
 struct Coefficients {
   float scale;
   float beta1_rest;  // 1 - beta1
@@ -24,8 +24,9 @@ struct Coefficients {
   float epsilon;
 };
 
-// Plain enough for the compiler to vectorise, as BUILD says that std::sqrt need not set errno.
-// Built for each instruction set and chosen when the program starts.
+// A plain loop, which the compiler vectorizes because BUILD sets -fno-math-errno, so that std::sqrt
+// needs no call. It is compiled for each of these instruction sets, and the fastest one that the
+// processor has is chosen when the program starts.
 __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4"))) void UpdateRange(
     float* __restrict w, const float* __restrict gradient, float* __restrict m, float* __restrict v,
     int64_t n, const Coefficients& coefficients) {
@@ -45,8 +46,8 @@ void AdamW::Check(const AdamWConfig& config, const Problems& problems) {
   problems.AtLeast("lr", config.lr(), 0);
   problems.IsFraction("beta1", config.beta1());
   problems.IsFraction("beta2", config.beta2());
-  // A gradient that is always 0 would divide 0 by 0. A float32 holds no smaller number with all of
-  // its digits.
+  // With epsilon 0, a gradient that is always 0 would divide 0 by 0. 1e-37 is the smallest power of
+  // ten that float32 holds with full precision.
   constexpr double kLeastEpsilon = 1e-37;
   problems.AtLeast("epsilon", config.epsilon(), kLeastEpsilon);
   problems.AtLeast("weight_decay", config.weight_decay(), 0);

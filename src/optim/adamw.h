@@ -14,15 +14,15 @@
 namespace finetune {
 
 // Adam with decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW defines it.
-// In the t-th iteration of the run, counted from 1:
+// For a parameter w with gradient g, in the t-th iteration of the run, counted from 1:
 //   m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g * g;
 //   w -= lr * weight_decay * w;
 //   w -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon).
-// Its state is "exp_avg", m, and "exp_avg_sq", v, as PyTorch names them. The state has no t: the
-// iteration of a resumed run is known.
+// The state has two tensors, named as in PyTorch: "exp_avg" is m, "exp_avg_sq" is v. It does not
+// contain t, because a resumed run knows its iteration.
 class AdamW final : public Optimizer {
  public:
-  // `problems`: those of its message.
+  // Checks the config. Errors go to `problems`, which must be those of the message optimizer.adamw.
   static void Check(const AdamWConfig& config, const Problems& problems);
 
   AdamW(const AdamWConfig& config, FlatParameters parameters);

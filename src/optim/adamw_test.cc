@@ -33,9 +33,10 @@ std::unique_ptr<Optimizer> Make(const OptimizerConfig& config, std::vector<Param
 
 at::Tensor Floats(const std::vector<float>& values) { return at::tensor(values).to(TestDevice()); }
 
-// Equal but for a few roundings of a float32: PyTorch multiplies and divides in another order.
-// `largest`: the largest magnitude that each element has had, which is kept up; an average that has
-// fallen since keeps the roundings of that one. Empty at first.
+// Expects equal values up to a few float32 roundings, because PyTorch multiplies and divides in
+// another order. `largest`: the largest magnitude so far of each element, which this function
+// updates; empty before the first call. An average that has fallen since then keeps the rounding
+// errors of its largest value.
 void ExpectSame(const at::Tensor& actual, const std::vector<float>& expected,
                 std::vector<float>* largest) {
   const at::Tensor host = actual.to(at::kCPU);
@@ -48,7 +49,8 @@ void ExpectSame(const at::Tensor& actual, const std::vector<float>& expected,
   }
 }
 
-// Fixture: tests/fixtures/optim/make_fixtures.py, by torch.optim.AdamW.
+// The fixture holds the results of torch.optim.AdamW, written by
+// tests/fixtures/optim/make_fixtures.py.
 TEST(AdamWTest, StepsMatchPyTorch) {
   std::ifstream file("tests/fixtures/optim/adamw.json");
   ASSERT_TRUE(file) << "tests/fixtures/optim/adamw.json is not there";
@@ -67,7 +69,7 @@ TEST(AdamWTest, StepsMatchPyTorch) {
     }
     const at::Tensor values = Floats(one["start"]);
     const auto optimizer = Make(config, {{"a", 0, 3}, {"b", 3, 5}}, values);
-    std::map<std::string, std::vector<float>> largest;  // by tensor
+    std::map<std::string, std::vector<float>> largest;  // by the tensor's name
     int64_t iteration = 0;
     for (const nlohmann::json& step : one["steps"]) {
       SCOPED_TRACE(absl::StrCat("iteration ", iteration));
@@ -84,7 +86,8 @@ TEST(AdamWTest, StepsMatchPyTorch) {
   }
 }
 
-// Vectors and threads divide a large tensor; every element must come out as if it were alone.
+// A large tensor is divided into vectors and between threads. Every element must get the same
+// result as alone.
 TEST(AdamWTest, UpdatesEveryElementOfALargeTensorAlike) {
   constexpr int64_t kCount = 3 * 16384 + 7;
   const at::Tensor values = at::full({kCount}, 0.5f, TestDevice());

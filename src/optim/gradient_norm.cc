@@ -11,7 +11,7 @@
 namespace finetune {
 namespace {
 
-// Elements of a partial sum, which one thread adds up.
+// The number of elements in a partial sum, which one thread adds up.
 constexpr int64_t kChunk = 16384;
 
 }  // namespace

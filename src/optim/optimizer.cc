@@ -18,7 +18,8 @@ BaseLearningRate Rate(const char* field, const KindConfig& config) {
 
 }  // namespace
 
-// The three switches have no default, so that the compiler names a kind that is missing in one.
+// The three switches over the optimizer's kind have no default, so that the compiler reports a new
+// kind that one of them does not handle.
 
 void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
   switch (config.kind_case()) {

@@ -20,37 +20,38 @@
 
 namespace finetune {
 
-// The trained parameters, as an optimizer sees them.
+// The trained parameters in contiguous memory.
 struct FlatParameters {
-  at::Tensor values;                   // [n] float32; memory between the spans is left alone
+  at::Tensor values;                   // [n] float32; elements between the spans never change
   std::vector<ParameterSpan> spans;    // sorted by offset
   std::vector<ParameterGroup> groups;  // sorted by offset; they cover the spans
 };
 
-// Updates the trained parameters, in one pass over the flat memory that holds them. The state is
-// flat, too. A run's checkpoints, broadcasts and resumes go through State() and know nothing else
-// of an optimizer.
+// Updates the trained parameters in one pass over the contiguous memory that holds them. The
+// optimizer's state is contiguous, too. Checkpoints, broadcasts and resumed runs access the state
+// through State() alone.
 //
-// A new kind is a file beside sgd.cc and its cases in optimizer.cc.
+// To add a new kind, write a file like sgd.cc and add its cases to optimizer.cc.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  // The name that checkpoints carry, as the config has it: "sgd".
+  // Returns the name of the optimizer in checkpoints and in the config: "sgd".
   virtual absl::string_view kind() const = 0;
 
-  // Updates the parameters in place. `gradients`: [n] float32, laid out as the parameters are; they
-  // are multiplied by `scale` first. `iteration`: counted from 0 at the start of the run, so that a
-  // resumed run goes on counting.
+  // Updates the parameters in place. `gradients`: [n] float32 with the same layout as the
+  // parameters; they are multiplied by `scale` first. `iteration`: counted from 0 at the start of
+  // the run, also in a resumed run.
   virtual void Step(const at::Tensor& gradients, double lr, double scale, int64_t iteration) = 0;
 
-  // Returns the state by name: each tensor is [n] float32, laid out as the parameters are, and 0
-  // before the first step. They are the live tensors: whoever writes into them sets the state.
+  // Returns the state's tensors by name. Each is [n] float32 with the same layout as the
+  // parameters, and 0 before the first step. The tensors share memory with the optimizer: writing
+  // into them changes its state.
   virtual TensorList State() const = 0;
 
-  // Where each parameter lies in the flat tensors, sorted by offset.
+  // Returns the place of each parameter in the contiguous tensors, sorted by offset.
   const std::vector<ParameterSpan>& spans() const { return parameters_.spans; }
 
  protected:
@@ -61,19 +62,20 @@ class Optimizer {
   const FlatParameters parameters_;
 };
 
-// Checks the settings of the optimizer. `problems`: those of its message.
+// Checks the settings of the optimizer. Errors go to `problems`, which must be those of the message
+// optimizer.
 void CheckOptimizer(const OptimizerConfig& config, const Problems& problems);
 
-// Makes the optimizer that `config` names; the config has passed CheckOptimizer(). `values`: [n]
-// float32, holding every span. Errors: those of GroupParameters().
+// Creates the optimizer that `config` names. `config` has passed CheckOptimizer(). `values`: [n]
+// float32, the parameters at `spans`. Errors: those of GroupParameters().
 absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig& config,
                                                            std::vector<ParameterSpan> spans,
                                                            const at::Tensor& values);
 
-// The learning rate that a config gives its optimizer; the schedule multiplies it.
+// The learning rate in the config's optimizer, which the schedule multiplies.
 struct BaseLearningRate {
   std::string field;            // "optimizer.sgd.lr"
-  std::optional<double> value;  // nothing where the config does not set it
+  std::optional<double> value;  // unset where the config does not set it
 };
 BaseLearningRate FindLearningRate(const OptimizerConfig& config);
 

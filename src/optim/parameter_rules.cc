@@ -19,7 +19,7 @@ RE2::Options Quiet() {
   return options;
 }
 
-// A rule's expression as the user wrote it in the config.
+// Returns a rule's regular expression as the user wrote it in the config, in quotes.
 std::string Quoted(const ParameterRule& rule) {
   return absl::StrCat("\"", absl::Utf8SafeCEscape(rule.match()), "\"");
 }

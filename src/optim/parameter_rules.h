@@ -12,7 +12,8 @@
 
 namespace finetune {
 
-// The elements [begin, end) of the flat parameters: neighbours that an optimizer treats alike.
+// The elements [begin, end) of the contiguous parameters: adjacent parameters with the same
+// learning rate and weight decay multipliers.
 struct ParameterGroup {
   int64_t begin;
   int64_t end;
@@ -20,13 +21,13 @@ struct ParameterGroup {
   double weight_decay_multiplier;
 };
 
-// Checks optimizer.rule. `problems`: those of the optimizer.
+// Checks optimizer.rule. Errors go to `problems`, which must be those of the message optimizer.
 void CheckParameterRules(const OptimizerConfig& config, const Problems& problems);
 
-// Applies the rules by parameter name: the first one that matches a name holds for the parameter.
-// Neighbouring parameters with the same multipliers become one group, so that a step has few of
-// them. `config` has passed CheckParameterRules(). `spans`: sorted by offset. Errors: FieldError()
-// for a rule that holds for no parameter, which is a misspelt one.
+// Applies the rules of `config` by parameter name: the first rule that matches a name applies to
+// the parameter. Adjacent parameters with the same multipliers become one group, so that a step has
+// few groups. `config` has passed CheckParameterRules(). `spans`: sorted by offset. Errors:
+// FieldError() for a rule that applies to no parameter, because its expression is likely misspelt.
 absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const OptimizerConfig& config,
                                                             absl::Span<const ParameterSpan> spans);
 

@@ -59,7 +59,7 @@ TEST(ParameterRulesTest, RefusesRuleThatHoldsForNoParameter) {
 TEST(ParameterRulesTest, AcceptsRe2SyntaxAlone) {
   EXPECT_THAT(ErrorsOf("rule { match: '^(backbone|neck)\\\\.[a-z0-9_.]*?\\\\bbn\\\\d+' }"),
               IsEmpty());
-  // A look-ahead would need backtracking.
+  // RE2 has no look-ahead, because that would need backtracking.
   EXPECT_THAT(ErrorsOf("rule { match: 'head(?!\\\\.fc)' }"),
               ElementsAre(FieldsAre("optimizer.rule[0].match", HasSubstr("RE2's syntax"))));
 }

@@ -13,7 +13,7 @@ namespace {
 void CheckMilestones(const ScheduleConfig& schedule, const Problems& problems) {
   const MultiStepLrConfig& multi_step = schedule.multi_step();
   const bool by_epoch = multi_step.unit() == EPOCH;
-  // 0 where the run's length is given in the other unit.
+  // The run's length in the unit of the milestones; 0 where it is given in the other unit.
   const int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
   int64_t last = 0;
   for (int i = 0; i < multi_step.milestones_size(); ++i) {

@@ -8,19 +8,19 @@
 
 namespace finetune {
 
-// How long a run is, and its learning rate at each iteration: a base rate, a decay (MultiStepLR,
-// cosine or none, as torch.optim.lr_scheduler defines them) and a linear warm-up that multiplies
-// it. A value: it keeps no state, so a resumed run needs nothing but its iteration.
+// The length of a run and its learning rate at each iteration: a base rate, times a decay
+// (MultiStepLR, cosine or none, as torch.optim.lr_scheduler defines them), times a linear warm-up.
+// The object does not change, so a resumed run needs only its iteration.
 class LearningRateSchedule {
  public:
-  // `config` has passed CheckSchedule(). `base_lr`: the rate before decay, already scaled to the
-  // total batch. `iterations_per_epoch` > 0.
+  // `config` has passed CheckSchedule(). `base_lr`: the rate before decay and warm-up, already
+  // scaled to the total batch. `iterations_per_epoch` > 0.
   LearningRateSchedule(const ScheduleConfig& config, double base_lr, int64_t iterations_per_epoch);
 
-  // The rate used in iteration 0, 1, ... counted from the start of the run.
+  // Returns the learning rate of an iteration, counted from 0 at the start of the run.
   double At(int64_t iteration) const;
 
-  // Iterations of the whole run.
+  // Returns the number of iterations of the whole run.
   int64_t total_iterations() const { return total_iterations_; }
 
  private:
@@ -31,11 +31,12 @@ class LearningRateSchedule {
   int64_t warmup_iterations_;
 };
 
-// Checks the settings of the schedule. `problems`: those of its message.
+// Checks the settings of the schedule. Errors go to `problems`, which must be those of the message
+// schedule.
 void CheckSchedule(const ScheduleConfig& config, const Problems& problems);
 
-// Returns the learning rate to start from: `lr`, or with auto_scale_lr its share for `total_batch`
-// images an iteration (linear scaling rule, Goyal et al. 2017).
+// Returns the base learning rate of a run: `lr`, or with auto_scale_lr `lr` * total_batch /
+// base_batch_size (linear scaling rule, Goyal et al. 2017). `total_batch`: images in an iteration.
 double ScaledLearningRate(const ScheduleConfig& schedule, double lr, int64_t total_batch);
 
 }  // namespace finetune

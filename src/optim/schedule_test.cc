@@ -18,8 +18,8 @@ std::vector<Problem> ErrorsOf(const std::string& text) {
   return finetune::ErrorsOf(CheckSchedule, "schedule", text);
 }
 
-// The rates of torch.optim.lr_scheduler for a base rate of 0.1; printed by
-// tests/fixtures/optim/make_fixtures.py.
+// Compares the rates with those of torch.optim.lr_scheduler for a base rate of 0.1, which
+// tests/fixtures/optim/make_fixtures.py printed.
 void ExpectRates(const std::string& text, int64_t iterations_per_epoch,
                  const std::vector<double>& expected) {
   const LearningRateSchedule schedule(FromText<ScheduleConfig>(text), 0.1, iterations_per_epoch);
@@ -81,7 +81,8 @@ TEST(Schedule, CheckAcceptsCompleteConfigs) {
   EXPECT_THAT(ErrorsOf("max_epochs: 3 multi_step { milestones: [1, 2] } warmup { iterations: 5 } "
                        "base_batch_size: 128 auto_scale_lr: true val_interval_iterations: 1"),
               IsEmpty());
-  // A milestone in the other unit: how many epochs the run has is not known here.
+  // The milestone counts epochs and the run's length iterations. CheckSchedule() does not know how
+  // many iterations an epoch has, so it cannot compare them.
   EXPECT_THAT(ErrorsOf("max_iterations: 5 multi_step { milestones: 10 }"), IsEmpty());
   EXPECT_THAT(ErrorsOf("max_iterations: 1 cosine {} val_interval_epochs: 0"), IsEmpty());
 }

@@ -8,7 +8,7 @@
 namespace finetune {
 namespace {
 
-// Elements a thread takes at a time: 64 KiB of each of the three arrays.
+// The number of elements that a thread takes at a time: 64 KiB of each of the three arrays.
 constexpr int64_t kGrain = 16384;
 
 struct Coefficients {
@@ -19,8 +19,8 @@ struct Coefficients {
   bool nesterov;
 };
 
-// Plain enough for the compiler to vectorise; built for each instruction set and chosen when the
-// program starts.
+// A plain loop, which the compiler vectorizes. It is compiled for each of these instruction sets,
+// and the fastest one that the processor has is chosen when the program starts.
 __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4"))) void UpdateRange(
     float* __restrict w, const float* __restrict gradient, float* __restrict v, int64_t n,
     const Coefficients& c) {

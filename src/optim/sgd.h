@@ -13,13 +13,13 @@
 
 namespace finetune {
 
-// Stochastic gradient descent as torch.optim.SGD defines it:
+// Stochastic gradient descent as torch.optim.SGD defines it, for a parameter w with gradient g:
 //   g += weight_decay * w;  v = momentum * v + g;  w -= lr * (nesterov ? g + momentum * v : v).
-// Its state is "momentum", v. It starts at 0, which after the first step equals PyTorch's start at
-// g.
+// The state has one tensor, "momentum", which is v. It starts at 0. PyTorch starts v at the first
+// g, which gives the same v after the first step.
 class Sgd final : public Optimizer {
  public:
-  // `problems`: those of its message.
+  // Checks the config. Errors go to `problems`, which must be those of the message optimizer.sgd.
   static void Check(const SgdConfig& config, const Problems& problems);
 
   Sgd(const SgdConfig& config, FlatParameters parameters);

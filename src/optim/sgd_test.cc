@@ -31,8 +31,8 @@ void ExpectNear(const at::Tensor& actual, const std::vector<float>& expected) {
   }
 }
 
-// Three steps on gradients that grow; the results of torch.optim.SGD, from
-// tests/fixtures/optim/make_fixtures.py.
+// Takes three steps with growing gradients and compares the results with those of torch.optim.SGD,
+// from tests/fixtures/optim/make_fixtures.py.
 void ExpectThreeSteps(const std::string& config, const std::vector<float>& values,
                       const std::vector<float>& momentum) {
   at::Tensor w = Floats({1.0f, -2.0f, 0.5f, 3.0f});

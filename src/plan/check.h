@@ -8,14 +8,14 @@
 
 namespace finetune {
 
-// Checks a config as far as that is possible before a job is queued: what a run on `ranks` ranks
-// would check at its start (see CheckStart()), and whether a rank fits the memory of this host.
-// Returns what there is to say, for people. Errors: those of CheckStart(), and an error of the
-// batch size where a rank does not fit.
+// Checks a config before a job is queued: everything that a run on `ranks` ranks would check at its
+// start (see CheckStart()), and whether a rank fits into this host's memory. Returns notes and
+// warnings to print. Errors: those of CheckStart(); InvalidArgument about the batch size where a
+// rank does not fit.
 absl::StatusOr<std::string> CheckRun(const LoadedConfig& loaded, int ranks);
 
-// The last part of it: whether a rank that needs `needed` bytes fits into `there`. `pass`: the
-// images of its largest pass.
+// Checks that a rank that needs `needed` bytes fits into the `there` bytes of a host's memory.
+// `pass`: the number of images in the rank's largest pass. Errors: as for CheckRun().
 absl::Status CheckFits(const LoadedConfig& loaded, double needed, double there, int64_t pass);
 
 }  // namespace finetune

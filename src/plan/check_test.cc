@@ -37,7 +37,7 @@ class CheckTest : public testing::Test {
     return *loaded;
   }
 
-  // The error of a rank that does not fit, with its place.
+  // Returns the error, with its place, for a rank that does not fit into memory.
   std::string Misfit(const std::string& batch) {
     const LoadedConfig loaded = Load(batch);
     return std::string(
@@ -69,7 +69,7 @@ TEST_F(CheckTest, DataThatAreNotThereAreAnErrorWithTheirPlace) {
               AllOf(StartsWith(absl::StrCat(path_, ":2:16: data.train: ")), HasSubstr("nowhere")));
 }
 
-// Without so many ranks.
+// The 8 ranks exist only as a number: the test runs in one process.
 TEST_F(CheckTest, ABatchThatIsTooSmallForTheRanksIsAnError) {
   const absl::Status status = CheckRun(Load("total_batch_size: 4"), 8).status();
   EXPECT_THAT(std::string(status.message()),

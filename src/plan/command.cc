@@ -52,7 +52,7 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
   options.threads = config.runtime().threads() > 0 ? config.runtime().threads()
                                                    : std::max(1, cores / flags.ranks_per_host);
   if (!flags.profile.empty()) {
-    // The records have the times, the model has the sizes.
+    // The run's records contain the times; the model gives the sizes of the parameters.
     FT_ASSIGN_OR_RETURN(Profile shape, MeasureStep(config, options));
     History history;
     FT_RETURN_IF_ERROR(Annotate(AddRecords(text, &history), flags.profile));
@@ -92,7 +92,8 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
     FT_ASSIGN_OR_RETURN(Link link, LinkOf("--link", "10Gbit"));
     links.push_back(std::move(link));
   }
-  // Fails before the minutes of measuring. The file is deleted with this temporary object.
+  // Checks that the file can be created before minutes are spent on measuring. The trial file is
+  // deleted with this temporary object.
   if (!flags.save_profile.empty()) {
     FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(flags.save_profile).status(), "--save_profile"));
   }

@@ -10,25 +10,26 @@
 
 namespace finetune {
 
-// The flags of `finetune plan` as typed.
+// The flags of `finetune plan`, not yet parsed. See `finetune help plan`.
 struct PlanFlags {
   std::string ranks = "1,8,64,512";
-  // One table for each.
+  // The links between hosts. Each one gets a table of its own.
   std::vector<std::string> links;
   std::string intra_link = "shared-memory";
   int ranks_per_host = 8;
   std::string algorithm = "auto";
-  // Iterations to measure here. 0: 5, or none with a profile.
+  // The number of iterations to measure on this host. 0: 5 iterations, or none if a profile is
+  // given.
   int measure = 0;
   std::string profile;
   std::string save_profile;
-  // The images of the training split. 0: the manifest's number.
+  // The number of images in the training split. 0: the manifest's number.
   int64_t pictures = 0;
   bool json = false;
 };
 
-// Predicts the config's training and returns the text to print: tables or JSON. Errors:
-// InvalidArgument and NotFound for mistakes of the user.
+// Predicts the times of the config's training for each number of ranks, and returns the text to
+// print: tables or JSON. Errors: InvalidArgument and NotFound for mistakes of the user.
 absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags& flags);
 
 }  // namespace finetune

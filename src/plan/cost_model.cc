@@ -6,12 +6,13 @@
 namespace finetune {
 namespace {
 
-// As in src/comm/mpi/mpi_communicator.cc: the bytes of a ring's message, and the most bytes of all
-// ranks for which each rank sends its data to all.
+// Constants of src/comm/mpi/mpi_communicator.cc. kSegmentBytes: the size of one message of a ring.
+// kExchangeBytes: up to this size of all ranks' data together, each rank sends its data to every
+// other rank instead of using a ring.
 constexpr double kSegmentBytes = 60 << 10;
 constexpr double kExchangeBytes = 64 << 10;
 
-// In each step a ring along the hosts waits for its slowest link.
+// Returns the slowest link of a ring over all ranks, for which the ring waits in each step.
 Link Slowest(const Cluster& cluster) {
   if (cluster.ranks_per_host == 1) return cluster.between_hosts;
   return {"",
@@ -29,7 +30,7 @@ double RingSeconds(double bytes, int ranks, const Link& link, double sum_bytes_p
   const double gamma = 1 / sum_bytes_per_second;
   const double chunk = bytes / ranks;
   const double segment = std::min(chunk, kSegmentBytes);
-  // The link (or the core that sums) is always busy ...
+  // Either the link (or the core that sums) is always busy ...
   const double busy = steps * chunk * (std::max(beta, gamma) + beta) + alpha;
   // ... or each step waits for the first segment of the step before.
   const double waiting =
@@ -43,8 +44,8 @@ double AllReduceSeconds(double bytes, int ranks, const Cluster& cluster) {
   if (ranks <= cluster.ranks_per_host) return RingSeconds(bytes, ranks, cluster.within_host, sum);
   if (cluster.algorithm == Cluster::Algorithm::kHierarchical) {
     const int hosts = (ranks + cluster.ranks_per_host - 1) / cluster.ranks_per_host;
-    // Each rank of a host owns a part of the sums and sends it round a ring of its own. The rings
-    // share the host's link.
+    // After the all-reduce inside each host, each of its ranks owns a part of the sums and
+    // all-reduces that part in a ring over the hosts. These rings share the host's link.
     return RingSeconds(bytes, cluster.ranks_per_host, cluster.within_host, sum) +
            RingSeconds(bytes, hosts, cluster.between_hosts, sum);
   }

@@ -10,7 +10,7 @@
 namespace finetune {
 namespace {
 
-// Summing is never slower than the link.
+// A speed at which summing is never slower than the link.
 constexpr double kFastSum = 1e15;
 const Link kSlow = {"slow", 125e6, 1e-3};
 
@@ -46,7 +46,8 @@ TEST(CostModel, ASmallMessagePaysTheLatencyOfEveryStep) {
 }
 
 TEST(CostModel, ASegmentPaysAlphaBetaAndGamma) {
-  // 3 ranks, chunks of 10 kB: 4 steps of a latency and a chunk, and 2 of them sum the chunk.
+  // With 3 ranks and chunks of 10 kB a ring has 4 steps. Each takes a latency and the time to send
+  // a chunk; 2 of the steps also sum the chunk.
   const double chunk = 10e3;
   EXPECT_DOUBLE_EQ(RingSeconds(3 * chunk, 3, kSlow, 1e6),
                    std::max(4 * (1e-3 + chunk / 125e6) + 2 * chunk / 1e6,
@@ -86,7 +87,8 @@ TEST(CostModel, OneHostKnowsNothingOfTheNetwork) {
 TEST(CostModel, AHierarchyCrossesTheSlowLinkOncePerHost) {
   const Cluster ring = Hosts(8, Cluster::Algorithm::kRing);
   const Cluster hierarchy = Hosts(8, Cluster::Algorithm::kHierarchical);
-  // Latency: 2 (8 - 1) steps between hosts instead of 2 (64 - 1) steps.
+  // The hierarchy pays the latency of 2 (8 - 1) steps between hosts, one ring that of 2 (64 - 1)
+  // steps.
   EXPECT_NEAR(AllReduceSeconds(64, 64, hierarchy) / AllReduceSeconds(64, 64, ring), 7.0 / 63, 0.01);
 }
 
@@ -96,8 +98,8 @@ TEST(CostModel, AnExchangeOfFewBytesIsOneStep) {
 }
 
 TEST(Simulate, TransfersQueueInTheirOrderBehindTheComputation) {
-  // The first starts at 1 and ends at 3. The second waits for it and ends at 5. The channel is idle
-  // until the third starts at 9 and ends at 11.
+  // The first transfer starts at 1 and ends at 3. The second waits for the first and ends at 5. The
+  // channel is idle until the third transfer starts at 9; it ends at 11.
   const std::vector<Transfer> transfers = {{1, 2}, {2, 2}, {9, 2}};
   const StepTimeline timeline = Simulate(10, transfers, [](double bytes) { return bytes; });
   EXPECT_DOUBLE_EQ(timeline.end_s, 11);

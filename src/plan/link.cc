@@ -14,7 +14,7 @@
 namespace finetune {
 namespace {
 
-// The most ranks that a plan is made for.
+// The largest number of ranks that `finetune plan` accepts.
 constexpr int kMostRanks = 1 << 20;
 
 struct KnownLink {
@@ -23,12 +23,13 @@ struct KnownLink {
   double latency_s;
 };
 
-// Bandwidths are the standards' rates: 802.3, InfiniBand HDR (4 lanes of 50 Gbit/s) and NDR, NVLink
-// 3 and 4 in one direction (NVIDIA's A100 and H100 data sheets give both directions together).
-// Latencies are round orders of magnitude: TCP through a kernel for Ethernet, verbs for InfiniBand.
-// Measure a cluster's own latency with bench/allreduce_benchmark's smallest messages and give it
-// after the comma. shared-memory lies between two results of that benchmark on two busy cores of an
-// AMD EPYC: 12 GB/s for 1 MiB and 1.4 GB/s for 16 MiB. 4 KiB took 23 us there.
+// Bandwidths are the rates in the standards: 802.3 for Ethernet, InfiniBand HDR (4 lanes of 50
+// Gbit/s) and NDR, and for NVLink 3 and 4 the rate in one direction (NVIDIA's A100 and H100 data
+// sheets give both directions together). Latencies are orders of magnitude: TCP through the kernel
+// for Ethernet, verbs for InfiniBand. For another cluster, measure the latency with the smallest
+// messages of bench/allreduce_benchmark and give it after the comma. shared-memory lies between two
+// results of that benchmark on two busy cores of an AMD EPYC: 12 GB/s for 1 MiB and 1.4 GB/s for 16
+// MiB. 4 KiB took 23 us there.
 constexpr KnownLink kLinks[] = {
     {"1Gbit", 1e9 / 8, 50e-6},
     {"10Gbit", 10e9 / 8, 30e-6},
@@ -42,7 +43,7 @@ constexpr KnownLink kLinks[] = {
     {"shared-memory", 5e9, 11e-6},
 };
 
-// The latency of a link that is given by its bandwidth alone.
+// The latency in seconds of a link that is given by its bandwidth alone.
 constexpr double kLatency = 50e-6;
 
 struct Unit {
@@ -54,7 +55,8 @@ constexpr Unit kBandwidths[] = {
     {"b", 1},        {"kb", 1e3},       {"mb", 1e6},       {"gb", 1e9},       {"tb", 1e12}};
 constexpr Unit kTimes[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
 
-// Parses "10Gbit" by the units; returns nothing for other text.
+// Parses a number followed by one of the units, such as "10Gbit", and returns it in the base unit;
+// nothing for other text.
 std::optional<double> Quantity(absl::string_view text, absl::Span<const Unit> units) {
   const size_t end = std::min(text.find_first_not_of("0123456789."), text.size());
   double number = 0;

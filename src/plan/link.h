@@ -9,22 +9,24 @@
 
 namespace finetune {
 
-// The connection of two ranks. It carries both directions at once.
+// The connection between two ranks. It has its full bandwidth in both directions at once.
 struct Link {
   std::string name;
-  // In one direction.
+  // The bandwidth in one direction.
   double bytes_per_second = 0;
-  // From the call that sends a small message to the end of the call that receives it.
+  // The time from the call that sends a small message to the end of the call that receives it.
   double latency_s = 0;
 };
 
-// Parses "10Gbit", "10Gbit,50us", "infiniband-hdr" or "lab=25Gbit,8us". Bandwidths are in bit,
-// Kbit, Mbit, Gbit, Tbit or B, KB, MB, GB, TB a second (powers of 1000), latencies in ns, us, ms or
-// s. Errors: InvalidArgument with what was expected and the nearest name, but not the flag.
+// Parses a link: a bandwidth ("10Gbit"), a bandwidth and a latency ("10Gbit,50us"), the name of a
+// known link ("infiniband-hdr"), or either of the first two after a name for the output
+// ("lab=25Gbit,8us"). Bandwidths are per second, in bit, Kbit, Mbit, Gbit, Tbit or B, KB, MB, GB,
+// TB (powers of 1000); latencies are in ns, us, ms or s. Errors: InvalidArgument with what was
+// expected and the nearest known name; the caller adds the flag's name.
 absl::StatusOr<Link> ParseLink(absl::string_view text);
 
-// Parses "8,64,512": numbers of ranks, returned in ascending order without repeats. Errors:
-// InvalidArgument.
+// Parses numbers of ranks such as "8,64,512". Returns them in ascending order without repeats.
+// Errors: InvalidArgument.
 absl::StatusOr<std::vector<int>> ParseRanks(absl::string_view text);
 
 }  // namespace finetune

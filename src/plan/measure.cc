@@ -29,7 +29,7 @@
 namespace finetune {
 namespace {
 
-// Returns whether ranks like this one would use bfloat16.
+// Returns whether ranks on processors like this one would compute in bfloat16.
 bool UsesBfloat16(const RuntimeConfig& runtime) {
   return runtime.precision() == RuntimeConfig::BFLOAT16 ||
          (runtime.precision() == RuntimeConfig::FASTEST && ThisProcessor().avx512_bfloat16);
@@ -41,8 +41,8 @@ double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Imitates one of two ranks for GradientBuckets: it records the times at which all-reduces start,
-// and ends them at once.
+// Imitates one of two ranks for GradientBuckets. It records the time at which each all-reduce
+// starts; the all-reduce itself does nothing.
 class Listener : public SingleCommunicator {
  public:
   Listener() { world_.size = 2; }
@@ -66,10 +66,12 @@ class Listener : public SingleCommunicator {
   std::vector<double> ready_s_;
 };
 
-// A rank that gets less than this share of its cores is disturbed by another program.
+// If the rank's CPU time is less than this share of the elapsed time, another program was using its
+// core.
 constexpr double kUndisturbed = 0.8;
 
-// Returns the speed at which a rank adds received data.
+// Returns the speed, in bytes per second of one array, at which a rank adds received data to its
+// own.
 double SumBytesPerSecond() {
   constexpr int64_t kElements = int64_t{1} << 20;
   const std::vector<float> in(kElements, 1.f);
@@ -95,8 +97,8 @@ double PeakMemoryBytes() {
   return static_cast<double>(usage.ru_maxrss) * 1024;
 }
 
-// Returns the config of the measured step. Every parameter is a bucket of its own, so that the
-// arrival of each gradient is seen, and a batch is one pass.
+// Returns the config of the measured step. Every parameter gets a bucket of its own, so that the
+// arrival of each gradient is seen, and every batch is one pass.
 ExperimentConfig MeasuredConfig(const ExperimentConfig& config) {
   ExperimentConfig measured = config;
   measured.mutable_comm()->set_bucket_mebibytes(0);
@@ -120,7 +122,7 @@ class Step {
     return step;
   }
 
-  // Checks that the model can be trained on these images and passes.
+  // Checks that the model can be trained on images of this shape in passes of these sizes.
   absl::Status CheckInput(const MeasureOptions& options) const {
     const PictureShape& shape = options.shape;
     FT_RETURN_IF_ERROR(Annotate(model_->CheckInput(shape.channels, shape.height, shape.width),
@@ -138,11 +140,13 @@ class Step {
   int64_t statistics() const { return step_->averaged_statistics(); }
   const std::vector<ParameterSpan>& parameters() const { return step_->parameters(); }
 
-  // Runs one iteration and adds its times to each list.
+  // The times of the iterations in seconds, one element per iteration. An element of `ready` has
+  // one time per gradient.
   struct Times {
     std::vector<double> forward, backward, optimizer;
     std::vector<std::vector<double>> ready;
   };
+  // Runs one iteration and appends its times.
   absl::Status Run(const Batch& batch, Times* times) {
     std::vector<double>* running = nullptr;
     Clock::time_point start;
@@ -167,7 +171,8 @@ class Step {
                                /*whole=*/true, /*lr=*/0, /*iteration=*/0, on_phase)
                            .status());
     end_phase();
-    // The last gradients arrive when backward ends.
+    // The last gradients are recorded shortly after backward ends, so their times are limited to
+    // its end.
     std::vector<double> ready = listener_.ready_s();
     for (double& time : ready) time = std::min(time, times->backward.back());
     times->ready.push_back(std::move(ready));
@@ -233,8 +238,8 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
     profile.passes.push_back(std::move(pass));
     profile.optimizer_s = Median(times.optimizer);
   }
-  // Some parts of a step run on one thread, so only a rank of one thread shows whether another
-  // program disturbs it.
+  // Only a rank with one thread is always busy. With more threads some would idle even on a free
+  // machine, so the CPU time would not show whether another program was running.
   if (options.threads == 1 && cpu_s < kUndisturbed * wall_s) {
     absl::StrAppendFormat(&profile.source,
                           " (it had %.0f %% of its core: the machine was busy, and the times are "

@@ -25,10 +25,10 @@ TEST(MeasureStep, SeesEveryGradientComeBeforeBackwardEnds) {
   options.iterations = 3;
   const absl::StatusOr<Profile> profile = MeasureStep(LeNet(), options);
   ASSERT_TRUE(profile.ok()) << profile.status();
-  // LeCun et al. 1998 with mmpretrain's head: 61,706 parameters.
+  // LeNet-5 of LeCun et al. 1998 with mmpretrain's head has 61,706 parameters.
   EXPECT_EQ(std::accumulate(profile->parameters.begin(), profile->parameters.end(), int64_t{0}),
             61706);
-  // The head's bias is the first to arrive.
+  // The first gradient to arrive is that of the head's bias.
   EXPECT_EQ(profile->parameters.front(), 10);
   ASSERT_EQ(profile->passes.size(), 2u);
   for (const PassTimes& pass : profile->passes) {

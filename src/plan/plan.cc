@@ -17,7 +17,7 @@ namespace {
 
 int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Returns the images of the rank that has the most.
+// Returns the number of images in an iteration on the rank that has the most.
 int64_t RankBatch(const SplitConfig& train, int ranks) {
   return CeilDivide(TotalBatchSize(train, ranks), ranks);
 }
@@ -33,10 +33,12 @@ struct Iteration {
 Iteration Predict(const ExperimentConfig& config, const Profile& profile, const Cluster& cluster,
                   int ranks, int64_t batch) {
   const MicroBatches parts = PassesOf(config.data().train(), batch);
-  // There are at most two sizes. The first pass has the smaller one, the last pass the larger one.
+  // Passes have at most two sizes: the first pass has the smaller one, the last pass the larger
+  // one.
   const PassTimes first = PassAt(profile, parts.Size(0));
   const PassTimes last = PassAt(profile, parts.Size(parts.passes() - 1));
-  // Only the last pass communicates.
+  // Gradients are all-reduced during the last pass only. `backward_at` is the time at which its
+  // backward starts.
   double backward_at = last.forward_s;
   for (int64_t pass = 0; pass + 1 < parts.passes(); ++pass) {
     const PassTimes& times = parts.Size(pass) == first.batch ? first : last;
@@ -56,7 +58,8 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
     transfers[b].bytes = element * static_cast<double>(layout.ends[b] - begin);
     begin = layout.ends[b];
   }
-  // The last forward pass has computed the statistics.
+  // The running statistics are complete after the last forward pass, so their all-reduce comes
+  // first.
   if (profile.statistics > 0) {
     transfers.insert(transfers.begin(),
                      Transfer{backward_at, 4 * static_cast<double>(profile.statistics)});
@@ -64,7 +67,8 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
 
   const StepTimeline timeline = Simulate(
       compute_s, transfers, [&](double bytes) { return AllReduceSeconds(bytes, ranks, cluster); });
-  // Two gathers end each iteration: the lengths, then the loss and the wish to stop.
+  // Each iteration ends with an all-reduce of the loss and the stop flags, which consists of two
+  // gathers: of the lengths, then of the values.
   const double closing = 2 * GatherSeconds(ranks, cluster);
   Iteration iteration;
   iteration.compute_s = compute_s + profile.optimizer_s;
@@ -75,8 +79,8 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
   return iteration;
 }
 
-// Returns the iterations of the config's schedule; nothing where that needs the number of images
-// and it is unknown.
+// Returns the number of iterations of the config's schedule; nothing where that depends on the
+// number of images and the number is unknown.
 std::optional<double> Iterations(const ExperimentConfig& config, int64_t total_batch,
                                  int64_t pictures) {
   const ScheduleConfig& schedule = config.schedule();

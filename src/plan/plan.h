@@ -17,33 +17,36 @@ namespace finetune {
 struct PlanRow {
   int ranks = 1;
   int hosts = 1;
-  // The images of an iteration: of the rank that has the most, and of all ranks.
+  // The number of images in an iteration: on the rank that has the most, and on all ranks together.
   int64_t rank_batch = 0;
   int64_t total_batch = 0;
-  // The time of an iteration; the computation in it, and the time that communication adds. comm_s
-  // is the whole communication, hidden or not.
+  // Times in seconds. step_s: an iteration. compute_s: the computation in it. comm_s: all
+  // communication, whether it runs during the computation or not.
   double step_s = 0;
   double compute_s = 0;
   double comm_s = 0;
   double exposed_s = 0;
   double pictures_per_second = 0;
-  // The images a second of one of the ranks, relative to one rank alone.
+  // The images per second of one of these ranks divided by those of a run with a single rank.
   double efficiency = 1;
   double memory_bytes = 0;
-  // The config's whole schedule, without validation; unset where the number of images is unknown.
+  // The duration of the config's whole schedule in hours, without validation. Unset where the
+  // number of images is unknown.
   std::optional<double> hours;
 };
 
-// Returns the sizes of the passes that rows for `ranks` need, in ascending order. A profile should
-// have them.
+// Returns the sizes of the passes, in images, that MakePlan() needs for rows with these numbers of
+// ranks, in ascending order. A profile should contain passes of these sizes.
 std::vector<int64_t> PassBatches(const SplitConfig& train, absl::Span<const int> ranks);
 
-// Returns a row for each of `ranks`. `pictures`: the images of the training split; 0: unknown.
+// Returns one row for each number in `ranks`. `pictures`: the number of images in the training
+// split; 0: unknown.
 std::vector<PlanRow> MakePlan(const ExperimentConfig& config, const Profile& profile,
                               const Cluster& cluster, absl::Span<const int> ranks,
                               int64_t pictures);
 
-// An aligned table with a heading, and a JSON list of objects in seconds and bytes.
+// Return the rows as an aligned table with a heading, and as a JSON list of objects with times in
+// seconds and sizes in bytes.
 std::string FormatPlan(absl::Span<const PlanRow> rows);
 std::string PlanToJson(absl::Span<const PlanRow> rows);
 

@@ -19,7 +19,8 @@ ExperimentConfig Config(const std::string& text) {
   return config;
 }
 
-// Two parameters of 1 MiB and 3 MiB. Forward takes 10 ms and 1 ms an image, backward twice that.
+// Two parameters of 1 MiB and 3 MiB. Forward takes 10 ms plus 1 ms per image, backward twice as
+// long.
 Profile TwoParameters() {
   Profile profile;
   profile.parameters = {1 << 18, 3 << 18};
@@ -144,8 +145,8 @@ TEST(Plan, WeakScalingKeepsARanksBatchAndStrongScalingTheTotal) {
 }
 
 TEST(Plan, TheFirstBucketHidesBehindBackwardAndTheLastDoesNot) {
-  // At 8 MB/s two ranks take n / B. The 1 MiB bucket takes 131 ms from 40 ms on, the other one 393
-  // ms.
+  // At 8 MB/s an all-reduce of n bytes between two ranks takes n / (8 MB/s). The bucket of 1 MiB
+  // takes 131 ms and starts at 40 ms; the bucket of 3 MiB takes 393 ms.
   const Cluster network = Network(8e6, 0);
   const std::string train = "data { train { batch_size: 10 } } ";
   const PlanRow row =
@@ -153,7 +154,8 @@ TEST(Plan, TheFirstBucketHidesBehindBackwardAndTheLastDoesNot) {
                TwoParameters(), network, {2}, 0)[0];
   EXPECT_NEAR(row.comm_s, (4 << 20) / 8e6, 1e-9);
   EXPECT_NEAR(row.step_s, 0.040 + (4 << 20) / 8e6 + 0.001, 1e-9);
-  // A single bucket starts at the end of backward. Half the bytes take half the time.
+  // A single bucket starts at the end of backward. With BF16 it has half the bytes and takes half
+  // the time.
   const PlanRow whole = MakePlan(Config(train + "comm { first_bucket_mebibytes: 25 }"),
                                  TwoParameters(), network, {2}, 0)[0];
   EXPECT_NEAR(whole.exposed_s, whole.comm_s, 1e-9);
@@ -167,7 +169,8 @@ TEST(Plan, TheFirstBucketHidesBehindBackwardAndTheLastDoesNot) {
 TEST(Plan, OnlyTheLastMicroBatchCommunicates) {
   const PlanRow row = MakePlan(Config("data { train { batch_size: 10 micro_batch_size: 4 } }"),
                                TwoParameters(), Network(8e6, 0), {2}, 0)[0];
-  // Two passes of 3 pictures, 39 ms each, and one of 4, 42 ms, with its first gradient after 28 ms.
+  // Two passes of 3 images take 39 ms each. One pass of 4 images takes 42 ms, and its first
+  // gradient arrives after 28 ms.
   EXPECT_NEAR(row.compute_s, 2 * 0.039 + 0.042 + 0.001, 1e-9);
   EXPECT_NEAR(row.step_s, 2 * 0.039 + 0.028 + (4 << 20) / 8e6 + 0.001, 1e-9);
 }
@@ -177,13 +180,13 @@ TEST(Plan, StatisticsTravelBeforeTheGradients) {
   const Cluster network = Network(8e6, 0);
   // 20 ms forward and 20 ms to the first gradient, as above.
   Profile profile = TwoParameters();
-  // They take 10 ms, and end before the first bucket is ready.
+  // The all-reduce of these statistics takes 10 ms and ends before the first bucket is ready.
   profile.statistics = 20'000;
   const PlanRow without = MakePlan(config, TwoParameters(), network, {2}, 0)[0];
   const PlanRow hidden = MakePlan(config, profile, network, {2}, 0)[0];
   EXPECT_NEAR(hidden.comm_s - without.comm_s, 0.010, 1e-9);
   EXPECT_NEAR(hidden.step_s, without.step_s, 1e-9);
-  // They take 50 ms: the buckets wait for 30 ms.
+  // The all-reduce of these statistics takes 50 ms, so the buckets wait for 30 ms.
   profile.statistics = 100'000;
   EXPECT_NEAR(MakePlan(config, profile, network, {2}, 0)[0].step_s - without.step_s, 0.030, 1e-9);
 }

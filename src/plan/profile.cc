@@ -14,10 +14,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Returns a + (b - a) * t, but not less than 0.
+// Interpolates or extrapolates linearly: returns a + (b - a) * t, or 0 where that is negative.
 double Along(double a, double b, double t) { return std::max(0.0, a + (b - a) * t); }
 
-// Reads fields and keeps the first error.
+// Reads fields of JSON objects and keeps the first error.
 class Reader {
  public:
   double Number(const Json& object, const char* name) {

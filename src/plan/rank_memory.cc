@@ -18,8 +18,8 @@ absl::StatusOr<RankMemory> PredictRankMemory(const ExperimentConfig& config,
   options.iterations = 1;
   options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const int64_t largest = std::min(memory.pass, kMostMeasured);
-  // Half of it first: a process's peak only grows. Not one image, which some networks do not train
-  // on.
+  // Measures half of the largest pass first, because a process's peak memory never falls. A pass of
+  // one image is not measured, because some networks cannot train on it.
   if (largest >= 4) options.batches.push_back(largest / 2);
   options.batches.push_back(largest);
   FT_ASSIGN_OR_RETURN(const Profile profile, MeasureStep(config, options));

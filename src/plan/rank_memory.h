@@ -11,12 +11,12 @@ namespace finetune {
 
 struct RankMemory {
   int64_t pass = 0;  // images of the largest pass of a rank
-  double bytes = 0;  // the process's peak while it trains
+  double bytes = 0;  // the process's peak memory while it trains
 };
 
-// Predicts the memory of the rank with the most images, of `ranks` ranks that train on the CPU. Two
-// iterations are measured here, on one process; a pass of more than kMostMeasured images is on
-// their line. Errors: those of MeasureStep().
+// Predicts the memory of one of `ranks` ranks that train on the CPU: of the rank with the most
+// images. Measures iterations with two pass sizes in this process. For a pass of more than
+// kMostMeasured images it extrapolates the line through the two. Errors: those of MeasureStep().
 absl::StatusOr<RankMemory> PredictRankMemory(const ExperimentConfig& config,
                                              const PictureShape& shape, int ranks);
 

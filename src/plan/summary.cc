@@ -1,7 +1,7 @@
-// Summarises a model without knowing its networks: one image runs through it by LibTorch's plain
-// operators, and a callback of LibTorch's profiler interface (RecordFunction) sees each operator
-// with its inputs and its result. An operator that reads a parameter belongs to the layer that the
-// parameter is named after.
+// Summarizes a model of any network: one image runs through it with LibTorch's plain operators, and
+// a callback of LibTorch's profiler interface (RecordFunction) sees each operator with its inputs
+// and its result. An operator that reads a parameter belongs to the layer whose name the parameter
+// starts with.
 
 #include "src/plan/summary.h"
 
@@ -29,12 +29,12 @@ namespace {
 
 constexpr double kMebibyte = 1 << 20;
 
-// "backbone.conv1" of "backbone.conv1.weight".
+// Returns the layer of a parameter: "backbone.conv1" for "backbone.conv1.weight".
 std::string LayerOf(const std::string& parameter) {
   return parameter.substr(0, parameter.rfind('.'));
 }
 
-// Sees the operators of one thread, from its making to its end.
+// Records the operators that the current thread runs while this object exists.
 class Watcher {
  public:
   explicit Watcher(const Classifier& model) {
@@ -54,14 +54,14 @@ class Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
-  // In the order in which their first operators ended.
+  // Returns the layers in the order in which the first operator of each ended.
   std::vector<LayerSummary> Take() { return std::move(seen_); }
 
  private:
-  // What Begin() finds out and End() completes.
+  // The layer of a running operator: Begin() sets it, and End() adds it to the summary.
   struct Running : public at::ObserverContext {
     std::string layer;
-    int64_t products = 0;  // for each element of the result
+    int64_t products = 0;  // multiply-adds for each element of the result
   };
 
   static std::unique_ptr<at::ObserverContext> Begin(const at::RecordFunction& function) {
@@ -73,7 +73,7 @@ class Watcher {
       const auto layer = current_->layers_.find(tensor.unsafeGetTensorImpl());
       if (layer == current_->layers_.end()) continue;
       running->layer = layer->second;
-      // The weight is [out, ...].
+      // The weight is [out, ...], so each output element takes numel / out multiply-adds.
       const bool multiplies = name == "aten::conv2d" || name == "aten::linear";
       if (multiplies && tensor.dim() > 1) running->products = tensor.numel() / tensor.size(0);
     }
@@ -94,8 +94,8 @@ class Watcher {
       layer->name = running->layer;
     }
     layer->multiply_adds += running->products * output.toTensor().numel();
-    // The outermost operator, which ends last, has the layer's result; those within may have it in
-    // another shape.
+    // The outermost operator, which ends last, has the layer's result. Operators called inside it
+    // may have results of another shape.
     layer->output = output.toTensor().sizes().slice(1).vec();
   }
 
@@ -128,7 +128,7 @@ void AppendRow(const std::string& name, const LayerSummary& layer, std::string* 
 absl::StatusOr<std::vector<LayerSummary>> SummarizeLayers(const ModelConfig& config,
                                                           const PictureShape& shape) {
   ClassifierOptions options;
-  // Fused operators hide the layers.
+  // Fused operators would combine several layers in one operator.
   options.mode.fused = false;
   FT_ASSIGN_OR_RETURN(const std::unique_ptr<Classifier> model, Classifier::Create(config, options));
   FT_RETURN_IF_ERROR(Annotate(model->CheckInput(shape.channels, shape.height, shape.width),
@@ -187,7 +187,7 @@ absl::StatusOr<std::string> Summarize(const LoadedConfig& loaded, const SummaryF
   }
   AppendRow("all", total, &text);
 
-  // The training step says what it keeps for each parameter.
+  // The training step knows the number of optimizer state tensors per parameter.
   FT_ASSIGN_OR_RETURN(const std::unique_ptr<Classifier> model,
                       Classifier::Create(config.model(), ClassifierOptions()));
   SingleCommunicator comm;

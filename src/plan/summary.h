@@ -11,31 +11,31 @@
 
 namespace finetune {
 
-// A layer with parameters, or several.
+// A layer with parameters, or several such layers as one.
 struct LayerSummary {
-  std::string name;  // of its tensors, without the last part: "backbone.layer1.0.conv1"
-  // Of the result for one image, without the batch's dimension: [channels, height, width] or
-  // [features].
+  std::string name;  // the common start of its tensors' names: "backbone.layer1.0.conv1"
+  // The shape of the layer's output for one image: [channels, height, width] or [features].
   std::vector<int64_t> output;
   int64_t parameters = 0;
-  int64_t trained = 0;  // of them
-  // Of a forward pass of one image: products in convolutions and linear layers. Other layers count
-  // nothing, as usual.
+  int64_t trained = 0;  // those of `parameters` that are trained
+  // The multiply-adds in a forward pass of one image. Only convolutions and linear layers are
+  // counted, as usual.
   int64_t multiply_adds = 0;
 };
 
-// The layers of the config's model in the order in which they run, from one pass of an image of
-// `shape` through it. Errors: InvalidArgument for a model that cannot be made, or images that it
-// does not take.
+// Returns the layers of the config's model in the order in which they run, found by passing one
+// image of `shape` through the model. Errors: InvalidArgument for a model that cannot be created,
+// or images that the model does not take.
 absl::StatusOr<std::vector<LayerSummary>> SummarizeLayers(const ModelConfig& config,
                                                           const PictureShape& shape);
 
-// Layers whose names agree in their first `depth` parts become one, where they follow each other.
-// Its output is the last one's.
+// Merges consecutive layers whose names agree in their first `depth` parts into one. The output of
+// a merged layer is that of its last layer.
 std::vector<LayerSummary> GroupLayers(const std::vector<LayerSummary>& layers, int depth);
 
 struct SummaryFlags {
-  // Parts of a layer's name that are shown; 0: all.
+  // The number of parts of a layer's name ("backbone.layer1" has two) that are shown, with layers
+  // of the same name merged; 0: all.
   int depth = 2;
   // Whether to train a few iterations to measure the memory.
   bool memory = true;

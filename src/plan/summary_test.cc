@@ -43,7 +43,7 @@ ModelConfig ResNet50() {
   return config;
 }
 
-// torchvision's documentation of resnet50: 25,557,032 parameters, 4.09 GFLOPS, by which it means
+// torchvision documents resnet50 with 25,557,032 parameters and 4.09 GFLOPS, which counts
 // multiply-adds.
 TEST(SummarizeLayers, CountsResNet50AsItsDocumentationDoes) {
   const std::vector<LayerSummary> layers = Layers(ResNet50(), {3, 224, 224});

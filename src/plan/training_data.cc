@@ -12,7 +12,7 @@
 namespace finetune {
 namespace {
 
-// The side of the pictures that a pipeline is tried on where there is no data set.
+// The height and width of the image that a pipeline is tried on where there is no data set.
 constexpr int kStandIn = 512;
 
 }  // namespace

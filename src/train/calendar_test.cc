@@ -20,7 +20,7 @@ Calendar Make(const std::string& text, bool has_validation = true) {
   return Calendar(FromText<ExperimentConfig>(text), kPerEpoch, kLast, has_validation);
 }
 
-// Returns the iterations after which something is due.
+// Returns the iterations after which `is_due` is true.
 std::vector<int64_t> When(const Calendar& calendar, bool (Calendar::*is_due)(int64_t) const) {
   std::vector<int64_t> when;
   for (int64_t i = 1; i <= kLast; ++i) {

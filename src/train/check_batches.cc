@@ -12,19 +12,21 @@
 namespace finetune {
 namespace {
 
-// The advice tries batch sizes up to this far from the config's.
+// The advice tries batch sizes up to this much larger or smaller than the config's.
 constexpr int kFarthest = 64;
 
-// Returns the number of images that rank `rank` has of a global batch, as Sampler::Part divides it.
+// Returns the number of images of a global batch that rank `rank` takes, as Sampler::Part() divides
+// the batch. `global`: the number of images in the batch.
 int64_t PartOf(int64_t global, int rank, int ranks) {
   return global * (rank + 1) / ranks - global * rank / ranks;
 }
 
-// Returns whether a global batch of so many images has a pass of one image.
+// Returns whether a global batch of `global` images has a pass of one image. `most`: the most
+// images in a pass; 0: no limit.
 bool HasLonePass(int64_t global, int64_t most, const EpochShape& epoch) {
   const int64_t largest = (global + epoch.ranks - 1) / epoch.ranks;
   if (!epoch.sync_batch_norm) {
-    // Each rank has the largest part or one image less. A part's first pass is its smallest.
+    // Each rank takes `largest` images or one less. The first pass of a part is its smallest.
     for (const int64_t part : {largest, global / epoch.ranks}) {
       if (part > 0 && MicroBatches::Of(part, most).Size(0) == 1) return true;
     }
@@ -52,7 +54,7 @@ Lone FindLone(const SplitConfig& train, const EpochShape& epoch) {
   return Lone::kNone;
 }
 
-// Returns settings that make all passes larger, each by itself.
+// Returns config changes, each of which alone gives every pass two images or more.
 std::vector<std::string> Remedies(const SplitConfig& train, const EpochShape& epoch) {
   std::vector<std::string> remedies;
   const auto helps = [&](const SplitConfig& changed) {

@@ -8,7 +8,7 @@
 
 namespace finetune {
 
-// The division of an epoch's images into forward and backward passes.
+// The facts that decide how an epoch's images are divided into forward and backward passes.
 struct EpochShape {
   int64_t pictures = 0;
   int ranks = 1;
@@ -17,8 +17,9 @@ struct EpochShape {
 };
 
 // Checks that every pass of training has at least two images. With one image, a batch norm whose
-// feature map is 1x1 has one value a channel, which has no variance. Errors: InvalidArgument that
-// names the pass with one image, and only such changes of the config as make all passes larger.
+// feature map is 1x1 has one value per channel, which has no variance. Errors: InvalidArgument that
+// names the pass with one image and lists config changes, each of which gives every pass two images
+// or more.
 absl::Status CheckNoLonePicture(const SplitConfig& train, const EpochShape& epoch);
 
 }  // namespace finetune

@@ -49,7 +49,7 @@ TEST(CheckBatchesTest, FindsOnePictureOnEachOfTwoRanks) {
 }
 
 TEST(CheckBatchesTest, ARankWithoutPicturesHasNoPass) {
-  // Ranks 0 and 2 of 4 have none, the others one each.
+  // An epoch's last batch has 2 images: ranks 0 and 2 of 4 take none, the others one each.
   EXPECT_THAT(ErrorOf(Train(7), {.pictures = 30, .ranks = 4}), HasSubstr("2 of the 30 pictures"));
 }
 
@@ -61,7 +61,7 @@ TEST(CheckBatchesTest, AMicroBatchOfOneIsNotCuredByDropLastOrBatchSize) {
 }
 
 TEST(CheckBatchesTest, FindsPassesThatDivideUnevenly) {
-  // 3 images, at most 2 at a time, are passes of 1 and 2.
+  // A batch of 3 images with at most 2 per pass has passes of 1 and 2.
   const std::string error = ErrorOf(Train(3, 2), {.pictures = 30});
   EXPECT_THAT(error, AllOf(HasSubstr("data.train.micro_batch_size: 3"),
                            HasSubstr("data.train.batch_size: 4"), Not(HasSubstr("drop_last"))));
@@ -69,7 +69,8 @@ TEST(CheckBatchesTest, FindsPassesThatDivideUnevenly) {
 
 TEST(CheckBatchesTest, SynchronisedBatchNormCountsAllRanksPictures) {
   EXPECT_EQ(ErrorOf(Train(1), {.pictures = 30, .ranks = 2, .sync_batch_norm = true}), "");
-  // 31 of 30 + 1: the last batch is one image for all ranks together.
+  // 31 images are a batch of 30 and one of 1, so the last batch has one image for all ranks
+  // together.
   EXPECT_THAT(ErrorOf(Train(15), {.pictures = 31, .ranks = 2, .sync_batch_norm = true}),
               AllOf(HasSubstr("1 of the 31 pictures"), Not(HasSubstr("sync_batch_norm"))));
 }

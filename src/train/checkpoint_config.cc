@@ -16,7 +16,7 @@ absl::StatusOr<std::optional<LoadedConfig>> FindCheckpointConfig(
   if (!meta.ok()) return std::nullopt;
   const absl::StatusOr<std::string> writer = meta->GetString("writer");
   const absl::StatusOr<std::string> text = meta->GetString("cfg");
-  // Other programs keep a config of theirs there.
+  // Other programs store their own config under the same key.
   if (!writer.ok() || !absl::StartsWith(*writer, "finetune ") || !text.ok()) return std::nullopt;
   FT_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfigText(*text, checkpoint, overrides));
   return std::optional<LoadedConfig>(std::move(loaded));

@@ -10,13 +10,13 @@
 
 namespace finetune {
 
-// Returns the config that a checkpoint of finetune carries; nothing for a file of another program.
-// Errors: those of ReadTorchFile() and LoadConfigText(), which name the checkpoint.
+// Returns the config that a checkpoint written by finetune carries; nothing for another program's
+// file. Errors: those of ReadTorchFile() and LoadConfigText(), which name the checkpoint.
 absl::StatusOr<std::optional<LoadedConfig>> FindCheckpointConfig(
     const std::string& checkpoint, const std::vector<std::string>& overrides);
 
-// The same, where a command needs a config. Errors: InvalidArgument where the checkpoint carries
-// none, which advises to give --config.
+// Like FindCheckpointConfig(), but requires a config. Errors: also InvalidArgument where the
+// checkpoint carries none; the message advises to give --config.
 absl::StatusOr<LoadedConfig> LoadCheckpointConfig(const std::string& checkpoint,
                                                   const std::vector<std::string>& overrides);
 

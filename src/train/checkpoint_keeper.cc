@@ -48,8 +48,8 @@ absl::Status CheckpointKeeper::Save(const std::string& name, const Value& root, 
   FT_RETURN_IF_ERROR(Finish());
   saving_ = std::async(std::launch::async, [this, copy = snapshotter_.Take(root), name, is_best] {
     const TraceSpan span(track_, "write a checkpoint");
-    // On Linux this lowers the priority of only this thread, so that the next steps' threads keep
-    // their cores. A thread that waits for this one in Finish() leaves it a core.
+    // On Linux this lowers the priority of only this thread, so that the threads of the next steps
+    // keep their cores. If the training thread waits in Finish(), its core is free for this thread.
     setpriority(PRIO_PROCESS, 0, 19);
     return store_.Save(name, copy, is_best);
   });

@@ -16,37 +16,40 @@
 
 namespace finetune {
 
-// A run's checkpoints in its work_dir, for rank 0 to read and write.
+// Reads and writes a run's checkpoints in its work_dir. Used on rank 0 only.
 class CheckpointKeeper {
  public:
   enum class Earlier {
     kRefuse,  // refuse a work_dir that holds an earlier run's checkpoints
-    kKeep,    // keep them: this run continues from one
-    kRemove,  // remove them: this run starts over in their place
+    kKeep,    // keep the earlier checkpoints: this run continues from one
+    kRemove,  // delete the earlier checkpoints: this run starts over
   };
 
-  // Creates `work_dir` where it is missing, and locks it. `known`: as CheckpointStore::Open() has
-  // it. Its writing is recorded in `trace`, which may be null. Errors: AlreadyExists for kRefuse;
-  // those of CheckpointStore::Open.
+  // Creates `work_dir` where it is missing, and locks it. `known`: checkpoints of `work_dir` that
+  // were just read, which are not read again. Each write is recorded in `trace`, which may be null.
+  // Errors: AlreadyExists where `earlier` is kRefuse and `work_dir` holds checkpoints; those of
+  // CheckpointStore::Open().
   static absl::StatusOr<std::unique_ptr<CheckpointKeeper>> Open(
       const std::string& work_dir, int keep_last, Earlier earlier,
       const std::vector<SavedCheckpoint>& known, Trace* trace);
 
-  // Returns whether Find() will return a checkpoint or an error.
+  // Returns whether Find() will return a checkpoint or an error, without reading a checkpoint.
   static bool WillFind(const std::string& work_dir, const std::string& resume);
 
-  // Returns the checkpoint that --resume names. "auto" is the newest whole one of `work_dir`, or
-  // none where it has none; "" is none; any other value is a path. Writes nothing. Errors: those of
-  // reading it.
+  // Returns the checkpoint that `resume`, the value of --resume, names. "auto" names the newest
+  // checkpoint of `work_dir` that is not damaged; nothing is returned where `work_dir` has no
+  // checkpoints. "" names none. Any other value is a path. Writes nothing. Errors: those of reading
+  // the checkpoint.
   static absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& work_dir,
                                                              const std::string& resume);
 
-  // As CheckpointStore has them. Do not call them while a checkpoint is written.
+  // See CheckpointStore::BestIteration and PointBest. Do not call them while a checkpoint is being
+  // written.
   absl::StatusOr<std::optional<int64_t>> BestIteration() const { return store_.BestIteration(); }
   absl::StatusOr<bool> PointBest(int64_t iteration) { return store_.PointBest(iteration); }
 
-  // Copies `root` and writes the copy as `name` while training goes on. Errors: those of the
-  // checkpoint before.
+  // Waits for the previous checkpoint, copies `root`, and writes the copy as `name` on another
+  // thread while training continues. Errors: those of writing the previous checkpoint.
   absl::Status Save(const std::string& name, const Value& root, bool is_best);
   // Waits until the last checkpoint is written. Errors: those of writing it.
   absl::Status Finish();
@@ -58,7 +61,8 @@ class CheckpointKeeper {
   CheckpointStore store_;
   TraceTrack* const track_;  // may be null
   Snapshotter snapshotter_;
-  // The last member, so that it ends before the members that it uses are destroyed.
+  // The running write. It is the last member, so that its destructor waits for the write before the
+  // members that the write uses are destroyed.
   std::future<absl::Status> saving_;
 };
 

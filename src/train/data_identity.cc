@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<double>> ReadNumbers(const Value& dict, const char* k
   return numbers;
 }
 
-// Returns nothing where `names` is not a list of strings.
+// Returns the strings in `names`; an empty list where `names` is not a list of strings.
 ClassNames ReadNames(const Value* names) {
   ClassNames read;
   if (names == nullptr || names->list() == nullptr) return read;
@@ -92,8 +92,9 @@ std::string Shape(const SplitIdentity& split) {
   return absl::StrCat(size, " with ", split.channels, " channel", split.channels == 1 ? "" : "s");
 }
 
-// Returns whether both are known and differ, and appends a sentence on how. `part`: "data.train".
-// `explained`: the sentences already name other class names, which change the digest too.
+// Returns whether both splits are known and differ. If they differ, appends a sentence that says
+// how. `part`: "data.train". `explained`: `sentences` already says that the class names differ,
+// which also changes the digest.
 bool CompareSplits(const char* part, const std::optional<SplitIdentity>& saved,
                    const std::optional<SplitIdentity>& now, bool explained,
                    std::vector<std::string>* sentences) {
@@ -123,8 +124,9 @@ bool SameMembers(ClassNames a, ClassNames b) {
   return a == b;
 }
 
-// Returns one entry for each class of both data sets whose number has changed, as ""bear" (0, in
-// the checkpoint 1)". There are at most three, and then the number of further ones.
+// Returns one entry for each class that is in both data sets with different numbers, such as
+// ""bear" (0, in the checkpoint 1)". There are at most three entries, and then the number of
+// further classes.
 std::vector<std::string> Renumbered(const ClassNames& saved, const ClassNames& now) {
   constexpr size_t kMost = 3;
   std::vector<std::string> moved;

@@ -108,7 +108,7 @@ TEST(DataIdentityTest, SaysWhichClassesDiffer) {
   EXPECT_TRUE(CompareData(Pets(), now).renumbered);
 }
 
-// "apple" became "zebra", so the names have other numbers when sorted.
+// The class "apple" was renamed "zebra", so the sorted names get different numbers.
 TEST(DataIdentityTest, SaysWhichClassesHaveOtherNumbers) {
   DataIdentity now = Pets();
   now.classes = {"bear", "cat", "zebra"};
@@ -142,7 +142,7 @@ TEST(DataIdentityTest, SaysHowASplitDiffers) {
 
 TEST(DataIdentityTest, AnOlderCheckpointDiffersInNothingItDoesNotSay) {
   EXPECT_THAT(CompareData(DataIdentity(), Pets()).sentences, IsEmpty());
-  // A run may start or stop to validate.
+  // Validation data in only one of the two runs are not a difference.
   DataIdentity without = Pets();
   without.val.reset();
   EXPECT_THAT(CompareData(without, Pets()).sentences, IsEmpty());

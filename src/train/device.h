@@ -17,8 +17,8 @@ namespace finetune {
 // The differences between a GPU, which works asynchronously, and the CPU, where every call has
 // finished when it returns.
 
-// During its life this thread's GPU work goes to a stream of its own. The default stream, which
-// others wait for, cannot be recorded.
+// While this object exists, this thread's GPU work goes to a stream of its own. CUDA cannot record
+// a graph on the default stream, because other streams synchronize with it.
 class OwnStream {
  public:
   // `gpu`: the GPU's number.
@@ -33,18 +33,18 @@ class DevicePoint {
  public:
   // The point after all earlier work of the current stream of `device`.
   explicit DevicePoint(at::Device device);
-  // Returns when the device has reached the point.
+  // Blocks until the device has done all work before the point.
   void Wait() const;
 
  private:
   std::optional<c10::Event> event_;
 };
 
-// A number that a device computes. It is read when it is ready, without delaying later work of the
-// device.
+// A number that a device computes. Read() waits until the number is ready, without delaying later
+// work of the device.
 class LateNumber {
  public:
-  // `value`: [] of any type.
+  // `value`: a scalar tensor of any type.
   explicit LateNumber(const at::Tensor& value)
       : value_(value.to(at::TensorOptions(at::kCPU), /*non_blocking=*/true)),
         there_(value.device()) {}
@@ -58,19 +58,20 @@ class LateNumber {
   DevicePoint there_;
 };
 
-// A loader's batches, on the device that computes.
+// A loader's batches, copied to the device that computes.
 class DeviceBatches {
  public:
-  // `loader` must outlive it. For a GPU its batches should be pinned.
+  // `loader` must outlive this object. For a GPU the loader's batches should be in pinned memory,
+  // so that copies run asynchronously.
   DeviceBatches(BatchLoader* loader, at::Device device)
       : loader_(*loader), device_(device), pipeline_(loader->PipelineOn(device)) {}
 
-  // As BatchLoader::Next(). On a GPU the batch is still being copied; the current stream's later
-  // work waits for it.
+  // Returns the loader's next batch on the device. On a GPU the copy may still be running; later
+  // work of the current stream waits for it. Errors: those of BatchLoader::Next().
   absl::StatusOr<Batch> Next();
 
-  // Returns a batch's images as the model takes them. Images that are still as stored are prepared
-  // here.
+  // Returns a batch's images as the model takes them. Where the loader leaves the pipeline to the
+  // device, the images arrive as stored and this function applies the pipeline.
   at::Tensor Images(const Batch& batch) const {
     return pipeline_.has_value() ? pipeline_->Apply(batch) : batch.images;
   }
@@ -79,11 +80,13 @@ class DeviceBatches {
   BatchLoader& loader_;
   const at::Device device_;
   const std::optional<DevicePipeline> pipeline_;
-  // The point at which the device has the last batch, so that the loader may fill the memory again.
+  // The end of the last batch's copy to the device. After it the loader may reuse the batch's
+  // memory.
   std::optional<DevicePoint> taken_;
 };
 
-// Returns this process's peak memory: a GPU's, or on the CPU the host's.
+// Returns this process's peak memory in MiB: what LibTorch reserved on a GPU, or for the CPU the
+// process's largest resident set.
 int64_t PeakMemoryMebibytes(at::Device device);
 
 }  // namespace finetune

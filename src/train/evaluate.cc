@@ -12,8 +12,9 @@
 namespace finetune {
 namespace {
 
-// How often each class was taken for each, or for many classes only how many pictures each has, how
-// many were taken for it and how many are both. In float64, as the ranks add it up.
+// Counts of guesses by class, in float64 because the ranks all-reduce them. Up to
+// kMostConfusionClasses classes: the confusion matrix. More classes: three counts per class, its
+// images, the images guessed as this class, and the images for which both hold.
 class ClassCounts {
  public:
   explicit ClassCounts(size_t classes)
@@ -23,7 +24,7 @@ class ClassCounts {
 
   size_t size() const { return size_; }
 
-  // `counts`: [size()].
+  // Counts one image. `counts`: [size()].
   void Add(int64_t label, int64_t guess, double* counts) const {
     if (has_matrix_) {
       counts[label * static_cast<int64_t>(classes_) + guess] += 1;
@@ -92,8 +93,8 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
   const std::vector<int> ks = TopKs(head);
   const ClassCounts by_class(static_cast<size_t>(head.num_classes()));
 
-  // Sums that all ranks add up: pictures, loss, correct by k, then the counts of classes; last, the
-  // ranks that were told to stop.
+  // The sums that are all-reduced over the ranks: the number of images, the loss, the correct
+  // images for each k, the counts of by_class, and last the number of ranks that were told to stop.
   const size_t first_count = 2 + ks.size();
   std::vector<double> sums(first_count + by_class.size() + 1, 0.0);
   absl::Status status =

@@ -15,49 +15,54 @@
 
 namespace finetune {
 
-// What a model makes of a whole split.
+// The result of evaluating a model on a whole split.
 struct Evaluation {
   int64_t pictures = 0;
   // Mean cross-entropy.
   double loss = 0;
-  // For each k of head.topk (1 where it is empty), the share of pictures whose label is among the
-  // first k, in 0..1.
+  // One entry for each k of head.topk, or for k = 1 where head.topk is empty. `accuracy` is the
+  // share of images, 0..1, whose label is among the k classes with the largest scores.
   struct TopK {
     int k;
     double accuracy;
   };
   std::vector<TopK> topk;
-  // Of each class, in the order of labels.
+  // One result for each class, in the order of labels.
   std::vector<ClassResult> classes;
-  // As ConfusionMatrix(). Empty for more than kMostConfusionClasses classes.
+  // [classes, classes], as ConfusionMatrix() returns it. Empty for more than kMostConfusionClasses
+  // classes.
   std::vector<int64_t> confusion;
   double seconds = 0;
 
-  // "top1".."topk" for logs.
+  // Returns the name of a top-k accuracy in logs: "top5" for k = 5.
   static std::string Name(int k) { return "top" + std::to_string(k); }
 };
 
-// The ranks sum the matrix of every validation: 80 KB of counts each.
+// The most classes for which an evaluation counts the confusion matrix. At this limit every
+// validation all-reduces 80 KB of counts.
 inline constexpr int64_t kMostConfusionClasses = 100;
 
-// The k of each top-k accuracy to report: head.topk, or 1 where it is empty.
+// Returns the k of each top-k accuracy to report: head.topk, or 1 where it is empty.
 std::vector<int> TopKs(const HeadConfig& head);
 
-// Called after each batch of a rank's part: batches so far, and in all. False ends the evaluation
-// where more follow.
+// Called after each batch that this rank evaluates. `done`: the number of this rank's batches so
+// far; `total`: the number of all its batches. Returning false ends the evaluation, unless this was
+// the last batch.
 using EvaluationWatch = std::function<bool(int64_t done, int64_t total)>;
 
-// Sees a batch that is not empty, and its pictures as the model takes them.
+// Called for each batch with at least one image. `images`: the batch's images as the model takes
+// them.
 using BatchVisitor = std::function<void(const Batch& batch, const at::Tensor& images)>;
 
-// Goes once through this rank's part of the loader's split, without recording gradients. Errors:
-// those of the loader and of LibTorch; Cancelled where `watch` has ended it. Not collective.
+// Calls `visit` for each batch of this rank's part of the split, from the beginning and without
+// recording gradients. Errors: those of the loader and of LibTorch; Cancelled where `watch`
+// returned false. Not collective.
 absl::Status VisitBatches(at::Device device, BatchLoader* loader, const EvaluationWatch& watch,
                           const BatchVisitor& visit);
 
-// Runs the model over every picture of the split once, each rank its part. Collective; all ranks
-// get the same result. A loader that fails on one rank fails on all. Errors: Cancelled where
-// `watch` has ended it on any rank.
+// Runs the model over every image of the split; each rank evaluates its part. Collective; all ranks
+// get the same result. An error of the loader on one rank is returned on all. Errors: Cancelled
+// where `watch` returned false on any rank.
 absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, Classifier* model,
                                     BatchLoader* loader, Communicator* comm,
                                     const EvaluationWatch& watch);

@@ -31,7 +31,7 @@
 namespace finetune {
 namespace {
 
-// The bytes of scores that all ranks together send at a time.
+// The number of bytes of scores that all ranks together send to rank 0 at a time.
 constexpr size_t kScoreBytes = size_t{32} << 20;
 
 absl::Status TakeWeights(const EvaluateOptions& options, Setup* setup) {
@@ -43,7 +43,8 @@ absl::Status TakeWeights(const EvaluateOptions& options, Setup* setup) {
   return absl::OkStatus();
 }
 
-// On stderr: what the evaluation's user must know to believe its numbers.
+// Prints the setup's notes and warnings on stderr: on rank 0, those about a host on one rank of
+// that host.
 void Tell(const Setup& setup, const Communicator& comm) {
   if (comm.local_rank() == 0) {
     for (const std::string& warning : setup.host_warnings) {
@@ -57,18 +58,18 @@ void Tell(const Setup& setup, const Communicator& comm) {
   }
 }
 
-// The answers for this rank's images, in the order in which it came to them.
+// The answers for this rank's images, in the order of evaluation.
 struct Answers {
   struct Answer {
-    int64_t index;  // of the image
+    int64_t index;  // the image's index in the split
     Prediction prediction;
   };
   std::vector<Answer> answers;
-  std::vector<float> scores;  // [answers.size(), classes]; empty unless they are to be written
+  std::vector<float> scores;  // [answers.size(), classes]; empty if no score file is written
 };
 
-// Returns log probabilities, [n, classes] float32: with `flip`, of the mean of the probabilities of
-// the images and of their mirror images.
+// Returns log probabilities, [n, classes] float32. With `flip` they are the logarithms of the mean
+// of an image's probabilities and those of its mirror image.
 at::Tensor LogProbabilities(const at::Tensor& images, bool flip, Classifier* model) {
   constexpr int64_t kColumns = 3;
   const at::Tensor own = at::log_softmax(model->Forward(images, {.training = false}), 1);
@@ -78,7 +79,8 @@ at::Tensor LogProbabilities(const at::Tensor& images, bool flip, Classifier* mod
   return at::logaddexp(own, mirrored) - std::log(2.0);
 }
 
-// `scores`: log probabilities, which give the same loss and ranks as logits do.
+// Appends a batch's predictions to `answers`. `scores`: log probabilities, which give the same loss
+// and ranks as logits. `keep_scores`: also appends the probabilities.
 void AddAnswers(const Batch& batch, const at::Tensor& scores, double label_smoothing,
                 bool keep_scores, Answers* answers) {
   const auto [confidences, guesses] = scores.max(1);
@@ -101,8 +103,9 @@ void AddAnswers(const Batch& batch, const at::Tensor& scores, double label_smoot
   answers->scores.insert(answers->scores.end(), values, values + probabilities.numel());
 }
 
-// Puts the predictions of all ranks into `result`, by index. An image that took the place of one
-// that could not be read counts once. `images`: in the split. Collective.
+// Gathers the predictions of all ranks into `result`, by ascending index. An image that was
+// evaluated more than once, in place of damaged ones, counts once. `images`: the number of images
+// in the split. Collective.
 absl::Status GatherPredictions(const Answers& own, int64_t images, Communicator* comm,
                                CheckpointEvaluation* result) {
   constexpr size_t kBytes = sizeof(Answers::Answer);
@@ -125,7 +128,8 @@ absl::Status GatherPredictions(const Answers& own, int64_t images, Communicator*
   return absl::OkStatus();
 }
 
-// Rank 0 writes the scores of all images by index, a part of them at a time. Collective.
+// Writes the scores of all images by ascending index, on rank 0, which receives them from the other
+// ranks a part at a time. Collective.
 absl::Status WriteScores(const Answers& own, const CheckpointEvaluation& result,
                          const std::string& path, Communicator* comm) {
   std::optional<ScoreFile> file;

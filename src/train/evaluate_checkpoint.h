@@ -15,30 +15,33 @@ namespace finetune {
 
 struct EvaluateOptions {
   std::string checkpoint;
-  // Where its weights are, as PretrainedConfig has it.
+  // The checkpoint's entry that holds the weights, as PretrainedConfig.key. Empty: as where
+  // PretrainedConfig.key is unset.
   std::string key;
   EvaluatedWeights weights;
-  // An image's probabilities are the mean of its own and of its mirror image's.
+  // Averages an image's probabilities with those of its mirror image.
   bool flip = false;
-  // Where rank 0 writes each image's probabilities, as ScoreFile has it. Empty: nowhere.
+  // The file to which rank 0 writes each image's probabilities; see ScoreFile for its formats.
+  // Empty: none is written.
   std::string scores;
 };
 
 struct CheckpointEvaluation {
-  // Of every image of data.val that could be read, in its order, and their indices.
+  // One prediction for every image of data.val that could be read, and the image's index in the
+  // split, both by ascending index.
   std::vector<Prediction> predictions;
   std::vector<int64_t> indices;
   std::vector<std::string> class_names;  // in the order of the model's outputs
-  double seconds = 0;                    // from the first batch to the last rank's last
+  double seconds = 0;                    // from the first batch to the end of the slowest rank
 };
 
-// Evaluates a checkpoint on data.val, whose labels are mapped to the checkpoint's by class name and
-// whose pictures are normalised as the checkpoint's were. Rank 0 says on stderr where that differs
-// from data.val's own. Collective: every rank calls it with the same arguments, and gets the same
-// result or the same error; figures from it do not depend on how the images were divided between
-// the ranks. A rank holds the scores of its own images alone, and only where they are to be
-// written. Errors: InvalidArgument for classes that the checkpoint lacks; FailedPrecondition for a
-// loss that is not finite.
+// Evaluates a checkpoint on data.val. Labels are mapped to the checkpoint's classes by name, and
+// images are normalized as in the checkpoint's training. Rank 0 reports on stderr where this
+// differs from data.val's own labels or statistics. Collective: every rank calls it with the same
+// arguments and gets the same result or the same error. The result does not depend on how the
+// images were divided between the ranks. A rank keeps the scores of its own images only, and only
+// where a score file is written. Errors: InvalidArgument for classes that the checkpoint lacks;
+// FailedPrecondition for a loss that is not finite.
 absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& loaded,
                                                         const EvaluateOptions& options,
                                                         Communicator* comm);

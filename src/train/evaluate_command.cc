@@ -19,7 +19,7 @@
 namespace finetune {
 namespace {
 
-// Whether the files can be written, on rank 0; the trial of one leaves nothing.
+// Checks on rank 0 that the output files can be created. The trial leaves no file behind.
 absl::Status CheckFiles(const EvaluateFlags& flags, const Communicator& comm) {
   const std::string& scores = flags.evaluate.scores;
   if (!scores.empty()) FT_RETURN_IF_ERROR(Annotate(ScoreFile::CheckName(scores), "--scores"));
@@ -32,8 +32,8 @@ absl::Status CheckFiles(const EvaluateFlags& flags, const Communicator& comm) {
   return absl::OkStatus();
 }
 
-// The config to evaluate the other checkpoint by: on the same images, with its own network and
-// pipeline where it carries them.
+// Returns the config for evaluating the --compare checkpoint: the same images, with the network and
+// pipeline of the checkpoint's own config where it carries one.
 absl::StatusOr<LoadedConfig> ConfigOfOther(const LoadedConfig& loaded,
                                            const std::string& checkpoint) {
   LoadedConfig config = loaded;
@@ -83,7 +83,8 @@ absl::StatusOr<std::string> RunEvaluate(const LoadedConfig& loaded, const Evalua
     FT_RETURN_IF_ERROR(Agree(Annotate(config.status(), "--compare"), *comm));
     const absl::StatusOr<CheckpointEvaluation> other = EvaluateCheckpoint(*config, options, comm);
     FT_RETURN_IF_ERROR(Annotate(config->WithPlace(other.status()), "--compare"));
-    // Where an image could not be read, both runs have found that.
+    // Damaged images were skipped in both evaluations, so the indices are equal unless a file
+    // changed in between.
     if (other->indices != evaluation.indices) {
       return absl::FailedPreconditionError(
           "--compare: the two checkpoints were evaluated on different images, because a file has "

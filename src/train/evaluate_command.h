@@ -10,19 +10,20 @@
 
 namespace finetune {
 
-// The flags of `finetune evaluate` that are not the config's.
+// The flags of `finetune evaluate`, without those that choose the config.
 struct EvaluateFlags {
   EvaluateOptions evaluate;
-  // Another checkpoint to compare with. Empty: none. One of finetune brings its network and its
-  // pipeline along; another is read as the first is.
+  // A second checkpoint to compare with. Empty: none. If finetune wrote it, it is evaluated with
+  // the network and pipeline of its own config; otherwise with those of the first checkpoint.
   std::string compare;
-  // Where rank 0 writes all figures as JSON. Empty: nowhere.
+  // The file to which rank 0 writes all metrics as JSON. Empty: none is written.
   std::string output;
 };
 
-// Does what `finetune evaluate` does. Returns what to print, which is empty but on rank 0: one line
-// with pictures, loss and top-k accuracy, then a table (see ToTable()). Collective. Errors: those
-// of EvaluateCheckpoint(); those of writing the files, before the work where they show there.
+// Runs `finetune evaluate`. On rank 0 it returns the text to print: one line with images, loss and
+// top-k accuracy, then a table (see ToTable()). On other ranks the text is empty. Collective.
+// Errors: those of EvaluateCheckpoint(); those of writing the files. A file that cannot be created
+// is reported before the evaluation starts.
 absl::StatusOr<std::string> RunEvaluate(const LoadedConfig& loaded, const EvaluateFlags& flags,
                                         Communicator* comm);
 

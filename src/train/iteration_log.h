@@ -11,7 +11,7 @@
 
 namespace finetune {
 
-// Averages the facts of iterations between two log lines, and writes the lines.
+// Averages the facts of the iterations between two log lines, and writes the log lines.
 class IterationLog {
  public:
   // The facts of one iteration.
@@ -24,15 +24,17 @@ class IterationLog {
     int64_t images = 0;       // of the global batch
   };
 
-  // `calendar` and `log` must outlive it. `device`: the device whose peak memory is logged.
+  // `calendar` and `log` must outlive this object. `device`: the device whose peak memory is
+  // logged.
   IterationLog(const Calendar* calendar, at::Device device, RunLog* log)
       : calendar_(*calendar), device_(device), log_(*log) {}
 
   void AddLoss(double loss);
-  // Writes a line where one is due, else redraws the progress line.
+  // Adds an iteration. Writes a log line where Calendar::LogIsDue() says so; otherwise it redraws
+  // the progress line.
   void Add(const Iteration& iteration);
-  // Sets the duration of the last validation, which the estimate of the remaining time uses for
-  // later ones.
+  // Sets the duration of the last validation. The estimate of the remaining time assumes that later
+  // validations take as long.
   void SetValidationSeconds(double seconds) { validation_seconds_ = seconds; }
 
  private:

@@ -17,7 +17,7 @@ namespace finetune {
 // that the device always has work.
 class LossExchange {
  public:
-  // The sum of all ranks' parts, which is the mean loss of an iteration's global batch.
+  // The mean loss of an iteration's global batch: the sum of all ranks' parts.
   struct Loss {
     int64_t iteration = 0;
     double lr = 0;
@@ -30,22 +30,23 @@ class LossExchange {
     bool warned = false;
   };
   struct Exchanged {
-    // A flag is set where any rank set it.
+    // A flag is set if any rank set it.
     Flags any;
-    // The losses of finished iterations, in their order.
+    // The losses that were exchanged, by ascending iteration.
     std::vector<Loss> losses;
   };
 
-  // `comm` must outlive it.
+  // `comm` must outlive this object.
   explicit LossExchange(Communicator* comm) : comm_(*comm) {}
 
-  // Adds this rank's part of an iteration's loss: [] of any type, on any device.
+  // Adds this rank's part of an iteration's loss: a scalar tensor of any type, on any device.
   void Add(int64_t iteration, double lr, const at::Tensor& part) {
     parts_.push_back({iteration, lr, LateNumber(part)});
   }
 
-  // Exchanges all parts except the newest `left`. Collective; `left` and the calls of Add() must be
-  // the same on every rank. Errors: those of the all-reduce.
+  // Sums all parts that have not been exchanged yet, except the newest `left`. `mine`: this rank's
+  // flags. Collective; `left` and the calls of Add() must be the same on every rank. Errors: those
+  // of the all-reduce.
   absl::StatusOr<Exchanged> Exchange(size_t left, const Flags& mine);
 
  private:

@@ -13,7 +13,7 @@
 namespace finetune {
 namespace {
 
-// Returns null where the config has no such split.
+// Opens the split's data set. Returns null where the config does not set the split's path.
 absl::StatusOr<std::unique_ptr<Dataset>> OpenSplit(const SplitConfig& split) {
   if (split.path().empty()) return nullptr;
   return Dataset::Open(split.path(), split.split());
@@ -26,7 +26,7 @@ ClassNames ClassesOf(const Dataset& data) {
   return names;
 }
 
-// Returns whether the pipeline ends in a normalize {} without mean and std of its own.
+// Returns whether the pipeline ends in a normalize {} that sets neither mean and std nor a preset.
 bool TakesStatistics(const SplitConfig& split) {
   if (split.pipeline().empty()) return false;
   const TransformConfig& last = *split.pipeline().rbegin();

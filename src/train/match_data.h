@@ -14,44 +14,46 @@
 
 namespace finetune {
 
-// The training data define which output of the model is which class, and the mean and std of a
-// `normalize {}`. data.val follows them: its labels are mapped by class name, and its images are
-// normalized as in training, whatever its own statistics are. For evaluation the checkpoint takes
-// the place of the training data.
+// The training data define which class each output of the model stands for, and the mean and std of
+// a `normalize {}`. data.val follows the training data: its labels are mapped by class name, and
+// its images are normalized as in training, whatever its own statistics are. For an evaluation the
+// checkpoint takes the place of the training data.
 
-// A checkpoint that is to be evaluated. Its tensors are read elsewhere.
+// A checkpoint to evaluate. Its tensors are read elsewhere.
 struct EvaluatedCheckpoint {
   std::string path;
   DataIdentity data;  // from the checkpoint's meta
 };
 
-// A run's data and their meaning to the model.
+// A run's data sets, and what the model's outputs and inputs stand for.
 struct OpenedData {
   absl::StatusOr<std::unique_ptr<Dataset>> train = nullptr;  // null for evaluation
   absl::StatusOr<std::unique_ptr<Dataset>> val = nullptr;    // null where the config has none
-  // The model's data. `classes` is empty where no data could be opened.
+  // The data that the model is trained on. `classes` is empty where no data set could be opened.
   DataIdentity identity;
   // The origin of identity.classes: "the data in data/pets".
   std::string classes_from;
 };
 
-// Opens the data. `evaluated`: null for training. `notes` gets sentences for the log.
+// Opens the config's data sets. `evaluated`: the checkpoint to evaluate; null for training. `notes`
+// gets sentences for the log.
 OpenedData OpenData(const DataConfig& config, const EvaluatedCheckpoint* evaluated,
                     std::vector<std::string>* notes);
 
-// Maps the labels of data->val to the model's classes of the same names. `path`: data.val's.
+// Maps the labels of data->val to the model's classes with the same names. `path`: data.val.path.
 // Errors: InvalidArgument with the names that differ.
 absl::Status MapLabels(OpenedData* data, const std::string& path, bool for_training,
                        std::vector<std::string>* notes);
 
-// Returns the statistics that `evaluated` was trained with, for a `normalize {}` in data.val;
-// nothing where they are unknown. A checkpoint without them was likely trained on the config's
-// data.train, so that data set is asked where it is at hand.
+// Returns the mean and std that `evaluated` was trained with, for a `normalize {}` in data.val;
+// nothing where they are unknown. A checkpoint that does not carry them was likely trained on the
+// config's data.train, so the statistics of that data set are used if it can be opened.
 std::optional<PixelStatistics> StatisticsFor(const EvaluatedCheckpoint& evaluated,
                                              const DataConfig& data,
                                              std::vector<std::string>* notes);
 
-// How data.val is normalized, where the config and its own data would give other statistics.
+// Sentences on how data.val is normalized, where the statistics in use differ from those of the
+// config and of data.val.
 struct StatisticsReport {
   std::string note, warning;  // empty: nothing to report
 };
@@ -60,7 +62,8 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
                                    const std::optional<PixelStatistics>& trained,
                                    const std::string& from, const BatchLoader& val);
 
-// Returns a digest that is equal on two ranks only where they read the same from their checkpoint.
+// Returns a digest of what was read from a checkpoint. It is equal on two ranks only if both read
+// the same.
 std::string DigestOf(const DataIdentity& identity,
                      const std::optional<PixelStatistics>& statistics);
 

@@ -17,7 +17,8 @@ std::map<std::string, at::Tensor> ByName(const TensorList& tensors) {
   return map;
 }
 
-// Returns a parameter's part of a flat state, in the parameter's shape and memory order.
+// Returns a parameter's part of the contiguous tensor `state`, with the parameter's shape and
+// memory order.
 at::Tensor PartOf(const at::Tensor& state, const ParameterSpan& span, const at::Tensor& parameter) {
   return state.as_strided(parameter.sizes(), parameter.strides(), span.offset);
 }

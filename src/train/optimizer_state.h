@@ -8,14 +8,16 @@
 
 namespace finetune {
 
-// Returns the entry of a checkpoint that holds an optimizer's state: its kind, and each tensor of
-// the state cut into the parameters, by name and in their shapes.
+// Returns a checkpoint's `optimizer` entry: the optimizer's kind, and each tensor of its state cut
+// into one tensor per parameter, by name and in the parameter's shape.
 //   {"kind": "sgd", "momentum": {"head.fc.weight": Tensor[10, 512], ...}}
-// The tensors share memory with the state. `parameters` must have every trained one.
+// The tensors share memory with the optimizer's state. `parameters` must contain every trained
+// parameter.
 Value OptimizerToValue(const Optimizer& optimizer, const TensorList& parameters);
 
-// Writes such an entry into the optimizer's state. Errors: InvalidArgument for the state of another
-// kind of optimizer, and where a trained parameter's is missing; then nothing is written.
+// Copies an entry made by OptimizerToValue() into the optimizer's state. Errors: InvalidArgument
+// where the entry is of a different kind of optimizer or lacks the state of a trained parameter;
+// then nothing is written.
 absl::Status RestoreOptimizer(const Value& entry, const TensorList& parameters,
                               Optimizer* optimizer);
 

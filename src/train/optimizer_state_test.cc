@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Two parameters with a gap between them in the flat memory; the second one is channels-last.
+// Two parameters with a gap between them in the contiguous memory; the second one is channels-last.
 const std::vector<ParameterSpan> kSpans = {{"bias", 0, 3}, {"weight", 4, 12}};
 
 TensorList Parameters() {
@@ -38,7 +38,8 @@ Value::Dict Momentum(const at::Tensor& bias, const at::Tensor& weight) {
   return momentum;
 }
 
-// Returns the entry as finetune has written it since its first version.
+// Returns a checkpoint's optimizer entry in the format that finetune has written since its first
+// version.
 Value Entry(const std::string& kind, Value::Dict momentum) {
   Value::Dict entry;
   entry.Append("kind", kind);
@@ -57,7 +58,7 @@ TEST(OptimizerStateTest, EntryHasKindAndStateByParameter) {
   EXPECT_EQ((*momentum)[0].name, "bias");
   EXPECT_TRUE((*momentum)[0].tensor.equal(at::arange(3).to(at::kFloat)));
   EXPECT_EQ((*momentum)[1].name, "weight");
-  // The shape is the parameter's, and its memory is channels-last.
+  // The saved tensor has the parameter's shape and its channels-last memory order.
   EXPECT_EQ((*momentum)[1].tensor.sizes(), at::IntArrayRef({2, 3, 1, 2}));
   EXPECT_EQ((*momentum)[1].tensor[0][1][0][0].item<float>(), 5);
 }

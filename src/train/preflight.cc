@@ -10,8 +10,8 @@
 namespace finetune {
 namespace {
 
-// Rank 0 of several, all of which say what this one says. The others are on other hosts, so that
-// this one has its host's cores.
+// Imitates rank 0 of several ranks that all contribute the same values to a collective. The other
+// ranks are on other hosts, so this rank gets all cores of its host.
 class EchoCommunicator : public SingleCommunicator {
  public:
   explicit EchoCommunicator(int ranks) {

@@ -9,16 +9,16 @@
 
 namespace finetune {
 
-// What a run would say at its start.
+// The notes and warnings that a run would log at its start.
 struct Preflight {
   std::vector<std::string> notes;
   std::vector<std::string> warnings;
 };
 
 // Does what a run on `ranks` ranks does before its first iteration, in this process alone and on
-// the CPU: it opens the data, checks the config against them, makes model and optimizer, and reads
-// the first weights, which it fetches into the cache. Writes nothing to the work_dir. Errors: those
-// of Train() before training.
+// the CPU: opens the data, checks the config against the data, creates the model and the optimizer,
+// and downloads the pretrained weights into the cache and reads them. Writes nothing to the
+// work_dir. Errors: those of Train() before training.
 absl::StatusOr<Preflight> CheckStart(const LoadedConfig& loaded, int ranks);
 
 }  // namespace finetune

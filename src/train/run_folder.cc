@@ -17,7 +17,7 @@ namespace {
 constexpr char kConfigMark[] =
     "# Written by finetune: the config of the run in this folder, with the place of each value.";
 
-// A text file that a run replaces, and the first line that marks it as finetune's.
+// A text file that a run replaces, and the first line that marks the file as written by finetune.
 struct ReplacedText {
   std::string path;
   const char* first_line;
@@ -39,7 +39,8 @@ bool LiesIn(const std::string& path, const std::string& folder) {
 }  // namespace
 
 absl::StatusOr<std::optional<FoundCheckpoint>> RunFolder::ReadSource() {
-  // Another program's file is reported as such, before it could be taken for a damaged checkpoint.
+  // Another program's file is reported as such here, because reading it would report a damaged
+  // checkpoint.
   FT_RETURN_IF_ERROR(CheckpointStore::CheckOwnFiles(options_.work_dir));
   absl::StatusOr<std::optional<FoundCheckpoint>> found =
       CheckpointKeeper::Find(options_.work_dir, options_.resume);
@@ -51,8 +52,8 @@ absl::StatusOr<std::optional<FoundCheckpoint>> RunFolder::ReadSource() {
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointKeeper>> RunFolder::Open(int keep_last) {
-  // Versions before 0.1.0 wrote texts without such a first line. In a folder with finetune's
-  // checkpoints they are set aside; in another folder they belong to another program.
+  // Versions before 0.1.0 wrote these files without that first line. In a folder with finetune's
+  // checkpoints such files are renamed to *.bak; in another folder they belong to another program.
   const std::vector<ReplacedText> texts = ReplacedTexts(options_.work_dir);
   for (const ReplacedText& text : texts) {
     if (!in_place_) FT_RETURN_IF_ERROR(CheckOwnText(text.path, text.first_line));

@@ -15,20 +15,21 @@
 
 namespace finetune {
 
-// A run's work_dir, for rank 0. Nothing is written before Open(), so a refused run leaves the
-// folder as it was.
+// A run's work_dir. Used on rank 0 only. Nothing is written before Open(), so a refused run leaves
+// the folder as it was.
 class RunFolder {
  public:
-  // `options` must outlive it.
+  // `options` must outlive this object.
   explicit RunFolder(const TrainOptions* options) : options_(*options) {}
 
-  // Reads the checkpoint that --resume names; returns nothing where there is none. Errors: those of
-  // CheckpointStore::CheckOwnFiles() and CheckpointKeeper::Find().
+  // Reads the checkpoint that --resume names; returns nothing where there is no checkpoint. Errors:
+  // those of CheckpointStore::CheckOwnFiles() and CheckpointKeeper::Find().
   absl::StatusOr<std::optional<FoundCheckpoint>> ReadSource();
 
-  // Checks that the run may replace the folder's files, creates the folder and locks it. With
-  // --overwrite it deletes the earlier run's checkpoints and TensorBoard events. Errors:
-  // AlreadyExists for a file that finetune did not write; those of CheckpointKeeper::Open().
+  // Checks that the run may replace the folder's files, creates the folder and locks it.
+  // `keep_last`: as for CheckpointKeeper::Open(). With --overwrite it deletes the earlier run's
+  // checkpoints and TensorBoard events. Errors: AlreadyExists for a file that finetune did not
+  // write; those of CheckpointKeeper::Open().
   absl::StatusOr<std::unique_ptr<CheckpointKeeper>> Open(int keep_last);
 
   // Writes config.pbtxt. Errors: those of WriteOwnText().
@@ -42,8 +43,9 @@ class RunFolder {
 
  private:
   const TrainOptions& options_;
+  // Whether the run resumes from a checkpoint in this work_dir.
   bool in_place_ = false;
-  // The checkpoints that ReadSource() has read there.
+  // The checkpoints of this work_dir that ReadSource() has read.
   std::vector<SavedCheckpoint> known_;
   std::vector<std::string> warnings_;
 };

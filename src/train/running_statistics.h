@@ -13,21 +13,22 @@
 namespace finetune {
 
 // Keeps the batch norms' running statistics equal on all ranks: after each iteration they are
-// averaged over the ranks, in one all-reduce that runs beside those of the gradients. So validation
-// and checkpoints see the statistics of all images, and a resumed run continues with those of the
-// interrupted one.
+// averaged over the ranks, in one all-reduce that runs at the same time as those of the gradients.
+// So validation and checkpoints use the statistics of all ranks' images, and a resumed run
+// continues with the same statistics as the interrupted run.
 class RunningStatistics {
  public:
-  // Moves the floating-point `buffers` into flat memory.
+  // Moves the floating-point `buffers` into one contiguous tensor.
   static absl::StatusOr<std::unique_ptr<RunningStatistics>> Create(const TensorList& buffers,
                                                                    Communicator* comm);
 
-  // The number of values that are averaged.
+  // Returns the number of values that are averaged.
   int64_t size() const { return values_.defined() ? values_.numel() : 0; }
 
-  // Call it after the last forward pass of an iteration.
+  // Starts the all-reduce. Call it after the last forward pass of an iteration.
   void Start();
-  // Call it before the statistics are used again. It does nothing where Start() was not called.
+  // Waits for the all-reduce. Call it before the statistics are used again. Without a call of
+  // Start() it does nothing.
   absl::Status Finish();
 
  private:

@@ -39,13 +39,14 @@
 namespace finetune {
 namespace {
 
-// Names the values of the config that differ between ranks. Collective.
+// Returns an error that names the config values that differ between ranks. Collective.
 absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) {
   FT_ASSIGN_OR_RETURN(
       const std::vector<std::string> texts,
       comm->AllGather(absl::StrJoin(ConfigValues(config), "\n", absl::PairFormatter(" "))));
   std::vector<std::map<std::string, std::string>> values;
-  std::map<std::string, std::string> unset;  // by the path of each value that some rank has
+  // The path of each value that any rank has, each with the value "unset".
+  std::map<std::string, std::string> unset;
   for (const std::string& text : texts) {
     std::map<std::string, std::string>& theirs = values.emplace_back();
     for (absl::string_view line : absl::StrSplit(text, '\n')) {
@@ -63,11 +64,13 @@ absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) 
   return CompareItems(items, comm->world().hosts);
 }
 
-// Checks everything that must be equal on all ranks, because ranks that differ would train
-// different models without an error. `checkpoint`: what was read from the evaluated one.
+// Checks that everything that must be equal on all ranks is equal, because ranks that differ would
+// train different models without an error. `data`: a digest of the data sets. `checkpoint`: a
+// digest of what was read from the evaluated checkpoint.
 absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data,
                           const std::string& checkpoint, Communicator* comm) {
-  // Another build may compute otherwise, and another host's LibTorch may sum in another order.
+  // A different build may compute different values, and a different LibTorch may sum in a different
+  // order.
   FT_RETURN_IF_ERROR(CheckAgreement({{"the program's build id", BuildId()},
                                      {"LibTorch's build id", BuildId("libtorch_cpu.so")},
                                      {"the world", absl::StrCat(comm->size(), " ranks")}},
@@ -92,7 +95,8 @@ std::string DigestOf(const Dataset* data) {
   return data == nullptr ? "" : ManifestDigest(data->manifest()).substr(0, 16);
 }
 
-// Checks that the model takes the loader's images. `name`: "data.train".
+// Checks that the model accepts images of the size and channels that the loader gives. `name`:
+// "data.train".
 absl::Status CheckInputs(const LoadedConfig& loaded, const std::string& name,
                          const BatchLoader* loader, const Classifier& model) {
   if (loader == nullptr) return absl::OkStatus();
@@ -101,7 +105,8 @@ absl::Status CheckInputs(const LoadedConfig& loaded, const std::string& name,
                   absl::StrCat(loaded.PlaceOf(name + ".pipeline"), ": ", name));
 }
 
-// Checks that every training pass leaves batch norm enough values.
+// Checks that every training pass has enough images for the model's batch norms. See
+// CheckNoLonePicture().
 absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
                          const Classifier& model, int ranks) {
   const int64_t height = train.pipeline().height(), width = train.pipeline().width();
@@ -120,8 +125,8 @@ absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
       "x", side, " or more"));
 }
 
-// Makes this rank compute on its part of the host's cores. Call it before LibTorch or a loader
-// starts a thread, because existing threads stay where they are.
+// Binds this rank to its part of the host's cores. Call it before LibTorch or a loader starts a
+// thread, because the binding does not move existing threads.
 absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> bindings, comm->AllGather(DescribeBinding()));
   absl::StatusOr<CpuPlan> plan = PlanCpus(requested, comm->rank(), bindings, comm->world().hosts);
@@ -130,7 +135,8 @@ absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
                                : plan.status(),
                            *comm));
   if (!plan->note.empty()) setup->host_warnings.push_back(plan->note);
-  // A container may forbid the binding. Then the system's own choice is slower, not wrong.
+  // A container may forbid the binding. Then the operating system places the threads, which is
+  // slower but not wrong.
   if (absl::Status bound = BindThread(plan->cpus); !bound.ok()) {
     setup->host_warnings.emplace_back(bound.message());
   }
@@ -141,7 +147,7 @@ absl::Status TakeCores(int requested, Communicator* comm, Setup* setup) {
   return absl::OkStatus();
 }
 
-// Returns whether `precision` means bfloat16 on these ranks. Collective.
+// Returns whether these ranks compute in bfloat16 according to runtime.precision. Collective.
 absl::StatusOr<bool> UsesBfloat16(const RuntimeConfig& runtime, Communicator* comm, Setup* setup) {
   const bool here =
       setup->device.is_cpu() ? ThisProcessor().avx512_bfloat16 : VisibleGpus().bfloat16;
@@ -165,10 +171,10 @@ absl::StatusOr<bool> UsesBfloat16(const RuntimeConfig& runtime, Communicator* co
   return bfloat16;
 }
 
-// Returns the sum for batch norms over all ranks' images. Its all-reduces and those of the
-// gradients have the same order on every rank: all start on the thread that runs autograd, in the
-// graph's order, and every rank has the same graph, because every rank runs every layer equally
-// often.
+// Returns the function that sums batch norm statistics over all ranks. Its all-reduces and those of
+// the gradients start in the same order on every rank: all start on the thread that runs autograd,
+// in the order of the graph, and every rank has the same graph, because every rank runs every layer
+// equally often.
 SumOverRanks SumOver(Communicator* comm) {
   return [comm](const at::Tensor& values) -> absl::Status {
     FT_ASSIGN_OR_RETURN(std::unique_ptr<Communicator::Work> work, comm->AllReduceSum(values));
@@ -208,13 +214,14 @@ class DownloadProgress {
   bool begun_ = false;
 };
 
-// Fetches a checkpoint. One rank a host downloads it; the others then find it in the cache.
-// Meanwhile all ranks meet every half second, because a single collective that waits for a long
-// download would exceed the communicator's timeout.
+// Downloads a checkpoint where it is a URL, and returns its local path. One rank per host downloads
+// it; the other ranks of the host then find it in the cache. Until the download ends all ranks meet
+// in an all-reduce every half second, because a single collective that waits for a long download
+// would exceed the communicator's timeout.
 absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* comm) {
   const bool fetches = comm->local_rank() == 0;
   std::atomic<bool> given_up{false};
-  // A URL without its parts that may be secret.
+  // The URL without its query and fragment, which may contain secrets.
   const std::string url = checkpoint.substr(0, checkpoint.find_first_of("?#"));
   const std::string name = url.substr(url.rfind('/') + 1);
   DownloadProgress progress(name, /*enabled=*/comm->rank() == 0);
@@ -239,7 +246,8 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
       busy[0] = 1;
     }
     const absl::Status met = comm->AllReduceSum(absl::MakeSpan(busy));
-    // The thread must not outlive the variables that it uses.
+    // After an error the download is cancelled, because its thread must not outlive the variables
+    // that it uses.
     if (!met.ok()) given_up = true;
     FT_RETURN_IF_ERROR(met);
     if (busy[0] == 0) break;
@@ -252,7 +260,7 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
   return path;
 }
 
-// Reads the file at `path` into the model.
+// Loads the weights in the file at `path` into the model.
 absl::Status LoadFrom(const std::string& path, const PretrainedConfig& pretrained, Setup* setup) {
   if (pretrained.with_head()) {
     FT_ASSIGN_OR_RETURN(const DataIdentity trained_on, ReadDataIdentityOf(path));
@@ -264,14 +272,14 @@ absl::Status LoadFrom(const std::string& path, const PretrainedConfig& pretraine
   const absl::StatusOr<LoadReport> report = LoadPretrained(state, pretrained, setup->model.get());
   FT_RETURN_IF_ERROR(Annotate(report.status(), path));
   AddNotes(path, state, *report, setup);
-  // A missing tensor, which the config allows, keeps its random values.
+  // A missing tensor that allow_missing names keeps its random values.
   (report->missing.empty() ? setup->notes : setup->warnings)
       .push_back(absl::StrCat(pretrained.with_head() ? "weights" : "backbone", " from ", path, ": ",
                               report->Summary()));
   return absl::OkStatus();
 }
 
-// Fetches the pretrained weights and reads them. Collective.
+// Downloads the pretrained weights and loads them into the model. Collective.
 absl::Status TakePretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
   const absl::StatusOr<std::string> path = Fetch(pretrained.checkpoint(), comm);
   const absl::Status status =
@@ -280,14 +288,14 @@ absl::Status TakePretrained(const PretrainedConfig& pretrained, Communicator* co
   return Agree(status, *comm);
 }
 
-// Returns whether rank 0 resumes a run. Collective.
+// Returns rank 0's value of `resumes` on every rank. Collective.
 absl::StatusOr<bool> Resumes(bool resumes, Communicator* comm) {
   double on_main[1] = {comm->rank() == 0 && resumes ? 1.0 : 0.0};
   FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(on_main)));
   return on_main[0] > 0;
 }
 
-// Returns one error with the messages of both.
+// Returns one error with the messages of both; OK if both are OK.
 absl::Status Both(const absl::Status& one, const absl::Status& other) {
   if (one.ok() || one == other) return other;
   if (other.ok()) return one;
@@ -341,9 +349,10 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   if (comm->device() >= 0) {
     setup.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(comm->device()));
     at::globalContext().lazyInitDevice(at::kCUDA);
-    // A resumed run must repeat the sums of the interrupted one in the same order.
+    // A resumed run must sum in the same order as the interrupted run.
     at::globalContext().setDeterministicCuDNN(true);
-    // FLOAT32 must be float32. By default cuDNN multiplies it as TF32, with 10 bits of mantissa.
+    // Precision FLOAT32 must compute in float32. By default cuDNN multiplies float32 as TF32, with
+    // 10 bits of mantissa.
     at::globalContext().setAllowTF32CuDNN(false);
     absl::StrAppend(&setup.notes.front(), ", each on a GPU (", VisibleGpus().name, ")");
   } else {

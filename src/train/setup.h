@@ -25,25 +25,28 @@ struct Setup {
   std::unique_ptr<BatchLoader> train;  // null for evaluation alone
   std::unique_ptr<BatchLoader> val;    // null where the config has no data.val
   std::unique_ptr<Classifier> model;
-  // The data that the model is trained on: the training data, or those named by the evaluated
-  // checkpoint.
+  // The identity of the data that the model is trained on: of the training data, or of the data
+  // that the evaluated checkpoint names.
   DataIdentity data;
-  // Sentences for the log: what was loaded, where it runs, what the config may not have meant.
+  // Sentences for the log. `notes`: what was loaded and on which devices the ranks run. `warnings`:
+  // settings that are likely mistakes.
   std::vector<std::string> notes;
   std::vector<std::string> warnings;
-  // Warnings about this rank's host. Other ranks may have others.
+  // Warnings about this rank's host, which may differ between ranks.
   std::vector<std::string> host_warnings;
 };
 
-// Checks the config against the data and the ranks, opens the data (see match_data.h), builds the
-// model and, to train from the beginning, loads the pretrained weights. `evaluated`: null for
-// training. `resumes`: a checkpoint of the run will replace all weights, so no others are read;
-// rank 0's value counts on all ranks. The loaders record their work in `trace`, which may be null.
-// Collective; an error is returned on every rank.
+// Opens the data (see match_data.h), checks the config against the data and the number of ranks,
+// and builds the model. Training from the beginning also loads the pretrained weights. `evaluated`:
+// the checkpoint to evaluate; null for training. `resumes`: the caller will load all weights from a
+// checkpoint of the run, so no pretrained weights are read; the value of rank 0 counts on all
+// ranks. The loaders record their work in `trace`, which may be null. Collective; an error is
+// returned on every rank.
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
                               bool resumes, Trace* trace, Communicator* comm);
 
-// Adds the notes and warnings of reading a checkpoint at `path` and of loading it to the setup's.
+// Adds to `setup` the notes and warnings of reading the checkpoint at `path` (`state`) and of
+// loading it into the model (`report`).
 void AddNotes(const std::string& path, const StateDict& state, const LoadReport& report,
               Setup* setup);
 

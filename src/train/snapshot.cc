@@ -12,14 +12,14 @@
 namespace finetune {
 namespace {
 
-// The way to go on from a checkpoint's weights alone.
+// The advice on how to start a new run from a checkpoint's weights alone.
 constexpr const char* kStartInstead =
     ". To start a new run from all of its weights, the head's too, leave out --resume and give it "
     "as --set=model.backbone.pretrained.checkpoint=FILE with "
     "--set=model.backbone.pretrained.with_head=true";
 
-// Compares the checkpoint's data with this run's. Where they may differ, moves the progress to the
-// same epoch of this run's data.
+// Compares the checkpoint's data with this run's. With `other_data` they may differ; then the
+// progress is moved to the same epoch of this run's data.
 absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool other_data,
                       Restored* restored) {
   FT_ASSIGN_OR_RETURN(const DataIdentity saved, ReadDataIdentity(meta));

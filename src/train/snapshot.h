@@ -18,7 +18,7 @@ namespace finetune {
 struct Progress {
   // The iterations done since the start of the run.
   int64_t iteration = 0;
-  // The best validation accuracy so far, and its iteration.
+  // The best validation accuracy so far, 0..1 (-1: none yet), and its iteration.
   double best_accuracy = -1;
   int64_t best_iteration = 0;
   // The validation after this iteration is still due, because a signal stopped the run before it.
@@ -34,8 +34,8 @@ struct CheckpointMeta {
   DataIdentity data;
 };
 
-// Returns a checkpoint's root, with mmpretrain's layout: `state_dict`, `optimizer` (see
-// OptimizerToValue()) and `meta`. The tensors are the live ones, not copies.
+// Returns a checkpoint's root, a dict with mmpretrain's layout: `state_dict`, `optimizer` (see
+// OptimizerToValue()) and `meta`. The tensors share memory with the model and the optimizer.
 Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer, const Progress& progress,
                      const CheckpointMeta& meta);
 
@@ -45,11 +45,11 @@ struct Restored {
   std::vector<std::string> warnings;
 };
 
-// Copies a checkpoint's tensors into the model and the optimizer. `other_data`: the data may differ
-// from the checkpoint's; the run then continues in the same epoch of the new data, and with other
-// validation data the best accuracy starts anew. Errors: InvalidArgument for a checkpoint of
-// another model or optimizer, or of a run with another seed, total batch or data, whose images
-// would not continue where this one stopped.
+// Copies a checkpoint's tensors into the model and the optimizer. `expected`: the facts of this
+// run. `other_data`: accepts data that differ from the checkpoint's; the run then continues at the
+// same epoch of the new data, and if the validation data differ the best accuracy is reset. Errors:
+// InvalidArgument for a checkpoint of a different model or optimizer, or of a run with a different
+// seed, total batch or data, because the order of images would not continue where that run stopped.
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
                                            bool other_data, Classifier* model,
                                            Optimizer* optimizer);

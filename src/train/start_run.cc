@@ -86,7 +86,7 @@ class Starter {
     return absl::OkStatus();
   }
 
-  // Creates files; the steps before it do not.
+  // Opens the work_dir and the log. This is the first step that creates files.
   absl::Status OpenFolder() {
     if (IsMain()) {
       FT_ASSIGN_OR_RETURN(run_->keeper, folder_.Open(config_.runtime().checkpoint().keep_last()));
@@ -173,7 +173,7 @@ class Starter {
     }
   }
 
-  // All ranks start from rank 0's state, whatever each has read.
+  // Copies rank 0's model, optimizer and progress to all ranks, whatever each rank has read.
   absl::Status TakeStateOfMain() {
     for (const NamedTensor& tensor : run_->setup.model->State()) {
       FT_RETURN_IF_ERROR(comm_.Broadcast(tensor.tensor, 0));
@@ -213,7 +213,7 @@ class Starter {
   Communicator& comm_;
   RunFolder folder_;
   std::unique_ptr<StartedRun> run_;
-  // On rank 0: the checkpoint that the run continues from. Its root is dropped after it is
+  // The checkpoint that the run continues from, on rank 0. Its root is released after it has been
   // restored.
   std::optional<FoundCheckpoint> source_;
 };

@@ -33,12 +33,12 @@ struct StartedRun {
   CheckpointMeta meta;
   Progress progress;
   std::unique_ptr<RunLog> log;
-  std::unique_ptr<CheckpointKeeper> keeper;  // on rank 0
+  std::unique_ptr<CheckpointKeeper> keeper;  // null on other ranks than rank 0
 };
 
 // Builds the run's parts, restores the checkpoint that it continues from, opens its work_dir and
-// log, and gives every rank the state of rank 0. Collective. A refused run writes nothing. Errors:
-// as Train()'s before training; the same on every rank.
+// log, and gives every rank the state of rank 0. Collective. If the run is refused, nothing is
+// written. Errors: those of Train() before training; the same on every rank.
 absl::StatusOr<std::unique_ptr<StartedRun>> StartRun(const LoadedConfig& loaded,
                                                      const TrainOptions& options,
                                                      Communicator* comm);

@@ -8,8 +8,8 @@
 namespace finetune {
 namespace {
 
-// The runs before the recording: the least that PyTorch's own wrapper of data-parallel modules asks
-// for.
+// The number of ordinary runs before the recording: the default of num_warmup_iters of PyTorch's
+// torch.cuda.make_graphed_callables.
 constexpr int kRunsBefore = 3;
 
 }  // namespace
@@ -33,15 +33,16 @@ void StepGraph::Record(const Batch& batch, const Passes& passes) {
   for (at::Tensor* tensor : input_.tensors()) {
     if (tensor->defined()) *tensor = tensor->clone();
   }
-  // Frees the memory that the earlier runs left in the allocator, because a graph has memory of its
-  // own and cannot use it.
+  // Frees the memory that the earlier runs left in LibTorch's allocator. The graph allocates from
+  // its own pool and cannot use that memory.
   DevicePoint(device_).Wait();
   if (!device_.is_cpu()) c10::getDeviceAllocator(device_.type())->emptyCache();
 
   std::unique_ptr<at::GraphImplInterface> graph = at::create_graph_impl(device_.type());
   comm_.BeginRecording();
   const auto end = absl::MakeCleanup([this] { comm_.EndRecording(); });
-  // ThreadLocal, because other threads use the device meanwhile: NCCL's watcher queries events.
+  // ThreadLocal lets other threads use the device during the recording: NCCL's watchdog thread
+  // queries events.
   graph->capture_begin({0, 0}, at::GraphCaptureMode::ThreadLocal);
   output_ = passes(input_);
   graph->capture_end();

@@ -14,26 +14,26 @@
 
 namespace finetune {
 
-// A step's forward and backward pass, recorded once and then given to the GPU as a whole (CUDA
-// graphs). With few images a rank, launching a thousand kernels one by one takes longer than
+// A step's forward and backward pass, recorded as a CUDA graph and then submitted to the GPU as a
+// whole. With few images per rank, launching a thousand kernels one by one takes longer than
 // running them.
 class StepGraph {
  public:
-  // The passes. They depend only on the batch's shapes and global size and on the contents of
-  // memory; they do not wait for the device; their all-reduces go through the ReplayCommunicator.
-  // They return the step's result.
+  // The forward and backward pass. They may depend only on the batch's shapes, its global size and
+  // the contents of memory; they must not wait for the device; their all-reduces go through the
+  // ReplayCommunicator. They return the step's result.
   using Passes = std::function<at::Tensor(const Batch&)>;
 
   // Returns whether LibTorch can record work of `device`.
   static bool RunsOn(at::Device device) { return at::has_graph_impl(device.type()); }
 
-  // `comm` must outlive it.
+  // `comm` must outlive this object.
   StepGraph(at::Device device, ReplayCommunicator* comm) : device_(device), comm_(*comm) {}
 
-  // Runs the passes over `batch`, which is on the device. The first few times they run one by one,
-  // while libraries choose their algorithms and allocate memory; later they are replayed. Every
-  // batch has the same shapes. The next call overwrites the result. Errors: those of the
-  // all-reduces.
+  // Runs the passes over `batch`, which is on the device. In the first few calls kernels are
+  // launched one by one, while libraries choose their algorithms and allocate memory; later calls
+  // replay the recording. Every batch must have the same shapes. The next call overwrites the
+  // result. Errors: those of the all-reduces.
   absl::StatusOr<at::Tensor> Run(const Batch& batch, const Passes& passes);
 
  private:

@@ -8,7 +8,7 @@
 namespace finetune {
 namespace {
 
-// The first line's end also ends the progress line, and the ^C that the terminal shows.
+// The leading \n ends the progress line and the "^C" that the terminal prints.
 constexpr std::string_view kAnswer =
     "\nasked to stop: finishing this iteration and saving; a second Ctrl-C ends the program at "
     "once, without saving\n";

@@ -7,15 +7,16 @@
 
 namespace finetune {
 
-// During its life SIGTERM, SIGINT, SIGUSR1 and SIGHUP (a lost terminal; not under nohup) ask the
-// run to save and stop instead of ending the process. A second SIGINT ends it at once. A second
-// SIGTERM does not, because scancel sends each rank one from Slurm and one from srun or mpirun.
-// Only one such object may exist at a time.
+// While this object exists, SIGTERM, SIGINT, SIGUSR1 and SIGHUP (a lost terminal; not under nohup)
+// ask the run to save and stop instead of ending the process. A second SIGINT ends the process at
+// once. A second SIGTERM does not, because scancel sends each rank one from Slurm and one from srun
+// or mpirun. Only one such object may exist at a time.
 class StopSignal {
  public:
   // With `answers`, the first signal is answered on standard error at once, because finishing an
   // iteration may take a while. SIGTERM is not answered, because a launcher also sends it when a
-  // rank has died. `launcher`: Open MPI's process that started this rank, or 0.
+  // rank has died. `launcher`: the process id of Open MPI's process that started this rank; 0:
+  // none.
   explicit StopSignal(bool answers, pid_t launcher = 0);
   ~StopSignal();
   StopSignal(const StopSignal&) = delete;

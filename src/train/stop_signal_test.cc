@@ -61,7 +61,7 @@ TEST(StopSignal, IgnoresSigcontOfOtherProcesses) {
   EXPECT_FALSE(stop.TakeWarning());
 }
 
-// SIGTERM is also sent when another rank has died, and then nothing is saved.
+// A launcher also sends SIGTERM when another rank has died, and then the run saves nothing.
 TEST(StopSignal, PromisesNothingAfterATermination) {
   testing::internal::CaptureStderr();
   {

@@ -10,12 +10,14 @@
 
 namespace finetune {
 
-// Returns the exception of LibTorch or the standard library that is being handled as an error with
-// its message. Errors: ResourceExhausted where the host's or a GPU's memory is full. An error of a
-// GPU ends with `gpu()`, unless that is empty.
+// Returns the exception that is being handled, one of LibTorch or the standard library, as an error
+// with its message. Call it in a catch block. Errors: ResourceExhausted where the host's or a GPU's
+// memory is full; Internal for any other. The message of a GPU's error ends with `gpu()`, unless
+// that is empty.
 absl::Status CurrentException(const std::function<std::string()>& gpu = DescribeCurrentGpu);
 
-// Returns `call()`, which is a Status or StatusOr. An exception in it becomes its error.
+// Returns the result of `call()`, a Status or StatusOr. An exception in `call()` is returned as an
+// error.
 template <typename Call>
 auto CatchTorch(Call&& call) -> decltype(call()) {
   try {

@@ -76,7 +76,7 @@ class Trainer {
     if (result.ok()) return result;
     if (IsMain()) {
       log_.Error(std::string(result.status().message()));
-      // A checkpoint that is being written has the work that would be lost.
+      // Waits for a running write: that checkpoint holds work that would otherwise be lost.
       run_->keeper->Finish().IgnoreError();
     }
     // Without Abort() the other ranks would wait for this one.
@@ -99,13 +99,13 @@ class Trainer {
     while (progress_.iteration < calendar_.last_iteration() && !result.stopped) {
       FT_ASSIGN_OR_RETURN(bool stop, Step());
       progress_.validation_due = calendar_.ValidationIsDue(progress_.iteration);
-      // Saves before the validation, so that a failure there loses nothing.
+      // Saves before the validation, so that a failure in the validation loses nothing.
       const bool save = CheckpointIsDue() || stop;
       if (stop) SayThatItSaves();
       if (save) FT_RETURN_IF_ERROR(Save(/*is_best=*/false));
       if (progress_.validation_due && !stop) {
-        // Damaged data or too little memory fail the first validation at every restart. So its
-        // checkpoint must be whole before it starts.
+        // Damaged data or too little memory make the first validation fail at every restart. So the
+        // checkpoint must be completely written before the first validation starts.
         if (save && !result.last.has_value()) FT_RETURN_IF_ERROR(AwaitCheckpoint());
         FT_ASSIGN_OR_RETURN(stop, ValidateAndSave(/*saved=*/save, &result));
       }
@@ -131,8 +131,8 @@ class Trainer {
     return asked[0] > 0;
   }
 
-  // Returns, on every rank, when the checkpoint that is being written is whole. Without this wait a
-  // rank that fails would end the process that writes.
+  // Waits on every rank until the running write of a checkpoint is complete. Without this wait, a
+  // rank that fails would end rank 0 while it writes.
   absl::Status AwaitCheckpoint() {
     comm_.SetActivity(absl::StrCat("writing the checkpoint of iteration ", progress_.iteration));
     if (IsMain()) FT_RETURN_IF_ERROR(run_->keeper->Finish());
@@ -145,8 +145,9 @@ class Trainer {
     log_.Info(absl::StrFormat("asked to stop: saving iteration %d", progress_.iteration));
   }
 
-  // Validates, and saves the result where a checkpoint of this iteration is to be kept. `saved`:
-  // one without the result has been saved. Returns whether any rank was asked to stop.
+  // Validates, and saves a checkpoint with the result if one of this iteration is to be kept.
+  // `saved`: a checkpoint of this iteration, without the result, has been saved. Returns whether
+  // any rank was asked to stop.
   absl::StatusOr<bool> ValidateAndSave(bool saved, TrainResult* result) {
     FT_ASSIGN_OR_RETURN(const bool is_best, ValidateForBest(result));
     FT_ASSIGN_OR_RETURN(const bool stop, AnyoneAskedToStop());
@@ -232,7 +233,8 @@ class Trainer {
     return exchanged.any.stop;
   }
 
-  // Returns the error of a run that has diverged, which all ranks have.
+  // Returns the error of a run that has diverged. Every rank returns the same error, so no rank
+  // needs to abort the others.
   absl::Status Diverged(const std::string& found, double lr) {
     return MarkAgreed(absl::FailedPreconditionError(
         absl::StrFormat("%s: the run has diverged. Try a smaller %s (it is %g), a schedule.warmup "
@@ -240,7 +242,7 @@ class Trainer {
                         found, FindLearningRate(config_.optimizer()).field, lr)));
   }
 
-  // Each rank names the damaged pictures that it met.
+  // Logs the damaged images that this rank has skipped.
   void LogSkipped(BatchLoader* loader) {
     for (const std::string& sentence : loader->TakeSkipped()) log_.Warning(sentence);
   }
@@ -266,8 +268,8 @@ class Trainer {
     return evaluation;
   }
 
-  // Checks that weights and optimizer state are finite, because a run cannot continue from others.
-  // Every rank has the same values and gets the same result.
+  // Checks that weights and optimizer state are finite, because a run cannot continue from infinite
+  // or NaN values. Every rank has the same values and gets the same result.
   absl::Status CheckFinite() {
     TensorList state = setup_.model->State();
     for (const NamedTensor& tensor : run_->step->optimizer().State()) {
@@ -292,7 +294,7 @@ class Trainer {
 
   const ExperimentConfig& config_;
   const std::unique_ptr<StartedRun> run_;
-  // Parts of run_.
+  // References to members of run_.
   Communicator& comm_;
   Setup& setup_;
   const Calendar& calendar_;
@@ -301,9 +303,9 @@ class Trainer {
   TraceTrack* const track_;  // null: no trace is recorded
   DeviceBatches batches_;
   LossExchange losses_;
-  IterationLog iteration_log_;  // of rank 0
+  IterationLog iteration_log_;  // used on rank 0 only
   std::optional<StopSignal> signals_;
-  // A checkpoint is due, because a launcher may kill its rank soon.
+  // The launcher has announced that it may kill a rank soon, so a checkpoint is due.
   bool warned_ = false;
 };
 

@@ -13,17 +13,17 @@
 namespace finetune {
 
 struct TrainResult {
-  // A signal asked the run to stop. It has saved, and --resume=auto continues it.
+  // A signal asked the run to stop. The run has saved a checkpoint, and --resume=auto continues it.
   bool stopped = false;
   int64_t iterations = 0;
   // The result of the last validation, if there was one.
   std::optional<Evaluation> last;
 };
 
-// Runs the whole job on this rank. Collective: every rank calls it with the same arguments. An
-// error before training is returned on every rank: InvalidArgument for a mistake of the user,
-// AlreadyExists for a file in the work_dir that finetune did not write. An error of one rank in the
-// middle of training ends the job through Communicator::Abort.
+// Trains the config's model on this rank. Collective: every rank calls it with the same arguments.
+// An error before the first iteration is returned on every rank: InvalidArgument for a mistake of
+// the user, AlreadyExists for a file in the work_dir that finetune did not write. If one rank fails
+// during training, it ends the job through Communicator::Abort().
 absl::StatusOr<TrainResult> Train(const LoadedConfig& loaded, const TrainOptions& options,
                                   Communicator* comm);
 

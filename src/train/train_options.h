@@ -12,17 +12,18 @@ namespace finetune {
 struct TrainOptions {
   // Where logs, checkpoints and the effective config go.
   std::string work_dir;
-  // "": from the start; "auto": from work_dir's newest whole checkpoint, if there is one; else a
-  // checkpoint's path.
+  // The checkpoint to continue from. "": none, the run starts from the beginning; "auto":
+  // work_dir's newest undamaged checkpoint, if there is one; any other value: a checkpoint's path.
   std::string resume;
-  // Resumes also where the data differ from the checkpoint's.
+  // Resumes even if the data differ from the checkpoint's.
   bool other_data = false;
-  // Begins again in a work_dir that holds an earlier run's checkpoints: they and its TensorBoard
-  // events are deleted.
+  // Starts from the beginning in a work_dir that holds an earlier run's checkpoints: those and the
+  // earlier run's TensorBoard events are deleted.
   bool overwrite = false;
-  // Stops after so many iterations, counted from the start of the run. 0: the schedule's length.
+  // Stops after this many iterations, counted from the start of the run. 0: the schedule's length.
   int64_t max_iterations = 0;
-  // Where this rank's time goes is recorded here, which must outlive Train(). Null: nowhere.
+  // The trace that records the times of this rank's work. It must outlive Train(). Null: nothing is
+  // recorded.
   Trace* trace = nullptr;
   Verbosity verbosity = Verbosity::kNormal;
 };

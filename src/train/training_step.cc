@@ -18,8 +18,8 @@ absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(const Experim
                                                                    Communicator* comm) {
   std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
   const TensorList trained = model->TrainedParameters();
-  // The running statistics that ranks average. Synchronized ones are equal already, and frozen ones
-  // must keep their bits.
+  // The running statistics that are averaged over the ranks. With sync_batch_norm they are equal
+  // already. Those of frozen batch norms must keep their bits.
   TensorList averaged;
   if (!step->SyncsBatchNorm()) averaged = model->ChangingBuffers();
   if (config.runtime().cuda_graph() && StepGraph::RunsOn(device)) {
@@ -63,9 +63,10 @@ absl::StatusOr<TrainingStep::Result> TrainingStep::Run(const Batch& batch, const
   return result;
 }
 
-// Runs forward and backward. It leaves the gradients in the buckets with their all-reduces running.
-// Every rank starts the all-reduce of the statistics before those of the gradients, which start
-// during backward or, on a rank without images, in EndBackward().
+// Runs forward and backward. When it returns, the gradients are in the buckets and their
+// all-reduces are running. Every rank starts the all-reduce of the running statistics before those
+// of the gradients. The latter start during backward or, on a rank without images, in
+// EndBackward().
 at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& images,
                                             int64_t iteration, const OnPhase& on_phase) {
   const int64_t count = batch.labels.size(0);
@@ -91,8 +92,8 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
     if (last) statistics_->Start();
     on_phase("backward");
     buckets_->BeginBackward(/*communicate=*/last);
-    // The mean over the global batch: every image has the same weight, however the ranks divide
-    // them.
+    // The mean over the global batch: every image has the same weight, however the images are
+    // divided between the ranks.
     loss.div(static_cast<double>(batch.global_size)).backward();
     loss_sum += loss.detach();
   }

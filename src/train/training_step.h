@@ -23,38 +23,42 @@
 namespace finetune {
 
 // One training iteration on this rank's part of a batch: forward, backward with the all-reduces
-// beside it, update. Training runs it, and `finetune plan` measures it.
+// running at the same time, and the update of the parameters. Training runs it, and `finetune plan`
+// measures it.
 class TrainingStep {
  public:
-  // Called on the calling thread where a phase of the step begins: "forward" and "backward", in
-  // turn, once for each micro-batch ("forward and backward" for passes that may be replayed); "wait
-  // for gradients"; "update".
+  // Called on the thread of Run() at the start of each phase of the step. The phases are "forward"
+  // and "backward", in turn, for each micro-batch (a single "forward and backward" where the passes
+  // may be replayed); then "wait for gradients"; then "update".
   using OnPhase = std::function<void(const char* phase)>;
   // Returns a batch's images as the model takes them.
   using Images = std::function<at::Tensor(const Batch& batch)>;
 
   struct Result {
-    // This rank's part of the mean loss of the global batch: [] float64 on the device.
+    // This rank's part of the mean loss of the global batch: a float64 scalar on the device. The
+    // ranks' parts sum to the mean.
     at::Tensor loss;
-    // The L2 norm of the gradients before clipping, where the config clips them.
+    // The L2 norm of the gradients before clipping; unset where the config does not clip them.
     std::optional<double> gradient_norm;
   };
 
-  // Moves the trained parameters and their gradients into flat memory. `config`, `model` and `comm`
-  // must outlive the step. Errors: those of GradientBuckets::Create() and CreateOptimizer().
+  // Creates the step. Moves the trained parameters and their gradients into contiguous memory.
+  // `config`, `model` and `comm` must outlive the step. Errors: those of GradientBuckets::Create()
+  // and CreateOptimizer().
   static absl::StatusOr<std::unique_ptr<TrainingStep>> Create(const ExperimentConfig& config,
                                                               at::Device device, Classifier* model,
                                                               Communicator* comm);
 
-  // Collective. `whole`: the global batch has the size that all batches have but an epoch's last;
-  // only whole batches are recorded and replayed. `lr` is the learning rate of `iteration`, which
-  // counts from 0. Errors: those of the all-reduces.
+  // Runs one iteration. Collective. `images` returns the batch's images as the model takes them.
+  // `whole`: the global batch has its full size, which only an epoch's last batch may lack; only
+  // full batches are recorded and replayed. `lr` is the learning rate of `iteration`, which counts
+  // from 0. Errors: those of the all-reduces.
   absl::StatusOr<Result> Run(const Batch& batch, const Images& images, bool whole, double lr,
                              int64_t iteration, const OnPhase& on_phase);
 
   Optimizer& optimizer() { return *optimizer_; }
-  // Returns the place of each trained parameter in the flat memory; the last one of the forward
-  // pass comes first.
+  // Returns the place of each trained parameter in the contiguous memory, in the reverse order of
+  // the forward pass.
   const std::vector<ParameterSpan>& parameters() const { return buckets_->entries(); }
   // Returns the number of running statistics that each iteration averages over the ranks.
   int64_t averaged_statistics() const { return statistics_->size(); }

@@ -18,7 +18,7 @@
 namespace finetune {
 namespace {
 
-// The checks of one config; each finds what is wrong with one part of it.
+// Checks one config. Each member function checks one part of it.
 class Checker {
  public:
   Checker(const LoadedConfig& loaded, const RunFacts& facts, const Problems& problems)
@@ -115,7 +115,7 @@ class Checker {
     }
   }
 
-  // The schedule beside the optimizer and the data.
+  // Checks that the learning rate fits the schedule and the total batch.
   void CheckLearningRate() {
     const ScheduleConfig& schedule = config_.schedule();
     const BaseLearningRate lr = FindLearningRate(config_.optimizer());
@@ -144,7 +144,8 @@ class Checker {
                          base_batch));
   }
 
-  // `total_batch`: images an iteration, at least 1.
+  // Warns if the warm-up lasts as long as the run. `total_batch`: the number of images in an
+  // iteration, at least 1.
   void CheckWarmupEnds(int64_t total_batch) {
     const ScheduleConfig& schedule = config_.schedule();
     int64_t iterations = schedule.max_iterations();
@@ -200,7 +201,7 @@ class Checker {
   const Problems problems_;
 };
 
-// "place: field: what is wrong".
+// Returns each problem as "place: field: what is wrong".
 std::vector<std::string> WithPlaces(const std::vector<Problem>& problems,
                                     const LoadedConfig& loaded) {
   std::vector<std::string> lines;

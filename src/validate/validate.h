@@ -10,7 +10,7 @@
 
 namespace finetune {
 
-// What the data's manifest says, as far as a config must agree with it.
+// The facts in a data set's manifest that the config must agree with.
 struct DataFacts {
   int64_t pictures = 0;
   int channels = 0;
@@ -18,14 +18,15 @@ struct DataFacts {
   int width = 0;
 };
 
-// The classes that the model tells apart.
+// The classes that the model is trained on.
 struct ClassFacts {
   int count = 0;
-  // Who says so: "the data in data/pets", "work_dirs/pets/best.pth".
+  // The source of the number: "the data in data/pets", "work_dirs/pets/best.pth".
   std::string from;
 };
 
-// What is known of the run besides its config.
+// The facts about the run that are not in its config. Unset: unknown, so checks that need them are
+// left out.
 struct RunFacts {
   int world_size = 1;
   std::optional<DataFacts> train;
@@ -33,9 +34,9 @@ struct RunFacts {
   std::optional<ClassFacts> classes;
 };
 
-// Checks everything that can be known before any work is done. Returns warnings: what will run but
-// is likely not meant. Errors: InvalidArgument with one line for each thing wrong, "place: field:
-// what is wrong; what to do".
+// Checks the config as far as possible before any work is done. Returns warnings about settings
+// that work but are likely mistakes. Errors: InvalidArgument with one line for each mistake:
+// "place: field: what is wrong; what to do".
 absl::StatusOr<std::vector<std::string>> ValidateConfig(const LoadedConfig& loaded,
                                                         const RunFacts& facts);
 

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
-// A config without anything wrong; each test overrides what it is about.
+// A config without errors or warnings. Each test overrides the fields that it tests.
 constexpr char kGood[] = R"(
 model { backbone { resnet { depth: 18 stem: CIFAR } } head { num_classes: 10 topk: 1 } }
 data {
@@ -46,7 +46,7 @@ absl::StatusOr<std::vector<std::string>> Check(const std::vector<std::string>& o
   return ValidateConfig(*loaded, facts);
 }
 
-// The error of one override, without the place: that is the override itself.
+// Returns the error of one override, without the place, which would be the override itself.
 std::string ErrorOf(const std::string& override_text, const RunFacts& facts = Facts()) {
   const auto result = Check({override_text}, facts);
   return absl::StrReplaceAll(result.status().message(),
@@ -217,7 +217,8 @@ TEST(Validate, AllErrorsComeTogetherEachWithItsPlace) {
       "--set=optimizer.sgd.lr=-1: optimizer.sgd.lr: is -1; expected 0 or more");
 }
 
-// What the warning of a batch that does not fit its learning rate advises.
+// The warning about a batch that does not fit the learning rate advises to set total_batch_size.
+// This test follows the advice.
 TEST(Validate, OneBatchSizeTakesTheOthersPlace) {
   RunFacts facts = Facts();
   facts.world_size = 3;
@@ -233,7 +234,7 @@ TEST(Validate, ABatchTransformNeedsTwoImages) {
   EXPECT_EQ(Check({"data.train.batch_size=1", mixup}, facts).status().message(),
             "--set=data.train.batch_transform={mixup {}}: data.train.batch_transform: mixes two "
             "images of a batch, and a batch has 1 here; expected 2 or more");
-  // One image a rank is enough: its partner is another rank's.
+  // One image per rank is enough, because it is mixed with the other rank's image.
   facts.world_size = 2;
   EXPECT_TRUE(Check({"data.train.batch_size=1", mixup}, facts).ok());
 }
@@ -258,7 +259,7 @@ TEST(Validate, SaysHowManyStagesANetworkHas) {
                                  "has 2 stages behind its stem"));
 }
 
-// The trap of the original design: a schedule for a total batch of 128 on one rank with 16.
+// A schedule for a total batch of 128 images must not run unnoticed on one rank with 16.
 TEST(Validate, ABatchThatTheLearningRateWasNotChosenForIsReported) {
   RunFacts facts = Facts();
   facts.world_size = 1;
@@ -302,7 +303,7 @@ TEST(Validate, RecordedStepsAreForGpusAndHaveNoSumsInTheirMiddle) {
   EXPECT_TRUE(Check({"runtime.cuda_graph=true"}).ok());
 }
 
-// A recorded step would draw the same numbers in each iteration.
+// A recorded step would replay the same random numbers in each iteration.
 TEST(Validate, RefusesRecordedStepsWithDropout) {
   const std::string message(
       Check({"runtime.cuda_graph=true", "model.head.dropout=0.1"}).status().message());
@@ -314,7 +315,7 @@ TEST(Validate, RefusesRecordedStepsWithDropout) {
 }
 
 TEST(Validate, AWarmupThatOutlastsTheRunIsReported) {
-  // 20 epochs of 50000 / 128 iterations.
+  // The run has 20 epochs of ceil(50000 / 128) = 391 iterations, 7820 in all.
   const auto result = Check({"schedule.warmup.iterations=7820"});
   ASSERT_TRUE(result.ok()) << result.status();
   ASSERT_EQ(result->size(), 1u);

@@ -7,7 +7,7 @@ namespace finetune {
 
 std::unique_ptr<BatchTransform> MakeBatchTransform(const BatchTransformConfig& config,
                                                    const Problems& problems) {
-  // No default: the compiler names a kind that is missing here.
+  // There is no default, so that the compiler warns of a kind that is missing here.
   switch (config.kind_case()) {
     case BatchTransformConfig::kMixup:
       return MakeMixup(config.mixup(), problems.Within("mixup"));

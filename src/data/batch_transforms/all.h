@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// Returns the batch transform of a config. Null, and an error in `problems`, where its settings are
-// wrong.
+// Returns the batch transform that a config describes. Where a setting is wrong, adds an error to
+// `problems` and returns null.
 std::unique_ptr<BatchTransform> MakeBatchTransform(const BatchTransformConfig& config,
                                                    const Problems& problems);
 

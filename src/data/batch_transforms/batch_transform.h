@@ -9,33 +9,35 @@
 
 namespace finetune {
 
-// Mixes the images of a global batch in pairs, and with them their labels. It stands between the
-// pipeline and the model. Each kind is a file of this folder with its check of the config, its
-// draws, its CPU side and its device side; all.cc lists them.
+// Mixes the images of a global batch in pairs, and their labels with them. A batch transform runs
+// after the pipeline and before the model. Each kind has a file in this folder, with the check of
+// its config, its draws (the random numbers that it takes), its CPU code and its device code.
+// all.cc lists the kinds.
 //
-// Images 2k and 2k + 1 of a global batch, in the epoch's order, are partners; the last image of an
-// odd batch has none and stays as it is. Sampler::PartInPairs() gives a rank whose part begins or
-// ends within a pair the missing image, which the rank prepares as its owner does. So what becomes
-// of an image does not depend on the number of ranks or on micro-batches.
+// Images 2k and 2k + 1 of a global batch, in the epoch's order, are partners. The last image of a
+// batch of odd size has no partner and stays as it is. If a rank's part begins or ends within a
+// pair, Sampler::PartInPairs() adds the missing partner, which this rank then prepares too. So the
+// result for an image does not depend on the number of ranks or on micro-batches.
 class BatchTransform {
  public:
   virtual ~BatchTransform() = default;
 
-  // How many numbers Draw() writes.
+  // Returns how many numbers Draw() writes.
   virtual int draws() const = 0;
-  // Chooses what is done to one global batch, of prepared images of this shape. `draws`: [draws()];
-  // the first is the share of an image's label that is its own, in [0, 1]. Its partner's label has
-  // the rest.
+  // Draws the random numbers for one global batch of prepared images of this shape. `draws`:
+  // [draws()]. draws[0] is the weight of an image's own label, in [0, 1]. The label of its partner
+  // has the weight 1 - draws[0].
   virtual void Draw(RandomStream* random, const ImageShape& shape, float* draws) const = 0;
 
-  // Mixes two prepared images in place, as Draw() chose. `a`, `b`: [height, width, channels].
+  // Mixes two prepared images in place, with the numbers that Draw() wrote. `a`, `b`: [height,
+  // width, channels].
   virtual void Apply(const float* draws, const ImageShape& shape, float* a, float* b) const = 0;
   virtual void Apply(const float* draws, const ImageShape& shape, Bfloat16* a,
                      Bfloat16* b) const = 0;
 
-  // The same on a device, for all pairs at once. `draws`: [draws()] float32. `a`, `b`: [pairs,
-  // height, width, channels] float32, the images 2k and 2k + 1, with any strides. Launches work and
-  // waits for none.
+  // Does what Apply() does, on a device and for all pairs at once. `draws`: [draws()] float32. `a`:
+  // the images 2k, `b`: the images 2k + 1, each [pairs, height, width, channels] float32 with any
+  // strides. Launches the work and does not wait for it.
   virtual void ApplyOnDevice(const at::Tensor& draws, const at::Tensor& a,
                              const at::Tensor& b) const = 0;
 };

@@ -5,7 +5,7 @@
 
 namespace finetune {
 
-// A number from Beta(alpha, alpha), in [0, 1]. `alpha`: more than 0, however small or large.
+// Returns a random number from Beta(alpha, alpha), in [0, 1]. `alpha` may have any value above 0.
 double DrawSymmetricBeta(double alpha, RandomStream* random);
 
 }  // namespace finetune

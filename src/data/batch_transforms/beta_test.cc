@@ -21,7 +21,8 @@ std::vector<double> Draws(double alpha, int count) {
   return draws;
 }
 
-// The largest distance between the draws' distribution and `cdf` (Kolmogorov and Smirnov).
+// Returns the Kolmogorov-Smirnov statistic: the largest distance between the distribution of
+// `draws` and `cdf`.
 double Distance(std::vector<double> draws, const std::function<double(double)>& cdf) {
   std::sort(draws.begin(), draws.end());
   double distance = 0;
@@ -36,10 +37,10 @@ double Distance(std::vector<double> draws, const std::function<double(double)>& 
 
 TEST(SymmetricBetaTest, HasTheDistributionOfBeta) {
   constexpr int kDraws = 20000;
-  // One seed in a thousand exceeds 1.95 / sqrt(n).
+  // Random draws exceed 1.95 / sqrt(n) for one seed in a thousand.
   const double bound = 1.95 / std::sqrt(static_cast<double>(kDraws));
   EXPECT_LT(Distance(Draws(1, kDraws), [](double x) { return x; }), bound);
-  // The arcsine distribution.
+  // Beta(0.5, 0.5) is the arcsine distribution.
   EXPECT_LT(Distance(Draws(0.5, kDraws),
                      [](double x) { return std::asin(std::sqrt(x)) * 2 / std::numbers::pi; }),
             bound);
@@ -54,7 +55,7 @@ TEST(SymmetricBetaTest, SmallAlphaGivesNumbersNearZeroAndOne) {
       ASSERT_TRUE(draw < 1e-3 || draw > 1 - 1e-3 || alpha == 1e-4) << draw << " with " << alpha;
       low += draw < 0.5 ? 1 : 0;
     }
-    // Five standard deviations of 15.8.
+    // The tolerance is five standard deviations of 15.8 each.
     EXPECT_NEAR(low, 500, 79) << alpha;
   }
 }

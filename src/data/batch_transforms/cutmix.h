@@ -9,10 +9,10 @@
 
 namespace finetune {
 
-// Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
-// Features": partners exchange a rectangle, which holds for a whole batch, as torchvision's CutMix
-// draws it. Its draws are the share of the image that stays, and the rectangle's top, left, bottom
-// and right.
+// Makes the transform of Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong
+// Classifiers with Localizable Features". Partners exchange the pixels in a rectangle. One
+// rectangle, drawn as in torchvision's CutMix, is used for the whole batch. Its 5 draws: the share
+// of an image's area that stays, then the rectangle's top, left, bottom and right.
 std::unique_ptr<BatchTransform> MakeCutMix(const CutMixConfig& config, const Problems& problems);
 
 }  // namespace finetune

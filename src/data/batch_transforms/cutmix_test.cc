@@ -28,7 +28,7 @@ std::vector<float> Draw(const BatchTransform& cutmix, const ImageShape& shape, i
   return draws;
 }
 
-// A case of torchvision's CutMix: its draws, two images and what becomes of them.
+// A result of torchvision's CutMix: its draws, two images before mixing, and the two images after.
 struct Case {
   ImageShape shape;
   std::vector<float> draws, images, mixed;

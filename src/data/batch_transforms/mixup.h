@@ -9,9 +9,10 @@
 
 namespace finetune {
 
-// Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization": lambda * own + (1 - lambda) *
-// partner, for images and labels. As in the authors' code, one lambda from Beta(alpha, alpha) holds
-// for a whole batch. Its draw is lambda.
+// Makes the transform of Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization". It
+// replaces each image by lambda * image + (1 - lambda) * partner, and the labels likewise. As in
+// the authors' code, one lambda from Beta(alpha, alpha) is used for the whole batch. Its only draw
+// is lambda.
 std::unique_ptr<BatchTransform> MakeMixup(const MixupConfig& config, const Problems& problems);
 
 }  // namespace finetune

@@ -32,11 +32,11 @@ float Draw(const BatchTransform& mixup, int64_t iteration) {
   return share;
 }
 
-// A case of torchvision's MixUp: two images and what becomes of them.
+// A result of torchvision's MixUp: two images before mixing, and the two images after.
 struct Case {
   float share;
   std::vector<int64_t> labels;
-  std::vector<float> images, mixed, targets;  // both images', one after the other
+  std::vector<float> images, mixed, targets;  // of the first image, then of the second
 };
 
 struct Fixture {
@@ -57,7 +57,7 @@ Fixture ReadFixture() {
   return fixture;
 }
 
-// Values up to 3, a few roundings of float32.
+// The tolerance for values up to 3: a few roundings of float32.
 constexpr float kRounding = 1e-6f;
 
 TEST(MixupTest, MixesAsTorchvisionDoes) {
@@ -94,7 +94,7 @@ TEST(MixupTest, RoundsToBfloat16Once) {
     mixup->Apply(&expected.share, fixture.shape, wide.data(), wide.data() + wide.size() / 2);
     mixup->Apply(&expected.share, fixture.shape, narrow.data(), narrow.data() + narrow.size() / 2);
     for (size_t i = 0; i < wide.size(); ++i) {
-      // Half a unit of bfloat16's 8 bits.
+      // The tolerance is half a unit of bfloat16's 8 significant bits.
       EXPECT_NEAR(FromBfloat16(narrow[i].bits), wide[i], std::abs(wide[i]) / 256 + kRounding) << i;
     }
   }

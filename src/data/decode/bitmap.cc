@@ -1,6 +1,7 @@
-// BMP and PBM, PGM, PPM, by Leptonica: the one well-kept library of Debian that reads both from
-// memory. It is under continuous fuzzing, and depends on libwebp, libtiff and giflib, which read
-// their kinds here too. The size is read here first, because Leptonica allocates before it says it.
+// Decodes BMP, PBM, PGM and PPM with Leptonica, the only well-maintained library of Debian that
+// reads them all from memory. It is under continuous fuzzing. It depends on libwebp, libtiff and
+// giflib, which this folder uses as well. The size is read here first, because Leptonica allocates
+// memory before it tells the size.
 
 #include <leptonica/allheaders.h>
 
@@ -20,13 +21,14 @@ namespace {
 std::optional<StoredPicture> BmpHeader(absl::string_view bytes) {
   constexpr size_t kInfoSize = 14, kWidth = 18, kHeight = 22, kLeast = 54;
   if (bytes.size() < kLeast || LittleEndian(bytes, kInfoSize, 4) < 40) return std::nullopt;
-  // A negative height: the first row is at the top.
+  // A negative height means that the first row is at the top.
   const auto height = static_cast<int32_t>(LittleEndian(bytes, kHeight, 4));
   const auto width = static_cast<int32_t>(LittleEndian(bytes, kWidth, 4));
   return StoredPicture{std::abs(int64_t{height}), width, 1};
 }
 
-// Two numbers after the first two letters, with space and comments before each.
+// Reads width and height: two numbers after the first two letters, with white space and comments
+// before each.
 std::optional<StoredPicture> PnmHeader(absl::string_view bytes) {
   size_t at = 2;
   std::array<int64_t, 2> sides = {};
@@ -54,7 +56,7 @@ using OwnedPix = std::unique_ptr<Pix, Destroy>;
 class BitmapDecoder final : public KindDecoder {
  public:
   BitmapDecoder() {
-    // Its messages go to standard error, and say no more than that it failed.
+    // Leptonica's messages go to standard error and only say that decoding failed.
     [[maybe_unused]] static const l_int32 silent = setMsgSeverity(L_SEVERITY_NONE);
   }
 
@@ -71,7 +73,7 @@ class BitmapDecoder final : public KindDecoder {
     const OwnedPix stored(
         pixReadMem(reinterpret_cast<const l_uint8*>(bytes_.data()), bytes_.size()));
     if (stored == nullptr) return Broken();
-    // Grey, palettes and 16 bits too.
+    // This also converts grey, palettes and 16 bits a channel to RGB.
     const OwnedPix rgb(pixConvertTo32(stored.get()));
     if (rgb == nullptr || pixGetHeight(rgb.get()) != header_.height ||
         pixGetWidth(rgb.get()) != header_.width) {

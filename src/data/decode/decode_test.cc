@@ -34,7 +34,7 @@ TEST(DecodePicture, GivesRgbForEveryKindOfPng) {
   EXPECT_THAT(Decoded(Png(1, 2, 1, 0, rows("\x40"))).pixels, ElementsAre(0, 0, 0, 255, 255, 255));
   EXPECT_THAT(Decoded(Png(1, 2, 8, 3, rows(std::string("\1\0", 2)), "\1\2\3\4\5\6")).pixels,
               ElementsAre(4, 5, 6, 1, 2, 3));
-  // Opaque, and wholly transparent.
+  // One pixel is opaque, the other is fully transparent.
   EXPECT_THAT(Decoded(Png(1, 2, 8, 6, rows(std::string("\1\2\3\xff\4\5\6\0", 8)))).pixels,
               ElementsAre(1, 2, 3, 4, 5, 6));
   // 16 bits a channel.
@@ -42,7 +42,8 @@ TEST(DecodePicture, GivesRgbForEveryKindOfPng) {
               ElementsAre(0x10, 0x80, 0xf0));
 }
 
-// Alpha of all kinds, gamma, palettes, 16 bits, all eight orientations, CMYK, stray bytes.
+// The fixtures have all kinds of alpha, gamma, palettes, 16 bits, all eight orientations, CMYK and
+// stray bytes.
 TEST(DecodePicture, MatchesPillow) {
   const std::string folder = "tests/fixtures/pictures/";
   const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "expected.json"));
@@ -66,7 +67,7 @@ TEST(DecodePicture, MatchesPillow) {
   }
 }
 
-// WebP, GIF, BMP, TIFF and PNM.
+// The fixtures are WebP, GIF, BMP, TIFF and PNM.
 TEST(DecodePicture, MatchesPillowInOtherKinds) {
   const std::string folder = "tests/fixtures/pictures/";
   const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "kinds.json"));
@@ -103,7 +104,7 @@ TEST(DecodePicture, OneDecoderReadsPicturesOfAllKindsInTurn) {
       const std::string bytes = *ReadFile(folder + name);
       ASSERT_TRUE(decoder.Decode(bytes, &picture).ok()) << name;
       EXPECT_EQ(picture.pixels, Decoded(bytes).pixels) << name;
-      // A picture that ends too early leaves the decoder fit for the next.
+      // After a truncated picture the decoder can still decode the next one.
       EXPECT_FALSE(decoder.Decode(bytes.substr(0, bytes.size() / 2), &picture).ok()) << name;
     }
   }
@@ -122,7 +123,8 @@ TEST(DecodePicture, RefusesTruncationsOfOtherKinds) {
         EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss) << name << " " << size;
         ++refused;
       } else {
-        // All pixels are before the end: a GIF's trailer, a TIFF's last tags.
+        // Some files still have all pixels without their end: a GIF's trailer or a TIFF's last tags
+        // are missing.
         EXPECT_EQ(picture->pixels, expected.pixels) << name << " " << size;
       }
     }
@@ -130,7 +132,7 @@ TEST(DecodePicture, RefusesTruncationsOfOtherKinds) {
   }
 }
 
-// Whatever a flipped byte makes of a file, it is an error or a picture.
+// A file with a flipped byte gives an error or a picture.
 TEST(DecodePicture, SurvivesAFlippedByteOfAnyKind) {
   const std::string folder = "tests/fixtures/pictures/";
   for (const char* name :
@@ -218,7 +220,8 @@ TEST(DecodePicture, RefusesAHeaderThatAsksForTooMuchMemory) {
             "pixels are read");
 }
 
-// Each header asks for 10^10 pixels or as many as its kind can say, in a file of a few bytes.
+// Each header claims 10^10 pixels, or the most that its format can express, in a file of a few
+// bytes.
 TEST(DecodePicture, RefusesBombsOfEveryKindByTheirHeaders) {
   const auto error = [](std::string bytes, size_t at, const std::string& sides) {
     bytes.replace(at, sides.size(), sides);
@@ -231,7 +234,7 @@ TEST(DecodePicture, RefusesBombsOfEveryKindByTheirHeaders) {
   EXPECT_EQ(error("P6 100000 100000 255\n", 0, ""), "x: says that it is 100000x100000 " + most);
   EXPECT_EQ(error("P6 99999999999999999999 1 255\n", 0, ""),
             "x: broken PNM: its header or its pixels are not whole");
-  // The canvas is as large as a GIF's can be; so is a frame.
+  // First the canvas, then a frame, gets the largest size that a GIF can express.
   EXPECT_EQ(error(*ReadFile(folder + "plain.gif"), 6, "\xff\xff\xff\xff"),
             "x: says that it is 65535x65535 " + most);
   const std::string gif = *ReadFile(folder + "plain.gif");

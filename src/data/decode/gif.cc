@@ -1,5 +1,6 @@
-// The first frame of a GIF, by giflib, the reference decoder. It is read record by record, because
-// giflib's way to read a whole file allocates for every frame what its header asks for.
+// Decodes the first frame of a GIF with giflib, the reference decoder. The file is read record by
+// record, because giflib's function for a whole file allocates the memory that each frame's header
+// claims.
 
 #include <gif_lib.h>
 
@@ -37,7 +38,7 @@ class GifDecoder final : public KindDecoder {
     }
     if (DGifGetImageDesc(gif_) != GIF_OK) return Broken(gif_->Error);
     const GifImageDesc& frame = gif_->Image;
-    // As Pillow has it: the canvas, or more where the frame reaches beyond it.
+    // As in Pillow, the picture is the canvas, or larger where the frame reaches beyond the canvas.
     return StoredPicture{std::max<int64_t>(gif_->SHeight, int64_t{frame.Top} + frame.Height),
                          std::max<int64_t>(gif_->SWidth, int64_t{frame.Left} + frame.Width), 1};
   }
@@ -62,7 +63,7 @@ class GifDecoder final : public KindDecoder {
     if (outside_ >= count) outside_ = 0;
     for (int64_t i = 0; i < height * width; ++i) put(outside_, pixels + i * 3);
     line_.resize(frame.Width);
-    // Interlaced frames have every eighth row first, then those in between.
+    // An interlaced frame stores every eighth row first, then the rows in between.
     struct Pass {
       int first, step;
     };
@@ -93,8 +94,8 @@ class GifDecoder final : public KindDecoder {
     gif_ = nullptr;
   }
 
-  // Reads an extension; that of graphics names the transparent colour, with which Pillow fills what
-  // lies around the frame.
+  // Reads and drops an extension, except the transparent colour of the graphics control extension.
+  // As in Pillow, this colour fills the canvas around the frame. Returns false on an error.
   bool SkipExtension() {
     int code = 0;
     GifByteType* block = nullptr;

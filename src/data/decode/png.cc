@@ -1,4 +1,4 @@
-// PNG by libpng, the reference decoder.
+// Decodes PNG with libpng, the reference decoder.
 
 #include <png.h>
 
@@ -13,8 +13,9 @@
 namespace finetune {
 namespace {
 
-// The parts of a PNG around its compressed data. libpng stops at the last row, and so takes a file
-// whose end is missing for a whole one. Errors: DataLoss for such a file.
+// Returns the EXIF orientation of a PNG (1: none), after checking that its chunks are complete.
+// libpng stops at the last row, so it would accept a file whose end is missing. Errors: DataLoss
+// for such a file.
 absl::StatusOr<int> PngOrientation(absl::string_view bytes) {
   constexpr size_t kSignature = 8, kAround = 12;  // a chunk's length, type and checksum
   size_t at = kSignature;
@@ -31,8 +32,8 @@ absl::StatusOr<int> PngOrientation(absl::string_view bytes) {
                                           " goes beyond the file's end at ", bytes.size()));
 }
 
-// libpng's decoder of one file. It reports errors by longjmp, so the methods that call it hold
-// nothing that has a destructor.
+// Decodes one file with libpng, which reports errors by longjmp. So a method that calls libpng must
+// not have local objects with a destructor.
 class PngFile {
  public:
   explicit PngFile(absl::string_view bytes)
@@ -43,13 +44,13 @@ class PngFile {
   PngFile(const PngFile&) = delete;
   PngFile& operator=(const PngFile&) = delete;
 
-  // Reads up to the pixels. False: see error().
+  // Reads the file up to the pixels. Returns false on an error: see error().
   bool ReadHeader() {
     if (info_ == nullptr) return false;
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_read_fn(png_, this, &Read);
     png_read_info(png_, info_);
-    // Nothing here asks for gamma, so libpng leaves the values as they are.
+    // No gamma correction is requested, so libpng keeps the values as stored.
     png_set_palette_to_rgb(png_);
     png_set_expand_gray_1_2_4_to_8(png_);
     png_set_strip_16(png_);
@@ -62,7 +63,8 @@ class PngFile {
   uint32_t height() const { return png_get_image_height(png_, info_); }
   uint32_t width() const { return png_get_image_width(png_, info_); }
 
-  // Reads the pixels [height, width, 3], and what is after them. False: see error().
+  // Reads the pixels [height, width, 3], and the chunks after them. Returns false on an error: see
+  // error().
   bool ReadPixels(uint8_t* pixels) {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     const size_t row = png_get_rowbytes(png_, info_);
@@ -101,7 +103,7 @@ class PngDecoder final : public KindDecoder {
  public:
   absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) override {
     FT_ASSIGN_OR_RETURN(const int orientation, PngOrientation(bytes));
-    // libpng has no way to use one of its decoders again.
+    // A decoder of libpng cannot be reused for another file.
     file_.emplace(bytes);
     if (!file_->ReadHeader()) return Broken();
     return StoredPicture{file_->height(), file_->width(), orientation};

@@ -7,13 +7,13 @@
 
 namespace finetune {
 
-// Files of pictures, for tests.
+// Functions that make encoded pictures for tests.
 
-// A PNG of the format's kind `color` (0 grey, 2 RGB, 3 palette, 6 RGBA), of rows that each begin
-// with their filter's byte.
+// Returns a PNG of colour type `color` (0 grey, 2 RGB, 3 palette, 6 RGBA) with `depth` bits a
+// channel. `rows`: the rows' bytes, each row after its filter byte.
 std::string Png(uint32_t height, uint32_t width, int depth, int color, const std::string& rows,
                 const std::string& palette = "");
-// Of one colour.
+// Returns a PNG whose pixels all have one colour.
 std::string FlatPng(uint32_t height, uint32_t width, uint8_t red, uint8_t green, uint8_t blue);
 struct JpegOptions {
   // As libjpeg-turbo's name of it says how many values of colour there are: "4:4:4", "4:2:2",

@@ -1,5 +1,6 @@
-// The first page of a TIFF, by libtiff, the reference decoder, which is under continuous fuzzing.
-// Its own bound on allocations keeps a header from asking for more memory than a picture may have.
+// Decodes the first page of a TIFF with libtiff, the reference decoder, which is under continuous
+// fuzzing. libtiff's own limit on allocations stops a header from asking for more memory than a
+// picture may have.
 
 #include <tiffio.h>
 
@@ -57,10 +58,10 @@ class TiffDecoder final : public KindDecoder {
 
   absl::Status Read(uint8_t* pixels) {
     TIFF* const tiff = tiff_.get();
-    // Rows as they are stored: the caller turns them.
+    // libtiff returns the rows as they are stored. The caller applies the orientation.
     TIFFSetField(tiff, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
-    // libtiff would multiply colours by an alpha that is not associated with them. Alpha is
-    // dropped.
+    // Alpha is dropped. libtiff would multiply colours by unassociated alpha, so such alpha is
+    // declared associated.
     uint16_t count = 0;
     uint16_t* kinds = nullptr;
     if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds) == 1 && count > 0) {
@@ -130,7 +131,7 @@ class TiffDecoder final : public KindDecoder {
   uint32_t height_ = 0, width_ = 0;
   std::string reason_;
   std::vector<uint32_t> raster_;
-  // Reads from this, so it closes first.
+  // libtiff reads through this object's members, so the TIFF is the last member and closes first.
   std::unique_ptr<TIFF, Close> tiff_;
 };
 

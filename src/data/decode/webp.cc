@@ -1,5 +1,5 @@
-// WebP by libwebp, the reference decoder, which decodes into the caller's memory and is under
-// continuous fuzzing.
+// Decodes WebP with libwebp, the reference decoder, which is under continuous fuzzing. It decodes
+// directly into the caller's memory.
 
 #include <webp/decode.h>
 
@@ -10,8 +10,8 @@
 namespace finetune {
 namespace {
 
-// Goes from chunk to chunk of the RIFF container; the EXIF chunk is the TIFF file alone, or has a
-// JPEG's "Exif\0\0" before it.
+// Returns the EXIF orientation, after a search through the chunks of the RIFF container. The EXIF
+// chunk holds either a TIFF file alone, or a JPEG's "Exif\0\0" before it.
 int WebpOrientation(absl::string_view bytes) {
   constexpr size_t kContainer = 12, kHeader = 8;
   constexpr absl::string_view kExif("Exif\0\0", 6);

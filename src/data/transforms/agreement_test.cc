@@ -1,5 +1,6 @@
-// Each transform against torchvision, Pillow or OpenCV: the draws are given, the pixels compared,
-// on the CPU, on the device, and as the last of a pipeline.
+// Compares each transform with torchvision, Pillow or OpenCV. Both get the same draws, and the
+// pixels must match: on the CPU, on the device, and with the transform as the last step of a
+// pipeline.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
@@ -34,7 +35,7 @@ std::unique_ptr<Transform> Make(const std::string& text, const ImageShape& input
   return transform;
 }
 
-// The image of tests/fixtures/data/make_transforms.py.
+// Returns the image that tests/fixtures/data/make_transforms.py uses.
 Image Formula(const ImageShape& shape) {
   Image image;
   image.shape = shape;
@@ -107,7 +108,7 @@ TEST(TransformsTest, AgreeWithTorchvisionPillowAndOpenCv) {
   });
 }
 
-// The manifest of a data set with images of several sizes says no size.
+// In a data set whose images have several sizes, the manifest gives no size.
 TEST(TransformsTest, FollowTheShapeOfEachImage) {
   ForEachCase([](const Case& one) {
     EXPECT_EQ(one.transform->OutputOf(one.shape, one.draws.data()), one.expected_shape);
@@ -133,7 +134,7 @@ TEST(TransformsTest, OnTheDeviceAreTheSame) {
   ForEachCase([](const Case& one) {
     if (!one.transform->on_device()) return;
     Image image = Formula(one.shape);
-    // Two images, so that those with draws of their own are not taken for one.
+    // A batch of two images tests that draws for each image are not taken for draws for one image.
     const at::Tensor images = at::tensor(image.values)
                                   .view({1, one.shape.height, one.shape.width, one.shape.channels})
                                   .repeat({2, 1, 1, 1})

@@ -23,7 +23,7 @@
 namespace finetune {
 namespace {
 
-// "random_crop, random_flip" and so on.
+// Returns the names of all kinds: "random_crop, random_flip, ...".
 std::string KindNames() {
   const google::protobuf::OneofDescriptor* kinds =
       TransformConfig::descriptor()->FindOneofByName("kind");
@@ -36,7 +36,7 @@ std::string KindNames() {
 
 std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const ImageShape& input,
                                          const Problems& problems) {
-  // No default: the compiler names a kind that is missing here.
+  // There is no default, so that the compiler warns of a kind that is missing here.
   switch (config.kind_case()) {
     case TransformConfig::kRandomCrop:
       return MakeRandomCrop(config.random_crop(), input, problems.Within("random_crop"));
@@ -81,7 +81,8 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
 }
 
 uint32_t StepStream(TransformConfig::KindCase kind, int before) {
-  // The kind's field number, and up to 256 steps of it.
+  // The upper bits are the kind's field number, the lower 8 bits the number of the step among those
+  // of its kind.
   return static_cast<uint32_t>(kind) << 8 | static_cast<uint32_t>(before & 255);
 }
 

@@ -10,15 +10,15 @@
 
 namespace finetune {
 
-// Returns the transform of a config, for images of this shape. Null, and an error in `problems`,
-// where its settings are wrong or do not fit the images. Normalize is not a Transform and comes
-// last: a step that is one is an error.
+// Returns the transform that a config describes, for images of shape `input`. Where its settings
+// are wrong or do not fit the images, adds an error to `problems` and returns null. Normalize
+// always comes last and is not a Transform, so a normalize config is an error here.
 std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const ImageShape& input,
                                          const Problems& problems);
 
-// Names the stream of random numbers that a step draws from, for RandomStream. It depends on the
-// step's kind and on how many steps of that kind come before it, so that another kind of step does
-// not change what the others draw.
+// Returns the number of the RandomStream that a step draws from. It depends on the step's kind and
+// on `before`, the number of earlier steps of the same kind. So adding a step of another kind does
+// not change the draws of the other steps.
 uint32_t StepStream(TransformConfig::KindCase kind, int before);
 
 }  // namespace finetune

@@ -13,10 +13,11 @@ namespace {
 
 float Cut(float value) { return std::clamp(value, 0.0f, 255.0f); }
 
-// The nearest byte.
+// Rounds a value to the nearest byte.
 int Byte(float value) { return std::clamp(static_cast<int>(std::lrint(value)), 0, 255); }
 
-// Blends each pixel that has eight neighbours with their mean, in which the pixel weighs 5 of 13.
+// Blends each pixel that has eight neighbours with the weighted mean of itself (weight 5) and its
+// neighbours (weight 1 each).
 void Sharpen(float factor, Image* image) {
   const auto [c, height, width] = image->shape;
   image->next = image->values;
@@ -50,8 +51,9 @@ void AutoContrast(Image* image) {
   }
 }
 
-// Pillow's: a value becomes the number of pixels below it, in steps of a 255th of all but the
-// brightest.
+// Equalizes the histogram of each channel as Pillow does: a value is replaced by (the number of
+// pixels below it + step / 2) / step. `step` is a 255th of all pixels that do not have the
+// channel's largest value.
 void Equalize(Image* image) {
   const int c = image->shape.channels;
   const int64_t pixels = static_cast<int64_t>(image->values.size()) / c;
@@ -129,7 +131,7 @@ void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image
   switch (static_cast<AugmentOperation>(draws[0])) {
     case AugmentOperation::kIdentity:
       return;
-    // Sheared from the upper left corner.
+    // The origin of a shear is the upper left corner.
     case AugmentOperation::kShearX:
       return ApplyWarp({1, magnitude, magnitude * height / 2, 0, 1, 0}, filling, image);
     case AugmentOperation::kShearY:

@@ -9,45 +9,47 @@
 
 namespace finetune {
 
-// The operations that RandAugment and TrivialAugment choose from, as torchvision has them. Each has
-// a magnitude, of which some make no use. The numbers are those of the draws.
+// The operations that RandAugment and TrivialAugment choose from, as in torchvision. Each has a
+// magnitude, which kIdentity, kAutoContrast and kEqualize ignore. For the others its meaning is
+// given beside the operation. The numbers of the enum are stored in the draws.
 enum class AugmentOperation : int64_t {
   kIdentity = 0,
-  kShearX,  // the tangent of the angle
+  kShearX,  // the tangent of the angle; also for kShearY
   kShearY,
   kTranslateX,  // whole pixels to the right
   kTranslateY,  // whole pixels down
   kRotate,      // degrees, counter-clockwise
-  kBrightness,  // the factor less 1, also of the next three
+  kBrightness,  // the factor - 1; also for the next three
   kColor,       // saturation
   kContrast,
   kSharpness,
   kPosterize,     // the number of upper bits that stay
-  kSolarize,      // turns values from this part of 255 on into their negative
-  kAutoContrast,  // each channel spread to 0 to 255
-  kEqualize,      // each channel's histogram made even
+  kSolarize,      // inverts values of at least magnitude * 255
+  kAutoContrast,  // stretches each channel to 0 to 255
+  kEqualize,      // equalizes each channel's histogram
 };
 inline constexpr int kAugmentOperations = 14;
 
-// The ranges of the operations' magnitudes: each goes in even steps from 0 to this.
+// The largest magnitude of each kind of operation. Magnitudes go from 0 to this in equal steps.
 struct AugmentRanges {
   double shear, translate_x, translate_y, rotate, factor;
-  // How many bits posterize takes away at most.
+  // The most bits that posterize removes.
   double bits;
 };
 
-// The numbers that an operation takes of a transform's draws: the operation, and its magnitude as
-// the bits of float64.
+// How many of a transform's draws an operation uses: its AugmentOperation, and its magnitude as the
+// bits of a float64.
 inline constexpr int kAugmentDraws = 2;
 
-// Strengths are 0 to this.
+// The largest bin, that is, the number of equal steps of a magnitude.
 inline constexpr int kAugmentBins = 30;
 
-// Draws an operation; its magnitude is that of `bin`, 0 to kAugmentBins, with a random sign where
-// it has one.
+// Draws an operation. Its magnitude is `bin` / kAugmentBins of the range, with a random sign where
+// the operation has one. `bin`: 0 to kAugmentBins. `draws`: [kAugmentDraws].
 void DrawAugment(const AugmentRanges& ranges, int bin, RandomStream* random, int64_t* draws);
 
-// Applies it. An image of one channel has no colour.
+// Applies the operation that DrawAugment() wrote to `draws`. kColor leaves an image of one channel
+// as it is.
 void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image);
 
 }  // namespace finetune

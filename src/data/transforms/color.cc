@@ -9,14 +9,14 @@
 namespace finetune {
 namespace {
 
-// values[i] = factor * values[i] + rest
+// values[i] = factor * values[i] + rest, clamped to 0 to 255.
 FT_VECTORISED void Scale(float factor, float rest, size_t n, float* __restrict values) {
   for (size_t i = 0; i < n; ++i) {
     values[i] = std::min(std::max(factor * values[i] + rest, 0.0f), 255.0f);
   }
 }
 
-// Adds up each of 24 interleaved columns, so that the sums are independent of each other.
+// Sums each of 24 interleaved columns separately, because independent sums vectorise.
 constexpr size_t kColumns24 = 24;
 FT_VECTORISED void AddColumns(size_t rows, const float* __restrict values,
                               float* __restrict columns) {
@@ -29,7 +29,7 @@ double MeanGrey(size_t pixels, int channels, const float* values) {
   const size_t n = pixels * channels;
   std::array<double, 3> sums = {};
   size_t done = 0;
-  // Sums of few values each, so that float32 is exact enough.
+  // A float32 sum takes at most 256 values, so it is exact enough.
   while (n - done >= kColumns24) {
     std::array<float, kColumns24> columns = {};
     const size_t rows = std::min<size_t>((n - done) / kColumns24, 256);
@@ -53,11 +53,11 @@ FT_VECTORISED void Saturate(float factor, size_t pixels, float* __restrict value
   }
 }
 
-// A channel of the hue `h`, in sixths of a turn and above -12, the largest channel `v` and the
-// range `d`: v - d * clamp(min(k, 4 - k), 0, 1) with k = (n + h) mod 6, where n is 5 for red, 3 for
-// green and 1 for blue.
+// Returns one channel of the colour with hue `h` (in sixths of a turn, above -12), largest channel
+// `v` and difference `d` between the largest and the smallest channel. `n`: 5 for red, 3 for green,
+// 1 for blue. The formula is v - d * clamp(min(k, 4 - k), 0, 1) with k = (n + h) mod 6.
 inline __attribute__((always_inline)) float ChannelOf(float n, float h, float v, float d) {
-  // Above 0, so that the conversion rounds down.
+  // Adding 12 makes `k` positive, so that the conversion to int rounds down.
   float k = n + h + 12;
   k -= 6 * static_cast<float>(static_cast<int>(k * (1.0f / 6)));
   return v - d * std::min(std::max(std::min(k, 4 - k), 0.0f), 1.0f);

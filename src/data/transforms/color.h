@@ -5,17 +5,18 @@
 
 namespace finetune {
 
-// torchvision's operations on colours, for `pixels` pixels of values of 0 to 255, one after the
-// other. Results are cut off at 0 and 255. `factor`: 1 leaves the image as it is.
+// The colour operations of torchvision. `values`: [pixels, channels], from 0 to 255. Results are
+// clamped to 0 to 255. `factor`: 1 keeps the image; 0 gives the colour that is named below; above 1
+// moves away from it.
 
-// Towards black.
+// Blends the image with black.
 void AdjustBrightness(float factor, size_t pixels, int channels, float* values);
-// Towards the mean of the image's grey.
+// Blends the image with the mean of its grey values.
 void AdjustContrast(float factor, size_t pixels, int channels, float* values);
-// Towards each pixel's grey. Of three channels.
+// Blends each pixel with its own grey value. `values`: [pixels, 3].
 void AdjustSaturation(float factor, size_t pixels, float* values);
-// Turns the hue by this part of a full turn, -0.5 to 0.5, in the HSV colour space. Of three
-// channels.
+// Turns the hue in the HSV colour space. `turn`: the part of a full turn, -0.5 to 0.5. `values`:
+// [pixels, 3].
 void AdjustHue(float turn, size_t pixels, float* values);
 
 }  // namespace finetune

@@ -15,7 +15,7 @@ enum Operation { kBrightness, kContrast, kSaturation, kHue };
 
 class ColorJitter : public Transform {
  public:
-  // `strength`: of each operation; 0: it is left out.
+  // `strength`: of brightness, contrast, saturation and hue. 0 leaves the operation out.
   ColorJitter(const ImageShape& input, const std::array<double, 4>& strength)
       : input_(input), strength_(strength) {}
 

@@ -9,9 +9,9 @@
 
 namespace finetune {
 
-// Changes brightness, contrast, saturation and hue as torchvision's ColorJitter. Its draws are the
-// order, four of the numbers 0 (brightness) to 3 (hue), and then the four factors, as the bits of
-// float64.
+// Changes brightness, contrast, saturation and hue as torchvision's ColorJitter does. Its 8 draws:
+// four are the order of the operations 0 (brightness) to 3 (hue), and four are the factors of
+// operations 0 to 3, as the bits of a float64.
 std::unique_ptr<Transform> MakeColorJitter(const ColorJitterConfig& config, const ImageShape& input,
                                            const Problems& problems);
 

@@ -19,13 +19,14 @@ namespace {
 struct Geometry {
   ImageShape input;
   int size = 0;
-  // Pixels on every side, and their value.
+  // The number of padding pixels on each side of the image, and their value.
   int padding = 0;
   float pad_value = 0;
   bool random = false;
-  // From the middle: where it lies between two pixels, at the even place. Else at the upper left.
+  // Only for a crop from the centre: how the offset is rounded where the difference of the sizes is
+  // odd. True: to an even number. False: down, towards the upper left.
   bool even = false;
-  // Whether images that are all smaller are padded.
+  // Whether a configured size above the size of all images is accepted: images are then padded.
   bool pads = false;
 };
 
@@ -37,13 +38,13 @@ class DeviceCrop : public DeviceTransform {
 
   at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
     const int64_t p = geometry_.padding;
-    // A smaller image gets as many pixels more on each side as it lacks.
+    // An image smaller than the square is padded on each side by all the pixels that it lacks.
     const int64_t above = std::max<int64_t>(geometry_.size - images.size(kRows) - 2 * p, 0);
     const int64_t before = std::max<int64_t>(geometry_.size - images.size(kColumns) - 2 * p, 0);
     const int64_t y = p + above, x = p + before;
     const at::Tensor padded =
         y + x == 0 ? images : at::constant_pad_nd(images, {0, 0, x, x, y, y}, geometry_.pad_value);
-    // Indices [n, 1, 1], [n, size, 1] and [n, 1, size] of images, rows and columns.
+    // Indices into `padded`: images [n, 1, 1], rows [n, size, 1] and columns [n, 1, size].
     const at::Tensor which = at::arange(images.size(0), window_.options()).view({-1, 1, 1});
     const at::Tensor rows = (draws.select(1, 0).unsqueeze(1) + window_ + above).unsqueeze(2);
     const at::Tensor columns = (draws.select(1, 1).unsqueeze(1) + window_ + before).unsqueeze(1);
@@ -63,7 +64,8 @@ class Crop : public Transform {
     return {geometry_.input.channels, geometry_.size, geometry_.size};
   }
 
-  // The square's top and left in the padded image; negative where this is smaller.
+  // The square's top and left in the padded image. They are negative where the padded image is
+  // smaller than the square.
   int draws() const override { return 2; }
   void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
     for (const int from : {image.height, image.width}) {
@@ -73,7 +75,8 @@ class Crop : public Transform {
       } else if (geometry_.even && slack >= 0) {
         *draws++ = std::lrint(slack / 2.0);
       } else {
-        // A smaller image, less than 0: it lies in the middle, rounded towards the upper left.
+        // Either the slack is negative: the image is smaller than the square and is centred in it.
+        // Or this is a centre crop that is not `even`. Both round towards the upper left.
         *draws++ = slack / 2;
       }
     }
@@ -100,12 +103,13 @@ class Crop : public Transform {
     const int top = static_cast<int>(draws[0]), left = static_cast<int>(draws[1]);
     const auto [c, height, width] = image->shape;
     const int size = geometry_.size;
-    // Where a part of the image is there, the square begins so much nearer to the part's edge.
+    // Where only a part of the image was decoded, the square's place is counted from the part's
+    // edge.
     const PartPlace place = image->place.value_or(PartPlace());
     const int above = geometry_.padding + static_cast<int>(place.top);
     const int before = geometry_.padding + static_cast<int>(place.left);
     image->next.assign(size_t{1} * size * size * c, geometry_.pad_value);
-    // Columns [x0, x1) of the square come from the image, the others from its padding.
+    // Columns [x0, x1) of the square come from the image, all others from the padding.
     const int x0 = std::max(0, before - left);
     const int x1 = std::min(size, before - left + width);
     for (int y = 0; y < size && x0 < x1; ++y) {

@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// A square cut out of the image: at a random place of the padded image, or from its middle. A
-// smaller image lies in the middle of the square.
+// Cuts a square out of the image: at a random place of the padded image (random crop), or from the
+// centre (centre crop). An image smaller than the square is centred in it.
 std::unique_ptr<Transform> MakeRandomCrop(const RandomCropConfig& config, const ImageShape& input,
                                           const Problems& problems);
 std::unique_ptr<Transform> MakeCenterCrop(const CenterCropConfig& config, const ImageShape& input,

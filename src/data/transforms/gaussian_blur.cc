@@ -21,8 +21,8 @@ FT_VECTORISED void AddScaled(const float* __restrict values, float weight, size_
   for (size_t i = 0; i < n; ++i) sum[i] += weight * values[i];
 }
 
-// A pixel of the axis that stands for pixel `i`, which may lie beyond its ends: mirrored without
-// repeating the last one, as often as it takes.
+// Returns the pixel of an axis of `size` pixels that stands for pixel `i`, which may lie beyond the
+// ends. The image is mirrored at its ends without repeating the end pixel, as often as needed.
 int Mirrored(int i, int size) {
   if (size == 1) return 0;
   const int period = 2 * (size - 1);
@@ -53,7 +53,8 @@ class GaussianBlur : public Transform {
     *draws = std::bit_cast<int64_t>(sigma);
   }
 
-  // One axis after the other: each row is blurred to `scratch`, then rows are added.
+  // Blurs one axis after the other: first each row into `scratch`, then each column as weighted
+  // sums of these rows.
   void Apply(const int64_t* draws, Image* image) const override {
     const auto sigma = std::bit_cast<double>(*draws);
     if (sigma == 0) return;
@@ -67,7 +68,7 @@ class GaussianBlur : public Transform {
     }
     const size_t n = static_cast<size_t>(width) * c;
     const size_t pixels = n * height;
-    // The blurred rows, and one row with its mirrored ends.
+    // All blurred rows, then one input row that is padded with mirrored pixels.
     image->scratch.assign(pixels + n + size_t{2} * reach * c, 0);
     float* padded = image->scratch.data() + pixels;
     for (int y = 0; y < height; ++y) {

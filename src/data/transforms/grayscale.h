@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// Turns the image grey and spreads the grey over as many channels as the config says.
+// Turns the image grey and copies the grey value to as many channels as the config says.
 std::unique_ptr<Transform> MakeGrayscale(const GrayscaleConfig& config, const ImageShape& input,
                                          const Problems& problems);
 

@@ -10,14 +10,14 @@
 
 namespace finetune {
 
-// Red's, green's and blue's part of grey: ITU-R BT.601, as Pillow and OpenCV have it.
+// The weights of red, green and blue in a grey value: ITU-R BT.601, as in Pillow and OpenCV.
 inline constexpr std::array<float, 3> kLuma = {0.299f, 0.587f, 0.114f};
 
 inline float GreyOf(const float* rgb) {
   return kLuma[0] * rgb[0] + kLuma[1] * rgb[1] + kLuma[2] * rgb[2];
 }
 
-// `images`: [n, height, width, 3]. Returns [n, height, width, 1].
+// Returns the grey values [n, height, width, 1] of `images`, [n, height, width, 3].
 inline at::Tensor GreyOf(const at::Tensor& images) {
   const auto part = [&](int64_t c) { return images.narrow(kChannels, c, 1) * kLuma[c]; };
   return part(0) + part(1) + part(2);

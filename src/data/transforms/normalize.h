@@ -14,38 +14,40 @@
 
 namespace finetune {
 
-// The mean that Normalize subtracts and the std that it divides by, one value a channel, for values
-// of 0 to 255.
+// The mean that Normalize subtracts and the std that it divides by: one value for each channel, for
+// pixel values of 0 to 255.
 struct PixelStatistics {
   std::vector<double> mean, std;
 };
 
-// Whether a normalize step says its mean and std, so that it does not take the data's.
+// Returns whether a normalize config gives a mean and std or a preset. If not, the statistics of
+// the training set are used.
 bool HasOwnStatistics(const NormalizeConfig& config);
 
-// The statistics of one channel for images whose one channel was spread over `channels`; others as
-// they are.
+// If the statistics have one channel, repeats them for `channels` channels, for images whose only
+// channel was copied. Otherwise returns them as they are.
 PixelStatistics Spread(PixelStatistics statistics, int channels);
 
-// (x - mean) / std a channel, and the type that the model wants. It ends every pipeline, so it is
-// not a Transform; without a normalize step it leaves the values as they are.
+// Computes (x - mean) / std for each channel and converts the result to the model's type. It ends
+// every pipeline, so it is not a Transform. Without a normalize step it keeps the values.
 class Normalize {
  public:
-  // For images of `channels` channels; 0: not known yet. `otherwise`: the statistics for a config
-  // that has none of its own; null: not known yet. Nothing, and errors in `problems`, where there
-  // is not one mean and one std for each channel, or where they are not numbers to work with.
+  // Makes the normalization of a config for images of `channels` channels (0: not known yet).
+  // `otherwise`: the statistics to use if the config gives none (null: not known yet). Returns
+  // nothing and adds errors to `problems` where there is not one mean and one std for each channel,
+  // where a mean is not finite, or where a std is not positive and finite.
   static std::optional<Normalize> Create(const NormalizeConfig& config, int channels,
                                          const PixelStatistics* otherwise,
                                          const Problems& problems);
 
-  // Writes the normalised values of `image` to `out`, as many as it has.
+  // Writes the normalised values of `image` to `out`, [height, width, channels].
   void Write(Image* image, float* out) const;
   void Write(Image* image, Bfloat16* out) const;
 
-  // x * scale()[c] + shift()[c].
+  // The normalised value of x in channel c is x * scale()[c] + shift()[c].
   const std::array<float, 3>& scale() const { return scale_; }
   const std::array<float, 3>& shift() const { return shift_; }
-  // The mean and std; empty where nothing is normalised.
+  // Returns the mean and std. Both are empty where nothing is normalised.
   const PixelStatistics& statistics() const { return statistics_; }
 
  private:
@@ -54,7 +56,7 @@ class Normalize {
   std::array<float, 3> shift_ = {0, 0, 0};
 };
 
-// The device side, for images [n, height, width, channels].
+// Normalizes images [n, height, width, channels] on a device.
 class DeviceNormalize {
  public:
   DeviceNormalize(const Normalize& normalize, int channels, at::Device device);

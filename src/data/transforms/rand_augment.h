@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// Random operations of one strength, one after the other. Its draws are those of each
-// AugmentOperation.
+// Applies random operations one after the other, all with the magnitude of the config. It has
+// kAugmentDraws draws for each operation: see DrawAugment().
 std::unique_ptr<Transform> MakeRandAugment(const RandAugmentConfig& config, const ImageShape& input,
                                            const Problems& problems);
 

@@ -22,7 +22,7 @@ namespace finetune {
 namespace {
 
 struct Paint {
-  // One a channel.
+  // The mean and the standard deviation of the paint, one value for each channel.
   std::vector<float> value, std;
   bool noise = false;
 };
@@ -47,20 +47,21 @@ class DeviceErasing : public DeviceTransform {
   const at::Tensor value_;  // [channels]
 };
 
-// The noise of one image, from a generator of its own, so that its length does not matter to
-// others.
+// Draws the noise of one image. It has a generator of its own, so that the number of values drawn
+// does not change the noise of other images.
 class Normal {
  public:
   explicit Normal(int64_t seed)
       : random_(static_cast<uint64_t>(seed), RandomPurpose::kAugmentation, 0, 0) {}
 
-  // From the normal distribution of mean 0 and standard deviation 1 (Box and Muller 1958).
+  // Returns a number from the normal distribution of mean 0 and standard deviation 1 (Box and
+  // Muller 1958).
   float Next() {
     if (has_other_) {
       has_other_ = false;
       return other_;
     }
-    // 1 - Uniform() is above 0.
+    // Uniform() is below 1, so the logarithm is finite.
     const float radius = std::sqrt(-2 * std::log(1 - random_.Uniform()));
     const float angle = 2 * std::numbers::pi_v<float> * random_.Uniform();
     other_ = radius * std::sin(angle);
@@ -118,7 +119,7 @@ class RandomErasing : public Transform {
     }
   }
 
-  // Noise has none.
+  // Noise is not implemented on a device.
   bool on_device() const override { return !paint_.noise; }
   std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const override {
     return std::make_unique<DeviceErasing>(paint_, device);
@@ -131,7 +132,8 @@ class RandomErasing : public Transform {
   const Paint paint_;
 };
 
-// Of 0 to 255, one a channel; one value is for all. Channels may not be known yet.
+// Reads a field of values from 0 to 255: one for each channel, or one for all channels.
+// `otherwise`: the value if the field is empty. `channels`: 0 if not known yet.
 bool ReadValues(absl::string_view field, const google::protobuf::RepeatedField<float>& from,
                 float otherwise, int channels, const Problems& problems,
                 std::vector<float>* values) {

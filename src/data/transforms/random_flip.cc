@@ -25,7 +25,7 @@ class RandomFlip : public Transform {
     return image;
   }
 
-  // 1 where the image is mirrored, else 0.
+  // The draw is 1 if the image is mirrored, otherwise 0.
   int draws() const override { return 1; }
   void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
     *draws = random->Uniform() < probability_ ? 1 : 0;

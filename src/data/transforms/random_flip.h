@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// Mirrors the image left to right with the chance that the config says.
+// Mirrors the image left to right, with the probability that the config says.
 std::unique_ptr<Transform> MakeRandomFlip(const RandomFlipConfig& config, const ImageShape& input,
                                           const Problems& problems);
 

@@ -28,11 +28,10 @@ class RandomGrayscale : public Transform {
     return image;
   }
 
-  // Where some images keep their colours, the stored channels' statistics are those to normalise
-  // by.
+  // If some images keep their colours, Normalize uses the statistics of the stored channels.
   bool mixes_channels() const override { return input_.channels == 3 && probability_ >= 1; }
 
-  // 1 where the image turns grey, else 0.
+  // The draw is 1 if the image turns grey, otherwise 0.
   int draws() const override { return 1; }
   void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
     *draws = random->Uniform() < probability_ ? 1 : 0;

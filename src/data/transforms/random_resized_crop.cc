@@ -15,7 +15,8 @@
 namespace finetune {
 namespace {
 
-// All weights of all images' results, for matrix products: the rectangles differ.
+// Resizes by a matrix product with the weights of every pixel in every result. The rectangles, and
+// so the weights, differ from image to image.
 class DeviceRandomResizedCrop : public DeviceTransform {
  public:
   DeviceRandomResizedCrop(const ImageShape& output, const Resampling& resampling)
@@ -28,8 +29,9 @@ class DeviceRandomResizedCrop : public DeviceTransform {
   }
 
  private:
-  // [n, results, pixels]. `begin`, `length`: [n], the window of the pixels that counts. Between the
-  // edges the weights of two neighbours add up to 1; at an edge the one that is there gets all.
+  // Returns the weights [n, results, pixels] along one axis. `begin`, `length`: [n], the first
+  // pixel and the number of pixels of each image's rectangle. Pixels outside the rectangle weigh 0.
+  // The weights of each result add up to 1.
   at::Tensor Weights(const at::Tensor& begin, const at::Tensor& length, int64_t pixels,
                      int64_t results) const {
     const at::TensorOptions options = begin.options().dtype(at::kDouble);
@@ -63,7 +65,7 @@ class RandomResizedCrop : public ResizingTransform {
 
   ImageShape output() const override { return output_; }
 
-  // Top, left, height, width.
+  // The draws are the rectangle's top, left, height and width.
   int draws() const override { return 4; }
   void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
     const auto place = [&](int top, int left, int height, int width) {
@@ -85,7 +87,8 @@ class RandomResizedCrop : public ResizingTransform {
     place((image.height - height) / 2, (image.width - width) / 2, height, width);
   }
 
-  // The device's weights do not repeat edges, which the cubic of OpenCV's convention needs.
+  // The bicubic resize of OpenCV repeats the pixels at the edge, but Weights() ignores pixels
+  // outside the rectangle.
   bool on_device() const override {
     return !resampling().rounded && (resampling().antialias || !resampling().bicubic);
   }

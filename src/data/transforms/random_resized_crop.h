@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// Cuts out a random rectangle, as torchvision's RandomResizedCrop draws it, and resizes it. Its
-// draws are the rectangle's top, left, height and width.
+// Cuts out a random rectangle, which is drawn as in torchvision's RandomResizedCrop, and resizes
+// it. Its 4 draws: the rectangle's top, left, height and width.
 std::unique_ptr<Transform> MakeRandomResizedCrop(const RandomResizedCropConfig& config,
                                                  const ImageShape& input, const Problems& problems);
 

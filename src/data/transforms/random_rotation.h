@@ -9,7 +9,8 @@
 
 namespace finetune {
 
-// Turns the image by a random angle. Its draw is the angle in degrees, as the bits of float64.
+// Turns the image by a random angle. Its only draw is the angle in degrees, as the bits of a
+// float64.
 std::unique_ptr<Transform> MakeRandomRotation(const RandomRotationConfig& config,
                                               const ImageShape& input, const Problems& problems);
 

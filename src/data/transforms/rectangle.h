@@ -8,23 +8,25 @@
 
 namespace finetune {
 
-// The area of a random rectangle, as a part of the image's, and the ratio of its sides.
+// The range of a random rectangle's area, as a part of the image's area, and of the ratio of its
+// sides.
 struct RectangleRange {
   double min_area, max_area, min_ratio, max_ratio;
 };
 
 struct Sides {
-  // Of the ratio, the side above the line and the side below it.
+  // The ratio is above / below.
   int above, below;
 };
 
-// Draws an area, evenly, and a ratio, evenly in the logarithm. `pixels`: the image's area.
+// Draws an area from the uniform distribution, and a ratio whose logarithm is uniform. `pixels`:
+// the image's area.
 inline Sides DrawSides(const RectangleRange& range, double pixels, RandomStream* random) {
   const double area =
       pixels * (range.min_area + (range.max_area - range.min_area) * random->Uniform());
   const double low = std::log(range.min_ratio), high = std::log(range.max_ratio);
   const double ratio = std::exp(low + (high - low) * random->Uniform());
-  // Halves go to the even number, as Python's round() does.
+  // lrint rounds halves to the even number, as Python's round() does.
   return {static_cast<int>(std::lrint(std::sqrt(area * ratio))),
           static_cast<int>(std::lrint(std::sqrt(area / ratio)))};
 }
@@ -33,7 +35,7 @@ inline Sides DrawSides(const RectangleRange& range, double pixels, RandomStream*
 inline bool IsRange(const RectangleRange& range, const Problems& problems) {
   bool right = problems.InRange("min_area", range.min_area, 0, 1);
   right = problems.InRange("max_area", range.max_area, range.min_area, 1) && right;
-  // A rectangle of another ratio has no pixel of any image.
+  // A rectangle with a ratio outside 1e-4 to 1e4 would not have a whole pixel in any image.
   if (!problems.InRange("min_ratio", range.min_ratio, 1e-4, 1e4)) return false;
   return problems.InRange("max_ratio", range.max_ratio, range.min_ratio, 1e4) && right;
 }

@@ -41,8 +41,8 @@ FT_VECTORISED void Copy(const float* __restrict from, int n, uint16_t* __restric
   for (int i = 0; i < n; ++i) to[i] = ToBfloat16(from[i]);
 }
 
-// Four floats, of which a pixel of three channels uses three: the fourth is computed and
-// overwritten by the next pixel.
+// Four floats. A pixel of three channels uses the first three. The fourth is computed too, and the
+// next pixel overwrites it.
 using Float4 = float __attribute__((vector_size(16)));
 
 inline Float4 Load(const float* at) {
@@ -51,8 +51,8 @@ inline Float4 Load(const float* at) {
   return values;
 }
 
-// Resizes one row of the image and normalises it. `source`: `columns.from.pixels` pixels. Built
-// without fused multiply-adds, so that it gives the same bits on each processor.
+// Resizes one row of the image and normalises it. `source`: a row of `columns.from` pixels. It is
+// compiled without fused multiply-adds, so that it gives the same bits on every processor.
 template <int c>
 void ResizeRow(const float* source, const Taps& columns, const std::array<float, 3>& scale,
                const std::array<float, 3>& shift, float* out) {
@@ -61,7 +61,8 @@ void ResizeRow(const float* source, const Taps& columns, const std::array<float,
   if constexpr (c == 3) {
     const Float4 scales = {scale[0], scale[1], scale[2], 0};
     const Float4 shifts = {shift[0], shift[1], shift[2], 0};
-    // Up to the first result that is stored or reads past an end.
+    // This loop loads and stores four floats at a time, so it ends before that would pass an end of
+    // a row.
     for (; x + 1 < columns.to && columns.first[x] + columns.count <= last; ++x) {
       const float* pixel = source + columns.first[x] * c;
       const float* weights = columns.weights.data() + static_cast<size_t>(x) * columns.count;
@@ -135,7 +136,7 @@ void ResizingTransform::Resample(const int64_t* draws, const std::array<float, 3
   const Source source = Prepare(draws, image);
   const Taps &rows = image->rows, &columns = image->columns;
   const int n = columns.to * c;
-  // A row for each of the rectangle's, and one for a sum.
+  // One row for each row of the rectangle, and one row for a sum.
   image->scratch.resize((static_cast<size_t>(rows.from.pixels) + 1) * n);
   float* resized = image->scratch.data();
   float* sum = resized + static_cast<size_t>(rows.from.pixels) * n;
@@ -167,8 +168,9 @@ void ResizingTransform::Resample(const int64_t* draws, const std::array<float, 3
 
 namespace {
 
-// One result of bytes along one axis. `byte(i)`: value i of the axis, an integer. Between the axes
-// OpenCV keeps 11 more bits (`last`: of the second axis, which drops them), and Pillow keeps bytes.
+// Returns result `i` of a resize of bytes along one axis. `byte(k)`: value k of the axis, an
+// integer. Between the two axes OpenCV keeps 11 more bits, and Pillow rounds to bytes. `last`:
+// whether this is the second axis, where OpenCV drops these bits.
 template <typename Byte>
 int64_t ByteResult(const Taps& taps, int i, bool last, const Byte& byte) {
   if (!taps.resampling.antialias) {
@@ -183,13 +185,14 @@ int64_t ByteResult(const Taps& taps, int i, bool last, const Byte& byte) {
   return std::clamp<int64_t>(sum >> kPillowBits, 0, 255);
 }
 
-// Resizes a rectangle of bytes, whose values are in float32, to the bit of OpenCV or Pillow. `top`,
-// `left`: the rectangle's; its size is that of `rows` and `columns`.
+// Resizes a rectangle of bytes, which are stored as float32, with the same bits as OpenCV or
+// Pillow. `top`, `left`: the rectangle's upper left corner. Its size is that of the taps `rows` and
+// `columns`.
 void ResampleBytes(int top, int left, Image* image) {
   const Taps &rows = image->rows, &columns = image->columns;
   const int c = image->shape.channels;
   const size_t n = static_cast<size_t>(columns.to) * c;
-  // Each number is below 2^24, so that float32 holds it.
+  // Each intermediate number is below 2^24, so float32 holds it exactly.
   image->scratch.resize(rows.from.pixels * n);
   for (int y = 0; y < rows.from.pixels; ++y) {
     const float* source =
@@ -243,7 +246,7 @@ void ResizingTransform::Finish(const int64_t* draws, const Normalize& normalize,
 
 at::Tensor ResampleOnDevice(const at::Tensor& images, const at::Tensor& rows,
                             const at::Tensor& columns) {
-  // [n, height, results, channels], then [n, results, results * channels].
+  // First [n, height, results, channels], then [n, results, results * channels].
   const at::Tensor wide = at::matmul(columns.unsqueeze(1), images);
   return at::matmul(rows, wide.flatten(2)).unflatten(2, {wide.size(2), wide.size(3)});
 }

@@ -13,8 +13,8 @@
 
 namespace finetune {
 
-// Reads the fields of these names of a transform's config. Nothing, and an error in `problems`,
-// where they do not go together.
+// Reads the fields interpolation, antialias and rounding of a transform's config. Where they do not
+// go together, adds an error to `problems` and returns nothing.
 template <typename Config>
 std::optional<Resampling> ReadResampling(const Config& config, const Problems& problems) {
   const Resampling resampling = {config.interpolation() == BICUBIC, config.antialias(),
@@ -28,8 +28,8 @@ std::optional<Resampling> ReadResampling(const Config& config, const Problems& p
   return resampling;
 }
 
-// Reads size, or height and width, of a transform's config; channels stay 0. Nothing, and an error
-// in `problems`, where they are not there or out of range.
+// Reads the field size, or height and width, of a transform's config. The result's channels stay 0.
+// Where the fields are missing or out of range, adds an error to `problems` and returns nothing.
 template <typename Config>
 std::optional<ImageShape> ReadSize(const Config& config, const Problems& problems) {
   if (config.has_size() == (config.has_height() || config.has_width()) ||
@@ -47,9 +47,10 @@ std::optional<ImageShape> ReadSize(const Config& config, const Problems& problem
   return ImageShape{0, config.height(), config.width()};
 }
 
-// A transform that resizes a rectangle of each image. Resizing and normalising are one pass where
-// it is the last. One axis after the other: each row of the rectangle is resized once, to
-// `scratch`, and then rows are added. So enlarging touches the many rows of the result only once.
+// A transform that resizes a rectangle of each image. If it is the last step, it resizes and
+// normalises in one pass. First the columns: each row of the rectangle is resized once, into
+// `scratch`. Then each row of the result is a weighted sum of these rows. So the many rows of an
+// enlarged image are written only once.
 class ResizingTransform : public Transform {
  public:
   explicit ResizingTransform(const Resampling& resampling) : resampling_(resampling) {}
@@ -62,7 +63,7 @@ class ResizingTransform : public Transform {
               Bfloat16* out) const final;
 
  protected:
-  // The rectangle of the image.
+  // Returns the rectangle of the image that is resized, in pixels.
   virtual PictureRectangle PartOf(const ImageShape& image, const int64_t* draws) const = 0;
 
   const Resampling& resampling() const { return resampling_; }
@@ -83,8 +84,8 @@ class ResizingTransform : public Transform {
   const Resampling resampling_;
 };
 
-// The device side of a resize. `images`: [n, height, width, channels]. `rows`, `columns`: [n or 1,
-// results, height or width], the weight of each pixel in each result.
+// Resizes images on a device. `images`: [n, height, width, channels]. `rows`: [n or 1, results,
+// height] and `columns`: [n or 1, results, width], the weight of each pixel in each result.
 at::Tensor ResampleOnDevice(const at::Tensor& images, const at::Tensor& rows,
                             const at::Tensor& columns);
 

@@ -15,7 +15,7 @@
 namespace finetune {
 namespace {
 
-// Bilinear without antialiasing: two neighbours.
+// A bilinear resize without antialiasing on a device: each result has two neighbours along an axis.
 class DeviceLinear : public DeviceTransform {
  public:
   DeviceLinear(const Taps& rows, const Taps& columns, at::Device device)
@@ -24,14 +24,15 @@ class DeviceLinear : public DeviceTransform {
   at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
     return Along(Along(images, kColumns, columns_), kRows, rows_);
   }
-  // Neighbours' weights add up to 1, so that the smaller image can be normalised instead.
+  // The weights of the two neighbours add up to 1, so normalising before the resize gives the same
+  // result. This is less work if the image is enlarged.
   at::Tensor Finish(const at::Tensor& images, const at::Tensor& draws,
                     const DeviceNormalize& normalize) const override {
     return Apply(normalize.Apply(images), draws);
   }
 
  private:
-  // The taps of one axis, [size] each.
+  // The taps of one axis: two neighbours and the weight of the right one, [size] each.
   struct Axis {
     at::Tensor left, right, weight;
   };
@@ -56,7 +57,7 @@ class DeviceLinear : public DeviceTransform {
   const Axis rows_, columns_;
 };
 
-// Any number of neighbours.
+// Any other resize on a device: a matrix product, for any number of neighbours.
 class DeviceResample : public DeviceTransform {
  public:
   DeviceResample(const Taps& rows, const Taps& columns, at::Device device)
@@ -67,7 +68,7 @@ class DeviceResample : public DeviceTransform {
   }
 
  private:
-  // [1, results, pixels], the weight of each pixel.
+  // Returns the weight of each pixel in each result, [1, results, pixels].
   static at::Tensor Matrix(const Taps& taps) {
     const at::Tensor matrix = at::zeros({1, taps.to, taps.from.pixels}, at::kFloat);
     auto* values = matrix.mutable_data_ptr<float>();
@@ -81,17 +82,18 @@ class DeviceResample : public DeviceTransform {
   const at::Tensor rows_, columns_;
 };
 
-// To a height and width, or so that one edge has a size and the other keeps the ratio.
+// The size of the result: either height and width, or the length of one edge, where the other edge
+// keeps the image's ratio.
 struct Target {
   int height = 0, width = 0;
-  // Instead of both.
+  // The length of the edge that `is_short` chooses. 0: `height` and `width` hold.
   int edge = 0;
   bool is_short = true;
 
   ImageShape Of(const ImageShape& image) const {
     if (edge == 0) return {image.channels, height, width};
     if (!image.has_size()) return {image.channels, 0, 0};
-    // The other edge is rounded down, but not to nothing.
+    // The other edge is rounded down, but is at least 1.
     const auto other = [&](int64_t of, int64_t to) {
       return std::max(1, static_cast<int>(edge * of / to));
     };

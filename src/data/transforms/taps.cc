@@ -18,8 +18,8 @@ void MakeLinear(Taps* taps) {
   }
 }
 
-// cv2.resize computes positions of bytes in float32, and lets neighbours beyond an edge be the
-// edge.
+// Makes the integer taps of cv2.resize, which computes positions in float32 and takes the edge
+// pixel in place of neighbours beyond the edge.
 void MakeLinearIntegers(Taps* taps) {
   const double scale = 1.0 / (static_cast<double>(taps->to) / taps->from.pixels);
   for (int i = 0; i < taps->to; ++i) {
@@ -36,7 +36,8 @@ void MakeLinearIntegers(Taps* taps) {
   }
 }
 
-// The cubic convolution of Keys 1981 with the parameter `a`, at a distance of 0 or more.
+// Returns the cubic convolution of Keys 1981 with the parameter `a`, at the distance `x` of at
+// least 0.
 double Cubic(double a, double x) {
   if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
   if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
@@ -53,7 +54,7 @@ void MakeCubic(Taps* taps) {
     const int first = std::clamp(left, 0, taps->from.pixels - taps->count);
     taps->first.push_back(first);
     for (int k = 0; k < 4; ++k) {
-      // The edge stands for what lies beyond it.
+      // The edge pixel stands for pixels beyond the edge.
       const int pixel = std::clamp(left + k, 0, taps->from.pixels - 1);
       taps->weights[static_cast<size_t>(i) * taps->count + pixel - first] +=
           static_cast<float>(Cubic(-0.75, std::abs(at - (left + k))));

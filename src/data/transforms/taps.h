@@ -5,15 +5,15 @@
 
 namespace finetune {
 
-// Bits of the fraction in the libraries' arithmetic with bytes.
+// The number of fraction bits in the integer arithmetic with which OpenCV and Pillow resize bytes.
 inline constexpr int kOpenCvBits = 11, kPillowBits = 22;
 
 // How a resize computes a pixel from its neighbours.
 struct Resampling {
-  bool bicubic = false;  // else bilinear
-  // Pillow's convention, which averages all pixels that a result covers; else OpenCV's.
+  bool bicubic = false;  // false: bilinear
+  // True: Pillow's convention, which averages all pixels that a result covers. False: OpenCV's.
   bool antialias = false;
-  // Rounded to bytes to the bit of these two libraries.
+  // Whether results are rounded to bytes with the same bits as OpenCV or Pillow.
   bool rounded = false;
 
   bool operator==(const Resampling& other) const = default;
@@ -42,8 +42,8 @@ struct Taps {
   int count = 0;
   std::vector<int> first;
   std::vector<float> weights;
-  // Only where `resampling.rounded`. Pillow: each weight times 2^22. OpenCV: for each result its
-  // two neighbours and their weights times 2^11.
+  // Only where `resampling.rounded`. With Pillow's convention: each weight times 2^22. With
+  // OpenCV's: for each result its two neighbours, then their weights times 2^11.
   std::vector<int> integers;
 };
 

@@ -16,9 +16,9 @@
 
 namespace finetune {
 
-// The size of an image at one place of a pipeline. Before there are data, all three are 0. Where
-// the images have different sizes, height and width of what holds for all of them are 0; an image's
-// own shape has them.
+// The shape of an image at one place of a pipeline. All three are 0 if no data set is known yet. If
+// the images have different sizes, their common shape has a height and width of 0, and each image
+// has a shape of its own.
 struct ImageShape {
   int channels = 0;
   int height = 0;
@@ -28,8 +28,8 @@ struct ImageShape {
   bool operator==(const ImageShape& other) const = default;
 };
 
-// An image on its way through a pipeline, with space for the next result. One a thread, reused from
-// image to image.
+// An image on its way through a pipeline, with space for the next result. Each thread has one and
+// reuses it for all its images.
 struct Image {
   // Of the values.
   ImageShape shape;
@@ -38,10 +38,10 @@ struct Image {
   std::optional<PartPlace> place;
   // [height, width, channels].
   std::vector<float> values;
-  // A transform writes its result to `next` and swaps it with `values`; `scratch` is for what it
-  // needs in between.
+  // A transform writes its result to `next` and swaps it with `values`. `scratch` holds
+  // intermediate results.
   std::vector<float> next, scratch;
-  // Of the last resize.
+  // The taps of the last resize.
   Taps rows, columns;
 };
 
@@ -54,43 +54,45 @@ inline ImageShape WholeShape(const Image& image) {
 class DeviceNormalize;
 class Normalize;
 
-// The device side of a transform: a whole batch by LibTorch's operators. Launches work and waits
-// for none.
+// Applies a transform on a device, to a whole batch with LibTorch's operators. Launches the work
+// and does not wait for it.
 class DeviceTransform {
  public:
   virtual ~DeviceTransform() = default;
   // `images`: [n, height, width, channels] float32. `draws`: [n, Transform::draws()] int64.
   virtual at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const = 0;
-  // Applies the transform, the last of its pipeline, and normalises the result.
+  // Applies the transform, which is the last of its pipeline, and normalises the result.
   virtual at::Tensor Finish(const at::Tensor& images, const at::Tensor& draws,
                             const DeviceNormalize& normalize) const;
 };
 
-// One step of a pipeline, for images of one shape, or of several: see ImageShape. Each kind is a
-// file of this folder with its check of the config, its geometry, its draws, its CPU side and its
-// device side; all.cc lists them.
+// One step of a pipeline, for images of one or of several shapes: see ImageShape. Each kind has a
+// file in this folder, with the check of its config, its geometry, its draws (the random numbers
+// that it takes), its CPU code and its device code. all.cc lists the kinds.
 //
 // The function that makes a transform checks its config first, and returns null where something is
-// wrong. So a config is checked before the data is there by making its transforms for a shape that
-// is not known: output() and mixes_channels() answer for that too, and nothing else is asked.
+// wrong. So a config can be checked before there is a data set: its transforms are made for an
+// unknown shape. Then only output() and mixes_channels() may be called.
 //
-// Draws are made before the image is read, so that the device side can be sent them with the stored
-// image. Each step draws from a stream of its own: see StepStream().
+// Draws are made before the image is read, so that they can be sent to a device together with the
+// stored image. Each step draws from its own stream of random numbers: see StepStream().
 class Transform {
  public:
   virtual ~Transform() = default;
-  // The shape of all results; height and width are 0 where these differ.
+  // Returns the shape of all results. Height and width are 0 where results have different sizes.
   virtual ImageShape output() const = 0;
-  // The shape of one result, of an image of this shape and with these draws. By default output().
+  // Returns the shape of the result for an image of shape `image` with these draws. By default
+  // output().
   virtual ImageShape OutputOf(const ImageShape& image, const int64_t* draws) const {
     return output();
   }
-  // Whether a channel of the result is made of several, so that statistics of the stored channels
-  // do not hold for it.
+  // Returns whether a channel of the result is computed from several channels. If so, the
+  // statistics of the stored channels do not hold for it.
   virtual bool mixes_channels() const { return false; }
-  // How many numbers Draw() writes.
+  // Returns how many numbers Draw() writes.
   virtual int draws() const { return 0; }
-  // Chooses what is done to one image, which has this shape here. `draws`: [draws()].
+  // Draws the random numbers for one image, which has the shape `image` before this step. `draws`:
+  // [draws()].
   virtual void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const {}
   // The part of an image of this shape that the transform needs with these draws. Asked of a
   // pipeline's first step, so that no more is decoded. Nothing, the default: all of it. A transform
@@ -100,17 +102,17 @@ class Transform {
   }
   // Changes an image as Draw() chose.
   virtual void Apply(const int64_t* draws, Image* image) const = 0;
-  // Applies the transform, the last of its pipeline, and writes the normalised result to `out`, as
-  // many values as output() has. Images of several shapes have become ones of one shape then.
-  // `image` is left in any state.
+  // Applies the transform, which is the last of its pipeline, and writes the normalised result to
+  // `out`, in the shape of output(). By now all images have the same shape. The content of `image`
+  // is unspecified afterwards.
   virtual void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
                       float* out) const;
   virtual void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
                       Bfloat16* out) const;
-  // Whether there is a device side.
+  // Returns whether the transform also runs on a device.
   virtual bool on_device() const { return true; }
-  // The same transform on a device, for images that all have one shape; must not outlive this. Only
-  // where on_device().
+  // Returns the same transform on a device, for images that all have one shape. The result must not
+  // outlive this object. Only where on_device() is true.
   virtual std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const = 0;
 };
 

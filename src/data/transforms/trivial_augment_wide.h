@@ -9,7 +9,8 @@
 
 namespace finetune {
 
-// One random operation of a random strength. Its draws are those of an AugmentOperation.
+// Applies one random operation of a random magnitude. It has kAugmentDraws draws: see
+// DrawAugment().
 std::unique_ptr<Transform> MakeTrivialAugmentWide(const TrivialAugmentWideConfig& config,
                                                   const ImageShape& input,
                                                   const Problems& problems);

@@ -8,7 +8,7 @@
 namespace finetune {
 namespace {
 
-// Without bounds on how far outside (x, y) may be.
+// Reads the source image at any position (x, y), also far outside the image.
 struct Source {
   const Image& image;
   const WarpFilling& filling;
@@ -21,15 +21,15 @@ struct Source {
   }
 
   void Nearest(double x, double y, float* out) const {
-    // Halves go to the even pixel.
+    // nearbyint rounds halves to the even pixel.
     const float* pixel = At(std::nearbyint(x), std::nearbyint(y));
     for (int c = 0; c < image.shape.channels; ++c) {
       out[c] = pixel == nullptr ? filling.value : pixel[c];
     }
   }
 
-  // torchvision's: the filling weighs what the pixels outside lack, of an image that lacks it
-  // already.
+  // As in torchvision, the filling is blended in by the weight of the neighbours inside the image,
+  // although `sum` already lacks the others.
   void Bilinear(double x, double y, float* out) const {
     const double left = std::floor(x), top = std::floor(y);
     const double right_part = x - left, lower_part = y - top;

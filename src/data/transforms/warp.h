@@ -7,21 +7,21 @@
 
 namespace finetune {
 
-// Where pixels come from: result (x, y) is the image at (m[0] x + m[1] y + m[2], m[3] x + m[4] y +
-// m[5]), both from the image's middle.
+// An affine map m from a result's pixel to the source: result (x, y) is the image at (m[0] x + m[1]
+// y + m[2], m[3] x + m[4] y + m[5]). Both positions are relative to the image's centre.
 using Warp = std::array<double, 6>;
 
-// Counter-clockwise.
+// Returns the map that turns the image counter-clockwise.
 Warp RotationBy(double degrees);
 
-// How pixels between pixels and outside of the image are made.
+// How values are computed for positions between pixels and outside the image.
 struct WarpFilling {
-  // Else the nearest pixel.
+  // True: interpolates bilinearly. False: takes the nearest pixel.
   bool bilinear = false;
   float value = 0;
 };
 
-// Applies it as torchvision's affine and rotate do. The image keeps its size.
+// Applies a map as torchvision's affine and rotate do. The image keeps its size.
 void ApplyWarp(const Warp& warp, const WarpFilling& filling, Image* image);
 
 }  // namespace finetune

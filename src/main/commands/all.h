@@ -5,8 +5,8 @@
 
 namespace finetune {
 
-// Makes one of each command, in the order in which the help shows them. The first one is the
-// default.
+// Creates one object of each command, in the order in which the help shows them. The first one is
+// the default command.
 CommandList MakeCommands();
 
 }  // namespace finetune

@@ -21,7 +21,7 @@ class EvaluateCommand : public RankCommand {
   const EvaluateFlags& flags() const { return flags_; }
 
  private:
-  // Without --config, the config that the checkpoint carries.
+  // Loads --config, or without it the config that the checkpoint carries.
   absl::StatusOr<LoadedConfig> Load() override;
   absl::StatusOr<int> RunOnRanks(const LoadedConfig& loaded, Communicator* comm) override;
 

@@ -8,8 +8,8 @@
 
 namespace finetune {
 
-// "finetune help evaluate", also as "finetune evaluate --help"; "finetune help optimizer.sgd", also
-// as "finetune --help=optimizer.sgd".
+// Prints help: "finetune help evaluate" (or "finetune evaluate --help") for a command; "finetune
+// help optimizer.sgd" (or "finetune --help=optimizer.sgd") for a field of a config.
 class HelpCommand : public LocalCommand {
  public:
   std::string name() const override { return "help"; }

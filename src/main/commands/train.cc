@@ -14,12 +14,12 @@
 namespace finetune {
 namespace {
 
-// For what a run that is done and saved can do without.
+// Prints a warning about an output that is not essential. The run has ended and is saved.
 void Warn(const char* what, const absl::Status& status) {
   std::fprintf(stderr, "warning: %s: %s\n", what, std::string(status.message()).c_str());
 }
 
-// `quiet`: where nothing is lost, nothing is said.
+// Writes the trace and prints its path. `quiet`: prints nothing unless events were dropped.
 void WriteTrace(const std::string& path, const TraceFile& file, const Trace& trace, bool quiet,
                 Communicator* comm) {
   const absl::StatusOr<uint64_t> dropped = file.Write(trace, comm);
@@ -80,8 +80,8 @@ absl::Status TrainCommand::Check() const {
   return absl::OkStatus();
 }
 
-// Records the collectives: those of the CPU's memory on one track, and, once there is one, a GPU's
-// on another.
+// Records the collectives in the trace: those on CPU memory on one track, and those on GPU memory
+// on another, which is added at the first such collective.
 CommObserver TrainCommand::Observer() {
   CommObserver observer;
   if (trace_path_.empty()) return observer;

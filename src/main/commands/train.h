@@ -21,7 +21,8 @@ class TrainCommand : public RankCommand {
   absl::Status Check() const override;
 
   const ConfigFlags& config() const { return config_; }
-  // `trace` is still null, and the work_dir is the flag's.
+  // The options from the flags alone: `trace` is null, and `work_dir` is empty unless --work_dir is
+  // given.
   const TrainOptions& options() const { return options_; }
   const std::string& trace_path() const { return trace_path_; }
 
@@ -35,7 +36,7 @@ class TrainCommand : public RankCommand {
   std::string trace_path_;
   bool quiet_ = false;
   bool verbose_ = false;
-  // The communicator's thread records in it to its end.
+  // The communicator's thread records events in it until the communicator is destroyed.
   std::optional<Trace> trace_;
 };
 
