@@ -13,6 +13,7 @@
 namespace finetune {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 using ElasticTest = TrainingTest;
@@ -24,20 +25,14 @@ TEST_F(ElasticTest, ARunThatGoesOnWithOtherNumbersOfRanksIsTheSameRun) {
   WriteResNet("norm_eval: true");
   // Without batch norm a larger learning rate would make the model diverge.
   const std::string gentle = "--set=optimizer.sgd.lr=0.01 ";
-  const Outcome whole = Run(Mpirun(1, "whole", gentle));
-  ASSERT_EQ(whole.exit_code, 0) << whole.output;
+  TrainToEnd(1, "whole", gentle);
 
-  const Outcome on_four = Run(Mpirun(4, "parts", gentle + "--max_iterations=4"));
-  ASSERT_EQ(on_four.exit_code, 0) << on_four.output;
-  const Outcome on_two = Run(Mpirun(2, "parts", gentle + "--max_iterations=9 --resume=auto"));
-  ASSERT_EQ(on_two.exit_code, 0) << on_two.output;
-  EXPECT_THAT(on_two.output, HasSubstr("at iteration 4"));
-  EXPECT_THAT(on_two.output, HasSubstr("16 pictures an iteration"));
+  TrainToEnd(4, "parts", gentle + "--max_iterations=4");
+  EXPECT_THAT(TrainToEnd(2, "parts", gentle + "--max_iterations=9 --resume=auto"),
+              AllOf(HasSubstr("at iteration 4"), HasSubstr("16 pictures an iteration")));
   // Three ranks do not divide 16 images evenly.
-  const Outcome on_three = Run(Mpirun(3, "parts", gentle + "--resume=auto"));
-  ASSERT_EQ(on_three.exit_code, 0) << on_three.output;
-  EXPECT_THAT(on_three.output, HasSubstr("at iteration 9"));
-  EXPECT_THAT(on_three.output, HasSubstr("16 pictures an iteration"));
+  EXPECT_THAT(TrainToEnd(3, "parts", gentle + "--resume=auto"),
+              AllOf(HasSubstr("at iteration 9"), HasSubstr("16 pictures an iteration")));
 
   const auto expected = Losses("whole"), losses = Losses("parts");
   ASSERT_EQ(expected.size(), 15u);

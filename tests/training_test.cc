@@ -76,6 +76,13 @@ std::string TrainingTest::Mpirun(int ranks, const std::string& work_dir,
                       Finetune(work_dir, flags));
 }
 
+std::string TrainingTest::TrainToEnd(int ranks, const std::string& work_dir,
+                                     const std::string& flags) {
+  const Outcome run = Run(Mpirun(ranks, work_dir, flags));
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  return run.output;
+}
+
 std::vector<nlohmann::json> TrainingTest::Records(const std::string& work_dir) const {
   const std::string folder = absl::StrCat(folder_, "/", work_dir);
   std::vector<nlohmann::json> records;

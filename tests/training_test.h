@@ -31,6 +31,8 @@ class TrainingTest : public testing::Test {
 
   std::string config() const { return folder_ + "/small.pbtxt"; }
   std::string Mpirun(int ranks, const std::string& work_dir, const std::string& flags = "") const;
+  // Runs Mpirun()'s command and returns its output; the test fails where its exit code is not 0.
+  std::string TrainToEnd(int ranks, const std::string& work_dir, const std::string& flags = "");
   // Returns the command that Mpirun() runs on every rank.
   std::string Finetune(const std::string& work_dir, const std::string& flags = "") const;
 

@@ -82,6 +82,17 @@ struct TilesOf4 {
   // The kernel's polynomial is divided by the product of a point's distances to the others.
   static constexpr float kByA = 1 / (2 * kA2 * (kA2 - kB2)), kByB = 1 / (2 * kB2 * (kB2 - kA2));
 
+  // Writes the values at the points a, -a, b and -b, which are out[t] to out[4 * t], from their
+  // even and odd parts.
+  template <typename V>
+  static FT_INLINE void PutAtPoints(const V& even_a, const V& odd_a, const V& even_b,
+                                    const V& odd_b, V* out, int64_t t) {
+    out[t] = even_a + odd_a;
+    out[2 * t] = even_a - odd_a;
+    out[3 * t] = even_b + odd_b;
+    out[4 * t] = even_b - odd_b;
+  }
+
   struct Input {
     static constexpr int64_t kFrom = kIn, kTo = kIn;
     template <typename V>
@@ -89,10 +100,7 @@ struct TilesOf4 {
       const V even_a = d[4 * s] - kB2 * d[2 * s], odd_a = kA * d[3 * s] - kB * d[s];
       const V even_b = d[4 * s] - kA2 * d[2 * s], odd_b = kB * d[3 * s] - kA * d[s];
       v[0] = d[0] - (kA2 + kB2) * d[2 * s] + d[4 * s];
-      v[t] = even_a + odd_a;
-      v[2 * t] = even_a - odd_a;
-      v[3 * t] = even_b + odd_b;
-      v[4 * t] = even_b - odd_b;
+      PutAtPoints(even_a, odd_a, even_b, odd_b, v, t);
       v[5 * t] = d[5 * s] - (kA2 + kB2) * d[3 * s] + d[s];
     }
   };
@@ -115,10 +123,7 @@ struct TilesOf4 {
       const V even_a = y[0] + kA2 * y[2 * s], odd_a = kA * y[s] + kA3 * y[3 * s];
       const V even_b = y[0] + kB2 * y[2 * s], odd_b = kB * y[s] + kB3 * y[3 * s];
       m[0] = y[0];
-      m[t] = even_a + odd_a;
-      m[2 * t] = even_a - odd_a;
-      m[3 * t] = even_b + odd_b;
-      m[4 * t] = even_b - odd_b;
+      PutAtPoints(even_a, odd_a, even_b, odd_b, m, t);
       m[5 * t] = y[3 * s];
     }
   };
@@ -129,10 +134,7 @@ struct TilesOf4 {
       const V even_a = kByA * (g[0] + kA2 * g[2 * s]), odd_a = (kByA * kA) * g[s];
       const V even_b = kByB * (g[0] + kB2 * g[2 * s]), odd_b = (kByB * kB) * g[s];
       u[0] = g[0];
-      u[t] = even_a + odd_a;
-      u[2 * t] = even_a - odd_a;
-      u[3 * t] = even_b + odd_b;
-      u[4 * t] = even_b - odd_b;
+      PutAtPoints(even_a, odd_a, even_b, odd_b, u, t);
       u[5 * t] = g[2 * s];
     }
   };
