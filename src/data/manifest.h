@@ -18,8 +18,10 @@ inline constexpr char kManifestFile[] = "manifest.pbtxt";
 
 // Reads and checks FOLDER/manifest.pbtxt, which may come from anywhere: afterwards sizes are
 // bounded (a split's pictures and their bytes fit int64), shard names do not lead out of the
-// folder, and every channel has a mean and a positive std. Errors: NotFound with the command that
-// writes one; InvalidArgument with file:line:column, the field and what was expected.
+// folder, every channel has a mean and a positive std, and the last line's checksum, where there is
+// one, is that of the lines above. Errors: NotFound with the command that writes one;
+// InvalidArgument with file:line:column, the field and what was expected; DataLoss with the file
+// for another checksum.
 absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder);
 
 // Whether what a manifest says about its classes and the pictures' size and channels is what
@@ -35,8 +37,12 @@ int64_t PictureCount(const DatasetSplit& split);
 // Bytes of one picture of a data set that stores pixels: channels * height * width.
 int64_t PictureBytes(const DatasetManifest& manifest);
 
-// The manifest as text format, as it is written to disk.
+// The manifest in text format.
 std::string PrintManifest(const DatasetManifest& manifest);
+
+// The manifest as it is written to disk: in text format, then a comment with the SHA-256 of it, so
+// that a damaged mean or class name is found. Programs that do not know the comment read the rest.
+std::string SealManifest(const DatasetManifest& manifest);
 
 // SHA-256 of what the manifest says, in hexadecimal: equal on two ranks just when they read the
 // same data set, for it covers every shard's checksum.
