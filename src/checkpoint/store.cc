@@ -275,12 +275,15 @@ absl::StatusOr<bool> CheckpointStore::HasCheckpoints(const std::string& folder) 
 
 absl::Status CheckpointStore::RemoveAll() {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder_));
-  for (const std::string& name : names) {
-    if (!IsManagedName(name)) continue;
-    FT_RETURN_IF_ERROR(CheckOwn(folder_, name));
-    const std::string path = absl::StrCat(folder_, "/", name);
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) {
-      return SystemError("cannot delete", path, errno);
+  // The second names first, so that none is ever without its checkpoint.
+  for (const bool checkpoints : {false, true}) {
+    for (const std::string& name : names) {
+      if (!IsManagedName(name) || IsCheckpointName(name) != checkpoints) continue;
+      FT_RETURN_IF_ERROR(CheckOwn(folder_, name));
+      const std::string path = absl::StrCat(folder_, "/", name);
+      if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+        return SystemError("cannot delete", path, errno);
+      }
     }
   }
   saved_.clear();

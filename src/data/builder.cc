@@ -354,7 +354,7 @@ absl::Status DatasetBuilder::Finish() {
     }
   }
   FT_RETURN_IF_ERROR(
-      WriteFileAtomically(absl::StrCat(temporary_, "/", kManifestFile), PrintManifest(manifest_)));
+      WriteFileAtomically(absl::StrCat(temporary_, "/", kManifestFile), SealManifest(manifest_)));
   return PutInPlace();
 }
 

@@ -163,6 +163,7 @@ TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
     const auto dataset = Dataset::Open(folder, "train");
     if (!dataset.ok()) {
       EXPECT_EQ(dataset.status().code(), absl::StatusCode::kDataLoss) << at;
+      EXPECT_THAT(std::string(dataset.status().message()), HasSubstr(path)) << at;
       ++refused;
       continue;
     }
@@ -170,6 +171,7 @@ TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
       const absl::StatusOr<Picture> picture = Get(**dataset, i);
       if (!picture.ok()) {
         EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss) << at;
+        EXPECT_THAT(std::string(picture.status().message()), HasSubstr(path)) << at;
         ++refused;
         break;
       }

@@ -186,6 +186,26 @@ class Checker {
   TextFormat::ParseInfoTree* places_;
 };
 
+constexpr char kSeal[] = "# SHA-256 of the lines above: ";
+
+std::string SumOf(absl::string_view text) {
+  Sha256 sum;
+  sum.Update(text);
+  return sum.HexDigest();
+}
+
+// Manifests of programs of before have no seal.
+absl::Status CheckSeal(const std::string& path, absl::string_view text) {
+  const size_t seal = text.rfind(kSeal);
+  if (seal == absl::string_view::npos) return absl::OkStatus();
+  const absl::string_view sum = absl::StripAsciiWhitespace(text.substr(seal + sizeof(kSeal) - 1));
+  if (sum == SumOf(text.substr(0, seal))) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      path,
+      ": its lines are not those whose SHA-256 the last line gives: it is damaged, or "
+      "was edited. Prepare the data again; if the edit is yours, delete the last line"));
+}
+
 }  // namespace
 
 absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder) {
@@ -209,6 +229,7 @@ absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder) {
     return absl::InvalidArgumentError(absl::StrCat(path, ":", error.text()));
   }
   FT_RETURN_IF_ERROR(Checker(path, manifest, &places).Check());
+  FT_RETURN_IF_ERROR(CheckSeal(path, *text));
   return manifest;
 }
 
@@ -242,10 +263,13 @@ std::string PrintManifest(const DatasetManifest& manifest) {
   return text;
 }
 
+std::string SealManifest(const DatasetManifest& manifest) {
+  const std::string text = PrintManifest(manifest);
+  return absl::StrCat(text, kSeal, SumOf(text), "\n");
+}
+
 std::string ManifestDigest(const DatasetManifest& manifest) {
-  Sha256 sum;
-  sum.Update(PrintManifest(manifest));
-  return sum.HexDigest();
+  return SumOf(PrintManifest(manifest));
 }
 
 std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& split) {

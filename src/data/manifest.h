@@ -19,8 +19,10 @@ inline constexpr char kManifestFile[] = "manifest.pbtxt";
 
 // Reads and checks FOLDER/manifest.pbtxt, which may come from anywhere. After the check, sizes are
 // bounded (a split's number of pictures and their bytes fit int64), shard names do not lead out of
-// the folder, and every channel has a mean and a positive std. Errors: NotFound with the command
-// that writes a data set; InvalidArgument with file:line:column, the field and what was expected.
+// the folder, every channel has a mean and a positive std, and the checksum in the last line, where
+// there is one, is that of the lines above. Errors: NotFound with the command that writes a data
+// set; InvalidArgument with file:line:column, the field and what was expected; DataLoss with the
+// file where the checksum is another.
 absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder);
 
 // Checks a manifest's classes, height, width and channels as ReadManifest does. Errors:
@@ -36,8 +38,13 @@ int64_t PictureCount(const DatasetSplit& split);
 // Returns the bytes of one picture of a data set that stores pixels: channels * height * width.
 int64_t PictureBytes(const DatasetManifest& manifest);
 
-// Returns the manifest in protobuf's text format, as it is written to disk.
+// Returns the manifest in protobuf's text format.
 std::string PrintManifest(const DatasetManifest& manifest);
+
+// Returns the manifest as it is written to disk: its text, then a comment with the text's SHA-256,
+// by which a damaged mean or class name is found. A program that does not know the comment reads
+// the rest.
+std::string SealManifest(const DatasetManifest& manifest);
 
 // Returns the SHA-256 of the manifest's text, in hexadecimal. The text contains every shard's
 // checksum, so the digests of two ranks are equal exactly where both read the same data set.

@@ -73,6 +73,38 @@ class ManifestTest : public testing::Test {
   std::string folder_;
 };
 
+// Every bit of the file: found, and the file named, or of no effect.
+TEST_F(ManifestTest, AFlippedBitOfASealedOneIsRefusedOrChangesNothing) {
+  const DatasetManifest manifest = *Read(Whole());
+  const std::string whole = SealManifest(manifest);
+  ASSERT_EQ(PrintManifest(*Read(whole)), PrintManifest(manifest));
+  size_t refused = 0;
+  for (size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+    std::string damaged = whole;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+    const auto read = Read(damaged);
+    if (read.ok()) {
+      ASSERT_EQ(PrintManifest(*read), PrintManifest(manifest)) << "bit " << bit;
+      continue;
+    }
+    ++refused;
+    ASSERT_THAT(std::string(read.status().message()), HasSubstr("/manifest.pbtxt")) << bit;
+  }
+  // All bits but those of the comment's own words.
+  EXPECT_GT(refused, 8 * (PrintManifest(manifest).size() + 64));
+}
+
+TEST_F(ManifestTest, AnEditedOneIsReadWithoutItsSeal) {
+  std::string text = SealManifest(*Read(Whole()));
+  const std::string name = Read(text)->name();
+  text = absl::StrReplaceAll(text, {{"\"" + name + "\"", "\"other\""}});
+  EXPECT_THAT(std::string(Read(text).status().message()), HasSubstr("delete the last line"));
+  text.erase(text.rfind('#'));
+  const auto read = Read(text);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->name(), "other");
+}
+
 TEST_F(ManifestTest, AWholeOneIsReadAndPrintedBackTheSame) {
   const auto manifest = Read(Whole());
   ASSERT_TRUE(manifest.ok()) << manifest.status();
