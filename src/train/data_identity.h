@@ -20,6 +20,9 @@ struct SplitIdentity {
   std::string digest;
   int64_t pictures = 0;
   int64_t channels = 0, height = 0, width = 0;  // of a stored picture
+  // Whether pictures are stored as their files were, and not turned as their EXIF orientation says.
+  // Unset: the checkpoint is of a version that did not say.
+  std::optional<bool> encoded = std::nullopt, ignores_orientation = std::nullopt;
 };
 
 // The identity of the data that a model was trained on. A checkpoint carries it in `meta`, because
