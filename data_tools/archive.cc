@@ -1,7 +1,5 @@
 #include "data_tools/archive.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -9,57 +7,24 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "src/base/archive_reader.h"
 #include "src/base/atomic_file.h"
 #include "src/base/fd.h"
+#include "src/base/gzip_stream.h"
 #include "src/base/system_error.h"
 
 namespace finetune {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The bytes of a file, unpacked where it is gzip. libarchive's own gzip takes a stream whose
-// checksum is wrong or missing for a whole one; zlib does not.
-class GzipStream {
- public:
-  explicit GzipStream(std::string path)
-      : path_(std::move(path)), file_(gzopen(path_.c_str(), "rb")), open_error_(errno) {}
-  ~GzipStream() {
-    if (file_ != nullptr) gzclose_r(file_);
-  }
-  GzipStream(const GzipStream&) = delete;
-  GzipStream& operator=(const GzipStream&) = delete;
-
-  // Some more bytes, which stay until the next call; none at the end.
-  absl::StatusOr<absl::string_view> Next() {
-    if (file_ == nullptr) return SystemError("cannot open", path_, open_error_);
-    const int n = gzread(file_, buffer_.data(), static_cast<unsigned>(buffer_.size()));
-    int error = Z_OK;
-    const char* const reason = gzerror(file_, &error);
-    if (n < 0 || (error != Z_OK && error != Z_STREAM_END)) {
-      return absl::DataLossError(absl::StrCat(
-          path_, ": broken off at byte ", gzoffset(file_), ": ",
-          error == Z_ERRNO ? std::strerror(errno) : absl::StripPrefix(reason, path_ + ": ")));
-    }
-    return absl::string_view(buffer_.data(), n);
-  }
-
-  bool compressed() { return file_ != nullptr && gzdirect(file_) == 0; }
-
- private:
-  std::string path_;
-  gzFile file_;
-  int open_error_;
-  std::array<char, 1 << 16> buffer_;
-};
 
 constexpr char kGzipEnding[] = ".gz";
 
@@ -68,11 +33,6 @@ bool IsWanted(const std::string& file, const std::vector<std::string>& names) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
     return file == name || file == name + kGzipEnding;
   });
-}
-
-absl::Status TooLarge(const std::string& where, size_t max_bytes) {
-  return absl::DataLossError(
-      absl::StrCat(where, ": has more than the ", max_bytes, " bytes that are left for it"));
 }
 
 absl::StatusOr<std::string> ReadGzip(const std::string& path, size_t max_bytes) {
@@ -84,7 +44,7 @@ absl::StatusOr<std::string> ReadGzip(const std::string& path, size_t max_bytes) 
       return absl::DataLossError(absl::StrCat(path, ": byte 0: expected a gzip file"));
     }
     if (more.empty()) return bytes;
-    if (bytes.size() + more.size() > max_bytes) return TooLarge(path, max_bytes);
+    if (bytes.size() + more.size() > max_bytes) return TooManyBytes(path, max_bytes);
     bytes.append(more.data(), more.size());
   }
 }
@@ -107,7 +67,7 @@ absl::StatusOr<std::string> Gunzip(const std::string& where, absl::string_view p
     stream.avail_out = chunk.size();
     const int code = inflate(&stream, Z_NO_FLUSH);
     const size_t n = chunk.size() - stream.avail_out;
-    if (bytes.size() + n > max_bytes) return TooLarge(where, max_bytes);
+    if (bytes.size() + n > max_bytes) return TooManyBytes(where, max_bytes);
     bytes.append(chunk.data(), n);
     if (code == Z_STREAM_END) return bytes;
     if (code != Z_OK) {
@@ -118,92 +78,16 @@ absl::StatusOr<std::string> Gunzip(const std::string& where, absl::string_view p
   }
 }
 
-// An archive that is read from its beginning to its end.
-class ArchiveReader {
- public:
-  explicit ArchiveReader(const std::string& path)
-      : path_(path), stream_(path), archive_(archive_read_new()) {}
-
-  // `take` gets the name of each file, without its folder.
-  template <typename Take>
-  absl::Status ForEachFile(Take take) {
-    return ForEachEntry([&](archive_entry* entry) -> absl::Status {
-      const char* const name = archive_entry_pathname(entry);
-      if (name == nullptr || archive_entry_filetype(entry) != AE_IFREG) return absl::OkStatus();
-      return take(fs::path(name).filename().string());
-    });
+// `take` gets the name of each file of an archive, without its folder.
+template <typename Take>
+absl::Status ForEachFileIn(ArchiveReader* reader, Take take) {
+  while (true) {
+    FT_ASSIGN_OR_RETURN(const std::optional<ArchiveEntry> entry, reader->Next());
+    if (!entry.has_value()) return absl::OkStatus();
+    if (entry->kind != ArchiveEntry::Kind::kFile || entry->name.empty()) continue;
+    FT_RETURN_IF_ERROR(take(fs::path(entry->name).filename().string()));
   }
-
-  template <typename Take>
-  absl::Status ForEachEntry(Take take) {
-    archive_read_support_filter_all(archive_.get());
-    archive_read_support_format_tar(archive_.get());
-    archive_read_support_format_zip(archive_.get());
-    if (archive_read_open(archive_.get(), this, nullptr, &ArchiveReader::Feed, nullptr) !=
-        ARCHIVE_OK) {
-      if (!feed_error_.ok() || fed_ == 0) return Error();
-      return absl::DataLossError(absl::StrCat(path_, ": found a file that is not an archive (",
-                                              archive_error_string(archive_.get()),
-                                              "); expected a folder, or a .tar, .tar.gz or .zip"));
-    }
-    archive_entry* entry = nullptr;
-    while (true) {
-      const int code = archive_read_next_header(archive_.get(), &entry);
-      if (code == ARCHIVE_EOF) break;
-      // A warning is about a name or an attribute that this system cannot express.
-      if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return Error();
-      FT_RETURN_IF_ERROR(take(entry));
-    }
-    // gzip's checksum stands after the archive's end mark.
-    while (true) {
-      FT_ASSIGN_OR_RETURN(const absl::string_view rest, stream_.Next());
-      if (rest.empty()) return absl::OkStatus();
-    }
-  }
-
-  absl::StatusOr<std::string> Read(const std::string& where, size_t max_bytes) {
-    std::string bytes;
-    std::array<char, 1 << 16> chunk;
-    while (true) {
-      const la_ssize_t n = archive_read_data(archive_.get(), chunk.data(), chunk.size());
-      if (n < 0) return Error();
-      if (n == 0) return bytes;
-      if (bytes.size() + n > max_bytes) return TooLarge(where, max_bytes);
-      bytes.append(chunk.data(), n);
-    }
-  }
-
- private:
-  struct Free {
-    void operator()(archive* a) const { archive_read_free(a); }
-  };
-
-  static la_ssize_t Feed(archive* a, void* self, const void** bytes) {
-    auto* reader = static_cast<ArchiveReader*>(self);
-    const absl::StatusOr<absl::string_view> next = reader->stream_.Next();
-    if (!next.ok()) {
-      reader->feed_error_ = next.status();
-      archive_set_error(a, EIO, "cannot read");
-      return ARCHIVE_FATAL;
-    }
-    *bytes = next->data();
-    reader->fed_ += next->size();
-    return static_cast<la_ssize_t>(next->size());
-  }
-
-  absl::Status Error() {
-    if (!feed_error_.ok()) return feed_error_;
-    return absl::DataLossError(absl::StrCat(path_, ": broken off at byte ", fed_,
-                                            stream_.compressed() ? " of what is in it: " : ": ",
-                                            archive_error_string(archive_.get())));
-  }
-
-  std::string path_;
-  GzipStream stream_;
-  std::unique_ptr<archive, Free> archive_;
-  absl::Status feed_error_;
-  size_t fed_ = 0;
-};
+}
 
 // `take` gets the path of each file below a folder.
 template <typename Take>
@@ -271,7 +155,8 @@ absl::StatusOr<std::vector<std::string>> ListFileNames(const std::string& input)
     FT_RETURN_IF_ERROR(ForEachFileBelow(
         input, [&](const fs::path& path) { return add(path.filename().string()); }));
   } else {
-    FT_RETURN_IF_ERROR(ArchiveReader(input).ForEachFile(add));
+    ArchiveReader reader(input);
+    FT_RETURN_IF_ERROR(ForEachFileIn(&reader, add));
   }
   return std::vector<std::string>(names.begin(), names.end());
 }
@@ -289,7 +174,7 @@ absl::StatusOr<std::map<std::string, NamedFile>> ReadNamedFiles(
           path.has_parent_path() ? path.parent_path().string() : "."));
     }
     ArchiveReader reader(input);
-    FT_RETURN_IF_ERROR(reader.ForEachFile([&](const std::string& entry) -> absl::Status {
+    FT_RETURN_IF_ERROR(ForEachFileIn(&reader, [&](const std::string& entry) -> absl::Status {
       if (!IsWanted(entry, names)) return absl::OkStatus();
       const std::string where = absl::StrCat(input, ": ", entry);
       const bool plain = std::find(names.begin(), names.end(), entry) != names.end();
@@ -328,28 +213,26 @@ absl::StatusOr<int64_t> UnpackFiles(const std::string& archive, const std::strin
   constexpr size_t kMostBytes = size_t{1} << 30;
   int64_t done = 0, passed = 0;
   ArchiveReader reader(archive);
-  FT_RETURN_IF_ERROR(reader.ForEachEntry([&](archive_entry* entry) -> absl::Status {
-    const char* const pathname = archive_entry_pathname(entry);
-    const std::string name = pathname == nullptr ? "" : pathname;
-    const std::string where = absl::StrCat(archive, ": ", name);
-    const fs::path relative = fs::path(name).lexically_normal();
-    if (name.empty() || relative.is_absolute() ||
+  while (true) {
+    FT_ASSIGN_OR_RETURN(const std::optional<ArchiveEntry> entry, reader.Next());
+    if (!entry.has_value()) return passed;
+    const std::string where = absl::StrCat(archive, ": ", entry->name);
+    const fs::path relative = fs::path(entry->name).lexically_normal();
+    if (entry->name.empty() || relative.is_absolute() ||
         (!relative.empty() && *relative.begin() == "..")) {
       return absl::InvalidArgumentError(absl::StrCat(
           where,
           ": this name leads out of the archive's folder; expected names within it. The "
           "archive may be meant to do harm"));
     }
-    const auto type = archive_entry_filetype(entry);
-    const bool is_link = type == AE_IFLNK || archive_entry_hardlink(entry) != nullptr;
-    if (type == AE_IFDIR) return absl::OkStatus();
-    if (type != AE_IFREG && !is_link) {
+    if (entry->kind == ArchiveEntry::Kind::kFolder) continue;
+    if (entry->kind == ArchiveEntry::Kind::kOther) {
       return absl::InvalidArgumentError(
           absl::StrCat(where, ": found a device, pipe or socket; expected files and folders"));
     }
-    if (is_link || !wanted(name)) {
+    if (entry->kind == ArchiveEntry::Kind::kLink || !wanted(entry->name)) {
       ++passed;
-      return absl::OkStatus();
+      continue;
     }
     const fs::path path = fs::path(folder) / relative;
     std::error_code error;
@@ -360,10 +243,8 @@ absl::StatusOr<int64_t> UnpackFiles(const std::string& archive, const std::strin
     }
     FT_ASSIGN_OR_RETURN(const std::string bytes, reader.Read(where, kMostBytes));
     FT_RETURN_IF_ERROR(WriteNewFile(path.string(), bytes));
-    return progress(++done) ? absl::OkStatus()
-                            : absl::CancelledError("stopped; nothing was written");
-  }));
-  return passed;
+    if (!progress(++done)) return absl::CancelledError("stopped; nothing was written");
+  }
 }
 
 }  // namespace finetune

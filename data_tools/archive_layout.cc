@@ -14,6 +14,7 @@
 #include "data_tools/picture_source.h"
 #include "src/base/atomic_file.h"
 #include "src/base/list_folder.h"
+#include "src/data/decode/picture_ending.h"
 
 namespace finetune {
 namespace {

@@ -13,9 +13,6 @@
 namespace finetune {
 namespace {
 
-constexpr std::array<absl::string_view, 15> kReadEndings = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp",
-    ".tif", ".tiff", ".ppm", ".pgm",  ".pbm", ".pnm",  ".dib"};
 constexpr std::array<absl::string_view, 10> kOtherEndings = {
     ".avif", ".heic", ".jp2", ".heif", ".jxl", ".ico", ".tga", ".dng", ".svg", ".exr"};
 
@@ -29,10 +26,6 @@ int64_t PictureSource::size() const {
   int64_t n = 0;
   for (const SourceSplit& split : splits) n += static_cast<int64_t>(split.pictures.size());
   return n;
-}
-
-bool HasPictureEnding(absl::string_view name) {
-  return absl::c_linear_search(kReadEndings, Ending(name));
 }
 
 std::string OtherPictureEnding(absl::string_view name) {

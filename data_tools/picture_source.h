@@ -40,9 +40,8 @@ struct PictureSource {
 
 using Warn = std::function<void(const std::string& warning)>;
 
-// Whether a file's name ends as that of a picture of a kind that is read.
-bool HasPictureEnding(absl::string_view name);
-// Of other kinds, which other programs read; in small letters, else empty.
+// The ending of a picture's name of a kind that is not read and that other programs read, in small
+// letters; else empty.
 std::string OtherPictureEnding(absl::string_view name);
 
 // Lists ROOT/train/CLASS/* with ROOT/val, ROOT/test or both, or ROOT/CLASS/*; see

@@ -64,8 +64,15 @@ at::Tensor Classifier::Input(const at::Tensor& images) const {
 
 at::Tensor Classifier::Forward(const at::Tensor& images, const ForwardContext& context) {
   const at::AutoGradMode gradients(context.training && at::GradMode::is_enabled());
-  const at::Tensor features = backbone_->Forward(Input(images), context);
-  return head_->Forward(neck_->Forward(features), context);
+  return Logits(Vectors(images, context), context);
+}
+
+at::Tensor Classifier::Vectors(const at::Tensor& images, const ForwardContext& context) {
+  return neck_->Forward(backbone_->Forward(Input(images), context));
+}
+
+at::Tensor Classifier::Logits(const at::Tensor& vectors, const ForwardContext& context) const {
+  return head_->Forward(vectors, context);
 }
 
 TensorList Classifier::State() const {

@@ -55,6 +55,11 @@ class Classifier {
   // refuses, with its message.
   at::Tensor Forward(const at::Tensor& images, const ForwardContext& context);
 
+  // Its two parts. Vectors() returns the vectors that the head takes, [N, channels] float32: the
+  // backbone's features, of which maps are averaged over their places.
+  at::Tensor Vectors(const at::Tensor& images, const ForwardContext& context);
+  at::Tensor Logits(const at::Tensor& vectors, const ForwardContext& context) const;
+
   // In the order of the forward pass. Those that are trained require gradients.
   const TensorList& parameters() const { return parameters_; }
   // Running statistics of the batch norms.

@@ -5,35 +5,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/string_view.h"
+#include "src/observe/csv_field.h"
+#include "src/observe/npy_header.h"
 
 namespace finetune {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-
-// A field of RFC 4180: in quotes where it holds a comma, a quote or a line's end.
-std::string CsvField(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
-}
-
-// NumPy's format, version 1.0: the magic, the length of a Python dict's text, the text. Together
-// they fill whole blocks of 64 bytes.
-std::string NpyHeader(size_t classes, int64_t images) {
-  std::string text = absl::StrFormat(
-      "{'descr': [('index', '<i8'), ('label', '<i4'), ('guess', '<i4'), ('scores', '<f4', (%d,))], "
-      "'fortran_order': False, 'shape': (%d,), }",
-      classes, images);
-  constexpr size_t kBefore = 10, kBlock = 64;
-  text.append(kBlock - 1 - (kBefore + text.size()) % kBlock, ' ');
-  text += '\n';
-  std::string header("\x93NUMPY\x01\x00", 8);
-  header += static_cast<char>(text.size() & 0xFF);
-  header += static_cast<char>(text.size() >> 8);
-  return header + text;
-}
 
 template <typename T>
 void AppendBytes(T value, std::string* bytes) {
@@ -55,7 +33,11 @@ absl::StatusOr<ScoreFile> ScoreFile::Create(const std::string& path,
   FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   ScoreFile scores(std::move(file), absl::EndsWith(path, ".csv"));
   if (!scores.csv_) {
-    scores.buffer_ = NpyHeader(class_names.size(), images);
+    scores.buffer_ =
+        NpyHeader(absl::StrFormat("[('index', '<i8'), ('label', '<i4'), ('guess', '<i4'), "
+                                  "('scores', '<f4', (%d,))]",
+                                  class_names.size()),
+                  {images});
     return scores;
   }
   scores.buffer_ = "index,label,guess";

@@ -24,6 +24,10 @@ std::string Numbers(const std::vector<double>& values) {
                       "]");
 }
 
+const Value* Find(const Value& value, const char* key) {
+  return value.dict() == nullptr ? nullptr : value.dict()->Find(key);
+}
+
 Value::Dict ToDict(const SplitIdentity& split) {
   Value::Dict dict;
   dict.Append("split", split.split);
@@ -32,6 +36,10 @@ Value::Dict ToDict(const SplitIdentity& split) {
   dict.Append("channels", split.channels);
   dict.Append("height", split.height);
   dict.Append("width", split.width);
+  if (split.encoded.has_value()) dict.Append("encoded", *split.encoded);
+  if (split.ignores_orientation.has_value()) {
+    dict.Append("ignores_orientation", *split.ignores_orientation);
+  }
   return dict;
 }
 
@@ -43,6 +51,11 @@ absl::StatusOr<SplitIdentity> ReadSplit(const Value& dict) {
   FT_ASSIGN_OR_RETURN(split.channels, dict.GetInt("channels"));
   FT_ASSIGN_OR_RETURN(split.height, dict.GetInt("height"));
   FT_ASSIGN_OR_RETURN(split.width, dict.GetInt("width"));
+  for (const auto& [key, value] : {std::pair("encoded", &split.encoded),
+                                   std::pair("ignores_orientation", &split.ignores_orientation)}) {
+    if (Find(dict, key) == nullptr) continue;
+    FT_ASSIGN_OR_RETURN(*value, dict.GetBool(key));
+  }
   return split;
 }
 
@@ -71,10 +84,6 @@ ClassNames ReadNames(const Value* names) {
     read.push_back(*name.string());
   }
   return read;
-}
-
-const Value* Find(const Value& value, const char* key) {
-  return value.dict() == nullptr ? nullptr : value.dict()->Find(key);
 }
 
 ClassNames FindClasses(const Value& meta) {
@@ -152,7 +161,8 @@ SplitIdentity IdentityOf(const Dataset& dataset) {
   const DatasetManifest& manifest = dataset.manifest();
   return {dataset.split().name(), SplitDigest(manifest, dataset.split()),
           dataset.size(),         manifest.channels(),
-          manifest.height(),      manifest.width()};
+          manifest.height(),      manifest.width(),
+          manifest.encoded(),     manifest.ignores_orientation()};
 }
 
 std::string Describe(const PixelStatistics& statistics) {

@@ -18,7 +18,6 @@
 
 #include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
-#include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
 #include "src/metrics/accuracy.h"
 #include "src/model/loss.h"
@@ -33,30 +32,6 @@ namespace {
 
 // The number of bytes of scores that all ranks together send to rank 0 at a time.
 constexpr size_t kScoreBytes = size_t{32} << 20;
-
-absl::Status TakeWeights(const EvaluateOptions& options, Setup* setup) {
-  FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(options.checkpoint, options.key));
-  const absl::StatusOr<LoadReport> report =
-      LoadClassifier(state, options.weights, setup->model.get());
-  FT_RETURN_IF_ERROR(Annotate(report.status(), options.checkpoint));
-  AddNotes(options.checkpoint, state, *report, setup);
-  return absl::OkStatus();
-}
-
-// Prints the setup's notes and warnings on stderr: on rank 0, those about a host on one rank of
-// that host.
-void Tell(const Setup& setup, const Communicator& comm) {
-  if (comm.local_rank() == 0) {
-    for (const std::string& warning : setup.host_warnings) {
-      std::fprintf(stderr, "warning %s: %s\n", comm.host(comm.rank()).c_str(), warning.c_str());
-    }
-  }
-  if (comm.rank() != 0) return;
-  for (const std::string& note : setup.notes) std::fprintf(stderr, "info    %s\n", note.c_str());
-  for (const std::string& warning : setup.warnings) {
-    std::fprintf(stderr, "warning %s\n", warning.c_str());
-  }
-}
 
 // The answers for this rank's images, in the order of evaluation.
 struct Answers {
@@ -193,8 +168,9 @@ absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& load
   if (setup.val == nullptr) {
     return absl::InvalidArgumentError("data.val: is not set; there is nothing to evaluate on");
   }
-  FT_RETURN_IF_ERROR(Agree(TakeWeights(options, &setup), *comm));
-  Tell(setup, *comm);
+  FT_RETURN_IF_ERROR(
+      Agree(TakeWeights(options.checkpoint, options.key, options.weights, &setup), *comm));
+  PrintNotes(setup, *comm);
 
   const HeadConfig& head = loaded.config.model().head();
   const int64_t images = setup.val->sampler().pictures;

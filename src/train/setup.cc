@@ -182,6 +182,44 @@ SumOverRanks SumOver(Communicator* comm) {
   };
 }
 
+// Chooses the device of this rank and the type that it computes in. Collective.
+absl::Status TakeDevice(const RuntimeConfig& runtime, Communicator* comm, Setup* setup) {
+  FT_RETURN_IF_ERROR(TakeCores(runtime.threads(), comm, setup));
+  if (comm->device() >= 0) {
+    setup->device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(comm->device()));
+    at::globalContext().lazyInitDevice(at::kCUDA);
+    // A resumed run must repeat the sums of the interrupted one in the same order.
+    at::globalContext().setDeterministicCuDNN(true);
+    // FLOAT32 must be float32. By default cuDNN multiplies it as TF32, with 10 bits of mantissa.
+    at::globalContext().setAllowTF32CuDNN(false);
+    absl::StrAppend(&setup->notes.front(), ", each on a GPU (", VisibleGpus().name, ")");
+  } else {
+    absl::StrAppend(&setup->notes.front(), " on the CPU",
+                    runtime.device() == RuntimeConfig::AUTO
+                        ? absl::StrCat(": ", VisibleGpus().why_none)
+                        : std::string());
+    if (runtime.cuda_graph()) {
+      setup->notes.push_back("runtime.cuda_graph: without a GPU no steps are recorded");
+    }
+  }
+  FT_ASSIGN_OR_RETURN(setup->bfloat16, UsesBfloat16(runtime, comm, setup));
+  return absl::OkStatus();
+}
+
+// Builds the network. Its weights are the seed's.
+absl::Status MakeModel(const ExperimentConfig& config, Communicator* comm, Setup* setup) {
+  ClassifierOptions options;
+  options.seed = config.runtime().seed();
+  options.device = setup->device;
+  options.mode.bfloat16 = setup->bfloat16;
+  options.mode.fused = config.runtime().engine() == RuntimeConfig::FUSED;
+  if (config.comm().sync_batch_norm() && comm->size() > 1) {
+    options.mode.sum_over_ranks = SumOver(comm);
+  }
+  FT_ASSIGN_OR_RETURN(setup->model, Classifier::Create(config.model(), options));
+  return absl::OkStatus();
+}
+
 // Prints, on rank 0, the progress of a download.
 class DownloadProgress {
  public:
@@ -314,6 +352,39 @@ void AddNotes(const std::string& path, const StateDict& state, const LoadReport&
   }
 }
 
+absl::Status TakeWeights(const std::string& path, const std::string& key,
+                         const EvaluatedWeights& weights, Setup* setup) {
+  FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(path, key));
+  const absl::StatusOr<LoadReport> report = LoadClassifier(state, weights, setup->model.get());
+  FT_RETURN_IF_ERROR(Annotate(report.status(), path));
+  AddNotes(path, state, *report, setup);
+  return absl::OkStatus();
+}
+
+void PrintNotes(const Setup& setup, const Communicator& comm) {
+  if (comm.local_rank() == 0) {
+    for (const std::string& warning : setup.host_warnings) {
+      std::fprintf(stderr, "warning %s: %s\n", comm.host(comm.rank()).c_str(), warning.c_str());
+    }
+  }
+  if (comm.rank() != 0) return;
+  for (const std::string& note : setup.notes) std::fprintf(stderr, "info    %s\n", note.c_str());
+  for (const std::string& warning : setup.warnings) {
+    std::fprintf(stderr, "warning %s\n", warning.c_str());
+  }
+}
+
+absl::StatusOr<Setup> PrepareModel(const LoadedConfig& loaded, const DataIdentity& trained_on,
+                                   Communicator* comm) {
+  Setup setup;
+  setup.data = trained_on;
+  FT_RETURN_IF_ERROR(
+      CheckSameRun(loaded, /*data=*/"", DigestOf(trained_on, trained_on.statistics), comm));
+  FT_RETURN_IF_ERROR(TakeDevice(loaded.config.runtime(), comm, &setup));
+  FT_RETURN_IF_ERROR(MakeModel(loaded.config, comm, &setup));
+  return setup;
+}
+
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
                               bool resumes, Trace* trace, Communicator* comm) {
   Setup setup;
@@ -345,25 +416,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
       CheckSameRun(loaded, absl::StrCat(DigestOf(data.train->get()), DigestOf(data.val->get())),
                    for_training ? "" : DigestOf(setup.data, trained), comm));
 
-  FT_RETURN_IF_ERROR(TakeCores(runtime.threads(), comm, &setup));
-  if (comm->device() >= 0) {
-    setup.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(comm->device()));
-    at::globalContext().lazyInitDevice(at::kCUDA);
-    // A resumed run must sum in the same order as the interrupted run.
-    at::globalContext().setDeterministicCuDNN(true);
-    // Precision FLOAT32 must compute in float32. By default cuDNN multiplies float32 as TF32, with
-    // 10 bits of mantissa.
-    at::globalContext().setAllowTF32CuDNN(false);
-    absl::StrAppend(&setup.notes.front(), ", each on a GPU (", VisibleGpus().name, ")");
-  } else {
-    absl::StrAppend(&setup.notes.front(), " on the CPU",
-                    runtime.device() == RuntimeConfig::AUTO
-                        ? absl::StrCat(": ", VisibleGpus().why_none)
-                        : std::string());
-    if (runtime.cuda_graph()) {
-      setup.notes.push_back("runtime.cuda_graph: without a GPU no steps are recorded");
-    }
-  }
+  FT_RETURN_IF_ERROR(TakeDevice(runtime, comm, &setup));
 
   LoaderOptions options;
   options.rank = comm->rank();
@@ -372,7 +425,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   options.trace = trace;
   options.on_corrupt = config.data().on_corrupt();
   options.exact_decoding = config.data().exact_decoding();
-  FT_ASSIGN_OR_RETURN(options.bfloat16, UsesBfloat16(runtime, comm, &setup));
+  options.bfloat16 = setup.bfloat16;
   options.stored = options.pinned = !setup.device.is_cpu();
   const auto load = [&](std::unique_ptr<Dataset> dataset, const SplitConfig& split,
                         const char* name) -> std::unique_ptr<BatchLoader> {
@@ -407,15 +460,7 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
   }
   setup.notes.insert(setup.notes.end(), data_notes.begin(), data_notes.end());
 
-  ClassifierOptions model_options;
-  model_options.seed = runtime.seed();
-  model_options.device = setup.device;
-  model_options.mode.bfloat16 = options.bfloat16;
-  model_options.mode.fused = runtime.engine() == RuntimeConfig::FUSED;
-  if (config.comm().sync_batch_norm() && comm->size() > 1) {
-    model_options.mode.sum_over_ranks = SumOver(comm);
-  }
-  FT_ASSIGN_OR_RETURN(setup.model, Classifier::Create(config.model(), model_options));
+  FT_RETURN_IF_ERROR(MakeModel(config, comm, &setup));
   status = Both(CheckInputs(loaded, "data.train", setup.train.get(), *setup.model),
                 CheckInputs(loaded, "data.val", setup.val.get(), *setup.model));
   if (for_training) {

@@ -22,6 +22,8 @@ namespace finetune {
 // except for the loaders' parts of the data.
 struct Setup {
   at::Device device = at::kCPU;
+  // Whether the model computes in bfloat16, else in float32.
+  bool bfloat16 = false;
   std::unique_ptr<BatchLoader> train;  // null for evaluation alone
   std::unique_ptr<BatchLoader> val;    // null where the config has no data.val
   std::unique_ptr<Classifier> model;
@@ -44,6 +46,20 @@ struct Setup {
 // returned on every rank.
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
                               bool resumes, Trace* trace, Communicator* comm);
+
+// The same for images that are in no data set: the device and the model, whose weights are still to
+// be loaded, without loaders. `trained_on`: from the checkpoint's meta. Collective; an error is
+// returned on every rank.
+absl::StatusOr<Setup> PrepareModel(const LoadedConfig& loaded, const DataIdentity& trained_on,
+                                   Communicator* comm);
+
+// Reads a checkpoint's weights into the setup's model. `key`: where they are, as PretrainedConfig
+// has it. Errors: those of ReadStateDict() and LoadClassifier(), with the path.
+absl::Status TakeWeights(const std::string& path, const std::string& key,
+                         const EvaluatedWeights& weights, Setup* setup);
+
+// Prints on stderr what the user of a checkpoint must know to believe its answers.
+void PrintNotes(const Setup& setup, const Communicator& comm);
 
 // Adds to `setup` the notes and warnings of reading the checkpoint at `path` (`state`) and of
 // loading it into the model (`report`).

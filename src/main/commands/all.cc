@@ -8,6 +8,7 @@
 #include "src/main/commands/evaluate.h"
 #include "src/main/commands/help.h"
 #include "src/main/commands/plan.h"
+#include "src/main/commands/predict.h"
 #include "src/main/commands/report.h"
 #include "src/main/commands/summary.h"
 #include "src/main/commands/train.h"
@@ -19,6 +20,7 @@ CommandList MakeCommands() {
   CommandList commands;
   commands.push_back(std::make_unique<TrainCommand>());
   commands.push_back(std::make_unique<EvaluateCommand>());
+  commands.push_back(std::make_unique<PredictCommand>());
   commands.push_back(std::make_unique<ConfigCommand>());
   commands.push_back(std::make_unique<DiffCommand>());
   commands.push_back(std::make_unique<SummaryCommand>());

@@ -2,9 +2,7 @@
 
 #include <cstdio>
 
-#include "src/config/expand_paths.h"
 #include "src/main/exit_code.h"
-#include "src/train/checkpoint_config.h"
 
 namespace finetune {
 
@@ -15,17 +13,7 @@ std::vector<std::string> EvaluateCommand::examples() const {
 
 void EvaluateCommand::AddFlags(FlagList* flags) {
   EvaluateOptions& options = flags_.evaluate;
-  config_.AddTo(flags);
-  flags->Path(Flag::Kind::kFile, "--checkpoint", "FILE",
-              "The .pth or .safetensors to evaluate; finetune's carries its config",
-              &options.checkpoint);
-  flags->Text("--key", "NAME",
-              "The entry of the file that holds the weights (default: the usual one)",
-              &options.key);
-  flags->Text("--prefix", "NAME", "The start of the weights' names, as model in model.conv1.weight",
-              &options.weights.prefix);
-  flags->Switch("--adapt_input_channels", "Fit a first convolution of another number of channels",
-                &options.weights.adapt_input_channels);
+  checkpoint_.AddTo("The .pth or .safetensors to evaluate; finetune's carries its config", flags);
   flags->Switch("--flip", "Take the mean of each image's and its mirror image's probabilities",
                 &options.flip);
   flags->Path(Flag::Kind::kFile, "--compare", "FILE",
@@ -36,24 +24,16 @@ void EvaluateCommand::AddFlags(FlagList* flags) {
               "Write each image's probabilities to this .csv or .npy", &options.scores);
 }
 
-absl::Status EvaluateCommand::Check() const {
-  if (flags_.evaluate.checkpoint.empty()) {
-    return absl::InvalidArgumentError(
-        "--checkpoint is not given; for example --checkpoint=work_dirs/demo/epoch_8.pth");
-  }
-  return config_.config.empty() ? absl::OkStatus() : config_.Check();
-}
-
-absl::StatusOr<LoadedConfig> EvaluateCommand::Load() {
-  if (!config_.config.empty()) return config_.LoadExpanded();
-  FT_ASSIGN_OR_RETURN(LoadedConfig loaded,
-                      LoadCheckpointConfig(flags_.evaluate.checkpoint, config_.set));
-  FT_RETURN_IF_ERROR(ExpandPaths(&loaded));
-  return loaded;
+EvaluateFlags EvaluateCommand::flags() const {
+  EvaluateFlags flags = flags_;
+  flags.evaluate.checkpoint = checkpoint_.checkpoint;
+  flags.evaluate.key = checkpoint_.key;
+  flags.evaluate.weights = checkpoint_.weights;
+  return flags;
 }
 
 absl::StatusOr<int> EvaluateCommand::RunOnRanks(const LoadedConfig& loaded, Communicator* comm) {
-  FT_ASSIGN_OR_RETURN(const std::string text, RunEvaluate(loaded, flags_, comm));
+  FT_ASSIGN_OR_RETURN(const std::string text, RunEvaluate(loaded, flags(), comm));
   std::printf("%s", text.c_str());
   return kExitDone;
 }

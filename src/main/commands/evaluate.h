@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "src/main/config_flags.h"
+#include "src/main/checkpoint_flags.h"
 #include "src/main/rank_command.h"
 #include "src/train/evaluate_command.h"
 
@@ -16,16 +16,16 @@ class EvaluateCommand : public RankCommand {
   std::string summary() const override { return "Evaluate a checkpoint on data.val"; }
   std::vector<std::string> examples() const override;
   void AddFlags(FlagList* flags) override;
-  absl::Status Check() const override;
+  absl::Status Check() const override { return checkpoint_.Check(); }
 
-  const EvaluateFlags& flags() const { return flags_; }
+  // With the checkpoint's flags.
+  EvaluateFlags flags() const;
 
  private:
-  // Loads --config, or without it the config that the checkpoint carries.
-  absl::StatusOr<LoadedConfig> Load() override;
+  absl::StatusOr<LoadedConfig> Load() override { return checkpoint_.Load(); }
   absl::StatusOr<int> RunOnRanks(const LoadedConfig& loaded, Communicator* comm) override;
 
-  ConfigFlags config_;
+  CheckpointFlags checkpoint_;
   EvaluateFlags flags_;
 };
 

@@ -1,0 +1,82 @@
+#include "src/main/commands/predict.h"
+
+#include <cstdint>
+#include <cstdio>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/annotate.h"
+#include "src/main/exit_code.h"
+
+namespace finetune {
+
+std::vector<std::string> PredictCommand::examples() const {
+  return {
+      "finetune predict --checkpoint=work_dirs/demo/best.pth photos/ --format=table",
+      "find photos -name '*.jpg' | mpirun -np 2 finetune predict --checkpoint=best.pth --list=-"};
+}
+
+void PredictCommand::AddFlags(FlagList* flags) {
+  checkpoint_.AddTo("The .pth or .safetensors to ask; finetune's carries its config", flags);
+  flags->Paths(Flag::Kind::kFile, "PATH", "PATH",
+               "Pictures, archives (.tar, .tar.gz, .zip) and folders, in the order of the answers",
+               &flags_.paths);
+  flags
+      ->Path(Flag::Kind::kFile, "--list", "FILE",
+             "Also the pictures of this file, one path a line; -: standard input", &flags_.list)
+      ->choices = {"-"};
+  flags
+      ->Text("--format", "NAME", "jsonl: a JSON object a line (default); csv; table: for people",
+             &format_)
+      ->choices = {"jsonl", "csv", "table"};
+  flags->Path(Flag::Kind::kFile, "--out", "FILE",
+              "Write the answers to this file, whole or not at all (default: standard output)",
+              &flags_.out);
+  flags->WholeNumber("--top_k", "Classes of each answer, the likeliest first (default 5)", 1,
+                     1 << 20, &flags_.top_k);
+  flags->WholeNumber("--batch_size", "Pictures that a rank computes at a time (default 32)", 1,
+                     1 << 16, &flags_.batch_size);
+  flags
+      ->Text("--features", "NAME", "backbone: also write the features that the head takes",
+             &features_)
+      ->choices = {"backbone"};
+  flags->Path(Flag::Kind::kFile, "--features_out", "FILE",
+              "The .npy for them, float32 [pictures, channels]", &flags_.features);
+}
+
+absl::Status PredictCommand::Check() const {
+  FT_RETURN_IF_ERROR(checkpoint_.Check());
+  FT_RETURN_IF_ERROR(Annotate(ParseRowFormat(format_).status(), "--format"));
+  if (flags_.paths.empty() && flags_.list.empty()) {
+    return absl::InvalidArgumentError(
+        "no pictures are given; for example finetune predict --checkpoint=best.pth photos/");
+  }
+  if (!features_.empty() && features_ != "backbone") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--features: found ", features_, "; expected backbone"));
+  }
+  if (features_.empty() != flags_.features.empty()) {
+    return absl::InvalidArgumentError(
+        "--features=backbone and --features_out=FILE.npy go together: give both");
+  }
+  if (!features_.empty() && !absl::EndsWith(flags_.features, ".npy")) {
+    return absl::InvalidArgumentError(absl::StrCat("--features_out: found ", flags_.features,
+                                                   "; expected a name that ends in .npy"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> PredictCommand::RunOnRanks(const LoadedConfig& loaded, Communicator* comm) {
+  PredictFlags flags = flags_;
+  flags.model = {checkpoint_.checkpoint, checkpoint_.key, checkpoint_.weights};
+  FT_ASSIGN_OR_RETURN(flags.format, ParseRowFormat(format_));
+  FT_ASSIGN_OR_RETURN(const int64_t bad, RunPredict(loaded, flags, comm));
+  if (bad == 0) return kExitDone;
+  if (comm->rank() == 0) {
+    std::fprintf(stderr, "warning %lld picture%s could not be answered; the row%s why\n",
+                 static_cast<long long>(bad), bad == 1 ? "" : "s", bad == 1 ? " says" : "s say");
+  }
+  return kExitFailed;
+}
+
+}  // namespace finetune

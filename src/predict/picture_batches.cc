@@ -1,0 +1,129 @@
+#include "src/predict/picture_batches.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "src/base/bfloat16.h"
+
+namespace finetune {
+
+PictureBatches::PictureBatches(const PictureList* list, const PicturePipeline* pipeline,
+                               const PictureBatchOptions& options)
+    : list_(*list),
+      pipeline_(*pipeline),
+      options_(options),
+      reader_(list),
+      slots_(static_cast<size_t>(options.prefetch) + 1) {
+  const auto pictures = static_cast<int64_t>(list_.pictures.size());
+  const int64_t all = (pictures + options_.batch_size - 1) / options_.batch_size;
+  batches_ =
+      std::max<int64_t>(0, (all - options_.rank + options_.world_size - 1) / options_.world_size);
+  const int64_t largest = std::min(options_.batch_size, pictures);
+  for (Slot& slot : slots_) {
+    slot.images = at::empty({largest, pipeline_.channels(), pipeline_.height(), pipeline_.width()},
+                            at::TensorOptions()
+                                .dtype(options_.bfloat16 ? at::kBFloat16 : at::kFloat)
+                                .pinned_memory(options_.pinned),
+                            at::MemoryFormat::ChannelsLast);
+  }
+  for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+PictureBatches::~PictureBatches() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  free_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+int64_t PictureBatches::SizeOf(int64_t batch) const {
+  return std::min(options_.batch_size,
+                  static_cast<int64_t>(list_.pictures.size()) - FirstOf(batch));
+}
+
+const PictureBatches::Batch& PictureBatches::Next() {
+  std::unique_lock lock(mutex_);
+  const int64_t batch = next_++;
+  // This frees the slot of the batch before.
+  free_.notify_all();
+  const Slot& slot = slots_[static_cast<size_t>(batch) % slots_.size()];
+  ready_.wait(lock, [&] {
+    return slot.batch.first == FirstOf(batch) && slot.left == 0 && slot.batch.images.defined();
+  });
+  return slot.batch;
+}
+
+void PictureBatches::Work() {
+  PicturePipeline::Desk desk(pipeline_.orientation());
+  while (true) {
+    std::unique_lock source(source_);
+    if (taken_batch_ == batches_) return;
+    const int64_t batch = taken_batch_, row = taken_row_;
+    Slot& slot = slots_[static_cast<size_t>(batch) % slots_.size()];
+    {
+      std::unique_lock lock(mutex_);
+      // Batch next_ - 1 is the consumer's; the slots after it are free up to the same slot one
+      // round on.
+      free_.wait(lock, [&] {
+        return stop_ ||
+               batch < std::max<int64_t>(next_ - 1, 0) + static_cast<int64_t>(slots_.size());
+      });
+      if (stop_) return;
+      if (row == 0) {
+        const int64_t n = SizeOf(batch);
+        slot.batch.first = FirstOf(batch);
+        slot.batch.images = slot.images.narrow(0, 0, n);
+        slot.batch.errors.assign(static_cast<size_t>(n), "");
+        slot.left = n;
+      }
+    }
+    if (++taken_row_ == SizeOf(batch)) {
+      ++taken_batch_;
+      taken_row_ = 0;
+    }
+    const int64_t index = FirstOf(batch) + row;
+    const PictureInput& picture = list_.pictures[static_cast<size_t>(index)];
+    std::optional<absl::StatusOr<std::string>> from_archive;
+    if (picture.archive >= 0 && picture.error.empty()) {
+      from_archive = reader_.ReadFromArchive(picture);
+    }
+    source.unlock();
+
+    const size_t bytes = static_cast<size_t>(slot.images.stride(0)) *
+                         static_cast<size_t>(slot.images.element_size());
+    auto* image =
+        static_cast<uint8_t*>(slot.images.mutable_data_ptr()) + static_cast<size_t>(row) * bytes;
+    const absl::Status status =
+        Prepare(picture, index, from_archive.has_value() ? &*from_archive : nullptr, &desk, image);
+    if (!status.ok()) {
+      std::memset(image, 0, bytes);
+      slot.batch.errors[static_cast<size_t>(row)] = std::string(status.message());
+    }
+    const std::lock_guard lock(mutex_);
+    if (--slot.left == 0) ready_.notify_one();
+  }
+}
+
+absl::Status PictureBatches::Prepare(const PictureInput& picture, int64_t index,
+                                     const absl::StatusOr<std::string>* from_archive,
+                                     PicturePipeline::Desk* desk, uint8_t* image) const {
+  if (!picture.error.empty()) return absl::DataLossError(picture.error);
+  absl::StatusOr<std::string> from_file = std::string();
+  if (from_archive == nullptr) from_file = ReadPictureFile(picture.path);
+  const absl::StatusOr<std::string>& bytes = from_archive == nullptr ? from_file : *from_archive;
+  FT_RETURN_IF_ERROR(bytes.status());
+  if (options_.bfloat16) {
+    return pipeline_.Prepare(options_.seed, index, *bytes, desk,
+                             reinterpret_cast<Bfloat16*>(image));
+  }
+  return pipeline_.Prepare(options_.seed, index, *bytes, desk, reinterpret_cast<float*>(image));
+}
+
+}  // namespace finetune

@@ -1,0 +1,280 @@
+#include "src/predict/predict.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/log_softmax.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <iterator>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
+#include "src/base/system_error.h"
+#include "src/comm/agreement.h"
+#include "src/observe/npy_header.h"
+#include "src/observe/progress_line.h"
+#include "src/predict/inputs.h"
+#include "src/predict/picture_batches.h"
+#include "src/train/torch_error.h"
+
+namespace finetune {
+namespace {
+
+// The ranks meet once for so many batches of each: often enough for rows to come soon, rarely
+// enough that a rank seldom waits for a slower one.
+constexpr int64_t kBatchesAMeeting = 4;
+
+// The pictures that the flags name, on rank 0.
+absl::StatusOr<PictureList> ListInputs(const PredictFlags& flags) {
+  FT_ASSIGN_OR_RETURN(PictureList list, ListPictures(flags.paths));
+  if (flags.list == "-") {
+    AppendList(std::string(std::istreambuf_iterator<char>(std::cin), {}), &list);
+  } else if (!flags.list.empty()) {
+    const absl::StatusOr<std::string> text = ReadFile(flags.list);
+    FT_RETURN_IF_ERROR(Annotate(text.status(), "--list"));
+    AppendList(*text, &list);
+  }
+  if (list.pictures.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--list=", flags.list, ": found no path in it; expected one picture's path a line"));
+  }
+  return list;
+}
+
+// The answers for one batch, as they travel to rank 0.
+struct Answers {
+  std::string rows;      // lines
+  std::string features;  // float32 [n, channels]; empty unless they are to be written
+};
+
+void AppendPart(const std::string& part, std::string* bytes) {
+  const auto size = static_cast<uint64_t>(part.size());
+  bytes->append(reinterpret_cast<const char*>(&size), sizeof(size));
+  bytes->append(part);
+}
+
+std::string TakePart(absl::string_view* bytes) {
+  uint64_t size = 0;
+  std::memcpy(&size, bytes->data(), sizeof(size));
+  std::string part(bytes->substr(sizeof(size), size));
+  bytes->remove_prefix(sizeof(size) + size);
+  return part;
+}
+
+// Rank 0's files.
+class Output {
+ public:
+  static absl::StatusOr<Output> Create(const PredictFlags& flags) {
+    Output output;
+    const auto create = [](const char* flag, const std::string& path,
+                           std::optional<AtomicFile>* file) -> absl::Status {
+      if (path.empty()) return absl::OkStatus();
+      absl::StatusOr<AtomicFile> created = AtomicFile::Create(path);
+      FT_RETURN_IF_ERROR(Annotate(created.status(), flag));
+      file->emplace(*std::move(created));
+      return absl::OkStatus();
+    };
+    FT_RETURN_IF_ERROR(create("--out", flags.out, &output.rows_));
+    FT_RETURN_IF_ERROR(create("--features_out", flags.features, &output.features_));
+    return output;
+  }
+
+  absl::Status Write(const Answers& answers) {
+    if (!answers.features.empty()) {
+      FT_RETURN_IF_ERROR(Annotate(features_->Write(answers.features), "--features_out"));
+    }
+    if (rows_.has_value()) return Annotate(rows_->Write(answers.rows), "--out");
+    const std::string& rows = answers.rows;
+    if (std::fwrite(rows.data(), 1, rows.size(), stdout) != rows.size() ||
+        std::fflush(stdout) != 0) {
+      return SystemError("cannot write to", "standard output", errno);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Commit() {
+    if (rows_.has_value()) FT_RETURN_IF_ERROR(Annotate(rows_->Commit(), "--out"));
+    if (features_.has_value()) {
+      FT_RETURN_IF_ERROR(Annotate(features_->Commit(), "--features_out"));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  std::optional<AtomicFile> rows_, features_;
+};
+
+// Turns batches into answers.
+class Predictor {
+ public:
+  Predictor(const PredictFlags& flags, const PictureList* list, ServedModel* served)
+      : flags_(flags),
+        list_(*list),
+        served_(*served),
+        guesses_(std::min<int64_t>(flags.top_k, static_cast<int64_t>(served->class_names.size()))) {
+  }
+
+  int64_t guesses() const { return guesses_; }
+  // Rows with an error so far.
+  int64_t bad() const { return bad_; }
+
+  Answers Answer(const PictureBatches::Batch& batch) {
+    const at::NoGradGuard no_grad;
+    Classifier& model = *served_.setup.model;
+    const at::Tensor features = model.Vectors(batch.images.to(served_.setup.device), {});
+    // As evaluate computes them, so that both give the same numbers.
+    const at::Tensor probabilities =
+        at::log_softmax(model.Logits(features, {}), 1).exp().to(at::kCPU);
+    const auto [best, labels] = probabilities.topk(guesses_, 1);
+    const at::Tensor values = best.contiguous(), outputs = labels.contiguous();
+    Answers answers;
+    for (size_t i = 0; i < batch.errors.size(); ++i) {
+      PredictionRow row;
+      row.path = list_.pictures[static_cast<size_t>(batch.first) + i].path;
+      row.error = batch.errors[i];
+      for (int64_t k = 0; row.error.empty() && k < guesses_; ++k) {
+        const int64_t at = static_cast<int64_t>(i) * guesses_ + k;
+        const int64_t label = outputs.const_data_ptr<int64_t>()[at];
+        const float probability = values.const_data_ptr<float>()[at];
+        if (!std::isfinite(probability)) row.error = "the model's answer is not a finite number";
+        row.guesses.push_back(
+            {served_.class_names[static_cast<size_t>(label)], label, probability});
+      }
+      if (!row.error.empty()) ++bad_;
+      answers.rows += ToLine(row, flags_.format, guesses_);
+    }
+    if (!flags_.features.empty()) AppendFeatures(batch, features, &answers.features);
+    return answers;
+  }
+
+ private:
+  static void AppendFeatures(const PictureBatches::Batch& batch, const at::Tensor& features,
+                             std::string* bytes) {
+    at::Tensor values = features.to(at::kCPU, at::kFloat).contiguous();
+    for (size_t i = 0; i < batch.errors.size(); ++i) {
+      if (batch.errors[i].empty()) continue;
+      values[static_cast<int64_t>(i)].fill_(std::numeric_limits<float>::quiet_NaN());
+    }
+    bytes->assign(reinterpret_cast<const char*>(values.const_data_ptr<float>()),
+                  static_cast<size_t>(values.nbytes()));
+  }
+
+  const PredictFlags& flags_;
+  const PictureList& list_;
+  ServedModel& served_;
+  const int64_t guesses_;
+  int64_t bad_ = 0;
+};
+
+// Sends the answers of this rank's batches to rank 0, which writes those of all ranks in the order
+// of the list. Collective. `status`: of this rank's work so far.
+absl::Status Meet(const absl::Status& status, const std::vector<Answers>& own, Output* output,
+                  Communicator* comm) {
+  FT_RETURN_IF_ERROR(Agree(status, *comm));
+  absl::Status written;
+  if (comm->size() == 1) {
+    for (const Answers& answers : own) {
+      if (written.ok()) written = output->Write(answers);
+    }
+    return written;
+  }
+  std::string bytes;
+  for (const Answers& answers : own) {
+    AppendPart(answers.rows, &bytes);
+    AppendPart(answers.features, &bytes);
+  }
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> parts, comm->AllGather(bytes));
+  std::vector<absl::string_view> left(parts.begin(), parts.end());
+  for (int64_t i = 0; output != nullptr && i < kBatchesAMeeting; ++i) {
+    for (absl::string_view& part : left) {
+      if (part.empty() || !written.ok()) continue;
+      Answers answers;
+      answers.rows = TakePart(&part);
+      answers.features = TakePart(&part);
+      written = output->Write(answers);
+    }
+  }
+  return Agree(written, *comm);
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlags& flags,
+                                   Communicator* comm) {
+  const bool main = comm->rank() == 0;
+  std::optional<Output> output;
+  std::string bytes;
+  absl::Status status;
+  if (main) {
+    const absl::StatusOr<PictureList> listed = ListInputs(flags);
+    absl::StatusOr<Output> created = Output::Create(flags);
+    status = listed.ok() ? created.status() : listed.status();
+    if (listed.ok()) bytes = Serialize(*listed);
+    if (created.ok()) output.emplace(*std::move(created));
+  }
+  FT_RETURN_IF_ERROR(Agree(status, *comm));
+  FT_RETURN_IF_ERROR(comm->Broadcast(bytes, 0));
+  const PictureList list = Deserialize(bytes);
+  const auto pictures = static_cast<int64_t>(list.pictures.size());
+  FT_ASSIGN_OR_RETURN(ServedModel served, LoadServedModel(loaded, flags.model, comm));
+
+  const SplitConfig& val = loaded.config.data().val();
+  PictureBatchOptions options;
+  options.rank = comm->rank();
+  options.world_size = comm->size();
+  options.batch_size = flags.batch_size;
+  options.threads = std::max(1, val.workers());
+  options.prefetch = std::max(1, val.prefetch());
+  options.seed = loaded.config.runtime().seed();
+  options.bfloat16 = served.setup.bfloat16;
+  options.pinned = !served.setup.device.is_cpu();
+  PictureBatches batches(&list, &served.pipeline, options);
+  Predictor predictor(flags, &list, &served);
+
+  if (main) status = output->Write({HeaderLine(flags.format, predictor.guesses()), ""});
+  ProgressLine line(stderr, main && !flags.out.empty() && IsWatched());
+  bool headed = flags.features.empty() || !main;
+  // Every rank meets as often as rank 0, which has the most batches.
+  const int64_t all = (pictures + options.batch_size - 1) / options.batch_size;
+  const int64_t most = (all + comm->size() - 1) / comm->size();
+  const int64_t meeting = comm->size() == 1 ? 1 : kBatchesAMeeting;
+  for (int64_t begin = 0; begin < most; begin += meeting) {
+    std::vector<Answers> own;
+    for (int64_t i = begin; i < std::min(begin + meeting, batches.size()) && status.ok(); ++i) {
+      status = CatchTorch([&]() -> absl::Status {
+        own.push_back(predictor.Answer(batches.Next()));
+        return absl::OkStatus();
+      });
+    }
+    if (!headed && status.ok()) {
+      const size_t rows = static_cast<size_t>(std::min(options.batch_size, pictures));
+      const auto channels = static_cast<int64_t>(own[0].features.size() / sizeof(float) / rows);
+      own[0].features.insert(0, NpyHeader("'<f4'", {pictures, channels}));
+      headed = true;
+    }
+    status = Meet(status, own, main ? &*output : nullptr, comm);
+    FT_RETURN_IF_ERROR(status);
+    const int64_t done = std::min(pictures, (begin + meeting) * comm->size() * options.batch_size);
+    line.Draw(absl::StrFormat("predicting [%d/%d]", done, pictures));
+  }
+  line.Clear();
+  if (main) status = output->Commit();
+  FT_RETURN_IF_ERROR(Agree(status, *comm));
+  double bad[1] = {static_cast<double>(predictor.bad())};
+  FT_RETURN_IF_ERROR(comm->AllReduceSum(absl::MakeSpan(bad)));
+  return static_cast<int64_t>(bad[0]);
+}
+
+}  // namespace finetune
