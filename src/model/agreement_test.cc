@@ -1,5 +1,6 @@
 // What a model computes is what PyTorch computes for the same weights: logits, loss, gradients and
-// running statistics, against tests/fixtures/model (PyTorch in float64).
+// running statistics, against tests/fixtures/model (PyTorch in float64). Where a fixture lists the
+// state of the package's own network, the weights are those of a checkpoint with these names.
 
 #include <ATen/ops/tensor.h>
 
@@ -14,6 +15,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "src/model/load.h"
 #include "src/model/loss.h"
 #include "src/model/testing.h"
 #include "tests/test_device.h"
@@ -46,11 +48,23 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
     fixture_ = Fixture(std::get<0>(GetParam()));
     model_ = MakeModel(fixture_["config"], options_);
     ASSERT_NE(model_, nullptr);
+    if (fixture_.contains("checkpoint")) LoadCheckpoint();
     images_ = ByFormula(fixture_["images"], fixture_["shape"].get<std::vector<int64_t>>(), 2)
                   .to(TestDevice());
     labels_ = at::tensor(fixture_["labels"].get<std::vector<int64_t>>()).to(TestDevice());
     expected_logits_ =
         at::tensor(fixture_["logits"].get<std::vector<double>>()).view({images_.size(0), -1});
+  }
+
+  void LoadCheckpoint() {
+    StateDict checkpoint;
+    for (const auto& tensor : fixture_["checkpoint"]) {
+      const std::string name = tensor[0];
+      checkpoint.tensors.push_back({name, ValueOf(name, tensor[1].get<std::vector<int64_t>>())});
+    }
+    const absl::StatusOr<LoadReport> report = LoadClassifier(checkpoint, {}, model_.get());
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->matched, checkpoint.tensors.size());
   }
 
   // Two right float32 results may be as far apart as both are from float64.
@@ -125,10 +139,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values("efficientnet_lite0_evaluated", "efficientnet_lite0_frozen5",
                                      "efficientnet_lite0_norm_eval", "efficientnet_lite1",
                                      "efficientnet_lite2", "efficientnet_lite3",
-                                     "efficientnet_lite4", "lenet5", "resnet18_cifar",
-                                     "resnet18_evaluated", "resnet18_frozen4", "resnet34_norm_eval",
-                                     "resnet50", "resnet50_caffe", "resnet50_evaluated",
-                                     "resnet50_frozen2", "resnet101", "resnet152"),
+                                     "efficientnet_lite4", "lenet5", "mobilenet_v2_mmpretrain",
+                                     "mobilenet_v2_timm", "mobilenet_v2_torchvision",
+                                     "resnet18_cifar", "resnet18_evaluated", "resnet18_frozen4",
+                                     "resnet34_norm_eval", "resnet50", "resnet50_caffe",
+                                     "resnet50_evaluated", "resnet50_frozen2", "resnet101",
+                                     "resnet152"),
                      testing::Bool()),
     [](const auto& info) {
       return std::get<0>(info.param) + (std::get<1>(info.param) ? "_fused" : "_plain");

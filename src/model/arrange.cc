@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <set>
 #include <tuple>
@@ -10,13 +11,20 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "src/model/transformers_names.h"
 
 namespace finetune {
 namespace {
 
 // A prefix of more parts is not looked for: a hostile name may have thousands.
 constexpr int kMaxPrefixParts = 8;
+
+// The model's name for a tensor of a layer that the checkpoint names otherwise; empty where it does
+// not.
+std::string ByOtherName(const LayerNames& other_names, absl::string_view name) {
+  const absl::string_view layer = name.substr(0, name.rfind('.'));
+  const auto found = other_names.find(layer);
+  return found == other_names.end() ? "" : absl::StrCat(found->second, name.substr(layer.size()));
+}
 
 // Where a checkpoint has backbone and head: below `parent` as "backbone." and "head.", or, flat,
 // the backbone's names right below it and the head as "fc.".
@@ -26,13 +34,16 @@ struct Layout {
 };
 
 // The model's name for one of the checkpoint's; none for a tensor that is neither of the backbone
-// nor of the head.
-std::optional<std::string> ModelName(const Layout& layout, absl::string_view full_name) {
+// nor of the head. Other names are those of flat checkpoints.
+std::optional<std::string> ModelName(const Layout& layout, const LayerNames& other_names,
+                                     absl::string_view full_name) {
   if (!absl::ConsumePrefix(&full_name, layout.parent)) return std::nullopt;
-  const std::string name = layout.flat ? FromTransformers(full_name) : std::string(full_name);
+  const std::string name(full_name);
+  if (layout.flat) {
+    std::string ours = ByOtherName(other_names, name);
+    if (!ours.empty()) return ours;
+  }
   if (absl::StartsWith(name, "fc.")) return absl::StrCat("head.", name);
-  // As efficientnet-lite-pytorch calls it.
-  if (layout.flat && absl::StartsWith(name, "_fc.")) return absl::StrCat("head.", name.substr(1));
   if (absl::StartsWith(name, "head.")) return name;
   if (layout.flat) return absl::StrCat(kBackbone, name);
   if (absl::StartsWith(name, kBackbone)) return name;
@@ -58,17 +69,18 @@ void Add(const Layout& layout, std::string name, Entry entry, Given* given) {
   if (layout.flat) given->try_emplace(absl::StrCat(kBackbone, below(entry)), entry);
 }
 
-Given ArrangeAs(const Layout& layout, const StateDict& checkpoint, const TensorList& backbone) {
+Given ArrangeAs(const Layout& layout, const LayerNames& other_names, const StateDict& checkpoint,
+                const TensorList& backbone) {
   Given given;
   for (const NamedTensor& one : checkpoint.tensors) {
-    if (std::optional<std::string> name = ModelName(layout, one.name)) {
+    if (std::optional<std::string> name = ModelName(layout, other_names, one.name)) {
       Add(layout, *std::move(name), {one.name, one.tensor, ""}, &given);
     }
   }
   std::set<absl::string_view> modules = {"head"};
   for (const NamedTensor& one : backbone) modules.insert(ModuleOf(one.name));
   for (const StateDict::Unreadable& one : checkpoint.unreadable) {
-    std::optional<std::string> name = ModelName(layout, one.name);
+    std::optional<std::string> name = ModelName(layout, other_names, one.name);
     if (!name.has_value() || (layout.flat && !modules.contains(ModuleOf(*name)))) continue;
     Add(layout, *std::move(name), {one.name, at::Tensor(), one.reason}, &given);
   }
@@ -83,7 +95,8 @@ bool IsHead(absl::string_view name) {
 
 bool IsCounter(absl::string_view name) { return absl::EndsWith(name, ".num_batches_tracked"); }
 
-Given Arrange(const StateDict& checkpoint, absl::string_view prefix, const TensorList& backbone) {
+Given Arrange(const StateDict& checkpoint, absl::string_view prefix, const TensorList& backbone,
+              const LayerNames& other_names) {
   const std::string start = prefix.empty() ? "" : absl::StrCat(prefix, ".");
   std::vector<Layout> layouts = {{start, false}, {start, true}};
   absl::string_view parent = start;
@@ -91,7 +104,7 @@ Given Arrange(const StateDict& checkpoint, absl::string_view prefix, const Tenso
     layouts.insert(layouts.begin(), {std::string(parent), false});
   }
   for (const Layout& layout : layouts) {
-    Given given = ArrangeAs(layout, checkpoint, backbone);
+    Given given = ArrangeAs(layout, other_names, checkpoint, backbone);
     if (std::any_of(backbone.begin(), backbone.end(),
                     [&](const NamedTensor& tensor) { return given.contains(tensor.name); })) {
       return given;
@@ -100,8 +113,9 @@ Given Arrange(const StateDict& checkpoint, absl::string_view prefix, const Tenso
   return {};
 }
 
-std::vector<std::string> FittingPrefixes(const TensorList& tensors, const TensorList& backbone) {
-  std::map<std::string, const at::Tensor*> wanted;
+std::vector<std::string> FittingPrefixes(const TensorList& tensors, const TensorList& backbone,
+                                         const LayerNames& other_names) {
+  std::map<std::string, const at::Tensor*, std::less<>> wanted;
   for (const NamedTensor& one : backbone) {
     // Old checkpoints lack the counters.
     if (IsCounter(one.name)) continue;
@@ -115,7 +129,11 @@ std::vector<std::string> FittingPrefixes(const TensorList& tensors, const Tensor
     const absl::string_view name = one.name;
     size_t begin = 0;
     for (int parts = 0; parts <= kMaxPrefixParts; ++parts) {
-      const auto found = wanted.find(FromTransformers(name.substr(begin)));
+      auto found = wanted.find(name.substr(begin));
+      if (found == wanted.end()) {
+        const std::string ours = ByOtherName(other_names, name.substr(begin));
+        found = wanted.find(absl::StripPrefix(ours, kBackbone));
+      }
       if (found != wanted.end()) {
         Found& prefix = prefixes[std::string(name.substr(0, begin == 0 ? 0 : begin - 1))];
         ++prefix.in_name;

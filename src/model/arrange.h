@@ -9,13 +9,15 @@
 
 #include "absl/strings/string_view.h"
 #include "src/checkpoint/state_dict.h"
+#include "src/model/builder.h"
 #include "src/tensor/named_tensor.h"
 
 namespace finetune {
 
 // A checkpoint's tensors by the names that a model has for them. Checkpoints name the same network
-// in three ways: mmpretrain's and ours ("backbone.conv1.weight", "head.fc.weight"), torchvision's
-// and timm's ("conv1.weight", "fc.weight"), and transformers'. Each may stand below a prefix.
+// in three ways: mmpretrain's and ours ("backbone.conv1.weight", "head.fc.weight"), the same
+// without "backbone." and "head." ("conv1.weight", "fc.weight"), and a package's own, which the
+// network lists (LayerNames). Each may stand below a prefix.
 
 // The start of the model's own names for its backbone.
 inline constexpr absl::string_view kBackbone = "backbone.";
@@ -40,11 +42,13 @@ using Given = std::map<std::string, Entry>;  // by the model's names
 // Where nothing but the prefix tells the backbone's tensors from others, all count as the
 // backbone's, so that a foreign network shows in those left over. An entry that is not a plain
 // tensor then counts only inside of the backbone's own modules.
-Given Arrange(const StateDict& checkpoint, absl::string_view prefix, const TensorList& backbone);
+Given Arrange(const StateDict& checkpoint, absl::string_view prefix, const TensorList& backbone,
+              const LayerNames& other_names);
 
 // The prefixes below which `tensors` hold most of the backbone's names: of those, the ones with the
 // most tensors that fit in shape too. "" stands for names without a prefix.
-std::vector<std::string> FittingPrefixes(const TensorList& tensors, const TensorList& backbone);
+std::vector<std::string> FittingPrefixes(const TensorList& tensors, const TensorList& backbone,
+                                         const LayerNames& other_names);
 
 }  // namespace finetune
 

@@ -1,8 +1,12 @@
 #include "src/model/backbones.h"
 
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "src/config/problems.h"
 #include "src/model/efficientnet.h"
 #include "src/model/lenet.h"
+#include "src/model/mobilenet_v2.h"
 #include "src/model/resnet.h"
 
 namespace finetune {
@@ -17,10 +21,17 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeLeNet5(config);
     case BackboneConfig::kEfficientnetLite:
       return MakeEfficientNetLite(config, problems);
+    case BackboneConfig::kMobilenetV2:
+      return MakeMobileNetV2(config, problems);
     case BackboneConfig::KIND_NOT_SET:
       break;
   }
-  problems.Error("", "has no kind; set resnet { ... }, efficientnet_lite { ... } or lenet5 {}");
+  std::string kinds;
+  const auto* const kind = BackboneConfig::descriptor()->FindOneofByName("kind");
+  for (int i = 0; i < kind->field_count(); ++i) {
+    absl::StrAppend(&kinds, i == 0 ? "" : ", ", kind->field(i)->name());
+  }
+  problems.Error("", absl::StrCat("has no kind; set one of ", kinds));
   return nullptr;
 }
 

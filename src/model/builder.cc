@@ -44,10 +44,21 @@ at::Tensor LayerBuilder::AddUniform(const std::string& name, at::IntArrayRef sha
   return Add(name, at::empty(shape).uniform_(-bound, bound, GeneratorOf(name)));
 }
 
-ConvBn LayerBuilder::MakeConvBn(const std::string& conv, const std::string& bn,
-                                const ConvShape& shape, const BatchNormSettings& settings,
-                                double gamma) {
+void LayerBuilder::AlsoNamed(const std::string& layer, std::initializer_list<std::string> others) {
+  for (const std::string& other : others) other_names_[other] = layer;
+}
+
+void LayerBuilder::AlsoNamed(const ConvBnNames& layers, std::initializer_list<ConvBnNames> others) {
+  for (const auto& [conv, bn] : others) {
+    other_names_[conv] = layers.conv;
+    other_names_[bn] = layers.bn;
+  }
+}
+
+ConvBn LayerBuilder::MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
+                                const BatchNormSettings& settings, double gamma) {
   ConvBn layer;
+  const auto& [conv, bn] = names;
   const auto [in, out, kernel, stride, padding, groups, same] = shape;
   const double fan_out = static_cast<double>(out * kernel * kernel / groups);
   layer.conv.weight =

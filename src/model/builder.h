@@ -4,6 +4,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +17,16 @@
 #include "src/tensor/named_tensor.h"
 
 namespace finetune {
+
+// The names that checkpoints of other packages have for a model's layers, each with the model's
+// own:
+// {"features.0.0", "backbone.conv1.conv"}.
+using LayerNames = std::map<std::string, std::string, std::less<>>;
+
+// Of a convolution and of the batch norm behind it.
+struct ConvBnNames {
+  std::string conv, bn;
+};
 
 struct ConvShape {
   int64_t in, out, kernel;
@@ -29,15 +42,25 @@ struct ConvShape {
 class LayerBuilder {
  public:
   // The lists must outlive the builder.
-  LayerBuilder(uint64_t seed, at::Device device, TensorList* parameters, TensorList* buffers)
-      : seed_(seed), device_(device), parameters_(*parameters), buffers_(*buffers) {}
+  LayerBuilder(uint64_t seed, at::Device device, TensorList* parameters, TensorList* buffers,
+               LayerNames* other_names)
+      : seed_(seed),
+        device_(device),
+        parameters_(*parameters),
+        buffers_(*buffers),
+        other_names_(*other_names) {}
 
   // Whether the parameters made from now on require gradients.
   void SetTrained(bool trained) { trained_ = trained; }
 
   // The convolution starts by He et al. 2015 with fan-out, the batch norm with a scale of `gamma`.
-  ConvBn MakeConvBn(const std::string& conv, const std::string& bn, const ConvShape& shape,
+  ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                     const BatchNormSettings& settings = {}, double gamma = 1);
+
+  // Says which names other packages' checkpoints have for a layer, from the network's root on. One
+  // name stands for one layer.
+  void AlsoNamed(const std::string& layer, std::initializer_list<std::string> others);
+  void AlsoNamed(const ConvBnNames& layers, std::initializer_list<ConvBnNames> others);
 
   // With a bias. Weight and bias start uniform within 1 / sqrt(fan-in), PyTorch's default.
   Conv MakeConv(const std::string& name, const ConvShape& shape);
@@ -64,6 +87,7 @@ class LayerBuilder {
   const at::Device device_;
   TensorList& parameters_;
   TensorList& buffers_;
+  LayerNames& other_names_;
   bool trained_ = true;
   std::vector<std::shared_ptr<std::optional<PackedConv>>> folded_;
 };

@@ -8,7 +8,6 @@
 
 #include "src/config/problems.h"
 #include "src/model/backbones.h"
-#include "src/model/builder.h"
 
 namespace finetune {
 namespace {
@@ -43,7 +42,8 @@ absl::StatusOr<std::unique_ptr<Classifier>> Classifier::Create(const ModelConfig
   FT_RETURN_IF_ERROR(problems.status());
 
   std::unique_ptr<Classifier> model(new Classifier());
-  LayerBuilder make(options.seed, options.device, &model->parameters_, &model->buffers_);
+  LayerBuilder make(options.seed, options.device, &model->parameters_, &model->buffers_,
+                    &model->other_names_);
   backbone->Build(options.mode, options.seed, &make);
   const Features features = backbone->features();
   Linear linear = backbone->BuildHead(features.channels, config.head().num_classes(), &make);

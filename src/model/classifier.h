@@ -10,6 +10,7 @@
 #include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
 #include "src/model/backbone.h"
+#include "src/model/builder.h"
 #include "src/model/forward_context.h"
 #include "src/model/head.h"
 #include "src/model/layers.h"
@@ -72,6 +73,9 @@ class Classifier {
   // The buffers that a training pass changes.
   TensorList ChangingBuffers() const;
 
+  // Where checkpoints name the model's layers otherwise.
+  const LayerNames& other_names() const { return other_names_; }
+
   // Drops the folded convolutions of all stages, or (`all` false) of the trained ones. Must be
   // called after parameters or buffers were written to other than by Forward().
   void ParametersChanged(bool all) { backbone_->DropFolded(all); }
@@ -85,6 +89,7 @@ class Classifier {
   bool bfloat16_ = false;
   TensorList parameters_;
   TensorList buffers_;
+  LayerNames other_names_;
   std::unique_ptr<Backbone> backbone_;
   std::optional<Neck> neck_;
   std::optional<Head> head_;

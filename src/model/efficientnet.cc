@@ -1,7 +1,5 @@
-// Problem: the networks of Tan and Le 2019 in their authors' Lite form: blocks as MobileNetV2's
-// (Sandler et al. 2018), which expand the channels by a 1x1 convolution, filter each channel by
-// itself (depthwise), and project back to fewer channels by another 1x1 convolution. ReLU6 follows
-// the first two, no squeeze-and-excitation, and a block of equal input and output adds its input.
+// Problem: the networks of Tan and Le 2019 in their authors' Lite form: MobileNetV2's blocks
+// (inverted_residual.h) with ReLU6, without squeeze-and-excitation.
 //
 // Layout: the 7 rows of kGroups are the stages behind the stem. A variant multiplies the channels
 // and the blocks of each row; the stem (32 channels), the last 1x1 convolution (1280) and the
@@ -14,19 +12,14 @@
 // tests/peers/efficientnet_lite.sh.
 #include "src/model/efficientnet.h"
 
-#include <ATen/TensorOperators.h>
-
-#include <algorithm>
 #include <array>
 #include <cmath>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/config/problems.h"
-#include "src/model/dropout.h"
+#include "src/model/inverted_residual.h"
 
 namespace finetune {
 namespace {
@@ -51,21 +44,6 @@ struct Scale {
 };
 constexpr std::array kVariants = {Scale{1.0, 1.0}, Scale{1.0, 1.1}, Scale{1.1, 1.2},
                                   Scale{1.2, 1.4}, Scale{1.4, 1.8}};
-
-// The nearest multiple of 8 that is not more than a tenth below.
-int64_t ScaledWidth(int64_t channels, double factor) {
-  const double exact = static_cast<double>(channels) * factor;
-  const int64_t rounded = std::max<int64_t>(8, static_cast<int64_t>(exact + 4) / 8 * 8);
-  return static_cast<double>(rounded) < 0.9 * exact ? rounded + 8 : rounded;
-}
-
-struct Block {
-  std::optional<ConvBn> expand;
-  ConvBn depthwise, project;
-  bool adds_input;
-  float drop_path;
-  uint32_t index;  // among all blocks
-};
 
 class EfficientNetLite final : public Backbone {
  public:
@@ -96,41 +74,38 @@ class EfficientNetLite final : public Backbone {
   void BuildStage(int stage, LayerBuilder* make) override {
     if (stage == 0) {
       stem_ = make->MakeConvBn(
-          "backbone._conv_stem", "backbone._bn0",
+          {"backbone._conv_stem", "backbone._bn0"},
           {.in = input().channels, .out = kStemWidth, .kernel = 3, .stride = 2, .same = true},
           kNorm);
       return;
     }
     for (int i = 0; i < BlocksOf(stage); ++i) {
-      stages_[stage - 1].push_back(MakeBlock(stage, /*first=*/i == 0, make));
+      stages_[stage - 1].push_back(MakeBlock(stage, i, make));
     }
     if (stage == kStages) {
-      last_ = make->MakeConvBn("backbone._conv_head", "backbone._bn1",
+      last_ = make->MakeConvBn({"backbone._conv_head", "backbone._bn1"},
                                {.in = StageWidth(kStages), .out = kLastWidth, .kernel = 1}, kNorm);
+      make->AlsoNamed("head.fc", {"_fc"});
     }
   }
 
-  Block MakeBlock(int stage, bool first, LayerBuilder* make) {
+  InvertedResidual MakeBlock(int stage, int index, LayerBuilder* make) {
     const Group& group = kGroups[stage - 1];
-    const int64_t in = StageWidth(first ? stage - 1 : stage), out = StageWidth(stage);
-    const int64_t width = in * group.expansion, stride = first ? group.stride : 1;
+    const int64_t in = StageWidth(index == 0 ? stage - 1 : stage);
     const std::string name = absl::StrCat("backbone._blocks.", built_);
-    Block block;
-    if (group.expansion != 1) {
-      block.expand = make->MakeConvBn(name + "._expand_conv", name + "._bn0",
-                                      {.in = in, .out = width, .kernel = 1}, kNorm);
-    }
-    block.depthwise = make->MakeConvBn(name + "._depthwise_conv", name + "._bn1",
-                                       {.in = width,
-                                        .out = width,
-                                        .kernel = group.kernel,
-                                        .stride = stride,
-                                        .groups = width,
-                                        .same = true},
-                                       kNorm);
-    block.project = make->MakeConvBn(name + "._project_conv", name + "._bn2",
-                                     {.in = width, .out = out, .kernel = 1}, kNorm);
-    block.adds_input = stride == 1 && in == out;
+    InvertedResidual block =
+        MakeInvertedResidual({.expand = {name + "._expand_conv", name + "._bn0"},
+                              .depthwise = {name + "._depthwise_conv", name + "._bn1"},
+                              .project = {name + "._project_conv", name + "._bn2"}},
+                             /*others=*/{},
+                             {.in = in,
+                              .width = in * group.expansion,
+                              .out = StageWidth(stage),
+                              .kernel = group.kernel,
+                              .stride = index == 0 ? group.stride : 1,
+                              .same = true,
+                              .norm = kNorm},
+                             make);
     block.drop_path = drop_path_ * static_cast<float>(built_) / static_cast<float>(blocks_);
     block.index = static_cast<uint32_t>(built_++);
     return block;
@@ -138,20 +113,10 @@ class EfficientNetLite final : public Backbone {
 
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) override {
     if (stage == 0) return ConvBnAct(x, stem_, {}, Activation::kRelu6, pass);
-    for (const Block& block : stages_[stage - 1]) x = RunBlock(x, block, pass);
-    return stage == kStages ? ConvBnAct(x, last_, {}, Activation::kRelu6, pass) : x;
-  }
-
-  static at::Tensor RunBlock(const at::Tensor& x, const Block& block, const StagePass& pass) {
-    at::Tensor y = x;
-    if (block.expand.has_value()) y = ConvBnAct(y, *block.expand, {}, Activation::kRelu6, pass);
-    y = ConvBnAct(y, block.depthwise, {}, Activation::kRelu6, pass);
-    if (!block.adds_input) return ConvBnAct(y, block.project, {}, Activation::kNone, pass);
-    if (!pass.trained || block.drop_path == 0) {
-      return ConvBnAct(y, block.project, x, Activation::kNone, pass);
+    for (const InvertedResidual& block : stages_[stage - 1]) {
+      x = RunInvertedResidual(x, block, pass);
     }
-    y = ConvBnAct(y, block.project, {}, Activation::kNone, pass);
-    return x + DropPath(y, block.drop_path, pass.seed, pass.context, block.index);
+    return stage == kStages ? ConvBnAct(x, last_, {}, Activation::kRelu6, pass) : x;
   }
 
   int64_t LastBatchNormValues(int64_t height, int64_t width) const override {
@@ -164,7 +129,7 @@ class EfficientNetLite final : public Backbone {
   int blocks_ = 0;  // of all stages
   int built_ = 0;
   ConvBn stem_, last_;
-  std::array<std::vector<Block>, kStages> stages_;
+  std::array<std::vector<InvertedResidual>, kStages> stages_;
 };
 
 }  // namespace

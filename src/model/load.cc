@@ -248,7 +248,7 @@ std::string Choices(const std::string& setting, const std::vector<std::string>& 
 
 // Nothing of the checkpoint is the backbone's.
 absl::Status NothingFits(const StateDict& checkpoint, const TensorList& backbone,
-                         const Request& request) {
+                         const LayerNames& other_names, const Request& request) {
   const auto names = [](const TensorList& tensors) {
     std::vector<std::string> list;
     list.reserve(tensors.size());
@@ -258,7 +258,8 @@ absl::Status NothingFits(const StateDict& checkpoint, const TensorList& backbone
   std::vector<std::string> wanted = names(backbone);
   for (std::string& name : wanted) name = std::string(absl::StripPrefix(name, kBackbone));
   const std::string& prefix = request.how.prefix();
-  const std::vector<std::string> fitting = FittingPrefixes(checkpoint.tensors, backbone);
+  const std::vector<std::string> fitting =
+      FittingPrefixes(checkpoint.tensors, backbone, other_names);
   const bool advises = !fitting.empty() && !request.prefix_setting.empty();
   return absl::InvalidArgumentError(absl::StrCat(
       "none of the checkpoint's names are the backbone's",
@@ -271,7 +272,7 @@ absl::Status NothingFits(const StateDict& checkpoint, const TensorList& backbone
 // The prefixes below which the checkpoint has a second set of the backbone's names, beside the one
 // that is taken. Averaged weights are often kept so, or a teacher's.
 std::vector<std::string> OtherPrefixes(const StateDict& checkpoint, const TensorList& backbone,
-                                       const Given& given) {
+                                       const LayerNames& other_names, const Given& given) {
   std::set<absl::string_view> taken;
   for (const NamedTensor& tensor : backbone) {
     const auto found = given.find(tensor.name);
@@ -281,7 +282,7 @@ std::vector<std::string> OtherPrefixes(const StateDict& checkpoint, const Tensor
   for (const NamedTensor& tensor : checkpoint.tensors) {
     if (!taken.contains(tensor.name)) others.push_back(tensor);
   }
-  return FittingPrefixes(others, backbone);
+  return FittingPrefixes(others, backbone, other_names);
 }
 
 // "It has the backbone's names a second time, below "ema"".
@@ -375,17 +376,18 @@ absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& requ
     if (with_head || !IsHead(tensor.name)) wanted.push_back(tensor);
   }
   std::vector<std::string> notes;
-  Given given = Arrange(checkpoint, request.how.prefix(), backbone);
+  const LayerNames& other_names = model->other_names();
+  Given given = Arrange(checkpoint, request.how.prefix(), backbone, other_names);
   if (given.empty() && !request.how.prefix().empty()) {
-    given = Arrange(checkpoint, "", backbone);
+    given = Arrange(checkpoint, "", backbone, other_names);
     if (!given.empty()) {
       notes.push_back(absl::StrCat("no name in it begins with the prefix \"", request.how.prefix(),
                                    "\"; the names are taken without it"));
     }
   }
-  if (given.empty()) return NothingFits(checkpoint, backbone, request);
+  if (given.empty()) return NothingFits(checkpoint, backbone, other_names, request);
   std::string others;
-  if (std::vector<std::string> prefixes = OtherPrefixes(checkpoint, backbone, given);
+  if (std::vector<std::string> prefixes = OtherPrefixes(checkpoint, backbone, other_names, given);
       !prefixes.empty()) {
     others = TellOthers(prefixes, request);
     notes.push_back(others);

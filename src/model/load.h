@@ -31,7 +31,8 @@ struct LoadReport {
 
 // Copies a checkpoint's weights into a new model as `pretrained` says: the backbone's, and with
 // with_head the head's. Names are mmpretrain's ("backbone.conv1.weight", "head.fc.weight") or
-// torchvision's and timm's ("conv1.weight", "fc.weight") or transformers'. Floating-point types are
+// torchvision's and timm's ("conv1.weight", "fc.weight") or those of Classifier::other_names().
+// Floating-point types are
 // converted. Integers of one element count something, as num_batches_tracked does; they may be
 // missing, left over or of another type.
 //

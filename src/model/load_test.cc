@@ -139,6 +139,47 @@ TEST(LoadBackbone, UnderstandsTransformersNames) {
   for (const auto& [ours, theirs] : names) EXPECT_TRUE(IsLoaded(*model, ours)) << theirs;
 }
 
+constexpr char kMobileNet[] = "backbone { mobilenet_v2 { width: 0.25 } } head { num_classes: 3 }";
+
+// A checkpoint like kMobileNet by torchvision's names, below a prefix.
+StateDict TorchvisionsMobileNet(const std::string& prefix) {
+  std::map<std::string, std::string> theirs;
+  for (const auto& [other, ours] : MakeModel(kMobileNet)->other_names()) {
+    if (absl::StartsWith(other, "features.") || other == "classifier.1") theirs[ours] = other;
+  }
+  return Checkpoint(
+      [&](const std::string& name) {
+        const size_t dot = name.rfind('.');
+        return prefix + theirs.at(name.substr(0, dot)) + name.substr(dot);
+      },
+      kMobileNet);
+}
+
+TEST(LoadBackbone, TakesTheNamesThatOtherPackagesHaveForANetwork) {
+  const auto fresh = MakeModel(kMobileNet);
+  for (const std::string prefix : {"", "net"}) {
+    const auto model = MakeModel(kMobileNet);
+    const StateDict checkpoint = TorchvisionsMobileNet(prefix.empty() ? "" : prefix + ".");
+    const auto report = LoadBackbone(checkpoint, prefix, model.get());
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->Summary(), "312 tensors matched");
+    for (const char* name : {"backbone.conv1.conv.weight",
+                             "backbone.layer3.2.conv.1.bn.running_var", "backbone.conv2.bn.bias"}) {
+      EXPECT_TRUE(at::equal(Named(*model, name), Named(*fresh, name) + 1)) << name;
+    }
+    EXPECT_TRUE(at::equal(Named(*model, "head.fc.bias"), Named(*fresh, "head.fc.bias")));
+  }
+}
+
+TEST(LoadBackbone, FindsThePrefixOfOtherPackagesNamesAndNoOtherNetworks) {
+  const StateDict checkpoint = TorchvisionsMobileNet("net.");
+  EXPECT_THAT(ErrorOf(LoadClassifier(checkpoint, {}, MakeModel(kMobileNet).get())),
+              testing::EndsWith(". They fit with --prefix=net"));
+  const std::string error = ErrorOf(LoadClassifier(checkpoint, {}, MakeModel(kResNet).get()));
+  EXPECT_THAT(error, AllOf(HasSubstr("none of the checkpoint's names are the backbone's"),
+                           testing::Not(HasSubstr("They fit"))));
+}
+
 TEST(LoadBackbone, UnderstandsMmpretrainsNamesWithoutPrefix) {
   const auto model = MakeModel(kResNet);
   const auto report = LoadBackbone(Checkpoint(Same), "", model.get());

@@ -44,6 +44,14 @@ struct Block {
   std::optional<ConvBn> downsample;
 };
 
+// The names of transformers' ResNetForImageClassification, and of its ResNetModel.
+void NameAsTransformers(const ConvBnNames& layers, const std::string& name, LayerBuilder* make) {
+  for (const char* parent : {"resnet.", ""}) {
+    make->AlsoNamed(layers, {{absl::StrCat(parent, name, ".convolution"),
+                              absl::StrCat(parent, name, ".normalization")}});
+  }
+}
+
 class ResNet final : public Backbone {
  public:
   ResNet(const BackboneConfig& config, const Plan& plan)
@@ -65,29 +73,33 @@ class ResNet final : public Backbone {
   void BuildStage(int stage, LayerBuilder* make) override {
     if (stage == 0) {
       const int64_t kernel = HasImagenetStem() ? 7 : 3;
-      stem_ = make->MakeConvBn("backbone.conv1", "backbone.bn1",
-                               {.in = input().channels,
-                                .out = StageWidth(0),
-                                .kernel = kernel,
-                                .stride = HasImagenetStem() ? 2 : 1,
-                                .padding = kernel / 2});
+      const ConvBnNames names = {"backbone.conv1", "backbone.bn1"};
+      NameAsTransformers(names, "embedder.embedder", make);
+      stem_ = make->MakeConvBn(names, {.in = input().channels,
+                                       .out = StageWidth(0),
+                                       .kernel = kernel,
+                                       .stride = HasImagenetStem() ? 2 : 1,
+                                       .padding = kernel / 2});
       return;
     }
     for (int i = 0; i < plan_.blocks[stage - 1]; ++i) {
       stages_[stage - 1].push_back(MakeBlock(stage, i, make));
     }
+    make->AlsoNamed("head.fc", {"classifier.1"});  // as transformers calls it
   }
 
   Block MakeBlock(int stage, int index, LayerBuilder* make) const {
     const std::string name = absl::StrCat("backbone.layer", stage, ".", index);
+    const std::string transformers = absl::StrCat("encoder.stages.", stage - 1, ".layers.", index);
     const int64_t in = StageWidth(index == 0 ? stage - 1 : stage), out = StageWidth(stage);
     const int64_t width = config_.base_channels() << (stage - 1);
     const int64_t stride = stage > 1 && index == 0 ? 2 : 1;
     const double last_gamma = config_.zero_init_residual() ? 0 : 1;
     const auto conv = [&](int i, int64_t from, int64_t to, int64_t kernel, int64_t s,
                           double gamma) {
-      return make->MakeConvBn(absl::StrCat(name, ".conv", i), absl::StrCat(name, ".bn", i),
-                              {from, to, kernel, s, kernel / 2}, {}, gamma);
+      const ConvBnNames names = {absl::StrCat(name, ".conv", i), absl::StrCat(name, ".bn", i)};
+      NameAsTransformers(names, absl::StrCat(transformers, ".layer.", i - 1), make);
+      return make->MakeConvBn(names, {from, to, kernel, s, kernel / 2}, {}, gamma);
     };
     // In the order in which RunBlock runs them.
     Block block;
@@ -99,8 +111,10 @@ class ResNet final : public Backbone {
       block.convs.push_back(conv(1, in, width, 3, stride, 1));
     }
     if (stride != 1 || in != out) {
-      block.downsample = make->MakeConvBn(name + ".downsample.0", name + ".downsample.1",
-                                          {.in = in, .out = out, .kernel = 1, .stride = stride});
+      const ConvBnNames names = {name + ".downsample.0", name + ".downsample.1"};
+      NameAsTransformers(names, transformers + ".shortcut", make);
+      block.downsample =
+          make->MakeConvBn(names, {.in = in, .out = out, .kernel = 1, .stride = stride});
     }
     block.convs.push_back(plan_.bottleneck ? conv(3, width, out, 1, 1, last_gamma)
                                            : conv(2, width, out, 3, 1, last_gamma));

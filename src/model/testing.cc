@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/accumulate.h>
 #include <google/protobuf/text_format.h>
 
 #include <cmath>
@@ -14,28 +15,24 @@
 #include "src/model/loss.h"
 
 namespace finetune {
-namespace {
-
-at::Tensor ValueOf(const std::string& name, const at::Tensor& like) {
+at::Tensor ValueOf(const std::string& name, at::IntArrayRef shape) {
   if (absl::EndsWith(name, "num_batches_tracked")) return at::empty({}, at::kLong).fill_(7);
-  if (absl::EndsWith(name, "running_var")) return ByFormula(name, like.sizes(), 0.5, 1);
+  if (absl::EndsWith(name, "running_var")) return ByFormula(name, shape, 0.5, 1);
   if (absl::EndsWith(name, "running_mean") || absl::EndsWith(name, "bias")) {
-    return ByFormula(name, like.sizes(), 0.5);
+    return ByFormula(name, shape, 0.5);
   }
-  if (like.dim() == 1) {
-    return absl::EndsWith(name, ".bn3.weight") ? ByFormula(name, like.sizes(), 0.05, 0.2)
-                                               : ByFormula(name, like.sizes(), 0.25, 1);
+  if (shape.size() == 1) {
+    return absl::EndsWith(name, ".bn3.weight") ? ByFormula(name, shape, 0.05, 0.2)
+                                               : ByFormula(name, shape, 0.25, 1);
   }
-  const int64_t fan_in = like.numel() / like.size(0);
-  return ByFormula(name, like.sizes(), std::sqrt(3.0 / static_cast<double>(fan_in)));
+  const int64_t fan_in = c10::multiply_integers(shape.slice(1));
+  return ByFormula(name, shape, std::sqrt(3.0 / static_cast<double>(fan_in)));
 }
-
-}  // namespace
 
 void FillByFormula(Classifier* model) {
   const at::NoGradGuard no_grad;
   for (const NamedTensor& tensor : model->State()) {
-    tensor.tensor.copy_(ValueOf(tensor.name, tensor.tensor));
+    tensor.tensor.copy_(ValueOf(tensor.name, tensor.tensor.sizes()));
   }
   model->ParametersChanged(/*all=*/true);
 }

@@ -14,6 +14,9 @@ namespace finetune {
 inline constexpr ForwardContext kTraining{.training = true};
 inline constexpr ForwardContext kEvaluation{.training = false};
 
+// The value that the formula gives to a tensor of this name and shape in a network's state.
+at::Tensor ValueOf(const std::string& name, at::IntArrayRef shape);
+
 // Gives every parameter and buffer its value by the formula.
 void FillByFormula(Classifier* model);
 

@@ -1,0 +1,65 @@
+#ifndef FINETUNE_MODEL_INVERTED_RESIDUAL_H_
+#define FINETUNE_MODEL_INVERTED_RESIDUAL_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+
+#include "src/model/builder.h"
+#include "src/model/layers.h"
+
+namespace finetune {
+
+// The block that MobileNetV2 (Sandler et al. 2018) and the networks after it are made of. A 1x1
+// convolution expands the channels, a depthwise one filters each of them, and another 1x1
+// convolution projects them to fewer. ReLU6 follows the first two. A block whose result has the
+// shape of its input adds the input.
+struct InvertedResidual {
+  std::optional<ConvBn> expand;  // without, where the depthwise one takes the input's channels
+  ConvBn depthwise, project;
+  bool adds_input;
+  // The chance that training leaves out an image's branch; with it, the block's index in the
+  // network (DropPath()). Only a block that adds its input reads them.
+  float drop_path = 0;
+  uint32_t index = 0;
+};
+
+struct InvertedResidualNames {
+  ConvBnNames expand = {};  // not read where there is none
+  ConvBnNames depthwise, project;
+};
+
+struct InvertedResidualShape {
+  int64_t in, width, out;  // channels; width: of the depthwise convolution
+  int64_t kernel = 3;
+  int64_t stride = 1;
+  bool same = false;  // see Conv; without, padding of half a kernel
+  BatchNormSettings norm = {};
+};
+
+// `others`: the names that other packages' checkpoints have for the layers.
+InvertedResidual MakeInvertedResidual(const InvertedResidualNames& names,
+                                      std::initializer_list<InvertedResidualNames> others,
+                                      const InvertedResidualShape& shape, LayerBuilder* make);
+
+// timm's names for block `index` of a stage, both from 0; they are the same in all its networks of
+// such blocks.
+InvertedResidualNames TimmNames(int stage, int index, bool expands);
+// Those of the first convolution and of the last one.
+inline ConvBnNames TimmStemNames() { return {"conv_stem", "bn1"}; }
+inline ConvBnNames TimmLastNames() { return {"conv_head", "bn2"}; }
+
+// x: [N, in, H, W]. Returns [N, out, H', W'], whose sides are those of x divided by the stride and
+// rounded up.
+at::Tensor RunInvertedResidual(const at::Tensor& x, const InvertedResidual& block,
+                               const StagePass& pass);
+
+// `channels` times `factor`, to the nearest multiple of 8 that is not more than a tenth below: how
+// these networks are made wider and narrower.
+int64_t ScaledWidth(int64_t channels, double factor);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MODEL_INVERTED_RESIDUAL_H_
