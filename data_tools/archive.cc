@@ -26,8 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The bytes of a file, unpacked where it is gzip. libarchive's own gzip takes a stream whose
-// checksum is wrong or missing for a whole one; zlib does not.
+// Reads a file and decompresses it if it is gzip. libarchive's gzip reader accepts a stream whose
+// checksum is wrong or missing; zlib does not.
 class GzipStream {
  public:
   explicit GzipStream(std::string path)
@@ -38,7 +38,7 @@ class GzipStream {
   GzipStream(const GzipStream&) = delete;
   GzipStream& operator=(const GzipStream&) = delete;
 
-  // Some more bytes, which stay until the next call; none at the end.
+  // Returns the next bytes, which are valid until the next call. Returns "" at the end of the file.
   absl::StatusOr<absl::string_view> Next() {
     if (file_ == nullptr) return SystemError("cannot open", path_, open_error_);
     const int n = gzread(file_, buffer_.data(), static_cast<unsigned>(buffer_.size()));
@@ -63,7 +63,7 @@ class GzipStream {
 
 constexpr char kGzipEnding[] = ".gz";
 
-// Whether a file of this name is NAME or NAME.gz for one of the names.
+// Returns whether `file` is NAME or NAME.gz for one of the names.
 bool IsWanted(const std::string& file, const std::vector<std::string>& names) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
     return file == name || file == name + kGzipEnding;
@@ -89,7 +89,7 @@ absl::StatusOr<std::string> ReadGzip(const std::string& path, size_t max_bytes) 
   }
 }
 
-// Unpacks gzip data that are in memory. `where` is for errors.
+// Decompresses gzip data in memory. `where` is for errors.
 absl::StatusOr<std::string> Gunzip(const std::string& where, absl::string_view packed,
                                    size_t max_bytes) {
   constexpr int kGzip = 16;
@@ -118,13 +118,13 @@ absl::StatusOr<std::string> Gunzip(const std::string& where, absl::string_view p
   }
 }
 
-// An archive that is read from its beginning to its end.
+// Reads an archive from its beginning to its end.
 class ArchiveReader {
  public:
   explicit ArchiveReader(const std::string& path)
       : path_(path), stream_(path), archive_(archive_read_new()) {}
 
-  // `take` gets the name of each file, without its folder.
+  // Calls `take` with the name of each file, without its folder.
   template <typename Take>
   absl::Status ForEachFile(Take take) {
     return ForEachEntry([&](archive_entry* entry) -> absl::Status {
@@ -150,11 +150,13 @@ class ArchiveReader {
     while (true) {
       const int code = archive_read_next_header(archive_.get(), &entry);
       if (code == ARCHIVE_EOF) break;
-      // A warning is about a name or an attribute that this system cannot express.
+      // libarchive warns of a name or an attribute that this system cannot express. This is not an
+      // error.
       if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return Error();
       FT_RETURN_IF_ERROR(take(entry));
     }
-    // gzip's checksum stands after the archive's end mark.
+    // The gzip checksum comes after the archive's end mark, so the rest of the file is read to
+    // check it.
     while (true) {
       FT_ASSIGN_OR_RETURN(const absl::string_view rest, stream_.Next());
       if (rest.empty()) return absl::OkStatus();
@@ -205,7 +207,7 @@ class ArchiveReader {
   size_t fed_ = 0;
 };
 
-// `take` gets the path of each file below a folder.
+// Calls `take` with the path of each file in a folder and in two levels of folders in it.
 template <typename Take>
 absl::Status ForEachFileBelow(const std::string& folder, Take take) {
   std::error_code error;
@@ -219,10 +221,10 @@ absl::Status ForEachFileBelow(const std::string& folder, Take take) {
   return absl::OkStatus();
 }
 
-// The paths of NAME and NAME.gz for the names below a folder.
+// Returns the paths of the files NAME and NAME.gz in a folder, for all `names`.
 absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
     const std::string& folder, const std::vector<std::string>& names) {
-  std::map<std::string, std::string> found;  // by name, also that of NAME.gz
+  std::map<std::string, std::string> found;  // by file name; NAME.gz is an entry of its own
   FT_RETURN_IF_ERROR(ForEachFileBelow(folder, [&](const fs::path& file) -> absl::Status {
     const std::string name = file.filename().string();
     if (!IsWanted(name, names)) return absl::OkStatus();
@@ -236,7 +238,7 @@ absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
   return found;
 }
 
-// Without a sync: the file is read once and removed.
+// Writes a file without a sync to disk, because the file is read once and then removed.
 absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
   const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.ok()) return SystemError("cannot create", path, errno);
@@ -249,7 +251,7 @@ absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
   return absl::OkStatus();
 }
 
-// Whether `input` is a folder, else a file. Errors: NotFound.
+// Returns true if `input` is a folder, false if it is a file. Errors: NotFound.
 absl::StatusOr<bool> IsFolder(const std::string& input) {
   std::error_code error;
   if (!fs::exists(input, error)) {
