@@ -13,14 +13,14 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
-// A field of RFC 4180: in quotes where it holds a comma, a quote or a line's end.
+// Returns a CSV field as in RFC 4180: in quotes if it contains a comma, a quote or a line end.
 std::string CsvField(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
 }
 
-// NumPy's format, version 1.0: the magic, the length of a Python dict's text, the text. Together
-// they fill whole blocks of 64 bytes.
+// Returns the header of NumPy's format, version 1.0: the magic number, the length of the text of a
+// Python dict, and the text. It is padded to a multiple of 64 bytes.
 std::string NpyHeader(size_t classes, int64_t images) {
   std::string text = absl::StrFormat(
       "{'descr': [('index', '<i8'), ('label', '<i4'), ('guess', '<i4'), ('scores', '<f4', (%d,))], "
@@ -70,7 +70,7 @@ absl::Status ScoreFile::Add(int64_t index, const Prediction& prediction,
                             absl::Span<const float> scores) {
   if (csv_) {
     absl::StrAppend(&buffer_, index, ",", prediction.label, ",", prediction.guess);
-    // Nine digits tell every two float32 apart.
+    // Nine digits are enough to distinguish any two float32 values.
     for (const float score : scores) absl::StrAppendFormat(&buffer_, ",%.9g", score);
     buffer_ += '\n';
   } else {
