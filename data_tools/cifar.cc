@@ -44,7 +44,7 @@ struct Layout {
 
 using Files = std::map<std::string, NamedFile>;
 
-// The pictures of one file: planes of red, green and blue, [n, 3, 32, 32], and their labels.
+// The pictures of one file as planes of red, green and blue, [n, 3, 32, 32], and their labels.
 struct Records {
   std::vector<uint8_t> labels;
   std::string planes;
@@ -264,7 +264,7 @@ absl::Status ConvertCifar100(const ConvertOptions& options) {
   layout.name = "cifar100";
   layout.binary = {{"train.bin"}, {"test.bin"}, "fine_label_names.txt"};
   layout.python = {{"train"}, {"test"}, "meta"};
-  // A record has a coarse and a fine label; the fine ones are the classes.
+  // A record has a coarse and a fine label. The fine labels are the classes.
   layout.labels = {20, 100};
   layout.labels_key = "fine_labels";
   layout.names_key = "fine_label_names";

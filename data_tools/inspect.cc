@@ -44,7 +44,7 @@ struct SplitFacts {
   std::map<std::string, int64_t> kinds;
   std::array<int64_t, kSides.size() + 1> sides = {};
   int64_t bytes = 0;
-  PictureSize smallest, largest;  // by their pixels
+  PictureSize smallest, largest;  // by number of pixels
 };
 
 void AddSize(const PictureSize& size, SplitFacts* facts) {

@@ -69,7 +69,7 @@ absl::StatusOr<PictureSource> NumberLabels(const LabelledSplits& splits,
 // in .csv, a table whose first line names its columns: path, label and, for several splits, split.
 struct ListFiles {
   std::string train;
-  std::string val;      // empty: none
+  std::string val;      // empty: no validation list
   std::string root;     // the folder of relative paths; empty: that of `train`
   std::string classes;  // a file of names, one a line; empty: the labels
 };
