@@ -43,8 +43,8 @@ absl::Status TakeWeights(const EvaluateOptions& options, Setup* setup) {
   return absl::OkStatus();
 }
 
-// Prints the setup's notes and warnings on stderr: on rank 0, those about a host on one rank of
-// that host.
+// Prints the setup's notes and warnings on stderr: those of the run on rank 0, and those about a
+// host on one rank of that host.
 void Tell(const Setup& setup, const Communicator& comm) {
   if (comm.local_rank() == 0) {
     for (const std::string& warning : setup.host_warnings) {
