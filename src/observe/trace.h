@@ -32,8 +32,8 @@ class TraceTrack {
     int64_t submitted_ns = 0;
   };
 
-  // `capacity`: the number of events that are kept, a power of two. `value_name`: the name of the
-  // events' `value` ("bytes").
+  // `capacity`: the size of the ring buffer in events, a power of two; Read() returns at most one
+  // fewer. `value_name`: the name of the events' `value` ("bytes").
   TraceTrack(std::string name, std::string value_name, size_t capacity);
 
   // Adds an event. Call it from one thread at a time. It takes no lock.
@@ -78,8 +78,8 @@ class TraceTrack {
 // The events of all threads of this process, for Chrome's and Perfetto's viewers.
 class Trace {
  public:
-  // The number of events that a track keeps. A training step adds about eight events, so this is
-  // about 2000 steps.
+  // The default size of a track's ring buffer in events. A training step adds about eight events,
+  // so this is about 2000 steps.
   static constexpr size_t kCapacity = 16384;
 
   explicit Trace(size_t capacity_of_track = kCapacity) : capacity_(capacity_of_track) {}
