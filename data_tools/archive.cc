@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr char kGzipEnding[] = ".gz";
 
-// Whether a file of this name is NAME or NAME.gz for one of the names.
+// Returns whether `file` is NAME or NAME.gz for one of the names.
 bool IsWanted(const std::string& file, const std::vector<std::string>& names) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
     return file == name || file == name + kGzipEnding;
@@ -49,7 +49,7 @@ absl::StatusOr<std::string> ReadGzip(const std::string& path, size_t max_bytes) 
   }
 }
 
-// Unpacks gzip data that are in memory. `where` is for errors.
+// Decompresses gzip data in memory. `where` is for errors.
 absl::StatusOr<std::string> Gunzip(const std::string& where, absl::string_view packed,
                                    size_t max_bytes) {
   constexpr int kGzip = 16;
@@ -89,7 +89,7 @@ absl::Status ForEachFileIn(ArchiveReader* reader, Take take) {
   }
 }
 
-// `take` gets the path of each file below a folder.
+// Calls `take` with the path of each file in a folder and in two levels of folders in it.
 template <typename Take>
 absl::Status ForEachFileBelow(const std::string& folder, Take take) {
   std::error_code error;
@@ -103,10 +103,10 @@ absl::Status ForEachFileBelow(const std::string& folder, Take take) {
   return absl::OkStatus();
 }
 
-// The paths of NAME and NAME.gz for the names below a folder.
+// Returns the paths of the files NAME and NAME.gz in a folder, for all `names`.
 absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
     const std::string& folder, const std::vector<std::string>& names) {
-  std::map<std::string, std::string> found;  // by name, also that of NAME.gz
+  std::map<std::string, std::string> found;  // by file name; NAME.gz is an entry of its own
   FT_RETURN_IF_ERROR(ForEachFileBelow(folder, [&](const fs::path& file) -> absl::Status {
     const std::string name = file.filename().string();
     if (!IsWanted(name, names)) return absl::OkStatus();
@@ -120,7 +120,7 @@ absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
   return found;
 }
 
-// Without a sync: the file is read once and removed.
+// Writes a file without a sync to disk, because the file is read once and then removed.
 absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
   const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.ok()) return SystemError("cannot create", path, errno);
@@ -133,7 +133,7 @@ absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
   return absl::OkStatus();
 }
 
-// Whether `input` is a folder, else a file. Errors: NotFound.
+// Returns true if `input` is a folder, false if it is a file. Errors: NotFound.
 absl::StatusOr<bool> IsFolder(const std::string& input) {
   std::error_code error;
   if (!fs::exists(input, error)) {

@@ -25,7 +25,7 @@ constexpr char kLabelEnding[] = ".cls";
 
 bool IsWanted(const std::string& name) {
   const fs::path path(name);
-  // Hidden files belong to the system.
+  // Hidden files belong to the operating system and are not pictures.
   if (absl::c_any_of(path, [](const fs::path& part) {
         return absl::StartsWith(part.string(), ".") && part != "." && part != "..";
       })) {
@@ -35,7 +35,7 @@ bool IsWanted(const std::string& name) {
          path.filename() == "val_annotations.txt";
 }
 
-// All files below a folder, sorted.
+// Returns all files in a folder and its subfolders, sorted.
 std::vector<fs::path> FilesBelow(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code error;
@@ -47,7 +47,8 @@ std::vector<fs::path> FilesBelow(const fs::path& folder) {
   return files;
 }
 
-// The folder that holds the classes or splits: an archive often has one folder with all.
+// Returns the folder that has the classes or splits in it. An archive often has a single folder
+// around them.
 fs::path TopFolder(fs::path folder) {
   while (true) {
     std::vector<fs::path> entries;
@@ -57,7 +58,7 @@ fs::path TopFolder(fs::path folder) {
         entries[0].filename() == "train") {
       return folder;
     }
-    // A folder with pictures is a class.
+    // A folder with files in it is a class, so the folder above it has the classes.
     bool has_folders = false;
     for (const auto& entry : fs::directory_iterator(entries[0], error)) {
       if (!entry.is_directory(error)) return folder;
@@ -76,7 +77,7 @@ std::string SplitOf(const std::string& archive) {
   return "train";
 }
 
-// A sample's files have one name up to its first dot.
+// Returns the key of a sample. All files of a sample have the same name up to its first dot.
 std::string KeyOf(const fs::path& file) {
   const std::string name = file.filename().string();
   return (file.parent_path() / name.substr(0, name.find('.'))).string();
@@ -128,7 +129,7 @@ absl::StatusOr<PictureSource> ListArchiveLayout(const std::string& input, const 
                                                 const std::function<bool(int64_t done)>& progress,
                                                 const Warn& warn) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> archives, ListArchives(input));
-  // Where each archive's files are, and what to call that place.
+  // For each archive: the folder of its unpacked files, and the name for this folder in messages.
   std::vector<std::pair<std::string, std::string>> places;
   bool has_labels = false;
   for (size_t i = 0; i < archives.size(); ++i) {

@@ -6,7 +6,7 @@
 
 namespace finetune {
 
-// The part of a data set's options that every converter takes from its own.
+// Returns the builder's options that every converter copies from its own options.
 inline DatasetBuilder::Options BuilderOptions(const ConvertOptions& options) {
   DatasetBuilder::Options build;
   build.folder = options.output;

@@ -25,18 +25,18 @@ constexpr size_t kPixels = kPlane * kChannels;
 // The files of one version of a data set.
 struct Version {
   std::vector<std::string> train, test;
-  // Has the classes' names.
+  // The file with the classes' names.
   std::string meta;
 };
 
-// One of the two data sets.
+// How CIFAR-10 or CIFAR-100 is stored.
 struct Layout {
   std::string name;
   Version binary, python;
-  // How many values each of the bytes before a binary record's pixels has; the last of them is the
-  // label.
+  // A record of the binary version begins with one byte for each element. The element is the number
+  // of values that the byte can have. The last byte is the label.
   std::vector<int> labels;
-  // The Python version's keys of the labels and of the classes' names.
+  // The keys of the labels and of the classes' names in the Python version's dicts.
   std::string labels_key, names_key;
 
   int classes() const { return labels.back(); }
@@ -44,7 +44,7 @@ struct Layout {
 
 using Files = std::map<std::string, NamedFile>;
 
-// The pictures of one file: planes of red, green and blue, [n, 3, 32, 32], and their labels.
+// The pictures of one file as planes of red, green and blue, [n, 3, 32, 32], and their labels.
 struct Records {
   std::vector<uint8_t> labels;
   std::string planes;
@@ -78,8 +78,8 @@ absl::StatusOr<Records> ReadBinary(const NamedFile& file, const Layout& layout) 
   return records;
 }
 
-// Calls `read` with the pickle in a file of the Python version and with the value of `key` in the
-// dict that it holds. Errors: DataLoss with the file's name.
+// Parses a file of the Python version, which is a pickled dict. Calls `read` with the pickle and
+// with the dict's value of `key`. Errors: DataLoss with the file's name.
 template <typename Read>
 absl::Status ReadPickled(const NamedFile& file, const std::string& key, Read read) {
   const auto broken = [&](const absl::Status& status) {
@@ -97,7 +97,7 @@ absl::Status ReadPickled(const NamedFile& file, const std::string& key, Read rea
   return status.ok() ? status : broken(Annotate(status, key));
 }
 
-// Reads a file of the Python version, as Python 2 and 3 pickle it. Errors: DataLoss that names the
+// Reads a file of the Python version, pickled by Python 2 or 3. Errors: DataLoss that names the
 // key.
 absl::StatusOr<Records> ReadPython(const NamedFile& file, const Layout& layout) {
   Records records;
@@ -134,7 +134,8 @@ absl::StatusOr<Records> ReadPython(const NamedFile& file, const Layout& layout) 
   return records;
 }
 
-// The names in a meta file: lines of the binary version's, a pickled list of the Python version's.
+// Returns the class names in a meta file: the lines of the binary version's file, or a pickled list
+// in the Python version's file.
 absl::StatusOr<std::vector<std::string>> ReadNames(const NamedFile& file, const Layout& layout,
                                                    bool python) {
   std::vector<std::string> names;
@@ -199,7 +200,7 @@ absl::Status Convert(const Layout& layout, const ConvertOptions& options) {
   const bool python = !has_any(layout.binary) && has_any(layout.python);
   const Version& version = python ? layout.python : layout.binary;
 
-  // Split by split; a file's bytes are given back once they are read.
+  // Reads the files `names` of one split. A file's bytes are freed when they have been read.
   const auto read =
       [&](const std::vector<std::string>& names) -> absl::StatusOr<std::vector<Records>> {
     std::vector<Records> all;
@@ -263,7 +264,7 @@ absl::Status ConvertCifar100(const ConvertOptions& options) {
   layout.name = "cifar100";
   layout.binary = {{"train.bin"}, {"test.bin"}, "fine_label_names.txt"};
   layout.python = {{"train"}, {"test"}, "meta"};
-  // A record has a coarse and a fine label; the fine ones are the classes.
+  // A record has a coarse and a fine label. The fine labels are the classes.
   layout.labels = {20, 100};
   layout.labels_key = "fine_labels";
   layout.names_key = "fine_label_names";

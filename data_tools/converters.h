@@ -10,82 +10,87 @@
 
 namespace finetune {
 
-// The options that all converters share. A converter looks at the output's place before it reads
-// anything, and leaves nothing behind when it fails.
+// The options that all converters share. A converter checks that the output can be written before
+// it reads anything. When it fails, it leaves no files behind.
 struct ConvertOptions {
   std::string input;
   std::string output;
   int shards = 8;
   bool force = false;
-  // See DatasetBuilder::Options. A total of 0: it is not known yet.
+  // See DatasetBuilder::Options. `total` is 0 while it is not known yet.
   std::function<bool(const std::string& split, int64_t done, int64_t total)> progress;
   std::function<void(const std::string& warning)> warn;
 };
 
-// CIFAR-10 or CIFAR-100 (https://www.cs.toronto.edu/~kriz/cifar.html) in the binary or the Python
-// version, as a folder or an archive; the binary version where both are there. Files may hold fewer
-// records than the official ones. Nothing that a pickle of the Python version names is run.
-// Errors: DataLoss that names the file and, of the binary version, the record and the byte.
+// Converts CIFAR-10 or CIFAR-100 (https://www.cs.toronto.edu/~kriz/cifar.html), the binary or the
+// Python version, from a folder or an archive. If both versions exist, reads the binary one. Files
+// may have fewer records than the official ones. Nothing that a pickle of the Python version names
+// is run. Errors: DataLoss that names the file and, for the binary version, the record and the
+// byte.
 absl::Status ConvertCifar10(const ConvertOptions& options);
 absl::Status ConvertCifar100(const ConvertOptions& options);
 
-// MNIST and its like: idx files (http://yann.lecun.com/exdb/mnist/), named
-// "train-images-idx3-ubyte" or "train-images.idx3-ubyte" and so on, plain or .gz, as a folder or an
-// archive. The number of classes is one more than the largest label; labels that begin with 1 are
-// counted from 1. EMNIST's files begin with "emnist-SPLIT-", have a mapping that names the classes,
-// and store each picture transposed. Errors: DataLoss that names the file and the byte.
+// Converts MNIST and data sets in its format: idx files (http://yann.lecun.com/exdb/mnist/), named
+// "train-images-idx3-ubyte" or "train-images.idx3-ubyte" and so on, plain or .gz, in a folder or an
+// archive. The classes are the ten digits. If a training label is above 9, they are all labels from
+// 0 to the largest, or from 1 if no label is 0. EMNIST's file names begin with "emnist-SPLIT-". Its
+// mapping file, if it exists, names the classes. Its pictures are stored transposed. Errors:
+// DataLoss that names the file and the byte.
 struct MnistOptions {
-  // Which of EMNIST's splits: "balanced", "letters", ... Empty: the one that is there.
+  // The split of EMNIST: "balanced", "letters", ... Empty: the only one that exists.
   std::string emnist;
-  // Exchanges rows and columns. Without it, pictures stay as they are stored, as in torchvision.
+  // Whether rows and columns are exchanged. If not, pictures stay as they are stored, as in
+  // torchvision.
   bool transpose = false;
 };
 absl::Status ConvertMnist(const ConvertOptions& options, const MnistOptions& mnist);
 
 // How pictures are stored.
 enum class Store {
-  // As pixels where all have one size of at most kLargestRaw a side, or `size` says one; else
-  // encoded.
+  // kRaw if all pictures have the same size with sides of at most kLargestRaw, or if `size` gives
+  // one size. Otherwise kEncoded.
   kAuto,
-  // As pixels of one size: read without decoding.
+  // As pixels, all pictures of one size. Reading needs no decoding.
   kRaw,
-  // As their files are, each of its own size.
+  // As the bytes of their files, each picture of its own size.
   kEncoded,
 };
 inline constexpr int kLargestRaw = 64;
 
-// A folder of pictures of the kinds that PictureDecoder reads: INPUT/train/CLASS/*, and
-// INPUT/test/CLASS/*, INPUT/val/CLASS/* or both (one alone becomes the split "test"); without
-// INPUT/train, INPUT/CLASS/*, of which `val_fraction` of each class, at least one, are held out:
-// always the same ones, spread over the class. Subfolders of a class are part of it. Names that
-// begin with a dot are passed over. Warns of everything else that is not read. Or an archive of
-// such a folder, or WebDataset's: see ListArchiveLayout(); it is unpacked beside the output first,
-// and nothing of that is left. Errors: one that lists every picture that cannot be read; others
-// name the file.
+// Converts a folder of pictures of the kinds that PictureDecoder reads. Either the folder has
+// splits: INPUT/train/CLASS/*, and INPUT/test/CLASS/* or INPUT/val/CLASS/* or both. If only one of
+// test and val exists, it becomes the split "test". Or it has no INPUT/train: then of INPUT/CLASS/*
+// the part `val_fraction` of each class, at least one picture, becomes the split "test". These are
+// always the same pictures, spread evenly over the class. Subfolders of a class belong to it. Names
+// that begin with a dot are ignored. A warning names everything else that is not read. INPUT may
+// also be an archive of such a folder, or archives of WebDataset: see ListArchiveLayout(). An
+// archive is unpacked into a temporary folder beside the output. Errors: one that lists every
+// picture that cannot be read; all others name the file.
 struct FolderOptions {
   Store store = Store::kAuto;
-  // Scales each picture (antialiased) so that its shorter side is that, and cuts out its middle. 0:
-  // pictures keep their sizes.
+  // Scales each picture (antialiased) so that its shorter side has this length, and cuts out the
+  // square in its centre. 0: pictures keep their sizes.
   int size = 0;
-  // Pictures that are stored encoded: one whose longer side is longer is scaled to it and encoded
-  // anew, as JPEG of this quality. 0: none is.
+  // Only for pictures that are stored encoded: a picture with a longer side above `max_side` is
+  // scaled down to it and encoded again, as JPEG of this quality. 0: no picture is scaled down.
   int max_side = 0;
   int quality = 90;
   double val_fraction = 0.1;
   Orientation orientation = Orientation::kApply;
-  // Leaves out pictures that cannot be read, as if they were not there. Where there are some, all
-  // pictures are read twice.
+  // Whether pictures that cannot be read are left out, as if they did not exist. If there are such
+  // pictures, all pictures are read twice.
   bool skip_bad = false;
-  // Decodes every picture that is stored encoded. Without it, its header and its end are looked at,
-  // and mean and std are those of 4096 to 8191 training pictures, spread evenly, or of all.
+  // Whether every picture that is stored encoded is decoded. If not, only its header and its end
+  // are checked, and mean and std come from a sample of 4096 to 8191 training pictures, spread
+  // evenly, or from all if there are fewer.
   bool decode_all = true;
-  // 0: one a core.
+  // The number of threads. 0: one for each core.
   int threads = 0;
 };
 absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptions& folder);
 
-// The same of pictures that a list names: see ListFiles. `options.input` is the training list, or a
-// table of all splits.
+// Converts pictures that a list names: see ListFiles. `options.input` is the list of training
+// pictures, or a table of all splits. `val`, `root` and `classes` are the fields of ListFiles.
 struct ListOptions {
   std::string val;
   std::string root;
@@ -94,9 +99,9 @@ struct ListOptions {
 absl::Status ConvertImageList(const ConvertOptions& options, const ListOptions& list,
                               const FolderOptions& folder);
 
-// Made-up pictures that a small network learns in a minute and a linear classifier does not:
-// gratings whose orientation is the class, of random phase, frequency, colour, place and contrast,
-// over clutter and noise.
+// Makes synthetic pictures that a small network learns in a minute and a linear classifier does
+// not. They are gratings whose orientation is the class, of random phase, frequency, colour, place
+// and contrast, over clutter and noise.
 struct SyntheticOptions {
   int classes = 10;
   int64_t train = 2048;

@@ -38,7 +38,7 @@ using ::testing::StartsWith;
 
 using Files = std::map<std::string, std::string>;
 
-// The pictures and labels that a split should have.
+// The expected pictures and labels of a split.
 struct Expected {
   std::vector<int64_t> labels;
   std::vector<std::vector<uint8_t>> pictures;
@@ -78,7 +78,8 @@ std::string Gzip(const std::string& bytes) {
   return packed;
 }
 
-// An archive of the files, in a folder of its own and after a folder's entry, as the official ones.
+// Returns a tar archive of the files, which are in a folder that has an entry of its own, as in the
+// official archives.
 std::string Tar(const std::vector<std::pair<std::string, std::string>>& files) {
   std::string bytes(1 << 20, '\0');
   for (const auto& [name, content] : files) bytes.resize(bytes.size() + content.size() + 4096);
@@ -115,7 +116,7 @@ uint8_t CifarValue(int picture, int y, int x, int c) {
   return static_cast<uint8_t>(picture * 29 + y * 7 + x * 3 + c * 80);
 }
 
-// A record: the labels, then the red, the green and the blue plane.
+// Returns a CIFAR record: the labels, then the red, the green and the blue plane.
 std::string CifarRecord(const std::vector<int>& labels, int picture) {
   std::string record;
   for (const int label : labels) record.push_back(static_cast<char>(label));
@@ -142,7 +143,7 @@ std::vector<uint8_t> CifarPicture(int picture) {
 constexpr char kCifar10Names[] =
     "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
 
-// Two pictures in each of the six files.
+// Returns the files of a CIFAR-10 with two pictures in each of its six files.
 Files Cifar10() {
   Files files = {{"batches.meta.txt", kCifar10Names}};
   for (int i = 0; i < 12; ++i) {
@@ -166,7 +167,7 @@ std::string Idx(const std::vector<uint32_t>& shape, const std::string& data) {
   return bytes + data;
 }
 
-// Three training pictures and two others of 4x5.
+// Returns the files of an MNIST with three training and two test pictures of 4x5.
 Files Mnist() {
   std::string train, test;
   for (int i = 0; i < 3 * 20; ++i) train.push_back(static_cast<char>(i * 4));
@@ -183,7 +184,7 @@ class ConvertersTest : public testing::Test {
  protected:
   void SetUp() override { folder_ = EmptyTestFolder(); }
 
-  // A folder with the files, made anew.
+  // Makes a folder with only these files, and returns its path.
   std::string Folder(const Files& files) {
     std::string folder = folder_ + "/in";
     fs::remove_all(folder);
@@ -208,7 +209,8 @@ class ConvertersTest : public testing::Test {
     return options;
   }
 
-  // Converts, and checks that nothing but the data set is left.
+  // Converts `input`, checks that only the data set is left behind, and returns the data set's
+  // folder.
   template <typename Convert>
   std::string Converted(Convert convert, const std::string& input) {
     fs::remove_all(folder_ + "/out");
@@ -220,8 +222,9 @@ class ConvertersTest : public testing::Test {
     return options.output;
   }
 
-  // The error of a converter that refuses the input, the test's folder written as DIR. It must
-  // leave nothing behind, neither where nothing was, nor where --force was to replace something.
+  // Returns the error of a converter that refuses the input, with the test's folder written as DIR.
+  // Checks that it leaves nothing behind, both where the output did not exist and where --force was
+  // to replace it.
   template <typename Convert>
   std::string Refusal(Convert convert, const std::string& input) {
     fs::remove_all(folder_ + "/out");
@@ -248,11 +251,11 @@ class ConvertersTest : public testing::Test {
   }
 
   std::string folder_;
-  // The warnings of the last conversion, the test's folder written as DIR.
+  // The warnings of the last conversion, with the test's folder written as DIR.
   std::vector<std::string> warnings_;
 };
 
-// The test below has all the ways in to hold against this.
+// Checks that a data set has the pictures and labels of Cifar10(), for all kinds of input.
 void ExpectCifar10(const std::string& folder) {
   Expected train, test;
   for (int i = 0; i < 12; ++i) {
@@ -296,7 +299,7 @@ TEST_F(ConvertersTest, Cifar10IsTheSameFromAFolderAndFromArchives) {
 
 std::string CifarFixture(const std::string& name) { return "tests/fixtures/cifar/" + name; }
 
-// As Python 2 pickled the official copies, and as Python 3 pickles.
+// The official copies are pickled by Python 2. The second archive is pickled by Python 3.
 TEST_F(ConvertersTest, Cifar10IsTheSameFromThePythonVersion) {
   ExpectCifar10(Converted(ConvertCifar10, CifarFixture("cifar-10-python.tar.gz")));
   ExpectCifar10(Converted(ConvertCifar10, CifarFixture("cifar-10-python3.tar.gz")));
@@ -329,7 +332,7 @@ TEST_F(ConvertersTest, NamesTheDamageInAPythonVersion) {
   EXPECT_EQ(with(train.substr(0, 1000)), "DIR/in/train: its pickle is cut off at byte 1000");
   EXPECT_EQ(with("}."), "DIR/in/train: expected a pickled dict with \"data\"");
   EXPECT_EQ(with("}U\4datacos\nsystem\n(U\2idtRs."), "DIR/in/train: data: expected a numpy array");
-  // Label 99 becomes 100.
+  // This changes label 99 to 100.
   std::string label = train;
   const size_t at = label.find("fine_labels");
   ASSERT_NE(at, std::string::npos);
@@ -382,7 +385,7 @@ TEST_F(ConvertersTest, MnistIsTheSamePlainPackedAndInAnArchive) {
   for (const auto& [name, bytes] : Mnist()) packed[name + ".gz"] = Gzip(bytes);
   ExpectMnist(Converted(ConvertDigits, Folder(packed)));
   ExpectMnist(Converted(ConvertDigits, File("mnist.tar.gz", Gzip(Tar(Mnist())))));
-  // The plain file comes first.
+  // The plain file is preferred to its .gz file.
   Files both = Mnist();
   both["train-labels-idx1-ubyte.gz"] = "anything";
   ExpectMnist(Converted(ConvertDigits, Folder(both)));
@@ -397,7 +400,8 @@ TEST_F(ConvertersTest, MnistMayHaveADotInItsNames) {
   ExpectMnist(Converted(ConvertDigits, Folder(dotted)));
 }
 
-// EMNIST's files: `classes` labels from `first`, a 2x3 picture of each in both splits.
+// Returns the files of an EMNIST split: `classes` labels from `first` on, and for each label one
+// 2x3 picture in both splits.
 Files Emnist(const std::string& split, int first, int classes, bool mapping) {
   std::string images, labels, lines;
   for (int i = 0; i < classes; ++i) {
@@ -432,7 +436,7 @@ TEST_F(ConvertersTest, EmnistCountsItsLettersFromOne) {
   EXPECT_EQ(manifest.class_name(25), "Z");
   EXPECT_THAT(warnings_, ElementsAre(testing::HasSubstr("--transpose turns them upright")));
 
-  // As it is downloaded: a zip of .gz files has the same shape as this .tar.
+  // The official download is a zip of .gz files. This .tar of .gz files has the same layout.
   Files packed;
   for (const auto& [name, bytes] : letters) {
     packed[absl::StrContains(name, "ubyte") ? name + ".gz" : name] =
@@ -525,7 +529,7 @@ TEST_F(ConvertersTest, ImageFolderHoldsOutTheSameFractionOfEachClass) {
   for (int i = 0; i < 4; ++i) files[absl::StrCat("b/", i, ".png")] = FlatPng(1, 1, i, 1, 0);
   files["c/0.png"] = FlatPng(1, 1, 0, 2, 0);
   const std::string input = Folder(files);
-  // The first values of the pictures of class `label` in a split.
+  // Returns the first values of the test pictures of class `label`.
   const auto held_out = [&](double fraction, int64_t label) {
     const std::string folder = Converted(
         [&](const ConvertOptions& options) {
@@ -561,7 +565,8 @@ TEST_F(ConvertersTest, ImageFolderHoldsOutTheSameFractionOfEachClass) {
 }
 
 TEST_F(ConvertersTest, ImageFolderFitsPicturesToASquare) {
-  // Left half black, right half white: the middle is cut out of the scaled 8x4.
+  // The left half is black, the right half white. The picture is scaled to 4x8 (height x width),
+  // and the 4x4 in its centre is cut out.
   std::vector<uint8_t> wide(size_t{16} * 32 * 3, 0);
   for (int y = 0; y < 16; ++y) {
     for (int i = 16 * 3; i < 32 * 3; ++i) wide[y * 32 * 3 + i] = 255;
@@ -581,7 +586,7 @@ TEST_F(ConvertersTest, ImageFolderFitsPicturesToASquare) {
   for (size_t i = 0; i < 48; ++i) EXPECT_EQ(train.pictures[1][i], i % 3 + 1);
 }
 
-// Pictures of several sizes and kinds, larger than what is stored as pixels.
+// Returns pictures of several sizes and kinds, too large to be stored as pixels by default.
 Files MixedFolder() {
   Files files;
   for (int i = 0; i < 20; ++i) {
@@ -597,7 +602,7 @@ Files MixedFolder() {
   return files;
 }
 
-// All files of a data set, by name.
+// Returns all files of a data set, by name.
 Files Contents(const std::string& folder) {
   Files files;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -700,7 +705,8 @@ TEST_F(ConvertersTest, ImageFolderNamesPicturesThatAreInTwoSplits) {
                                      "DIR/in/train/a/1.png"));
 }
 
-// The pictures and labels are the folder's; only source and name differ.
+// The data set from the archive has the same pictures and labels as the one from the folder. Only
+// source and name differ.
 TEST_F(ConvertersTest, ImageFolderIsTheSameFromAnArchive) {
   Files files = MixedFolder();
   files["a/notes.txt"] = "x";
@@ -735,7 +741,7 @@ TEST_F(ConvertersTest, ImageFolderReadsWebDatasetsArchives) {
       "have");
 }
 
-// An archive of one entry that is not a plain file with a plain name.
+// Returns an archive whose only entry is not a plain file with a plain name.
 std::string TrickArchive(const std::string& name, unsigned type, bool zip) {
   std::string bytes(1 << 20, '\0');
   size_t used = 0;
@@ -790,7 +796,7 @@ TEST_F(ConvertersTest, ImageFolderReadsTinyImageNet) {
   EXPECT_EQ(ReadManifest(folder)->split_size(), 2);
 }
 
-// Of mmpretrain's ann_file: a path, which may have spaces, and a number.
+// As in mmpretrain's ann_file, each line is a path, which may have spaces, and a number.
 TEST_F(ConvertersTest, ImageListReadsPathsAndLabels) {
   const Files files = {{"photos/a b.png", FlatPng(2, 2, 1, 1, 1)},
                        {"photos/c.png", FlatPng(2, 2, 2, 2, 2)},
@@ -881,7 +887,7 @@ TEST_F(ConvertersTest, SyntheticPicturesDependOnTheSeedAlone) {
   EXPECT_NE(PrintManifest(*ReadManifest(Converted(make(2, 4), ""))), first);
   EXPECT_THAT(ReadManifest(Converted(make(1, 4), ""))->class_name(),
               ElementsAre("angle_0", "angle_45", "angle_90", "angle_135"));
-  // More classes than whole degrees.
+  // With more than 180 classes the angles are not whole degrees.
   const DatasetManifest many = *ReadManifest(Converted(make(1, 1000), ""));
   EXPECT_EQ(many.class_name(999), "angle_179.82");
 }
@@ -951,7 +957,7 @@ TEST_F(ConvertersTest, RefusesEveryTruncationOfAnArchive) {
   }
 }
 
-// libarchive alone takes gzip data whose checksum is wrong.
+// libarchive alone accepts gzip data whose checksum is wrong.
 TEST_F(ConvertersTest, RefusesAFlippedByteOfAnArchiveOrReadsTheSame) {
   const std::string whole = Gzip(Tar(Cifar10()));
   int refused = 0;
@@ -1030,7 +1036,7 @@ TEST_F(ConvertersTest, NamesTheDamageInAnMnist) {
   files[labels + ".gz"] = "plain";
   EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
             "DIR/in/train-labels-idx1-ubyte.gz: byte 0: expected a gzip file");
-  // Longer than any picture that a manifest may have.
+  // A side of 20000 is longer than a manifest allows.
   EXPECT_EQ(
       Refusal(ConvertDigits,
               Folder({{images, Idx({1, 1, 20000}, std::string(20000, '\0'))},
@@ -1063,7 +1069,7 @@ TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
               {{"a/1.png", picture}, {"a/2.png", picture}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}})),
       "DIR/in/b/1.png: is 2x3 and the first picture 2x2 (height x width); give --size=N to fit all "
       "to NxN, or --store=encoded to keep their sizes");
-  // A line that would be scaled to a picture of 8192 x 131072.
+  // A picture of 1x16 would be scaled to 8192x131072.
   EXPECT_EQ(
       Refusal(
           [](const ConvertOptions& options) { return ConvertImageFolder(options, {.size = 8192}); },
@@ -1076,7 +1082,7 @@ TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
 
 constexpr char kExpected[] = "expected a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, PGM or PBM";
 
-// Ten pictures, four of them damaged, each in its own way.
+// Returns ten pictures, four of them damaged in different ways.
 Files WithBadPictures() {
   Files files;
   for (int i = 0; i < 10; ++i) {
@@ -1130,7 +1136,7 @@ TEST_F(ConvertersTest, ImageFolderSkipsBadPicturesAndWritesThemDown) {
               testing::Contains(testing::AllOf(
                   StartsWith("left out 4 of 11 pictures that cannot be read:\nDIR/in/a/0"),
                   testing::HasSubstr("\nDIR/in/a/9.png: is empty"))));
-  // As if they had never been there.
+  // The result is the same as without the damaged pictures.
   Files whole;
   for (const auto& [name, bytes] : files) {
     if (name != "a/0.png" && name != "a/4.png" && name != "a/6.jpg" && name != "a/9.png") {
@@ -1158,7 +1164,7 @@ TEST_F(ConvertersTest, ImageFolderWalksSubfoldersOfAClass) {
     return ConvertImageFolder(options, {.val_fraction = 0});
   };
   const std::string input = Folder(files);
-  // Two links to one folder add its pictures once.
+  // Two links to the same folder add its pictures once.
   fs::create_directory_symlink("deep", input + "/a/again");
   fs::create_directory_symlink("deep", input + "/a/more");
   const Expected train = *ReadSplit(Converted(all, input), "train");
@@ -1168,7 +1174,7 @@ TEST_F(ConvertersTest, ImageFolderWalksSubfoldersOfAClass) {
   EXPECT_THAT(values, ElementsAre(2, 1, 3, 5));
 }
 
-// Behind such a link the training pictures would land in the test split.
+// If such a link were followed, training pictures would be read as test pictures.
 TEST_F(ConvertersTest, ImageFolderLeavesOutLinksThatLeadBack) {
   const std::string input = Folder({{"train/a/1.png", FlatPng(1, 1, 1, 5, 8)},
                                     {"train/a/2.png", FlatPng(1, 1, 2, 6, 7)},
@@ -1177,7 +1183,7 @@ TEST_F(ConvertersTest, ImageFolderLeavesOutLinksThatLeadBack) {
   fs::create_directory_symlink("..", input + "/test/a/deep/class");
   fs::create_directory_symlink("../../..", input + "/test/a/deep/root");
   fs::create_directory_symlink("..", input + "/test/all");
-  // By way of a folder outside.
+  // This link leads back through a folder outside the input.
   fs::create_directory(input + "/../aside");
   fs::create_directory_symlink("../in", input + "/../aside/back");
   fs::create_directory_symlink("../../../aside", input + "/test/a/aside");
@@ -1255,7 +1261,8 @@ TEST_F(ConvertersTest, ImageFolderAppliesOrientationUnlessToldToIgnoreIt) {
   }
 }
 
-// A black drawing on nothing: all that it shows is in the alpha that is dropped.
+// The picture is a black drawing on a transparent background. Its content is only in the alpha,
+// which is dropped.
 TEST_F(ConvertersTest, WarnsOfAChannelWithoutVariance) {
   const std::string png = *ReadFile("tests/fixtures/pictures/black_on_transparent.png");
   Converted(ConvertFolder, Folder({{"a/1.png", png}, {"a/2.png", png}, {"b/1.png", png}}));

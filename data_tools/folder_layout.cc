@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Files that are passed over for one reason.
+// The files that are left out for one reason: their number and the first path.
 struct PassedOver {
   int64_t count = 0;
   std::string first;
@@ -31,12 +31,12 @@ struct PassedOver {
   }
 };
 
-// Everything in a folder that is not read.
+// Everything in a folder that is not read, by reason.
 struct LeftOut {
-  std::map<std::string, PassedOver> kinds;  // pictures of other kinds, by ending
+  std::map<std::string, PassedOver> kinds;  // pictures of kinds that are not read, by ending
   PassedOver others, loose, folders, links;
 
-  // One sentence for each reason.
+  // Warns with one sentence for each reason.
   void Report(const Warn& warn) const {
     if (!warn) return;
     if (!kinds.empty()) {
@@ -60,10 +60,11 @@ struct LeftOut {
   }
 };
 
-// The files of each class, sorted, so that the result does not depend on the file system.
+// The paths of each class's files, sorted, so that the result does not depend on the file system.
 using Classes = std::map<std::string, std::vector<std::string>>;
 
-// The content of a folder, sorted. Hidden files belong to the system and are left out.
+// Returns the entries of a folder, sorted. Leaves out hidden files, which belong to the operating
+// system.
 absl::StatusOr<std::vector<fs::path>> ListVisible(const fs::path& folder) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder.string()));
   std::vector<fs::path> entries;
@@ -78,7 +79,7 @@ bool IsFolder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
-// A folder and those that led to it, from the input on, by the paths that they have without links.
+// The chain of folders from the input to the current folder, as paths without links.
 class Trail {
  public:
   Trail() = default;
@@ -90,8 +91,9 @@ class Trail {
 
   const fs::path& end() const { return folders_.back(); }
 
-  // Whether `folder` is a folder of the trail, or holds one. Only a link leads there, and behind it
-  // the pictures of other classes and splits would be read as those of this one.
+  // Returns whether `folder` is a folder of the trail or contains one. Only a link can lead back
+  // like this. If it were followed, pictures of other classes and splits would be read as pictures
+  // of this class.
   bool LeadsBack(const fs::path& folder) const {
     const fs::path real = RealPath(folder);
     return absl::c_any_of(folders_, [&](const fs::path& passed) {
@@ -110,8 +112,8 @@ class Trail {
   std::vector<fs::path> folders_;
 };
 
-// Adds the pictures below the end of `trail`, which is `folder`, to `pictures`. `seen` has the
-// folders that were walked: several links may lead to one.
+// Adds the pictures in `folder` and its subfolders to `pictures`. `trail` ends in `folder`. `seen`:
+// the folders that were read already, because several links may lead to one folder.
 absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>* seen,
                   std::vector<std::string>* pictures, LeftOut* left_out) {
   if (!seen->insert(trail.end()).second) return absl::OkStatus();
@@ -137,7 +139,7 @@ absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>
   return absl::OkStatus();
 }
 
-// `trail` ends in `folder`.
+// Returns the classes of a folder and their pictures. `trail` ends in `folder`.
 absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, LeftOut* left_out) {
   Classes classes;
   FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
@@ -165,8 +167,8 @@ absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, 
   return classes;
 }
 
-// Tiny ImageNet's validation pictures lie in one folder, images, and a list beside it has a line
-// "NAME<tab>CLASS<tab>..." for each.
+// Returns the classes of Tiny ImageNet's validation split. All its pictures are in the folder
+// "images". The file `list` beside it has a line "NAME<tab>CLASS<tab>..." for each picture.
 absl::StatusOr<Classes> ListAnnotated(const fs::path& folder, const fs::path& list) {
   FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(list.string()));
   Classes classes;
@@ -185,10 +187,10 @@ absl::StatusOr<Classes> ListAnnotated(const fs::path& folder, const fs::path& li
   return classes;
 }
 
-// Splits by name, the training split first.
+// Pairs of a split's name and its classes, the training split first.
 using Splits = std::vector<std::pair<std::string, Classes>>;
 
-// The splits as the folders have them: one alone is yet to be divided.
+// Returns the splits of a folder. If there is only one, HoldOut() is to divide it later.
 absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
   std::error_code error;
   if (!fs::exists(root, error))
@@ -229,7 +231,7 @@ absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
       splits.emplace_back(name, std::move(annotated));
       continue;
     }
-    // Tiny ImageNet's test pictures have no classes.
+    // The test pictures of Tiny ImageNet have no labels.
     if (splits.size() == 2 && fs::exists(root / "val" / "val_annotations.txt", error)) {
       left_out->folders.Add(folder);
       continue;
@@ -244,7 +246,8 @@ absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
   return splits;
 }
 
-// Numbers the training classes. Errors: InvalidArgument for a class of another split only.
+// Numbers the classes of the training split. Errors: InvalidArgument for a class that only another
+// split has.
 absl::StatusOr<PictureSource> Numbered(const Splits& splits) {
   PictureSource source;
   std::map<std::string, int> numbers;

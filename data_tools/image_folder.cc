@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// `listed`: what `name`, a folder or a list, has.
+// Converts the pictures `listed`. `name`: the name of the folder or list, for the data set.
 absl::Status Convert(const ConvertOptions& options, const FolderOptions& folder,
                      const std::string& name, PictureSource listed) {
   const auto divided = [&] {
@@ -49,7 +49,8 @@ absl::Status Convert(const ConvertOptions& options, const FolderOptions& folder,
   if (options.warn) {
     options.warn(absl::StrCat("left out ", count, " that cannot be read:\n", list));
   }
-  // As if they were not there: the same pictures are held out as without them.
+  // The data set is the same as if the bad pictures did not exist: the pictures are divided into
+  // splits anew without them.
   PictureConverter second(options, folder, std::move(build));
   FT_RETURN_IF_ERROR(second.Run(divided()));
   if (second.bad().empty()) return absl::OkStatus();
@@ -74,7 +75,7 @@ absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptio
   };
   FT_ASSIGN_OR_RETURN(PictureSource listed,
                       ListArchiveLayout(options.input, unpacked.path(), progress, options.warn));
-  // "photos" of photos.tar.gz.
+  // The data set of photos.tar.gz is named "photos".
   return Convert(options, folder, name.substr(0, name.find('.')), std::move(listed));
 }
 

@@ -22,7 +22,8 @@
 namespace finetune {
 namespace {
 
-// Errors: those of ReadManifest; InvalidArgument for a file.
+// Reads the manifest of a prepared data set. Errors: those of ReadManifest; InvalidArgument where
+// `folder` is a file.
 absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
   std::error_code error;
   if (std::filesystem::is_regular_file(folder, error)) {
@@ -32,18 +33,18 @@ absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
   return ReadManifest(folder);
 }
 
-// Upper bounds of the shorter side, for the histogram.
+// Upper bounds of the bins in the histogram of the shorter side, in pixels.
 constexpr std::array<int, 6> kSides = {64, 128, 256, 512, 1024, 2048};
 
-// What a split's shards tell.
+// What the shards of a split say about its pictures.
 struct SplitFacts {
   absl::Status status;
   std::vector<int64_t> of_class;
-  // Of encoded pictures.
+  // The fields below are only for encoded pictures.
   std::map<std::string, int64_t> kinds;
   std::array<int64_t, kSides.size() + 1> sides = {};
   int64_t bytes = 0;
-  PictureSize smallest, largest;  // by their pixels
+  PictureSize smallest, largest;  // by number of pixels
 };
 
 void AddSize(const PictureSize& size, SplitFacts* facts) {
@@ -89,7 +90,7 @@ SplitFacts FactsOf(const std::string& folder, const DatasetSplit& split,
 
 std::string SizeText(const PictureSize& size) { return absl::StrCat(size.height, "x", size.width); }
 
-// How unevenly a split's pictures are spread over the classes.
+// Describes how unevenly a split's pictures are distributed over the classes.
 std::string Spread(const SplitFacts& facts, const DatasetManifest& manifest) {
   const auto [least, most] = std::minmax_element(facts.of_class.begin(), facts.of_class.end());
   if (*least == *most) return absl::StrCat(*least, " of each class");
@@ -104,7 +105,7 @@ std::string Spread(const SplitFacts& facts, const DatasetManifest& manifest) {
   return text;
 }
 
-// The lines about a split's encoded pictures.
+// Returns the lines about a split's encoded pictures.
 std::string EncodedText(const SplitFacts& facts) {
   const std::string kinds =
       absl::StrJoin(facts.kinds, ", ", [](std::string* out, const auto& kind) {
@@ -126,7 +127,8 @@ std::string EncodedText(const SplitFacts& facts) {
   return text;
 }
 
-// Checks one shard. `read`: called after each picture; false cancels.
+// Checks a shard of pixels. `read`: called after each picture; if it returns false, the check is
+// cancelled.
 absl::Status VerifyRaw(const std::string& folder, const DatasetShard& entry,
                        const DatasetManifest& manifest, const std::function<bool()>& read) {
   FT_ASSIGN_OR_RETURN(const std::unique_ptr<ShardReader> shard,

@@ -9,15 +9,16 @@
 
 namespace finetune {
 
-// Says what a data set holds, in lines: how pictures are stored, mean and std, classes with their
-// training pictures, splits, and of encoded pictures their kinds and sizes. A shard that cannot be
-// read is named in place of what it would tell. Errors: those of ReadManifest; InvalidArgument for
-// a file.
+// Returns a description of a data set in several lines: how pictures are stored, mean and std, the
+// classes with their numbers of training pictures, the splits, and for encoded pictures their kinds
+// and sizes. If a shard cannot be read, its error replaces the description of its split. Errors:
+// those of ReadManifest; InvalidArgument where `folder` is a file.
 absl::StatusOr<std::string> DescribeDataset(const std::string& folder);
 
 // Reads every picture, decodes those that are stored encoded, and checks every file's SHA-256, on
-// `threads` threads. `progress`: called with pictures done and their total; a false answer cancels.
-// Returns the number of pictures. Errors: one that names everything that is wrong.
+// `threads` threads. `progress`: called with the number of pictures done and their total; if it
+// returns false, the call is cancelled. Returns the number of pictures. Errors: one that names
+// everything that is wrong.
 absl::StatusOr<int64_t> VerifyDataset(const std::string& folder, int threads,
                                       const std::function<bool(int64_t, int64_t)>& progress);
 

@@ -30,8 +30,8 @@ absl::Status Bad(const std::string& where, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
 }
 
-// Splits a line of a CSV file at its commas, but for those within double quotes (RFC 4180). Nothing
-// where a quote does not end.
+// Splits a line of a CSV file at its commas, except commas within double quotes (RFC 4180). Returns
+// nothing if a quote does not end.
 std::optional<std::vector<std::string>> SplitCsv(absl::string_view line) {
   std::vector<std::string> cells(1);
   bool quoted = false;
@@ -52,7 +52,8 @@ std::optional<std::vector<std::string>> SplitCsv(absl::string_view line) {
   return cells;
 }
 
-// The columns of a CSV file by the names that its first line gives them.
+// The numbers of a CSV file's columns, found by the names in its first line. -1: the column is
+// missing.
 struct Columns {
   int path = -1, label = -1, split = -1;
 };
@@ -92,7 +93,7 @@ absl::StatusOr<std::vector<Row>> ReadRows(const std::string& file) {
     line = absl::StripTrailingAsciiWhitespace(line);
     if (absl::StripAsciiWhitespace(line).empty()) continue;
     if (!csv) {
-      // A path may have spaces; the label is the last word.
+      // The label is the last word. The path before it may have spaces.
       const size_t at = line.find_last_of(" \t");
       const absl::string_view path =
           at == absl::string_view::npos ? "" : absl::StripAsciiWhitespace(line.substr(0, at));
@@ -122,7 +123,7 @@ absl::StatusOr<std::vector<Row>> ReadRows(const std::string& file) {
   return rows;
 }
 
-// Labels that are all whole numbers are the numbers of classes.
+// Returns the class number that a label is, or nothing if the label is not a number.
 std::optional<int> AsNumber(absl::string_view label) {
   int number = 0;
   const auto [end, error] = std::from_chars(label.data(), label.data() + label.size(), number);
@@ -191,7 +192,7 @@ absl::StatusOr<PictureSource> NumberLabels(const LabelledSplits& splits,
       }
       split.pictures.push_back({row.path, label, ""});
     }
-    // Class by class, as folders are.
+    // Pictures are sorted by class, as they are when they come from folders.
     std::stable_sort(split.pictures.begin(), split.pictures.end(),
                      [](const SourcePicture& a, const SourcePicture& b) {
                        return std::tie(a.label, a.path) < std::tie(b.label, b.path);
@@ -208,7 +209,7 @@ absl::StatusOr<PictureSource> ListFileLayout(const ListFiles& files, const Warn&
     FT_ASSIGN_OR_RETURN(rows, ReadRows(files.val));
     splits.emplace_back("test", std::move(rows));
   }
-  // A column of splits divides the first list.
+  // If there is only one list and it has a column "split", the column divides the list into splits.
   if (splits.size() == 1 && !splits[0].second.front().split.empty()) {
     std::map<std::string, std::vector<Row>> by_name;
     for (Row& row : splits[0].second) {

@@ -20,14 +20,14 @@
 namespace finetune {
 namespace {
 
-// EMNIST's splits, which are the middle of its files' names.
+// The splits of EMNIST. Its files are named "emnist-SPLIT-...".
 constexpr std::array<absl::string_view, 6> kEmnist = {"balanced", "byclass", "bymerge",
                                                       "digits",   "letters", "mnist"};
-// Bytes before the labels.
+// The number of bytes before the first label in a file of labels.
 constexpr size_t kLabelHeader = 8;
 
-// An idx file of bytes: two zero bytes, type 8, the number of dimensions, each dimension as a
-// big-endian uint32, the data.
+// An idx file of bytes. Its content is: two zero bytes, the type 8, the number of dimensions, each
+// dimension as a big-endian uint32, the data.
 struct Idx {
   std::vector<uint32_t> shape;
   absl::string_view data;
@@ -68,18 +68,20 @@ absl::StatusOr<Idx> ParseIdx(const NamedFile& file, size_t dimensions) {
   return idx;
 }
 
-// The files of a data set as they are called in one place.
+// The names of a data set's files.
 struct Names {
   struct Split {
     const char* name;
     std::string images, labels;
   };
   std::array<Split, 2> splits;
-  // EMNIST's: lines "label code", the code being a character's.
+  // EMNIST's mapping file, or empty for MNIST. Its lines are "label code", where the code is that
+  // of a character.
   std::string mapping;
 };
 
-// MNIST calls its test split t10k and EMNIST test; some copies have a dot for the second dash.
+// Returns all names that the files may have. MNIST calls its test split t10k, EMNIST calls it test.
+// In some copies a dot replaces the second dash.
 std::vector<Names> PossibleNames(const std::string& prefix) {
   std::vector<Names> names;
   for (const char* separator : {"-", "."}) {
@@ -107,7 +109,8 @@ bool HasAll(const Names& names, const std::vector<std::string>& files) {
   });
 }
 
-// The names that are there: MNIST's own, or those of EMNIST's split `emnist`, or of the only one.
+// Returns the names of the files that exist: MNIST's, or those of EMNIST's split `emnist`. If
+// `emnist` is empty, EMNIST's only split is taken.
 absl::StatusOr<Names> ChooseNames(const std::string& input, const std::string& emnist,
                                   const std::vector<std::string>& files) {
   std::vector<std::string> prefixes;
@@ -120,7 +123,7 @@ absl::StatusOr<Names> ChooseNames(const std::string& input, const std::string& e
   for (const std::string& prefix : prefixes) {
     const std::vector<Names> possible = PossibleNames(prefix);
     auto names = absl::c_find_if(possible, [&](const auto& n) { return HasAll(n, files); });
-    // Where some are missing, those that are there say how the others would be called.
+    // If some files are missing, the existing ones show how the missing ones should be named.
     if (names == possible.end()) {
       names = absl::c_find_if(possible, [&](const auto& n) { return HasAny(n, files); });
     }
@@ -169,13 +172,14 @@ struct Classes {
   int last() const { return first + static_cast<int>(names.size()) - 1; }
 };
 
-// EMNIST's classes: the characters of its mapping. Errors: DataLoss for labels that do not follow
-// each other.
+// Returns EMNIST's classes: the characters of its mapping. Errors: DataLoss where the labels are
+// not consecutive.
 absl::StatusOr<Classes> ReadMapping(const NamedFile& mapping) {
   Classes classes;
   for (const absl::string_view line :
        absl::StrSplit(mapping.bytes, absl::ByAnyChar("\r\n"), absl::SkipWhitespace())) {
-    // A label, a character's code, and in some splits the code of the lower case as well.
+    // A line has a label, the code of its character, and in some splits also the code of the
+    // lower-case character.
     const std::vector<absl::string_view> parts =
         absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipWhitespace());
     int label = 0, code = 0;
@@ -193,9 +197,9 @@ absl::StatusOr<Classes> ReadMapping(const NamedFile& mapping) {
   return classes;
 }
 
-// The classes that the training labels show: the ten digits, or, where a label is larger, all
-// labels from 0 or 1 to the largest. Errors: DataLoss where such a label has no picture: a damaged
-// one would else make many empty classes.
+// Returns the classes according to the training labels: the ten digits or, if a label is above 9,
+// all labels from the smallest (0 or 1) to the largest. Errors: DataLoss where one of these labels
+// has no picture. Otherwise a single damaged label would make many empty classes.
 absl::StatusOr<Classes> ShownClasses(const NamedFile& file, absl::string_view labels) {
   std::array<int64_t, 256> count = {};
   for (const char label : labels) ++count[static_cast<uint8_t>(label)];

@@ -20,34 +20,35 @@
 namespace finetune {
 namespace {
 
-// With --check=header, so many training pictures are decoded for mean and std.
+// With --check=header, mean and std come from at least this many training pictures, or from all.
 constexpr int64_t kSample = 4096;
 
 using Digest = std::pair<uint64_t, uint64_t>;
 
-// One picture, made ready to be stored.
+// A picture that is ready to be stored.
 struct Prepared {
   absl::Status status;
   PictureSize size;
-  std::vector<uint8_t> pixels;  // where they are stored
-  std::string encoded;          // where that is stored
-  // Where it was decoded.
+  std::vector<uint8_t> pixels;  // only if pictures are stored as pixels
+  std::string encoded;          // only if pictures are stored encoded
+  // The picture's sums for mean and std, only if they are needed.
   std::optional<PixelSums> sums;
   std::string warning;
-  // Half of the file's SHA-256, where that is wanted.
+  // Half of the file's SHA-256, only if the caller asked for it.
   std::optional<Digest> digest;
 };
 
-// A thread's work on pictures.
+// Prepares pictures, one at a time. Each thread has its own Preparer.
 class Preparer {
  public:
   Preparer(Store store, const FolderOptions& folder)
       : store_(store), folder_(folder), decoder_(folder.orientation) {}
 
-  // `measure`: whether mean and std take it in. `digest`: whether that is wanted.
+  // Reads, checks and prepares a picture. `measure`: whether the picture counts for mean and std.
+  // `digest`: whether to compute its digest.
   Prepared Prepare(const SourcePicture& picture, bool measure, bool digest) {
     Prepared prepared;
-    // A pipe would be waited for.
+    // To read from a pipe would wait for its writer.
     std::error_code error;
     if (std::filesystem::is_other(picture.path, error)) {
       prepared.status = absl::DataLossError(
@@ -86,7 +87,7 @@ class Preparer {
       FT_ASSIGN_OR_RETURN(picture, FitSquare(picture, folder_.size));
       prepared->size = {picture.height, picture.width};
     }
-    // Then it will be stored encoded.
+    // A picture this large will be stored encoded, so its pixels are not needed.
     if (store_ == Store::kAuto && folder_.size == 0 &&
         std::max(picture.height, picture.width) > kLargestRaw) {
       return absl::OkStatus();
@@ -125,7 +126,7 @@ class Preparer {
   Picture picture_;
 };
 
-// Finds pictures that are in two splits.
+// Finds files with the same bytes in two splits.
 class Duplicates {
  public:
   void Add(const Digest& digest, size_t split, const SourcePicture& picture) {

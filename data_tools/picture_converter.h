@@ -12,19 +12,21 @@
 
 namespace finetune {
 
-// Makes a data set of a source's pictures on all cores: threads read, check and decode them, the
-// caller's thread writes them in order, so that the same pictures become the same bytes on any
-// number of cores. Holds at most four pictures a core.
+// Makes a data set of a source's pictures on all cores. Several threads read, check and decode
+// pictures. The caller's thread writes them in the source's order, so that the output has the same
+// bytes on any number of cores. Memory holds at most four pictures for each core.
 class PictureConverter {
  public:
-  // `build`: without what the pictures tell. The others must outlive it.
+  // `build`: the builder's options, without those that depend on the pictures (size, channels,
+  // encoded). `options` and `folder` must outlive this object.
   PictureConverter(const ConvertOptions& options, const FolderOptions& folder,
                    DatasetBuilder::Options build)
       : options_(options), folder_(folder), build_(std::move(build)) {}
 
-  // Writes a data set of the pictures. From the first that cannot be read on, writes nothing and
-  // looks for more of them: see bad(). Warns of pictures with faults, and of those that are in two
-  // splits. Errors: those of the builder, and InvalidArgument for pixels of different sizes.
+  // Writes a data set of the pictures. After the first picture that cannot be read, writes nothing
+  // more and only looks for further ones: see bad(). Warns of pictures with faults, and of pictures
+  // that are in two splits. Errors: those of the builder, and InvalidArgument for pictures of
+  // different sizes that are to be stored as pixels.
   absl::Status Run(const PictureSource& source);
 
   struct Bad {
@@ -34,8 +36,8 @@ class PictureConverter {
   const std::vector<Bad>& bad() const { return bad_; }
 
  private:
-  // Run()'s work where pictures are stored this way. False: they are to be stored encoded, which
-  // only kAuto finds out.
+  // Does the work of Run() for one way to store pictures. Returns false only for kAuto, if the
+  // pictures must be stored encoded. Run() then starts again with kEncoded.
   absl::StatusOr<bool> RunAs(Store store, const PictureSource& source);
 
   const ConvertOptions& options_;

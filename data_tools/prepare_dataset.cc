@@ -26,11 +26,13 @@ namespace {
 
 int Cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
-// Set by SIGINT and SIGTERM; a handler can reach nothing but what is static.
+// Set by SIGINT, SIGTERM and SIGHUP. It is static because a signal handler has no other way to
+// reach it.
 std::atomic<bool> interrupted{false};
 
-// Says on standard error how many pictures are done: on a terminal often, and at a split's
-// beginning and end; else every five seconds, so that a log gets no lines about quick work.
+// Writes to standard error how many pictures are done. On a terminal it writes often, and always at
+// the beginning and end of a split. Otherwise it writes every five seconds, so that quick work adds
+// no lines to a log.
 class PictureProgress {
  public:
   bool IsDue(bool at_edge = false) { return progress_.IsDue() || (at_edge && watched_); }
@@ -43,7 +45,7 @@ class PictureProgress {
     std::string text = total == 0 ? absl::StrCat(what, " ", done, " files")
                                   : absl::StrCat(what, ": ", done, " of ", total, " pictures");
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    // Nothing can be told from less.
+    // A rate needs at least a second of work.
     if (seconds > 1 && done > first_ && total > 0) {
       const double rate = static_cast<double>(done - first_) / seconds;
       absl::StrAppendFormat(&text, ", %.0f a second, %.0f s left", rate,
@@ -56,7 +58,7 @@ class PictureProgress {
 
  private:
   using Clock = std::chrono::steady_clock;
-  // The rate is that of one pass over the pictures.
+  // These describe one pass over the pictures, whose rate is shown.
   std::string what_;
   int64_t first_ = 0;
   Clock::time_point start_;
@@ -264,10 +266,11 @@ int Main(int argc, char** argv) {
 
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = true; };
-  // The second one ends the program wherever it is.
+  // A second signal ends the program at once.
   action.sa_flags = SA_RESETHAND;
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
-  // A write beyond `ulimit -f` then fails like one to a full disk.
+  // With SIGXFSZ ignored, a write beyond `ulimit -f` fails with an error, as a write to a full disk
+  // does.
   signal(SIGXFSZ, SIG_IGN);
   absl::Status status;
   if (cifar10->parsed()) {

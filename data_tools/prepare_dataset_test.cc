@@ -1,4 +1,4 @@
-// prepare_dataset as a user runs it.
+// Runs prepare_dataset as a user does.
 
 #include <signal.h>
 
@@ -37,10 +37,10 @@ class PrepareDatasetTest : public testing::Test {
     program_ = fs::absolute("data_tools/prepare_dataset").string();
   }
 
-  // The path of the next job's output.
+  // Returns the path for the output of the next job.
   std::string NextOutput() { return absl::StrCat(folder_, "/output", ++runs_); }
 
-  // The test's folder is written as DIR in the output.
+  // Runs a command. In its output, the test's folder is replaced by DIR.
   Outcome Shell(const std::string& command) {
     Outcome outcome = Job(command, NextOutput()).Wait();
     outcome.output = absl::StrReplaceAll(outcome.output, {{folder_, "DIR"}});
@@ -55,7 +55,7 @@ class PrepareDatasetTest : public testing::Test {
         "synthetic --classes=3 --train=12 --test=5 --size=8 --shards=3 --output=", data_, more);
   }
 
-  // The names in the folder of the data set.
+  // Returns the names in the folder that contains the data set.
   std::vector<std::string> Left() const {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder_ + "/out")) {
@@ -232,7 +232,7 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
   }
 }
 
-// Threads are in the middle of pictures then.
+// The signal comes while threads are reading pictures.
 TEST_F(PrepareDatasetTest, LeavesNothingBehindWhereAConversionOfPicturesIsStopped) {
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/x.jpg", FlatJpeg(512, 512, 9)).ok());
   std::string list;
@@ -316,7 +316,7 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAtAFileSizeLimit) {
   EXPECT_EQ(Run("verify " + data_).exit_code, 0);
 }
 
-// On a file system of 2 MiB where this machine lets one be mounted, else under a limit on the size
+// Runs on a file system of 2 MiB if this machine can mount one, otherwise with a limit on the size
 // of files.
 TEST_F(PrepareDatasetTest, LeavesNothingBehindOnAFullDisk) {
   const std::string disk = folder_ + "/out";

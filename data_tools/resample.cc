@@ -20,7 +20,7 @@
 namespace finetune {
 namespace {
 
-// The square of side `size` in the middle of a picture that is at least as large.
+// Returns the square of side `size` in the centre of a picture that is at least as large.
 Picture Middle(const Picture& picture, int size) {
   Picture square;
   square.height = square.width = size;

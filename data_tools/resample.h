@@ -8,14 +8,15 @@
 
 namespace finetune {
 
-// Scales (antialiased) so that the shorter side is `size`, and cuts out the middle. A picture whose
-// shorter side is `size` already is not resampled.
+// Scales a picture (antialiased) so that its shorter side is `size`, and cuts out the square in its
+// centre. A picture whose shorter side is already `size` is only cut.
 absl::StatusOr<Picture> FitSquare(const Picture& picture, int size);
 
-// Scales (antialiased) so that the longer side is `max_side`.
+// Scales a picture (antialiased) so that its longer side is `max_side`.
 absl::StatusOr<Picture> ScaleDown(const Picture& picture, int max_side);
 
-// Encodes as JPEG with chroma at half its size, as cameras do. `quality`: 1 to 100.
+// Encodes a picture as JPEG. Chroma has half the height and width, as in most cameras' files.
+// `quality`: 1 to 100.
 absl::StatusOr<std::string> EncodeJpeg(const Picture& picture, int quality);
 
 }  // namespace finetune

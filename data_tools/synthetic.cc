@@ -13,12 +13,12 @@
 namespace finetune {
 namespace {
 
-// Uniform in [low, high).
+// Returns a uniform random number in [low, high).
 double Between(RandomStream* random, double low, double high) {
   return low + (high - low) * random->Uniform();
 }
 
-// One grating under a Gaussian window, added to the picture.
+// Adds one grating under a Gaussian window to the picture.
 void AddGrating(RandomStream* random, double angle, double contrast, double window, int size,
                 std::vector<double>* picture) {
   const double frequency = Between(random, 0.12, 0.25);  // periods a pixel

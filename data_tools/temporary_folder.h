@@ -10,11 +10,12 @@
 
 namespace finetune {
 
-// A folder beside a data set's place, removed with all that is in it. It is named and locked as
-// DatasetBuilder's own, which removes one whose program was killed.
+// A folder beside a data set's place. The destructor removes it with its content. It is named and
+// locked like the folders of DatasetBuilder, so that if this program is killed, a later
+// DatasetBuilder removes it.
 class TemporaryFolder {
  public:
-  // `output`: the data set's place. Errors: those of a system call.
+  // Makes the folder. `output`: the data set's place. Errors: those of a system call.
   static absl::StatusOr<TemporaryFolder> CreateBeside(const std::string& output);
   TemporaryFolder(TemporaryFolder&& other) noexcept
       : path_(std::exchange(other.path_, "")),
@@ -29,7 +30,7 @@ class TemporaryFolder {
   TemporaryFolder() = default;
 
   std::string path_;
-  // Folders above it that had to be made, from the uppermost down.
+  // The parent folders that had to be made, from the uppermost down.
   std::vector<std::string> made_;
   Fd lock_;
 };

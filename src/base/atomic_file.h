@@ -25,8 +25,8 @@ class AtomicFile {
   // Errors: those of SystemError.
   static absl::StatusOr<AtomicFile> Create(const std::string& path);
 
-  // The same for a large file that is not read soon. It bypasses the page cache (O_DIRECT) where
-  // the file system allows it, which saves the processors the copying.
+  // Create() for a large file that is not read soon. Writes bypass the page cache (O_DIRECT) where
+  // the file system allows it, which saves the processors a copy of every byte.
   static absl::StatusOr<AtomicFile> CreateLarge(const std::string& path);
 
   AtomicFile(AtomicFile&&) noexcept = default;
@@ -36,8 +36,8 @@ class AtomicFile {
   // Appends all of `bytes`. Errors: those of SystemError (ResourceExhausted for a full disk).
   absl::Status Write(absl::string_view bytes);
 
-  // Calls fsync on the file, renames it, and calls fsync on the folder. Nothing can be written
-  // after it.
+  // Calls fsync on the file, renames it to the path given to Create(), and calls fsync on the
+  // folder. Write() must not be called after Commit().
   absl::Status Commit();
 
   // Returns the path that holds the bytes until Commit(), for libraries that open a path
@@ -59,13 +59,13 @@ class AtomicFile {
   std::string path_;
   std::string temporary_path_;
   Fd fd_;
-  // Bytes of a CreateLarge() file that are not yet written, aligned as O_DIRECT wants it. Null for
-  // other files.
+  // Holds the first `buffered_` bytes of a CreateLarge() file that are not written yet. The memory
+  // is aligned as O_DIRECT demands. Null for a file of Create().
   std::unique_ptr<char, Free> buffer_;
   size_t buffered_ = 0;
 };
 
-// Writes a small file in one call, whole or not at all.
+// Writes `bytes` as the whole of a small file. The file appears with all of them or not at all.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
 
 // Returns the contents of a file. Errors name the path; a file larger than `max_bytes` is

@@ -36,7 +36,8 @@ TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
 
 TEST(AtomicFile, IsTheSameWhereItGoesPastTheCache) {
   const std::string folder = EmptyTestFolder();
-  // Sizes around those of blocks and of the buffer, written in pieces of another size.
+  // Sizes below, at and above a disk block (4096) and the buffer. The pieces that are written are
+  // multiples of neither.
   for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{2} << 20, size_t{5000001}}) {
     std::string bytes(size, '\0');
     for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 2654435761U >> 13);

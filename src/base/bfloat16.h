@@ -11,14 +11,14 @@ struct Bfloat16 {
   uint16_t bits;
 };
 
-// Both conversions are plain integer operations, inlined into the loops that call them, so that the
-// compiler vectorises these for the instruction set that they are built for.
+// FromBfloat16() and ToBfloat16() are plain integer operations and always inlined, so that the
+// compiler vectorises each calling loop for the instruction set of the caller.
 inline __attribute__((always_inline)) float FromBfloat16(uint16_t bits) {
   return std::bit_cast<float>(uint32_t{bits} << 16);
 }
 
-// Rounds to nearest, ties to even. NaN is handled apart: rounding its bits could make it an
-// infinity.
+// Rounds to nearest, ties to even. Every NaN becomes the NaN 0x7fc0, because rounding a NaN's bits
+// could make it an infinity.
 inline __attribute__((always_inline)) uint16_t ToBfloat16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;

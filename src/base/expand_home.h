@@ -8,10 +8,10 @@
 
 namespace finetune {
 
-// Replaces a "~" at the start of a path with the environment's HOME, as a shell does where the "~"
-// is not in quotes: "~" and "~/runs". Every other path is returned as it is.
-// Errors: InvalidArgument where HOME is not set, and for "~name", another user's folder, which only
-// a shell looks up; a folder that is really called "~name" is written "./~name".
+// Returns `path` with a leading "~" replaced by the environment's HOME, as a shell does for "~" and
+// "~/runs" without quotes. Returns every other path unchanged.
+// Errors: InvalidArgument where HOME is not set, and for "~name", which means another user's folder
+// and which only a shell looks up. A folder that is really called "~name" is written "./~name".
 absl::StatusOr<std::string> ExpandHome(absl::string_view path);
 
 }  // namespace finetune

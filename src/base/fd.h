@@ -7,7 +7,7 @@
 
 namespace finetune {
 
-// Owns a file descriptor and closes it.
+// Owns a file descriptor and closes it when destroyed.
 class Fd {
  public:
   explicit Fd(int fd = -1) : fd_(fd) {}
@@ -20,7 +20,8 @@ class Fd {
     if (ok()) close(fd_);
   }
 
-  // Returns whether it holds a descriptor. open() and its like return -1 for an error.
+  // Returns whether this object holds a descriptor. It does not after Fd(-1): open() and similar
+  // calls return -1 for an error.
   bool ok() const { return fd_ >= 0; }
   int get() const { return fd_; }
   // Gives the descriptor to the caller, who must close it.

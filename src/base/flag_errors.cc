@@ -13,17 +13,18 @@
 namespace finetune {
 namespace {
 
-// Returns "--config" for CLI11's "--config: 1 required TEXT missing".
+// Returns the part of CLI11's `message` before `separator`, which is the flag's name: "--config"
+// for "--config: 1 required TEXT missing".
 std::string NameBefore(const std::string& message, const char* separator) {
   return message.substr(0, message.find(separator));
 }
 
-// Explains surplus arguments. `lacking`: a required flag that is missing, for which a surplus
-// argument may have been meant.
+// Returns an error message for the first surplus argument, with advice; "" where there is none.
+// `lacking`: a required flag that is missing, or "". A surplus argument may be that flag's value.
 std::string ExplainExtras(const CLI::App& app, const std::vector<std::string>& arguments,
                           const std::string& lacking) {
   const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
-  // The first surplus argument as typed. CLI11 reports them in another order.
+  // Finds the surplus argument that the user typed first. CLI11 lists them in another order.
   const auto first =
       std::find_first_of(arguments.begin(), arguments.end(), extras.begin(), extras.end());
   if (first == arguments.end()) return "";

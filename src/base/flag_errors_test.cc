@@ -18,7 +18,8 @@ class FlagErrorsTest : public testing::Test {
     app_.add_subcommand("convert")->add_option("--input", text_)->required();
   }
 
-  // Returns the message for refused arguments, "" for accepted ones.
+  // Returns ExplainFlags()'s message where the app refuses `arguments`, or "" where it accepts
+  // them.
   std::string Refusal(const std::vector<std::string>& arguments) {
     try {
       app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

@@ -9,8 +9,9 @@ namespace finetune {
 
 inline constexpr uint64_t kFnvStart = 14695981039346656037ULL;
 
-// Returns the 64-bit FNV-1a hash of `bytes` (Fowler, Noll and Vo). It is the same on every machine
-// and build. `start` continues an earlier hash.
+// Returns the 64-bit FNV-1a hash of `bytes` (Fowler, Noll and Vo), which is the same on every
+// machine and in every build. To hash text in pieces, pass the hash of the earlier pieces as
+// `start`.
 inline uint64_t Fnv1a(absl::string_view bytes, uint64_t start = kFnvStart) {
   uint64_t hash = start;
   for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;

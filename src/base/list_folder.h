@@ -8,7 +8,8 @@
 
 namespace finetune {
 
-// Returns the names of a folder's entries, sorted. Errors: those of SystemError.
+// Returns the names (not the paths) of a folder's entries, sorted by their bytes. Errors: those of
+// SystemError.
 absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& folder);
 
 }  // namespace finetune

@@ -7,7 +7,8 @@
 
 namespace finetune {
 
-// Returns the middle value, of two middle values the larger one, and 0 for no values.
+// Returns the median of `values`. Of an even number of values it returns the larger of the two in
+// the middle. Returns 0 for no values.
 inline double Median(std::vector<double> values) {
   if (values.empty()) return 0;
   const auto middle = values.begin() + std::ssize(values) / 2;

@@ -8,8 +8,9 @@
 
 namespace finetune {
 
-// Returns the name of `known` that `name` most likely misspells, or "" where none is near: where
-// more than a third of the letters differ by Levenshtein's distance.
+// Returns the name of `known` that `name` most likely misspells: the one at the least edit distance
+// (Levenshtein), without regard to case. Returns "" where every distance is more than a third of
+// the letters of `name` (more than 2 for a short name) or the whole length of the known name.
 std::string NearestName(absl::string_view name, const std::vector<std::string>& known);
 
 }  // namespace finetune

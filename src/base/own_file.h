@@ -12,7 +12,7 @@ namespace finetune {
 // finetune replaces and deletes only files that it wrote. A text file names finetune in its first
 // line; checkpoint/own_checkpoint.h explains how a checkpoint does.
 
-// Returns the error for a file of another program at a path that finetune wants to write.
+// Returns the error for a path that finetune wants to write but where another program's file lies:
 // AlreadyExists, with the path and the advice to move the file.
 absl::Status ForeignFileError(absl::string_view path);
 
@@ -20,8 +20,8 @@ absl::Status ForeignFileError(absl::string_view path);
 // ForeignFileError for any other file; those of SystemError.
 absl::Status CheckOwnText(const std::string& path, absl::string_view first_line);
 
-// Renames a file at `path` that CheckOwnText() refuses to `path`.bak. Returns whether there was
-// such a file. Errors: AlreadyExists where `path`.bak exists too; those of SystemError.
+// Renames the file at `path` to `path`.bak where CheckOwnText() refuses it. Returns whether it
+// renamed a file. Errors: AlreadyExists where `path`.bak exists too; those of SystemError.
 absl::StatusOr<bool> SetAside(const std::string& path, absl::string_view first_line);
 
 // Writes `first_line`, a line end and `text` to `path`, whole or not at all. Errors: those of

@@ -40,7 +40,7 @@ TEST(OwnFileTest, SetsAnotherFileAside) {
   EXPECT_EQ(SetAside(path, kMark).value(), true);
   EXPECT_EQ(*ReadFile(path + ".bak"), "mine\n");
   EXPECT_FALSE(std::filesystem::exists(path));
-  // A second call overwrites nothing.
+  // A second call refuses to overwrite the .bak file of the first.
   ASSERT_TRUE(WriteFileAtomically(path, "mine too\n").ok());
   EXPECT_TRUE(absl::IsAlreadyExists(SetAside(path, kMark).status()));
   EXPECT_EQ(*ReadFile(path), "mine too\n");

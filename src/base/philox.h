@@ -6,9 +6,9 @@
 
 namespace finetune {
 
-// Philox4x32-10, the counter-based generator of Salmon et al. 2011, "Parallel random numbers: as
-// easy as 1, 2, 3": four random words for any counter and key, without state. The draws of an image
-// depend on its name alone: seed, epoch, index.
+// Returns four random words for `counter` and `key` by Philox4x32-10, the counter-based generator
+// of Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". The generator has no state,
+// so the random numbers for an image depend only on seed, epoch and the image's index.
 inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
                                       std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
@@ -22,7 +22,8 @@ inline std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
   return counter;
 }
 
-// The purpose of a draw. It is part of the counter, so two purposes never share a draw.
+// The purpose of a random number. The purpose is part of the counter, so two purposes never use the
+// same random number.
 enum class RandomPurpose : uint32_t {
   kEpochOrder = 1,
   kAugmentation = 2,
@@ -33,15 +34,16 @@ enum class RandomPurpose : uint32_t {
   kBootstrap = 16,
 };
 
-// The stream of random words of one object, such as an image in an epoch.
+// A stream of random words for one object, such as an image in an epoch.
 class RandomStream {
  public:
-  // `period`: the epoch, or the iteration for draws of every iteration. `stream`: below 2^16;
-  // separates the streams of one object, each of 2^18 words.
+  // `period`: the epoch, or the iteration where each iteration needs new numbers. `index`: the
+  // object, such as the image's index; below 2^56. `stream`: the number of one of the object's
+  // streams, below 2^16. Each stream has 2^18 words.
   RandomStream(uint64_t seed, RandomPurpose purpose, uint32_t period, uint64_t index,
                uint32_t stream = 0)
       : key_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
-        // The index's upper bits share a word with the purpose; 2^56 images are enough.
+        // The upper 24 of the index's 56 bits share a counter word with the 8 bits of the purpose.
         counter_{stream << 16, period, static_cast<uint32_t>(index),
                  static_cast<uint32_t>(index >> 32) << 8 | static_cast<uint32_t>(purpose)} {}
 
@@ -54,10 +56,10 @@ class RandomStream {
     return block_[used_++];
   }
 
-  // Uniform in [0, bound); bound > 0.
+  // Returns a random whole number in [0, bound). `bound` must be over 0.
   uint32_t Below(uint32_t bound) { return static_cast<uint32_t>((uint64_t{Next()} * bound) >> 32); }
 
-  // Uniform in [0, 1).
+  // Returns a random number in [0, 1).
   float Uniform() { return static_cast<float>(Next() >> 8) * 0x1p-24f; }
 
  private:

@@ -8,7 +8,8 @@ namespace finetune {
 namespace {
 
 #if defined(__x86_64__)
-// Returns whether the system saves AMX's registers. Only for processors with AVX.
+// Returns whether the operating system saves AMX's tile registers. Call it only where AVX is
+// supported, because xgetbv may be missing elsewhere.
 bool SystemKeepsTiles() {
   constexpr unsigned kTiles = 3U << 17;
   unsigned low = 0, high = 0;
@@ -25,7 +26,8 @@ Processor Ask() {
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
   has.avx512_bfloat16 = has.avx512 && __builtin_cpu_supports("avx512bf16");
-  // The features are read by their bits, because clang 14 does not know the names of these two.
+  // f16c and amx_bfloat16 are read as bits of CPUID, because __builtin_cpu_supports() of clang 14
+  // does not know their names.
   unsigned a = 0, b = 0, c = 0, d = 0;
   has.f16c = has.avx2 && __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
   constexpr unsigned kAmxBfloat16 = 1U << 22;

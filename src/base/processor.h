@@ -3,16 +3,17 @@
 
 namespace finetune {
 
-// The processor's instructions that our kernels use, where the system allows them.
+// The instruction sets that our kernels use. Each is true where the processor has it and the
+// operating system allows it.
 struct Processor {
   bool f16c = false;
   bool avx2 = false;             // with FMA
   bool avx512 = false;           // F, BW, DQ and VL, on top of avx2
-  bool avx512_bfloat16 = false;  // on top of avx512; every processor with AMX has it too
+  bool avx512_bfloat16 = false;  // on top of avx512
   bool amx_bfloat16 = false;
 };
 
-// Returns the features of this machine. All are false where it is not an x86.
+// Returns the instruction sets of this machine. All are false on a machine that is not x86-64.
 const Processor& ThisProcessor();
 
 }  // namespace finetune

@@ -16,7 +16,7 @@ class Sha256 {
  public:
   Sha256();
   void Update(absl::string_view bytes);
-  // Returns 64 hexadecimal digits. It ends the computation: call it once.
+  // Ends the computation and returns the digest as 64 hexadecimal digits. No other call may follow.
   std::string HexDigest();
 
  private:
@@ -26,7 +26,8 @@ class Sha256 {
   std::unique_ptr<EVP_MD_CTX, Free> context_;
 };
 
-// Returns the SHA-256 of a file, which is read in pieces. Errors name the path.
+// Returns the SHA-256 of a file as 64 hexadecimal digits. Reads the file in pieces, so it may be
+// larger than memory. Errors name the path.
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path);
 
 }  // namespace finetune

@@ -8,7 +8,7 @@
 namespace finetune {
 namespace {
 
-// FIPS 180-4's example.
+// The digest of "abc" is an example in the standard, FIPS 180-4.
 TEST(Sha256Test, MatchesTheExampleOfFips180InOnePieceAndInTwo) {
   const std::string expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   Sha256 whole, pieces;

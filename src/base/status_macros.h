@@ -15,7 +15,8 @@
     }                                                       \
   } while (false)
 
-// Declares or assigns `lhs` from a StatusOr, or returns its error:
+// Declares or assigns `lhs` from the value of a StatusOr, or returns the StatusOr's error from the
+// enclosing function:
 //   FT_ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(folder));
 #define FT_ASSIGN_OR_RETURN(lhs, expr) \
   FT_ASSIGN_OR_RETURN_IMPL_(FT_CONCAT_(ft_statusor_, __LINE__), lhs, expr)

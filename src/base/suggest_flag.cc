@@ -11,7 +11,7 @@
 namespace finetune {
 namespace {
 
-// Returns the command that has `flag`; null where none has.
+// Returns the first of `commands` that has `flag`, or null where none has it.
 const CLI::App* OwnerOf(const std::string& flag, const std::vector<const CLI::App*>& commands) {
   for (const CLI::App* command : commands) {
     if (command->get_option_no_throw(flag) != nullptr) return command;
@@ -32,8 +32,8 @@ std::string SuggestFlag(const CLI::App& app, const std::vector<std::string>& arg
       if (word == names.back()) chosen = command;
     }
     if (chosen == &app) {
-      // "eval" is taken for the beginning of evaluate before it is taken for a misspelling of
-      // another.
+      // A word that begins exactly one command's name, such as "eval", suggests that command.
+      // Another word suggests the command with the nearest spelling.
       std::vector<std::string> begun;
       std::copy_if(names.begin(), names.end(), std::back_inserter(begun),
                    [&](const std::string& name) { return absl::StartsWith(name, word); });

@@ -7,10 +7,10 @@
 
 namespace finetune {
 
-// Returns the advice for `arguments` (without the program's name) of which `app` does not know a
-// command or a flag: "--confg: no such flag; did you mean --config?", "trian: no such command; did
-// you mean train?". Commands come first. Returns "" where `app` knows all of them, so that
-// something else is wrong.
+// Returns advice on the first command or flag in `arguments` (without the program's name) that
+// `app` does not know: "--confg: no such flag; did you mean --config?", "trian: no such command;
+// did you mean train?". An unknown command is reported before an unknown flag. Returns "" where
+// `app` knows them all.
 std::string SuggestFlag(const CLI::App& app, const std::vector<std::string>& arguments);
 
 }  // namespace finetune

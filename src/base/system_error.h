@@ -6,10 +6,10 @@
 
 namespace finetune {
 
-// Returns the error of a system call on `path`, from its errno:
+// Returns an error for a system call on `path` that failed with errno `error`:
 //   SystemError("cannot open", "a.pth", errno)  // cannot open a.pth: No such file or directory
-// Errors: NotFound, PermissionDenied, ResourceExhausted (a full disk, too many open files) or
-// Internal.
+// The error's code is NotFound, PermissionDenied, ResourceExhausted (a full disk, too many open
+// files) or Internal.
 absl::Status SystemError(absl::string_view what, absl::string_view path, int error);
 
 }  // namespace finetune

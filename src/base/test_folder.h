@@ -5,7 +5,8 @@
 
 namespace finetune {
 
-// Returns a folder of the running test's own. It is made, or emptied where it exists.
+// Returns the path of an empty folder that only the running test uses. Creates the folder, or
+// empties it where it exists.
 std::string EmptyTestFolder();
 
 }  // namespace finetune

@@ -7,14 +7,14 @@
 namespace finetune {
 namespace {
 
-// Returns the bytes of the well-formed UTF-8 character at the start of `text`, or 0 (Unicode 15,
-// table 3-7).
+// Returns the number of bytes of the UTF-8 character at the start of `text`, which must not be
+// empty. Returns 0 where the bytes are not well-formed UTF-8 (Unicode 15, table 3-7).
 size_t Utf8CharacterSize(absl::string_view text) {
   const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char c = at(0);
   if (c < 0x80) return 1;
   size_t size;
-  unsigned char low = 0x80, high = 0xBF;  // of the second byte
+  unsigned char low = 0x80, high = 0xBF;  // the range that the second byte must be in
   if (c >= 0xC2 && c <= 0xDF) {
     size = 2;
   } else if (c >= 0xE0 && c <= 0xEF) {
@@ -50,7 +50,7 @@ std::string ValidUtf8(absl::string_view text) {
 
 absl::string_view Utf8Start(absl::string_view text, size_t most) {
   if (text.size() <= most) return text;
-  // A byte 10xxxxxx continues a character.
+  // A byte with the bits 10xxxxxx is not the first of its character, so the cut moves left.
   while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0) == 0x80) --most;
   return text.substr(0, most);
 }

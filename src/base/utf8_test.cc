@@ -13,7 +13,7 @@ TEST(Utf8Test, KeepsWellFormedText) {
 
 TEST(Utf8Test, ReplacesBytesOfOtherEncodings) {
   EXPECT_EQ(ValidUtf8("caf\xE9"), "caf\xEF\xBF\xBD");
-  // A surrogate, which UTF-8 does not have; and a character without its end.
+  // The first text encodes a surrogate, which UTF-8 forbids. The second lacks its last byte.
   EXPECT_EQ(ValidUtf8("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
   EXPECT_EQ(ValidUtf8("\xE7\x8C"), "\xEF\xBF\xBD\xEF\xBF\xBD");
 }

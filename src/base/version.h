@@ -8,19 +8,19 @@
 
 namespace finetune {
 
-// The version of finetune and of prepare_dataset. `--version` prints it, and it goes into every
-// file that outlives a program: checkpoints, records, manifests and reports. CHANGELOG.md says what
-// changed from one to the next.
+// The version of finetune and of prepare_dataset. `--version` prints it, and every checkpoint,
+// record, manifest and report contains it. CHANGELOG.md lists the changes of each version.
 inline constexpr char kFinetuneVersion[] = "0.1.0";
 
-// Names the program that writes a file. A file of finetune is known by the word before the space.
+// Names the program and version in each file that finetune writes. The word before the space marks
+// the file as finetune's.
 inline constexpr char kFinetuneWriter[] = "finetune 0.1.0";
 
-// Such a file also has the number of its format, which rises where readers of before would misread
-// it. A file without one is older, and is read with defaults. Checks that this program, which reads
-// formats up to `known`, can read format `found`. `writer`: the program that wrote the file, ""
-// where the file does not say. Errors: InvalidArgument, "is 2, written by finetune 0.3.0; ...", for
-// the caller to name file and field before it.
+// Checks that this program, which reads a file's format up to version `known`, can read version
+// `found`. A format's version rises when older programs would misread the new files. `found` is 0
+// for a file without a version, which is older than the first one. `writer`: the program that wrote
+// the file, "" where the file does not say. Errors: InvalidArgument, "is 2, written by finetune
+// 0.3.0; ...". The caller puts the names of file and field before that text.
 absl::Status CheckFormatVersion(int64_t found, int64_t known, absl::string_view writer);
 
 }  // namespace finetune

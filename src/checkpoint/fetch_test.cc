@@ -39,7 +39,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// The server's response; the connection ends after it.
+// The server's response. The connection ends after it.
 struct Answer {
   std::string status = "200 OK";
   std::vector<std::string> headers = {};
@@ -199,7 +199,7 @@ class FetchTest : public testing::Test {
   FetchOptions options_;
   std::vector<std::string> notices_;
   std::string body_;
-  // The path of a URL whose file name has the body's hash.
+  // The path of a URL. Its file name contains the start of the body's SHA-256.
   std::string name_;
 };
 

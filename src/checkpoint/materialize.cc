@@ -182,7 +182,7 @@ absl::StatusOr<Value> Materializer::ToValue(const Item& item, const std::string&
   path_ = path;
   absl::StatusOr<Value> value = Convert(item, 0);
   if (value.ok() || path_.empty()) return value;
-  // The start and the end of a path say more than its middle.
+  // In a long path the middle is left out of the message.
   const size_t end = kMaxPathBytes / 2;
   if (path_.size() > kMaxPathBytes) path_.replace(end, path_.size() - 2 * end, "...");
   return Annotate(value.status(), path_);

@@ -268,8 +268,8 @@ class PickleMachine {
     return Append(kind, items);
   }
 
-  // BINPERSID: reads a storage, ("storage", class, key, location, elements[, view]), or, in a
-  // legacy file of a whole model, the model's class, ("module", class, file, source).
+  // BINPERSID: pushes a storage, ("storage", class, key, location, elements[, view]). In a legacy
+  // file of a whole model it may also be ("module", class, file, source): then pushes the class.
   absl::Status PersistentId() {
     FT_ASSIGN_OR_RETURN(const Item id, Pop());
     const Node* tuple = Get(id, Kind::kList);
@@ -385,7 +385,8 @@ class PickleMachine {
   // Evaluates a call of a function of torch/_utils.py or torch/_tensor.py.
   absl::StatusOr<Item> CallTorch(absl::string_view name, absl::Span<const Item> args) {
     if (name == "torch._tensor._rebuild_from_type_v2") {
-      // (function, type, args, state): a tensor with Python attributes, which are dropped.
+      // The arguments are (function, type, args, state): a tensor with Python attributes, which are
+      // dropped.
       const Node* function = args.size() == 4 ? Get(args[0], Kind::kGlobal) : nullptr;
       const Node* inner = args.size() == 4 ? Get(args[2], Kind::kList) : nullptr;
       if (function == nullptr || inner == nullptr) return Add(Kind::kOpaque, name);
@@ -393,8 +394,8 @@ class PickleMachine {
       args = inner->items;
     }
     if (name == "torch._utils._rebuild_wrapper_subclass" && !args.empty()) {
-      // (class, dtype, size, ...): a tensor composed of other tensors, such as torchao's and
-      // DTensor.
+      // The arguments are (class, dtype, size, ...): a tensor composed of other tensors, such as
+      // torchao's and DTensor.
       const Node* type = Get(args[0], Kind::kGlobal);
       return Add(Kind::kOpaque, type == nullptr ? name : type->text);
     }

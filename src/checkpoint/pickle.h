@@ -76,7 +76,7 @@ class PickleGraph {
   size_t size() const { return size_; }
   const std::deque<Node>& nodes() const { return nodes_; }
 
-  // Returns the node an item refers to, or null.
+  // Returns the node an item refers to, or null if it is not a reference.
   const Node* Get(const Item& item) const {
     const Ref* ref = std::get_if<Ref>(&item);
     return ref == nullptr ? nullptr : &nodes_[ref->node];

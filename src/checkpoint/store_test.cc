@@ -67,7 +67,7 @@ class StoreTest : public testing::Test {
 
   std::string Target(const char* link) const { return fs::read_symlink(fs::path(folder_) / link); }
 
-  // Truncates a checkpoint to half its size, as a full disk or a broken copy does.
+  // Truncates a checkpoint to half its size, as a full disk or an incomplete copy may.
   void Damage(const std::string& name) const {
     const fs::path path = fs::path(folder_) / name;
     fs::resize_file(path, fs::file_size(path) / 2);

@@ -19,8 +19,8 @@
 namespace finetune {
 
 // A value in a checkpoint: Python's None, bool, int, float, str, bytes, list (also tuple and set),
-// dict or tensor. Cheap to copy: containers, strings and tensors are shared, and never change once
-// they are in a Value.
+// dict or tensor. Copying is cheap, because containers, strings and tensors are shared. They never
+// change once they are in a Value.
 //
 //   Value::Dict meta;
 //   meta.Append("epoch", 3);

@@ -27,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::google::protobuf::Message;
 
-// A config is a page of text; anything larger is some other file.
+// The largest config that is read. A config is a page of text, so a larger file is something else.
 constexpr size_t kMaxConfigBytes = 1 << 20;
 constexpr size_t kMaxImportDepth = 32;
 
@@ -37,17 +37,17 @@ absl::Status CheckIsText(const std::string& text, const std::string& file) {
       absl::StrCat(file, ": found binary data; expected a config in text format (.pbtxt)"));
 }
 
-// Reads a text that may begin with the byte order mark that some editors write.
+// Reads a config file. A byte order mark at its start, which some editors write, is dropped.
 absl::StatusOr<std::string> ReadConfig(const std::string& file) {
   absl::StatusOr<std::string> text = ReadFile(file, kMaxConfigBytes);
-  // Whatever is wrong with a config's file is wrong with what was asked for.
+  // An unreadable config is a mistake of the user, so the error becomes InvalidArgument.
   if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
   FT_RETURN_IF_ERROR(CheckIsText(*text, file));
   return std::string(absl::StripPrefix(*text, "\xef\xbb\xbf"));
 }
 
-// Adds an error for each value that two imports of `own` set differently, where `own` does not
-// settle it. `before`: the imports so far. `next`: the next one.
+// Adds an error for each value that two imports set differently, unless the importing file, `own`,
+// sets or resets it. `before`: the earlier imports, merged. `next`: the next import.
 void FindConflicts(const Layer& before, const Layer& next, const Layer& own,
                    std::vector<std::string>* errors) {
   const auto old_values = ConfigValues(before.values, before.origins);
@@ -68,7 +68,7 @@ void FindConflicts(const Layer& before, const Layer& next, const Layer& own,
   }
 }
 
-// Drops what the imports have set at `path`.
+// Clears the field at `path` that the imports have set.
 absl::Status Reset(const std::string& path, Layer* layer) {
   FT_ASSIGN_OR_RETURN(const std::vector<FieldStep> steps, ResolvePath(path));
   Message* message = &layer->values;
@@ -95,7 +95,8 @@ absl::Status Reset(const std::string& path, Layer* layer) {
   return absl::OkStatus();
 }
 
-// Returns the values of a text alone, and adds a line to `errors` for each thing wrong with it.
+// Returns the values in the text itself, without its imports. Adds a line to `errors` for each
+// error in the text.
 Layer Parse(const std::string& text, const std::string& file, const std::vector<std::string>& chain,
             std::vector<std::string>* errors) {
   Layer own;
@@ -107,7 +108,7 @@ Layer Parse(const std::string& text, const std::string& file, const std::vector<
   return own;
 }
 
-// Lays the overrides over what was read from `file`.
+// Applies the overrides to `layer`, which was read from `file`, and returns the config.
 absl::StatusOr<LoadedConfig> Finish(Layer layer, const std::string& file,
                                     const std::vector<std::string>& overrides) {
   std::vector<std::string> errors;
@@ -126,19 +127,20 @@ absl::StatusOr<LoadedConfig> Finish(Layer layer, const std::string& file,
   return loaded;
 }
 
-// Reads config files with all that they import.
+// Reads config files and everything that they import.
 class Loader {
  public:
   explicit Loader(const std::vector<std::string>& search_path) : search_path_(search_path) {}
 
-  // `chain`: the files that led here, from the user's.
+  // `chain`: the files through which `file` is imported, starting with the user's.
   absl::StatusOr<Layer> Load(const std::string& file, const std::vector<std::string>& chain) const {
     std::vector<std::string> here = chain;
     here.push_back(file);
     FT_ASSIGN_OR_RETURN(const std::string text, ReadConfig(file));
     std::vector<std::string> errors;
     Layer own = Parse(text, file, chain, &errors);
-    // What is wrong with the imports is said as well; values of a broken text mean nothing.
+    // Imports are loaded even if this text has errors, so that their errors are reported too. But
+    // this text's values are not used then.
     const bool readable = errors.empty();
     Layer merged;
     for (int i = 0; i < own.values.import_size(); ++i) {
@@ -205,7 +207,7 @@ std::string LoadedConfig::PlaceOf(const std::string& path) const {
 absl::Status LoadedConfig::WithPlace(const absl::Status& status) const {
   const std::string field = FieldOf(status);
   if (field.empty()) return status;
-  // Without the payload: an error gets its place once.
+  // The new status has no payload, so that a second call does not add the place again.
   return absl::Status(status.code(), absl::StrCat(PlaceOf(field), ": ", status.message()));
 }
 

@@ -10,39 +10,39 @@
 
 namespace finetune {
 
-// One effective config and where each of its values came from.
+// A config after all imports and overrides, and the place of each of its values.
 struct LoadedConfig {
-  // Merged; import and reset are empty, name is set.
+  // The merged config: `import` and `reset` are empty, and `name` is set.
   ExperimentConfig config;
   Origins origins;
-  // The file the user named, as it was found.
+  // The path of the file that the user named.
   std::string file;
 
-  // The place of `path`, or of the nearest message above it that was written anywhere; the file
-  // itself if none was.
+  // Returns the place of the value at `path`. If it was not written, returns the place of the
+  // nearest enclosing message or list that was; if there is none, the file's path.
   std::string PlaceOf(const std::string& path) const;
 
-  // Returns an error that is about a field (see FieldError()) with "<place of the field>: " before
-  // its message; any other status as it is.
+  // Returns an error about a field (see FieldError()) with "<place of the field>: " before its
+  // message. Returns any other status unchanged.
   absl::Status WithPlace(const absl::Status& status) const;
 };
 
 struct LoadOptions {
-  // Folders to seek configs in, after the working folder (for the named file) or the importing
-  // file's (for imports).
+  // The folders to search for configs, after the working folder (for the named file) or the
+  // importing file's folder (for imports).
   std::vector<std::string> search_path;
-  // "optimizer.sgd.lr=0.02": applied last, in order.
+  // Texts such as "optimizer.sgd.lr=0.02". They are applied after all files, in the order given.
   std::vector<std::string> overrides;
 };
 
-// Reads a config, its imports and its overrides. See README.md for the language.
-// Errors: NotFound for a file that is nowhere on the path, with the places tried; InvalidArgument
-// with one line for each thing wrong: "file:line:column: field: what is wrong; what to do".
+// Loads a config with its imports and overrides. README.md describes the language. Errors: NotFound
+// with the places tried, for a file that is in none of the folders; InvalidArgument with one line
+// for each mistake: "file:line:column: field: what is wrong; what to do".
 absl::StatusOr<LoadedConfig> LoadConfig(const std::string& file, const LoadOptions& options);
 
-// Reads a config from its text, as a checkpoint carries it: one without imports. `name` stands for
-// the file in errors and origins. No file is read. `overrides`: as LoadOptions has them. Errors:
-// those of LoadConfig; InvalidArgument for a text that imports.
+// Loads a config from a text without imports, such as the text in a checkpoint. `name` takes the
+// place of the file's path in errors and origins. No file is read. `overrides`: as in LoadOptions.
+// Errors: those of LoadConfig(); InvalidArgument for a text with imports.
 absl::StatusOr<LoadedConfig> LoadConfigText(const std::string& text, const std::string& name,
                                             const std::vector<std::string>& overrides);
 

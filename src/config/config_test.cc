@@ -33,7 +33,7 @@ class ConfigTest : public testing::Test {
     return LoadConfig(absl::StrCat(folder_, "/", name),
                       {.search_path = {}, .overrides = overrides});
   }
-  // The error of a file with this text, with the folder's name left out.
+  // Returns the error of a file with this text, with the folder's name removed.
   std::string ErrorOf(const std::string& text, const std::vector<std::string>& overrides = {}) {
     Write("x.pbtxt", text);
     return WithoutFolder(Load("x.pbtxt", overrides).status().message());
@@ -64,7 +64,7 @@ TEST_F(ConfigTest, RepeatedFieldsAreReplacedAsAWhole) {
   EXPECT_THAT(loaded->config.schedule().multi_step().milestones(), testing::ElementsAre(15));
 }
 
-// Protobuf's messages cannot tell an empty list from none.
+// A protobuf message does not distinguish an empty list from a list that is not set.
 TEST_F(ConfigTest, AnEmptyListReplacesAnInheritedOne) {
   Write("_base_/a.pbtxt",
         "schedule { multi_step { milestones: [100, 150] } }\nmodel { head { topk: [1, 5] } }\n"
@@ -102,7 +102,7 @@ TEST_F(ConfigTest, ThePrintedConfigKeepsAnEmptyList) {
   EXPECT_EQ(PrintConfig(*loaded, false), "name: \"x\"\nmodel {\n  head {\n    topk: []\n  }\n}\n");
   EXPECT_THAT(PrintConfig(*loaded, true),
               testing::HasSubstr("topk: []  # --set=model.head.topk=[]"));
-  // As over the list that it cleared.
+  // The printed config also clears a list that it inherits.
   Write("_base_/a.pbtxt", "model { head { topk: [1, 5] } }");
   Write("printed.pbtxt", absl::StrCat("import: \"_base_/a.pbtxt\"\n", PrintConfig(*loaded, false)));
   EXPECT_EQ(Load("printed.pbtxt")->config.model().head().topk_size(), 0);
@@ -162,7 +162,7 @@ TEST_F(ConfigTest, SiblingsThatDisagreeAreAnErrorThatNamesBothPlaces) {
             "_base_/b.pbtxt:2:3: runtime.seed: is 4 here and 3 in _base_/a.pbtxt:1:11, both "
             "imported by the same file; "
             "set it there, or reset it");
-  // The importing file may settle it.
+  // The conflict is resolved if the importing file sets the field itself.
   Write("y.pbtxt", "import: \"_base_/a.pbtxt\"\nimport: \"_base_/b.pbtxt\"\nruntime { seed: 5 }");
   const auto settled = Load("y.pbtxt");
   ASSERT_TRUE(settled.ok()) << settled.status();
@@ -194,7 +194,7 @@ TEST_F(ConfigTest, EveryValueKnowsWhereItCameFrom) {
   EXPECT_EQ(loaded->PlaceOf("optimizer.sgd.momentum"), "--set=optimizer.sgd.momentum=0.5");
   EXPECT_THAT(loaded->origins.at("runtime.seed").imported_by,
               testing::ElementsAre(folder_ + "/x.pbtxt"));
-  // What was not written is looked for in the nearest message that was.
+  // For a field that was not written, the place is that of the nearest enclosing message that was.
   EXPECT_EQ(WithoutFolder(loaded->PlaceOf("optimizer.sgd.nesterov")), "x.pbtxt:2:13");
 }
 
@@ -401,7 +401,8 @@ TEST_F(ConfigTest, TheHashDependsOnEveryValue) {
             ConfigHash(Load("x.pbtxt", {"runtime.seed=4"})->config));
 }
 
-// Every shipped config loads, and survives random damage without a crash.
+// Every shipped config loads. With random bytes replaced it is refused with an error, or it loads
+// and prints to a config with the same values.
 TEST_F(ConfigTest, ShippedConfigsLoadAndDamagedOnesAreRefusedOrReprinted) {
   int count = 0;
   for (const auto& entry : fs::directory_iterator("configs")) {

@@ -18,7 +18,7 @@ using ::google::protobuf::Message;
 using ::google::protobuf::TextFormat;
 using ::google::protobuf::util::MessageDifferencer;
 
-// The text of a field, or of element `index` of a list; a whole list for -1.
+// Returns the text of a field, or of element `index` of a list; for -1 that of the whole field.
 std::string TextOf(const Message& message, const FieldDescriptor* field, int index) {
   TextFormat::Printer printer;
   printer.SetSingleLineMode(true);
@@ -37,8 +37,8 @@ std::string TextOf(const Message& message, const FieldDescriptor* field, int ind
   return absl::StrCat("[", absl::StrJoin(elements, ", "), "]");
 }
 
-// One config's side of a difference in a field of `message`, or in element `index` of a list, which
-// may be past its end.
+// Returns one config's side of a difference: the value and place of `field` in `message`, or of its
+// element `index`, which may be past the end of the list.
 DiffSide SideOf(const LoadedConfig& loaded, const std::string& path, const Message& message,
                 const FieldDescriptor* field, int index) {
   const auto* const reflection = message.GetReflection();
@@ -46,7 +46,7 @@ DiffSide SideOf(const LoadedConfig& loaded, const std::string& path, const Messa
                    : index < 0           ? reflection->FieldSize(message, field) > 0
                                          : index < reflection->FieldSize(message, field);
   if (set) return {TextOf(message, field, index), loaded.PlaceOf(path)};
-  // A list that was written as [].
+  // The field is a list that was written as [].
   if (loaded.origins.contains(path)) return {"[]", loaded.PlaceOf(path)};
   if (field->is_repeated() || !field->has_default_value()) return {"not set", ""};
   return {absl::StrCat("not set, so ", TextOf(message, field, -1)), ""};
@@ -66,7 +66,8 @@ class Collector : public MessageDifferencer::Reporter {
     Add(left, right, fields);
   }
   void ReportModified(const Message& left, const Message& right, const Fields& fields) override {
-    // A message is reported after the fields in which it differs.
+    // MessageDifferencer reports a message after the fields in which it differs. Only the fields
+    // are kept.
     if (fields.back().field->message_type() == nullptr) Add(left, right, fields);
   }
 
@@ -88,10 +89,11 @@ class Collector : public MessageDifferencer::Reporter {
       index = fields.back().index;
       absl::StrAppend(&path, "[", index, "]");
     }
-    // A list of single values is one field, whose elements are reported one by one.
+    // A list of scalars is one difference here, but MessageDifferencer reports each of its
+    // elements.
     if (!diffs_.empty() && diffs_.back().path == path) return;
     if (path == "name" && !left_.origins.contains(path) && !right_.origins.contains(path)) return;
-    // Set to the default on one side.
+    // One side sets the field to its default and the other does not set it, so they are equal.
     if (field->has_default_value() && !field->is_repeated() &&
         TextOf(left, field, -1) == TextOf(right, field, -1)) {
       return;
@@ -119,7 +121,8 @@ std::string FormatDiff(const std::vector<FieldDiff>& diffs) {
   std::string text;
   for (const FieldDiff& diff : diffs) {
     size_t width = std::max(diff.left.value.size(), diff.right.value.size());
-    // Longer ones have their place behind them, and not in a column.
+    // Places are in a column, unless a value is longer than 40 characters. Then each place directly
+    // follows its value.
     if (width > 40) width = 0;
     absl::StrAppend(&text, diff.path, "\n");
     for (const auto& [sign, side] : {std::pair{"-", diff.left}, std::pair{"+", diff.right}}) {

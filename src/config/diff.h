@@ -10,23 +10,24 @@ namespace finetune {
 
 // One side of a difference.
 struct DiffSide {
-  std::string value;  // as text format; a message or list is in one line
-  std::string place;  // where it was set; empty where it is not set
+  std::string value;  // in text format; a message or list is on one line
+  std::string place;  // where it was set; empty if it is not set
 };
 
-// A field that two configs do not have alike.
+// A field that differs between two configs.
 struct FieldDiff {
   std::string path;  // as --set takes it: "data.train.pipeline[0].random_crop.size"
   DiffSide left, right;
 };
 
-// The fields that differ, in the order of experiment.proto. A message that only one config has is
-// one difference; so is a list of single values. Elements of lists are compared by their index. A
-// field that is set to its default is like one that is not set. The name that a config has from its
-// file is not compared.
+// Returns the fields that differ, in the order of experiment.proto. A message that only one config
+// has is one difference. A list of scalars is one field; elements of a list of messages are
+// compared by index. A field that is set to its default equals a field that is not set. A config's
+// name is not compared if both configs got it from their file names.
 std::vector<FieldDiff> DiffConfigs(const LoadedConfig& left, const LoadedConfig& right);
 
-// The differences for people: each field with both values and their places. "" for none.
+// Returns the differences as text to print: each field with both values and their places. "" for no
+// differences.
 std::string FormatDiff(const std::vector<FieldDiff>& diffs);
 
 }  // namespace finetune

@@ -28,7 +28,7 @@ class DiffTest : public testing::Test {
     return loaded.ok() ? *loaded : LoadedConfig();
   }
 
-  // Each difference as "path: left (place) | right (place)".
+  // Returns each difference as "path: left (place) | right (place)".
   std::vector<std::string> Lines(const LoadedConfig& left, const LoadedConfig& right) {
     std::vector<std::string> lines;
     for (const FieldDiff& diff : DiffConfigs(left, right)) {

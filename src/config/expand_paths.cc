@@ -16,7 +16,7 @@ absl::Status ExpandPaths(LoadedConfig* loaded) {
   ExperimentConfig& config = loaded->config;
   const auto expand = [&](const std::string& field, const std::string& value,
                           auto mutable_value) -> absl::Status {
-    // Fields that are not set stay so.
+    // A field that is not set stays unset, because its value is empty.
     if (!absl::StartsWith(value, "~")) return absl::OkStatus();
     absl::StatusOr<std::string> path = ExpandHome(value);
     FT_RETURN_IF_ERROR(Annotate(path.status(), absl::StrCat(loaded->PlaceOf(field), ": ", field)));

@@ -6,9 +6,9 @@
 
 namespace finetune {
 
-// Replaces a "~" at the start of the config's paths by HOME, as ExpandHome() does: data.train.path,
-// data.val.path and runtime.work_dir. (A pretrained checkpoint may also be a URL; who fetches it
-// expands it.) Errors: those of ExpandHome(), with the field and its place.
+// Replaces a "~" at the start of the config's paths by HOME, as ExpandHome() does, in
+// data.train.path, data.val.path and runtime.work_dir. A pretrained checkpoint may be a URL, so the
+// code that fetches it expands it. Errors: those of ExpandHome(), with the field and its place.
 absl::Status ExpandPaths(LoadedConfig* loaded);
 
 }  // namespace finetune

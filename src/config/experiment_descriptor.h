@@ -6,7 +6,7 @@
 namespace finetune {
 
 // A FileDescriptorSet of experiment.proto with its comments, in protobuf's binary form. The build
-// makes it: see cc_descriptor in third_party/proto.bzl.
+// generates it: see cc_descriptor in third_party/proto.bzl.
 extern const unsigned char kExperimentDescriptor[];
 extern const size_t kExperimentDescriptorSize;
 

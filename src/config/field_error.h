@@ -13,7 +13,7 @@ namespace finetune {
 // the place: see LoadedConfig::WithPlace().
 absl::Status FieldError(absl::string_view field, absl::string_view what);
 
-// Returns the field that FieldError() made the error about; "" where it did not.
+// Returns the field of an error that FieldError() made; "" for other errors.
 std::string FieldOf(const absl::Status& status);
 
 }  // namespace finetune

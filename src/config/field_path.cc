@@ -22,7 +22,7 @@ absl::StatusOr<std::vector<FieldStep>> ResolvePath(const std::string& path) {
     const absl::string_view whole = part;
     if (absl::ConsumeSuffix(&part, "]")) {
       const size_t bracket = part.rfind('[');
-      // Not 01 or +1, which SimpleAtoi takes.
+      // Refuses 01 and +1, which SimpleAtoi() accepts.
       if (bracket == absl::string_view::npos ||
           !absl::SimpleAtoi(part.substr(bracket + 1), &index) || index < 0 ||
           absl::StrCat(index) != part.substr(bracket + 1)) {

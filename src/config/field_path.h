@@ -10,15 +10,16 @@
 
 namespace finetune {
 
-// One step of a path: a field, and the index of an element where it has one ("pipeline[2]"), else
-// -1.
+// One step of a path: a field, and the index of a list's element ("pipeline[2]"); -1 without an
+// index.
 struct FieldStep {
   const google::protobuf::FieldDescriptor* field;
   int index;
 };
 
-// Follows "a.b[2].c" through the schema of ExperimentConfig. Does not look at any values: an index
-// may be past the end of its list. Errors: InvalidArgument that names what is wrong with the path.
+// Resolves a path such as "a.b[2].c" in the schema of ExperimentConfig. It does not look at values,
+// so an index may be past the end of its list. Errors: InvalidArgument that names the part of the
+// path that is wrong.
 absl::StatusOr<std::vector<FieldStep>> ResolvePath(const std::string& path);
 
 }  // namespace finetune

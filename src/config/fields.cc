@@ -14,7 +14,7 @@ using ::google::protobuf::Descriptor;
 using ::google::protobuf::EnumDescriptor;
 using ::google::protobuf::FieldDescriptor;
 
-// Paths of all fields called `name` below `type`.
+// Appends to `found` the paths of all fields called `name` in `type` and the messages in it.
 void FindFields(const Descriptor* type, absl::string_view name, const std::string& prefix,
                 std::vector<std::string>* found) {
   for (int i = 0; i < type->field_count(); ++i) {

@@ -9,11 +9,12 @@
 
 namespace finetune {
 
-// What to tell somebody who wrote `name` in a message of this type: "did you mean frozen_stages?",
-// or where in the schema a field of that name is, or the names that there are.
+// Returns advice on a field `name` that a message of this type does not have: "did you mean
+// frozen_stages?", or the paths of fields of that name in other messages, or the names of this
+// message's fields.
 std::string SuggestField(const google::protobuf::Descriptor* type, absl::string_view name);
 
-// Likewise for a value that is no member of the enum.
+// Returns such advice on a value that the enum does not have.
 std::string SuggestEnumValue(const google::protobuf::EnumDescriptor* type, absl::string_view value);
 
 }  // namespace finetune

@@ -39,7 +39,8 @@ void CopyScalar(const Message& from, const FieldDescriptor* field, Message* to) 
 }
 
 void CopyRepeated(const Message& from, const FieldDescriptor* field, Message* to) {
-  // Through a message that holds nothing else: reflection has no copy of one repeated field.
+  // Merges from a copy of the message that holds only this field, because reflection cannot copy a
+  // single repeated field.
   std::unique_ptr<Message> only(from.New());
   only->CopyFrom(from);
   std::vector<const FieldDescriptor*> set;

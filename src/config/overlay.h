@@ -12,24 +12,25 @@
 
 namespace finetune {
 
-// The values that one file, or several laid over each other, set, and the place of each.
+// The values that one config file sets, or several files merged, and the place of each value.
 struct Layer {
   ExperimentConfig values;
   Origins origins;
 };
 
-// Returns the fields of `message`, which is at `path`, that are set, in the order of their numbers.
-// A list that is empty is among them where it was written as such ("topk: []"): protobuf keeps no
-// trace of it, its origin does.
+// Returns the fields of `message`, which is at `path`, that were written, ordered by field number.
+// They include empty lists that were written ("topk: []"): protobuf keeps no trace of those, but
+// `origins` has their places.
 std::vector<const google::protobuf::FieldDescriptor*> WrittenFields(
     const google::protobuf::Message& message, const std::string& path, const Origins& origins);
 
-// Drops the other member of the field's oneof, if `to`, which is at `path`, has one set.
+// Clears the member of the field's oneof that is set in `to`, unless it is `field` itself. `to` is
+// at `path`.
 void ClearOtherMember(const google::protobuf::FieldDescriptor* field, const std::string& path,
                       google::protobuf::Message* to, Origins* origins);
 
-// Lays `from` over `to`, both at `path`: messages field by field; scalars and whole lists replace;
-// another member of a oneof drops the one that was there.
+// Merges `from` into `to`; both are at `path`. Messages are merged field by field. Scalars and
+// whole lists replace those in `to`. A member of a oneof replaces the member that is set in `to`.
 void Overlay(const google::protobuf::Message& from, const Origins& from_origins,
              const std::string& path, google::protobuf::Message* to, Origins* to_origins);
 

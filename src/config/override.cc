@@ -21,14 +21,14 @@ namespace {
 using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
 
-// A message of a layer, and its path.
+// A message in a layer, and its path in the config.
 struct Target {
   Message* message;
   std::string path;
 };
 
-// Follows steps that lead to a message. Makes messages that are not there, at `place`; elements of
-// lists must be there.
+// Follows a path to a message of the layer. Creates messages that are missing, with `place` as
+// their place; elements of lists must exist.
 absl::StatusOr<Target> Follow(absl::Span<const FieldStep> steps, const Place& place, Layer* layer) {
   Message* message = &layer->values;
   std::string path;
@@ -56,7 +56,8 @@ absl::StatusOr<Target> Follow(absl::Span<const FieldStep> steps, const Place& pl
   return Target{message, path};
 }
 
-// Lays `value` over the field of the target. `path`: the field's, as it was given.
+// Sets `field` of the target message to `value`, which is in text format. `path`: the field's path
+// as the user wrote it.
 absl::Status SetField(const FieldDescriptor* field, std::string value, const std::string& path,
                       const Place& place, const Target& target, Origins* origins) {
   if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING && !field->is_repeated() &&
@@ -82,7 +83,8 @@ absl::Status SetField(const FieldDescriptor* field, std::string value, const std
   if (!errors.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", absl::StrJoin(errors, "; ")));
   }
-  // The lines of the text that was just made tell nobody anything.
+  // The places refer to the text "name: value" made above, so they are replaced by the place of the
+  // --set.
   for (auto& [unused, origin] : part_origins) origin = place;
   Overlay(*part, part_origins, target.path, target.message, origins);
   return absl::OkStatus();

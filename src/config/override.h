@@ -8,8 +8,9 @@
 
 namespace finetune {
 
-// Lays the value of a --set, "optimizer.sgd.lr=0.02", over the layer. Errors: InvalidArgument,
-// without the --set itself; the layer is then in any state.
+// Sets a field of `layer` to the value of a --set. `text`: "optimizer.sgd.lr=0.02". Errors:
+// InvalidArgument, whose message does not repeat `text`; then the contents of `layer` are
+// undefined.
 absl::Status Override(const std::string& text, Layer* layer);
 
 }  // namespace finetune

@@ -14,7 +14,8 @@ using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
 using ::google::protobuf::TextFormat;
 
-// The places of all that `message`, of which the parser made `tree`, has set.
+// Adds to `origins` the places of all fields that are set in `message`. `tree`: the parser's places
+// for `message`. `file`: the place to copy, whose line and column are filled in.
 void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tree,
                     const std::string& path, const Place& file, Origins* origins) {
   if (tree == nullptr) return;
@@ -40,7 +41,7 @@ void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tre
     for (int i = 0; i < count; ++i) {
       const int index = field->is_repeated() ? i : -1;
       const TextFormat::ParseLocation location = tree->GetLocation(field, index);
-      // The parser has one place for all of [1, 2, 3]: its first element's.
+      // For a list in brackets, [1, 2, 3], the parser records only the place of the first element.
       if (location.line >= 0) place = at(location);
       if (i == 0) (*origins)[field_path] = place;
       std::string element = field_path;
@@ -62,7 +63,7 @@ void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tre
 
 std::vector<TextError> ParseText(const std::string& text, const std::string& path,
                                  const Place& file, Message* message, Origins* origins) {
-  // Keeps the first of the parser's own errors.
+  // Keeps the parser's first error.
   class FirstError : public google::protobuf::io::ErrorCollector {
    public:
     void AddError(int line, google::protobuf::io::ColumnNumber column,
@@ -78,7 +79,7 @@ std::vector<TextError> ParseText(const std::string& text, const std::string& pat
   parser.WriteLocationsTo(&tree);
   const bool parsed = parser.ParseFromString(text, message);
   CollectOrigins(*message, &tree, path, file, origins);
-  // Also finds what the parser takes and should not: 010 as 8.
+  // FindTextErrors() also finds numbers that the parser accepts but reads as octal: 010 as 8.
   std::vector<TextError> errors = FindTextErrors(text, message->GetDescriptor());
   if (errors.empty() && !parsed) errors.push_back(first.error);
   return errors;

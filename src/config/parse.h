@@ -12,14 +12,14 @@
 namespace finetune {
 
 // Parses text format into `message`, which is at `path` of the config, and adds the place of each
-// value to `origins`. `file`: a place in that file, whose line and column are filled in. Returns
-// everything that is wrong with the text; then `message` and `origins` have what came before the
-// first error.
+// value to `origins`. `file`: the place to record, whose line and column are filled in. Returns all
+// errors in the text. If there are any, `message` and `origins` have the values before the first
+// error.
 std::vector<TextError> ParseText(const std::string& text, const std::string& path,
                                  const Place& file, google::protobuf::Message* message,
                                  Origins* origins);
 
-// Returns "field: what is wrong", or only what is wrong where the error is about no field.
+// Returns "field: what is wrong", or only what is wrong where the error is not about a field.
 std::string ToString(const TextError& error);
 
 }  // namespace finetune

@@ -18,7 +18,7 @@ using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
 using ::google::protobuf::TextFormat;
 
-// The text of each scalar and each whole list, by path.
+// Adds to `values` the text of each scalar and each list in `message`, by path.
 void CollectValues(const Message& message, const std::string& path, const Origins& origins,
                    std::map<std::string, std::string>* values) {
   for (const FieldDescriptor* field : WrittenFields(message, path, origins)) {
@@ -80,7 +80,7 @@ class Printer {
   }
 
  private:
-  // The place of what is at `path`, as a comment.
+  // Returns the place of the value at `path` as a comment; "" without origins.
   std::string Comment(const std::string& path) const {
     const auto it = origins_.find(path);
     if (!with_origins_ || it == origins_.end()) return "";
@@ -104,7 +104,8 @@ std::string PrintConfig(const LoadedConfig& loaded, bool with_origins) {
 }
 
 uint64_t ConfigHash(const ExperimentConfig& config) {
-  // Hashes the printed form: protobuf prints fields in order, and its binary form promises none.
+  // Hashes the printed form, because protobuf prints fields in a fixed order but does not guarantee
+  // the order of its binary form.
   std::string text;
   TextFormat::Printer printer;
   printer.SetSingleLineMode(true);

@@ -11,15 +11,15 @@
 
 namespace finetune {
 
-// Returns the config as text format. With origins, each value carries its place as a comment.
-// Either way it is itself a config without imports that loads to the same values.
+// Returns the config in text format. With `with_origins` each value carries its place as a comment.
+// In both cases the text is a config without imports that loads to the same values.
 std::string PrintConfig(const LoadedConfig& loaded, bool with_origins);
 
 // Returns a number that is equal for equal configs, on every machine and build.
 uint64_t ConfigHash(const ExperimentConfig& config);
 
-// Returns the text of each value that is set, by its path. A list is one value; one that is empty
-// is among them where `origins` has its place.
+// Returns the text of each scalar and list that is set, by path. A list is one value; an empty list
+// is included if `origins` has a place for it.
 std::map<std::string, std::string> ConfigValues(const ExperimentConfig& config,
                                                 const Origins& origins = {});
 

@@ -11,7 +11,7 @@
 namespace finetune {
 namespace {
 
-// Whole numbers with all their digits: 16777216, not 1.67772e+07.
+// Returns the number as text. A whole number keeps all its digits: 16777216, not 1.67772e+07.
 std::string Number(double value) {
   if (value == std::floor(value) && std::abs(value) < 1e15) {
     return absl::StrCat(static_cast<int64_t>(value));

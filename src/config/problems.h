@@ -10,7 +10,7 @@
 
 namespace finetune {
 
-// One thing that is wrong with a config, or doubtful.
+// An error in a config, or a setting that is likely a mistake.
 struct Problem {
   std::string field;  // its path: "optimizer.sgd.lr"
   std::string text;   // "is -1; expected 0 or more"
@@ -23,36 +23,39 @@ struct ProblemList {
   // Settings that work but are probably a mistake.
   std::vector<Problem> warnings;
 
-  // OK, or InvalidArgument with one line for each error: "optimizer.sgd.lr: is -1; expected 0 or
-  // more".
+  // Returns OK if there are no errors, else InvalidArgument with one line for each:
+  // "optimizer.sgd.lr: is -1; expected 0 or more".
   absl::Status status() const;
 };
 
-// Where a component writes down what is wrong with its message of the config. Each component checks
-// its own message, and names fields as the message does; so all problems of a config come together,
-// each with its path. Cheap to copy.
+// Collects the problems of one message of the config. Each component checks its own message and
+// names fields relative to it; the collector adds the message's path, so that all problems of a
+// config are reported together. Cheap to copy.
 class Problems {
  public:
-  // For the message at `path`; empty: the whole config. `list` must outlive it.
+  // Collects problems of the message at `path` (empty: the whole config) in `list`, which must
+  // outlive this object.
   explicit Problems(ProblemList* list, std::string path = "")
       : list_(list), path_(std::move(path)) {}
 
-  // For a message in this one: a field's, or an element's of a list.
+  // Returns a collector for a message inside this one: the value of `field`, or element `index` of
+  // `list`.
   Problems Within(absl::string_view field) const;
   Problems Within(absl::string_view list, int index) const;
 
-  // `field`: its name in this message, or "topk[1]", or "sgd.lr"; empty: this message. What is
-  // there already is not added again.
+  // Adds an error or a warning, unless the same one is in the list already. `field`: a field of
+  // this message, such as "lr", "topk[1]" or "sgd.lr"; empty: this message itself.
   void Error(absl::string_view field, absl::string_view text) const;
   void Warn(absl::string_view field, absl::string_view text) const;
 
-  // The next five return false, after an Error(), where the value is not as they say. None accepts
-  // NaN; only InRange accepts an infinity, where a bound is one.
+  // Each of the next five functions checks a value; if the check fails it adds an error and returns
+  // false. NaN fails every check. An infinite value passes only InRange(), and only if it equals a
+  // bound.
   bool InRange(absl::string_view field, double value, double low, double high) const;
   bool AtLeast(absl::string_view field, double value, double low) const;
   bool Positive(absl::string_view field, double value) const;
   bool Finite(absl::string_view field, double value) const;
-  // At least 0 and less than 1.
+  // Checks 0 <= value < 1.
   bool IsFraction(absl::string_view field, double value) const;
 
  private:

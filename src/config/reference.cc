@@ -46,7 +46,7 @@ std::string Wrapped(absl::string_view text, size_t indent) {
   return line.size() > indent ? absl::StrCat(wrapped, line, "\n") : wrapped;
 }
 
-// The comment at a declaration of experiment.proto, as one paragraph.
+// Returns the comment at a declaration of experiment.proto as one paragraph.
 template <typename Declaration>
 std::string CommentOf(const Declaration& declaration) {
   SourceLocation location;
@@ -88,10 +88,11 @@ std::string TypeOf(const FieldDescriptor& field) {
   return field.is_repeated() ? absl::StrCat("list of ", type) : type;
 }
 
-// " (default 0.9)"; "" where the field has none.
+// Returns " (default 0.9)"; "" where the field has no default.
 std::string DefaultOf(const FieldDescriptor& field) {
   if (!field.has_default_value()) return "";
-  // Text format prints values of messages, and a message that sets nothing has the defaults.
+  // Text format can print only a field of a message. A message in which nothing is set has the
+  // defaults.
   const FieldDescriptor* const generated =
       DescriptorPool::generated_pool()->FindFieldByName(field.full_name());
   const Message* const unset =
@@ -101,7 +102,7 @@ std::string DefaultOf(const FieldDescriptor& field) {
   return absl::StrCat(" (default ", text, ")");
 }
 
-// The values of an enum that have a comment, with it.
+// Returns the values of the field's enum that have a comment, each with its comment.
 std::string ValuesOf(const FieldDescriptor& field, size_t indent) {
   std::string text;
   if (field.enum_type() == nullptr) return text;
@@ -114,7 +115,7 @@ std::string ValuesOf(const FieldDescriptor& field, size_t indent) {
   return text;
 }
 
-// The other members of the field's oneof: ", instead of adamw".
+// Returns the other members of the field's oneof: ", instead of adamw".
 std::string OthersOf(const FieldDescriptor& field) {
   const auto* const oneof = field.real_containing_oneof();
   if (oneof == nullptr) return "";
@@ -143,14 +144,15 @@ class Reference {
  public:
   Reference() {
     FileDescriptorSet files;
-    // Both are made from one file by the build.
+    // The build makes this descriptor and the generated classes from the same file, so parsing
+    // should not fail.
     if (!files.ParseFromArray(kExperimentDescriptor, static_cast<int>(kExperimentDescriptorSize))) {
       return;
     }
     for (const auto& file : files.file()) pool_.BuildFile(file);
   }
 
-  // The same message with comments.
+  // Returns the descriptor of the same message in pool_, which has the comments.
   const Descriptor* Find(const Descriptor& type) const {
     const Descriptor* const found = pool_.FindMessageTypeByName(type.full_name());
     return found == nullptr ? &type : found;
@@ -205,7 +207,7 @@ absl::StatusOr<std::string> DescribeField(absl::string_view path) {
 std::vector<ValueField> ValueFields() {
   std::vector<ValueField> fields;
   CollectFields(*ExperimentConfig::descriptor(), "", &fields);
-  // A file's alone.
+  // These two can be set in a file only, not by --set.
   std::erase_if(fields, [](const ValueField& field) {
     return field.path == "import" || field.path == "reset";
   });

@@ -80,7 +80,7 @@ TEST(DescribeField, HasLinesThatFitAScreen) {
   }
 }
 
-// Every field of a config is a line of help, and experiment.proto is its only source.
+// ValueFields() lists exactly the fields that --set accepts, and each of them has help.
 TEST(ValueFields, AreThoseThatSetTakes) {
   const std::vector<ValueField> fields = ValueFields();
   ASSERT_NE(Find(fields, "optimizer.sgd.lr"), nullptr);
@@ -90,7 +90,7 @@ TEST(ValueFields, AreThoseThatSetTakes) {
   ASSERT_NE(Find(fields, "optimizer.sgd.nesterov"), nullptr);
   EXPECT_THAT(Find(fields, "optimizer.sgd.nesterov")->values, ElementsAre("true", "false"));
   EXPECT_NE(Find(fields, "data.train.pipeline[0].random_crop.size"), nullptr);
-  // Only a file can have it.
+  // "import" can be set in a file only.
   EXPECT_EQ(Find(fields, "import"), nullptr);
   for (const ValueField& field : fields) EXPECT_THAT(Text(field.path), Not(IsEmpty()));
 }

@@ -1,4 +1,4 @@
-// Printing a config and loading it again is the identity, for every config: tried with random ones,
+// Printing a config and loading it again gives the same config. This is tested with random configs,
 // made by reflection over the schema.
 
 #include <google/protobuf/descriptor.h>
@@ -26,12 +26,14 @@ using ::google::protobuf::Message;
 using ::google::protobuf::Reflection;
 using ::google::protobuf::TextFormat;
 
-// Fills messages with values that are hard to write down.
+// Makes configs with random values, many of them hard to print and parse: extreme numbers, control
+// characters, invalid UTF-8.
 class RandomConfigs {
  public:
   explicit RandomConfigs(uint32_t seed) : random_(seed) {}
 
-  // A config with places of its own, among them those of lists that were written as empty.
+  // Returns a random config with random places, including places of lists that were written as
+  // empty.
   LoadedConfig Make() {
     LoadedConfig loaded;
     Fill("", &loaded.config, &loaded);
@@ -45,7 +47,7 @@ class RandomConfigs {
     for (int i = 0; i < message->GetDescriptor()->field_count(); ++i) {
       const FieldDescriptor* field = message->GetDescriptor()->field(i);
       const std::string at = path.empty() ? field->name() : absl::StrCat(path, ".", field->name());
-      // An effective config has neither.
+      // A loaded config has neither import nor reset.
       if (at == "import" || at == "reset" || Below(3) == 0) continue;
       if (!field->is_repeated()) {
         loaded->origins[at].file = String();
@@ -124,7 +126,7 @@ class RandomConfigs {
                                      static_cast<T>(16777217),
                                      static_cast<T>(1e-5)};
     if (Below(2) == 0) return edges[Below(edges.size())];
-    // Any number of the type, of any size.
+    // A random number with a random exponent.
     return std::ldexp(static_cast<T>(random_()) / static_cast<T>(uint64_t{1} << 32),
                       static_cast<int>(Below(2000)) - 1000);
   }
@@ -151,7 +153,8 @@ class RoundTripTest : public testing::Test {
     return LoadConfig(file, {.search_path = {}, .overrides = overrides});
   }
 
-  // The text says all there is to say: the same values, and the same empty lists.
+  // Checks that the printed config loads to the same values and the same empty lists, with and
+  // without origins.
   void ExpectLoadsAgain(const LoadedConfig& loaded) {
     const std::string bare = PrintConfig(loaded, /*with_origins=*/false);
     for (const bool origins : {false, true}) {
@@ -175,7 +178,8 @@ TEST_F(RoundTripTest, PrintedConfigsLoadToTheSameConfig) {
   }
 }
 
-// As a whole file by protobuf's own printer, and as a --set of each message over several lines.
+// Loads random configs in two ways: from a file written by protobuf's printer, and from one --set
+// for each message, over several lines.
 TEST_F(RoundTripTest, LoadedConfigsPrintToTheSameConfig) {
   for (uint32_t seed = 0; seed < 50; ++seed) {
     SCOPED_TRACE(seed);

@@ -18,9 +18,10 @@ using ::google::protobuf::EnumDescriptor;
 using ::google::protobuf::FieldDescriptor;
 using Tokenizer = Tokens::Tokenizer;
 
-// Returns the error in a number, or "". A leading 0 is an error: protobuf's parser would read an
-// octal number, and nobody who writes 010 means 8. Hexadecimal (0x1F) is not an error, because
-// nobody writes it by accident. `expected`: "a whole number".
+// Returns the error in a number; "" if there is none. A leading 0 is an error: protobuf's parser
+// would read an octal number, and nobody who writes 010 means 8. Hexadecimal (0x1F) is not an
+// error, because nobody writes it by accident. `expected`: the kind of number to name in the error,
+// such as "a whole number".
 std::string WrongWithDigits(absl::string_view sign, absl::string_view expected,
                             const Tokens& tokens) {
   const std::string& text = tokens.text();
@@ -38,7 +39,7 @@ std::string WrongWithDigits(absl::string_view sign, absl::string_view expected,
                       decimal);
 }
 
-// `low`: how far below 0 the type reaches.
+// Reads a whole number from -`low` to `high`. Returns the error, or "".
 std::string ReadInteger(uint64_t low, uint64_t high, Tokens* tokens) {
   const bool negative = tokens->Take("-");
   const absl::string_view sign = negative ? "-" : "";

@@ -9,9 +9,10 @@
 
 namespace finetune {
 
-// Reads the value of `field`, which is not a message, as text format has it. Goes past a value that
-// is right and returns "". Returns what is wrong with another one ("expected a whole number, got
-// two") and stays at it. Numbers with a leading 0 are wrong: protobuf's parser reads them as octal.
+// Reads the value of `field`, which is not a message, in text format. For a correct value it moves
+// past the value and returns "". Otherwise it does not move past the value, and returns the error
+// ("expected a whole number, got two"). Numbers with a leading 0 are errors, because protobuf's
+// parser reads them as octal.
 std::string TakeScalar(const google::protobuf::FieldDescriptor* field, Tokens* tokens);
 
 }  // namespace finetune

@@ -58,7 +58,8 @@ std::vector<std::string> ConfigSearchPath(const std::vector<std::string>& from_f
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   const fs::path installed = program.parent_path().parent_path() / "share/finetune/configs";
   if (fs::is_directory(installed, error)) folders.push_back(installed.string());
-  // A program run from its build has them in its runfiles, as links to the source tree.
+  // A program that runs from its build folder finds the configs in its runfiles, as links to the
+  // source tree.
   const fs::path in_tree =
       program.string() + ".runfiles/finetune/configs/_base_/default_runtime.pbtxt";
   if (const fs::path file = fs::canonical(in_tree, error); !error) {

@@ -20,13 +20,13 @@ using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::OneofDescriptor;
 using Tokenizer = Tokens::Tokenizer;
 
-// Nobody reads more at once; a file in another language has one on every line.
+// Nobody reads more errors at once. A file in another language has an error on every line.
 constexpr size_t kMostErrors = 20;
 constexpr int kMaxDepth = 64;
 
 std::string ToString(TextPlace at) { return absl::StrCat(at.line + 1, ":", at.column + 1); }
 
-// Reads a text as protobuf's parser does, but goes on after what is wrong.
+// Reads a text as protobuf's parser does, but continues after an error.
 class Reader : private google::protobuf::io::ErrorCollector {
  public:
   // `text` must outlive this.
@@ -59,7 +59,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
   }
 
   void Add(TextPlace at, const std::string& field, std::string what) {
-    // One thing wrong with one place.
+    // Only the first error at a place is kept.
     for (const TextError& error : errors_) {
       if (error.line == at.line + 1 && error.column == at.column + 1) return;
     }
@@ -73,8 +73,8 @@ class Reader : private google::protobuf::io::ErrorCollector {
     return tokens_.AtEnd() || tokens_.Is("}") || tokens_.Is(">") || tokens_.Is("]");
   }
 
-  // The fields of a message, past `end` ("}" or ">"); for the outermost, where `end` is empty, up
-  // to what no field can begin with.
+  // Reads the fields of a message and the `end` ("}" or ">") after them. For the outermost message
+  // `end` is empty, and reading stops at the end of the text or at a closing bracket.
   void ReadFields(const Descriptor* type, const std::string& end, int depth) {
     std::map<const FieldDescriptor*, TextPlace> seen;
     std::map<const OneofDescriptor*, const FieldDescriptor*> chosen;
@@ -108,7 +108,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
       TakeSeparator();
     }
     if (end.empty() || tokens_.Take(end)) return;
-    // Whoever began the message says so.
+    // ReadValue(), which knows the place of the opening bracket, reports the error.
     unclosed_ = true;
   }
 
@@ -132,7 +132,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
     }
   }
 
-  // What follows a field's name.
+  // Reads the part of a field that follows its name.
   void ReadField(const FieldDescriptor* field, int depth) {
     const bool is_message = field->message_type() != nullptr;
     if (tokens_.Is("=")) {
@@ -145,7 +145,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
     if (!tokens_.Take(":") && !is_message) {
       Add(tokens_.place(), field->name(),
           absl::StrCat("expected : before its value, got ", tokens_.Shown()));
-      // Another field follows, or its value.
+      // An identifier is taken for the next field's name; anything else for this field's value.
       if (!AtClosing() && !tokens_.Is(Tokenizer::TYPE_IDENTIFIER)) SkipValue();
       return;
     }
@@ -195,8 +195,8 @@ class Reader : private google::protobuf::io::ErrorCollector {
     if (!AtClosing()) SkipValue();
   }
 
-  // Drops the errors that the tokenizer found inside of the current number: TakeScalar() explains
-  // it better.
+  // Removes the errors that the tokenizer found inside the current number, because TakeScalar()
+  // explains them better.
   void DropErrorsInNumber() {
     const TextPlace at = tokens_.place();
     const int first = at.column + 1;
@@ -206,19 +206,19 @@ class Reader : private google::protobuf::io::ErrorCollector {
     });
   }
 
-  // A field that is not known: its value, or all in its braces.
+  // Skips the value of an unknown field, including everything inside its braces.
   void SkipField() {
     if (!tokens_.Take(":")) tokens_.Take("=");
     if (!AtClosing()) SkipValue();
     TakeSeparator();
   }
 
-  // A field may end in one.
+  // A field may end with a comma or a semicolon.
   void TakeSeparator() {
     if (!tokens_.Take(",")) tokens_.Take(";");
   }
 
-  // A value of any kind: all in its brackets, or as much as stands together without a space.
+  // Skips a value of any kind: everything inside its brackets, or the tokens up to the next space.
   void SkipValue() {
     int open = 0;
     do {
@@ -238,10 +238,10 @@ class Reader : private google::protobuf::io::ErrorCollector {
     } while (true);
   }
 
-  // Before tokens_, whose first token may be an error already.
+  // Declared before tokens_, whose constructor may already report an error.
   std::vector<TextError> errors_;
   Tokens tokens_;
-  // The message just read ends without its bracket.
+  // Whether the message that was just read lacks its closing bracket.
   bool unclosed_ = false;
 };
 

@@ -8,20 +8,20 @@
 
 namespace finetune {
 
-// One thing wrong with a text, and where it stands.
+// An error in a text, and its place.
 struct TextError {
   int line = 1;    // from 1
   int column = 1;  // from 1
-  // The field it is about, as it is written; empty where it is about none.
+  // The field that the error is about, as written in the text; empty where it is not about a field.
   std::string field;
-  // "expected a whole number, got two".
+  // The error: "expected a whole number, got two".
   std::string what;
 };
 
-// Finds what is wrong with `text` as text format of a message of `type`, in the order of the text:
-// all of it, where protobuf's parser ends at the first value that it cannot read. Numbers with a
-// leading 0 (010), which that parser reads as octal, are wrong too. Returns nothing for any other
-// text that the parser takes, and may return nothing for a text that it refuses.
+// Returns all errors in `text` as the text format of a message of `type`, in the order of the text.
+// Protobuf's own parser stops at the first error. Numbers with a leading 0 (010), which that parser
+// reads as octal, are errors too. If the parser accepts the text, these are the only errors. If the
+// parser refuses the text, the result may still be empty.
 std::vector<TextError> FindTextErrors(const std::string& text,
                                       const google::protobuf::Descriptor* type);
 

@@ -18,7 +18,7 @@ using ::google::protobuf::TextFormat;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// "line:column field: what", in the order of the text.
+// Returns each error as "line:column field: what", in the order of the text.
 std::vector<std::string> ErrorsOf(const std::string& text) {
   std::vector<std::string> lines;
   for (const TextError& error : FindTextErrors(text, ExperimentConfig::descriptor())) {
@@ -45,7 +45,7 @@ TEST(TextErrors, ValuesOfAnotherTypeAreNamedWithWhatWasExpected) {
                           "4:44 depth: expected : before its value, got {"));
 }
 
-// Protobuf's parser would take 010 for 8.
+// Protobuf's parser would read 010 as 8.
 TEST(TextErrors, RefusesLeadingZerosAndTakesHexadecimal) {
   EXPECT_THAT(ErrorsOf("runtime { seed: 010 log_interval: 007 tensorboard: 01 engine: 01 }\n"
                        "schedule { max_epochs: -08 multi_step { milestones: [5, 015] } }\n"
@@ -78,7 +78,7 @@ TEST(TextErrors, NumbersAreShownAsTheyAreWritten) {
 }
 
 TEST(TextErrors, AnEnumSuggestsValuesOfItsOwnField) {
-  // Both messages have a field "algorithm"; only NCCL's knows trees.
+  // Both messages have a field "algorithm", but only NcclConfig's has the value TREE.
   EXPECT_THAT(ErrorsOf("comm { mpi { algorithm: RINGS } nccl { algorithm: TREES } }"),
               ElementsAre("1:25 algorithm: no such value RINGS; did you mean RING?",
                           "1:51 algorithm: no such value TREES; did you mean TREE?"));
@@ -138,7 +138,8 @@ TEST(TextErrors, ManyErrorsEnd) {
   EXPECT_EQ(ErrorsOf(text).size(), 20u);
 }
 
-// Whatever bytes: it ends, and a text that the parser takes has no errors but leading zeros.
+// For randomly damaged text FindTextErrors() returns, and if protobuf's parser accepts the text,
+// the only errors are leading zeros.
 TEST(TextErrors, FindsNothingInWhatTheParserTakes) {
   const std::string text =
       "import: 'a' 'b', name: \"x\";\n"

@@ -11,7 +11,7 @@ namespace finetune {
 
 Tokens::Tokens(const std::string& text, google::protobuf::io::ErrorCollector* errors)
     : all_(text), input_(text.data(), static_cast<int>(text.size())), tokenizer_(&input_, errors) {
-  // As TextFormat::Parser sets them.
+  // The same options as TextFormat::Parser sets.
   tokenizer_.set_allow_f_after_float(true);
   tokenizer_.set_comment_style(Tokenizer::SH_COMMENT_STYLE);
   tokenizer_.Next();
@@ -36,7 +36,7 @@ std::string Tokens::WrittenNumber() const {
   if (AtEnd()) return "";
   size_t begin = 0;
   for (int line = 0; line < current().line; ++line) begin = all_.find('\n', begin) + 1;
-  // As the tokenizer counts columns.
+  // The tokenizer counts a tab as columns up to the next multiple of 8.
   for (int column = 0; column < current().column; ++begin) {
     column += all_[begin] == '\t' ? 8 - column % 8 : 1;
   }

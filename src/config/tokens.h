@@ -15,12 +15,13 @@ struct TextPlace {
   int line = 0, column = 0;
 };
 
-// The tokens of a text, as protobuf's text format divides it, one at a time.
+// Divides a text into tokens as protobuf's text format does, and shows one token at a time.
 class Tokens {
  public:
   using Tokenizer = ::google::protobuf::io::Tokenizer;
 
-  // `errors` gets what the tokenizer cannot read. It and `text` outlive this.
+  // `errors` gets an error for each part of the text that is not a token. `text` and `errors` must
+  // outlive this object.
   Tokens(const std::string& text, google::protobuf::io::ErrorCollector* errors);
 
   const Tokenizer::Token& current() const { return tokenizer_.current(); }
@@ -31,20 +32,22 @@ class Tokens {
   bool Is(Tokenizer::TokenType type) const { return current().type == type; }
 
   void Next() { tokenizer_.Next(); }
-  // Goes past the token if it is `symbol`, and returns whether it was.
+  // If the token is `symbol`, moves to the next token and returns true; otherwise returns false.
   bool Take(absl::string_view symbol);
 
-  // Returns the token for a message: on one line and not long; "nothing" at the end.
+  // Returns the token as an error message shows it: on one line, and cut if it is long; "nothing"
+  // at the end of the text.
   std::string Shown() const;
 
-  // Returns the number at the token as it is written. The tokenizer ends it where it cannot go on:
-  // it takes 01.5 for 01 and .5. For another kind of token: the letters and digits at its start.
+  // Returns the whole number that starts at the token, as it is written. The tokenizer ends a
+  // number at the first character that does not fit: it divides 01.5 into 01 and .5. For another
+  // kind of token it returns the letters and digits at the token's start.
   std::string WrittenNumber() const;
 
  private:
   const std::string& all_;
   google::protobuf::io::ArrayInputStream input_;
-  mutable Tokenizer tokenizer_;  // its current() is not const
+  mutable Tokenizer tokenizer_;  // mutable because Tokenizer::current() is not const
 };
 
 }  // namespace finetune

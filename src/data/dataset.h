@@ -72,7 +72,7 @@ class Dataset {
   std::string folder_;
   DatasetManifest manifest_;
   DatasetSplit split_;
-  std::vector<int64_t> label_map_;  // empty: labels as they are stored
+  std::vector<int64_t> label_map_;  // empty: labels are not mapped
   // The index in the split of each shard's first picture, and after these the number of all
   // pictures.
   std::vector<int64_t> first_ = {0};

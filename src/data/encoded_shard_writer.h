@@ -26,7 +26,8 @@ namespace finetune {
 // must remove it if Finish() is not reached.
 class EncodedShardWriter {
  public:
-  // Errors: ResourceExhausted where the disk is full, else DataLoss with HDF5's reason.
+  // Makes the file for a shard of `count` pictures. Errors: ResourceExhausted where the disk is
+  // full, otherwise DataLoss with HDF5's reason.
   static absl::StatusOr<std::unique_ptr<EncodedShardWriter>> Create(const std::string& path,
                                                                     int64_t count);
   ~EncodedShardWriter();

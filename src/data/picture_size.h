@@ -5,9 +5,9 @@
 
 namespace finetune {
 
-// The most pixels that a picture may have. A header can claim anything, so this is checked before
-// memory is allocated: 192 MiB of pixels, and up to three times that within a decoder. The largest
-// pictures of ImageNet have 61 million pixels.
+// The most pixels that a picture may have. A file's header can claim any size, so the size is
+// checked before memory is allocated: 192 MiB for the pixels, and up to three times as much within
+// a decoder. The largest pictures of ImageNet have 61 million pixels.
 inline constexpr int64_t kMaxPixels = int64_t{1} << 26;
 
 // The size of a picture in pixels.

@@ -32,10 +32,10 @@ DatasetManifest Manifest(int height, int width, int channels) {
   return manifest;
 }
 
-// Where channel `c` of a pixel is in a picture of three channels.
+// Returns the index of channel `c` of pixel (y, x) in a picture of three channels.
 size_t At(int64_t y, int64_t x, int64_t width, int64_t c = 0) { return (y * width + x) * 3 + c; }
 
-// The picture of tests/fixtures/data/make_fixtures.py.
+// Returns the picture that tests/fixtures/data/make_fixtures.py uses.
 std::vector<uint8_t> Pixels(int height = kHeight, int width = kWidth, int channels = 3) {
   std::vector<uint8_t> pixels;
   for (int y = 0; y < height; ++y) {
@@ -72,7 +72,8 @@ std::vector<float> Apply(const std::string& steps, int64_t epoch = 0, int64_t in
   return out;
 }
 
-// OpenCV's bilinear resize, Pillow's crops and flips, numpy's arithmetic.
+// The expected values come from OpenCV's bilinear resize, Pillow's crops and flips, and numpy's
+// arithmetic.
 TEST(Pipeline, MatchesOpenCvPillowAndNumpy) {
   std::ifstream file("tests/fixtures/data/pipeline.json");
   const nlohmann::json cases = nlohmann::json::parse(file).at("cases");
@@ -89,7 +90,8 @@ TEST(Pipeline, MatchesOpenCvPillowAndNumpy) {
     const std::vector<float> values = expected.at("expected");
     std::vector<float> out(values.size());
     Apply(*pipeline, Pixels(height, width, channels), 0, 0, &out, {channels, height, width});
-    // Sums of float32 in another order; what only moves pixels is exact.
+    // Steps that add float32 values do so in another order than the reference. Steps that only move
+    // pixels are exact.
     const bool sums = absl::StrContains(steps, "resize") || absl::StrContains(steps, "normalize") ||
                       absl::StrContains(steps, "grayscale");
     for (size_t i = 0; i < values.size(); ++i) {
@@ -154,7 +156,7 @@ TEST(Pipeline, CenterCropIsTheMiddle) {
   }
 }
 
-// Every crop is a window of the padded picture, and all windows come up.
+// Every crop is a window of the padded picture, and every possible window occurs.
 TEST(Pipeline, RandomCropsAreWindowsOfThePaddedPicture) {
   const std::vector<float> plain = Apply("");
   const auto padded = [&](int y, int x) {
@@ -185,7 +187,7 @@ TEST(Pipeline, RandomCropsAreWindowsOfThePaddedPicture) {
   EXPECT_GT(*std::min_element(seen.begin(), seen.end()), 15);
 }
 
-// A step's draws are its own: others may come and go.
+// Adding or removing other steps does not change the draws of a step.
 TEST(Pipeline, DrawsOfAStepDoNotDependOnOtherKindsOfSteps) {
   const auto draws = [](const std::string& steps, int64_t index) {
     const auto pipeline = Make(steps);
@@ -203,7 +205,7 @@ TEST(Pipeline, DrawsOfAStepDoNotDependOnOtherKindsOfSteps) {
     EXPECT_EQ(draws(crop + flip, index), both);
     EXPECT_EQ(draws(flip + crop, index), (std::vector<int64_t>{flips[0], crops[0], crops[1]}));
     EXPECT_EQ(draws(crop + "pipeline { resize { size: 9 } } " + flip, index), both);
-    // Two steps of a kind do not draw the same.
+    // Two steps of the same kind do not draw the same numbers.
     const std::vector<int64_t> twice = draws(flip + flip, index);
     EXPECT_EQ(twice[0], flips[0]);
     different += twice[1] != twice[0] ? 1 : 0;
@@ -279,7 +281,7 @@ TEST(Pipeline, RefusesStepsThatDoNotFit) {
             "pipeline[0].normalize: must be the pipeline's last step: the others work on pixels");
 }
 
-// Images of three sizes; the manifest says that they differ.
+// The images have three sizes, and the manifest gives no size.
 TEST(Pipeline, PreparesImagesOfDifferentSizes) {
   const std::string steps =
       "pipeline { random_flip {} } pipeline { random_grayscale { probability: 0.5 } } pipeline { "
@@ -289,7 +291,7 @@ TEST(Pipeline, PreparesImagesOfDifferentSizes) {
   EXPECT_EQ(pipeline->height(), 8);
   EXPECT_FALSE(pipeline->on_device());
   for (const auto& [height, width] : {std::pair(12, 9), {7, 30}, {8, 8}}) {
-    // As a data set of this size alone.
+    // The expected result is that for a data set whose images all have this size.
     const auto fixed = Make(steps, Manifest(height, width, 3));
     ASSERT_TRUE(fixed.ok()) << fixed.status();
     EXPECT_TRUE(fixed->on_device());
@@ -311,7 +313,8 @@ TEST(Pipeline, PadsAnImageThatIsSmallerThanARandomCrop) {
   const std::vector<uint8_t> pixels = Pixels(5, 4);
   for (int y = 0; y < 8; ++y) {
     for (int x = 0; x < 8; ++x) {
-      // The missing 3 rows are 1 above and 2 below; the missing 4 columns are 2 and 2.
+      // The 3 missing rows are divided into 1 above and 2 below, the 4 missing columns into 2 left
+      // and 2 right.
       const bool inside = y >= 1 && y < 6 && x >= 2 && x < 6;
       EXPECT_EQ(out[At(y, x, 8)], inside ? pixels[At(y - 1, x - 2, 4)] : 9) << y << ", " << x;
     }
@@ -327,7 +330,7 @@ TEST(Pipeline, RefusesToLeaveImagesOfDifferentSizes) {
   }
 }
 
-// Before there are data, nothing is known of their sizes.
+// Without a data set the images' sizes are not known.
 TEST(Pipeline, ChecksAConfigWithoutData) {
   SplitConfig split;
   split.add_pipeline()->mutable_normalize();

@@ -28,8 +28,8 @@ struct ShardShape {
 // The file is incomplete before Finish(). The caller must remove it if Finish() is not reached.
 class ShardWriter {
  public:
-  // Errors: InvalidArgument for a shape with a dimension below 1; ResourceExhausted where the disk
-  // is full, otherwise DataLoss with HDF5's reason.
+  // Makes the file for a shard of this shape. Errors: InvalidArgument for a shape with a dimension
+  // below 1; ResourceExhausted where the disk is full, otherwise DataLoss with HDF5's reason.
   static absl::StatusOr<std::unique_ptr<ShardWriter>> Create(const std::string& path,
                                                              const ShardShape& shape);
   ~ShardWriter();

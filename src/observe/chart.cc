@@ -11,7 +11,7 @@
 namespace finetune {
 namespace {
 
-// The whole picture, and within it the frame of the axes.
+// The size of the chart, and the margins of the frame of the axes within it, in pixels.
 constexpr double kWidth = 560, kHeight = 260;
 constexpr double kLeft = 56, kRight = 14, kTop = 34, kBottom = 40;
 constexpr double kFrameWidth = kWidth - kLeft - kRight;
@@ -25,14 +25,14 @@ struct Range {
   }
 };
 
-// Larger values count as infinite, because sums of some of them would be.
+// Larger values are treated as infinite, because their sums could overflow.
 constexpr double kLargest = 1e100;
 
 bool IsPoint(const std::pair<double, double>& point) {
   return std::abs(point.first) < kLargest && std::abs(point.second) < kLargest;
 }
 
-// Writes enough digits to tell neighbouring ticks apart.
+// Returns a tick's label with enough digits to distinguish adjacent ticks.
 std::string TickLabel(double value, double step, bool percent) {
   if (percent) {
     value *= 100;
@@ -53,8 +53,8 @@ std::string TickLabel(double value, double step, bool percent) {
   return percent ? text + " %" : text;
 }
 
-// The points between two gaps. A pixel's column has at most four: its first, its extremes, its
-// last.
+// The points of a line between two gaps. A column of pixels has at most four points: its first, its
+// lowest, its highest and its last.
 using Points = std::vector<std::pair<double, double>>;
 
 void AppendColumn(const Points& column, Points* out) {
@@ -78,7 +78,7 @@ double AtY(double value, const Range& range) {
   return kTop + kFrameHeight * (range.high - value) / (range.high - range.low);
 }
 
-// In pixels.
+// Returns the lines of a series in pixels, one for each part between gaps.
 std::vector<Points> Lines(const Series& series, const Range& x_range, const Range& y_range) {
   std::vector<Points> lines;
   Points column;
@@ -105,7 +105,7 @@ std::vector<Points> Lines(const Series& series, const Range& x_range, const Rang
 }
 
 void AppendLegend(const Chart& chart, std::string* svg) {
-  // From the right edge; a letter is about 6.6 wide.
+  // Places the names from the right edge to the left. A letter is about 6.6 pixels wide.
   double x = kWidth - kRight;
   for (size_t i = chart.series.size(); i-- > 0;) {
     const std::string& name = chart.series[i].name;
@@ -129,7 +129,7 @@ std::string EscapeHtml(absl::string_view text) {
 std::vector<double> Ticks(double low, double high, int most) {
   const double size = std::max(std::abs(low), std::abs(high));
   if (high - low <= 1e-9 * size || size < 1 / kLargest) {
-    // The values are almost equal, so there is some room on both sides.
+    // The values are almost equal, so the axis gets some room on both sides.
     const double room = size < 1 / kLargest ? 1 : size / 2;
     low -= room;
     high += room;
@@ -176,7 +176,7 @@ std::string ToSvg(const Chart& chart) {
   if (x.low > 0 && x.low < 0.2 * x.high) x.low = 0;
   const std::vector<double> y_ticks = Ticks(y.low, y.high, 5);
   y = {y_ticks.front(), y_ticks.back()};
-  // There is nothing to show to the right of the last point.
+  // The x axis ends at the last point, not at the next tick.
   std::vector<double> x_ticks = Ticks(x.low, x.high, 8);
   const double x_step = x_ticks[1] - x_ticks[0];
   if (x.high - x.low > x_step) {

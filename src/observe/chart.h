@@ -11,7 +11,7 @@ namespace finetune {
 
 struct Series {
   std::string name;
-  // By x. A point that is not finite leaves a gap.
+  // (x, y), sorted by x. A point with an infinite or NaN coordinate leaves a gap.
   std::vector<std::pair<double, double>> points;
   // Marks each point; for series of few points.
   bool dots = false;
@@ -25,13 +25,13 @@ struct Chart {
   bool percent = false;
 };
 
-// Returns the chart as one inline <svg> of a page. Lines have the classes line1, line2, ..., dots
-// dot1, ...; the page sets the colours. A line of very many points is drawn by the extremes of each
-// pixel.
+// Returns the chart as an <svg> element to embed in an HTML page. Lines have the CSS classes line1,
+// line2, ..., dots have dot1, dot2, ...; the page sets their colours. A line with very many points
+// is drawn by the extremes in each column of pixels.
 std::string ToSvg(const Chart& chart);
 
-// Returns round values, one, two or five times a power of ten apart, that span low..high. There are
-// at least two and at most `most` + 1.
+// Returns the ticks of an axis: multiples of 1, 2 or 5 times a power of ten that span low..high.
+// There are at least two and at most `most` + 1.
 std::vector<double> Ticks(double low, double high, int most);
 
 // Escapes text for HTML and SVG, attributes included.

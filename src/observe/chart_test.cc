@@ -47,7 +47,7 @@ TEST(Ticks, AreFewWhateverTheRange) {
 TEST(Chart, DrawsOneLineThroughItsPoints) {
   const std::string svg =
       ToSvg({"Loss", "iteration", {{"training", {{0, 0}, {50, 5}, {100, 10}}}}});
-  // The frame's corners and middle.
+  // The line goes from a corner of the frame through its middle to the opposite corner.
   EXPECT_THAT(svg, HasSubstr("<path class=\"line1\" d=\"M56.0 220.0L301.0 127.0L546.0 34.0\"/>"));
   EXPECT_THAT(svg, Not(HasSubstr("<circle")));
 }
@@ -71,7 +71,7 @@ TEST(Chart, LeavesGapsWhereValuesAreNotFinite) {
   EXPECT_EQ(Count(path, "L"), 2u);
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
-  // The point between two gaps is visible too.
+  // A single point between two gaps is drawn as a dot.
   EXPECT_EQ(Count(svg, "<circle"), 1u);
 }
 
@@ -92,7 +92,7 @@ TEST(Chart, KeepsTheExtremesOfManyPointsAndStaysSmall) {
   series.points[777777].second = 4;
   const std::string svg = ToSvg({"Loss", "iteration", {series}});
   EXPECT_LT(svg.size(), size_t{64} << 10);
-  // The top of the frame, where the largest value is.
+  // The line reaches y = 34, the top of the frame, which is the largest value.
   EXPECT_THAT(svg, testing::ContainsRegex("L[0-9.]+ 34\\.0"));
 }
 

@@ -18,7 +18,7 @@ constexpr size_t kMostRows = 1000;
 
 using Labels = std::vector<size_t>;
 
-// The classes by a value, the lowest first; classes without one come last.
+// Returns the classes sorted by a value, the lowest first; classes without a value come last.
 Labels SortedBy(const Labels& labels, const std::function<std::optional<double>(size_t)>& value) {
   Labels sorted = labels;
   std::stable_sort(sorted.begin(), sorted.end(), [&](size_t a, size_t b) {
@@ -29,7 +29,8 @@ Labels SortedBy(const Labels& labels, const std::function<std::optional<double>(
   return sorted;
 }
 
-// A column by which the table can be sorted. `property` names the place of a row in its order.
+// A column by which the table can be sorted. `property` is the CSS variable that holds a row's
+// position in this order.
 struct Order {
   const char* property;
   const char* title;
@@ -115,7 +116,7 @@ std::string ClassTable(absl::Span<const ClassResult> classes, bool has_guessed,
   }
   html += "</div>\n";
 
-  // places[order][label]: where the class stands.
+  // places[order][label]: the class's position in that order.
   std::vector<std::vector<size_t>> places(orders.size(), std::vector<size_t>(classes.size()));
   for (size_t i = 0; i < orders.size(); ++i) {
     for (size_t place = 0; place < labels.size(); ++place) {
@@ -125,7 +126,7 @@ std::string ClassTable(absl::Span<const ClassResult> classes, bool has_guessed,
   for (const size_t label : labels) {
     const ClassResult& one = classes[label];
     absl::StrAppendFormat(&html, "<div class=\"%s\" role=\"row\" style=\"", row_class);
-    // By class, the rows stand as they are.
+    // Order 0, by class, is the order of the rows in the page, so it needs no variable.
     for (size_t i = 1; i < orders.size(); ++i) {
       absl::StrAppend(&html, i > 1 ? ";" : "", "--", orders[i].property, ":", places[i][label]);
     }

@@ -12,13 +12,13 @@ namespace finetune {
 // The style of ClassTable(), for the page's <style>.
 extern const char kClassTableStyle[];
 
-// Returns a table of HTML with a row for each class: images, precision, recall and F1. The reader
-// chooses by radio buttons which column it is sorted by, without a script: each row carries its
-// place in each order, and CSS picks one. There can be one such table on a page.
+// Returns an HTML table with a row for each class: images, precision, recall and F1. The reader
+// chooses with radio buttons by which column it is sorted. This needs no script: each row carries
+// its position in each order, and CSS selects one. A page can have only one such table.
 //
-// `has_guessed`: the results know what was guessed; else the table has recall alone, and no
-// choice but class and recall. `names`: one for each class. Of more than 1000 classes the table has
-// the 1000 with the lowest recall.
+// `has_guessed`: the results contain the number of images guessed as each class. Without it the
+// table shows only images and recall. `names`: one for each class. With more than 1000 classes the
+// table shows the 1000 with the lowest recall.
 std::string ClassTable(absl::Span<const ClassResult> classes, bool has_guessed,
                        const std::vector<std::string>& names);
 

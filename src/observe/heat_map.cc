@@ -13,15 +13,17 @@
 namespace finetune {
 namespace {
 
-// Up to so many classes have their counts, or their names, in the picture.
+// The most classes for which the cells show counts, and the most for which rows and columns show
+// names.
 constexpr size_t kMostCounts = 20, kMostNames = 40;
-// The longest sides of a cell and of the square of cells, and the space of a letter to its left and
-// above it.
+// Sizes in pixels: the largest side of a cell and of the whole matrix, the width of a letter, and
+// the height and the least width of the space for the title.
 constexpr double kMostCell = 56, kMostSide = 600, kLetter = 7.2, kTitleSpace = 24,
                  kTitleWidth = 240;
-// In bytes.
+// The longest name that is shown, in bytes; a longer one is cut.
 constexpr size_t kNameBytes = 18;
-// Cells of one shade are one path, which takes a few bytes a cell.
+// The number of shades. All cells of one shade are drawn as one path, which takes a few bytes per
+// cell.
 constexpr int kShades = 10;
 
 std::string Short(const std::string& name) {
@@ -30,7 +32,7 @@ std::string Short(const std::string& name) {
   return EscapeHtml(start.size() == valid.size() ? valid : absl::StrCat(start, "…"));
 }
 
-// The paths of all cells, in units of one cell.
+// Returns the SVG paths of all cells. The unit of length is the side of a cell.
 std::string Cells(absl::Span<const int64_t> matrix, size_t classes) {
   std::array<std::array<std::string, kShades + 1>, 2> paths;
   for (size_t row = 0; row < classes; ++row) {
@@ -38,7 +40,7 @@ std::string Cells(absl::Span<const int64_t> matrix, size_t classes) {
     const auto sum = static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
     for (size_t column = 0; column < classes; ++column) {
       if (counts[column] <= 0) continue;
-      // The lightest shade is left to counts that would not be seen otherwise.
+      // Every count above 0 gets at least the lightest shade, so that it is visible.
       const double share = static_cast<double>(counts[column]) / sum;
       const int shade = std::clamp(static_cast<int>(std::ceil(share * kShades)), 1, kShades);
       absl::StrAppend(&paths[row == column ? 0 : 1][shade], "M", column, " ", row, "h1v1h-1z");
@@ -75,7 +77,7 @@ std::string ConfusionSvg(absl::Span<const int64_t> matrix, const std::vector<std
       "<g transform=\"translate(%g %g) scale(%.6g)\">%s</g>",
       std::max(left + side + 2, kTitleWidth), top + side + 2,
       std::max(left + side + 2, kTitleWidth), left, top, cell, Cells(matrix, classes));
-  // Numbers of classes every ten, where names have no place.
+  // Without room for names, every tenth class is labelled with its number.
   for (size_t i = 0; i < classes; i += named ? 1 : 10) {
     const double at = (static_cast<double>(i) + 0.5) * cell + 4;
     const std::string label = named ? Short(names[i]) : absl::StrCat(i);

@@ -9,12 +9,12 @@
 
 namespace finetune {
 
-// Draws a confusion matrix as one inline <svg> of a page: a row for each class, a column for each
-// class that its images are taken for. A cell is as dark as its share of the row; cells of the
-// class "right" lie on the diagonal, others have the class "wrong". Up to 20 classes have their
-// counts in the cells, and up to 40 their names beside the rows and columns.
+// Draws a confusion matrix as an <svg> element to embed in an HTML page. It has a row for each
+// class and a column for each class that the row's images are taken for. A cell is as dark as its
+// share of the row's images. Cells on the diagonal have the CSS class "right", the others "wrong".
+// With up to 20 classes the cells show counts; with up to 40 the rows and columns show names.
 //
-// `matrix`: as ConfusionMatrix(), [classes, classes]. `names`: one for each class.
+// `matrix`: [classes, classes], as ConfusionMatrix() returns it. `names`: one for each class.
 std::string ConfusionSvg(absl::Span<const int64_t> matrix, const std::vector<std::string>& names);
 
 }  // namespace finetune

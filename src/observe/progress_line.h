@@ -9,17 +9,18 @@
 
 namespace finetune {
 
-// The last line of a terminal, redrawn in place; does nothing where there is no terminal. Clear it
-// before anything else is printed.
+// The last line of a terminal, which is redrawn in place. Call Clear() before anything else is
+// printed.
 class ProgressLine {
  public:
-  // `terminal` is not owned. With `enabled` false nothing is drawn.
+  // `terminal` must outlive this object. If `enabled` is false, nothing is drawn, for output that
+  // is not a terminal.
   ProgressLine(std::FILE* terminal, bool enabled) : terminal_(terminal), enabled_(enabled) {}
 
-  // Shows `text`, cut to the terminal's width, in place of the earlier text.
+  // Shows `text`, cut to the terminal's width, in place of the text shown before.
   void Draw(absl::string_view text);
   void Clear();
-  // Leaves the text on the terminal and ends its line.
+  // Leaves the text on the terminal and moves to the next line.
   void Keep();
 
  private:
@@ -28,18 +29,20 @@ class ProgressLine {
   bool drawn_ = false;
 };
 
-// Reports the progress of something, as often as is useful: on a terminal ten times a second in a
-// ProgressLine, else every few seconds in a line on standard error.
+// Reports progress at a limited rate: on a terminal ten times a second in a ProgressLine, otherwise
+// every few seconds in a line on standard error.
 class PacedProgress {
  public:
-  // `terminal` is not owned; `watched`: it is a terminal.
+  // `terminal` must outlive this object. `watched`: whether `terminal` is a terminal. `else_every`:
+  // the time between two lines if it is not.
   PacedProgress(std::FILE* terminal, bool watched, std::chrono::seconds else_every)
       : line_(terminal, watched), watched_(watched), else_every_(else_every) {}
 
-  // Returns whether a Show() is due; then the next one is due only after a pause.
+  // Returns whether Show() should be called now. After it has returned true, it returns false until
+  // the next report is due.
   bool IsDue();
   void Show(absl::string_view text);
-  // Leaves the text on the terminal, or removes it.
+  // Keep() leaves the last text on the terminal; Clear() removes it.
   void Keep() { line_.Keep(); }
   void Clear() { line_.Clear(); }
 
@@ -50,8 +53,9 @@ class PacedProgress {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-// Returns whether somebody watches standard output on a terminal. Open MPI gives its ranks a
-// terminal even if mpirun's own output is not one, so under Open MPI this asks for mpirun's output.
+// Returns whether standard output is a terminal. Open MPI connects its ranks to a pseudo-terminal
+// even if the output of mpirun is not a terminal, so under Open MPI this checks the output of
+// mpirun.
 bool IsWatched();
 
 }  // namespace finetune

@@ -16,14 +16,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Reads a field. One that is null or of another type counts as missing.
+// Returns a field's value; `otherwise` if the field is missing, null or of another type.
 template <typename T>
 T Get(const Json& object, const char* name, T otherwise) {
   const auto field = object.find(name);
   return field != object.end() && field->is_number() ? field->template get<T>() : otherwise;
 }
 
-// Returns nothing where the field is missing or of another type.
+// Returns a field's list of numbers; an empty list if the field is missing or of another type.
 std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
   std::vector<int64_t> numbers;
   const auto field = object.find(name);
@@ -35,7 +35,8 @@ std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
   return numbers;
 }
 
-// The counts of a validation's classes. A list of another length than the others is passed over.
+// Reads the counts of a validation's classes. A list whose length differs from that of the others
+// is ignored.
 void ParseClasses(const Json& json, EvaluationRecord* record) {
   const auto counts = json.find("classes");
   if (counts == json.end() || !counts->is_object()) return;
@@ -65,7 +66,8 @@ std::string GetText(const Json& object, const char* name) {
   return field != object.end() && field->is_string() ? field->get<std::string>() : "";
 }
 
-// Bytes that are not UTF-8 (a folder's name may have any) are replaced.
+// Returns the JSON as one line. Bytes that are not UTF-8, which a folder's name may contain, are
+// replaced.
 std::string Line(const Json& json) {
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
@@ -161,7 +163,8 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(Get<int64_t>(json, "format_version", 0),
                                                      kRecordFormatVersion, GetText(json, "writer")),
                                   "format_version"));
-      // A run's own record stands before its first iteration.
+      // A run's own record has the number of iterations done before, so the first iteration of this
+      // file is the next one.
       const int64_t begin = mode == "run" ? iteration + 1 : iteration;
       const auto later = [begin](const auto& record) { return record.iteration >= begin; };
       std::erase_if(history->iterations, later);

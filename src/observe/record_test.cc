@@ -67,7 +67,7 @@ TEST(Record, KeepsARunAndItsClasses) {
   run.ranks = 8;
   run.iteration = 96;
   run.began_unix_s = 1795000000.5;
-  run.class_names = {"cat", "d\xf6g"};  // Latin-1: no UTF-8
+  run.class_names = {"cat", "d\xf6g"};  // Latin-1, which is not valid UTF-8
   EvaluationRecord evaluation = Evaluation(100, 0.5);
   evaluation.classes = {{10, 9, 7}, {12, 13, 0}};
   evaluation.has_guessed = true;

@@ -70,7 +70,7 @@ TEST(Report, NamesTheRunAndItsKeyFigures) {
               HasSubstr("<dd>81.25 %</dd><dd class=\"note\">epoch 2, iteration 20; last 75.00 %"));
   EXPECT_THAT(page, HasSubstr("<dt>Pictures per second</dt><dd>128.0</dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>Waiting for data</dt><dd>20.0 %</dd>"));
-  // 30 iterations of half a second and three validations of 4 s.
+  // 30 iterations of 0.5 s and three validations of 4 s take 27 s, of which 12 s are validation.
   EXPECT_THAT(page, HasSubstr("<dd>0:00:27</dd><dd class=\"note\">0:00:12 of it validating"));
   EXPECT_THAT(page, HasSubstr("<dd>321 MiB</dd>"));
   EXPECT_THAT(page, HasSubstr("dog taken for cat: 12"));
@@ -115,7 +115,8 @@ TEST(Report, OfNothingOneRecordOrNoNumbersIsStillAPage) {
   }
 }
 
-// The rows stand by class; each carries its place by images, precision, recall and F1.
+// The rows are in the order of the classes. Each carries its position by images, precision, recall
+// and F1.
 TEST(Report, SortsTheClassesByEachColumnWithoutAScript) {
   const std::string page = RenderReport(SmallRun(), "");
   EXPECT_THAT(page, HasSubstr("after iteration 30, the validation with the best accuracy"));
@@ -131,7 +132,8 @@ TEST(Report, SortsTheClassesByEachColumnWithoutAScript) {
                             "#by-", order, ":checked ~ .rows .row { order: var(--", order, ")")));
     }
   }
-  // Precision, recall and F1 of the cats: 7 of 19, 7 of 8.
+  // Precision, recall and F1 of the class cat: 7 of the 19 images taken for cats are cats, and 7 of
+  // the 8 cats are recognized.
   EXPECT_THAT(page, HasSubstr("<span role=\"cell\">36.8 %</span><span role=\"cell\">87.5 %</span>"
                               "<span role=\"cell\">51.9 %</span>"));
 }
@@ -144,7 +146,8 @@ TEST(Report, ShowsTheClassesOfTheBestValidation) {
               HasSubstr("after iteration 10, the validation with the best accuracy"));
 }
 
-// Records of before say how many pictures of each class are right, and no more.
+// Records of a finetune before 0.1.0 hold only the number of images of each class and how many of
+// them are right.
 TEST(Report, OfARunWithoutGuessesShowsRecallAlone) {
   History history = SmallRun();
   history.evaluations.back().has_guessed = false;

@@ -10,11 +10,12 @@
 
 namespace finetune {
 
-// What rank 0's console shows. The files hold the same at any verbosity, but for kVerbose's lines.
+// The messages that rank 0 prints on the console. The files hold the same at any verbosity, except
+// for the additional lines of kVerbose.
 enum class Verbosity {
   kQuiet,    // warnings and errors
-  kNormal,   // the log, and on a terminal a progress line
-  kVerbose,  // the log, and a line for every iteration, also in the log's file
+  kNormal,   // log lines, and a progress line if the console is a terminal
+  kVerbose,  // log lines, and a line for every iteration, also in the file
 };
 
 struct RunLogOptions {
@@ -42,20 +43,21 @@ class RunLog {
   void Info(const std::string& text);
   void Warning(const std::string& text);
   // Logs the error that ends the run. Rank 0 writes it only to the file, because the program prints
-  // it when it ends.
+  // it on the console when it exits.
   void Error(const std::string& text);
-  // Call it before the first iteration. It goes to the records, not to the console.
+  // Writes the run's own record to the .jsonl file, not to the console. Call it before the first
+  // iteration.
   void Run(const RunRecord& record);
   void Iteration(const IterationRecord& record);
   // Redraws the progress line between two calls of Iteration().
   void Progress(const IterationRecord& record);
-  // The same while batch `done` of `total` is evaluated.
+  // Redraws the progress line during a validation, after batch `done` of `total`.
   void EvaluationProgress(int64_t done, int64_t total);
   void Evaluation(const EvaluationRecord& record);
 
-  // The files' common path without ending: "WORK_DIR/20261124_101500".
+  // Returns the path of the log files without their extensions: "WORK_DIR/20261124_101500".
   const std::string& stem() const;
-  // Ends the progress line and the files. Returns the first error in writing any of them.
+  // Ends the progress line and closes the files. Returns the first error in writing any of them.
   absl::Status Close();
 
  private:
@@ -64,7 +66,7 @@ class RunLog {
   std::unique_ptr<Impl> impl_;
 };
 
-// "1:02:03".
+// Returns a duration as hours, minutes and seconds: "1:02:03".
 std::string FormatDuration(double seconds);
 
 }  // namespace finetune

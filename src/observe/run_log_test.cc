@@ -185,7 +185,7 @@ TEST_F(RunLogTest, OtherRanksSayOnlyWhatIsWrongAndWhoTheyAre) {
   EXPECT_TRUE(fs::is_empty(options_.work_dir));
 }
 
-// The program itself prints its last message on the console.
+// The program itself prints the final error on the console.
 TEST_F(RunLogTest, LogsTheFinalErrorOnlyToTheFile) {
   testing::internal::CaptureStdout();
   const std::unique_ptr<RunLog> log = Open();
@@ -214,13 +214,14 @@ TEST_F(RunLogTest, AFolderThatIsNotThereIsAnError) {
       testing::MatchesRegex("cannot write /no/such/folder/.*\\.log: No such file or directory"));
 }
 
-// A limit on the size of files stands in for a full disk: writes past it fail.
+// A limit on the size of files imitates a full disk: writes past the limit fail.
 TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
   options_.tensorboard = false;
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   const std::unique_ptr<RunLog> log = Open();
-  // The files are long enough that the warning, which goes to a file here too, is within the limit.
+  // This long record makes the files long enough for the limit below. In this test the warning goes
+  // to a file too, and that file stays shorter than the limit.
   RunRecord run;
   run.name = std::string(2000, 'x');
   log->Run(run);

@@ -13,25 +13,26 @@
 
 namespace finetune {
 
-// A model's scores for each image, in a file that appears whole or not at all. The end of its name
-// says in which format:
-//   .csv  a line "index,label,guess,NAME,..." with the names of the classes, then a line an image
-//   .npy  NumPy's format, an array of records: index and label and guess, int64, int32 and int32,
-//         and scores, float32 [classes]. numpy.load(path)["scores"] is [images, classes].
+// A file with a model's scores for each image. It appears complete or not at all. The extension of
+// its name determines the format:
+//   .csv  a line "index,label,guess,NAME,..." with the names of the classes, then a line per image
+//   .npy  NumPy's format, an array of records: index int64, label int32, guess int32, and scores
+//         float32 [classes]. numpy.load(path)["scores"] is [images, classes].
 class ScoreFile {
  public:
-  // Errors: InvalidArgument for a name that ends otherwise.
+  // Checks the extension of `path`. Errors: InvalidArgument if it is neither .csv nor .npy.
   static absl::Status CheckName(const std::string& path);
 
-  // `images`: how many will be added. Errors: those of CheckName() and AtomicFile.
+  // Creates the file. `images`: the number of calls of Add() that will follow. Errors: those of
+  // CheckName() and AtomicFile.
   static absl::StatusOr<ScoreFile> Create(const std::string& path,
                                           const std::vector<std::string>& class_names,
                                           int64_t images);
 
-  // Appends an image. `scores`: [classes]. Errors: those of AtomicFile.
+  // Appends an image. `scores`: one per class. Errors: those of AtomicFile.
   absl::Status Add(int64_t index, const Prediction& prediction, absl::Span<const float> scores);
 
-  // Puts the file in its place. Errors: those of AtomicFile.
+  // Completes the file, which then appears at its path. Errors: those of AtomicFile.
   absl::Status Commit();
 
  private:

@@ -16,29 +16,32 @@
 
 namespace finetune {
 
-// The latest events of one thread, in memory that is allocated at the start.
+// The latest events of one thread, in a ring buffer that is allocated by the constructor.
 class TraceTrack {
  public:
   struct Event {
-    // A string literal of plain letters.
+    // A string literal without characters that JSON must escape.
     const char* name = "";
     // Nanoseconds since the Unix epoch, by this host's clock.
     int64_t begin_ns = 0;
     int64_t end_ns = 0;
-    // A number that belongs to the event; -1: none.
+    // A number to show with the event, such as its bytes; -1: none.
     int64_t value = -1;
-    // The time of its submission, where that was before its beginning; 0: unknown.
+    // The time at which the event was submitted, if that was earlier than its beginning, in
+    // nanoseconds as above; 0: unknown.
     int64_t submitted_ns = 0;
   };
 
-  // `capacity` is a power of two; `value_name` is the meaning of the events' value ("bytes").
+  // `capacity`: the size of the ring buffer in events, a power of two; Read() returns at most one
+  // fewer. `value_name`: the name of the events' `value` ("bytes").
   TraceTrack(std::string name, std::string value_name, size_t capacity);
 
-  // Call it from one thread at a time; it takes no lock.
+  // Adds an event. Call it from one thread at a time. It takes no lock.
   void Add(const Event& event) {
     const uint64_t n = count_.load(std::memory_order_relaxed);
     Slot& slot = slots_[n & mask_];
-    // A reader that sees a part of this event also sees that the count has reached n.
+    // With this fence a reader that sees a part of this event also sees that the count has reached
+    // n, so it knows that the slot is being overwritten.
     std::atomic_thread_fence(std::memory_order_release);
     slot.name.store(event.name, std::memory_order_relaxed);
     slot.begin_ns.store(event.begin_ns, std::memory_order_relaxed);
@@ -52,7 +55,8 @@ class TraceTrack {
     std::vector<Event> kept;
     uint64_t dropped = 0;
   };
-  // Returns the events, the oldest first. From any thread, also while another adds.
+  // Returns the events, the oldest first. Any thread may call it, also while another thread adds
+  // events.
   Events Read() const;
 
   const std::string& name() const { return name_; }
@@ -74,7 +78,8 @@ class TraceTrack {
 // The events of all threads of this process, for Chrome's and Perfetto's viewers.
 class Trace {
  public:
-  // A step of training adds about eight events to its track, so this is some 2000 steps.
+  // The default size of a track's ring buffer in events. A training step adds about eight events,
+  // so this is about 2000 steps.
   static constexpr size_t kCapacity = 16384;
 
   explicit Trace(size_t capacity_of_track = kCapacity) : capacity_(capacity_of_track) {}
@@ -87,8 +92,8 @@ class Trace {
     std::string events;
     uint64_t dropped = 0;
   };
-  // Returns the events as those of process `rank` on `host`. Times are in microseconds since
-  // `zero_ns` of this host's clock.
+  // Returns the events as JSON, as those of process `rank` on `host`. Times are in microseconds
+  // since `zero_ns` of this host's clock.
   Text ToJson(int rank, absl::string_view host, int64_t zero_ns) const;
 
  private:
@@ -97,7 +102,7 @@ class Trace {
   std::deque<TraceTrack> tracks_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Adds its own lifetime to a track as an event. With a null track it does nothing.
+// Adds its own lifetime to a track as an event. If the track is null, it does nothing.
 class TraceSpan {
  public:
   TraceSpan(TraceTrack* track, const char* name, int64_t value = -1)

@@ -15,7 +15,7 @@
 namespace finetune {
 namespace {
 
-// The fastest of these messages counts.
+// The number of messages that are sent to measure a clock's offset. The fastest one is used.
 constexpr int kPings = 16;
 
 std::string ToBytes(int64_t number) {
@@ -28,7 +28,8 @@ int64_t FromBytes(absl::string_view bytes) {
   return number;
 }
 
-// Returns the smallest difference between `from`'s clock at sending and `to`'s clock at receiving.
+// Sends messages from rank `from` to rank `to`. Returns the smallest difference between the
+// receiver's clock at arrival and the sender's clock at sending.
 absl::StatusOr<int64_t> FastestMessage(int from, int to, absl::FunctionRef<int64_t()> now,
                                        Communicator* comm) {
   int64_t fastest = std::numeric_limits<int64_t>::max();
@@ -47,7 +48,8 @@ absl::StatusOr<int64_t> FastestMessage(int from, int to, absl::FunctionRef<int64
 
 absl::StatusOr<ClockOffset> MeasureClockOffset(int rank, absl::FunctionRef<int64_t()> now,
                                                Communicator* comm) {
-  // `there` is the offset plus the time of travel, `back` is the time of travel minus the offset.
+  // `there` is the clock's offset plus the message's travel time; `back` is the travel time minus
+  // the offset.
   FT_ASSIGN_OR_RETURN(const int64_t there, FastestMessage(0, rank, now, comm));
   FT_ASSIGN_OR_RETURN(const int64_t back, FastestMessage(rank, 0, now, comm));
   if (comm->rank() != rank) return ClockOffset();
@@ -56,7 +58,7 @@ absl::StatusOr<ClockOffset> MeasureClockOffset(int rank, absl::FunctionRef<int64
 
 absl::StatusOr<TraceFile> TraceFile::Open(std::string path, Communicator* comm) {
   absl::Status can_write;
-  // The file is deleted with this temporary object.
+  // Checks that the file can be created. The trial file is deleted with this temporary object.
   if (comm->rank() == 0) can_write = AtomicFile::Create(path).status();
   FT_RETURN_IF_ERROR(Agree(can_write, *comm));
 

@@ -11,37 +11,40 @@
 
 namespace finetune {
 
-// The difference of a clock from rank 0's.
+// The offset of a rank's clock: its time minus that of rank 0's clock.
 struct ClockOffset {
   int64_t nanoseconds = 0;
-  // The true offset is within this distance.
+  // The true offset differs from `nanoseconds` by at most this much.
   int64_t error_ns = 0;
 };
 
-// Measures the offset of rank `rank`'s clock by messages to and fro (Cristian 1989); other ranks
-// get {}. Collective; `now` reads this rank's clock.
+// Measures the offset of rank `rank`'s clock by messages to and from rank 0 (Cristian 1989).
+// Returns it on rank `rank`; other ranks get {}. Collective. `now` returns the time of this rank's
+// clock in nanoseconds.
 absl::StatusOr<ClockOffset> MeasureClockOffset(int rank, absl::FunctionRef<int64_t()> now,
                                                Communicator* comm);
 
-// Writes all ranks' traces to one file of Chrome's JSON, for chrome://tracing and ui.perfetto.dev.
-// Each rank is a process. Ranks of one host share a clock. Other hosts' times are converted to rank
-// 0's clock with the offset at the beginning.
+// Writes all ranks' traces to one file in Chrome's JSON format, for chrome://tracing and
+// ui.perfetto.dev. Each rank is a process in it. Ranks on one host share a clock. Times of other
+// hosts are converted to rank 0's clock with the offset that Open() measured.
 class TraceFile {
  public:
-  // Call it before the events that are to be traced. Compares the clocks, and checks that rank 0
-  // can create the file. Collective. Errors, the same on every rank: those of AtomicFile.
+  // Measures the offsets of the clocks, and checks that rank 0 can create the file. Call it before
+  // the events that are to be traced. Collective. Errors, the same on every rank: those of
+  // AtomicFile.
   static absl::StatusOr<TraceFile> Open(std::string path, Communicator* comm);
 
-  // Writes the file, whole or not at all, and returns the number of events that the tracks had no
-  // room for. Collective. Errors: ResourceExhausted when the ranks' events are over 2 GiB; those of
-  // writing, on rank 0.
+  // Writes the file, which appears complete or not at all. Returns the number of events that were
+  // dropped, because a track keeps only its latest events. Collective. Errors: ResourceExhausted
+  // when the ranks' events are over 2 GiB; those of writing, on rank 0.
   absl::StatusOr<uint64_t> Write(const Trace& trace, Communicator* comm) const;
 
  private:
   TraceFile(std::string path, int64_t zero_ns) : path_(std::move(path)), zero_ns_(zero_ns) {}
 
   std::string path_;
-  // The beginning, which is the same moment on every rank, by this host's clock.
+  // The time of this host's clock at the start of the trace, which is the same moment on every
+  // rank.
   int64_t zero_ns_;
 };
 

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Returns the objects with this "ph".
+// Returns the JSON objects whose "ph", the kind of event, is `kind`.
 std::vector<Json> Parse(const Trace::Text& text, const std::string& kind) {
   std::vector<Json> found;
   for (const Json& event : Json::parse("[" + text.events + "]")) {
@@ -64,7 +64,8 @@ TEST(Trace, KeepsTheLastEventsAndSaysHowManyItDropped) {
   EXPECT_EQ(notes[0]["ts"], 93.0);
 }
 
-// A reader may run while a thread adds: it gets whole events in their order.
+// A reader that runs while another thread adds events gets complete events in the order in which
+// they were added.
 TEST(Trace, IsReadWholeWhileItGrows) {
   TraceTrack track("step", "iteration", 64);
   std::atomic<bool> stop = false;

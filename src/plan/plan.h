@@ -21,7 +21,8 @@ struct PlanRow {
   int64_t rank_batch = 0;
   int64_t total_batch = 0;
   // Times in seconds. step_s: an iteration. compute_s: the computation in it. comm_s: all
-  // communication, whether it runs during the computation or not.
+  // communication, whether it runs during the computation or not. exposed_s: the time that
+  // communication adds to the computation.
   double step_s = 0;
   double compute_s = 0;
   double comm_s = 0;

@@ -12,11 +12,12 @@
 namespace finetune {
 namespace {
 
-// Elements that a thread takes at a time: 256 KiB.
+// The number of elements that a thread checks at a time; they take 256 KiB.
 constexpr int64_t kGrain = 65536;
 
-// In IEEE 754 only infinities and NaNs have all bits of the exponent set. The loop has no branch,
-// so the compiler vectorizes it, and it runs at the speed of memory.
+// Returns whether values[0, n) have neither an infinity nor a NaN. In IEEE 754 only infinities and
+// NaNs have all bits of the exponent set. The loop has no branch, so the compiler vectorizes it and
+// it runs as fast as memory delivers the values.
 bool IsFiniteRange(const float* values, int64_t n) {
   constexpr uint32_t kExponent = 0x7F800000;
   uint32_t found = 0;

@@ -7,10 +7,11 @@
 
 namespace finetune {
 
-// Returns whether `tensor`, on any device, has neither an infinity nor a NaN. True for integers.
+// Returns whether `tensor`, on any device, has neither an infinity nor a NaN. Returns true for a
+// tensor of integers.
 bool IsFinite(const at::Tensor& tensor);
 
-// Returns the first tensor that is not finite; null where all are.
+// Returns the first of `tensors` that has an infinity or a NaN, or null where none has.
 const NamedTensor* FirstNotFinite(const TensorList& tensors);
 
 }  // namespace finetune

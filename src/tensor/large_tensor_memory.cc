@@ -12,10 +12,11 @@
 namespace finetune {
 namespace {
 
-// A cache line, and deliberately not a page: feature maps that all began at the same offset of a
-// page would compete for the same sets of the first-level cache.
+// Blocks are aligned to a cache line, in bytes. They are deliberately not aligned to a page:
+// feature maps that all began at the same offset of a page would compete for the same sets of the
+// first-level cache.
 constexpr size_t kAlignment = 64;
-// The range becomes writable in steps of this size, that of a huge page.
+// The address range becomes writable in steps of this many bytes, the size of a huge page.
 constexpr size_t kStep = size_t{2} << 20;
 
 size_t RoundUp(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
@@ -24,7 +25,7 @@ size_t RoundUp(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kA
 
 struct alignas(kAlignment) LargeTensorMemory::Header {
   LargeTensorMemory* memory;
-  // The size of the block with its header; 0 for memory of `others`.
+  // The size of the block in bytes with its header; 0 for memory from the allocator `others`.
   size_t bytes;
 };
 
@@ -33,7 +34,7 @@ LargeTensorMemory::LargeTensorMemory(size_t reserved_bytes, c10::Allocator* othe
   void* range =
       mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (range == MAP_FAILED) return;
-  // Works without huge pages too, but more slowly.
+  // The result is ignored: the memory also works without huge pages, but more slowly.
   madvise(range, reserved_bytes, MADV_HUGEPAGE);
   range_ = static_cast<char*>(range);
   reserved_ = reserved_bytes;
@@ -58,8 +59,8 @@ c10::DataPtr LargeTensorMemory::allocate(size_t bytes) {
   return {data, data, &Release, cpu};
 }
 
-// Makes the first `bytes` of the range writable. This counts against the memory limits of the
-// process; returns false where they do not allow it.
+// Makes the first `bytes` of the range writable. Writable bytes count against the memory limits of
+// the process. Returns false where those limits do not allow it.
 bool LargeTensorMemory::Open(size_t bytes) {
   if (bytes <= open_) return true;
   const size_t opened = std::min((bytes + kStep - 1) / kStep * kStep, reserved_);
@@ -68,7 +69,9 @@ bool LargeTensorMemory::Open(size_t bytes) {
   return true;
 }
 
-// Returns null where no free block is large enough and the range cannot grow.
+// Cuts a block of `bytes` from the smallest free block that is large enough and returns its
+// beginning. Returns null where no free block is large enough or the writable part of the range
+// cannot grow.
 char* LargeTensorMemory::Take(size_t bytes) {
   const std::lock_guard lock(mutex_);
   const auto fit = free_by_size_.lower_bound({bytes, nullptr});
@@ -127,9 +130,10 @@ void LargeTensorMemory::GiveBack(char* begin, size_t bytes) {
 }
 
 void UseLargeTensorMemory() {
-  // Reserved addresses cost nothing. Twice the machine's memory leaves room for gaps.
+  // Reserved addresses cost no memory. Twice the machine's memory leaves room for gaps between
+  // blocks.
   const size_t memory = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  // Never freed, because tensors may outlive every possible owner.
+  // The allocator is never freed, because tensors may live until the process ends.
   c10::SetCPUAllocator(new LargeTensorMemory(2 * memory, c10::GetCPUAllocator()), /*priority=*/1);
 }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks)
 

@@ -12,22 +12,22 @@
 
 namespace finetune {
 
-// LibTorch's memory for large CPU tensors (feature maps, gradients). A freed block, in huge pages,
-// is used again for the next tensor. malloc would return such memory to the system each time, and
-// the page faults of the next allocation can cost more than the arithmetic.
+// An allocator for LibTorch's large CPU tensors (feature maps, gradients). It keeps the memory of a
+// freed tensor, in huge pages, for later tensors. malloc would return such memory to the system
+// each time, and the page faults of the next allocation can cost more than the arithmetic.
 //
-// Blocks are cut from one reserved range of addresses. The smallest free block that fits is taken,
-// and free neighbours are merged. The range in use grows to the most that was needed at once. Small
-// tensors, and large ones that find no block, get memory from `others`. Thread-safe.
+// Blocks are cut from one reserved range of addresses. Each allocation takes the smallest free
+// block that fits, and adjacent free blocks are merged. Small tensors, and large ones for which no
+// block is free, get memory from the allocator `others`. Thread-safe.
 class LargeTensorMemory final : public c10::Allocator {
  public:
   // A tensor of at least this many bytes is large.
   static constexpr size_t kLarge = size_t{1} << 20;
 
-  // `others` must outlive this object and have raw_deallocate(). Where the system does not reserve
-  // the addresses, all memory comes from `others`.
+  // Reserves `reserved_bytes` of addresses. Where the system refuses that, all memory comes from
+  // `others`. `others` must outlive this object and support raw_deallocate().
   LargeTensorMemory(size_t reserved_bytes, c10::Allocator* others);
-  // All tensors must be gone.
+  // All tensors that were allocated here must have been freed.
   ~LargeTensorMemory() override;
   LargeTensorMemory(const LargeTensorMemory&) = delete;
   LargeTensorMemory& operator=(const LargeTensorMemory&) = delete;
@@ -36,11 +36,13 @@ class LargeTensorMemory final : public c10::Allocator {
   c10::DeleterFnPtr raw_deleter() const override { return &Release; }
   void copy_data(void* to, const void* from, size_t bytes) const override;
 
-  // Returns the bytes from the beginning of the range that were ever part of a block.
+  // Returns the number of bytes from the beginning of the range to the end of the furthest block
+  // that was ever in use.
   size_t high_water() const;
 
  private:
-  // Stands before each tensor's data, because LibTorch's deleter gets only the address of the data.
+  // Lies in memory directly before each tensor's data, because LibTorch's deleter gets only the
+  // address of the data.
   struct Header;
   static void Release(void* data);
   char* Take(size_t bytes);
@@ -53,13 +55,14 @@ class LargeTensorMemory final : public c10::Allocator {
   mutable std::mutex mutex_;
   size_t high_water_ = 0;
   size_t open_ = 0;
-  // Free blocks by address, and by size and address.
+  // The free blocks: free_ maps the address to the size, free_by_size_ is sorted by size and then
+  // address.
   std::map<char*, size_t> free_;
   std::set<std::pair<size_t, char*>> free_by_size_;
 };
 
-// Has LibTorch allocate CPU memory from such an object, for as long as the process runs. Call it
-// before the first tensor.
+// Makes LibTorch allocate CPU memory from a LargeTensorMemory until the process ends. Call it
+// before the first tensor is created.
 void UseLargeTensorMemory();
 
 }  // namespace finetune

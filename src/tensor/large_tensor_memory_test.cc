@@ -63,7 +63,7 @@ TEST(LargeTensorMemory, AllocatesAndFreesRawMemory) {
   EXPECT_LT(memory.high_water(), 11 * kMebi);
 }
 
-// A limit on the memory of the process limits this memory too.
+// RLIMIT_DATA, a limit on the memory of the process, also limits a LargeTensorMemory.
 TEST(LargeTensorMemory, StaysWithinTheLimitsOfTheProcess) {
   LargeTensorMemory memory(size_t{1} << 34, c10::GetCPUAllocator());
   const c10::DataPtr before = memory.allocate(4 * kMebi);
@@ -78,8 +78,8 @@ TEST(LargeTensorMemory, StaysWithinTheLimitsOfTheProcess) {
   EXPECT_GT(memory.high_water(), size_t{1} << 32);
 }
 
-// Random tensors are made and freed. Each is filled with its own number and checked when it is
-// freed. At the end one free block is left, the whole range.
+// Creates and frees tensors of random sizes. Each is filled with its own number, which must still
+// be everywhere in it when it is freed. At the end the whole range must be one free block.
 TEST(LargeTensorMemory, NeverGivesAByteTwiceAndForgetsNone) {
   constexpr size_t kRange = 96 * kMebi;
   LargeTensorMemory memory(kRange, c10::GetCPUAllocator());

@@ -1,15 +1,15 @@
 #ifndef FINETUNE_TENSOR_LIBTORCH_BRIDGE_H_
 #define FINETUNE_TENSOR_LIBTORCH_BRIDGE_H_
 
-// The only file that knows that there is more than one LibTorch. finetune is written for 2.15; with
-// this header it also builds against 2.11, the LibTorch inside PyTorch 2.11, so that a machine that
-// has that PyTorch needs no other one (tools/gpu).
+// Hides the differences between LibTorch 2.15 and 2.11; no other file depends on the version.
+// finetune is written for 2.15. With this header it also builds against the LibTorch inside PyTorch
+// 2.11, so a machine with that PyTorch needs no second LibTorch (tools/gpu).
 //
-// 2.15 has, and 2.11 lacks:
-//   torch/csrc/autograd/node.h       the same class is in function.h
-//   ATen/core/GraphImplInterface.h   one interface to record graphs on any device; 2.11 records on
-//                                    CUDA alone, by at::cuda::CUDAGraph
-// Nodes of autograd's graph are kept by c10::intrusive_ptr in 2.15, by std::shared_ptr in 2.11.
+// LibTorch 2.15 has, and 2.11 lacks:
+//   torch/csrc/autograd/node.h       2.11 has the same class in function.h
+//   ATen/core/GraphImplInterface.h   one interface to record graphs on any device; 2.11 records
+//                                    only on CUDA, by at::cuda::CUDAGraph
+// Autograd's graph holds its nodes by c10::intrusive_ptr in 2.15 and by std::shared_ptr in 2.11.
 
 #if __has_include(<ATen/core/GraphImplInterface.h>)
 
@@ -39,7 +39,8 @@ namespace finetune {
 using NodePointer = std::shared_ptr<torch::autograd::Node>;
 }  // namespace finetune
 
-// In LibTorch's namespace and by LibTorch 2.15's names, so that callers are the same for both.
+// The declarations below have the namespace and names of LibTorch 2.15, so that calling code is the
+// same for both versions.
 namespace at {
 
 enum class GraphCaptureMode : int8_t { Default, Global, ThreadLocal, Relaxed };
@@ -88,7 +89,8 @@ class CudaGraphImpl : public GraphImplInterface {
 
 #endif
 
-// The kinds of graph by the device's name, as DeviceTypeName() returns it.
+// Returns the registry of graph classes. Its key is the device's name as DeviceTypeName() returns
+// it, such as "CUDA".
 inline GraphImpls* GraphImplRegistry() {
   static GraphImpls* const impls = [] {
     auto* made = new GraphImpls(/*warning=*/false);

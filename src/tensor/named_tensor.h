@@ -8,7 +8,7 @@
 
 namespace finetune {
 
-// A tensor and the name a checkpoint knows it by, such as "backbone.layer3.0.conv1.weight".
+// A tensor and its name in a checkpoint, such as "backbone.layer3.0.conv1.weight".
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;

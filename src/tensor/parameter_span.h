@@ -6,8 +6,8 @@
 
 namespace finetune {
 
-// The place of one parameter in the flat tensors of all trained parameters, their gradients and
-// their optimizer's state. In elements.
+// The place of one parameter, elements [offset, offset + count), in the flat tensor of all trained
+// parameters. The flat tensors of gradients and of optimizer state have the same layout.
 struct ParameterSpan {
   std::string name;
   int64_t offset = 0;

@@ -30,7 +30,7 @@
 namespace finetune {
 namespace {
 
-// The number of bytes of scores that all ranks together send to rank 0 at a time.
+// The number of bytes of scores that all ranks together exchange in one all-gather.
 constexpr size_t kScoreBytes = size_t{32} << 20;
 
 // The answers for this rank's images, in the order of evaluation.
@@ -103,8 +103,8 @@ absl::Status GatherPredictions(const Answers& own, int64_t images, Communicator*
   return absl::OkStatus();
 }
 
-// Writes the scores of all images by ascending index, on rank 0, which receives them from the other
-// ranks a part at a time. Collective.
+// Writes the scores of all images by ascending index on rank 0. The ranks all-gather the scores a
+// part at a time, so that a rank never holds those of all images. Collective.
 absl::Status WriteScores(const Answers& own, const CheckpointEvaluation& result,
                          const std::string& path, Communicator* comm) {
   std::optional<ScoreFile> file;

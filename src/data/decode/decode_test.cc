@@ -37,7 +37,7 @@ TEST(DecodePicture, GivesRgbForEveryKindOfPng) {
   // One pixel is opaque, the other is fully transparent.
   EXPECT_THAT(Decoded(Png(1, 2, 8, 6, rows(std::string("\1\2\3\xff\4\5\6\0", 8)))).pixels,
               ElementsAre(1, 2, 3, 4, 5, 6));
-  // 16 bits a channel.
+  // A picture with 16 bits for each channel.
   EXPECT_THAT(Decoded(Png(1, 1, 16, 2, rows("\x10\xff\x80\x80\xf0\xf0"))).pixels,
               ElementsAre(0x10, 0x80, 0xf0));
 }

@@ -32,7 +32,7 @@ PixelStatistics Spread(PixelStatistics statistics, int channels);
 // every pipeline, so it is not a Transform. Without a normalize step it keeps the values.
 class Normalize {
  public:
-  // Makes the normalization of a config for images of `channels` channels (0: not known yet).
+  // Makes the Normalize of a config for images of `channels` channels (0: not known yet).
   // `otherwise`: the statistics to use if the config gives none (null: not known yet). Returns
   // nothing and adds errors to `problems` where there is not one mean and one std for each channel,
   // where a mean is not finite, or where a std is not positive and finite.
@@ -56,7 +56,7 @@ class Normalize {
   std::array<float, 3> shift_ = {0, 0, 0};
 };
 
-// Normalizes images [n, height, width, channels] on a device.
+// Normalises images [n, height, width, channels] on a device.
 class DeviceNormalize {
  public:
   DeviceNormalize(const Normalize& normalize, int channels, at::Device device);

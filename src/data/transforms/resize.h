@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// Resizes the image to the size that the config says, with half-pixel centres and edges repeated.
-// See Resampling for the conventions.
+// Resizes the image to the size that the config says, with half-pixel centres. Pixels beyond an
+// edge equal the edge pixel. See Resampling for the conventions.
 std::unique_ptr<Transform> MakeResize(const ResizeConfig& config, const ImageShape& input,
                                       const Problems& problems);
 // Resizes so that the short or the long edge has the size that the config says.
