@@ -218,7 +218,7 @@ def check_step(network, folder, report, name, link):
     with network:
         network.mpirun(folder, FINETUNE, f"--config={ROOT}/configs/demo.pbtxt", f"--work_dir={folder}/run", *flags)
     measured = statistics.median(iteration_times(folder / "run"))
-    print(f"{name}: a step of 8 pictures a rank: measured {measured * 1e3:.1f} ms, plan {row['step_s'] * 1e3:.1f} ms "
+    print(f"{name}: a step of 8 images a rank: measured {measured * 1e3:.1f} ms, plan {row['step_s'] * 1e3:.1f} ms "
           f"(computing {row['compute_s'] * 1e3:.1f}, waiting for sums {row['exposed_s'] * 1e3:.1f} of "
           f"{row['comm_s'] * 1e3:.1f}), plan / measured {row['step_s'] / measured:.2f}")
     report.append({"network": name, "what": "step", "measured_s": measured, "plan": row})

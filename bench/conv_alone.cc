@@ -312,9 +312,9 @@ void Print(const Flags& flags, const std::vector<Layer>& layers) {
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app(
-      "ResNet-50's convolutions back to back: the pictures a second that they alone would allow.",
+      "ResNet-50's convolutions back to back: the images a second that they alone would allow.",
       "conv_alone");
-  app.add_option("--batch", flags.batch, "Pictures (default 32)")->check(CLI::Range(1, 4096));
+  app.add_option("--batch", flags.batch, "Images (default 32)")->check(CLI::Range(1, 4096));
   app.add_option("--size", flags.size, "Their side (default 224)")->check(CLI::Range(32, 1024));
   app.add_option("--threads", flags.threads, "(default 2)")->check(CLI::Range(1, 1024));
   app.add_option("--sweeps", flags.sweeps, "Passes over the network (default 7)")
@@ -354,7 +354,7 @@ int Main(int argc, char** argv) {
   }
   const auto batch = static_cast<double>(flags.batch);
   std::printf(
-      "%s, batch %d, %d threads: the convolutions alone would allow %.1f pictures/s in training "
+      "%s, batch %d, %d threads: the convolutions alone would allow %.1f images/s in training "
       "with frozen_stages %d and %.1f in evaluation\n",
       flags.precision.c_str(), static_cast<int>(flags.batch), flags.threads, batch / training,
       flags.frozen_stages, batch / evaluation);

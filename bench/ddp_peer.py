@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One rank of PyTorch's DistributedDataParallel over gloo: ResNet-18 with CIFAR's stem on made-up 32x32 pictures, SGD.
+"""One rank of PyTorch's DistributedDataParallel over gloo: ResNet-18 with CIFAR's stem on made-up 32x32 images, SGD.
 
 bench/links.py starts the ranks; by hand: RANK=0 WORLD_SIZE=1 ddp_peer.py --init=file:///tmp/new_file
 Rank 0 prints one JSON line with the median time of a step after two of warm-up. Modes:
@@ -19,7 +19,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--init", required=True, help="file:///PATH of a file that is not there yet, or tcp://HOST:PORT")
     parser.add_argument("--mode", choices=["train", "compute", "comm"], default="train")
-    parser.add_argument("--batch", type=int, default=32, help="pictures a rank and step (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="images a rank and step (default %(default)s)")
     parser.add_argument("--steps", type=int, default=8, help="(default %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of each rank (default %(default)s)")
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="fp32", help="(default %(default)s)")

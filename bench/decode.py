@@ -23,7 +23,7 @@ has `threads` threads or worker processes. Printed: the median of the rounds wit
 `--apart` measures no speed: it prints how far the pixels of JPEGs that were decoded at 1/2, 1/4 or 1/8 of their size are from those
 of full decoding (data.exact_decoding), of 255, for crops of several sizes, with and without antialiasing.
 
-`--data`: a folder with a folder a class, in place of made-up pictures. `--only`: some of the rows. Needs the Python of
+`--data`: a folder with a folder a class, in place of made-up images. `--only`: some of the rows. Needs the Python of
 bench/setup_peer.sh with Pillow and torchvision, and `bazel build //bench:device_pipeline_alone //data_tools:prepare_dataset`.
 """
 import argparse
@@ -40,7 +40,7 @@ import time
 import harness
 from harness import ROOT, Failed, median, need
 
-# Whose figure each one is compared with: the one that makes the same pictures.
+# Whose figure each one is compared with: the one that makes the same images.
 PEERS = {"ImageFolder": "finetune", "decode_image": "finetune", "decode_image TAW": "finetune TAW", "OpenCV": "finetune plain",
          "FFCV": "finetune", "DALI": "finetune"}
 OURS = ("finetune", "finetune plain", "finetune TAW")
@@ -174,7 +174,7 @@ def ffcv_loader(folder, threads):
             return Image.open(files[index]).convert("RGB"), 0
 
     beton = harness.temporary_folder() / "pictures.beton"
-    # FFCV encodes the pictures again, with the quality of those that make_pictures() makes.
+    # FFCV encodes the images again, with the quality of those that make_pictures() makes.
     writer = DatasetWriter(str(beton), {"image": RGBImageField(write_mode="jpg", jpeg_quality=90), "label": IntField()},
                            num_workers=threads)
     writer.from_indexed_dataset(Pictures())
@@ -346,7 +346,7 @@ def main():
                          f"{PEERS.get(name, 'finetune')} is {median(own) / median(values):.2f} of it" if own else ""))
     if memory:
         rows.append(("memory", harness.spread(memory, "{:.0f} MiB"), "beside the batches"))
-    print(harness.table(("", "pictures a second", ""), rows))
+    print(harness.table(("", "images a second", ""), rows))
 
 
 if __name__ == "__main__":

@@ -62,13 +62,13 @@ absl::StatusOr<double> Rate(double seconds, at::Device device,
   DevicePoint(device).Wait();
   const Clock::time_point start = Clock::now();
   const auto since = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-  int64_t pictures = 0;
+  int64_t images = 0;
   while (since() < seconds) {
     FT_ASSIGN_OR_RETURN(const int64_t n, batch());
-    pictures += n;
+    images += n;
   }
   DevicePoint(device).Wait();
-  return static_cast<double>(pictures) / since();
+  return static_cast<double>(images) / since();
 }
 
 absl::Status Measure(const Flags& flags) {
@@ -124,7 +124,7 @@ absl::Status Measure(const Flags& flags) {
                         return last.labels.size(0);
                       }));
   std::printf(
-      "%s: %.0f pictures/s read; %.0f read, sent and prepared; %.0f prepared of a batch that is "
+      "%s: %.0f images/s read; %.0f read, sent and prepared; %.0f prepared of a batch that is "
       "there; the loader takes %.0f MiB beside its batches\n",
       name.c_str(), rates["read"].get<double>(), rates["read_send_prepare"].get<double>(),
       rates["prepare"].get<double>(), loader_mib);
@@ -136,7 +136,7 @@ absl::Status Measure(const Flags& flags) {
 
 int Main(int argc, char** argv) {
   Flags flags;
-  CLI::App app("How fast pictures can be read, sent to the device and prepared there.");
+  CLI::App app("How fast images can be read, sent to the device and prepared there.");
   app.add_option("--config", flags.config, "As finetune's")->required();
   app.add_option("--config_path", flags.config_path, "As finetune's");
   app.add_option("--set", flags.set, "As finetune's")->take_all();

@@ -6,7 +6,7 @@ hosts made of network namespaces with an emulated link between them: veth, a bri
 its rate in Gbit/s. (No delay is emulated: that needs netem, which not every kernel has.) For each link and program:
 
   step            a training step, the median after two
-  efficiency      the step of one rank alone on the machine, with as many pictures a rank, divided by this step
+  efficiency      the step of one rank alone on the machine, with as many images a rank, divided by this step
   compute alone   the same step without communication, on both cores at once
   communication   the all-reduce of as many bytes as there are gradients, with nothing beside it
   hidden          the part of it that the step does not show: (compute + communication - step) / communication
@@ -183,7 +183,7 @@ class Links:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--links", default="local,10,1", help="Gbit/s, or local (default %(default)s)")
-    parser.add_argument("--batch", type=int, default=32, help="pictures a rank and step (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="images a rank and step (default %(default)s)")
     parser.add_argument("--steps", type=int, default=8, help="timed steps (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(default %(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="for measuring an all-reduce alone (default %(default)s)")
@@ -238,13 +238,13 @@ def report(flags, facts, rounds):
                       spread(values.get("compute"), "{:.3f}"), spread(values.get("communication"), "{:.3f}"),
                       spread(values.get("hidden"), "{:.0%}"), f"{pictures / step:.1f}", f"{peer / step:.2f}x" if peer else "-"))
     text = harness.table(["link", "program", "step s", "efficiency", "compute alone s", "communication alone s", "hidden",
-                          "pictures/s", "against PyTorch"], cells)
+                          "images/s", "against PyTorch"], cells)
     print("\n" + text, flush=True)
     harness.write_json("links", flags.output, {"machine": facts, "batch": flags.batch, "precision": flags.precision,
                                                "set": flags.set, "rows": rows})
     if flags.markdown:
         harness.write(flags.markdown, "# The cost of communication over slow links\n\n" + harness.conditions(facts) +
-                      "\nResNet-18 for 32x32 pictures, 44.7 MB of gradients, two ranks of one thread unless said otherwise; median "
+                      "\nResNet-18 for 32x32 images, 44.7 MB of gradients, two ranks of one thread unless said otherwise; median "
                       f"(least..greatest) of {len(rounds)} rounds. `bench/links.py --help` says what the columns are.\n\n" + text)
 
 

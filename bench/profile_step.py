@@ -162,7 +162,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default=CONFIG, help="(default %(default)s)")
     parser.add_argument("--set", action="append", default=[], help="for the config; repeatable")
-    parser.add_argument("--data", help="a prepared data set (default: made-up 32x32 pictures)")
+    parser.add_argument("--data", help="a prepared data set (default: made-up 32x32 images)")
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16", help="(default %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default %(default)s)")
     parser.add_argument("--steps", type=int, default=8, help="after three of warm-up (default %(default)s)")

@@ -9,7 +9,7 @@ One command, on an idle machine (about 5 minutes a round):
 
 Every round measures everything once, finetune and PyTorch in turn, with the same batch and threads; the table has the median
 over the rounds of each round's own ratio, with the least and the greatest. finetune is the real program under mpirun, on
-made-up pictures, and its figures are those of its own records after two iterations of warm-up. The best PyTorch mode is the
+made-up images, and its figures are those of its own records after two iterations of warm-up. The best PyTorch mode is the
 one with the highest median rate. PyTorch's script: one process a mode, `--one MODE --batch --steps --threads`, prints JSON.
 
 `--before=CHECKOUT` measures the programs that another checkout has built in turn with this one's. Each round swaps which of the
@@ -92,7 +92,7 @@ class Bench:
         name = f"{build.name} {precision}"
         records, _, _ = build.train(self.settings(build, precision), iterations=WARM_UP + self.flags.steps)
         rate, kept = self.rate(records)
-        self.add(f"{name} train pictures/s", rate)
+        self.add(f"{name} train images/s", rate)
         self.add(f"{name} memory MiB", kept[-1]["memory"])
         self.add(f"{name} data share", sum(r["data_time"] for r in kept) / sum(r["time"] for r in kept))
         # Three evaluations, each after an iteration. The first warms up.
@@ -100,7 +100,7 @@ class Bench:
         rates = [r["pictures"] / r["time"] for r in records if r["mode"] == "val"][1:]
         if not rates:
             raise Failed("finetune left no evaluation records")
-        self.add(f"{name} eval pictures/s", median(rates))
+        self.add(f"{name} eval images/s", median(rates))
 
     def peer(self, precision):
         flags = self.flags
@@ -116,8 +116,8 @@ class Bench:
                 self.failed_modes[mode] = str(error)
                 print(f"  PyTorch's mode {mode} failed and is left out: {error}", flush=True)
                 continue
-            self.add(f"peer {mode} train pictures/s", train)
-            self.add(f"peer {mode} eval pictures/s", evaluation)
+            self.add(f"peer {mode} train images/s", train)
+            self.add(f"peer {mode} eval images/s", evaluation)
             self.add(f"peer {mode} memory MiB", memory)
 
     def conv(self, build, precision):
@@ -127,15 +127,15 @@ class Bench:
         harness.run([binary, f"--batch={flags.batch}", f"--threads={flags.threads}", f"--precision={precision}",
                      f"--sweeps={max(3, flags.steps // 2)}", f"--json={result}"], build.folder / "conv.log")
         line = json.loads(result.read_text())
-        self.add(f"{build.name} conv {precision} train pictures/s", line["train_images_per_s"])
-        self.add(f"{build.name} conv {precision} eval pictures/s", line["eval_images_per_s"])
+        self.add(f"{build.name} conv {precision} train images/s", line["train_images_per_s"])
+        self.add(f"{build.name} conv {precision} eval images/s", line["eval_images_per_s"])
 
     def ranks(self, build):
         steps = WARM_UP + self.flags.steps
         one, _, _ = build.train(self.settings(build, self.fastest, threads=2), iterations=steps)
         two, _, _ = build.train(self.settings(build, self.fastest, threads=1), ranks=2, iterations=steps)
-        self.add(f"{build.name} 1 rank x 2 threads pictures/s", self.rate(one)[0])
-        self.add(f"{build.name} 2 ranks x 1 thread pictures/s", self.rate(two)[0])
+        self.add(f"{build.name} 1 rank x 2 threads images/s", self.rate(one)[0])
+        self.add(f"{build.name} 2 ranks x 1 thread images/s", self.rate(two)[0])
 
     def start(self, build):
         settings = {**self.settings(build, self.fastest), **self.pretrained(build)}
@@ -181,7 +181,7 @@ class Bench:
     def best(self, what, precision=""):
         """The name of the mode with the highest median rate."""
         found = [(median(values), name) for name, values in self.figures.items()
-                 if name.startswith(f"peer {precision}") and name.endswith(f"{what} pictures/s")]
+                 if name.startswith(f"peer {precision}") and name.endswith(f"{what} images/s")]
         return max(found)[1] if found else None
 
     def rows(self):
@@ -193,19 +193,19 @@ class Bench:
             return name.split()[1] if name else "not measured"
         fast, word = self.fastest, {"bf16": "bf16", "fp32": "float32"}[self.fastest]
         train, evaluation, train32 = self.best("train"), self.best("eval"), self.best("train", "fp32")
-        memory = train and train.replace("train pictures/s", "memory MiB")
+        memory = train and train.replace("train images/s", "memory MiB")
         times, percent = "{:.2f}x", "{:.1%}"
         rows = [
-            (f"{word} training / PyTorch's best mode ({mode(train)})", 2.5, ratio(f"ours {fast} train pictures/s", train), True, times),
-            (f"{word} training / PyTorch float32", 7, ratio(f"ours {fast} train pictures/s", "peer fp32 train pictures/s"), True, times),
-            (f"{word} evaluation / PyTorch's best mode ({mode(evaluation)})", 2.5, ratio(f"ours {fast} eval pictures/s", evaluation), True, times),
-            (f"float32 training / PyTorch's best float32 mode ({mode(train32)})", 1.3, ratio("ours fp32 train pictures/s", train32), True, times),
-            (f"{word} training / its convolutions alone", 0.6, ratio(f"ours {fast} train pictures/s", f"ours conv {fast} train pictures/s"), True, percent),
-            (f"{word} evaluation / its convolutions alone", 0.8, ratio(f"ours {fast} eval pictures/s", f"ours conv {fast} eval pictures/s"), True, percent),
-            ("float32 evaluation / PyTorch's best float32 mode", None, ratio("ours fp32 eval pictures/s", self.best("eval", "fp32")), True, times),
+            (f"{word} training / PyTorch's best mode ({mode(train)})", 2.5, ratio(f"ours {fast} train images/s", train), True, times),
+            (f"{word} training / PyTorch float32", 7, ratio(f"ours {fast} train images/s", "peer fp32 train images/s"), True, times),
+            (f"{word} evaluation / PyTorch's best mode ({mode(evaluation)})", 2.5, ratio(f"ours {fast} eval images/s", evaluation), True, times),
+            (f"float32 training / PyTorch's best float32 mode ({mode(train32)})", 1.3, ratio("ours fp32 train images/s", train32), True, times),
+            (f"{word} training / its convolutions alone", 0.6, ratio(f"ours {fast} train images/s", f"ours conv {fast} train images/s"), True, percent),
+            (f"{word} evaluation / its convolutions alone", 0.8, ratio(f"ours {fast} eval images/s", f"ours conv {fast} eval images/s"), True, percent),
+            ("float32 evaluation / PyTorch's best float32 mode", None, ratio("ours fp32 eval images/s", self.best("eval", "fp32")), True, times),
             (f"peak memory, {word} / PyTorch's best mode ({mode(train)})", 0.6, ratio(f"ours {fast} memory MiB", memory), False, times),
             (f"share of a {word} step waiting for data", 0.01, self.figures.get(f"ours {fast} data share", []), False, "{:.2%}"),
-            (f"2 ranks x 1 thread / 1 rank x 2 threads, {word}", 0.95, ratio("ours 2 ranks x 1 thread pictures/s", "ours 1 rank x 2 threads pictures/s"), True, times),
+            (f"2 ranks x 1 thread / 1 rank x 2 threads, {word}", 0.95, ratio("ours 2 ranks x 1 thread images/s", "ours 1 rank x 2 threads images/s"), True, times),
             ("start to the end of the first iteration, checkpoint loaded", 3, self.figures.get("ours start to first iteration s", []), False, "{:.2f} s"),
             ("a step's stall by writing a checkpoint", 0.2, self.figures.get("ours checkpoint stall s", []), False, "{:.3f} s"),
         ]
@@ -230,7 +230,7 @@ class Bench:
 
     def print(self):
         print()
-        harness.print_table(["pictures/s, MiB, s", "median (least..greatest)"],
+        harness.print_table(["images/s, MiB, s", "median (least..greatest)"],
                             [(name, spread(values, "{:.3g}" if median(values) < 1 else "{:.1f}"))
                              for name, values in self.figures.items()])
         print()

@@ -11,10 +11,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "data_tools/archive.h"
-#include "data_tools/picture_source.h"
+#include "data_tools/image_source.h"
 #include "src/base/atomic_file.h"
 #include "src/base/list_folder.h"
-#include "src/data/decode/picture_ending.h"
+#include "src/data/decode/image_ending.h"
 
 namespace finetune {
 namespace {
@@ -25,13 +25,13 @@ constexpr char kLabelEnding[] = ".cls";
 
 bool IsWanted(const std::string& name) {
   const fs::path path(name);
-  // Hidden files belong to the operating system and are not pictures.
+  // Hidden files belong to the operating system and are not images.
   if (absl::c_any_of(path, [](const fs::path& part) {
         return absl::StartsWith(part.string(), ".") && part != "." && part != "..";
       })) {
     return false;
   }
-  return HasPictureEnding(name) || absl::EndsWith(name, kLabelEnding) ||
+  return HasImageEnding(name) || absl::EndsWith(name, kLabelEnding) ||
          path.filename() == "val_annotations.txt";
 }
 
@@ -84,7 +84,7 @@ std::string KeyOf(const fs::path& file) {
 }
 
 // Adds the samples of one unpacked archive.
-absl::Status AddSamples(const fs::path& folder, std::vector<LabelledFile>* pictures) {
+absl::Status AddSamples(const fs::path& folder, std::vector<LabelledFile>* images) {
   std::map<std::string, std::string> labels;
   const std::vector<fs::path> files = FilesBelow(folder);
   for (const fs::path& file : files) {
@@ -93,14 +93,14 @@ absl::Status AddSamples(const fs::path& folder, std::vector<LabelledFile>* pictu
     labels[KeyOf(file)] = std::string(absl::StripAsciiWhitespace(text));
   }
   for (const fs::path& file : files) {
-    if (!HasPictureEnding(file.string())) continue;
+    if (!HasImageEnding(file.string())) continue;
     const auto label = labels.find(KeyOf(file));
     if (label == labels.end() || label->second.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
           file.string(), ": expected a file ", fs::path(KeyOf(file)).filename().string(),
           kLabelEnding, " with its class beside it, as others have"));
     }
-    pictures->push_back({file.string(), file.string(), label->second});
+    images->push_back({file.string(), file.string(), label->second});
   }
   return absl::OkStatus();
 }
@@ -125,9 +125,9 @@ bool IsArchiveLayout(const std::string& input) {
          });
 }
 
-absl::StatusOr<PictureSource> ListArchiveLayout(const std::string& input, const std::string& folder,
-                                                const std::function<bool(int64_t done)>& progress,
-                                                const Warn& warn) {
+absl::StatusOr<ImageSource> ListArchiveLayout(const std::string& input, const std::string& folder,
+                                              const std::function<bool(int64_t done)>& progress,
+                                              const Warn& warn) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> archives, ListArchives(input));
   // For each archive: the folder of its unpacked files, and the name for this folder in messages.
   std::vector<std::pair<std::string, std::string>> places;
@@ -144,7 +144,7 @@ absl::StatusOr<PictureSource> ListArchiveLayout(const std::string& input, const 
                         UnpackFiles(archives[i], place.string(), wanted, progress));
     if (passed > 0 && warn) {
       warn(absl::StrCat("left out ", passed, passed == 1 ? " file" : " files", " of ", archives[i],
-                        ": links, hidden files, and files whose names do not end as a picture's"));
+                        ": links, hidden files, and files whose names do not end as an image's"));
     }
     places.emplace_back(place.string(), archives[i]);
   }
@@ -154,13 +154,13 @@ absl::StatusOr<PictureSource> ListArchiveLayout(const std::string& input, const 
     }
     return text;
   };
-  const auto list = [&]() -> absl::StatusOr<PictureSource> {
+  const auto list = [&]() -> absl::StatusOr<ImageSource> {
     if (!has_labels) {
       if (places.size() > 1) {
         return absl::InvalidArgumentError(
             absl::StrCat(input,
                          ": found several archives without .cls files; expected one archive, "
-                         "or WebDataset's, where each picture has a .cls file beside it"));
+                         "or WebDataset's, where each image has a .cls file beside it"));
       }
       return ListFolderLayout(TopFolder(places[0].first).string(), [&](const std::string& text) {
         if (warn) warn(renamed(text));
@@ -168,25 +168,25 @@ absl::StatusOr<PictureSource> ListArchiveLayout(const std::string& input, const 
     }
     LabelledSplits splits;
     for (const char* name : {"train", "val", "test"}) {
-      std::vector<LabelledFile> pictures;
+      std::vector<LabelledFile> images;
       for (const auto& [place, archive] : places) {
         if ((places.size() == 1 ? "train" : SplitOf(archive)) != std::string(name)) continue;
-        FT_RETURN_IF_ERROR(AddSamples(place, &pictures));
+        FT_RETURN_IF_ERROR(AddSamples(place, &images));
       }
-      if (!pictures.empty()) splits.emplace_back(name, std::move(pictures));
+      if (!images.empty()) splits.emplace_back(name, std::move(images));
     }
     if (splits.empty() || splits[0].first != "train") {
-      return absl::InvalidArgumentError(absl::StrCat(input, ": has no training pictures"));
+      return absl::InvalidArgumentError(absl::StrCat(input, ": has no training images"));
     }
     if (splits.size() == 2) splits[1].first = "test";
     return NumberLabels(splits, "");
   };
-  absl::StatusOr<PictureSource> source = list();
+  absl::StatusOr<ImageSource> source = list();
   if (!source.ok()) {
     return absl::Status(source.status().code(), renamed(std::string(source.status().message())));
   }
   for (SourceSplit& split : source->splits) {
-    for (SourcePicture& picture : split.pictures) picture.alias = renamed(picture.path);
+    for (SourceImage& image : split.images) image.alias = renamed(image.path);
   }
   return source;
 }

@@ -44,7 +44,7 @@ struct Layout {
 
 using Files = std::map<std::string, NamedFile>;
 
-// The pictures of one file as planes of red, green and blue, [n, 3, 32, 32], and their labels.
+// The images of one file as planes of red, green and blue, [n, 3, 32, 32], and their labels.
 struct Records {
   std::vector<uint8_t> labels;
   std::string planes;
@@ -107,17 +107,17 @@ absl::StatusOr<Records> ReadPython(const NamedFile& file, const Layout& layout) 
     if (array->shape.size() != 2 || array->shape[0] == 0 ||
         array->shape[1] != static_cast<int64_t>(kPixels)) {
       return absl::DataLossError(absl::StrCat("is [", absl::StrJoin(array->shape, ", "),
-                                              "]; expected [pictures, ", kPixels, "]"));
+                                              "]; expected [images, ", kPixels, "]"));
     }
     records.planes = std::move(array->bytes);
     return absl::OkStatus();
   }));
-  const size_t pictures = records.planes.size() / kPixels;
+  const size_t images = records.planes.size() / kPixels;
   FT_RETURN_IF_ERROR(ReadPickled(
       file, layout.labels_key, [&](const PickleGraph& graph, const auto& item) -> absl::Status {
         const PickleGraph::Node* list = graph.Get(item, PickleGraph::Kind::kList);
-        if (list == nullptr || list->items.size() != pictures) {
-          return absl::DataLossError(absl::StrCat("expected a list of ", pictures, " labels"));
+        if (list == nullptr || list->items.size() != images) {
+          return absl::DataLossError(absl::StrCat("expected a list of ", images, " labels"));
         }
         for (const PickleGraph::Item& one : list->items) {
           const int64_t* label = std::get_if<int64_t>(&one);

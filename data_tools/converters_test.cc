@@ -27,7 +27,7 @@
 #include "src/base/test_folder.h"
 #include "src/data/dataset.h"
 #include "src/data/decode/decode.h"
-#include "src/data/decode/test_pictures.h"
+#include "src/data/decode/test_images.h"
 
 namespace finetune {
 namespace {
@@ -38,13 +38,13 @@ using ::testing::StartsWith;
 
 using Files = std::map<std::string, std::string>;
 
-// The expected pictures and labels of a split.
+// The expected images and labels of a split.
 struct Expected {
   std::vector<int64_t> labels;
-  std::vector<std::vector<uint8_t>> pictures;
+  std::vector<std::vector<uint8_t>> images;
 
   bool operator==(const Expected& other) const {
-    return labels == other.labels && pictures == other.pictures;
+    return labels == other.labels && images == other.images;
   }
 };
 
@@ -53,8 +53,8 @@ absl::StatusOr<Expected> ReadSplit(const std::string& folder, const std::string&
   Expected all;
   for (int64_t i = 0; i < dataset->size(); ++i) {
     all.labels.emplace_back();
-    all.pictures.emplace_back(PictureBytes(dataset->manifest()));
-    FT_RETURN_IF_ERROR(dataset->Read({i}, all.pictures.back().data(), &all.labels.back()));
+    all.images.emplace_back(ImageBytes(dataset->manifest()));
+    FT_RETURN_IF_ERROR(dataset->Read({i}, all.images.back().data(), &all.labels.back()));
   }
   return all;
 }
@@ -112,29 +112,29 @@ std::string Tar(const Files& files) {
   return Tar(std::vector<std::pair<std::string, std::string>>(files.begin(), files.end()));
 }
 
-uint8_t CifarValue(int picture, int y, int x, int c) {
-  return static_cast<uint8_t>(picture * 29 + y * 7 + x * 3 + c * 80);
+uint8_t CifarValue(int image, int y, int x, int c) {
+  return static_cast<uint8_t>(image * 29 + y * 7 + x * 3 + c * 80);
 }
 
 // Returns a CIFAR record: the labels, then the red, the green and the blue plane.
-std::string CifarRecord(const std::vector<int>& labels, int picture) {
+std::string CifarRecord(const std::vector<int>& labels, int image) {
   std::string record;
   for (const int label : labels) record.push_back(static_cast<char>(label));
   for (int c = 0; c < 3; ++c) {
     for (int y = 0; y < 32; ++y) {
       for (int x = 0; x < 32; ++x) {
-        record.push_back(static_cast<char>(CifarValue(picture, y, x, c)));
+        record.push_back(static_cast<char>(CifarValue(image, y, x, c)));
       }
     }
   }
   return record;
 }
 
-std::vector<uint8_t> CifarPicture(int picture) {
+std::vector<uint8_t> CifarImage(int image) {
   std::vector<uint8_t> pixels;
   for (int y = 0; y < 32; ++y) {
     for (int x = 0; x < 32; ++x) {
-      for (int c = 0; c < 3; ++c) pixels.push_back(CifarValue(picture, y, x, c));
+      for (int c = 0; c < 3; ++c) pixels.push_back(CifarValue(image, y, x, c));
     }
   }
   return pixels;
@@ -143,7 +143,7 @@ std::vector<uint8_t> CifarPicture(int picture) {
 constexpr char kCifar10Names[] =
     "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
 
-// Returns the files of a CIFAR-10 with two pictures in each of its six files.
+// Returns the files of a CIFAR-10 with two images in each of its six files.
 Files Cifar10() {
   Files files = {{"batches.meta.txt", kCifar10Names}};
   for (int i = 0; i < 12; ++i) {
@@ -167,7 +167,7 @@ std::string Idx(const std::vector<uint32_t>& shape, const std::string& data) {
   return bytes + data;
 }
 
-// Returns the files of an MNIST with three training and two test pictures of 4x5.
+// Returns the files of an MNIST with three training and two test images of 4x5.
 Files Mnist() {
   std::string train, test;
   for (int i = 0; i < 3 * 20; ++i) train.push_back(static_cast<char>(i * 4));
@@ -255,13 +255,13 @@ class ConvertersTest : public testing::Test {
   std::vector<std::string> warnings_;
 };
 
-// Checks that a data set has the pictures and labels of Cifar10(), for all kinds of input.
+// Checks that a data set has the images and labels of Cifar10(), for all kinds of input.
 void ExpectCifar10(const std::string& folder) {
   Expected train, test;
   for (int i = 0; i < 12; ++i) {
     Expected& split = i < 10 ? train : test;
     split.labels.push_back(i * 7 % 10);
-    split.pictures.push_back(CifarPicture(i));
+    split.images.push_back(CifarImage(i));
   }
   EXPECT_EQ(*ReadSplit(folder, "train"), train);
   EXPECT_EQ(*ReadSplit(folder, "test"), test);
@@ -275,12 +275,12 @@ void ExpectCifar10(const std::string& folder) {
   for (int c = 0; c < 3; ++c) {
     double mean = 0, variance = 0;
     const double n = 10 * 32 * 32;
-    for (const auto& picture : train.pictures) {
-      for (size_t i = c; i < picture.size(); i += 3) mean += picture[i] / n;
+    for (const auto& image : train.images) {
+      for (size_t i = c; i < image.size(); i += 3) mean += image[i] / n;
     }
-    for (const auto& picture : train.pictures) {
-      for (size_t i = c; i < picture.size(); i += 3) {
-        variance += (picture[i] - mean) * (picture[i] - mean) / n;
+    for (const auto& image : train.images) {
+      for (size_t i = c; i < image.size(); i += 3) {
+        variance += (image[i] - mean) * (image[i] - mean) / n;
       }
     }
     EXPECT_NEAR(manifest.mean(c), mean, 1e-9);
@@ -314,8 +314,8 @@ TEST_F(ConvertersTest, Cifar10IsTheSameFromThePythonVersion) {
 
 TEST_F(ConvertersTest, Cifar100OfThePythonVersionHasTheFineLabels) {
   const std::string folder = Converted(ConvertCifar100, CifarFixture("cifar-100-python.tar.gz"));
-  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{99, 42}, {CifarPicture(0), CifarPicture(1)}}));
-  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{20}, {CifarPicture(2)}}));
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{99, 42}, {CifarImage(0), CifarImage(1)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{20}, {CifarImage(2)}}));
   EXPECT_EQ(ReadManifest(folder)->class_name(42), "fine42");
 }
 
@@ -355,8 +355,8 @@ TEST_F(ConvertersTest, Cifar100HasTheFineLabels) {
       ConvertCifar100, Folder({{"train.bin", CifarRecord({19, 99}, 0) + CifarRecord({3, 42}, 1)},
                                {"test.bin", CifarRecord({0, 20}, 2)},
                                {"fine_label_names.txt", names}}));
-  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{99, 42}, {CifarPicture(0), CifarPicture(1)}}));
-  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{20}, {CifarPicture(2)}}));
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{99, 42}, {CifarImage(0), CifarImage(1)}}));
+  EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{20}, {CifarImage(2)}}));
   const DatasetManifest manifest = *ReadManifest(folder);
   EXPECT_EQ(manifest.class_name_size(), 100);
   EXPECT_EQ(manifest.class_name(42), "fine42");
@@ -364,11 +364,11 @@ TEST_F(ConvertersTest, Cifar100HasTheFineLabels) {
 
 void ExpectMnist(const std::string& folder) {
   Expected train{{7, 0, 9}, {}}, test{{1, 2}, {}};
-  train.pictures.resize(3);
-  for (int i = 0; i < 3 * 20; ++i) train.pictures[i / 20].push_back(static_cast<uint8_t>(i * 4));
-  test.pictures.resize(2);
+  train.images.resize(3);
+  for (int i = 0; i < 3 * 20; ++i) train.images[i / 20].push_back(static_cast<uint8_t>(i * 4));
+  test.images.resize(2);
   for (int i = 0; i < 2 * 20; ++i) {
-    test.pictures[i / 20].push_back(static_cast<uint8_t>(255 - i * 5));
+    test.images[i / 20].push_back(static_cast<uint8_t>(255 - i * 5));
   }
   EXPECT_EQ(*ReadSplit(folder, "train"), train);
   EXPECT_EQ(*ReadSplit(folder, "test"), test);
@@ -401,7 +401,7 @@ TEST_F(ConvertersTest, MnistMayHaveADotInItsNames) {
 }
 
 // Returns the files of an EMNIST split: `classes` labels from `first` on, and for each label one
-// 2x3 picture in both splits.
+// 2x3 image in both splits.
 Files Emnist(const std::string& split, int first, int classes, bool mapping) {
   std::string images, labels, lines;
   for (int i = 0; i < classes; ++i) {
@@ -427,7 +427,7 @@ TEST_F(ConvertersTest, EmnistCountsItsLettersFromOne) {
   ASSERT_EQ(train.labels.size(), 26u);
   EXPECT_EQ(train.labels[0], 0);
   EXPECT_EQ(train.labels[25], 25);
-  EXPECT_EQ(train.pictures[1], (std::vector<uint8_t>{6, 7, 8, 9, 10, 11})) << "as it is stored";
+  EXPECT_EQ(train.images[1], (std::vector<uint8_t>{6, 7, 8, 9, 10, 11})) << "as it is stored";
   EXPECT_EQ(*ReadSplit(folder, "test"), train);
   const DatasetManifest manifest = *ReadManifest(folder);
   EXPECT_EQ(manifest.name(), "emnist-letters");
@@ -451,7 +451,7 @@ TEST_F(ConvertersTest, TransposesEmnistOnRequest) {
         return ConvertMnist(options, {.emnist = "", .transpose = true});
       },
       Folder(Emnist("balanced", 0, 47, /*mapping=*/false)));
-  EXPECT_EQ(ReadSplit(folder, "train")->pictures[1], (std::vector<uint8_t>{6, 9, 7, 10, 8, 11}));
+  EXPECT_EQ(ReadSplit(folder, "train")->images[1], (std::vector<uint8_t>{6, 9, 7, 10, 8, 11}));
   const DatasetManifest manifest = *ReadManifest(folder);
   EXPECT_EQ(manifest.height(), 3);
   EXPECT_EQ(manifest.width(), 2);
@@ -496,7 +496,7 @@ TEST_F(ConvertersTest, ImageFolderTakesItsSplitsAsTheyAre) {
   const Files train = {{"train/dog/1.png", FlatPng(2, 3, 10, 20, 30)},
                        {"train/cat/2.PNG", FlatPng(2, 3, 40, 50, 60)},
                        {"train/cat/1.jpeg", FlatJpeg(2, 3, 70)},
-                       {"train/cat/notes.txt", "no picture"},
+                       {"train/cat/notes.txt", "no image"},
                        {"train/cat/._1.jpeg", "left by another system"}};
   const std::vector<std::vector<uint8_t>> cats = {
       std::vector<uint8_t>(18, 70),
@@ -529,7 +529,7 @@ TEST_F(ConvertersTest, ImageFolderHoldsOutTheSameFractionOfEachClass) {
   for (int i = 0; i < 4; ++i) files[absl::StrCat("b/", i, ".png")] = FlatPng(1, 1, i, 1, 0);
   files["c/0.png"] = FlatPng(1, 1, 0, 2, 0);
   const std::string input = Folder(files);
-  // Returns the first values of the test pictures of class `label`.
+  // Returns the first values of the test images of class `label`.
   const auto held_out = [&](double fraction, int64_t label) {
     const std::string folder = Converted(
         [&](const ConvertOptions& options) {
@@ -539,13 +539,13 @@ TEST_F(ConvertersTest, ImageFolderHoldsOutTheSameFractionOfEachClass) {
     const Expected train = *ReadSplit(folder, "train"), test = *ReadSplit(folder, "test");
     std::vector<int> values;
     std::set<std::pair<int, int>> all;
-    for (const auto& picture : train.pictures) all.emplace(picture[0], picture[1]);
+    for (const auto& image : train.images) all.emplace(image[0], image[1]);
     for (size_t i = 0; i < test.labels.size(); ++i) {
-      if (test.labels[i] == label) values.push_back(test.pictures[i][0]);
-      all.emplace(test.pictures[i][0], test.pictures[i][1]);
+      if (test.labels[i] == label) values.push_back(test.images[i][0]);
+      all.emplace(test.images[i][0], test.images[i][1]);
     }
-    EXPECT_EQ(all.size(), 15u) << "every picture is in one split";
-    EXPECT_EQ(train.pictures.size() + test.pictures.size(), 15u);
+    EXPECT_EQ(all.size(), 15u) << "every image is in one split";
+    EXPECT_EQ(train.images.size() + test.images.size(), 15u);
     return values;
   };
   EXPECT_THAT(held_out(0.1, 0), ElementsAre(9));
@@ -564,8 +564,8 @@ TEST_F(ConvertersTest, ImageFolderHoldsOutTheSameFractionOfEachClass) {
   EXPECT_EQ(ReadManifest(whole)->split_size(), 1);
 }
 
-TEST_F(ConvertersTest, ImageFolderFitsPicturesToASquare) {
-  // The left half is black, the right half white. The picture is scaled to 4x8 (height x width),
+TEST_F(ConvertersTest, ImageFolderFitsImagesToASquare) {
+  // The left half is black, the right half white. The image is scaled to 4x8 (height x width),
   // and the 4x4 in its centre is cut out.
   std::vector<uint8_t> wide(size_t{16} * 32 * 3, 0);
   for (int y = 0; y < 16; ++y) {
@@ -577,16 +577,16 @@ TEST_F(ConvertersTest, ImageFolderFitsPicturesToASquare) {
       },
       Folder({{"a/1.jpg", Jpeg(16, 32, wide)}, {"a/2.png", FlatPng(9, 5, 1, 2, 3)}}));
   const Expected train = *ReadSplit(folder, "train");
-  ASSERT_EQ(train.pictures.size(), 2u);
-  ASSERT_EQ(train.pictures[0].size(), 48u);
+  ASSERT_EQ(train.images.size(), 2u);
+  ASSERT_EQ(train.images[0].size(), 48u);
   for (size_t y = 0; y < 4; ++y) {
-    EXPECT_LT(train.pictures[0][y * 12], 20);
-    EXPECT_GT(train.pictures[0][y * 12 + 11], 235);
+    EXPECT_LT(train.images[0][y * 12], 20);
+    EXPECT_GT(train.images[0][y * 12 + 11], 235);
   }
-  for (size_t i = 0; i < 48; ++i) EXPECT_EQ(train.pictures[1][i], i % 3 + 1);
+  for (size_t i = 0; i < 48; ++i) EXPECT_EQ(train.images[1][i], i % 3 + 1);
 }
 
-// Returns pictures of several sizes and kinds, too large to be stored as pixels by default.
+// Returns images of several sizes and kinds, too large to be stored as pixels by default.
 Files MixedFolder() {
   Files files;
   for (int i = 0; i < 20; ++i) {
@@ -611,7 +611,7 @@ Files Contents(const std::string& folder) {
   return files;
 }
 
-TEST_F(ConvertersTest, ImageFolderKeepsLargePicturesEncodedAsTheirFilesAre) {
+TEST_F(ConvertersTest, ImageFolderKeepsLargeImagesEncodedAsTheirFilesAre) {
   const Files files = MixedFolder();
   const std::string folder = Converted(ConvertFolder, Folder(files));
   const DatasetManifest manifest = *ReadManifest(folder);
@@ -626,9 +626,9 @@ TEST_F(ConvertersTest, ImageFolderKeepsLargePicturesEncodedAsTheirFilesAre) {
       int64_t label = -1;
       ASSERT_TRUE((*dataset)->ReadEncoded(i, &bytes, &label).ok());
       stored.insert(bytes);
-      const auto picture = DecodePicture("x", bytes);
-      ASSERT_TRUE(picture.ok()) << picture.status();
-      EXPECT_EQ((*dataset)->SizeOf(i), (PictureSize{picture->height, picture->width}));
+      const auto image = DecodeImage("x", bytes);
+      ASSERT_TRUE(image.ok()) << image.status();
+      EXPECT_EQ((*dataset)->SizeOf(i), (ImageSize{image->height, image->width}));
     }
   }
   std::set<std::string> expected;
@@ -653,7 +653,7 @@ TEST_F(ConvertersTest, ImageFolderMakesTheSameBytesOnAnyNumberOfThreads) {
   }
 }
 
-TEST_F(ConvertersTest, ImageFolderStoresSmallPicturesOfOneSizeAsPixels) {
+TEST_F(ConvertersTest, ImageFolderStoresSmallImagesOfOneSizeAsPixels) {
   const auto encoded = [&](const Files& files, Store store) {
     return ReadManifest(Converted(
                             [&](const ConvertOptions& options) {
@@ -672,7 +672,7 @@ TEST_F(ConvertersTest, ImageFolderStoresSmallPicturesOfOneSizeAsPixels) {
   EXPECT_FALSE(encoded(files, Store::kRaw));
 }
 
-TEST_F(ConvertersTest, ImageFolderScalesDownOnlyPicturesThatAreLarger) {
+TEST_F(ConvertersTest, ImageFolderScalesDownOnlyImagesThatAreLarger) {
   const std::string small = FlatPng(80, 66, 1, 2, 3);
   const std::string folder = Converted(
       [](const ConvertOptions& options) {
@@ -686,26 +686,26 @@ TEST_F(ConvertersTest, ImageFolderScalesDownOnlyPicturesThatAreLarger) {
   ASSERT_TRUE((*dataset)->ReadEncoded(0, &bytes, &label).ok());
   EXPECT_EQ(bytes, small);
   ASSERT_TRUE((*dataset)->ReadEncoded(1, &bytes, &label).ok());
-  EXPECT_EQ(KindOf(bytes), PictureKind::kJpeg);
-  EXPECT_EQ((*dataset)->SizeOf(1), (PictureSize{50, 80}));
-  const auto picture = DecodePicture("x", bytes);
-  ASSERT_TRUE(picture.ok()) << picture.status();
-  for (int c = 0; c < 3; ++c) EXPECT_NEAR(picture->pixels[c], 200 >> c, 3);
+  EXPECT_EQ(KindOf(bytes), ImageKind::kJpeg);
+  EXPECT_EQ((*dataset)->SizeOf(1), (ImageSize{50, 80}));
+  const auto image = DecodeImage("x", bytes);
+  ASSERT_TRUE(image.ok()) << image.status();
+  for (int c = 0; c < 3; ++c) EXPECT_NEAR(image->pixels[c], 200 >> c, 3);
 }
 
-TEST_F(ConvertersTest, ImageFolderNamesPicturesThatAreInTwoSplits) {
+TEST_F(ConvertersTest, ImageFolderNamesImagesThatAreInTwoSplits) {
   const std::string twin = FlatPng(2, 2, 1, 2, 3);
   Converted(ConvertFolder, Folder({{"train/a/1.png", twin},
                                    {"train/a/2.png", twin},
                                    {"train/a/3.png", FlatPng(2, 2, 3, 4, 5)},
                                    {"test/a/4.png", FlatPng(2, 2, 5, 6, 7)},
                                    {"test/a/5.png", twin}}));
-  EXPECT_THAT(warnings_, ElementsAre("1 picture is in two splits, byte for byte, so the held-out "
+  EXPECT_THAT(warnings_, ElementsAre("1 image is in two splits, byte for byte, so the held-out "
                                      "accuracy will be too high; the first: DIR/in/test/a/5.png is "
                                      "DIR/in/train/a/1.png"));
 }
 
-// The data set from the archive has the same pictures and labels as the one from the folder. Only
+// The data set from the archive has the same images and labels as the one from the folder. Only
 // source and name differ.
 TEST_F(ConvertersTest, ImageFolderIsTheSameFromAnArchive) {
   Files files = MixedFolder();
@@ -865,7 +865,7 @@ TEST_F(ConvertersTest, NamesTheLineOfAListThatIsWrong) {
       "from 0");
   EXPECT_EQ(refusal("a.txt", "x.png bird\n"),
             "DIR/in/a.txt:1: label is \"bird\"; expected one of the 2 classes of DIR/in/names");
-  EXPECT_EQ(refusal("a.txt", "\n"), "DIR/in/a.txt: lists no pictures");
+  EXPECT_EQ(refusal("a.txt", "\n"), "DIR/in/a.txt: lists no images");
   EXPECT_THAT(refusal("a.csv", "name,label\n"), StartsWith("DIR/in/a.csv:1: the first line names"));
   EXPECT_EQ(refusal("a.csv", "path,label\n\"x.png,0\n"),
             "DIR/in/a.csv:2: a double quote does not end on its line");
@@ -875,7 +875,7 @@ TEST_F(ConvertersTest, NamesTheLineOfAListThatIsWrong) {
               StartsWith("cannot open DIR/in/y.png: No such"));
 }
 
-TEST_F(ConvertersTest, SyntheticPicturesDependOnTheSeedAlone) {
+TEST_F(ConvertersTest, SyntheticImagesDependOnTheSeedAlone) {
   const auto make = [](uint64_t seed, int classes) {
     return [=](const ConvertOptions& options) {
       return MakeSynthetic(
@@ -1011,15 +1011,14 @@ TEST_F(ConvertersTest, NamesTheDamageInAnMnist) {
   EXPECT_EQ(with(images, Idx({3, 0xffffffff, 0}, "")),
             "DIR/in/train-images-idx3-ubyte: byte 12: dimension 2 is 0");
   EXPECT_EQ(with(images, Idx({2, 5, 6}, sixty)),
-            "DIR/in/train-images-idx3-ubyte has 2 pictures and DIR/in/train-labels-idx1-ubyte 3 "
+            "DIR/in/train-images-idx3-ubyte has 2 images and DIR/in/train-labels-idx1-ubyte 3 "
             "labels");
   EXPECT_EQ(with(images, Idx({3, 5, 4}, sixty)),
-            "DIR/in/t10k-images-idx3-ubyte: its pictures are 4x5 and those of the split before 5x4 "
+            "DIR/in/t10k-images-idx3-ubyte: its images are 4x5 and those of the split before 5x4 "
             "(height x width)");
-  EXPECT_EQ(
-      with(labels, Idx({3}, std::string("\0\1\x0a", 3))),
-      "DIR/in/train-labels-idx1-ubyte: byte 10: label 10, and no picture has label 2; expected "
-      "labels 0 to 9, or every label up to the largest");
+  EXPECT_EQ(with(labels, Idx({3}, std::string("\0\1\x0a", 3))),
+            "DIR/in/train-labels-idx1-ubyte: byte 10: label 10, and no image has label 2; expected "
+            "labels 0 to 9, or every label up to the largest");
   EXPECT_EQ(with("t10k-labels-idx1-ubyte", Idx({2}, std::string("\0\x0a", 2))),
             "DIR/in/t10k-labels-idx1-ubyte: byte 9: label 10; expected 0 to 9");
   Files files = Mnist();
@@ -1047,43 +1046,42 @@ TEST_F(ConvertersTest, NamesTheDamageInAnMnist) {
 }
 
 TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
-  const std::string picture = FlatPng(2, 2, 1, 2, 3);
+  const std::string image = FlatPng(2, 2, 1, 2, 3);
   const auto refusal = [&](const Files& files) { return Refusal(ConvertFolder, Folder(files)); };
   EXPECT_EQ(Refusal(ConvertFolder, folder_ + "/nowhere"), "no folder DIR/nowhere");
   EXPECT_EQ(refusal({}), "no class folders in DIR/in; expected DIR/in/CLASS/*.jpg (or .png)");
-  EXPECT_EQ(refusal({{"1.png", picture}}),
+  EXPECT_EQ(refusal({{"1.png", image}}),
             "no class folders in DIR/in; expected DIR/in/CLASS/*.jpg (or .png)");
-  EXPECT_EQ(refusal({{"a/1.png", picture}, {"b/1.txt", picture}}),
-            "the class folder DIR/in/b has no pictures; remove it or fill it");
-  EXPECT_THAT(Refusal(ConvertFolder, File("photos.png", picture)),
+  EXPECT_EQ(refusal({{"a/1.png", image}, {"b/1.txt", image}}),
+            "the class folder DIR/in/b has no images; remove it or fill it");
+  EXPECT_THAT(Refusal(ConvertFolder, File("photos.png", image)),
               StartsWith("DIR/photos.png: found a file that is not an archive"));
-  EXPECT_EQ(refusal({{"train/a/1.png", picture}}), "DIR/in has train but neither test nor val");
-  EXPECT_EQ(refusal({{"train/a/1.png", picture}, {"test/b/1.png", picture}}),
-            "DIR/in/test/b: class b is held out but has no training pictures");
+  EXPECT_EQ(refusal({{"train/a/1.png", image}}), "DIR/in has train but neither test nor val");
+  EXPECT_EQ(refusal({{"train/a/1.png", image}, {"test/b/1.png", image}}),
+            "DIR/in/test/b: class b is held out but has no training images");
   EXPECT_EQ(
       Refusal(
           [](const ConvertOptions& options) {
             return ConvertImageFolder(options, {.store = Store::kRaw});
           },
-          Folder(
-              {{"a/1.png", picture}, {"a/2.png", picture}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}})),
-      "DIR/in/b/1.png: is 2x3 and the first picture 2x2 (height x width); give --size=N to fit all "
+          Folder({{"a/1.png", image}, {"a/2.png", image}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}})),
+      "DIR/in/b/1.png: is 2x3 and the first image 2x2 (height x width); give --size=N to fit all "
       "to NxN, or --store=encoded to keep their sizes");
-  // A picture of 1x16 would be scaled to 8192x131072.
+  // An image of 1x16 would be scaled to 8192x131072.
   EXPECT_EQ(
       Refusal(
           [](const ConvertOptions& options) { return ConvertImageFolder(options, {.size = 8192}); },
           Folder({{"a/1.png", FlatPng(1, 16, 1, 2, 3)}})),
       "DIR/in/a/1.png: 1x16 scaled to a shorter side of 8192 would be 8192x131072 (height x "
-      "width); at most 67108864 pixels are made\n1 of 1 pictures cannot be read: repair or remove "
+      "width); at most 67108864 pixels are made\n1 of 1 images cannot be read: repair or remove "
       "them, or leave "
       "them out with --on_bad=skip");
 }
 
 constexpr char kExpected[] = "expected a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, PGM or PBM";
 
-// Returns ten pictures, four of them damaged in different ways.
-Files WithBadPictures() {
+// Returns ten images, four of them damaged in different ways.
+Files WithBadImages() {
   Files files;
   for (int i = 0; i < 10; ++i) {
     files[absl::StrCat("a/", i, ".png")] = FlatPng(2, 2, static_cast<uint8_t>(i), 2, 3);
@@ -1096,21 +1094,20 @@ Files WithBadPictures() {
   return files;
 }
 
-TEST_F(ConvertersTest, ImageFolderListsAllBadPicturesAtOnce) {
-  EXPECT_EQ(
-      Refusal(ConvertFolder, Folder(WithBadPictures())),
-      absl::StrCat("DIR/in/a/0.png: is not a picture; ", kExpected,
-                   "\n"
-                   "DIR/in/a/4.png: broken PNG: the chunk at byte 33 goes beyond the file's "
-                   "end at 50\n"
-                   "DIR/in/a/6.jpg: broken JPEG of ",
-                   FlatJpeg(2, 2, 9).size() - 2,
-                   " bytes: its end is missing\n"
-                   "DIR/in/a/9.png: is empty; ",
-                   kExpected,
-                   "\n"
-                   "4 of 11 pictures cannot be read: repair or remove them, or leave them out "
-                   "with --on_bad=skip"));
+TEST_F(ConvertersTest, ImageFolderListsAllBadImagesAtOnce) {
+  EXPECT_EQ(Refusal(ConvertFolder, Folder(WithBadImages())),
+            absl::StrCat("DIR/in/a/0.png: is not an image; ", kExpected,
+                         "\n"
+                         "DIR/in/a/4.png: broken PNG: the chunk at byte 33 goes beyond the file's "
+                         "end at 50\n"
+                         "DIR/in/a/6.jpg: broken JPEG of ",
+                         FlatJpeg(2, 2, 9).size() - 2,
+                         " bytes: its end is missing\n"
+                         "DIR/in/a/9.png: is empty; ",
+                         kExpected,
+                         "\n"
+                         "4 of 11 images cannot be read: repair or remove them, or leave them out "
+                         "with --on_bad=skip"));
 }
 
 TEST_F(ConvertersTest, DoesNotWaitForAPipe) {
@@ -1120,11 +1117,11 @@ TEST_F(ConvertersTest, DoesNotWaitForAPipe) {
               StartsWith("DIR/in/a/2.png: is a pipe or a device; expected a file\n"));
 }
 
-TEST_F(ConvertersTest, ImageFolderSkipsBadPicturesAndWritesThemDown) {
+TEST_F(ConvertersTest, ImageFolderSkipsBadImagesAndWritesThemDown) {
   const auto skip = [](const ConvertOptions& options) {
     return ConvertImageFolder(options, {.val_fraction = 0.3, .skip_bad = true});
   };
-  const Files files = WithBadPictures();
+  const Files files = WithBadImages();
   const std::string folder = Converted(skip, Folder(files));
   const Expected train = *ReadSplit(folder, "train"), test = *ReadSplit(folder, "test");
   const DatasetManifest manifest = *ReadManifest(folder);
@@ -1132,11 +1129,10 @@ TEST_F(ConvertersTest, ImageFolderSkipsBadPicturesAndWritesThemDown) {
   ASSERT_EQ(manifest.skipped().file_size(), 4);
   EXPECT_THAT(manifest.skipped().file(3),
               testing::EndsWith(absl::StrCat("/in/a/9.png: is empty; ", kExpected)));
-  EXPECT_THAT(warnings_,
-              testing::Contains(testing::AllOf(
-                  StartsWith("left out 4 of 11 pictures that cannot be read:\nDIR/in/a/0"),
-                  testing::HasSubstr("\nDIR/in/a/9.png: is empty"))));
-  // The result is the same as without the damaged pictures.
+  EXPECT_THAT(warnings_, testing::Contains(testing::AllOf(
+                             StartsWith("left out 4 of 11 images that cannot be read:\nDIR/in/a/0"),
+                             testing::HasSubstr("\nDIR/in/a/9.png: is empty"))));
+  // The result is the same as without the damaged images.
   Files whole;
   for (const auto& [name, bytes] : files) {
     if (name != "a/0.png" && name != "a/4.png" && name != "a/6.jpg" && name != "a/9.png") {
@@ -1151,7 +1147,7 @@ TEST_F(ConvertersTest, ImageFolderSkipsBadPicturesAndWritesThemDown) {
   Files none = whole;
   none["b/1.png"] = "";
   EXPECT_EQ(Refusal(skip, Folder(none)),
-            "class b of train has no picture that can be read; remove or repair it");
+            "class b of train has no image that can be read; remove or repair it");
 }
 
 TEST_F(ConvertersTest, ImageFolderWalksSubfoldersOfAClass) {
@@ -1164,17 +1160,17 @@ TEST_F(ConvertersTest, ImageFolderWalksSubfoldersOfAClass) {
     return ConvertImageFolder(options, {.val_fraction = 0});
   };
   const std::string input = Folder(files);
-  // Two links to the same folder add its pictures once.
+  // Two links to the same folder add its images once.
   fs::create_directory_symlink("deep", input + "/a/again");
   fs::create_directory_symlink("deep", input + "/a/more");
   const Expected train = *ReadSplit(Converted(all, input), "train");
   EXPECT_EQ(train.labels, (std::vector<int64_t>{0, 0, 0, 1}));
   std::vector<int> values;
-  for (const auto& picture : train.pictures) values.push_back(picture[0]);
+  for (const auto& image : train.images) values.push_back(image[0]);
   EXPECT_THAT(values, ElementsAre(2, 1, 3, 5));
 }
 
-// If such a link were followed, training pictures would be read as test pictures.
+// If such a link were followed, training images would be read as test images.
 TEST_F(ConvertersTest, ImageFolderLeavesOutLinksThatLeadBack) {
   const std::string input = Folder({{"train/a/1.png", FlatPng(1, 1, 1, 5, 8)},
                                     {"train/a/2.png", FlatPng(1, 1, 2, 6, 7)},
@@ -1189,9 +1185,9 @@ TEST_F(ConvertersTest, ImageFolderLeavesOutLinksThatLeadBack) {
   fs::create_directory_symlink("../../../aside", input + "/test/a/aside");
   const std::string output = Converted(ConvertFolder, input);
   const auto values = [&](const char* split) {
-    const Expected pictures = *ReadSplit(output, split);
+    const Expected images = *ReadSplit(output, split);
     std::vector<int> values;
-    for (const auto& picture : pictures.pictures) values.push_back(picture[0]);
+    for (const auto& image : images.images) values.push_back(image[0]);
     return values;
   };
   EXPECT_THAT(values("train"), ElementsAre(1, 2));
@@ -1211,15 +1207,15 @@ TEST_F(ConvertersTest, ImageFolderRefusesASplitThatLeadsBack) {
 }
 
 TEST_F(ConvertersTest, ImageFolderCountsAndNamesWhatItLeavesOut) {
-  const std::string picture = FlatPng(1, 1, 1, 2, 3), other = FlatPng(1, 1, 9, 8, 7);
-  Converted(ConvertFolder, Folder({{"train/a/1.png", picture},
+  const std::string image = FlatPng(1, 1, 1, 2, 3), other = FlatPng(1, 1, 9, 8, 7);
+  Converted(ConvertFolder, Folder({{"train/a/1.png", image},
                                    {"train/a/2.png", other},
                                    {"train/a/3.heic", "x"},
                                    {"train/a/4.HEIC", "x"},
                                    {"train/a/5.avif", "x"},
                                    {"train/a/notes.txt", "x"},
-                                   {"train/6.png", picture},
-                                   {"extra/a/7.png", picture},
+                                   {"train/6.png", image},
+                                   {"extra/a/7.png", image},
                                    {"test/a/8.png", FlatPng(1, 1, 4, 4, 4)},
                                    {"README", "x"}}));
   EXPECT_THAT(
@@ -1228,13 +1224,13 @@ TEST_F(ConvertersTest, ImageFolderCountsAndNamesWhatItLeavesOut) {
           "left out 1 .avif, 2 .heic, the first DIR/in/train/a/5.avif: this kind is not read; "
           "convert them",
           "left out 1 file, the first DIR/in/train/a/notes.txt: the name does not end as a "
-          "picture's",
-          "left out 2 files beside the class folders, the first DIR/in/README: a picture's class "
+          "image's",
+          "left out 2 files beside the class folders, the first DIR/in/README: an image's class "
           "is the folder that it is in",
           "left out 1 folder, the first DIR/in/extra: beside train only val and test are read"));
 }
 
-TEST_F(ConvertersTest, ImageFolderKeepsPicturesOfTheRightSizeAsTheyAre) {
+TEST_F(ConvertersTest, ImageFolderKeepsImagesOfTheRightSizeAsTheyAre) {
   std::string rows;
   for (int y = 0; y < 32; ++y) {
     rows.push_back('\0');
@@ -1244,7 +1240,7 @@ TEST_F(ConvertersTest, ImageFolderKeepsPicturesOfTheRightSizeAsTheyAre) {
     return ConvertImageFolder(options, {.size = 32, .val_fraction = 0});
   };
   const std::string folder = Converted(fit, Folder({{"a/1.png", Png(32, 32, 8, 2, rows)}}));
-  const std::vector<uint8_t> stripes = ReadSplit(folder, "train")->pictures[0];
+  const std::vector<uint8_t> stripes = ReadSplit(folder, "train")->images[0];
   for (size_t i = 0; i < stripes.size(); ++i) ASSERT_EQ(stripes[i], i / 3 % 2 == 0 ? 0 : 255) << i;
 }
 
@@ -1261,15 +1257,15 @@ TEST_F(ConvertersTest, ImageFolderAppliesOrientationUnlessToldToIgnoreIt) {
   }
 }
 
-// The picture is a black drawing on a transparent background. Its content is only in the alpha,
+// The image is a black drawing on a transparent background. Its content is only in the alpha,
 // which is dropped.
 TEST_F(ConvertersTest, WarnsOfAChannelWithoutVariance) {
   const std::string png = *ReadFile("tests/fixtures/pictures/black_on_transparent.png");
   Converted(ConvertFolder, Folder({{"a/1.png", png}, {"a/2.png", png}, {"b/1.png", png}}));
-  ASSERT_EQ(warnings_.size(), 4u) << "the first is of pictures that are in both splits";
+  ASSERT_EQ(warnings_.size(), 4u) << "the first is of images that are in both splits";
   EXPECT_EQ(warnings_[2],
-            "channel 1 of 3 is 0 in every pixel of split train, so it tells no picture from "
-            "another. Look at the pictures (the alpha of transparent ones is dropped, which leaves "
+            "channel 1 of 3 is 0 in every pixel of split train, so it tells no image from "
+            "another. Look at the images (the alpha of transparent ones is dropped, which leaves "
             "a drawing whose colours are all the same)");
 }
 

@@ -11,10 +11,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "data_tools/picture_source.h"
+#include "data_tools/image_source.h"
 #include "src/base/atomic_file.h"
 #include "src/base/list_folder.h"
-#include "src/data/decode/picture_ending.h"
+#include "src/data/decode/image_ending.h"
 
 namespace finetune {
 namespace {
@@ -33,7 +33,7 @@ struct PassedOver {
 
 // Everything in a folder that is not read, by reason.
 struct LeftOut {
-  std::map<std::string, PassedOver> kinds;  // pictures of kinds that are not read, by ending
+  std::map<std::string, PassedOver> kinds;  // images of kinds that are not read, by ending
   PassedOver others, loose, folders, links;
 
   // Warns with one sentence for each reason.
@@ -52,9 +52,9 @@ struct LeftOut {
       warn(absl::StrCat("left out ", passed.count, " ", passed.count == 1 ? one : many,
                         ", the first ", passed.first, ": ", why));
     };
-    report(others, "file", "files", "the name does not end as a picture's");
+    report(others, "file", "files", "the name does not end as an image's");
     report(loose, "file beside the class folders", "files beside the class folders",
-           "a picture's class is the folder that it is in");
+           "an image's class is the folder that it is in");
     report(folders, "folder", "folders", "beside train only val and test are read");
     report(links, "link", "links", "it leads back to a folder that it is in");
   }
@@ -92,7 +92,7 @@ class Trail {
   const fs::path& end() const { return folders_.back(); }
 
   // Returns whether `folder` is a folder of the trail or contains one. Only a link can lead back
-  // like this. If it were followed, pictures of other classes and splits would be read as pictures
+  // like this. If it were followed, images of other classes and splits would be read as images
   // of this class.
   bool LeadsBack(const fs::path& folder) const {
     const fs::path real = RealPath(folder);
@@ -112,10 +112,10 @@ class Trail {
   std::vector<fs::path> folders_;
 };
 
-// Adds the pictures in `folder` and its subfolders to `pictures`. `trail` ends in `folder`. `seen`:
+// Adds the images in `folder` and its subfolders to `images`. `trail` ends in `folder`. `seen`:
 // the folders that were read already, because several links may lead to one folder.
 absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>* seen,
-                  std::vector<std::string>* pictures, LeftOut* left_out) {
+                  std::vector<std::string>* images, LeftOut* left_out) {
   if (!seen->insert(trail.end()).second) return absl::OkStatus();
   FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
   for (const fs::path& entry : entries) {
@@ -123,13 +123,13 @@ absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>
       if (trail.LeadsBack(entry)) {
         left_out->links.Add(entry);
       } else {
-        FT_RETURN_IF_ERROR(Walk(entry, trail.Into(entry), seen, pictures, left_out));
+        FT_RETURN_IF_ERROR(Walk(entry, trail.Into(entry), seen, images, left_out));
       }
       continue;
     }
-    const std::string ending = OtherPictureEnding(entry.string());
-    if (HasPictureEnding(entry.string())) {
-      pictures->push_back(entry.string());
+    const std::string ending = OtherImageEnding(entry.string());
+    if (HasImageEnding(entry.string())) {
+      images->push_back(entry.string());
     } else if (!ending.empty()) {
       left_out->kinds[ending].Add(entry);
     } else {
@@ -139,7 +139,7 @@ absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>
   return absl::OkStatus();
 }
 
-// Returns the classes of a folder and their pictures. `trail` ends in `folder`.
+// Returns the classes of a folder and their images. `trail` ends in `folder`.
 absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, LeftOut* left_out) {
   Classes classes;
   FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
@@ -152,12 +152,12 @@ absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, 
       left_out->links.Add(entry);
       continue;
     }
-    std::vector<std::string>& pictures = classes[entry.filename().string()];
+    std::vector<std::string>& images = classes[entry.filename().string()];
     std::set<fs::path> seen;
-    FT_RETURN_IF_ERROR(Walk(entry, trail.Into(entry), &seen, &pictures, left_out));
-    if (pictures.empty()) {
+    FT_RETURN_IF_ERROR(Walk(entry, trail.Into(entry), &seen, &images, left_out));
+    if (images.empty()) {
       return absl::NotFoundError(absl::StrCat("the class folder ", entry.string(),
-                                              " has no pictures; remove it or fill it"));
+                                              " has no images; remove it or fill it"));
     }
   }
   if (classes.empty()) {
@@ -167,8 +167,8 @@ absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, 
   return classes;
 }
 
-// Returns the classes of Tiny ImageNet's validation split. All its pictures are in the folder
-// "images". The file `list` beside it has a line "NAME<tab>CLASS<tab>..." for each picture.
+// Returns the classes of Tiny ImageNet's validation split. All its images are in the folder
+// "images". The file `list` beside it has a line "NAME<tab>CLASS<tab>..." for each image.
 absl::StatusOr<Classes> ListAnnotated(const fs::path& folder, const fs::path& list) {
   FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(list.string()));
   Classes classes;
@@ -231,7 +231,7 @@ absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
       splits.emplace_back(name, std::move(annotated));
       continue;
     }
-    // The test pictures of Tiny ImageNet have no labels.
+    // The test images of Tiny ImageNet have no labels.
     if (splits.size() == 2 && fs::exists(root / "val" / "val_annotations.txt", error)) {
       left_out->folders.Add(folder);
       continue;
@@ -248,8 +248,8 @@ absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
 
 // Numbers the classes of the training split. Errors: InvalidArgument for a class that only another
 // split has.
-absl::StatusOr<PictureSource> Numbered(const Splits& splits) {
-  PictureSource source;
+absl::StatusOr<ImageSource> Numbered(const Splits& splits) {
+  ImageSource source;
   std::map<std::string, int> numbers;
   for (const auto& [name, files] : splits[0].second) {
     numbers.emplace(name, static_cast<int>(numbers.size()));
@@ -263,10 +263,10 @@ absl::StatusOr<PictureSource> Numbered(const Splits& splits) {
       if (number == numbers.end()) {
         return absl::InvalidArgumentError(
             absl::StrCat(fs::path(files.front()).parent_path().string(), ": class ", name,
-                         " is held out but has no training pictures"));
+                         " is held out but has no training images"));
       }
       for (const std::string& path : files) {
-        numbered.pictures.push_back({path, number->second, ""});
+        numbered.images.push_back({path, number->second, ""});
       }
     }
   }
@@ -275,7 +275,7 @@ absl::StatusOr<PictureSource> Numbered(const Splits& splits) {
 
 }  // namespace
 
-absl::StatusOr<PictureSource> ListFolderLayout(const std::string& root, const Warn& warn) {
+absl::StatusOr<ImageSource> ListFolderLayout(const std::string& root, const Warn& warn) {
   LeftOut left_out;
   FT_ASSIGN_OR_RETURN(const Splits splits, ListSplits(root, &left_out));
   left_out.Report(warn);

@@ -8,8 +8,8 @@
 #include "absl/strings/str_join.h"
 #include "data_tools/builder_options.h"
 #include "data_tools/converters.h"
-#include "data_tools/picture_converter.h"
-#include "data_tools/picture_source.h"
+#include "data_tools/image_converter.h"
+#include "data_tools/image_source.h"
 #include "data_tools/temporary_folder.h"
 #include "src/data/builder.h"
 
@@ -19,39 +19,39 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Converts the pictures `listed`. `name`: the name of the folder or list, for the data set.
+// Converts the images `listed`. `name`: the name of the folder or list, for the data set.
 absl::Status Convert(const ConvertOptions& options, const FolderOptions& folder,
-                     const std::string& name, PictureSource listed) {
+                     const std::string& name, ImageSource listed) {
   const auto divided = [&] {
-    PictureSource source = listed;
+    ImageSource source = listed;
     if (source.splits.size() == 1) HoldOut(folder.val_fraction, &source);
     return source;
   };
   DatasetBuilder::Options build = BuilderOptions(options);
   build.name = name;
-  PictureConverter first(options, folder, build);
+  ImageConverter first(options, folder, build);
   FT_RETURN_IF_ERROR(first.Run(divided()));
   if (first.bad().empty()) return absl::OkStatus();
 
   std::set<std::string> paths;
-  for (const PictureConverter::Bad& bad : first.bad()) {
+  for (const ImageConverter::Bad& bad : first.bad()) {
     build.skipped.push_back(bad.reason);
     paths.insert(bad.path);
   }
   const std::string list = absl::StrJoin(build.skipped, "\n");
-  const std::string count = absl::StrCat(build.skipped.size(), " of ", listed.size(), " pictures");
+  const std::string count = absl::StrCat(build.skipped.size(), " of ", listed.size(), " images");
   if (!folder.skip_bad) {
     return absl::DataLossError(absl::StrCat(list, "\n", count,
                                             " cannot be read: repair or remove them, or leave "
                                             "them out with --on_bad=skip"));
   }
-  FT_RETURN_IF_ERROR(RemovePictures(paths, &listed));
+  FT_RETURN_IF_ERROR(RemoveImages(paths, &listed));
   if (options.warn) {
     options.warn(absl::StrCat("left out ", count, " that cannot be read:\n", list));
   }
-  // The data set is the same as if the bad pictures did not exist: the pictures are divided into
+  // The data set is the same as if the bad images did not exist: the images are divided into
   // splits anew without them.
-  PictureConverter second(options, folder, std::move(build));
+  ImageConverter second(options, folder, std::move(build));
   FT_RETURN_IF_ERROR(second.Run(divided()));
   if (second.bad().empty()) return absl::OkStatus();
   return absl::DataLossError(
@@ -65,7 +65,7 @@ absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptio
   const fs::path root = fs::absolute(options.input).lexically_normal();
   const std::string name = (root.has_filename() ? root : root.parent_path()).filename().string();
   if (!IsArchiveLayout(options.input)) {
-    FT_ASSIGN_OR_RETURN(PictureSource listed, ListFolderLayout(options.input, options.warn));
+    FT_ASSIGN_OR_RETURN(ImageSource listed, ListFolderLayout(options.input, options.warn));
     return Convert(options, folder, name, std::move(listed));
   }
   FT_ASSIGN_OR_RETURN(const TemporaryFolder unpacked,
@@ -73,7 +73,7 @@ absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptio
   const auto progress = [&](int64_t done) {
     return !options.progress || options.progress("unpacked", done, 0);
   };
-  FT_ASSIGN_OR_RETURN(PictureSource listed,
+  FT_ASSIGN_OR_RETURN(ImageSource listed,
                       ListArchiveLayout(options.input, unpacked.path(), progress, options.warn));
   // The data set of photos.tar.gz is named "photos".
   return Convert(options, folder, name.substr(0, name.find('.')), std::move(listed));
@@ -83,7 +83,7 @@ absl::Status ConvertImageList(const ConvertOptions& options, const ListOptions& 
                               const FolderOptions& folder) {
   FT_RETURN_IF_ERROR(DatasetBuilder::CheckFolder(options.output, options.force));
   FT_ASSIGN_OR_RETURN(
-      PictureSource listed,
+      ImageSource listed,
       ListFileLayout({options.input, list.val, list.root, list.classes}, options.warn));
   return Convert(options, folder, fs::path(options.input).stem().string(), std::move(listed));
 }

@@ -36,19 +36,19 @@ absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
 // Upper bounds of the bins in the histogram of the shorter side, in pixels.
 constexpr std::array<int, 6> kSides = {64, 128, 256, 512, 1024, 2048};
 
-// What the shards of a split say about its pictures.
+// What the shards of a split say about its images.
 struct SplitFacts {
   absl::Status status;
   std::vector<int64_t> of_class;
-  // The fields below are only for encoded pictures.
+  // The fields below are only for encoded images.
   std::map<std::string, int64_t> kinds;
   std::array<int64_t, kSides.size() + 1> sides = {};
   int64_t bytes = 0;
-  PictureSize smallest, largest;  // by number of pixels
+  ImageSize smallest, largest;  // by number of pixels
 };
 
-void AddSize(const PictureSize& size, SplitFacts* facts) {
-  const auto pixels = [](const PictureSize& s) { return int64_t{s.height} * s.width; };
+void AddSize(const ImageSize& size, SplitFacts* facts) {
+  const auto pixels = [](const ImageSize& s) { return int64_t{s.height} * s.width; };
   if (facts->smallest.height == 0 || pixels(size) < pixels(facts->smallest)) {
     facts->smallest = size;
   }
@@ -69,9 +69,9 @@ absl::Status AddShard(const std::string& folder, const DatasetShard& entry,
   for (int64_t i = 0; i < shard->size(); ++i) {
     ++facts->of_class[shard->label(i)];
     facts->bytes += shard->bytes(i);
-    AddSize(shard->picture_size(i), facts);
+    AddSize(shard->image_size(i), facts);
     FT_RETURN_IF_ERROR(shard->ReadHead(i, &head));
-    const std::optional<PictureKind> kind = KindOf(head);
+    const std::optional<ImageKind> kind = KindOf(head);
     ++facts->kinds[kind.has_value() ? std::string(NameOf(*kind)) : "of no kind that is read"];
   }
   return absl::OkStatus();
@@ -88,9 +88,9 @@ SplitFacts FactsOf(const std::string& folder, const DatasetSplit& split,
   return facts;
 }
 
-std::string SizeText(const PictureSize& size) { return absl::StrCat(size.height, "x", size.width); }
+std::string SizeText(const ImageSize& size) { return absl::StrCat(size.height, "x", size.width); }
 
-// Describes how unevenly a split's pictures are distributed over the classes.
+// Describes how unevenly a split's images are distributed over the classes.
 std::string Spread(const SplitFacts& facts, const DatasetManifest& manifest) {
   const auto [least, most] = std::minmax_element(facts.of_class.begin(), facts.of_class.end());
   if (*least == *most) return absl::StrCat(*least, " of each class");
@@ -105,7 +105,7 @@ std::string Spread(const SplitFacts& facts, const DatasetManifest& manifest) {
   return text;
 }
 
-// Returns the lines about a split's encoded pictures.
+// Returns the lines about a split's encoded images.
 std::string EncodedText(const SplitFacts& facts) {
   const std::string kinds =
       absl::StrJoin(facts.kinds, ", ", [](std::string* out, const auto& kind) {
@@ -127,13 +127,13 @@ std::string EncodedText(const SplitFacts& facts) {
   return text;
 }
 
-// Checks a shard of pixels. `read`: called after each picture; if it returns false, the check is
+// Checks a shard of pixels. `read`: called after each image; if it returns false, the check is
 // cancelled.
 absl::Status VerifyRaw(const std::string& folder, const DatasetShard& entry,
                        const DatasetManifest& manifest, const std::function<bool()>& read) {
   FT_ASSIGN_OR_RETURN(const std::unique_ptr<ShardReader> shard,
                       ShardReader::Open(folder, entry, manifest));
-  std::vector<uint8_t> pixels(PictureBytes(manifest));
+  std::vector<uint8_t> pixels(ImageBytes(manifest));
   for (int64_t i = 0; i < shard->size(); ++i) {
     FT_RETURN_IF_ERROR(shard->Read(i, pixels.data()));
     if (!read()) return absl::CancelledError("stopped");
@@ -141,14 +141,14 @@ absl::Status VerifyRaw(const std::string& folder, const DatasetShard& entry,
   return absl::OkStatus();
 }
 
-absl::Status VerifyPicture(const EncodedShardReader& shard, int64_t index, PictureDecoder* decoder,
-                           std::string* bytes, Picture* picture) {
+absl::Status VerifyImage(const EncodedShardReader& shard, int64_t index, ImageDecoder* decoder,
+                         std::string* bytes, Image* image) {
   FT_RETURN_IF_ERROR(shard.Read(index, bytes));
-  const std::string where = absl::StrCat(shard.path(), ": picture ", index);
-  FT_RETURN_IF_ERROR(Annotate(decoder->Decode(*bytes, picture), where));
-  const PictureSize size = shard.picture_size(index);
-  if (size == PictureSize{picture->height, picture->width}) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(where, ": is ", picture->height, "x", picture->width,
+  const std::string where = absl::StrCat(shard.path(), ": image ", index);
+  FT_RETURN_IF_ERROR(Annotate(decoder->Decode(*bytes, image), where));
+  const ImageSize size = shard.image_size(index);
+  if (size == ImageSize{image->height, image->width}) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(where, ": is ", image->height, "x", image->width,
                                           " (height x width); the shard says ", SizeText(size)));
 }
 
@@ -158,16 +158,16 @@ absl::Status VerifyEncoded(const std::string& folder, const DatasetShard& entry,
   FT_ASSIGN_OR_RETURN(const std::unique_ptr<EncodedShardReader> shard,
                       EncodedShardReader::Open(folder, entry, manifest));
   struct Desk {
-    PictureDecoder decoder;
+    ImageDecoder decoder;
     std::string bytes;
-    Picture picture;
+    Image image;
   };
   const auto make_work = [&]() -> OrderedWork<absl::Status>::Work {
     auto desk = std::make_shared<Desk>();
     desk->decoder =
-        PictureDecoder(manifest.ignores_orientation() ? Orientation::kIgnore : Orientation::kApply);
+        ImageDecoder(manifest.ignores_orientation() ? Orientation::kIgnore : Orientation::kApply);
     return [&shard, desk](int64_t i) {
-      return VerifyPicture(*shard, i, &desk->decoder, &desk->bytes, &desk->picture);
+      return VerifyImage(*shard, i, &desk->decoder, &desk->bytes, &desk->image);
     };
   };
   OrderedWork<absl::Status> work(shard->size(), threads, make_work);
@@ -194,7 +194,7 @@ absl::Status VerifySum(const std::string& folder, const DatasetShard& entry) {
 
 absl::StatusOr<std::string> DescribeDataset(const std::string& folder) {
   FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadPrepared(folder));
-  std::string text = absl::StrCat(manifest.name(), ", from ", manifest.source(), "\npictures  ");
+  std::string text = absl::StrCat(manifest.name(), ", from ", manifest.source(), "\nimages    ");
   if (manifest.height() == 0) {
     absl::StrAppend(&text, "of several sizes");
   } else {
@@ -221,9 +221,8 @@ absl::StatusOr<std::string> DescribeDataset(const std::string& folder) {
   text += "\n";
   for (int i = 0; i < manifest.split_size(); ++i) {
     const DatasetSplit& split = manifest.split(i);
-    absl::StrAppendFormat(&text, "%-9s %d pictures in %d shard%s; ", split.name(),
-                          PictureCount(split), split.shard_size(),
-                          split.shard_size() == 1 ? "" : "s");
+    absl::StrAppendFormat(&text, "%-9s %d images in %d shard%s; ", split.name(), ImageCount(split),
+                          split.shard_size(), split.shard_size() == 1 ? "" : "s");
     if (!facts[i].status.ok()) {
       absl::StrAppend(&text, "not counted: ", facts[i].status.message(), "\n");
       continue;
@@ -233,7 +232,7 @@ absl::StatusOr<std::string> DescribeDataset(const std::string& folder) {
   }
   if (manifest.has_skipped()) {
     absl::StrAppend(&text, "left out  ", manifest.skipped().count(),
-                    " pictures that could not be read:\n");
+                    " images that could not be read:\n");
     for (const std::string& file : manifest.skipped().file()) {
       absl::StrAppend(&text, "  ", file, "\n");
     }
@@ -245,9 +244,9 @@ absl::StatusOr<int64_t> VerifyDataset(const std::string& folder, int threads,
                                       const std::function<bool(int64_t, int64_t)>& progress) {
   FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadPrepared(folder));
   std::vector<std::string> errors;
-  int64_t pictures = 0, done = 0;
-  for (const DatasetSplit& split : manifest.split()) pictures += PictureCount(split);
-  const auto read = [&] { return progress(++done, pictures); };
+  int64_t images = 0, done = 0;
+  for (const DatasetSplit& split : manifest.split()) images += ImageCount(split);
+  const auto read = [&] { return progress(++done, images); };
   for (const DatasetSplit& split : manifest.split()) {
     for (const DatasetShard& shard : split.shard()) {
       absl::Status status = manifest.encoded()
@@ -259,7 +258,7 @@ absl::StatusOr<int64_t> VerifyDataset(const std::string& folder, int threads,
     }
   }
   if (!errors.empty()) return absl::DataLossError(absl::StrJoin(errors, "\n"));
-  return pictures;
+  return images;
 }
 
 }  // namespace finetune

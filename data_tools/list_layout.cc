@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "data_tools/picture_source.h"
+#include "data_tools/image_source.h"
 #include "src/base/atomic_file.h"
 
 namespace finetune {
@@ -119,7 +119,7 @@ absl::StatusOr<std::vector<Row>> ReadRows(const std::string& file) {
     }
     rows.push_back(std::move(row));
   }
-  if (rows.empty()) return Bad(file, "lists no pictures");
+  if (rows.empty()) return Bad(file, "lists no images");
   return rows;
 }
 
@@ -148,9 +148,8 @@ absl::StatusOr<std::vector<std::string>> ReadClassNames(const std::string& file)
 
 }  // namespace
 
-absl::StatusOr<PictureSource> NumberLabels(const LabelledSplits& splits,
-                                           const std::string& classes) {
-  PictureSource source;
+absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std::string& classes) {
+  ImageSource source;
   bool numbers = true;
   int most = -1;
   std::set<std::string> labels;
@@ -190,18 +189,18 @@ absl::StatusOr<PictureSource> NumberLabels(const LabelledSplits& splits,
                                                            : absl::StrCat(" classes of ", classes),
                                            numbers ? ", counted from 0" : ""));
       }
-      split.pictures.push_back({row.path, label, ""});
+      split.images.push_back({row.path, label, ""});
     }
-    // Pictures are sorted by class, as they are when they come from folders.
-    std::stable_sort(split.pictures.begin(), split.pictures.end(),
-                     [](const SourcePicture& a, const SourcePicture& b) {
+    // Images are sorted by class, as they are when they come from folders.
+    std::stable_sort(split.images.begin(), split.images.end(),
+                     [](const SourceImage& a, const SourceImage& b) {
                        return std::tie(a.label, a.path) < std::tie(b.label, b.path);
                      });
   }
   return source;
 }
 
-absl::StatusOr<PictureSource> ListFileLayout(const ListFiles& files, const Warn& warn) {
+absl::StatusOr<ImageSource> ListFileLayout(const ListFiles& files, const Warn& warn) {
   std::vector<std::pair<std::string, std::vector<Row>>> splits;
   FT_ASSIGN_OR_RETURN(std::vector<Row> rows, ReadRows(files.train));
   splits.emplace_back("train", std::move(rows));
@@ -225,7 +224,7 @@ absl::StatusOr<PictureSource> ListFileLayout(const ListFiles& files, const Warn&
     for (const char* name : {"train", "val", "test"}) {
       if (by_name.contains(name)) splits.emplace_back(name, std::move(by_name[name]));
     }
-    if (splits[0].first != "train") return Bad(files.train, "no picture is of split train");
+    if (splits[0].first != "train") return Bad(files.train, "no image is of split train");
     if (splits.size() == 2) splits[1].first = "test";
   }
 
@@ -233,10 +232,10 @@ absl::StatusOr<PictureSource> ListFileLayout(const ListFiles& files, const Warn&
       files.root.empty() ? fs::path(files.train).parent_path() : fs::path(files.root);
   LabelledSplits labelled;
   for (const auto& [name, list] : splits) {
-    std::vector<LabelledFile>& pictures =
+    std::vector<LabelledFile>& images =
         labelled.emplace_back(name, std::vector<LabelledFile>()).second;
     for (const Row& row : list) {
-      pictures.push_back({row.where, (root / row.path).string(), row.label});
+      images.push_back({row.where, (root / row.path).string(), row.label});
     }
   }
   return NumberLabels(labelled, files.classes);

@@ -140,7 +140,7 @@ absl::StatusOr<Names> ChooseNames(const std::string& input, const std::string& e
   return chosen.empty() ? PossibleNames(prefixes[0])[emnist.empty() ? 0 : 1] : chosen[0];
 }
 
-// The pictures and labels of one split.
+// The images and labels of one split.
 struct Part {
   Idx images, labels;
 };
@@ -158,7 +158,7 @@ absl::StatusOr<Part> ReadPart(const std::string& input, const Names::Split& name
   FT_ASSIGN_OR_RETURN(part.labels, ParseIdx(label_file, 1));
   if (part.images.shape[0] != part.labels.shape[0]) {
     return absl::DataLossError(absl::StrCat(image_file.where, " has ", part.images.shape[0],
-                                            " pictures and ", label_file.where, " ",
+                                            " images and ", label_file.where, " ",
                                             part.labels.shape[0], " labels"));
   }
   return part;
@@ -199,7 +199,7 @@ absl::StatusOr<Classes> ReadMapping(const NamedFile& mapping) {
 
 // Returns the classes according to the training labels: the ten digits or, if a label is above 9,
 // all labels from the smallest (0 or 1) to the largest. Errors: DataLoss where one of these labels
-// has no picture. Otherwise a single damaged label would make many empty classes.
+// has no image. Otherwise a single damaged label would make many empty classes.
 absl::StatusOr<Classes> ShownClasses(const NamedFile& file, absl::string_view labels) {
   std::array<int64_t, 256> count = {};
   for (const char label : labels) ++count[static_cast<uint8_t>(label)];
@@ -211,7 +211,7 @@ absl::StatusOr<Classes> ShownClasses(const NamedFile& file, absl::string_view la
     if (last > 9 && count[label] == 0) {
       return absl::DataLossError(
           absl::StrCat(file.where, ": byte ", kLabelHeader + labels.find(static_cast<char>(last)),
-                       ": label ", last, ", and no picture has label ", label,
+                       ": label ", last, ", and no image has label ", label,
                        "; expected labels 0 to 9, or every label up to the largest"));
     }
     classes.names.push_back(absl::StrCat(label));
@@ -246,7 +246,7 @@ absl::Status ConvertMnist(const ConvertOptions& options, const MnistOptions& mni
     } else if (const std::vector<uint32_t>& before = parts[0].images.shape;
                shape[1] != before[1] || shape[2] != before[2]) {
       return absl::DataLossError(absl::StrCat(
-          files.at(split.images).where, ": its pictures are ", shape[1], "x", shape[2],
+          files.at(split.images).where, ": its images are ", shape[1], "x", shape[2],
           " and those of the split before ", before[1], "x", before[2], " (height x width)"));
     }
     for (size_t i = 0; i < part.labels.data.size(); ++i) {
@@ -266,7 +266,7 @@ absl::Status ConvertMnist(const ConvertOptions& options, const MnistOptions& mni
   const size_t height = parts[0].images.shape[1], width = parts[0].images.shape[2];
   if (emnist && !mnist.transpose && options.warn) {
     options.warn(
-        "EMNIST stores its pictures transposed, and they are kept so, as torchvision keeps them; "
+        "EMNIST stores its images transposed, and they are kept so, as torchvision keeps them; "
         "--transpose turns them upright");
   }
   build.height = static_cast<int>(mnist.transpose ? width : height);
@@ -279,14 +279,14 @@ absl::Status ConvertMnist(const ConvertOptions& options, const MnistOptions& mni
     FT_RETURN_IF_ERROR(builder.BeginSplit(names.splits[p].name, part.images.shape[0]));
     const auto* pixels = reinterpret_cast<const uint8_t*>(part.images.data.data());
     for (const char label : part.labels.data) {
-      absl::Span<const uint8_t> picture(pixels, turned.size());
+      absl::Span<const uint8_t> image(pixels, turned.size());
       if (mnist.transpose) {
         for (size_t y = 0; y < height; ++y) {
           for (size_t x = 0; x < width; ++x) turned[x * height + y] = pixels[y * width + x];
         }
-        picture = turned;
+        image = turned;
       }
-      FT_RETURN_IF_ERROR(builder.Add(picture, static_cast<uint8_t>(label) - classes.first));
+      FT_RETURN_IF_ERROR(builder.Add(image, static_cast<uint8_t>(label) - classes.first));
       pixels += turned.size();
     }
   }

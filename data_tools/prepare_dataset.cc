@@ -1,4 +1,4 @@
-// prepare_dataset: turns pictures into the sharded HDF5 data sets that finetune reads.
+// prepare_dataset: turns images into the sharded HDF5 data sets that finetune reads.
 
 #include <unistd.h>
 
@@ -30,10 +30,10 @@ int Cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurre
 // reach it.
 std::atomic<bool> interrupted{false};
 
-// Writes to standard error how many pictures are done. On a terminal it writes often, and always at
+// Writes to standard error how many images are done. On a terminal it writes often, and always at
 // the beginning and end of a split. Otherwise it writes every five seconds, so that quick work adds
 // no lines to a log.
-class PictureProgress {
+class ImageProgress {
  public:
   bool IsDue(bool at_edge = false) { return progress_.IsDue() || (at_edge && watched_); }
   void Show(absl::string_view what, int64_t done, int64_t total) {
@@ -43,7 +43,7 @@ class PictureProgress {
       start_ = Clock::now();
     }
     std::string text = total == 0 ? absl::StrCat(what, " ", done, " files")
-                                  : absl::StrCat(what, ": ", done, " of ", total, " pictures");
+                                  : absl::StrCat(what, ": ", done, " of ", total, " images");
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     // A rate needs at least a second of work.
     if (seconds > 1 && done > first_ && total > 0) {
@@ -58,7 +58,7 @@ class PictureProgress {
 
  private:
   using Clock = std::chrono::steady_clock;
-  // These describe one pass over the pictures, whose rate is shown.
+  // These describe one pass over the images, whose rate is shown.
   std::string what_;
   int64_t first_ = 0;
   Clock::time_point start_;
@@ -73,21 +73,21 @@ absl::Status Info(const std::string& folder) {
 }
 
 absl::Status Verify(const std::string& folder) {
-  PictureProgress line;
-  const absl::StatusOr<int64_t> pictures =
+  ImageProgress line;
+  const absl::StatusOr<int64_t> images =
       VerifyDataset(folder, Cores(), [&](int64_t done, int64_t total) {
         if (line.IsDue()) line.Show("read", done, total);
         return !interrupted;
       });
   line.Clear();
-  FT_RETURN_IF_ERROR(pictures.status());
-  std::printf("%s is whole: %lld pictures, all checksums right\n", folder.c_str(),
-              static_cast<long long>(*pictures));
+  FT_RETURN_IF_ERROR(images.status());
+  std::printf("%s is whole: %lld images, all checksums right\n", folder.c_str(),
+              static_cast<long long>(*images));
   return absl::OkStatus();
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Turns pictures into the sharded HDF5 data sets that finetune reads.",
+  CLI::App app("Turns images into the sharded HDF5 data sets that finetune reads.",
                "prepare_dataset");
   app.footer(
       "Examples:\n"
@@ -109,8 +109,8 @@ int Main(int argc, char** argv) {
   std::string orientation = "apply", on_bad = "stop", store = "auto", check = "decode";
   SyntheticOptions synthetic;
   std::string subject;
-  options.progress = [line = PictureProgress()](const std::string& split, int64_t done,
-                                                int64_t total) mutable {
+  options.progress = [line = ImageProgress()](const std::string& split, int64_t done,
+                                              int64_t total) mutable {
     if (line.IsDue(/*at_edge=*/done == 1 || done == total)) line.Show(split, done, total);
     if (done == total || interrupted) line.Keep();
     return !interrupted;
@@ -126,7 +126,7 @@ int Main(int argc, char** argv) {
     }
     sub->add_option("--output", options.output, "Folder to write")->type_name("DIR")->required();
     sub->add_option("--shards", options.shards,
-                    "Files a split, no more than it has pictures (default 8)")
+                    "Files a split, no more than it has images (default 8)")
         ->type_name("N")
         ->check(WholeNumber(1, 99999));
     sub->add_flag("--force", options.force, "Replace a data set that the output holds");
@@ -151,18 +151,18 @@ int Main(int argc, char** argv) {
       ->type_name("SPLIT")
       ->check(CLI::IsMember({"balanced", "byclass", "bymerge", "digits", "letters", "mnist"}));
   mnist->add_flag("--transpose", digits.transpose,
-                  "Exchange rows and columns: turns EMNIST's pictures upright\n"
+                  "Exchange rows and columns: turns EMNIST's images upright\n"
                   "(default: as they are stored, as torchvision has them)");
-  CLI::App* image_folder = add("image_folder", "Pictures of any size and kind in a folder a class",
+  CLI::App* image_folder = add("image_folder", "Images of any size and kind in a folder a class",
                                "Folder with train/CLASS/* and test/CLASS/* or val/CLASS/*,\n"
                                "or with CLASS/* alone; an archive of it (.tar, .tar.gz, .zip);\n"
                                "WebDataset's .tar (1.jpg with 1.cls), or a folder of them",
                                "--input=photos --output=data/photos");
-  CLI::App* image_list = add("image_list", "Pictures that a list or a table (.csv) names",
-                             "File with a line \"PATH LABEL\" a picture, or a .csv with the\n"
+  CLI::App* image_list = add("image_list", "Images that a list or a table (.csv) names",
+                             "File with a line \"PATH LABEL\" an image, or a .csv with the\n"
                              "columns path, label and, for several splits, split",
                              "--input=train.txt --val=val.txt --root=photos --output=data/photos");
-  image_list->add_option("--val", list.val, "The same for held-out pictures")->type_name("PATH");
+  image_list->add_option("--val", list.val, "The same for held-out images")->type_name("PATH");
   image_list
       ->add_option("--root", list.root, "Folder that paths are relative to (default: the list's)")
       ->type_name("DIR");
@@ -179,12 +179,12 @@ int Main(int argc, char** argv) {
         ->type_name("WORD")
         ->check(CLI::IsMember({"auto", "raw", "encoded"}));
     sub->add_option("--size", folder.size,
-                    "Scale and cut every picture to a square of this size\n"
-                    "(default: pictures keep their sizes)")
+                    "Scale and cut every image to a square of this size\n"
+                    "(default: images keep their sizes)")
         ->type_name("N")
         ->check(WholeNumber(1, 8192));
     sub->add_option("--max_side", folder.max_side,
-                    "Scale pictures with a longer side down to this, and encode\n"
+                    "Scale images with a longer side down to this, and encode\n"
                     "them as JPEG; the others stay as they are")
         ->type_name("N")
         ->check(WholeNumber(1, 65500));
@@ -192,7 +192,7 @@ int Main(int argc, char** argv) {
         ->type_name("N")
         ->check(WholeNumber(1, 100));
     sub->add_option("--check", check,
-                    "Of pictures that are stored encoded: decode decodes each\n"
+                    "Of images that are stored encoded: decode decodes each\n"
                     "(default); header looks at its beginning and end, and takes\n"
                     "mean and std from some thousands of them")
         ->type_name("WORD")
@@ -202,35 +202,35 @@ int Main(int argc, char** argv) {
         ->type_name("X")
         ->check(NumberBetween(0, 0.5));
     sub->add_option("--orientation", orientation,
-                    "apply: turn a picture as its EXIF orientation says, as OpenCV\n"
+                    "apply: turn an image as its EXIF orientation says, as OpenCV\n"
                     "and mmpretrain do (default); ignore: leave it, as torchvision does")
         ->type_name("WORD")
         ->check(CLI::IsMember({"apply", "ignore"}));
     sub->add_option("--on_bad", on_bad,
-                    "Where pictures cannot be read, stop: list them and write\n"
+                    "Where images cannot be read, stop: list them and write\n"
                     "nothing (default); skip: leave them out, list them in the manifest")
         ->type_name("WORD")
         ->check(CLI::IsMember({"stop", "skip"}));
   }
-  CLI::App* made_up = add("synthetic", "Made-up pictures, for trying things out", nullptr,
+  CLI::App* made_up = add("synthetic", "Made-up images, for trying things out", nullptr,
                           "--classes=4 --train=1000 --test=200 --output=data/demo");
   made_up->add_option("--classes", synthetic.classes, "Orientations to tell apart (default 10)")
       ->type_name("N")
       ->check(WholeNumber(2, 1000));
-  made_up->add_option("--train", synthetic.train, "Training pictures (default 2048)")
+  made_up->add_option("--train", synthetic.train, "Training images (default 2048)")
       ->type_name("N")
       ->check(WholeNumber(1, 1 << 30));
-  made_up->add_option("--test", synthetic.test, "Held-out pictures (default 512)")
+  made_up->add_option("--test", synthetic.test, "Held-out images (default 512)")
       ->type_name("N")
       ->check(WholeNumber(1, 1 << 30));
   made_up->add_option("--size", synthetic.size, "Side in pixels (default 32)")
       ->type_name("N")
       ->check(WholeNumber(8, 1024));
-  made_up->add_option("--seed", synthetic.seed, "Other pictures for another seed (default 0)")
+  made_up->add_option("--seed", synthetic.seed, "Other images for another seed (default 0)")
       ->type_name("N")
       ->check(WholeNumber(0));
   CLI::App* verify =
-      app.add_subcommand("verify", "Read every picture of a data set and check every file's hash");
+      app.add_subcommand("verify", "Read every image of a data set and check every file's hash");
   verify->add_option("DIR", subject, "The data set")->type_name("")->required();
   verify->footer("Example:\n  prepare_dataset verify data/cifar10");
   CLI::App* info = app.add_subcommand("info", "Say what a data set holds");
@@ -250,7 +250,7 @@ int Main(int argc, char** argv) {
 
   if (folder.max_side > 0 && (store == "raw" || folder.size > 0)) {
     std::fprintf(stderr,
-                 "--max_side: is for pictures that keep their sizes; leave it out with --store=raw "
+                 "--max_side: is for images that keep their sizes; leave it out with --store=raw "
                  "and with --size\n");
     return 2;
   }

@@ -15,7 +15,7 @@
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
 #include "src/base/version.h"
-#include "src/data/decode/test_pictures.h"
+#include "src/data/decode/test_images.h"
 #include "tests/job.h"
 
 namespace finetune {
@@ -117,12 +117,12 @@ TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
   EXPECT_EQ(info.exit_code, 0);
   EXPECT_THAT(info.output,
               MatchesRegex("synthetic, from prepare_dataset synthetic, seed 0\n"
-                           "pictures  8x8 \\(height x width\\), 3 channels\n"
+                           "images  8x8 \\(height x width\\), 3 channels\n"
                            "mean      [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
                            "std       [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
                            "classes   3: angle_0 \\(4\\), angle_60 \\(4\\), angle_120 \\(4\\)\n"
-                           "train     12 pictures in 3 shards; 4 of each class\n"
-                           "test      5 pictures in 3 shards; 1 \\(angle_120\\) to 2 "
+                           "train     12 images in 3 shards; 4 of each class\n"
+                           "test      5 images in 3 shards; 1 \\(angle_120\\) to 2 "
                            "\\(angle_60\\) of a class, 2.0 times as many\n"));
   const Outcome nothing = Run("info " + folder_);
   EXPECT_EQ(nothing.exit_code, 1);
@@ -136,7 +136,7 @@ TEST_F(PrepareDatasetTest, ExpandsHomeInEveryPath) {
   EXPECT_EQ(Shell(home + program_ + " " + flags + " '--output=~/out/data'").exit_code, 0);
   EXPECT_THAT(Left(), ElementsAre("data"));
   EXPECT_EQ(Shell(home + program_ + " verify '~/out/data'").output,
-            "DIR/out/data is whole: 17 pictures, all checksums right\n");
+            "DIR/out/data is whole: 17 images, all checksums right\n");
   EXPECT_EQ(Shell(home + program_ + " info '~/out/data'").exit_code, 0);
   EXPECT_EQ(Shell(home + program_ + " mnist '--input=~/nowhere' --output=" + folder_ + "/x").output,
             "no file or folder DIR/nowhere\n");
@@ -149,13 +149,13 @@ TEST_F(PrepareDatasetTest, RedrawsOneLineOnATerminal) {
   const Outcome made = Shell(
       absl::StrCat("script -qec '", program_, " ", Synthetic(), "' ", folder_, "/typescript"));
   EXPECT_EQ(made.exit_code, 0);
-  EXPECT_THAT(made.output, HasSubstr("\rtrain: 12 of 12 pictures\x1b[K\r\n"));
+  EXPECT_THAT(made.output, HasSubstr("\rtrain: 12 of 12 images\x1b[K\r\n"));
 }
 
 TEST_F(PrepareDatasetTest, VerifyNamesEveryDamagedShard) {
   ASSERT_EQ(Run(Synthetic()).exit_code, 0);
   EXPECT_EQ(Run("verify " + data_).output,
-            "DIR/out/data is whole: 17 pictures, all checksums right\n");
+            "DIR/out/data is whole: 17 images, all checksums right\n");
 
   const std::string first = data_ + "/train-00000-of-00003.h5";
   const std::string whole = *ReadFile(first);
@@ -169,7 +169,7 @@ TEST_F(PrepareDatasetTest, VerifyNamesEveryDamagedShard) {
               MatchesRegex(
                   "DIR/out/data/train-00000-of-00003.h5: its SHA-256 is [0-9a-f]+; the manifest "
                   "says [0-9a-f]+\n"
-                  "DIR/out/data/train-00002-of-00003.h5: has 100 bytes, too few for its 4 pictures "
+                  "DIR/out/data/train-00002-of-00003.h5: has 100 bytes, too few for its 4 images "
                   "of 192 bytes: it is cut short. Prepare the data again\n"
                   "cannot open DIR/out/data/test-00001-of-00003.h5: No such file or directory; its "
                   "manifest lists it\n"));
@@ -222,7 +222,7 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
     Job job(absl::StrCat(program_, " synthetic --size=256 --train=1000000 --test=1 --output=",
                          folder_, "/out/new/data"),
             NextOutput());
-    ASSERT_TRUE(job.WaitFor(" of 1000000 pictures"));
+    ASSERT_TRUE(job.WaitFor(" of 1000000 images"));
     EXPECT_THAT(Left(), ElementsAre("new"));
     kill(job.pid(), number);
     const Outcome outcome = job.Wait();
@@ -232,8 +232,8 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
   }
 }
 
-// The signal comes while threads are reading pictures.
-TEST_F(PrepareDatasetTest, LeavesNothingBehindWhereAConversionOfPicturesIsStopped) {
+// The signal comes while threads are reading images.
+TEST_F(PrepareDatasetTest, LeavesNothingBehindWhereAConversionOfImagesIsStopped) {
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/x.jpg", FlatJpeg(512, 512, 9)).ok());
   std::string list;
   for (int i = 0; i < 100000; ++i) absl::StrAppend(&list, "x.jpg ", i % 2, "\n");
@@ -241,7 +241,7 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindWhereAConversionOfPicturesIsStoppe
   Job job(absl::StrCat(program_, " image_list --input=", folder_, "/list.txt --output=", folder_,
                        "/out/new/data"),
           NextOutput());
-  ASSERT_TRUE(job.WaitFor(" of 90000 pictures, "));
+  ASSERT_TRUE(job.WaitFor(" of 90000 images, "));
   EXPECT_THAT(Left(), ElementsAre("new"));
   kill(job.pid(), SIGINT);
   const Outcome outcome = job.Wait();
@@ -250,7 +250,7 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindWhereAConversionOfPicturesIsStoppe
   EXPECT_THAT(Left(), ElementsAre());
 }
 
-TEST_F(PrepareDatasetTest, InfoAndVerifyKnowEncodedPictures) {
+TEST_F(PrepareDatasetTest, InfoAndVerifyKnowEncodedImages) {
   for (int i = 0; i < 4; ++i) {
     const auto grey = static_cast<uint8_t>(50 * i);
     const std::string name = absl::StrCat(folder_, "/in/", i % 2 == 0 ? "cat" : "dog", "/", i);
@@ -266,15 +266,15 @@ TEST_F(PrepareDatasetTest, InfoAndVerifyKnowEncodedPictures) {
   EXPECT_THAT(
       Run("info " + data_).output,
       MatchesRegex("in, from DIR/in\n"
-                   "pictures  of several sizes, 3 channels, stored encoded\n"
+                   "images  of several sizes, 3 channels, stored encoded\n"
                    "mean .*\nstd .*\n"
                    "classes   2: cat \\(2\\), dog \\(2\\)\n"
-                   "train     4 pictures in 1 shard; 2 of each class\n"
+                   "train     4 images in 1 shard; 2 of each class\n"
                    "          3 JPEG, 1 PNG; 0.0 MiB\n"
                    "          70x20 to 102x300 \\(height x width\\); shorter side: below 64 "
                    "1, below 128 3\n"));
   EXPECT_EQ(Run("verify " + data_).output,
-            "DIR/out/data is whole: 4 pictures, all checksums right\n");
+            "DIR/out/data is whole: 4 images, all checksums right\n");
 
   const std::string path = data_ + "/train-00000-of-00001.h5";
   std::string bytes = *ReadFile(path);
@@ -286,7 +286,7 @@ TEST_F(PrepareDatasetTest, InfoAndVerifyKnowEncodedPictures) {
   EXPECT_EQ(damaged.exit_code, 1);
   EXPECT_THAT(damaged.output,
               MatchesRegex("DIR/out/data/train-00000-of-00001.h5: the checksum of "
-                           "picture 3 \\(bytes [0-9]+ to [0-9]+ of its `bytes`\\) "
+                           "image 3 \\(bytes [0-9]+ to [0-9]+ of its `bytes`\\) "
                            "is wrong: the file is damaged. Prepare the data again\n"));
 }
 
@@ -295,12 +295,12 @@ TEST_F(PrepareDatasetTest, KeepsTheOldDataSetAfterASignal) {
   Job job(absl::StrCat(program_,
                        " synthetic --size=256 --train=1000000 --test=1 --force --output=", data_),
           NextOutput());
-  ASSERT_TRUE(job.WaitFor(" of 1000000 pictures"));
+  ASSERT_TRUE(job.WaitFor(" of 1000000 images"));
   kill(job.pid(), SIGINT);
   EXPECT_EQ(job.Wait().exit_code, 1);
   EXPECT_THAT(Left(), ElementsAre("data"));
   EXPECT_EQ(Run("verify " + data_).output,
-            "DIR/out/data is whole: 17 pictures, all checksums right\n");
+            "DIR/out/data is whole: 17 images, all checksums right\n");
 }
 
 TEST_F(PrepareDatasetTest, LeavesNothingBehindAtAFileSizeLimit) {

@@ -8,16 +8,16 @@
 
 namespace finetune {
 
-// Scales a picture (antialiased) so that its shorter side is `size`, and cuts out the square in its
-// centre. A picture whose shorter side is already `size` is only cut.
-absl::StatusOr<Picture> FitSquare(const Picture& picture, int size);
+// Scales an image (antialiased) so that its shorter side is `size`, and cuts out the square in its
+// centre. An image whose shorter side is already `size` is only cut.
+absl::StatusOr<Image> FitSquare(const Image& image, int size);
 
-// Scales a picture (antialiased) so that its longer side is `max_side`.
-absl::StatusOr<Picture> ScaleDown(const Picture& picture, int max_side);
+// Scales an image (antialiased) so that its longer side is `max_side`.
+absl::StatusOr<Image> ScaleDown(const Image& image, int max_side);
 
-// Encodes a picture as JPEG. Chroma has half the height and width, as in most cameras' files.
+// Encodes an image as JPEG. Chroma has half the height and width, as in most cameras' files.
 // `quality`: 1 to 100.
-absl::StatusOr<std::string> EncodeJpeg(const Picture& picture, int quality);
+absl::StatusOr<std::string> EncodeJpeg(const Image& image, int quality);
 
 }  // namespace finetune
 

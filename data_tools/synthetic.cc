@@ -18,9 +18,9 @@ double Between(RandomStream* random, double low, double high) {
   return low + (high - low) * random->Uniform();
 }
 
-// Adds one grating under a Gaussian window to the picture.
+// Adds one grating under a Gaussian window to the image.
 void AddGrating(RandomStream* random, double angle, double contrast, double window, int size,
-                std::vector<double>* picture) {
+                std::vector<double>* image) {
   const double frequency = Between(random, 0.12, 0.25);  // periods a pixel
   const double phase = Between(random, 0, 2 * std::numbers::pi);
   const double cx = Between(random, 0.35, 0.65) * size, cy = Between(random, 0.35, 0.65) * size;
@@ -34,7 +34,7 @@ void AddGrating(RandomStream* random, double angle, double contrast, double wind
           ((x - cx) * (x - cx) + (y - cy) * (y - cy)) / (window * window * size * size);
       const double value =
           contrast * std::sin(2 * std::numbers::pi * frequency * along + phase) * std::exp(-r2);
-      for (int c = 0; c < 3; ++c) (*picture)[(y * size + x) * 3 + c] += value * color[c] / norm;
+      for (int c = 0; c < 3; ++c) (*image)[(y * size + x) * 3 + c] += value * color[c] / norm;
     }
   }
 }
@@ -52,8 +52,8 @@ absl::Status MakeSynthetic(const ConvertOptions& options, const SyntheticOptions
   build.channels = 3;
   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(build));
   const int size = synthetic.size;
-  std::vector<double> picture(static_cast<size_t>(size) * size * 3);
-  std::vector<uint8_t> pixels(picture.size());
+  std::vector<double> image(static_cast<size_t>(size) * size * 3);
+  std::vector<uint8_t> pixels(image.size());
   int64_t index = 0;
   for (const auto& [split, count] :
        {std::pair{"train", synthetic.train}, std::pair{"test", synthetic.test}}) {
@@ -62,17 +62,17 @@ absl::Status MakeSynthetic(const ConvertOptions& options, const SyntheticOptions
       RandomStream random(synthetic.seed, RandomPurpose::kSyntheticData, 0,
                           static_cast<uint64_t>(index));
       const int label = static_cast<int>(i % synthetic.classes);
-      std::fill(picture.begin(), picture.end(), Between(&random, 90, 165));
+      std::fill(image.begin(), image.end(), Between(&random, 90, 165));
       // Clutter: fainter, smaller gratings of any orientation.
       for (int k = 0; k < 2; ++k) {
-        AddGrating(&random, Between(&random, 0, std::numbers::pi), 30, 0.15, size, &picture);
+        AddGrating(&random, Between(&random, 0, std::numbers::pi), 30, 0.15, size, &image);
       }
       const double jitter = Between(&random, -0.2, 0.2) * std::numbers::pi / synthetic.classes;
       AddGrating(&random, std::numbers::pi * label / synthetic.classes + jitter,
-                 Between(&random, 50, 100), 0.4, size, &picture);
-      for (size_t p = 0; p < picture.size(); ++p) {
+                 Between(&random, 50, 100), 0.4, size, &image);
+      for (size_t p = 0; p < image.size(); ++p) {
         pixels[p] =
-            static_cast<uint8_t>(std::clamp(picture[p] + Between(&random, -25, 25), 0.0, 255.0));
+            static_cast<uint8_t>(std::clamp(image[p] + Between(&random, -25, 25), 0.0, 255.0));
       }
       FT_RETURN_IF_ERROR(builder.Add(pixels, label));
     }

@@ -52,7 +52,7 @@ TEST_F(CommandsTest, ChecksAConfigBeforeItsJobIsQueued) {
   const Outcome run = Run(Mpirun(1, "run", "--set=model.head.num_classes=7"));
   EXPECT_THAT(run.output, StartsWith(classes.output));
 
-  // More ranks than pictures of a batch.
+  // More ranks than images of a batch.
   const Outcome many = Command("config", "--check --ranks=17");
   EXPECT_EQ(many.exit_code, 2) << many.output;
   EXPECT_THAT(many.output, HasSubstr("data.train.total_batch_size: is 16 and there are 17 ranks"));

@@ -32,7 +32,7 @@ using Kind = FakeGpu::Kind;
 FakeGpu::Counts CountsOfIterations(int64_t first, int64_t more,
                                    const std::vector<std::string>& settings) {
   const std::string folder = EmptyTestFolder();
-  EXPECT_TRUE(MakeSmallRun(folder, {.pictures = 120, .batch = 4, .epochs = 4}).ok());
+  EXPECT_TRUE(MakeSmallRun(folder, {.images = 120, .batch = 4, .epochs = 4}).ok());
   std::vector<std::string> all = {"runtime.log_interval=1000", "schedule.val_interval_epochs=0"};
   all.insert(all.end(), settings.begin(), settings.end());
   SingleCommunicator gpu(0);
@@ -79,7 +79,7 @@ TEST(StepTest, PinnedMemoryIsUsedAgain) {
 
 TEST(DeviceBatchesTest, ABatchIsCopiedBeforeItsMemoryIsFilledAgain) {
   const std::string folder = EmptyTestFolder();
-  ASSERT_TRUE(MakeSmallRun(folder, {.pictures = 40, .batch = 16}).ok());
+  ASSERT_TRUE(MakeSmallRun(folder, {.images = 40, .batch = 16}).ok());
   SplitConfig split;
   ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
       "total_batch_size: 16 prefetch: 2 pipeline { random_flip {} } pipeline { normalize {} }",
@@ -124,9 +124,9 @@ class LastBatchTest : public testing::TestWithParam<int> {};
 TEST_P(LastBatchTest, OfAnySizeTrainsToTheSameBitsBesideRecordedSteps) {
   const std::string folder = EmptyTestFolder();
   constexpr int kBatch = 4, kEpochs = 4;
-  ASSERT_TRUE(MakeSmallRun(
-                  folder, {.pictures = 3 * kBatch + GetParam(), .batch = kBatch, .epochs = kEpochs})
-                  .ok());
+  ASSERT_TRUE(
+      MakeSmallRun(folder, {.images = 3 * kBatch + GetParam(), .batch = kBatch, .epochs = kEpochs})
+          .ok());
   SingleCommunicator gpu(0);
   const TensorList expected = TrainSmallRun(folder, "one_by_one", {}, &gpu);
   const int64_t before = CpuGraphReplays();

@@ -29,10 +29,10 @@ TEST_F(ElasticTest, ARunThatGoesOnWithOtherNumbersOfRanksIsTheSameRun) {
 
   TrainToEnd(4, "parts", gentle + "--max_iterations=4");
   EXPECT_THAT(TrainToEnd(2, "parts", gentle + "--max_iterations=9 --resume=auto"),
-              AllOf(HasSubstr("at iteration 4"), HasSubstr("16 pictures an iteration")));
+              AllOf(HasSubstr("at iteration 4"), HasSubstr("16 images an iteration")));
   // Three ranks do not divide 16 images evenly.
   EXPECT_THAT(TrainToEnd(3, "parts", gentle + "--resume=auto"),
-              AllOf(HasSubstr("at iteration 9"), HasSubstr("16 pictures an iteration")));
+              AllOf(HasSubstr("at iteration 9"), HasSubstr("16 images an iteration")));
 
   const auto expected = Losses("whole"), losses = Losses("parts");
   ASSERT_EQ(expected.size(), 15u);

@@ -58,7 +58,7 @@ TEST_F(EndToEnd, TrainsOnTwoRanksLogsAndEvaluates) {
       Run(absl::StrCat("mpirun -np 3 --oversubscribe ", finetune_, " evaluate --config=", config(),
                        " --checkpoint=", folder_, "/run/latest.pth"));
   ASSERT_EQ(evaluation.exit_code, 0) << evaluation.output;
-  EXPECT_THAT(evaluation.output, HasSubstr("24 pictures"));
+  EXPECT_THAT(evaluation.output, HasSubstr("24 images"));
   const size_t top1 = run.output.rfind("top1 ");
   ASSERT_NE(top1, std::string::npos);
   const std::string accuracy = run.output.substr(top1 + 5, run.output.find('%', top1) - top1 - 5);
@@ -449,7 +449,7 @@ runtime { log_interval: 1 }
 }
 
 // An epoch's last iteration has two images, so two of four ranks have none.
-TEST_F(EndToEnd, ARankWithoutPicturesTakesPart) {
+TEST_F(EndToEnd, ARankWithoutImagesTakesPart) {
   WriteResNet("", 66);
   const Outcome run = Run(Mpirun(4, "run"));
   ASSERT_EQ(run.exit_code, 0) << run.output;

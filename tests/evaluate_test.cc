@@ -108,12 +108,12 @@ TEST_F(EvaluateTest, PrintsTheOneLineResultFirstAndATableThatFitsTheScreen) {
   const Outcome outcome = Evaluate(2, "");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
   // Notes on stderr come before.
-  const size_t begin = outcome.output.find("24 pictures");
+  const size_t begin = outcome.output.find("24 images");
   ASSERT_NE(begin, std::string::npos) << outcome.output;
   const std::vector<std::string> lines = absl::StrSplit(outcome.output.substr(begin), '\n');
-  EXPECT_THAT(lines[0], testing::MatchesRegex("24 pictures, loss [0-9.]+, top-1 accuracy [0-9.]+ "
+  EXPECT_THAT(lines[0], testing::MatchesRegex("24 images, loss [0-9.]+, top-1 accuracy [0-9.]+ "
                                               "%, top-2 accuracy [0-9.]+ % \\([0-9.]+ "
-                                              "pictures/s\\)"));
+                                              "images/s\\)"));
   EXPECT_THAT(lines[1], StartsWith("accuracy "));
   EXPECT_THAT(outcome.output, HasSubstr("macro average"));
   EXPECT_THAT(lines, Each(testing::ResultOf([](const std::string& line) { return line.size(); },
@@ -215,7 +215,7 @@ TEST_F(EvaluateTest, RefusesFilesThatItCannotWriteBeforeItEvaluates) {
     EXPECT_NE(folder.exit_code, 0) << folder.output;
     EXPECT_THAT(folder.output, HasSubstr(absl::StrCat(flag, ": ")));
     EXPECT_THAT(folder.output, HasSubstr(folder_ + "/nowhere"));
-    EXPECT_THAT(folder.output, testing::Not(HasSubstr("pictures, loss")));
+    EXPECT_THAT(folder.output, testing::Not(HasSubstr("images, loss")));
   }
 }
 
@@ -230,7 +230,7 @@ TEST_F(EvaluateTest, NamesTheComparedCheckpointThatItCannotRead) {
 // The report of a run shows what its validations have counted.
 TEST_F(EvaluateTest, ReportShowsTheCountsOfTheBestValidation) {
   Train();
-  int64_t pictures = 0;
+  int64_t images = 0;
   for (const auto& record : Records("run")) {
     if (record["mode"] != "val") continue;
     ASSERT_EQ(record["confusion"].size(), static_cast<size_t>(kClasses));
@@ -240,9 +240,9 @@ TEST_F(EvaluateTest, ReportShowsTheCountsOfTheBestValidation) {
       EXPECT_EQ(record["confusion"][label][label], record["classes"]["correct"][label]);
     }
     EXPECT_EQ(sum, kImages);
-    pictures += sum;
+    images += sum;
   }
-  EXPECT_EQ(pictures, 3 * kImages);
+  EXPECT_EQ(images, 3 * kImages);
   const std::string page = *ReadFile(folder_ + "/run/report.html");
   EXPECT_THAT(page, HasSubstr("aria-label=\"Confusion matrix\""));
   EXPECT_THAT(page, HasSubstr("the validation with the best accuracy"));

@@ -156,7 +156,7 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
       Run(absl::StrCat("mpirun -np 2 --oversubscribe ", finetune_, " evaluate --config=", config(),
                        " --checkpoint=", run, "/latest.pth"));
   EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
-  EXPECT_THAT(evaluation.output, HasSubstr("24 pictures"));
+  EXPECT_THAT(evaluation.output, HasSubstr("24 images"));
   // With enough room the run resumes.
   fs::remove(run + "/filler");
   const Outcome third = Run(Mpirun(2, "run", "--resume=auto"));

@@ -35,11 +35,11 @@ class FirstWeights : public TrainingTest {
                             " --set=runtime.threads=1 --checkpoint=", checkpoint, " ", flags));
   }
 
-  // Returns "24 pictures, loss 1.3959, ...", without the speed.
+  // Returns "24 images, loss 1.3959, ...", without the speed.
   std::string Result(const std::string& checkpoint, const std::string& flags = "") {
     const Outcome evaluation = Evaluate(checkpoint, flags);
     EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
-    const size_t begin = evaluation.output.find("24 pictures");
+    const size_t begin = evaluation.output.find("24 images");
     EXPECT_NE(begin, std::string::npos) << evaluation.output;
     return evaluation.output.substr(begin, evaluation.output.find(" (", begin) - begin);
   }
@@ -126,7 +126,7 @@ TEST_F(FirstWeights, EvaluateTakesAKeyAndAPrefix) {
 }
 
 // timm's in_chans=1 makes such networks. A ResNet of finetune takes three channels.
-TEST_F(FirstWeights, EvaluateFitsAFirstConvolutionOfOneChannelToGreyPictures) {
+TEST_F(FirstWeights, EvaluateFitsAFirstConvolutionOfOneChannelToGreyImages) {
   TrainFirst();
   StateDict state = *ReadStateDict(Latest());
   for (NamedTensor& one : state.tensors) {
@@ -134,15 +134,14 @@ TEST_F(FirstWeights, EvaluateFitsAFirstConvolutionOfOneChannelToGreyPictures) {
   }
   const std::string grey = folder_ + "/grey.pth";
   ASSERT_TRUE(WriteTorchFile(grey, Value::FromTensors(state.tensors)).ok());
-  const std::string grey_pictures =
+  const std::string grey_images =
       "'--set=data.val.pipeline=[{grayscale {channels: 3}}, {normalize {mean: [128, 128, 128] std: "
       "[64, 64, 64]}}]' ";
-  const Outcome refused = Evaluate(grey, grey_pictures);
+  const Outcome refused = Evaluate(grey, grey_images);
   EXPECT_EQ(refused.exit_code, 2) << refused.output;
   EXPECT_THAT(refused.output, AllOf(HasSubstr("--adapt_input_channels fits"),
                                     Not(HasSubstr("model.backbone.pretrained"))));
-  EXPECT_EQ(Result(grey, grey_pictures + "--adapt_input_channels"),
-            Result(Latest(), grey_pictures));
+  EXPECT_EQ(Result(grey, grey_images + "--adapt_input_channels"), Result(Latest(), grey_images));
 }
 
 // Heads as torchvision and timm write them.

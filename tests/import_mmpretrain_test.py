@@ -291,7 +291,7 @@ class MeaningTest(ConfigTest):
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='ColorJitter', brightness=0.4, contrast=0.2, hue=0.1)]))",
                 r"color_jitter { brightness: 0.4 contrast: 0.2 hue: 0.1",
             ),
-            # CIFAR's pictures are RGB there too; those that are read from files are BGR.
+            # CIFAR's images are RGB there too; those that are read from files are BGR.
             (
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomErasing', erase_prob=0.25, mode='rand', "
                 "fill_color=[1, 2, 3], fill_std=[4, 5, 6])]))",

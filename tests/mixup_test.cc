@@ -25,7 +25,7 @@ class MixupRunTest : public testing::Test {
     ASSERT_TRUE(comm.ok()) << comm.status();
     comm_ = *std::move(comm);
     // Batches of 18 are 9 a rank: the pair in the middle is of both ranks.
-    folder_ = MakeSharedSmallRun({.pictures = 36, .batch = 18, .epochs = 4}, comm_.get());
+    folder_ = MakeSharedSmallRun({.images = 36, .batch = 18, .epochs = 4}, comm_.get());
   }
   void TearDown() override { ASSERT_TRUE(comm_->Barrier().ok()); }
 

@@ -41,7 +41,7 @@ std::vector<uint8_t> PixelsOf(int i, int side, int channels) {
 
 struct Split {
   std::string name;
-  std::vector<int> pictures;
+  std::vector<int> images;
 };
 
 std::vector<int> Range(int begin, int end) {
@@ -67,9 +67,8 @@ class OtherDataTest : public TrainingTest {
     auto builder = DatasetBuilder::Create(options);
     ASSERT_TRUE(builder.ok()) << builder.status();
     for (const Split& split : splits) {
-      ASSERT_TRUE(
-          builder->BeginSplit(split.name, static_cast<int64_t>(split.pictures.size())).ok());
-      for (const int i : split.pictures) {
+      ASSERT_TRUE(builder->BeginSplit(split.name, static_cast<int64_t>(split.images.size())).ok());
+      for (const int i : split.images) {
         int64_t label = 0;
         while (names[label][0] != ClassOf(i)) ++label;
         ASSERT_TRUE(builder->Add(PixelsOf(i, side, channels), label).ok());
@@ -109,10 +108,10 @@ runtime { log_interval: 1 }
                             " --checkpoint=", folder_, "/", checkpoint, " ", flags));
   }
 
-  // Returns "12 pictures, loss 1.0986, top-1 accuracy 33.33 %", without the speed.
+  // Returns "12 images, loss 1.0986, top-1 accuracy 33.33 %", without the speed.
   static std::string Numbers(const Outcome& evaluation) {
     EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
-    const size_t begin = evaluation.output.find("12 pictures");
+    const size_t begin = evaluation.output.find("12 images");
     if (begin == std::string::npos) return "none: " + evaluation.output;
     return evaluation.output.substr(begin, evaluation.output.find(" (", begin) - begin);
   }
@@ -128,7 +127,7 @@ TEST_F(OtherDataTest, ValidationDataPreparedApartGiveTheSameNumbers) {
   ASSERT_EQ(apart.exit_code, 0) << apart.output;
   EXPECT_THAT(apart.output, AllOf(HasSubstr("its labels are mapped by name"),
                                   HasSubstr("data.val: normalize {} takes mean ["),
-                                  HasSubstr("from data.train; the pictures' own are mean [")));
+                                  HasSubstr("from data.train; the images' own are mean [")));
   std::vector<std::string> losses, apart_losses;
   for (const auto& [name, list] :
        {std::pair("run", &losses), std::pair("apart_run", &apart_losses)}) {
@@ -145,8 +144,8 @@ TEST_F(OtherDataTest, ValidationDataPreparedApartGiveTheSameNumbers) {
   const Outcome other = Evaluate("run/latest.pth", ValPath("apart"));
   EXPECT_EQ(Numbers(other), Numbers(own));
   EXPECT_THAT(other.output, AllOf(HasSubstr("its labels are mapped by name"),
-                                  HasSubstr("/run/latest.pth; the pictures' own are mean [")));
-  EXPECT_THAT(own.output, AllOf(Not(HasSubstr("mapped")), Not(HasSubstr("pictures' own"))));
+                                  HasSubstr("/run/latest.pth; the images' own are mean [")));
+  EXPECT_THAT(own.output, AllOf(Not(HasSubstr("mapped")), Not(HasSubstr("images' own"))));
 
   // The checkpoint has the facts about its data, so the training data may be gone.
   EXPECT_EQ(Numbers(Evaluate("run/latest.pth",
@@ -165,7 +164,7 @@ TEST_F(OtherDataTest, ATestSetThatLacksAClassIsEvaluated) {
   const Outcome evaluation = Evaluate("run/latest.pth", ValPath("some"));
   EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
   EXPECT_THAT(evaluation.output,
-              AllOf(HasSubstr("12 pictures"), HasSubstr("has 2 of the 3 classes of "),
+              AllOf(HasSubstr("12 images"), HasSubstr("has 2 of the 3 classes of "),
                     HasSubstr("it lacks \"bear\"")));
   EXPECT_EQ(Run(Mpirun(1, "some_run", ValPath("some") + "--max_iterations=1")).exit_code, 0);
 }
@@ -220,7 +219,7 @@ TEST_F(OtherDataTest, ACheckpointThatKnowsNoDataIsEvaluatedAsTheConfigSays) {
   ASSERT_TRUE(WriteTorchFile(folder_ + "/huge.pth", huge).ok());
   const Outcome broken = Evaluate("huge.pth");
   EXPECT_EQ(broken.exit_code, 1) << broken.output;
-  EXPECT_THAT(broken.output, HasSubstr("pictures of data.val is nan; expected a finite number"));
+  EXPECT_THAT(broken.output, HasSubstr("images of data.val is nan; expected a finite number"));
 }
 
 TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessAllowed) {
@@ -236,7 +235,7 @@ TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessAllowed) {
   Prepare("pets", names, {{"train", Range(0, 27)}, {"test", Range(30, 42)}});
   const Outcome fewer = Run(Mpirun(1, "run", "--resume=auto"));
   EXPECT_EQ(fewer.exit_code, 2) << fewer.output;
-  EXPECT_THAT(fewer.output, AllOf(HasSubstr("data.train: it has 27 pictures; it had 30"),
+  EXPECT_THAT(fewer.output, AllOf(HasSubstr("data.train: it has 27 images; it had 30"),
                                   HasSubstr("give --allow_other_data if you mean it")));
 
   Prepare("pets", {"cat", "bear", "apple"}, whole);
@@ -278,7 +277,7 @@ TEST_F(OtherDataTest, ARefusedResumeChangesNothing) {
     const Outcome refused =
         Run(Mpirun(2, work_dir, absl::StrCat("--resume=", folder_, "/run/latest.pth")));
     EXPECT_EQ(refused.exit_code, 2) << refused.output;
-    EXPECT_THAT(refused.output, HasSubstr("data.train: it has 27 pictures; it had 30"));
+    EXPECT_THAT(refused.output, HasSubstr("data.train: it has 27 images; it had 30"));
   }
   EXPECT_TRUE(Contents(folder_ + "/run") == before);
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/other"));
@@ -350,7 +349,7 @@ TEST_F(OtherDataTest, AResumedRunGoesOnInTheSameEpochOfOtherData) {
                     HasSubstr("epoch 2 [5/5]"), Not(HasSubstr("epoch 3"))));
 }
 
-TEST_F(OtherDataTest, PicturesThatTheModelDoesNotTakeAreRefusedBeforeTraining) {
+TEST_F(OtherDataTest, ImagesThatTheModelDoesNotTakeAreRefusedBeforeTraining) {
   WritePets();
   Prepare("small", {"apple", "bear", "cat"}, {{"train", Range(0, 30)}, {"test", Range(30, 42)}}, 28,
           1);
@@ -365,21 +364,21 @@ TEST_F(OtherDataTest, PicturesThatTheModelDoesNotTakeAreRefusedBeforeTraining) {
   for (const char* split : {"data.train", "data.val"}) {
     EXPECT_THAT(size.output,
                 HasSubstr(absl::StrCat(split,
-                                       ": found pictures of 28x28 with 1 channel; LeNet-5 "
-                                       "takes pictures of 32x32 with 1 channel")));
+                                       ": found images of 28x28 with 1 channel; LeNet-5 "
+                                       "takes images of 32x32 with 1 channel")));
   }
 }
 
-TEST_F(OtherDataTest, ALonePictureIsFoundBeforeTraining) {
+TEST_F(OtherDataTest, ALoneImageIsFoundBeforeTraining) {
   WritePets();
   // Five halvings reduce 32x32 to 1x1.
   const std::string stem = "--set=model.backbone.resnet.stem=IMAGENET ";
   const Outcome one = Run(Mpirun(1, "run", stem + "--set=data.train.batch_size=29"));
   EXPECT_EQ(one.exit_code, 2) << one.output;
   EXPECT_THAT(one.output,
-              AllOf(HasSubstr("an epoch's last batch has 1 of the 30 pictures"),
+              AllOf(HasSubstr("an epoch's last batch has 1 of the 30 images"),
                     HasSubstr("data.train.drop_last: true"),
-                    HasSubstr("or resize pictures to 33x33 or more"), Not(HasSubstr("epoch 1"))));
+                    HasSubstr("or resize images to 33x33 or more"), Not(HasSubstr("epoch 1"))));
   const Outcome micro = Run(Mpirun(1, "run", stem + "--set=data.train.micro_batch_size=1"));
   EXPECT_EQ(micro.exit_code, 2) << micro.output;
   EXPECT_THAT(micro.output,

@@ -16,7 +16,7 @@
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/writer.h"
 #include "src/data/dataset.h"
-#include "src/data/decode/test_pictures.h"
+#include "src/data/decode/test_images.h"
 #include "tests/job.h"
 #include "tests/training_test.h"
 
@@ -120,7 +120,7 @@ TEST_F(PredictTest, GivesEvaluatesScoresOnAnyNumberOfRanks) {
   EXPECT_EQ(npy.size(), 128 + sizeof(float) * kImages * 32);
 }
 
-// A folder, archives, a list and standard input are ways to the same pictures.
+// A folder, archives, a list and standard input are ways to the same images.
 TEST_F(PredictTest, AnswersEveryKindOfInputAlike) {
   Train();
   ASSERT_EQ(Run(absl::StrCat("cd ", folder_,
@@ -148,12 +148,12 @@ TEST_F(PredictTest, AnswersEveryKindOfInputAlike) {
   EXPECT_EQ(Text("folder.jsonl"), Text("list.jsonl"));
 }
 
-TEST_F(PredictTest, BrokenPictureIsARowAndTheOthersAreAnswered) {
+TEST_F(PredictTest, BrokenImageIsARowAndTheOthersAreAnswered) {
   Train();
   ASSERT_EQ(Predict(1, absl::StrCat(folder_, "/photos --out=", folder_, "/whole.jsonl")).exit_code,
             0);
-  const std::string picture = *ReadFile(Photo(7));
-  ASSERT_TRUE(WriteFileAtomically(Photo(7), picture.substr(0, picture.size() / 2)).ok());
+  const std::string image = *ReadFile(Photo(7));
+  ASSERT_TRUE(WriteFileAtomically(Photo(7), image.substr(0, image.size() / 2)).ok());
   ASSERT_TRUE(WriteFileAtomically(Photo(9), "hello").ok());
   std::string list;
   for (int i = 0; i < kImages; ++i) absl::StrAppend(&list, Photo(i), "\n");
@@ -165,7 +165,7 @@ TEST_F(PredictTest, BrokenPictureIsARowAndTheOthersAreAnswered) {
                                     "/broken.jsonl --features=backbone --features_out=", folder_,
                                     "/f.npy"));
     EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
-    EXPECT_THAT(outcome.output, HasSubstr("3 pictures could not be answered; the rows say why"));
+    EXPECT_THAT(outcome.output, HasSubstr("3 images could not be answered; the rows say why"));
     const auto whole = Json("whole.jsonl"), broken = Json("broken.jsonl");
     ASSERT_EQ(broken.size(), whole.size());
     const std::string npy = Text("f.npy");
@@ -181,7 +181,7 @@ TEST_F(PredictTest, BrokenPictureIsARowAndTheOthersAreAnswered) {
         EXPECT_EQ(broken[i], whole[i]);
       }
     }
-    EXPECT_THAT(broken[9]["error"].get<std::string>(), HasSubstr("is not a picture"));
+    EXPECT_THAT(broken[9]["error"].get<std::string>(), HasSubstr("is not an image"));
     EXPECT_THAT(broken[11]["error"].get<std::string>(), HasSubstr("No such file"));
   }
   const Outcome csv =
@@ -192,7 +192,7 @@ TEST_F(PredictTest, BrokenPictureIsARowAndTheOthersAreAnswered) {
   EXPECT_EQ(Lines("broken.csv").size(), static_cast<size_t>(kImages) + 1);
 }
 
-// The pictures before the damage are answered; a row says that others are lost.
+// The images before the damage are answered; a row says that others are lost.
 TEST_F(PredictTest, CutArchiveEndsInARowWithAnError) {
   Train();
   ASSERT_EQ(Run(absl::StrCat("cd ", folder_,
@@ -223,11 +223,11 @@ TEST_F(PredictTest, RefusesInputsThatAreNotThereBeforeItWrites) {
     EXPECT_THAT(outcome.output, AllOf(HasSubstr(message), Not(HasSubstr("rank 1"))));
     EXPECT_FALSE(fs::exists(folder_ + "/rows.jsonl"));
   };
-  expect(folder_ + "/nowhere.jpg", folder_ + "/nowhere.jpg: does not exist; expected a picture");
+  expect(folder_ + "/nowhere.jpg", folder_ + "/nowhere.jpg: does not exist; expected an image");
   expect(folder_ + "/empty", folder_ + "/empty: found no file below it whose name ends");
   expect(absl::StrCat("--list=", folder_, "/nowhere.txt"), "--list: ");
   expect(absl::StrCat("--list=", folder_, "/none.txt"), "/none.txt: found no path in it");
-  expect("", "no pictures are given");
+  expect("", "no images are given");
   expect(folder_ + "/photos --format=xml", "--format: found xml; expected jsonl, csv or table");
   expect(folder_ + "/photos --features=backbone", "--features_out=FILE.npy go together");
   const Outcome folder = Predict(2, absl::StrCat(folder_, "/photos --out=", folder_, "/no/rows"));

@@ -43,7 +43,7 @@ class RecordedSteps : public testing::TestWithParam<std::string> {};
 TEST_P(RecordedSteps, TrainToTheSameBits) {
   const std::unique_ptr<Communicator> comm = Comm();
   const std::string folder =
-      MakeSharedSmallRun({.pictures = 40, .batch = 16, .epochs = kEpochs}, comm.get());
+      MakeSharedSmallRun({.images = 40, .batch = 16, .epochs = kEpochs}, comm.get());
 
   std::vector<std::string> settings;
   if (!GetParam().empty()) settings.push_back(GetParam());

@@ -23,7 +23,7 @@ class ResumedProgressTest : public testing::Test {
     comm_ = *std::move(comm);
     ASSERT_GT(comm_->size(), 1);
     // 3 iterations an epoch.
-    folder_ = MakeSharedSmallRun({.pictures = 40, .batch = 16, .epochs = 4}, comm_.get());
+    folder_ = MakeSharedSmallRun({.images = 40, .batch = 16, .epochs = 4}, comm_.get());
     TrainSmallRun(folder_, "run", {}, comm_.get(), {.iterations = 3, .resume = ""});
   }
   void TearDown() override { ASSERT_TRUE(comm_->Barrier().ok()); }

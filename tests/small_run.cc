@@ -14,7 +14,7 @@
 namespace finetune {
 namespace {
 
-absl::Status MakeData(const std::string& folder, int pictures) {
+absl::Status MakeData(const std::string& folder, int images) {
   DatasetBuilder::Options options;
   options.folder = folder;
   options.class_names = {"a", "b", "c"};
@@ -23,8 +23,8 @@ absl::Status MakeData(const std::string& folder, int pictures) {
   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(options));
   std::vector<uint8_t> pixels(size_t{16} * 16 * 3);
   for (const char* split : {"train", "test"}) {
-    FT_RETURN_IF_ERROR(builder.BeginSplit(split, pictures));
-    for (size_t i = 0; i < static_cast<size_t>(pictures); ++i) {
+    FT_RETURN_IF_ERROR(builder.BeginSplit(split, images));
+    for (size_t i = 0; i < static_cast<size_t>(images); ++i) {
       for (size_t j = 0; j < pixels.size(); ++j) {
         pixels[j] = static_cast<uint8_t>(i * 61 + j * (7 + i % 3) + j * j * 3);
       }
@@ -37,7 +37,7 @@ absl::Status MakeData(const std::string& folder, int pictures) {
 }  // namespace
 
 absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run) {
-  FT_RETURN_IF_ERROR(MakeData(folder + "/data", run.pictures));
+  FT_RETURN_IF_ERROR(MakeData(folder + "/data", run.images));
   const std::string split =
       absl::StrCat("path: \"", folder, "/data\" total_batch_size: ", run.batch,
                    " pipeline { random_crop { size: 16 padding: 2 } } "

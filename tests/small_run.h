@@ -16,7 +16,7 @@ namespace finetune {
 // A run that takes a second: a small ResNet on synthetic images of 16x16, with LibTorch's operators
 // as on a GPU.
 struct SmallRun {
-  int pictures = 40;
+  int images = 40;
   int batch = 16;
   int epochs = 4;
 };

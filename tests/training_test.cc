@@ -38,8 +38,8 @@ bool TrainingTest::UnderOpenMpi() {
   return absl::StrContains(Run("mpirun --version").output, "Open MPI");
 }
 
-void TrainingTest::WriteResNet(const std::string& backbone, int pictures) {
-  const Outcome data = Run(absl::StrCat(prepare_, " synthetic --classes=4 --train=", pictures,
+void TrainingTest::WriteResNet(const std::string& backbone, int images) {
+  const Outcome data = Run(absl::StrCat(prepare_, " synthetic --classes=4 --train=", images,
                                         " --test=24 --shards=3 --output=", folder_, "/data"));
   ASSERT_EQ(data.exit_code, 0) << data.output;
   const std::string text =

@@ -27,7 +27,7 @@ class TrainingTest : public testing::Test {
 
   // Writes a config for a small ResNet on 72 images (65 to 80 work as well): 5 iterations of at
   // most 16 images an epoch, 15 in all. `backbone`: fields of model.backbone besides its resnet.
-  void WriteResNet(const std::string& backbone = "", int pictures = 72);
+  void WriteResNet(const std::string& backbone = "", int images = 72);
 
   std::string config() const { return folder_ + "/small.pbtxt"; }
   std::string Mpirun(int ranks, const std::string& work_dir, const std::string& flags = "") const;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to a trained and evaluated classifier: installs what is missing, builds, makes a small data set, trains on
-# two ranks, evaluates on held-out pictures. Minutes on two cores.
+# two ranks, evaluates on held-out images. Minutes on two cores.
 #
 #   tools/demo.sh [--pretrained]
 #
@@ -37,7 +37,7 @@ fi
 mpirun -np 2 --oversubscribe "$finetune" --config="$config.pbtxt" --work_dir="$work_dir" --overwrite
 
 echo
-echo "On the held-out pictures of data/demo (10 classes, so chance is 10 %):"
+echo "On the held-out images of data/demo (10 classes, so chance is 10 %):"
 mpirun -np 2 --oversubscribe "$finetune" evaluate --config="$config.pbtxt" --checkpoint="$work_dir/latest.pth"
 echo "log         $(ls -t "$work_dir"/*.log | head -n 1)"
 echo "records     $(ls -t "$work_dir"/*.jsonl | head -n 1)"

@@ -200,7 +200,7 @@ TEST_F(FiveParametersTest, UnusedParametersHaveZeroAndOthersKeepEarlierMicroBatc
   }
 }
 
-TEST_F(FiveParametersTest, ARankWithoutPicturesTakesPart) {
+TEST_F(FiveParametersTest, ARankWithoutImagesTakesPart) {
   buckets_->gradients().fill_(77);
   Begin();
   ASSERT_TRUE(buckets_->Finish().ok());

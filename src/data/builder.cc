@@ -122,7 +122,7 @@ absl::StatusOr<DatasetBuilder> DatasetBuilder::Create(Options options) {
       manifest.mutable_skipped()->add_file(skipped[i]);
     }
   }
-  FT_RETURN_IF_ERROR(Annotate(CheckPictures(manifest), builder.options_.source));
+  FT_RETURN_IF_ERROR(Annotate(CheckImages(manifest), builder.options_.source));
   FT_RETURN_IF_ERROR(builder.MakeTemporary());
   return builder;
 }
@@ -204,7 +204,7 @@ DatasetBuilder::~DatasetBuilder() {
 
 absl::Status DatasetBuilder::BeginSplit(const std::string& name, int64_t count) {
   if (count < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("split ", name, " has no pictures"));
+    return absl::InvalidArgumentError(absl::StrCat("split ", name, " has no images"));
   }
   FT_RETURN_IF_ERROR(CheckSplitIsWhole());
   manifest_.add_split()->set_name(name);
@@ -220,11 +220,11 @@ absl::Status DatasetBuilder::CheckNext(int64_t label) const {
         absl::StrCat("label ", label, "; expected 0 to ", manifest_.class_name_size() - 1));
   }
   if (manifest_.split_size() == 0) {
-    return absl::FailedPreconditionError("a picture came before any split");
+    return absl::FailedPreconditionError("an image came before any split");
   }
   if (split_done_ == split_count_) {
     return absl::FailedPreconditionError(
-        absl::StrCat("more than the ", split_count_, " pictures of split ",
+        absl::StrCat("more than the ", split_count_, " images of split ",
                      manifest_.split(manifest_.split_size() - 1).name()));
   }
   return absl::OkStatus();
@@ -232,9 +232,9 @@ absl::Status DatasetBuilder::CheckNext(int64_t label) const {
 
 absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label,
                                  const PixelSums* sums) {
-  if (static_cast<int64_t>(pixels.size()) != PictureBytes(manifest_)) {
+  if (static_cast<int64_t>(pixels.size()) != ImageBytes(manifest_)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("a picture of ", pixels.size(), " bytes; expected ", PictureBytes(manifest_)));
+        absl::StrCat("an image of ", pixels.size(), " bytes; expected ", ImageBytes(manifest_)));
   }
   FT_RETURN_IF_ERROR(CheckNext(label));
   if (manifest_.split_size() == 1) {
@@ -250,7 +250,7 @@ absl::Status DatasetBuilder::Add(absl::Span<const uint8_t> pixels, int64_t label
   return Count();
 }
 
-absl::Status DatasetBuilder::AddEncoded(absl::string_view picture, const PictureSize& size,
+absl::Status DatasetBuilder::AddEncoded(absl::string_view image, const ImageSize& size,
                                         int64_t label, const PixelSums* sums) {
   FT_RETURN_IF_ERROR(CheckNext(label));
   if (first_size_.height == 0) first_size_ = size;
@@ -264,7 +264,7 @@ absl::Status DatasetBuilder::AddEncoded(absl::string_view picture, const Picture
     }
   }
   if (encoded_shard_ == nullptr) FT_RETURN_IF_ERROR(BeginShard());
-  FT_RETURN_IF_ERROR(encoded_shard_->Append(picture, size, label));
+  FT_RETURN_IF_ERROR(encoded_shard_->Append(image, size, label));
   return Count();
 }
 
@@ -283,7 +283,7 @@ absl::Status DatasetBuilder::BeginShard() {
   DatasetShard& shard = *split.add_shard();
   shard.set_file(
       absl::StrFormat("%s-%05d-of-%05d.h5", split.name(), split.shard_size() - 1, split_shards_));
-  // Shard s ends before picture (s + 1) * count / shards.
+  // Shard s ends before image (s + 1) * count / shards.
   shard_end_ = split.shard_size() * split_count_ / split_shards_;
   shard.set_count(shard_end_ - split_done_);
   const std::string path = absl::StrCat(temporary_, "/", shard.file());
@@ -325,7 +325,7 @@ absl::Status DatasetBuilder::CheckSplitIsWhole() const {
   if (split_done_ == split_count_) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("split ", manifest_.split(manifest_.split_size() - 1).name(), " has ",
-                   split_done_, " of its ", split_count_, " pictures"));
+                   split_done_, " of its ", split_count_, " images"));
 }
 
 absl::Status DatasetBuilder::Finish() {
@@ -333,7 +333,7 @@ absl::Status DatasetBuilder::Finish() {
   FT_RETURN_IF_ERROR(CheckSplitIsWhole());
   FT_RETURN_IF_ERROR(JoinEnding());
   if (weight_ == 0) {
-    return absl::FailedPreconditionError("mean and std need pixels of one picture at least");
+    return absl::FailedPreconditionError("mean and std need pixels of one image at least");
   }
   if (options_.encoded && one_size_) {
     manifest_.set_height(first_size_.height);
@@ -349,7 +349,7 @@ absl::Status DatasetBuilder::Finish() {
       options_.warn(absl::StrCat(
           "channel ", c, " of ", manifest_.channels(), " is ", std::llround(mean),
           " in every pixel of split ", manifest_.split(0).name(),
-          ", so it tells no picture from another. Look at the pictures (the alpha of transparent "
+          ", so it tells no image from another. Look at the images (the alpha of transparent "
           "ones is dropped, which leaves a drawing whose colours are all the same)"));
     }
   }

@@ -15,12 +15,12 @@
 #include "src/base/status_macros.h"
 #include "src/data/dataset.pb.h"
 #include "src/data/encoded_shard_writer.h"
-#include "src/data/picture_size.h"
+#include "src/data/image_size.h"
 #include "src/data/shard_writer.h"
 
 namespace finetune {
 
-// One picture's part of a data set's mean and standard deviation, by channel.
+// One image's part of a data set's mean and standard deviation, by channel.
 struct PixelSums {
   int64_t pixels = 0;
   std::array<uint64_t, 3> sum = {}, squares = {};
@@ -29,7 +29,7 @@ struct PixelSums {
 // `pixels`: [n, channels].
 PixelSums SumPixels(absl::Span<const uint8_t> pixels, int channels);
 
-// Writes a data set picture by picture into a temporary folder beside its place, and moves it there
+// Writes a data set image by image into a temporary folder beside its place, and moves it there
 // when it is whole.
 //
 //   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(options));
@@ -38,30 +38,30 @@ PixelSums SumPixels(absl::Span<const uint8_t> pixels, int channels);
 //   FT_RETURN_IF_ERROR(builder.Finish());
 //
 // Destroyed before Finish(), it leaves nothing behind, and what was there before stays. Calls in
-// another order than this, or more pictures than BeginSplit() said, are FailedPrecondition.
+// another order than this, or more images than BeginSplit() said, are FailedPrecondition.
 class DatasetBuilder {
  public:
   struct Options {
     std::string folder;
     // Replaces what is there. Without it, an existing folder is an error.
     bool force = false;
-    // Shards of each split; never more than it has pictures.
+    // Shards of each split; never more than it has images.
     int shards = 8;
     std::string name;
     std::string source;
     std::vector<std::string> class_names;
-    // Of all pictures that are stored as pixels.
+    // Of all images that are stored as pixels.
     int height = 0, width = 0, channels = 0;
-    // Pictures are stored as they come: AddEncoded(). `channels` is 3 and the sizes are theirs.
+    // Images are stored as they come: AddEncoded(). `channels` is 3 and the sizes are theirs.
     bool encoded = false;
-    // Such pictures are not to be turned.
+    // Such images are not to be turned.
     bool ignores_orientation = false;
-    // Pictures of the source that could not be read, each "FILE: reason"; the manifest records
+    // Images of the source that could not be read, each "FILE: reason"; the manifest records
     // them.
     std::vector<std::string> skipped;
     // Called with a sentence about what is odd but not wrong.
     std::function<void(const std::string& warning)> warn;
-    // Called after each picture: pictures of the split so far, and its total. A false answer
+    // Called after each image: images of the split so far, and its total. A false answer
     // cancels.
     std::function<bool(const std::string& split, int64_t done, int64_t total)> progress;
   };
@@ -78,7 +78,7 @@ class DatasetBuilder {
   DatasetBuilder& operator=(DatasetBuilder&&) = delete;
   ~DatasetBuilder();
 
-  // Starts a split that will have exactly `count` pictures. Errors: FailedPrecondition where the
+  // Starts a split that will have exactly `count` images. Errors: FailedPrecondition where the
   // split before has fewer than it should.
   absl::Status BeginSplit(const std::string& name, int64_t count);
   // `pixels`: [height, width, channels]. `sums`: those of the pixels, where they are known. Errors:
@@ -86,13 +86,13 @@ class DatasetBuilder {
   // a shard before.
   absl::Status Add(absl::Span<const uint8_t> pixels, int64_t label,
                    const PixelSums* sums = nullptr);
-  // `picture`: of a file that PictureDecoder reads. `size`: of the decoded picture. `sums`: of its
+  // `image`: of a file that ImageDecoder reads. `size`: of the decoded image. `sums`: of its
   // pixels; null leaves it out of mean and standard deviation. Errors: as Add()'s.
-  absl::Status AddEncoded(absl::string_view picture, const PictureSize& size, int64_t label,
+  absl::Status AddEncoded(absl::string_view image, const ImageSize& size, int64_t label,
                           const PixelSums* sums);
   // Writes the manifest and puts the folder in its place. Mean and standard deviation are of the
-  // first split; of encoded pictures each counts the same, whatever its size. Warns of a channel
-  // that has one value in all of that split's pictures.
+  // first split; of encoded images each counts the same, whatever its size. Warns of a channel
+  // that has one value in all of that split's images.
   absl::Status Finish();
 
  private:
@@ -106,7 +106,7 @@ class DatasetBuilder {
   absl::Status CheckSplitIsWhole() const;
   absl::Status CheckNext(int64_t label) const;
   absl::Status BeginShard();
-  // Counts a picture that was appended to the shard, and ends the shard after its last.
+  // Counts an image that was appended to the shard, and ends the shard after its last.
   absl::Status Count();
   // Has a thread end the shard: bring it to disk and sum it up.
   absl::Status EndShard();
@@ -122,7 +122,7 @@ class DatasetBuilder {
   DatasetManifest manifest_;
   int64_t split_count_ = 0, split_done_ = 0;
   int split_shards_ = 0;
-  // Where the last shard of the last split ends, in pictures of the split.
+  // Where the last shard of the last split ends, in images of the split.
   int64_t shard_end_ = 0;
   // One of them is in use.
   std::unique_ptr<ShardWriter> shard_;
@@ -130,10 +130,10 @@ class DatasetBuilder {
   // The SHA-256 of the shard that is being ended, and where its entry is.
   std::future<absl::StatusOr<std::string>> ending_;
   int ending_split_ = 0, ending_shard_ = 0;
-  // Of encoded pictures' size: the first one's, and whether all have it.
-  PictureSize first_size_;
+  // Of encoded images' size: the first one's, and whether all have it.
+  ImageSize first_size_;
   bool one_size_ = true;
-  // Mean and standard deviation: sums over pixels, or over pictures' means; how many.
+  // Mean and standard deviation: sums over pixels, or over images' means; how many.
   double weight_ = 0;
   std::array<double, 3> sum_ = {}, squares_ = {};
 };

@@ -73,19 +73,19 @@ TEST_F(BuilderTest, RefusesCallsOutOfOrder) {
     ASSERT_TRUE(builder.ok()) << builder.status();
     EXPECT_EQ(builder->Finish(), absl::FailedPreconditionError("a data set needs a split"));
     EXPECT_EQ(builder->Add(pixels, 0),
-              absl::FailedPreconditionError("a picture came before any split"));
+              absl::FailedPreconditionError("an image came before any split"));
     EXPECT_EQ(builder->BeginSplit("train", 0),
-              absl::InvalidArgumentError("split train has no pictures"));
+              absl::InvalidArgumentError("split train has no images"));
     ASSERT_TRUE(builder->BeginSplit("train", 2).ok());
     ASSERT_TRUE(builder->Add(pixels, 0).ok());
-    const absl::Status half = absl::FailedPreconditionError("split train has 1 of its 2 pictures");
+    const absl::Status half = absl::FailedPreconditionError("split train has 1 of its 2 images");
     EXPECT_EQ(builder->BeginSplit("test", 1), half);
     EXPECT_EQ(builder->Finish(), half);
     ASSERT_TRUE(builder->Add(pixels, 0).ok());
     EXPECT_EQ(builder->Add(pixels, 0),
-              absl::FailedPreconditionError("more than the 2 pictures of split train"));
+              absl::FailedPreconditionError("more than the 2 images of split train"));
     EXPECT_EQ(builder->Add(std::vector<uint8_t>(5), 0),
-              absl::InvalidArgumentError("a picture of 5 bytes; expected 6"));
+              absl::InvalidArgumentError("an image of 5 bytes; expected 6"));
   }
   EXPECT_TRUE(IsEmpty());
 }

@@ -37,18 +37,18 @@ Dataset::Place Dataset::PlaceOf(int64_t index) const {
 
 absl::Status Dataset::CheckIndex(int64_t index) const {
   if (index >= 0 && index < size()) return absl::OkStatus();
-  return absl::OutOfRangeError(absl::StrCat("picture ", index, " of ", size()));
+  return absl::OutOfRangeError(absl::StrCat("image ", index, " of ", size()));
 }
 
-PictureSize Dataset::SizeOf(int64_t index) const {
+ImageSize Dataset::SizeOf(int64_t index) const {
   if (!encoded()) return {manifest_.height(), manifest_.width()};
   const Place place = PlaceOf(index);
-  return encoded_shards_[place.shard]->picture_size(place.index);
+  return encoded_shards_[place.shard]->image_size(place.index);
 }
 
 absl::Status Dataset::Read(absl::Span<const int64_t> indices, uint8_t* pixels,
                            int64_t* labels) const {
-  const int64_t bytes = PictureBytes(manifest_);
+  const int64_t bytes = ImageBytes(manifest_);
   for (const int64_t index : indices) {
     FT_RETURN_IF_ERROR(CheckIndex(index));
     const Place place = PlaceOf(index);
@@ -68,8 +68,8 @@ absl::Status Dataset::ReadEncoded(int64_t index, std::string* bytes, int64_t* la
 
 std::string Dataset::Describe(int64_t index) const {
   const Place place = PlaceOf(index);
-  return absl::StrCat(folder_, "/", split_.shard(static_cast<int>(place.shard)).file(),
-                      ": picture ", place.index, " (", index, " of split ", split_.name(), ")");
+  return absl::StrCat(folder_, "/", split_.shard(static_cast<int>(place.shard)).file(), ": image ",
+                      place.index, " (", index, " of split ", split_.name(), ")");
 }
 
 }  // namespace finetune

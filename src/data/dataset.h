@@ -10,21 +10,21 @@
 #include "absl/types/span.h"
 #include "src/base/status_macros.h"
 #include "src/data/encoded_shard_reader.h"
+#include "src/data/image_size.h"
 #include "src/data/manifest.h"
-#include "src/data/picture_size.h"
 #include "src/data/shard_reader.h"
 
 namespace finetune {
 
-// One split of a prepared data set. Its pictures are numbered from 0, shard after shard.
+// One split of a prepared data set. Its images are numbered from 0, shard after shard.
 //
-// Reading in random order costs about one system call for each picture. Memory holds the labels,
-// and for encoded pictures also their offsets, sizes and checksums: see ShardReader and
+// Reading in random order costs about one system call for each image. Memory holds the labels,
+// and for encoded images also their offsets, sizes and checksums: see ShardReader and
 // EncodedShardReader. So a split may be larger than memory, and the ranks of a host share one copy
 // of it in the page cache.
 class Dataset {
  public:
-  // Opens every shard and checks everything in it except the pictures' data. Errors: those of
+  // Opens every shard and checks everything in it except the images' data. Errors: those of
   // ReadManifest, FindSplit, ShardReader::Open and EncodedShardReader::Open.
   static absl::StatusOr<std::unique_ptr<Dataset>> Open(const std::string& folder,
                                                        const std::string& split);
@@ -33,31 +33,31 @@ class Dataset {
   const DatasetSplit& split() const { return split_; }
   int64_t size() const { return first_.back(); }
 
-  // Returns whether pictures are stored encoded. If so, ReadEncoded() reads them; if not, Read()
+  // Returns whether images are stored encoded. If so, ReadEncoded() reads them; if not, Read()
   // does.
   bool encoded() const { return manifest_.encoded(); }
-  // Returns the size of one picture. `index` must be below size().
-  PictureSize SizeOf(int64_t index) const;
+  // Returns the size of one image. `index` must be below size().
+  ImageSize SizeOf(int64_t index) const;
 
   // From now on, Read() and ReadEncoded() return map[label] in place of a stored label. `map` has
   // one entry for each class of the manifest.
   void MapLabels(std::vector<int64_t> map) { label_map_ = std::move(map); }
 
-  // Reads pictures in the order of `indices`: `pixels` [n, height, width, channels], `labels` [n].
+  // Reads images in the order of `indices`: `pixels` [n, height, width, channels], `labels` [n].
   // May be called from any number of threads. Errors: OutOfRange for an index outside the split;
   // those of ShardReader::Read.
   absl::Status Read(absl::Span<const int64_t> indices, uint8_t* pixels, int64_t* labels) const;
 
-  // Reads the bytes of one encoded picture into `bytes`, whose memory is reused. May be called from
+  // Reads the bytes of one encoded image into `bytes`, whose memory is reused. May be called from
   // any number of threads. Errors: OutOfRange for an index outside the split; those of
   // EncodedShardReader::Read.
   absl::Status ReadEncoded(int64_t index, std::string* bytes, int64_t* label) const;
 
-  // Returns a picture's place for an error: "FOLDER/SHARD: picture 7 (12007 of split train)".
+  // Returns an image's place for an error: "FOLDER/SHARD: image 7 (12007 of split train)".
   std::string Describe(int64_t index) const;
 
  private:
-  // A picture's place: the number of its shard, and its index within that shard.
+  // An image's place: the number of its shard, and its index within that shard.
   struct Place {
     size_t shard = 0;
     int64_t index = 0;
@@ -73,10 +73,10 @@ class Dataset {
   DatasetManifest manifest_;
   DatasetSplit split_;
   std::vector<int64_t> label_map_;  // empty: labels are not mapped
-  // The index in the split of each shard's first picture, and after these the number of all
-  // pictures.
+  // The index in the split of each shard's first image, and after these the number of all
+  // images.
   std::vector<int64_t> first_ = {0};
-  // The split's shards. `encoded_shards_` is empty where pictures are stored as pixels, `shards_`
+  // The split's shards. `encoded_shards_` is empty where images are stored as pixels, `shards_`
   // where they are encoded.
   std::vector<std::unique_ptr<ShardReader>> shards_;
   std::vector<std::unique_ptr<EncodedShardReader>> encoded_shards_;

@@ -27,28 +27,28 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 constexpr int kSide = 6;
-constexpr size_t kPictureBytes = size_t{kSide} * kSide * 3;
+constexpr size_t kImageBytes = size_t{kSide} * kSide * 3;
 
-std::vector<uint8_t> Pixels(int64_t picture) {
-  std::vector<uint8_t> pixels(kPictureBytes);
+std::vector<uint8_t> Pixels(int64_t image) {
+  std::vector<uint8_t> pixels(kImageBytes);
   for (size_t i = 0; i < pixels.size(); ++i) {
-    pixels[i] = static_cast<uint8_t>(picture * 37 + i * 11);
+    pixels[i] = static_cast<uint8_t>(image * 37 + i * 11);
   }
   return pixels;
 }
 
-struct Picture {
-  std::vector<uint8_t> pixels = std::vector<uint8_t>(kPictureBytes);
+struct Image {
+  std::vector<uint8_t> pixels = std::vector<uint8_t>(kImageBytes);
   int64_t label = -1;
 };
 
-absl::StatusOr<Picture> Get(const Dataset& dataset, int64_t index) {
-  Picture picture;
-  FT_RETURN_IF_ERROR(dataset.Read({index}, picture.pixels.data(), &picture.label));
-  return picture;
+absl::StatusOr<Image> Get(const Dataset& dataset, int64_t index) {
+  Image image;
+  FT_RETURN_IF_ERROR(dataset.Read({index}, image.pixels.data(), &image.label));
+  return image;
 }
 
-// Builds a data set of 20 training and 5 test pictures of 6x6.
+// Builds a data set of 20 training and 5 test images of 6x6.
 absl::Status Build(const std::string& folder, int shards, bool force = false) {
   DatasetBuilder::Options options;
   options.folder = folder;
@@ -76,7 +76,7 @@ void Overwrite(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
-TEST(Dataset, HoldsTheSamePicturesInAnyNumberOfShards) {
+TEST(Dataset, HoldsTheSameImagesInAnyNumberOfShards) {
   for (int shards = 1; shards <= 9; ++shards) {
     const std::string folder = EmptyTestFolder() + "/data";
     ASSERT_TRUE(Build(folder, shards).ok());
@@ -84,10 +84,10 @@ TEST(Dataset, HoldsTheSamePicturesInAnyNumberOfShards) {
     ASSERT_TRUE(dataset.ok()) << dataset.status();
     ASSERT_EQ((*dataset)->size(), 20);
     for (int i = 19; i >= 0; --i) {
-      const absl::StatusOr<Picture> picture = Get(**dataset, i);
-      ASSERT_TRUE(picture.ok()) << picture.status();
-      EXPECT_EQ(picture->label, i % 3);
-      EXPECT_EQ(picture->pixels, Pixels(i));
+      const absl::StatusOr<Image> image = Get(**dataset, i);
+      ASSERT_TRUE(image.ok()) << image.status();
+      EXPECT_EQ(image->label, i % 3);
+      EXPECT_EQ(image->pixels, Pixels(i));
     }
   }
 }
@@ -115,13 +115,13 @@ TEST(Dataset, ReadsMoreShardsThanFilesMayBeOpen) {
   few.rlim_cur = static_cast<rlim_t>(next.get()) + 5;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   auto dataset = Dataset::Open(folder, "train");
-  std::vector<absl::StatusOr<Picture>> pictures;
-  for (int i = 0; dataset.ok() && i < 20; ++i) pictures.push_back(Get(**dataset, i));
+  std::vector<absl::StatusOr<Image>> images;
+  for (int i = 0; dataset.ok() && i < 20; ++i) images.push_back(Get(**dataset, i));
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   ASSERT_TRUE(dataset.ok()) << dataset.status();
   for (int i = 0; i < 20; ++i) {
-    ASSERT_TRUE(pictures[i].ok()) << pictures[i].status();
-    EXPECT_EQ(pictures[i]->pixels, Pixels(i));
+    ASSERT_TRUE(images[i].ok()) << images[i].status();
+    EXPECT_EQ(images[i]->pixels, Pixels(i));
   }
 
   // A new file at a shard's path is refused.
@@ -149,7 +149,7 @@ TEST(Dataset, EveryTruncationOfAShardIsRefused) {
   }
 }
 
-// HDF5 alone would read some of these files without an error and return a picture of zeros.
+// HDF5 alone would read some of these files without an error and return an image of zeros.
 TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
   const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());
@@ -168,18 +168,18 @@ TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
       continue;
     }
     for (int64_t i = 0; i < 20; ++i) {
-      const absl::StatusOr<Picture> picture = Get(**dataset, i);
-      if (!picture.ok()) {
-        EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss) << at;
-        EXPECT_THAT(std::string(picture.status().message()), HasSubstr(path)) << at;
+      const absl::StatusOr<Image> image = Get(**dataset, i);
+      if (!image.ok()) {
+        EXPECT_EQ(image.status().code(), absl::StatusCode::kDataLoss) << at;
+        EXPECT_THAT(std::string(image.status().message()), HasSubstr(path)) << at;
         ++refused;
         break;
       }
-      ASSERT_EQ(picture->pixels, Pixels(i)) << at;
-      ASSERT_EQ(picture->label, i % 3) << at;
+      ASSERT_EQ(image->pixels, Pixels(i)) << at;
+      ASSERT_EQ(image->label, i % 3) << at;
     }
   }
-  EXPECT_GT(refused, 20 * kPictureBytes) << "of " << whole.size();
+  EXPECT_GT(refused, 20 * kImageBytes) << "of " << whole.size();
 }
 
 TEST(DatasetBuilder, DoesNotReplaceWithoutForceAndKeepsTheOldOneWhenItFails) {
@@ -196,7 +196,7 @@ TEST(DatasetBuilder, DoesNotReplaceWithoutForceAndKeepsTheOldOneWhenItFails) {
     auto builder = DatasetBuilder::Create(options);
     ASSERT_TRUE(builder.ok()) << builder.status();
     ASSERT_TRUE(builder->BeginSplit("train", 2).ok());
-    const absl::Status wrong = builder->Add(std::vector<uint8_t>(kPictureBytes), 1);
+    const absl::Status wrong = builder->Add(std::vector<uint8_t>(kImageBytes), 1);
     EXPECT_EQ(wrong.message(), "label 1; expected 0 to 0");
   }
   EXPECT_TRUE(Dataset::Open(folder, "train").ok());
@@ -252,13 +252,13 @@ TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
   auto one = OpenLoader(Split(folder, 1), {}), three = OpenLoader(Split(folder, 3), {});
   ASSERT_TRUE(one.ok()) << one.status();
   ASSERT_TRUE(three.ok()) << three.status();
-  // An epoch has 4 batches (6, 6, 6 and 2 pictures), so the third epoch begins after 8.
+  // An epoch has 4 batches (6, 6, 6 and 2 images), so the third epoch begins after 8.
   const std::vector<float> all = Take(one->get(), 12);
   EXPECT_EQ(all, Take(three->get(), 12));
   (*three)->Seek(2, 1);
-  constexpr ptrdiff_t kPicture = ptrdiff_t{4} * 4 * 3;
-  EXPECT_EQ(Take(three->get(), 2), std::vector<float>(all.begin() + (40 + 6) * kPicture,
-                                                      all.begin() + (40 + 18) * kPicture));
+  constexpr ptrdiff_t kImage = ptrdiff_t{4} * 4 * 3;
+  EXPECT_EQ(Take(three->get(), 2),
+            std::vector<float>(all.begin() + (40 + 6) * kImage, all.begin() + (40 + 18) * kImage));
 }
 
 TEST(BatchLoader, RanksTogetherHaveTheBatchOfOne) {
@@ -282,7 +282,7 @@ TEST(BatchLoader, RanksTogetherHaveTheBatchOfOne) {
   }
 }
 
-TEST(BatchLoader, StoredPicturesBecomeThePreparedOnes) {
+TEST(BatchLoader, StoredImagesBecomeThePreparedOnes) {
   const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 3).ok());
   auto prepared = OpenLoader(Split(folder, 2), {});

@@ -16,9 +16,9 @@
 namespace finetune {
 namespace {
 
-constexpr int kHeight = 7, kWidth = 9, kPictures = 12;
+constexpr int kHeight = 7, kWidth = 9, kImages = 12;
 
-// The results of both for the same pictures, [n, C, H, W].
+// The results of both for the same images, [n, C, H, W].
 struct Results {
   at::Tensor device, host;
 };
@@ -29,25 +29,25 @@ Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type)
   const auto pipeline = Pipeline::Create(split, ManifestOf(channels, kHeight, kWidth));
   EXPECT_TRUE(pipeline.ok()) << pipeline.status();
   constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
-  const at::Tensor pixels = at::empty({kPictures, channels, kHeight, kWidth}, at::kByte, kLayout);
-  const at::Tensor draws = at::empty({kPictures, pipeline->draws()}, at::kLong);
+  const at::Tensor pixels = at::empty({kImages, channels, kHeight, kWidth}, at::kByte, kLayout);
+  const at::Tensor draws = at::empty({kImages, pipeline->draws()}, at::kLong);
   Results results;
-  results.host = at::empty({kPictures, pipeline->channels(), pipeline->height(), pipeline->width()},
+  results.host = at::empty({kImages, pipeline->channels(), pipeline->height(), pipeline->width()},
                            at::TensorOptions(type), kLayout);
   auto* bytes = pixels.mutable_data_ptr<uint8_t>();
   auto* out = static_cast<uint8_t*>(results.host.mutable_data_ptr());
   constexpr size_t kPixels = size_t{kHeight} * kWidth;
   Pipeline::Scratch scratch;
-  for (size_t i = 0; i < kPictures; ++i) {
-    uint8_t* picture = bytes + i * kPixels * channels;
+  for (size_t i = 0; i < kImages; ++i) {
+    uint8_t* image = bytes + i * kPixels * channels;
     for (size_t j = 0; j < kPixels * channels; ++j) {
-      picture[j] = static_cast<uint8_t>(i * 41 + j * 97 + j * j * 13);
+      image[j] = static_cast<uint8_t>(i * 41 + j * 97 + j * j * 13);
     }
     int64_t* drawn = draws.mutable_data_ptr<int64_t>() + i * pipeline->draws();
     const ImageShape shape = {channels, kHeight, kWidth};
     pipeline->Draw(/*seed=*/5, /*epoch=*/2, static_cast<int64_t>(i), shape, drawn);
     uint8_t* to = out + i * results.host.stride(0) * results.host.element_size();
-    const absl::Span<const uint8_t> stored(picture, kPixels * channels);
+    const absl::Span<const uint8_t> stored(image, kPixels * channels);
     if (type == at::kFloat) {
       pipeline->Apply(stored, shape, drawn, &scratch, reinterpret_cast<float*>(to));
     } else {
@@ -68,7 +68,7 @@ double Apart(const Results& results) {
   return (results.device.to(at::kDouble) - results.host.to(at::kDouble)).abs().max().item<double>();
 }
 
-TEST(DevicePipeline, PreparesPicturesAsThePipelineDoes) {
+TEST(DevicePipeline, PreparesImagesAsThePipelineDoes) {
   for (const char* steps : {
            "",
            "pipeline { normalize {} }",
@@ -86,7 +86,7 @@ TEST(DevicePipeline, PreparesPicturesAsThePipelineDoes) {
            "} } pipeline { normalize { mean: 100 std: 50 } }",
            "pipeline { resize { size: 8 } } pipeline { grayscale { channels: 3 } } pipeline { "
            "normalize { mean: [100, 101, 102] std: [50, 51, 52] } }",
-           // A crop of a resized picture, and steps after a resize.
+           // A crop of a resized image, and steps after a resize.
            "pipeline { random_flip {} } pipeline { resize { size: 12 } } pipeline { random_crop { "
            "size: 10 padding: 1 pad_value: 7 } } pipeline { random_flip {} } pipeline { normalize "
            "{} }",

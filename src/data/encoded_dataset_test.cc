@@ -1,4 +1,4 @@
-// Tests data sets of encoded pictures of several sizes, from the builder to a batch.
+// Tests data sets of encoded images of several sizes, from the builder to a batch.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
@@ -20,7 +20,7 @@
 #include "src/data/builder.h"
 #include "src/data/dataset.h"
 #include "src/data/decode/decode.h"
-#include "src/data/decode/test_pictures.h"
+#include "src/data/decode/test_images.h"
 #include "src/data/loader.h"
 #include "src/data/pipeline.h"
 
@@ -31,24 +31,24 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr int kPictures = 10;
+constexpr int kImages = 10;
 
-PictureSize SizeOf(int picture) { return {6 + picture % 3, 8 + picture % 4}; }
+ImageSize SizeOf(int image) { return {6 + image % 3, 8 + image % 4}; }
 
-// Returns the file of a picture of one colour, grey 20 * picture. Even pictures are JPEG, odd ones
+// Returns the file of an image of one colour, grey 20 * image. Even images are JPEG, odd ones
 // PNG.
-std::string FileOf(int picture) {
-  const PictureSize size = SizeOf(picture);
-  const auto grey = static_cast<uint8_t>(20 * picture);
-  return picture % 2 == 0 ? FlatJpeg(size.height, size.width, grey)
-                          : FlatPng(size.height, size.width, grey, grey, grey);
+std::string FileOf(int image) {
+  const ImageSize size = SizeOf(image);
+  const auto grey = static_cast<uint8_t>(20 * image);
+  return image % 2 == 0 ? FlatJpeg(size.height, size.width, grey)
+                        : FlatPng(size.height, size.width, grey, grey, grey);
 }
 
 class EncodedDatasetTest : public testing::Test {
  protected:
   void SetUp() override { folder_ = EmptyTestFolder() + "/data"; }
 
-  // Builds a data set. `files`: pictures and the bytes to store in place of those from FileOf().
+  // Builds a data set. `files`: images and the bytes to store in place of those from FileOf().
   void Build(const std::vector<std::pair<int, std::string>>& files = {}) {
     DatasetBuilder::Options options;
     options.folder = folder_;
@@ -61,15 +61,15 @@ class EncodedDatasetTest : public testing::Test {
     auto builder = DatasetBuilder::Create(options);
     ASSERT_TRUE(builder.ok()) << builder.status();
     for (const char* split : {"train", "test"}) {
-      ASSERT_TRUE(builder->BeginSplit(split, kPictures).ok());
-      for (int i = 0; i < kPictures; ++i) {
+      ASSERT_TRUE(builder->BeginSplit(split, kImages).ok());
+      for (int i = 0; i < kImages; ++i) {
         std::string bytes = FileOf(i);
         for (const auto& [index, file] : files) {
           if (index == i) bytes = file;
         }
-        const auto picture = DecodePicture("x", FileOf(i));
-        ASSERT_TRUE(picture.ok()) << picture.status();
-        const PixelSums sums = SumPixels(picture->pixels, 3);
+        const auto image = DecodeImage("x", FileOf(i));
+        ASSERT_TRUE(image.ok()) << image.status();
+        const PixelSums sums = SumPixels(image->pixels, 3);
         ASSERT_TRUE(builder->AddEncoded(bytes, SizeOf(i), i % 3, &sums).ok());
       }
     }
@@ -82,7 +82,7 @@ class EncodedDatasetTest : public testing::Test {
     SplitConfig split;
     split.set_path(folder_);
     split.set_split("train");
-    split.set_total_batch_size(kPictures);
+    split.set_total_batch_size(kImages);
     split.set_workers(workers);
     split.set_shuffle(false);
     split.add_pipeline()->mutable_center_crop()->set_size(4);
@@ -100,31 +100,30 @@ TEST_F(EncodedDatasetTest, HoldsTheFilesAsTheyWere) {
   EXPECT_TRUE((*dataset)->encoded());
   EXPECT_EQ((*dataset)->manifest().format_version(), kEncodedFormatVersion);
   EXPECT_EQ((*dataset)->manifest().height(), 0) << "of several sizes";
-  ASSERT_EQ((*dataset)->size(), kPictures);
+  ASSERT_EQ((*dataset)->size(), kImages);
   std::string bytes;
   int64_t label = -1;
-  for (int i = kPictures - 1; i >= 0; --i) {
+  for (int i = kImages - 1; i >= 0; --i) {
     ASSERT_TRUE((*dataset)->ReadEncoded(i, &bytes, &label).ok());
     EXPECT_EQ(bytes, FileOf(i));
     EXPECT_EQ(label, i % 3);
     EXPECT_EQ((*dataset)->SizeOf(i), SizeOf(i));
   }
-  EXPECT_EQ((*dataset)->ReadEncoded(kPictures, &bytes, &label).code(),
-            absl::StatusCode::kOutOfRange);
+  EXPECT_EQ((*dataset)->ReadEncoded(kImages, &bytes, &label).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ((*dataset)->Describe(7),
-            folder_ + "/test-00001-of-00002.h5: picture 2 (7 of split test)");
+            folder_ + "/test-00001-of-00002.h5: image 2 (7 of split test)");
 }
 
-// A large picture has no more weight than a small one, because the pipeline makes the same number
+// A large image has no more weight than a small one, because the pipeline makes the same number
 // of pixels from each.
-TEST_F(EncodedDatasetTest, MeanAndStdCountEachPictureTheSame) {
+TEST_F(EncodedDatasetTest, MeanAndStdCountEachImageTheSame) {
   Build();
   const auto manifest = ReadManifest(folder_);
   ASSERT_TRUE(manifest.ok()) << manifest.status();
   double mean = 0, squares = 0;
-  for (int i = 0; i < kPictures; ++i) {
-    mean += 20.0 * i / kPictures;
-    squares += 400.0 * i * i / kPictures;
+  for (int i = 0; i < kImages; ++i) {
+    mean += 20.0 * i / kImages;
+    squares += 400.0 * i * i / kImages;
   }
   for (int c = 0; c < 3; ++c) {
     EXPECT_NEAR(manifest->mean(c), mean, 1e-9);
@@ -132,7 +131,7 @@ TEST_F(EncodedDatasetTest, MeanAndStdCountEachPictureTheSame) {
   }
 }
 
-TEST_F(EncodedDatasetTest, BatchesAreTheDecodedPictures) {
+TEST_F(EncodedDatasetTest, BatchesAreTheDecodedImages) {
   Build();
   for (const int workers : {1, 3}) {
     auto loader = OpenLoader({.stored = true}, workers);
@@ -142,8 +141,8 @@ TEST_F(EncodedDatasetTest, BatchesAreTheDecodedPictures) {
     for (int epoch = 0; epoch < 2; ++epoch) {
       const auto batch = (*loader)->Next();
       ASSERT_TRUE(batch.ok()) << batch.status();
-      ASSERT_EQ(batch->images.sizes(), at::IntArrayRef({kPictures, 3, 4, 4}));
-      for (int i = 0; i < kPictures; ++i) {
+      ASSERT_EQ(batch->images.sizes(), at::IntArrayRef({kImages, 3, 4, 4}));
+      for (int i = 0; i < kImages; ++i) {
         EXPECT_EQ(batch->images[i].min().item<float>(), 20 * i);
         EXPECT_EQ(batch->images[i].max().item<float>(), 20 * i);
         EXPECT_EQ(batch->labels[i].item<int64_t>(), i % 3);
@@ -153,7 +152,7 @@ TEST_F(EncodedDatasetTest, BatchesAreTheDecodedPictures) {
   }
 }
 
-// The batch of a data set of one picture, a slope of 61x75 in a JPEG that lies on its side.
+// The batch of a data set of one image, a slope of 61x75 in a JPEG that lies on its side.
 at::Tensor BatchOfSlope(const std::string& folder, int size, const LoaderOptions& options) {
   constexpr int kHeight = 61, kWidth = 75;
   std::vector<uint8_t> pixels;
@@ -188,19 +187,19 @@ at::Tensor BatchOfSlope(const std::string& folder, int size, const LoaderOptions
   const auto batch = (*loader)->Next();
   EXPECT_TRUE(batch.ok()) << batch.status();
 
-  // The whole picture decoded, with the same draws.
+  // The whole image decoded, with the same draws.
   const ImageShape shape = {3, kWidth, kHeight};
   const Pipeline& pipeline = (*loader)->pipeline();
   std::vector<int64_t> draws(pipeline.draws());
   pipeline.Draw(options.seed, 0, 0, shape, draws.data());
   Pipeline::Scratch scratch;
   at::Tensor whole = at::empty({size, size, 3});
-  pipeline.Apply(DecodePicture("x", jpeg)->pixels, shape, draws.data(), &scratch,
+  pipeline.Apply(DecodeImage("x", jpeg)->pixels, shape, draws.data(), &scratch,
                  whole.mutable_data_ptr<float>());
   return batch->images[0].permute({1, 2, 0}) - whole;
 }
 
-TEST_F(EncodedDatasetTest, PartsThatAreNotScaledGiveTheBitsOfWholePictures) {
+TEST_F(EncodedDatasetTest, PartsThatAreNotScaledGiveTheBitsOfWholeImages) {
   for (uint64_t seed = 0; seed < 5; ++seed) {
     const LoaderOptions options = {.seed = seed};
     EXPECT_EQ(BatchOfSlope(folder_, 50, options).abs().max().item<float>(), 0);
@@ -218,26 +217,26 @@ TEST_F(EncodedDatasetTest, ScalesWhereACropShrinksToHalfUnlessDecodingIsExact) {
   }
 }
 
-TEST_F(EncodedDatasetTest, FailNamesTheShardThePictureAndTheCause) {
-  Build({{7, "no picture"}});
+TEST_F(EncodedDatasetTest, FailNamesTheShardTheImageAndTheCause) {
+  Build({{7, "no image"}});
   auto loader = OpenLoader({});
   ASSERT_TRUE(loader.ok()) << loader.status();
   const absl::Status status = (*loader)->Next().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()),
-              testing::StartsWith(
-                  folder_ + "/train-00001-of-00002.h5: picture 2 (7 of split train): is not a "
-                            "picture; expected"));
-  // A picture whose size differs from the size in the shard's table.
+              testing::StartsWith(folder_ +
+                                  "/train-00001-of-00002.h5: image 2 (7 of split train): is not a "
+                                  "image; expected"));
+  // An image whose size differs from the size in the shard's table.
   Build({{1, FlatPng(30, 40, 1, 2, 3)}});
   loader = OpenLoader({});
   ASSERT_TRUE(loader.ok()) << loader.status();
   EXPECT_THAT(std::string((*loader)->Next().status().message()),
-              HasSubstr("picture 1 (1 of split train): is 30x40 (height x width); expected 7x9"));
+              HasSubstr("image 1 (1 of split train): is 30x40 (height x width); expected 7x9"));
 }
 
-TEST_F(EncodedDatasetTest, SkipPutsTheNextWholePictureInItsPlaceAndNamesItOnce) {
-  Build({{4, "no picture"}, {5, FlatJpeg(8, 9, 0).substr(0, 300)}, {9, "x"}});
+TEST_F(EncodedDatasetTest, SkipPutsTheNextWholeImageInItsPlaceAndNamesItOnce) {
+  Build({{4, "no image"}, {5, FlatJpeg(8, 9, 0).substr(0, 300)}, {9, "x"}});
   auto loader = OpenLoader({.on_corrupt = DataConfig::SKIP});
   ASSERT_TRUE(loader.ok()) << loader.status();
   for (int epoch = 0; epoch < 2; ++epoch) {
@@ -249,21 +248,19 @@ TEST_F(EncodedDatasetTest, SkipPutsTheNextWholePictureInItsPlaceAndNamesItOnce) 
   }
   const std::vector<std::string> skipped = (*loader)->TakeSkipped();
   ASSERT_EQ(skipped.size(), 3u);
-  EXPECT_THAT(skipped[0],
-              HasSubstr("1 so far): " + folder_ + "/train-00000-of-00002.h5: picture 4"));
-  EXPECT_THAT(skipped[2],
-              HasSubstr("3 so far): " + folder_ + "/train-00001-of-00002.h5: picture 4"));
+  EXPECT_THAT(skipped[0], HasSubstr("1 so far): " + folder_ + "/train-00000-of-00002.h5: image 4"));
+  EXPECT_THAT(skipped[2], HasSubstr("3 so far): " + folder_ + "/train-00001-of-00002.h5: image 4"));
   EXPECT_TRUE((*loader)->TakeSkipped().empty());
 }
 
-TEST_F(EncodedDatasetTest, SkipGivesUpWhereNoPictureIsWhole) {
+TEST_F(EncodedDatasetTest, SkipGivesUpWhereNoImageIsWhole) {
   std::vector<std::pair<int, std::string>> files;
-  for (int i = 0; i < kPictures; ++i) files.emplace_back(i, "x");
+  for (int i = 0; i < kImages; ++i) files.emplace_back(i, "x");
   Build(files);
   auto loader = OpenLoader({.on_corrupt = DataConfig::SKIP});
   ASSERT_TRUE(loader.ok()) << loader.status();
   EXPECT_THAT(std::string((*loader)->Next().status().message()),
-              HasSubstr("more than 9 pictures in a row are damaged: "));
+              HasSubstr("more than 9 images in a row are damaged: "));
 }
 
 TEST_F(EncodedDatasetTest, ManifestsSayOneThing) {
@@ -277,7 +274,7 @@ TEST_F(EncodedDatasetTest, ManifestsSayOneThing) {
   };
   EXPECT_THAT(error("format_version: 2", "format_version: 1"),
               HasSubstr("manifest.pbtxt:1:1: format_version is 1 and encoded true; expected 2 for "
-                        "encoded pictures, else 1"));
+                        "encoded images, else 1"));
   EXPECT_THAT(error("encoded: true", "encoded: false"), HasSubstr("is 2 and encoded false"));
   EXPECT_THAT(error("channels: 3", "channels: 1"), HasSubstr("channels is 1; encoded"));
   EXPECT_THAT(error("height: 0", "height: 5"), HasSubstr("width is 0; expected 1 to 67108864"));

@@ -13,13 +13,13 @@
 namespace finetune {
 namespace {
 
-// HDF5 reads a row of `sizes` directly into a PictureSize.
-static_assert(sizeof(PictureSize) == 2 * sizeof(int32_t));
+// HDF5 reads a row of `sizes` directly into an ImageSize.
+static_assert(sizeof(ImageSize) == 2 * sizeof(int32_t));
 
-// The fewest bytes that a shard needs for a picture: its offset, size, label and checksum, and one
+// The fewest bytes that a shard needs for an image: its offset, size, label and checksum, and one
 // byte of data.
 constexpr int64_t kLeastBytes = 8 + 8 + 8 + 4 + 1;
-// The most bytes of an encoded picture. prepare_dataset does not read a longer file.
+// The most bytes of an encoded image. prepare_dataset does not read a longer file.
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 
 }  // namespace
@@ -41,7 +41,7 @@ absl::Status EncodedShardReader::Index(const DatasetShard& entry, const DatasetM
   if (count > file_.size() / kLeastBytes) {
     return absl::DataLossError(absl::StrCat(path, ": has ", file_.size(),
                                             " bytes, too few for its ", count,
-                                            " pictures: it is cut short. Prepare the data again"));
+                                            " images: it is cut short. Prepare the data again"));
   }
   const Hdf5Lock lock;
   FT_ASSIGN_OR_RETURN(const Hdf5Handle file, OpenShardFile(path));
@@ -85,18 +85,18 @@ absl::Status EncodedShardReader::CheckTables(const DatasetManifest& manifest, in
     // The offsets are compared before bytes(i) subtracts them, because the difference could
     // overflow.
     if (offsets_[i] >= offsets_[i + 1] || offsets_[i + 1] > total || bytes(i) > kMostBytes) {
-      return absl::DataLossError(absl::StrCat(path(), ": picture ", i, " has bytes ", offsets_[i],
+      return absl::DataLossError(absl::StrCat(path(), ": image ", i, " has bytes ", offsets_[i],
                                               " to ", offsets_[i + 1], "; expected 1 to ",
                                               kMostBytes, " of them"));
     }
-    const PictureSize& size = sizes_[i];
+    const ImageSize& size = sizes_[i];
     if (size.height < 1 || size.width < 1 || int64_t{size.height} * size.width > kMaxPixels) {
-      return absl::DataLossError(absl::StrCat(path(), ": picture ", i, " is ", size.height, "x",
+      return absl::DataLossError(absl::StrCat(path(), ": image ", i, " is ", size.height, "x",
                                               size.width, " (height x width); expected 1 to ",
                                               kMaxPixels, " pixels"));
     }
-    if (manifest.height() != 0 && size != PictureSize{manifest.height(), manifest.width()}) {
-      return absl::DataLossError(absl::StrCat(path(), ": picture ", i, " is ", size.height, "x",
+    if (manifest.height() != 0 && size != ImageSize{manifest.height(), manifest.width()}) {
+      return absl::DataLossError(absl::StrCat(path(), ": image ", i, " is ", size.height, "x",
                                               size.width, " (height x width); the manifest says ",
                                               manifest.height(), "x", manifest.width()));
     }
@@ -132,8 +132,8 @@ absl::Status EncodedShardReader::Read(int64_t index, std::string* bytes) const {
   const auto sum = static_cast<uint32_t>(crc32_z(0, data, bytes->size()));
   if (sum != sums_[index]) {
     return absl::DataLossError(
-        absl::StrCat(path(), ": the checksum of picture ", index, " (bytes ", offsets_[index],
-                     " to ", offsets_[index + 1] - 1,
+        absl::StrCat(path(), ": the checksum of image ", index, " (bytes ", offsets_[index], " to ",
+                     offsets_[index + 1] - 1,
                      " of its `bytes`) is wrong: the file is damaged. Prepare the data "
                      "again"));
   }

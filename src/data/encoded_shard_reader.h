@@ -10,22 +10,22 @@
 
 #include "src/base/status_macros.h"
 #include "src/data/dataset.pb.h"
-#include "src/data/picture_size.h"
+#include "src/data/image_size.h"
 #include "src/data/shard_file.h"
 
 namespace finetune {
 
-// Random access to the encoded pictures of one shard that EncodedShardWriter wrote.
+// Random access to the encoded images of one shard that EncodedShardWriter wrote.
 //
 // HDF5 is only used when the shard is opened, to read the tables and the file offset of each chunk
-// of `bytes`. Later a picture is read with one pread (more where its chunks are not contiguous),
+// of `bytes`. Later an image is read with one pread (more where its chunks are not contiguous),
 // without a lock. Its CRC-32 is checked when it is first read. Memory holds 29 bytes for each
-// picture. Without `keep_open` the file is opened again for each picture.
+// image. Without `keep_open` the file is opened again for each image.
 class EncodedShardReader {
  public:
   // Opens FOLDER/entry.file. Because the file may come from anywhere, Open checks that types and
   // shapes match the manifest, that offsets ascend and end at the last byte, that every chunk lies
-  // in the file, that no picture has more than kMaxPixels, and that each label is below the number
+  // in the file, that no image has more than kMaxPixels, and that each label is below the number
   // of classes. Errors: NotFound; DataLoss that names the file and what is wrong with it.
   static absl::StatusOr<std::unique_ptr<EncodedShardReader>> Open(const std::string& folder,
                                                                   const DatasetShard& entry,
@@ -37,16 +37,16 @@ class EncodedShardReader {
   const std::string& path() const { return file_.path(); }
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }
   int64_t label(int64_t index) const { return labels_[index]; }
-  PictureSize picture_size(int64_t index) const { return sizes_[index]; }
-  // Returns the number of bytes of the encoded picture.
+  ImageSize image_size(int64_t index) const { return sizes_[index]; }
+  // Returns the number of bytes of the encoded image.
   int64_t bytes(int64_t index) const { return offsets_[index + 1] - offsets_[index]; }
 
-  // Reads the bytes of picture `index`, which must be below size(). Reuses the memory of `bytes`.
-  // May be called from any number of threads. Errors: DataLoss that names the file, the picture and
+  // Reads the bytes of image `index`, which must be below size(). Reuses the memory of `bytes`.
+  // May be called from any number of threads. Errors: DataLoss that names the file, the image and
   // the byte.
   absl::Status Read(int64_t index, std::string* bytes) const;
 
-  // Reads up to 16 bytes from the start of a picture, which KindOf() needs. Does not check the
+  // Reads up to 16 bytes from the start of an image, which KindOf() needs. Does not check the
   // CRC-32.
   absl::Status ReadHead(int64_t index, std::string* bytes) const;
 
@@ -60,9 +60,9 @@ class EncodedShardReader {
   int64_t chunk_bytes_ = 0;
   std::vector<int64_t> chunk_at_;
   std::vector<int64_t> offsets_, labels_;
-  std::vector<PictureSize> sizes_;
+  std::vector<ImageSize> sizes_;
   std::vector<uint32_t> sums_;
-  // Whether each picture's CRC-32 has been checked.
+  // Whether each image's CRC-32 has been checked.
   mutable std::vector<std::atomic<bool>> checked_;
 };
 

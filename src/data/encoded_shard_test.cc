@@ -24,15 +24,15 @@ using ::testing::HasSubstr;
 
 constexpr int kClasses = 3;
 
-// Returns bytes that differ from picture to picture.
-std::string Bytes(int64_t picture, size_t size) {
+// Returns bytes that differ from image to image.
+std::string Bytes(int64_t image, size_t size) {
   std::string bytes(size, '\0');
-  for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(picture * 37 + i * i * 11 + i / 7);
+  for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(image * 37 + i * i * 11 + i / 7);
   return bytes;
 }
 
-PictureSize SizeOf(int64_t picture) {
-  return {static_cast<int>(1 + picture % 50), static_cast<int>(7 + picture % 90)};
+ImageSize SizeOf(int64_t image) {
+  return {static_cast<int>(1 + image % 50), static_cast<int>(7 + image % 90)};
 }
 
 class EncodedShardTest : public testing::Test {
@@ -46,11 +46,9 @@ class EncodedShardTest : public testing::Test {
     auto writer = EncodedShardWriter::Create(path_, static_cast<int64_t>(sizes.size()));
     ASSERT_TRUE(writer.ok()) << writer.status();
     for (size_t i = 0; i < sizes.size(); ++i) {
-      const auto picture = static_cast<int64_t>(i);
+      const auto image = static_cast<int64_t>(i);
       ASSERT_TRUE(
-          (*writer)
-              ->Append(Bytes(picture, sizes[i]), SizeOf(picture), picture * picture % kClasses)
-              .ok());
+          (*writer)->Append(Bytes(image, sizes[i]), SizeOf(image), image * image % kClasses).ok());
     }
     const absl::Status finished = (*writer)->Finish();
     ASSERT_TRUE(finished.ok()) << finished;
@@ -80,7 +78,7 @@ class EncodedShardTest : public testing::Test {
 };
 
 TEST_F(EncodedShardTest, ReadsWhatWasWrittenInAnyOrder) {
-  // Pictures that share a chunk of 256 KiB, fill exactly one chunk, cross the border of two chunks,
+  // Images that share a chunk of 256 KiB, fill exactly one chunk, cross the border of two chunks,
   // or need many chunks.
   const size_t chunk = 256 << 10;
   for (const std::vector<size_t>& sizes : {std::vector<size_t>{1},
@@ -91,7 +89,7 @@ TEST_F(EncodedShardTest, ReadsWhatWasWrittenInAnyOrder) {
                                            {1, chunk, 2 * chunk + 3, 7},
                                            {100, 5 * chunk},
                                            std::vector<size_t>(3000, 333)}) {
-    SCOPED_TRACE(absl::StrCat(sizes.size(), " pictures, the first of ", sizes[0]));
+    SCOPED_TRACE(absl::StrCat(sizes.size(), " images, the first of ", sizes[0]));
     Write(sizes);
     const auto count = static_cast<int64_t>(sizes.size());
     for (const bool keep_open : {true, false}) {
@@ -101,7 +99,7 @@ TEST_F(EncodedShardTest, ReadsWhatWasWrittenInAnyOrder) {
       std::string bytes;
       for (int64_t i = count - 1; i >= 0; --i) {
         EXPECT_EQ((*reader)->label(i), i * i % kClasses);
-        EXPECT_EQ((*reader)->picture_size(i), SizeOf(i));
+        EXPECT_EQ((*reader)->image_size(i), SizeOf(i));
         EXPECT_EQ((*reader)->bytes(i), static_cast<int64_t>(sizes[i]));
         ASSERT_TRUE((*reader)->Read(i, &bytes).ok());
         ASSERT_TRUE(bytes == Bytes(i, sizes[i])) << i;
@@ -112,7 +110,7 @@ TEST_F(EncodedShardTest, ReadsWhatWasWrittenInAnyOrder) {
   }
 }
 
-TEST_F(EncodedShardTest, TheSamePicturesMakeTheSameBytes) {
+TEST_F(EncodedShardTest, TheSameImagesMakeTheSameBytes) {
   Write({9, 300000, 40});
   const std::string first = *ReadFile(path_);
   Write({9, 300000, 40});
@@ -123,14 +121,14 @@ TEST_F(EncodedShardTest, TheWriterTakesExactlyWhatWasAnnounced) {
   auto writer = EncodedShardWriter::Create(path_, 1);
   ASSERT_TRUE(writer.ok()) << writer.status();
   EXPECT_EQ((*writer)->Append("", {1, 1}, 0),
-            absl::InvalidArgumentError(path_ + ": an empty picture"));
-  EXPECT_EQ((*writer)->Finish(), absl::FailedPreconditionError(path_ + ": 0 pictures of 1 came"));
+            absl::InvalidArgumentError(path_ + ": an empty image"));
+  EXPECT_EQ((*writer)->Finish(), absl::FailedPreconditionError(path_ + ": 0 images of 1 came"));
   ASSERT_TRUE((*writer)->Append("x", {1, 1}, 0).ok());
   EXPECT_EQ((*writer)->Append("y", {1, 1}, 0),
-            absl::FailedPreconditionError(path_ + ": more than its 1 pictures came"));
+            absl::FailedPreconditionError(path_ + ": more than its 1 images came"));
 }
 
-TEST_F(EncodedShardTest, NamesThePictureWhoseBytesAreDamaged) {
+TEST_F(EncodedShardTest, NamesTheImageWhoseBytesAreDamaged) {
   Write({500, 600, 700});
   std::string damaged = *ReadFile(path_);
   const size_t at = damaged.find(Bytes(1, 600));
@@ -144,7 +142,7 @@ TEST_F(EncodedShardTest, NamesThePictureWhoseBytesAreDamaged) {
   EXPECT_TRUE((*reader)->Read(0, &bytes).ok());
   EXPECT_TRUE((*reader)->Read(2, &bytes).ok());
   EXPECT_EQ((*reader)->Read(1, &bytes),
-            absl::DataLossError(path_ + ": the checksum of picture 1 (bytes 500 to 1099 of its "
+            absl::DataLossError(path_ + ": the checksum of image 1 (bytes 500 to 1099 of its "
                                         "`bytes`) is wrong: the file is damaged. Prepare the data "
                                         "again"));
 }
@@ -152,8 +150,8 @@ TEST_F(EncodedShardTest, NamesThePictureWhoseBytesAreDamaged) {
 TEST_F(EncodedShardTest, RefusesWhatTheManifestDoesNotSay) {
   Write({10, 20, 30});
   EXPECT_THAT(Refusal(4), HasSubstr("x.h5: offsets is [4]; its manifest says [5]"));
-  EXPECT_THAT(Refusal(1000000), HasSubstr("too few for its 1000000 pictures"));
-  EXPECT_EQ(Refusal(3, 9), "x.h5: picture 0 is 1x7 (height x width); the manifest says 9x9");
+  EXPECT_THAT(Refusal(1000000), HasSubstr("too few for its 1000000 images"));
+  EXPECT_EQ(Refusal(3, 9), "x.h5: image 0 is 1x7 (height x width); the manifest says 9x9");
   auto raw = ShardWriter::Create(path_, {1, 2, 2, 3});
   ASSERT_TRUE(raw.ok()) << raw.status();
   ASSERT_TRUE((*raw)->Append(std::vector<uint8_t>(12), 0).ok());
@@ -161,8 +159,8 @@ TEST_F(EncodedShardTest, RefusesWhatTheManifestDoesNotSay) {
   EXPECT_THAT(Refusal(1), HasSubstr("x.h5: has no data set bytes"));
 }
 
-TEST_F(EncodedShardTest, RefusesSizesAndLabelsThatNoPictureHas) {
-  const auto write = [&](const PictureSize& size, int64_t label) {
+TEST_F(EncodedShardTest, RefusesSizesAndLabelsThatNoImageHas) {
+  const auto write = [&](const ImageSize& size, int64_t label) {
     auto writer = EncodedShardWriter::Create(path_, 1);
     ASSERT_TRUE(writer.ok()) << writer.status();
     ASSERT_TRUE((*writer)->Append("abc", size, label).ok());
@@ -170,11 +168,11 @@ TEST_F(EncodedShardTest, RefusesSizesAndLabelsThatNoPictureHas) {
   };
   write({100000, 100000}, 0);
   EXPECT_EQ(Refusal(1),
-            "x.h5: picture 0 is 100000x100000 (height x width); expected 1 to 67108864 pixels");
+            "x.h5: image 0 is 100000x100000 (height x width); expected 1 to 67108864 pixels");
   write({0, 5}, 0);
-  EXPECT_THAT(Refusal(1), HasSubstr("picture 0 is 0x5"));
+  EXPECT_THAT(Refusal(1), HasSubstr("image 0 is 0x5"));
   write({5, 5}, kClasses);
-  EXPECT_EQ(Refusal(1), "x.h5: picture 0 has label 3; there are 3 classes");
+  EXPECT_EQ(Refusal(1), "x.h5: image 0 has label 3; there are 3 classes");
 }
 
 // A truncated file is refused when it is opened or read. A flipped byte is refused, or lies where
@@ -192,7 +190,7 @@ TEST_F(EncodedShardTest, DamageIsRefusedOrChangesNothing) {
       std::string bytes;
       if (!(*reader)->Read(i, &bytes).ok()) return false;
       EXPECT_EQ(bytes, Bytes(i, sizes[i]));
-      EXPECT_EQ((*reader)->picture_size(i), SizeOf(i));
+      EXPECT_EQ((*reader)->image_size(i), SizeOf(i));
       EXPECT_EQ((*reader)->label(i), i * i % kClasses);
     }
     return true;

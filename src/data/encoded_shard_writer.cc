@@ -19,7 +19,7 @@ struct EncodedShardWriter::File {
 
 absl::StatusOr<std::unique_ptr<EncodedShardWriter>> EncodedShardWriter::Create(
     const std::string& path, int64_t count) {
-  if (count < 1) return absl::InvalidArgumentError(absl::StrCat(path, ": a shard of no pictures"));
+  if (count < 1) return absl::InvalidArgumentError(absl::StrCat(path, ": a shard of no images"));
   const Hdf5Lock lock;
   auto file = std::make_unique<File>();
   FT_ASSIGN_OR_RETURN(file->file, CreateShardFile(path));
@@ -34,30 +34,30 @@ EncodedShardWriter::~EncodedShardWriter() {
   file_.reset();
 }
 
-absl::Status EncodedShardWriter::Append(absl::string_view picture, const PictureSize& size,
+absl::Status EncodedShardWriter::Append(absl::string_view image, const ImageSize& size,
                                         int64_t label) {
-  if (picture.empty()) return absl::InvalidArgumentError(absl::StrCat(path_, ": an empty picture"));
+  if (image.empty()) return absl::InvalidArgumentError(absl::StrCat(path_, ": an empty image"));
   if (static_cast<int64_t>(labels_.size()) == count_) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": more than its ", count_, " pictures came"));
+        absl::StrCat(path_, ": more than its ", count_, " images came"));
   }
   labels_.push_back(label);
   sizes_.insert(sizes_.end(), {size.height, size.width});
   sums_.push_back(static_cast<uint32_t>(
-      crc32_z(0, reinterpret_cast<const Bytef*>(picture.data()), picture.size())));
-  offsets_.push_back(offsets_.back() + static_cast<int64_t>(picture.size()));
-  while (buffer_.size() + picture.size() >= kChunkBytes) {
+      crc32_z(0, reinterpret_cast<const Bytef*>(image.data()), image.size())));
+  offsets_.push_back(offsets_.back() + static_cast<int64_t>(image.size()));
+  while (buffer_.size() + image.size() >= kChunkBytes) {
     const size_t n = kChunkBytes - buffer_.size();
     if (buffer_.empty()) {
-      FT_RETURN_IF_ERROR(WriteChunk(picture.data(), kChunkBytes, kChunkBytes));
+      FT_RETURN_IF_ERROR(WriteChunk(image.data(), kChunkBytes, kChunkBytes));
     } else {
-      buffer_.append(picture.data(), n);
+      buffer_.append(image.data(), n);
       FT_RETURN_IF_ERROR(WriteChunk(buffer_.data(), kChunkBytes, kChunkBytes));
       buffer_.clear();
     }
-    picture.remove_prefix(n);
+    image.remove_prefix(n);
   }
-  buffer_.append(picture.data(), picture.size());
+  buffer_.append(image.data(), image.size());
   return absl::OkStatus();
 }
 
@@ -100,7 +100,7 @@ absl::Status EncodedShardWriter::WriteTables() {
 absl::Status EncodedShardWriter::Finish() {
   if (static_cast<int64_t>(labels_.size()) != count_) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": ", labels_.size(), " pictures of ", count_, " came"));
+        absl::StrCat(path_, ": ", labels_.size(), " images of ", count_, " came"));
   }
   if (const auto size = static_cast<int64_t>(buffer_.size()); size > 0) {
     // If all bytes fit into one chunk, the chunk is as small as they are.

@@ -8,36 +8,36 @@
 
 #include "absl/strings/string_view.h"
 #include "src/base/status_macros.h"
-#include "src/data/picture_size.h"
+#include "src/data/image_size.h"
 
 namespace finetune {
 
-// Writes one HDF5 file of pictures that stay encoded as JPEG, PNG and so on:
+// Writes one HDF5 file of images that stay encoded as JPEG, PNG and so on:
 //
-//   bytes    uint8 [total]          all pictures, one after the other
-//   offsets  int64 [count + 1]      picture i is bytes [offsets[i], offsets[i + 1])
-//   sizes    int32 [count, 2]       height and width of the decoded picture
+//   bytes    uint8 [total]          all images, one after the other
+//   offsets  int64 [count + 1]      image i is bytes [offsets[i], offsets[i + 1])
+//   sizes    int32 [count, 2]       height and width of the decoded image
 //   labels   int64 [count]
-//   crc32    uint32 [count]         of each picture's bytes, as zlib's crc32() has it
+//   crc32    uint32 [count]         of each image's bytes, as zlib's crc32() has it
 //
-// `bytes` is stored in contiguous chunks without a filter, so that a picture is one read. The other
-// data sets have Fletcher-32 checksums. Memory holds one chunk, and 32 bytes for each picture. Use:
+// `bytes` is stored in contiguous chunks without a filter, so that an image is one read. The other
+// data sets have Fletcher-32 checksums. Memory holds one chunk, and 32 bytes for each image. Use:
 // Create(), Append() `count` times, Finish(). The file is incomplete before Finish(); the caller
 // must remove it if Finish() is not reached.
 class EncodedShardWriter {
  public:
-  // Makes the file for a shard of `count` pictures. Errors: ResourceExhausted where the disk is
+  // Makes the file for a shard of `count` images. Errors: ResourceExhausted where the disk is
   // full, otherwise DataLoss with HDF5's reason.
   static absl::StatusOr<std::unique_ptr<EncodedShardWriter>> Create(const std::string& path,
                                                                     int64_t count);
   ~EncodedShardWriter();
 
-  // Adds a picture. Errors: InvalidArgument for a picture of no bytes, FailedPrecondition for one
+  // Adds an image. Errors: InvalidArgument for an image of no bytes, FailedPrecondition for one
   // beyond `count`; those of Create.
-  absl::Status Append(absl::string_view picture, const PictureSize& size, int64_t label);
+  absl::Status Append(absl::string_view image, const ImageSize& size, int64_t label);
 
   // Writes the remaining bytes and the tables, and syncs the file to disk. Errors:
-  // FailedPrecondition where fewer than `count` pictures came; those of Create.
+  // FailedPrecondition where fewer than `count` images came; those of Create.
   absl::Status Finish();
 
  private:
@@ -50,7 +50,7 @@ class EncodedShardWriter {
   std::string path_;
   int64_t count_;
   std::unique_ptr<File> file_;
-  // The pictures' bytes that are not written yet: less than one chunk between calls.
+  // The images' bytes that are not written yet: less than one chunk between calls.
   std::string buffer_;
   int64_t written_ = 0;
   std::vector<int64_t> offsets_ = {0}, labels_;

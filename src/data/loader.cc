@@ -149,25 +149,25 @@ class BatchLoader::Impl {
     int64_t ready = -1;
   };
 
-  // A worker's memory for the picture that it prepares.
+  // A worker's memory for the image that it prepares.
   struct Desk {
     std::vector<uint8_t> pixels;
     std::vector<int64_t> draws;
     Pipeline::Scratch scratch;
-    // For encoded pictures.
-    PictureDecoder decoder;
+    // For encoded images.
+    ImageDecoder decoder;
     std::string bytes;
-    Picture picture;
+    Image image;
   };
 
   at::ScalarType PreparedType() const { return options_.bfloat16 ? at::kBFloat16 : at::kFloat; }
 
   void Work(TraceTrack* track) {
     Desk desk;
-    if (!dataset_->encoded()) desk.pixels.resize(PictureBytes(manifest()));
+    if (!dataset_->encoded()) desk.pixels.resize(ImageBytes(manifest()));
     desk.draws.resize(pipeline_.draws());
-    desk.decoder = PictureDecoder(manifest().ignores_orientation() ? Orientation::kIgnore
-                                                                   : Orientation::kApply);
+    desk.decoder =
+        ImageDecoder(manifest().ignores_orientation() ? Orientation::kIgnore : Orientation::kApply);
     std::unique_lock lock(mutex_);
     while (true) {
       // Batch next_ - 1 is the consumer's; the slots after it are free up to the same slot one
@@ -239,7 +239,7 @@ class BatchLoader::Impl {
     if (batch_transform_ != nullptr) Mix(epoch, iteration, slot);
   }
 
-  // Prepares picture `index`, or with SKIP the next one after it that is not damaged.
+  // Prepares image `index`, or with SKIP the next one after it that is not damaged.
   absl::Status PrepareOrSkip(int64_t epoch, int64_t* index, Desk* desk, int64_t* draws,
                              uint8_t* image, int64_t* label) {
     for (int64_t skipped = 0;; ++skipped) {
@@ -247,7 +247,7 @@ class BatchLoader::Impl {
       if (!absl::IsDataLoss(status) || options_.on_corrupt != DataConfig::SKIP) return status;
       if (skipped == std::min(kMostSkipped, dataset_->size() - 1)) {
         return Annotate(status,
-                        absl::StrCat("more than ", skipped, " pictures in a row are damaged"));
+                        absl::StrCat("more than ", skipped, " images in a row are damaged"));
       }
       Skip(*index, status);
       *index = (*index + 1) % dataset_->size();
@@ -258,32 +258,31 @@ class BatchLoader::Impl {
     const std::lock_guard lock(skipped_mutex_);
     if (!skipped_.insert(index).second) return;
     skipped_sentences_.push_back(
-        absl::StrCat("skipped a damaged picture, the next takes its place (data.on_corrupt; ",
+        absl::StrCat("skipped a damaged image, the next takes its place (data.on_corrupt; ",
                      skipped_.size(), " so far): ", status.message()));
   }
 
   // `image`: a row of the slot's images.
   absl::Status Prepare(int64_t epoch, int64_t index, Desk* desk, int64_t* draws, uint8_t* image,
                        int64_t* label) const {
-    const PictureSize size = dataset_->SizeOf(index);
+    const ImageSize size = dataset_->SizeOf(index);
     const ImageShape shape = {manifest().channels(), size.height, size.width};
     pipeline_.Draw(options_.seed, epoch, index, shape, draws);
     const auto apply = [&](auto* out) {
       if (!dataset_->encoded()) {
         pipeline_.Apply(desk->pixels, shape, draws, &desk->scratch, out);
-      } else if (const Picture& picture = desk->picture; picture.place.has_value()) {
-        pipeline_.ApplyToPart(picture.pixels, {shape.channels, picture.height, picture.width},
-                              *picture.place, draws, &desk->scratch, out);
+      } else if (const Image& image = desk->image; image.place.has_value()) {
+        pipeline_.ApplyToPart(image.pixels, {shape.channels, image.height, image.width},
+                              *image.place, draws, &desk->scratch, out);
       } else {
-        pipeline_.Apply(picture.pixels, shape, draws, &desk->scratch, out);
+        pipeline_.Apply(image.pixels, shape, draws, &desk->scratch, out);
       }
     };
     if (dataset_->encoded()) {
       FT_RETURN_IF_ERROR(dataset_->ReadEncoded(index, &desk->bytes, label));
       std::optional<NeededPart> need = pipeline_.NeedOf(shape, draws);
       if (need.has_value() && options_.exact_decoding) need->resized = {};
-      const absl::Status decoded =
-          desk->decoder.DecodePart(desk->bytes, size, need, &desk->picture);
+      const absl::Status decoded = desk->decoder.DecodePart(desk->bytes, size, need, &desk->image);
       if (!decoded.ok()) return Annotate(decoded, dataset_->Describe(index));
     } else {
       uint8_t* const stored = options_.stored ? image : desk->pixels.data();
@@ -363,7 +362,7 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr
     FT_RETURN_IF_ERROR(found.status());
   }
   Sampler sampler;
-  sampler.pictures = dataset->size();
+  sampler.images = dataset->size();
   sampler.total_batch = TotalBatchSize(split, options.world_size);
   sampler.rank = options.rank;
   sampler.world_size = options.world_size;

@@ -27,10 +27,10 @@ struct LoaderOptions {
   bool training = true;
   // For a normalize {} that has no mean and std of its own; absent: the data set's.
   std::optional<PixelStatistics> statistics = std::nullopt;
-  // The type of prepared pictures: bfloat16, else float32.
+  // The type of prepared images: bfloat16, else float32.
   bool bfloat16 = false;
-  // Batches are of pictures as they are stored, for PipelineOn(); else they are prepared. Encoded
-  // pictures always are, and all where a step of the pipeline has no device side.
+  // Batches are of images as they are stored, for PipelineOn(); else they are prepared. Encoded
+  // images always are, and all where a step of the pipeline has no device side.
   bool stored = false;
   // See DataConfig::on_corrupt.
   DataConfig::OnCorrupt on_corrupt = DataConfig::FAIL;
@@ -44,7 +44,7 @@ struct LoaderOptions {
 
 // Prepares one rank's batches on threads of its own, ahead of their use: the pipeline, and in
 // training the batch transform. A batch's content depends on the config, the seed, the epoch and
-// the iteration, never on ranks' speed, threads or restarts. Encoded pictures are decoded by the
+// the iteration, never on ranks' speed, threads or restarts. Encoded images are decoded by the
 // same threads; each keeps one decoder and its memory.
 class BatchLoader {
  public:
@@ -58,9 +58,9 @@ class BatchLoader {
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
   const Pipeline& pipeline() const;
-  // Whether batches are of pictures as they are stored; see LoaderOptions.
+  // Whether batches are of images as they are stored; see LoaderOptions.
   bool stored() const;
-  // Returns the pipeline that prepares this loader's pictures on `device`, which the loader must
+  // Returns the pipeline that prepares this loader's images on `device`, which the loader must
   // outlive; nothing where they are prepared already.
   std::optional<DevicePipeline> PipelineOn(at::Device device) const;
 
@@ -69,12 +69,12 @@ class BatchLoader {
 
   // The next batch. Its tensors are the loader's own and are overwritten after the next call.
   // Training goes on with the next epoch; evaluation returns OutOfRange after its last batch.
-  // Errors: those of reading a shard and of decoding, DataLoss with the shard, the picture's index
-  // and the cause. With SKIP, only where more than kMostSkipped pictures in a row are damaged.
+  // Errors: those of reading a shard and of decoding, DataLoss with the shard, the image's index
+  // and the cause. With SKIP, only where more than kMostSkipped images in a row are damaged.
   absl::StatusOr<Batch> Next();
   static constexpr int64_t kMostSkipped = 1000;
 
-  // Returns a sentence for each damaged picture that was skipped since the last call; a picture is
+  // Returns a sentence for each damaged image that was skipped since the last call; an image is
   // named once. From any thread.
   std::vector<std::string> TakeSkipped();
 

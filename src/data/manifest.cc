@@ -14,7 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "src/base/atomic_file.h"
 #include "src/base/sha256.h"
-#include "src/data/picture_size.h"
+#include "src/data/image_size.h"
 
 namespace finetune {
 namespace {
@@ -22,7 +22,7 @@ namespace {
 using google::protobuf::TextFormat;
 
 constexpr int kMaxSide = 1 << 14;
-constexpr int64_t kMaxPictures = int64_t{1} << 40;
+constexpr int64_t kMaxImages = int64_t{1} << 40;
 
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
@@ -51,16 +51,16 @@ class Checker {
     if (manifest_.encoded() != (version == kEncodedFormatVersion)) {
       return Bad(places_, manifest_, "format_version", -1, "is ", version, " and encoded ",
                  manifest_.encoded() ? "true" : "false", "; expected ", kEncodedFormatVersion,
-                 " for encoded pictures, else ", kRawFormatVersion);
+                 " for encoded images, else ", kRawFormatVersion);
     }
-    FT_RETURN_IF_ERROR(CheckPictures());
+    FT_RETURN_IF_ERROR(CheckImages());
     FT_RETURN_IF_ERROR(CheckStatistics());
     if (manifest_.split_size() == 0) return Bad(places_, manifest_, "split", -1, "is missing");
     for (int i = 0; i < manifest_.split_size(); ++i) FT_RETURN_IF_ERROR(CheckSplit(i));
     return absl::OkStatus();
   }
 
-  absl::Status CheckPictures() const {
+  absl::Status CheckImages() const {
     FT_RETURN_IF_ERROR(CheckClasses());
     if (manifest_.channels() != 1 && manifest_.channels() != 3) {
       return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
@@ -69,9 +69,9 @@ class Checker {
     if (manifest_.encoded()) {
       if (manifest_.channels() != 3) {
         return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
-                   "; encoded pictures are decoded to 3");
+                   "; encoded images are decoded to 3");
       }
-      // Height and width are both 0 where pictures have several sizes.
+      // Height and width are both 0 where images have several sizes.
       if (manifest_.height() == 0 && manifest_.width() == 0) return absl::OkStatus();
     }
     const int most = manifest_.encoded() ? static_cast<int>(kMaxPixels) : kMaxSide;
@@ -164,13 +164,13 @@ class Checker {
       if (!files.insert(file).second) {
         return Bad(place, shard, "file", -1, "\"", file, "\" is there twice");
       }
-      if (shard.count() < 1 || shard.count() > kMaxPictures) {
+      if (shard.count() < 1 || shard.count() > kMaxImages) {
         return Bad(place, shard, "count", -1, "of ", file, " is ", shard.count(),
                    "; expected 1 or more");
       }
       count += shard.count();
-      if (count > kMaxPictures) {
-        return Bad(place, shard, "count", -1, "makes more than ", kMaxPictures, " pictures");
+      if (count > kMaxImages) {
+        return Bad(place, shard, "count", -1, "makes more than ", kMaxImages, " images");
       }
       if (shard.sha256().size() != 64 ||
           !std::all_of(shard.sha256().begin(), shard.sha256().end(), absl::ascii_isxdigit)) {
@@ -233,8 +233,8 @@ absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder) {
   return manifest;
 }
 
-absl::Status CheckPictures(const DatasetManifest& manifest) {
-  return Checker("", manifest, nullptr).CheckPictures();
+absl::Status CheckImages(const DatasetManifest& manifest) {
+  return Checker("", manifest, nullptr).CheckImages();
 }
 
 absl::StatusOr<DatasetSplit> FindSplit(const DatasetManifest& manifest, const std::string& name) {
@@ -247,13 +247,13 @@ absl::StatusOr<DatasetSplit> FindSplit(const DatasetManifest& manifest, const st
                                           "; it has ", absl::StrJoin(names, ", ")));
 }
 
-int64_t PictureCount(const DatasetSplit& split) {
+int64_t ImageCount(const DatasetSplit& split) {
   int64_t count = 0;
   for (const DatasetShard& shard : split.shard()) count += shard.count();
   return count;
 }
 
-int64_t PictureBytes(const DatasetManifest& manifest) {
+int64_t ImageBytes(const DatasetManifest& manifest) {
   return int64_t{manifest.channels()} * manifest.height() * manifest.width();
 }
 

@@ -10,7 +10,7 @@
 namespace finetune {
 
 // The format versions that ReadManifest accepts: 1 for data sets that store pixels, 2 for encoded
-// pictures.
+// images.
 inline constexpr int kRawFormatVersion = 1;
 inline constexpr int kEncodedFormatVersion = 2;
 
@@ -18,7 +18,7 @@ inline constexpr int kEncodedFormatVersion = 2;
 inline constexpr char kManifestFile[] = "manifest.pbtxt";
 
 // Reads and checks FOLDER/manifest.pbtxt, which may come from anywhere. After the check, sizes are
-// bounded (a split's number of pictures and their bytes fit int64), shard names do not lead out of
+// bounded (a split's number of images and their bytes fit int64), shard names do not lead out of
 // the folder, every channel has a mean and a positive std, and the checksum in the last line, where
 // there is one, is that of the lines above. Errors: NotFound with the command that writes a data
 // set; InvalidArgument with file:line:column, the field and what was expected; DataLoss with the
@@ -27,16 +27,16 @@ absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder);
 
 // Checks a manifest's classes, height, width and channels as ReadManifest does. Errors:
 // InvalidArgument with the field and what was expected.
-absl::Status CheckPictures(const DatasetManifest& manifest);
+absl::Status CheckImages(const DatasetManifest& manifest);
 
 // Returns the split named `name`. Errors: NotFound with the names of the splits.
 absl::StatusOr<DatasetSplit> FindSplit(const DatasetManifest& manifest, const std::string& name);
 
-// Returns the number of pictures in all shards of a split.
-int64_t PictureCount(const DatasetSplit& split);
+// Returns the number of images in all shards of a split.
+int64_t ImageCount(const DatasetSplit& split);
 
-// Returns the bytes of one picture of a data set that stores pixels: channels * height * width.
-int64_t PictureBytes(const DatasetManifest& manifest);
+// Returns the bytes of one image of a data set that stores pixels: channels * height * width.
+int64_t ImageBytes(const DatasetManifest& manifest);
 
 // Returns the manifest in protobuf's text format.
 std::string PrintManifest(const DatasetManifest& manifest);
@@ -50,7 +50,7 @@ std::string SealManifest(const DatasetManifest& manifest);
 // checksum, so the digests of two ranks are equal exactly where both read the same data set.
 std::string ManifestDigest(const DatasetManifest& manifest);
 
-// Returns the SHA-256 of one split's pictures, labels, class names, mean and std, in hexadecimal.
+// Returns the SHA-256 of one split's images, labels, class names, mean and std, in hexadecimal.
 // The digest depends on the number of shards. It does not depend on the folder, the name, the
 // source and the other splits of the data set.
 std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& split);

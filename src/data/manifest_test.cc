@@ -108,8 +108,8 @@ TEST_F(ManifestTest, AnEditedOneIsReadWithoutItsSeal) {
 TEST_F(ManifestTest, AWholeOneIsReadAndPrintedBackTheSame) {
   const auto manifest = Read(Whole());
   ASSERT_TRUE(manifest.ok()) << manifest.status();
-  EXPECT_EQ(PictureBytes(*manifest), 3 * 6 * 7);
-  EXPECT_EQ(PictureCount(*FindSplit(*manifest, "train")), 25);
+  EXPECT_EQ(ImageBytes(*manifest), 3 * 6 * 7);
+  EXPECT_EQ(ImageCount(*FindSplit(*manifest, "train")), 25);
   const auto again = Read(PrintManifest(*manifest));
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(ManifestDigest(*again), ManifestDigest(*manifest));
@@ -127,7 +127,7 @@ TEST_F(ManifestTest, WhatIsWrongIsNamedWithItsLineAndColumn) {
   EXPECT_EQ(Refusal("format_version: 1", "format_version: 3"),
             "1:1: format_version is 3; this program reads 1 and 2: prepare the data again");
   EXPECT_EQ(Refusal("format_version: 1", "format_version: 2"),
-            "1:1: format_version is 2 and encoded false; expected 2 for encoded pictures, else 1");
+            "1:1: format_version is 2 and encoded false; expected 2 for encoded images, else 1");
   EXPECT_EQ(Refusal("width: 7", "wdth: 7"),
             "7:5: Message type \"finetune.DatasetManifest\" has no field named \"wdth\".");
   EXPECT_EQ(Refusal("width: 7", "width: seven"), "7:8: Expected integer, got: seven");
@@ -157,7 +157,7 @@ TEST_F(ManifestTest, WhatIsWrongIsNamedWithItsLineAndColumn) {
   EXPECT_EQ(Refusal("count: 5", "count: 9223372036854775807"),
             "17:24: count of 1.h5 is 9223372036854775807; expected 1 or more");
   EXPECT_EQ(Refusal("count: 5", "count: 1099511627776"),
-            "17:24: count makes more than 1099511627776 pictures");
+            "17:24: count makes more than 1099511627776 images");
   EXPECT_THAT(Refusal("sha256: \"", "sha256: \"g"), HasSubstr("expected 64 hexadecimal digits"));
 }
 
@@ -236,14 +236,14 @@ TEST_F(ManifestTest, ManyMutationsAreRefusedOrKeepEveryBound) {
       continue;
     }
     ++accepted;
-    ASSERT_TRUE(CheckPictures(*manifest).ok());
-    ASSERT_GT(PictureBytes(*manifest), 0);
+    ASSERT_TRUE(CheckImages(*manifest).ok());
+    ASSERT_GT(ImageBytes(*manifest), 0);
     ASSERT_EQ(manifest->mean_size(), manifest->channels());
     ASSERT_EQ(manifest->std_size(), manifest->channels());
     ASSERT_GT(manifest->split_size(), 0);
     for (const DatasetSplit& split : manifest->split()) {
-      ASSERT_GT(PictureCount(split), 0);
-      ASSERT_LE(PictureCount(split), INT64_MAX / PictureBytes(*manifest));
+      ASSERT_GT(ImageCount(split), 0);
+      ASSERT_LE(ImageCount(split), INT64_MAX / ImageBytes(*manifest));
       for (const DatasetShard& shard : split.shard()) {
         ASSERT_EQ(fs::path(shard.file()).filename(), shard.file()) << text;
       }
@@ -253,7 +253,7 @@ TEST_F(ManifestTest, ManyMutationsAreRefusedOrKeepEveryBound) {
   EXPECT_LT(accepted, 1500);
 }
 
-TEST_F(ManifestTest, ASplitsDigestCoversItsPicturesAndClassesAlone) {
+TEST_F(ManifestTest, ASplitsDigestCoversItsImagesAndClassesAlone) {
   const auto read = Read(Whole());
   ASSERT_TRUE(read.ok()) << read.status();
   const std::string digest = SplitDigest(*read, read->split(0));

@@ -5,36 +5,36 @@
 
 namespace finetune {
 
-// Divides a rank's pictures of one iteration into micro-batches: passes through the model of at
-// most `most` pictures, whose sizes differ by at most one. Example: 10 pictures, at most 4 at a
+// Divides a rank's images of one iteration into micro-batches: passes through the model of at
+// most `most` images, whose sizes differ by at most one. Example: 10 images, at most 4 at a
 // time, are passes of 3, 3 and 4.
 class MicroBatches {
  public:
-  // `most`: the most pictures in a pass; 0: all pictures in one pass.
-  static MicroBatches Of(int64_t pictures, int64_t most) {
-    return MicroBatches(pictures, PassesOf(pictures, most));
+  // `most`: the most images in a pass; 0: all images in one pass.
+  static MicroBatches Of(int64_t images, int64_t most) {
+    return MicroBatches(images, PassesOf(images, most));
   }
-  // Makes as many passes as a rank with `largest_part` pictures needs. Batch norms that sum over
-  // the ranks need the same number of passes on every rank, even where a rank has fewer pictures or
+  // Makes as many passes as a rank with `largest_part` images needs. Batch norms that sum over
+  // the ranks need the same number of passes on every rank, even where a rank has fewer images or
   // none.
-  static MicroBatches InStep(int64_t pictures, int64_t largest_part, int64_t most) {
-    return MicroBatches(pictures, PassesOf(largest_part, most));
+  static MicroBatches InStep(int64_t images, int64_t largest_part, int64_t most) {
+    return MicroBatches(images, PassesOf(largest_part, most));
   }
 
   int64_t passes() const { return passes_; }
-  // Returns the index of the first picture of `pass`. For `pass` == passes(), returns the number of
-  // pictures.
-  int64_t Begin(int64_t pass) const { return pictures_ * pass / passes_; }
+  // Returns the index of the first image of `pass`. For `pass` == passes(), returns the number of
+  // images.
+  int64_t Begin(int64_t pass) const { return images_ * pass / passes_; }
   int64_t Size(int64_t pass) const { return Begin(pass + 1) - Begin(pass); }
 
  private:
-  MicroBatches(int64_t pictures, int64_t passes) : pictures_(pictures), passes_(passes) {}
-  static int64_t PassesOf(int64_t pictures, int64_t most) {
-    if (pictures == 0) return 0;
-    return most > 0 ? (pictures + most - 1) / most : 1;
+  MicroBatches(int64_t images, int64_t passes) : images_(images), passes_(passes) {}
+  static int64_t PassesOf(int64_t images, int64_t most) {
+    if (images == 0) return 0;
+    return most > 0 ? (images + most - 1) / most : 1;
   }
 
-  int64_t pictures_, passes_;
+  int64_t images_, passes_;
 };
 
 }  // namespace finetune

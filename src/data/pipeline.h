@@ -11,7 +11,7 @@
 #include "src/config/experiment.pb.h"
 #include "src/config/problems.h"
 #include "src/data/dataset.pb.h"
-#include "src/data/picture_part.h"
+#include "src/data/image_part.h"
 #include "src/data/transforms/normalize.h"
 #include "src/data/transforms/transform.h"
 

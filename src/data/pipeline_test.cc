@@ -32,10 +32,10 @@ DatasetManifest Manifest(int height, int width, int channels) {
   return manifest;
 }
 
-// Returns the index of channel `c` of pixel (y, x) in a picture of three channels.
+// Returns the index of channel `c` of pixel (y, x) in an image of three channels.
 size_t At(int64_t y, int64_t x, int64_t width, int64_t c = 0) { return (y * width + x) * 3 + c; }
 
-// Returns the picture that tests/fixtures/data/make_fixtures.py uses.
+// Returns the image that tests/fixtures/data/make_fixtures.py uses.
 std::vector<uint8_t> Pixels(int height = kHeight, int width = kWidth, int channels = 3) {
   std::vector<uint8_t> pixels;
   for (int y = 0; y < height; ++y) {
@@ -156,8 +156,8 @@ TEST(Pipeline, CenterCropIsTheMiddle) {
   }
 }
 
-// Every crop is a window of the padded picture, and every possible window occurs.
-TEST(Pipeline, RandomCropsAreWindowsOfThePaddedPicture) {
+// Every crop is a window of the padded image, and every possible window occurs.
+TEST(Pipeline, RandomCropsAreWindowsOfThePaddedImage) {
   const std::vector<float> plain = Apply("");
   const auto padded = [&](int y, int x) {
     if (y < 1 || x < 1 || y > kHeight || x > kWidth) return 9.0f;
@@ -214,16 +214,16 @@ TEST(Pipeline, DrawsOfAStepDoNotDependOnOtherKindsOfSteps) {
   EXPECT_LT(different, 40);
 }
 
-TEST(Pipeline, DrawsDependOnEpochAndPicture) {
+TEST(Pipeline, DrawsDependOnEpochAndImage) {
   const std::string steps = "pipeline { random_crop { size: 4 padding: 4 } }";
   EXPECT_EQ(Apply(steps, 3, 5), Apply(steps, 3, 5));
-  int epochs = 0, pictures = 0;
+  int epochs = 0, images = 0;
   for (int i = 1; i < 20; ++i) {
     epochs += Apply(steps, i, 5) != Apply(steps, 0, 5) ? 1 : 0;
-    pictures += Apply(steps, 3, i) != Apply(steps, 3, 0) ? 1 : 0;
+    images += Apply(steps, 3, i) != Apply(steps, 3, 0) ? 1 : 0;
   }
   EXPECT_GT(epochs, 10);
-  EXPECT_GT(pictures, 10);
+  EXPECT_GT(images, 10);
 }
 
 TEST(Pipeline, StepsAfterAResizeWork) {
@@ -255,7 +255,7 @@ TEST(Pipeline, GrayscaleSpreadsOneChannelWithItsStatistics) {
   }
 }
 
-TEST(Pipeline, GrayscaleKeepsGreyPicturesAsTheyAre) {
+TEST(Pipeline, GrayscaleKeepsGreyImagesAsTheyAre) {
   const auto pipeline = Make("pipeline { grayscale {} }", Manifest(kHeight, kWidth, 1));
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   const std::vector<uint8_t> grey = Pixels(kHeight, kWidth, 1);
@@ -276,7 +276,7 @@ TEST(Pipeline, RefusesStepsThatDoNotFit) {
   EXPECT_EQ(Make("pipeline { grayscale { channels: 2 } }").status().message(),
             "pipeline[0].grayscale.channels: is 2; expected 1 or 3");
   EXPECT_EQ(Make("pipeline { random_crop { size: 6 } }").status().message(),
-            "pipeline[0].random_crop.size: is 6; the picture is 5x4 here");
+            "pipeline[0].random_crop.size: is 6; the image is 5x4 here");
   EXPECT_EQ(Make("pipeline { normalize {} } pipeline { random_flip {} }").status().message(),
             "pipeline[0].normalize: must be the pipeline's last step: the others work on pixels");
 }
@@ -368,8 +368,8 @@ TEST(PipelineTest, NormalizeTakesTheGivenStatisticsWhereItHasNoneOfItsOwn) {
   const PixelStatistics grey{{100}, {2}};
   const absl::Status status = make("pipeline { normalize {} }", &grey).status();
   EXPECT_EQ(status.message(),
-            "pipeline[0].normalize: takes the mean and std of the training pictures, which have 1 "
-            "channel; the pictures here have 3");
+            "pipeline[0].normalize: takes the mean and std of the training images, which have 1 "
+            "channel; the images here have 3");
 }
 
 std::optional<NeededPart> NeedOf(const std::string& steps, const ImageShape& shape,
@@ -383,36 +383,36 @@ std::optional<NeededPart> NeedOf(const std::string& steps, const ImageShape& sha
 
 TEST(Pipeline, NeedsThePartThatItsFirstStepTakes) {
   const ImageShape shape = {3, 40, 50};
-  const PictureRectangle whole = {0, 0, 40, 50};
+  const ImageRectangle whole = {0, 0, 40, 50};
   std::vector<int64_t> draws;
   auto need = NeedOf("pipeline { random_resized_crop { height: 9 width: 7 } }", shape, &draws);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(
       (std::vector<int64_t>{need->part.top, need->part.left, need->part.height, need->part.width}),
       draws);
-  EXPECT_EQ(need->resized, (PictureSize{9, 7}));
+  EXPECT_EQ(need->resized, (ImageSize{9, 7}));
 
   need = NeedOf("pipeline { resize_edge { size: 20 } } pipeline { center_crop { size: 20 } }",
                 shape, &draws);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(need->part, whole);
-  EXPECT_EQ(need->resized, (PictureSize{20, 25}));
+  EXPECT_EQ(need->resized, (ImageSize{20, 25}));
 
   // To the bit of another program's bytes: only of all pixels.
   need = NeedOf("pipeline { resize { size: 9 rounding: UINT8 } }", shape, &draws);
   ASSERT_TRUE(need.has_value());
-  EXPECT_EQ(need->resized, (PictureSize{0, 0}));
+  EXPECT_EQ(need->resized, (ImageSize{0, 0}));
 
   need = NeedOf("pipeline { center_crop { size: 12 } } pipeline { resize { size: 3 } }", shape,
                 &draws);
   ASSERT_TRUE(need.has_value());
-  EXPECT_EQ(need->part, (PictureRectangle{14, 19, 12, 12}));
-  EXPECT_EQ(need->resized, (PictureSize{0, 0})) << "the second step does not count";
+  EXPECT_EQ(need->part, (ImageRectangle{14, 19, 12, 12}));
+  EXPECT_EQ(need->resized, (ImageSize{0, 0})) << "the second step does not count";
 
   // Beyond the edges there is only padding.
   need = NeedOf("pipeline { center_crop { size: 44 pad_value: 1 } }", shape, &draws);
   ASSERT_TRUE(need.has_value());
-  EXPECT_EQ(need->part, (PictureRectangle{0, 3, 40, 44}));
+  EXPECT_EQ(need->part, (ImageRectangle{0, 3, 40, 44}));
 
   EXPECT_FALSE(NeedOf("pipeline { random_flip {} } pipeline { random_resized_crop { size: 9 } }",
                       shape, &draws)
@@ -421,7 +421,7 @@ TEST(Pipeline, NeedsThePartThatItsFirstStepTakes) {
 
 // Pixels [height, width, 3] of a rectangle of `pixels`.
 std::vector<uint8_t> Cut(const std::vector<uint8_t>& pixels, int width,
-                         const PictureRectangle& part) {
+                         const ImageRectangle& part) {
   std::vector<uint8_t> cut;
   for (int y = part.top; y < part.top + part.height; ++y) {
     const auto begin = pixels.begin() + static_cast<ptrdiff_t>(At(y, part.left, width));
@@ -457,8 +457,8 @@ TEST(Pipeline, APartGivesTheBitsOfTheWhole) {
         pipeline->Apply(pixels, shape, draws.data(), &scratch, expected.data());
         const auto need = pipeline->NeedOf(shape, draws.data());
         if (!need.has_value()) continue;
-        const PictureSize whole = {shape.height, shape.width};
-        const auto apply = [&](const PictureRectangle& part, std::vector<float>* out) {
+        const ImageSize whole = {shape.height, shape.width};
+        const auto apply = [&](const ImageRectangle& part, std::vector<float>* out) {
           pipeline->ApplyToPart(Cut(pixels, shape.width, part), {3, part.height, part.width},
                                 {whole, 1, 1.0 * part.top, 1.0 * part.left}, draws.data(), &scratch,
                                 out->data());
@@ -466,7 +466,7 @@ TEST(Pipeline, APartGivesTheBitsOfTheWhole) {
         apply(need->part, &of_part);
         ASSERT_EQ(of_part, expected);
         // A decoder may give more than is needed.
-        const PictureRectangle& part = need->part;
+        const ImageRectangle& part = need->part;
         apply({part.top / 2, part.left / 2, part.top - part.top / 2 + part.height,
                part.left - part.left / 2 + part.width},
               &of_more);
@@ -476,7 +476,7 @@ TEST(Pipeline, APartGivesTheBitsOfTheWhole) {
   }
 }
 
-// Of a picture that is a slope, the scaled pixels are the slope at their middles.
+// Of an image that is a slope, the scaled pixels are the slope at their middles.
 TEST(Pipeline, AScaledPartGivesTheResultAtTheSamePlace) {
   const ImageShape shape = {3, 61, 75};
   const auto slope = [](double y, double x) { return 20 + 2 * y + x; };
@@ -499,8 +499,8 @@ TEST(Pipeline, AScaledPartGivesTheResultAtTheSamePlace) {
       SCOPED_TRACE(absl::StrCat(options, " ", index));
       pipeline->Draw(/*seed=*/1, 0, index, shape, draws.data());
       pipeline->Apply(pixels, shape, draws.data(), &scratch, expected.data());
-      const PictureRectangle part = pipeline->NeedOf(shape, draws.data())->part;
-      // At half the size; the first pixel lies off the whole picture's grid, as where a picture of
+      const ImageRectangle part = pipeline->NeedOf(shape, draws.data())->part;
+      // At half the size; the first pixel lies off the whole image's grid, as where an image of
       // an odd side was mirrored.
       const PartPlace place = {
           {shape.height, shape.width}, 0.5, part.top / 2 - 0.5, std::floor(part.left / 2.0)};

@@ -9,19 +9,19 @@
 namespace finetune {
 
 std::vector<int64_t> Sampler::Order(int64_t epoch) const {
-  std::vector<int64_t> order(pictures);
+  std::vector<int64_t> order(images);
   std::iota(order.begin(), order.end(), int64_t{0});
   if (!shuffle) return order;
   // The shuffle of Fisher and Yates, in Knuth's form.
   RandomStream random(seed, RandomPurpose::kEpochOrder, static_cast<uint32_t>(epoch), 0);
-  for (int64_t i = pictures - 1; i > 0; --i) {
+  for (int64_t i = images - 1; i > 0; --i) {
     std::swap(order[i], order[random.Below(static_cast<uint32_t>(i + 1))]);
   }
   return order;
 }
 
 int64_t Sampler::GlobalSize(int64_t iteration) const {
-  return std::min(total_batch, pictures - iteration * total_batch);
+  return std::min(total_batch, images - iteration * total_batch);
 }
 
 absl::Span<const int64_t> Sampler::Part(absl::Span<const int64_t> order, int64_t iteration) const {

@@ -8,14 +8,14 @@
 
 namespace finetune {
 
-// Chooses the pictures of each global batch and each rank's part of it.
+// Chooses the images of each global batch and each rank's part of it.
 //
 // Global batch b of an epoch is order[b * total_batch, (b + 1) * total_batch), for any number of
 // ranks. Rank r of w takes the r-th of w contiguous parts of it, whose sizes differ by at most one.
-// So an epoch visits every picture once (with drop_last, at most once), and a run has the same
+// So an epoch visits every image once (with drop_last, at most once), and a run has the same
 // batches on any number of ranks.
 struct Sampler {
-  int64_t pictures = 0;
+  int64_t images = 0;
   int64_t total_batch = 0;
   int rank = 0;
   int world_size = 1;
@@ -24,13 +24,13 @@ struct Sampler {
   bool drop_last = false;
 
   int64_t iterations_per_epoch() const {
-    return drop_last ? pictures / total_batch : (pictures + total_batch - 1) / total_batch;
+    return drop_last ? images / total_batch : (images + total_batch - 1) / total_batch;
   }
 
-  // Returns the indices of all pictures in the order of `epoch`.
+  // Returns the indices of all images in the order of `epoch`.
   std::vector<int64_t> Order(int64_t epoch) const;
 
-  // Returns the number of pictures in global batch `iteration` of an epoch, over all ranks.
+  // Returns the number of images in global batch `iteration` of an epoch, over all ranks.
   int64_t GlobalSize(int64_t iteration) const;
 
   // Returns this rank's part of global batch `iteration`. `order`: Order() of the epoch.
@@ -47,7 +47,7 @@ struct Sampler {
   };
   Pairs PartInPairs(absl::Span<const int64_t> order, int64_t iteration) const;
 
-  // Returns the most pictures that Part() returns on any rank.
+  // Returns the most images that Part() returns on any rank.
   int64_t LargestPart() const { return (total_batch + world_size - 1) / world_size; }
 };
 

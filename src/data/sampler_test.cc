@@ -22,8 +22,8 @@ TEST(Philox, KnownAnswers) {
               ElementsAre(0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1));
 }
 
-Sampler Make(int64_t pictures, int64_t batch, int rank = 0, int world = 1) {
-  return {.pictures = pictures,
+Sampler Make(int64_t images, int64_t batch, int rank = 0, int world = 1) {
+  return {.images = images,
           .total_batch = batch,
           .rank = rank,
           .world_size = world,
@@ -31,7 +31,7 @@ Sampler Make(int64_t pictures, int64_t batch, int rank = 0, int world = 1) {
           .shuffle = true};
 }
 
-TEST(Sampler, AnEpochHoldsEveryPictureOnceInAnOrderOfItsOwn) {
+TEST(Sampler, AnEpochHoldsEveryImageOnceInAnOrderOfItsOwn) {
   const Sampler sampler = Make(1000, 32);
   std::vector<int64_t> first = sampler.Order(0), second = sampler.Order(1);
   EXPECT_NE(first, second);
@@ -43,16 +43,16 @@ TEST(Sampler, AnEpochHoldsEveryPictureOnceInAnOrderOfItsOwn) {
 // For any number of ranks: the ranks' parts, concatenated in the order of ranks, are the batch of a
 // single rank.
 TEST(Sampler, BatchesDoNotDependOnTheNumberOfRanks) {
-  for (const int64_t pictures : {1, 5, 64, 101}) {
+  for (const int64_t images : {1, 5, 64, 101}) {
     for (const int64_t batch : {1, 3, 16, 200}) {
-      const Sampler one = Make(pictures, batch);
+      const Sampler one = Make(images, batch);
       const std::vector<int64_t> order = one.Order(3);
       for (int world = 1; world <= 7; ++world) {
         for (int64_t b = 0; b < one.iterations_per_epoch(); ++b) {
           const auto whole = one.Part(order, b);
           std::vector<int64_t> joined;
           for (int rank = 0; rank < world; ++rank) {
-            const Sampler sampler = Make(pictures, batch, rank, world);
+            const Sampler sampler = Make(images, batch, rank, world);
             const auto part = sampler.Part(order, b);
             EXPECT_LE(static_cast<int64_t>(part.size()), sampler.LargestPart());
             joined.insert(joined.end(), part.begin(), part.end());

@@ -163,7 +163,7 @@ absl::StatusOr<OpenDataset> OpenChecked(const std::string& path, hid_t file, con
       H5Pget_chunk(options, rank, chunk.data()) != rank || chunk[0] < 1 || chunk[0] > shape[0] ||
       !std::equal(shape.begin() + 1, shape.end(), chunk.begin() + 1)) {
     return Bad(path, name,
-               "is not stored as prepare_dataset stores it (chunks of whole pictures with a "
+               "is not stored as prepare_dataset stores it (chunks of whole images with a "
                "Fletcher-32 sum and no other filter)");
   }
   return OpenDataset{std::move(found.dataset), static_cast<int64_t>(chunk[0])};
@@ -214,7 +214,7 @@ absl::StatusOr<std::vector<int64_t>> ReadLabels(const std::string& path, const O
       ReadAll(path, open, "labels", "label", H5T_NATIVE_INT64, count, labels.data()));
   for (int64_t i = 0; i < count; ++i) {
     if (labels[i] >= 0 && labels[i] < classes) continue;
-    return absl::DataLossError(absl::StrCat(path, ": picture ", i, " has label ", labels[i],
+    return absl::DataLossError(absl::StrCat(path, ": image ", i, " has label ", labels[i],
                                             "; there are ", classes, " classes"));
   }
   return labels;

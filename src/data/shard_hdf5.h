@@ -17,11 +17,11 @@ namespace finetune {
 // otherwise DataLoss that names the file.
 
 // The size of a chunk in bytes. Smaller chunks make the index of chunks larger. Larger chunks make
-// ShardReader's first read of a picture slower, because it checks the whole chunk.
+// ShardReader's first read of an image slower, because it checks the whole chunk.
 inline constexpr int64_t kChunkBytes = 256 << 10;
 
 // Makes an empty file in the format of HDF5 1.10, whose internal structures carry checksums. The
-// file records no times, so that the same pictures give the same bytes: the file's checksum
+// file records no times, so that the same images give the same bytes: the file's checksum
 // identifies its content.
 absl::StatusOr<Hdf5Handle> CreateShardFile(const std::string& path);
 
@@ -73,7 +73,7 @@ absl::StatusOr<OpenDataset> OpenPlainBytes(const std::string& path, hid_t file, 
 absl::Status ReadAll(const std::string& path, const OpenDataset& open, const char* name,
                      const char* row, hid_t type, int64_t count, void* values);
 
-// Reads the labels of a shard of `count` pictures and checks that each is below `classes`.
+// Reads the labels of a shard of `count` images and checks that each is below `classes`.
 absl::StatusOr<std::vector<int64_t>> ReadLabels(const std::string& path, const OpenDataset& open,
                                                 int64_t count, int classes);
 

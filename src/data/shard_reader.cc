@@ -53,13 +53,13 @@ absl::StatusOr<std::unique_ptr<ShardReader>> ShardReader::Open(const std::string
 
 absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
   const std::string& path = file_.path();
-  picture_bytes_ = PictureBytes(manifest);
+  image_bytes_ = ImageBytes(manifest);
   // A wrong count in the manifest must not allocate more memory than the file's size allows.
   const int64_t count = entry.count();
-  if (count > file_.size() / (picture_bytes_ + static_cast<int64_t>(sizeof(int64_t)))) {
-    return absl::DataLossError(absl::StrCat(
-        path, ": has ", file_.size(), " bytes, too few for its ", count, " pictures of ",
-        picture_bytes_, " bytes: it is cut short. Prepare the data again"));
+  if (count > file_.size() / (image_bytes_ + static_cast<int64_t>(sizeof(int64_t)))) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": has ", file_.size(), " bytes, too few for its ", count, " images of ",
+                     image_bytes_, " bytes: it is cut short. Prepare the data again"));
   }
 
   const Hdf5Lock lock;
@@ -72,35 +72,35 @@ absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest
                       OpenChecked(path, file.get(), "images", H5T_STD_U8LE, shape));
   FT_ASSIGN_OR_RETURN(const OpenDataset labels,
                       OpenChecked(path, file.get(), "labels", H5T_STD_I64LE, {length}));
-  chunk_pictures_ = images.chunk_length;
-  FT_ASSIGN_OR_RETURN(chunk_at_,
-                      FindChunks(path, images, "picture", count,
-                                 chunk_pictures_ * picture_bytes_ + kSumBytes, file_.size()));
+  chunk_images_ = images.chunk_length;
+  FT_ASSIGN_OR_RETURN(
+      chunk_at_, FindChunks(path, images, "image", count, chunk_images_ * image_bytes_ + kSumBytes,
+                            file_.size()));
   checked_ = std::vector<std::atomic<bool>>(chunk_at_.size());
   FT_ASSIGN_OR_RETURN(labels_, ReadLabels(path, labels, count, manifest.class_name_size()));
   return absl::OkStatus();
 }
 
 absl::Status ShardReader::Read(int64_t index, uint8_t* pixels) const {
-  const int64_t chunk = index / chunk_pictures_;
-  const int64_t in_chunk = index % chunk_pictures_ * picture_bytes_;
+  const int64_t chunk = index / chunk_images_;
+  const int64_t in_chunk = index % chunk_images_ * image_bytes_;
   if (checked_[chunk].load(std::memory_order_relaxed)) {
-    return file_.Read(chunk_at_[chunk] + in_chunk, picture_bytes_, pixels);
+    return file_.Read(chunk_at_[chunk] + in_chunk, image_bytes_, pixels);
   }
-  std::vector<uint8_t> bytes(chunk_pictures_ * picture_bytes_ + kSumBytes);
+  std::vector<uint8_t> bytes(chunk_images_ * image_bytes_ + kSumBytes);
   FT_RETURN_IF_ERROR(
       file_.Read(chunk_at_[chunk], static_cast<int64_t>(bytes.size()), bytes.data()));
   const uint8_t* sum = bytes.data() + bytes.size() - kSumBytes;
   const uint32_t stored =
       sum[0] | uint32_t{sum[1]} << 8 | uint32_t{sum[2]} << 16 | uint32_t{sum[3]} << 24;
   if (Fletcher32({bytes.data(), bytes.size() - kSumBytes}) != stored) {
-    const int64_t first = chunk * chunk_pictures_;
+    const int64_t first = chunk * chunk_images_;
     return absl::DataLossError(
-        absl::StrCat(file_.path(), ": the checksum of pictures ", first, " to ",
-                     std::min(first + chunk_pictures_, size()) - 1, " (from byte ",
-                     chunk_at_[chunk], ") is wrong: the file is damaged. Prepare the data again"));
+        absl::StrCat(file_.path(), ": the checksum of images ", first, " to ",
+                     std::min(first + chunk_images_, size()) - 1, " (from byte ", chunk_at_[chunk],
+                     ") is wrong: the file is damaged. Prepare the data again"));
   }
-  std::copy_n(bytes.begin() + in_chunk, picture_bytes_, pixels);
+  std::copy_n(bytes.begin() + in_chunk, image_bytes_, pixels);
   checked_[chunk].store(true, std::memory_order_relaxed);
   return absl::OkStatus();
 }

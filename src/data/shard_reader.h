@@ -15,18 +15,18 @@
 
 namespace finetune {
 
-// Random access to the pictures of one shard that ShardWriter wrote.
+// Random access to the images of one shard that ShardWriter wrote.
 //
 // HDF5 is only used when the shard is opened, to read the labels and the file offset of each chunk.
-// A chunk stores its pictures' pixels without compression, so a picture is later one pread of its
+// A chunk stores its images' pixels without compression, so an image is later one pread of its
 // own bytes: no lock, no copy of the shard in memory, and the ranks of a host share the page cache.
-// A chunk's Fletcher-32 checksum is checked when the first of its pictures is read. Without
-// `keep_open` the file is opened again for each picture.
+// A chunk's Fletcher-32 checksum is checked when the first of its images is read. Without
+// `keep_open` the file is opened again for each image.
 class ShardReader {
  public:
   // Opens FOLDER/entry.file. Because the file may come from anywhere, Open checks that shapes and
   // types match the manifest, that every chunk lies in the file, and that each label is below the
-  // number of classes. Reads the labels, not the pictures. Errors: NotFound; DataLoss that names
+  // number of classes. Reads the labels, not the images. Errors: NotFound; DataLoss that names
   // the file and what is wrong with it.
   static absl::StatusOr<std::unique_ptr<ShardReader>> Open(const std::string& folder,
                                                            const DatasetShard& entry,
@@ -38,7 +38,7 @@ class ShardReader {
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }
   int64_t label(int64_t index) const { return labels_[index]; }
 
-  // Reads the pixels [height, width, channels] of picture `index`, which must be below size(). May
+  // Reads the pixels [height, width, channels] of image `index`, which must be below size(). May
   // be called from any number of threads. Errors: DataLoss that names the file and the byte.
   absl::Status Read(int64_t index, uint8_t* pixels) const;
 
@@ -47,10 +47,10 @@ class ShardReader {
   absl::Status Index(const DatasetShard& entry, const DatasetManifest& manifest);
 
   ShardFile file_;
-  int64_t picture_bytes_ = 0;
-  // The number of pictures in a chunk; each chunk's file offset; whether each chunk's checksum has
+  int64_t image_bytes_ = 0;
+  // The number of images in a chunk; each chunk's file offset; whether each chunk's checksum has
   // been checked.
-  int64_t chunk_pictures_ = 0;
+  int64_t chunk_images_ = 0;
   std::vector<int64_t> chunk_at_;
   mutable std::vector<std::atomic<bool>> checked_;
   std::vector<int64_t> labels_;

@@ -24,12 +24,12 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 constexpr int kSide = 6;
-constexpr int kPictureBytes = kSide * kSide * 3;
+constexpr int kImageBytes = kSide * kSide * 3;
 constexpr int kClasses = 3;
 
-std::vector<uint8_t> Pixels(int64_t picture, size_t bytes = kPictureBytes) {
+std::vector<uint8_t> Pixels(int64_t image, size_t bytes = kImageBytes) {
   std::vector<uint8_t> pixels(bytes);
-  for (size_t i = 0; i < bytes; ++i) pixels[i] = static_cast<uint8_t>(picture * 37 + i * 11);
+  for (size_t i = 0; i < bytes; ++i) pixels[i] = static_cast<uint8_t>(image * 37 + i * 11);
   return pixels;
 }
 
@@ -71,11 +71,11 @@ TEST_F(ShardTest, ReadsWhatWasWrittenInAnyOrder) {
     int64_t count;
     int side, channels;
   };
-  // Chunks hold 2427 pictures of 6x6x3 bytes, 4 of 256x256x1 and 1 of 300x300x3.
+  // Chunks hold 2427 images of 6x6x3 bytes, 4 of 256x256x1 and 1 of 300x300x3.
   for (const auto& [count, side, channels] :
        {Case{1, kSide, 3}, Case{2427, kSide, 3}, Case{5000, kSide, 3}, Case{9, 256, 1},
         Case{3, 300, 3}, Case{40000, 1, 1}}) {
-    SCOPED_TRACE(absl::StrCat(count, " pictures of ", side));
+    SCOPED_TRACE(absl::StrCat(count, " images of ", side));
     const size_t bytes = size_t(channels) * side * side;
     auto writer = ShardWriter::Create(
         path_, {.count = count, .height = side, .width = side, .channels = channels});
@@ -97,7 +97,7 @@ TEST_F(ShardTest, ReadsWhatWasWrittenInAnyOrder) {
   }
 }
 
-// Without times, the same pictures give the same bytes whenever they are prepared.
+// Without times, the same images give the same bytes whenever they are prepared.
 TEST_F(ShardTest, HoldsNoTimeOfDay) {
   auto writer = ShardWriter::Create(path_, {1, kSide, kSide, 3});
   ASSERT_TRUE(writer.ok()) << writer.status();
@@ -121,9 +121,9 @@ TEST_F(ShardTest, TheWriterTakesExactlyWhatWasAnnounced) {
   auto writer = ShardWriter::Create(path_, shape);
   ASSERT_TRUE(writer.ok()) << writer.status();
   EXPECT_EQ((*writer)->Append(Pixels(0, 5), 0),
-            absl::InvalidArgumentError(path_ + ": a picture of 5 bytes; expected 108"));
+            absl::InvalidArgumentError(path_ + ": an image of 5 bytes; expected 108"));
   ASSERT_TRUE((*writer)->Append(Pixels(0), 0).ok());
-  EXPECT_EQ((*writer)->Finish(), absl::FailedPreconditionError(path_ + ": 1 pictures of 2 came"));
+  EXPECT_EQ((*writer)->Finish(), absl::FailedPreconditionError(path_ + ": 1 images of 2 came"));
 
   (*writer).reset();
   writer = ShardWriter::Create(path_, shape);
@@ -131,13 +131,13 @@ TEST_F(ShardTest, TheWriterTakesExactlyWhatWasAnnounced) {
   ASSERT_TRUE((*writer)->Append(Pixels(0), 0).ok());
   ASSERT_TRUE((*writer)->Append(Pixels(1), 1).ok());
   EXPECT_EQ((*writer)->Append(Pixels(2), 2),
-            absl::FailedPreconditionError(path_ + ": more than its 2 pictures came"));
+            absl::FailedPreconditionError(path_ + ": more than its 2 images came"));
   EXPECT_TRUE((*writer)->Finish().ok());
 
   EXPECT_EQ(ShardWriter::Create(path_, {.count = 0, .height = 1, .width = 1, .channels = 1})
                 .status()
                 .message(),
-            path_ + ": a shard of no pictures");
+            path_ + ": a shard of no images");
   EXPECT_EQ(ShardWriter::Create(folder_ + "/nowhere/x.h5", shape).status().message(),
             folder_ + "/nowhere/x.h5: cannot create: No such file or directory");
 }
@@ -154,10 +154,9 @@ TEST_F(ShardTest, RefusesFoldersPipesAndOtherFormats) {
   fs::remove(path_);
   std::ofstream(path_) << std::string(1000, 'x');
   EXPECT_EQ(Refusal(1), "x.h5: cannot be read as a whole HDF5 file: file signature not found");
-  EXPECT_EQ(
-      Refusal(9),
-      "x.h5: has 1000 bytes, too few for its 9 pictures of 108 bytes: it is cut short. Prepare "
-      "the data again");
+  EXPECT_EQ(Refusal(9),
+            "x.h5: has 1000 bytes, too few for its 9 images of 108 bytes: it is cut short. Prepare "
+            "the data again");
 }
 
 // How a data set of a hostile file differs from what ShardWriter writes.
@@ -234,9 +233,9 @@ TEST_F(HostileShardTest, ReadsAFileMadeAsTheWriterMakesIt) {
   Write(Images(), Labels(), 2);
   const auto reader = Open(kCount);
   ASSERT_TRUE(reader.ok()) << reader.status();
-  std::vector<uint8_t> pixels(kPictureBytes, 9);
+  std::vector<uint8_t> pixels(kImageBytes, 9);
   EXPECT_TRUE((*reader)->Read(3, pixels.data()).ok());
-  EXPECT_EQ(pixels, std::vector<uint8_t>(kPictureBytes, 0));
+  EXPECT_EQ(pixels, std::vector<uint8_t>(kImageBytes, 0));
   EXPECT_EQ((*reader)->label(2), 2);
 }
 
@@ -255,7 +254,7 @@ TEST_F(HostileShardTest, RefusesAnotherTypeOrShape) {
   images.shape[0] = images.chunk[0] = 3;
   EXPECT_EQ(RefusalOf(images, Labels()),
             "x.h5: images is [3, 6, 6, 3]; its manifest says [4, 6, 6, 3]");
-  images.shape = images.chunk = {kCount, kPictureBytes};
+  images.shape = images.chunk = {kCount, kImageBytes};
   EXPECT_EQ(RefusalOf(images, Labels()),
             "x.h5: images is [4, 108]; its manifest says [4, 6, 6, 3]");
   labels = Labels();
@@ -268,7 +267,7 @@ TEST_F(HostileShardTest, RefusesAnotherTypeOrShape) {
 
 TEST_F(HostileShardTest, RefusesOtherFiltersLayoutsAndPlaces) {
   const std::string message =
-      " is not stored as prepare_dataset stores it (chunks of whole pictures with a Fletcher-32 "
+      " is not stored as prepare_dataset stores it (chunks of whole images with a Fletcher-32 "
       "sum "
       "and no other filter)";
   const auto set = [&](std::function<void(hid_t)> setting, bool chunks) {
@@ -293,7 +292,7 @@ TEST_F(HostileShardTest, RefusesOtherFiltersLayoutsAndPlaces) {
   const std::string outside = folder_ + "/outside";
   EXPECT_EQ(set(
                 [&](hid_t options) {
-                  H5Pset_external(options, outside.c_str(), 0, kCount * kPictureBytes);
+                  H5Pset_external(options, outside.c_str(), 0, kCount * kImageBytes);
                 },
                 false),
             "x.h5: images" + message);
@@ -325,7 +324,7 @@ TEST_F(HostileShardTest, RefusesLinksToOtherPlaces) {
 TEST_F(HostileShardTest, RefusesChunksThatWereNeverWritten) {
   Hostile images = Images();
   images.written = false;
-  EXPECT_EQ(RefusalOf(images, Labels()), "x.h5: the chunk of picture 0 is missing or broken");
+  EXPECT_EQ(RefusalOf(images, Labels()), "x.h5: the chunk of image 0 is missing or broken");
   Hostile labels = Labels();
   labels.written = false;
   EXPECT_EQ(RefusalOf(Images(), labels), "x.h5: the chunk of label 0 is missing or broken");
@@ -334,7 +333,7 @@ TEST_F(HostileShardTest, RefusesChunksThatWereNeverWritten) {
 TEST_F(HostileShardTest, RefusesLabelsBeyondTheClasses) {
   for (const int64_t label : {int64_t{kClasses}, int64_t{-1}, INT64_MIN, INT64_MAX}) {
     EXPECT_EQ(RefusalOf(Images(), Labels(), label),
-              absl::StrCat("x.h5: picture 2 has label ", label, "; there are 3 classes"));
+              absl::StrCat("x.h5: image 2 has label ", label, "; there are 3 classes"));
   }
 }
 

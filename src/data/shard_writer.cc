@@ -19,7 +19,7 @@ struct ShardWriter::File {
 absl::StatusOr<std::unique_ptr<ShardWriter>> ShardWriter::Create(const std::string& path,
                                                                  const ShardShape& shape) {
   if (shape.count < 1 || shape.height < 1 || shape.width < 1 || shape.channels < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": a shard of no pictures"));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": a shard of no images"));
   }
   const Hdf5Lock lock;
   auto file = std::make_unique<File>();
@@ -29,7 +29,7 @@ absl::StatusOr<std::unique_ptr<ShardWriter>> ShardWriter::Create(const std::stri
   auto writer = std::unique_ptr<ShardWriter>(new ShardWriter(path, shape, nullptr));
   FT_ASSIGN_OR_RETURN(file->images,
                       CreateDataset(path, file->file.get(), "images", H5T_STD_U8LE,
-                                    {count, height, width, channels}, writer->chunk_pictures_));
+                                    {count, height, width, channels}, writer->chunk_images_));
   FT_ASSIGN_OR_RETURN(file->labels, CreateDataset(path, file->file.get(), "labels", H5T_STD_I64LE,
                                                   {count}, kChunkBytes / sizeof(int64_t)));
   writer->file_ = std::move(file);
@@ -38,10 +38,10 @@ absl::StatusOr<std::unique_ptr<ShardWriter>> ShardWriter::Create(const std::stri
 
 ShardWriter::ShardWriter(std::string path, const ShardShape& shape, std::unique_ptr<File> file)
     : path_(std::move(path)), shape_(shape), file_(std::move(file)) {
-  const int64_t picture = int64_t{shape.height} * shape.width * shape.channels;
-  chunk_pictures_ = std::clamp<int64_t>(kChunkBytes / picture, 1, shape.count);
-  pixels_.reserve(chunk_pictures_ * picture);
-  labels_.reserve(chunk_pictures_);
+  const int64_t image = int64_t{shape.height} * shape.width * shape.channels;
+  chunk_images_ = std::clamp<int64_t>(kChunkBytes / image, 1, shape.count);
+  pixels_.reserve(chunk_images_ * image);
+  labels_.reserve(chunk_images_);
 }
 
 ShardWriter::~ShardWriter() {
@@ -50,18 +50,18 @@ ShardWriter::~ShardWriter() {
 }
 
 absl::Status ShardWriter::Append(absl::Span<const uint8_t> pixels, int64_t label) {
-  const int64_t picture = int64_t{shape_.height} * shape_.width * shape_.channels;
-  if (static_cast<int64_t>(pixels.size()) != picture) {
+  const int64_t image = int64_t{shape_.height} * shape_.width * shape_.channels;
+  if (static_cast<int64_t>(pixels.size()) != image) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path_, ": a picture of ", pixels.size(), " bytes; expected ", picture));
+        absl::StrCat(path_, ": an image of ", pixels.size(), " bytes; expected ", image));
   }
   if (written_ + static_cast<int64_t>(labels_.size()) == shape_.count) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": more than its ", shape_.count, " pictures came"));
+        absl::StrCat(path_, ": more than its ", shape_.count, " images came"));
   }
   pixels_.insert(pixels_.end(), pixels.begin(), pixels.end());
   labels_.push_back(label);
-  return static_cast<int64_t>(labels_.size()) == chunk_pictures_ ? WriteChunk() : absl::OkStatus();
+  return static_cast<int64_t>(labels_.size()) == chunk_images_ ? WriteChunk() : absl::OkStatus();
 }
 
 absl::Status ShardWriter::WriteChunk() {
@@ -85,7 +85,7 @@ absl::Status ShardWriter::Finish() {
   FT_RETURN_IF_ERROR(WriteChunk());
   if (written_ != shape_.count) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": ", written_, " pictures of ", shape_.count, " came"));
+        absl::StrCat(path_, ": ", written_, " images of ", shape_.count, " came"));
   }
   {
     const Hdf5Lock lock;

@@ -11,7 +11,7 @@
 
 namespace finetune {
 
-// The number and shape of a shard's pictures.
+// The number and shape of a shard's images.
 struct ShardShape {
   int64_t count = 0;
   int height = 0, width = 0, channels = 0;
@@ -34,13 +34,13 @@ class ShardWriter {
                                                              const ShardShape& shape);
   ~ShardWriter();
 
-  // Adds a picture. `pixels`: [height, width, channels]. Errors: InvalidArgument where the number
-  // of bytes is not height * width * channels, FailedPrecondition for a picture beyond `count`;
+  // Adds an image. `pixels`: [height, width, channels]. Errors: InvalidArgument where the number
+  // of bytes is not height * width * channels, FailedPrecondition for an image beyond `count`;
   // those of Create.
   absl::Status Append(absl::Span<const uint8_t> pixels, int64_t label);
 
   // Writes the last chunk and syncs the file to disk. Errors: FailedPrecondition where fewer than
-  // `count` pictures came; those of Create.
+  // `count` images came; those of Create.
   absl::Status Finish();
 
  private:
@@ -51,7 +51,7 @@ class ShardWriter {
   std::string path_;
   ShardShape shape_;
   std::unique_ptr<File> file_;
-  int64_t chunk_pictures_ = 0;
+  int64_t chunk_images_ = 0;
   int64_t written_ = 0;
   std::vector<uint8_t> pixels_;
   std::vector<int64_t> labels_;

@@ -40,9 +40,8 @@ absl::Status Backbone::CheckInput(int64_t channels, int64_t height, int64_t widt
   };
   const auto of_size = [](int64_t h, int64_t w) { return absl::StrCat(" of ", h, "x", w); };
   return absl::InvalidArgumentError(absl::StrCat(
-      "found pictures", side == 0 ? "" : of_size(height, width), with_channels(channels), "; ",
-      name(), " takes pictures", side == 0 ? "" : of_size(side, side),
-      with_channels(wanted_channels),
+      "found images", side == 0 ? "" : of_size(height, width), with_channels(channels), "; ",
+      name(), " takes images", side == 0 ? "" : of_size(side, side), with_channels(wanted_channels),
       fits ? "" : absl::StrCat("; end the pipeline with a resize or crop to size ", side),
       channels == 1 && wanted_channels == 3 ? ": add grayscale { channels: 3 } to the pipeline"
                                             : ""));

@@ -55,7 +55,7 @@ absl::StatusOr<std::unique_ptr<Classifier>> Classifier::Create(const ModelConfig
 }
 
 at::Tensor Classifier::Input(const at::Tensor& images) const {
-  TORCH_CHECK_VALUE(images.dim() == 4, "expected pictures as [N, C, H, W], found ", images.sizes());
+  TORCH_CHECK_VALUE(images.dim() == 4, "expected images as [N, C, H, W], found ", images.sizes());
   const absl::Status status = CheckInput(images.size(1), images.size(2), images.size(3));
   TORCH_CHECK_VALUE(status.ok(), std::string(status.message()));
   return images.to(bfloat16_ ? at::kBFloat16 : at::kFloat)

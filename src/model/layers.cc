@@ -188,9 +188,9 @@ at::Tensor Trained(const at::Tensor& x, const ConvBn& layer, const at::Tensor& r
     if (mode.sum_over_ranks == nullptr) {
       TORCH_CHECK_VALUE(
           y.numel() != y.size(1),
-          "found a training pass of one picture whose feature map is 1x1: one value a channel has "
-          "no variance for batch norm; expected two pictures or more in each pass of each rank, or "
-          "larger pictures");
+          "found a training pass of one image whose feature map is 1x1: one value a channel has "
+          "no variance for batch norm; expected two images or more in each pass of each rank, or "
+          "larger images");
     }
   }
   if (mode.fused && y.is_cpu()) {

@@ -193,7 +193,7 @@ absl::StatusOr<std::string> CheckValues(const TensorList& wanted, const Given& g
     if (!std::isfinite(low) || !std::isfinite(high)) {
       return absl::DataLossError(
           absl::StrCat(name,
-                       " has values that are not finite (NaN or infinity), which no picture's "
+                       " has values that are not finite (NaN or infinity), which no image's "
                        "result survives: the run that wrote the checkpoint had diverged; take an "
                        "earlier one"));
     }

@@ -8,14 +8,14 @@
 
 namespace finetune {
 
-// Cross-entropy with label smoothing (Szegedy et al. 2016), summed over the pictures. logits: [N,
+// Cross-entropy with label smoothing (Szegedy et al. 2016), summed over the images. logits: [N,
 // classes] float32. targets: the classes, [N] int64, or distributions over them, [N, classes] of
 // the logits' type, which smoothing moves towards the uniform one in the same way. Returns a
 // scalar.
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                            double label_smoothing);
 
-// The same of each picture alone: [N].
+// The same of each image alone: [N].
 at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
                         double label_smoothing);
 

@@ -32,7 +32,7 @@ at::Tensor Logits(const std::vector<float>& logits, at::IntArrayRef shape) {
 
 at::Tensor Zeros(at::IntArrayRef shape) { return at::zeros(shape, TestDevice()); }
 
-TEST(CrossEntropySum, IsMinusTheLogOfTheLabelsProbabilitySummedOverPictures) {
+TEST(CrossEntropySum, IsMinusTheLogOfTheLabelsProbabilitySummedOverImages) {
   const at::Tensor logits = Logits({0.f, 0.f, std::log(3.f), 0.f}, {2, 2});
   EXPECT_NEAR(CrossEntropySum(logits, Labels({1, 0}), 0).item<double>(),
               std::log(2.0) + std::log(4.0 / 3), 1e-6);
@@ -45,7 +45,7 @@ TEST(CrossEntropySum, SmoothingSpreadsItsShareOverAllClassesTheLabelsToo) {
               -0.9 * std::log(0.75) - 0.1 * std::log(0.25), 1e-6);
 }
 
-TEST(CrossEntropySum, OfNoPicturesIsZero) {
+TEST(CrossEntropySum, OfNoImagesIsZero) {
   EXPECT_EQ(CrossEntropySum(Zeros({0, 5}), Labels({}), 0.1).item<double>(), 0);
   EXPECT_EQ(CrossEntropySum(Zeros({0, 5}), Zeros({0, 5}), 0.1).item<double>(), 0);
 }

@@ -42,16 +42,16 @@ ForwardMode Mode(bool fused, bool bfloat16 = false) {
 
 class NotFiniteTest : public testing::TestWithParam<Shape> {
  protected:
-  static constexpr int64_t kPictures = 4;
+  static constexpr int64_t kImages = 4;
 
   static at::Tensor Input() {
     const Shape& s = GetParam();
-    return ByFormula("x", {kPictures, s.in, s.size, s.size}).contiguous(kLayout);
+    return ByFormula("x", {kImages, s.in, s.size, s.size}).contiguous(kLayout);
   }
   static at::Tensor Residual() {
     const Shape& s = GetParam();
     const int64_t size = (s.size - 1) / s.stride + 1;
-    return ByFormula("residual", {kPictures, s.out, size, size}).contiguous(kLayout);
+    return ByFormula("residual", {kImages, s.out, size, size}).contiguous(kLayout);
   }
   static ConvBn Layer() {
     const Shape& s = GetParam();
@@ -180,7 +180,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, NotFiniteTest,
                                          Shape{"NarrowAndStrided", 8, 32, 1, 2, 12}),
                          [](const auto& info) { return std::string(info.param.name); });
 
-// NaN, where the model's config allows, for the picture that has it and no other.
+// NaN, where the model's config allows, for the image that has it and no other.
 TEST(NotFiniteModelTest, BothEnginesSayNan) {
   for (const char* config :
        {"depth: 18 base_channels: 16 stem: CIFAR", "depth: 50 base_channels: 8 stem: IMAGENET"}) {

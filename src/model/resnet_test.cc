@@ -72,7 +72,7 @@ TEST(ResNet, NormEvalTrainsScalesByRunningStatisticsThatStay) {
   for (const NamedTensor& parameter : model->parameters()) {
     EXPECT_TRUE(parameter.tensor.grad().defined()) << parameter.name;
   }
-  // What one picture gets does not depend on the others.
+  // What one image gets does not depend on the others.
   const at::Tensor two = model->Forward(Images(2), kTraining),
                    one = model->Forward(Images(1), kTraining);
   EXPECT_LT(RelativeError(two.narrow(0, 0, 1), one), 1e-5);
@@ -107,7 +107,7 @@ TEST(ResNet, EnginesAgreeInFloat32) {
 
 // The reference is float32. PLAIN rounds to bfloat16 (2^-9 of a value) after every operator, FUSED
 // only after every convolution but folds batch norms into weights before it rounds those; on a CPU
-// that cannot multiply bfloat16, it evaluates pictures that are rounded in float32.
+// that cannot multiply bfloat16, it evaluates images that are rounded in float32.
 TEST(ResNet, EnginesAgreeInBfloat16AsFarAsItsRoundingGoes) {
   for (const std::string& config : {ResNet(kSmall), ResNet(kSmallBottleneck)}) {
     const at::Tensor images = Images(4, 64);
@@ -128,7 +128,7 @@ TEST(ResNet, TrainsInBfloat16WithGradientsInFloat32) {
                                            Images(8, 64));
 }
 
-TEST(ResNet, TakesPicturesOfAnyTypeAndLayout) {
+TEST(ResNet, TakesImagesOfAnyTypeAndLayout) {
   for (const bool bfloat16 : {false, true}) {
     const auto model = MakeModel(ResNet(kSmall), EngineOptions(true, bfloat16));
     const at::Tensor images = Images(2).to(at::kBFloat16);
@@ -157,7 +157,7 @@ TEST(ResNet, TakesBatchesOfChangingSizesEvenOfNone) {
   }
 }
 
-TEST(ResNet, NoPicturesGiveNoGradientAndLeaveStatisticsAlone) {
+TEST(ResNet, NoImagesGiveNoGradientAndLeaveStatisticsAlone) {
   for (const bool bfloat16 : {false, true}) {
     const auto model =
         MakeModel(ResNet(kSmallBottleneck, "frozen_stages: 1"), EngineOptions(true, bfloat16));
@@ -311,31 +311,30 @@ TEST(ResNet, StartsAsMmpretrainDoes) {
   }
 }
 
-TEST(ResNet, SaysWhichPicturesItTakes) {
+TEST(ResNet, SaysWhichImagesItTakes) {
   const auto model = MakeModel(ResNet(kSmallBottleneck));
-  EXPECT_THAT(
-      ErrorOf([&] {
-        model->Forward(at::zeros({2, 1, 32, 32}), kEvaluation);
-      }),
-      HasSubstr("found pictures with 1 channel; ResNet-50 takes pictures with 3 channels: add "
-                "grayscale { channels: 3 } to the pipeline"));
+  EXPECT_THAT(ErrorOf([&] {
+                model->Forward(at::zeros({2, 1, 32, 32}), kEvaluation);
+              }),
+              HasSubstr("found images with 1 channel; ResNet-50 takes images with 3 channels: add "
+                        "grayscale { channels: 3 } to the pipeline"));
   EXPECT_THAT(ErrorOf([&] {
                 model->Forward(at::zeros({3, 32, 32}), kEvaluation);
               }),
-              HasSubstr("expected pictures as [N, C, H, W], found [3, 32, 32]"));
+              HasSubstr("expected images as [N, C, H, W], found [3, 32, 32]"));
   EXPECT_THAT(ErrorOf([&] { model->Forward(Images(1, 32), kTraining); }),
-              HasSubstr("expected two pictures or more in each pass"));
+              HasSubstr("expected two images or more in each pass"));
   const auto lenet = MakeModel("backbone { lenet5 {} } head { num_classes: 3 }");
   EXPECT_THAT(
       ErrorOf([&] {
         lenet->Forward(at::zeros({2, 1, 28, 28}), kEvaluation);
       }),
-      HasSubstr("found pictures of 28x28 with 1 channel; LeNet-5 takes pictures of 32x32 with 1 "
+      HasSubstr("found images of 28x28 with 1 channel; LeNet-5 takes images of 32x32 with 1 "
                 "channel; end the pipeline with a resize or crop to size 32"));
 }
 
-// For each size, a pass of one picture can be trained on just when the model says so.
-TEST(ResNet, KnowsWhichPicturesLeaveBatchNormOneValue) {
+// For each size, a pass of one image can be trained on just when the model says so.
+TEST(ResNet, KnowsWhichImagesLeaveBatchNormOneValue) {
   for (const char* stem : {"IMAGENET", "CIFAR"}) {
     const auto model =
         MakeModel(absl::StrCat("backbone { resnet { depth: 18 base_channels: 2 stem: ", stem,

@@ -40,19 +40,19 @@ std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
 void ParseClasses(const Json& json, EvaluationRecord* record) {
   const auto counts = json.find("classes");
   if (counts == json.end() || !counts->is_object()) return;
-  const std::vector<int64_t> pictures = GetNumbers(*counts, "pictures");
+  const std::vector<int64_t> images = GetNumbers(*counts, "pictures");
   const std::vector<int64_t> correct = GetNumbers(*counts, "correct");
   const std::vector<int64_t> guessed = GetNumbers(*counts, "guessed");
-  if (pictures.size() != correct.size()) return;
-  record->has_guessed = !pictures.empty() && guessed.size() == pictures.size();
-  for (size_t i = 0; i < pictures.size(); ++i) {
-    record->classes.push_back({pictures[i], record->has_guessed ? guessed[i] : 0, correct[i]});
+  if (images.size() != correct.size()) return;
+  record->has_guessed = !images.empty() && guessed.size() == images.size();
+  for (size_t i = 0; i < images.size(); ++i) {
+    record->classes.push_back({images[i], record->has_guessed ? guessed[i] : 0, correct[i]});
   }
   const auto rows = json.find("confusion");
-  if (rows == json.end() || !rows->is_array() || rows->size() != pictures.size()) return;
+  if (rows == json.end() || !rows->is_array() || rows->size() != images.size()) return;
   std::vector<int64_t> confusion;
   for (const Json& row : *rows) {
-    if (!row.is_array() || row.size() != pictures.size()) return;
+    if (!row.is_array() || row.size() != images.size()) return;
     for (const Json& count : row) {
       if (!count.is_number()) return;
       confusion.push_back(count);
@@ -127,16 +127,16 @@ std::string ToJson(const EvaluationRecord& record) {
                {"iteration", record.iteration},
                {"loss", record.loss},
                {"time", record.seconds},
-               {"pictures", record.pictures},
+               {"pictures", record.images},
                {"accuracy", record.accuracy}};
   if (!record.classes.empty()) {
-    Json pictures = Json::array(), correct = Json::array(), guessed = Json::array();
+    Json images = Json::array(), correct = Json::array(), guessed = Json::array();
     for (const ClassResult& count : record.classes) {
-      pictures.push_back(count.support);
+      images.push_back(count.support);
       correct.push_back(count.correct);
       guessed.push_back(count.guessed);
     }
-    json["classes"] = {{"pictures", std::move(pictures)}, {"correct", std::move(correct)}};
+    json["classes"] = {{"pictures", std::move(images)}, {"correct", std::move(correct)}};
     if (record.has_guessed && record.classes.size() <= kMostGuessedClasses) {
       json["classes"]["guessed"] = std::move(guessed);
     }
@@ -195,7 +195,7 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       record.iteration = iteration;
       record.loss = Get(json, "loss", kNoNumber);
       record.seconds = Get(json, "time", kNoNumber);
-      record.pictures = Get<int64_t>(json, "pictures", 0);
+      record.images = Get<int64_t>(json, "pictures", 0);
       ParseClasses(json, &record);
       if (json.contains("accuracy") && json["accuracy"].is_object()) {
         for (const auto& [name, value] : json["accuracy"].items()) {

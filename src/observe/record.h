@@ -55,7 +55,7 @@ struct EvaluationRecord {
   double loss = 0;
   std::map<std::string, double> accuracy;  // "top1": 0..1
   double seconds = 0;
-  int64_t pictures = 0;
+  int64_t images = 0;
   std::vector<ClassResult> classes;  // in the order of labels
   // Whether `classes` has the number of images that were taken for each class. Records with more
   // than kMostGuessedClasses classes, and records of a finetune before 0.1.0, do not have it.

@@ -64,7 +64,7 @@ struct Totals {
   double seconds = 0;  // of training iterations
   double data_seconds = 0;
   double validation_seconds = 0;
-  double pictures = 0;
+  double images = 0;
   int64_t memory_mib = 0;
 };
 
@@ -78,7 +78,7 @@ Totals AddUp(const History& history) {
     if (std::isfinite(record.data_time_s)) {
       totals.data_seconds += record.data_time_s * static_cast<double>(record.averaged);
     }
-    if (std::isfinite(record.images_per_s)) totals.pictures += record.images_per_s * seconds;
+    if (std::isfinite(record.images_per_s)) totals.images += record.images_per_s * seconds;
   }
   for (const EvaluationRecord& record : history.evaluations) {
     if (std::isfinite(record.seconds)) totals.validation_seconds += record.seconds;
@@ -123,7 +123,7 @@ void AppendFigures(const History& history, std::string* html) {
     }
   }
   if (totals.seconds > 0) {
-    AppendFigure("Pictures per second", absl::StrFormat("%.1f", totals.pictures / totals.seconds),
+    AppendFigure("Images per second", absl::StrFormat("%.1f", totals.images / totals.seconds),
                  "training, all ranks together", html);
     AppendFigure("Waiting for data",
                  absl::StrFormat("%.1f %%", 100 * totals.data_seconds / totals.seconds),
@@ -161,7 +161,7 @@ void AppendCharts(const History& history, std::string* html) {
   for (auto& [name, series] : accuracies) accuracy.series.push_back(std::move(series));
   const Chart lr{"Learning rate", "iteration", {curve("lr", &IterationRecord::lr)}};
   const Chart speed{
-      "Pictures per second", "iteration", {curve("speed", &IterationRecord::images_per_s)}};
+      "Images per second", "iteration", {curve("speed", &IterationRecord::images_per_s)}};
   *html += "<div class=\"grid2\">\n";
   for (const Chart& chart : {loss, accuracy, lr, speed}) {
     absl::StrAppend(html, "<div class=\"card\">", ToSvg(chart), "</div>\n");

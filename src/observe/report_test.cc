@@ -68,7 +68,7 @@ TEST(Report, NamesTheRunAndItsKeyFigures) {
   EXPECT_THAT(page, HasSubstr("<dd>0.75</dd><dd class=\"note\">first 2.5; after 30 iterations"));
   EXPECT_THAT(page,
               HasSubstr("<dd>81.25 %</dd><dd class=\"note\">epoch 2, iteration 20; last 75.00 %"));
-  EXPECT_THAT(page, HasSubstr("<dt>Pictures per second</dt><dd>128.0</dd>"));
+  EXPECT_THAT(page, HasSubstr("<dt>Images per second</dt><dd>128.0</dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>Waiting for data</dt><dd>20.0 %</dd>"));
   // 30 iterations of 0.5 s and three validations of 4 s take 27 s, of which 12 s are validation.
   EXPECT_THAT(page, HasSubstr("<dd>0:00:27</dd><dd class=\"note\">0:00:12 of it validating"));

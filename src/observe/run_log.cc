@@ -46,7 +46,7 @@ std::string Position(const IterationRecord& r) {
 
 std::string Describe(const IterationRecord& r) {
   std::string line = absl::StrFormat(
-      "%s  lr %-9.4g  loss %.4f  time %.3f s  data %.4f s  %7.1f pictures/s  memory %d MiB  eta %s",
+      "%s  lr %-9.4g  loss %.4f  time %.3f s  data %.4f s  %7.1f images/s  memory %d MiB  eta %s",
       Position(r), r.lr, r.loss, r.time_s, r.data_time_s, r.images_per_s, r.memory_mib,
       FormatDuration(r.eta_s));
   if (r.gradient_norm.has_value()) {
@@ -62,7 +62,7 @@ std::string Describe(const EvaluationRecord& r) {
   for (const auto& [name, value] : r.accuracy) {
     absl::StrAppendFormat(&line, "  %s %.2f %%", name, 100 * value);
   }
-  absl::StrAppendFormat(&line, "  (%d pictures in %.1f s)", r.pictures, r.seconds);
+  absl::StrAppendFormat(&line, "  (%d images in %.1f s)", r.images, r.seconds);
   return line;
 }
 
@@ -169,7 +169,7 @@ class RunLog::Impl {
     if (options_.verbosity == Verbosity::kVerbose) {
       return SayLocked(spdlog::level::info, Describe(r));
     }
-    progress_.Draw(absl::StrFormat("%s  loss %.4f  %.1f pictures/s  eta %s", Position(r), r.loss,
+    progress_.Draw(absl::StrFormat("%s  loss %.4f  %.1f images/s  eta %s", Position(r), r.loss,
                                    r.images_per_s, FormatDuration(r.eta_s)));
   }
 

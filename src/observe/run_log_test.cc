@@ -74,7 +74,7 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
   evaluation.iteration = 32;
   evaluation.loss = 0.5;
   evaluation.accuracy = {{"top1", 0.875}};
-  evaluation.pictures = 512;
+  evaluation.images = 512;
   evaluation.seconds = 2;
   log->Evaluation(evaluation);
   ASSERT_TRUE(log->Close().ok());
@@ -83,9 +83,9 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
   for (const std::string& told : {console, text}) {
     EXPECT_THAT(told, HasSubstr("info    starting with {braces} and % signs\n"));
     EXPECT_THAT(told, HasSubstr("epoch 2 [4/16]   lr 0.05       loss 1.5000  time 0.250 s  data "
-                                "0.0010 s    128.0 pictures/s  memory 512 MiB  eta 1:02:05\n"));
+                                "0.0010 s    128.0 images/s  memory 512 MiB  eta 1:02:05\n"));
     EXPECT_THAT(told, HasSubstr("validation after epoch 2, iteration 32: loss 0.5000  top1 87.50 "
-                                "%  (512 pictures in 2.0 s)\n"));
+                                "%  (512 images in 2.0 s)\n"));
   }
   const absl::StatusOr<History> history = ReadHistory(options_.work_dir);
   ASSERT_TRUE(history.ok()) << history.status();
@@ -112,7 +112,7 @@ TEST_F(RunLogTest, ColumnsStayInPlaceThroughARun) {
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_THAT(lines[0], HasSubstr("epoch 1 [1/16]     lr 0.1        loss"));
   EXPECT_THAT(lines[2], HasSubstr("epoch 188 [8/16]   lr 3.333e-05  loss"));
-  for (const char* word : {"lr", "loss", "pictures/s", "eta"}) {
+  for (const char* word : {"lr", "loss", "images/s", "eta"}) {
     EXPECT_EQ(lines[1].find(word), lines[0].find(word)) << lines[1];
     EXPECT_EQ(lines[2].find(word), lines[0].find(word)) << lines[2];
   }

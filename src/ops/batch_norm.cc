@@ -75,7 +75,7 @@ GlobalStatistics SumStatistics(const SumOverRanks& sum_over_ranks, double count,
 void CheckCount(double total) {
   TORCH_CHECK_VALUE(total > 1,
                     "synchronised batch norm got one value a channel over all ranks, which has no "
-                    "variance: use larger batches or larger pictures");
+                    "variance: use larger batches or larger images");
 }
 
 // Shapes [C] into [1, C, 1, 1].
@@ -116,7 +116,7 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     const at::Tensor &x = saved[0], &gamma = saved[1], &mean = saved[2], &var = saved[3],
                      &total = saved[4];
     // g * gamma * invstd, sum g * x^, sum g; x^ is x normalised. LibTorch's kernel divides by the
-    // number of pictures.
+    // number of images.
     at::Tensor dx = gradients[0], dgamma = at::zeros_like(gamma), dbeta = at::zeros_like(gamma);
     const double epsilon = context->saved_data["epsilon"].toDouble();
     if (x.numel() > 0) {

@@ -114,13 +114,13 @@ INSTANTIATE_TEST_SUITE_P(, SyncBatchNormTest,
                            return param.param == &ByOperatorsOverRanks ? "ByOperators" : "Fused";
                          });
 
-TEST_P(SyncBatchNormTest, IsBatchNormOfAllRanksPictures) {
+TEST_P(SyncBatchNormTest, IsBatchNormOfAllRanksImages) {
   // Mean 4 and deviation 0.6 cost sums of squares a factor of 50 of float32's 6e-8.
   ExpectAsOneBatch(GetParam(), {3, 3}, at::kFloat, 2e-5);
   ExpectAsOneBatch(GetParam(), {4}, at::kFloat, 2e-5);
 }
 
-TEST_P(SyncBatchNormTest, WeighsEveryPictureTheSameWhereRanksHaveMoreOrFewerOrNone) {
+TEST_P(SyncBatchNormTest, WeighsEveryImageTheSameWhereRanksHaveMoreOrFewerOrNone) {
   ExpectAsOneBatch(GetParam(), {1, 4, 2}, at::kFloat, 2e-5);
   ExpectAsOneBatch(GetParam(), {0, 3}, at::kFloat, 2e-5);
 }
@@ -130,7 +130,7 @@ TEST_P(SyncBatchNormTest, KeepsStatisticsInFloat32ForBfloat16) {
   ExpectAsOneBatch(GetParam(), {2, 3}, at::kBFloat16, 0.01);
 }
 
-// Values whose mean is `ratio` deviations from 0, on three ranks whose pictures differ by a
+// Values whose mean is `ratio` deviations from 0, on three ranks whose images differ by a
 // deviation, against LibTorch's batch norm of all of them in float64.
 void ExpectExactFarFromZero(BatchNormOverRanks over_ranks, double ratio, at::ScalarType type) {
   SCOPED_TRACE(testing::Message() << "mean / deviation " << ratio << " " << type);

@@ -23,12 +23,12 @@ namespace {
 constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
 
 struct Shape {
-  int64_t pictures, in, out, height, width, kernel, stride;
+  int64_t images, in, out, height, width, kernel, stride;
 };
 
 std::string Name(const testing::TestParamInfo<Shape>& info) {
   const Shape& s = info.param;
-  return std::to_string(s.pictures) + "x" + std::to_string(s.in) + "to" + std::to_string(s.out) +
+  return std::to_string(s.images) + "x" + std::to_string(s.in) + "to" + std::to_string(s.out) +
          "of" + std::to_string(s.height) + "x" + std::to_string(s.width) + "by" +
          std::to_string(s.kernel) + "stride" + std::to_string(s.stride);
 }
@@ -38,7 +38,7 @@ class Conv : public testing::TestWithParam<Shape> {
   void SetUp() override {
     const Shape& s = GetParam();
     padding_ = s.kernel / 2;
-    x_ = ByFormula("x", {s.pictures, s.in, s.height, s.width}).contiguous(kLayout);
+    x_ = ByFormula("x", {s.images, s.in, s.height, s.width}).contiguous(kLayout);
     // Sums of unit variance, more or less, whatever the number of channels.
     const double scale = 1 / std::sqrt(static_cast<double>(s.in * s.kernel * s.kernel));
     weight_ = ByFormula("weight", {s.out, s.in, s.kernel, s.kernel}, scale).contiguous(kLayout);
@@ -130,7 +130,7 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryKernel);
 
 TEST_P(EveryKernel, ConvolvesAndHasTheGradientsOfTheDefinition) {
   const Kernels& kernels = GetParam();
-  // 3x5 and 5x9 tiles for each picture: an odd number, over all edges.
+  // 3x5 and 5x9 tiles for each image: an odd number, over all edges.
   const at::Tensor x = ByFormula("x", {3, 64, 10, 18}).to(kernels.type).contiguous(kLayout);
   const at::Tensor dy = ByFormula("dy", {3, 128, 10, 18}).to(kernels.type).contiguous(kLayout);
   const at::Tensor w = ByFormula("w", {128, 64, 3, 3}, 0.04).contiguous(kLayout);
@@ -235,8 +235,8 @@ TEST_P(EveryKernel, PassesNanAndInfinityOn) {
     EXPECT_TRUE(y.isnan().logical_or(exact.isnan().logical_not()).all().item<bool>());
     EXPECT_TRUE(y.isfinite().logical_not().logical_or(exact.isfinite()).all().item<bool>());
     // What has none of them among its factors is what it was.
-    for (const int64_t picture : {0, 2, 4, 7}) {
-      EXPECT_TRUE(y[picture].isfinite().all().item<bool>()) << picture;
+    for (const int64_t image : {0, 2, 4, 7}) {
+      EXPECT_TRUE(y[image].isfinite().all().item<bool>()) << image;
     }
     if (kernel == 1) {
       EXPECT_TRUE(y.isfinite().equal(exact.isfinite()));
@@ -249,7 +249,7 @@ TEST_P(EveryKernel, PassesNanAndInfinityOn) {
 INSTANTIATE_TEST_SUITE_P(Products, EveryKernel, testing::ValuesIn(KernelsOfThisProcessor()),
                          [](const auto& info) { return std::string(info.param.name); });
 
-TEST(Winograd, OfNoPicturesIsNone) {
+TEST(Winograd, OfNoImagesIsNone) {
   const at::Tensor none = at::zeros({0, 64, 14, 14}).contiguous(kLayout);
   const at::Tensor w = ByFormula("w", {128, 64, 3, 3}).contiguous(kLayout);
   const at::Tensor y = WinogradConv(none, TransformWeight(w, at::kFloat), {}, {}, /*relu=*/true);

@@ -9,7 +9,7 @@
 namespace finetune {
 namespace {
 
-// Lines [begin, end) of the result, of all pictures'. map: [N, height, width, channels] in memory.
+// Lines [begin, end) of the result, of all images'. map: [N, height, width, channels] in memory.
 template <typename N>
 FT_INLINE void PoolLines(const typename N::Storage* map, int64_t height, int64_t width,
                          int64_t channels, bool relu, int64_t begin, int64_t end,
@@ -17,18 +17,18 @@ FT_INLINE void PoolLines(const typename N::Storage* map, int64_t height, int64_t
   const int64_t down = (height + 1) / 2, across = (width + 1) / 2;
   for (int64_t line = begin; line < end; ++line) {
     const int64_t y = line % down * 2;
-    const typename N::Storage* picture = map + line / down * height * width * channels;
+    const typename N::Storage* image = map + line / down * height * width * channels;
     for (int64_t i = 0; i < across; ++i) {
       typename N::Storage* to = result + (line * across + i) * channels;
       const int64_t to_x = std::min(2 * i + 2, width), to_y = std::min(y + 2, height);
       for (int64_t c = 0; c < channels; c += N::kLanes) {
         // From 0, or from the pixel in the middle, which every result has.
         typename N::Floats most = {};
-        if (!relu) N::Load(picture + (y * width + 2 * i) * channels + c, most);
+        if (!relu) N::Load(image + (y * width + 2 * i) * channels + c, most);
         for (int64_t row = std::max<int64_t>(y - 1, 0); row < to_y; ++row) {
           for (int64_t x = std::max<int64_t>(2 * i - 1, 0); x < to_x; ++x) {
             typename N::Floats value;
-            N::Load(picture + (row * width + x) * channels + c, value);
+            N::Load(image + (row * width + x) * channels + c, value);
             // The same in both but where one is NaN; then one of the two is.
             typename N::Floats one, other;
             typename N::Bits one_bits, other_bits;

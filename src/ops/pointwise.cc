@@ -35,9 +35,9 @@ struct Grid {
   // Where row `i` begins.
   int64_t Place(int64_t i) const {
     if (stride == 1) return i * channels;
-    const int64_t line = i / across, picture = line / down;
+    const int64_t line = i / across, image = line / down;
     const int64_t y = line % down * stride, x = i % across * stride;
-    return ((picture * height + y) * width + x) * channels;
+    return ((image * height + y) * width + x) * channels;
   }
 
   int64_t stride, channels, height, width, down, across, rows;

@@ -48,11 +48,11 @@ class Products {
   // The pixel of x that dy's pixel `i` has met at a place of the kernel; null in the padding.
   static FT_INLINE const Storage* Met(const Storage* x, const Shape& shape, int64_t i,
                                       int64_t place) {
-    const int64_t row = i / shape.out_width, picture = row / shape.out_height;
+    const int64_t row = i / shape.out_width, image = row / shape.out_height;
     const int64_t y = row % shape.out_height * shape.stride + place / shape.kernel - shape.padding;
     const int64_t at = i % shape.out_width * shape.stride + place % shape.kernel - shape.padding;
     if (y < 0 || y >= shape.height || at < 0 || at >= shape.width) return nullptr;
-    return x + ((picture * shape.height + y) * shape.width + at) * shape.channels;
+    return x + ((image * shape.height + y) * shape.width + at) * shape.channels;
   }
 
  public:

@@ -76,10 +76,10 @@ class Window {
   using Storage = typename N::Storage;
 
   FT_INLINE Window(const Storage* map, const Tiles& tiles, int64_t tile, int64_t before) {
-    const int64_t row = tile / tiles.across, picture = row / tiles.down;
+    const int64_t row = tile / tiles.across, image = row / tiles.down;
     const int64_t y = row % tiles.down * tiles.out - before;
     const int64_t x = tile % tiles.across * tiles.out - before;
-    const Storage* corner = map + ((picture * tiles.height + y) * tiles.width + x) * tiles.channels;
+    const Storage* corner = map + ((image * tiles.height + y) * tiles.width + x) * tiles.channels;
     for (int64_t i = 0; i < kSize; ++i) {
       for (int64_t j = 0; j < kSize; ++j) {
         const bool inside = tile < tiles.count && y + i >= 0 && y + i < tiles.height &&
@@ -214,11 +214,11 @@ class Winograd {
                                          int64_t rows, int64_t panel, const float* products) {
     const int64_t channels = conv.panels * kColumns;
     for (int64_t tile = block.begin; tile < block.end; ++tile) {
-      const int64_t row = tile / tiles.across, picture = row / tiles.down;
+      const int64_t row = tile / tiles.across, image = row / tiles.down;
       const int64_t y = row % tiles.down * F::kOut, x = tile % tiles.across * F::kOut;
       const int64_t down = std::min(F::kOut, tiles.height - y);
       const int64_t across = std::min(F::kOut, tiles.width - x);
-      const int64_t place = ((picture * tiles.height + y) * tiles.width + x) * channels;
+      const int64_t place = ((image * tiles.height + y) * tiles.width + x) * channels;
       for (int64_t c = 0; c < kColumns; c += kLanes) {
         Floats m[kPositions], results[F::kOut * F::kOut], bias = {};
         Unrolled<kPositions>([&](int64_t p) __attribute__((always_inline)) {

@@ -44,7 +44,7 @@ absl::StatusOr<std::string> CheckRun(const LoadedConfig& loaded, int ranks) {
   if (loaded.config.runtime().device() == RuntimeConfig::CUDA) {
     return absl::StrCat(text, "the memory of a GPU is not checked\n", loaded.file, ": is fine\n");
   }
-  FT_ASSIGN_OR_RETURN(const TrainingData data, FindTrainingData(loaded, /*pictures=*/0));
+  FT_ASSIGN_OR_RETURN(const TrainingData data, FindTrainingData(loaded, /*images=*/0));
   FT_ASSIGN_OR_RETURN(const RankMemory memory, PredictRankMemory(loaded.config, data.shape, ranks));
   const double there = HostMemoryBytes();
   FT_RETURN_IF_ERROR(CheckFits(loaded, memory.bytes, there, memory.pass));

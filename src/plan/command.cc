@@ -105,7 +105,7 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
     return absl::InvalidArgumentError(
         "--measure and --profile: a plan is made from one of them; leave the other out");
   }
-  FT_ASSIGN_OR_RETURN(const TrainingData data, FindTrainingData(loaded, flags.pictures));
+  FT_ASSIGN_OR_RETURN(const TrainingData data, FindTrainingData(loaded, flags.images));
   FT_ASSIGN_OR_RETURN(const Profile profile, FindProfile(loaded, flags, ranks, data));
   if (!flags.save_profile.empty()) {
     FT_RETURN_IF_ERROR(
@@ -118,12 +118,11 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
       "%s: %s scaling, from %s\n", loaded.file,
       loaded.config.data().train().has_total_batch_size() ? "strong" : "weak", profile.source);
   if (!data.note.empty()) {
-    absl::StrAppend(&text, data.note, flags.pictures > 0 ? "" : ": hours need --pictures=N", "\n");
+    absl::StrAppend(&text, data.note, flags.images > 0 ? "" : ": hours need --pictures=N", "\n");
   }
   for (const Link& link : links) {
     cluster.between_hosts = link;
-    const std::vector<PlanRow> rows =
-        MakePlan(loaded.config, profile, cluster, ranks, data.pictures);
+    const std::vector<PlanRow> rows = MakePlan(loaded.config, profile, cluster, ranks, data.images);
     absl::StrAppendFormat(&text, "\n%s between hosts (%s), %s within (%s), %d rank%s a host, %s\n",
                           link.name, Describe(link), cluster.within_host.name,
                           Describe(cluster.within_host), flags.ranks_per_host,

@@ -24,7 +24,7 @@ struct PlanFlags {
   std::string profile;
   std::string save_profile;
   // The number of images in the training split. 0: the manifest's number.
-  int64_t pictures = 0;
+  int64_t images = 0;
   bool json = false;
 };
 

@@ -47,7 +47,7 @@ TEST(RunPlan, MeasuresSavesAndPlansTheSameFromWhatItSaved) {
   flags.ranks = "1,16";
   flags.measure = 2;
   flags.json = true;
-  flags.pictures = 1000;
+  flags.images = 1000;
   flags.save_profile = absl::StrCat(::testing::TempDir(), "/saved.json");
   const absl::StatusOr<std::string> measured = RunPlan(LeNet(), flags);
   ASSERT_TRUE(measured.ok()) << measured.status();

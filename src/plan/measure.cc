@@ -124,7 +124,7 @@ class Step {
 
   // Checks that the model can be trained on images of this shape in passes of these sizes.
   absl::Status CheckInput(const MeasureOptions& options) const {
-    const PictureShape& shape = options.shape;
+    const ImageShape& shape = options.shape;
     FT_RETURN_IF_ERROR(Annotate(model_->CheckInput(shape.channels, shape.height, shape.width),
                                 "data.train.pipeline"));
     if (options.batches.front() > 1 ||
@@ -132,7 +132,7 @@ class Step {
       return absl::OkStatus();
     }
     return absl::InvalidArgumentError(absl::StrFormat(
-        "data.train: found passes of one picture; the network's last maps of %dx%d pictures are "
+        "data.train: found passes of one image; the network's last maps of %dx%d images are "
         "1x1, and batch norm needs two values a channel. Plan fewer ranks, or give each rank a "
         "larger batch or micro_batch_size",
         shape.height, shape.width));

@@ -42,14 +42,13 @@ TEST(MeasureStep, SeesEveryGradientComeBeforeBackwardEnds) {
   EXPECT_GT(profile->sum_bytes_per_second, 0);
 }
 
-TEST(MeasureStep, RefusesPicturesThatTheModelDoesNotTake) {
+TEST(MeasureStep, RefusesImagesThatTheModelDoesNotTake) {
   MeasureOptions options;
   options.shape = {1, 28, 28};
   options.batches = {2};
-  EXPECT_EQ(
-      MeasureStep(LeNet(), options).status().message(),
-      "data.train.pipeline: found pictures of 28x28 with 1 channel; LeNet-5 takes pictures of "
-      "32x32 with 1 channel; end the pipeline with a resize or crop to size 32");
+  EXPECT_EQ(MeasureStep(LeNet(), options).status().message(),
+            "data.train.pipeline: found images of 28x28 with 1 channel; LeNet-5 takes images of "
+            "32x32 with 1 channel; end the pipeline with a resize or crop to size 32");
 }
 
 TEST(MeasureStep, RefusesPassesThatLeaveBatchNormOneValue) {
@@ -63,7 +62,7 @@ TEST(MeasureStep, RefusesPassesThatLeaveBatchNormOneValue) {
   options.batches = {1, 4};
   const absl::Status status = MeasureStep(config, options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(status.message().find("found passes of one picture"), std::string::npos) << status;
+  EXPECT_NE(status.message().find("found passes of one image"), std::string::npos) << status;
 }
 
 TEST(MeasureStep, WithoutBatchesCountsParametersOnly) {

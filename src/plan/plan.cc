@@ -82,12 +82,12 @@ Iteration Predict(const ExperimentConfig& config, const Profile& profile, const 
 // Returns the number of iterations of the config's schedule; nothing where that depends on the
 // number of images and the number is unknown.
 std::optional<double> Iterations(const ExperimentConfig& config, int64_t total_batch,
-                                 int64_t pictures) {
+                                 int64_t images) {
   const ScheduleConfig& schedule = config.schedule();
   if (schedule.has_max_iterations()) return static_cast<double>(schedule.max_iterations());
-  if (pictures <= 0) return std::nullopt;
-  const int64_t an_epoch = config.data().train().drop_last() ? pictures / total_batch
-                                                             : CeilDivide(pictures, total_batch);
+  if (images <= 0) return std::nullopt;
+  const int64_t an_epoch =
+      config.data().train().drop_last() ? images / total_batch : CeilDivide(images, total_batch);
   return static_cast<double>(an_epoch * schedule.max_epochs());
 }
 
@@ -104,8 +104,7 @@ std::vector<int64_t> PassBatches(const SplitConfig& train, absl::Span<const int>
 }
 
 std::vector<PlanRow> MakePlan(const ExperimentConfig& config, const Profile& profile,
-                              const Cluster& cluster, absl::Span<const int> ranks,
-                              int64_t pictures) {
+                              const Cluster& cluster, absl::Span<const int> ranks, int64_t images) {
   const SplitConfig& train = config.data().train();
   const auto row_for = [&](int p) {
     PlanRow row;
@@ -119,31 +118,30 @@ std::vector<PlanRow> MakePlan(const ExperimentConfig& config, const Profile& pro
     row.comm_s = iteration.comm_s;
     row.exposed_s = iteration.exposed_s;
     row.memory_bytes = iteration.memory_bytes;
-    row.pictures_per_second = static_cast<double>(row.total_batch) / row.step_s;
-    if (const auto iterations = Iterations(config, row.total_batch, pictures)) {
+    row.images_per_second = static_cast<double>(row.total_batch) / row.step_s;
+    if (const auto iterations = Iterations(config, row.total_batch, images)) {
       row.hours = *iterations * row.step_s / 3600;
     }
     return row;
   };
-  const double alone = row_for(1).pictures_per_second;
+  const double alone = row_for(1).images_per_second;
   std::vector<PlanRow> rows;
   for (const int p : ranks) {
     rows.push_back(row_for(p));
-    rows.back().efficiency = rows.back().pictures_per_second / (p * alone);
+    rows.back().efficiency = rows.back().images_per_second / (p * alone);
   }
   return rows;
 }
 
 std::string FormatPlan(absl::Span<const PlanRow> rows) {
-  std::string table =
-      absl::StrFormat("%8s %7s %9s %11s %10s %10s %10s %12s %11s %10s %9s\n", "ranks", "hosts",
-                      "pictures", "a rank", "step s", "compute s", "exposed s", "pictures/s",
-                      "efficiency", "MiB a rank", "hours");
+  std::string table = absl::StrFormat("%8s %7s %9s %11s %10s %10s %10s %12s %11s %10s %9s\n",
+                                      "ranks", "hosts", "images", "a rank", "step s", "compute s",
+                                      "exposed s", "images/s", "efficiency", "MiB a rank", "hours");
   for (const PlanRow& row : rows) {
     absl::StrAppendFormat(
         &table, "%8d %7d %9d %11d %10.4f %10.4f %10.4f %12.1f %9.1f %% %10.0f %9s\n", row.ranks,
         row.hosts, row.total_batch, row.rank_batch, row.step_s, row.compute_s, row.exposed_s,
-        row.pictures_per_second, 100 * row.efficiency, row.memory_bytes / (1 << 20),
+        row.images_per_second, 100 * row.efficiency, row.memory_bytes / (1 << 20),
         row.hours.has_value() ? absl::StrFormat("%.2f", *row.hours) : "-");
   }
   return table;
@@ -160,7 +158,7 @@ std::string PlanToJson(absl::Span<const PlanRow> rows) {
                     {"compute_s", row.compute_s},
                     {"comm_s", row.comm_s},
                     {"exposed_s", row.exposed_s},
-                    {"pictures_per_second", row.pictures_per_second},
+                    {"pictures_per_second", row.images_per_second},
                     {"efficiency", row.efficiency},
                     {"memory_bytes", row.memory_bytes}});
     if (row.hours.has_value()) list.back()["hours"] = *row.hours;

@@ -27,7 +27,7 @@ struct PlanRow {
   double compute_s = 0;
   double comm_s = 0;
   double exposed_s = 0;
-  double pictures_per_second = 0;
+  double images_per_second = 0;
   // The images per second of one of these ranks divided by those of a run with a single rank.
   double efficiency = 1;
   double memory_bytes = 0;
@@ -40,11 +40,10 @@ struct PlanRow {
 // ranks, in ascending order. A profile should contain passes of these sizes.
 std::vector<int64_t> PassBatches(const SplitConfig& train, absl::Span<const int> ranks);
 
-// Returns one row for each number in `ranks`. `pictures`: the number of images in the training
+// Returns one row for each number in `ranks`. `images`: the number of images in the training
 // split; 0: unknown.
 std::vector<PlanRow> MakePlan(const ExperimentConfig& config, const Profile& profile,
-                              const Cluster& cluster, absl::Span<const int> ranks,
-                              int64_t pictures);
+                              const Cluster& cluster, absl::Span<const int> ranks, int64_t images);
 
 // Return the rows as an aligned table with a heading, and as a JSON list of objects with times in
 // seconds and sizes in bytes.

@@ -106,7 +106,7 @@ TEST(Profile, TakesTheMedianIterationOfARun) {
 
   EXPECT_THAT(
       std::string(ProfileOfRun(history, 2, 0, TwoParameters(), "run.jsonl").status().message()),
-      HasSubstr("run.jsonl: is of a run of 16 pictures an iteration"));
+      HasSubstr("run.jsonl: is of a run of 16 images an iteration"));
   EXPECT_THAT(std::string(ProfileOfRun({}, 16, 0, TwoParameters(), "run.jsonl").status().message()),
               HasSubstr("holds no record"));
 }
@@ -114,7 +114,7 @@ TEST(Profile, TakesTheMedianIterationOfARun) {
 TEST(Plan, OneRankDoesNotCommunicate) {
   const ExperimentConfig config = Config("data { train { batch_size: 10 } }");
   const std::vector<PlanRow> rows =
-      MakePlan(config, TwoParameters(), Network(1, 1), {1}, /*pictures=*/0);
+      MakePlan(config, TwoParameters(), Network(1, 1), {1}, /*images=*/0);
   EXPECT_EQ(rows[0].comm_s, 0);
   EXPECT_EQ(rows[0].efficiency, 1);
   // 20 ms forward, 40 ms backward, 1 ms for the optimizer.

@@ -138,14 +138,14 @@ absl::StatusOr<Profile> ParseProfile(absl::string_view json, absl::string_view p
 absl::StatusOr<Profile> ProfileOfRun(const History& history, int64_t batch, int64_t micro_batch,
                                      Profile shape, absl::string_view place) {
   std::vector<double> seconds;
-  int64_t pictures = 0;
+  int64_t images = 0;
   double memory = 0;
   for (const IterationRecord& record : history.iterations) {
     const double compute = record.time_s - record.data_time_s;
     if (!(compute > 0)) continue;
     seconds.push_back(compute);
-    pictures =
-        std::max(pictures, static_cast<int64_t>(std::llround(record.images_per_s * record.time_s)));
+    images =
+        std::max(images, static_cast<int64_t>(std::llround(record.images_per_s * record.time_s)));
     memory = std::max(memory, static_cast<double>(record.memory_mib) * (1 << 20));
   }
   if (seconds.empty()) {
@@ -154,9 +154,9 @@ absl::StatusOr<Profile> ProfileOfRun(const History& history, int64_t batch, int6
                      ": holds no record of training with a time; --profile takes the .jsonl "
                      "of a run of one rank, or what --save_profile wrote"));
   }
-  if (pictures != batch) {
+  if (images != batch) {
     return absl::InvalidArgumentError(absl::StrCat(
-        place, ": is of a run of ", pictures, " pictures an iteration, the config asks for ", batch,
+        place, ": is of a run of ", images, " images an iteration, the config asks for ", batch,
         " a rank; a plan needs the records of a run of one rank (or --measure)"));
   }
   PassTimes pass;

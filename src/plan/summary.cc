@@ -126,7 +126,7 @@ void AppendRow(const std::string& name, const LayerSummary& layer, std::string* 
 }  // namespace
 
 absl::StatusOr<std::vector<LayerSummary>> SummarizeLayers(const ModelConfig& config,
-                                                          const PictureShape& shape) {
+                                                          const ImageShape& shape) {
   ClassifierOptions options;
   // Fused operators would combine several layers in one operator.
   options.mode.fused = false;
@@ -170,7 +170,7 @@ std::vector<LayerSummary> GroupLayers(const std::vector<LayerSummary>& layers, i
 
 absl::StatusOr<std::string> Summarize(const LoadedConfig& loaded, const SummaryFlags& flags) {
   const ExperimentConfig& config = loaded.config;
-  FT_ASSIGN_OR_RETURN(const TrainingData data, FindTrainingData(loaded, /*pictures=*/0));
+  FT_ASSIGN_OR_RETURN(const TrainingData data, FindTrainingData(loaded, /*images=*/0));
   FT_ASSIGN_OR_RETURN(const std::vector<LayerSummary> layers,
                       SummarizeLayers(config.model(), data.shape));
   std::string text = absl::StrFormat("%s, one image of %dx%dx%d%s\n\n", loaded.file,

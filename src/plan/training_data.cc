@@ -17,22 +17,22 @@ constexpr int kStandIn = 512;
 
 }  // namespace
 
-absl::StatusOr<TrainingData> FindTrainingData(const LoadedConfig& loaded, int64_t pictures) {
+absl::StatusOr<TrainingData> FindTrainingData(const LoadedConfig& loaded, int64_t images) {
   const SplitConfig& train = loaded.config.data().train();
   TrainingData data;
   absl::StatusOr<DatasetManifest> manifest = ReadManifest(train.path());
   RunFacts facts;
   if (manifest.ok()) {
     FT_ASSIGN_OR_RETURN(DatasetSplit split, FindSplit(*manifest, train.split()));
-    data.pictures = PictureCount(split);
+    data.images = ImageCount(split);
     facts.train =
-        DataFacts{data.pictures, manifest->channels(), manifest->height(), manifest->width()};
+        DataFacts{data.images, manifest->channels(), manifest->height(), manifest->width()};
     facts.classes =
         ClassFacts{manifest->class_name_size(), absl::StrCat("the data in ", train.path())};
   } else {
     data.note = absl::StrCat("no data set at ", train.path());
   }
-  if (pictures > 0) data.pictures = pictures;
+  if (images > 0) data.images = images;
   FT_RETURN_IF_ERROR(ValidateConfig(loaded, facts).status());
   if (!manifest.ok()) {
     DatasetManifest stand_in;
@@ -52,7 +52,7 @@ absl::StatusOr<TrainingData> FindTrainingData(const LoadedConfig& loaded, int64_
     return absl::NotFoundError(
         absl::StrCat(loaded.PlaceOf("data.train.path"),
                      ": data.train.path: there is no data set at ", train.path(),
-                     ", and the pipeline does not say how large pictures are; prepare_dataset "
+                     ", and the pipeline does not say how large images are; prepare_dataset "
                      "writes one"));
   }
   return data;

@@ -12,16 +12,16 @@ namespace finetune {
 
 // The facts about a config's training data that are known without a run.
 struct TrainingData {
-  int64_t pictures = 0;  // images in the training split; 0: unknown
-  PictureShape shape;    // the shape of an image after the pipeline
-  std::string note;      // says that there is no data set; empty if there is one
+  int64_t images = 0;  // images in the training split; 0: unknown
+  ImageShape shape;    // the shape of an image after the pipeline
+  std::string note;    // says that there is no data set; empty if there is one
 };
 
 // Validates the config and finds the facts about its training data: from the data set's manifest,
-// or without a data set as far as the pipeline determines them. `pictures`: the number of images to
+// or without a data set as far as the pipeline determines them. `images`: the number of images to
 // assume; 0: the manifest's number. Errors: InvalidArgument for a config that is not valid;
 // NotFound where neither manifest nor pipeline determines the size of an image.
-absl::StatusOr<TrainingData> FindTrainingData(const LoadedConfig& loaded, int64_t pictures);
+absl::StatusOr<TrainingData> FindTrainingData(const LoadedConfig& loaded, int64_t images);
 
 }  // namespace finetune
 

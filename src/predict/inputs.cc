@@ -15,14 +15,14 @@
 #include "absl/strings/str_split.h"
 #include "src/base/atomic_file.h"
 #include "src/data/decode/decode.h"
-#include "src/data/decode/picture_ending.h"
+#include "src/data/decode/image_ending.h"
 
 namespace finetune {
 namespace {
 
 namespace fs = std::filesystem;
 
-// The most bytes of a picture's file.
+// The most bytes of an image's file.
 constexpr size_t kMostBytes = size_t{1} << 30;
 
 bool IsHidden(const fs::path& path) {
@@ -50,9 +50,9 @@ bool IsArchive(const std::string& path) {
          absl::EndsWith(absl::AsciiStrToLower(path), ".tar");
 }
 
-// Whether an archive's entry is a picture that is read.
-bool IsPicture(const ArchiveEntry& entry) {
-  if (entry.kind != ArchiveEntry::Kind::kFile || !HasPictureEnding(entry.name)) return false;
+// Whether an archive's entry is an image that is read.
+bool IsImage(const ArchiveEntry& entry) {
+  if (entry.kind != ArchiveEntry::Kind::kFile || !HasImageEnding(entry.name)) return false;
   const fs::path path(entry.name);
   return std::none_of(path.begin(), path.end(), IsHidden);
 }
@@ -61,28 +61,28 @@ std::string PathOf(const std::string& archive, const std::string& entry) {
   return absl::StrCat(archive, "/", entry);
 }
 
-absl::Status AddArchive(const std::string& archive, PictureList* list) {
+absl::Status AddArchive(const std::string& archive, ImageList* list) {
   const auto index = static_cast<int64_t>(list->archives.size());
   list->archives.push_back(archive);
   ArchiveReader reader(archive);
   for (int64_t entry = 0;;) {
     const absl::StatusOr<std::optional<ArchiveEntry>> next = reader.Next();
     if (!next.ok()) {
-      list->pictures.push_back({archive, index, entry, std::string(next.status().message())});
+      list->images.push_back({archive, index, entry, std::string(next.status().message())});
       return absl::OkStatus();
     }
     if (!next->has_value()) {
       if (entry > 0) return absl::OkStatus();
       return absl::NotFoundError(absl::StrCat(
-          archive, ": found no file in it whose name ends as a picture's (.jpg, .png, ...)"));
+          archive, ": found no file in it whose name ends as an image's (.jpg, .png, ...)"));
     }
-    if (!IsPicture(**next)) continue;
-    list->pictures.push_back({PathOf(archive, (*next)->name), index, entry++, ""});
+    if (!IsImage(**next)) continue;
+    list->images.push_back({PathOf(archive, (*next)->name), index, entry++, ""});
   }
 }
 
-absl::Status AddFolder(const fs::path& folder, PictureList* list) {
-  std::vector<std::string> pictures, archives;
+absl::Status AddFolder(const fs::path& folder, ImageList* list) {
+  std::vector<std::string> images, archives;
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
@@ -93,8 +93,8 @@ absl::Status AddFolder(const fs::path& folder, PictureList* list) {
     std::error_code ignored;
     if (!entry->is_regular_file(ignored)) continue;
     std::string path = entry->path().string();
-    if (HasPictureEnding(path)) {
-      pictures.push_back(std::move(path));
+    if (HasImageEnding(path)) {
+      images.push_back(std::move(path));
     } else if (absl::EndsWith(path, ".tar")) {
       archives.push_back(std::move(path));
     }
@@ -103,14 +103,14 @@ absl::Status AddFolder(const fs::path& folder, PictureList* list) {
     return absl::NotFoundError(
         absl::StrCat(folder.string(), ": cannot be listed: ", error.message()));
   }
-  if (pictures.empty() && archives.empty()) {
+  if (images.empty() && archives.empty()) {
     return absl::NotFoundError(
         absl::StrCat(folder.string(),
-                     ": found no file below it whose name ends as a picture's (.jpg, .png, ...)"));
+                     ": found no file below it whose name ends as an image's (.jpg, .png, ...)"));
   }
-  std::sort(pictures.begin(), pictures.end());
-  for (std::string& path : pictures) list->pictures.push_back({std::move(path), -1, 0, ""});
-  if (!pictures.empty()) return absl::OkStatus();
+  std::sort(images.begin(), images.end());
+  for (std::string& path : images) list->images.push_back({std::move(path), -1, 0, ""});
+  if (!images.empty()) return absl::OkStatus();
   std::sort(archives.begin(), archives.end());
   for (const std::string& path : archives) FT_RETURN_IF_ERROR(AddArchive(path, list));
   return absl::OkStatus();
@@ -118,37 +118,37 @@ absl::Status AddFolder(const fs::path& folder, PictureList* list) {
 
 }  // namespace
 
-absl::StatusOr<PictureList> ListPictures(const std::vector<std::string>& paths) {
-  PictureList list;
+absl::StatusOr<ImageList> ListImages(const std::vector<std::string>& paths) {
+  ImageList list;
   for (const std::string& path : paths) {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
     if (!fs::exists(status)) {
       return absl::NotFoundError(absl::StrCat(
-          path, ": does not exist; expected a picture, an archive or a folder of pictures"));
+          path, ": does not exist; expected an image, an archive or a folder of images"));
     }
     if (fs::is_directory(status)) {
       FT_RETURN_IF_ERROR(AddFolder(path, &list));
     } else if (fs::is_regular_file(status) && IsArchive(path)) {
       FT_RETURN_IF_ERROR(AddArchive(path, &list));
     } else {
-      list.pictures.push_back({path, -1, 0, ""});
+      list.images.push_back({path, -1, 0, ""});
     }
   }
   return list;
 }
 
-void AppendList(absl::string_view text, PictureList* list) {
+void AppendList(absl::string_view text, ImageList* list) {
   const bool nul = text.find('\0') != absl::string_view::npos;
   for (absl::string_view line : absl::StrSplit(text, nul ? '\0' : '\n', absl::SkipEmpty())) {
     if (!nul && absl::EndsWith(line, "\r")) line.remove_suffix(1);
-    if (!line.empty()) list->pictures.push_back({std::string(line), -1, 0, ""});
+    if (!line.empty()) list->images.push_back({std::string(line), -1, 0, ""});
   }
 }
 
 // Fields that end in a NUL, which no path has: the number of archives, these, and four of each
-// picture.
-std::string Serialize(const PictureList& list) {
+// image.
+std::string Serialize(const ImageList& list) {
   std::string bytes;
   const auto append = [&](const auto& field) {
     absl::StrAppend(&bytes, field);
@@ -156,16 +156,16 @@ std::string Serialize(const PictureList& list) {
   };
   append(list.archives.size());
   for (const std::string& archive : list.archives) append(archive);
-  for (const PictureInput& picture : list.pictures) {
-    append(picture.path);
-    append(picture.archive);
-    append(picture.entry);
-    append(picture.error);
+  for (const ImageInput& image : list.images) {
+    append(image.path);
+    append(image.archive);
+    append(image.entry);
+    append(image.error);
   }
   return bytes;
 }
 
-PictureList Deserialize(absl::string_view bytes) {
+ImageList Deserialize(absl::string_view bytes) {
   const auto text = [&] {
     const size_t end = bytes.find('\0');
     const absl::string_view field = bytes.substr(0, end);
@@ -176,22 +176,22 @@ PictureList Deserialize(absl::string_view bytes) {
     int64_t value = 0;
     return absl::SimpleAtoi(text(), &value) ? value : 0;
   };
-  PictureList list;
+  ImageList list;
   for (int64_t archives = number(); archives > 0; --archives) list.archives.push_back(text());
   while (!bytes.empty()) {
-    PictureInput& picture = list.pictures.emplace_back();
-    picture.path = text();
-    picture.archive = number();
-    picture.entry = number();
-    picture.error = text();
+    ImageInput& image = list.images.emplace_back();
+    image.path = text();
+    image.archive = number();
+    image.entry = number();
+    image.error = text();
   }
   return list;
 }
 
-absl::StatusOr<std::string> InputReader::ReadFromArchive(const PictureInput& picture) {
-  const std::string& archive = list_.archives[picture.archive];
-  if (archive_ != picture.archive) {
-    archive_ = picture.archive;
+absl::StatusOr<std::string> InputReader::ReadFromArchive(const ImageInput& image) {
+  const std::string& archive = list_.archives[image.archive];
+  if (archive_ != image.archive) {
+    archive_ = image.archive;
     reader_ = std::make_unique<ArchiveReader>(archive);
     next_ = 0;
     broken_ = absl::OkStatus();
@@ -200,21 +200,21 @@ absl::StatusOr<std::string> InputReader::ReadFromArchive(const PictureInput& pic
   while (true) {
     absl::StatusOr<std::optional<ArchiveEntry>> next = reader_->Next();
     if (!next.ok()) return broken_ = next.status();
-    if (next->has_value() && (!IsPicture(**next) || next_++ < picture.entry)) continue;
-    if (!next->has_value() || PathOf(archive, (*next)->name) != picture.path) {
+    if (next->has_value() && (!IsImage(**next) || next_++ < image.entry)) continue;
+    if (!next->has_value() || PathOf(archive, (*next)->name) != image.path) {
       return broken_ = absl::DataLossError(
                  absl::StrCat(archive, ": has changed since it was listed; run this again"));
     }
-    return reader_->Read(picture.path, kMostBytes);
+    return reader_->Read(image.path, kMostBytes);
   }
 }
 
-absl::StatusOr<std::string> ReadPictureFile(const std::string& path) {
+absl::StatusOr<std::string> ReadImageFile(const std::string& path) {
   std::error_code error;
   // A pipe would be waited for.
   if (fs::is_other(path, error)) {
     return absl::DataLossError(
-        absl::StrCat(path, ": found a pipe or a device; expected a picture's file"));
+        absl::StrCat(path, ": found a pipe or a device; expected an image's file"));
   }
   return ReadFile(path, kMostBytes);
 }

@@ -54,91 +54,91 @@ class InputsTest : public testing::Test {
   std::string folder_;
 };
 
-std::vector<std::string> PathsOf(const PictureList& list) {
+std::vector<std::string> PathsOf(const ImageList& list) {
   std::vector<std::string> paths;
-  for (const PictureInput& picture : list.pictures) paths.push_back(picture.path);
+  for (const ImageInput& image : list.images) paths.push_back(image.path);
   return paths;
 }
 
-TEST_F(InputsTest, FoldersAreTheirPicturesSortedAndOrderIsKept) {
+TEST_F(InputsTest, FoldersAreTheirImagesSortedAndOrderIsKept) {
   const std::string b = Make("photos/b.JPG"), a = Make("photos/z/a.png"), single = Make("zz.dat");
   Make("photos/notes.txt");
   Make("photos/.hidden.jpg");
   Make("photos/.cache/thumbnail.jpg");
-  const auto pictures = ListPictures({single, folder_ + "/photos", single});
-  ASSERT_TRUE(pictures.ok()) << pictures.status();
-  EXPECT_THAT(PathsOf(*pictures), ElementsAre(single, b, a, single));
+  const auto images = ListImages({single, folder_ + "/photos", single});
+  ASSERT_TRUE(images.ok()) << images.status();
+  EXPECT_THAT(PathsOf(*images), ElementsAre(single, b, a, single));
 }
 
 TEST_F(InputsTest, DoesNotFollowALinkThatLeadsBack) {
   const std::string a = Make("photos/a.jpg");
   fs::create_directory_symlink(folder_ + "/photos", folder_ + "/photos/again");
-  const auto pictures = ListPictures({folder_ + "/photos"});
-  ASSERT_TRUE(pictures.ok()) << pictures.status();
-  EXPECT_THAT(PathsOf(*pictures), ElementsAre(a));
+  const auto images = ListImages({folder_ + "/photos"});
+  ASSERT_TRUE(images.ok()) << images.status();
+  EXPECT_THAT(PathsOf(*images), ElementsAre(a));
 }
 
-TEST_F(InputsTest, RefusesAPathThatDoesNotExistAndAFolderWithoutPictures) {
+TEST_F(InputsTest, RefusesAPathThatDoesNotExistAndAFolderWithoutImages) {
   Make("empty/notes.txt");
-  const auto missing = ListPictures({folder_ + "/nowhere"});
+  const auto missing = ListImages({folder_ + "/nowhere"});
   EXPECT_TRUE(absl::IsNotFound(missing.status()));
   EXPECT_THAT(std::string(missing.status().message()), HasSubstr("/nowhere: does not exist"));
-  const auto empty = ListPictures({folder_ + "/empty"});
+  const auto empty = ListImages({folder_ + "/empty"});
   EXPECT_TRUE(absl::IsNotFound(empty.status()));
   EXPECT_THAT(std::string(empty.status().message()), HasSubstr("/empty: found no file below it"));
 }
 
 TEST_F(InputsTest, AListHasOnePathALineOrBetweenNuls) {
-  PictureList list;
+  ImageList list;
   AppendList("a b.jpg\r\n\nc.jpg", &list);
   AppendList(absl::string_view("d\n.jpg\0e.jpg\0", 12), &list);
   EXPECT_THAT(PathsOf(list), ElementsAre("a b.jpg", "c.jpg", "d\n.jpg", "e.jpg"));
 }
 
-TEST_F(InputsTest, ReadsSomePicturesOfArchivesInTheirOrder) {
+TEST_F(InputsTest, ReadsSomeImagesOfArchivesInTheirOrder) {
   // One name may stand in an archive twice.
   const std::string two = MakeTar("two.dat", {"x.png"});
   const std::string tar =
       MakeTar("one.tar", {"b/2.png", "b/1.JPG", "notes.txt", ".hidden/3.png", "b/2.png", "4.png"});
-  auto list = ListPictures({tar, two});
+  auto list = ListImages({tar, two});
   ASSERT_TRUE(list.ok()) << list.status();
   EXPECT_THAT(PathsOf(*list), ElementsAre(tar + "/b/2.png", tar + "/b/1.JPG", tar + "/b/2.png",
                                           tar + "/4.png", two + "/x.png"));
   // As another rank gets it.
-  const PictureList sent = Deserialize(Serialize(*list));
+  const ImageList sent = Deserialize(Serialize(*list));
   EXPECT_EQ(PathsOf(sent), PathsOf(*list));
   InputReader reader(&sent);
   for (const auto& [index, content] :
        {std::pair(1, "b/1.JPG"), std::pair(3, "4.png"), std::pair(4, "x.png")}) {
-    const auto bytes = reader.ReadFromArchive(sent.pictures[index]);
+    const auto bytes = reader.ReadFromArchive(sent.images[index]);
     ASSERT_TRUE(bytes.ok()) << bytes.status();
     EXPECT_EQ(*bytes, content);
   }
 }
 
-TEST_F(InputsTest, FolderWithoutPicturesStandsForItsTars) {
+TEST_F(InputsTest, FolderWithoutImagesStandsForItsTars) {
   Make("shards/notes.txt");
   const std::string b = MakeTar("shards/b.tar", {"1.png"}), a = MakeTar("shards/a.tar", {"2.png"});
-  const auto list = ListPictures({folder_ + "/shards"});
+  const auto list = ListImages({folder_ + "/shards"});
   ASSERT_TRUE(list.ok()) << list.status();
   EXPECT_THAT(PathsOf(*list), ElementsAre(a + "/2.png", b + "/1.png"));
 }
 
 TEST_F(InputsTest, NoticesAnArchiveThatHasChanged) {
   const std::string tar = MakeTar("one.tar", {"1.png", "2.png"});
-  const auto list = ListPictures({tar});
+  const auto list = ListImages({tar});
   ASSERT_TRUE(list.ok()) << list.status();
   MakeTar("one.tar", {"1.png", "3.png"});
   InputReader reader(&*list);
-  EXPECT_TRUE(reader.ReadFromArchive(list->pictures[0]).ok());
-  EXPECT_EQ(reader.ReadFromArchive(list->pictures[1]).status().message(),
+  EXPECT_TRUE(reader.ReadFromArchive(list->images[0]).ok());
+  EXPECT_EQ(reader.ReadFromArchive(list->images[1]).status().message(),
             tar + ": has changed since it was listed; run this again");
 }
 
-TEST_F(InputsTest, RefusesAWholeArchiveWithoutPictures) {
+TEST_F(InputsTest, RefusesAWholeArchiveWithoutImages) {
   const std::string tar = MakeTar("one.tar", {"notes.txt"});
-  EXPECT_THAT(std::string(ListPictures({tar}).status().message()),
-              HasSubstr("one.tar: found no file in it whose name ends as a picture's"));
+  EXPECT_THAT(std::string(ListImages({tar}).status().message()),
+              HasSubstr("one.tar: found no file in it whose name ends as an image's"));
 }
 
 }  // namespace

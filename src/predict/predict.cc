@@ -25,8 +25,8 @@
 #include "src/comm/agreement.h"
 #include "src/observe/npy_header.h"
 #include "src/observe/progress_line.h"
+#include "src/predict/image_batches.h"
 #include "src/predict/inputs.h"
-#include "src/predict/picture_batches.h"
 #include "src/train/torch_error.h"
 
 namespace finetune {
@@ -36,9 +36,9 @@ namespace {
 // enough that a rank seldom waits for a slower one.
 constexpr int64_t kBatchesAMeeting = 4;
 
-// The pictures that the flags name, on rank 0.
-absl::StatusOr<PictureList> ListInputs(const PredictFlags& flags) {
-  FT_ASSIGN_OR_RETURN(PictureList list, ListPictures(flags.paths));
+// The images that the flags name, on rank 0.
+absl::StatusOr<ImageList> ListInputs(const PredictFlags& flags) {
+  FT_ASSIGN_OR_RETURN(ImageList list, ListImages(flags.paths));
   if (flags.list == "-") {
     AppendList(std::string(std::istreambuf_iterator<char>(std::cin), {}), &list);
   } else if (!flags.list.empty()) {
@@ -46,9 +46,9 @@ absl::StatusOr<PictureList> ListInputs(const PredictFlags& flags) {
     FT_RETURN_IF_ERROR(Annotate(text.status(), "--list"));
     AppendList(*text, &list);
   }
-  if (list.pictures.empty()) {
+  if (list.images.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "--list=", flags.list, ": found no path in it; expected one picture's path a line"));
+        "--list=", flags.list, ": found no path in it; expected one image's path a line"));
   }
   return list;
 }
@@ -119,7 +119,7 @@ class Output {
 // Turns batches into answers.
 class Predictor {
  public:
-  Predictor(const PredictFlags& flags, const PictureList* list, ServedModel* served)
+  Predictor(const PredictFlags& flags, const ImageList* list, ServedModel* served)
       : flags_(flags),
         list_(*list),
         served_(*served),
@@ -130,7 +130,7 @@ class Predictor {
   // Rows with an error so far.
   int64_t bad() const { return bad_; }
 
-  Answers Answer(const PictureBatches::Batch& batch) {
+  Answers Answer(const ImageBatches::Batch& batch) {
     const at::NoGradGuard no_grad;
     Classifier& model = *served_.setup.model;
     const at::Tensor features = model.Vectors(batch.images.to(served_.setup.device), {});
@@ -142,7 +142,7 @@ class Predictor {
     Answers answers;
     for (size_t i = 0; i < batch.errors.size(); ++i) {
       PredictionRow row;
-      row.path = list_.pictures[static_cast<size_t>(batch.first) + i].path;
+      row.path = list_.images[static_cast<size_t>(batch.first) + i].path;
       row.error = batch.errors[i];
       for (int64_t k = 0; row.error.empty() && k < guesses_; ++k) {
         const int64_t at = static_cast<int64_t>(i) * guesses_ + k;
@@ -160,7 +160,7 @@ class Predictor {
   }
 
  private:
-  static void AppendFeatures(const PictureBatches::Batch& batch, const at::Tensor& features,
+  static void AppendFeatures(const ImageBatches::Batch& batch, const at::Tensor& features,
                              std::string* bytes) {
     at::Tensor values = features.to(at::kCPU, at::kFloat).contiguous();
     for (size_t i = 0; i < batch.errors.size(); ++i) {
@@ -172,7 +172,7 @@ class Predictor {
   }
 
   const PredictFlags& flags_;
-  const PictureList& list_;
+  const ImageList& list_;
   ServedModel& served_;
   const int64_t guesses_;
   int64_t bad_ = 0;
@@ -218,7 +218,7 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
   std::string bytes;
   absl::Status status;
   if (main) {
-    const absl::StatusOr<PictureList> listed = ListInputs(flags);
+    const absl::StatusOr<ImageList> listed = ListInputs(flags);
     absl::StatusOr<Output> created = Output::Create(flags);
     status = listed.ok() ? created.status() : listed.status();
     if (listed.ok()) bytes = Serialize(*listed);
@@ -226,12 +226,12 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
   }
   FT_RETURN_IF_ERROR(Agree(status, *comm));
   FT_RETURN_IF_ERROR(comm->Broadcast(bytes, 0));
-  const PictureList list = Deserialize(bytes);
-  const auto pictures = static_cast<int64_t>(list.pictures.size());
+  const ImageList list = Deserialize(bytes);
+  const auto images = static_cast<int64_t>(list.images.size());
   FT_ASSIGN_OR_RETURN(ServedModel served, LoadServedModel(loaded, flags.model, comm));
 
   const SplitConfig& val = loaded.config.data().val();
-  PictureBatchOptions options;
+  ImageBatchOptions options;
   options.rank = comm->rank();
   options.world_size = comm->size();
   options.batch_size = flags.batch_size;
@@ -240,14 +240,14 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
   options.seed = loaded.config.runtime().seed();
   options.bfloat16 = served.setup.bfloat16;
   options.pinned = !served.setup.device.is_cpu();
-  PictureBatches batches(&list, &served.pipeline, options);
+  ImageBatches batches(&list, &served.pipeline, options);
   Predictor predictor(flags, &list, &served);
 
   if (main) status = output->Write({HeaderLine(flags.format, predictor.guesses()), ""});
   ProgressLine line(stderr, main && !flags.out.empty() && IsWatched());
   bool headed = flags.features.empty() || !main;
   // Every rank meets as often as rank 0, which has the most batches.
-  const int64_t all = (pictures + options.batch_size - 1) / options.batch_size;
+  const int64_t all = (images + options.batch_size - 1) / options.batch_size;
   const int64_t most = (all + comm->size() - 1) / comm->size();
   const int64_t meeting = comm->size() == 1 ? 1 : kBatchesAMeeting;
   for (int64_t begin = 0; begin < most; begin += meeting) {
@@ -259,15 +259,15 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
       });
     }
     if (!headed && status.ok()) {
-      const size_t rows = static_cast<size_t>(std::min(options.batch_size, pictures));
+      const size_t rows = static_cast<size_t>(std::min(options.batch_size, images));
       const auto channels = static_cast<int64_t>(own[0].features.size() / sizeof(float) / rows);
-      own[0].features.insert(0, NpyHeader("'<f4'", {pictures, channels}));
+      own[0].features.insert(0, NpyHeader("'<f4'", {images, channels}));
       headed = true;
     }
     status = Meet(status, own, main ? &*output : nullptr, comm);
     FT_RETURN_IF_ERROR(status);
-    const int64_t done = std::min(pictures, (begin + meeting) * comm->size() * options.batch_size);
-    line.Draw(absl::StrFormat("predicting [%d/%d]", done, pictures));
+    const int64_t done = std::min(images, (begin + meeting) * comm->size() * options.batch_size);
+    line.Draw(absl::StrFormat("predicting [%d/%d]", done, images));
   }
   line.Clear();
   if (main) status = output->Commit();

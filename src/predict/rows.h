@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// The answer for one picture: its most likely classes, or why there is none.
+// The answer for one image: its most likely classes, or why there is none.
 struct PredictionRow {
   std::string path;
   struct Guess {

@@ -86,16 +86,16 @@ absl::Status CheckClasses(const std::string& checkpoint, const DataIdentity& dat
                       head.num_classes(), data.classes.size(), checkpoint));
 }
 
-absl::StatusOr<PicturePipeline> MakePipeline(const LoadedConfig& loaded,
-                                             const std::string& checkpoint, const Knowledge& known,
-                                             const Classifier& model) {
+absl::StatusOr<ImagePipeline> MakePipeline(const LoadedConfig& loaded,
+                                           const std::string& checkpoint, const Knowledge& known,
+                                           const Classifier& model) {
   const SplitConfig& val = loaded.config.data().val();
   const std::string place = loaded.PlaceOf("data.val.pipeline");
   if (val.pipeline().empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(place,
                      ": data.val.pipeline: is not set; expected the steps that make the "
-                     "model's input of a picture. Give a config that has them by --config"));
+                     "model's input of an image. Give a config that has them by --config"));
   }
   const std::optional<PixelStatistics>& statistics = known.identity.statistics;
   const TransformConfig& last = *val.pipeline().rbegin();
@@ -103,11 +103,11 @@ absl::StatusOr<PicturePipeline> MakePipeline(const LoadedConfig& loaded,
       (!statistics.has_value() || statistics->mean.empty())) {
     return absl::InvalidArgumentError(absl::StrCat(
         place, ": data.val.pipeline: normalize {} has no mean and std, and ", checkpoint,
-        " does not say by which its pictures were normalised; give a config with normalize { mean: "
+        " does not say by which its images were normalised; give a config with normalize { mean: "
         "... std: ... } or { preset: IMAGENET } by --config"));
   }
-  absl::StatusOr<PicturePipeline> pipeline =
-      PicturePipeline::Create(val, known.stored, statistics.has_value() ? &*statistics : nullptr);
+  absl::StatusOr<ImagePipeline> pipeline =
+      ImagePipeline::Create(val, known.stored, statistics.has_value() ? &*statistics : nullptr);
   FT_RETURN_IF_ERROR(Annotate(pipeline.status(), place));
   FT_RETURN_IF_ERROR(
       Annotate(model.CheckInput(pipeline->channels(), pipeline->height(), pipeline->width()),
@@ -126,7 +126,7 @@ absl::StatusOr<ServedModel> LoadServedModel(const LoadedConfig& loaded,
   const HeadConfig& head = loaded.config.model().head();
   FT_RETURN_IF_ERROR(Agree(CheckClasses(checkpoint, known.identity, head), *comm));
   FT_ASSIGN_OR_RETURN(Setup setup, PrepareModel(loaded, known.identity, comm));
-  absl::StatusOr<PicturePipeline> pipeline = MakePipeline(loaded, checkpoint, known, *setup.model);
+  absl::StatusOr<ImagePipeline> pipeline = MakePipeline(loaded, checkpoint, known, *setup.model);
   FT_RETURN_IF_ERROR(Agree(pipeline.status(), *comm));
   FT_RETURN_IF_ERROR(Agree(TakeWeights(checkpoint, options.key, options.weights, &setup), *comm));
   setup.notes.insert(setup.notes.end(), known.notes.begin(), known.notes.end());
@@ -134,7 +134,7 @@ absl::StatusOr<ServedModel> LoadServedModel(const LoadedConfig& loaded,
     const ImageShape& shape = known.stored.shape;
     setup.notes.push_back(absl::StrFormat(
         "the model was trained on images that are stored as %dx%d pixels (height x width); "
-        "pictures of another size are fitted to that first",
+        "images of another size are fitted to that first",
         shape.height, shape.width));
   }
   PrintNotes(setup, *comm);

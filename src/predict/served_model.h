@@ -8,15 +8,15 @@
 #include "src/comm/communicator.h"
 #include "src/config/config.h"
 #include "src/model/load.h"
-#include "src/predict/picture_pipeline.h"
+#include "src/predict/image_pipeline.h"
 #include "src/train/setup.h"
 
 namespace finetune {
 
-// A checkpoint's model for pictures that are in no data set.
+// A checkpoint's model for images that are in no data set.
 struct ServedModel {
   Setup setup;  // without loaders
-  PicturePipeline pipeline;
+  ImagePipeline pipeline;
   // In the order of the model's outputs; the outputs' numbers where nothing names the classes.
   std::vector<std::string> class_names;
 };

@@ -34,11 +34,11 @@ bool HasLonePass(int64_t global, int64_t most, const EpochShape& epoch) {
   }
   const int64_t passes = MicroBatches::Of(largest, most).passes();
   for (int64_t pass = 0; pass < passes; ++pass) {
-    int64_t pictures = 0;
-    for (int r = 0; r < epoch.ranks && pictures < 2; ++r) {
-      pictures += MicroBatches::InStep(PartOf(global, r, epoch.ranks), largest, most).Size(pass);
+    int64_t images = 0;
+    for (int r = 0; r < epoch.ranks && images < 2; ++r) {
+      images += MicroBatches::InStep(PartOf(global, r, epoch.ranks), largest, most).Size(pass);
     }
-    if (pictures == 1) return true;
+    if (images == 1) return true;
   }
   return false;
 }
@@ -48,8 +48,8 @@ enum class Lone { kNone, kEveryBatch, kLastBatch };
 Lone FindLone(const SplitConfig& train, const EpochShape& epoch) {
   const int64_t total = TotalBatchSize(train, epoch.ranks);
   const int64_t most = train.micro_batch_size();
-  if (epoch.pictures >= total && HasLonePass(total, most, epoch)) return Lone::kEveryBatch;
-  const int64_t rest = epoch.pictures % total;
+  if (epoch.images >= total && HasLonePass(total, most, epoch)) return Lone::kEveryBatch;
+  const int64_t rest = epoch.images % total;
   if (rest > 0 && !train.drop_last() && HasLonePass(rest, most, epoch)) return Lone::kLastBatch;
   return Lone::kNone;
 }
@@ -62,7 +62,7 @@ std::vector<std::string> Remedies(const SplitConfig& train, const EpochShape& ep
   };
   SplitConfig changed = train;
   changed.set_drop_last(true);
-  if (epoch.pictures >= TotalBatchSize(train, epoch.ranks) && helps(changed)) {
+  if (epoch.images >= TotalBatchSize(train, epoch.ranks) && helps(changed)) {
     remedies.emplace_back("data.train.drop_last: true");
   }
   if (train.micro_batch_size() > 0) {
@@ -104,20 +104,20 @@ std::vector<std::string> Remedies(const SplitConfig& train, const EpochShape& ep
 
 }  // namespace
 
-absl::Status CheckNoLonePicture(const SplitConfig& train, const EpochShape& epoch) {
+absl::Status CheckNoLoneImage(const SplitConfig& train, const EpochShape& epoch) {
   const Lone lone = FindLone(train, epoch);
   if (lone == Lone::kNone) return absl::OkStatus();
   const int64_t total = TotalBatchSize(train, epoch.ranks);
-  const int64_t global = lone == Lone::kLastBatch ? epoch.pictures % total : total;
-  std::string what =
-      absl::StrCat(lone == Lone::kLastBatch ? absl::StrCat("an epoch's last batch has ", global,
-                                                           " of the ", epoch.pictures, " pictures")
-                                            : absl::StrCat("a batch has ", global, " pictures"),
-                   epoch.ranks == 1 ? "" : absl::StrCat(" for ", epoch.ranks, " ranks"),
-                   train.micro_batch_size() == 0
-                       ? ""
-                       : absl::StrCat(" in passes of ", train.micro_batch_size(), " at most"),
-                   ", so that a pass has one picture");
+  const int64_t global = lone == Lone::kLastBatch ? epoch.images % total : total;
+  std::string what = absl::StrCat(
+      lone == Lone::kLastBatch
+          ? absl::StrCat("an epoch's last batch has ", global, " of the ", epoch.images, " images")
+          : absl::StrCat("a batch has ", global, " images"),
+      epoch.ranks == 1 ? "" : absl::StrCat(" for ", epoch.ranks, " ranks"),
+      train.micro_batch_size() == 0
+          ? ""
+          : absl::StrCat(" in passes of ", train.micro_batch_size(), " at most"),
+      ", so that a pass has one image");
   return absl::InvalidArgumentError(
       absl::StrCat(what, "; set ", absl::StrJoin(Remedies(train, epoch), ", or ")));
 }

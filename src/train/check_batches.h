@@ -10,7 +10,7 @@ namespace finetune {
 
 // The facts that decide how an epoch's images are divided into forward and backward passes.
 struct EpochShape {
-  int64_t pictures = 0;
+  int64_t images = 0;
   int ranks = 1;
   // Batch norm takes its statistics over all ranks' images.
   bool sync_batch_norm = false;
@@ -20,7 +20,7 @@ struct EpochShape {
 // feature map is 1x1 has one value per channel, which has no variance. Errors: InvalidArgument that
 // names the pass with one image and lists config changes, each of which gives every pass two images
 // or more.
-absl::Status CheckNoLonePicture(const SplitConfig& train, const EpochShape& epoch);
+absl::Status CheckNoLoneImage(const SplitConfig& train, const EpochShape& epoch);
 
 }  // namespace finetune
 

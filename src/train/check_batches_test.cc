@@ -21,67 +21,67 @@ SplitConfig Train(int batch_size, int micro_batch_size = 0, bool drop_last = fal
 }
 
 std::string ErrorOf(const SplitConfig& train, const EpochShape& epoch) {
-  return std::string(CheckNoLonePicture(train, epoch).message());
+  return std::string(CheckNoLoneImage(train, epoch).message());
 }
 
 TEST(CheckBatchesTest, AcceptsPassesOfTwoAndMore) {
-  EXPECT_EQ(ErrorOf(Train(15), {.pictures = 30}), "");
-  EXPECT_EQ(ErrorOf(Train(28), {.pictures = 30}), "");
-  EXPECT_EQ(ErrorOf(Train(2), {.pictures = 30, .ranks = 3}), "");
-  EXPECT_EQ(ErrorOf(Train(8, 2), {.pictures = 32}), "");
+  EXPECT_EQ(ErrorOf(Train(15), {.images = 30}), "");
+  EXPECT_EQ(ErrorOf(Train(28), {.images = 30}), "");
+  EXPECT_EQ(ErrorOf(Train(2), {.images = 30, .ranks = 3}), "");
+  EXPECT_EQ(ErrorOf(Train(8, 2), {.images = 32}), "");
 }
 
-TEST(CheckBatchesTest, FindsTheLastPictureOfAnEpoch) {
-  const std::string error = ErrorOf(Train(29), {.pictures = 30});
+TEST(CheckBatchesTest, FindsTheLastImageOfAnEpoch) {
+  const std::string error = ErrorOf(Train(29), {.images = 30});
   EXPECT_EQ(error,
-            "an epoch's last batch has 1 of the 30 pictures, so that a pass has one picture; set "
+            "an epoch's last batch has 1 of the 30 images, so that a pass has one image; set "
             "data.train.drop_last: true, or data.train.batch_size: 30, or "
             "model.backbone.norm_eval: true");
-  EXPECT_EQ(ErrorOf(Train(29, 0, /*drop_last=*/true), {.pictures = 30}), "");
+  EXPECT_EQ(ErrorOf(Train(29, 0, /*drop_last=*/true), {.images = 30}), "");
 }
 
-TEST(CheckBatchesTest, FindsOnePictureOnEachOfTwoRanks) {
-  const std::string error = ErrorOf(Train(14), {.pictures = 30, .ranks = 2});
+TEST(CheckBatchesTest, FindsOneImageOnEachOfTwoRanks) {
+  const std::string error = ErrorOf(Train(14), {.images = 30, .ranks = 2});
   EXPECT_THAT(error,
-              AllOf(HasSubstr("last batch has 2 of the 30 pictures for 2 ranks"),
+              AllOf(HasSubstr("last batch has 2 of the 30 images for 2 ranks"),
                     HasSubstr("data.train.drop_last: true"), HasSubstr("data.train.batch_size: 15"),
                     HasSubstr("comm.sync_batch_norm: true")));
 }
 
-TEST(CheckBatchesTest, ARankWithoutPicturesHasNoPass) {
+TEST(CheckBatchesTest, ARankWithoutImagesHasNoPass) {
   // An epoch's last batch has 2 images: ranks 0 and 2 of 4 take none, the others one each.
-  EXPECT_THAT(ErrorOf(Train(7), {.pictures = 30, .ranks = 4}), HasSubstr("2 of the 30 pictures"));
+  EXPECT_THAT(ErrorOf(Train(7), {.images = 30, .ranks = 4}), HasSubstr("2 of the 30 images"));
 }
 
 TEST(CheckBatchesTest, AMicroBatchOfOneIsNotCuredByDropLastOrBatchSize) {
-  const std::string error = ErrorOf(Train(16, 1), {.pictures = 32});
+  const std::string error = ErrorOf(Train(16, 1), {.images = 32});
   EXPECT_EQ(error,
-            "a batch has 16 pictures in passes of 1 at most, so that a pass has one picture; set "
+            "a batch has 16 images in passes of 1 at most, so that a pass has one image; set "
             "data.train.micro_batch_size: 2, or model.backbone.norm_eval: true");
 }
 
 TEST(CheckBatchesTest, FindsPassesThatDivideUnevenly) {
   // A batch of 3 images with at most 2 per pass has passes of 1 and 2.
-  const std::string error = ErrorOf(Train(3, 2), {.pictures = 30});
+  const std::string error = ErrorOf(Train(3, 2), {.images = 30});
   EXPECT_THAT(error, AllOf(HasSubstr("data.train.micro_batch_size: 3"),
                            HasSubstr("data.train.batch_size: 4"), Not(HasSubstr("drop_last"))));
 }
 
-TEST(CheckBatchesTest, SynchronisedBatchNormCountsAllRanksPictures) {
-  EXPECT_EQ(ErrorOf(Train(1), {.pictures = 30, .ranks = 2, .sync_batch_norm = true}), "");
+TEST(CheckBatchesTest, SynchronisedBatchNormCountsAllRanksImages) {
+  EXPECT_EQ(ErrorOf(Train(1), {.images = 30, .ranks = 2, .sync_batch_norm = true}), "");
   // 31 images are a batch of 30 and one of 1, so the last batch has one image for all ranks
   // together.
-  EXPECT_THAT(ErrorOf(Train(15), {.pictures = 31, .ranks = 2, .sync_batch_norm = true}),
-              AllOf(HasSubstr("1 of the 31 pictures"), Not(HasSubstr("sync_batch_norm"))));
+  EXPECT_THAT(ErrorOf(Train(15), {.images = 31, .ranks = 2, .sync_batch_norm = true}),
+              AllOf(HasSubstr("1 of the 31 images"), Not(HasSubstr("sync_batch_norm"))));
 }
 
 // Each advised change removes the error.
 TEST(CheckBatchesTest, EachRemedyHelps) {
-  for (int pictures = 2; pictures < 20; ++pictures) {
+  for (int images = 2; images < 20; ++images) {
     for (int ranks = 1; ranks <= 3; ++ranks) {
       for (int micro = 0; micro <= 3; ++micro) {
         const SplitConfig train = Train(4, micro);
-        const EpochShape epoch{.pictures = pictures, .ranks = ranks};
+        const EpochShape epoch{.images = images, .ranks = ranks};
         const std::string error = ErrorOf(train, epoch);
         if (error.find("drop_last: true") != std::string::npos) {
           EXPECT_EQ(ErrorOf(Train(4, micro, true), epoch), "") << error;

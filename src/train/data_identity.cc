@@ -32,7 +32,7 @@ Value::Dict ToDict(const SplitIdentity& split) {
   Value::Dict dict;
   dict.Append("split", split.split);
   dict.Append("digest", split.digest);
-  dict.Append("pictures", split.pictures);
+  dict.Append("pictures", split.images);
   dict.Append("channels", split.channels);
   dict.Append("height", split.height);
   dict.Append("width", split.width);
@@ -47,7 +47,7 @@ absl::StatusOr<SplitIdentity> ReadSplit(const Value& dict) {
   SplitIdentity split;
   FT_ASSIGN_OR_RETURN(split.split, dict.GetString("split"));
   FT_ASSIGN_OR_RETURN(split.digest, dict.GetString("digest"));
-  FT_ASSIGN_OR_RETURN(split.pictures, dict.GetInt("pictures"));
+  FT_ASSIGN_OR_RETURN(split.images, dict.GetInt("pictures"));
   FT_ASSIGN_OR_RETURN(split.channels, dict.GetInt("channels"));
   FT_ASSIGN_OR_RETURN(split.height, dict.GetInt("height"));
   FT_ASSIGN_OR_RETURN(split.width, dict.GetInt("width"));
@@ -113,11 +113,11 @@ bool CompareSplits(const char* part, const std::optional<SplitIdentity>& saved,
     found.push_back(absl::StrCat("the split is ", QuoteNames({now->split}), "; it was ",
                                  QuoteNames({saved->split})));
   }
-  if (saved->pictures != now->pictures) {
-    found.push_back(absl::StrCat("it has ", now->pictures, " pictures; it had ", saved->pictures));
+  if (saved->images != now->images) {
+    found.push_back(absl::StrCat("it has ", now->images, " images; it had ", saved->images));
   }
   if (Shape(*saved) != Shape(*now)) {
-    found.push_back(absl::StrCat("pictures are ", Shape(*now), "; they were ", Shape(*saved)));
+    found.push_back(absl::StrCat("images are ", Shape(*now), "; they were ", Shape(*saved)));
   }
   if (found.empty() && explained) return true;
   if (found.empty()) {

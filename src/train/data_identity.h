@@ -18,10 +18,10 @@ namespace finetune {
 struct SplitIdentity {
   std::string split;  // the split's name: "train"
   std::string digest;
-  int64_t pictures = 0;
+  int64_t images = 0;
   // The shape of a stored image. Height and width are 0 where the images differ in size.
   int64_t channels = 0, height = 0, width = 0;
-  // Whether pictures are stored as their files were, and not turned as their EXIF orientation says.
+  // Whether images are stored as their files were, and not turned as their EXIF orientation says.
   // Unset: the checkpoint is of a version that did not say.
   std::optional<bool> encoded = std::nullopt, ignores_orientation = std::nullopt;
 };

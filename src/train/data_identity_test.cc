@@ -124,13 +124,13 @@ TEST(DataIdentityTest, SaysHowASplitDiffers) {
   DataIdentity now = Pets();
   now.train = SplitIdentity{"train", "cc", 27, 3, 32, 32};
   EXPECT_THAT(CompareData(Pets(), now).sentences,
-              ElementsAre("data.train: it has 27 pictures; it had 30"));
+              ElementsAre("data.train: it has 27 images; it had 30"));
   EXPECT_FALSE(CompareData(Pets(), now).val_differs);
 
   now = Pets();
   now.val = SplitIdentity{"val", "cc", 12, 1, 28, 28};
   EXPECT_THAT(CompareData(Pets(), now).sentences,
-              ElementsAre("data.val: the split is \"val\"; it was \"test\"; pictures are 28x28 "
+              ElementsAre("data.val: the split is \"val\"; it was \"test\"; images are 28x28 "
                           "with 1 channel; they were 32x32 with 3 channels"));
   EXPECT_TRUE(CompareData(Pets(), now).val_differs);
 

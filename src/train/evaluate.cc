@@ -46,10 +46,10 @@ class ClassCounts {
         continue;
       }
       for (size_t guess = 0; guess < classes_; ++guess) {
-        const int64_t pictures = result->confusion[label * classes_ + guess];
-        own.support += pictures;
-        result->classes[guess].guessed += pictures;
-        if (label == guess) own.correct = pictures;
+        const int64_t images = result->confusion[label * classes_ + guess];
+        own.support += images;
+        result->classes[guess].guessed += images;
+        if (label == guess) own.correct = images;
       }
     }
   }
@@ -120,7 +120,7 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
   if (sums.back() > 0) return absl::CancelledError("the evaluation was stopped");
 
   Evaluation result;
-  result.pictures = static_cast<int64_t>(sums[0]);
+  result.images = static_cast<int64_t>(sums[0]);
   result.loss = sums[1] / sums[0];
   for (size_t k = 0; k < ks.size(); ++k) result.topk.push_back({ks[k], sums[2 + k] / sums[0]});
   by_class.Read(&sums[first_count], &result);

@@ -17,7 +17,7 @@ namespace finetune {
 
 // The result of evaluating a model on a whole split.
 struct Evaluation {
-  int64_t pictures = 0;
+  int64_t images = 0;
   // Mean cross-entropy.
   double loss = 0;
   // One entry for each k of head.topk, or for k = 1 where head.topk is empty. `accuracy` is the

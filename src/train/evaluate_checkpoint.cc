@@ -173,7 +173,7 @@ absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& load
   PrintNotes(setup, *comm);
 
   const HeadConfig& head = loaded.config.model().head();
-  const int64_t images = setup.val->sampler().pictures;
+  const int64_t images = setup.val->sampler().images;
   CheckpointEvaluation result;
   result.class_names = setup.data.classes;
   result.class_names.resize(static_cast<size_t>(head.num_classes()));
@@ -187,8 +187,8 @@ absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& load
         line.Draw(absl::StrFormat("evaluating [%d/%d]", done, total));
         return true;
       },
-      [&](const Batch& batch, const at::Tensor& pictures) {
-        AddAnswers(batch, LogProbabilities(pictures, options.flip, setup.model.get()),
+      [&](const Batch& batch, const at::Tensor& images) {
+        AddAnswers(batch, LogProbabilities(images, options.flip, setup.model.get()),
                    head.label_smoothing(), !options.scores.empty(), &own);
       });
   line.Clear();
@@ -201,7 +201,7 @@ absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& load
   const double loss = MeanLoss(result.predictions);
   if (!std::isfinite(loss)) {
     return absl::FailedPreconditionError(absl::StrFormat(
-        "%s: the loss of its %d pictures of data.val is %g; expected a finite number. Its weights "
+        "%s: the loss of its %d images of data.val is %g; expected a finite number. Its weights "
         "are not those of a run that went well: take an earlier checkpoint",
         options.checkpoint, result.predictions.size(), std::abs(loss)));
   }

@@ -53,12 +53,11 @@ absl::StatusOr<LoadedConfig> ConfigOfOther(const LoadedConfig& loaded,
 }
 
 std::string FirstLine(const EvaluationSummary& summary, double seconds) {
-  std::string line = absl::StrFormat("%d pictures, loss %.4f", summary.images, summary.loss);
+  std::string line = absl::StrFormat("%d images, loss %.4f", summary.images, summary.loss);
   for (const auto& [k, accuracy] : summary.topk) {
     absl::StrAppendFormat(&line, ", top-%d accuracy %.2f %%", k, 100 * accuracy);
   }
-  absl::StrAppendFormat(&line, " (%.1f pictures/s)\n",
-                        static_cast<double>(summary.images) / seconds);
+  absl::StrAppendFormat(&line, " (%.1f images/s)\n", static_cast<double>(summary.images) / seconds);
   return line;
 }
 

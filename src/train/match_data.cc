@@ -104,7 +104,7 @@ std::optional<PixelStatistics> StatisticsFor(const EvaluatedCheckpoint& evaluate
   const absl::StatusOr<Pipeline> pipeline = Pipeline::Create(train, *manifest);
   if (!pipeline.ok()) return std::nullopt;
   notes->push_back(absl::StrCat(
-      evaluated.path, " does not say by which mean and std its pictures were normalised: those of ",
+      evaluated.path, " does not say by which mean and std its images were normalised: those of ",
       "data.train in ", train.path(), " are taken"));
   return pipeline->statistics();
 }
@@ -118,14 +118,13 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
   if (!trained.has_value()) {
     if (!takes) return report;
     report.warning = absl::StrCat(
-        from,
-        " does not say by which mean and std its pictures were normalised; normalize {} takes ",
+        from, " does not say by which mean and std its images were normalised; normalize {} takes ",
         "the evaluated data's own, ", Describe(used),
         ". If it was trained with others, give them as normalize { mean: ... std: ... }");
     return report;
   }
   if (used.mean != trained->mean || used.std != trained->std) {
-    report.warning = absl::StrCat("the model sees pictures normalised by ", Describe(used), "; ",
+    report.warning = absl::StrCat("the model sees images normalised by ", Describe(used), "; ",
                                   from, " normalises by ", Describe(*trained));
     return report;
   }
@@ -135,7 +134,7 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
   const PixelStatistics& own = alone->statistics();
   if (own.mean != used.mean || own.std != used.std) {
     report.note = absl::StrCat("data.val: normalize {} takes ", Describe(used), " from ", from,
-                               "; the pictures' own are ", Describe(own));
+                               "; the images' own are ", Describe(own));
   }
   return report;
 }

@@ -106,14 +106,14 @@ absl::Status CheckInputs(const LoadedConfig& loaded, const std::string& name,
 }
 
 // Checks that every training pass has enough images for the model's batch norms. See
-// CheckNoLonePicture().
+// CheckNoLoneImage().
 absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
                          const Classifier& model, int ranks) {
   const int64_t height = train.pipeline().height(), width = train.pipeline().width();
   if (model.LeastBatchNormValues(height, width) != 1) return absl::OkStatus();
   const SplitConfig& split = loaded.config.data().train();
-  const absl::Status status = CheckNoLonePicture(
-      split, {train.sampler().pictures, ranks, loaded.config.comm().sync_batch_norm()});
+  const absl::Status status = CheckNoLoneImage(
+      split, {train.sampler().images, ranks, loaded.config.comm().sync_batch_norm()});
   if (status.ok()) return status;
   int64_t side = std::max(height, width) + 1;
   while (model.LeastBatchNormValues(side, side) == 1) ++side;
@@ -121,7 +121,7 @@ absl::Status CheckPasses(const LoadedConfig& loaded, const BatchLoader& train,
       loaded.PlaceOf(split.has_batch_size() ? "data.train.batch_size"
                                             : "data.train.total_batch_size"),
       ": data.train: batch norm needs two values a channel, and the network's last maps of ",
-      height, "x", width, " pictures are 1x1: ", status.message(), ", or resize pictures to ", side,
+      height, "x", width, " images are 1x1: ", status.message(), ", or resize images to ", side,
       "x", side, " or more"));
 }
 

@@ -37,7 +37,7 @@ absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool ot
     restored->warnings.push_back(
         absl::StrCat("data.train normalises by ", Describe(*expected.data.statistics),
                      "; the checkpoint's run normalised by ", Describe(*saved.statistics),
-                     ". The model goes on with pictures of other values than it was trained with"));
+                     ". The model goes on with images of other values than it was trained with"));
   }
   FT_ASSIGN_OR_RETURN(const int64_t per_epoch, meta.GetInt("iterations_per_epoch"));
   if (!other_data) {
@@ -120,7 +120,7 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   FT_ASSIGN_OR_RETURN(int64_t total_batch, meta.GetInt("total_batch_size"));
   if (total_batch != expected.total_batch) {
     return absl::InvalidArgumentError(
-        absl::StrCat("it is of a run with ", total_batch, " pictures an iteration; this one takes ",
+        absl::StrCat("it is of a run with ", total_batch, " images an iteration; this one takes ",
                      expected.total_batch,
                      ": start as many ranks, or set data.train.total_batch_size: ", total_batch));
   }

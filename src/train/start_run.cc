@@ -144,7 +144,7 @@ class Starter {
     int64_t trained = 0;
     for (const ParameterSpan& parameter : run_->step->parameters()) trained += parameter.count;
     run_->log->Info(absl::StrFormat(
-        "%d pictures an iteration, %d iterations an epoch, %d in all; %.2f of %.2f "
+        "%d images an iteration, %d iterations an epoch, %d in all; %.2f of %.2f "
         "million parameters are trained",
         run_->meta.total_batch, run_->meta.iterations_per_epoch, run_->calendar->last_iteration(),
         static_cast<double>(trained) / 1e6, static_cast<double>(all) / 1e6));

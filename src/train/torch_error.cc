@@ -15,7 +15,7 @@ namespace {
 
 std::string OutOfMemory(absl::string_view what) {
   return absl::StrCat("out of memory: ", what,
-                      " (fewer pictures at a time need less: data.train.micro_batch_size in "
+                      " (fewer images at a time need less: data.train.micro_batch_size in "
                       "training, data.val.batch_size in a validation)");
 }
 

@@ -47,7 +47,7 @@ EvaluationRecord RecordOf(const Evaluation& evaluation, int64_t iteration,
     record.accuracy[Evaluation::Name(top.k)] = top.accuracy;
   }
   record.seconds = evaluation.seconds;
-  record.pictures = evaluation.pictures;
+  record.images = evaluation.images;
   record.classes = evaluation.classes;
   record.has_guessed = true;
   record.confusion = evaluation.confusion;

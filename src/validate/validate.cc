@@ -82,21 +82,21 @@ class Checker {
                split.total_batch_size() < facts_.world_size) {
       Error(path + ".total_batch_size",
             absl::StrCat("is ", split.total_batch_size(), " and there are ", facts_.world_size,
-                         " ranks; each needs one picture at least: start fewer ranks"));
+                         " ranks; each needs one image at least: start fewer ranks"));
     }
     AtLeast(path + ".micro_batch_size", split.micro_batch_size(), 0);
     InRange(path + ".workers", split.workers(), 1, 256);
     InRange(path + ".prefetch", split.prefetch(), 1, 1024);
     if (!training && split.drop_last()) {
       Error(path + ".drop_last",
-            "leaves pictures out of the evaluation; only data.train can have it");
+            "leaves images out of the evaluation; only data.train can have it");
     }
     if (data.has_value()) {
       if (training && split.drop_last() &&
-          data->pictures < TotalBatchSize(split, facts_.world_size)) {
-        Error(path + ".drop_last", absl::StrCat("drops everything: ", data->pictures,
-                                                " pictures are less than a batch of ",
-                                                TotalBatchSize(split, facts_.world_size)));
+          data->images < TotalBatchSize(split, facts_.world_size)) {
+        Error(path + ".drop_last",
+              absl::StrCat("drops everything: ", data->images, " images are less than a batch of ",
+                           TotalBatchSize(split, facts_.world_size)));
       }
     }
     CheckBatchTransform(split, path + ".batch_transform", training);
@@ -136,7 +136,7 @@ class Checker {
         train.has_batch_size() ? absl::StrCat(facts_.world_size, " x ", train.batch_size(), " = ")
                                : std::string();
     Warn("schedule.base_batch_size",
-         absl::StrFormat("the learning rate %g was chosen for %d pictures an iteration; this run "
+         absl::StrFormat("the learning rate %g was chosen for %d images an iteration; this run "
                          "takes %s%d. Start with --set=schedule.auto_scale_lr=true for a rate of "
                          "%g, or with --set=data.train.total_batch_size=%d",
                          lr.value.value_or(0), base_batch, arithmetic, total_batch,
@@ -151,7 +151,7 @@ class Checker {
     int64_t iterations = schedule.max_iterations();
     if (schedule.max_epochs() > 0 && facts_.train.has_value()) {
       const int64_t rounding = config_.data().train().drop_last() ? 0 : total_batch - 1;
-      iterations = schedule.max_epochs() * ((facts_.train->pictures + rounding) / total_batch);
+      iterations = schedule.max_epochs() * ((facts_.train->images + rounding) / total_batch);
     }
     if (iterations > 0 && schedule.warmup().iterations() >= iterations) {
       Warn("schedule.warmup.iterations",

@@ -12,7 +12,7 @@ namespace finetune {
 
 // The facts in a data set's manifest that the config must agree with.
 struct DataFacts {
-  int64_t pictures = 0;
+  int64_t images = 0;
   int channels = 0;
   int height = 0;
   int width = 0;

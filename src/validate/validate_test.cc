@@ -117,10 +117,10 @@ INSTANTIATE_TEST_SUITE_P(
                     "data.train.batch_size: is 0; expected 1 to 1048576"},
         WrongConfig{"data.train.workers=0", "data.train.workers: is 0; expected 1 to 256"},
         WrongConfig{"data.val.drop_last=true",
-                    "data.val.drop_last: leaves pictures out of the evaluation; only data.train "
+                    "data.val.drop_last: leaves images out of the evaluation; only data.train "
                     "can have it"},
         WrongConfig{"data.train.pipeline={random_crop {size: 40 padding: 2}}",
-                    "data.train.pipeline[0].random_crop.size: is 40; the picture is 32x32 here "
+                    "data.train.pipeline[0].random_crop.size: is 40; the image is 32x32 here "
                     "with 2 pixels around it"},
         WrongConfig{"data.train.pipeline={random_flip {probability: 2}}",
                     "data.train.pipeline[0].random_flip.probability: is 2; expected 0 to 1"},
@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "data.train.pipeline[0].normalize: must be the pipeline's last step: the "
                     "others work on pixels"},
         WrongConfig{"data.train.pipeline={normalize {mean: 1 std: 1}}",
-                    "data.train.pipeline[0].normalize: has 1 values of mean; the pictures have 3 "
+                    "data.train.pipeline[0].normalize: has 1 values of mean; the images have 3 "
                     "channels here"},
         WrongConfig{"data.train.pipeline={grayscale {channels: 2}}",
                     "data.train.pipeline[0].grayscale.channels: is 2; expected 1 or 3"},
@@ -267,7 +267,7 @@ TEST(Validate, ABatchThatTheLearningRateWasNotChosenForIsReported) {
   ASSERT_TRUE(result.ok()) << result.status();
   ASSERT_EQ(result->size(), 1u);
   EXPECT_THAT(result->front(),
-              testing::HasSubstr("the learning rate 0.1 was chosen for 128 pictures an iteration; "
+              testing::HasSubstr("the learning rate 0.1 was chosen for 128 images an iteration; "
                                  "this run takes 1 x 16 = 16. Start "
                                  "with --set=schedule.auto_scale_lr=true for a rate of 0.0125, or "
                                  "with --set=data.train.total_batch_size=128"));
@@ -334,7 +334,7 @@ TEST(Validate, ABatchSmallerThanTheRanksIsRefused) {
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(std::string(ValidateConfig(*loaded, Facts()).status().message()),
               testing::HasSubstr("data.train.total_batch_size: is 4 and there are 8 ranks; each "
-                                 "needs one picture at least: start "
+                                 "needs one image at least: start "
                                  "fewer ranks"));
 }
 

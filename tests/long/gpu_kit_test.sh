@@ -28,7 +28,7 @@ trap 'rm -rf "$work"' EXIT
 kit=${FINETUNE_KIT:-}
 if [[ -z $kit ]]; then
   kit=$work/kit
-  # A few pictures in ten classes.
+  # A few images in ten classes.
   class=0
   for picture in "$source"/tests/fixtures/pictures/orientation_{1,2,3,4,5}.jpg "$source"/tests/fixtures/pictures/{plain,progressive,subsampled,grey,bytes_after_end}.jpg; do
     for split in train test; do

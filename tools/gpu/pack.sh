@@ -5,7 +5,7 @@
 #   tools/gpu/pack.sh FOLDER [--pictures=FILE]
 #
 # FOLDER is replaced if pack.sh made it, and else must not exist. --pictures: a .tar.xz of JPEG files in
-# train/CLASS/*.jpg and test/CLASS/*.jpg, CIFAR-10 say, for the check that trains on real pictures.
+# train/CLASS/*.jpg and test/CLASS/*.jpg, CIFAR-10 say, for the check that trains on real images.
 #
 # Builds with --config=cuda against the LibTorch of PyTorch's own wheel, which it fetches once from PyPI (530 MB); the build
 # is kept apart from other builds, in ~/.cache/finetune/gpu_build.

@@ -34,7 +34,7 @@ class Data(Part):
                 to_rgb = preprocessor.flag("to_rgb")
                 preprocessor.note("num_classes", "it is the head's")
                 preprocessor.note("to_onehot", "finetune's labels are whole numbers")
-                preprocessor.expect("pad_size_divisor", (1,), "finetune's pictures of a batch have one size")
+                preprocessor.expect("pad_size_divisor", (1,), "finetune's images of a batch have one size")
                 preprocessor.note("pad_value", "nothing is padded")
                 augments = preprocessor.section("batch_augments")
                 if augments is not None:
@@ -95,7 +95,7 @@ class Data(Part):
         elif name == "train":
             self.train_batch(batch, output)
         else:
-            self.put(output, "batch_size", batch, "a rank's pictures, as a GPU's there")
+            self.put(output, "batch_size", batch, "a rank's images, as a GPU's there")
         self.pipeline(pipeline or [], output, is_rgb)
         workers = loader.whole("num_workers", 0, 256)
         if workers is not None and workers.value == 0:
@@ -111,7 +111,7 @@ class Data(Part):
                 shuffle = sampler.flag("shuffle")
                 if (shuffle is None or shuffle.value) != (name == "train"):
                     output.set("shuffle", shuffle is None or shuffle.value, self.origin(shuffle or sampler.value))
-                sampler.note("round_up", "finetune takes every picture of an epoch once")
+                sampler.note("round_up", "finetune takes every image of an epoch once")
                 sampler.note("seed", "the order follows from runtime.seed")
         elif "shuffle" in loader:
             self.put(output, "shuffle", loader.flag("shuffle"))
@@ -120,7 +120,7 @@ class Data(Part):
             if name == "train":
                 self.put(output, "drop_last", drop_last)
             else:
-                loader.refuse("drop_last", "finetune evaluates every picture")
+                loader.refuse("drop_last", "finetune evaluates every image")
         loader.expect("collate_fn", (dict(type="default_collate"), dict(type="pseudo_collate"), None), NO_COUNTERPART)
         for key in ("persistent_workers", "pin_memory", "prefetch_factor"):
             loader.note(key, "finetune's loaders do so by themselves, or it does not change the result")
@@ -128,7 +128,7 @@ class Data(Part):
     def train_batch(self, batch, output):
         base = self.top.items.get("auto_scale_lr")
         base = plain(base).get("base_batch_size") if isinstance(base, Dict) else None
-        remark = "a rank's pictures, as a GPU's there"
+        remark = "a rank's images, as a GPU's there"
         if isinstance(base, int) and base % batch.value == 0:
             ranks = base // batch.value
             remark += f": {ranks} rank{'s' * (ranks > 1)} take the {base} of base_batch_size"
@@ -147,7 +147,7 @@ class Data(Part):
             self.put(output, "batch_size", batch, remark)
 
     def dataset(self, dataset, output, name):
-        """Writes where the data is; returns whether mmpretrain loads its pictures as RGB."""
+        """Writes where the data is; returns whether mmpretrain loads its images as RGB."""
         kind = dataset.type()
         if kind not in PREPARE and ("dataset" in dataset or "datasets" in dataset):
             dataset.refuse_all(f"finetune has no {kind}, which changes another data set", f"data set {kind or '?'}")
@@ -216,11 +216,11 @@ class Data(Part):
                 for key in ("keys", "meta_keys"):
                     transform.note(key, "finetune packs batches by itself")
             elif kind == "LoadImageFromFile":
-                transform.expect("color_type", ("color",), "prepare_dataset stores pictures as RGB or grey")
-                transform.expect("to_float32", (False,), "finetune's pictures are bytes")
+                transform.expect("color_type", ("color",), "prepare_dataset stores images as RGB or grey")
+                transform.expect("to_float32", (False,), "finetune's images are bytes")
                 for key in ("imdecode_backend", "backend_args", "file_client_args"):
-                    transform.note(key, "prepare_dataset reads the pictures")
-                transform.expect("ignore_empty", (False,), "prepare_dataset names pictures that cannot be read")
+                    transform.note(key, "prepare_dataset reads the images")
+                transform.expect("ignore_empty", (False,), "prepare_dataset names images that cannot be read")
                 is_rgb = False
             elif kind == "Normalize":
                 to_rgb = transform.flag("to_rgb")
@@ -242,13 +242,13 @@ class Data(Part):
             self.put_normalize(output, self.normalize)
 
     def check_colours(self, value, to_rgb, is_rgb, path, statistics):
-        """finetune's pictures are RGB or grey."""
+        """finetune's images are RGB or grey."""
         if to_rgb == is_rgb and len(statistics[0].items) == 3:
             self.report.miss(
                 value.place,
                 f"{path}.to_rgb={to_rgb}",
-                "the network gets BGR there; finetune's pictures are RGB",
-                "BGR pictures",
+                "the network gets BGR there; finetune's images are RGB",
+                "BGR images",
             )
 
     def put_normalize(self, output, statistics):
@@ -427,7 +427,7 @@ class Data(Part):
             step.set(name, value.value if value is not None else defaults[name])
         step.set("min_ratio", float(min(ratio)))
         step.set("max_ratio", float(max(ratio)))
-        # Of BGR pictures there, of RGB ones here.
+        # Of BGR images there, of RGB ones here.
         order = lambda numbers: plain(numbers)[::-1] if self.is_bgr else plain(numbers)
         if color is not None:
             step.set("value", [float(x) for x in order(color)])

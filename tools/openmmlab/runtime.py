@@ -40,7 +40,7 @@ class Runtime(Part):
             if visual is not None:
                 visual.type()
                 visual.expect(
-                    "enable", (False,), "finetune's pictures of results are in report.html", "VisualizationHook"
+                    "enable", (False,), "finetune's images of results are in report.html", "VisualizationHook"
                 )
                 for key in ("interval", "show", "out_dir"):
                     visual.note(key, "it is not enabled")

@@ -25,7 +25,7 @@ class Schedule(Part):
                 output,
                 "base_batch_size",
                 scale.whole("base_batch_size", 1),
-                "all ranks' pictures of an iteration for which lr was chosen",
+                "all ranks' images of an iteration for which lr was chosen",
             )
             enable = scale.flag("enable")
             if enable is not None and "base_batch_size" in scale:

@@ -16,7 +16,7 @@ namespace finetune {
 namespace {
 
 void Fail(const std::string& way, Communicator& comm) {
-  if (way == "abort") comm.Abort("the picture 17 of train-00003.h5 is broken");
+  if (way == "abort") comm.Abort("the image 17 of train-00003.h5 is broken");
   if (way == "kill") raise(SIGKILL);
   if (way == "stop") raise(SIGSTOP);
   if (way == "exit") _exit(3);

@@ -65,7 +65,7 @@ TEST_P(FailureTest, AnAbortEndsAllRanksWithItsReason) {
   const Outcome job = Job("abort", 2);
   EXPECT_NE(job.code, 0);
   EXPECT_THAT(job.output,
-              ContainsRegex("rank 2 \\(host [^)]+\\): the picture 17 of train-00003.h5 is broken"));
+              ContainsRegex("rank 2 \\(host [^)]+\\): the image 17 of train-00003.h5 is broken"));
   EXPECT_THAT(job.output, Not(HasSubstr("all rounds done")));
 }
 

@@ -18,18 +18,18 @@
 namespace finetune {
 namespace {
 
-std::optional<StoredPicture> BmpHeader(absl::string_view bytes) {
+std::optional<StoredImage> BmpHeader(absl::string_view bytes) {
   constexpr size_t kInfoSize = 14, kWidth = 18, kHeight = 22, kLeast = 54;
   if (bytes.size() < kLeast || LittleEndian(bytes, kInfoSize, 4) < 40) return std::nullopt;
   // A negative height means that the first row is at the top.
   const auto height = static_cast<int32_t>(LittleEndian(bytes, kHeight, 4));
   const auto width = static_cast<int32_t>(LittleEndian(bytes, kWidth, 4));
-  return StoredPicture{std::abs(int64_t{height}), width, 1};
+  return StoredImage{std::abs(int64_t{height}), width, 1};
 }
 
 // Reads width and height: two numbers after the first two letters, with white space and comments
 // before each.
-std::optional<StoredPicture> PnmHeader(absl::string_view bytes) {
+std::optional<StoredImage> PnmHeader(absl::string_view bytes) {
   size_t at = 2;
   std::array<int64_t, 2> sides = {};
   for (int64_t& side : sides) {
@@ -45,7 +45,7 @@ std::optional<StoredPicture> PnmHeader(absl::string_view bytes) {
       if (side > INT32_MAX) return std::nullopt;
     }
   }
-  return StoredPicture{sides[1], sides[0], 1};
+  return StoredImage{sides[1], sides[0], 1};
 }
 
 struct Destroy {
@@ -60,9 +60,9 @@ class BitmapDecoder final : public KindDecoder {
     [[maybe_unused]] static const l_int32 silent = setMsgSeverity(L_SEVERITY_NONE);
   }
 
-  absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) override {
+  absl::StatusOr<StoredImage> ReadHeader(absl::string_view bytes) override {
     bytes_ = bytes;
-    const std::optional<StoredPicture> header =
+    const std::optional<StoredImage> header =
         absl::StartsWith(bytes, "BM") ? BmpHeader(bytes) : PnmHeader(bytes);
     if (!header.has_value()) return Broken();
     header_ = *header;
@@ -99,7 +99,7 @@ class BitmapDecoder final : public KindDecoder {
   }
 
   absl::string_view bytes_;
-  StoredPicture header_;
+  StoredImage header_;
 };
 
 }  // namespace

@@ -10,23 +10,23 @@
 namespace finetune {
 namespace {
 
-constexpr std::array<absl::string_view, kPictureKinds> kNames = {"JPEG", "PNG",  "WebP", "GIF",
-                                                                 "BMP",  "TIFF", "PNM"};
+constexpr std::array<absl::string_view, kImageKinds> kNames = {"JPEG", "PNG",  "WebP", "GIF",
+                                                               "BMP",  "TIFF", "PNM"};
 
-std::unique_ptr<KindDecoder> MakeDecoder(PictureKind kind) {
+std::unique_ptr<KindDecoder> MakeDecoder(ImageKind kind) {
   switch (kind) {
-    case PictureKind::kJpeg:
+    case ImageKind::kJpeg:
       return MakeJpegDecoder();
-    case PictureKind::kPng:
+    case ImageKind::kPng:
       return MakePngDecoder();
-    case PictureKind::kWebp:
+    case ImageKind::kWebp:
       return MakeWebpDecoder();
-    case PictureKind::kGif:
+    case ImageKind::kGif:
       return MakeGifDecoder();
-    case PictureKind::kTiff:
+    case ImageKind::kTiff:
       return MakeTiffDecoder();
-    case PictureKind::kBmp:
-    case PictureKind::kPnm:
+    case ImageKind::kBmp:
+    case ImageKind::kPnm:
       break;
   }
   return MakeBitmapDecoder();
@@ -40,40 +40,40 @@ absl::string_view OtherKind(absl::string_view bytes) {
     if (brand == "avif" || brand == "avis") return "an AVIF";
     if (brand == "heic" || brand == "heix" || brand == "mif1") return "a HEIC";
   }
-  return "not a picture";
+  return "not an image";
 }
 
-// As the picture is after it was turned.
-PictureSize TurnedSize(const StoredPicture& stored) {
+// As the image is after it was turned.
+ImageSize TurnedSize(const StoredImage& stored) {
   const auto height = static_cast<int>(stored.height), width = static_cast<int>(stored.width);
-  return IsTransposed(stored.orientation) ? PictureSize{width, height} : PictureSize{height, width};
+  return IsTransposed(stored.orientation) ? ImageSize{width, height} : ImageSize{height, width};
 }
 
 }  // namespace
 
-std::optional<PictureKind> KindOf(absl::string_view bytes) {
-  if (absl::StartsWith(bytes, "\xff\xd8")) return PictureKind::kJpeg;
-  if (absl::StartsWith(bytes, "\x89PNG")) return PictureKind::kPng;
+std::optional<ImageKind> KindOf(absl::string_view bytes) {
+  if (absl::StartsWith(bytes, "\xff\xd8")) return ImageKind::kJpeg;
+  if (absl::StartsWith(bytes, "\x89PNG")) return ImageKind::kPng;
   if (absl::StartsWith(bytes, "RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP") {
-    return PictureKind::kWebp;
+    return ImageKind::kWebp;
   }
-  if (absl::StartsWith(bytes, "GIF8")) return PictureKind::kGif;
-  if (absl::StartsWith(bytes, "BM")) return PictureKind::kBmp;
+  if (absl::StartsWith(bytes, "GIF8")) return ImageKind::kGif;
+  if (absl::StartsWith(bytes, "BM")) return ImageKind::kBmp;
   if (absl::StartsWith(bytes, absl::string_view("II*\0", 4)) ||
       absl::StartsWith(bytes, absl::string_view("MM\0*", 4))) {
-    return PictureKind::kTiff;
+    return ImageKind::kTiff;
   }
   if (bytes.size() >= 3 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' &&
       absl::string_view(" \t\r\n#").find(bytes[2]) != absl::string_view::npos) {
-    return PictureKind::kPnm;
+    return ImageKind::kPnm;
   }
   return std::nullopt;
 }
 
-absl::string_view NameOf(PictureKind kind) { return kNames[static_cast<size_t>(kind)]; }
+absl::string_view NameOf(ImageKind kind) { return kNames[static_cast<size_t>(kind)]; }
 
-absl::StatusOr<PictureDecoder::Opened> PictureDecoder::Open(absl::string_view bytes) {
-  const std::optional<PictureKind> kind = KindOf(bytes);
+absl::StatusOr<ImageDecoder::Opened> ImageDecoder::Open(absl::string_view bytes) {
+  const std::optional<ImageKind> kind = KindOf(bytes);
   if (!kind.has_value()) {
     return absl::DataLossError(absl::StrCat(
         "is ", OtherKind(bytes), "; expected a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, PGM or PBM"));
@@ -94,59 +94,59 @@ absl::StatusOr<PictureDecoder::Opened> PictureDecoder::Open(absl::string_view by
   return opened;
 }
 
-absl::StatusOr<PictureSize> PictureDecoder::ReadSize(absl::string_view bytes) {
+absl::StatusOr<ImageSize> ImageDecoder::ReadSize(absl::string_view bytes) {
   FT_ASSIGN_OR_RETURN(const Opened opened, Open(bytes));
   return TurnedSize(opened.stored);
 }
 
-absl::Status PictureDecoder::Decode(absl::string_view bytes, Picture* picture) {
+absl::Status ImageDecoder::Decode(absl::string_view bytes, Image* image) {
   FT_ASSIGN_OR_RETURN(const Opened opened, Open(bytes));
-  return Read(opened, /*need=*/nullptr, picture);
+  return Read(opened, /*need=*/nullptr, image);
 }
 
-absl::Status PictureDecoder::DecodePart(absl::string_view bytes, const PictureSize& size,
-                                        const std::optional<NeededPart>& need, Picture* picture) {
+absl::Status ImageDecoder::DecodePart(absl::string_view bytes, const ImageSize& size,
+                                      const std::optional<NeededPart>& need, Image* image) {
   FT_ASSIGN_OR_RETURN(const Opened opened, Open(bytes));
-  const PictureSize found = TurnedSize(opened.stored);
+  const ImageSize found = TurnedSize(opened.stored);
   if (found != size) {
     return absl::DataLossError(absl::StrCat("is ", found.height, "x", found.width,
                                             " (height x width); expected ", size.height, "x",
                                             size.width));
   }
-  return Read(opened, need.has_value() ? &*need : nullptr, picture);
+  return Read(opened, need.has_value() ? &*need : nullptr, image);
 }
 
-absl::Status PictureDecoder::Read(const Opened& opened, const NeededPart* need, Picture* picture) {
+absl::Status ImageDecoder::Read(const Opened& opened, const NeededPart* need, Image* image) {
   const int orientation = opened.stored.orientation;
-  picture->height = static_cast<int>(opened.stored.height);
-  picture->width = static_cast<int>(opened.stored.width);
-  picture->place.reset();
+  image->height = static_cast<int>(opened.stored.height);
+  image->width = static_cast<int>(opened.stored.width);
+  image->place.reset();
   if (need != nullptr) {
-    const PictureSize turned = TurnedSize(opened.stored);
+    const ImageSize turned = TurnedSize(opened.stored);
     NeededPart of_stored = {StoredRectangle(need->part, turned, orientation), need->resized};
     if (IsTransposed(orientation)) std::swap(of_stored.resized.height, of_stored.resized.width);
     if (const auto chosen = opened.decoder->Choose(of_stored); chosen.has_value()) {
-      picture->height = chosen->part.height;
-      picture->width = chosen->part.width;
-      picture->place = TurnedPlace(chosen->part, chosen->eighths / 8.0, turned, orientation);
+      image->height = chosen->part.height;
+      image->width = chosen->part.width;
+      image->place = TurnedPlace(chosen->part, chosen->eighths / 8.0, turned, orientation);
     }
   }
-  picture->pixels.resize(size_t{3} * picture->width * picture->height);
-  picture->warning.clear();
-  FT_RETURN_IF_ERROR(opened.decoder->ReadPixels(picture->pixels.data(), &picture->warning));
+  image->pixels.resize(size_t{3} * image->width * image->height);
+  image->warning.clear();
+  FT_RETURN_IF_ERROR(opened.decoder->ReadPixels(image->pixels.data(), &image->warning));
   if (orientation == 1) return absl::OkStatus();
-  Turn(picture->pixels, picture->height, picture->width, orientation, &turned_);
-  picture->pixels.swap(turned_);
-  if (IsTransposed(orientation)) std::swap(picture->height, picture->width);
+  Turn(image->pixels, image->height, image->width, orientation, &turned_);
+  image->pixels.swap(turned_);
+  if (IsTransposed(orientation)) std::swap(image->height, image->width);
   return absl::OkStatus();
 }
 
-absl::StatusOr<Picture> DecodePicture(const std::string& name, absl::string_view bytes,
-                                      Orientation orientation) {
-  PictureDecoder decoder(orientation);
-  Picture picture;
-  FT_RETURN_IF_ERROR(Annotate(decoder.Decode(bytes, &picture), name));
-  return picture;
+absl::StatusOr<Image> DecodeImage(const std::string& name, absl::string_view bytes,
+                                  Orientation orientation) {
+  ImageDecoder decoder(orientation);
+  Image image;
+  FT_RETURN_IF_ERROR(Annotate(decoder.Decode(bytes, &image), name));
+  return image;
 }
 
 }  // namespace finetune

@@ -14,20 +14,20 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
-#include "src/data/decode/test_pictures.h"
+#include "src/data/decode/test_images.h"
 
 namespace finetune {
 namespace {
 
 using ::testing::ElementsAre;
 
-Picture Decoded(const std::string& bytes) {
-  const auto picture = DecodePicture("x", bytes);
-  EXPECT_TRUE(picture.ok()) << picture.status();
-  return picture.ok() ? *picture : Picture();
+Image Decoded(const std::string& bytes) {
+  const auto image = DecodeImage("x", bytes);
+  EXPECT_TRUE(image.ok()) << image.status();
+  return image.ok() ? *image : Image();
 }
 
-TEST(DecodePicture, GivesRgbForEveryKindOfPng) {
+TEST(DecodeImage, GivesRgbForEveryKindOfPng) {
   const auto rows = [](const std::string& bytes) { return std::string(1, '\0') + bytes; };
   EXPECT_THAT(Decoded(Png(1, 2, 8, 0, rows("\x0a\xc8"))).pixels,
               ElementsAre(10, 10, 10, 200, 200, 200));
@@ -37,14 +37,14 @@ TEST(DecodePicture, GivesRgbForEveryKindOfPng) {
   // One pixel is opaque, the other is fully transparent.
   EXPECT_THAT(Decoded(Png(1, 2, 8, 6, rows(std::string("\1\2\3\xff\4\5\6\0", 8)))).pixels,
               ElementsAre(1, 2, 3, 4, 5, 6));
-  // A picture with 16 bits for each channel.
+  // An image with 16 bits for each channel.
   EXPECT_THAT(Decoded(Png(1, 1, 16, 2, rows("\x10\xff\x80\x80\xf0\xf0"))).pixels,
               ElementsAre(0x10, 0x80, 0xf0));
 }
 
 // The fixtures have all kinds of alpha, gamma, palettes, 16 bits, all eight orientations, CMYK and
 // stray bytes.
-TEST(DecodePicture, MatchesPillow) {
+TEST(DecodeImage, MatchesPillow) {
   const std::string folder = "tests/fixtures/pictures/";
   const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "expected.json"));
   ASSERT_GT(expected.size(), 30u);
@@ -52,23 +52,23 @@ TEST(DecodePicture, MatchesPillow) {
     SCOPED_TRACE(name);
     const std::string bytes = *ReadFile(folder + name);
     for (const bool turned : {true, false}) {
-      const auto picture =
-          DecodePicture(name, bytes, turned ? Orientation::kApply : Orientation::kIgnore);
-      ASSERT_TRUE(picture.ok()) << picture.status();
+      const auto image =
+          DecodeImage(name, bytes, turned ? Orientation::kApply : Orientation::kIgnore);
+      ASSERT_TRUE(image.ok()) << image.status();
       const nlohmann::json& right = both.at(turned ? "turned" : "as_stored");
-      EXPECT_EQ(picture->height, right.at("height"));
-      EXPECT_EQ(picture->width, right.at("width"));
+      EXPECT_EQ(image->height, right.at("height"));
+      EXPECT_EQ(image->width, right.at("width"));
       std::string pixels;
       ASSERT_TRUE(absl::Base64Unescape(right.at("base64").get<std::string>(), &pixels));
-      EXPECT_EQ(picture->pixels, std::vector<uint8_t>(pixels.begin(), pixels.end()));
-      EXPECT_EQ(picture->warning.empty(),
+      EXPECT_EQ(image->pixels, std::vector<uint8_t>(pixels.begin(), pixels.end()));
+      EXPECT_EQ(image->warning.empty(),
                 name != "stray_bytes.jpg" && name != "data_cut_before_end_marker.jpg");
     }
   }
 }
 
 // The fixtures are WebP, GIF, BMP, TIFF and PNM.
-TEST(DecodePicture, MatchesPillowInOtherKinds) {
+TEST(DecodeImage, MatchesPillowInOtherKinds) {
   const std::string folder = "tests/fixtures/pictures/";
   const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "kinds.json"));
   ASSERT_GT(expected.size(), 25u);
@@ -76,79 +76,79 @@ TEST(DecodePicture, MatchesPillowInOtherKinds) {
     SCOPED_TRACE(name);
     const std::string bytes = *ReadFile(folder + name);
     for (const bool turned : {true, false}) {
-      PictureDecoder decoder(turned ? Orientation::kApply : Orientation::kIgnore);
+      ImageDecoder decoder(turned ? Orientation::kApply : Orientation::kIgnore);
       const nlohmann::json& right = both.at(turned ? "turned" : "as_stored");
       const auto size = decoder.ReadSize(bytes);
       ASSERT_TRUE(size.ok()) << size.status();
       EXPECT_EQ(size->height, right.at("height"));
       EXPECT_EQ(size->width, right.at("width"));
-      Picture picture;
-      const absl::Status status = decoder.Decode(bytes, &picture);
+      Image image;
+      const absl::Status status = decoder.Decode(bytes, &image);
       ASSERT_TRUE(status.ok()) << status;
-      EXPECT_EQ(picture.height, right.at("height"));
-      EXPECT_EQ(picture.width, right.at("width"));
+      EXPECT_EQ(image.height, right.at("height"));
+      EXPECT_EQ(image.width, right.at("width"));
       std::string pixels;
       ASSERT_TRUE(absl::Base64Unescape(right.at("base64").get<std::string>(), &pixels));
-      EXPECT_EQ(picture.pixels, std::vector<uint8_t>(pixels.begin(), pixels.end()));
+      EXPECT_EQ(image.pixels, std::vector<uint8_t>(pixels.begin(), pixels.end()));
     }
   }
 }
 
-TEST(DecodePicture, OneDecoderReadsPicturesOfAllKindsInTurn) {
+TEST(DecodeImage, OneDecoderReadsImagesOfAllKindsInTurn) {
   const std::string folder = "tests/fixtures/pictures/";
-  PictureDecoder decoder;
-  Picture picture;
+  ImageDecoder decoder;
+  Image image;
   for (int round = 0; round < 2; ++round) {
     for (const char* name : {"plain.jpg", "progressive.jpg", "orientation_6.jpg", "rgba.png",
                              "lossy.webp", "plain.gif", "rgb.bmp", "lzw.tif", "rgb.ppm"}) {
       const std::string bytes = *ReadFile(folder + name);
-      ASSERT_TRUE(decoder.Decode(bytes, &picture).ok()) << name;
-      EXPECT_EQ(picture.pixels, Decoded(bytes).pixels) << name;
-      // After a truncated picture the decoder can still decode the next one.
-      EXPECT_FALSE(decoder.Decode(bytes.substr(0, bytes.size() / 2), &picture).ok()) << name;
+      ASSERT_TRUE(decoder.Decode(bytes, &image).ok()) << name;
+      EXPECT_EQ(image.pixels, Decoded(bytes).pixels) << name;
+      // After a truncated image the decoder can still decode the next one.
+      EXPECT_FALSE(decoder.Decode(bytes.substr(0, bytes.size() / 2), &image).ok()) << name;
     }
   }
 }
 
-TEST(DecodePicture, RefusesTruncationsOfOtherKinds) {
+TEST(DecodeImage, RefusesTruncationsOfOtherKinds) {
   const std::string folder = "tests/fixtures/pictures/";
   for (const char* name : {"lossy.webp", "lossless.webp", "plain.gif", "rgb.bmp", "palette.bmp",
                            "rgb.tif", "lzw.tif", "rgb.ppm", "grey.pgm"}) {
     const std::string whole = *ReadFile(folder + name);
-    const Picture expected = Decoded(whole);
+    const Image expected = Decoded(whole);
     int refused = 0;
     for (size_t size = 0; size < whole.size(); ++size) {
-      const auto picture = DecodePicture("x", whole.substr(0, size));
-      if (!picture.ok()) {
-        EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss) << name << " " << size;
+      const auto image = DecodeImage("x", whole.substr(0, size));
+      if (!image.ok()) {
+        EXPECT_EQ(image.status().code(), absl::StatusCode::kDataLoss) << name << " " << size;
         ++refused;
       } else {
         // Some files still have all pixels without their end: a GIF's trailer or a TIFF's last tags
         // are missing.
-        EXPECT_EQ(picture->pixels, expected.pixels) << name << " " << size;
+        EXPECT_EQ(image->pixels, expected.pixels) << name << " " << size;
       }
     }
     EXPECT_GT(refused, static_cast<int>(whole.size()) / 2) << name;
   }
 }
 
-// A file with a flipped byte gives an error or a picture.
-TEST(DecodePicture, SurvivesAFlippedByteOfAnyKind) {
+// A file with a flipped byte gives an error or an image.
+TEST(DecodeImage, SurvivesAFlippedByteOfAnyKind) {
   const std::string folder = "tests/fixtures/pictures/";
   for (const char* name :
        {"lossy.webp", "lossless.webp", "orientation_6.webp", "interlaced.gif", "within_canvas.gif",
         "palette.bmp", "top_down.bmp", "lzw.tif", "palette.tif", "one_bit.tif", "text.ppm",
         "one_bit.pbm", "cmyk.jpg", "progressive.jpg"}) {
     const std::string whole = *ReadFile(folder + name);
-    PictureDecoder decoder;
-    Picture picture;
+    ImageDecoder decoder;
+    Image image;
     for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 300) {
       for (const int mask : {1, 0x80, 0xff}) {
         std::string damaged = whole;
         damaged[at] = static_cast<char>(damaged[at] ^ mask);
-        const absl::Status status = decoder.Decode(damaged, &picture);
+        const absl::Status status = decoder.Decode(damaged, &image);
         if (status.ok()) {
-          EXPECT_EQ(picture.pixels.size(), size_t{3} * picture.height * picture.width);
+          EXPECT_EQ(image.pixels.size(), size_t{3} * image.height * image.width);
         } else {
           EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << name << " " << at;
         }
@@ -157,19 +157,19 @@ TEST(DecodePicture, SurvivesAFlippedByteOfAnyKind) {
   }
 }
 
-TEST(DecodePicture, NamesAKindThatItDoesNotRead) {
+TEST(DecodeImage, NamesAKindThatItDoesNotRead) {
   const auto error = [](const std::string& bytes) {
-    return std::string(DecodePicture("x", bytes).status().message());
+    return std::string(DecodeImage("x", bytes).status().message());
   };
   EXPECT_EQ(error(""), "x: is empty; expected a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, PGM or PBM");
-  EXPECT_THAT(error("<html>"), testing::StartsWith("x: is not a picture; expected a JPEG"));
+  EXPECT_THAT(error("<html>"), testing::StartsWith("x: is not an image; expected a JPEG"));
   EXPECT_THAT(error(std::string("\0\0\0\x1c"
                                 "ftypavif",
                                 12)),
               testing::StartsWith("x: is an AVIF; expected a JPEG"));
 }
 
-TEST(DecodePicture, RefusesEveryTruncation) {
+TEST(DecodeImage, RefusesEveryTruncation) {
   std::vector<uint8_t> pixels(size_t{24} * 20 * 3);
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * i / 7);
   std::string rows;
@@ -180,24 +180,24 @@ TEST(DecodePicture, RefusesEveryTruncation) {
   for (const std::string& whole : {Jpeg(24, 20, pixels), Png(24, 20, 8, 2, rows)}) {
     EXPECT_EQ(Decoded(whole).pixels.size(), pixels.size());
     for (size_t size = 0; size < whole.size(); ++size) {
-      const auto picture = DecodePicture("x", whole.substr(0, size));
-      EXPECT_EQ(picture.status().code(), absl::StatusCode::kDataLoss)
+      const auto image = DecodeImage("x", whole.substr(0, size));
+      EXPECT_EQ(image.status().code(), absl::StatusCode::kDataLoss)
           << size << " of " << whole.size();
     }
   }
 }
 
-TEST(DecodePicture, RefusesAFlippedByteOfAPngOrReadsTheSame) {
+TEST(DecodeImage, RefusesAFlippedByteOfAPngOrReadsTheSame) {
   const std::string whole = FlatPng(9, 7, 1, 2, 3);
-  const Picture expected = Decoded(whole);
+  const Image expected = Decoded(whole);
   int refused = 0;
   for (size_t at = 0; at < whole.size(); ++at) {
     for (const int mask : {1, 0x80, 0xff}) {
       std::string damaged = whole;
       damaged[at] = static_cast<char>(damaged[at] ^ mask);
-      const auto picture = DecodePicture("x", damaged);
-      if (picture.ok()) {
-        EXPECT_EQ(picture->pixels, expected.pixels) << at;
+      const auto image = DecodeImage("x", damaged);
+      if (image.ok()) {
+        EXPECT_EQ(image->pixels, expected.pixels) << at;
       } else {
         ++refused;
       }
@@ -206,8 +206,8 @@ TEST(DecodePicture, RefusesAFlippedByteOfAPngOrReadsTheSame) {
   EXPECT_GT(refused, 100);
 }
 
-TEST(DecodePicture, RefusesAHeaderThatAsksForTooMuchMemory) {
-  EXPECT_EQ(DecodePicture("x.png", Png(100000, 90000, 8, 2, "")).status().message(),
+TEST(DecodeImage, RefusesAHeaderThatAsksForTooMuchMemory) {
+  EXPECT_EQ(DecodeImage("x.png", Png(100000, 90000, 8, 2, "")).status().message(),
             "x.png: says that it is 100000x90000 (height x width); at least 1 and at most 67108864 "
             "pixels are read");
   std::string jpeg = FlatJpeg(8, 8, 5);
@@ -215,17 +215,17 @@ TEST(DecodePicture, RefusesAHeaderThatAsksForTooMuchMemory) {
   const size_t frame = jpeg.find("\xff\xc0");
   ASSERT_NE(frame, std::string::npos);
   jpeg.replace(frame + 5, 4, "\xff\xdc\xff\x01");
-  EXPECT_EQ(DecodePicture("x.jpg", jpeg).status().message(),
+  EXPECT_EQ(DecodeImage("x.jpg", jpeg).status().message(),
             "x.jpg: says that it is 65500x65281 (height x width); at least 1 and at most 67108864 "
             "pixels are read");
 }
 
 // Each header claims 10^10 pixels, or the most that its format can express, in a file of a few
 // bytes.
-TEST(DecodePicture, RefusesBombsOfEveryKindByTheirHeaders) {
+TEST(DecodeImage, RefusesBombsOfEveryKindByTheirHeaders) {
   const auto error = [](std::string bytes, size_t at, const std::string& sides) {
     bytes.replace(at, sides.size(), sides);
-    return std::string(DecodePicture("x", bytes).status().message());
+    return std::string(DecodeImage("x", bytes).status().message());
   };
   const std::string folder = "tests/fixtures/pictures/";
   const std::string most = "(height x width); at least 1 and at most 67108864 pixels are read";
@@ -254,40 +254,40 @@ TEST(DecodePicture, RefusesBombsOfEveryKindByTheirHeaders) {
   EXPECT_EQ(error(bomb, 0, ""), "x: says that it is 100000x100000 " + most);
 }
 
-// The picture's pixels of a rectangle.
-std::vector<uint8_t> Cut(const Picture& picture, const PictureRectangle& part) {
+// The image's pixels of a rectangle.
+std::vector<uint8_t> Cut(const Image& image, const ImageRectangle& part) {
   std::vector<uint8_t> pixels;
   for (int y = part.top; y < part.top + part.height; ++y) {
     const auto begin =
-        picture.pixels.begin() + (ptrdiff_t{y} * picture.width + part.left) * ptrdiff_t{3};
+        image.pixels.begin() + (ptrdiff_t{y} * image.width + part.left) * ptrdiff_t{3};
     pixels.insert(pixels.end(), begin, begin + ptrdiff_t{part.width} * 3);
   }
   return pixels;
 }
 
-// Decodes the part of a picture that covers `part`, and checks that it does.
-Picture DecodedPart(PictureDecoder* decoder, const std::string& bytes, const PictureSize& size,
-                    const PictureRectangle& part, const PictureSize& resized = {}) {
-  Picture picture;
-  const absl::Status status = decoder->DecodePart(bytes, size, NeededPart{part, resized}, &picture);
+// Decodes the part of an image that covers `part`, and checks that it does.
+Image DecodedPart(ImageDecoder* decoder, const std::string& bytes, const ImageSize& size,
+                  const ImageRectangle& part, const ImageSize& resized = {}) {
+  Image image;
+  const absl::Status status = decoder->DecodePart(bytes, size, NeededPart{part, resized}, &image);
   EXPECT_TRUE(status.ok()) << status;
-  EXPECT_EQ(picture.pixels.size(), size_t{3} * picture.height * picture.width);
-  if (!picture.place.has_value()) {
-    EXPECT_EQ((PictureSize{picture.height, picture.width}), size);
-    picture.place = PartPlace{size};
+  EXPECT_EQ(image.pixels.size(), size_t{3} * image.height * image.width);
+  if (!image.place.has_value()) {
+    EXPECT_EQ((ImageSize{image.height, image.width}), size);
+    image.place = PartPlace{size};
   }
-  const PartPlace& place = *picture.place;
+  const PartPlace& place = *image.place;
   EXPECT_EQ(place.whole, size);
   EXPECT_LE(0, part.top * place.scale - place.top);
   EXPECT_LE(0, part.left * place.scale - place.left);
-  EXPECT_LE((part.top + part.height) * place.scale - place.top, picture.height);
-  EXPECT_LE((part.left + part.width) * place.scale - place.left, picture.width);
-  return picture;
+  EXPECT_LE((part.top + part.height) * place.scale - place.top, image.height);
+  EXPECT_LE((part.left + part.width) * place.scale - place.left, image.width);
+  return image;
 }
 
-PictureRectangle RandomRectangle(const PictureSize& size, std::minstd_rand* random) {
+ImageRectangle RandomRectangle(const ImageSize& size, std::minstd_rand* random) {
   const auto below = [&](int n) { return static_cast<int>((*random)() % n); };
-  PictureRectangle part;
+  ImageRectangle part;
   part.height = 1 + below(size.height);
   part.width = 1 + below(size.width);
   part.top = below(size.height - part.height + 1);
@@ -295,7 +295,7 @@ PictureRectangle RandomRectangle(const PictureSize& size, std::minstd_rand* rand
   return part;
 }
 
-std::vector<uint8_t> Noise(const PictureSize& size) {
+std::vector<uint8_t> Noise(const ImageSize& size) {
   std::minstd_rand random;
   std::vector<uint8_t> pixels(size_t{3} * size.height * size.width);
   for (uint8_t& value : pixels) value = static_cast<uint8_t>(random() >> 8);
@@ -303,52 +303,52 @@ std::vector<uint8_t> Noise(const PictureSize& size) {
 }
 
 // Every subsampling, baseline and progressive, in every orientation; sides that blocks do not
-// divide. `check`: gets the file and the picture's size, turned.
+// divide. `check`: gets the file and the image's size, turned.
 template <typename Check>
-void ForEachKindOfJpeg(const PictureSize& stored, const std::vector<uint8_t>& pixels,
+void ForEachKindOfJpeg(const ImageSize& stored, const std::vector<uint8_t>& pixels,
                        const Check& check) {
   for (const char* subsampling : {"4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1", "grey"}) {
     for (const bool progressive : {false, true}) {
       for (int orientation = 1; orientation <= 8; ++orientation) {
         SCOPED_TRACE(absl::StrCat(subsampling, progressive ? " progressive " : " ", orientation));
         check(Jpeg(stored.height, stored.width, pixels, {subsampling, progressive, orientation}),
-              orientation < 5 ? stored : PictureSize{stored.width, stored.height});
+              orientation < 5 ? stored : ImageSize{stored.width, stored.height});
       }
     }
   }
 }
 
-TEST(DecodePart, GivesThePixelsOfTheWholePictureToTheBit) {
-  const PictureSize stored = {77, 115};
+TEST(DecodePart, GivesThePixelsOfTheWholeImageToTheBit) {
+  const ImageSize stored = {77, 115};
   std::minstd_rand random;
-  PictureDecoder decoder;
-  ForEachKindOfJpeg(stored, Noise(stored), [&](const std::string& jpeg, const PictureSize& size) {
-    const Picture whole = Decoded(jpeg);
+  ImageDecoder decoder;
+  ForEachKindOfJpeg(stored, Noise(stored), [&](const std::string& jpeg, const ImageSize& size) {
+    const Image whole = Decoded(jpeg);
     for (int i = 0; i < 50; ++i) {
-      const PictureRectangle part = RandomRectangle(size, &random);
+      const ImageRectangle part = RandomRectangle(size, &random);
       SCOPED_TRACE(absl::StrCat(part.height, "x", part.width, " at ", part.top, ", ", part.left));
-      const Picture picture = DecodedPart(&decoder, jpeg, size, part);
+      const Image image = DecodedPart(&decoder, jpeg, size, part);
       // Nothing else is decoded.
-      ASSERT_EQ(picture.height, part.height);
-      ASSERT_EQ(picture.width, part.width);
-      ASSERT_EQ(picture.pixels, Cut(whole, part));
+      ASSERT_EQ(image.height, part.height);
+      ASSERT_EQ(image.width, part.width);
+      ASSERT_EQ(image.pixels, Cut(whole, part));
     }
   });
 }
 
 // Of a progressive JPEG whose last scans are missing libjpeg smooths the blocks, by those around.
-TEST(DecodePart, GivesThePixelsOfTheWholePictureWhereScansAreMissing) {
-  const PictureSize size = {77, 115};
+TEST(DecodePart, GivesThePixelsOfTheWholeImageWhereScansAreMissing) {
+  const ImageSize size = {77, 115};
   std::minstd_rand random;
-  PictureDecoder decoder;
+  ImageDecoder decoder;
   for (const char* subsampling : {"4:4:4", "4:2:0"}) {
     const std::string jpeg = Jpeg(size.height, size.width, Noise(size), {subsampling, true});
     for (const int eighths : {1, 2, 4, 7}) {
       const std::string cut = jpeg.substr(0, jpeg.size() * eighths / 8) + "\xff\xd9";
-      const Picture whole = Decoded(cut);
+      const Image whole = Decoded(cut);
       EXPECT_FALSE(whole.warning.empty());
       for (int i = 0; i < 100; ++i) {
-        const PictureRectangle part = RandomRectangle(size, &random);
+        const ImageRectangle part = RandomRectangle(size, &random);
         SCOPED_TRACE(absl::StrCat(part.height, "x", part.width, " at ", part.top, ", ", part.left));
         ASSERT_EQ(DecodedPart(&decoder, cut, size, part).pixels, Cut(whole, part)) << eighths;
       }
@@ -357,37 +357,37 @@ TEST(DecodePart, GivesThePixelsOfTheWholePictureWhereScansAreMissing) {
 }
 
 // CMYK, data that end too early, stray bytes; and kinds of files of which all is decoded.
-TEST(DecodePart, GivesThePixelsOfTheWholePictureOfEveryFixture) {
+TEST(DecodePart, GivesThePixelsOfTheWholeImageOfEveryFixture) {
   const std::string folder = "tests/fixtures/pictures/";
-  PictureDecoder decoder;
+  ImageDecoder decoder;
   for (const char* name : {"cmyk.jpg", "ycck.jpg", "grey.jpg", "data_cut_before_end_marker.jpg",
                            "stray_bytes.jpg", "orientation_5.jpg", "rgba.png", "lossy.webp",
                            "orientation_6.webp", "plain.gif", "rgb.bmp", "lzw.tif", "rgb.ppm"}) {
     const std::string bytes = *ReadFile(folder + name);
-    const Picture whole = Decoded(bytes);
-    const PictureSize size = {whole.height, whole.width};
+    const Image whole = Decoded(bytes);
+    const ImageSize size = {whole.height, whole.width};
     for (int top = 0; top < size.height; ++top) {
       for (int left = 0; left < size.width; ++left) {
-        const PictureRectangle part = {top, left, (size.height - top + 1) / 2,
-                                       (size.width - left + 1) / 2};
-        const Picture picture = DecodedPart(&decoder, bytes, size, part);
-        const PictureRectangle here = {part.top - static_cast<int>(picture.place->top),
-                                       part.left - static_cast<int>(picture.place->left),
-                                       part.height, part.width};
-        ASSERT_EQ(Cut(picture, here), Cut(whole, part)) << name << " " << top << " " << left;
+        const ImageRectangle part = {top, left, (size.height - top + 1) / 2,
+                                     (size.width - left + 1) / 2};
+        const Image image = DecodedPart(&decoder, bytes, size, part);
+        const ImageRectangle here = {part.top - static_cast<int>(image.place->top),
+                                     part.left - static_cast<int>(image.place->left), part.height,
+                                     part.width};
+        ASSERT_EQ(Cut(image, here), Cut(whole, part)) << name << " " << top << " " << left;
       }
     }
   }
 }
 
 TEST(DecodePart, ScalesToTheSmallestOfTheScalesThatIsNotSmallerThanTheResult) {
-  const PictureSize size = {160, 240};
+  const ImageSize size = {160, 240};
   const std::string jpeg = Jpeg(size.height, size.width, Noise(size));
-  PictureDecoder decoder;
-  const auto scale = [&](const PictureRectangle& part, const PictureSize& resized) {
+  ImageDecoder decoder;
+  const auto scale = [&](const ImageRectangle& part, const ImageSize& resized) {
     return DecodedPart(&decoder, jpeg, size, part, resized).place->scale;
   };
-  const PictureRectangle all = {0, 0, 160, 240};
+  const ImageRectangle all = {0, 0, 160, 240};
   EXPECT_EQ(scale(all, {0, 0}), 1) << "as they are";
   EXPECT_EQ(scale(all, {160, 240}), 1);
   EXPECT_EQ(scale(all, {300, 300}), 1);
@@ -398,44 +398,44 @@ TEST(DecodePart, ScalesToTheSmallestOfTheScalesThatIsNotSmallerThanTheResult) {
   EXPECT_EQ(scale(all, {40, 60}), 0.25);
   EXPECT_EQ(scale(all, {20, 30}), 0.125);
   EXPECT_EQ(scale(all, {1, 1}), 0.125);
-  EXPECT_EQ(scale({3, 5, 79, 120}, {40, 40}), 1) << "the part counts, not the picture";
+  EXPECT_EQ(scale({3, 5, 79, 120}, {40, 40}), 1) << "the part counts, not the image";
   EXPECT_EQ(scale({3, 5, 80, 120}, {40, 40}), 0.5);
 }
 
-TEST(DecodePart, GivesThePixelsOfTheWholeScaledPictureToTheBit) {
-  const PictureSize stored = {77, 115};
+TEST(DecodePart, GivesThePixelsOfTheWholeScaledImageToTheBit) {
+  const ImageSize stored = {77, 115};
   std::minstd_rand random;
-  PictureDecoder decoder;
-  ForEachKindOfJpeg(stored, Noise(stored), [&](const std::string& jpeg, const PictureSize& size) {
+  ImageDecoder decoder;
+  ForEachKindOfJpeg(stored, Noise(stored), [&](const std::string& jpeg, const ImageSize& size) {
     for (const int divisor : {2, 4, 8}) {
-      const Picture whole = DecodedPart(&decoder, jpeg, size, {0, 0, size.height, size.width},
-                                        {size.height / divisor, size.width / divisor});
+      const Image whole = DecodedPart(&decoder, jpeg, size, {0, 0, size.height, size.width},
+                                      {size.height / divisor, size.width / divisor});
       ASSERT_EQ(whole.place->scale * divisor, 1);
       ASSERT_EQ(whole.height, (size.height + divisor - 1) / divisor);
       ASSERT_EQ(whole.width, (size.width + divisor - 1) / divisor);
       for (int i = 0; i < 20; ++i) {
-        const PictureRectangle part = RandomRectangle(size, &random);
+        const ImageRectangle part = RandomRectangle(size, &random);
         if (part.height < divisor || part.width < divisor) continue;
         SCOPED_TRACE(absl::StrCat(divisor, ": ", part.height, "x", part.width, " at ", part.top,
                                   ", ", part.left));
-        const Picture picture =
+        const Image image =
             DecodedPart(&decoder, jpeg, size, part, {part.height / divisor, part.width / divisor});
-        ASSERT_EQ(picture.place->scale * divisor, 1);
+        ASSERT_EQ(image.place->scale * divisor, 1);
         // The places are a whole number of pixels apart.
-        const double top = picture.place->top - whole.place->top;
-        const double left = picture.place->left - whole.place->left;
+        const double top = image.place->top - whole.place->top;
+        const double left = image.place->left - whole.place->left;
         ASSERT_EQ(top, std::floor(top));
         ASSERT_EQ(left, std::floor(left));
-        ASSERT_EQ(picture.pixels, Cut(whole, {static_cast<int>(top), static_cast<int>(left),
-                                              picture.height, picture.width}));
+        ASSERT_EQ(image.pixels, Cut(whole, {static_cast<int>(top), static_cast<int>(left),
+                                            image.height, image.width}));
       }
     }
   });
 }
 
-// A grey picture that grows by 2 a row and by 1/2 a column says where each scaled pixel lies.
-TEST(DecodePart, SaysWhereScaledPixelsLieInThePicture) {
-  const PictureSize stored = {77, 115};
+// A grey image that grows by 2 a row and by 1/2 a column says where each scaled pixel lies.
+TEST(DecodePart, SaysWhereScaledPixelsLieInTheImage) {
+  const ImageSize stored = {77, 115};
   std::vector<uint8_t> pixels;
   for (int y = 0; y < stored.height; ++y) {
     for (int x = 0; x < stored.width; ++x) {
@@ -443,61 +443,61 @@ TEST(DecodePart, SaysWhereScaledPixelsLieInThePicture) {
     }
   }
   std::minstd_rand random;
-  PictureDecoder decoder;
-  ForEachKindOfJpeg(stored, pixels, [&](const std::string& jpeg, const PictureSize& size) {
-    const Picture whole = Decoded(jpeg);
-    const auto red = [](const Picture& picture, double y, double x) {
+  ImageDecoder decoder;
+  ForEachKindOfJpeg(stored, pixels, [&](const std::string& jpeg, const ImageSize& size) {
+    const Image whole = Decoded(jpeg);
+    const auto red = [](const Image& image, double y, double x) {
       return static_cast<double>(
-          picture.pixels[(static_cast<size_t>(y) * picture.width + static_cast<size_t>(x)) * 3]);
+          image.pixels[(static_cast<size_t>(y) * image.width + static_cast<size_t>(x)) * 3]);
     };
     for (const int divisor : {2, 4, 8}) {
-      PictureRectangle part = RandomRectangle(size, &random);
+      ImageRectangle part = RandomRectangle(size, &random);
       part.height = std::max(part.height, divisor);
       part.width = std::max(part.width, divisor);
       part.top = std::min(part.top, size.height - part.height);
       part.left = std::min(part.left, size.width - part.width);
-      const Picture picture =
+      const Image image =
           DecodedPart(&decoder, jpeg, size, part, {part.height / divisor, part.width / divisor});
-      ASSERT_EQ(picture.place->scale * divisor, 1);
-      for (int y = 0; y < picture.height; ++y) {
-        for (int x = 0; x < picture.width; ++x) {
-          // The scaled pixel's middle, in pixels of the whole picture.
-          const double v = (y + 0.5 + picture.place->top) * divisor - 0.5;
-          const double u = (x + 0.5 + picture.place->left) * divisor - 0.5;
+      ASSERT_EQ(image.place->scale * divisor, 1);
+      for (int y = 0; y < image.height; ++y) {
+        for (int x = 0; x < image.width; ++x) {
+          // The scaled pixel's middle, in pixels of the whole image.
+          const double v = (y + 0.5 + image.place->top) * divisor - 0.5;
+          const double u = (x + 0.5 + image.place->left) * divisor - 0.5;
           // What JPEG repeats beyond an edge is in the last pixels.
           if (v < 4 || u < 4 || v > size.height - 5 || u > size.width - 5) continue;
           const double expected =
               (red(whole, std::floor(v), std::floor(u)) + red(whole, std::ceil(v), std::ceil(u))) /
               2;
-          ASSERT_NEAR(red(picture, y, x), expected, 1.5) << divisor << ": " << y << " " << x;
+          ASSERT_NEAR(red(image, y, x), expected, 1.5) << divisor << ": " << y << " " << x;
         }
       }
     }
   });
 }
 
-TEST(DecodePart, RefusesAPictureOfAnotherSize) {
-  PictureDecoder decoder;
-  Picture picture;
-  EXPECT_EQ(decoder.DecodePart(FlatPng(9, 7, 1, 2, 3), {7, 9}, std::nullopt, &picture).message(),
+TEST(DecodePart, RefusesAImageOfAnotherSize) {
+  ImageDecoder decoder;
+  Image image;
+  EXPECT_EQ(decoder.DecodePart(FlatPng(9, 7, 1, 2, 3), {7, 9}, std::nullopt, &image).message(),
             "is 9x7 (height x width); expected 7x9");
 }
 
 TEST(DecodePart, SurvivesAFlippedByte) {
-  const PictureSize size = {40, 56};
+  const ImageSize size = {40, 56};
   std::minstd_rand random;
-  PictureDecoder decoder;
-  Picture picture;
+  ImageDecoder decoder;
+  Image image;
   for (const bool progressive : {false, true}) {
     const std::string whole = Jpeg(size.height, size.width, Noise(size), {"4:2:0", progressive});
     for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 500) {
       std::string damaged = whole;
       damaged[at] = static_cast<char>(damaged[at] ^ (1 << random() % 8));
-      const PictureRectangle part = RandomRectangle(size, &random);
+      const ImageRectangle part = RandomRectangle(size, &random);
       const absl::Status status = decoder.DecodePart(
-          damaged, size, NeededPart{part, {part.height / 3, part.width / 3}}, &picture);
+          damaged, size, NeededPart{part, {part.height / 3, part.width / 3}}, &image);
       if (status.ok()) {
-        EXPECT_EQ(picture.pixels.size(), size_t{3} * picture.height * picture.width);
+        EXPECT_EQ(image.pixels.size(), size_t{3} * image.height * image.width);
       } else {
         EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << at;
       }

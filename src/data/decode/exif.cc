@@ -9,7 +9,7 @@
 namespace finetune {
 namespace {
 
-// Orientation k + 1 turns the stored picture as kTurns[k] says: first rows and columns change
+// Orientation k + 1 turns the stored image as kTurns[k] says: first rows and columns change
 // places, then the columns are mirrored left to right, then the rows top to bottom.
 struct Turning {
   bool transpose, mirror, upside_down;
@@ -49,10 +49,10 @@ int ExifOrientation(absl::string_view tiff) {
 
 bool IsTransposed(int orientation) { return kTurns[orientation - 1].transpose; }
 
-PictureRectangle StoredRectangle(const PictureRectangle& part, const PictureSize& turned,
-                                 int orientation) {
+ImageRectangle StoredRectangle(const ImageRectangle& part, const ImageSize& turned,
+                               int orientation) {
   const Turning turn = kTurns[orientation - 1];
-  PictureRectangle stored = part;
+  ImageRectangle stored = part;
   if (turn.upside_down) stored.top = turned.height - part.top - part.height;
   if (turn.mirror) stored.left = turned.width - part.left - part.width;
   if (turn.transpose) {
@@ -62,15 +62,15 @@ PictureRectangle StoredRectangle(const PictureRectangle& part, const PictureSize
   return stored;
 }
 
-PartPlace TurnedPlace(const PictureRectangle& stored, double scale, const PictureSize& turned,
+PartPlace TurnedPlace(const ImageRectangle& stored, double scale, const ImageSize& turned,
                       int orientation) {
   const Turning turn = kTurns[orientation - 1];
-  PictureRectangle part = stored;
+  ImageRectangle part = stored;
   if (turn.transpose) {
     std::swap(part.top, part.left);
     std::swap(part.height, part.width);
   }
-  // Scaled, the picture's sides need not be whole pixels; the far edge of its last one is beyond
+  // Scaled, the image's sides need not be whole pixels; the far edge of its last one is beyond
   // them.
   PartPlace place = {turned, scale, static_cast<double>(part.top), static_cast<double>(part.left)};
   if (turn.upside_down) place.top = turned.height * scale - part.top - part.height;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "src/data/picture_part.h"
+#include "src/data/image_part.h"
 
 namespace finetune {
 
@@ -28,17 +28,17 @@ inline uint32_t LittleEndian(absl::string_view bytes, size_t at, int size) {
 // where there is none or the data are broken. TIFF 6.0 and EXIF 2.3 describe the layout.
 int ExifOrientation(absl::string_view tiff);
 
-// Whether a picture of this orientation has its stored rows as columns.
+// Whether an image of this orientation has its stored rows as columns.
 bool IsTransposed(int orientation);
 
-// The rectangle of the stored picture that becomes `part` of the turned one, whose size is
+// The rectangle of the stored image that becomes `part` of the turned one, whose size is
 // `turned`.
-PictureRectangle StoredRectangle(const PictureRectangle& part, const PictureSize& turned,
-                                 int orientation);
+ImageRectangle StoredRectangle(const ImageRectangle& part, const ImageSize& turned,
+                               int orientation);
 
-// The place, in the turned picture of size `turned`, of pixels that have been turned. `stored`: the
-// rectangle that they were of the stored picture, at `scale`.
-PartPlace TurnedPlace(const PictureRectangle& stored, double scale, const PictureSize& turned,
+// The place, in the turned image of size `turned`, of pixels that have been turned. `stored`: the
+// rectangle that they were of the stored image, at `scale`.
+PartPlace TurnedPlace(const ImageRectangle& stored, double scale, const ImageSize& turned,
                       int orientation);
 
 // Turns pixels [height, width, 3] as an orientation of 2 to 8 says. `turned`: as many values, of

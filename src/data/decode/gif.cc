@@ -20,7 +20,7 @@ class GifDecoder final : public KindDecoder {
  public:
   ~GifDecoder() override { Close(); }
 
-  absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) override {
+  absl::StatusOr<StoredImage> ReadHeader(absl::string_view bytes) override {
     Close();
     left_ = bytes;
     outside_ = 0;
@@ -32,15 +32,15 @@ class GifDecoder final : public KindDecoder {
       if (DGifGetRecordType(gif_, &record) != GIF_OK) return Broken(gif_->Error);
       if (record == IMAGE_DESC_RECORD_TYPE) break;
       if (record != EXTENSION_RECORD_TYPE) {
-        return absl::DataLossError("broken GIF: it has no picture");
+        return absl::DataLossError("broken GIF: it has no image");
       }
       if (!SkipExtension()) return Broken(gif_->Error);
     }
     if (DGifGetImageDesc(gif_) != GIF_OK) return Broken(gif_->Error);
     const GifImageDesc& frame = gif_->Image;
-    // As in Pillow, the picture is the canvas, or larger where the frame reaches beyond the canvas.
-    return StoredPicture{std::max<int64_t>(gif_->SHeight, int64_t{frame.Top} + frame.Height),
-                         std::max<int64_t>(gif_->SWidth, int64_t{frame.Left} + frame.Width), 1};
+    // As in Pillow, the image is the canvas, or larger where the frame reaches beyond the canvas.
+    return StoredImage{std::max<int64_t>(gif_->SHeight, int64_t{frame.Top} + frame.Height),
+                       std::max<int64_t>(gif_->SWidth, int64_t{frame.Left} + frame.Width), 1};
   }
 
   absl::Status ReadPixels(uint8_t* pixels, std::string* warning) override {

@@ -1,6 +1,6 @@
 // JPEG by libjpeg-turbo: the fastest decoder there is for CPUs, kept by its project and by every
 // distribution, and under continuous fuzzing. Its classic interface is used, not TurboJPEG's,
-// because it keeps its memory from picture to picture and can leave out rows.
+// because it keeps its memory from image to image and can leave out rows.
 
 #include <algorithm>
 #include <csetjmp>
@@ -20,7 +20,7 @@
 namespace finetune {
 namespace {
 
-// A progressive JPEG may ask for the whole picture to be gone over thousands of times.
+// A progressive JPEG may ask for the whole image to be gone over thousands of times.
 constexpr int kMaxScans = 500;
 
 // The parts of a JPEG around its compressed data.
@@ -123,7 +123,7 @@ class JpegDecoder final : public KindDecoder {
   JpegDecoder(const JpegDecoder&) = delete;
   JpegDecoder& operator=(const JpegDecoder&) = delete;
 
-  absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) override {
+  absl::StatusOr<StoredImage> ReadHeader(absl::string_view bytes) override {
     bytes_ = bytes.size();
     chosen_.reset();
     if (!Begin(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size())) {
@@ -131,13 +131,13 @@ class JpegDecoder final : public KindDecoder {
     }
     const JpegMarkers markers = FindJpegMarkers(bytes);
     if (!markers.whole) return Broken("its end is missing");
-    return StoredPicture{info_.image_height, info_.image_width, markers.orientation};
+    return StoredImage{info_.image_height, info_.image_width, markers.orientation};
   }
 
   std::optional<StoredPart> Choose(const NeededPart& need) override {
     const StoredPart part = PartOf(need);
-    const PictureRectangle whole = {0, 0, static_cast<int>(info_.image_height),
-                                    static_cast<int>(info_.image_width)};
+    const ImageRectangle whole = {0, 0, static_cast<int>(info_.image_height),
+                                  static_cast<int>(info_.image_width)};
     if (part.eighths < 8 || part.part != whole) chosen_ = part;
     return chosen_;
   }
@@ -166,7 +166,7 @@ class JpegDecoder final : public KindDecoder {
       created_ = true;
       info_.progress = &progress_;
     }
-    // Ends what is left of the picture before.
+    // Ends what is left of the image before.
     jpeg_abort_decompress(&info_);
     jpeg_mem_src(&info_, bytes, size);
     jpeg_read_header(&info_, TRUE);

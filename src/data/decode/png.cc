@@ -101,12 +101,12 @@ class PngFile {
 
 class PngDecoder final : public KindDecoder {
  public:
-  absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) override {
+  absl::StatusOr<StoredImage> ReadHeader(absl::string_view bytes) override {
     FT_ASSIGN_OR_RETURN(const int orientation, PngOrientation(bytes));
     // A decoder of libpng cannot be reused for another file.
     file_.emplace(bytes);
     if (!file_->ReadHeader()) return Broken();
-    return StoredPicture{file_->height(), file_->width(), orientation};
+    return StoredImage{file_->height(), file_->width(), orientation};
   }
 
   absl::Status ReadPixels(uint8_t* pixels, std::string* warning) override {

@@ -1,6 +1,6 @@
 // Decodes the first page of a TIFF with libtiff, the reference decoder, which is under continuous
-// fuzzing. libtiff's own limit on allocations stops a header from asking for more memory than a
-// picture may have.
+// fuzzing. libtiff's own limit on allocations stops a header from asking for more memory than an
+// image may have.
 
 #include <tiffio.h>
 
@@ -13,14 +13,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/data/decode/kind_decoder.h"
-#include "src/data/picture_size.h"
+#include "src/data/image_size.h"
 
 namespace finetune {
 namespace {
 
 class TiffDecoder final : public KindDecoder {
  public:
-  absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) override {
+  absl::StatusOr<StoredImage> ReadHeader(absl::string_view bytes) override {
     tiff_.reset();
     bytes_ = bytes;
     at_ = 0;
@@ -30,7 +30,7 @@ class TiffDecoder final : public KindDecoder {
     TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), kMaxPixels * 8);
     TIFFOpenOptionsSetErrorHandlerExtR(options.get(), &KeepError, this);
     TIFFOpenOptionsSetWarningHandlerExtR(options.get(), &Ignore, this);
-    tiff_.reset(TIFFClientOpenExt("picture", "r", this, &Read, &Write, &Seek, &CloseNothing, &Size,
+    tiff_.reset(TIFFClientOpenExt("image", "r", this, &Read, &Write, &Seek, &CloseNothing, &Size,
                                   &Map, &Unmap, options.get()));
     if (tiff_ == nullptr) return Broken();
     uint32_t height = 0, width = 0;
@@ -42,7 +42,7 @@ class TiffDecoder final : public KindDecoder {
     TIFFGetFieldDefaulted(tiff_.get(), TIFFTAG_ORIENTATION, &orientation);
     height_ = height;
     width_ = width;
-    return StoredPicture{height, width, orientation >= 1 && orientation <= 8 ? orientation : 1};
+    return StoredImage{height, width, orientation >= 1 && orientation <= 8 ? orientation : 1};
   }
 
   absl::Status ReadPixels(uint8_t* pixels, std::string* warning) override {
@@ -89,7 +89,7 @@ class TiffDecoder final : public KindDecoder {
 
   absl::Status Broken() const {
     return absl::DataLossError(
-        absl::StrCat("broken TIFF: ", reason_.empty() ? "it has no picture" : reason_));
+        absl::StrCat("broken TIFF: ", reason_.empty() ? "it has no image" : reason_));
   }
 
   static TiffDecoder* Self(void* handle) { return static_cast<TiffDecoder*>(handle); }

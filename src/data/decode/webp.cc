@@ -44,15 +44,15 @@ absl::string_view Reason(VP8StatusCode code) {
 
 class WebpDecoder final : public KindDecoder {
  public:
-  absl::StatusOr<StoredPicture> ReadHeader(absl::string_view bytes) override {
+  absl::StatusOr<StoredImage> ReadHeader(absl::string_view bytes) override {
     bytes_ = bytes;
     WebPBitstreamFeatures features;
     const VP8StatusCode code = WebPGetFeatures(data(), bytes.size(), &features);
     if (code != VP8_STATUS_OK) return Broken(code);
     if (features.has_animation != 0) {
-      return absl::DataLossError("is an animated WebP; expected one picture");
+      return absl::DataLossError("is an animated WebP; expected one image");
     }
-    return StoredPicture{features.height, features.width, WebpOrientation(bytes)};
+    return StoredImage{features.height, features.width, WebpOrientation(bytes)};
   }
 
   absl::Status ReadPixels(uint8_t* pixels, std::string* warning) override {

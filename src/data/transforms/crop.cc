@@ -142,7 +142,7 @@ std::unique_ptr<Transform> Make(const Geometry& geometry, bool has_size, const P
   const auto [channels, height, width] = geometry.input;
   if (!geometry.pads && height > 0 && (size > height + 2 * padding || size > width + 2 * padding)) {
     problems.Error("size",
-                   absl::StrCat("is ", size, "; the picture is ", height, "x", width, " here",
+                   absl::StrCat("is ", size, "; the image is ", height, "x", width, " here",
                                 padding > 0 ? absl::StrCat(" with ", padding, " pixels around it")
                                             : std::string()));
     return nullptr;

@@ -65,21 +65,21 @@ std::optional<Normalize> Normalize::Create(const NormalizeConfig& config, int ch
   if (config.has_preset() && config.mean_size() + config.std_size() > 0) {
     wrong("has a preset as well as mean and std; expected one of both");
   } else if (config.has_preset() && channels > 0 && channels != 3) {
-    problems.Error("preset", absl::StrCat("is for 3 channels; the pictures have ", channels,
+    problems.Error("preset", absl::StrCat("is for 3 channels; the images have ", channels,
                                           " here: give mean and std instead"));
     right = false;
   } else if (config.mean_size() != config.std_size()) {
     wrong(absl::StrCat("has ", config.mean_size(), " values of mean and ", config.std_size(),
                        " of std; expected one a channel of each"));
   } else if (config.mean_size() > 0 && channels > 0 && config.mean_size() != channels) {
-    wrong(absl::StrCat("has ", config.mean_size(), " values of mean; the pictures have ", channels,
+    wrong(absl::StrCat("has ", config.mean_size(), " values of mean; the images have ", channels,
                        " channels here"));
   } else if (!has_own && channels > 0 && otherwise != nullptr &&
              (otherwise->mean.size() != static_cast<size_t>(channels) ||
               otherwise->std.size() != otherwise->mean.size())) {
-    wrong(absl::StrCat("takes the mean and std of the training pictures, which have ",
+    wrong(absl::StrCat("takes the mean and std of the training images, which have ",
                        otherwise->mean.size(), " channel", otherwise->mean.size() == 1 ? "" : "s",
-                       "; the pictures here have ", channels));
+                       "; the images here have ", channels));
   }
   for (int i = 0; i < config.mean_size(); ++i) {
     right = problems.Finite(absl::StrCat("mean[", i, "]"), config.mean(i)) && right;

@@ -142,7 +142,7 @@ bool ReadValues(absl::string_view field, const google::protobuf::RepeatedField<f
     right = problems.InRange(absl::StrCat(field, "[", i, "]"), from.Get(i), 0, 255) && right;
   }
   if (from.size() > 1 && channels > 0 && from.size() != channels) {
-    problems.Error(field, absl::StrCat("has ", from.size(), " values; the pictures have ", channels,
+    problems.Error(field, absl::StrCat("has ", from.size(), " values; the images have ", channels,
                                        channels == 1 ? " channel" : " channels",
                                        " here: give one value, or one a channel"));
     return false;

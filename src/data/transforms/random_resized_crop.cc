@@ -97,7 +97,7 @@ class RandomResizedCrop : public ResizingTransform {
   }
 
  protected:
-  PictureRectangle PartOf(const ImageShape& image, const int64_t* draws) const override {
+  ImageRectangle PartOf(const ImageShape& image, const int64_t* draws) const override {
     return {static_cast<int>(draws[0]), static_cast<int>(draws[1]), static_cast<int>(draws[2]),
             static_cast<int>(draws[3])};
   }

@@ -110,7 +110,7 @@ std::optional<NeededPart> ResizingTransform::NeedOf(const ImageShape& image,
 ResizingTransform::Source ResizingTransform::Prepare(const int64_t* draws, Image* image) const {
   const ImageShape whole = WholeShape(*image);
   const PartPlace place = image->place.value_or(PartPlace());
-  const PictureRectangle part = PartOf(whole, draws);
+  const ImageRectangle part = PartOf(whole, draws);
   Source source;
   source.result = OutputOf(whole, draws);
   // Returns the first pixel of the stretch.

@@ -64,7 +64,7 @@ class ResizingTransform : public Transform {
 
  protected:
   // Returns the rectangle of the image that is resized, in pixels.
-  virtual PictureRectangle PartOf(const ImageShape& image, const int64_t* draws) const = 0;
+  virtual ImageRectangle PartOf(const ImageShape& image, const int64_t* draws) const = 0;
 
   const Resampling& resampling() const { return resampling_; }
 

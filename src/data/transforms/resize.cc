@@ -124,7 +124,7 @@ class Resize : public ResizingTransform {
   }
 
  protected:
-  PictureRectangle PartOf(const ImageShape& image, const int64_t* draws) const override {
+  ImageRectangle PartOf(const ImageShape& image, const int64_t* draws) const override {
     return {0, 0, image.height, image.width};
   }
 

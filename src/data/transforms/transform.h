@@ -11,7 +11,7 @@
 
 #include "src/base/bfloat16.h"
 #include "src/base/philox.h"
-#include "src/data/picture_part.h"
+#include "src/data/image_part.h"
 #include "src/data/transforms/taps.h"
 
 namespace finetune {

@@ -33,7 +33,7 @@ void PlanCommand::AddFlags(FlagList* flags) {
   flags->Path(Flag::Kind::kFile, "--save_profile", "FILE", "Where to keep what was measured",
               &flags_.save_profile);
   flags->WholeNumber("--pictures", "Of the training split (default: its manifest's)", 1,
-                     &flags_.pictures);
+                     &flags_.images);
   flags->Switch("--json", "Print JSON", &flags_.json);
 }
 

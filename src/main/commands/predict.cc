@@ -19,11 +19,11 @@ std::vector<std::string> PredictCommand::examples() const {
 void PredictCommand::AddFlags(FlagList* flags) {
   checkpoint_.AddTo("The .pth or .safetensors to ask; finetune's carries its config", flags);
   flags->Paths(Flag::Kind::kFile, "PATH", "PATH",
-               "Pictures, archives (.tar, .tar.gz, .zip) and folders, in the order of the answers",
+               "Images, archives (.tar, .tar.gz, .zip) and folders, in the order of the answers",
                &flags_.paths);
   flags
       ->Path(Flag::Kind::kFile, "--list", "FILE",
-             "Also the pictures of this file, one path a line; -: standard input", &flags_.list)
+             "Also the images of this file, one path a line; -: standard input", &flags_.list)
       ->choices = {"-"};
   flags
       ->Text("--format", "NAME", "jsonl: a JSON object a line (default); csv; table: for people",
@@ -34,14 +34,14 @@ void PredictCommand::AddFlags(FlagList* flags) {
               &flags_.out);
   flags->WholeNumber("--top_k", "Classes of each answer, the likeliest first (default 5)", 1,
                      1 << 20, &flags_.top_k);
-  flags->WholeNumber("--batch_size", "Pictures that a rank computes at a time (default 32)", 1,
+  flags->WholeNumber("--batch_size", "Images that a rank computes at a time (default 32)", 1,
                      1 << 16, &flags_.batch_size);
   flags
       ->Text("--features", "NAME", "backbone: also write the features that the head takes",
              &features_)
       ->choices = {"backbone"};
   flags->Path(Flag::Kind::kFile, "--features_out", "FILE",
-              "The .npy for them, float32 [pictures, channels]", &flags_.features);
+              "The .npy for them, float32 [images, channels]", &flags_.features);
 }
 
 absl::Status PredictCommand::Check() const {
@@ -49,7 +49,7 @@ absl::Status PredictCommand::Check() const {
   FT_RETURN_IF_ERROR(Annotate(ParseRowFormat(format_).status(), "--format"));
   if (flags_.paths.empty() && flags_.list.empty()) {
     return absl::InvalidArgumentError(
-        "no pictures are given; for example finetune predict --checkpoint=best.pth photos/");
+        "no images are given; for example finetune predict --checkpoint=best.pth photos/");
   }
   if (!features_.empty() && features_ != "backbone") {
     return absl::InvalidArgumentError(
@@ -73,7 +73,7 @@ absl::StatusOr<int> PredictCommand::RunOnRanks(const LoadedConfig& loaded, Commu
   FT_ASSIGN_OR_RETURN(const int64_t bad, RunPredict(loaded, flags, comm));
   if (bad == 0) return kExitDone;
   if (comm->rank() == 0) {
-    std::fprintf(stderr, "warning %lld picture%s could not be answered; the row%s why\n",
+    std::fprintf(stderr, "warning %lld image%s could not be answered; the row%s why\n",
                  static_cast<long long>(bad), bad == 1 ? "" : "s", bad == 1 ? " says" : "s say");
   }
   return kExitFailed;

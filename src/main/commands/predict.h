@@ -14,7 +14,7 @@ class PredictCommand : public RankCommand {
  public:
   std::string name() const override { return "predict"; }
   std::string summary() const override {
-    return "Name the classes of pictures: files, folders, archives, a list";
+    return "Name the classes of images: files, folders, archives, a list";
   }
   std::vector<std::string> examples() const override;
   void AddFlags(FlagList* flags) override;

@@ -1,10 +1,10 @@
-#include "src/predict/picture_pipeline.h"
+#include "src/predict/image_pipeline.h"
 
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "src/data/decode/test_pictures.h"
+#include "src/data/decode/test_images.h"
 #include "src/testing/from_text.h"
 
 namespace finetune {
@@ -17,8 +17,8 @@ using ::testing::SizeIs;
 
 const PixelStatistics kStatistics = {{100, 100, 100}, {50, 50, 50}};
 
-std::vector<float> Prepare(const PicturePipeline& pipeline, const std::string& bytes) {
-  PicturePipeline::Desk desk(pipeline.orientation());
+std::vector<float> Prepare(const ImagePipeline& pipeline, const std::string& bytes) {
+  ImagePipeline::Desk desk(pipeline.orientation());
   std::vector<float> out(static_cast<size_t>(pipeline.channels() * pipeline.height()) *
                          static_cast<size_t>(pipeline.width()));
   const absl::Status status = pipeline.Prepare(0, 0, bytes, &desk, out.data());
@@ -26,8 +26,8 @@ std::vector<float> Prepare(const PicturePipeline& pipeline, const std::string& b
   return out;
 }
 
-TEST(PicturePipelineTest, EncodedImagesGoThroughThePipelineAsTheyAre) {
-  const auto pipeline = PicturePipeline::Create(
+TEST(ImagePipelineTest, EncodedImagesGoThroughThePipelineAsTheyAre) {
+  const auto pipeline = ImagePipeline::Create(
       FromText<SplitConfig>(
           "pipeline { resize_edge { size: 8 } } pipeline { center_crop { size: 4 } "
           "} pipeline { normalize {} }"),
@@ -39,10 +39,9 @@ TEST(PicturePipelineTest, EncodedImagesGoThroughThePipelineAsTheyAre) {
 }
 
 // A pipeline for images of one stored size has no step that makes it.
-TEST(PicturePipelineTest, FitsPicturesToTheStoredSize) {
-  const auto pipeline =
-      PicturePipeline::Create(FromText<SplitConfig>("pipeline { normalize {} }"),
-                              {.shape = {3, 6, 6}, .encoded = false}, &kStatistics);
+TEST(ImagePipelineTest, FitsImagesToTheStoredSize) {
+  const auto pipeline = ImagePipeline::Create(FromText<SplitConfig>("pipeline { normalize {} }"),
+                                              {.shape = {3, 6, 6}, .encoded = false}, &kStatistics);
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   EXPECT_TRUE(pipeline->fits());
   for (const auto& [height, width] : {std::pair(6, 6), std::pair(12, 9), std::pair(3, 50)}) {
@@ -52,9 +51,9 @@ TEST(PicturePipelineTest, FitsPicturesToTheStoredSize) {
   }
 }
 
-TEST(PicturePipelineTest, PicturesBecomeGreyWhereStoredImagesAre) {
+TEST(ImagePipelineTest, ImagesBecomeGreyWhereStoredImagesAre) {
   const PixelStatistics grey = {{100}, {50}};
-  const auto pipeline = PicturePipeline::Create(
+  const auto pipeline = ImagePipeline::Create(
       FromText<SplitConfig>("pipeline { resize { size: 5 } } pipeline { normalize {} }"),
       {.shape = {1, 5, 5}, .encoded = false}, &grey);
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
@@ -64,10 +63,9 @@ TEST(PicturePipelineTest, PicturesBecomeGreyWhereStoredImagesAre) {
   EXPECT_THAT(Prepare(*pipeline, FlatPng(5, 5, 255, 0, 100)), Each(FloatNear(-0.24F, 1e-5)));
 }
 
-TEST(PicturePipelineTest, SaysWhichStepIsMissing) {
-  const auto pipeline =
-      PicturePipeline::Create(FromText<SplitConfig>("pipeline { normalize {} }"),
-                              {.shape = {3, 0, 0}, .encoded = true}, &kStatistics);
+TEST(ImagePipelineTest, SaysWhichStepIsMissing) {
+  const auto pipeline = ImagePipeline::Create(FromText<SplitConfig>("pipeline { normalize {} }"),
+                                              {.shape = {3, 0, 0}, .encoded = true}, &kStatistics);
   ASSERT_FALSE(pipeline.ok());
   EXPECT_THAT(std::string(pipeline.status().message()),
               HasSubstr("data.val: pipeline: leaves images of different sizes; add"));

@@ -1,4 +1,4 @@
-#include "src/predict/picture_batches.h"
+#include "src/predict/image_batches.h"
 
 #include <ATen/ops/empty.h>
 
@@ -12,18 +12,18 @@
 
 namespace finetune {
 
-PictureBatches::PictureBatches(const PictureList* list, const PicturePipeline* pipeline,
-                               const PictureBatchOptions& options)
+ImageBatches::ImageBatches(const ImageList* list, const ImagePipeline* pipeline,
+                           const ImageBatchOptions& options)
     : list_(*list),
       pipeline_(*pipeline),
       options_(options),
       reader_(list),
       slots_(static_cast<size_t>(options.prefetch) + 1) {
-  const auto pictures = static_cast<int64_t>(list_.pictures.size());
-  const int64_t all = (pictures + options_.batch_size - 1) / options_.batch_size;
+  const auto images = static_cast<int64_t>(list_.images.size());
+  const int64_t all = (images + options_.batch_size - 1) / options_.batch_size;
   batches_ =
       std::max<int64_t>(0, (all - options_.rank + options_.world_size - 1) / options_.world_size);
-  const int64_t largest = std::min(options_.batch_size, pictures);
+  const int64_t largest = std::min(options_.batch_size, images);
   for (Slot& slot : slots_) {
     slot.images = at::empty({largest, pipeline_.channels(), pipeline_.height(), pipeline_.width()},
                             at::TensorOptions()
@@ -34,7 +34,7 @@ PictureBatches::PictureBatches(const PictureList* list, const PicturePipeline* p
   for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
-PictureBatches::~PictureBatches() {
+ImageBatches::~ImageBatches() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -43,12 +43,11 @@ PictureBatches::~PictureBatches() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-int64_t PictureBatches::SizeOf(int64_t batch) const {
-  return std::min(options_.batch_size,
-                  static_cast<int64_t>(list_.pictures.size()) - FirstOf(batch));
+int64_t ImageBatches::SizeOf(int64_t batch) const {
+  return std::min(options_.batch_size, static_cast<int64_t>(list_.images.size()) - FirstOf(batch));
 }
 
-const PictureBatches::Batch& PictureBatches::Next() {
+const ImageBatches::Batch& ImageBatches::Next() {
   std::unique_lock lock(mutex_);
   const int64_t batch = next_++;
   // This frees the slot of the batch before.
@@ -60,8 +59,8 @@ const PictureBatches::Batch& PictureBatches::Next() {
   return slot.batch;
 }
 
-void PictureBatches::Work() {
-  PicturePipeline::Desk desk(pipeline_.orientation());
+void ImageBatches::Work() {
+  ImagePipeline::Desk desk(pipeline_.orientation());
   while (true) {
     std::unique_lock source(source_);
     if (taken_batch_ == batches_) return;
@@ -89,10 +88,10 @@ void PictureBatches::Work() {
       taken_row_ = 0;
     }
     const int64_t index = FirstOf(batch) + row;
-    const PictureInput& picture = list_.pictures[static_cast<size_t>(index)];
+    const ImageInput& image = list_.images[static_cast<size_t>(index)];
     std::optional<absl::StatusOr<std::string>> from_archive;
-    if (picture.archive >= 0 && picture.error.empty()) {
-      from_archive = reader_.ReadFromArchive(picture);
+    if (image.archive >= 0 && image.error.empty()) {
+      from_archive = reader_.ReadFromArchive(image);
     }
     source.unlock();
 
@@ -101,7 +100,7 @@ void PictureBatches::Work() {
     auto* image =
         static_cast<uint8_t*>(slot.images.mutable_data_ptr()) + static_cast<size_t>(row) * bytes;
     const absl::Status status =
-        Prepare(picture, index, from_archive.has_value() ? &*from_archive : nullptr, &desk, image);
+        Prepare(image, index, from_archive.has_value() ? &*from_archive : nullptr, &desk, image);
     if (!status.ok()) {
       std::memset(image, 0, bytes);
       slot.batch.errors[static_cast<size_t>(row)] = std::string(status.message());
@@ -111,12 +110,12 @@ void PictureBatches::Work() {
   }
 }
 
-absl::Status PictureBatches::Prepare(const PictureInput& picture, int64_t index,
-                                     const absl::StatusOr<std::string>* from_archive,
-                                     PicturePipeline::Desk* desk, uint8_t* image) const {
-  if (!picture.error.empty()) return absl::DataLossError(picture.error);
+absl::Status ImageBatches::Prepare(const ImageInput& image, int64_t index,
+                                   const absl::StatusOr<std::string>* from_archive,
+                                   ImagePipeline::Desk* desk, uint8_t* image) const {
+  if (!image.error.empty()) return absl::DataLossError(image.error);
   absl::StatusOr<std::string> from_file = std::string();
-  if (from_archive == nullptr) from_file = ReadPictureFile(picture.path);
+  if (from_archive == nullptr) from_file = ReadImageFile(image.path);
   const absl::StatusOr<std::string>& bytes = from_archive == nullptr ? from_file : *from_archive;
   FT_RETURN_IF_ERROR(bytes.status());
   if (options_.bfloat16) {

@@ -1,4 +1,4 @@
-#include "src/data/decode/test_pictures.h"
+#include "src/data/decode/test_images.h"
 
 #include <turbojpeg.h>
 #include <zlib.h>

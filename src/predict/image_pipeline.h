@@ -1,5 +1,5 @@
-#ifndef FINETUNE_PREDICT_PICTURE_PIPELINE_H_
-#define FINETUNE_PREDICT_PICTURE_PIPELINE_H_
+#ifndef FINETUNE_PREDICT_IMAGE_PIPELINE_H_
+#define FINETUNE_PREDICT_IMAGE_PIPELINE_H_
 
 #include <cstdint>
 #include <optional>
@@ -25,52 +25,51 @@ struct StoredImages {
   Orientation orientation = Orientation::kApply;
 };
 
-// Makes of a picture's file what the model takes, by the decoder and the pipeline that validation
-// uses. data.val.pipeline takes images as data.val stores them. Where that is as pixels, pictures
+// Makes of an image's file what the model takes, by the decoder and the pipeline that validation
+// uses. data.val.pipeline takes images as data.val stores them. Where that is as pixels, images
 // of another size are brought to the stored size first, as prepare_dataset --size does: scaled so
-// that the shorter side fits, and the middle cut out. Where the stored images are grey, pictures
+// that the shorter side fits, and the middle cut out. Where the stored images are grey, images
 // become grey.
-class PicturePipeline {
+class ImagePipeline {
  public:
   // A thread's memory.
   struct Desk {
     explicit Desk(Orientation orientation) : decoder(orientation) {}
-    PictureDecoder decoder;
-    Picture picture;
+    ImageDecoder decoder;
+    Image image;
     std::vector<int64_t> draws;
     Pipeline::Scratch scratch;
   };
 
   // `statistics`: for a normalize {} without mean and std; null: unknown. Errors: InvalidArgument
   // with the field of `val` and what is wrong.
-  static absl::StatusOr<PicturePipeline> Create(const SplitConfig& val, const StoredImages& stored,
-                                                const PixelStatistics* statistics);
+  static absl::StatusOr<ImagePipeline> Create(const SplitConfig& val, const StoredImages& stored,
+                                              const PixelStatistics* statistics);
 
   // The shape of the prepared image.
   int channels() const { return any_size_.channels(); }
   int height() const { return any_size_.height(); }
   int width() const { return any_size_.width(); }
   Orientation orientation() const { return stored_.orientation; }
-  // Whether pictures of another size are fitted to the stored one; see above.
+  // Whether images of another size are fitted to the stored one; see above.
   bool fits() const { return stored_size_.has_value(); }
 
-  // Prepares picture number `index` from its file's bytes. `out`: [height(), width(), channels()].
-  // T: float or Bfloat16. Errors: those of PictureDecoder.
+  // Prepares image number `index` from its file's bytes. `out`: [height(), width(), channels()].
+  // T: float or Bfloat16. Errors: those of ImageDecoder.
   template <typename T>
   absl::Status Prepare(uint64_t seed, int64_t index, absl::string_view bytes, Desk* desk,
                        T* out) const;
 
  private:
-  PicturePipeline(const StoredImages& stored, Pipeline any_size,
-                  std::optional<Pipeline> stored_size)
+  ImagePipeline(const StoredImages& stored, Pipeline any_size, std::optional<Pipeline> stored_size)
       : stored_(stored), any_size_(std::move(any_size)), stored_size_(std::move(stored_size)) {}
 
   StoredImages stored_;
-  // For pictures of any size, and for those that have the stored size where these need no fitting.
+  // For images of any size, and for those that have the stored size where these need no fitting.
   Pipeline any_size_;
   std::optional<Pipeline> stored_size_;
 };
 
 }  // namespace finetune
 
-#endif  // FINETUNE_PREDICT_PICTURE_PIPELINE_H_
+#endif  // FINETUNE_PREDICT_IMAGE_PIPELINE_H_

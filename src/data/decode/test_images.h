@@ -1,5 +1,5 @@
-#ifndef FINETUNE_DATA_DECODE_TEST_PICTURES_H_
-#define FINETUNE_DATA_DECODE_TEST_PICTURES_H_
+#ifndef FINETUNE_DATA_DECODE_TEST_IMAGES_H_
+#define FINETUNE_DATA_DECODE_TEST_IMAGES_H_
 
 #include <cstdint>
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace finetune {
 
-// Functions that make encoded pictures for tests.
+// Functions that make encoded images for tests.
 
 // Returns a PNG of colour type `color` (0 grey, 2 RGB, 3 palette, 6 RGBA) with `depth` bits a
 // channel. `rows`: the rows' bytes, each row after its filter byte.
@@ -30,4 +30,4 @@ std::string FlatJpeg(int height, int width, uint8_t grey);
 
 }  // namespace finetune
 
-#endif  // FINETUNE_DATA_DECODE_TEST_PICTURES_H_
+#endif  // FINETUNE_DATA_DECODE_TEST_IMAGES_H_

@@ -1,4 +1,4 @@
-#include "src/predict/picture_pipeline.h"
+#include "src/predict/image_pipeline.h"
 
 #include <cstddef>
 
@@ -18,7 +18,7 @@ absl::StatusOr<Pipeline> MakePipeline(const SplitConfig& split, const ImageShape
   return Pipeline::Create(split, manifest, statistics);
 }
 
-// The pipeline of `val` behind the steps that bring a picture to the stored size.
+// The pipeline of `val` behind the steps that bring an image to the stored size.
 SplitConfig Fitted(const SplitConfig& val, const ImageShape& stored) {
   SplitConfig fitted;
   if (stored.height == stored.width) {
@@ -50,18 +50,18 @@ void MakeGrey(std::vector<uint8_t>* pixels) {
 
 }  // namespace
 
-absl::StatusOr<PicturePipeline> PicturePipeline::Create(const SplitConfig& val,
-                                                        const StoredImages& stored,
-                                                        const PixelStatistics* statistics) {
+absl::StatusOr<ImagePipeline> ImagePipeline::Create(const SplitConfig& val,
+                                                    const StoredImages& stored,
+                                                    const PixelStatistics* statistics) {
   const int channels = stored.shape.channels;
   if (channels != 1 && channels != 3) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the model takes images of ", channels, " channels; pictures have 1 or 3"));
+        absl::StrCat("the model takes images of ", channels, " channels; images have 1 or 3"));
   }
   const bool has_size = stored.shape.has_size();
   if (stored.encoded || !has_size) {
     absl::StatusOr<Pipeline> any_size = MakePipeline(val, {channels, 0, 0}, statistics);
-    if (any_size.ok()) return PicturePipeline(stored, *std::move(any_size), std::nullopt);
+    if (any_size.ok()) return ImagePipeline(stored, *std::move(any_size), std::nullopt);
     // All of them had one size, and the pipeline counts on it.
     if (!has_size) return Annotate(any_size.status(), "data.val");
   }
@@ -70,26 +70,26 @@ absl::StatusOr<PicturePipeline> PicturePipeline::Create(const SplitConfig& val,
   absl::StatusOr<Pipeline> any_size =
       MakePipeline(Fitted(val, stored.shape), {channels, 0, 0}, statistics);
   FT_RETURN_IF_ERROR(Annotate(any_size.status(), "data.val, behind the steps to the stored size"));
-  return PicturePipeline(stored, *std::move(any_size), *std::move(stored_size));
+  return ImagePipeline(stored, *std::move(any_size), *std::move(stored_size));
 }
 
 template <typename T>
-absl::Status PicturePipeline::Prepare(uint64_t seed, int64_t index, absl::string_view bytes,
-                                      Desk* desk, T* out) const {
-  FT_RETURN_IF_ERROR(desk->decoder.Decode(bytes, &desk->picture));
-  const ImageShape shape = {stored_.shape.channels, desk->picture.height, desk->picture.width};
-  if (shape.channels == 1) MakeGrey(&desk->picture.pixels);
+absl::Status ImagePipeline::Prepare(uint64_t seed, int64_t index, absl::string_view bytes,
+                                    Desk* desk, T* out) const {
+  FT_RETURN_IF_ERROR(desk->decoder.Decode(bytes, &desk->image));
+  const ImageShape shape = {stored_.shape.channels, desk->image.height, desk->image.width};
+  if (shape.channels == 1) MakeGrey(&desk->image.pixels);
   const Pipeline& pipeline =
       stored_size_.has_value() && shape == stored_.shape ? *stored_size_ : any_size_;
   desk->draws.resize(static_cast<size_t>(pipeline.draws()));
   pipeline.Draw(seed, /*epoch=*/0, index, shape, desk->draws.data());
-  pipeline.Apply(desk->picture.pixels, shape, desk->draws.data(), &desk->scratch, out);
+  pipeline.Apply(desk->image.pixels, shape, desk->draws.data(), &desk->scratch, out);
   return absl::OkStatus();
 }
 
-template absl::Status PicturePipeline::Prepare<float>(uint64_t, int64_t, absl::string_view, Desk*,
-                                                      float*) const;
-template absl::Status PicturePipeline::Prepare<Bfloat16>(uint64_t, int64_t, absl::string_view,
-                                                         Desk*, Bfloat16*) const;
+template absl::Status ImagePipeline::Prepare<float>(uint64_t, int64_t, absl::string_view, Desk*,
+                                                    float*) const;
+template absl::Status ImagePipeline::Prepare<Bfloat16>(uint64_t, int64_t, absl::string_view, Desk*,
+                                                       Bfloat16*) const;
 
 }  // namespace finetune

@@ -1,4 +1,4 @@
-#include "data_tools/picture_converter.h"
+#include "data_tools/image_converter.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -20,42 +20,42 @@
 namespace finetune {
 namespace {
 
-// With --check=header, mean and std come from at least this many training pictures, or from all.
+// With --check=header, mean and std come from at least this many training images, or from all.
 constexpr int64_t kSample = 4096;
 
 using Digest = std::pair<uint64_t, uint64_t>;
 
-// A picture that is ready to be stored.
+// An image that is ready to be stored.
 struct Prepared {
   absl::Status status;
-  PictureSize size;
-  std::vector<uint8_t> pixels;  // only if pictures are stored as pixels
-  std::string encoded;          // only if pictures are stored encoded
-  // The picture's sums for mean and std, only if they are needed.
+  ImageSize size;
+  std::vector<uint8_t> pixels;  // only if images are stored as pixels
+  std::string encoded;          // only if images are stored encoded
+  // The image's sums for mean and std, only if they are needed.
   std::optional<PixelSums> sums;
   std::string warning;
   // Half of the file's SHA-256, only if the caller asked for it.
   std::optional<Digest> digest;
 };
 
-// Prepares pictures, one at a time. Each thread has its own Preparer.
+// Prepares images, one at a time. Each thread has its own Preparer.
 class Preparer {
  public:
   Preparer(Store store, const FolderOptions& folder)
       : store_(store), folder_(folder), decoder_(folder.orientation) {}
 
-  // Reads, checks and prepares a picture. `measure`: whether the picture counts for mean and std.
+  // Reads, checks and prepares an image. `measure`: whether the image counts for mean and std.
   // `digest`: whether to compute its digest.
-  Prepared Prepare(const SourcePicture& picture, bool measure, bool digest) {
+  Prepared Prepare(const SourceImage& image, bool measure, bool digest) {
     Prepared prepared;
     // To read from a pipe would wait for its writer.
     std::error_code error;
-    if (std::filesystem::is_other(picture.path, error)) {
+    if (std::filesystem::is_other(image.path, error)) {
       prepared.status = absl::DataLossError(
-          absl::StrCat(picture.name(), ": is a pipe or a device; expected a file"));
+          absl::StrCat(image.name(), ": is a pipe or a device; expected a file"));
       return prepared;
     }
-    absl::StatusOr<std::string> bytes = ReadFile(picture.path);
+    absl::StatusOr<std::string> bytes = ReadFile(image.path);
     if (!bytes.ok()) {
       prepared.status = bytes.status();
       return prepared;
@@ -73,27 +73,27 @@ class Preparer {
     prepared.status =
         Annotate(store_ == Store::kEncoded ? Encode(*std::move(bytes), measure, &prepared)
                                            : Decode(*bytes, &prepared),
-                 picture.name());
+                 image.name());
     return prepared;
   }
 
  private:
   absl::Status Decode(const std::string& bytes, Prepared* prepared) {
-    Picture picture;
-    FT_RETURN_IF_ERROR(decoder_.Decode(bytes, &picture));
-    prepared->warning = picture.warning;
-    prepared->size = {picture.height, picture.width};
+    Image image;
+    FT_RETURN_IF_ERROR(decoder_.Decode(bytes, &image));
+    prepared->warning = image.warning;
+    prepared->size = {image.height, image.width};
     if (folder_.size > 0) {
-      FT_ASSIGN_OR_RETURN(picture, FitSquare(picture, folder_.size));
-      prepared->size = {picture.height, picture.width};
+      FT_ASSIGN_OR_RETURN(image, FitSquare(image, folder_.size));
+      prepared->size = {image.height, image.width};
     }
-    // A picture this large will be stored encoded, so its pixels are not needed.
+    // An image this large will be stored encoded, so its pixels are not needed.
     if (store_ == Store::kAuto && folder_.size == 0 &&
-        std::max(picture.height, picture.width) > kLargestRaw) {
+        std::max(image.height, image.width) > kLargestRaw) {
       return absl::OkStatus();
     }
-    prepared->sums = SumPixels(picture.pixels, 3);
-    prepared->pixels = std::move(picture.pixels);
+    prepared->sums = SumPixels(image.pixels, 3);
+    prepared->pixels = std::move(image.pixels);
     return absl::OkStatus();
   }
 
@@ -103,17 +103,17 @@ class Preparer {
                         (folder_.max_side > 0 &&
                          std::max(prepared->size.height, prepared->size.width) > folder_.max_side);
     if (folder_.decode_all || measure || scales) {
-      FT_RETURN_IF_ERROR(decoder_.Decode(bytes, &picture_));
-      prepared->warning = picture_.warning;
+      FT_RETURN_IF_ERROR(decoder_.Decode(bytes, &image_));
+      prepared->warning = image_.warning;
       if (scales) {
-        FT_ASSIGN_OR_RETURN(const Picture scaled, folder_.size > 0
-                                                      ? FitSquare(picture_, folder_.size)
-                                                      : ScaleDown(picture_, folder_.max_side));
+        FT_ASSIGN_OR_RETURN(const Image scaled, folder_.size > 0
+                                                    ? FitSquare(image_, folder_.size)
+                                                    : ScaleDown(image_, folder_.max_side));
         FT_ASSIGN_OR_RETURN(bytes, EncodeJpeg(scaled, folder_.quality));
         prepared->size = {scaled.height, scaled.width};
         if (measure) prepared->sums = SumPixels(scaled.pixels, 3);
       } else if (measure) {
-        prepared->sums = SumPixels(picture_.pixels, 3);
+        prepared->sums = SumPixels(image_.pixels, 3);
       }
     }
     prepared->encoded = std::move(bytes);
@@ -122,21 +122,21 @@ class Preparer {
 
   const Store store_;
   const FolderOptions& folder_;
-  PictureDecoder decoder_;
-  Picture picture_;
+  ImageDecoder decoder_;
+  Image image_;
 };
 
 // Finds files with the same bytes in two splits.
 class Duplicates {
  public:
-  void Add(const Digest& digest, size_t split, const SourcePicture& picture) {
-    const auto [at, is_new] = seen_.try_emplace(digest, Place{split, &picture});
+  void Add(const Digest& digest, size_t split, const SourceImage& image) {
+    const auto [at, is_new] = seen_.try_emplace(digest, Place{split, &image});
     if (is_new || at->second.split == split) return;
-    if (count_++ == 0) first_ = absl::StrCat(picture.name(), " is ", at->second.picture->name());
+    if (count_++ == 0) first_ = absl::StrCat(image.name(), " is ", at->second.image->name());
   }
-  void Report(const PictureSource& source, const Warn& warn) const {
+  void Report(const ImageSource& source, const Warn& warn) const {
     if (count_ == 0 || !warn) return;
-    warn(absl::StrCat(count_, count_ == 1 ? " picture is" : " pictures are",
+    warn(absl::StrCat(count_, count_ == 1 ? " image is" : " images are",
                       " in two splits, byte for byte, so the held-out accuracy will be too high; "
                       "the first: ",
                       first_));
@@ -145,7 +145,7 @@ class Duplicates {
  private:
   struct Place {
     size_t split;
-    const SourcePicture* picture;
+    const SourceImage* image;
   };
   absl::flat_hash_map<Digest, Place> seen_;
   int64_t count_ = 0;
@@ -154,12 +154,12 @@ class Duplicates {
 
 }  // namespace
 
-absl::Status PictureConverter::Run(const PictureSource& source) {
+absl::Status ImageConverter::Run(const ImageSource& source) {
   FT_ASSIGN_OR_RETURN(const bool done, RunAs(folder_.store, source));
   return done ? absl::OkStatus() : RunAs(Store::kEncoded, source).status();
 }
 
-absl::StatusOr<bool> PictureConverter::RunAs(Store store, const PictureSource& source) {
+absl::StatusOr<bool> ImageConverter::RunAs(Store store, const ImageSource& source) {
   DatasetBuilder::Options build = build_;
   build.class_names = source.class_names;
   build.channels = 3;
@@ -171,16 +171,16 @@ absl::StatusOr<bool> PictureConverter::RunAs(Store store, const PictureSource& s
   };
   std::vector<Place> places;
   for (size_t s = 0; s < source.splits.size(); ++s) {
-    for (size_t i = 0; i < source.splits[s].pictures.size(); ++i) places.push_back({s, i});
+    for (size_t i = 0; i < source.splits[s].images.size(); ++i) places.push_back({s, i});
   }
   const auto count = static_cast<int64_t>(places.size());
-  const auto training = static_cast<int64_t>(source.splits[0].pictures.size());
+  const auto training = static_cast<int64_t>(source.splits[0].images.size());
   const int64_t stride = folder_.decode_all ? 1 : std::max<int64_t>(1, training / kSample);
   const auto make_work = [&]() -> OrderedWork<Prepared>::Work {
     auto preparer = std::make_shared<Preparer>(store, folder_);
     return [&, preparer](int64_t i) {
-      const SourcePicture& picture = source.splits[places[i].split].pictures[places[i].index];
-      return preparer->Prepare(picture, /*measure=*/i < training && i % stride == 0,
+      const SourceImage& image = source.splits[places[i].split].images[places[i].index];
+      return preparer->Prepare(image, /*measure=*/i < training && i % stride == 0,
                                /*digest=*/source.splits.size() > 1);
     };
   };
@@ -199,17 +199,17 @@ absl::StatusOr<bool> PictureConverter::RunAs(Store store, const PictureSource& s
   OrderedWork<Prepared> work(count, threads, make_work);
   for (int64_t i = 0; i < count; ++i) {
     const SourceSplit& split = source.splits[places[i].split];
-    const auto total = static_cast<int64_t>(split.pictures.size());
+    const auto total = static_cast<int64_t>(split.images.size());
     const auto in_split = static_cast<int64_t>(places[i].index);
-    const SourcePicture& picture = split.pictures[in_split];
+    const SourceImage& image = split.images[in_split];
     const Prepared prepared = work.Next();
     if (absl::IsResourceExhausted(prepared.status)) return prepared.status;
     if (!prepared.status.ok()) {
-      bad_.push_back({picture.path, std::string(prepared.status.message())});
+      bad_.push_back({image.path, std::string(prepared.status.message())});
       builder.reset();
     } else if (bad_.empty() && store == Store::kAuto && folder_.size == 0 &&
                (prepared.pixels.empty() ||
-                (builder.has_value() && prepared.size != PictureSize{build.height, build.width}))) {
+                (builder.has_value() && prepared.size != ImageSize{build.height, build.width}))) {
       return false;
     }
     if (!bad_.empty()) {
@@ -219,9 +219,9 @@ absl::StatusOr<bool> PictureConverter::RunAs(Store store, const PictureSource& s
       continue;
     }
     if (!prepared.warning.empty() && damaged++ == 0) {
-      first_damaged = absl::StrCat(picture.name(), ": ", prepared.warning);
+      first_damaged = absl::StrCat(image.name(), ": ", prepared.warning);
     }
-    if (prepared.digest.has_value()) duplicates.Add(*prepared.digest, places[i].split, picture);
+    if (prepared.digest.has_value()) duplicates.Add(*prepared.digest, places[i].split, image);
     if (!builder.has_value()) {
       build.height = prepared.size.height;
       build.width = prepared.size.width;
@@ -231,17 +231,17 @@ absl::StatusOr<bool> PictureConverter::RunAs(Store store, const PictureSource& s
     if (in_split == 0) FT_RETURN_IF_ERROR(builder->BeginSplit(split.name, total));
     const PixelSums* const sums = prepared.sums.has_value() ? &*prepared.sums : nullptr;
     if (build.encoded) {
-      FT_RETURN_IF_ERROR(builder->AddEncoded(prepared.encoded, prepared.size, picture.label, sums));
+      FT_RETURN_IF_ERROR(builder->AddEncoded(prepared.encoded, prepared.size, image.label, sums));
       continue;
     }
-    if (prepared.size != PictureSize{build.height, build.width}) {
+    if (prepared.size != ImageSize{build.height, build.width}) {
       return absl::InvalidArgumentError(absl::StrCat(
-          picture.name(), ": is ", prepared.size.height, "x", prepared.size.width,
-          " and the first picture ", build.height, "x", build.width,
+          image.name(), ": is ", prepared.size.height, "x", prepared.size.width,
+          " and the first image ", build.height, "x", build.width,
           " (height x width); give --size=N to fit all to NxN, or --store=encoded to keep their "
           "sizes"));
     }
-    FT_RETURN_IF_ERROR(builder->Add(prepared.pixels, picture.label, sums));
+    FT_RETURN_IF_ERROR(builder->Add(prepared.pixels, image.label, sums));
   }
   if (!bad_.empty()) return true;
   if (damaged > 0 && options_.warn) {
