@@ -24,7 +24,7 @@ namespace finetune {
 struct World {
   int rank = 0;
   int size = 1;
-  // Among the ranks on this rank's host.
+  // This rank's number among the ranks on its host, and the number of those ranks.
   int local_rank = 0;
   int local_size = 1;
   // hosts[r] is the host of rank r.
@@ -38,7 +38,7 @@ struct CollectiveEvent {
   absl::Time submitted;
   absl::Time began;
   absl::Time ended;
-  // The GPU whose memory it worked on, or -1 for the CPU.
+  // The GPU whose memory the operation worked on, or -1 for the CPU.
   int device = -1;
 };
 
@@ -109,7 +109,7 @@ class Communicator {
   // together.
   virtual absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) = 0;
 
-  // Returns when every rank has called it.
+  // Returns when every rank has called Barrier().
   virtual absl::Status Barrier() = 0;
 
   // Has stalls reported to `warn`, in one or more lines, from a thread of the communicator. Null:

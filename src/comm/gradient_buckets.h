@@ -74,7 +74,8 @@ class GradientBuckets {
     at::Tensor parameter;
     at::Tensor gradient;
     size_t bucket = 0;
-    // Since Zero(), and since BeginBackward().
+    // Whether the gradient was written since Zero(), and whether it is complete since
+    // BeginBackward().
     bool written = false;
     bool ready = false;
   };

@@ -28,11 +28,11 @@
 namespace finetune {
 namespace {
 
-// The most threads a processor. Hundreds of threads that wait for each other in turn on one
-// processor take minutes where one takes a second.
+// The most threads that a user may request for each processor of a rank. With hundreds of threads
+// on one processor, which wait for each other in turn, a second of work takes minutes.
 constexpr int kMostThreads = 16;
 
-// Returns a small file of /proc or /sys; "" where it does not exist.
+// Returns the contents of a small file of /proc or /sys, or "" where the file does not exist.
 std::string Contents(const std::string& path) {
   std::ifstream in(path);
   std::stringstream text;
@@ -40,7 +40,7 @@ std::string Contents(const std::string& path) {
   return text.str();
 }
 
-// Returns the value of "Key:\tvalue" in a process's status file.
+// Returns the value of the line "Key:\tvalue" in /proc/PID/status, or "" where there is none.
 std::string StatusField(absl::string_view pid, absl::string_view key) {
   const std::string status = Contents(absl::StrCat("/proc/", pid, "/status"));
   for (absl::string_view line : absl::StrSplit(status, '\n')) {
@@ -51,7 +51,8 @@ std::string StatusField(absl::string_view pid, absl::string_view key) {
   return "";
 }
 
-// RestartUnbound() sets this variable to the processors that the launcher gave this rank.
+// Before it restarts the program, RestartUnbound() sets this environment variable to the list of
+// processors that the launcher bound this rank to.
 constexpr char kLaunchedOn[] = "FINETUNE_LAUNCHED_ON_CPUS";
 
 std::string CpusOf(absl::string_view pid) { return StatusField(pid, "Cpus_allowed_list"); }
@@ -67,8 +68,8 @@ std::string LauncherCpus(const std::optional<LauncherProcess>& launcher) {
 
 const char* GetEnv(const char* name) { return std::getenv(name); }
 
-// Returns whether mpirun's --map-by chooses the processors of a rank and not only its host:
-// "slot:PE=4" and "socket" do, "node" and "ppr:2:node" do not.
+// Returns whether mpirun's option --map-by with value `mapping` chooses the processors of a rank
+// and not only its host: "slot:PE=4" and "socket" do, "node" and "ppr:2:node" do not.
 bool MapsToProcessors(absl::string_view mapping) {
   const std::string lower = absl::AsciiStrToLower(mapping);
   if (absl::StrContains(lower, "pe=") || absl::StrContains(lower, "pe-list")) return true;
@@ -100,7 +101,8 @@ bool AsksForBinding(const LauncherProcess& launcher) {
                      });
 }
 
-// Returns the binding of the job from what each rank found. All ranks were bound in the same way.
+// Returns the origin of the job's binding. bindings[r]: the origin as rank r sees it. The launcher
+// binds all ranks in the same way, so a rank that knows the origin knows it for all.
 Binding Combine(absl::Span<const Binding> bindings) {
   const auto count = [&](Binding one) { return std::count(bindings.begin(), bindings.end(), one); };
   if (count(Binding::kAskedFor) > 0) return Binding::kAskedFor;
@@ -118,7 +120,8 @@ HostCpus ThisHost(const std::optional<LauncherProcess>& launcher) {
     if (!siblings.ok()) break;
     host.core_of.push_back(siblings->front());
   }
-  // Control groups, version 2: "max 100000" or "200000 100000".
+  // In control groups version 2 the file holds the allowed CPU time and the period, both in
+  // microseconds: "200000 100000" is two processors, "max 100000" is no limit.
   const std::string limit = Contents("/sys/fs/cgroup/cpu.max");
   const std::vector<absl::string_view> parts =
       absl::StrSplit(absl::StripAsciiWhitespace(limit), ' ');
@@ -158,7 +161,7 @@ Binding ReadBinding(const std::function<const char*(const char*)>& get,
     const bool asked = !value("OMPI_MCA_hwloc_base_binding_policy").empty() ||
                        !value("OMPI_MCA_hwloc_base_cpu_set").empty() ||
                        MapsToProcessors(value("OMPI_MCA_rmaps_base_mapping_policy")) ||
-                       // --rankfile does not set a variable.
+                       // The option --rankfile does not set a variable.
                        (launcher.has_value() && AsksForBinding(*launcher));
     return asked ? Binding::kAskedFor : Binding::kDefault;
   }
@@ -184,7 +187,7 @@ absl::StatusOr<CpuPlan> PlanCpus(const HostCpus& host, int index, int requested)
     if (rank < index) ++place;
     ++sharing;
   }
-  // The hyperthreads of each core.
+  // cores[i]: the hyperthreads of core i that this rank may run on.
   std::map<int, std::vector<int>> cores;
   for (int cpu : cpus_of(index)) {
     cores[cpu < static_cast<int>(host.core_of.size()) ? host.core_of[cpu] : cpu].push_back(cpu);
@@ -271,11 +274,12 @@ void RestartUnbound(char** argv) {
   std::error_code error;
   const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).string();
   if (error) return;
-  // PlanCpus() keeps to these processors where the binding turns out to have been asked for.
+  // PlanCpus() keeps to these processors where another rank reports that the user asked for the
+  // binding.
   setenv(kLaunchedOn, CpusOf("self").c_str(), /*overwrite=*/1);
   if (BindThread(*all).ok()) {
-    // A control group may still restrict the process. The program comes here again after its
-    // restart and must not restart for ever.
+    // The restarted program runs this function again. It must not restart for ever, so it restarts
+    // only where BindThread() has added processors, which a control group may prevent.
     const auto now = ParseCpuList(CpusOf("self"));
     if (now.ok() && now->size() > own->size()) execv(program.c_str(), argv);
     BindThread(*own).IgnoreError();

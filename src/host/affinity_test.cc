@@ -23,7 +23,7 @@ std::vector<int> Cpus(int begin, int end) {
   return cpus;
 }
 
-// `ranks` ranks that may all run on `cpus` processors.
+// Returns a host with `ranks` ranks, each of which may run on all of its `cpus` processors.
 HostCpus Unbound(int ranks, int cpus) {
   HostCpus host;
   host.rank_cpus.assign(ranks, Cpus(0, cpus));
@@ -63,7 +63,7 @@ TEST(PlanCpusTest, MoreRanksThanCoresShareThemAllUnbound) {
 }
 
 TEST(PlanCpusTest, MpirunsDefaultBindingIsWidened) {
-  // mpirun -np 2 on 16 cores: a core each.
+  // On a host of 16 cores, "mpirun -np 2" binds each rank to one core.
   HostCpus host;
   host.rank_cpus = {{0}, {1}};
   host.launcher_cpus = Cpus(0, 16);
@@ -71,7 +71,7 @@ TEST(PlanCpusTest, MpirunsDefaultBindingIsWidened) {
   EXPECT_EQ(PlanCpus(host, 0, 0)->cpus, Cpus(0, 8));
   EXPECT_EQ(PlanCpus(host, 1, 0)->cpus, Cpus(8, 16));
   EXPECT_EQ(PlanCpus(host, 1, 0)->threads, 8);
-  // On mpirun's one core its two threads would share that core.
+  // With mpirun's binding the two requested threads would share one core.
   EXPECT_EQ(PlanCpus(host, 1, 2)->threads, 2);
 }
 
@@ -119,7 +119,7 @@ TEST(PlanCpusTest, RanksBoundToTheSameSocketDivideIt) {
 }
 
 TEST(PlanCpusTest, HyperthreadsOfACoreStayTogetherAndCountOnce) {
-  // Four cores of two hyperthreads: 0 and 4, 1 and 5, ...
+  // The host has four cores of two hyperthreads each: processors 0 and 4, 1 and 5, ...
   HostCpus host = Unbound(2, 8);
   host.core_of = {0, 1, 2, 3, 0, 1, 2, 3};
   EXPECT_THAT(PlanCpus(host, 0, 0)->cpus, ElementsAre(0, 1, 4, 5));
@@ -173,7 +173,7 @@ TEST(ReadBindingTest, KnowsOpenMpi4sDefault) {
   for (const char* object : {"slot:PE=2", "socket", "ppr:2:numa", "ppr:1:node:pe=4"}) {
     EXPECT_EQ(BindingIn({{bound, "1"}, {mapping, object}}), Binding::kAskedFor) << object;
   }
-  // Mapping ranks to hosts or slots says nothing about the cores on a host.
+  // These mappings place ranks on hosts or slots and choose no cores within a host.
   for (const char* object : {"node", "slot", "ppr:1:node", ":OVERSUBSCRIBE"}) {
     EXPECT_EQ(BindingIn({{bound, "1"}, {mapping, object}}), Binding::kDefault) << object;
   }

@@ -1,5 +1,5 @@
-// Says how many processors it may run on and with which arguments it was started, before and after
-// RestartUnbound.
+// A program for restart_unbound_test. It prints the number of processors that it may run on and its
+// arguments, before and after RestartUnbound().
 #include <sched.h>
 
 #include <cstdio>

@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t Padded(size_t size) { return (size + 3) / 4 * 4; }
 
-// Returns the description of the GNU build id among the notes in [at, at + size).
+// Returns the bytes of the GNU build id from the ELF notes in memory [at, at + size), or an empty
+// view where no note holds one.
 absl::string_view FindBuildId(const char* at, size_t size) {
   while (size >= sizeof(ElfW(Nhdr))) {
     ElfW(Nhdr) note;
@@ -35,6 +36,8 @@ struct Search {
   std::string id = "unknown";
 };
 
+// A callback of dl_iterate_phdr(), which calls it for each loaded object. Stores the build id of
+// the object named in `data`, a Search, and returns 1 there to end the search; otherwise returns 0.
 // The first object is the program itself, whose name is empty.
 int Visit(dl_phdr_info* info, size_t, void* data) {
   Search& search = *static_cast<Search*>(data);

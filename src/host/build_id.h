@@ -7,10 +7,10 @@
 
 namespace finetune {
 
-// Returns the linker's build id of this program, or of a library that it has loaded
-// ("libtorch_cpu.so"), in hexadecimal: a digest of code and data (ELF note NT_GNU_BUILD_ID). It is
-// read from memory; hashing the file would take a good part of a second. Returns "unknown" for an
-// object that was linked without a build id or is not loaded.
+// Returns, in hexadecimal, the linker's build id (ELF note NT_GNU_BUILD_ID) of this program or of
+// the loaded `library`, such as "libtorch_cpu.so". The build id is a digest of code and data. It is
+// read from memory, because hashing the file would take a good part of a second. Returns "unknown"
+// for a library that is not loaded, and where the linker made no build id.
 std::string BuildId(absl::string_view library = "");
 
 }  // namespace finetune

@@ -9,7 +9,7 @@
 namespace finetune {
 namespace {
 
-// The name of a launcher in messages.
+// Returns the name of a launcher for messages.
 absl::string_view Name(Launcher launcher) {
   switch (launcher) {
     case Launcher::kNone:
@@ -49,7 +49,7 @@ Launch ReadLaunch(const std::function<const char*(const char*)>& get) {
   if (const auto rank = number("PMIX_RANK"); rank.has_value()) {
     return {Launcher::kPmix, *rank, tasks, 0};
   }
-  // A batch script's own shell is also a step, of one task.
+  // A Slurm batch script's own shell also runs as a step, but with one task.
   if (tasks > 1) return {Launcher::kSrunOnly, number("SLURM_PROCID").value_or(0), tasks, 0};
   return {};
 }

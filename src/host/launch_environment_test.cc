@@ -27,7 +27,7 @@ void ExpectLaunch(const Launch& launch, Launcher launcher, int rank, int size, i
 
 TEST(ReadLaunchTest, TakesAProcessWithoutLauncherForTheOnlyRank) {
   ExpectLaunch(LaunchIn({}), Launcher::kNone, 0, 1, 1);
-  // A batch script's variables, and those of a step of one task.
+  // The first environment is that of a batch script, the second that of a step with one task.
   ExpectLaunch(LaunchIn({{"SLURM_NTASKS", "8"}, {"SLURM_PROCID", "0"}}), Launcher::kNone, 0, 1, 1);
   ExpectLaunch(LaunchIn({{"SLURM_STEP_NUM_TASKS", "1"}}), Launcher::kNone, 0, 1, 1);
 }

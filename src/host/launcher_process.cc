@@ -17,7 +17,8 @@
 namespace finetune {
 namespace {
 
-// A rank is at most a shell or two below its launcher.
+// The number of ancestors of this process that are searched for the launcher. There are usually at
+// most a shell or two between a rank and its launcher.
 constexpr int kGenerations = 8;
 
 std::string Contents(pid_t pid, const char* file) {
@@ -31,17 +32,19 @@ std::string NameOf(pid_t pid) {
   return std::string(absl::StripAsciiWhitespace(Contents(pid, "comm")));
 }
 
-// Open MPI 4: mpirun (also called mpiexec and orterun), and orted on other hosts. Open MPI 5:
-// prterun and prted. MPICH: hydra_pmi_proxy, which mpiexec starts on every host.
+// Returns whether `name` is the process that starts ranks in an MPI. Open MPI 4: mpirun (also
+// called mpiexec and orterun), and orted on other hosts. Open MPI 5: prterun, and prted on other
+// hosts. MPICH: hydra_pmi_proxy, which mpiexec starts on every host.
 bool IsMpiLauncher(absl::string_view name) {
   constexpr absl::string_view kNames[] = {"mpirun",  "mpiexec", "orterun",        "orted",
                                           "prterun", "prted",   "hydra_pmi_proxy"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
-// Returns the parent's process id; 0 where it cannot be read.
+// Returns the id of the parent process of `pid`, or 0 where it cannot be read.
 pid_t ParentOf(pid_t pid) {
-  // "PID (NAME) STATE PARENT ..."; the name may hold anything.
+  // The file is "PID (NAME) STATE PARENT ...". NAME may contain spaces and brackets, so the fields
+  // are counted from the last ')'.
   const std::string stat = Contents(pid, "stat");
   const size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos) return 0;
@@ -81,9 +84,10 @@ void EndLauncherAfter(absl::Duration grace) {
     close(handle);
     return;
   }
-  // The locks of the parent's other threads stay locked in this child, so it may only make system
-  // calls. It leaves the rank's process group, which the launcher kills, and closes the pipes whose
-  // end the launcher waits for.
+  // From here on this is the forked child. Locks that other threads held at the fork stay locked in
+  // it, so it makes only system calls. It leaves the rank's process group, because the launcher
+  // kills that group. It closes the rank's output pipes, because the launcher waits until they are
+  // closed.
   setsid();
   dup2(handle, 0);
   close_range(1, ~0U, 0);

@@ -11,7 +11,8 @@
 
 namespace finetune {
 
-// The process that started this rank on its host: mpirun, or mpirun's daemon on another host.
+// The process that started this rank on its host: mpirun, mpirun's daemon on another host, or
+// Slurm's step daemon.
 struct LauncherProcess {
   pid_t pid = 0;
   std::string name;                      // "mpirun", "prted", "hydra_pmi_proxy", ...
@@ -23,14 +24,15 @@ struct LauncherProcess {
   bool IsOpenMpis() const { return !IsSlurms() && !IsMpichs(); }
 };
 
-// Returns the nearest ancestor of this process that is an MPI launcher or Slurm's step daemon; none
-// where a shell started this process.
+// Returns the nearest ancestor of this process that is an MPI launcher or Slurm's step daemon.
+// Returns nothing where neither is among the ancestors.
 std::optional<LauncherProcess> FindLauncherProcess();
 
-// Kills the MPI launcher that is this process's parent if it still runs after `grace`, whether or
-// not this process does. After MPI_Abort mpirun waits for its daemons. Where the network has lost a
-// host, Linux keeps the TCP connection to it for a quarter of an hour, and mpirun would wait as
-// long. Slurm's processes are left alone.
+// Starts a process that kills this process's parent if the parent is an MPI launcher and still runs
+// after `grace`. It does so even when this process has ended by then. This is for MPI_Abort, after
+// which mpirun waits for its daemons: when the network has lost a host, Linux keeps the TCP
+// connection to it for a quarter of an hour, and mpirun would wait as long. Does nothing where the
+// parent is not an MPI launcher, such as Slurm's daemon.
 void EndLauncherAfter(absl::Duration grace);
 
 }  // namespace finetune

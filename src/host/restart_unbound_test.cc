@@ -38,7 +38,7 @@ TEST(RestartUnbound, GivesARankTheWholeHostInPlaceOfMpirunsOneCore) {
   const std::string output = Output("-np 1");
   EXPECT_THAT(output,
               EndsWith(absl::StrCat("went on: ", Processors(), " processors [one] [two words]\n")));
-  // The second start does not start the program once more.
+  // The restarted program must not restart again.
   EXPECT_EQ(output.find("went on"), output.rfind("went on")) << output;
 }
 

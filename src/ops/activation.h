@@ -3,15 +3,15 @@
 
 namespace finetune {
 
-// The function that a layer ends with. A NaN passes every one.
+// The function that a layer applies to its result. Each returns NaN for NaN.
 enum class Activation {
   kNone,
   kRelu,   // max(x, 0)
   kRelu6,  // min(max(x, 0), 6)
 };
 
-// Calls work.operator()<kActivation>(). Inlined, so that the work is built for its caller's
-// instructions.
+// Calls work.operator()<kActivation>() with `activation` as the template argument. Always inlined,
+// so that `work` is compiled for the caller's instruction set.
 template <typename Work>
 inline __attribute__((always_inline)) void ForActivation(Activation activation, const Work& work) {
   switch (activation) {

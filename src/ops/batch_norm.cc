@@ -26,7 +26,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Carries a SumOverRanks from the forward pass to the backward pass.
+// Keeps a SumOverRanks in autograd's context from the forward pass to the backward pass.
 struct SumHolder : torch::CustomClassHolder {
   explicit SumHolder(SumOverRanks s) : sum(std::move(s)) {}
   SumOverRanks sum;
@@ -37,9 +37,10 @@ void Sum(const SumOverRanks& sum_over_ranks, const at::Tensor& values) {
   TORCH_CHECK(status.ok(), "synchronised batch norm: ", std::string(status.message()));
 }
 
-// Float64 numbers [n] as float32 ones [2 n]: the upper 13 bits of each mantissa, then the rest. The
-// upper parts of up to 2048 ranks' numbers of one size add up exactly in float32, so that a sum is
-// right to 2^-36 of itself, where a sum of float32 numbers is to 2^-24.
+// Splits float64 numbers [n] into float32 numbers [2 n]: first the upper 13 bits of each mantissa,
+// then the remainders. float32 adds the upper parts of up to 2048 ranks exactly where the numbers
+// have about the same magnitude. So a sum has a relative error of 2^-36; a sum of float32 numbers
+// would have 2^-24. Join() undoes the split.
 at::Tensor Split(const at::Tensor& exact) {
   constexpr int32_t kUpper = ~((1 << 11) - 1);
   const at::Tensor upper = exact.to(at::kFloat).view(at::kInt).bitwise_and(kUpper).view(at::kFloat);
@@ -52,12 +53,13 @@ at::Tensor Join(const at::Tensor& parts) {
 
 struct GlobalStatistics {
   ChannelStatistics channels;  // float32
-  at::Tensor total;            // [1] float64: the values of each channel
+  at::Tensor total;            // [1] float64: the number of values in each channel
 };
 
-// The statistics of all ranks' values from this rank's and their count. One sum over the ranks:
-// [sum x, sum x^2, count], with the digits that the variance of values far from 0 needs, since it
-// is the difference of sum x^2 / count and the square of the mean.
+// Returns the statistics of all ranks' values. `own`: this rank's statistics; `count`: the number
+// of this rank's values in each channel. Sums [sum x, sum x^2, count] over the ranks in one call.
+// The variance is sum x^2 / count minus the square of the mean. For values far from 0 this
+// difference needs more digits than float32 has, so the sums are split.
 GlobalStatistics SumStatistics(const SumOverRanks& sum_over_ranks, double count,
                                const ChannelStatistics& own) {
   const int64_t channels = own.mean.numel();
@@ -78,19 +80,21 @@ void CheckCount(double total) {
                     "variance: use larger batches or larger images");
 }
 
-// Shapes [C] into [1, C, 1, 1].
+// Returns `values` [C] in the shape [1, C, 1, 1].
 at::Tensor PerChannel(const at::Tensor& values) { return values.view({1, -1, 1, 1}); }
 
-// Normalising by given statistics is what batch norm does in evaluation; LibTorch's kernels for
-// that, forward and backward, do the work here, and what training adds to the gradient follows from
-// two sums a channel.
+// SyncBatchNorm() for autograd. Once the statistics of all ranks are known, training normalises as
+// evaluation does, so LibTorch's evaluation kernels do the work forward and backward. In training
+// the statistics depend on x; backward adds that part of the gradient from two sums for each
+// channel.
 struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gamma,
                             const at::Tensor& beta, const at::Tensor& running_mean,
                             const at::Tensor& running_var,
                             const c10::intrusive_ptr<SumHolder>& holder, double epsilon,
                             double momentum) {
-    // This rank's statistics; its running ones are not used.
+    // The statistics of this rank's x. batch_norm_update_stats() also updates running statistics,
+    // so it gets temporary ones.
     ChannelStatistics own{at::zeros_like(running_mean), at::zeros_like(running_var)};
     const int64_t count = x.numel() / x.size(1);
     if (count > 0) {
@@ -99,7 +103,8 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     }
     const auto [all, sum] = SumStatistics(holder->sum, static_cast<double>(count), own);
     const at::Tensor &mean = all.mean, &var = all.var, total = sum.to(at::kFloat);
-    // On a GPU, looking at the total waits for it.
+    // With two or more values on this rank the total is surely over 1. Reading it would make the
+    // CPU wait for the GPU.
     if (count <= 1) CheckCount(total.item<double>());
     running_mean.lerp_(mean, momentum);
     running_var.lerp_(var * (total / (total - 1)), momentum);
@@ -115,8 +120,9 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &gamma = saved[1], &mean = saved[2], &var = saved[3],
                      &total = saved[4];
-    // g * gamma * invstd, sum g * x^, sum g; x^ is x normalised. LibTorch's kernel divides by the
-    // number of images.
+    // The kernel returns dx = g * gamma * invstd, dgamma = sum g * x^ and dbeta = sum g, where g is
+    // the result's gradient and x^ the normalised x. It is not called for an empty x, because it
+    // divides by the number of pictures.
     at::Tensor dx = gradients[0], dgamma = at::zeros_like(gamma), dbeta = at::zeros_like(gamma);
     const double epsilon = context->saved_data["epsilon"].toDouble();
     if (x.numel() > 0) {
@@ -128,7 +134,8 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
         context->saved_data["sum"].toCapsule();
     Sum(static_cast<const SumHolder*>(holder.get())->sum, sums);
     if (context->needs_input_grad(0)) {
-      // Through the statistics: dx -= gamma * invstd * (x^ * mean of g x^ + mean of g).
+      // The gradient through the statistics:
+      // dx -= gamma * invstd * (x^ * mean of g x^ + mean of g).
       const int64_t channels = x.size(1);
       const at::Tensor means = sums / total;
       const at::Tensor invstd = at::rsqrt(var + epsilon);
@@ -163,7 +170,8 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
         running_var.lerp_(of.var * (count / (count - 1)), momentum);
       }
     } else {
-      // Training changes these in place; backward wants what forward had.
+      // A later training step changes the running statistics in place, and backward needs the ones
+      // that forward used.
       of = {running_mean.clone(), running_var.clone()};
     }
     const at::Tensor scale = gamma * at::rsqrt(of.var + epsilon);
@@ -186,8 +194,8 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
     const at::Tensor &x = saved[0], &gamma = saved[2], &mean = saved[3], &var = saved[4];
     at::Tensor y = saved[1];
     at::Tensor dy = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    // The residual's gradient is what goes through the activation. Where it is wanted it is kept,
-    // and the second pass need not look at y again.
+    // g is the gradient before the activation, which is also the residual's gradient. Where the
+    // residual needs it, the first pass stores it, and the second pass reads g instead of dy and y.
     auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
     const bool activated = activation != Activation::kNone;
     const bool wants_g = context->saved_data["residual"].toBool() && context->needs_input_grad(5);
@@ -204,7 +212,8 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
       const at::Tensor a = gamma * invstd;
       at::Tensor b = at::zeros_like(a), c = b;
       if (context->saved_data["training"].toBool()) {
-        // Through the statistics: dx -= a * (mean of g + (x - mean) / var * mean of g (x - mean)).
+        // The gradient through the statistics:
+        // dx -= a * (mean of g + (x - mean) / var * mean of g (x - mean)).
         const at::Tensor all = at::cat({sums.g, sums.gx});
         const c10::intrusive_ptr<torch::CustomClassHolder> holder =
             context->saved_data["sum"].toCapsule();
@@ -237,7 +246,7 @@ at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::
                         const at::Tensor& residual, Activation activation, bool training,
                         const SumOverRanks& sum_over_ranks, const BatchNormSettings& settings) {
   constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
-  // An undefined tensor is no input for autograd.
+  // Autograd does not accept an undefined tensor as an input.
   std::optional<at::Tensor> added;
   if (residual.defined()) added = residual.contiguous(kLayout);
   return BatchNormActFunction::apply(

@@ -1,20 +1,21 @@
 // The passes over memory of batch norm, residual add and ReLU in training.
 //
-// Problem: the arithmetic is a few operations for each value, so that the time goes into reading
-// and writing feature maps. LibTorch's operators, one by one, read or write a map some ten times.
+// Problem: the arithmetic is a few operations for each value, so most of the time goes into reading
+// and writing feature maps. LibTorch's separate operators read or write a map about ten times.
 //
 // Method: two passes forward and two backward. Forward: the statistics; then scale, shift, residual
 // and ReLU at once. Backward: the sums of g and g (x - mean), where g is the gradient behind the
-// ReLU; then dx = g a + x b + c, in which a, b and c hold all that a channel has (batch_norm.cc
-// derives them). The mask of the ReLU is read off the result, y > 0.
+// ReLU; then dx = g a + x b + c, where a, b and c have one number for each channel (batch_norm.cc
+// derives them). The ReLU let a value pass where the result y is over 0.
 //
-// Memory: a map is a matrix [rows, C], a row a pixel (channels-last), float32 or bfloat16. Loops
-// run over the channels of a row, which the compiler vectorises. What a channel has is float32 [C].
+// Memory: a map is a matrix [rows, C] of float32 or bfloat16; a row is a pixel (channels-last).
+// Loops run over the channels of a row, which the compiler vectorises. Numbers for each channel are
+// float32 [C].
 //
-// Invariants: values are taken as distances from the first row, since squares of values far from 0
-// would cancel. Sums are float32 within kBlock rows and float64 beyond. Each thread sums a fixed
-// part of the rows, so that results are the same bits for the same number of threads. A NaN passes
-// every function here: comparisons are written so that it does.
+// Invariants: the statistics sum differences from the first row, because the variance of values far
+// from 0 would lose its digits to cancellation. Sums are float32 within kBlock rows and float64
+// across blocks. Each thread sums a fixed part of the rows, so the same number of threads gives the
+// same bits. Every function here turns NaN into NaN; the comparisons are written for that.
 //
 // Reference: LibTorch's batch norm in float64, by batch_norm_test.cc.
 #include "src/ops/batch_norm_kernels.h"
@@ -35,12 +36,13 @@ namespace {
 
 // Rows that are summed in float32 before they go into a double.
 constexpr int64_t kBlock = 256;
-// Rows a step of the summing loops: enough additions for each load and store of a sum.
+// The rows that the summing loops add in one step, so that a sum is loaded and stored once for
+// several additions.
 constexpr int64_t kUnroll = 8;
-// A thread's share is worth waking it for from so many elements on.
+// The least number of elements for which another thread is used.
 constexpr int64_t kGrain = 16384;
 
-// Element types as the loops below see them.
+// The element types of maps, each with its conversion to and from float32.
 struct AsFloat32 {
   using Storage = float;
   static float Load(float v) { return v; }
@@ -52,8 +54,8 @@ struct AsBfloat16 {
   static uint16_t Store(float v) { return ToBfloat16(v); }
 };
 
-// A function with the first attribute is built for each instruction set; one of them is chosen when
-// the program starts. The loops are inlined into it.
+// A function with FT_VECTORISED is compiled for each of these instruction sets, and the program
+// chooses one when it starts. Functions with FT_INLINE are inlined into it.
 #define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
 #define FT_INLINE inline __attribute__((always_inline))
 
@@ -108,7 +110,8 @@ FT_INLINE void Forward(const typename T::Storage* __restrict x,
   }
 }
 
-// The gradient before the activation whose result is y.
+// Returns the gradient before the activation: dy where the activation's result y has a slope, else
+// 0.
 template <typename T, Activation kActivation>
 FT_INLINE float Masked(typename T::Storage dy, typename T::Storage y) {
   float g = T::Load(dy);
@@ -126,7 +129,8 @@ FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
                             float* __restrict sums, float* __restrict products) {
   const int64_t n = rows.channels;
   int64_t r = rows.begin;
-  // Not where g is written: the compiler would not know that one row's does not meet another's.
+  // Where g is written, rows are handled singly: with several, the compiler could not rule out that
+  // writing one row of g changes another.
   for (; !kWrite && r + kUnroll <= rows.end; r += kUnroll) {
     for (int64_t c = 0; c < n; ++c) {
       float sum = 0, product = 0;
@@ -260,8 +264,8 @@ void ForRows(const at::Tensor& x, const Work& work) {
                    });
 }
 
-// Two sums a channel over all rows of x, [2, C] in double: add(Rows, sums, others) adds those of
-// some rows.
+// Returns two sums for each channel over all rows of x, [2, C] in double. add(Rows, first, second)
+// adds the sums over those rows to first [C] and second [C].
 template <typename Add>
 std::vector<double> SumRows(const at::Tensor& x, const Add& add) {
   const int64_t channels = x.size(1), rows = RowsOf(x);
@@ -294,7 +298,7 @@ ChannelStatistics StatisticsOf(const at::Tensor& x) {
   const int64_t channels = x.size(1), rows = RowsOf(x);
   ChannelStatistics result{at::zeros({channels}), at::zeros({channels})};
   if (rows == 0) return result;
-  // Distances from the first row: of values far from 0 the squares would cancel.
+  // Sums differences from the first row; see the invariants above.
   const at::Tensor first =
       x.permute({0, 2, 3, 1}).view({rows, channels}).select(0, 0).to(at::kFloat);
   const std::vector<double> sums =
@@ -308,7 +312,7 @@ ChannelStatistics StatisticsOf(const at::Tensor& x) {
   for (int64_t c = 0; c < channels; ++c) {
     const double distance = sums[c] / count;
     mean[c] = static_cast<float>(static_cast<double>(Floats(first)[c]) + distance);
-    // In this order of arguments a NaN passes.
+    // With the arguments in this order the result is NaN where the first one is.
     var[c] = static_cast<float>(std::max(sums[channels + c] / count - distance * distance, 0.0));
   }
   return result;

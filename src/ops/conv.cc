@@ -18,13 +18,14 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// A weight that changes is transformed each time; that wants to be used for some tiles.
+// Returns whether Winograd's algorithm is worth the transform of the weight. In training the weight
+// changes, so it is transformed each time, which pays only with enough tiles.
 bool WinogradPays(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding) {
   return WinogradRuns(x, weight, stride, padding) && WinogradTiles(x) >= 64;
 }
 
-// conv(x), by its own kernels where there are some for the shape. `rounded`: what the weight is
-// where there are none.
+// Returns conv(x), by a kernel of this folder where one takes the shape, else by LibTorch.
+// `rounded`: for LibTorch the weight is first rounded to this type.
 at::Tensor Forward(const at::Tensor& x, const at::Tensor& weight, at::ScalarType rounded,
                    int64_t stride, int64_t padding) {
   const at::ScalarType type = x.scalar_type();
@@ -37,8 +38,8 @@ at::Tensor Forward(const at::Tensor& x, const at::Tensor& weight, at::ScalarType
   return at::conv2d(x, weight.to(rounded).to(type), {}, stride, padding);
 }
 
-// The gradients of a convolution for dy: of x in its type, of the weight in any; undefined where
-// not wanted.
+// Returns the gradients of x (in x's type) and of the weight (in any type) for dy, the gradient of
+// the result. A gradient is undefined where wants_dx or wants_dw is false.
 std::tuple<at::Tensor, at::Tensor> Backward(const at::Tensor& dy, const at::Tensor& x,
                                             const at::Tensor& weight, at::ScalarType rounded,
                                             int64_t stride, int64_t padding, bool wants_dx,

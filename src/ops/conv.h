@@ -7,15 +7,15 @@
 
 namespace finetune {
 
-// The type that convolutions of an input like `x` are computed in: x's own, but float32 for
-// bfloat16 on a CPU whose oneDNN cannot multiply it (LibTorch's own kernels take a hundred times as
-// long). What is stored then still is bfloat16.
+// Returns the type that convolutions of `x` are computed in: x's own type, but float32 for bfloat16
+// on a CPU where oneDNN cannot multiply bfloat16. There LibTorch's own bfloat16 kernels would take
+// a hundred times as long. The stored maps stay bfloat16.
 at::ScalarType ConvType(const at::Tensor& x);
 
-// conv(x) with a graph for backward, by whatever is fastest for its shape on a CPU: Winograd's
-// algorithm, matrix products or oneDNN's convolution. x: [N, C, H, W] channels-last, float32 or
-// bfloat16; weight: [K, C, k, k] float32. Returns x's type; the gradient of the weight is float32,
-// channels-last.
+// Returns conv(x), differentiable by autograd. Chooses the fastest algorithm on a CPU for the
+// shape: Winograd's, matrix products or oneDNN's convolution. x: [N, C, H, W] channels-last,
+// float32 or bfloat16; weight: [K, C, k, k] float32. The result has x's type. The gradient of the
+// weight is float32, channels-last.
 at::Tensor TrainedConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
                        int64_t padding);
 

@@ -1,20 +1,22 @@
-// Problem: a depthwise convolution multiplies each number that it loads k * k times, where others
-// do so hundreds of times. So it is bound by memory, and its arithmetic must run at the speed of
-// the caches beside it, forward and for both gradients.
+// Problem: a depthwise convolution uses each number that it loads only k * k times; an ordinary
+// convolution uses it hundreds of times. So memory limits its speed, and the arithmetic of forward
+// and of both gradients must keep up with the caches.
 //
-// Method: lanes are channels. Forward and for the input's gradient, a tile of kTile neighbours in a
-// line of the result stays in registers while the sum runs over the places of the window: each
-// place loads its weights once for the tile. Both are the same sum. Result j of an axis meets input
-// j * step + from at each place (Tap); the gradient of a stride s has s classes of results (j mod
-// s), of which each meets its own places. For the weight's gradient the sums of one line of the
-// window stay in registers while a piece of a line of dy passes by.
+// Method: vector lanes are channels. A line is a row of pixels of a map; a place is one of the
+// k * k positions in the window. Forward and for the input's gradient, a tile of kTile consecutive
+// pixels in a line of the result stays in registers while the sum runs over the places, so a
+// place's weights are loaded once for the tile. Both directions are the same sum: along an axis, a
+// Tap says which input pixel a result pixel multiplies at a place. For the input's gradient with
+// stride s, result pixels j fall into s classes (j mod s), each with its own taps. For the weight's
+// gradient, the sums of one line of the window stay in registers while the loop runs over kPiece
+// pixels of dy.
 //
-// Memory: maps are [N, H, W, C], packed weights [k * k, C]. Padding is never read: a place that
-// lies in it is left out of the sum.
+// Memory: maps are [N, H, W, C], packed weights [k * k, C]. Padding is never read: places that lie
+// in the padding are left out of the sum.
 //
-// Invariants: a thread has whole lines of a result. Sums of a weight's gradient are float32 over
-// kBlockLines lines and double over all; which lines a thread has depends on their number and that
-// of the threads alone.
+// Invariants: a thread computes whole lines of a result. Sums of a weight's gradient are float32
+// over kBlockLines lines and double over all. The lines of a thread depend only on the number of
+// lines and of threads.
 //
 // Reference: at::conv2d in float64, by depthwise_test.cc for each kind of vectors.
 #include "src/ops/depthwise.h"
@@ -34,21 +36,22 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Results of a line that are summed at once, each kVectors vectors of channels.
+// The consecutive result pixels that are summed at once, each with kVectors vectors of channels.
 constexpr int64_t kTile = 4;
-// Results of a line of dy that a weight's gradient takes at a time.
+// The pixels of a line of dy that a weight's gradient takes at a time.
 constexpr int64_t kPiece = 16;
 constexpr int64_t kBlockLines = 64;
 constexpr int64_t kLargestKernel = 7;
-// A thread's share is worth waking it for from so many results on.
+// The least number of results for which another thread is used.
 constexpr int64_t kGrain = 4096;
 
-// A place of the window, along one axis: result j meets input j * step + from.
+// A place of the window along one axis. Result j of its class multiplies input j * step + from by
+// the weight at `place`.
 struct Tap {
   int64_t from, place;
 };
 
-// One axis of a sum. Results r, r + classes, r + 2 * classes, ... share taps[r].
+// One axis of a sum. taps[r]: the taps of results r, r + classes, r + 2 * classes, ...
 struct Axis {
   int64_t step, classes;
   std::vector<std::vector<Tap>> taps;
@@ -71,7 +74,8 @@ Axis GradientAxis(int64_t kernel, int64_t stride, int64_t padding) {
   return axis;
 }
 
-// A sum over the window: input [N, in_height, in_width, C], result [N, height, width, C].
+// Describes a sum over the window, from the input [N, in_height, in_width, C] to the result [N,
+// height, width, C].
 struct Sum {
   Axis down, across;
   int64_t kernel, channels;
@@ -88,7 +92,8 @@ class Lines {
   using Floats = typename N::Floats;
   static constexpr int64_t kLanes = N::kLanes, kStep = kVectors * kLanes;
 
-  // The tap of a line, and which results of a tile it has: [first, last).
+  // A tap across a line, and the results [first, last) of a tile for which it is not in the
+  // padding.
   struct TileTap {
     int64_t input, weight;  // offsets in a row of the input, in a row of the window
     int64_t first, last;
@@ -104,7 +109,8 @@ class Lines {
     if constexpr (kActivation == Activation::kRelu6) Min(Floats{} + 6, Floats(sum), sum);
   }
 
-  // `count` results of a line, `distance` apart. kWhole: kTile, and each tap has all of them.
+  // Computes `count` results of a line that lie `distance` elements apart. kWhole: `count` is
+  // kTile, and no tap lies in the padding for any of them.
   template <bool kWhole>
   static FT_INLINE void Tile(const Sum& of, const Row* rows, int64_t row_count, const TileTap* taps,
                              int64_t tap_count, int64_t count, int64_t distance, Storage* result) {
@@ -144,7 +150,7 @@ class Lines {
   }
 
  public:
-  // Lines [begin, end) of the result, of all images'.
+  // Computes lines [begin, end) of the result. Lines are counted through all images.
   static FT_INLINE void Run(const Sum& of, const Storage* input, int64_t begin, int64_t end,
                             Storage* result) {
     const int64_t in_row = of.in_width * of.channels;
@@ -198,8 +204,8 @@ class WeightSums {
   using Floats = typename N::Floats;
   static constexpr int64_t kLanes = N::kLanes, kStep = kVectors * kLanes;
 
-  // Adds results [begin, end) of one line of dy times a row of x to the sums [kKernel, C] of the
-  // line of the window between them. kWhole: no place of it lies in the padding.
+  // Adds the products of pixels [begin, end) of a line of dy with a row of x to `sums`, which
+  // belong to one line of the window. kWhole: no place of that line lies in the padding.
   template <bool kWhole>
   static FT_INLINE void AddPiece(const Shape& of, const Storage* dy, const Storage* x, int64_t c,
                                  int64_t begin, int64_t end, Floats (&sums)[kKernel][kVectors]) {
@@ -221,10 +227,11 @@ class WeightSums {
   }
 
  public:
-  // Adds those of lines [begin, end) of dy, of all images', to sums [kKernel * kKernel, C].
+  // Adds the products for lines [begin, end) of dy, counted through all images, to `all` [kKernel *
+  // kKernel, C].
   static FT_INLINE void Add(const Shape& of, const Storage* dy, const Storage* x, int64_t begin,
                             int64_t end, float* all) {
-    // Results whose windows lie within a row of x.
+    // Pixels [whole_begin, whole_end) of a line of dy have windows that lie within a row of x.
     const int64_t last_whole = of.width + of.left - kKernel;
     const int64_t whole_begin = std::min(CeilOf(of.left, of.stride), of.out_width);
     const int64_t whole_end =
@@ -285,7 +292,7 @@ void RunLines(const Sum& of, Activation activation, const at::Tensor& input,
   });
 }
 
-// [N, C, height, width] by the sum over the window that both axes describe.
+// Returns [N, C, height, width], the sum over the window that `down` and `across` describe.
 at::Tensor SumOverWindow(const at::Tensor& input, const DepthwiseWeight& weight,
                          const at::Tensor& bias, Activation activation, Axis down, Axis across,
                          int64_t kernel, int64_t height, int64_t width, Vectors vectors) {
@@ -316,7 +323,7 @@ int64_t KernelOf(const DepthwiseWeight& weight) {
   return kernel;
 }
 
-// Sums [kernel * kernel, C] in double of all lines of dy.
+// Returns the weight's gradient, [kernel * kernel, C] in double, summed over all lines of dy.
 template <typename N, int64_t kKernel, int64_t kVectors>
 std::vector<double> SumLines(const Shape& of, const at::Tensor& dy, const at::Tensor& x) {
   const auto* slopes = static_cast<const typename N::Storage*>(dy.const_data_ptr());

@@ -7,14 +7,14 @@
 
 namespace finetune {
 
-// Whether MaxPool3x3 takes x: [N, C, H, W].
+// Returns whether MaxPool3x3() can compute the pooling of x: [N, C, H, W].
 bool MaxPool3x3Runs(const at::Tensor& x, Vectors vectors = BestVectors());
 
-// The greatest of every 3x3 pixels, 2 apart, with a padding of 1, as at::max_pool2d(x, 3, 2, 1):
-// [N, C, (H + 1) / 2, (W + 1) / 2]. x: channels-last on the CPU, or a copy is made, float32 or
-// bfloat16. No gradients, and so none of the places that LibTorch's writes beside the result, which
-// take four times its memory and more. With `relu` negative results are 0, which is the same as
-// pooling relu(x) and costs nothing. A NaN passes.
+// Returns at::max_pool2d(x, 3, 2, 1), the maximum over 3x3 windows with stride 2 and padding 1:
+// [N, C, (H + 1) / 2, (W + 1) / 2]. x: on the CPU, float32 or bfloat16, channels-last (else it is
+// copied). Not differentiable by autograd, so it does not store the indices of the maxima, for
+// which LibTorch needs at least four times the result's memory. `relu`: returns the pooling of
+// relu(x) at no extra cost. The maximum of a window with a NaN is NaN.
 at::Tensor MaxPool3x3(const at::Tensor& x, bool relu, Vectors vectors = BestVectors());
 
 }  // namespace finetune

@@ -32,7 +32,7 @@ namespace finetune {
 
 // The rows of a product's tile.
 inline constexpr int64_t kTileRows = 6;
-// Its columns, and those of a panel: a factor [steps, kPanel] of units, a row after the other.
+// The columns of a product's tile and of a panel. A panel is [steps, kPanel] units, row by row.
 template <typename N>
 inline constexpr int64_t kPanel = N::kLanes* N::kTileVectors;
 

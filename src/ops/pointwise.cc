@@ -32,7 +32,7 @@ struct Grid {
         across((width - 1) / stride + 1),
         rows(map.size(0) * down * across) {}
 
-  // Where row `i` begins.
+  // Returns the offset of row `i` in the map, in elements.
   int64_t Place(int64_t i) const {
     if (stride == 1) return i * channels;
     const int64_t line = i / across, image = line / down;

@@ -11,23 +11,23 @@
 
 namespace finetune {
 
-// Items [0, count) that threads work through, some at a time. Each has as many, next to each other,
-// and takes them from the first on; one that is done takes from the end of what another has left.
-// So a thread that was held up does not hold up all.
+// Work stealing for items [0, count). Each worker starts with an equal, contiguous range and takes
+// items from its beginning. A worker whose range is empty takes items from the end of another's. So
+// one slow thread does not delay the others.
 class Shares {
  public:
   struct Range {
     int64_t begin, end;
   };
 
-  // Less than 2^32 items.
+  // `count` must be less than 2^32.
   Shares(int64_t count, int64_t workers) : left_(workers) {
     for (int64_t i = 0; i < workers; ++i) {
       left_[i].store(Pack(count * i / workers, count * (i + 1) / workers));
     }
   }
 
-  // The next for `worker`, at most `most`, or nothing: all are taken.
+  // Returns the next items for `worker`, at most `most`. Returns nothing when all items are taken.
   std::optional<Range> Take(int64_t worker, int64_t most) {
     const auto workers = static_cast<int64_t>(left_.size());
     for (int64_t i = 0; i < workers; ++i) {
@@ -59,8 +59,8 @@ class Shares {
   std::vector<std::atomic<uint64_t>> left_;
 };
 
-// Calls work(take) on as many of LibTorch's threads as have `grain` items; take(most) is
-// Shares::Take for that thread.
+// Calls work(take) on several of LibTorch's threads, so many that each has at least `grain` items.
+// take(most) is Shares::Take() for the calling thread.
 template <typename Work>
 void ForShares(int64_t count, int64_t grain, const Work& work) {
   const int64_t workers = std::clamp<int64_t>(count / grain, 1, at::get_num_threads());

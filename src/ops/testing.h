@@ -21,7 +21,7 @@ at::Tensor ByFormula(const std::string& name, at::IntArrayRef shape, double scal
 // ||actual - expected|| / ||expected||, computed in float64.
 double RelativeError(const at::Tensor& actual, const at::Tensor& expected);
 
-// Threads in place of ranks; each computes its part with the sum over all.
+// Runs each rank of a test as a thread. Each gets its rank and a SumOverRanks over all threads.
 class Ranks {
  public:
   explicit Ranks(int count) : barrier_(count), parts_(count) {}

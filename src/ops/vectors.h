@@ -20,10 +20,10 @@ namespace finetune {
 #pragma GCC diagnostic ignored "-Wpsabi"
 #define FT_INLINE inline __attribute__((always_inline))
 
-// What processors have. Each has what those before it have.
+// The instruction sets of processors. Each includes those before it.
 enum class Vectors { kNone, kAvx2, kAvx512, kAvx512Bfloat16 };
 
-// Of this processor, as far as the system lets it be used.
+// Returns the best instruction set that this processor has and the operating system allows.
 Vectors BestVectors();
 // For products: where there is AMX, bfloat16 is left to oneDNN, which is faster with it.
 Vectors BestProductVectors();
@@ -165,7 +165,7 @@ FT_INLINE void ExchangeBlocks(V& upper, V& lower, std::index_sequence<kLane...> 
   lower = __builtin_shufflevector(a, b, ((kLane & kBlock) ? kLanes + kLane : kLane + kBlock)...);
 }
 
-// A square of vectors, in place.
+// Transposes a square matrix of kLanes vectors in place.
 template <int64_t kLanes, int64_t kBlock = 1, typename V>
 FT_INLINE void Transpose(V* rows) {
   for (int64_t i = 0; i < kLanes; ++i) {
@@ -190,7 +190,7 @@ bool ForNumbers(c10::ScalarType type, Vectors vectors, const Work& work) {
   return true;
 }
 
-// The same for a caller that has been told that there are some.
+// Calls ForNumbers(), and throws c10::Error where it returns false.
 template <typename Work>
 void MustForNumbers(c10::ScalarType type, Vectors vectors, const Work& work) {
   TORCH_CHECK(ForNumbers(type, vectors, work), "this processor has no kernels for ",

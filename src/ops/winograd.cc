@@ -62,7 +62,7 @@ struct Tiles {
 // them would put the same place of all positions into the same set of a cache.
 constexpr int64_t Spread(int64_t units) { return units + 80; }
 
-// Some of many, [begin, end).
+// Items [begin, end).
 struct Range {
   int64_t begin, end;
   int64_t count() const { return end - begin; }

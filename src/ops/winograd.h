@@ -22,7 +22,7 @@ namespace finetune {
 bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding,
                   Vectors vectors = BestProductVectors());
 
-// The tiles that x is cut into.
+// Returns the number of tiles that x is cut into.
 int64_t WinogradTiles(const at::Tensor& x);
 
 // A weight as WinogradConv multiplies it.

@@ -14,10 +14,10 @@ namespace finetune {
 
 // A rank's report on itself, sent about once a second.
 struct Heartbeat {
-  // The number of collectives this rank has come to, and of those that are over for it.
+  // The number of collectives that this rank has entered, and the number that it has finished.
   int64_t entered = 0;
   int64_t finished = 0;
-  // The last one that it came to ("all-reduce").
+  // The name of the last collective that this rank entered ("all-reduce").
   std::string operation;
   // Its activity between collectives ("epoch 2 iteration 40: loading data").
   std::string activity;
@@ -64,7 +64,7 @@ class StallDetector {
 
   Settings settings_;
   std::vector<std::string> hosts_;
-  // The only rank that is reported on; unset: all.
+  // The only rank that this detector reports on; unset: it reports on all ranks.
   std::optional<int> subject_;
   std::map<int, Watched> watched_;
   // Set while all have come to operation stuck_at_ and not all have finished it.
