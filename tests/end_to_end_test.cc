@@ -94,33 +94,25 @@ TEST_F(EndToEnd, PrecisionFastestIsThePrecisionThatItSays) {
 TEST_F(EndToEnd, AResumedRunHasTheBitsOfTheUninterruptedOne) {
   WriteResNet();
   const std::string dropout = "--set=model.head.dropout=0.3 ";
-  const Outcome whole = Run(Mpirun(2, "whole", dropout));
-  ASSERT_EQ(whole.exit_code, 0) << whole.output;
+  TrainToEnd(2, "whole", dropout);
   // It stops in the middle of the second epoch.
-  const Outcome first = Run(Mpirun(2, "parts", dropout + "--max_iterations=7"));
-  ASSERT_EQ(first.exit_code, 0) << first.output;
-  const Outcome second = Run(Mpirun(2, "parts", dropout + "--resume=auto"));
-  ASSERT_EQ(second.exit_code, 0) << second.output;
-  EXPECT_THAT(second.output, HasSubstr("resumed from"));
+  TrainToEnd(2, "parts", dropout + "--max_iterations=7");
+  EXPECT_THAT(TrainToEnd(2, "parts", dropout + "--resume=auto"), HasSubstr("resumed from"));
   ExpectSameCheckpoints("whole/epoch_3.pth", "parts/epoch_3.pth");
 }
 
 TEST_F(EndToEnd, ResumesAdamWBitForBit) {
   WriteResNet();
   const std::string adamw = "--set='optimizer.adamw={lr: 0.002 weight_decay: 0.05}' ";
-  const Outcome whole = Run(Mpirun(2, "whole", adamw));
-  ASSERT_EQ(whole.exit_code, 0) << whole.output;
-  const Outcome first = Run(Mpirun(2, "parts", adamw + "--max_iterations=7"));
-  ASSERT_EQ(first.exit_code, 0) << first.output;
+  TrainToEnd(2, "whole", adamw);
+  TrainToEnd(2, "parts", adamw + "--max_iterations=7");
 
   const Outcome other = Run(Mpirun(2, "parts", "--resume=auto"));
   EXPECT_EQ(other.exit_code, 2) << other.output;
   EXPECT_THAT(other.output,
               HasSubstr("it holds the state of optimizer adamw; the config has optimizer.sgd"));
 
-  const Outcome second = Run(Mpirun(2, "parts", adamw + "--resume=auto"));
-  ASSERT_EQ(second.exit_code, 0) << second.output;
-  EXPECT_THAT(second.output, HasSubstr("resumed from"));
+  EXPECT_THAT(TrainToEnd(2, "parts", adamw + "--resume=auto"), HasSubstr("resumed from"));
   ExpectSameCheckpoints("whole/epoch_3.pth", "parts/epoch_3.pth");
   const TensorList state = Tensors("whole/epoch_3.pth", /*optimizer=*/true);
   EXPECT_THAT(state.front().name, testing::StartsWith("exp_avg."));

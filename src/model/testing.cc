@@ -2,8 +2,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
-#include <c10/util/accumulate.h>
 #include <google/protobuf/text_format.h>
 
 #include <cmath>
@@ -63,7 +61,7 @@ ClassifierOptions EngineOptions(bool fused, bool bfloat16) {
 }
 
 void ForwardAndBackward(Classifier* model, const at::Tensor& images) {
-  const at::Tensor labels = at::zeros({images.size(0)}, at::kLong);
+  const at::Tensor labels = images.new_zeros({images.size(0)}, at::kLong);
   CrossEntropySum(model->Forward(images, kTraining), labels, 0).backward();
 }
 
