@@ -144,7 +144,8 @@ constexpr char kMobileNet[] = "backbone { mobilenet_v2 { width: 0.25 } } head { 
 // A checkpoint like kMobileNet by torchvision's names, below a prefix.
 StateDict TorchvisionsMobileNet(const std::string& prefix) {
   std::map<std::string, std::string> theirs;
-  for (const auto& [other, ours] : MakeModel(kMobileNet)->other_names()) {
+  const auto model = MakeModel(kMobileNet);
+  for (const auto& [other, ours] : model->other_names()) {
     if (absl::StartsWith(other, "features.") || other == "classifier.1") theirs[ours] = other;
   }
   return Checkpoint(
