@@ -122,7 +122,7 @@ struct SyncBatchNormFunction : torch::autograd::Function<SyncBatchNormFunction> 
                      &total = saved[4];
     // The kernel returns dx = g * gamma * invstd, dgamma = sum g * x^ and dbeta = sum g, where g is
     // the result's gradient and x^ the normalised x. It is not called for an empty x, because it
-    // divides by the number of pictures.
+    // divides by the number of images.
     at::Tensor dx = gradients[0], dgamma = at::zeros_like(gamma), dbeta = at::zeros_like(gamma);
     const double epsilon = context->saved_data["epsilon"].toDouble();
     if (x.numel() > 0) {
