@@ -1223,7 +1223,7 @@ TEST_F(ConvertersTest, ImageFolderCountsAndNamesWhatItLeavesOut) {
       ElementsAre(
           "left out 1 .avif, 2 .heic, the first DIR/in/train/a/5.avif: this kind is not read; "
           "convert them",
-          "left out 1 file, the first DIR/in/train/a/notes.txt: the name does not end as a "
+          "left out 1 file, the first DIR/in/train/a/notes.txt: the name does not end as an "
           "image's",
           "left out 2 files beside the class folders, the first DIR/in/README: an image's class "
           "is the folder that it is in",
