@@ -180,6 +180,7 @@ at::Tensor BatchOfSlope(const std::string& folder, int size, const LoaderOptions
   RandomResizedCropConfig* crop = split.add_pipeline()->mutable_random_resized_crop();
   crop->set_size(size);
   crop->set_min_area(0.5);
+  crop->set_antialias(true);
   auto dataset = Dataset::Open(folder, "train");
   EXPECT_TRUE(dataset.ok()) << dataset.status();
   auto loader = BatchLoader::Create(*std::move(dataset), split, options);

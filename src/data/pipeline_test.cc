@@ -385,21 +385,28 @@ TEST(Pipeline, NeedsThePartThatItsFirstStepTakes) {
   const ImageShape shape = {3, 40, 50};
   const ImageRectangle whole = {0, 0, 40, 50};
   std::vector<int64_t> draws;
-  auto need = NeedOf("pipeline { random_resized_crop { height: 9 width: 7 } }", shape, &draws);
+  auto need = NeedOf("pipeline { random_resized_crop { height: 9 width: 7 antialias: true } }",
+                     shape, &draws);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(
       (std::vector<int64_t>{need->part.top, need->part.left, need->part.height, need->part.width}),
       draws);
   EXPECT_EQ(need->resized, (ImageSize{9, 7}));
 
-  need = NeedOf("pipeline { resize_edge { size: 20 } } pipeline { center_crop { size: 20 } }",
-                shape, &draws);
+  need = NeedOf(
+      "pipeline { resize_edge { size: 20 antialias: true } } pipeline { center_crop { size: 20 } }",
+      shape, &draws);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(need->part, whole);
   EXPECT_EQ(need->resized, (ImageSize{20, 25}));
 
+  // Without antialiasing: all pixels of the part.
+  need = NeedOf("pipeline { resize { size: 9 } }", shape, &draws);
+  ASSERT_TRUE(need.has_value());
+  EXPECT_EQ(need->resized, (ImageSize{0, 0}));
+
   // To the bit of another program's bytes: only of all pixels.
-  need = NeedOf("pipeline { resize { size: 9 rounding: UINT8 } }", shape, &draws);
+  need = NeedOf("pipeline { resize { size: 9 antialias: true rounding: UINT8 } }", shape, &draws);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(need->resized, (ImageSize{0, 0}));
 

@@ -100,8 +100,9 @@ void ResizeRow(const float* source, const Taps& columns, const std::array<float,
 std::optional<NeededPart> ResizingTransform::NeedOf(const ImageShape& image,
                                                     const int64_t* draws) const {
   NeededPart need = {PartOf(image, draws), {}};
-  // Results that equal another program's to the bit are those of all pixels.
-  if (resampling_.rounded) return need;
+  // Results that equal another program's to the bit are those of all pixels. A resize without
+  // antialiasing reads only the neighbours of each result: those of a scaled image are averages.
+  if (resampling_.rounded || !resampling_.antialias) return need;
   const ImageShape result = OutputOf(image, draws);
   need.resized = {result.height, result.width};
   return need;
