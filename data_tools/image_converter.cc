@@ -79,7 +79,7 @@ class Preparer {
 
  private:
   absl::Status Decode(const std::string& bytes, Prepared* prepared) {
-    Image image;
+    DecodedImage image;
     FT_RETURN_IF_ERROR(decoder_.Decode(bytes, &image));
     prepared->warning = image.warning;
     prepared->size = {image.height, image.width};
@@ -106,9 +106,9 @@ class Preparer {
       FT_RETURN_IF_ERROR(decoder_.Decode(bytes, &image_));
       prepared->warning = image_.warning;
       if (scales) {
-        FT_ASSIGN_OR_RETURN(const Image scaled, folder_.size > 0
-                                                    ? FitSquare(image_, folder_.size)
-                                                    : ScaleDown(image_, folder_.max_side));
+        FT_ASSIGN_OR_RETURN(const DecodedImage scaled, folder_.size > 0
+                                                           ? FitSquare(image_, folder_.size)
+                                                           : ScaleDown(image_, folder_.max_side));
         FT_ASSIGN_OR_RETURN(bytes, EncodeJpeg(scaled, folder_.quality));
         prepared->size = {scaled.height, scaled.width};
         if (measure) prepared->sums = SumPixels(scaled.pixels, 3);
@@ -123,7 +123,7 @@ class Preparer {
   const Store store_;
   const FolderOptions& folder_;
   ImageDecoder decoder_;
-  Image image_;
+  DecodedImage image_;
 };
 
 // Finds files with the same bytes in two splits.

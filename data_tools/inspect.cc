@@ -142,7 +142,7 @@ absl::Status VerifyRaw(const std::string& folder, const DatasetShard& entry,
 }
 
 absl::Status VerifyImage(const EncodedShardReader& shard, int64_t index, ImageDecoder* decoder,
-                         std::string* bytes, Image* image) {
+                         std::string* bytes, DecodedImage* image) {
   FT_RETURN_IF_ERROR(shard.Read(index, bytes));
   const std::string where = absl::StrCat(shard.path(), ": image ", index);
   FT_RETURN_IF_ERROR(Annotate(decoder->Decode(*bytes, image), where));
@@ -160,7 +160,7 @@ absl::Status VerifyEncoded(const std::string& folder, const DatasetShard& entry,
   struct Desk {
     ImageDecoder decoder;
     std::string bytes;
-    Image image;
+    DecodedImage image;
   };
   const auto make_work = [&]() -> OrderedWork<absl::Status>::Work {
     auto desk = std::make_shared<Desk>();

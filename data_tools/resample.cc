@@ -21,8 +21,8 @@ namespace finetune {
 namespace {
 
 // Returns the square of side `size` in the centre of an image that is at least as large.
-Image Middle(const Image& image, int size) {
-  Image square;
+DecodedImage Middle(const DecodedImage& image, int size) {
+  DecodedImage square;
   square.height = square.width = size;
   const int top = (image.height - size) / 2, left = (image.width - size) / 2;
   for (int y = 0; y < size; ++y) {
@@ -32,8 +32,8 @@ Image Middle(const Image& image, int size) {
   return square;
 }
 
-absl::StatusOr<Image> Scaled(const Image& image, int64_t height, int64_t width) {
-  Image scaled;
+absl::StatusOr<DecodedImage> Scaled(const DecodedImage& image, int64_t height, int64_t width) {
+  DecodedImage scaled;
   scaled.height = static_cast<int>(height);
   scaled.width = static_cast<int>(width);
   scaled.pixels.resize(size_t{3} * scaled.height * scaled.width);
@@ -46,7 +46,7 @@ absl::StatusOr<Image> Scaled(const Image& image, int64_t height, int64_t width) 
 
 }  // namespace
 
-absl::StatusOr<Image> FitSquare(const Image& image, int size) {
+absl::StatusOr<DecodedImage> FitSquare(const DecodedImage& image, int size) {
   const int64_t shorter = std::min(image.height, image.width);
   const auto scale = [&](int64_t side) { return (2 * side * size + shorter) / (2 * shorter); };
   const int64_t height = scale(image.height), width = scale(image.width);
@@ -56,11 +56,11 @@ absl::StatusOr<Image> FitSquare(const Image& image, int size) {
         "x", width, " (height x width); at most ", kMaxPixels, " pixels are made"));
   }
   if (shorter == size) return Middle(image, size);
-  FT_ASSIGN_OR_RETURN(const Image scaled, Scaled(image, height, width));
+  FT_ASSIGN_OR_RETURN(const DecodedImage scaled, Scaled(image, height, width));
   return Middle(scaled, size);
 }
 
-absl::StatusOr<Image> ScaleDown(const Image& image, int max_side) {
+absl::StatusOr<DecodedImage> ScaleDown(const DecodedImage& image, int max_side) {
   const int64_t longer = std::max(image.height, image.width);
   const auto scale = [&](int64_t side) {
     return std::max<int64_t>(1, (2 * side * max_side + longer) / (2 * longer));
@@ -68,7 +68,7 @@ absl::StatusOr<Image> ScaleDown(const Image& image, int max_side) {
   return Scaled(image, scale(image.height), scale(image.width));
 }
 
-absl::StatusOr<std::string> EncodeJpeg(const Image& image, int quality) {
+absl::StatusOr<std::string> EncodeJpeg(const DecodedImage& image, int quality) {
   const std::unique_ptr<void, int (*)(tjhandle)> encoder(tjInitCompress(), &tjDestroy);
   unsigned char* bytes = nullptr;
   unsigned long size = 0;  // NOLINT(google-runtime-int): libturbojpeg's type

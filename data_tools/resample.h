@@ -10,14 +10,14 @@ namespace finetune {
 
 // Scales an image (antialiased) so that its shorter side is `size`, and cuts out the square in its
 // centre. An image whose shorter side is already `size` is only cut.
-absl::StatusOr<Image> FitSquare(const Image& image, int size);
+absl::StatusOr<DecodedImage> FitSquare(const DecodedImage& image, int size);
 
 // Scales an image (antialiased) so that its longer side is `max_side`.
-absl::StatusOr<Image> ScaleDown(const Image& image, int max_side);
+absl::StatusOr<DecodedImage> ScaleDown(const DecodedImage& image, int max_side);
 
 // Encodes an image as JPEG. Chroma has half the height and width, as in most cameras' files.
 // `quality`: 1 to 100.
-absl::StatusOr<std::string> EncodeJpeg(const Image& image, int quality);
+absl::StatusOr<std::string> EncodeJpeg(const DecodedImage& image, int quality);
 
 }  // namespace finetune
 

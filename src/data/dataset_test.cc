@@ -37,13 +37,13 @@ std::vector<uint8_t> Pixels(int64_t image) {
   return pixels;
 }
 
-struct Image {
+struct LabeledImage {
   std::vector<uint8_t> pixels = std::vector<uint8_t>(kImageBytes);
   int64_t label = -1;
 };
 
-absl::StatusOr<Image> Get(const Dataset& dataset, int64_t index) {
-  Image image;
+absl::StatusOr<LabeledImage> Get(const Dataset& dataset, int64_t index) {
+  LabeledImage image;
   FT_RETURN_IF_ERROR(dataset.Read({index}, image.pixels.data(), &image.label));
   return image;
 }
@@ -84,7 +84,7 @@ TEST(Dataset, HoldsTheSameImagesInAnyNumberOfShards) {
     ASSERT_TRUE(dataset.ok()) << dataset.status();
     ASSERT_EQ((*dataset)->size(), 20);
     for (int i = 19; i >= 0; --i) {
-      const absl::StatusOr<Image> image = Get(**dataset, i);
+      const absl::StatusOr<LabeledImage> image = Get(**dataset, i);
       ASSERT_TRUE(image.ok()) << image.status();
       EXPECT_EQ(image->label, i % 3);
       EXPECT_EQ(image->pixels, Pixels(i));
@@ -115,7 +115,7 @@ TEST(Dataset, ReadsMoreShardsThanFilesMayBeOpen) {
   few.rlim_cur = static_cast<rlim_t>(next.get()) + 5;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   auto dataset = Dataset::Open(folder, "train");
-  std::vector<absl::StatusOr<Image>> images;
+  std::vector<absl::StatusOr<LabeledImage>> images;
   for (int i = 0; dataset.ok() && i < 20; ++i) images.push_back(Get(**dataset, i));
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   ASSERT_TRUE(dataset.ok()) << dataset.status();
@@ -168,7 +168,7 @@ TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
       continue;
     }
     for (int64_t i = 0; i < 20; ++i) {
-      const absl::StatusOr<Image> image = Get(**dataset, i);
+      const absl::StatusOr<LabeledImage> image = Get(**dataset, i);
       if (!image.ok()) {
         EXPECT_EQ(image.status().code(), absl::StatusCode::kDataLoss) << at;
         EXPECT_THAT(std::string(image.status().message()), HasSubstr(path)) << at;

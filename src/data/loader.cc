@@ -157,7 +157,7 @@ class BatchLoader::Impl {
     // For encoded images.
     ImageDecoder decoder;
     std::string bytes;
-    Image image;
+    DecodedImage image;
   };
 
   at::ScalarType PreparedType() const { return options_.bfloat16 ? at::kBFloat16 : at::kFloat; }
@@ -271,7 +271,7 @@ class BatchLoader::Impl {
     const auto apply = [&](auto* out) {
       if (!dataset_->encoded()) {
         pipeline_.Apply(desk->pixels, shape, draws, &desk->scratch, out);
-      } else if (const Image& image = desk->image; image.place.has_value()) {
+      } else if (const DecodedImage& image = desk->image; image.place.has_value()) {
         pipeline_.ApplyToPart(image.pixels, {shape.channels, image.height, image.width},
                               *image.place, draws, &desk->scratch, out);
       } else {

@@ -76,14 +76,26 @@ absl::StatusOr<ImagePipeline> ImagePipeline::Create(const SplitConfig& val,
 template <typename T>
 absl::Status ImagePipeline::Prepare(uint64_t seed, int64_t index, absl::string_view bytes,
                                     Desk* desk, T* out) const {
-  FT_RETURN_IF_ERROR(desk->decoder.Decode(bytes, &desk->image));
-  const ImageShape shape = {stored_.shape.channels, desk->image.height, desk->image.width};
-  if (shape.channels == 1) MakeGrey(&desk->image.pixels);
+  FT_ASSIGN_OR_RETURN(const ImageSize size, desk->decoder.ReadSize(bytes));
+  const ImageShape shape = {stored_.shape.channels, size.height, size.width};
   const Pipeline& pipeline =
       stored_size_.has_value() && shape == stored_.shape ? *stored_size_ : any_size_;
   desk->draws.resize(static_cast<size_t>(pipeline.draws()));
   pipeline.Draw(seed, /*epoch=*/0, index, shape, desk->draws.data());
-  pipeline.Apply(desk->image.pixels, shape, desk->draws.data(), &desk->scratch, out);
+  // JPEGs are decoded at the scale at which the loader decodes them, but never in part: no checksum
+  // vouches for the rest of the file.
+  std::optional<NeededPart> need;
+  if (stored_.encoded && !stored_.exact_decoding) need = pipeline.NeedOf(shape, desk->draws.data());
+  if (need.has_value() && need->resized == ImageSize{}) need.reset();
+  DecodedImage& image = desk->image;
+  FT_RETURN_IF_ERROR(desk->decoder.DecodePart(bytes, size, need, &image));
+  if (shape.channels == 1) MakeGrey(&image.pixels);
+  if (image.place.has_value()) {
+    pipeline.ApplyToPart(image.pixels, {shape.channels, image.height, image.width}, *image.place,
+                         desk->draws.data(), &desk->scratch, out);
+  } else {
+    pipeline.Apply(image.pixels, shape, desk->draws.data(), &desk->scratch, out);
+  }
   return absl::OkStatus();
 }
 

@@ -23,6 +23,8 @@ struct StoredImages {
   // Images are stored as their files were; else as pixels.
   bool encoded = false;
   Orientation orientation = Orientation::kApply;
+  // data.exact_decoding: whether JPEGs that are resized to half or less are decoded at full size.
+  bool exact_decoding = false;
 };
 
 // Makes of an image's file what the model takes, by the decoder and the pipeline that validation
@@ -36,7 +38,7 @@ class ImagePipeline {
   struct Desk {
     explicit Desk(Orientation orientation) : decoder(orientation) {}
     ImageDecoder decoder;
-    Image image;
+    DecodedImage image;
     std::vector<int64_t> draws;
     Pipeline::Scratch scratch;
   };

@@ -72,6 +72,7 @@ Knowledge Gather(const std::string& checkpoint, DataIdentity identity,
     known.notes.push_back(absl::StrCat(
         checkpoint, " does not name its classes: the numbers of its outputs stand for them"));
   }
+  known.stored.exact_decoding = config.data().exact_decoding();
   data.statistics = StatisticsFor({checkpoint, data}, config.data(), &known.notes);
   return known;
 }

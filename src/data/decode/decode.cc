@@ -99,13 +99,13 @@ absl::StatusOr<ImageSize> ImageDecoder::ReadSize(absl::string_view bytes) {
   return TurnedSize(opened.stored);
 }
 
-absl::Status ImageDecoder::Decode(absl::string_view bytes, Image* image) {
+absl::Status ImageDecoder::Decode(absl::string_view bytes, DecodedImage* image) {
   FT_ASSIGN_OR_RETURN(const Opened opened, Open(bytes));
   return Read(opened, /*need=*/nullptr, image);
 }
 
 absl::Status ImageDecoder::DecodePart(absl::string_view bytes, const ImageSize& size,
-                                      const std::optional<NeededPart>& need, Image* image) {
+                                      const std::optional<NeededPart>& need, DecodedImage* image) {
   FT_ASSIGN_OR_RETURN(const Opened opened, Open(bytes));
   const ImageSize found = TurnedSize(opened.stored);
   if (found != size) {
@@ -116,7 +116,7 @@ absl::Status ImageDecoder::DecodePart(absl::string_view bytes, const ImageSize& 
   return Read(opened, need.has_value() ? &*need : nullptr, image);
 }
 
-absl::Status ImageDecoder::Read(const Opened& opened, const NeededPart* need, Image* image) {
+absl::Status ImageDecoder::Read(const Opened& opened, const NeededPart* need, DecodedImage* image) {
   const int orientation = opened.stored.orientation;
   image->height = static_cast<int>(opened.stored.height);
   image->width = static_cast<int>(opened.stored.width);
@@ -141,10 +141,10 @@ absl::Status ImageDecoder::Read(const Opened& opened, const NeededPart* need, Im
   return absl::OkStatus();
 }
 
-absl::StatusOr<Image> DecodeImage(const std::string& name, absl::string_view bytes,
-                                  Orientation orientation) {
+absl::StatusOr<DecodedImage> DecodeImage(const std::string& name, absl::string_view bytes,
+                                         Orientation orientation) {
   ImageDecoder decoder(orientation);
-  Image image;
+  DecodedImage image;
   FT_RETURN_IF_ERROR(Annotate(decoder.Decode(bytes, &image), name));
   return image;
 }

@@ -17,7 +17,7 @@
 namespace finetune {
 
 // Pixels, [height, width, 3].
-struct Image {
+struct DecodedImage {
   int height = 0;
   int width = 0;
   std::vector<uint8_t> pixels;
@@ -58,7 +58,7 @@ class ImageDecoder {
   absl::StatusOr<ImageSize> ReadSize(absl::string_view bytes);
 
   // Decodes into `image`, whose memory is used again.
-  absl::Status Decode(absl::string_view bytes, Image* image);
+  absl::Status Decode(absl::string_view bytes, DecodedImage* image);
 
   // The same for an image whose size, turned, is known. Where `need` says that only a part of it
   // is needed, decodes a part that covers this one, if the kind of file allows it, and says its
@@ -67,7 +67,7 @@ class ImageDecoder {
   // smallest that is still as large as the resized part. Pixels that are not scaled are those of
   // Decode() to the bit. Damage beyond the part may not be found.
   absl::Status DecodePart(absl::string_view bytes, const ImageSize& size,
-                          const std::optional<NeededPart>& need, Image* image);
+                          const std::optional<NeededPart>& need, DecodedImage* image);
 
  private:
   struct Opened {
@@ -76,7 +76,7 @@ class ImageDecoder {
   };
   absl::StatusOr<Opened> Open(absl::string_view bytes);
   // `need`: null for the whole image.
-  absl::Status Read(const Opened& opened, const NeededPart* need, Image* image);
+  absl::Status Read(const Opened& opened, const NeededPart* need, DecodedImage* image);
 
   Orientation orientation_;
   // By kind, made when the first image of the kind comes.
@@ -85,8 +85,8 @@ class ImageDecoder {
 };
 
 // One image. `name` is for errors.
-absl::StatusOr<Image> DecodeImage(const std::string& name, absl::string_view bytes,
-                                  Orientation orientation = Orientation::kApply);
+absl::StatusOr<DecodedImage> DecodeImage(const std::string& name, absl::string_view bytes,
+                                         Orientation orientation = Orientation::kApply);
 
 }  // namespace finetune
 

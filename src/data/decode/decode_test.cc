@@ -21,10 +21,10 @@ namespace {
 
 using ::testing::ElementsAre;
 
-Image Decoded(const std::string& bytes) {
+DecodedImage Decoded(const std::string& bytes) {
   const auto image = DecodeImage("x", bytes);
   EXPECT_TRUE(image.ok()) << image.status();
-  return image.ok() ? *image : Image();
+  return image.ok() ? *image : DecodedImage();
 }
 
 TEST(DecodeImage, GivesRgbForEveryKindOfPng) {
@@ -82,7 +82,7 @@ TEST(DecodeImage, MatchesPillowInOtherKinds) {
       ASSERT_TRUE(size.ok()) << size.status();
       EXPECT_EQ(size->height, right.at("height"));
       EXPECT_EQ(size->width, right.at("width"));
-      Image image;
+      DecodedImage image;
       const absl::Status status = decoder.Decode(bytes, &image);
       ASSERT_TRUE(status.ok()) << status;
       EXPECT_EQ(image.height, right.at("height"));
@@ -97,7 +97,7 @@ TEST(DecodeImage, MatchesPillowInOtherKinds) {
 TEST(DecodeImage, OneDecoderReadsImagesOfAllKindsInTurn) {
   const std::string folder = "tests/fixtures/pictures/";
   ImageDecoder decoder;
-  Image image;
+  DecodedImage image;
   for (int round = 0; round < 2; ++round) {
     for (const char* name : {"plain.jpg", "progressive.jpg", "orientation_6.jpg", "rgba.png",
                              "lossy.webp", "plain.gif", "rgb.bmp", "lzw.tif", "rgb.ppm"}) {
@@ -115,7 +115,7 @@ TEST(DecodeImage, RefusesTruncationsOfOtherKinds) {
   for (const char* name : {"lossy.webp", "lossless.webp", "plain.gif", "rgb.bmp", "palette.bmp",
                            "rgb.tif", "lzw.tif", "rgb.ppm", "grey.pgm"}) {
     const std::string whole = *ReadFile(folder + name);
-    const Image expected = Decoded(whole);
+    const DecodedImage expected = Decoded(whole);
     int refused = 0;
     for (size_t size = 0; size < whole.size(); ++size) {
       const auto image = DecodeImage("x", whole.substr(0, size));
@@ -141,7 +141,7 @@ TEST(DecodeImage, SurvivesAFlippedByteOfAnyKind) {
         "one_bit.pbm", "cmyk.jpg", "progressive.jpg"}) {
     const std::string whole = *ReadFile(folder + name);
     ImageDecoder decoder;
-    Image image;
+    DecodedImage image;
     for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 300) {
       for (const int mask : {1, 0x80, 0xff}) {
         std::string damaged = whole;
@@ -189,7 +189,7 @@ TEST(DecodeImage, RefusesEveryTruncation) {
 
 TEST(DecodeImage, RefusesAFlippedByteOfAPngOrReadsTheSame) {
   const std::string whole = FlatPng(9, 7, 1, 2, 3);
-  const Image expected = Decoded(whole);
+  const DecodedImage expected = Decoded(whole);
   int refused = 0;
   for (size_t at = 0; at < whole.size(); ++at) {
     for (const int mask : {1, 0x80, 0xff}) {
@@ -255,7 +255,7 @@ TEST(DecodeImage, RefusesBombsOfEveryKindByTheirHeaders) {
 }
 
 // The image's pixels of a rectangle.
-std::vector<uint8_t> Cut(const Image& image, const ImageRectangle& part) {
+std::vector<uint8_t> Cut(const DecodedImage& image, const ImageRectangle& part) {
   std::vector<uint8_t> pixels;
   for (int y = part.top; y < part.top + part.height; ++y) {
     const auto begin =
@@ -266,9 +266,9 @@ std::vector<uint8_t> Cut(const Image& image, const ImageRectangle& part) {
 }
 
 // Decodes the part of an image that covers `part`, and checks that it does.
-Image DecodedPart(ImageDecoder* decoder, const std::string& bytes, const ImageSize& size,
-                  const ImageRectangle& part, const ImageSize& resized = {}) {
-  Image image;
+DecodedImage DecodedPart(ImageDecoder* decoder, const std::string& bytes, const ImageSize& size,
+                         const ImageRectangle& part, const ImageSize& resized = {}) {
+  DecodedImage image;
   const absl::Status status = decoder->DecodePart(bytes, size, NeededPart{part, resized}, &image);
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_EQ(image.pixels.size(), size_t{3} * image.height * image.width);
@@ -323,11 +323,11 @@ TEST(DecodePart, GivesThePixelsOfTheWholeImageToTheBit) {
   std::minstd_rand random;
   ImageDecoder decoder;
   ForEachKindOfJpeg(stored, Noise(stored), [&](const std::string& jpeg, const ImageSize& size) {
-    const Image whole = Decoded(jpeg);
+    const DecodedImage whole = Decoded(jpeg);
     for (int i = 0; i < 50; ++i) {
       const ImageRectangle part = RandomRectangle(size, &random);
       SCOPED_TRACE(absl::StrCat(part.height, "x", part.width, " at ", part.top, ", ", part.left));
-      const Image image = DecodedPart(&decoder, jpeg, size, part);
+      const DecodedImage image = DecodedPart(&decoder, jpeg, size, part);
       // Nothing else is decoded.
       ASSERT_EQ(image.height, part.height);
       ASSERT_EQ(image.width, part.width);
@@ -345,7 +345,7 @@ TEST(DecodePart, GivesThePixelsOfTheWholeImageWhereScansAreMissing) {
     const std::string jpeg = Jpeg(size.height, size.width, Noise(size), {subsampling, true});
     for (const int eighths : {1, 2, 4, 7}) {
       const std::string cut = jpeg.substr(0, jpeg.size() * eighths / 8) + "\xff\xd9";
-      const Image whole = Decoded(cut);
+      const DecodedImage whole = Decoded(cut);
       EXPECT_FALSE(whole.warning.empty());
       for (int i = 0; i < 100; ++i) {
         const ImageRectangle part = RandomRectangle(size, &random);
@@ -364,13 +364,13 @@ TEST(DecodePart, GivesThePixelsOfTheWholeImageOfEveryFixture) {
                            "stray_bytes.jpg", "orientation_5.jpg", "rgba.png", "lossy.webp",
                            "orientation_6.webp", "plain.gif", "rgb.bmp", "lzw.tif", "rgb.ppm"}) {
     const std::string bytes = *ReadFile(folder + name);
-    const Image whole = Decoded(bytes);
+    const DecodedImage whole = Decoded(bytes);
     const ImageSize size = {whole.height, whole.width};
     for (int top = 0; top < size.height; ++top) {
       for (int left = 0; left < size.width; ++left) {
         const ImageRectangle part = {top, left, (size.height - top + 1) / 2,
                                      (size.width - left + 1) / 2};
-        const Image image = DecodedPart(&decoder, bytes, size, part);
+        const DecodedImage image = DecodedPart(&decoder, bytes, size, part);
         const ImageRectangle here = {part.top - static_cast<int>(image.place->top),
                                      part.left - static_cast<int>(image.place->left), part.height,
                                      part.width};
@@ -408,8 +408,8 @@ TEST(DecodePart, GivesThePixelsOfTheWholeScaledImageToTheBit) {
   ImageDecoder decoder;
   ForEachKindOfJpeg(stored, Noise(stored), [&](const std::string& jpeg, const ImageSize& size) {
     for (const int divisor : {2, 4, 8}) {
-      const Image whole = DecodedPart(&decoder, jpeg, size, {0, 0, size.height, size.width},
-                                      {size.height / divisor, size.width / divisor});
+      const DecodedImage whole = DecodedPart(&decoder, jpeg, size, {0, 0, size.height, size.width},
+                                             {size.height / divisor, size.width / divisor});
       ASSERT_EQ(whole.place->scale * divisor, 1);
       ASSERT_EQ(whole.height, (size.height + divisor - 1) / divisor);
       ASSERT_EQ(whole.width, (size.width + divisor - 1) / divisor);
@@ -418,7 +418,7 @@ TEST(DecodePart, GivesThePixelsOfTheWholeScaledImageToTheBit) {
         if (part.height < divisor || part.width < divisor) continue;
         SCOPED_TRACE(absl::StrCat(divisor, ": ", part.height, "x", part.width, " at ", part.top,
                                   ", ", part.left));
-        const Image image =
+        const DecodedImage image =
             DecodedPart(&decoder, jpeg, size, part, {part.height / divisor, part.width / divisor});
         ASSERT_EQ(image.place->scale * divisor, 1);
         // The places are a whole number of pixels apart.
@@ -445,8 +445,8 @@ TEST(DecodePart, SaysWhereScaledPixelsLieInTheImage) {
   std::minstd_rand random;
   ImageDecoder decoder;
   ForEachKindOfJpeg(stored, pixels, [&](const std::string& jpeg, const ImageSize& size) {
-    const Image whole = Decoded(jpeg);
-    const auto red = [](const Image& image, double y, double x) {
+    const DecodedImage whole = Decoded(jpeg);
+    const auto red = [](const DecodedImage& image, double y, double x) {
       return static_cast<double>(
           image.pixels[(static_cast<size_t>(y) * image.width + static_cast<size_t>(x)) * 3]);
     };
@@ -456,7 +456,7 @@ TEST(DecodePart, SaysWhereScaledPixelsLieInTheImage) {
       part.width = std::max(part.width, divisor);
       part.top = std::min(part.top, size.height - part.height);
       part.left = std::min(part.left, size.width - part.width);
-      const Image image =
+      const DecodedImage image =
           DecodedPart(&decoder, jpeg, size, part, {part.height / divisor, part.width / divisor});
       ASSERT_EQ(image.place->scale * divisor, 1);
       for (int y = 0; y < image.height; ++y) {
@@ -478,7 +478,7 @@ TEST(DecodePart, SaysWhereScaledPixelsLieInTheImage) {
 
 TEST(DecodePart, RefusesAImageOfAnotherSize) {
   ImageDecoder decoder;
-  Image image;
+  DecodedImage image;
   EXPECT_EQ(decoder.DecodePart(FlatPng(9, 7, 1, 2, 3), {7, 9}, std::nullopt, &image).message(),
             "is 9x7 (height x width); expected 7x9");
 }
@@ -487,7 +487,7 @@ TEST(DecodePart, SurvivesAFlippedByte) {
   const ImageSize size = {40, 56};
   std::minstd_rand random;
   ImageDecoder decoder;
-  Image image;
+  DecodedImage image;
   for (const bool progressive : {false, true}) {
     const std::string whole = Jpeg(size.height, size.width, Noise(size), {"4:2:0", progressive});
     for (size_t at = 0; at < whole.size(); at += 1 + whole.size() / 500) {
