@@ -217,12 +217,13 @@ class TrainingFaultsTest : public FaultsTest {
   }
 };
 
+#ifdef FAULT_EVERY_CALL
 TEST_P(TrainingFaultsTest, ANewRunEndsAndIsResumed) {
-  if (!kEveryCall) GTEST_SKIP() << "every_fault_test has it";
   Sweep(
       Command("run"), [&] { fs::remove_all(run()); },
       [&](const std::string& failed) { ExpectGoesOn(failed, "--resume=auto"); });
 }
+#endif
 
 TEST_P(TrainingFaultsTest, AResumedRunEndsAndIsResumed) {
   const Outcome half = Run(Command("half", "--max_iterations=5"));
@@ -237,8 +238,8 @@ TEST_P(TrainingFaultsTest, AResumedRunEndsAndIsResumed) {
       [&](const std::string& failed) { ExpectGoesOn(failed, "--resume=auto"); });
 }
 
+#ifdef FAULT_EVERY_CALL
 TEST_P(TrainingFaultsTest, ARunInPlaceOfAnotherEndsAndIsRepeated) {
-  if (!kEveryCall) GTEST_SKIP() << "every_fault_test has it";
   Sweep(
       Command("run", "--overwrite"),
       [&] {
@@ -248,6 +249,7 @@ TEST_P(TrainingFaultsTest, ARunInPlaceOfAnotherEndsAndIsRepeated) {
       },
       [&](const std::string& failed) { ExpectGoesOn(failed, "--overwrite"); });
 }
+#endif
 
 INSTANTIATE_TEST_SUITE_P(Calls, TrainingFaultsTest, testing::ValuesIn(kFaults),
                          [](const auto& fault) { return std::string(fault.param.call); });
