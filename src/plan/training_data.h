@@ -13,7 +13,7 @@ namespace finetune {
 // The facts about a config's training data that are known without a run.
 struct TrainingData {
   int64_t images = 0;  // images in the training split; 0: unknown
-  ImageShape shape;    // the shape of an image after the pipeline
+  InputShape shape;    // the shape of an image after the pipeline
   std::string note;    // says that there is no data set; empty if there is one
 };
 
