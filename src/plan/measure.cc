@@ -124,7 +124,7 @@ class Step {
 
   // Checks that the model can be trained on images of this shape in passes of these sizes.
   absl::Status CheckInput(const MeasureOptions& options) const {
-    const InputShape& shape = options.shape;
+    const PreparedShape& shape = options.shape;
     FT_RETURN_IF_ERROR(Annotate(model_->CheckInput(shape.channels, shape.height, shape.width),
                                 "data.train.pipeline"));
     if (options.batches.front() > 1 ||

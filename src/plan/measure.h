@@ -11,7 +11,7 @@
 namespace finetune {
 
 // The shape of the images that a model takes.
-struct InputShape {
+struct PreparedShape {
   int channels = 3;
   int height = 0;
   int width = 0;
@@ -21,7 +21,7 @@ struct InputShape {
 inline constexpr int64_t kMostMeasured = 32;
 
 struct MeasureOptions {
-  InputShape shape;
+  PreparedShape shape;
   // The sizes of the passes to measure, in images, in ascending order. Empty: only the model's
   // parameters are counted.
   std::vector<int64_t> batches;

@@ -10,7 +10,7 @@
 namespace finetune {
 
 absl::StatusOr<RankMemory> PredictRankMemory(const ExperimentConfig& config,
-                                             const InputShape& shape, int ranks) {
+                                             const PreparedShape& shape, int ranks) {
   RankMemory memory;
   memory.pass = PassBatches(config.data().train(), {ranks}).back();
   MeasureOptions options;

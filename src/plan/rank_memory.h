@@ -18,7 +18,7 @@ struct RankMemory {
 // images. Measures iterations with two pass sizes in this process. For a pass of more than
 // kMostMeasured images it extrapolates the line through the two. Errors: those of MeasureStep().
 absl::StatusOr<RankMemory> PredictRankMemory(const ExperimentConfig& config,
-                                             const InputShape& shape, int ranks);
+                                             const PreparedShape& shape, int ranks);
 
 }  // namespace finetune
 

@@ -126,7 +126,7 @@ void AppendRow(const std::string& name, const LayerSummary& layer, std::string* 
 }  // namespace
 
 absl::StatusOr<std::vector<LayerSummary>> SummarizeLayers(const ModelConfig& config,
-                                                          const InputShape& shape) {
+                                                          const PreparedShape& shape) {
   ClassifierOptions options;
   // Fused operators would combine several layers in one operator.
   options.mode.fused = false;

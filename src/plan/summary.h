@@ -27,7 +27,7 @@ struct LayerSummary {
 // image of `shape` through the model. Errors: InvalidArgument for a model that cannot be created,
 // or images that the model does not take.
 absl::StatusOr<std::vector<LayerSummary>> SummarizeLayers(const ModelConfig& config,
-                                                          const InputShape& shape);
+                                                          const PreparedShape& shape);
 
 // Merges consecutive layers whose names agree in their first `depth` parts into one. The output of
 // a merged layer is that of its last layer.

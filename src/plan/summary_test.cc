@@ -18,7 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::vector<LayerSummary> Layers(const ModelConfig& config, const InputShape& shape) {
+std::vector<LayerSummary> Layers(const ModelConfig& config, const PreparedShape& shape) {
   absl::StatusOr<std::vector<LayerSummary>> layers = SummarizeLayers(config, shape);
   EXPECT_TRUE(layers.ok()) << layers.status();
   return layers.ok() ? *std::move(layers) : std::vector<LayerSummary>();

@@ -12,9 +12,9 @@ namespace finetune {
 
 // The facts about a config's training data that are known without a run.
 struct TrainingData {
-  int64_t images = 0;  // images in the training split; 0: unknown
-  InputShape shape;    // the shape of an image after the pipeline
-  std::string note;    // says that there is no data set; empty if there is one
+  int64_t images = 0;   // images in the training split; 0: unknown
+  PreparedShape shape;  // the shape of an image after the pipeline
+  std::string note;     // says that there is no data set; empty if there is one
 };
 
 // Validates the config and finds the facts about its training data: from the data set's manifest,

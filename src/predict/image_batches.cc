@@ -88,10 +88,10 @@ void ImageBatches::Work() {
       taken_row_ = 0;
     }
     const int64_t index = FirstOf(batch) + row;
-    const ImageInput& image = list_.images[static_cast<size_t>(index)];
+    const ImageInput& input = list_.images[static_cast<size_t>(index)];
     std::optional<absl::StatusOr<std::string>> from_archive;
-    if (image.archive >= 0 && image.error.empty()) {
-      from_archive = reader_.ReadFromArchive(image);
+    if (input.archive >= 0 && input.error.empty()) {
+      from_archive = reader_.ReadFromArchive(input);
     }
     source.unlock();
 
@@ -100,7 +100,7 @@ void ImageBatches::Work() {
     auto* image =
         static_cast<uint8_t*>(slot.images.mutable_data_ptr()) + static_cast<size_t>(row) * bytes;
     const absl::Status status =
-        Prepare(image, index, from_archive.has_value() ? &*from_archive : nullptr, &desk, image);
+        Prepare(input, index, from_archive.has_value() ? &*from_archive : nullptr, &desk, image);
     if (!status.ok()) {
       std::memset(image, 0, bytes);
       slot.batch.errors[static_cast<size_t>(row)] = std::string(status.message());
@@ -110,19 +110,18 @@ void ImageBatches::Work() {
   }
 }
 
-absl::Status ImageBatches::Prepare(const ImageInput& image, int64_t index,
+absl::Status ImageBatches::Prepare(const ImageInput& input, int64_t index,
                                    const absl::StatusOr<std::string>* from_archive,
-                                   ImagePipeline::Desk* desk, uint8_t* image) const {
-  if (!image.error.empty()) return absl::DataLossError(image.error);
+                                   ImagePipeline::Desk* desk, uint8_t* row) const {
+  if (!input.error.empty()) return absl::DataLossError(input.error);
   absl::StatusOr<std::string> from_file = std::string();
-  if (from_archive == nullptr) from_file = ReadImageFile(image.path);
+  if (from_archive == nullptr) from_file = ReadImageFile(input.path);
   const absl::StatusOr<std::string>& bytes = from_archive == nullptr ? from_file : *from_archive;
   FT_RETURN_IF_ERROR(bytes.status());
   if (options_.bfloat16) {
-    return pipeline_.Prepare(options_.seed, index, *bytes, desk,
-                             reinterpret_cast<Bfloat16*>(image));
+    return pipeline_.Prepare(options_.seed, index, *bytes, desk, reinterpret_cast<Bfloat16*>(row));
   }
-  return pipeline_.Prepare(options_.seed, index, *bytes, desk, reinterpret_cast<float*>(image));
+  return pipeline_.Prepare(options_.seed, index, *bytes, desk, reinterpret_cast<float*>(row));
 }
 
 }  // namespace finetune

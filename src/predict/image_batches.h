@@ -70,9 +70,9 @@ class ImageBatches {
   // The number of images in this rank's batch.
   int64_t SizeOf(int64_t batch) const;
   void Work();
-  absl::Status Prepare(const ImageInput& image, int64_t index,
+  absl::Status Prepare(const ImageInput& input, int64_t index,
                        const absl::StatusOr<std::string>* from_archive, ImagePipeline::Desk* desk,
-                       uint8_t* image) const;
+                       uint8_t* row) const;
 
   const ImageList& list_;
   const ImagePipeline& pipeline_;
