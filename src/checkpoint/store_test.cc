@@ -358,7 +358,7 @@ TEST_P(StoreWithoutLinksTest, ARunThatWentBackIsTheLatest) {
   for (int epoch = 1; epoch <= 4; ++epoch) Save(store, epoch, /*is_best=*/epoch == 2);
   Save(store, 2);
   EXPECT_EQ(FindLatestCheckpoint(folder_)->path, folder_ + "/epoch_2.pth");
-  EXPECT_EQ(store.BestIteration(), std::nullopt);
+  EXPECT_EQ(*store.BestIteration(), std::nullopt);
   EXPECT_FALSE(fs::exists(folder_ + "/best.pth"));
 }
 

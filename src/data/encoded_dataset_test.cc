@@ -226,7 +226,7 @@ TEST_F(EncodedDatasetTest, FailNamesTheShardTheImageAndTheCause) {
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()),
               testing::StartsWith(folder_ +
-                                  "/train-00001-of-00002.h5: image 2 (7 of split train): is not a "
+                                  "/train-00001-of-00002.h5: image 2 (7 of split train): is not an "
                                   "image; expected"));
   // An image whose size differs from the size in the shard's table.
   Build({{1, FlatPng(30, 40, 1, 2, 3)}});
