@@ -117,7 +117,7 @@ TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
   EXPECT_EQ(info.exit_code, 0);
   EXPECT_THAT(info.output,
               MatchesRegex("synthetic, from prepare_dataset synthetic, seed 0\n"
-                           "images  8x8 \\(height x width\\), 3 channels\n"
+                           "images    8x8 \\(height x width\\), 3 channels\n"
                            "mean      [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
                            "std       [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+ [0-9]+\\.[0-9]+\n"
                            "classes   3: angle_0 \\(4\\), angle_60 \\(4\\), angle_120 \\(4\\)\n"
@@ -266,7 +266,7 @@ TEST_F(PrepareDatasetTest, InfoAndVerifyKnowEncodedImages) {
   EXPECT_THAT(
       Run("info " + data_).output,
       MatchesRegex("in, from DIR/in\n"
-                   "images  of several sizes, 3 channels, stored encoded\n"
+                   "images    of several sizes, 3 channels, stored encoded\n"
                    "mean .*\nstd .*\n"
                    "classes   2: cat \\(2\\), dog \\(2\\)\n"
                    "train     4 images in 1 shard; 2 of each class\n"
