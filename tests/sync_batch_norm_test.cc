@@ -39,9 +39,9 @@ TEST(SyncBatchNormOnRanks, SumsInOneOrderWithTheGradientsAndTrainsAsOneRankDoes)
   ASSERT_TRUE(made.ok()) << made.status();
   Communicator& comm = **made;
   // One image fewer than ranks: rank 0 has none.
-  const int64_t total = comm.size() - 1;
-  const at::Tensor images = ByFormula("images", {total, 3, 16, 16});
-  const at::Tensor labels = ByFormula("labels", {total}, 1.5, 1.5).to(at::kLong);
+  const int64_t batch = comm.size() - 1;
+  const at::Tensor images = ByFormula("images", {batch, 3, 16, 16});
+  const at::Tensor labels = ByFormula("labels", {batch}, 1.5, 1.5).to(at::kLong);
 
   ClassifierOptions options;
   options.mode.sum_over_ranks = [&](const at::Tensor& values) -> absl::Status {
@@ -52,8 +52,8 @@ TEST(SyncBatchNormOnRanks, SumsInOneOrderWithTheGradientsAndTrainsAsOneRankDoes)
   auto buckets = GradientBuckets::Create(model->parameters(), config, &comm);
   ASSERT_TRUE(buckets.ok()) << buckets.status();
   ASSERT_GT((*buckets)->bucket_count(), 5);
-  const int64_t begin = total * comm.rank() / comm.size();
-  const int64_t count = total * (comm.rank() + 1) / comm.size() - begin;
+  const int64_t begin = batch * comm.rank() / comm.size();
+  const int64_t count = batch * (comm.rank() + 1) / comm.size() - begin;
   ASSERT_EQ(count, comm.rank() == 0 ? 0 : 1);
   (*buckets)->Zero();
   const at::Tensor loss = CrossEntropySum(model->Forward(images.narrow(0, begin, count), kTraining),
