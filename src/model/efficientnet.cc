@@ -15,6 +15,7 @@
 #include <array>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -73,18 +74,19 @@ class EfficientNetLite final : public Backbone {
 
   void BuildStage(int stage, LayerBuilder* make) override {
     if (stage == 0) {
-      stem_ = make->MakeConvBn(
+      layers_.stem = make->MakeConvBn(
           {"backbone._conv_stem", "backbone._bn0"},
           {.in = input().channels, .out = kStemWidth, .kernel = 3, .stride = 2, .same = true},
           kNorm);
       return;
     }
     for (int i = 0; i < BlocksOf(stage); ++i) {
-      stages_[stage - 1].push_back(MakeBlock(stage, i, make));
+      layers_.stages[stage - 1].push_back(MakeBlock(stage, i, make));
     }
     if (stage == kStages) {
-      last_ = make->MakeConvBn({"backbone._conv_head", "backbone._bn1"},
-                               {.in = StageWidth(kStages), .out = kLastWidth, .kernel = 1}, kNorm);
+      layers_.last =
+          make->MakeConvBn({"backbone._conv_head", "backbone._bn1"},
+                           {.in = StageWidth(kStages), .out = kLastWidth, .kernel = 1}, kNorm);
       make->AlsoNamed("head.fc", {"_fc"});
     }
   }
@@ -112,11 +114,7 @@ class EfficientNetLite final : public Backbone {
   }
 
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) override {
-    if (stage == 0) return ConvBnAct(x, stem_, {}, Activation::kRelu6, pass);
-    for (const InvertedResidual& block : stages_[stage - 1]) {
-      x = RunInvertedResidual(x, block, pass);
-    }
-    return stage == kStages ? ConvBnAct(x, last_, {}, Activation::kRelu6, pass) : x;
+    return layers_.RunStage(stage, std::move(x), pass);
   }
 
   int64_t LastBatchNormValues(int64_t height, int64_t width) const override {
@@ -128,8 +126,7 @@ class EfficientNetLite final : public Backbone {
   const float drop_path_;
   int blocks_ = 0;  // of all stages
   int built_ = 0;
-  ConvBn stem_, last_;
-  std::array<std::vector<InvertedResidual>, kStages> stages_;
+  InvertedResidualLayers layers_ = {.stages = std::vector<std::vector<InvertedResidual>>(kStages)};
 };
 
 }  // namespace

@@ -61,6 +61,13 @@ at::Tensor RunInvertedResidual(const at::Tensor& x, const InvertedResidual& bloc
   return x + DropPath(y, block.drop_path, pass.seed, pass.context, block.index);
 }
 
+at::Tensor InvertedResidualLayers::RunStage(int stage, at::Tensor x, const StagePass& pass) const {
+  if (stage == 0) return ConvBnAct(x, stem, {}, Activation::kRelu6, pass);
+  for (const InvertedResidual& block : stages[stage - 1]) x = RunInvertedResidual(x, block, pass);
+  return stage == static_cast<int>(stages.size()) ? ConvBnAct(x, last, {}, Activation::kRelu6, pass)
+                                                  : x;
+}
+
 int64_t ScaledWidth(int64_t channels, double factor) {
   const double exact = static_cast<double>(channels) * factor;
   const int64_t rounded = std::max<int64_t>(8, static_cast<int64_t>(exact + 4) / 8 * 8);

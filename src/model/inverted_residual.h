@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <vector>
 
 #include "src/model/builder.h"
 #include "src/model/layers.h"
@@ -55,6 +56,16 @@ inline ConvBnNames TimmLastNames() { return {"conv_head", "bn2"}; }
 // rounded up.
 at::Tensor RunInvertedResidual(const at::Tensor& x, const InvertedResidual& block,
                                const StagePass& pass);
+
+// The layers of a network of such blocks: a stem, stages of blocks, and a convolution behind the
+// last block. ReLU6 follows both convolutions.
+struct InvertedResidualLayers {
+  ConvBn stem, last;
+  std::vector<std::vector<InvertedResidual>> stages;  // stages[0] is stage 1
+
+  // Runs a stage as Backbone::RunStage() does. Stage 0 is the stem; `last` belongs to the last one.
+  at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) const;
+};
 
 // `channels` times `factor`, to the nearest multiple of 8 that is not more than a tenth below: how
 // these networks are made wider and narrower.

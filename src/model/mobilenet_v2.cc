@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -65,19 +66,19 @@ class MobileNetV2 final : public Backbone {
     if (stage == 0) {
       const ConvBnNames names = Ours("backbone.conv1");
       make->AlsoNamed(names, {InSequence("features.0", 0), TimmStemNames()});
-      stem_ = make->MakeConvBn(
+      layers_.stem = make->MakeConvBn(
           names,
           {.in = input().channels, .out = StageWidth(0), .kernel = 3, .stride = 2, .padding = 1});
       return;
     }
     for (int i = 0; i < kGroups[stage - 1].blocks; ++i) {
-      stages_[stage - 1].push_back(MakeBlock(stage, i, make));
+      layers_.stages[stage - 1].push_back(MakeBlock(stage, i, make));
     }
     if (stage == kStages) {
       const ConvBnNames names = Ours("backbone.conv2");
       make->AlsoNamed(names,
                       {InSequence(absl::StrCat("features.", built_ + 1), 0), TimmLastNames()});
-      last_ = make->MakeConvBn(
+      layers_.last = make->MakeConvBn(
           names, {.in = StageWidth(kStages), .out = features().channels, .kernel = 1});
       make->AlsoNamed("head.fc", {"classifier.1", "classifier"});
     }
@@ -106,11 +107,7 @@ class MobileNetV2 final : public Backbone {
   }
 
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) override {
-    if (stage == 0) return ConvBnAct(x, stem_, {}, Activation::kRelu6, pass);
-    for (const InvertedResidual& block : stages_[stage - 1]) {
-      x = RunInvertedResidual(x, block, pass);
-    }
-    return stage == kStages ? ConvBnAct(x, last_, {}, Activation::kRelu6, pass) : x;
+    return layers_.RunStage(stage, std::move(x), pass);
   }
 
   int64_t LastBatchNormValues(int64_t height, int64_t width) const override {
@@ -120,8 +117,7 @@ class MobileNetV2 final : public Backbone {
 
   const double width_;
   int built_ = 0;
-  ConvBn stem_, last_;
-  std::array<std::vector<InvertedResidual>, kStages> stages_;
+  InvertedResidualLayers layers_ = {.stages = std::vector<std::vector<InvertedResidual>>(kStages)};
 };
 
 }  // namespace
