@@ -24,15 +24,8 @@ namespace fs = std::filesystem;
 constexpr char kLabelEnding[] = ".cls";
 
 bool IsWanted(const std::string& name) {
-  const fs::path path(name);
-  // Hidden files belong to the operating system and are not images.
-  if (absl::c_any_of(path, [](const fs::path& part) {
-        return absl::StartsWith(part.string(), ".") && part != "." && part != "..";
-      })) {
-    return false;
-  }
-  return HasImageEnding(name) || absl::EndsWith(name, kLabelEnding) ||
-         path.filename() == "val_annotations.txt";
+  return !HasHiddenPart(name) && (HasImageEnding(name) || absl::EndsWith(name, kLabelEnding) ||
+                                  fs::path(name).filename() == "val_annotations.txt");
 }
 
 // Returns all files in a folder and its subfolders, sorted.

@@ -25,11 +25,6 @@ namespace fs = std::filesystem;
 // The most bytes of an image's file.
 constexpr size_t kMostBytes = size_t{1} << 30;
 
-bool IsHidden(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return absl::StartsWith(name, ".") && name != "." && name != "..";
-}
-
 // Whether a file is an archive, by its first bytes. A .tar of before POSIX has none to tell it by.
 bool IsArchive(const std::string& path) {
   constexpr size_t kTarMagic = 257;
@@ -52,9 +47,8 @@ bool IsArchive(const std::string& path) {
 
 // Whether an archive's entry is an image that is read.
 bool IsImage(const ArchiveEntry& entry) {
-  if (entry.kind != ArchiveEntry::Kind::kFile || !HasImageEnding(entry.name)) return false;
-  const fs::path path(entry.name);
-  return std::none_of(path.begin(), path.end(), IsHidden);
+  return entry.kind == ArchiveEntry::Kind::kFile && HasImageEnding(entry.name) &&
+         !HasHiddenPart(entry.name);
 }
 
 std::string PathOf(const std::string& archive, const std::string& entry) {
@@ -86,7 +80,7 @@ absl::Status AddFolder(const fs::path& folder, ImageList* list) {
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (IsHidden(entry->path())) {
+    if (HasHiddenPart(entry->path().filename().string())) {
       entry.disable_recursion_pending();
       continue;
     }

@@ -6,6 +6,7 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 
 namespace finetune {
 namespace {
@@ -20,6 +21,13 @@ bool HasImageEnding(absl::string_view name) {
   return absl::c_linear_search(
       kEndings,
       absl::AsciiStrToLower(std::filesystem::path(std::string(name)).extension().string()));
+}
+
+bool HasHiddenPart(absl::string_view path) {
+  return absl::c_any_of(
+      std::filesystem::path(std::string(path)), [](const std::filesystem::path& part) {
+        return absl::StartsWith(part.string(), ".") && part != "." && part != "..";
+      });
 }
 
 }  // namespace finetune
