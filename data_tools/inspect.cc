@@ -36,7 +36,7 @@ absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
 // Upper bounds of the bins in the histogram of the shorter side, in pixels.
 constexpr std::array<int, 6> kSides = {64, 128, 256, 512, 1024, 2048};
 
-// What the shards of a split say about its images.
+// The facts about a split's images that its shards hold.
 struct SplitFacts {
   absl::Status status;
   std::vector<int64_t> of_class;

@@ -44,7 +44,7 @@ class CheckpointStore {
   static absl::StatusOr<bool> HasCheckpoints(const std::string& folder);
   // Deletes all checkpoints, whole or damaged, for a run that starts over.
   absl::Status RemoveAll();
-  // Returns the meta.iteration of best.pth; nothing where there is no best.pth. Errors: those of
+  // Returns the meta.iteration of best.pth, or nullopt if there is no best.pth. Errors: those of
   // AliasTarget().
   absl::StatusOr<std::optional<int64_t>> BestIteration() const;
 
