@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "src/base/ceil_divide.h"
+
 namespace finetune {
 
 // Divides a rank's images of one iteration into micro-batches: passes through the model of at
@@ -31,7 +33,7 @@ class MicroBatches {
   MicroBatches(int64_t images, int64_t passes) : images_(images), passes_(passes) {}
   static int64_t PassesOf(int64_t images, int64_t most) {
     if (images == 0) return 0;
-    return most > 0 ? (images + most - 1) / most : 1;
+    return most > 0 ? CeilDivide(images, most) : 1;
   }
 
   int64_t images_, passes_;

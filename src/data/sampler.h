@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "src/base/ceil_divide.h"
 
 namespace finetune {
 
@@ -24,7 +25,7 @@ struct Sampler {
   bool drop_last = false;
 
   int64_t iterations_per_epoch() const {
-    return drop_last ? images / total_batch : (images + total_batch - 1) / total_batch;
+    return drop_last ? images / total_batch : CeilDivide(images, total_batch);
   }
 
   // Returns the indices of all images in the order of `epoch`.
@@ -48,7 +49,7 @@ struct Sampler {
   Pairs PartInPairs(absl::Span<const int64_t> order, int64_t iteration) const;
 
   // Returns the most images that Part() returns on any rank.
-  int64_t LargestPart() const { return (total_batch + world_size - 1) / world_size; }
+  int64_t LargestPart() const { return CeilDivide(total_batch, world_size); }
 };
 
 }  // namespace finetune

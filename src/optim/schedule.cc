@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/ceil_divide.h"
 
 namespace finetune {
 namespace {
@@ -112,8 +113,7 @@ double LearningRateSchedule::At(int64_t iteration) const {
       const CosineLrConfig& cosine = config_.cosine();
       double progress;
       if (cosine.unit() == EPOCH) {
-        const int64_t epochs =
-            (total_iterations_ + iterations_per_epoch_ - 1) / iterations_per_epoch_;
+        const int64_t epochs = CeilDivide(total_iterations_, iterations_per_epoch_);
         progress = static_cast<double>(epoch) / static_cast<double>(epochs);
       } else {
         progress = static_cast<double>(iteration) / static_cast<double>(total_iterations_);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "src/base/ceil_divide.h"
+
 namespace finetune {
 namespace {
 
@@ -43,7 +45,7 @@ double AllReduceSeconds(double bytes, int ranks, const Cluster& cluster) {
   const double sum = cluster.sum_bytes_per_second;
   if (ranks <= cluster.ranks_per_host) return RingSeconds(bytes, ranks, cluster.within_host, sum);
   if (cluster.algorithm == Cluster::Algorithm::kHierarchical) {
-    const int hosts = (ranks + cluster.ranks_per_host - 1) / cluster.ranks_per_host;
+    const auto hosts = static_cast<int>(CeilDivide(ranks, cluster.ranks_per_host));
     // After the all-reduce inside each host, each of its ranks owns a part of the sums and
     // all-reduces that part in a ring over the hosts. These rings share the host's link.
     return RingSeconds(bytes, cluster.ranks_per_host, cluster.within_host, sum) +

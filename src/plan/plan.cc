@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "src/base/ceil_divide.h"
 #include "src/comm/bucket_layout.h"
 #include "src/config/total_batch_size.h"
 #include "src/data/micro_batches.h"
@@ -14,8 +15,6 @@
 
 namespace finetune {
 namespace {
-
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Returns the number of images in an iteration on the rank that has the most.
 int64_t RankBatch(const SplitConfig& train, int ranks) {

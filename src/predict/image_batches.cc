@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <optional>
 #include <utility>
 
 #include "src/base/bfloat16.h"
+#include "src/base/ceil_divide.h"
 
 namespace finetune {
 
@@ -20,9 +20,8 @@ ImageBatches::ImageBatches(const ImageList* list, const ImagePipeline* pipeline,
       reader_(list),
       slots_(static_cast<size_t>(options.prefetch) + 1) {
   const auto images = static_cast<int64_t>(list_.images.size());
-  const int64_t all = (images + options_.batch_size - 1) / options_.batch_size;
-  batches_ =
-      std::max<int64_t>(0, (all - options_.rank + options_.world_size - 1) / options_.world_size);
+  const int64_t all = CeilDivide(images, options_.batch_size);
+  batches_ = CeilDivide(std::max<int64_t>(0, all - options_.rank), options_.world_size);
   const int64_t largest = std::min(options_.batch_size, images);
   for (Slot& slot : slots_) {
     slot.images = at::empty({largest, pipeline_.channels(), pipeline_.height(), pipeline_.width()},
@@ -89,18 +88,16 @@ void ImageBatches::Work() {
     }
     const int64_t index = FirstOf(batch) + row;
     const ImageInput& input = list_.images[static_cast<size_t>(index)];
-    std::optional<absl::StatusOr<std::string>> from_archive;
-    if (input.archive >= 0 && input.error.empty()) {
-      from_archive = reader_.ReadFromArchive(input);
-    }
+    absl::StatusOr<std::string> file = absl::DataLossError(input.error);
+    if (input.archive >= 0 && input.error.empty()) file = reader_.ReadFromArchive(input);
     source.unlock();
+    if (input.archive < 0) file = ReadImageFile(input.path);
 
     const size_t bytes = static_cast<size_t>(slot.images.stride(0)) *
                          static_cast<size_t>(slot.images.element_size());
     auto* image =
         static_cast<uint8_t*>(slot.images.mutable_data_ptr()) + static_cast<size_t>(row) * bytes;
-    const absl::Status status =
-        Prepare(input, index, from_archive.has_value() ? &*from_archive : nullptr, &desk, image);
+    const absl::Status status = file.ok() ? Prepare(index, *file, &desk, image) : file.status();
     if (!status.ok()) {
       std::memset(image, 0, bytes);
       slot.batch.errors[static_cast<size_t>(row)] = std::string(status.message());
@@ -110,18 +107,12 @@ void ImageBatches::Work() {
   }
 }
 
-absl::Status ImageBatches::Prepare(const ImageInput& input, int64_t index,
-                                   const absl::StatusOr<std::string>* from_archive,
-                                   ImagePipeline::Desk* desk, uint8_t* row) const {
-  if (!input.error.empty()) return absl::DataLossError(input.error);
-  absl::StatusOr<std::string> from_file = std::string();
-  if (from_archive == nullptr) from_file = ReadImageFile(input.path);
-  const absl::StatusOr<std::string>& bytes = from_archive == nullptr ? from_file : *from_archive;
-  FT_RETURN_IF_ERROR(bytes.status());
+absl::Status ImageBatches::Prepare(int64_t index, absl::string_view file, ImagePipeline::Desk* desk,
+                                   uint8_t* row) const {
   if (options_.bfloat16) {
-    return pipeline_.Prepare(options_.seed, index, *bytes, desk, reinterpret_cast<Bfloat16*>(row));
+    return pipeline_.Prepare(options_.seed, index, file, desk, reinterpret_cast<Bfloat16*>(row));
   }
-  return pipeline_.Prepare(options_.seed, index, *bytes, desk, reinterpret_cast<float*>(row));
+  return pipeline_.Prepare(options_.seed, index, file, desk, reinterpret_cast<float*>(row));
 }
 
 }  // namespace finetune

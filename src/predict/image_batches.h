@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "src/predict/image_pipeline.h"
 #include "src/predict/inputs.h"
 
@@ -70,8 +71,8 @@ class ImageBatches {
   // The number of images in this rank's batch.
   int64_t SizeOf(int64_t batch) const;
   void Work();
-  absl::Status Prepare(const ImageInput& input, int64_t index,
-                       const absl::StatusOr<std::string>* from_archive, ImagePipeline::Desk* desk,
+  // Prepares image `index` from its file's bytes.
+  absl::Status Prepare(int64_t index, absl::string_view file, ImagePipeline::Desk* desk,
                        uint8_t* row) const;
 
   const ImageList& list_;

@@ -21,6 +21,7 @@
 #include "absl/strings/string_view.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/ceil_divide.h"
 #include "src/base/system_error.h"
 #include "src/comm/agreement.h"
 #include "src/observe/npy_header.h"
@@ -247,8 +248,8 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
   ProgressLine line(stderr, main && !flags.out.empty() && IsWatched());
   bool headed = flags.features.empty() || !main;
   // Every rank meets as often as rank 0, which has the most batches.
-  const int64_t all = (images + options.batch_size - 1) / options.batch_size;
-  const int64_t most = (all + comm->size() - 1) / comm->size();
+  const int64_t all = CeilDivide(images, options.batch_size);
+  const int64_t most = CeilDivide(all, comm->size());
   const int64_t meeting = comm->size() == 1 ? 1 : kBatchesAMeeting;
   for (int64_t begin = 0; begin < most; begin += meeting) {
     std::vector<Answers> own;

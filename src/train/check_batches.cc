@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/ceil_divide.h"
 #include "src/config/total_batch_size.h"
 #include "src/data/micro_batches.h"
 
@@ -24,7 +25,7 @@ int64_t PartOf(int64_t global, int rank, int ranks) {
 // Returns whether a global batch of `global` images has a pass of one image. `most`: the most
 // images in a pass; 0: no limit.
 bool HasLonePass(int64_t global, int64_t most, const EpochShape& epoch) {
-  const int64_t largest = (global + epoch.ranks - 1) / epoch.ranks;
+  const int64_t largest = CeilDivide(global, epoch.ranks);
   if (!epoch.sync_batch_norm) {
     // Each rank takes `largest` images or one less. The first pass of a part is its smallest.
     for (const int64_t part : {largest, global / epoch.ranks}) {
@@ -67,7 +68,7 @@ std::vector<std::string> Remedies(const SplitConfig& train, const EpochShape& ep
   }
   if (train.micro_batch_size() > 0) {
     changed = train;
-    const int64_t largest = (TotalBatchSize(train, epoch.ranks) + epoch.ranks - 1) / epoch.ranks;
+    const int64_t largest = CeilDivide(TotalBatchSize(train, epoch.ranks), epoch.ranks);
     for (int more = 1; more <= kFarthest && changed.micro_batch_size() < largest; ++more) {
       changed.set_micro_batch_size(train.micro_batch_size() + more);
       if (!helps(changed)) continue;

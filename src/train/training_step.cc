@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "absl/types/span.h"
+#include "src/base/ceil_divide.h"
 #include "src/data/micro_batches.h"
 #include "src/model/loss.h"
 #include "src/optim/gradient_norm.h"
@@ -71,7 +72,7 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
                                             int64_t iteration, const OnPhase& on_phase) {
   const int64_t count = batch.labels.size(0);
   const int64_t most = config_.data().train().micro_batch_size();
-  const int64_t largest_part = (batch.global_size + comm_.size() - 1) / comm_.size();
+  const int64_t largest_part = CeilDivide(batch.global_size, comm_.size());
   const MicroBatches micro = SyncsBatchNorm() ? MicroBatches::InStep(count, largest_part, most)
                                               : MicroBatches::Of(count, most);
   const float smoothing = config_.model().head().label_smoothing();
