@@ -2,7 +2,6 @@
 #define FINETUNE_PREDICT_INPUTS_H_
 
 #include <cstdint>
-#include <istream>
 #include <memory>
 #include <string>
 #include <vector>
