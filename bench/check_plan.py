@@ -147,7 +147,7 @@ class Network:
 def plan(link, profile, *flags):
     """The plan's row for two hosts of one rank."""
     done = subprocess.run(
-        [FINETUNE, "plan", f"--config={ROOT}/configs/demo.pbtxt", "--ranks=2", "--ranks_per_host=1", "--pictures=2048",
+        [FINETUNE, "plan", f"--config={ROOT}/configs/demo.pbtxt", "--ranks=2", "--ranks_per_host=1", "--images=2048",
          "--algorithm=ring", f"--link={link}", f"--profile={profile}", "--json", *flags],
         check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)["plans"][0]["rows"][0]
@@ -208,10 +208,10 @@ def check_step(network, folder, report, name, link):
     profile = folder / "step.json"
     # Two processes at once, as the two ranks will share this machine's cores and caches.
     other = subprocess.Popen([FINETUNE, "plan", f"--config={ROOT}/configs/demo.pbtxt", "--ranks=2", "--measure=1000",
-                              "--ranks_per_host=1", "--pictures=2048", *STEP], stdout=subprocess.DEVNULL)
+                              "--ranks_per_host=1", "--images=2048", *STEP], stdout=subprocess.DEVNULL)
     run(
         FINETUNE, "plan", f"--config={ROOT}/configs/demo.pbtxt", "--ranks=2", "--measure=20", "--ranks_per_host=1",
-        "--pictures=2048", f"--save_profile={profile}", *STEP)
+        "--images=2048", f"--save_profile={profile}", *STEP)
     other.kill()
     other.wait()
     row = plan(link, profile, *STEP)

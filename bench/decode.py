@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Pictures a second that are decoded and augmented, here and by others: JPEGs of 500x375, RandomResizedCrop(224), flip, normalise.
+"""Images a second that are decoded and augmented, here and by others: JPEGs of 500x375, RandomResizedCrop(224), flip, normalise.
 
-  bench/decode.py [--pictures=2000] [--threads=2] [--seconds=10] [--rounds=3] [--data=FOLDER] [--only=NAME,NAME]
+  bench/decode.py [--images=2000] [--threads=2] [--seconds=10] [--rounds=3] [--data=FOLDER] [--only=NAME,NAME]
   bench/decode.py --apart [--data=FOLDER]
 
 All in one run, side by side: each round measures everything once, so that a slower minute of the machine is everybody's. Each
 has `threads` threads or worker processes. Printed: the median of the rounds with the least and the most.
 
-  bare            libjpeg-turbo decodes each file at full size, and nothing else: what no loader that decodes whole pictures beats
+  bare            libjpeg-turbo decodes each file at full size, and nothing else: what no loader that decodes whole images beats
   finetune        data.train's loader on encoded shards, antialias: true
   finetune plain  the same without antialiasing, as OpenCV resizes
   finetune TAW    `finetune` with trivial_augment_wide before normalisation
@@ -59,7 +59,7 @@ TAW = "pipeline { trivial_augment_wide {} }"
 NORMALIZE = "pipeline { normalize { preset: IMAGENET } }"
 
 
-def make_pictures(folder, count):
+def make_images(folder, count):
     """JPEGs of 500x375 with about 67 KB each: smooth colours under noise, as photos compress."""
     import numpy
     from PIL import Image
@@ -166,18 +166,18 @@ def ffcv_loader(folder, threads):
     from PIL import Image
     files = files_of(folder)
 
-    class Pictures:
+    class Images:
         def __len__(self):
             return len(files)
 
         def __getitem__(self, index):
             return Image.open(files[index]).convert("RGB"), 0
 
-    beton = harness.temporary_folder() / "pictures.beton"
-    # FFCV encodes the images again, with the quality of those that make_pictures() makes.
+    beton = harness.temporary_folder() / "images.beton"
+    # FFCV encodes the images again, with the quality of those that make_images() makes.
     writer = DatasetWriter(str(beton), {"image": RGBImageField(write_mode="jpg", jpeg_quality=90), "label": IntField()},
                            num_workers=threads)
-    writer.from_indexed_dataset(Pictures())
+    writer.from_indexed_dataset(Images())
     steps = [RandomResizedCropRGBImageDecoder((224, 224)), RandomHorizontalFlip(),
              NormalizeImage(numpy.array(MEAN), numpy.array(STD), numpy.float32), ToTensor(), ToTorchImage()]
     return Loader(str(beton), batch_size=64, num_workers=threads, order=OrderOption.QUASI_RANDOM, drop_last=False,
@@ -190,14 +190,14 @@ def dali_loader(folder, threads):
     from nvidia.dali.plugin.pytorch import DALIGenericIterator
 
     @pipeline_def(batch_size=64, num_threads=threads, device_id=None, prefetch_queue_depth=4)
-    def pictures():
+    def images():
         encoded, label = fn.readers.file(file_root=str(folder), random_shuffle=True, name="files")
         image = fn.decoders.image_random_crop(encoded, device="cpu", output_type=types.RGB)
         image = fn.resize(image, resize_x=224, resize_y=224, interp_type=types.INTERP_LINEAR, antialias=True)
         return fn.crop_mirror_normalize(image, dtype=types.FLOAT, output_layout="CHW", mean=list(MEAN), std=list(STD),
                                         mirror=fn.random.coin_flip()), label
 
-    pipeline = pictures()
+    pipeline = images()
     pipeline.build()
     loader = DALIGenericIterator([pipeline], ["image", "label"], reader_name="files", auto_reset=True,
                                  last_batch_policy=LastBatchPolicy.PARTIAL)
@@ -209,7 +209,7 @@ def dali_loader(folder, threads):
 
 
 def peer(name, folder, threads, seconds):
-    """In a Python of its own: `decode.py --peer=...`. Prints pictures a second, or why not."""
+    """In a Python of its own: `decode.py --peer=...`. Prints images a second, or why not."""
     loader = {"FFCV": ffcv_loader, "DALI": dali_loader}.get(name, lambda *rest: data_loader(name, *rest))(folder, threads)
     for _ in loader:  # Workers start, and FFCV compiles.
         break
@@ -240,8 +240,8 @@ def timed(work):
     return time.monotonic() - start
 
 
-def convert(prepare, pictures, folder, check="header"):
-    harness.run([prepare, "image_folder", f"--input={pictures}", f"--output={folder / 'data'}", "--store=encoded", "--force",
+def convert(prepare, images, folder, check="header"):
+    harness.run([prepare, "image_folder", f"--input={images}", f"--output={folder / 'data'}", "--store=encoded", "--force",
                  "--val_fraction=0", f"--check={check}"], folder / "convert.log")
 
 
@@ -255,7 +255,7 @@ def run_loader(alone, folder, seconds, *, size=224, batch=64, threads=1, antiali
     return json.loads((folder / "rate.json").read_text())
 
 
-def apart(alone, folder, pictures):
+def apart(alone, folder, images):
     """How far scaled decoding is from full decoding."""
     import numpy
     rows = []
@@ -264,7 +264,7 @@ def apart(alone, folder, pictures):
             images = []
             for exact in (True, False):
                 out = folder / "images.raw"
-                run_loader(alone, folder, 0.01, size=size, batch=min(pictures, 512), antialias=antialias,
+                run_loader(alone, folder, 0.01, size=size, batch=min(images, 512), antialias=antialias,
                            flags=(f"--save={out}", f"--set=data.exact_decoding={str(exact).lower()}"))
                 images.append(numpy.fromfile(out, numpy.float32).reshape(-1, 3 * size * size).astype(numpy.float64))
             differences = numpy.abs(images[0] - images[1])
@@ -273,12 +273,12 @@ def apart(alone, folder, pictures):
             rows.append((f"{size}x{size}", "antialias" if antialias else "plain", f"{100 * scaled.mean():.0f} %",
                          *([f"{of_scaled.mean():.2f}", f"{numpy.quantile(of_scaled, 0.99):.1f}", f"{of_scaled.max():.0f}"]
                            if scaled.any() else ["-"] * 3)))
-    print(harness.table(("crop to", "", "pictures scaled", "mean difference", "99 % are below", "greatest"), rows))
+    print(harness.table(("crop to", "", "images scaled", "mean difference", "99 % are below", "greatest"), rows))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
@@ -293,19 +293,19 @@ def main():
     prepare = need(ROOT / "bazel-bin/data_tools/prepare_dataset", "bazel build //data_tools:prepare_dataset")
     alone = need(ROOT / "bazel-bin/bench/device_pipeline_alone", "bazel build //bench:device_pipeline_alone")
     folder = harness.temporary_folder()
-    pictures = options.data or folder / "pictures"
+    images = options.data or folder / "images"
     if options.data is None:
-        make_pictures(pictures, options.pictures)
-    files = files_of(pictures)
-    print(f"{len(files)} pictures of {sum(p.stat().st_size for p in files) / len(files) / 1000:.1f} KB, {options.threads} threads")
+        make_images(images, options.images)
+    files = files_of(images)
+    print(f"{len(files)} images of {sum(p.stat().st_size for p in files) / len(files) / 1000:.1f} KB, {options.threads} threads")
     if options.apart:
-        convert(prepare, pictures, folder)
+        convert(prepare, images, folder)
         apart(alone, folder, len(files))
         return
 
     def copy():
         shutil.rmtree(folder / "copy", ignore_errors=True)
-        subprocess.run(["cp", "-r", pictures, folder / "copy"], check=True)
+        subprocess.run(["cp", "-r", images, folder / "copy"], check=True)
         subprocess.run(["sync", "-f", folder], check=True)
 
     memory = []
@@ -316,17 +316,17 @@ def main():
         memory.append(result["loader_mib"])
         return result["images_per_s"]["read"]
 
-    measures = {"copy": lambda: timed(copy), "convert, headers": lambda: timed(lambda: convert(prepare, pictures, folder)),
-                "convert, decoding": lambda: timed(lambda: convert(prepare, pictures, folder, "decode")),
+    measures = {"copy": lambda: timed(copy), "convert, headers": lambda: timed(lambda: convert(prepare, images, folder)),
+                "convert, decoding": lambda: timed(lambda: convert(prepare, images, folder, "decode")),
                 "bare": lambda: bare(files, options.threads, options.seconds)}
     measures |= {name: lambda name=name: ours(name) for name in OURS}
-    measures |= {name: lambda name=name: measure_peer(name, pictures, options, folder) for name in PEERS}
+    measures |= {name: lambda name=name: measure_peer(name, images, options, folder) for name in PEERS}
     if options.only:
         if unknown := set(options.only) - set(measures):
             raise Failed(f"--only: no {', '.join(sorted(unknown))}; expected some of {', '.join(measures)}")
         measures = {name: measure for name, measure in measures.items() if name in options.only}
     if not (folder / "data").exists():
-        convert(prepare, pictures, folder)
+        convert(prepare, images, folder)
     rates = {name: [] for name in measures}
     for _ in range(options.rounds):
         for name, measure in measures.items():

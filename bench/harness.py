@@ -200,10 +200,10 @@ def trained(records, warm_up):
     return kept
 
 
-def make_data(folder, train_pictures, test_pictures, root=ROOT):
+def make_data(folder, train_images, test_images, root=ROOT):
     """Makes synthetic 32x32 images."""
     tool = need(root / "bazel-bin/data_tools/prepare_dataset", "bazel build //data_tools:prepare_dataset")
-    run([tool, "synthetic", f"--output={folder / 'data'}", f"--train={train_pictures}", f"--test={test_pictures}"],
+    run([tool, "synthetic", f"--output={folder / 'data'}", f"--train={train_images}", f"--test={test_images}"],
         folder / "data.log")
     return folder / "data"
 

@@ -91,7 +91,7 @@ class Links:
             return processes[0].output()
 
     def finetune(self, link, ranks, runs=1, batch=None, threads=1):
-        """The median step of `runs` trainings at once, each of `ranks` ranks of `batch` pictures."""
+        """The median step of `runs` trainings at once, each of `ranks` ranks of `batch` images."""
         flags = self.flags
         words, env = self.mpirun(link, ranks)
         settings = {"data.train.path": self.data, "data.train.total_batch_size": (batch or flags.batch) * ranks,
@@ -233,10 +233,10 @@ def report(flags, facts, rounds):
         name = f"{link} Gbit/s (measured {median(values['gigabits']):.2f})" if "gigabits" in values else link
         step = steps[link, program]
         peer = steps.get((link, "PyTorch"))
-        pictures = flags.batch if link == ALONE else 2 * flags.batch
+        images = flags.batch if link == ALONE else 2 * flags.batch
         cells.append((name, program, spread(values["step"], "{:.3f}"), spread(values.get("efficiency"), "{:.0%}"),
                       spread(values.get("compute"), "{:.3f}"), spread(values.get("communication"), "{:.3f}"),
-                      spread(values.get("hidden"), "{:.0%}"), f"{pictures / step:.1f}", f"{peer / step:.2f}x" if peer else "-"))
+                      spread(values.get("hidden"), "{:.0%}"), f"{images / step:.1f}", f"{peer / step:.2f}x" if peer else "-"))
     text = harness.table(["link", "program", "step s", "efficiency", "compute alone s", "communication alone s", "hidden",
                           "images/s", "against PyTorch"], cells)
     print("\n" + text, flush=True)

@@ -33,12 +33,12 @@ PARTS = ["bf16", "fp32", "conv", "ranks", "start", "checkpoint"]
 class Build:
     """finetune as one checkout has built it. Its figures' names begin with `name`."""
 
-    def __init__(self, name, root, folder, train_pictures, test_pictures):
+    def __init__(self, name, root, folder, train_images, test_images):
         self.name, self.root, self.folder = name, root, folder / name
         self.folder.mkdir()
         self.config = root / CONFIG
         # Each program reads data that its own tool has prepared.
-        self.data = harness.make_data(self.folder, train_pictures, test_pictures, root)
+        self.data = harness.make_data(self.folder, train_images, test_images, root)
         self.checkpoint = None
 
     def train(self, settings, config=None, **more):
@@ -58,9 +58,9 @@ class Bench:
             print("this CPU has no instructions for bfloat16: bf16 is left out, and the fastest precision is float32")
             flags.parts = [part for part in flags.parts if part != "bf16"]
         self.failed_modes = {}
-        pictures = flags.batch * (flags.steps + WARM_UP)
+        images = flags.batch * (flags.steps + WARM_UP)
         roots = {"ours": harness.ROOT, **({"before": flags.before} if flags.before else {})}
-        self.builds = [Build(name, root, self.folder, max(pictures, flags.batch * 16), flags.batch * flags.steps)
+        self.builds = [Build(name, root, self.folder, max(images, flags.batch * 16), flags.batch * flags.steps)
                        for name, root in roots.items()]
 
     def add(self, name, value):

@@ -118,7 +118,7 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
       "%s: %s scaling, from %s\n", loaded.file,
       loaded.config.data().train().has_total_batch_size() ? "strong" : "weak", profile.source);
   if (!data.note.empty()) {
-    absl::StrAppend(&text, data.note, flags.images > 0 ? "" : ": hours need --pictures=N", "\n");
+    absl::StrAppend(&text, data.note, flags.images > 0 ? "" : ": hours need --images=N", "\n");
   }
   for (const Link& link : links) {
     cluster.between_hosts = link;

@@ -89,7 +89,7 @@ TEST(RunPlan, PrintsATableForEachLink) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_THAT(*plan, HasSubstr("1Gbit between hosts (1 Gbit/s, 50 us)"));
   EXPECT_THAT(*plan, HasSubstr("lab between hosts (25 Gbit/s, 8 us)"));
-  EXPECT_THAT(*plan, HasSubstr("hours need --pictures"));
+  EXPECT_THAT(*plan, HasSubstr("hours need --images"));
   EXPECT_THAT(*plan, HasSubstr("jitter"));
 }
 

@@ -32,13 +32,13 @@ if [[ -z $kit ]]; then
   class=0
   for picture in "$source"/tests/fixtures/pictures/orientation_{1,2,3,4,5}.jpg "$source"/tests/fixtures/pictures/{plain,progressive,subsampled,grey,bytes_after_end}.jpg; do
     for split in train test; do
-      mkdir -p "$work/pictures/$split/$class"
-      for ((i = 0; i < 16; ++i)); do cp "$picture" "$work/pictures/$split/$class/$i.jpg"; done
+      mkdir -p "$work/images/$split/$class"
+      for ((i = 0; i < 16; ++i)); do cp "$picture" "$work/images/$split/$class/$i.jpg"; done
     done
     class=$((class + 1))
   done
-  tar -C "$work/pictures" -cJf "$work/pictures.tar.xz" train test
-  "$source/tools/gpu/pack.sh" "$kit" --pictures="$work/pictures.tar.xz"
+  tar -C "$work/images" -cJf "$work/images.tar.xz" train test
+  "$source/tools/gpu/pack.sh" "$kit" --images="$work/images.tar.xz"
 fi
 [[ -f $kit/kit.json ]] || fail "FINETUNE_KIT=$kit was not made by tools/gpu/pack.sh"
 

@@ -67,8 +67,8 @@ class Loss(torch.nn.Module):
         return sum((p**2).sum() for p in model.parameters())
 
 
-class Pictures(torch.utils.data.Dataset):
-    """One picture, which Loss does not look at."""
+class Images(torch.utils.data.Dataset):
+    """One image, which Loss does not look at."""
 
     def __len__(self):
         return 1
@@ -265,7 +265,7 @@ def lightning_files():
             callbacks=[ModelCheckpoint(FOLDER, name), *callbacks],
         )
         module = Module()
-        trainer.fit(module, torch.utils.data.DataLoader(Pictures()))
+        trainer.fit(module, torch.utils.data.DataLoader(Images()))
         return module
 
     module = fit("lightning", [])
@@ -313,8 +313,8 @@ def transformers_files():
         state[name] = tensor
     plain = torchvision.models.resnet18(num_classes=CLASSES)
     plain.load_state_dict(state)
-    pictures = torch.randn(2, 3, 64, 64)
-    torch.testing.assert_close(model.eval()(pictures).logits, plain.eval()(pictures))
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(model.eval()(images).logits, plain.eval()(images))
     save("transformers_plain.pth", state)
     case("transformers/model.safetensors", same="transformers_plain.pth")
 

@@ -455,8 +455,8 @@ class Check:
         return "two steps of a small ResNet-18: no bad memory access"
 
     def training(self, stage):
-        what, data, classes = self.pictures(stage)
-        stage.keep(pictures=what, prepared_s=round(stage.limit - stage.left(), 1))
+        what, data, classes = self.images(stage)
+        stage.keep(images=what, prepared_s=round(stage.limit - stage.left(), 1))
         small = {"model.backbone.resnet.base_channels": 4} if self.flags.rehearse else {"runtime.cuda_graph": "true"}
         settings = {"data.train.path": data, "data.val.path": data, "model.head.num_classes": classes,
                     "runtime.device": self.device(),
@@ -482,21 +482,21 @@ class Check:
             raise Overran(f"{line}, and the schedule was cut off")
         return line
 
-    def pictures(self, stage):
+    def images(self, stage):
         """What there is to train on: (its name, the data set, how many classes)."""
-        packed = KIT / "data/pictures.tar.xz"
+        packed = KIT / "data/images.tar.xz"
         if not packed.exists():
             data = self.scratch / "made_up"
             counts = (256, 64) if self.flags.rehearse else (16384, 4096)
             stage.succeed([self.root / "bin/prepare_dataset", "synthetic", f"--output={data}", f"--train={counts[0]}",
                            f"--test={counts[1]}"])
-            return "made-up pictures (pack.sh --pictures=FILE packs real ones)", data, 10
-        folder, data = self.scratch / "pictures", self.scratch / "real"
+            return "made-up images (pack.sh --images=FILE packs real ones)", data, 10
+        folder, data = self.scratch / "images", self.scratch / "real"
         # In a program, which the stage can kill.
         stage.succeed([sys.executable, "-B", "-c", "import check, sys; check.unpack(*sys.argv[1:])", packed, folder])
         root = folder if (folder / "train").is_dir() else next((path.parent for path in folder.glob("*/train")), folder)
         stage.succeed([self.root / "bin/prepare_dataset", "image_folder", f"--input={root}", f"--output={data}", "--size=32"])
-        return "the packed pictures", data, sum(path.is_dir() for path in (root / "train").iterdir())
+        return "the packed images", data, sum(path.is_dir() for path in (root / "train").iterdir())
 
     def limit(self, name, begin):
         """The seconds that a stage has if it begins now; `begin`: when the first one did."""

@@ -99,7 +99,7 @@ class CheckTest(unittest.TestCase):
 
     def write_kit(self, **more):
         (self.kit / "kit.json").write_text(json.dumps(
-            {"commit": "abc", "libtorch": "2.11.0", "glibc": "2.2.5", "glibcxx": "3.4", "pictures": False, **more}))
+            {"commit": "abc", "libtorch": "2.11.0", "glibc": "2.2.5", "glibcxx": "3.4", "images": False, **more}))
 
     def command(self, *flags):
         return [self.kit / "check.sh", self.folder / "results", "--jobs=2:32", *flags]
@@ -182,18 +182,18 @@ class CheckTest(unittest.TestCase):
     def test_trains_on_made_up_pictures_where_none_are_packed(self):
         _, text, _, stages = self.check("--stages=machine,training")
         self.assertEqual(stages["training"]["state"], "passed", text)
-        self.assertRegex(stages["training"]["line"], r"ResNet-18 on made-up pictures .* weights: 10.00 % after 30 iterations")
+        self.assertRegex(stages["training"]["line"], r"ResNet-18 on made-up images .* weights: 10.00 % after 30 iterations")
 
     def test_trains_on_the_packed_pictures_and_their_classes(self):
         (self.kit / "data").mkdir()
-        picture = pathlib.Path(__file__).resolve()  # under Bazel a link
-        with tarfile.open(self.kit / "data/pictures.tar.xz", "w:xz") as packed:
+        image = pathlib.Path(__file__).resolve()  # under Bazel a link
+        with tarfile.open(self.kit / "data/images.tar.xz", "w:xz") as packed:
             for name in ("a", "b", "c", "d"):
-                packed.add(picture, f"some_name/train/{name}/1.jpg")
-                packed.add(picture, f"some_name/test/{name}/1.jpg")
+                packed.add(image, f"some_name/train/{name}/1.jpg")
+                packed.add(image, f"some_name/test/{name}/1.jpg")
         _, text, _, stages = self.check("--stages=machine,training")
         self.assertEqual(stages["training"]["state"], "passed", text)
-        self.assertIn("ResNet-18 on the packed pictures from random weights: 25.00 %", stages["training"]["line"])
+        self.assertIn("ResNet-18 on the packed images from random weights: 25.00 %", stages["training"]["line"])
 
     def test_seconds_that_other_stages_leave_are_the_stage_speeds(self):
         _, _, _, stages = self.check("--stages=machine,speed,pipeline")

@@ -2,9 +2,9 @@
 # Packs what tools/gpu/check.sh needs into one folder, to be copied to a machine that has a GPU and Python with PyTorch 2.11
 # and nothing else of finetune's: no Open MPI, HDF5, Abseil or Protobuf, and no network. docs/gpu.md says more.
 #
-#   tools/gpu/pack.sh FOLDER [--pictures=FILE]
+#   tools/gpu/pack.sh FOLDER [--images=FILE]
 #
-# FOLDER is replaced if pack.sh made it, and else must not exist. --pictures: a .tar.xz of JPEG files in
+# FOLDER is replaced if pack.sh made it, and else must not exist. --images: a .tar.xz of JPEG files in
 # train/CLASS/*.jpg and test/CLASS/*.jpg, CIFAR-10 say, for the check that trains on real images.
 #
 # Builds with --config=cuda against the LibTorch of PyTorch's own wheel, which it fetches once from PyPI (530 MB); the build
@@ -55,20 +55,20 @@ compiler='^(libstdc\+\+|libgcc_s)\.so'
 no_plugin='ofi|openib|ucx|psm|flux|slurm|jsm|gridengine|simulator|monitoring|scoll|spml|sshmem|memheap|atomic|romio|dbg'
 limit_mib=60
 
-(($# >= 1)) && [[ $1 != -* ]] || fail "usage: tools/gpu/pack.sh FOLDER [--pictures=FILE]"
+(($# >= 1)) && [[ $1 != -* ]] || fail "usage: tools/gpu/pack.sh FOLDER [--images=FILE]"
 target=$1
-pictures=
+images=
 shift
 for flag in "$@"; do
   case $flag in
-    --pictures=*) pictures=${flag#*=} ;;
-    *) fail "unknown flag $flag; usage: tools/gpu/pack.sh FOLDER [--pictures=FILE]" ;;
+    --images=*) images=${flag#*=} ;;
+    *) fail "unknown flag $flag; usage: tools/gpu/pack.sh FOLDER [--images=FILE]" ;;
   esac
 done
-[[ -z $pictures || -f $pictures ]] || fail "--pictures=$pictures: there is no such file"
+[[ -z $images || -f $images ]] || fail "--images=$images: there is no such file"
 [[ ! -e $target || -f $target/kit.json ]] || fail "$target is there and was not made by pack.sh; name another folder"
 target=$(realpath -m "$target")
-[[ -z $pictures ]] || pictures=$(realpath "$pictures")
+[[ -z $images ]] || images=$(realpath "$images")
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
@@ -150,7 +150,7 @@ for file in "${files[@]}"; do
 done
 find "$kit" -name BUILD -delete
 for script in "${scripts[@]}"; do cp "tools/gpu/$script" "$kit"; done
-[[ -z $pictures ]] || install -D -m 644 "$pictures" "$kit/data/pictures.tar.xz"
+[[ -z $images ]] || install -D -m 644 "$images" "$kit/data/images.tar.xz"
 
 # The newest glibc and libstdc++ that anything here asks for.
 newest() {
@@ -158,8 +158,8 @@ newest() {
     -exec objdump -T {} + 2>/dev/null | grep -oE "$1_[0-9]+(\.[0-9]+)+" | sort -uV | tail -n 1 | sed 's/.*_//'
 }
 commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
-printf '{"commit": "%s", "libtorch": "2.11.0", "glibc": "%s", "glibcxx": "%s", "pictures": %s}\n' \
-  "$commit" "$(newest GLIBC)" "$(newest GLIBCXX)" "$([[ -n $pictures ]] && echo true || echo false)" >"$kit/kit.json"
+printf '{"commit": "%s", "libtorch": "2.11.0", "glibc": "%s", "glibcxx": "%s", "images": %s}\n' \
+  "$commit" "$(newest GLIBC)" "$(newest GLIBCXX)" "$([[ -n $images ]] && echo true || echo false)" >"$kit/kit.json"
 
 # Unpacked they take 100 MiB: a library that one of the others is linked to has 30 MiB of tables alone. check.py unpacks them.
 tar -C "$kit" -c bin lib mpi | xz -3 -T0 >"$kit/programs.tar.xz"

@@ -32,8 +32,9 @@ void PlanCommand::AddFlags(FlagList* flags) {
               &flags_.profile);
   flags->Path(Flag::Kind::kFile, "--save_profile", "FILE", "Where to keep what was measured",
               &flags_.save_profile);
-  flags->WholeNumber("--pictures", "Of the training split (default: its manifest's)", 1,
-                     &flags_.images);
+  flags->WholeNumber("--images",
+                     "The number of images in the training split (default: as its manifest says)",
+                     1, &flags_.images);
   flags->Switch("--json", "Print JSON", &flags_.json);
 }
 
