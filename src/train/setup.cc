@@ -206,7 +206,7 @@ absl::Status TakeDevice(const RuntimeConfig& runtime, Communicator* comm, Setup*
   return absl::OkStatus();
 }
 
-// Builds the network. Its weights are the seed's.
+// Builds the network with random weights, which depend only on the seed.
 absl::Status MakeModel(const ExperimentConfig& config, Communicator* comm, Setup* setup) {
   ClassifierOptions options;
   options.seed = config.runtime().seed();
