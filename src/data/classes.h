@@ -20,7 +20,7 @@ using ClassNames = std::vector<std::string>;
 // that `to` has twice has another label in `from`.
 absl::StatusOr<std::vector<int64_t>> MapClasses(const ClassNames& from, const ClassNames& to);
 
-// Returns whether a map from MapClasses keeps every label.
+// Returns whether `map`, from MapClasses(), maps every label to itself.
 bool IsIdentity(const std::vector<int64_t>& map);
 
 // Returns the names in `names` that are not in `others`.

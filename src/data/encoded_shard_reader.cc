@@ -110,7 +110,7 @@ absl::Status EncodedShardReader::ReadRange(int64_t offset, int64_t size, uint8_t
     const int64_t in_chunk = offset % chunk_bytes_;
     const int64_t at = chunk_at_[chunk] + in_chunk;
     int64_t n = chunk_bytes_ - in_chunk;
-    // Contiguous chunks are read with one call.
+    // Chunks that follow each other in the file are read with one call.
     while (n < size && chunk_at_[chunk + 1] == chunk_at_[chunk] + chunk_bytes_) {
       n += chunk_bytes_;
       ++chunk;

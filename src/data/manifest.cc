@@ -90,7 +90,8 @@ class Checker {
                    const char* field, int index, const Parts&... parts) const {
     std::string where = path_;
     const auto* descriptor = message.GetDescriptor()->FindFieldByName(field);
-    // Protobuf throws if it is asked for the location of a repeated field that has no elements.
+    // Protobuf fails a check if it is asked for the location of a repeated field without an index,
+    // or of another field with one.
     if (tree != nullptr && descriptor->is_repeated() == (index >= 0)) {
       const TextFormat::ParseLocation at = tree->GetLocation(descriptor, index);
       if (at.line >= 0) absl::StrAppend(&where, ":", at.line + 1, ":", at.column + 1);
@@ -194,7 +195,8 @@ std::string SumOf(absl::string_view text) {
   return sum.HexDigest();
 }
 
-// Manifests of programs of before have no seal.
+// Checks the checksum that SealManifest() appends. Manifests of older programs have none, which is
+// not an error.
 absl::Status CheckSeal(const std::string& path, absl::string_view text) {
   const size_t seal = text.rfind(kSeal);
   if (seal == absl::string_view::npos) return absl::OkStatus();

@@ -373,8 +373,7 @@ absl::StatusOr<std::optional<std::vector<SharedMemory>>> MpiCommunicator::Engine
   double failures = own.ok() ? 0 : 1;
   for (int r = 0; r < world_.size && failures == 0; ++r) {
     if (r == world_.rank) {
-      members.push_back(
-          *std::move(own));  // NOLINT(bugprone-use-after-move): r is world_.rank in one iteration.
+      members.push_back(*std::move(own));  // NOLINT(bugprone-use-after-move): moved once.
       continue;
     }
     SharedMemory::Handle theirs;

@@ -32,7 +32,7 @@ std::unique_ptr<KindDecoder> MakeDecoder(ImageKind kind) {
   return MakeBitmapDecoder();
 }
 
-// A file of no kind that is read, for errors.
+// Describes a file that KindOf() does not recognize, for errors.
 absl::string_view OtherKind(absl::string_view bytes) {
   if (bytes.empty()) return "empty";
   if (bytes.size() >= 12 && bytes.substr(4, 4) == "ftyp") {
@@ -43,7 +43,7 @@ absl::string_view OtherKind(absl::string_view bytes) {
   return "not an image";
 }
 
-// As the image is after it was turned.
+// Returns the size of the image after it has been turned.
 ImageSize TurnedSize(const StoredImage& stored) {
   const auto height = static_cast<int>(stored.height), width = static_cast<int>(stored.width);
   return IsTransposed(stored.orientation) ? ImageSize{width, height} : ImageSize{height, width};
@@ -83,7 +83,7 @@ absl::StatusOr<ImageDecoder::Opened> ImageDecoder::Open(absl::string_view bytes)
   Opened opened{decoder.get(), {}};
   FT_ASSIGN_OR_RETURN(opened.stored, decoder->ReadHeader(bytes));
   const int64_t height = opened.stored.height, width = opened.stored.width;
-  // Each side is below 2^32, so the product fits.
+  // The sides are compared first, so that their product fits int64.
   if (height < 1 || width < 1 || height > kMaxPixels || width > kMaxPixels ||
       height * width > kMaxPixels) {
     return absl::DataLossError(absl::StrCat("says that it is ", height, "x", width,

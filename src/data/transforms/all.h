@@ -16,9 +16,9 @@ namespace finetune {
 std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const ImageShape& input,
                                          const Problems& problems);
 
-// Returns the number of the RandomStream that a step draws from. It depends on the step's kind and
-// on `before`, the number of earlier steps of the same kind. So adding a step of another kind does
-// not change the draws of the other steps.
+// Returns the number of the random stream that a step of a pipeline draws from (see RandomStream).
+// It depends only on the step's kind and on `before`, the number of earlier steps of the same kind.
+// So adding a step of another kind does not change the draws of this step.
 uint32_t StepStream(TransformConfig::KindCase kind, int before);
 
 }  // namespace finetune

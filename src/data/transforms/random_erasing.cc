@@ -22,7 +22,8 @@ namespace finetune {
 namespace {
 
 struct Paint {
-  // The mean and the standard deviation of the paint, one value for each channel.
+  // The value of the paint for each channel, and the standard deviation of its noise, used only if
+  // `noise`.
   std::vector<float> value, std;
   bool noise = false;
 };
@@ -47,8 +48,8 @@ class DeviceErasing : public DeviceTransform {
   const at::Tensor value_;  // [channels]
 };
 
-// Draws the noise of one image. It has a generator of its own, so that the number of values drawn
-// does not change the noise of other images.
+// Draws the noise of one image from a random stream of its own, which the image's draw seeds. So
+// the noise of one image does not depend on how much noise other images needed.
 class Normal {
  public:
   explicit Normal(int64_t seed)
@@ -61,7 +62,7 @@ class Normal {
       has_other_ = false;
       return other_;
     }
-    // Uniform() is below 1, so the logarithm is finite.
+    // Uniform() is in [0, 1), so the argument is above 0 and the logarithm is finite.
     const float radius = std::sqrt(-2 * std::log(1 - random_.Uniform()));
     const float angle = 2 * std::numbers::pi_v<float> * random_.Uniform();
     other_ = radius * std::sin(angle);

@@ -48,7 +48,7 @@ std::vector<float> Apply(const std::string& steps, int64_t index = 0, int channe
   return out;
 }
 
-// pipeline_test compares `grayscale` itself with OpenCV.
+// This test compares with `grayscale`, which pipeline_test compares with OpenCV.
 TEST(RandomGrayscaleTest, MakesTheGreyOfGrayscaleOrLeavesTheImage) {
   EXPECT_EQ(Apply("pipeline { random_grayscale { probability: 1 } }"),
             Apply("pipeline { grayscale { channels: 3 } }"));
@@ -64,7 +64,7 @@ TEST(RandomGrayscaleTest, TurnsAsManyImagesGreyAsItsProbabilitySays) {
     EXPECT_EQ(image, Apply("pipeline { grayscale { channels: 3 } }", index)) << index;
     ++grey;
   }
-  // The tolerance is five standard deviations of 14.5 each.
+  // The tolerance is five standard deviations; one is 14.5.
   EXPECT_NEAR(grey, 300, 73);
 }
 
