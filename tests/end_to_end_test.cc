@@ -195,7 +195,7 @@ TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
     EXPECT_EQ(run.exit_code, 1) << run.output;
     EXPECT_THAT(run.output, HasSubstr(shard));
     EXPECT_THAT(run.output, Not(HasSubstr("epoch 2")));
-    // One rank prints the error once. All ranks know it, and none is killed.
+    // One rank prints the error once. All ranks get the error, and none is killed.
     EXPECT_EQ(std::vector<std::string>(absl::StrSplit(run.output, shard)).size(), 2) << run.output;
     EXPECT_THAT(run.output, Not(HasSubstr("MPI_ABORT")));
     const auto saved = ReadTorchFile(folder_ + "/run/epoch_1.pth");

@@ -46,7 +46,7 @@ class Backbone {
 
   // The name for messages, such as "ResNet-50".
   virtual std::string name() const = 0;
-  // The number of stages behind the stem.
+  // The number of stages after the stem.
   virtual int stages() const = 0;
   virtual InputShape input() const = 0;
   virtual Features features() const = 0;

@@ -258,7 +258,7 @@ class Winograd {
                                       int64_t rows, uint32_t* inputs, float* products) {
     TransformInputs(conv, tiles, block, rows, reinterpret_cast<Storage*>(inputs));
     const int64_t steps = conv.channels / kPerUnit;
-    // A product has whole groups of kTileRows rows. The rows behind the block's last tile hold
+    // A product has whole groups of kTileRows rows. The rows after the block's last tile hold
     // arbitrary numbers, and nothing reads their products.
     const int64_t used = (block.count() + kTileRows - 1) / kTileRows * kTileRows;
     for (int64_t panel = 0; panel < conv.panels; ++panel) {

@@ -1,6 +1,6 @@
-// Tests NCCL's communicator, alone and behind a recorded step. Needs a GPU and runs under mpirun
-// with one rank. A sum over one rank changes nothing, so the tests send bfloat16: a value that
-// comes back rounded has passed through NCCL.
+// Tests NCCL's communicator, alone and in a recorded step. Needs a GPU and runs under mpirun with
+// one rank. A sum over one rank changes nothing, so the tests send bfloat16: a value that comes
+// back rounded has passed through NCCL.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
