@@ -32,5 +32,6 @@ if ! cmp -s "$requirements" "$packages/.done"; then
     -r "$requirements"
   cp "$requirements" "$packages/.done"
 fi
-# The environment of bench/ has some of these packages too. Its own come first.
+# Folders in PYTHONPATH come before an environment's own packages. So where PyTorch's environment has one of these
+# packages too, the version in $packages is used.
 PYTHONPATH=$packages "$python" -W ignore tests/peers/backbones.py "$logits"

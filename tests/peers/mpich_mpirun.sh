@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
       ;;
     --mca)
       case $2 in
-        # mpiexec takes the launcher for rsh, because it would pass further options to ssh.
+        # The launcher is declared as rsh: to ssh mpiexec would pass further options.
         plm_rsh_agent) words+=(-launcher rsh -launcher-exec "$3") ;;
         oob_tcp_if_include) words+=(-iface "$3") ;;
         # MPICH uses UCX or libfabric. These variables limit either one to TCP.
