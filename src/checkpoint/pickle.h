@@ -15,44 +15,47 @@
 
 namespace finetune {
 
-// The objects that a Python pickle describes, as data: parsing imports nothing and runs nothing.
-// Supports the binary protocols 2 to 5, which are all that torch.save writes. Only the constructors
-// that tensors and plain data need are evaluated. A call of any other function or class makes an
-// opaque node, which has only the callable's name.
+// The objects that a Python pickle describes, as plain data. Parsing a pickle imports nothing and
+// runs nothing of Python. It supports the binary protocols 2 to 5, which are all that torch.save
+// writes. A pickle may contain calls of functions and classes. Parse() knows the results of the few
+// calls that tensors and plain data need. Any other call becomes an opaque node, which has only the
+// name of the called function or class.
 //
-// A pickle is hostile input. Parsing takes time and memory linear in the pickle's size and bounded
-// by Limits. The graph may share nodes and have cycles, so code that walks it must bound its own
-// work (see materialize.h).
+// A pickle is hostile input. Parsing takes time and memory linear in the pickle's size, and bounded
+// by Limits. In the graph a node may be contained in several others and even in itself, so code
+// that walks the graph must bound its own work (see materialize.h).
 class PickleGraph {
  public:
   struct Limits {
-    // The most opcodes, and the most items in all containers together.
+    // The largest number of opcodes, and of items in all nodes together.
     size_t opcodes = size_t{1} << 24;
     size_t nodes = size_t{1} << 22;
-    // The program that writes such pickles, for errors.
+    // The program that usually writes such pickles, for errors.
     absl::string_view writer = "torch.save";
   };
 
   struct Ref {
     uint32_t node;
   };
-  // None, a bool, an integer, a float, or a node.
+  // A Python object: None, a bool, an integer, a float, or a reference to a node.
   using Item = std::variant<std::monostate, bool, int64_t, double, Ref>;
 
+  // The kinds of nodes. The comments say what Node::text and Node::items contain; a field that is
+  // not mentioned is empty.
   enum class Kind : uint8_t {
     kString,   // text
     kBytes,    // text
-    kLatin1,   // bytes pickled as the UTF-8 text of as many Latin-1 characters (protocol 2)
-    kBigInt,   // text: little-endian two's complement, beyond 64 bits
-    kList,     // items; tuples and sets too
-    kDict,     // items: key, value, key, value, ... in the order set; the last of equal keys holds
+    kLatin1,   // text: bytes, written as Latin-1 characters in UTF-8 (protocol 2 does so)
+    kBigInt,   // text: an integer beyond 64 bits in little-endian two's complement
+    kList,     // items; also a tuple or set
+    kDict,     // items: key, value, key, value, ...; of equal keys the last counts
     kGlobal,   // text: "module.name"
-    kOpaque,   // text: the class's or function's name
-    kDtype,    // text: NumPy's code of a little-endian scalar type, as "f8"
-    kStorage,  // items: storage class, key, location, elements, and in old files a view or None
-    kNdarray,  // NumPy's array; text: its constructor; items: shape, dtype, whether it is in
-               // Fortran's order, and its bytes; none before its state is set
-    kTensor,   // items: storage, offset, size, stride, and after _rebuild_tensor_v3 the type
+    kOpaque,   // text: the name of the object's class, or of the function that makes it
+    kDtype,    // text: NumPy's code of a little-endian type, such as "f8"
+    kStorage,  // items: class, key, location, number of elements; in old files also a view or None
+    kNdarray,  // a NumPy array; text: its constructor; items: shape, dtype, whether it is in
+               // Fortran order, its bytes; no items if its state was not set
+    kTensor,   // items: storage, offset, size, stride; from _rebuild_tensor_v3 also the type
   };
   struct Node {
     Kind kind;
