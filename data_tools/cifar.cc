@@ -29,7 +29,7 @@ struct Version {
   std::string meta;
 };
 
-// How CIFAR-10 or CIFAR-100 is stored.
+// The names of the files of CIFAR-10 or CIFAR-100, and what they contain.
 struct Layout {
   std::string name;
   Version binary, python;

@@ -50,7 +50,7 @@ struct MnistOptions {
 // transposed. Errors: DataLoss that names the file and the byte.
 absl::Status ConvertMnist(const ConvertOptions& options, const MnistOptions& mnist);
 
-// How images are stored.
+// How images are stored in the data set.
 enum class Store {
   // As kRaw if FolderOptions::size is set, or if all images have the same size and no side is
   // longer than kLargestRaw. Otherwise as kEncoded.

@@ -603,7 +603,7 @@ Files MixedFolder() {
   return files;
 }
 
-// Returns all files of a data set, by name.
+// Returns the content of each file of a data set, by file name.
 Files Contents(const std::string& folder) {
   Files files;
   for (const auto& entry : fs::directory_iterator(folder)) {

@@ -190,7 +190,7 @@ absl::StatusOr<Classes> ListAnnotated(const fs::path& folder, const fs::path& li
   return classes;
 }
 
-// Pairs of a split's name and its classes, the training split first.
+// The name of each split and its classes. The training split comes first.
 using Splits = std::vector<std::pair<std::string, Classes>>;
 
 // Returns the splits of the input folder. If there is only one, HoldOut() must divide it later.

@@ -13,7 +13,7 @@
 
 namespace finetune {
 
-// An image for a data set.
+// An image that is to be put into a data set.
 struct SourceImage {
   // The path of the image's file.
   std::string path;
@@ -56,7 +56,7 @@ absl::StatusOr<ImageSource> ListFolderLayout(const std::string& root, const Warn
 struct LabelledFile {
   std::string where, path, label;
 };
-// Pairs of a split's name and its images, the training split first.
+// The name of each split and its images. The training split comes first.
 using LabelledSplits = std::vector<std::pair<std::string, std::vector<LabelledFile>>>;
 
 // Returns the images with class numbers instead of labels. `classes`: a file with a class name on

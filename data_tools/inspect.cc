@@ -47,7 +47,7 @@ struct SplitFacts {
   std::map<std::string, int64_t> kinds;
   std::array<int64_t, kSides.size() + 1> sides = {};
   int64_t bytes = 0;
-  ImageSize smallest, largest;  // by number of pixels
+  ImageSize smallest, largest;  // those of the images with the fewest and the most pixels
 };
 
 void AddSize(const ImageSize& size, SplitFacts* facts) {

@@ -69,7 +69,7 @@ absl::StatusOr<Idx> ParseIdx(const NamedFile& file, size_t dimensions) {
   return idx;
 }
 
-// The names of a data set's files.
+// The names of the files of MNIST or of a split of EMNIST.
 struct Names {
   struct Split {
     const char* name;
@@ -144,7 +144,7 @@ absl::StatusOr<Names> ChooseNames(const std::string& input, const std::string& e
   return chosen.empty() ? PossibleNames(prefixes[0])[emnist.empty() ? 0 : 1] : chosen[0];
 }
 
-// The images and labels of one split.
+// The images and labels of the training or test split.
 struct Part {
   Idx images, labels;
 };

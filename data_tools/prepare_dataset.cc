@@ -242,7 +242,7 @@ int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::Success& error) {  // --help and --version
+  } catch (const CLI::Success& error) {  // thrown for --help and --version
     return app.exit(error);
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "%s\n", ExplainFlags(app, arguments, error).c_str());

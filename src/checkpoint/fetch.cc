@@ -66,7 +66,8 @@ std::string Shown(absl::string_view url) {
   return absl::StrCat(url.substr(0, host), url.substr(host + at + 1));
 }
 
-// Returns the last part of a URL's path, with only characters that are safe in a file's name.
+// Returns the last part of a URL's path. Characters other than letters, digits, "-", "_" and "."
+// are replaced by "_".
 std::string FileName(absl::string_view url) {
   url = url.substr(0, url.find_first_of("?#"));
   std::string name(url.substr(url.rfind('/') + 1));

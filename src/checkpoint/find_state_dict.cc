@@ -22,7 +22,7 @@ struct Pair {
 };
 constexpr Pair kPairs[] = {
     {"state_dict", "state_dict_ema"},       // timm
-    {"model", "model_ema"},                 // torchvision's references
+    {"model", "model_ema"},                 // torchvision's training scripts
     {"ema_state_dict", "state_dict"},       // mmengine's EMAHook
     {"current_model_state", "state_dict"},  // Lightning's WeightAveraging
     {"params", "params_ema"},               // BasicSR

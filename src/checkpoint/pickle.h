@@ -66,37 +66,40 @@ class PickleGraph {
   PickleGraph(PickleGraph&&) = default;
   PickleGraph& operator=(PickleGraph&&) = default;
 
-  // Parses the pickle at the start of `bytes`, which must outlive the graph, because the nodes'
-  // texts point into `bytes`. Errors: OutOfRange where the bytes end before the pickle does,
-  // InvalidArgument for all other faults, with the position.
+  // Parses the pickle at the beginning of `bytes`; more bytes may follow it. `bytes` must outlive
+  // the graph, because the nodes' texts point into them. Errors: OutOfRange if the bytes end before
+  // the pickle does; InvalidArgument, with the position, for all other faults.
   static absl::StatusOr<PickleGraph> Parse(absl::string_view bytes, const Limits& limits);
   static absl::StatusOr<PickleGraph> Parse(absl::string_view bytes) {
     return Parse(bytes, Limits());
   }
 
   const Item& root() const { return root_; }
-  // Returns the number of bytes that the pickle has.
+  // Returns the length of the pickle in bytes.
   size_t size() const { return size_; }
   const std::deque<Node>& nodes() const { return nodes_; }
 
-  // Returns the node an item refers to, or null if it is not a reference.
+  // Returns the node that an item refers to, or null if the item is not a reference.
   const Node* Get(const Item& item) const {
     const Ref* ref = std::get_if<Ref>(&item);
     return ref == nullptr ? nullptr : &nodes_[ref->node];
   }
-  // Returns the node an item refers to, or null if there is no such node or its kind is not `kind`.
+  // Returns the node that an item refers to, or null if the item is not a reference or the node is
+  // of another kind than `kind`.
   const Node* Get(const Item& item, Kind kind) const {
     const Node* node = Get(item);
     return node != nullptr && node->kind == kind ? node : nullptr;
   }
-  // Returns the value of a string key in a dict, or null if the dict lacks the key.
+  // Returns the value for a string key in the dict that `dict` refers to. Returns null if the dict
+  // lacks the key or the item is not a dict.
   const Item* Find(const Item& dict, absl::string_view key) const;
 
  private:
   friend class PickleMachine;
   PickleGraph() = default;
 
-  // A deque does not move its nodes when it grows: a call adds nodes while it reads its arguments.
+  // A deque, because it does not move its nodes when it grows: the parser adds nodes while it still
+  // reads others.
   std::deque<Node> nodes_;
   // The names of globals. The nodes' texts point to them.
   absl::node_hash_set<std::string> names_;
@@ -104,9 +107,9 @@ class PickleGraph {
   size_t size_ = 0;
 };
 
-// Returns the value of a key in a dict, or null if the dict lacks it. The key may be text or bytes
-// in the pickle: Python 2 pickled both in the same way, and Python 3 can be told to read Python 2's
-// strings as bytes. `key` must be ASCII.
+// Returns the value for a key in the dict that `dict` refers to, or null if the dict lacks the key.
+// As Find(), but the key may be text or bytes in the pickle: Python 2 pickled both in the same way,
+// and Python 3 can be told to load Python 2's strings as bytes. `key` must be ASCII.
 const PickleGraph::Item* FindTextOrBytes(const PickleGraph& graph, const PickleGraph::Item& dict,
                                          absl::string_view key);
 
@@ -116,12 +119,12 @@ struct ByteArray {
   std::string bytes;
 };
 
-// Returns the array that an item refers to. Errors: InvalidArgument where the item is not an array
-// of numpy.uint8 in C order, or where the number of bytes does not match the shape.
+// Returns the array that an item refers to. Errors: InvalidArgument if the item is not an array of
+// numpy.uint8 in C order, or if its number of bytes does not match its shape.
 absl::StatusOr<ByteArray> GetByteArray(const PickleGraph& graph, const PickleGraph::Item& item);
 
-// Decodes UTF-8 text whose characters are all below 256 to one byte for each character. Returns
-// nothing for other text.
+// Returns a byte for each character of a UTF-8 text: its number, which must be below 256. Returns
+// nullopt for a text with other characters.
 std::optional<std::string> DecodeLatin1(absl::string_view text);
 
 }  // namespace finetune

@@ -44,8 +44,8 @@ TEST(Pickle, KeepsCallsOfUnknownFunctionsAsNames) {
            "\x8c\x02os\x8c\x06system\x93)R.",  // STACK_GLOBAL
            "cos\nsystem\n)\x81.",              // NEWOBJ
            "cos\nsystem\n)}\x92.",             // NEWOBJ_EX
-           "cos\nsystem\n)R}b.",               // BUILD on a call's result
-           "cos\nsystem\n)R)R.",               // a call of a call's result
+           "cos\nsystem\n)R}b.",               // BUILD on the result of a call
+           "cos\nsystem\n)R)R.",               // a call of the result of a call
            "cos\nsystem\n)R(K\1K\2u.",         // items for an object that is not a container
        }) {
     const absl::StatusOr<PickleGraph> graph = PickleGraph::Parse(pickle);

@@ -8,7 +8,7 @@
 
 namespace finetune {
 
-// The weights of a network as read from a checkpoint.
+// The weights of a network, as ReadStateDict() reads them from a checkpoint.
 struct StateDict {
   // An entry that is not a plain tensor, such as a sparse or a quantized one.
   struct Unreadable {

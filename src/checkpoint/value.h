@@ -96,7 +96,7 @@ class Value {
   absl::StatusOr<std::string> GetString(absl::string_view key) const;
   absl::StatusOr<at::Tensor> GetTensor(absl::string_view key) const;
   absl::StatusOr<std::vector<std::string>> GetStrings(absl::string_view key) const;
-  // Returns the entry `key`, which must be a dict of tensors by name.
+  // Returns the entry `key`, which must be a dict of tensors, as a list of names and tensors.
   absl::StatusOr<TensorList> GetTensors(absl::string_view key) const;
 
   // Returns a dict of tensors by name. They share memory with `tensors`.

@@ -123,7 +123,7 @@ class Pickler {
     return absl::OkStatus();
   }
 
-  // Writes the call torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False,
+  // Writes a tensor as the call torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False,
   // OrderedDict()).
   absl::Status Tensor(const at::Tensor& tensor) {
     const absl::string_view storage_class = StorageClass(tensor.scalar_type());

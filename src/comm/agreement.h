@@ -13,7 +13,7 @@ namespace finetune {
 // A named value that must be the same on every rank, such as the config's digest. Without a check,
 // ranks with different values would train different models and no error would tell.
 struct AgreementItem {
-  std::string name;   // "the config"
+  std::string name;   // for the error, such as "the config"
   std::string value;  // such as a digest, a version or a number
 };
 

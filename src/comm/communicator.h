@@ -118,7 +118,7 @@ class Communicator {
   // Errors: ResourceExhausted when all ranks' bytes together are 2 GiB or more.
   virtual absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) = 0;
 
-  // Returns when every rank has called Barrier().
+  // Returns when every rank has called Barrier(). Collective.
   virtual absl::Status Barrier() = 0;
 
   // Makes the watchdog report stalls by calling `warn` with a text of one or more lines, on a

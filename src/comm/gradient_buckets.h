@@ -112,7 +112,7 @@ class GradientBuckets {
   std::vector<ParameterSpan> entries_;
   std::vector<std::unique_ptr<Hook>> hooks_;
 
-  // Autograd may run hooks on threads of its own.
+  // Guards slots_ and buckets_, because autograd may run hooks on threads of its own.
   absl::Mutex mutex_;
   // In the order of Create()'s `parameters`.
   std::vector<Slot> slots_;

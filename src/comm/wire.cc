@@ -33,7 +33,7 @@ uint16_t ToFloat16(float value) {
   const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
   const uint32_t magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00 | ((bits >> 13) & 0x3ff));
-  if (magnitude >= 0x477ff000) return sign | 0x7c00;  // rounds to 65536 or more
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;  // would round to 65536 or more: infinity
   if (magnitude < 0x38800000) {                       // under 2^-14: subnormal in float16
     // The lowest bit of the float32 number 0.5 is worth 2^-24, as is that of a float16 subnormal.
     // So the addition rounds to the ten fraction bits of the result.

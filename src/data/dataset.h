@@ -79,8 +79,8 @@ class Dataset {
   // first_[s] is the index in the split of shard s's first image. The last element is the number of
   // images of the split.
   std::vector<int64_t> first_ = {0};
-  // The split's shards. `encoded_shards_` is empty where images are stored as pixels, `shards_`
-  // where they are encoded.
+  // The split's shards: in `encoded_shards_` if images are stored encoded, otherwise in `shards_`.
+  // The other vector is empty.
   std::vector<std::unique_ptr<ShardReader>> shards_;
   std::vector<std::unique_ptr<EncodedShardReader>> encoded_shards_;
 };

@@ -64,7 +64,7 @@ Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type)
   return results;
 }
 
-// Returns the greatest difference between the two results.
+// Returns the largest difference between a value on the device and on the host.
 double Apart(const Results& results) {
   return (results.device.to(at::kDouble) - results.host.to(at::kDouble)).abs().max().item<double>();
 }

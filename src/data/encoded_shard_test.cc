@@ -1,4 +1,4 @@
-// EncodedShardReader reads what EncodedShardWriter writes, and refuses other files.
+// EncodedShardReader must read what EncodedShardWriter writes, and refuse damaged and other files.
 
 #include <filesystem>
 #include <fstream>

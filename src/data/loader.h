@@ -35,9 +35,9 @@ struct LoaderOptions {
   // prepares on the GPU. Images are prepared by the loader all the same if they are encoded, or if
   // a step of the pipeline cannot run on a GPU; see BatchLoader::stored().
   bool stored = false;
-  // See DataConfig::on_corrupt.
+  // What to do with a damaged image; see DataConfig::on_corrupt.
   DataConfig::OnCorrupt on_corrupt = DataConfig::FAIL;
-  // See DataConfig::exact_decoding.
+  // Whether JPEGs are always decoded at full scale; see DataConfig::exact_decoding.
   bool exact_decoding = false;
   // Records the work of the loader's threads; must outlive the loader. Null: nothing is recorded.
   Trace* trace = nullptr;

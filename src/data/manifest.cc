@@ -71,7 +71,7 @@ class Checker {
         return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
                    "; encoded images are decoded to 3");
       }
-      // Height and width are both 0 where images have several sizes.
+      // Height and width are both 0 if images have different sizes.
       if (manifest_.height() == 0 && manifest_.width() == 0) return absl::OkStatus();
     }
     const int most = manifest_.encoded() ? static_cast<int>(kMaxPixels) : kMaxSide;
@@ -280,8 +280,8 @@ std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& spl
   counted.set_channels(manifest.channels());
   counted.set_height(manifest.height());
   counted.set_width(manifest.width());
-  // `encoded` stays unset where pixels are stored, so that the digest equals that of older versions
-  // of this program.
+  // `encoded` and `ignores_orientation` stay unset if they are false, so that the digest equals
+  // that of older versions of this program.
   if (manifest.encoded()) counted.set_encoded(true);
   if (manifest.ignores_orientation()) counted.set_ignores_orientation(true);
   *counted.mutable_mean() = manifest.mean();

@@ -29,7 +29,7 @@ absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder);
 // ReadManifest(). Errors: InvalidArgument with the field and what was expected.
 absl::Status CheckImages(const DatasetManifest& manifest);
 
-// Returns the split named `name`. Errors: NotFound with the names of the splits.
+// Returns the split named `name`. Errors: NotFound, which lists the names of the splits.
 absl::StatusOr<DatasetSplit> FindSplit(const DatasetManifest& manifest, const std::string& name);
 
 // Returns the number of images in all shards of a split.

@@ -41,8 +41,9 @@ struct Sampler {
   // epoch.
   absl::Span<const int64_t> Part(absl::Span<const int64_t> order, int64_t iteration) const;
 
-  // This rank's part of a global batch, extended to whole pairs. Images 2k and 2k + 1 of the global
-  // batch are a pair. The last image of a batch of odd size has no partner.
+  // This rank's part of a global batch, extended to whole pairs. The images at the positions 2k and
+  // 2k + 1 of a global batch are a pair. If the batch has an odd size, its last image has no
+  // partner.
   struct Pairs {
     // The indices of the images, beginning with the first image of a pair. At either end there may
     // be one image that is not in this rank's part.

@@ -22,7 +22,8 @@ struct Described {
 
 absl::StatusOr<Described> Describe(const std::string& path, hid_t file, const char* name,
                                    hid_t type) {
-  // Only hard links are accepted: an external link could lead to a file outside the folder.
+  // Only hard links (HDF5's name for entries in the same file) are accepted: an external link could
+  // lead to a file outside the folder.
   H5L_info_t link;
   if (H5Lget_info(file, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD) {
     return Hdf5Error(path, absl::StrCat("has no data set ", name));

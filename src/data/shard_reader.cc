@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<ShardReader>> ShardReader::Open(const std::string
 absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
   const std::string& path = file_.path();
   image_bytes_ = ImageBytes(manifest);
-  // A wrong count in the manifest must not allocate more memory than the file's size allows.
+  // A wrong count in the manifest must not make the program allocate much memory.
   const int64_t count = entry.count();
   if (count > file_.size() / (image_bytes_ + static_cast<int64_t>(sizeof(int64_t)))) {
     return absl::DataLossError(

@@ -1,4 +1,4 @@
-// ShardReader reads what ShardWriter writes, and refuses other files.
+// ShardReader must read what ShardWriter writes, and refuse damaged and other files.
 
 #include <hdf5.h>
 #include <sys/stat.h>

@@ -36,13 +36,13 @@ class ShardWriter {
                                                              const ShardShape& shape);
   ~ShardWriter();
 
-  // Adds an image. `pixels`: [height, width, channels]. Errors: InvalidArgument where the number
-  // of bytes is not height * width * channels, FailedPrecondition for an image beyond `count`;
-  // those of Create.
+  // Adds an image. `pixels`: [height, width, channels]. Errors: InvalidArgument if the number of
+  // bytes is not height * width * channels; FailedPrecondition for an image beyond `count`; those
+  // of Create().
   absl::Status Append(absl::Span<const uint8_t> pixels, int64_t label);
 
-  // Writes the last chunk and syncs the file to disk. Errors: FailedPrecondition where fewer than
-  // `count` images came; those of Create.
+  // Writes the last chunk and syncs the file to disk. Errors: FailedPrecondition if fewer than
+  // `count` images were added; those of Create().
   absl::Status Finish();
 
  private:

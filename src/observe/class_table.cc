@@ -30,8 +30,8 @@ Labels SortedBy(const Labels& labels, const std::function<std::optional<double>(
   return sorted;
 }
 
-// A column by which the table can be sorted. `property` is the CSS variable that holds a row's
-// position in this order.
+// A column by which the table can be sorted. property: the CSS variable that has a row's position
+// in this order. labels: the classes in this order.
 struct Order {
   const char* property;
   const char* title;

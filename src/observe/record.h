@@ -18,7 +18,7 @@ namespace finetune {
 // would misread needs a new number.
 inline constexpr int64_t kRecordFormatVersion = 1;
 
-// The start of a run, or its continuation from a checkpoint.
+// The start of a run, or of its continuation from a checkpoint.
 struct RunRecord {
   std::string writer;  // "finetune 0.1.0"; empty before 0.1.0
   std::string name;

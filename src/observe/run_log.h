@@ -71,7 +71,8 @@ class RunLog {
   std::unique_ptr<Impl> impl_;
 };
 
-// Returns a duration as hours, minutes and seconds: "1:02:03".
+// Returns a duration as hours, minutes and seconds: "1:02:03". Returns "?" if `seconds` is not
+// finite.
 std::string FormatDuration(double seconds);
 
 }  // namespace finetune

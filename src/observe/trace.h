@@ -23,7 +23,8 @@ class TraceTrack {
   struct Event {
     // A string literal without characters that JSON must escape.
     const char* name = "";
-    // Nanoseconds since the Unix epoch, by this host's clock.
+    // The times at which the event began and ended, in nanoseconds since the Unix epoch by this
+    // host's clock.
     int64_t begin_ns = 0;
     int64_t end_ns = 0;
     // A number to show with the event, such as a number of bytes. -1: none.

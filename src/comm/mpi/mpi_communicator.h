@@ -29,7 +29,7 @@ class MpiCommunicator : public Communicator {
   static absl::StatusOr<std::unique_ptr<MpiCommunicator>> Create(const MpiSession& session,
                                                                  const CommConfig& config,
                                                                  CommObserver observer);
-  // Waits for the other ranks, unless an operation failed.
+  // Collective. Waits until every rank destroys its communicator, unless an operation has failed.
   ~MpiCommunicator() override;
 
   using Communicator::AllReduceSum;

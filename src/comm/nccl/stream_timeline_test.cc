@@ -39,7 +39,8 @@ TEST(StreamTimelineTest, NothingEndsAfterItWasSeenToBeOver) {
 
 TEST(StreamTimelineTest, TheClocksOfALongRunDoNotDriftApart) {
   StreamTimeline timeline(kAnchor);
-  // A GPU whose clock is fast by 50 in a million runs an operation of 5 ms every 100 ms for a day.
+  // A GPU whose clock is 50 parts per million too fast runs an operation of 5 ms every 100 ms for a
+  // day.
   const double pace = 1 + 50e-6;
   double last_end = 0;
   for (int i = 0; i < 864'000; ++i) {

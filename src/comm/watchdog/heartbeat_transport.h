@@ -29,7 +29,7 @@ class HeartbeatTransport {
   // none.
   virtual absl::StatusOr<std::optional<ReceivedHeartbeat>> Receive() = 0;
 
-  // Cancels all messages that are on their way. No other call may follow.
+  // Cancels the heartbeats that are on their way. No other method may be called afterwards.
   virtual void Stop() = 0;
 };
 

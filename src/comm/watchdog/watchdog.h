@@ -51,7 +51,7 @@ class Watchdog {
   Watchdog(Settings settings, int rank, const std::vector<std::string>& hosts,
            std::unique_ptr<HeartbeatTransport> transport, absl::Time now);
 
-  // Tick() must be called at least this often.
+  // Returns the time between two heartbeats. Tick() must be called at least this often.
   absl::Duration interval() const { return interval_; }
 
   // CountEntered() counts a collective that this rank has entered; `name` must be a string literal.

@@ -13,7 +13,7 @@
 namespace finetune {
 namespace {
 
-// The rows or columns [begin, end) of an image that the rectangle covers.
+// The rows or the columns [begin, end) that the rectangle covers.
 struct Extent {
   int begin, end;
 };

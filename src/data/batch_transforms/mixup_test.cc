@@ -94,7 +94,7 @@ TEST(MixupTest, RoundsToBfloat16Once) {
     mixup->Apply(&expected.share, fixture.shape, wide.data(), wide.data() + wide.size() / 2);
     mixup->Apply(&expected.share, fixture.shape, narrow.data(), narrow.data() + narrow.size() / 2);
     for (size_t i = 0; i < wide.size(); ++i) {
-      // The tolerance is half a unit of bfloat16's 8 significant bits.
+      // The tolerance is half a unit in the last of bfloat16's 8 significant bits.
       EXPECT_NEAR(FromBfloat16(narrow[i].bits), wide[i], std::abs(wide[i]) / 256 + kRounding) << i;
     }
   }

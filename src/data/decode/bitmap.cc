@@ -73,7 +73,7 @@ class BitmapDecoder final : public KindDecoder {
     const OwnedPix stored(
         pixReadMem(reinterpret_cast<const l_uint8*>(bytes_.data()), bytes_.size()));
     if (stored == nullptr) return Broken();
-    // This also converts grey, palettes and 16 bits a channel to RGB.
+    // Converts grey images, palettes and 16 bits a channel to RGB.
     const OwnedPix rgb(pixConvertTo32(stored.get()));
     if (rgb == nullptr || pixGetHeight(rgb.get()) != header_.height ||
         pixGetWidth(rgb.get()) != header_.width) {

@@ -67,7 +67,7 @@ TEST(DecodeImage, MatchesPillow) {
   }
 }
 
-// The fixtures are WebP, GIF, BMP, TIFF and PNM.
+// The fixtures are WebP, GIF, BMP, TIFF and PNM files.
 TEST(DecodeImage, MatchesPillowInOtherKinds) {
   const std::string folder = "tests/fixtures/pictures/";
   const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "kinds.json"));
@@ -221,8 +221,8 @@ TEST(DecodeImage, RefusesAHeaderThatAsksForTooMuchMemory) {
             "pixels are read");
 }
 
-// Each header claims 10^10 pixels, or the most that its format can express, in a file of a few
-// bytes.
+// Each file is small, but its header claims 10^10 pixels or as many as its format can express. The
+// decoder must refuse it by the header alone.
 TEST(DecodeImage, RefusesBombsOfEveryKindByTheirHeaders) {
   const auto error = [](std::string bytes, size_t at, const std::string& sides) {
     bytes.replace(at, sides.size(), sides);
@@ -235,14 +235,14 @@ TEST(DecodeImage, RefusesBombsOfEveryKindByTheirHeaders) {
   EXPECT_EQ(error("P6 100000 100000 255\n", 0, ""), "x: says that it is 100000x100000 " + most);
   EXPECT_EQ(error("P6 99999999999999999999 1 255\n", 0, ""),
             "x: broken PNM: its header or its pixels are not whole");
-  // First the canvas, then a frame, gets the largest size that a GIF can express.
+  // In a GIF first the canvas, then the frame claims the largest size that the format can express.
   EXPECT_EQ(error(*ReadFile(folder + "plain.gif"), 6, "\xff\xff\xff\xff"),
             "x: says that it is 65535x65535 " + most);
   const std::string gif = *ReadFile(folder + "plain.gif");
   const size_t frame = gif.find(std::string(",\0\0\0\0", 5));
   ASSERT_NE(frame, std::string::npos);
   EXPECT_EQ(error(gif, frame + 5, "\xff\xff\xff\xff"), "x: says that it is 65535x65535 " + most);
-  // Width and height are the first tags of Pillow's TIFFs, as short numbers.
+  // In TIFFs that Pillow wrote, width and height are the first two tags.
   const std::string tiff = *ReadFile(folder + "rgb.tif");
   const auto tag = [&](char id) {
     return tiff.find(std::string({id, '\1', '\4', '\0', '\1', '\0', '\0', '\0'}));

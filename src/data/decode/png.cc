@@ -50,7 +50,8 @@ class PngFile {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_read_fn(png_, this, &Read);
     png_read_info(png_, info_);
-    // No gamma correction is requested, so libpng keeps the values as stored.
+    // Ask libpng for RGB with 8 bits a channel. No gamma correction is requested, so the values
+    // stay as they are stored.
     png_set_palette_to_rgb(png_);
     png_set_expand_gray_1_2_4_to_8(png_);
     png_set_strip_16(png_);

@@ -58,7 +58,7 @@ class TiffDecoder final : public KindDecoder {
 
   absl::Status Read(uint8_t* pixels) {
     TIFF* const tiff = tiff_.get();
-    // libtiff returns the rows as they are stored. The caller applies the orientation.
+    // Make libtiff return the rows as they are stored. The caller applies the orientation.
     TIFFSetField(tiff, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
     // Alpha is dropped. libtiff would multiply the colours by alpha of the type "unassociated". To
     // prevent this, the alpha is declared to be "associated" (already multiplied).

@@ -35,7 +35,8 @@ std::unique_ptr<Transform> Make(const std::string& text, const ImageShape& input
   return transform;
 }
 
-// Returns the image that tests/fixtures/data/make_transforms.py uses.
+// Returns the test image, which tests/fixtures/data/make_transforms.py computes by the same
+// formula.
 Image Formula(const ImageShape& shape) {
   Image image;
   image.shape = shape;

@@ -23,7 +23,7 @@
 namespace finetune {
 namespace {
 
-// Returns the names of all kinds: "random_crop, random_flip, ...".
+// Returns the names of all kinds of steps: "random_crop, random_flip, ...".
 std::string KindNames() {
   const google::protobuf::OneofDescriptor* kinds =
       TransformConfig::descriptor()->FindOneofByName("kind");

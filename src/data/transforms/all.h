@@ -10,9 +10,9 @@
 
 namespace finetune {
 
-// Returns the transform that a config describes, for images of shape `input`. Where its settings
-// are wrong or do not fit the images, adds an error to `problems` and returns null. Normalize
-// always comes last and is not a Transform, so a normalize config is an error here.
+// Returns the transform that a config describes, for images of shape `input`. If its settings are
+// wrong or do not fit the images, adds an error to `problems` and returns null. Normalize is not a
+// Transform (the pipeline handles it as its last step), so a normalize config is an error here.
 std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const ImageShape& input,
                                          const Problems& problems);
 

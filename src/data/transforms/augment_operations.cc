@@ -13,7 +13,7 @@ namespace {
 
 float Cut(float value) { return std::clamp(value, 0.0f, 255.0f); }
 
-// Rounds a value to the nearest byte.
+// Rounds a value to the nearest number of 0 to 255.
 int Byte(float value) { return std::clamp(static_cast<int>(std::lrint(value)), 0, 255); }
 
 // Blends each pixel with a blurred one, by `factor` as in color.h. The blurred pixel is the

@@ -16,15 +16,15 @@ enum class AugmentOperation : int64_t {
   kIdentity = 0,
   kShearX,  // the tangent of the angle; also for kShearY
   kShearY,
-  kTranslateX,  // whole pixels to the right
-  kTranslateY,  // whole pixels down
+  kTranslateX,  // pixels to the right, a whole number
+  kTranslateY,  // pixels down, a whole number
   kRotate,      // degrees, counter-clockwise
-  kBrightness,  // the factor - 1; also for the next three
+  kBrightness,  // the factor of color.h, minus 1; also for the next three
   kColor,       // saturation
   kContrast,
   kSharpness,
-  kPosterize,     // the number of upper bits that stay
-  kSolarize,      // inverts values of at least magnitude * 255
+  kPosterize,     // the number of upper bits of each value that stay
+  kSolarize,      // values of at least magnitude * 255 are inverted
   kAutoContrast,  // stretches each channel to 0 to 255
   kEqualize,      // equalizes each channel's histogram
 };

@@ -69,7 +69,7 @@ class GaussianBlur : public Transform {
     }
     const size_t n = static_cast<size_t>(width) * c;
     const size_t pixels = n * height;
-    // All blurred rows, then one input row that is padded with mirrored pixels.
+    // `scratch` holds all blurred rows, then one row of the image padded with mirrored pixels.
     image->scratch.assign(pixels + n + size_t{2} * reach * c, 0);
     float* padded = image->scratch.data() + pixels;
     for (int y = 0; y < height; ++y) {

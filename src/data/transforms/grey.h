@@ -10,7 +10,7 @@
 
 namespace finetune {
 
-// The weights of red, green and blue in a grey value: ITU-R BT.601, as in Pillow and OpenCV.
+// The weights of red, green and blue in a grey value, as in Pillow and OpenCV (ITU-R BT.601).
 inline constexpr std::array<float, 3> kLuma = {0.299f, 0.587f, 0.114f};
 
 // Returns the grey value of one pixel. `rgb`: [3].

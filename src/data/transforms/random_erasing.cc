@@ -133,8 +133,10 @@ class RandomErasing : public Transform {
   const Paint paint_;
 };
 
-// Reads a field of values from 0 to 255: one for each channel, or one for all channels.
-// `otherwise`: the value if the field is empty. `channels`: 0 if not known yet.
+// Reads the config field `field`, which has one value of 0 to 255 for each channel or one for all
+// channels. `from`: its content. `otherwise`: the value if the field is empty. `channels`: the
+// number of channels, 0 if not known yet. `values`: set to one value for each channel. Returns
+// false and adds errors to `problems` if the field is wrong.
 bool ReadValues(absl::string_view field, const google::protobuf::RepeatedField<float>& from,
                 float otherwise, int channels, const Problems& problems,
                 std::vector<float>* values) {

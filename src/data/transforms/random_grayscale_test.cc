@@ -116,7 +116,7 @@ TEST(RandomGrayscaleTest, OnTheDeviceIsTheSame) {
           DevicePipeline(*pipeline, /*batch_transform=*/nullptr, TestDevice(), at::kFloat)
               .Apply(batch)
               .to(at::kCPU);
-      // The tolerance is a few roundings of float32, for values up to 255.
+      // The tolerance: a few roundings of float32 for values up to 255.
       EXPECT_LE(made.sub(expected).abs().max().item<double>(), 1e-4) << after << channels;
     }
   }

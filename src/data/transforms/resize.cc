@@ -97,7 +97,7 @@ struct Target {
   ImageShape Of(const ImageShape& image) const {
     if (edge == 0) return {image.channels, height, width};
     if (!image.has_size()) return {image.channels, 0, 0};
-    // The other edge is rounded down, but is at least 1.
+    // The length of the other edge is rounded down, but is at least 1 pixel.
     const auto other = [&](int64_t of, int64_t to) {
       return std::max(1, static_cast<int>(edge * of / to));
     };

@@ -38,8 +38,8 @@ struct Image {
   std::optional<PartPlace> place;
   // The pixels [height, width, channels], from 0 to 255.
   std::vector<float> values;
-  // A transform writes its result to `next` and swaps it with `values`. `scratch` holds
-  // intermediate results.
+  // Memory for transforms. A transform writes its result to `next` and then swaps `next` with
+  // `values`. `scratch` is for intermediate results.
   std::vector<float> next, scratch;
   // The taps of the last resize, kept because the next image often needs the same.
   Taps rows, columns;
@@ -94,7 +94,7 @@ class Transform {
   virtual bool mixes_channels() const { return false; }
   // Returns the number of random numbers that Draw() writes.
   virtual int draws() const { return 0; }
-  // Draws the random numbers for one image, which has the shape `image` before this step. `draws`:
+  // Draws the random numbers for one image, whose shape before this step is `image`. `draws`:
   // [draws()].
   virtual void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const {}
   // Returns the part of an image of this shape that the transform needs with these draws; nullopt,
