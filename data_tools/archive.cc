@@ -109,7 +109,7 @@ absl::Status ForEachFileBelow(const std::string& folder, Take take) {
 // `names`.
 absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
     const std::string& folder, const std::vector<std::string>& names) {
-  std::map<std::string, std::string> found;  // the path of each file, by its name with .gz
+  std::map<std::string, std::string> found;  // the path of each file, by name
   FT_RETURN_IF_ERROR(ForEachFileBelow(folder, [&](const fs::path& file) -> absl::Status {
     const std::string name = file.filename().string();
     if (!IsWanted(name, names)) return absl::OkStatus();

@@ -60,6 +60,7 @@ enum class Store {
   // As the bytes of their files. Images may have different sizes.
   kEncoded,
 };
+// The longest side, in pixels, of images that Store::kAuto stores as pixels.
 inline constexpr int kLargestRaw = 64;
 
 // The options of ConvertImageFolder() and ConvertImageList().

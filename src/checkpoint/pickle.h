@@ -27,7 +27,8 @@ namespace finetune {
 class PickleGraph {
  public:
   struct Limits {
-    // The largest number of opcodes, and of items in all nodes together.
+    // opcodes: the largest number of opcodes, and of items in all nodes together. nodes: the
+    // largest number of nodes. A pickle that exceeds them is refused.
     size_t opcodes = size_t{1} << 24;
     size_t nodes = size_t{1} << 22;
     // The program that usually writes such pickles, for errors.

@@ -122,7 +122,7 @@ class Communicator {
   virtual absl::Status Barrier() = 0;
 
   // Makes the watchdog report stalls by calling `warn` with a text of one or more lines, on a
-  // thread of the communicator. With a null `warn`, and before the first call, it prints them to
+  // thread of the communicator. If `warn` is null or SetWarn() was never called, it prints them to
   // stderr. When SetWarn() returns, the earlier `warn` is no longer called.
   virtual void SetWarn(std::function<void(absl::string_view)> warn) = 0;
 

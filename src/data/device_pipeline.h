@@ -14,8 +14,9 @@
 
 namespace finetune {
 
-// Applies a Pipeline and a BatchTransform to a whole batch with LibTorch's operators, on a GPU. So
-// only the stored images are copied to the GPU, which have fewer bytes than the prepared ones.
+// Applies a Pipeline and a BatchTransform to a whole batch with LibTorch's operators, so that a GPU
+// can prepare images. Then only the stored images are copied to the GPU, which have fewer bytes
+// than the prepared ones.
 class DevicePipeline {
  public:
   // Pipeline::on_device() must be true of `pipeline`. `batch_transform`: null for none. Both must

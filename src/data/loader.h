@@ -79,6 +79,7 @@ class BatchLoader {
   // image's index and the cause if an image is damaged; with on_corrupt: SKIP only if more than
   // kMostSkipped images in a row, or all images, are damaged.
   absl::StatusOr<Batch> Next();
+  // With on_corrupt: SKIP, Next() skips at most this many damaged images in a row.
   static constexpr int64_t kMostSkipped = 1000;
 
   // Returns a sentence for each damaged image that was skipped since the last call of

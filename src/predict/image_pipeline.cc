@@ -83,9 +83,9 @@ absl::Status ImagePipeline::Prepare(uint64_t seed, int64_t index, absl::string_v
       stored_size_.has_value() && shape == stored_.shape ? *stored_size_ : any_size_;
   desk->draws.resize(static_cast<size_t>(pipeline.draws()));
   pipeline.Draw(seed, /*epoch=*/0, index, shape, desk->draws.data());
-  // JPEGs are decoded at the same scale as for validation, so that the results are the same. But a
-  // part alone is decoded only then: at full scale the whole image is decoded, because the file has
-  // no checksum and damage outside the part would not be noticed.
+  // JPEGs are decoded at the same scale as for validation, so that the results are the same. At
+  // full scale the whole image is decoded and not only the needed part: the file has no checksum,
+  // so damage outside the part would not be noticed.
   std::optional<NeededPart> need;
   if (stored_.encoded && !stored_.exact_decoding) need = pipeline.NeedOf(shape, desk->draws.data());
   if (need.has_value() && need->resized == ImageSize{}) need.reset();

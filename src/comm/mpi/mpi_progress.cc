@@ -14,7 +14,7 @@ absl::Status MpiProgress::Until(absl::FunctionRef<absl::StatusOr<bool>()> done) 
   constexpr int kEager = 100;
   // The number of polls between two sleeps. One is not enough: Open MPI tests the requests before
   // it reads the network, so a message that one poll reads completes its request only in the next
-  // poll. It may also be one of several messages of a collective.
+  // poll. A message may also be only one of several that a collective needs.
   constexpr int kBetweenSleeps = 3;
   constexpr absl::Duration kLongest = absl::Milliseconds(1);
   absl::Duration pause = absl::Microseconds(10);

@@ -60,7 +60,7 @@ class Watchdog {
   void CountFinished();
   // Sets the text that says what this rank is doing, for heartbeats and reports. Thread-safe.
   void SetActivity(absl::string_view activity);
-  // Makes Tick() report stalls by calling `warn`. With a null `warn`, and before the first call,
+  // Makes Tick() report stalls by calling `warn`. If `warn` is null or SetWarn() was never called,
   // Tick() prints them to stderr. When SetWarn() returns, the earlier `warn` is no longer called.
   // Thread-safe.
   void SetWarn(std::function<void(absl::string_view)> warn);

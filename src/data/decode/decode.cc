@@ -1,3 +1,18 @@
+// Recognizes the format of an image file and decodes the file with the KindDecoder of that format.
+//
+// Problem: files come from anywhere and may be damaged or hostile, the formats differ in what they
+// can do, and images may have to be turned by their EXIF orientation.
+//
+// Method, for each file: KindOf() recognizes the format. KindDecoder::ReadHeader() returns the
+// image's size, which is compared with kMaxPixels before memory is allocated. If only a part is
+// needed, KindDecoder::Choose() tells which part and scale the format can decode. ReadPixels()
+// decodes, and Turn() turns the pixels.
+//
+// Coordinates: "stored" means the image as it lies in the file, "turned" means after the
+// orientation was applied. Callers give and get turned coordinates, a KindDecoder stored ones.
+// exif.h converts between them.
+//
+// Tests: decode_test compares with Pillow, with truncated files and with flipped bytes.
 #include "src/data/decode/decode.h"
 
 #include <utility>

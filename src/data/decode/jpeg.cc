@@ -1,6 +1,20 @@
 // Decodes JPEG with libjpeg-turbo: the fastest decoder for CPUs, well maintained, part of every
 // distribution, and fuzzed continuously. Of its two interfaces the classic one (libjpeg's) is used,
 // not TurboJPEG's. It keeps its memory from image to image and can skip rows and columns.
+//
+// Problem: training often needs only a part of a large image, and that at a smaller size. Decoding
+// all of it at full size would waste time.
+//
+// Method: PartOf() chooses the rectangle and one of the scales 1/8, 1/4, 1/2 and 1, at which
+// libjpeg can decode directly. ReadPart() skips the rows above the rectangle, decodes only the
+// blocks that its columns need, and stops after its last row.
+//
+// Invariants: at full scale the pixels of a part are exactly those of the whole image. A file
+// without an end marker and a file with too many scans are errors. A method that calls libjpeg has
+// no local objects with a destructor, because libjpeg reports errors by longjmp.
+//
+// Tests: decode_test compares parts with the same rectangles of whole images, for every subsampling
+// and orientation.
 
 #include <algorithm>
 #include <csetjmp>
