@@ -37,8 +37,8 @@ absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
 // kSides[i] pixels, the last bin all others.
 constexpr std::array<int, 6> kSides = {64, 128, 256, 512, 1024, 2048};
 
-// What DescribeDataset() tells of a split's images. status: the error if a shard cannot be read.
-// of_class: the number of images of each class.
+// The facts about a split's images that DescribeDataset() prints. status: the error if a shard
+// cannot be read. of_class: the number of images of each class.
 struct SplitFacts {
   absl::Status status;
   std::vector<int64_t> of_class;

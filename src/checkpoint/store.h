@@ -58,11 +58,11 @@ class CheckpointStore {
 
   // Writes `root` as the file `name` ("epoch_3.pth"). Makes latest.pth an alias of it, and best.pth
   // too if `is_best`. Then deletes the oldest checkpoints so that keep_last remain, but never the
-  // latest or the best. A crash at any moment leaves no incomplete checkpoint, and deletes no old
-  // one before the new one is complete. May be called on any thread, one call at a time. Errors:
-  // InvalidArgument if `name` is not a checkpoint's name or `root` lacks meta.iteration or
-  // meta.writer; AlreadyExists if it would replace a file that finetune did not write; those of
-  // WriteTorchFile().
+  // latest or the best. Old checkpoints are deleted only after the new one is complete, and no
+  // crash leaves an incomplete one under a checkpoint's name. May be called on any thread, one call
+  // at a time. Errors: InvalidArgument if `name` is not a checkpoint's name or `root` lacks
+  // meta.iteration or meta.writer; AlreadyExists if it would replace a file that finetune did not
+  // write; those of WriteTorchFile().
   absl::Status Save(const std::string& name, const Value& root, bool is_best);
 
  private:

@@ -133,8 +133,8 @@ class DatasetBuilder {
   // are empty.
   std::vector<std::string> made_;
   DatasetManifest manifest_;
-  // Of the current split: the number of images that BeginSplit() announced, the number added so
-  // far, and the number of shards.
+  // The number of images of the current split that BeginSplit() announced, the number added so far,
+  // and the number of its shards.
   int64_t split_count_ = 0, split_done_ = 0;
   int split_shards_ = 0;
   // The number of images of the current split at which the current shard is complete.

@@ -36,8 +36,8 @@ constexpr int kImages = 10;
 
 ImageSize SizeOf(int image) { return {6 + image % 3, 8 + image % 4}; }
 
-// Returns the encoded file of image number `image`, all of whose pixels are grey with the value 20
-// * image. Images with even numbers are JPEGs, the others PNGs.
+// Returns the encoded file of image number `image`. All its pixels are grey with the value
+// 20 * image. Images with even numbers are JPEGs, those with odd numbers PNGs.
 std::string FileOf(int image) {
   const ImageSize size = SizeOf(image);
   const auto grey = static_cast<uint8_t>(20 * image);

@@ -35,7 +35,7 @@ struct LoaderOptions {
   // prepares on the GPU. Images are prepared by the loader all the same if they are encoded, or if
   // a step of the pipeline cannot run on a GPU; see BatchLoader::stored().
   bool stored = false;
-  // What to do with a damaged image; see DataConfig::on_corrupt.
+  // The treatment of damaged images; see DataConfig::on_corrupt.
   DataConfig::OnCorrupt on_corrupt = DataConfig::FAIL;
   // Whether JPEGs are always decoded at full scale; see DataConfig::exact_decoding.
   bool exact_decoding = false;

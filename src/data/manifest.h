@@ -43,8 +43,8 @@ int64_t ImageBytes(const DatasetManifest& manifest);
 std::string PrintManifest(const DatasetManifest& manifest);
 
 // Returns the text that is written to disk as manifest.pbtxt: the manifest's text, then a comment
-// line with this text's SHA-256. By it ReadManifest() notices damage, for example to a mean or a
-// class name. Programs that do not know the checksum read over the comment.
+// line with this text's SHA-256. With this checksum ReadManifest() notices damage, for example to a
+// mean or a class name. Programs that do not know the checksum read over the comment.
 std::string SealManifest(const DatasetManifest& manifest);
 
 // Returns the SHA-256 of PrintManifest(), in hexadecimal. The manifest contains every shard's

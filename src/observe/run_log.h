@@ -10,8 +10,8 @@
 
 namespace finetune {
 
-// Which messages rank 0 prints on the console. The log files do not depend on it, except that
-// kVerbose adds lines to the .log file.
+// Which messages rank 0 prints on the console. The log files do not depend on the verbosity,
+// except that kVerbose adds lines to the .log file.
 enum class Verbosity {
   kQuiet,    // only warnings and errors
   kNormal,   // also information, and a progress line if the console is a terminal

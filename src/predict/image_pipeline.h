@@ -56,7 +56,8 @@ class ImagePipeline {
   int height() const { return any_size_.height(); }
   int width() const { return any_size_.width(); }
   Orientation orientation() const { return stored_.orientation; }
-  // Returns whether images of another size are first fitted to the stored size; see above.
+  // Returns whether images of another size are first fitted to the stored size; see the
+  // comment of this class.
   bool fits() const { return stored_size_.has_value(); }
 
   // Prepares an image. `bytes`: the content of its file. `seed` and `index`: from these the

@@ -39,7 +39,7 @@ StoredImages StoredIn(const SplitIdentity& split) {
           split.ignores_orientation.value_or(false) ? Orientation::kIgnore : Orientation::kApply};
 }
 
-// What the checkpoint and the config together say about the data that the model was trained on.
+// The facts about the model's training data that the checkpoint and the config together give.
 struct Knowledge {
   DataIdentity identity;
   StoredImages stored;

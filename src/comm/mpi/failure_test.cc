@@ -120,8 +120,8 @@ TEST_P(FailureTest, ARankThatIsOnlySlowIsNamedAndTheJobGoesOn) {
   EXPECT_THAT(job.output, HasSubstr("all rounds done"));
 }
 
-// Where the program was built with another MPI than the launcher's, each process believes that it
-// is the only rank.
+// If the program was built with another MPI than the launcher's, each process believes that it is
+// the only rank.
 TEST(MismatchTest, RefusesALauncherThatStartedMoreRanksThanMpiSees) {
   const Outcome job =
       RunCommand("env PMI_RANK=0 PMI_SIZE=2 src/comm/mpi/failing_ranks never 0 RING");

@@ -72,9 +72,9 @@ constexpr int64_t kPiece = int64_t{1} << 28;
 // larger one it first asks the receiver, and the answer waits behind the data that the receiver is
 // sending.
 constexpr int64_t kRingSegment = int64_t{60} << 10;
-// Where the data of all ranks together are at most this many bytes, AUTO uses the exchange instead
-// of the ring (SumExchanged()): each rank sends all its data to all ranks and adds everything
-// itself. This takes one step instead of 2 (size - 1).
+// If the data of all ranks together are at most this many bytes, AUTO uses the exchange instead of
+// the ring (SumExchanged()): each rank sends all its data to all ranks and adds everything itself.
+// This takes one step instead of 2 (size - 1).
 constexpr int64_t kExchangeBytes = int64_t{64} << 10;
 // On one host, a tensor that does not come from AllocateBuffer() is copied to `staging_` and summed
 // there, this many elements at a time.

@@ -112,8 +112,8 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
       if (packed) {
         std::byte* slot = outgoing_.data() + (issued % kWindow) * segment_bytes_;
         Pack(data + out.begin, out.size(), wire, slot);
-        // This chunk's complete sum is first sent by this rank. Round this rank's copy too, so that
-        // all ranks have the same bits.
+        // This rank is the first to send this chunk's complete sum, rounded to `wire`. Round this
+        // rank's copy too, so that all ranks have the same bits.
         if (issued >= reduced_messages && issued < reduced_messages + segments) {
           Unpack(slot, out.size(), wire, data + out.begin);
         }

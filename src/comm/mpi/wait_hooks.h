@@ -7,8 +7,7 @@
 
 namespace finetune {
 
-// The functions that code calls again and again while it waits for other ranks. The communicator
-// provides them.
+// Functions that a wait for other ranks calls again and again. The communicator provides them.
 struct WaitHooks {
   // Sends and receives heartbeats. A wait calls it at least every 20 ms. When it returns an error,
   // the wait ends and returns that error.

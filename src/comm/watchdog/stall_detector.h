@@ -12,7 +12,7 @@
 
 namespace finetune {
 
-// What a rank reports on itself, about once a second.
+// The report that a rank sends on itself about once a second.
 struct Heartbeat {
   // The number of collectives that this rank has entered since the start, and the number of those
   // that have ended on this rank.
@@ -20,7 +20,7 @@ struct Heartbeat {
   int64_t finished = 0;
   // The name of the last collective that this rank entered ("all-reduce").
   std::string operation;
-  // What this rank is doing ("epoch 2 iteration 40: loading data").
+  // A text on the rank's present work ("epoch 2 iteration 40: loading data").
   std::string activity;
 };
 

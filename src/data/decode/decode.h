@@ -70,9 +70,9 @@ class ImageDecoder {
   // after turning; another size in the file is an error. `need`: the part that is needed, in the
   // turned image; nullopt for the whole image.
   //
-  // Of a JPEG it decodes a part that covers need->part and sets image->place. If that part will be
-  // resized to half its size or less, it decodes at scale 1/2, 1/4 or 1/8: the smallest at which
-  // the part is not smaller than need->resized. At full scale the pixels are exactly those of
+  // In a JPEG it decodes only a part, which covers need->part, and sets image->place. If that part
+  // will be resized to half its size or less, it decodes at scale 1/2, 1/4 or 1/8: the smallest at
+  // which the part is not smaller than need->resized. At full scale the pixels are exactly those of
   // Decode(). Damage outside the decoded part may not be noticed. Files of other formats are
   // decoded as a whole.
   absl::Status DecodePart(absl::string_view bytes, const ImageSize& size,

@@ -38,7 +38,7 @@ namespace {
 // hostile file can contain thousands.
 constexpr int kMaxScans = 500;
 
-// What FindJpegMarkers() finds outside the compressed data.
+// The facts that FindJpegMarkers() finds outside the compressed data.
 struct JpegMarkers {
   // Whether the file has an end marker. libjpeg would decode a truncated file without an error and
   // make the missing rest grey.

@@ -73,8 +73,8 @@ class ResizingTransform : public Transform {
   const Resampling& resampling() const { return resampling_; }
 
  private:
-  // What Prepare() finds. (top, left): the first pixel in Image::values that the rectangle touches.
-  // result: the shape after resizing.
+  // The result of Prepare(). (top, left): the first pixel in Image::values that the rectangle
+  // touches. result: the shape after resizing.
   struct Source {
     int top = 0, left = 0;
     ImageShape result;
