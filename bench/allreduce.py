@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Measures the cost of an all-reduce by message size, number of ranks and algorithm: the figures behind comm.mpi.algorithm's AUTO.
+"""Measures the cost of an all-reduce by message size, number of ranks and algorithm. comm.mpi.algorithm's AUTO was
+chosen by these measurements.
 
     bazel build //bench:allreduce_benchmark
     sudo bench/allreduce.py --markdown=bench/allreduce.md
 
-Runs bench/allreduce_benchmark with all ranks on this machine as one host, and with each on a host of its own: network
-namespaces, joined by a bridge without a limit. Beside finetune's own algorithms: MPI_Iallreduce, and MPI_Allreduce with the
-algorithm that Open MPI's tuned collectives choose, with their ring and with their segmented ring. MPI_Allreduce blocks its
-caller and keeps a core busy, so a run could not compute meanwhile; it shows what the network gives. Needs root for the hosts.
+Runs bench/allreduce_benchmark twice: with all ranks on this machine as one host, and with each rank on a host of its
+own. The hosts are network namespaces, joined by a bridge without a rate limit. Beside finetune's own algorithms it
+measures MPI_Iallreduce, and MPI_Allreduce with the algorithm that Open MPI's tuned collectives choose, with their ring
+and with their segmented ring. MPI_Allreduce blocks its caller and keeps a core busy, so a run could not compute at the
+same time; it shows what the network allows. Needs root to make the hosts.
 """
 import argparse
 import json
@@ -63,7 +65,7 @@ def size_name(size):
 
 
 def tables(rows):
-    """Milliseconds by size and algorithm, a table for each number of ranks."""
+    """Returns Markdown: for each place and number of ranks a table of milliseconds by size and algorithm."""
     text = []
     for where in dict.fromkeys(row["where"] for row in rows):
         for ranks in dict.fromkeys(row["ranks"] for row in rows):
@@ -73,7 +75,7 @@ def tables(rows):
             for size in sorted({size for _, size in mine}):
                 times = {name: mine[name, size]["seconds"] for name in algorithms}
                 auto = AUTO[where]
-                # Algorithms with 16 bits on the wire do not sum float32 unchanged.
+                # Algorithms that send 16 bits round the float32 values, so they are not compared.
                 best = min(time for name, time in times.items() if "16" not in name)
                 cells.append((size_name(size), *(f"{1e3 * times[name]:.3f}" for name in algorithms),
                               f"{times[auto] / best:.2f}", f"{1e3 * mine[auto, size]['processor_seconds']:.3f}",

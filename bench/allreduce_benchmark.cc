@@ -1,12 +1,13 @@
-// The cost of an all-reduce, by algorithm and message size:
+// Measures the cost of an all-reduce, by algorithm and message size:
 //
 //   mpirun -np 2 allreduce_benchmark [--min=4096] [--max=104857600] [--seconds=0.5] [--only=NAME]
 //       [--json=FILE]
 //
-// Prints the median time; the processor time that a rank spends in it, which computation beside it
-// loses; and the algorithm's bandwidth, 2 (ranks - 1) / ranks * bytes / time, which counts the
-// bytes that each rank must at least send, whatever the number of ranks. `--only` selects the
-// algorithms whose name begins so.
+// Prints for each: the median time; the processor time that a rank spends in it, which a
+// computation at the same time would lose; and the algorithm's bandwidth, 2 (ranks - 1) / ranks *
+// bytes / time. The factor is the number of bytes that each rank must at least send, so bandwidths
+// for different numbers of ranks compare. `--only` selects the algorithms whose names begin with
+// NAME.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/ones.h>
 #include <mpi.h>
@@ -73,10 +74,10 @@ std::vector<int64_t> Sizes(const Flags& flags) {
   return sizes;
 }
 
-// Seconds on one rank.
+// Times in seconds on one rank.
 struct Seconds {
   double wall = 0;
-  // The time that its threads ran, all together.
+  // The processor time of all threads of the rank.
   double processor = 0;
 
   static Seconds Now() { return {Of(CLOCK_MONOTONIC), Of(CLOCK_PROCESS_CPUTIME_ID)}; }
@@ -89,11 +90,11 @@ struct Seconds {
   }
 };
 
-// Gathers a rank's times from all ranks. No rank returns before every rank has called it.
+// Gathers the times of all ranks. No rank returns before every rank has called it.
 using Meet = absl::FunctionRef<absl::StatusOr<std::vector<Seconds>>(const Seconds& mine)>;
 
-// Returns the median of the slowest rank's times, and of the ranks' mean processor times, over as
-// many calls of `operation` as take `seconds`. Collective.
+// Calls `operation` again and again for about `seconds`, at least 5 times. Returns the median over
+// the calls of the slowest rank's time and of the ranks' mean processor time. Collective.
 absl::StatusOr<Seconds> Measure(double seconds, Meet meet,
                                 absl::FunctionRef<absl::Status()> operation) {
   std::vector<double> walls, processors;
@@ -116,7 +117,7 @@ absl::StatusOr<Seconds> Measure(double seconds, Meet meet,
   return Seconds{Median(walls), Median(processors)};
 }
 
-// The rows to print, and their JSON.
+// Collects the results, to print them as rows and to write them as JSON.
 class Table {
  public:
   explicit Table(int ranks) : ranks_(ranks) {}
@@ -148,10 +149,10 @@ struct Way {
   const char* name;
   MpiConfig::Algorithm algorithm;
   Wire wire;
-  bool buffer;  // memory of AllocateBuffer()
+  bool buffer;  // whether the tensor lies in memory of AllocateBuffer()
 };
 
-// Measures finetune's own algorithms, and MPI_Iallreduce as finetune calls it.
+// Measures finetune's own algorithms, and MPI_Iallreduce in the way that finetune calls it.
 absl::Status MeasureOurs(const MpiSession& session, const Flags& flags, Table& table) {
   const Way ways[] = {
       {"shared memory, own buffer", MpiConfig::SHARED_MEMORY, Wire::kFloat32, true},
@@ -168,7 +169,7 @@ absl::Status MeasureOurs(const MpiSession& session, const Flags& flags, Table& t
     config.mutable_mpi()->set_algorithm(way.algorithm);
     absl::StatusOr<std::unique_ptr<MpiCommunicator>> made =
         MpiCommunicator::Create(session, config, {});
-    // Ranks on several hosts do not have shared memory.
+    // Skips an algorithm that cannot run here: ranks on several hosts have no shared memory.
     if (absl::IsInvalidArgument(made.status())) continue;
     FT_RETURN_IF_ERROR(made.status());
     MpiCommunicator& comm = **made;

@@ -4,11 +4,11 @@
     bazel build //bench:allreduce_benchmark //src/main:finetune //data_tools:prepare_dataset
     sudo nice -n -10 bench/check_plan.py [--json=FILE] [--networks=1Gbit,10Gbit,1Gbit+1ms] [--step=false]
 
-Makes two network namespaces joined by one link, as two hosts of one rank each, and measures there under mpirun, over TCP:
-all-reduces of several sizes (bench/allreduce_benchmark), and training steps. The plan is given the link and, for steps, what
-it measured itself on one rank. A rate alone is a veth pair with tc's token bucket; a latency as well is a pair of TUN
-devices and a process between them that hands each packet on when a link of that rate and latency would (tc's netem does the
-same where a kernel has it; not all have).
+Makes two network namespaces that one link joins, as two hosts of one rank each. Under mpirun over TCP it measures there
+all-reduces of several sizes (bench/allreduce_benchmark) and training steps. The plan gets the link's rate and latency
+and, for steps, times that it measured itself on one rank. A link with only a rate is a veth pair with tc's token
+bucket. A link with a latency too is a pair of TUN devices and a process between them, which forwards each packet at the
+time at which a link of that rate and latency would deliver it. (tc's netem does the same, but not every kernel has it.)
 """
 
 import argparse
@@ -53,7 +53,8 @@ def seconds(latency):
 
 
 def emulate(hosts, rate, latency):
-    """Between two TUN devices, until killed: a link of so many bits and seconds each way."""
+    """Emulates a link between a TUN device in each of two namespaces, until the process is killed. rate: bits per
+    second in each direction. latency: seconds in each direction."""
     libc = ctypes.CDLL(None, use_errno=True)
     devices = []
     for host in hosts:
@@ -64,7 +65,7 @@ def emulate(hosts, rate, latency):
         fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", b"fthost", IFF_TUN_NO_PI))
         devices.append(device)
     print("ready", flush=True)
-    queues = {device: collections.deque() for device in devices}  # by where packets go
+    queues = {device: collections.deque() for device in devices}  # by the device that the packets go to
     free = dict.fromkeys(devices, 0.0)
     other = {devices[0]: devices[1], devices[1]: devices[0]}
     while True:
@@ -128,9 +129,10 @@ class Network:
             subprocess.run(["ip", "netns", "del", host], check=False, stderr=subprocess.DEVNULL)
 
     def mpirun(self, folder, *command):
-        """One rank on each host."""
+        """Runs a command under mpirun, one rank on each host, and returns its output."""
         agent = folder / "agent.sh"
-        # mpirun passes a host and a command line. A host name of its own makes each namespace a host to MPI.
+        # mpirun calls this script with a host and a command line. The namespace gets a host name of its own, so that
+        # MPI takes it for another host.
         agent.write_text(f'#!/bin/sh\nshift\nexec ip netns exec {HOSTS[1]} unshare -u sh -c "hostname {HOSTS[1]}; $*"\n')
         agent.chmod(0o755)
         line = ["mpirun", "-np", "2", "--host", ",".join(f"{address}:1" for address in ADDRESSES), "--bind-to", "none",
@@ -145,7 +147,7 @@ class Network:
 
 
 def plan(link, profile, *flags):
-    """The plan's row for two hosts of one rank."""
+    """Returns the plan's row for two hosts of one rank each."""
     done = subprocess.run(
         [FINETUNE, "plan", f"--config={ROOT}/configs/demo.pbtxt", "--ranks=2", "--ranks_per_host=1", "--images=2048",
          "--algorithm=ring", f"--link={link}", f"--profile={profile}", "--json", *flags],
@@ -154,12 +156,12 @@ def plan(link, profile, *flags):
 
 
 def predict_all_reduce(folder, link, latency, size):
-    """The model's seconds for one all-reduce of `size` bytes: a step that does nothing else."""
+    """Returns the plan's seconds for one all-reduce of `size` bytes: the communication of a step without computation."""
     profile = folder / "one.json"
     profile.write_text(json.dumps({
         "parameters": [size // 4], "statistics": 0, "optimizer_s": 0, "sum_bytes_per_second": 10e9,
         "passes": [{"batch": 1, "forward_s": 0, "backward_s": 0, "memory_bytes": 0, "ready_s": [0]}]}))
-    # Without the two gathers of numbers that end a step.
+    # The two gathers of numbers at the end of a step are subtracted.
     return plan(link, profile)["comm_s"] - 2 * latency
 
 
@@ -187,7 +189,7 @@ STEP = ["--set=model.backbone.resnet.base_channels=32", "--set=data.train.total_
 
 
 def iteration_times(work_dir):
-    """Seconds of each iteration but for the first few."""
+    """Returns the seconds of each iteration, without the first few."""
     times = []
     for file in pathlib.Path(work_dir).glob("*.jsonl"):
         for line in file.read_text().splitlines():
@@ -198,7 +200,7 @@ def iteration_times(work_dir):
 
 
 def check_step(network, folder, report, name, link):
-    """Training steps over the link beside the plan."""
+    """Compares training steps over the link with the plan."""
     data = folder / "data"
     if not data.exists():
         run(PREPARE, "synthetic", f"--output={data}")
@@ -206,7 +208,7 @@ def check_step(network, folder, report, name, link):
              "--set=schedule.val_interval_epochs=0", "--set=runtime.log_interval=1", "--set=runtime.tensorboard=false",
              "--overwrite", "--max_iterations=44"]
     profile = folder / "step.json"
-    # Two processes at once, as the two ranks will share this machine's cores and caches.
+    # Two processes measure at the same time, because the two ranks will share this machine's cores and caches.
     other = subprocess.Popen([FINETUNE, "plan", f"--config={ROOT}/configs/demo.pbtxt", "--ranks=2", "--measure=1000",
                               "--ranks_per_host=1", "--images=2048", *STEP], stdout=subprocess.DEVNULL)
     run(
@@ -239,7 +241,7 @@ def main():
     for program in (BENCHMARK, FINETUNE, PREPARE):
         if not program.exists():
             parser.error(f"{program} is not built; the first lines of --help say how")
-    # On SIGTERM it also removes its namespaces.
+    # SIGTERM ends the script in the ordinary way, so that it removes its namespaces.
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))
     report = []
     print(f"{socket.gethostname()}: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")

@@ -1,12 +1,12 @@
-// The speed of ResNet-50's convolutions without the other layers: the time that a training step and
-// an evaluation would take if everything else were free. It runs the model's own convolutions, or
-// all of them by oneDNN.
+// Measures ResNet-50's convolutions without the other layers: the times that a training step and an
+// evaluation would take if all else were free. Runs finetune's own convolutions, or all of them by
+// oneDNN.
 //
 //   conv_alone [--engine=finetune|onednn] [--batch=32] [--threads=2] [--precision=bf16]
 //              [--frozen_stages=2] [--json=FILE]
 //
-// Each layer is run in turn, in --sweeps passes over the network, and its median counts. The memory
-// of an output is used again for the next one, so the figures have no page faults.
+// Runs each layer in turn, in --sweeps passes over the network, and takes each layer's median. The
+// memory of an output is used again for the next layer, so the times do not include page faults.
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -50,17 +50,18 @@ struct Flags {
   std::string json;
 };
 
-// Forward is the pass of evaluation and of frozen layers, whose weights stay packed. In training
-// the weight has just changed and is packed again.
+// kForward: the forward pass in evaluation and of frozen layers, whose weights stay packed.
+// kTrainedForward: the forward pass in training, which packs the weight again because it has just
+// changed.
 enum Pass { kForward, kTrainedForward, kBackwardData, kBackwardWeights, kPasses };
 constexpr const char* kPassNames[kPasses] = {"forward", "trained_forward", "backward_data",
                                              "backward_weights"};
 
-// One convolution. In training a frozen one has no backward pass, and the first trained ones need
-// no gradient of their input.
+// One convolution. In training, a frozen one has no backward pass, and the first trained one
+// computes no gradient of its input.
 struct Layer {
   std::string name;
-  int64_t in, out, kernel, stride, size;  // size: of the square input
+  int64_t in, out, kernel, stride, size;  // size: the side of the square input
   bool trained = false, input_trained = false;
   std::vector<double> seconds[kPasses] = {};
 
@@ -118,7 +119,7 @@ double Timed(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// A layer's passes for some input and some gradient of its output.
+// The passes of one layer, on a given input and a given gradient of its output.
 class Convolution {
  public:
   virtual ~Convolution() = default;
@@ -212,7 +213,7 @@ void Measure(const Flags& flags, std::vector<Layer>& layers) {
   const at::NoGradGuard no_grad;
   const auto type = flags.precision == "bf16" ? at::kBFloat16 : at::kFloat;
   const auto options = at::TensorOptions(type);
-  // Feature maps by shape: the input of one layer and the output's gradient of another.
+  // Feature maps by shape. Layers share them, as inputs and as gradients of outputs.
   std::map<std::pair<int64_t, int64_t>, at::Tensor> maps;
   const auto map = [&](int64_t channels, int64_t size) {
     at::Tensor& tensor = maps[{channels, size}];
@@ -248,11 +249,11 @@ void Measure(const Flags& flags, std::vector<Layer>& layers) {
   }
 }
 
-// The layers of one shape, added up.
+// The sums over all layers of one shape.
 struct Row {
   std::string name;
   int count = 0;
-  double flop = 0;  // of one pass of all
+  double flop = 0;  // for one pass of all these layers
   double seconds[kPasses] = {};
   int runs[kPasses] = {};
 };
@@ -346,7 +347,7 @@ int Main(int argc, char** argv) {
     for (int pass = 0; pass < kPasses; ++pass) {
       const double seconds = Median(layer.seconds[pass]);
       if (seconds > 0) row[kPassNames[pass]] = seconds;
-      // A trained layer's step has its own kind of forward pass.
+      // In training, a trained layer runs kTrainedForward instead of kForward.
       if (pass != kForward || !layer.trained) training += seconds;
       if (pass == kForward) evaluation += seconds;
     }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""One rank of PyTorch's DistributedDataParallel over gloo: ResNet-18 with CIFAR's stem on made-up 32x32 images, SGD.
+"""One rank of PyTorch's DistributedDataParallel over gloo: ResNet-18 with CIFAR's stem on random 32x32 images, SGD.
 
-bench/links.py starts the ranks; by hand: RANK=0 WORLD_SIZE=1 ddp_peer.py --init=file:///tmp/new_file
-Rank 0 prints one JSON line with the median time of a step after two of warm-up. Modes:
-  train     forward, backward with the all-reduce behind it, update
-  compute   the same without any communication, all ranks at once
-  comm      only the all-reduce of as many bytes as there are gradients, in DDP's buckets of 25 MiB
+bench/links.py starts the ranks. By hand: RANK=0 WORLD_SIZE=1 ddp_peer.py --init=file:///tmp/new_file Rank 0 prints one
+JSON line with the median time of a step, after two warm-up steps. Modes:
+  train     forward, backward with the all-reduces at the same time, update
+  compute   the same without any communication, on all ranks at the same time
+  comm      only all-reduces, of as many bytes as the gradients have, in DDP's buckets of 25 MiB
 """
 import argparse
 import contextlib

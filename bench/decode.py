@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Images a second that are decoded and augmented, here and by others: JPEGs of 500x375, RandomResizedCrop(224), flip, normalise.
+"""Measures how many images per second finetune and other loaders decode and augment: JPEGs of 500x375,
+RandomResizedCrop(224), flip, normalise.
 
   bench/decode.py [--images=2000] [--threads=2] [--seconds=10] [--rounds=3] [--data=FOLDER] [--only=NAME,NAME]
   bench/decode.py --apart [--data=FOLDER]
 
-All in one run, side by side: each round measures everything once, so that a slower minute of the machine is everybody's. Each
-has `threads` threads or worker processes. Printed: the median of the rounds with the least and the most.
+Each round measures every row once, so that a time in which the machine is slower affects all rows. Each row has
+`threads` threads or worker processes. Prints the median over the rounds with the least and the greatest value.
 
-  bare            libjpeg-turbo decodes each file at full size, and nothing else: what no loader that decodes whole images beats
+  bare            libjpeg-turbo decodes each file at full size, and nothing else: an upper bound for loaders that decode whole images
   finetune        data.train's loader on encoded shards, antialias: true
   finetune plain  the same without antialiasing, as OpenCV resizes
   finetune TAW    `finetune` with trivial_augment_wide before normalisation
@@ -17,14 +18,17 @@ has `threads` threads or worker processes. Printed: the median of the rounds wit
   OpenCV          cv2.imread, crop and cv2.resize in a DataLoader, where cv2 is installed
   FFCV            FFCV's Loader on a .beton file that holds the JPEGs, where ffcv is installed
   DALI            NVIDIA DALI's pipeline on the CPU, where nvidia-dali is installed
-  memory          MiB that finetune's loader takes beside its batches: its peak, without the program's memory before it
-  copy, convert   copying the files, and prepare_dataset image_folder --store=encoded, checking headers or decoding all; seconds
+  memory          the peak memory of finetune's loader in MiB, without the batches and without the memory used before it started
+  copy, convert   seconds of copying the files, and of prepare_dataset image_folder --store=encoded, which checks the files'
+                  headers or decodes all files
 
-`--apart` measures no speed: it prints how far the pixels of JPEGs that were decoded at 1/2, 1/4 or 1/8 of their size are from those
-of full decoding (data.exact_decoding), of 255, for crops of several sizes, with and without antialiasing.
+`--apart` measures no speed. It prints by how much the pixels of JPEGs that are decoded at 1/2, 1/4 or 1/8 of their size
+differ from those of full decoding (data.exact_decoding), on the scale 0 to 255, for crops of several sizes, with and
+without antialiasing.
 
-`--data`: a folder with a folder a class, in place of made-up images. `--only`: some of the rows. Needs the Python of
-bench/setup_peer.sh with Pillow and torchvision, and `bazel build //bench:device_pipeline_alone //data_tools:prepare_dataset`.
+`--data`: a folder with one folder for each class, instead of generated images. `--only`: the rows to measure. Needs the
+Python of bench/setup_peer.sh with Pillow and torchvision, and `bazel build //bench:device_pipeline_alone
+//data_tools:prepare_dataset`.
 """
 import argparse
 import ctypes
@@ -40,7 +44,7 @@ import time
 import harness
 from harness import ROOT, Failed, median, need
 
-# Whose figure each one is compared with: the one that makes the same images.
+# For each peer, the row of finetune that makes the same images and so is compared with it.
 PEERS = {"ImageFolder": "finetune", "decode_image": "finetune", "decode_image TAW": "finetune TAW", "OpenCV": "finetune plain",
          "FFCV": "finetune", "DALI": "finetune"}
 OURS = ("finetune", "finetune plain", "finetune TAW")
@@ -60,7 +64,7 @@ NORMALIZE = "pipeline { normalize { preset: IMAGENET } }"
 
 
 def make_images(folder, count):
-    """JPEGs of 500x375 with about 67 KB each: smooth colours under noise, as photos compress."""
+    """Makes JPEGs of 500x375 pixels and about 67 KB each: smooth colours with noise, which compress like photos."""
     import numpy
     from PIL import Image
     random = numpy.random.default_rng(0)
@@ -81,7 +85,8 @@ def files_of(folder):
 
 
 def bare(files, threads, seconds):
-    """ctypes leaves Python's lock while the library works, so threads decode at once."""
+    """Measures libjpeg-turbo alone. ctypes releases Python's global lock during a call, so threads decode at the same
+    time."""
     name = ctypes.util.find_library("turbojpeg")
     if name is None:
         raise Failed("libturbojpeg is not installed: tools/install_dependencies.sh")
@@ -117,7 +122,7 @@ def bare(files, threads, seconds):
 
 
 def data_loader(name, folder, threads):
-    """torch.utils.data.DataLoader of one of the peers."""
+    """Returns the torch.utils.data.DataLoader of one of the peers."""
     import torch
     from torch.utils.data import DataLoader, Dataset
     from torchvision import datasets, io as tv_io
@@ -174,7 +179,7 @@ def ffcv_loader(folder, threads):
             return Image.open(files[index]).convert("RGB"), 0
 
     beton = harness.temporary_folder() / "images.beton"
-    # FFCV encodes the images again, with the quality of those that make_images() makes.
+    # FFCV encodes the images again. The quality is that of make_images().
     writer = DatasetWriter(str(beton), {"image": RGBImageField(write_mode="jpg", jpeg_quality=90), "label": IntField()},
                            num_workers=threads)
     writer.from_indexed_dataset(Images())
@@ -209,7 +214,8 @@ def dali_loader(folder, threads):
 
 
 def peer(name, folder, threads, seconds):
-    """In a Python of its own: `decode.py --peer=...`. Prints images a second, or why not."""
+    """Runs in a process of its own, started as `decode.py --peer=...`. Prints the images per second, or why the peer
+    cannot run."""
     loader = {"FFCV": ffcv_loader, "DALI": dali_loader}.get(name, lambda *rest: data_loader(name, *rest))(folder, threads)
     for _ in loader:  # Workers start, and FFCV compiles.
         break
@@ -223,7 +229,7 @@ def peer(name, folder, threads, seconds):
 
 
 def measure_peer(name, folder, options, logs):
-    """None where it cannot run."""
+    """Returns the peer's images per second; None where it cannot run."""
     log = logs / f"{name}.log"
     try:
         text = harness.run([sys.executable, __file__, f"--peer={name}", f"--data={folder}", f"--threads={options.threads}",
@@ -246,7 +252,7 @@ def convert(prepare, images, folder, check="header"):
 
 
 def run_loader(alone, folder, seconds, *, size=224, batch=64, threads=1, antialias=True, steps=(), flags=()):
-    """Runs data.train's loader alone and returns what its --json has."""
+    """Runs data.train's loader alone (bench/device_pipeline_alone) and returns the content of its --json file."""
     config = folder / "decode.pbtxt"
     config.write_text(CONFIG.format(path=folder / "data", threads=threads, size=size, batch=batch,
                                     antialias=str(antialias).lower(), steps="\n  ".join(steps)))
@@ -256,7 +262,7 @@ def run_loader(alone, folder, seconds, *, size=224, batch=64, threads=1, antiali
 
 
 def apart(alone, folder, images):
-    """How far scaled decoding is from full decoding."""
+    """Prints by how much images that are decoded at a smaller scale differ from fully decoded ones."""
     import numpy
     rows = []
     for size in (224, 112, 56, 28):

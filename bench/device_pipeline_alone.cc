@@ -1,13 +1,13 @@
-// The number of images a second that can be read, sent to the device and prepared there, without a
-// network: the most that a training run could process.
+// Measures how many images a second can be read, sent to the device and prepared there, without a
+// network. A training run cannot process more.
 //
 //   device_pipeline_alone --config=FILE [--set=PATH=VALUE ...] [--device=cuda|cpu] [--seconds=3]
 //                         [--json=FILE] [--save=FILE]
 //
-// The batches are those of data.train in runtime.precision, as a run on a GPU has them. It prints
-// three rates: reading alone; reading, sending and preparing; preparing one batch that is there
-// already. And the memory of the loader: the growth of the process's peak by reading, without the
-// batches' own tensors.
+// The batches are those of data.train in runtime.precision, as in a run on a GPU. Prints three
+// rates: of reading alone; of reading, sending and preparing; and of preparing the same batch,
+// which is already on the device. Also prints the loader's memory: the growth of the process's peak
+// memory while it reads, without the batches' own tensors.
 #include <ATen/Context.h>
 
 #include <CLI/CLI.hpp>
@@ -54,7 +54,8 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> Load(const ExperimentConfig& config
   return BatchLoader::Create(std::move(data), split, options);
 }
 
-// Returns the images a second of `batch`, which returns how many it had, in about `seconds`.
+// Calls `batch` again and again for about `seconds` and returns the images per second. `batch`
+// prepares a batch and returns its number of images.
 absl::StatusOr<double> Rate(double seconds, at::Device device,
                             const std::function<absl::StatusOr<int64_t>()>& batch) {
   constexpr int kWarmUp = 5;

@@ -24,7 +24,8 @@ class Failed(Exception):
 
 @contextlib.contextmanager
 def cleaned_up():
-    """Whatever ends the script (an error, Ctrl-C, SIGTERM, SIGHUP), `with` blocks and atexit handlers run."""
+    """A context in which `with` blocks and atexit handlers run however the script ends: by an error, Ctrl-C, SIGTERM or
+    SIGHUP."""
     def stop(number, _):
         sys.exit(128 + number)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -36,8 +37,9 @@ def cleaned_up():
 
 
 def enter_namespaces(otherwise):
-    """Starts the script again in network and mount namespaces of its own, or returns in them: nothing in them is left behind
-    however it ends. `otherwise`: the flag with which the script needs none."""
+    """Starts the script again in network and mount namespaces of its own, and returns in that second process. These
+    namespaces end with the script, so nothing in them is left behind. `otherwise`: the flag with which the script
+    needs no namespaces, for the error."""
     inside = "FINETUNE_BENCH_INSIDE"
     if inside in os.environ:
         return
@@ -59,7 +61,8 @@ def temporary_folder():
 
 
 class Process:
-    """A program with a process group of its own and its output in a file; with its children it ends with the block."""
+    """A program that runs in a process group of its own and writes its output to a file. At the end of the `with` block
+    it is ended together with its children."""
 
     def __init__(self, command, log, env=None, timeout=1200):
         self.command, self.log, self.timeout = [str(c) for c in command], pathlib.Path(log), timeout
@@ -111,7 +114,7 @@ def run(command, log, env=None, timeout=1200):
 
 
 def make_hosts(count, folder):
-    """Makes host1, host2, ...: network namespaces whose links a bridge joins, without a limit."""
+    """Makes network namespaces host1, host2, ..., joined by a bridge without a rate limit."""
     def sh(*command):
         run(command, folder / "sh.log", timeout=60)
     sh(ROOT / "tests/make_hosts.sh", count, folder)
@@ -122,7 +125,7 @@ def make_hosts(count, folder):
 
 
 def mpirun(ranks):
-    """Returns the first words of a command, and its environment."""
+    """Returns the first words of a command that runs `ranks` ranks under mpirun, and its environment variables."""
     env = {}
     if os.geteuid() == 0:
         env = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -130,7 +133,7 @@ def mpirun(ranks):
 
 
 def need(path, how):
-    """`path`, or an error that says how to get it."""
+    """Returns `path`; if it does not exist, raises an error that says how to make it."""
     path = pathlib.Path(path)
     if not path.exists():
         raise Failed(f"{path} is not there: {how}")
@@ -138,7 +141,8 @@ def need(path, how):
 
 
 class Records:
-    """The .jsonl of a run, read as it grows. Each record gets `arrival`, the time it was first seen."""
+    """The records in the .jsonl of a run, read while the run writes them. Each record gets `arrival`, the time at which
+    it was first seen."""
 
     def __init__(self, work_dir):
         self.work_dir, self.file, self.rest, self.records = pathlib.Path(work_dir), None, b"", []
@@ -161,18 +165,18 @@ class Records:
 
 
 def finetune_command(config, work_dir, settings, extra=(), binary=None, root=ROOT):
-    """finetune's own part of a command line; settings: {path: value}. `root` is the checkout that built it."""
+    """Returns finetune's part of a command line. settings: {path: value}. root: the checkout that has built finetune."""
     binary = binary or need(root / "bazel-bin/src/main/finetune", "bazel build //src/main:finetune //data_tools:prepare_dataset")
     return [binary, f"--config={config}", f"--config_path={root / 'configs'}", f"--work_dir={work_dir}",
             *(f"--set={path}={value}" for path, value in settings.items()), *extra]
 
 
 def train(config, folder, settings, ranks=1, iterations=None, watch=False, env=None, launcher=None, root=ROOT):
-    """Trains in folder/run, which is gone afterwards. Returns (records, time of the start, what it printed).
+    """Trains in folder/run, which is deleted afterwards. Returns (records, time of the start, output).
 
-    watch: looks for records every 5 ms, so that their arrival says when they were written.
-    launcher: the words before finetune, instead of mpirun's.
-    root: the checkout that built finetune.
+    watch: looks for new records every 5 ms, so that their `arrival` is the time at which they were written.
+    launcher: the words before finetune in the command; None: mpirun's.
+    root: the checkout that has built finetune.
     """
     work_dir = folder / "run"
     shutil.rmtree(work_dir, ignore_errors=True)
@@ -193,7 +197,7 @@ def train(config, folder, settings, ranks=1, iterations=None, watch=False, env=N
 
 
 def trained(records, warm_up):
-    """Returns the training records after the first few."""
+    """Returns the training records after the first `warm_up` iterations."""
     kept = [r for r in records if r["mode"] == "train" and r["iteration"] > warm_up]
     if not kept:
         raise Failed(f"finetune left no training records after iteration {warm_up}")
@@ -213,7 +217,7 @@ def median(values):
 
 
 def spread(values, form="{:.2f}"):
-    """`median (least..greatest)`, or a dash."""
+    """Returns `median (least..greatest)`; "-" for no values."""
     if not values:
         return "-"
     text = form.format(median(values))
@@ -223,7 +227,7 @@ def spread(values, form="{:.2f}"):
 
 
 def table(head, rows):
-    """As Markdown."""
+    """Returns a table in Markdown."""
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in cells]
@@ -235,7 +239,7 @@ def print_table(head, rows):
 
 
 def machine():
-    """Returns the machine's properties that results depend on. Prints a warning where other programs run."""
+    """Returns the properties of this machine that results depend on. Prints a warning if other programs are running."""
     cpu = "unknown"
     with contextlib.suppress(OSError):
         for line in open("/proc/cpuinfo"):
@@ -259,7 +263,7 @@ def write_json(name, output, result):
 
 
 def write(path, text):
-    """Whole or not at all."""
+    """Writes a file, whole or not at all."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
@@ -269,6 +273,6 @@ def write(path, text):
 
 
 def conditions(facts):
-    """Returns machine()'s findings in a line for a report, with the command that repeats the measurement."""
+    """Returns one line for a report: the results of machine(), and the command that repeats the measurement."""
     return (f"{facts['date'][:10]}, {facts['cores']} cores of {facts['cpu']}, load at the start {facts['load_at_start']:.1f}, commit "
             f"{facts['commit']}: `{' '.join(['bench/' + pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])}`\n")

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""The cost of communication over slow links: finetune under mpirun beside PyTorch's DDP over gloo.
+"""Measures the cost of communication over slow links: finetune under mpirun, and PyTorch's DDP over gloo.
 
-ResNet-18 with CIFAR's stem, all of it trained, on two ranks of one thread. The ranks are on this machine (`local`), or on two
-hosts made of network namespaces with an emulated link between them: veth, a bridge, and tc's token bucket at either end, with
-its rate in Gbit/s. (No delay is emulated: that needs netem, which not every kernel has.) For each link and program:
+The model is ResNet-18 with CIFAR's stem, all of it trained, on two ranks of one thread each. Both ranks are on this
+machine (`local`), or on two hosts. The hosts are network namespaces with an emulated link between them: a veth pair to
+a bridge, and tc's token bucket at both ends with the link's rate in Gbit/s. (No delay is emulated, because that needs
+netem, which not every kernel has.) For each link and program it prints:
 
-  step            a training step, the median after two
+  step            the time of a training step, the median after two warm-up steps
   efficiency      the step of one rank alone on the machine, with as many images a rank, divided by this step
-  compute alone   the same step without communication, on both cores at once
-  communication   the all-reduce of as many bytes as there are gradients, with nothing beside it
-  hidden          the part of it that the step does not show: (compute + communication - step) / communication
+  compute alone   the same step without communication, with both ranks computing at the same time
+  communication   an all-reduce of as many bytes as the gradients have, without computation at the same time
+  hidden          the share of the communication that does not lengthen the step:
+                  (compute + communication - step) / communication
 
-The computation and the communication of a rank share its core: what the processor does for TCP cannot be hidden. Needs root. Everything it makes lies in namespaces of its own and goes when it ends. Build first:
+Computation and communication of a rank share its core, so the processor time that TCP needs cannot be hidden. Needs
+root. All that the script makes lies in namespaces of its own, which end with it. Build first:
 
   bazel build //src/main:finetune //data_tools:prepare_dataset //bench:allreduce_benchmark && bench/setup_peer.sh
 """
@@ -28,11 +31,11 @@ from harness import Failed, median, spread
 WARM_UP = 2
 CONFIG = harness.ROOT / "bench/resnet18_links.pbtxt"
 ON_HOST = harness.ROOT / "tests/on_host.sh"
-# Rows without a link: one rank alone, and the images of both ranks on one rank of two threads.
+# The names of the rows without a link: one rank alone, and one rank of two threads with the images of both ranks.
 ALONE = "none: 1 rank"
 TWO_THREADS = "none: 1 rank x 2 threads"
 
-# Sends to a listener for a second and prints Gbit/s.
+# SOURCE sends to SINK for a second and prints the rate in Gbit/s.
 SINK = """import socket
 s = socket.create_server(("10.9.0.1", 9999)); c, _ = s.accept()
 while c.recv(1 << 20): pass
@@ -63,7 +66,8 @@ class Links:
         return harness.run(command, self.folder / "sh.log", timeout=60)
 
     def set_rate(self, gigabits):
-        """Both directions; a bucket of a millisecond's worth, and a queue of 50."""
+        """Limits both directions of the link. The token bucket holds what the link sends in 1 ms, and the queue what it
+        sends in 50 ms."""
         burst = int(max(gigabits * 1e9 / 8 * 0.001, 128 * 1024))
         for host in ("host1", "host2"):
             self.sh("tc", "-n", host, "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", f"{gigabits * 1000:.0f}mbit",
@@ -82,7 +86,7 @@ class Links:
         return words, env
 
     def all_together(self, commands, env):
-        """Runs the commands at once; returns what the first printed."""
+        """Runs the commands at the same time. Returns the output of the first one."""
         with contextlib.ExitStack() as stack:
             processes = [stack.enter_context(harness.Process(command, self.folder / f"rank{i}.log", {**env, **more}))
                          for i, (command, more) in enumerate(commands)]
@@ -91,7 +95,8 @@ class Links:
             return processes[0].output()
 
     def finetune(self, link, ranks, runs=1, batch=None, threads=1):
-        """The median step of `runs` trainings at once, each of `ranks` ranks of `batch` images."""
+        """Returns the median time of a step. Runs `runs` trainings at the same time, each on `ranks` ranks with `batch`
+        images."""
         flags = self.flags
         words, env = self.mpirun(link, ranks)
         settings = {"data.train.path": self.data, "data.train.total_batch_size": (batch or flags.batch) * ranks,
@@ -114,7 +119,7 @@ class Links:
             records.close()
 
     def all_reduce(self, link, size):
-        """Of finetune's own choice of algorithm."""
+        """Returns the time of an all-reduce by the algorithm that finetune chooses."""
         binary = harness.need(harness.ROOT / "bazel-bin/bench/allreduce_benchmark", "bazel build //bench:allreduce_benchmark")
         result = self.folder / "allreduce.json"
         words, env = self.mpirun(link)
@@ -145,7 +150,7 @@ class Links:
         return json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
 
     def measure(self):
-        """One round: {(link, program): {what: seconds}}."""
+        """Measures one round. Returns {(link, program): {name of the measurement: seconds}}."""
         flags, result = self.flags, {}
         def note(link, program, **values):
             result.setdefault((link, program), {}).update(values)

@@ -1,9 +1,10 @@
-// The limits of this machine, with which other figures are compared:
+// Measures the limits of this machine, for comparison with other measurements:
 //
 //   machine_limits [--threads=1,2] [--seconds=0.3] [--mebibytes=256] [--json=FILE]
 //
-// Measures arithmetic in registers in float32 and bfloat16 (AVX2, AVX-512, AMX, where the processor
-// has them), and streams through memory. Every figure is the best of five slices of --seconds.
+// Measures arithmetic in registers in float32 and bfloat16 (by AVX2, AVX-512 and AMX, where the
+// processor has them), and reading and writing of memory. Every result is the best of five slices
+// of --seconds.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
@@ -35,22 +36,23 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// One measurement. Each thread makes its own state with `prepare` and then calls the returned
-// function again and again. A call does a piece of work and returns its amount in `unit`.
+// One measurement. Each thread calls `prepare`, and then calls the returned function again and
+// again. A call does a piece of work and returns its amount in `unit`.
 struct Limit {
   std::string name;
   std::string unit;
   std::function<std::function<double()>()> prepare;
 };
 
-// Returns the best rate of all threads together, in units a second.
+// Returns the highest rate of all threads together, in units per second.
 double Measure(const Limit& limit, int threads, double seconds) {
   constexpr int kSlices = 5;
   std::vector<double> rates(kSlices, 0);
   std::atomic<double> work = 0;
   double start = 0;
   int slice = 0;
-  // Runs on one thread when all threads have arrived: ends a slice and begins the next.
+  // Called on one thread when all threads have arrived at the barrier. Ends a slice and starts the
+  // next one.
   const auto turn = [&]() noexcept {
     const double now = Seconds();
     if (slice > 0) rates[slice - 1] = work.load() / (now - start);
@@ -83,7 +85,7 @@ double Measure(const Limit& limit, int threads, double seconds) {
 
 constexpr int kRounds = 100000;
 // The number of independent sums, enough to hide an instruction's latency. They stay in the
-// registers 0 to 11. C++ would sooner or later put them into memory, so the loops are assembly.
+// registers 0 to 11. The loops are assembly, because a compiler may move C++ variables to memory.
 constexpr int kSums = 12;
 #define FT_FOR_EACH_SUM(instruction) \
   ".irp r, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n\t" instruction "\n\t.endr"
@@ -108,7 +110,7 @@ __attribute__((target("avx512f"))) double FmaAvx512() {
   return 2.0 * 16 * kSums * kRounds;
 }
 
-// Each of the 16 sums in a register takes two products.
+// Each instruction adds two products to each of the 16 sums in a register.
 __attribute__((target("avx512f,avx512bf16"))) double DotAvx512() {
   const __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5f), _mm512_set1_ps(0.5f));
   asm volatile(FT_FOR_EACH_SUM("vpxord %%zmm\\r, %%zmm\\r, %%zmm\\r")::: FT_SUMS);
@@ -118,7 +120,8 @@ __attribute__((target("avx512f,avx512bf16"))) double DotAvx512() {
   return 4.0 * 16 * kSums * kRounds;
 }
 
-// Asks the kernel for the 8 KiB of state of the tile registers.
+// Asks Linux for permission to use the tile registers, whose state takes 8 KiB. Returns whether it
+// is granted.
 bool MayUseTiles() {
   constexpr int kArchReqXcompPerm = 0x1023, kXfeatureXtiledata = 18;
   return syscall(SYS_arch_prctl, kArchReqXcompPerm, kXfeatureXtiledata) == 0;
@@ -150,7 +153,7 @@ __attribute__((target("amx-tile"))) void ConfigureTiles() {
   _tile_zero(7);
 }
 
-// Four sums in a 2x2 arrangement, as a matrix product has them.
+// Uses four tiles of sums, arranged 2x2 as in a matrix product.
 __attribute__((target("amx-tile,amx-bf16"))) double DotAmx() {
   constexpr int kTileRounds = kRounds / 8;
   for (int i = 0; i < kTileRounds; ++i) {
@@ -192,7 +195,8 @@ std::vector<Limit> ArithmeticLimits() { return {}; }
 
 #endif
 
-// The same loops for the widest registers of the processor, chosen when the program starts.
+// The loops that follow are compiled for each of these instruction sets. The widest one that the
+// processor has is chosen when the program starts.
 #if defined(__x86_64__)
 #define FT_WIDEST __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
@@ -210,8 +214,8 @@ FT_WIDEST void Triad(float* __restrict a, const float* __restrict b, const float
   for (int64_t i = 0; i < n; ++i) a[i] = b[i] + 3.f * c[i];
 }
 
-// Streams through `bytes` a thread. The bytes count as the program names them; a write may also
-// make the processor read the line.
+// Each thread reads or writes `bytes` of memory from beginning to end. Only bytes that the program
+// itself reads or writes are counted. A write may also make the processor read the cache line.
 std::vector<Limit> MemoryLimits(int64_t bytes) {
   const int64_t floats = bytes / 4;
   const auto array = [floats](float value) {

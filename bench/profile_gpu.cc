@@ -1,10 +1,10 @@
-// Trains a few iterations under LibTorch's profiler and writes the GPU's kernels as JSON that
-// ui.perfetto.dev and chrome://tracing read.
+// Trains a few iterations under LibTorch's profiler and writes the GPU's kernels as JSON, for
+// ui.perfetto.dev and chrome://tracing.
 //
 //   profile_gpu --config=FILE [--set=PATH=VALUE ...] --work_dir=DIR --iterations=N --trace=FILE
 //
-// One rank. Without a GPU, and where the config does not insist on one, the trace has the CPU's
-// operators instead.
+// Runs on one rank. Without a GPU, unless the config demands one, the trace has the CPU's operators
+// instead.
 #include <torch/csrc/autograd/profiler_kineto.h>
 
 #include <CLI/CLI.hpp>

@@ -3,10 +3,11 @@
 
   bench/profile_step.py [--config=FILE] [--set=PATH=VALUE ...] [--precision=bf16]
 
-Two tables. The first is oneDNN's own account (ONEDNN_VERBOSE=profile_exec): milliseconds a step by primitive, kind and, with
---shapes, shape; two runs of different lengths are subtracted, so that the start does not count. The second is perf's: where
-all threads' samples of the later iterations fell, by group of functions, and the greatest functions; it needs `perf` (apt-get
-install linux-perf) and no hardware counters. The default job is bench/resnet50_speed.pbtxt.
+Prints two tables. The first is made from oneDNN's log (ONEDNN_VERBOSE=profile_exec): milliseconds a step by primitive,
+kind and, with --shapes, shape. Two runs of different lengths are subtracted, so that the start of a run does not count.
+The second is made by perf: the share of all threads' samples in the later iterations by group of functions, and the
+functions with the most samples. It needs `perf` (apt-get install linux-perf), but no hardware counters. The default job
+is bench/resnet50_speed.pbtxt.
 """
 import argparse
 import collections
@@ -22,7 +23,8 @@ from harness import Failed, median
 WARM_UP = 3
 CONFIG = harness.ROOT / "bench/resnet50_speed.pbtxt"
 
-# The first row that matches (shared object, function) names the group.
+# (name of a group, regular expression). A function belongs to the first group whose expression matches its shared
+# object or name.
 GROUPS = [
     ("oneDNN: compiled kernels (convolutions, reorders)", r"\[JIT\]|perf-\d+\.map|\[unknown\]|//anon|memfd"),
     ("products: Winograd's, 1x1 convolutions, weight gradients", r"MultiplyTile"),
@@ -60,7 +62,7 @@ def steps(flags, folder, iterations, env):
 
 
 def onednn_times(flags, folder, iterations):
-    """{(primitive, kind, implementation, shape): [calls, milliseconds]} of a whole run."""
+    """Returns {(primitive, kind, implementation, shape): [calls, milliseconds]} of a whole run."""
     _, process = steps(flags, folder, iterations, {"ONEDNN_VERBOSE": "profile_exec"})
     with process:
         process.wait()
@@ -75,7 +77,7 @@ def onednn_times(flags, folder, iterations):
         try:
             entry[1] += float(fields[-1])
         except ValueError:
-            continue  # two lines in one
+            continue  # two threads wrote their lines at the same time
         entry[0] += 1
     if not found:
         raise Failed("finetune printed no lines of oneDNN's; is its LibTorch built with oneDNN?")
@@ -100,7 +102,7 @@ def print_onednn(flags, folder):
 
 
 def rank_pid(mpirun_pid):
-    """The finetune process under an mpirun."""
+    """Returns the process id of the finetune that an mpirun has started."""
     out = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True).stdout
     children = collections.defaultdict(list)
     for line in out.splitlines():
@@ -127,7 +129,7 @@ def print_perf(flags, folder):
             time.sleep(0.005)
         with harness.Process([perf, "record", "-q", "-e", "cpu-clock", "-F", flags.frequency, "-o", data, "-p",
                               rank_pid(process.popen.pid)], folder / "perf.log") as recorder:
-            # The run ends with the last iteration's end; saving comes after it.
+            # Stops recording when the last iteration has ended, because then the run saves a checkpoint.
             while process.running() and recorder.running() and len(records.read()) < WARM_UP + flags.steps:
                 time.sleep(0.005)
             recorder.popen.send_signal(2)
@@ -147,7 +149,7 @@ def print_perf(flags, folder):
         share, where, name = float(match[1]), match[2].strip(), re.sub(r"^\[[.k]\] |\s*\|-\s+-$", "", match[3].strip())
         group = next((g for g, pattern in GROUPS if re.search(pattern, f"{where} {name}")), "other")
         groups[group] += share
-        if group != GROUPS[0][0]:  # they have no names
+        if group != GROUPS[0][0]:  # compiled kernels have no names
             functions.append((share, where, name))
     if not groups:
         raise Failed("perf counted no samples; give more --steps")

@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""Images a second of PyTorch itself on the fine-tuning job: ResNet-50 at 224x224, 10 classes, SGD.
+"""Measures the images per second of PyTorch itself on the fine-tuning job: ResNet-50 at 224x224, 10 classes, SGD.
 
   bench/pytorch_peer.py [--batch=32] [--steps=6] [--threads=2] [--modes=fp32,fp32_cl,bf16_cl,bf16_cl_frozen,bf16_cl_compile]
                         [--frozen_stages=2] [--device=cpu|cuda]
 
-bench/run.py starts it with the Python of bench/setup_peer.sh, tools/gpu/check.sh on a GPU. It prints one JSON line a mode: training and evaluation images
-a second (on the CPU from the median step after two of warm-up, on a GPU from all steps together) and the peak of the
-process's memory. Each mode runs in a process of its
-own, so that no mode inherits memory from another. A mode's name holds these words, joined by underscores:
+bench/run.py starts it with the Python of bench/setup_peer.sh, and tools/gpu/check.sh on a GPU. It prints one JSON line
+for each mode: images per second in training and in evaluation (on the CPU from the median step after two warm-up steps,
+on a GPU from all steps together) and the peak of the process's memory. Each mode runs in a process of its own, so that
+no mode inherits memory from another. A mode's name consists of these words, joined by underscores:
 
   fp32, bf16   float32, which a default training script uses on a CPU; or autocast to bfloat16
   cl           channels-last memory format
   frozen       the frozen part runs without recording a graph
-  compile      the same, and torch.compile over the forward pass
-  graphs       the same in mode reduce-overhead, which records CUDA graphs
+  compile      as frozen, and torch.compile over the forward pass
+  graphs       as compile, in mode reduce-overhead, which records CUDA graphs
 
-A batch starts as uint8 32x32 images. Crop, flip, resize and normalisation are inside the timed step, as in a real run. On a
-GPU all images lie in its memory already, and cuDNN chooses its algorithms by trying them.
+A batch starts as uint8 32x32 images. Crop, flip, resize and normalisation are inside the timed step, as in a real run.
+On a GPU all images are in its memory from the start, and cuDNN chooses its algorithms by trying them.
 """
 import argparse
 import json
@@ -73,7 +73,7 @@ def measure(mode, batch, steps, threads, frozen_stages, device):
     def crop_and_flip(x):
         padded = F.pad(x, (PADDING,) * 4)
         if device == "cuda":
-            # All images at once, without synchronizing with the CPU.
+            # Crops all images in one operation, without synchronizing with the CPU.
             window = torch.arange(STORED_SIDE, device=device)
             tops, lefts = (torch.randint(0, 2 * PADDING + 1, (len(x), 1), device=device) + window for _ in range(2))
             images = torch.arange(len(x), device=device)

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Measures finetune beside PyTorch on the fine-tuning job: ResNet-50 at 224x224, stem and stages 1-2 frozen.
+"""Compares finetune with PyTorch on the fine-tuning job: ResNet-50 at 224x224, stem and stages 1-2 frozen.
 
-One command, on an idle machine (about 5 minutes a round):
+Run it on an idle machine (about 5 minutes a round):
 
   bazel build //src/main:finetune //data_tools:prepare_dataset //bench:conv_alone
   bench/setup_peer.sh
   bench/run.py
 
-Every round measures everything once, finetune and PyTorch in turn, with the same batch and threads; the table has the median
-over the rounds of each round's own ratio, with the least and the greatest. finetune is the real program under mpirun, on
-made-up images, and its figures are those of its own records after two iterations of warm-up. The best PyTorch mode is the
-one with the highest median rate. PyTorch's script: one process a mode, `--one MODE --batch --steps --threads`, prints JSON.
+Every round measures everything once, finetune and PyTorch in turn, with the same batch and threads. The table has the
+median over the rounds of each round's own ratio, with the least and the greatest ratio. finetune is the real program
+under mpirun on random images; its results come from its own records after two warm-up iterations. PyTorch's best mode
+is the one with the highest median rate. PyTorch's script runs in one process for each mode and prints JSON.
 
-`--before=CHECKOUT` measures the programs that another checkout has built in turn with this one's. Each round swaps which of the
-two goes first. A table compares every figure of the two.
+`--before=CHECKOUT` also measures the programs that another checkout has built, in turn with this one's. Each round
+swaps which of the two goes first. A table compares every measurement of the two.
 """
 import argparse
 import json
@@ -31,13 +31,13 @@ PARTS = ["bf16", "fp32", "conv", "ranks", "start", "checkpoint"]
 
 
 class Build:
-    """finetune as one checkout has built it. Its figures' names begin with `name`."""
+    """The finetune that one checkout has built. The names of its measurements begin with `name`."""
 
     def __init__(self, name, root, folder, train_images, test_images):
         self.name, self.root, self.folder = name, root, folder / name
         self.folder.mkdir()
         self.config = root / CONFIG
-        # Each program reads data that its own tool has prepared.
+        # Each build reads data that its own prepare_dataset has written.
         self.data = harness.make_data(self.folder, train_images, test_images, root)
         self.checkpoint = None
 
@@ -46,7 +46,7 @@ class Build:
 
 
 class Bench:
-    """Measures; every figure is a list with one value a round, by name."""
+    """Runs the measurements. figures: {name: [one value for each round]}."""
 
     def __init__(self, flags):
         self.flags = flags
@@ -74,7 +74,7 @@ class Bench:
                 "runtime.threads": threads or self.flags.threads, **{k.replace("__", "."): v for k, v in more.items()}}
 
     def pretrained(self, build):
-        """A checkpoint of the size of ImageNet's ResNet-50, of random weights."""
+        """Returns a checkpoint with random weights and the size of ImageNet's ResNet-50."""
         if build.checkpoint is None:
             work_dir = build.folder / "first"
             words, env = harness.mpirun(1)
@@ -95,7 +95,7 @@ class Bench:
         self.add(f"{name} train images/s", rate)
         self.add(f"{name} memory MiB", kept[-1]["memory"])
         self.add(f"{name} data share", sum(r["data_time"] for r in kept) / sum(r["time"] for r in kept))
-        # Three evaluations, each after an iteration. The first warms up.
+        # Runs three evaluations, each after one iteration. The first one is warm-up.
         records, _, _ = build.train(self.settings(build, precision, schedule__val_interval_iterations=1), iterations=3)
         rates = [r["pictures"] / r["time"] for r in records if r["mode"] == "val"][1:]
         if not rates:
@@ -148,13 +148,15 @@ class Bench:
         self.add(f"{build.name} start of {MANY_RANKS} ranks s", harness.trained(records, 0)[0]["arrival"] - start)
 
     def checkpoints(self, build):
-        """How much longer an iteration after which a checkpoint is written takes, and the next one beside the writing."""
+        """Measures the stall by a checkpoint: how much longer the time between the records of two iterations is if a
+        checkpoint is saved between them. It includes the snapshot, and an iteration during which the checkpoint is
+        written."""
         every, saves = 4, 3
         records, _, _ = build.train(self.settings(build, self.fastest, runtime__checkpoint__interval_iterations=every),
                                     iterations=every * saves + every - 1, watch=True)
         kept = harness.trained(records, 0)
         gaps = {later["iteration"]: later["arrival"] - earlier["arrival"] for earlier, later in zip(kept, kept[1:])}
-        # Iteration 5 is the one after the first save. A save may slow the two iterations after it.
+        # Iteration 5 is the first one after a save. A save may slow the two iterations after it.
         calm = [gap for iteration, gap in gaps.items() if iteration > WARM_UP and (iteration - 1) % every >= 2]
         stalls = [gap - median(calm) for iteration, gap in gaps.items() if iteration > every and (iteration - 1) % every == 0]
         self.add(f"{build.name} checkpoint stall s", max(0.0, median(stalls)))
@@ -179,13 +181,13 @@ class Bench:
                     measure(build)
 
     def best(self, what, precision=""):
-        """The name of the mode with the highest median rate."""
+        """Returns the name of PyTorch's mode with the highest median rate."""
         found = [(median(values), name) for name, values in self.figures.items()
                  if name.startswith(f"peer {precision}") and name.endswith(f"{what} images/s")]
         return max(found)[1] if found else None
 
     def rows(self):
-        """(what, target, values a round, whether more is better, how to print)."""
+        """Returns the rows of the table: (name, target, one value for each round, whether more is better, format)."""
         def ratio(over, under):
             pairs = zip(self.figures.get(over, []), self.figures.get(under, []))
             return [a / b for a, b in pairs]
@@ -212,7 +214,8 @@ class Bench:
         return [row for row in rows if row[2]]
 
     def compared(self):
-        """(figure, before, now, now / before a round) of every figure that both builds have."""
+        """Returns (name, values before, values now, now / before for each round) of every measurement that both builds
+        have."""
         found = []
         for name, before in self.figures.items():
             now = self.figures.get(name.replace("before ", "ours ", 1), [])
@@ -280,7 +283,7 @@ def main():
                 print(f"round {number + 1} of {flags.rounds}", flush=True)
                 bench.round(number)
         finally:
-            # The figures measured before an error or Ctrl-C are not lost.
+            # Prints and writes the results so far also after an error or Ctrl-C.
             if bench.figures:
                 bench.print()
                 harness.write_json("speed", flags.output, bench.result(facts))

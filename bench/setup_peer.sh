@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes a Python environment with PyTorch 2.15 for the CPU, for the benchmarks that measure it beside finetune.
+# Makes a Python environment with PyTorch 2.15 for the CPU, for the benchmarks that compare finetune with it.
 #
 #   bench/setup_peer.sh [FOLDER]      default: ~/.cache/finetune/peer; prints the path of its python
 #
-# Fetches only the wheels of bench/peer-requirements.txt from PyPI. A package that is there already and imports is left
-# alone.
+# Fetches only the wheels of bench/peer-requirements.txt from PyPI. A package that is already installed and can be
+# imported is kept.
 set -euo pipefail
 
 fail() {
@@ -28,7 +28,7 @@ if ! { [[ -x $folder/bin/python ]] && works; }; then
   command -v python3 >/dev/null || fail "there is no python3: apt-get install python3 python3-venv"
   parent=$(dirname "$folder")
   mkdir -p "$parent"
-  # Two calls at once: the second one waits and finds the environment finished.
+  # If two calls run at the same time, the second one waits and then finds the environment complete.
   exec 9>"$parent/.peer.lock"
   flock 9
   if ! { [[ -x $folder/bin/python ]] && works; }; then
@@ -38,7 +38,7 @@ if ! { [[ -x $folder/bin/python ]] && works; }; then
     trap '[[ -f $folder/.done ]] || rm -rf "$folder"' EXIT
     python3 -m venv --clear "$folder" || fail "python3 -m venv failed: apt-get install python3-venv"
     echo "Fetching PyTorch 2.15.0 (about 2 GB) into $folder" >&2
-    # pip keeps its downloads in TMPDIR; /tmp may be small.
+    # pip writes its downloads to TMPDIR, because /tmp may be too small.
     TMPDIR=$folder "$folder/bin/python" -m pip --disable-pip-version-check install -q --no-cache-dir --no-deps --no-compile \
       --only-binary=:all: -r "$here/peer-requirements.txt" >&2 ||
       fail "pip could not install bench/peer-requirements.txt from PyPI"

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr char kGzipEnding[] = ".gz";
 
-// Returns whether `file` is NAME or NAME.gz for one of the names.
+// Returns whether the name `file` is NAME or NAME.gz for one of `names`.
 bool IsWanted(const std::string& file, const std::vector<std::string>& names) {
   return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
     return file == name || file == name + kGzipEnding;
@@ -49,7 +49,7 @@ absl::StatusOr<std::string> ReadGzip(const std::string& path, size_t max_bytes) 
   }
 }
 
-// Decompresses gzip data in memory. `where` is for errors.
+// Decompresses the gzip data `packed`. `where`: the file's name for errors.
 absl::StatusOr<std::string> Gunzip(const std::string& where, absl::string_view packed,
                                    size_t max_bytes) {
   constexpr int kGzip = 16;
@@ -78,7 +78,8 @@ absl::StatusOr<std::string> Gunzip(const std::string& where, absl::string_view p
   }
 }
 
-// `take` gets the name of each file of an archive, without its folder.
+// Calls `take` with the name, without folders, of each file of an archive. Stops at its first
+// error.
 template <typename Take>
 absl::Status ForEachFileIn(ArchiveReader* reader, Take take) {
   while (true) {
@@ -89,7 +90,8 @@ absl::Status ForEachFileIn(ArchiveReader* reader, Take take) {
   }
 }
 
-// Calls `take` with the path of each file in a folder and in two levels of folders in it.
+// Calls `take` with the path of each file in a folder and in two levels of subfolders. Stops at its
+// first error.
 template <typename Take>
 absl::Status ForEachFileBelow(const std::string& folder, Take take) {
   std::error_code error;
@@ -103,10 +105,11 @@ absl::Status ForEachFileBelow(const std::string& folder, Take take) {
   return absl::OkStatus();
 }
 
-// Returns the paths of the files NAME and NAME.gz in a folder, for all `names`.
+// Returns the paths of the files NAME and NAME.gz in a folder and two levels of subfolders, for all
+// `names`.
 absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
     const std::string& folder, const std::vector<std::string>& names) {
-  std::map<std::string, std::string> found;  // by file name; NAME.gz is an entry of its own
+  std::map<std::string, std::string> found;  // the path of each file, by name
   FT_RETURN_IF_ERROR(ForEachFileBelow(folder, [&](const fs::path& file) -> absl::Status {
     const std::string name = file.filename().string();
     if (!IsWanted(name, names)) return absl::OkStatus();
@@ -120,7 +123,7 @@ absl::StatusOr<std::map<std::string, std::string>> FindNamedFiles(
   return found;
 }
 
-// Writes a file without a sync to disk, because the file is read once and then removed.
+// Writes a new file. It is not synced to disk, because it is only read once and then removed.
 absl::Status WriteNewFile(const std::string& path, absl::string_view bytes) {
   const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.ok()) return SystemError("cannot create", path, errno);

@@ -12,32 +12,34 @@
 
 namespace finetune {
 
-// The bytes of a file, and its name for errors: its path, or "ARCHIVE: NAME".
+// The bytes of a file. where: how errors name the file, which is its path or "ARCHIVE: NAME".
 struct NamedFile {
   std::string where;
   std::string bytes;
 };
 
-// Returns the sorted names of the files in `input`, an archive or a folder (with two levels of
-// folders in it). A file NAME.gz is listed as NAME. Errors: those of ReadNamedFiles.
+// Returns the names, without folders, of the files in `input`, sorted. `input`: an archive, or a
+// folder, which is searched down to two levels of subfolders. A file NAME.gz is listed as NAME.
+// Errors: those of ReadNamedFiles().
 absl::StatusOr<std::vector<std::string>> ListFileNames(const std::string& input);
 
-// Reads the named files from `input`: a folder (with two levels of folders in it), or an archive
-// that libarchive reads (.tar, .tar.gz, .zip, ...), where they may be in any folder. A file may be
+// Reads those of the files `names` that exist in `input`, and returns them by name. `input`: a
+// folder, which is searched down to two levels of subfolders, or an archive that libarchive can
+// read (.tar, .tar.gz, .zip, ...), in which the files may be in any folder. A file may be
 // compressed as NAME.gz. If a folder has both NAME and NAME.gz, NAME is read; in an archive this is
-// an error. Returns the files that exist, by name. Together they may have at most `max_bytes`.
-// Errors name the file and the byte at which its data end or are damaged, a file that exists twice,
-// or, where `input` is one of the files itself, the folder to give instead.
+// an error. `max_bytes`: the limit for the bytes of all files together, uncompressed. Errors: for
+// damaged or truncated data they name the file and the byte; for a file that exists twice they name
+// both; if `input` is itself one of the files, they name the folder to give instead.
 absl::StatusOr<std::map<std::string, NamedFile>> ReadNamedFiles(
     const std::string& input, const std::vector<std::string>& names,
     size_t max_bytes = size_t{1} << 30);
 
-// Unpacks the files of an archive for which `wanted` returns true into `folder`, which must be
-// empty. Links are neither followed nor made. `progress`: called with the number of files unpacked
-// so far; if it returns false, unpacking is cancelled. Returns the number of files and links that
-// were not unpacked. Errors: InvalidArgument with the entry's name, for an entry that is not a
-// file, a folder or a link (a device), whose name leads out of the folder, or that exists twice;
-// DataLoss for an archive that is damaged and for a file of more than 1 GiB; those of writing.
+// Unpacks those files of an archive for which `wanted` returns true into `folder`, which must be
+// empty. Links are neither followed nor created. `progress`: called with the number of files
+// unpacked so far; if it returns false, the error Cancelled is returned. Returns the number of
+// files and links that were not unpacked. Errors: InvalidArgument, with the entry's name, for an
+// entry that is a device, pipe or socket, whose name leads out of the folder, or that exists twice;
+// DataLoss for a damaged archive and for a file of more than 1 GiB; those of writing.
 absl::StatusOr<int64_t> UnpackFiles(const std::string& archive, const std::string& folder,
                                     const std::function<bool(const std::string& name)>& wanted,
                                     const std::function<bool(int64_t done)>& progress);

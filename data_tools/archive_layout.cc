@@ -40,8 +40,8 @@ std::vector<fs::path> FilesBelow(const fs::path& folder) {
   return files;
 }
 
-// Returns the folder that has the classes or splits in it. An archive often has a single folder
-// around them.
+// Returns the folder that directly contains the classes or splits: `folder`, or a folder in it. An
+// archive often has a single top folder around them.
 fs::path TopFolder(fs::path folder) {
   while (true) {
     std::vector<fs::path> entries;
@@ -51,7 +51,8 @@ fs::path TopFolder(fs::path folder) {
         entries[0].filename() == "train") {
       return folder;
     }
-    // A folder with files in it is a class, so the folder above it has the classes.
+    // If the only entry is a folder with files in it, this folder is a class, so `folder` contains
+    // the classes.
     bool has_folders = false;
     for (const auto& entry : fs::directory_iterator(entries[0], error)) {
       if (!entry.is_directory(error)) return folder;
@@ -70,13 +71,14 @@ std::string SplitOf(const std::string& archive) {
   return "train";
 }
 
-// Returns the key of a sample. All files of a sample have the same name up to its first dot.
+// Returns the key of the sample that a file belongs to: its path up to the first dot of its name.
+// In WebDataset all files of a sample (such as 1.jpg and 1.cls) have the same key.
 std::string KeyOf(const fs::path& file) {
   const std::string name = file.filename().string();
   return (file.parent_path() / name.substr(0, name.find('.'))).string();
 }
 
-// Adds the samples of one unpacked archive.
+// Adds the images of one unpacked archive of WebDataset, with the labels of their .cls files.
 absl::Status AddSamples(const fs::path& folder, std::vector<LabelledFile>* images) {
   std::map<std::string, std::string> labels;
   const std::vector<fs::path> files = FilesBelow(folder);
@@ -122,7 +124,8 @@ absl::StatusOr<ImageSource> ListArchiveLayout(const std::string& input, const st
                                               const std::function<bool(int64_t done)>& progress,
                                               const Warn& warn) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> archives, ListArchives(input));
-  // For each archive: the folder of its unpacked files, and the name for this folder in messages.
+  // For each archive: the folder of its unpacked files, and the archive's path, by which messages
+  // name that folder.
   std::vector<std::pair<std::string, std::string>> places;
   bool has_labels = false;
   for (size_t i = 0; i < archives.size(); ++i) {

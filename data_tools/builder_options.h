@@ -6,7 +6,7 @@
 
 namespace finetune {
 
-// Returns the builder's options that every converter copies from its own options.
+// Returns the options of DatasetBuilder that follow from the options that all converters share.
 inline DatasetBuilder::Options BuilderOptions(const ConvertOptions& options) {
   DatasetBuilder::Options build;
   build.folder = options.output;

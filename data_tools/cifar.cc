@@ -22,21 +22,21 @@ constexpr int kChannels = 3;
 constexpr size_t kPlane = size_t{kSide} * kSide;
 constexpr size_t kPixels = kPlane * kChannels;
 
-// The files of one version of a data set.
+// The names of the files of one version (binary or Python) of a data set.
 struct Version {
   std::vector<std::string> train, test;
-  // The file with the classes' names.
+  // The file with the names of the classes.
   std::string meta;
 };
 
-// How CIFAR-10 or CIFAR-100 is stored.
+// The names of the files of CIFAR-10 or CIFAR-100, and what they contain.
 struct Layout {
   std::string name;
   Version binary, python;
-  // A record of the binary version begins with one byte for each element. The element is the number
-  // of values that the byte can have. The last byte is the label.
+  // A record of the binary version begins with one byte for each element of `labels`; byte i must
+  // be below labels[i]. The last of these bytes is the class.
   std::vector<int> labels;
-  // The keys of the labels and of the classes' names in the Python version's dicts.
+  // The keys of the labels and of the class names in the dicts of the Python version.
   std::string labels_key, names_key;
 
   int classes() const { return labels.back(); }
@@ -44,13 +44,14 @@ struct Layout {
 
 using Files = std::map<std::string, NamedFile>;
 
-// The images of one file as planes of red, green and blue, [n, 3, 32, 32], and their labels.
+// The labels of one file's images, and the images as planes of red, green and blue, [n, 3, 32, 32].
 struct Records {
   std::vector<uint8_t> labels;
   std::string planes;
 };
 
-// Reads a file of the binary version. Errors: DataLoss that names the record and the byte.
+// Reads a file of the binary version. Errors: DataLoss that names the file, the record and the
+// byte.
 absl::StatusOr<Records> ReadBinary(const NamedFile& file, const Layout& layout) {
   const absl::string_view bytes = file.bytes;
   const size_t labels = layout.labels.size(), record = labels + kPixels;
@@ -78,8 +79,8 @@ absl::StatusOr<Records> ReadBinary(const NamedFile& file, const Layout& layout) 
   return records;
 }
 
-// Parses a file of the Python version, which is a pickled dict. Calls `read` with the pickle and
-// with the dict's value of `key`. Errors: DataLoss with the file's name.
+// Parses a file of the Python version, which is a pickled dict. Calls read(graph, item), where
+// `item` is the dict's value for `key`. Errors: DataLoss with the file's name.
 template <typename Read>
 absl::Status ReadPickled(const NamedFile& file, const std::string& key, Read read) {
   const auto broken = [&](const absl::Status& status) {
@@ -97,8 +98,8 @@ absl::Status ReadPickled(const NamedFile& file, const std::string& key, Read rea
   return status.ok() ? status : broken(Annotate(status, key));
 }
 
-// Reads a file of the Python version, pickled by Python 2 or 3. Errors: DataLoss that names the
-// key.
+// Reads a file of the Python version, which Python 2 or 3 has pickled. Errors: DataLoss that names
+// the file and the key.
 absl::StatusOr<Records> ReadPython(const NamedFile& file, const Layout& layout) {
   Records records;
   FT_RETURN_IF_ERROR(ReadPickled(file, "data", [&](const auto& graph, const auto& item) {
@@ -134,8 +135,8 @@ absl::StatusOr<Records> ReadPython(const NamedFile& file, const Layout& layout) 
   return records;
 }
 
-// Returns the class names in a meta file: the lines of the binary version's file, or a pickled list
-// in the Python version's file.
+// Returns the class names in a meta file. The binary version has a name on each line, the Python
+// version a pickled list.
 absl::StatusOr<std::vector<std::string>> ReadNames(const NamedFile& file, const Layout& layout,
                                                    bool python) {
   std::vector<std::string> names;
@@ -200,7 +201,7 @@ absl::Status Convert(const Layout& layout, const ConvertOptions& options) {
   const bool python = !has_any(layout.binary) && has_any(layout.python);
   const Version& version = python ? layout.python : layout.binary;
 
-  // Reads the files `names` of one split. A file's bytes are freed when they have been read.
+  // Reads the files `names` of one split. The bytes of a file are freed once it has been parsed.
   const auto read =
       [&](const std::vector<std::string>& names) -> absl::StatusOr<std::vector<Records>> {
     std::vector<Records> all;
@@ -264,7 +265,7 @@ absl::Status ConvertCifar100(const ConvertOptions& options) {
   layout.name = "cifar100";
   layout.binary = {{"train.bin"}, {"test.bin"}, "fine_label_names.txt"};
   layout.python = {{"train"}, {"test"}, "meta"};
-  // A record has a coarse and a fine label. The fine labels are the classes.
+  // A record has a coarse label (0 to 19) and a fine label (0 to 99). The fine label is the class.
   layout.labels = {20, 100};
   layout.labels_key = "fine_labels";
   layout.names_key = "fine_label_names";

@@ -78,8 +78,8 @@ std::string Gzip(const std::string& bytes) {
   return packed;
 }
 
-// Returns a tar archive of the files, which are in a folder that has an entry of its own, as in the
-// official archives.
+// Returns a tar archive of the files. As in the official archives, they are in a folder, for which
+// the archive has an entry too.
 std::string Tar(const std::vector<std::pair<std::string, std::string>>& files) {
   std::string bytes(1 << 20, '\0');
   for (const auto& [name, content] : files) bytes.resize(bytes.size() + content.size() + 4096);
@@ -116,7 +116,7 @@ uint8_t CifarValue(int image, int y, int x, int c) {
   return static_cast<uint8_t>(image * 29 + y * 7 + x * 3 + c * 80);
 }
 
-// Returns a CIFAR record: the labels, then the red, the green and the blue plane.
+// Returns a record of CIFAR's binary version: the labels, then the red, green and blue plane.
 std::string CifarRecord(const std::vector<int>& labels, int image) {
   std::string record;
   for (const int label : labels) record.push_back(static_cast<char>(label));
@@ -143,7 +143,7 @@ std::vector<uint8_t> CifarImage(int image) {
 constexpr char kCifar10Names[] =
     "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
 
-// Returns the files of a CIFAR-10 with two images in each of its six files.
+// Returns the files of a small CIFAR-10, with two images in each of its six data files.
 Files Cifar10() {
   Files files = {{"batches.meta.txt", kCifar10Names}};
   for (int i = 0; i < 12; ++i) {
@@ -167,7 +167,7 @@ std::string Idx(const std::vector<uint32_t>& shape, const std::string& data) {
   return bytes + data;
 }
 
-// Returns the files of an MNIST with three training and two test images of 4x5.
+// Returns the files of a small MNIST with three training and two test images of 4x5 pixels.
 Files Mnist() {
   std::string train, test;
   for (int i = 0; i < 3 * 20; ++i) train.push_back(static_cast<char>(i * 4));
@@ -184,7 +184,7 @@ class ConvertersTest : public testing::Test {
  protected:
   void SetUp() override { folder_ = EmptyTestFolder(); }
 
-  // Makes a folder with only these files, and returns its path.
+  // Creates a folder with just these files and returns its path.
   std::string Folder(const Files& files) {
     std::string folder = folder_ + "/in";
     fs::remove_all(folder);
@@ -209,7 +209,7 @@ class ConvertersTest : public testing::Test {
     return options;
   }
 
-  // Converts `input`, checks that only the data set is left behind, and returns the data set's
+  // Converts `input`, expects that only the data set is left behind, and returns the data set's
   // folder.
   template <typename Convert>
   std::string Converted(Convert convert, const std::string& input) {
@@ -222,9 +222,9 @@ class ConvertersTest : public testing::Test {
     return options.output;
   }
 
-  // Returns the error of a converter that refuses the input, with the test's folder written as DIR.
-  // Checks that it leaves nothing behind, both where the output did not exist and where --force was
-  // to replace it.
+  // Converts `input`, expects an error, and returns it with the test's folder replaced by DIR.
+  // Expects that nothing is left behind if the output did not exist, and that a data set which
+  // --force would replace stays.
   template <typename Convert>
   std::string Refusal(Convert convert, const std::string& input) {
     fs::remove_all(folder_ + "/out");
@@ -251,11 +251,11 @@ class ConvertersTest : public testing::Test {
   }
 
   std::string folder_;
-  // The warnings of the last conversion, with the test's folder written as DIR.
+  // The warnings of the last conversion, with the test's folder replaced by DIR.
   std::vector<std::string> warnings_;
 };
 
-// Checks that a data set has the images and labels of Cifar10(), for all kinds of input.
+// Expects that a data set has the images and labels of Cifar10().
 void ExpectCifar10(const std::string& folder) {
   Expected train, test;
   for (int i = 0; i < 12; ++i) {
@@ -299,7 +299,8 @@ TEST_F(ConvertersTest, Cifar10IsTheSameFromAFolderAndFromArchives) {
 
 std::string CifarFixture(const std::string& name) { return "tests/fixtures/cifar/" + name; }
 
-// The official copies are pickled by Python 2. The second archive is pickled by Python 3.
+// The first archive was pickled by Python 2, as the official copies are, the second one by Python
+// 3.
 TEST_F(ConvertersTest, Cifar10IsTheSameFromThePythonVersion) {
   ExpectCifar10(Converted(ConvertCifar10, CifarFixture("cifar-10-python.tar.gz")));
   ExpectCifar10(Converted(ConvertCifar10, CifarFixture("cifar-10-python3.tar.gz")));
@@ -332,7 +333,7 @@ TEST_F(ConvertersTest, NamesTheDamageInAPythonVersion) {
   EXPECT_EQ(with(train.substr(0, 1000)), "DIR/in/train: its pickle is cut off at byte 1000");
   EXPECT_EQ(with("}."), "DIR/in/train: expected a pickled dict with \"data\"");
   EXPECT_EQ(with("}U\4datacos\nsystem\n(U\2idtRs."), "DIR/in/train: data: expected a numpy array");
-  // This changes label 99 to 100.
+  // Change label 99 to 100.
   std::string label = train;
   const size_t at = label.find("fine_labels");
   ASSERT_NE(at, std::string::npos);
@@ -385,7 +386,7 @@ TEST_F(ConvertersTest, MnistIsTheSamePlainPackedAndInAnArchive) {
   for (const auto& [name, bytes] : Mnist()) packed[name + ".gz"] = Gzip(bytes);
   ExpectMnist(Converted(ConvertDigits, Folder(packed)));
   ExpectMnist(Converted(ConvertDigits, File("mnist.tar.gz", Gzip(Tar(Mnist())))));
-  // The plain file is preferred to its .gz file.
+  // If both NAME and NAME.gz exist, NAME is read.
   Files both = Mnist();
   both["train-labels-idx1-ubyte.gz"] = "anything";
   ExpectMnist(Converted(ConvertDigits, Folder(both)));
@@ -400,8 +401,8 @@ TEST_F(ConvertersTest, MnistMayHaveADotInItsNames) {
   ExpectMnist(Converted(ConvertDigits, Folder(dotted)));
 }
 
-// Returns the files of an EMNIST split: `classes` labels from `first` on, and for each label one
-// 2x3 image in both splits.
+// Returns the files of a small EMNIST. Its labels are `first` to first + classes - 1. The training
+// and the test split have one image of 2x3 pixels for each label.
 Files Emnist(const std::string& split, int first, int classes, bool mapping) {
   std::string images, labels, lines;
   for (int i = 0; i < classes; ++i) {
@@ -436,7 +437,7 @@ TEST_F(ConvertersTest, EmnistCountsItsLettersFromOne) {
   EXPECT_EQ(manifest.class_name(25), "Z");
   EXPECT_THAT(warnings_, ElementsAre(testing::HasSubstr("--transpose turns them upright")));
 
-  // The official download is a zip of .gz files. This .tar of .gz files has the same layout.
+  // The official download is a .zip of .gz files. A .tar of .gz files is read in the same way.
   Files packed;
   for (const auto& [name, bytes] : letters) {
     packed[absl::StrContains(name, "ubyte") ? name + ".gz" : name] =
@@ -529,7 +530,7 @@ TEST_F(ConvertersTest, ImageFolderHoldsOutTheSameFractionOfEachClass) {
   for (int i = 0; i < 4; ++i) files[absl::StrCat("b/", i, ".png")] = FlatPng(1, 1, i, 1, 0);
   files["c/0.png"] = FlatPng(1, 1, 0, 2, 0);
   const std::string input = Folder(files);
-  // Returns the first values of the test images of class `label`.
+  // Returns the first value of each test image of class `label`.
   const auto held_out = [&](double fraction, int64_t label) {
     const std::string folder = Converted(
         [&](const ConvertOptions& options) {
@@ -565,8 +566,8 @@ TEST_F(ConvertersTest, ImageFolderHoldsOutTheSameFractionOfEachClass) {
 }
 
 TEST_F(ConvertersTest, ImageFolderFitsImagesToASquare) {
-  // The left half is black, the right half white. The image is scaled to 4x8 (height x width),
-  // and the 4x4 in its centre is cut out.
+  // An image whose left half is black and whose right half is white. It must be scaled to 4x8
+  // (height x width), and the 4x4 pixels in its centre cut out.
   std::vector<uint8_t> wide(size_t{16} * 32 * 3, 0);
   for (int y = 0; y < 16; ++y) {
     for (int i = 16 * 3; i < 32 * 3; ++i) wide[y * 32 * 3 + i] = 255;
@@ -586,7 +587,7 @@ TEST_F(ConvertersTest, ImageFolderFitsImagesToASquare) {
   for (size_t i = 0; i < 48; ++i) EXPECT_EQ(train.images[1][i], i % 3 + 1);
 }
 
-// Returns images of several sizes and kinds, too large to be stored as pixels by default.
+// Returns images of several sizes and formats that are too large to be stored as pixels by default.
 Files MixedFolder() {
   Files files;
   for (int i = 0; i < 20; ++i) {
@@ -602,7 +603,7 @@ Files MixedFolder() {
   return files;
 }
 
-// Returns all files of a data set, by name.
+// Returns the content of each file of a data set, by file name.
 Files Contents(const std::string& folder) {
   Files files;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -705,8 +706,8 @@ TEST_F(ConvertersTest, ImageFolderNamesImagesThatAreInTwoSplits) {
                                      "DIR/in/train/a/1.png"));
 }
 
-// The data set from the archive has the same images and labels as the one from the folder. Only
-// source and name differ.
+// The data set made from an archive must have the same shards as the one made from the folder. Only
+// source and name in the manifest may differ.
 TEST_F(ConvertersTest, ImageFolderIsTheSameFromAnArchive) {
   Files files = MixedFolder();
   files["a/notes.txt"] = "x";
@@ -741,7 +742,7 @@ TEST_F(ConvertersTest, ImageFolderReadsWebDatasetsArchives) {
       "have");
 }
 
-// Returns an archive whose only entry is not a plain file with a plain name.
+// Returns an archive with a single hostile entry of this name and type.
 std::string TrickArchive(const std::string& name, unsigned type, bool zip) {
   std::string bytes(1 << 20, '\0');
   size_t used = 0;
@@ -796,7 +797,8 @@ TEST_F(ConvertersTest, ImageFolderReadsTinyImageNet) {
   EXPECT_EQ(ReadManifest(folder)->split_size(), 2);
 }
 
-// As in mmpretrain's ann_file, each line is a path, which may have spaces, and a number.
+// As in mmpretrain's ann_file, each line of the list has a path, which may contain spaces, and a
+// class number.
 TEST_F(ConvertersTest, ImageListReadsPathsAndLabels) {
   const Files files = {{"photos/a b.png", FlatPng(2, 2, 1, 1, 1)},
                        {"photos/c.png", FlatPng(2, 2, 2, 2, 2)},
@@ -887,7 +889,7 @@ TEST_F(ConvertersTest, SyntheticImagesDependOnTheSeedAlone) {
   EXPECT_NE(PrintManifest(*ReadManifest(Converted(make(2, 4), ""))), first);
   EXPECT_THAT(ReadManifest(Converted(make(1, 4), ""))->class_name(),
               ElementsAre("angle_0", "angle_45", "angle_90", "angle_135"));
-  // With more than 180 classes the angles are not whole degrees.
+  // With more than 180 classes the angles in the class names are not whole degrees.
   const DatasetManifest many = *ReadManifest(Converted(make(1, 1000), ""));
   EXPECT_EQ(many.class_name(999), "angle_179.82");
 }
@@ -957,7 +959,7 @@ TEST_F(ConvertersTest, RefusesEveryTruncationOfAnArchive) {
   }
 }
 
-// libarchive alone accepts gzip data whose checksum is wrong.
+// libarchive by itself would accept gzip data with a wrong checksum.
 TEST_F(ConvertersTest, RefusesAFlippedByteOfAnArchiveOrReadsTheSame) {
   const std::string whole = Gzip(Tar(Cifar10()));
   int refused = 0;
@@ -1035,7 +1037,7 @@ TEST_F(ConvertersTest, NamesTheDamageInAnMnist) {
   files[labels + ".gz"] = "plain";
   EXPECT_EQ(Refusal(ConvertDigits, Folder(files)),
             "DIR/in/train-labels-idx1-ubyte.gz: byte 0: expected a gzip file");
-  // A side of 20000 is longer than a manifest allows.
+  // An image with a side of 20000 pixels, which is longer than a manifest allows.
   EXPECT_EQ(
       Refusal(ConvertDigits,
               Folder({{images, Idx({1, 1, 20000}, std::string(20000, '\0'))},
@@ -1067,7 +1069,7 @@ TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
           Folder({{"a/1.png", image}, {"a/2.png", image}, {"b/1.png", FlatPng(2, 3, 1, 2, 3)}})),
       "DIR/in/b/1.png: is 2x3 and the first image 2x2 (height x width); give --size=N to fit all "
       "to NxN, or --store=encoded to keep their sizes");
-  // An image of 1x16 would be scaled to 8192x131072.
+  // The image of 1x16 pixels would be scaled to 8192x131072.
   EXPECT_EQ(
       Refusal(
           [](const ConvertOptions& options) { return ConvertImageFolder(options, {.size = 8192}); },
@@ -1080,7 +1082,7 @@ TEST_F(ConvertersTest, NamesWhatIsWrongWithAnImageFolder) {
 
 constexpr char kExpected[] = "expected a JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, PGM or PBM";
 
-// Returns ten images, four of them damaged in different ways.
+// Returns images, four of them damaged in different ways.
 Files WithBadImages() {
   Files files;
   for (int i = 0; i < 10; ++i) {
@@ -1132,7 +1134,7 @@ TEST_F(ConvertersTest, ImageFolderSkipsBadImagesAndWritesThemDown) {
   EXPECT_THAT(warnings_, testing::Contains(testing::AllOf(
                              StartsWith("left out 4 of 11 images that cannot be read:\nDIR/in/a/0"),
                              testing::HasSubstr("\nDIR/in/a/9.png: is empty"))));
-  // The result is the same as without the damaged images.
+  // The result must be the same as if the damaged images did not exist.
   Files whole;
   for (const auto& [name, bytes] : files) {
     if (name != "a/0.png" && name != "a/4.png" && name != "a/6.jpg" && name != "a/9.png") {
@@ -1160,7 +1162,7 @@ TEST_F(ConvertersTest, ImageFolderWalksSubfoldersOfAClass) {
     return ConvertImageFolder(options, {.val_fraction = 0});
   };
   const std::string input = Folder(files);
-  // Two links to the same folder add its images once.
+  // Two links to the same folder must add its images only once.
   fs::create_directory_symlink("deep", input + "/a/again");
   fs::create_directory_symlink("deep", input + "/a/more");
   const Expected train = *ReadSplit(Converted(all, input), "train");
@@ -1170,7 +1172,7 @@ TEST_F(ConvertersTest, ImageFolderWalksSubfoldersOfAClass) {
   EXPECT_THAT(values, ElementsAre(2, 1, 3, 5));
 }
 
-// If such a link were followed, training images would be read as test images.
+// If links that lead back were followed, training images would be read as test images.
 TEST_F(ConvertersTest, ImageFolderLeavesOutLinksThatLeadBack) {
   const std::string input = Folder({{"train/a/1.png", FlatPng(1, 1, 1, 5, 8)},
                                     {"train/a/2.png", FlatPng(1, 1, 2, 6, 7)},
@@ -1257,8 +1259,8 @@ TEST_F(ConvertersTest, ImageFolderAppliesOrientationUnlessToldToIgnoreIt) {
   }
 }
 
-// The image is a black drawing on a transparent background. Its content is only in the alpha,
-// which is dropped.
+// The image is a black drawing on a transparent background. Its content is only in the alpha
+// channel, which is dropped.
 TEST_F(ConvertersTest, WarnsOfAChannelWithoutVariance) {
   const std::string png = *ReadFile("tests/fixtures/pictures/black_on_transparent.png");
   Converted(ConvertFolder, Folder({{"a/1.png", png}, {"a/2.png", png}, {"b/1.png", png}}));

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The files that are left out for one reason: their number and the first path.
+// The files that are left out for one reason: their number, and the path of the first one.
 struct PassedOver {
   int64_t count = 0;
   std::string first;
@@ -31,9 +31,9 @@ struct PassedOver {
   }
 };
 
-// Everything in a folder that is not read, by reason.
+// Everything in the input folder that is left out, by reason.
 struct LeftOut {
-  std::map<std::string, PassedOver> kinds;  // images of kinds that are not read, by ending
+  std::map<std::string, PassedOver> kinds;  // images of formats that are not read, by ending
   PassedOver others, loose, folders, links;
 
   // Warns with one sentence for each reason.
@@ -60,11 +60,12 @@ struct LeftOut {
   }
 };
 
-// The paths of each class's files, sorted, so that the result does not depend on the file system.
+// The paths of the images of each class, by class name. Both are sorted, so that the result does
+// not depend on the file system.
 using Classes = std::map<std::string, std::vector<std::string>>;
 
-// Returns the entries of a folder, sorted. Leaves out hidden files, which belong to the operating
-// system.
+// Returns the paths of the entries of a folder, sorted. Leaves out hidden ones, whose names begin
+// with a dot.
 absl::StatusOr<std::vector<fs::path>> ListVisible(const fs::path& folder) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(folder.string()));
   std::vector<fs::path> entries;
@@ -79,7 +80,8 @@ bool IsFolder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
-// The chain of folders from the input to the current folder, as paths without links.
+// The chain of folders from the input folder to the folder that is being read, as absolute paths in
+// which links are resolved.
 class Trail {
  public:
   Trail() = default;
@@ -91,9 +93,9 @@ class Trail {
 
   const fs::path& end() const { return folders_.back(); }
 
-  // Returns whether `folder` is a folder of the trail or contains one. Only a link can lead back
-  // like this. If it were followed, images of other classes and splits would be read as images
-  // of this class.
+  // Returns whether `folder` is a folder of the trail or contains one, which is possible only if it
+  // is a link. If such a link were followed, images of other classes and splits would be read as
+  // images of this class.
   bool LeadsBack(const fs::path& folder) const {
     const fs::path real = RealPath(folder);
     return absl::c_any_of(folders_, [&](const fs::path& passed) {
@@ -112,8 +114,9 @@ class Trail {
   std::vector<fs::path> folders_;
 };
 
-// Adds the images in `folder` and its subfolders to `images`. `trail` ends in `folder`. `seen`:
-// the folders that were read already, because several links may lead to one folder.
+// Adds the images in `folder` and its subfolders to `images`. `trail`: the chain of folders down to
+// `folder`. `seen`: the folders of this class that were already read, because several links may
+// lead to the same folder.
 absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>* seen,
                   std::vector<std::string>* images, LeftOut* left_out) {
   if (!seen->insert(trail.end()).second) return absl::OkStatus();
@@ -139,7 +142,7 @@ absl::Status Walk(const fs::path& folder, const Trail& trail, std::set<fs::path>
   return absl::OkStatus();
 }
 
-// Returns the classes of a folder and their images. `trail` ends in `folder`.
+// Returns the classes of a folder and their images. `trail`: the chain of folders down to `folder`.
 absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, LeftOut* left_out) {
   Classes classes;
   FT_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, ListVisible(folder));
@@ -167,8 +170,8 @@ absl::StatusOr<Classes> ListClasses(const fs::path& folder, const Trail& trail, 
   return classes;
 }
 
-// Returns the classes of Tiny ImageNet's validation split. All its images are in the folder
-// "images". The file `list` beside it has a line "NAME<tab>CLASS<tab>..." for each image.
+// Returns the classes of a split that is stored as Tiny ImageNet's validation split. All its images
+// are in FOLDER/images. The file `list` has a line "NAME<tab>CLASS<tab>..." for each image.
 absl::StatusOr<Classes> ListAnnotated(const fs::path& folder, const fs::path& list) {
   FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(list.string()));
   Classes classes;
@@ -187,10 +190,10 @@ absl::StatusOr<Classes> ListAnnotated(const fs::path& folder, const fs::path& li
   return classes;
 }
 
-// Pairs of a split's name and its classes, the training split first.
+// The name of each split and its classes. The training split comes first.
 using Splits = std::vector<std::pair<std::string, Classes>>;
 
-// Returns the splits of a folder. If there is only one, HoldOut() is to divide it later.
+// Returns the splits of the input folder. If there is only one, HoldOut() must divide it later.
 absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
   std::error_code error;
   if (!fs::exists(root, error))
@@ -231,7 +234,7 @@ absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
       splits.emplace_back(name, std::move(annotated));
       continue;
     }
-    // The test images of Tiny ImageNet have no labels.
+    // In Tiny ImageNet the test images have no labels, so they are left out.
     if (splits.size() == 2 && fs::exists(root / "val" / "val_annotations.txt", error)) {
       left_out->folders.Add(folder);
       continue;
@@ -246,8 +249,8 @@ absl::StatusOr<Splits> ListSplits(const fs::path& root, LeftOut* left_out) {
   return splits;
 }
 
-// Numbers the classes of the training split. Errors: InvalidArgument for a class that only another
-// split has.
+// Gives the classes of the training split numbers, in the order of their names. Errors:
+// InvalidArgument for a class that another split has and the training split lacks.
 absl::StatusOr<ImageSource> Numbered(const Splits& splits) {
   ImageSource source;
   std::map<std::string, int> numbers;

@@ -20,21 +20,22 @@
 namespace finetune {
 namespace {
 
-// With --check=header, mean and std come from at least this many training images, or from all.
+// With --check=header, mean and std are computed from at least this many training images, or from
+// all if there are fewer.
 constexpr int64_t kSample = 4096;
 
 using Digest = std::pair<uint64_t, uint64_t>;
 
-// An image that is ready to be stored.
+// An image that is ready to be stored, or the error.
 struct Prepared {
   absl::Status status;
   ImageSize size;
   std::vector<uint8_t> pixels;  // only if images are stored as pixels
   std::string encoded;          // only if images are stored encoded
-  // The image's sums for mean and std, only if they are needed.
+  // Set if the image counts for mean and std.
   std::optional<PixelSums> sums;
   std::string warning;
-  // Half of the file's SHA-256, only if the caller asked for it.
+  // The first half of the SHA-256 of the file's bytes. Set only if the caller asked for it.
   std::optional<Digest> digest;
 };
 
@@ -44,11 +45,11 @@ class Preparer {
   Preparer(Store store, const FolderOptions& folder)
       : store_(store), folder_(folder), decoder_(folder.orientation) {}
 
-  // Reads, checks and prepares an image. `measure`: whether the image counts for mean and std.
-  // `digest`: whether to compute its digest.
+  // Reads, checks and prepares an image. `measure`: whether to compute Prepared::sums. `digest`:
+  // whether to compute Prepared::digest.
   Prepared Prepare(const SourceImage& image, bool measure, bool digest) {
     Prepared prepared;
-    // To read from a pipe would wait for its writer.
+    // Reading a pipe would wait for a writer.
     std::error_code error;
     if (std::filesystem::is_other(image.path, error)) {
       prepared.status = absl::DataLossError(
@@ -87,7 +88,7 @@ class Preparer {
       FT_ASSIGN_OR_RETURN(image, FitSquare(image, folder_.size));
       prepared->size = {image.height, image.width};
     }
-    // An image this large will be stored encoded, so its pixels are not needed.
+    // An image this large makes kAuto store all images encoded, so its pixels are not needed.
     if (store_ == Store::kAuto && folder_.size == 0 &&
         std::max(image.height, image.width) > kLargestRaw) {
       return absl::OkStatus();
@@ -126,7 +127,7 @@ class Preparer {
   DecodedImage image_;
 };
 
-// Finds files with the same bytes in two splits.
+// Finds images that are in two splits, by the digests of their files.
 class Duplicates {
  public:
   void Add(const Digest& digest, size_t split, const SourceImage& image) {

@@ -12,32 +12,32 @@
 
 namespace finetune {
 
-// Makes a data set of a source's images on all cores. Several threads read, check and decode
-// images. The caller's thread writes them in the source's order, so that the output has the same
-// bytes on any number of cores. Memory holds at most four images for each core.
+// Writes the images of an ImageSource as a data set. Several threads read, check and decode images.
+// The caller's thread writes them in the source's order, so that the output has the same bytes with
+// any number of threads. Memory holds at most four images for each thread.
 class ImageConverter {
  public:
-  // `build`: the builder's options, without those that depend on the images (size, channels,
-  // encoded). `options` and `folder` must outlive this object.
+  // `build`: options for DatasetBuilder; those that depend on the images (class names, size,
+  // channels, encoded) are set by Run(). `options` and `folder` must outlive this object.
   ImageConverter(const ConvertOptions& options, const FolderOptions& folder,
                  DatasetBuilder::Options build)
       : options_(options), folder_(folder), build_(std::move(build)) {}
 
-  // Writes a data set of the images. After the first image that cannot be read, writes nothing
-  // more and only looks for further ones: see bad(). Warns of images with faults, and of images
-  // that are in two splits. Errors: those of the builder, and InvalidArgument for images of
-  // different sizes that are to be stored as pixels.
+  // Writes the data set. If an image cannot be read, no data set is written, but the other images
+  // are still checked, and OK is returned; bad() then lists the images that cannot be read. Warns
+  // of images with faults, and of images that are in two splits. Errors: those of DatasetBuilder;
+  // InvalidArgument if images must be stored as pixels but have different sizes.
   absl::Status Run(const ImageSource& source);
 
   struct Bad {
     std::string path, reason;
   };
-  // The images that could not be read, in the source's order.
+  // Returns the images that could not be read, in the source's order.
   const std::vector<Bad>& bad() const { return bad_; }
 
  private:
-  // Does the work of Run() for one way to store images. Returns false only for kAuto, if the
-  // images must be stored encoded. Run() then starts again with kEncoded.
+  // Does the work of Run() with this way to store images. Returns false only with kAuto, if it
+  // turns out that the images must be stored encoded. Run() then starts again with kEncoded.
   absl::StatusOr<bool> RunAs(Store store, const ImageSource& source);
 
   const ConvertOptions& options_;

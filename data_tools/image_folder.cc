@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Converts the images `listed`. `name`: the name of the folder or list, for the data set.
+// Converts the images `listed`. `name`: the name of the data set.
 absl::Status Convert(const ConvertOptions& options, const FolderOptions& folder,
                      const std::string& name, ImageSource listed) {
   const auto divided = [&] {
@@ -49,8 +49,8 @@ absl::Status Convert(const ConvertOptions& options, const FolderOptions& folder,
   if (options.warn) {
     options.warn(absl::StrCat("left out ", count, " that cannot be read:\n", list));
   }
-  // The data set is the same as if the bad images did not exist: the images are divided into
-  // splits anew without them.
+  // The images are divided into splits again without the bad ones, so that the data set is the same
+  // as if the bad images did not exist.
   ImageConverter second(options, folder, std::move(build));
   FT_RETURN_IF_ERROR(second.Run(divided()));
   if (second.bad().empty()) return absl::OkStatus();
@@ -75,7 +75,7 @@ absl::Status ConvertImageFolder(const ConvertOptions& options, const FolderOptio
   };
   FT_ASSIGN_OR_RETURN(ImageSource listed,
                       ListArchiveLayout(options.input, unpacked.path(), progress, options.warn));
-  // The data set of photos.tar.gz is named "photos".
+  // The name is that of the archive up to the first dot: "photos" for photos.tar.gz.
   return Convert(options, folder, name.substr(0, name.find('.')), std::move(listed));
 }
 

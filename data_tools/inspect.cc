@@ -22,8 +22,8 @@
 namespace finetune {
 namespace {
 
-// Reads the manifest of a prepared data set. Errors: those of ReadManifest; InvalidArgument where
-// `folder` is a file.
+// Reads the manifest of a data set. Errors: those of ReadManifest(); InvalidArgument if `folder` is
+// a file.
 absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
   std::error_code error;
   if (std::filesystem::is_regular_file(folder, error)) {
@@ -33,18 +33,21 @@ absl::StatusOr<DatasetManifest> ReadPrepared(const std::string& folder) {
   return ReadManifest(folder);
 }
 
-// Upper bounds of the bins in the histogram of the shorter side, in pixels.
+// The histogram of the length of the images' shorter sides: bin i has the images with a side below
+// kSides[i] pixels, the last bin all others.
 constexpr std::array<int, 6> kSides = {64, 128, 256, 512, 1024, 2048};
 
-// The facts about a split's images that its shards hold.
+// The facts about a split's images that DescribeDataset() prints. status: the error if a shard
+// cannot be read. of_class: the number of images of each class.
 struct SplitFacts {
   absl::Status status;
   std::vector<int64_t> of_class;
-  // The fields below are only for encoded images.
+  // The fields below are set only for encoded images. kinds: the number of images of each format.
+  // sides: the histogram. bytes: the size of all images.
   std::map<std::string, int64_t> kinds;
   std::array<int64_t, kSides.size() + 1> sides = {};
   int64_t bytes = 0;
-  ImageSize smallest, largest;  // by number of pixels
+  ImageSize smallest, largest;  // those of the images with the fewest and the most pixels
 };
 
 void AddSize(const ImageSize& size, SplitFacts* facts) {
@@ -90,7 +93,7 @@ SplitFacts FactsOf(const std::string& folder, const DatasetSplit& split,
 
 std::string SizeText(const ImageSize& size) { return absl::StrCat(size.height, "x", size.width); }
 
-// Describes how unevenly a split's images are distributed over the classes.
+// Returns text that says how unevenly a split's images are distributed over the classes.
 std::string Spread(const SplitFacts& facts, const DatasetManifest& manifest) {
   const auto [least, most] = std::minmax_element(facts.of_class.begin(), facts.of_class.end());
   if (*least == *most) return absl::StrCat(*least, " of each class");
@@ -105,7 +108,7 @@ std::string Spread(const SplitFacts& facts, const DatasetManifest& manifest) {
   return text;
 }
 
-// Returns the lines about a split's encoded images.
+// Returns the lines about the formats and sizes of a split's encoded images.
 std::string EncodedText(const SplitFacts& facts) {
   const std::string kinds =
       absl::StrJoin(facts.kinds, ", ", [](std::string* out, const auto& kind) {
@@ -127,8 +130,8 @@ std::string EncodedText(const SplitFacts& facts) {
   return text;
 }
 
-// Checks a shard of pixels. `read`: called after each image; if it returns false, the check is
-// cancelled.
+// Checks a shard of images that are stored as pixels. `read`: called after each image; if it
+// returns false, the error Cancelled is returned.
 absl::Status VerifyRaw(const std::string& folder, const DatasetShard& entry,
                        const DatasetManifest& manifest, const std::function<bool()>& read) {
   FT_ASSIGN_OR_RETURN(const std::unique_ptr<ShardReader> shard,

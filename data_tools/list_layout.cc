@@ -30,8 +30,8 @@ absl::Status Bad(const std::string& where, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
 }
 
-// Splits a line of a CSV file at its commas, except commas within double quotes (RFC 4180). Returns
-// nothing if a quote does not end.
+// Splits a line of a CSV file at its commas, except commas in double quotes (RFC 4180). Returns
+// nullopt if a quote does not end on the line.
 std::optional<std::vector<std::string>> SplitCsv(absl::string_view line) {
   std::vector<std::string> cells(1);
   bool quoted = false;
@@ -52,8 +52,7 @@ std::optional<std::vector<std::string>> SplitCsv(absl::string_view line) {
   return cells;
 }
 
-// The numbers of a CSV file's columns, found by the names in its first line. -1: the column is
-// missing.
+// The positions of the columns in a CSV file, from 0. -1: the file has no such column.
 struct Columns {
   int path = -1, label = -1, split = -1;
 };
@@ -93,7 +92,7 @@ absl::StatusOr<std::vector<Row>> ReadRows(const std::string& file) {
     line = absl::StripTrailingAsciiWhitespace(line);
     if (absl::StripAsciiWhitespace(line).empty()) continue;
     if (!csv) {
-      // The label is the last word. The path before it may have spaces.
+      // The label is the last word. The path before it may contain spaces.
       const size_t at = line.find_last_of(" \t");
       const absl::string_view path =
           at == absl::string_view::npos ? "" : absl::StripAsciiWhitespace(line.substr(0, at));
@@ -123,7 +122,7 @@ absl::StatusOr<std::vector<Row>> ReadRows(const std::string& file) {
   return rows;
 }
 
-// Returns the class number that a label is, or nothing if the label is not a number.
+// Returns the label as a class number, or nullopt if it is not a number from 0 to kMostClasses - 1.
 std::optional<int> AsNumber(absl::string_view label) {
   int number = 0;
   const auto [end, error] = std::from_chars(label.data(), label.data() + label.size(), number);
@@ -191,7 +190,7 @@ absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std
       }
       split.images.push_back({row.path, label, ""});
     }
-    // Images are sorted by class, as they are when they come from folders.
+    // Sort the images by class, as they are if they come from folders.
     std::stable_sort(split.images.begin(), split.images.end(),
                      [](const SourceImage& a, const SourceImage& b) {
                        return std::tie(a.label, a.path) < std::tie(b.label, b.path);
@@ -208,7 +207,7 @@ absl::StatusOr<ImageSource> ListFileLayout(const ListFiles& files, const Warn& w
     FT_ASSIGN_OR_RETURN(rows, ReadRows(files.val));
     splits.emplace_back("test", std::move(rows));
   }
-  // If there is only one list and it has a column "split", the column divides the list into splits.
+  // If the only list has a column "split", divide it into splits by this column.
   if (splits.size() == 1 && !splits[0].second.front().split.empty()) {
     std::map<std::string, std::vector<Row>> by_name;
     for (Row& row : splits[0].second) {

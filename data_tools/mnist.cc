@@ -20,14 +20,15 @@
 namespace finetune {
 namespace {
 
-// The splits of EMNIST. Its files are named "emnist-SPLIT-...".
+// The six variants of EMNIST, which its authors call splits. Their files are named
+// "emnist-SPLIT-...".
 constexpr std::array<absl::string_view, 6> kEmnist = {"balanced", "byclass", "bymerge",
                                                       "digits",   "letters", "mnist"};
 // The number of bytes before the first label in a file of labels.
 constexpr size_t kLabelHeader = 8;
 
-// An idx file of bytes. Its content is: two zero bytes, the type 8, the number of dimensions, each
-// dimension as a big-endian uint32, the data.
+// An idx file of uint8 values. It has two zero bytes, the byte 8 (the type uint8), the number of
+// dimensions in one byte, the length of each dimension as a big-endian uint32, and the data.
 struct Idx {
   std::vector<uint32_t> shape;
   absl::string_view data;
@@ -68,20 +69,21 @@ absl::StatusOr<Idx> ParseIdx(const NamedFile& file, size_t dimensions) {
   return idx;
 }
 
-// The names of a data set's files.
+// The names of the files of MNIST or of a split of EMNIST.
 struct Names {
   struct Split {
     const char* name;
     std::string images, labels;
   };
   std::array<Split, 2> splits;
-  // EMNIST's mapping file, or empty for MNIST. Its lines are "label code", where the code is that
-  // of a character.
+  // The name of EMNIST's mapping file; empty for MNIST. Each of its lines has a label and the ASCII
+  // code of the character that the label means.
   std::string mapping;
 };
 
-// Returns all names that the files may have. MNIST calls its test split t10k, EMNIST calls it test.
-// In some copies a dot replaces the second dash.
+// Returns the ways in which the files may be named. `prefix`: "emnist-SPLIT-", or empty for MNIST.
+// MNIST calls its test split "t10k", EMNIST calls it "test". In some copies there is a dot instead
+// of the dash before "idx".
 std::vector<Names> PossibleNames(const std::string& prefix) {
   std::vector<Names> names;
   for (const char* separator : {"-", "."}) {
@@ -109,8 +111,9 @@ bool HasAll(const Names& names, const std::vector<std::string>& files) {
   });
 }
 
-// Returns the names of the files that exist: MNIST's, or those of EMNIST's split `emnist`. If
-// `emnist` is empty, EMNIST's only split is taken.
+// Returns the names of the files to read, given the names `files` that exist. `emnist`: the split
+// of EMNIST. If it is empty, these are MNIST's files if they exist, otherwise those of the only
+// split of EMNIST that exists.
 absl::StatusOr<Names> ChooseNames(const std::string& input, const std::string& emnist,
                                   const std::vector<std::string>& files) {
   std::vector<std::string> prefixes;
@@ -123,7 +126,8 @@ absl::StatusOr<Names> ChooseNames(const std::string& input, const std::string& e
   for (const std::string& prefix : prefixes) {
     const std::vector<Names> possible = PossibleNames(prefix);
     auto names = absl::c_find_if(possible, [&](const auto& n) { return HasAll(n, files); });
-    // If some files are missing, the existing ones show how the missing ones should be named.
+    // If some files are missing, the existing ones show how the others must be named, so that the
+    // error names the right file.
     if (names == possible.end()) {
       names = absl::c_find_if(possible, [&](const auto& n) { return HasAny(n, files); });
     }
@@ -140,7 +144,7 @@ absl::StatusOr<Names> ChooseNames(const std::string& input, const std::string& e
   return chosen.empty() ? PossibleNames(prefixes[0])[emnist.empty() ? 0 : 1] : chosen[0];
 }
 
-// The images and labels of one split.
+// The images and labels of the training or test split.
 struct Part {
   Idx images, labels;
 };
@@ -164,7 +168,7 @@ absl::StatusOr<Part> ReadPart(const std::string& input, const Names::Split& name
   return part;
 }
 
-// The classes of a data set, and the label of the first one.
+// The names of the classes. Class i has the label first + i in the files.
 struct Classes {
   int first = 0;
   std::vector<std::string> names;
@@ -172,14 +176,14 @@ struct Classes {
   int last() const { return first + static_cast<int>(names.size()) - 1; }
 };
 
-// Returns EMNIST's classes: the characters of its mapping. Errors: DataLoss where the labels are
-// not consecutive.
+// Returns EMNIST's classes, whose names are the characters in its mapping file. Errors: DataLoss if
+// the labels are not consecutive.
 absl::StatusOr<Classes> ReadMapping(const NamedFile& mapping) {
   Classes classes;
   for (const absl::string_view line :
        absl::StrSplit(mapping.bytes, absl::ByAnyChar("\r\n"), absl::SkipWhitespace())) {
-    // A line has a label, the code of its character, and in some splits also the code of the
-    // lower-case character.
+    // A line has a label, the code of its character, and in some splits a second code for the
+    // lower-case character, which is not used.
     const std::vector<absl::string_view> parts =
         absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipWhitespace());
     int label = 0, code = 0;
@@ -197,9 +201,10 @@ absl::StatusOr<Classes> ReadMapping(const NamedFile& mapping) {
   return classes;
 }
 
-// Returns the classes according to the training labels: the ten digits or, if a label is above 9,
-// all labels from the smallest (0 or 1) to the largest. Errors: DataLoss where one of these labels
-// has no image. Otherwise a single damaged label would make many empty classes.
+// Returns the classes if there is no mapping file. If no training label is above 9, these are the
+// ten digits. Otherwise they are all labels from 0 (or from 1 if no image has label 0) to the
+// largest. Errors: DataLoss if a label is above 9 and one of the labels below it has no image;
+// otherwise a single damaged label would make many empty classes.
 absl::StatusOr<Classes> ShownClasses(const NamedFile& file, absl::string_view labels) {
   std::array<int64_t, 256> count = {};
   for (const char label : labels) ++count[static_cast<uint8_t>(label)];

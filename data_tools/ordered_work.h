@@ -11,17 +11,17 @@
 
 namespace finetune {
 
-// Computes results 0, 1, ..., count - 1 on several threads and returns them in this order, so that
-// the output does not depend on the number of threads. At most four results for each thread are in
-// memory.
+// Computes the results 0, 1, ..., count - 1 on several threads and returns them in this order, so
+// that a program's output does not depend on the number of threads. At most four results for each
+// thread are in memory.
 template <typename Result>
 class OrderedWork {
  public:
   // A function that computes result `index`.
   using Work = std::function<Result(int64_t index)>;
 
-  // `make_work` is called once for each thread, on the caller's thread. So each thread has its own
-  // Work, which may keep memory from one result to the next.
+  // Starts the threads. `make_work` is called once for each thread, on the caller's thread. So each
+  // thread has a Work of its own, which may keep memory from one result to the next.
   OrderedWork(int64_t count, int threads, const std::function<Work()>& make_work)
       : count_(count), slots_(static_cast<size_t>(threads) * 4) {
     for (int i = 0; i < threads; ++i) {
@@ -30,7 +30,7 @@ class OrderedWork {
   }
   OrderedWork(const OrderedWork&) = delete;
   OrderedWork& operator=(const OrderedWork&) = delete;
-  // Waits for the results that are being computed. Starts no more.
+  // Waits for the results that are just being computed. The remaining ones are not computed.
   ~OrderedWork() {
     {
       const std::lock_guard lock(mutex_);
@@ -40,7 +40,7 @@ class OrderedWork {
     for (std::thread& thread : threads_) thread.join();
   }
 
-  // Returns the next result. The caller must not call it more than `count` times.
+  // Waits for the next result and returns it. Call it at most `count` times.
   Result Next() {
     std::unique_lock lock(mutex_);
     Slot& slot = slots_[next_ % slots_.size()];
@@ -83,7 +83,8 @@ class OrderedWork {
   std::mutex mutex_;
   std::condition_variable work_, ready_;
   std::vector<Slot> slots_;
-  // The index of the next result to return, and of the next result to compute.
+  // next_: the index of the next result to return. taken_: the index of the next result that a
+  // thread will compute.
   int64_t next_ = 0, taken_ = 0;
   bool stop_ = false;
   std::vector<std::thread> threads_;

@@ -1,4 +1,4 @@
-// prepare_dataset: turns images into the sharded HDF5 data sets that finetune reads.
+// The program prepare_dataset. It turns images into the sharded HDF5 data sets that finetune reads.
 
 #include <unistd.h>
 
@@ -26,13 +26,13 @@ namespace {
 
 int Cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
-// Set by SIGINT, SIGTERM and SIGHUP. It is static because a signal handler has no other way to
-// reach it.
+// Set by the handler of SIGINT, SIGTERM and SIGHUP. It is a global variable because a signal
+// handler cannot reach anything else.
 std::atomic<bool> interrupted{false};
 
-// Writes to standard error how many images are done. On a terminal it writes often, and always at
-// the beginning and end of a split. Otherwise it writes every five seconds, so that quick work adds
-// no lines to a log.
+// Shows on stderr how many images are done. On a terminal it does so often, and always at the
+// beginning and end of a split. Otherwise it prints a line every five seconds, so that quick work
+// adds no lines to a log.
 class ImageProgress {
  public:
   bool IsDue(bool at_edge = false) { return progress_.IsDue() || (at_edge && watched_); }
@@ -45,7 +45,7 @@ class ImageProgress {
     std::string text = total == 0 ? absl::StrCat(what, " ", done, " files")
                                   : absl::StrCat(what, ": ", done, " of ", total, " images");
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    // A rate needs at least a second of work.
+    // After less than a second the rate would not be reliable.
     if (seconds > 1 && done > first_ && total > 0) {
       const double rate = static_cast<double>(done - first_) / seconds;
       absl::StrAppendFormat(&text, ", %.0f a second, %.0f s left", rate,
@@ -58,7 +58,8 @@ class ImageProgress {
 
  private:
   using Clock = std::chrono::steady_clock;
-  // These describe one pass over the images, whose rate is shown.
+  // The current pass over the images: its name, and the image and time at which it began. The rate
+  // is computed from these.
   std::string what_;
   int64_t first_ = 0;
   Clock::time_point start_;
@@ -241,7 +242,7 @@ int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::Success& error) {  // --help and --version
+  } catch (const CLI::Success& error) {  // thrown for --help and --version
     return app.exit(error);
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "%s\n", ExplainFlags(app, arguments, error).c_str());
@@ -266,11 +267,11 @@ int Main(int argc, char** argv) {
 
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = true; };
-  // A second signal ends the program at once.
+  // SA_RESETHAND: a second signal ends the program at once.
   action.sa_flags = SA_RESETHAND;
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
-  // With SIGXFSZ ignored, a write beyond `ulimit -f` fails with an error, as a write to a full disk
-  // does.
+  // SIGXFSZ is ignored, so that a write beyond `ulimit -f` fails with an error like a write to a
+  // full disk, and does not kill the program.
   signal(SIGXFSZ, SIG_IGN);
   absl::Status status;
   if (cifar10->parsed()) {

@@ -1,4 +1,4 @@
-// Runs prepare_dataset as a user does.
+// Runs the program prepare_dataset as a user does.
 
 #include <signal.h>
 
@@ -37,10 +37,10 @@ class PrepareDatasetTest : public testing::Test {
     program_ = fs::absolute("data_tools/prepare_dataset").string();
   }
 
-  // Returns the path for the output of the next job.
+  // Returns a new path for the text that the next command prints.
   std::string NextOutput() { return absl::StrCat(folder_, "/output", ++runs_); }
 
-  // Runs a command. In its output, the test's folder is replaced by DIR.
+  // Runs a shell command. In the returned output the test's folder is replaced by DIR.
   Outcome Shell(const std::string& command) {
     Outcome outcome = Job(command, NextOutput()).Wait();
     outcome.output = absl::StrReplaceAll(outcome.output, {{folder_, "DIR"}});
@@ -55,7 +55,7 @@ class PrepareDatasetTest : public testing::Test {
         "synthetic --classes=3 --train=12 --test=5 --size=8 --shards=3 --output=", data_, more);
   }
 
-  // Returns the names in the folder that contains the data set.
+  // Returns the names of the files and folders beside the data set, and its own.
   std::vector<std::string> Left() const {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder_ + "/out")) {
@@ -232,7 +232,7 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
   }
 }
 
-// The signal comes while threads are reading images.
+// The signal arrives while threads are reading images.
 TEST_F(PrepareDatasetTest, LeavesNothingBehindWhereAConversionOfImagesIsStopped) {
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/x.jpg", FlatJpeg(512, 512, 9)).ok());
   std::string list;
@@ -316,8 +316,8 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAtAFileSizeLimit) {
   EXPECT_EQ(Run("verify " + data_).exit_code, 0);
 }
 
-// Runs on a file system of 2 MiB if this machine can mount one, otherwise with a limit on the size
-// of files.
+// The output is on a file system of 2 MiB if this machine can mount one. Otherwise a limit on the
+// size of files imitates a full disk.
 TEST_F(PrepareDatasetTest, LeavesNothingBehindOnAFullDisk) {
   const std::string disk = folder_ + "/out";
   const std::string mount = absl::StrCat("mount -t tmpfs -o size=2m tmpfs ", disk);

@@ -20,7 +20,8 @@
 namespace finetune {
 namespace {
 
-// Returns the square of side `size` in the centre of an image that is at least as large.
+// Returns the square of side `size` in the centre of an image. Both sides of the image must be at
+// least `size`.
 DecodedImage Middle(const DecodedImage& image, int size) {
   DecodedImage square;
   square.height = square.width = size;

@@ -8,15 +8,16 @@
 
 namespace finetune {
 
-// Scales an image (antialiased) so that its shorter side is `size`, and cuts out the square in its
-// centre. An image whose shorter side is already `size` is only cut.
+// Scales an image (antialiased) so that its shorter side is `size` pixels, and returns the square
+// in its centre. If the shorter side is `size` already, the image is not scaled. Errors:
+// InvalidArgument if the scaled image would have more than kMaxPixels.
 absl::StatusOr<DecodedImage> FitSquare(const DecodedImage& image, int size);
 
-// Scales an image (antialiased) so that its longer side is `max_side`.
+// Returns the image scaled (antialiased) so that its longer side is `max_side` pixels.
 absl::StatusOr<DecodedImage> ScaleDown(const DecodedImage& image, int max_side);
 
-// Encodes an image as JPEG. Chroma has half the height and width, as in most cameras' files.
-// `quality`: 1 to 100.
+// Returns the image as a JPEG file. Chroma is stored with half the height and width (4:2:0), as in
+// most cameras' files. `quality`: 1 to 100.
 absl::StatusOr<std::string> EncodeJpeg(const DecodedImage& image, int quality);
 
 }  // namespace finetune

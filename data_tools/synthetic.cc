@@ -18,10 +18,12 @@ double Between(RandomStream* random, double low, double high) {
   return low + (high - low) * random->Uniform();
 }
 
-// Adds one grating under a Gaussian window to the image.
+// Adds a grating (a sine wave) under a Gaussian window to the image, with random frequency, phase,
+// place and colour. `angle`: its direction in radians. `contrast`: its amplitude in pixel values.
+// `window`: the radius at which it falls to 1/e, as a part of `size`.
 void AddGrating(RandomStream* random, double angle, double contrast, double window, int size,
                 std::vector<double>* image) {
-  const double frequency = Between(random, 0.12, 0.25);  // periods a pixel
+  const double frequency = Between(random, 0.12, 0.25);  // periods per pixel
   const double phase = Between(random, 0, 2 * std::numbers::pi);
   const double cx = Between(random, 0.35, 0.65) * size, cy = Between(random, 0.35, 0.65) * size;
   const double color[3] = {Between(random, -1, 1), Between(random, -1, 1), Between(random, -1, 1)};
@@ -63,7 +65,7 @@ absl::Status MakeSynthetic(const ConvertOptions& options, const SyntheticOptions
                           static_cast<uint64_t>(index));
       const int label = static_cast<int>(i % synthetic.classes);
       std::fill(image.begin(), image.end(), Between(&random, 90, 165));
-      // Clutter: fainter, smaller gratings of any orientation.
+      // Clutter: two fainter and smaller gratings of random orientation.
       for (int k = 0; k < 2; ++k) {
         AddGrating(&random, Between(&random, 0, std::numbers::pi), 30, 0.15, size, &image);
       }

@@ -43,7 +43,7 @@ absl::StatusOr<TemporaryFolder> TemporaryFolder::CreateBeside(const std::string&
 TemporaryFolder::~TemporaryFolder() {
   std::error_code error;
   if (!path_.empty()) fs::remove_all(path_, error);
-  // rmdir keeps a folder that is not empty.
+  // rmdir() does not remove a folder that is not empty.
   for (auto p = made_.rbegin(); p != made_.rend(); ++p) rmdir(p->c_str());
 }
 

@@ -10,12 +10,13 @@
 
 namespace finetune {
 
-// A folder beside a data set's place. The destructor removes it with its content. It is named and
-// locked like the folders of DatasetBuilder, so that if this program is killed, a later
-// DatasetBuilder removes it.
+// A temporary folder beside the folder of a data set that is to be written. The destructor removes
+// it with its content. It is named and locked like the temporary folders of DatasetBuilder: if this
+// program is killed, a later DatasetBuilder removes it.
 class TemporaryFolder {
  public:
-  // Makes the folder. `output`: the data set's place. Errors: those of a system call.
+  // Creates the folder, and its missing parent folders. `output`: the path of the data set. Errors:
+  // those of SystemError().
   static absl::StatusOr<TemporaryFolder> CreateBeside(const std::string& output);
   TemporaryFolder(TemporaryFolder&& other) noexcept
       : path_(std::exchange(other.path_, "")),
@@ -30,7 +31,7 @@ class TemporaryFolder {
   TemporaryFolder() = default;
 
   std::string path_;
-  // The parent folders that had to be made, from the uppermost down.
+  // The parent folders that were created, outermost first.
   std::vector<std::string> made_;
   Fd lock_;
 };

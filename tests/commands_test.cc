@@ -1,4 +1,5 @@
-// The commands that need no ranks, and the flags of a run's output, as a user types them.
+// Tests the commands that run without MPI, and the flags --quiet and --verbose, as a user types
+// them.
 
 #include <filesystem>
 #include <string>
@@ -24,7 +25,7 @@ using ::testing::StartsWith;
 
 class CommandsTest : public TrainingTest {
  protected:
-  // `finetune COMMAND --config=...`.
+  // Runs `finetune COMMAND --config=... FLAGS`.
   Outcome Command(const std::string& command, const std::string& flags = "") {
     return Run(absl::StrCat(finetune_, " ", command, " --config=", config(), " ", flags));
   }
@@ -39,7 +40,7 @@ TEST_F(CommandsTest, ChecksAConfigBeforeItsJobIsQueued) {
   EXPECT_THAT(fine.output, EndsWith(config() + ": is fine\n"));
   EXPECT_FALSE(fs::exists("work_dirs"));
 
-  // Each fault that only the data show, with its place.
+  // Each error that needs the data or the weights is reported with its place.
   const Outcome classes = Command("config", "--check --set=model.head.num_classes=7");
   EXPECT_EQ(classes.exit_code, 2) << classes.output;
   EXPECT_THAT(classes.output,
@@ -48,11 +49,11 @@ TEST_F(CommandsTest, ChecksAConfigBeforeItsJobIsQueued) {
       Command("config", "--check --set=model.backbone.pretrained.checkpoint=nowhere.pth");
   EXPECT_EQ(weights.exit_code, 2) << weights.output;
   EXPECT_THAT(weights.output, HasSubstr("nowhere.pth"));
-  // A run would say the same.
+  // A run reports the same error.
   const Outcome run = Run(Mpirun(1, "run", "--set=model.head.num_classes=7"));
   EXPECT_THAT(run.output, StartsWith(classes.output));
 
-  // More ranks than images of a batch.
+  // There are more ranks than images in a batch.
   const Outcome many = Command("config", "--check --ranks=17");
   EXPECT_EQ(many.exit_code, 2) << many.output;
   EXPECT_THAT(many.output, HasSubstr("data.train.total_batch_size: is 16 and there are 17 ranks"));
@@ -105,7 +106,7 @@ TEST_F(CommandsTest, ARunIsQuietOrVerboseWhereItIsAskedTo) {
   EXPECT_THAT(usual.output, AllOf(HasSubstr("epoch 1 [5/5]"), Not(HasSubstr("epoch 1 [2/5]"))));
   const Outcome verbose = Run(Mpirun(2, "verbose", few + "--verbose"));
   EXPECT_THAT(verbose.output, AllOf(HasSubstr("epoch 1 [2/5]"), HasSubstr("epoch 1 [5/5]")));
-  // The records are the same.
+  // The flags do not change the records of the run.
   EXPECT_THAT(Losses("verbose"), SizeIs(1));
   EXPECT_EQ(Losses("verbose"), Losses("usual"));
 
@@ -113,7 +114,7 @@ TEST_F(CommandsTest, ARunIsQuietOrVerboseWhereItIsAskedTo) {
   EXPECT_EQ(both.exit_code, 2) << both.output;
 }
 
-// Whatever goes wrong is one sentence or two, which name a flag, a file or a field.
+// Every error is one or two sentences that name a flag, a file or a field.
 TEST_F(CommandsTest, ErrorsOfEveryCommandHaveExitCode2) {
   for (const std::string command : {"train", "evaluate", "predict", "config", "plan", "summary",
                                     "diff", "report", "completion"}) {

@@ -18,7 +18,8 @@
 namespace finetune {
 namespace {
 
-// This key is below autograd and above the computing kernels, and nothing else uses it.
+// Operators with this dispatch key are seen after autograd has recorded them and before a kernel
+// computes them. Nothing else uses the key.
 constexpr c10::DispatchKey kKey = c10::DispatchKey::Fake;
 
 int64_t replays = 0;
@@ -66,7 +67,8 @@ class CpuGraph : public at::GraphImplInterface {
   void enable_debug_mode() override {}
   void debug_dump(const std::string& /*path*/) override {}
 
-  // Runs in place of an operator.
+  // Called instead of each operator during a recording. Records the call and then runs the
+  // operator.
   static void Record(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
                      torch::jit::Stack* stack) {
     const c10::impl::ExcludeDispatchKeyGuard once(kKey);
@@ -84,7 +86,7 @@ class CpuGraph : public at::GraphImplInterface {
     std::vector<c10::IValue> inputs, outputs;
   };
 
-  // Keeps tensors that were in memory before the recording.
+  // Keeps a copy of the contents of tensors that existed before the recording.
   void Keep(const c10::IValue& value) {
     ForEachTensor(value, [this](const at::Tensor& tensor) {
       const c10::Storage& storage = tensor.storage();
@@ -98,7 +100,7 @@ class CpuGraph : public at::GraphImplInterface {
       seen_.insert(tensor.storage().unsafeGetStorageImpl());
     });
   }
-  // Copies a result to the place of the recorded one.
+  // Copies the result of a replayed call to the memory of the recorded result.
   static void Put(const c10::IValue& from, const c10::IValue& to) {
     if (from.isTensor() && from.toTensor().defined()) {
       if (!Shares(from.toTensor(), to.toTensor())) to.toTensor().copy_(from.toTensor());
@@ -109,9 +111,11 @@ class CpuGraph : public at::GraphImplInterface {
     }
   }
 
-  // Not thread-local: backward may run on another thread, which then has the key as well.
+  // The recording that is running, or null. It is not thread-local, because the backward pass may
+  // run on another thread, where the key is set too.
   static CpuGraph* now_recording;
-  // The calls keep all their tensors, so no later storage takes the place of an earlier one.
+  // The recorded calls. They hold all their tensors, so no later storage gets the address of an
+  // earlier one.
   std::vector<Call> calls_;
   std::set<const c10::StorageImpl*> seen_;
   std::vector<std::pair<c10::Storage, std::vector<char>>> before_;
@@ -128,7 +132,7 @@ int64_t CpuGraphReplays() { return replays; }
 namespace at {
 REGISTER_GRAPH_IMPL(CPU, finetune::CpuGraph)
 #ifndef FINETUNE_BRIDGES_CUDA
-// For tests/fake_gpu; with CUDA, LibTorch has its own.
+// For tests/fake_gpu. In a build with CUDA, LibTorch registers its own class.
 REGISTER_GRAPH_IMPL(CUDA, finetune::CpuGraph)
 #endif
 }  // namespace at

@@ -5,9 +5,10 @@
 
 namespace finetune {
 
-// In programs that link this, LibTorch can record work of the CPU as it can record a GPU's. Only
-// LibTorch's operators are recorded, by the memory that they read and write. Recording does not
-// change memory that was there before. CpuGraphReplays() returns the launches so far of all graphs.
+// Lets LibTorch record work of the CPU as it records a GPU's work, in programs that link this file.
+// Only LibTorch's operators are recorded, with the memory that they read and write. A recording
+// does not change memory that existed before it. CpuGraphReplays() returns the number of times that
+// any graph was launched so far.
 int64_t CpuGraphReplays();
 
 }  // namespace finetune

@@ -1,6 +1,6 @@
-// Checks the calls that a run makes to a GPU, on a CPU that passes for one (tests/fake_gpu): no
-// call in a step waits until the GPU has done all its work, copies and events come in the right
-// order, pinned memory is used again, and recorded steps are right for a last batch of any size.
+// Tests the calls that a run makes to a GPU, on a CPU that imitates one (tests/fake_gpu.h). No call
+// in a step waits until the GPU has done all its work; copies and events come in the right order;
+// pinned memory is used again; recorded steps are right for a last batch of any size.
 #include <google/protobuf/text_format.h>
 
 #include <memory>
@@ -27,8 +27,8 @@ namespace {
 
 using Kind = FakeGpu::Kind;
 
-// Returns how many calls more a run of `first` + `more` iterations makes than one of `first`: those
-// of `more` iterations, without those of a run's beginning and end.
+// Returns how many more calls a run of `first` + `more` iterations makes than a run of `first`
+// iterations. These are the calls of `more` iterations, without those of a run's start and end.
 FakeGpu::Counts CountsOfIterations(int64_t first, int64_t more,
                                    const std::vector<std::string>& settings) {
   const std::string folder = EmptyTestFolder();
@@ -41,7 +41,7 @@ FakeGpu::Counts CountsOfIterations(int64_t first, int64_t more,
     TrainSmallRun(folder, name, all, &gpu, {.iterations = iterations, .resume = ""});
     return FakeGpu::counts() - before;
   };
-  // The first run in a process allocates memory that later runs use again.
+  // The first run in a process allocates memory that the later runs use again.
   run("warm_up", first);
   const FakeGpu::Counts shorter = run("shorter", first);
   const FakeGpu::Counts longer = run("longer", first + more);
@@ -53,7 +53,8 @@ class StepTest : public testing::TestWithParam<std::string> {};
 TEST_P(StepTest, WaitsForNothingThatTheGpuWasJustGiven) {
   const FakeGpu::Counts counts = CountsOfIterations(8, 12, {GetParam()});
   EXPECT_EQ(counts.synchronising, 0);
-  // For the copies of the batch before, and for the loss of the iteration before.
+  // Each iteration waits for the copies of the previous batch and for the loss of the previous
+  // iteration.
   EXPECT_EQ(counts.event_waits, 2 * 12);
 }
 
@@ -72,7 +73,7 @@ TEST(StepTest, ClippingReadsTheGradientsNormOnceAndNothingElse) {
 
 TEST(StepTest, PinnedMemoryIsUsedAgain) {
   const FakeGpu::Counts counts = CountsOfIterations(8, 12, {});
-  // For the loss.
+  // The one request of an iteration is for the loss.
   EXPECT_EQ(counts.pinned_requests, 12);
   EXPECT_EQ(counts.pinned_allocations, 0);
 }
@@ -103,7 +104,7 @@ TEST(DeviceBatchesTest, ABatchIsCopiedBeforeItsMemoryIsFilledAgain) {
     EXPECT_TRUE(batch->images.is_cuda() && batch->draws.is_cuda() && batch->labels.is_cuda());
     std::vector<FakeGpu::Entry> entries = FakeGpu::TakeEntries();
     if (i > 0) {
-      // The loader gets the last batch's memory back only after the event behind its copies.
+      // The loader may reuse the last batch's memory only after the event that follows its copies.
       ASSERT_FALSE(entries.empty());
       EXPECT_EQ(entries.front(), (FakeGpu::Entry{Kind::kHostWaits, nullptr, copied}));
       entries.erase(entries.begin());
@@ -115,7 +116,7 @@ TEST(DeviceBatchesTest, ABatchIsCopiedBeforeItsMemoryIsFilledAgain) {
     copied = entries[3].event;
   }
   EXPECT_EQ(FakeGpu::counts().synchronising, before);
-  // A slot for each batch on its way and one for the batch in use.
+  // There is a slot for each batch that is being loaded and one for the batch in use.
   EXPECT_EQ(images.size(), 3U);
 }
 
@@ -131,7 +132,7 @@ TEST_P(LastBatchTest, OfAnySizeTrainsToTheSameBitsBesideRecordedSteps) {
   const TensorList expected = TrainSmallRun(folder, "one_by_one", {}, &gpu);
   const int64_t before = CpuGraphReplays();
   const TensorList recorded = TrainSmallRun(folder, "recorded", {"runtime.cuda_graph=true"}, &gpu);
-  // All whole batches after the first three.
+  // All whole batches are replayed, except the first three.
   EXPECT_EQ(CpuGraphReplays() - before, 3 * kEpochs - 3);
   ASSERT_FALSE(expected.empty());
   ExpectSameBits(recorded, expected);

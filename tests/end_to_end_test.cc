@@ -64,7 +64,7 @@ TEST_F(EndToEnd, TrainsOnTwoRanksLogsAndEvaluates) {
   const std::string accuracy = run.output.substr(top1 + 5, run.output.find('%', top1) - top1 - 5);
   EXPECT_THAT(evaluation.output, HasSubstr(absl::StrCat("top-1 accuracy ", accuracy, "%")));
 
-  // A second run on top of the first is refused, unless it is asked for.
+  // A second run in the same work_dir is refused, unless the user asks for it.
   const Outcome again = Run(Mpirun(2, "run"));
   EXPECT_EQ(again.exit_code, 2) << again.output;
   EXPECT_THAT(again.output,
@@ -82,7 +82,7 @@ TEST_F(EndToEnd, PrecisionFastestIsThePrecisionThatItSays) {
 
   const Outcome half = Run(Mpirun(2, "half", few + "BFLOAT16"));
   ASSERT_EQ(half.exit_code, 0) << half.output;
-  // bfloat16 on a processor without it brings a warning.
+  // bfloat16 on a processor without such instructions gives a warning.
   EXPECT_EQ(half.output.find("no instructions for bfloat16") == std::string::npos, bfloat16);
   const Outcome full = Run(Mpirun(2, "full", few + "FLOAT32"));
   ASSERT_EQ(full.exit_code, 0) << full.output;
@@ -95,7 +95,7 @@ TEST_F(EndToEnd, AResumedRunHasTheBitsOfTheUninterruptedOne) {
   WriteResNet();
   const std::string dropout = "--set=model.head.dropout=0.3 ";
   TrainToEnd(2, "whole", dropout);
-  // It stops in the middle of the second epoch.
+  // The first part stops in the middle of the second epoch.
   TrainToEnd(2, "parts", dropout + "--max_iterations=7");
   EXPECT_THAT(TrainToEnd(2, "parts", dropout + "--resume=auto"), HasSubstr("resumed from"));
   ExpectSameCheckpoints("whole/epoch_3.pth", "parts/epoch_3.pth");
@@ -157,10 +157,10 @@ TEST_F(EndToEnd, ASignalEndsAValidationThatIsLeftForTheResumedRun) {
   EXPECT_EQ(*saved->Get("meta")->GetBool("validation_due"), true);
 }
 
-// The loss belongs to the weights before the update. After the update they are not finite.
+// The loss is computed before the update and is finite. Only the weights after the update are not.
 TEST_F(EndToEnd, WeightsThatAreNotFiniteAreNeverSaved) {
   WriteResNet();
-  // Weight decay takes the weights beyond float32's range, whatever the gradient.
+  // Weight decay makes the weights exceed float32's range, whatever the gradient is.
   const std::string broken = "--set=optimizer.sgd.lr=1e38 --set=optimizer.sgd.weight_decay=1e3 ";
   const Outcome run = Run(Mpirun(2, "run", broken + "--max_iterations=1"));
   EXPECT_EQ(run.exit_code, 1) << run.output;
@@ -171,7 +171,7 @@ TEST_F(EndToEnd, WeightsThatAreNotFiniteAreNeverSaved) {
   EXPECT_FALSE(fs::exists(folder_ + "/run/latest.pth"));
   EXPECT_THAT(Logs("run"), HasSubstr("error   " + message));
 
-  // A run that diverges later is resumed from before that.
+  // A run that diverges later can be resumed from a checkpoint before that.
   const std::string each = "--set=runtime.checkpoint.interval_iterations=1 ";
   ASSERT_EQ(Run(Mpirun(2, "later", each + "--max_iterations=3")).exit_code, 0);
   EXPECT_EQ(Run(Mpirun(2, "later", each + broken + "--resume=auto")).exit_code, 1);
@@ -195,7 +195,7 @@ TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
     EXPECT_EQ(run.exit_code, 1) << run.output;
     EXPECT_THAT(run.output, HasSubstr(shard));
     EXPECT_THAT(run.output, Not(HasSubstr("epoch 2")));
-    // One rank prints the error once. All ranks know it, and none is killed.
+    // One rank prints the error once. All ranks get the error, and none is killed.
     EXPECT_EQ(std::vector<std::string>(absl::StrSplit(run.output, shard)).size(), 2) << run.output;
     EXPECT_THAT(run.output, Not(HasSubstr("MPI_ABORT")));
     const auto saved = ReadTorchFile(folder_ + "/run/epoch_1.pth");
@@ -216,7 +216,7 @@ TEST_F(EndToEnd, AValidationThatFailsLosesNothing) {
   }
 }
 
-// best.pth belongs to the run's own work_dir.
+// best.pth names only checkpoints of the run's own work_dir.
 TEST_F(EndToEnd, ARunResumedIntoAnotherWorkDirHasItsOwnBest) {
   WriteResNet();
   ASSERT_EQ(Run(Mpirun(2, "first", "--max_iterations=5")).exit_code, 0);
@@ -234,7 +234,7 @@ TEST_F(EndToEnd, ARunResumedIntoAnotherWorkDirHasItsOwnBest) {
   ASSERT_EQ(second.exit_code, 0) << second.output;
   EXPECT_THAT(second.output, HasSubstr("second has no best.pth of iteration 5"));
   EXPECT_EQ(fs::read_symlink(folder_ + "/second/best.pth"), "epoch_2.pth");
-  // In its own work_dir the best stays the best.
+  // In the first work_dir best.pth still names the best checkpoint.
   const Outcome same = Run(Mpirun(2, "first", "--max_iterations=10 --resume=auto"));
   ASSERT_EQ(same.exit_code, 0) << same.output;
   EXPECT_EQ(fs::read_symlink(folder_ + "/first/best.pth"), "epoch_1.pth");
@@ -277,13 +277,13 @@ TEST_F(EndToEnd, ARunThatBeginsAgainReplacesWhatAnEarlierOneWrote) {
   EXPECT_NE(events(), before);
 }
 
-// While one rank downloads, the others wait, but not in a collective that could be taken for
-// stalled.
+// While one rank downloads, the other ranks wait. This must not be taken for a stalled collective.
 TEST_F(EndToEnd, ALongDownloadIsReportedAndIsNotAStall) {
   WriteResNet();
   const Outcome first = Run(Mpirun(1, "first", "--max_iterations=1"));
   ASSERT_EQ(first.exit_code, 0) << first.output;
-  // The second half of the file arrives when four warnings of a stall would be due.
+  // The second half of the file arrives so late that a stalled collective would have been reported
+  // four times.
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/server.py", R"(
 import http.server, os, sys, time
 class Slow(http.server.BaseHTTPRequestHandler):
@@ -365,17 +365,17 @@ TEST_F(EndToEnd, TheDeathOfARankEndsAllAndIsNamed) {
   kill(rank, SIGKILL);
   const Outcome outcome = run.Wait();
   EXPECT_NE(outcome.exit_code, 0);
-  // The launcher's message. MPICH's names only the process.
+  // This is the launcher's message. MPICH's message names only the process.
   EXPECT_THAT(outcome.output,
               testing::ContainsRegex("process rank 1 with PID [0-9]+ on node .* exited on[ \n]"
                                      "signal 9|Killed \\(signal 9\\)"));
-  // The saved checkpoint is whole.
+  // The saved checkpoint can be read.
   const auto saved = ReadTorchFile(folder_ + "/killed/latest.pth");
   EXPECT_TRUE(saved.ok()) << saved.status();
 }
 
-// On a model without batch statistics, 1 rank of 16 images and 4 ranks of 4 compute the same up to
-// float32's rounding. Dropout draws the same on any number of ranks.
+// Without batch statistics, 1 rank with 16 images and 4 ranks with 4 compute the same up to
+// float32's rounding. Dropout draws the same numbers on any number of ranks.
 TEST_F(EndToEnd, LossesDoNotDependOnTheNumberOfRanks) {
   const auto big_endian = [](uint32_t v) {
     return std::string{static_cast<char>(v >> 24), static_cast<char>(v >> 16),
@@ -430,7 +430,8 @@ runtime { log_interval: 1 }
     const auto losses = Losses(other);
     ASSERT_EQ(losses.size(), expected.size());
     for (const auto& [iteration, loss] : expected) {
-      // Sums of some thousand float32 terms in another order, through 20 updates.
+      // The difference comes from sums of some thousand float32 terms in a different order, over 20
+      // updates.
       EXPECT_NEAR(losses.at(iteration), loss, 2e-5 * loss) << other << ", iteration " << iteration;
     }
   }
@@ -450,7 +451,7 @@ TEST_F(EndToEnd, ARankWithoutImagesTakesPart) {
 
 TEST_F(EndToEnd, SynchronisedBatchNormTrainsManyRanksAsOne) {
   WriteResNet("", 66);
-  // With larger steps, rounding would grow from iteration to iteration.
+  // With a larger learning rate, rounding errors would grow from iteration to iteration.
   const std::string flags = "--set=comm.sync_batch_norm=true --set=optimizer.sgd={lr:0.002} ";
   const auto losses = [&](int ranks, const std::string& name, const std::string& more) {
     const Outcome run = Run(Mpirun(ranks, name, flags + more));
@@ -461,11 +462,12 @@ TEST_F(EndToEnd, SynchronisedBatchNormTrainsManyRanksAsOne) {
   ASSERT_EQ(one.size(), 15u);
   const auto two = losses(2, "two", ""), four = losses(4, "four", "");
   for (const auto& [iteration, loss] : one) {
-    // 2e-7 was measured; without synchronization 1e-3.
+    // A difference of 2e-7 was measured, and 1e-3 without sync_batch_norm.
     EXPECT_NEAR(two.at(iteration), loss, 5e-6 * loss) << iteration;
     EXPECT_NEAR(four.at(iteration), loss, 5e-6 * loss) << iteration;
   }
-  // Parts of 4 images go through the model 3 at a time, equally often on every rank.
+  // The 4 images of a rank take two passes of at most 3 images. Every rank makes the same number of
+  // passes.
   EXPECT_EQ(losses(4, "micro", "--set=data.train.micro_batch_size=3").size(), 15u);
 }
 

@@ -1,4 +1,4 @@
-// finetune evaluate as a user runs it.
+// Tests finetune evaluate as a user runs it.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -32,7 +32,7 @@ class EvaluateTest : public TrainingTest {
     ASSERT_EQ(run.exit_code, 0) << run.output;
   }
 
-  // On `ranks` ranks, of a checkpoint of the run.
+  // Evaluates a checkpoint of the run on `ranks` ranks.
   Outcome Evaluate(int ranks, const std::string& flags,
                    const std::string& checkpoint = "latest.pth") {
     return Run(absl::StrCat("mpirun -np ", ranks, " --oversubscribe --bind-to none ", finetune_,
@@ -48,7 +48,7 @@ class EvaluateTest : public TrainingTest {
   }
 };
 
-// The lines of a file of scores without the first, each split into its fields.
+// Returns the lines of a score file without the first, each split into its fields.
 std::vector<std::vector<std::string>> Rows(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path);
   EXPECT_TRUE(text.ok()) << text.status();
@@ -71,7 +71,7 @@ TEST_F(EvaluateTest, FiguresDoNotDependOnTheNumberOfRanks) {
   }
   nlohmann::json one = Json("1.json"), three = Json("3.json");
   EXPECT_EQ(one["images"], kImages);
-  // Products of other sizes may round otherwise; all that is counted is the same.
+  // Matrix products of different sizes may round differently. All counts must be the same.
   EXPECT_NEAR(one["loss"].get<double>(), three["loss"].get<double>(), 1e-5);
   EXPECT_NEAR(one["calibration"]["error"].get<double>(),
               three["calibration"]["error"].get<double>(), 1e-5);
@@ -107,7 +107,7 @@ TEST_F(EvaluateTest, PrintsTheOneLineResultFirstAndATableThatFitsTheScreen) {
   Train();
   const Outcome outcome = Evaluate(2, "");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
-  // Notes on stderr come before.
+  // Notes on stderr come before the first line of the result.
   const size_t begin = outcome.output.find("24 images");
   ASSERT_NE(begin, std::string::npos) << outcome.output;
   const std::vector<std::string> lines = absl::StrSplit(outcome.output.substr(begin), '\n');
@@ -132,7 +132,7 @@ TEST_F(EvaluateTest, ComparesTwoCheckpointsByMcNemarsTest) {
   EXPECT_EQ(count("both_right") + count("only_first_right") + count("only_second_right") +
                 count("neither_right"),
             kImages);
-  // The other's accuracy is what its own evaluation says.
+  // The other checkpoint has the same accuracy when it is evaluated alone.
   ASSERT_EQ(Evaluate(1, absl::StrCat("--output=", folder_, "/first.json"), "epoch_1.pth").exit_code,
             0);
   EXPECT_EQ(compared["accuracy"], Json("first.json")["accuracy"]);
@@ -140,7 +140,7 @@ TEST_F(EvaluateTest, ComparesTwoCheckpointsByMcNemarsTest) {
       (count("both_right") + count("only_second_right")) / static_cast<double>(kImages),
       compared["accuracy"].get<double>());
 
-  // A checkpoint and itself do not differ.
+  // Compared with itself, a checkpoint has the p-value 1.
   ASSERT_EQ(Evaluate(1, absl::StrCat("--compare=", folder_, "/run/latest.pth --output=", folder_,
                                      "/same.json"))
                 .exit_code,
@@ -227,7 +227,7 @@ TEST_F(EvaluateTest, NamesTheComparedCheckpointThatItCannotRead) {
   EXPECT_THAT(outcome.output, HasSubstr("nowhere.pth"));
 }
 
-// The report of a run shows what its validations have counted.
+// A run's report shows the counts of its best validation.
 TEST_F(EvaluateTest, ReportShowsTheCountsOfTheBestValidation) {
   Train();
   int64_t images = 0;

@@ -1,20 +1,20 @@
-// Preloaded (LD_PRELOAD), makes calls to the file system fail in one process as a bad disk or a
-// network file system does. Calls on files outside of FAULT_BELOW are left alone.
+// When it is preloaded (LD_PRELOAD), this library makes calls to the file system fail in one
+// process, as on a bad disk or a network file system. Calls on files outside the folder FAULT_BELOW
+// are not changed.
 //
 //   FAULT_BELOW=/tmp/run   a folder, as an absolute path
 //   FAULT_CALL=write       the kind of call: open, read, write, sync, rename, link, mkdir, unlink,
 //                          map, truncate, close
-//   FAULT_AT=3             the 3rd call of this kind fails, those before and after it do not; 0:
-//   none
-//                          fails, all are logged
-//   FAULT_ERRNO=28         with this errno
-//   FAULT_LOG=/tmp/log     gets the path when the call fails, in a line
+//   FAULT_AT=3             only the 3rd call of this kind fails; 0: no call fails, and all are
+//                          logged
+//   FAULT_ERRNO=28         the errno of the failing call
+//   FAULT_LOG=/tmp/log     the file to which the path of the failing call is appended as a line
 //
-// FAULT_CALL=short lets every read and write do half of its bytes. FAULT_CALL=interrupt lets every
-// other read, write and sync end with EINTR.
+// With FAULT_CALL=short every read and write handles only half of its bytes. With
+// FAULT_CALL=interrupt every second read, write and sync fails with EINTR.
 //
-// The C library calls itself without these functions. So those of its functions that tests meet
-// (fopen, mkostemps, opendir) are here beside the system calls.
+// The C library's own functions do not call the functions here. So those C library functions that
+// the tests use (fopen, mkostemps, opendir) are replaced here too, beside the system calls.
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -56,7 +56,8 @@ void Log(const char* path) {
   syscall(SYS_close, fd);
 }
 
-// Whether this call, of this kind on this path, is the one that must fail. Sets errno.
+// Returns whether this call, of this kind and on this path, is the one that must fail. If so, sets
+// errno.
 bool Fails(const char* kind, const char* path) {
   if (path == nullptr || !Is(kind) || !Below(path)) return false;
   static std::atomic<int> calls{0};
@@ -68,7 +69,7 @@ bool Fails(const char* kind, const char* path) {
   return true;
 }
 
-// The path of an open file: "" where it is not below the folder. Keeps errno.
+// The path of an open file; "" where it has none. Does not change errno.
 struct PathOf {
   explicit PathOf(int fd) {
     const int error = errno;
@@ -147,7 +148,7 @@ TRANSFER("write", pwrite, (int fd, const void* bytes, size_t count, off_t at),
 TRANSFER("write", pwrite64, (int fd, const void* bytes, size_t count, off64_t at),
          (fd, bytes, count, at))
 CALL(ssize_t, -1, "write", writev, (int fd, const iovec* parts, int n), (fd, parts, n), fd)
-// A stream keeps in mind that it failed.
+// Sets the error flag of the stream, as a real failure does.
 #define STREAM(kind, name, parameters, arguments)          \
   extern "C" size_t name parameters {                      \
     REAL(name);                                            \
@@ -187,7 +188,7 @@ CALL(void*, MAP_FAILED, "map", mmap64,
 CALL(int, -1, "truncate", ftruncate, (int fd, off_t size), (fd, size), fd)
 CALL(int, -1, "truncate", ftruncate64, (int fd, off64_t size), (fd, size), fd)
 
-// The descriptor is closed in any case, as Linux does it.
+// The descriptor is closed also where the call fails, as Linux does.
 extern "C" int close(int fd) {
   REAL(close);
   const bool fails = Fails("close", fd);
@@ -200,7 +201,7 @@ extern "C" int close(int fd) {
 extern "C" int unlinkat(int folder, const char* path, int flags) {
   REAL(unlinkat);
   if (Is("unlink")) {
-    // std::filesystem deletes by a name in an open folder.
+    // std::filesystem deletes by unlinkat() with the descriptor of the folder and a name in it.
     PathOf whole(folder == AT_FDCWD ? -1 : folder);
     const size_t n = strlen(whole.path);
     snprintf(whole.path + n, sizeof(whole.path) - n, "%s%s", n > 0 ? "/" : "", path);

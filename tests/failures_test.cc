@@ -1,5 +1,5 @@
-// Failures while ranks train: the job soon ends with a message that names the place and the reason.
-// Job kills a job that hangs, and fails its test.
+// Tests failures while ranks train: the job soon ends with a message that names the place and the
+// reason. Job kills a job that hangs, and fails its test.
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -31,7 +31,7 @@ using ::testing::Not;
 
 constexpr char kForEver[] = "--set=schedule.max_epochs=1000000 ";
 
-// Returns the KiB of memory that the process may write to.
+// Returns the size of the process's writable memory in KiB.
 int64_t DataMemory(pid_t pid) {
   std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
   std::string word;
@@ -49,7 +49,7 @@ class FailuresTest : public TrainingTest {
     WriteResNet();
   }
 
-  // The checkpoint that was saved before a rank failed is whole.
+  // Expects that the checkpoint that was saved before a rank failed can be read.
   void ExpectGoodCheckpoint() const {
     const auto saved = ReadTorchFile(folder_ + "/run/latest.pth");
     EXPECT_TRUE(saved.ok()) << saved.status();
@@ -64,7 +64,8 @@ class FailuresTest : public TrainingTest {
     return logs;
   }
 
-  // From here on, mounts are visible only to this process and its children, and end with them.
+  // Makes the mounts that follow visible only to this process and its children. They end with these
+  // processes.
   void OwnMounts() {
     ASSERT_EQ(unshare(CLONE_NEWNS), 0)
         << std::strerror(errno) << ": this test mounts, and must run as root (in a container: with "
@@ -139,7 +140,7 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
   ASSERT_EQ(first.exit_code, 0) << first.output;
   const auto space = fs::space(run);
   const uint64_t checkpoint = fs::file_size(run + "/epoch_1.pth");
-  // The room left is half of the next checkpoint's size.
+  // The free space is half of the size of the next checkpoint.
   ASSERT_TRUE(
       WriteFileAtomically(run + "/filler", std::string(space.available - checkpoint / 2, '\0'))
           .ok());
@@ -157,7 +158,7 @@ TEST_F(FailuresTest, AFullDiskEndsTheRunAndTheLastCheckpointStays) {
                        " --checkpoint=", run, "/latest.pth"));
   EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
   EXPECT_THAT(evaluation.output, HasSubstr("24 images"));
-  // With enough room the run resumes.
+  // With enough free space the run resumes.
   fs::remove(run + "/filler");
   const Outcome third = Run(Mpirun(2, "run", "--resume=auto"));
   EXPECT_EQ(third.exit_code, 0) << third.output;
@@ -180,7 +181,8 @@ TEST_F(FailuresTest, AFileSystemWithoutLinksKeepsLatestAndBestAsCopies) {
 
 TEST_F(FailuresTest, ARankWithAnotherProgramIsNamed) {
   std::string program = *ReadFile(finetune_);
-  // The note with the linker's digest: sizes of the name and of the 20 bytes, type, name.
+  // The header of the ELF note with the linker's build id: the size of the name, the size of the id
+  // (20 bytes), the type and the name.
   const std::string note("\4\0\0\0\24\0\0\0\3\0\0\0GNU\0", 16);
   const size_t at = program.find(note);
   ASSERT_NE(at, std::string::npos);

@@ -31,13 +31,13 @@ namespace {
 constexpr at::DeviceType kType = at::kCUDA;
 const at::Device kDevice(kType, 0);
 
-// All that the parts below share.
+// The state that all classes below share.
 struct State {
   std::mutex mutex;
   FakeGpu::Counts counts;
   std::vector<FakeGpu::Entry> entries;
   int64_t events = 0;
-  // Pinned memory by its address, and what was freed of it by its size.
+  // Sizes of pinned blocks by address, and freed blocks by size.
   std::map<const char*, size_t> pinned;
   std::multimap<size_t, char*> freed;
 
@@ -62,10 +62,10 @@ struct State {
   }
 };
 
-// Returns at least `bytes` + 64 bytes, which begin at a multiple of 64.
+// Allocates at least `bytes` + 64 bytes at an address that is a multiple of 64.
 void* Allocate(size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64); }
 
-// Memory of the device.
+// The allocator of the device's memory.
 class Memory : public c10::DeviceAllocator {
  public:
   at::DataPtr allocate(size_t bytes) override {
@@ -86,7 +86,8 @@ class Memory : public c10::DeviceAllocator {
   void resetPeakStats(c10::DeviceIndex /*device*/) override {}
 };
 
-// Pinned memory of the host, kept for later requests as LibTorch keeps it.
+// The allocator of the host's pinned memory. It keeps freed memory for later requests, as LibTorch
+// does.
 class PinnedMemory : public at::HostAllocator {
  public:
   at::DataPtr allocate(size_t bytes) override {
@@ -199,8 +200,8 @@ struct Hooks : public at::CUDAHooksInterface {
   bool isPinnedPtr(const void* address) const override { return State::Get().IsPinned(address); }
 };
 
-// The same memory as a tensor of the CPU, for the time of a call. One without elements is another
-// tensor: an operator may resize it to hold its result.
+// Returns a CPU tensor on the same memory, for the duration of a call. A tensor without elements
+// gets memory of its own, because an operator may resize it to hold its result.
 at::Tensor OnCpu(const at::Tensor& tensor) {
   if (!tensor.defined() || !tensor.is_cuda()) return tensor;
   if (tensor.numel() == 0)
@@ -209,7 +210,7 @@ at::Tensor OnCpu(const at::Tensor& tensor) {
                        at::TensorOptions(tensor.scalar_type()));
 }
 
-// A result of the CPU's as a tensor of the device, which keeps it.
+// Returns a CPU result as a tensor of the device, which keeps the CPU tensor alive.
 at::Tensor OnDevice(const at::Tensor& result) {
   if (!result.defined()) return result;
   const auto free = [](void* kept) { delete static_cast<at::Tensor*>(kept); };
@@ -224,7 +225,7 @@ at::Tensor OnDevice(const at::Tensor& result) {
   return tensor;
 }
 
-// The operators of one call, there and back.
+// Converts the arguments of one operator call to the CPU and its results back to the device.
 class Call {
  public:
   c10::IValue ToCpu(const c10::IValue& value) {
@@ -277,7 +278,7 @@ class Call {
   std::vector<at::Tensor> kept_;
 };
 
-// Sizes of their results are values of the device.
+// Returns the operators whose results have a size or value that the host must read from the device.
 const std::set<std::string>& DependOnValues() {
   static const auto* const names = new std::set<std::string>{
       "aten::nonzero",  "aten::masked_select", "aten::_unique2",  "aten::equal",
@@ -290,7 +291,8 @@ void RunOnCpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   Call call;
   const size_t arguments = op.schema().arguments().size();
   for (const c10::IValue& value : torch::jit::last(*stack, arguments)) {
-    // An index of booleans has as many results as it has ones.
+    // The number of results of a boolean index depends on the values: it is the number of true
+    // elements.
     if (value.isOptionalTensorList()) {
       for (const std::optional<at::Tensor>& index : value.toOptionalTensorVector()) {
         if (index.has_value() && index->defined() && index->scalar_type() == at::kBool) {

@@ -6,18 +6,20 @@
 
 namespace finetune {
 
-// In programs that link it, and are built without CUDA, LibTorch has a device cuda:0 that is the
-// CPU in disguise: its memory is the CPU's, its operators are the CPU's and are done when their
-// caller returns. It counts what would hold up a real GPU or the thread that feeds it, and keeps
-// the order of copies and events, so that tests can prove on a CPU what the code asks of a GPU.
-// It cannot show a race: copies in a wrong order give the right numbers here.
+// Gives LibTorch a device cuda:0 that is really the CPU, in programs that link this file and are
+// built without CUDA. The device uses the CPU's memory and operators, and an operator is done when
+// the call returns. The class counts the calls that would block the host on a real GPU, and records
+// the order of copies and events. So tests can check on a CPU how the code uses a GPU. It cannot
+// show a race: copies in a wrong order give the right numbers here.
 class FakeGpu {
  public:
   enum class Kind {
-    // Between the host and the device; `host` is the host's memory.
+    // A copy from the host to the device, or from the device to the host. `host` is the host's
+    // memory.
     kCopyIn,
     kCopyOut,
-    // A stream records an event, a stream waits for it, or the host does. `event` is its number.
+    // A stream records an event; a stream waits for an event; the host waits for an event. `event`
+    // is the event's number.
     kRecord,
     kStreamWaits,
     kHostWaits,
@@ -29,22 +31,23 @@ class FakeGpu {
     bool operator==(const Entry&) const = default;
   };
   struct Counts {
-    // Calls that return only when the device has done all that it was given: copies that are not
-    // asked to be asynchronous or whose host memory is not pinned, scalars read from the device,
-    // operators whose result's size depends on values, waits for a stream or the device.
+    // The number of calls that return only when the device has done all its work: copies that are
+    // not asynchronous or whose host memory is not pinned, scalars read from the device, operators
+    // whose result's size depends on values, and waits for a stream or the device.
     int64_t synchronising = 0;
-    // Waits of the host for one event.
+    // The number of times that the host waited for one event.
     int64_t event_waits = 0;
-    // Pinned memory: requests, and those that no freed memory could serve.
+    // The requests for pinned memory, and how many of them needed new memory because no freed block
+    // fitted.
     int64_t pinned_requests = 0;
     int64_t pinned_allocations = 0;
 
     Counts operator-(const Counts& before) const;
   };
 
-  // Since the process began.
+  // Returns the counts since the process began.
   static Counts counts();
-  // Since the last call.
+  // Returns the entries since the last call.
   static std::vector<Entry> TakeEntries();
 };
 

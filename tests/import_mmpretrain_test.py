@@ -1,4 +1,5 @@
-"""tools/import_mmpretrain.py: configs become finetune's; what has no counterpart is named; nothing of a config runs."""
+"""Tests tools/import_mmpretrain.py: configs are translated; settings without a counterpart are named; nothing in a
+config is run."""
 
 import os
 import re
@@ -16,7 +17,7 @@ from openmmlab.values import ConfigError, Dict, Leaf, List, Place, Symbol, Unkno
 FINETUNE = os.path.abspath("src/main/finetune")
 CONFIGS = os.path.abspath("configs")
 
-# An experiment as people write it for mmpretrain 1.x, in four parts.
+# An experiment in the usual form for mmpretrain 1.x, in four files.
 BASES = {
     "_base_/models/resnet50.py": """
         model = dict(
@@ -77,7 +78,7 @@ BASE_LIST = """
 _base_ = ['../_base_/models/resnet50.py', '../_base_/datasets/cifar10.py',
           '../_base_/schedules/steps.py', '../_base_/runtime.py']
 """
-# The fine-tuning of mmpretrain's tutorial: ResNet-50 with two frozen stages on CIFAR-10.
+# The fine-tuning example of mmpretrain's tutorial: ResNet-50 with two frozen stages on CIFAR-10.
 TUTORIAL = BASE_LIST + """
 weights = 'https://download.openmmlab.com/mmclassification/v0/resnet/resnet50_8xb32_in1k_20210831-ea4938fc.pth'
 model = dict(
@@ -119,7 +120,7 @@ class ConfigTest(unittest.TestCase):
         return name
 
     def translate(self, text, name="resnet/mine.py"):
-        """(text of the translation, what was named as missing, one line each)."""
+        """Returns (text of the translation, one line for each setting that was named as missing)."""
         output, report = import_mmpretrain.import_config(self.write(name, text))
         return output, [f"{item.place.file}:{item.place.line}: {item.path}: {item.text}" for item in report.missing]
 
@@ -129,7 +130,8 @@ class ConfigTest(unittest.TestCase):
         return output
 
     def effective(self, output):
-        """What finetune reads: its lines without comments. Fails where finetune does not accept the config."""
+        """Returns the config as finetune reads it, in lines without comments. Fails the test if finetune does not
+        accept it."""
         path = self.write("mine.pbtxt", output)
         return self.effective_file(path)
 
@@ -141,21 +143,21 @@ class ConfigTest(unittest.TestCase):
         return run.stdout
 
     def flat(self, output):
-        """The config on one line without comments."""
+        """Returns the config on one line without comments."""
         return " ".join(re.sub(r"#[^\n]*", "", output).split())
 
     def accepts_all(self, settings):
-        """finetune accepts them together: each config builds on the one before."""
+        """Expects that finetune accepts all settings together. Each config has the one before as its base."""
         base = self.write("resnet/all.py", BASE_LIST)
         for i, setting in enumerate(settings):
-            # mmengine does not merge a dict into a list, and both are in use for schedulers.
+            # mmengine cannot merge a dict into a list, and some settings have a dict as scheduler and some a list.
             scheduler = "_base_.param_scheduler = dict(type='MultiStepLR', milestones=[100, 150])"
             base = self.write(f"resnet/all{i}.py", f"_base_ = '{os.path.basename(base)}'\n{scheduler}\n{setting}\n")
         output, _ = import_mmpretrain.import_config(base)
         self.effective(output)
 
     def read(self, text, name="c/a.py"):
-        """The config as Python's own types, and the reader's problems."""
+        """Returns the config as Python's own types, and the reader's problems."""
         reader = Reader(find_root(self.write(name, text)))
         return plain(reader.read(name)), [text for _, text in reader.problems]
 
@@ -171,7 +173,7 @@ class TutorialTest(ConfigTest):
         theirs = self.effective(self.whole(TUTORIAL)).splitlines()
         only_ours = [line.strip() for line in ours if line not in theirs]
         only_theirs = [line.strip() for line in theirs if line not in ours]
-        # It has its own name and data, threads as in the original, and no list of defaults.
+        # The translation has its own name and data, as many threads as the original, and no list of defaults.
         self.assertEqual(
             only_theirs,
             ['name: "mine"', 'path: "data/cifar10-shards"', "workers: 2", 'path: "data/cifar10-shards"', "workers: 2"],
@@ -228,7 +230,7 @@ class TutorialTest(ConfigTest):
 
 
 class MeaningTest(ConfigTest):
-    """One setting at a time, on top of the four bases."""
+    """Tests one setting at a time, on top of the four base files."""
 
     def test_settings_with_a_counterpart(self):
         scheduler = "param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=True, begin=0, end=5, "
@@ -245,12 +247,12 @@ class MeaningTest(ConfigTest):
                 "model = dict(head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1)))",
                 "label_smoothing: 0.1",
             ),
-            # mode classy_vision: 0.25 / 1.25.
+            # With mode classy_vision the smoothing is 0.25 / 1.25.
             (
                 "model = dict(head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.25, mode='classy_vision')))",
                 "label_smoothing: 0.2",
             ),
-            # Data: (width, height) in mmpretrain.
+            # Data. mmpretrain gives sizes as (width, height).
             (
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', scale=(48, 40)), dict(type='PackInputs')]))",
                 r"height: 40 width: 48",
@@ -291,7 +293,7 @@ class MeaningTest(ConfigTest):
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='ColorJitter', brightness=0.4, contrast=0.2, hue=0.1)]))",
                 r"color_jitter { brightness: 0.4 contrast: 0.2 hue: 0.1",
             ),
-            # CIFAR's images are RGB there too; those that are read from files are BGR.
+            # mmpretrain's CIFAR images are RGB, as finetune's are. Images that mmpretrain reads from files are BGR.
             (
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomErasing', erase_prob=0.25, mode='rand', "
                 "fill_color=[1, 2, 3], fill_std=[4, 5, 6])]))",
@@ -527,10 +529,10 @@ class MeaningTest(ConfigTest):
                     return float(lr[1]) if lr else 1.0, float(decay[1]) if decay else 1.0
             return 1.0, 1.0
 
-        self.assertEqual(multipliers("backbone.layer1.0.conv1.weight"), (1, 0))  # the longer key
-        self.assertEqual(multipliers("backbone.layer1.1.bn1.weight"), (0.1, 1))  # a key before norm_decay_mult
+        self.assertEqual(multipliers("backbone.layer1.0.conv1.weight"), (1, 0))  # the longer key wins
+        self.assertEqual(multipliers("backbone.layer1.1.bn1.weight"), (0.1, 1))  # a key wins over norm_decay_mult
         self.assertEqual(multipliers("backbone.layer1.1.conv1.weight"), (0.1, 1))
-        self.assertEqual(multipliers("backbone.layer2.0.bn3.bias"), (1, 0))  # a norm's bias is a norm's
+        self.assertEqual(multipliers("backbone.layer2.0.bn3.bias"), (1, 0))  # a norm's bias counts as a norm
         self.assertEqual(multipliers("backbone.layer2.0.downsample.1.weight"), (1, 0))
         self.assertEqual(multipliers("backbone.layer2.0.downsample.0.weight"), (1, 1))
         self.assertEqual(multipliers("head.fc.bias"), (2, 0.5))
@@ -606,11 +608,11 @@ class MeaningTest(ConfigTest):
         tried = 0
         for path in list(dicts(config, [])):
             if path and (path[0] in ("test_dataloader", "test_evaluator") or path[0].endswith("_pipeline")):
-                continue  # Named as a whole: other than val's, or a variable.
+                continue  # named as a whole: it differs from val's, or is a variable
             changed = copy(config)
             inside(changed, path).items["surprise"] = Leaf(4711, Place("resnet/mine.py", 1))
             _, report = translate(changed, "resnet/mine.py")
-            # For mmengine a variable of the config itself is an unread setting.
+            # At the top level mmengine ignores unknown names: they are variables of the config.
             named = report.missing if path else report.notes
             self.assertTrue(any("surprise" in item.path + item.text for item in named + report.notes), path)
             tried += 1
@@ -618,7 +620,7 @@ class MeaningTest(ConfigTest):
 
 
 def dicts(value, path):
-    """The path of each dict in a config."""
+    """Yields the path of each dict in a config."""
     items = (
         value.items.items() if isinstance(value, Dict) else enumerate(value.items) if isinstance(value, List) else ()
     )
@@ -684,7 +686,7 @@ class ReadingTest(ConfigTest):
             """)
         self.assertEqual(problems, [])
         pipe = [{"type": "A", "size": 8}, {"type": "N"}, {"type": "B", "size": 9}]
-        # `loader` holds the list itself, as in Python.
+        # `loader` refers to the same list, as in Python.
         self.assertEqual(
             config,
             {

@@ -42,7 +42,7 @@ std::vector<pid_t> ChildrenOf(pid_t parent) {
 
 Job::Job(const std::string& command, std::string output)
     : output_(std::move(output)), deadline_(absl::Now() + kLimit) {
-  // mpirun's daemons leave it and become children of this process.
+  // mpirun's daemons detach from mpirun. With this setting they become children of this process.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   pid_ = fork();
   if (pid_ == 0) {
@@ -55,7 +55,7 @@ Job::Job(const std::string& command, std::string output)
 
 Job::~Job() {
   while (!Over()) {
-    // The killed processes' children become ours in the next round.
+    // The children of the killed processes become children of this process in the next round.
     for (const pid_t child : ChildrenOf(getpid())) kill(child, SIGKILL);
     absl::SleepFor(kPoll);
   }

@@ -14,11 +14,11 @@ struct Outcome {
   std::string output;  // stdout and stderr
 };
 
-// A shell command in the background, with its output in a file. All processes that the command
-// starts are waited for and killed by this process, so only one Job may exist at a time.
+// A shell command that runs in the background and writes its output to a file. The object waits for
+// and kills all processes that the command starts, so only one Job may exist at a time.
 class Job {
  public:
-  // Much longer than any job takes that does not hang.
+  // Every job that does not hang takes much less time than this.
   static constexpr absl::Duration kLimit = absl::Seconds(120);
 
   Job(const std::string& command, std::string output);
@@ -27,11 +27,11 @@ class Job {
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
-  // Returns the process id of the command itself: mpirun's.
+  // Returns the process id of the command itself, which is mpirun's.
   pid_t pid() const { return pid_; }
 
-  // Waits until the output has `text`. Returns false where the command ended without it or hangs;
-  // then it is killed and the test fails.
+  // Waits until the output contains `text`. Returns false if the command ends before that or hangs;
+  // if it hangs it is killed and the test fails.
   bool WaitFor(const std::string& text);
 
   // Returns the process of rank `rank`, which runs on this host; -1 where there is none.
@@ -44,14 +44,14 @@ class Job {
  private:
   // Reaps ended processes. Returns true when none is left.
   bool Over();
-  // Beyond the limit: kills all processes and fails the test.
+  // Returns whether the time limit has passed. If so, kills all processes and fails the test.
   bool HangsAndIsKilled();
   std::string Output() const;
 
   pid_t pid_ = -1;
   std::string output_;
   absl::Time deadline_;
-  bool ended_ = false;  // the command itself
+  bool ended_ = false;  // whether the command itself has ended
   int status_ = 0;
 };
 

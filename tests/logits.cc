@@ -1,7 +1,7 @@
-// logits CONFIG CHECKPOINT IMAGES: prints the logits of a classifier, a line for each image, for
-// scripts that compare them with another program's. CONFIG: a ModelConfig in text format, on the
-// command line. CHECKPOINT: any that finetune reads. IMAGES: a .pth with the entry "images",
-// [N, C, H, W] float32, as the model takes them.
+// logits CONFIG CHECKPOINT IMAGES: prints the logits of a classifier, one line for each image.
+// Scripts compare them with another program's logits. CONFIG: a ModelConfig in text format, on the
+// command line. CHECKPOINT: a file in any format that finetune reads. IMAGES: a .pth with the entry
+// "images", [N, C, H, W] float32, as the model takes them.
 #include <ATen/core/grad_mode.h>
 #include <google/protobuf/text_format.h>
 

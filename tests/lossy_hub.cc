@@ -1,7 +1,8 @@
-// A network that delays and loses packets: `lossy_hub LOSS DELAY_MS INTERFACE...` passes every
-// Ethernet frame from one of the interfaces on to all others, DELAY_MS milliseconds later, except
-// for a random part LOSS (0 to 1) of them. The kernel's own way, `tc netem`, is a module that some
-// kernels lack. At SIGTERM it prints its counts: "lost 12 of 3456 frames".
+// Simulates a network that delays and loses packets. `lossy_hub LOSS DELAY_MS INTERFACE...`
+// forwards every Ethernet frame from one of the interfaces to all others, DELAY_MS milliseconds
+// later. It drops a random share LOSS (0 to 1) of the frames. (The kernel's own tool, `tc netem`,
+// needs a module that some kernels lack.) At SIGTERM it prints its counts: "lost 12 of 3456
+// frames".
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -32,10 +33,10 @@ int Fail(const char* what) {
   return 1;
 }
 
-// Opens a socket on all frames of an interface. Returns -1 where it cannot.
+// Opens a socket for all frames of an interface. Returns -1 for an error.
 int Open(const char* interface) {
-  // Frames arrive with work that the sender leaves to the hardware (checksums, segmentation), and
-  // are passed on with it.
+  // With this option, frames carry the sender's requests to the network hardware (checksums,
+  // segmentation), and are forwarded with them.
   const int with_offloads = 1;
   const int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
   if (fd < 0) return -1;
@@ -100,7 +101,7 @@ int main(int argc, char** argv) {
     while (!waiting.empty() && waiting.front().due <= Clock::now()) {
       for (size_t to = 0; to < ports.size(); ++to) {
         if (to == waiting.front().from) continue;
-        // A frame that cannot be sent is lost, as on any wire.
+        // A frame that cannot be sent counts as lost.
         if (write(ports[to].fd, waiting.front().bytes.data(), waiting.front().bytes.size()) < 0) {
           ++losses;
         }

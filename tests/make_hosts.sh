@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes hosts for hosts_test: `make_hosts.sh N FOLDER` makes the network namespaces host1 to hostN, each with an
-# interface eth0 of address 10.9.0.I. The caller connects the other ends, port1 to portN. Run it in network and mount
-# namespaces of its own: all of it ends with them.
+# Makes hosts for hosts_test. `make_hosts.sh N FOLDER` makes the network namespaces host1 to hostN, each with an
+# interface eth0 with the address 10.9.0.I. The caller connects the other ends of these links, port1 to portN. Run it in
+# network and mount namespaces of its own: all that it makes ends with them.
 set -eu
 hosts=$1
 folder=$2
-# The folder in which `ip netns` keeps its names. The machine's own names stay as they are.
+# Mounts an empty folder where `ip netns` keeps its names, so that the machine's own names are not changed.
 mount --make-rprivate /
 mkdir -p /run/netns
 mount -t tmpfs none /run/netns

@@ -1,4 +1,4 @@
-// Runs under mpirun: training with mixed images on several ranks.
+// Tests training with mixed images (mixup) on several ranks. Runs under mpirun.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -24,7 +24,8 @@ class MixupRunTest : public testing::Test {
     auto comm = CreateCommunicator(TestSession(), CommConfig(), RuntimeConfig::CPU, {});
     ASSERT_TRUE(comm.ok()) << comm.status();
     comm_ = *std::move(comm);
-    // Batches of 18 are 9 a rank: the pair in the middle is of both ranks.
+    // A batch of 18 gives each of two ranks 9 images, so one pair of mixed images belongs to both
+    // ranks.
     folder_ = MakeSharedSmallRun({.images = 36, .batch = 18, .epochs = 4}, comm_.get());
   }
   void TearDown() override { ASSERT_TRUE(comm_->Barrier().ok()); }
@@ -33,8 +34,8 @@ class MixupRunTest : public testing::Test {
   std::string folder_;
 };
 
-// The tensors without the running statistics of batch norms, which a rank takes from its own
-// images.
+// Returns the tensors without the running statistics of batch norms, which each rank takes from its
+// own images.
 TensorList Trained(TensorList tensors) {
   std::erase_if(tensors, [](const NamedTensor& tensor) {
     return absl::StrContains(tensor.name, "running_") ||
@@ -52,7 +53,7 @@ at::Tensor HeadOf(const TensorList& tensors) {
   return head->tensor;
 }
 
-// One rank in two micro-batches computes the same sums as two ranks.
+// One rank with two micro-batches computes the same sums as two ranks.
 TEST_F(MixupRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
   const TensorList on_two = TrainSmallRun(folder_, "two", {kMixup}, comm_.get());
   if (comm_->rank() != 0) return;
@@ -66,7 +67,7 @@ TEST_F(MixupRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
 
 TEST_F(MixupRunTest, ResumesBitForBit) {
   const TensorList whole = TrainSmallRun(folder_, "whole", {kMixup}, comm_.get());
-  // It stops in the middle of the second epoch.
+  // The first part stops in the middle of the second epoch.
   TrainSmallRun(folder_, "parts", {kMixup}, comm_.get(), {.iterations = 3});
   const TensorList parts =
       TrainSmallRun(folder_, "parts", {kMixup}, comm_.get(), {.resume = "auto"});

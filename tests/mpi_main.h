@@ -5,7 +5,7 @@
 
 namespace finetune {
 
-// The MPI session of a test that runs under mpirun.
+// Returns the MPI session of a test that runs under mpirun.
 const MpiSession& TestSession();
 
 }  // namespace finetune

@@ -5,6 +5,6 @@ set -u
 ranks=$1
 shift
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# All ranks would write to the one file that Bazel names.
+# Without this, all ranks would write to the one result file that Bazel names.
 unset XML_OUTPUT_FILE
 exec mpirun -np "$ranks" --oversubscribe --bind-to none --tag-output "$@"

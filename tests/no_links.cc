@@ -1,6 +1,6 @@
-// Simulates a file system without links: symlink() fails where the environment has
-// NO_SYMBOLIC_LINKS, link() where it has NO_HARD_LINKS, with the errors of Linux's FAT. In a
-// program that links this file, or loads it by LD_PRELOAD, these functions replace the C library's.
+// Simulates a file system without links. symlink() fails if the environment has NO_SYMBOLIC_LINKS,
+// and link() fails if it has NO_HARD_LINKS, with the errors of Linux's FAT file system. These
+// functions replace the C library's in a program that links this file or loads it by LD_PRELOAD.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>

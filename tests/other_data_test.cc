@@ -1,5 +1,5 @@
-// Runs whose data were prepared separately: other statistics, other class numbers, other shapes, or
-// another data set than the checkpoint's.
+// Tests runs and evaluations on data that were prepared separately: with other statistics, class
+// numbers or shapes than the checkpoint's data, or another data set altogether.
 
 #include <filesystem>
 #include <map>
@@ -29,7 +29,7 @@ constexpr char kClasses[] = "abc";
 // Returns the class of image i: 'a', 'b' or 'c'.
 char ClassOf(int i) { return kClasses[i * i % 7 % 3]; }
 
-// Returns its pixels: each class has its own brightness with a pattern over it.
+// Returns the pixels of image i. Each class has its own brightness with a pattern over it.
 std::vector<uint8_t> PixelsOf(int i, int side, int channels) {
   std::vector<uint8_t> pixels(static_cast<size_t>(side) * side * channels);
   const int brightness = 40 + 70 * (ClassOf(i) - 'a');
@@ -108,7 +108,8 @@ runtime { log_interval: 1 }
                             " --checkpoint=", folder_, "/", checkpoint, " ", flags));
   }
 
-  // Returns "12 images, loss 1.0986, top-1 accuracy 33.33 %", without the speed.
+  // Returns the first line of an evaluation, "12 images, loss 1.0986, top-1 accuracy 33.33 %",
+  // without the speed.
   static std::string Numbers(const Outcome& evaluation) {
     EXPECT_EQ(evaluation.exit_code, 0) << evaluation.output;
     const size_t begin = evaluation.output.find("12 images");
@@ -147,7 +148,7 @@ TEST_F(OtherDataTest, ValidationDataPreparedApartGiveTheSameNumbers) {
                                   HasSubstr("/run/latest.pth; the images' own are mean [")));
   EXPECT_THAT(own.output, AllOf(Not(HasSubstr("mapped")), Not(HasSubstr("images' own"))));
 
-  // The checkpoint has the facts about its data, so the training data may be gone.
+  // The checkpoint carries the facts about its data, so the training data are not needed.
   EXPECT_EQ(Numbers(Evaluate("run/latest.pth",
                              ValPath("apart") + "--set=data.train.path=" + folder_ + "/gone")),
             Numbers(own));
@@ -194,7 +195,8 @@ TEST_F(OtherDataTest, ACheckpointThatKnowsNoDataIsEvaluatedAsTheConfigSays) {
   bare.Append("state_dict", *whole->Get("state_dict"));
   ASSERT_TRUE(WriteTorchFile(folder_ + "/bare.pth", bare).ok());
 
-  // Labels are taken by number. data.train gives the mean and std.
+  // The checkpoint has no class names and no statistics: label i means output i, and data.train
+  // gives mean and std.
   Prepare("apart", {"apple", "bear", "cat"}, {{"test", Range(30, 42)}});
   const Outcome evaluation = Evaluate("bare.pth", ValPath("apart"));
   EXPECT_EQ(Numbers(evaluation), Numbers(Evaluate("run/latest.pth")));
@@ -228,7 +230,7 @@ TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessAllowed) {
   const std::vector<Split> whole = {{"train", Range(0, 30)}, {"test", Range(30, 42)}};
   const std::vector<std::string> names = {"apple", "bear", "cat"};
 
-  // Prepared again from the same images, it is the same data set.
+  // A data set that is prepared again from the same images counts as the same.
   Prepare("pets", names, whole);
   EXPECT_EQ(Run(Mpirun(1, "run", "--resume=auto --max_iterations=3")).exit_code, 0);
 
@@ -243,7 +245,7 @@ TEST_F(OtherDataTest, ResumingOnOtherDataIsRefusedUnlessAllowed) {
   EXPECT_EQ(reordered.exit_code, 2) << reordered.output;
   EXPECT_THAT(reordered.output, HasSubstr("the classes are in another order: \"cat\", \"bear\""));
 
-  // Two classes of both data sets have other numbers.
+  // Two classes that are in both data sets have different numbers.
   Prepare("pets", {"bear", "cat", "ape"}, whole);
   const Outcome renumbered = Run(Mpirun(1, "run", "--resume=auto --allow_other_data"));
   EXPECT_EQ(renumbered.exit_code, 2) << renumbered.output;
@@ -299,7 +301,7 @@ TEST_F(OtherDataTest, ResumingWithAnotherMeanAndStdIsSaid) {
                         "checkpoint's run normalised by mean ["));
 }
 
-// An earlier finetune did not write a first line that names it.
+// Earlier versions of finetune did not write a first line that names finetune.
 TEST_F(OtherDataTest, TextsOfAnEarlierFinetuneAreSetAsideByAResume) {
   WritePets();
   ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=1")).exit_code, 0);

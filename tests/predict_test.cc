@@ -1,4 +1,4 @@
-// finetune predict as a user runs it.
+// Tests finetune predict as a user runs it.
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -35,7 +35,7 @@ constexpr int kImages = 24, kClasses = 4, kSide = 32;
 
 class PredictTest : public TrainingTest {
  protected:
-  // Trains, and puts the images of data.val below photos/.
+  // Trains, and writes the images of data.val to the folder photos.
   void Train() {
     WriteResNet();
     const Outcome run = Run(Mpirun(2, "run"));
@@ -58,7 +58,7 @@ class PredictTest : public TrainingTest {
 
   std::string Photo(int i) const { return absl::StrFormat("%s/photos/%02d.png", folder_, i); }
 
-  // By the checkpoint alone.
+  // Predicts with the checkpoint alone, without --config.
   Outcome Predict(int ranks, const std::string& flags, const std::string& checkpoint = "latest") {
     return Run(absl::StrCat("mpirun -np ", ranks, " --oversubscribe --bind-to none ", finetune_,
                             " predict --checkpoint=", folder_, "/run/", checkpoint,
@@ -111,7 +111,7 @@ TEST_F(PredictTest, GivesEvaluatesScoresOnAnyNumberOfRanks) {
     for (const auto& guess : rows[i]["guesses"]) {
       const int label = guess["label"];
       EXPECT_EQ(guess["class"], names[3 + label]);
-      // Products of other sizes may round otherwise.
+      // Matrix products of different sizes may round differently.
       EXPECT_NEAR(guess["probability"].get<double>(), std::stod(fields[3 + label]), 1e-6);
       EXPECT_LE(guess["probability"].get<double>(), before);
       before = guess["probability"];
@@ -123,7 +123,7 @@ TEST_F(PredictTest, GivesEvaluatesScoresOnAnyNumberOfRanks) {
   EXPECT_EQ(npy.size(), 128 + sizeof(float) * kImages * 32);
 }
 
-// A folder, archives, a list and standard input are ways to the same images.
+// The same images can be given by a folder, an archive, a list or standard input.
 TEST_F(PredictTest, AnswersEveryKindOfInputAlike) {
   Train();
   const Outcome packed = Run(absl::StrCat(
@@ -143,12 +143,12 @@ TEST_F(PredictTest, AnswersEveryKindOfInputAlike) {
   ASSERT_EQ(expected.size(), static_cast<size_t>(kImages));
   for (const std::string name : {"photos.tar", "photos.tar.gz", "photos.zip"}) {
     EXPECT_EQ(guesses(2, name + ".jsonl", absl::StrCat(folder_, "/", name)), expected) << name;
-    // Python's zipfile leaves out the folder.
+    // Only the end of the path is compared, because Python's zipfile stores no folder name.
     EXPECT_THAT(Json(name + ".jsonl")[3]["path"].get<std::string>(),
                 AllOf(StartsWith(absl::StrCat(folder_, "/", name, "/")), EndsWith("/03.png")));
   }
   EXPECT_EQ(guesses(2, "list.jsonl", absl::StrCat("--list=", folder_, "/list.txt")), expected);
-  // A job's own standard input is empty.
+  // Uses a shell pipe, because a Job's own standard input is empty.
   const Outcome piped = Run(absl::StrCat(
       "bash -c 'cat ", folder_, "/list.txt | mpirun -np 2 --oversubscribe --bind-to none ",
       finetune_, " predict --checkpoint=", folder_, "/run/latest.pth --set=runtime.threads=1 ",
@@ -202,7 +202,7 @@ TEST_F(PredictTest, BrokenImageIsARowAndTheOthersAreAnswered) {
   EXPECT_EQ(Lines("broken.csv").size(), static_cast<size_t>(kImages) + 1);
 }
 
-// The images before the damage are answered; a row says that others are lost.
+// Images before the damage get predictions. A row with an error says that later ones are lost.
 TEST_F(PredictTest, CutArchiveEndsInARowWithAnError) {
   Train();
   const Outcome packed =
@@ -244,7 +244,7 @@ TEST_F(PredictTest, RefusesInputsThatAreNotThereBeforeItWrites) {
   EXPECT_THAT(folder.output, HasSubstr("--out: "));
 }
 
-// Weights alone, as other programs keep them, need a config.
+// A checkpoint with weights only, as other programs write it, needs --config.
 TEST_F(PredictTest, AsksACheckpointWithoutConfigAndClassesByAConfig) {
   Train();
   const auto root = ReadTorchFile(folder_ + "/run/latest.pth", {"state_dict"});
@@ -268,7 +268,7 @@ TEST_F(PredictTest, AsksACheckpointWithoutConfigAndClassesByAConfig) {
   EXPECT_THAT(by_data.output, HasSubstr("the names of the config's data are taken"));
   EXPECT_EQ(Text("rows.jsonl"), Text("own.jsonl"));
 
-  // Nothing says which mean and std the model wants.
+  // Neither the checkpoint nor the data give the mean and std of the model's training.
   fs::rename(folder_ + "/data", folder_ + "/moved");
   const Outcome unknown = predict("--config=" + config());
   EXPECT_EQ(unknown.exit_code, 2) << unknown.output;

@@ -1,6 +1,6 @@
-// Runs under mpirun: steps that are recorded and launched whole, as on a GPU with
-// runtime.cuda_graph. They run on a CPU that can record as well, or on GPU 0 (TestDevice()), which
-// several ranks share.
+// Tests steps that are recorded and launched as a whole (runtime.cuda_graph). Runs under mpirun.
+// The device is a CPU that can record too (tests/cpu_graph.h), or GPU 0, which several ranks share
+// (TestDevice()).
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/zeros.h>
 
@@ -29,7 +29,7 @@ constexpr int kEpochs = 4;
 std::unique_ptr<Communicator> Comm() {
   CommConfig config;
   config.set_timeout_seconds(60);
-  // Many buckets, so that their all-reduces begin in the middle of backward.
+  // The buckets are small, so that many all-reduces start in the middle of backward.
   config.set_first_bucket_mebibytes(0.001);
   config.set_bucket_mebibytes(0.02);
   auto comm = CreateCommunicator(TestSession(), config, RuntimeConfig::CPU, {});
@@ -66,7 +66,7 @@ INSTANTIATE_TEST_SUITE_P(All, RecordedSteps,
                                          "data.train.batch_transform={mixup {alpha: 1}}",
                                          "runtime.precision=BFLOAT16"));
 
-// Each launch reads its own batch and sums its own gradients.
+// Each launch must read its own batch and all-reduce its own values.
 TEST(StepGraph, EachLaunchHasItsBatchAndItsSums) {
   const std::unique_ptr<Communicator> comm = Comm();
   ReplayCommunicator replayed(comm.get());

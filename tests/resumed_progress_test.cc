@@ -1,4 +1,4 @@
-// Runs under mpirun: after a resume every rank knows how far the run is.
+// Tests that after a resume every rank knows the progress of the run. Runs under mpirun.
 #include <memory>
 #include <string>
 
@@ -22,7 +22,7 @@ class ResumedProgressTest : public testing::Test {
     ASSERT_TRUE(comm.ok()) << comm.status();
     comm_ = *std::move(comm);
     ASSERT_GT(comm_->size(), 1);
-    // 3 iterations an epoch.
+    // An epoch has 3 iterations.
     folder_ = MakeSharedSmallRun({.images = 40, .batch = 16, .epochs = 4}, comm_.get());
     TrainSmallRun(folder_, "run", {}, comm_.get(), {.iterations = 3, .resume = ""});
   }
@@ -61,8 +61,8 @@ TEST_F(ResumedProgressTest, EveryRankKnowsTheBestAccuracy) {
   EXPECT_FALSE(progress->validation_due);
 }
 
-// The best checkpoint stays in the first work_dir, so in another one the next validation is the
-// best.
+// The best checkpoint stays in the first work_dir. So in another work_dir the next validation
+// counts as the best.
 TEST_F(ResumedProgressTest, EveryRankKnowsThatTheBestBeginsAnew) {
   const absl::StatusOr<Progress> progress = Resume("other", Latest());
   ASSERT_TRUE(progress.ok()) << progress.status();

@@ -5,7 +5,8 @@
 
 namespace finetune {
 
-// Expects the same names, and of each tensor the same bits.
+// Expects that both lists have the same names in the same order, and that tensors of the same name
+// have the same bits.
 void ExpectSameBits(const TensorList& tensors, const TensorList& expected);
 
 }  // namespace finetune

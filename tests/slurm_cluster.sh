@@ -1,8 +1,9 @@
 #!/bin/bash
-# A Slurm cluster of two nodes on this machine, for tests: `slurm_cluster.sh FOLDER` starts munged, slurmctld and two
-# slurmds on free ports. Their configuration, sockets, spools and logs are in FOLDER, which it makes. It prints "ready"
-# once jobs can run (use SLURM_CONF=FOLDER/slurm.conf). When its standard input ends it removes everything, jobs and
-# FOLDER too, so the cluster never outlives the test. Where no cluster is possible it exits non-zero with the reason.
+# Runs a Slurm cluster of two nodes on this machine, for tests. `slurm_cluster.sh FOLDER` starts munged, slurmctld and
+# two slurmds on free ports. Their configuration, sockets, spool folders and logs are in FOLDER, which it makes. It
+# prints "ready" when jobs can run (with SLURM_CONF=FOLDER/slurm.conf). When its standard input is closed it ends
+# everything, jobs included, and removes FOLDER, so the cluster never outlives the test. Where a cluster is not possible
+# it prints the reason and exits with an error.
 set -u
 
 fail() {
@@ -23,7 +24,8 @@ conf=$folder/slurm.conf
 host=$(hostname -s)
 nodes=("$host" "$host-b")
 
-# Lists the processes started with our configuration, jobs included: their environment names it.
+# Lists the processes that were started with this cluster's configuration, jobs included. Their environment has its
+# path.
 ours() {
   local process
   for process in /proc/[0-9]*; do
@@ -36,7 +38,7 @@ ours() {
 # shellcheck disable=SC2317,SC2046 # called by trap; a list of process ids
 stop() {
   trap '' INT TERM
-  # Twice, because a daemon may have started another while it was killed.
+  # Kills twice, because a daemon may have started another process while it was killed.
   for _ in 1 2; do
     kill -KILL $(ours) 2> /dev/null
   done
@@ -70,7 +72,7 @@ SlurmctldPort=$control_port
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-# A job that queues again waits until its old credential has expired.
+# A job that is queued again can start only when its old credential has expired.
 AuthInfo=socket=$folder/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$folder/state
@@ -98,7 +100,7 @@ NodeName=${nodes[1]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$port1 CPUs=2 Gr
 PartitionName=test Nodes=ALL Default=YES
 END
 
-# To Slurm a GPU is a device file to allocate.
+# For Slurm a GPU is just a device file, so any device file will do.
 for i in 0 1; do
   mknod "$folder/gpu$i" c 1 3 || fail "can not make a device file in $folder"
 done
@@ -109,7 +111,7 @@ export SLURM_CONF=$conf
 munged --foreground --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --seed-file="$folder/munge.seed" \
   --pid-file="$folder/munged.pid" --log-file="$folder/munged.log" > "$folder/munged.out.log" 2>&1 < /dev/null &
 munged=$!
-# Each step takes a second or two.
+# Each step usually takes a second or two, and may take a minute.
 SECONDS=0
 until munge -S "$folder/munge.socket" -n > /dev/null 2>&1; do
   if ! kill -0 $munged 2> /dev/null || ((SECONDS > 60)); then explain "munged did not start"; fi

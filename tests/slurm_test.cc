@@ -1,5 +1,5 @@
-// Runs slurm/finetune.sbatch on a Slurm of two nodes that tests/slurm_cluster.sh starts on this
-// machine.
+// Tests slurm/finetune.sbatch on a Slurm cluster of two nodes, which tests/slurm_cluster.sh starts
+// on this machine.
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -33,7 +33,8 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// Returns the output of a shell command, errors too, and its exit code where `exit_code` is given.
+// Runs a shell command and returns its output, stdout and stderr. Writes its exit code to
+// `exit_code` unless that is null.
 std::string Shell(const std::string& command, int* exit_code = nullptr) {
   FILE* pipe = popen(absl::StrCat("{ ", command, "\n} 2>&1 < /dev/null").c_str(), "r");
   std::string output;
@@ -44,7 +45,7 @@ std::string Shell(const std::string& command, int* exit_code = nullptr) {
   return output;
 }
 
-// Runs slurm_cluster.sh during its own life: the script ends when its standard input does.
+// Runs slurm_cluster.sh while the object exists. The script ends when its standard input is closed.
 class Cluster {
  public:
   explicit Cluster(std::string folder) : folder_(std::move(folder)) {
@@ -88,12 +89,13 @@ class Cluster {
 class Slurm : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    // The path is short, because that of a socket in it may have 107 characters.
+    // The path must be short: the path of a socket in the folder may have at most 107 characters.
     cluster_ = std::make_unique<Cluster>(absl::StrCat("/tmp/finetune-slurm-", getpid()));
     setenv("SLURM_CONF", absl::StrCat(cluster_->folder(), "/slurm.conf").c_str(), 1);
     // Ranks that share cores must not spin while they wait for each other.
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
-    // Slurm's pmi2 cuts the addresses of MPICH's other way, UCX.
+    // MPICH uses libfabric (ofi) here. The addresses of its alternative, UCX, are longer than
+    // Slurm's pmi2 allows.
     setenv("MPIR_CVAR_CH4_NETMOD", "ofi", 1);
     folder_ = fs::path(testing::TempDir() + "/slurm").lexically_normal().string();
     fs::remove_all(folder_);
@@ -126,7 +128,7 @@ runtime { log_interval: 1 threads: 1 }
     const std::string folder = cluster_->folder();
     cluster_.reset();
     EXPECT_FALSE(fs::exists(folder)) << "the cluster has left its folder behind";
-    // Daemons and jobs have the configuration's path in their environment.
+    // Every process of the cluster has the path of its configuration in the environment.
     for (const auto& process : fs::directory_iterator("/proc")) {
       const auto environment = ReadFile((process.path() / "environ").string());
       if (!environment.ok()) continue;
@@ -140,8 +142,8 @@ runtime { log_interval: 1 threads: 1 }
     ASSERT_TRUE(fs::exists(folder_ + "/small.pbtxt"));
   }
 
-  // Calls sbatch in the folder of the data, with variables of a user's shell, sbatch's flags and
-  // finetune's. Returns the job's number.
+  // Submits a job in the folder of the data. `flags`: sbatch's flags. `variables`: shell commands
+  // that set variables. `arguments`: finetune's flags. Returns the job's number.
   static std::string Submit(const std::string& flags, const std::string& variables = "",
                             const std::string& arguments = "") {
     int exit_code = -1;
@@ -169,7 +171,8 @@ runtime { log_interval: 1 threads: 1 }
     return ReadFile(absl::StrCat(folder_, "/finetune-", job, ".log")).value_or("");
   }
 
-  // Polls until `done` returns true. Returns false, and the test fails, where a job hangs.
+  // Calls `done` again and again until it returns true. If the job hangs, fails the test and
+  // returns false.
   static bool Poll(const std::string& job, const std::function<bool()>& done) {
     const auto start = std::chrono::steady_clock::now();
     while (!done()) {
@@ -203,7 +206,8 @@ runtime { log_interval: 1 threads: 1 }
   // Waits until the job's log has `text`. The test fails where the job ends without it.
   static void WaitFor(const std::string& job, const std::string& text) {
     Poll(job, [&] {
-      // The state is read before the log, so that the last lines of a job count.
+      // Reads the state before the log. Otherwise lines that the job writes between the two reads
+      // would be missed.
       const bool ended = Ended(Field(job, "JobState"));
       return absl::StrContains(Log(job), text) || ended;
     });
@@ -231,7 +235,7 @@ runtime { log_interval: 1 threads: 1 }
     return *tensors;
   }
 
-  // Returns the final tensors of a job on both nodes that nothing interrupts.
+  // Returns the final tensors of a job on both nodes that is not interrupted.
   static const TensorList& Uninterrupted() {
     static const TensorList* const tensors = [] {
       const std::string job = Submit(kBothNodes);
@@ -241,7 +245,8 @@ runtime { log_interval: 1 threads: 1 }
     return *tensors;
   }
 
-  // Compares bit for bit.
+  // Expects that the final checkpoint in `work_dir` equals that of the uninterrupted job, bit for
+  // bit.
   static void ExpectTheUninterruptedEnd(const std::string& work_dir) {
     const TensorList end = Tensors(work_dir + "/epoch_16.pth");
     ASSERT_GT(end.size(), 100u);
@@ -258,8 +263,8 @@ runtime { log_interval: 1 threads: 1 }
 };
 
 TEST_F(Slurm, MpirunStartsARankOnEachNodeThroughSrun) {
-  // Only the named variables are exported, not even PATH and HOME. The second node has those
-  // nonetheless. An mpirun that is not the system's must be named by PATH.
+  // Only the named variables are exported, so even PATH and HOME are not. The second node has its
+  // own PATH and HOME. An mpirun outside the system's folders must be found through PATH.
   const bool system = Shell("command -v mpirun") == "/usr/bin/mpirun\n";
   const std::string job =
       Submit(absl::StrCat(kBothNodes, " --export=FINETUNE,CONFIG,MARK", system ? "" : ",PATH"),
@@ -269,7 +274,7 @@ TEST_F(Slurm, MpirunStartsARankOnEachNodeThroughSrun) {
   EXPECT_THAT(Log(job), HasSubstr("2 ranks of 1 thread on the CPU"));
   EXPECT_THAT(Log(job), HasSubstr("epoch 1 [3/5]"));
   EXPECT_TRUE(fs::exists(WorkDir(job) + "/latest.pth"));
-  // The step that srun started there is mpirun's daemon.
+  // The step that srun started on the second node is mpirun's daemon.
   EXPECT_THAT(Shell(absl::StrCat("cat ", cluster_->folder(), "/slurmd-$(hostname -s)-b.log")),
               HasSubstr(absl::StrCat("launch task StepId=", job, ".0 ")));
 }
@@ -321,7 +326,8 @@ TEST_P(Launchers, ACancelledJobEndsKeepsItsCheckpointAndCanBeQueuedAgain) {
   Shell("scancel " + job);
   EXPECT_EQ(End(job), "CANCELLED") << Log(job);
   EXPECT_EQ(Field(job, "Restarts"), "0");
-  // mpirun may have killed its ranks first; then the checkpoint is the first epoch's.
+  // mpirun may kill its ranks before they have saved. Then the last checkpoint is that of the first
+  // epoch.
   if (GetParam() == std::string("srun")) {
     EXPECT_THAT(Log(job), HasSubstr("stopped by a signal after iteration"));
   }
@@ -360,7 +366,7 @@ TEST_F(Slurm, SlurmWarnsBeforeTheTimeLimitAndTheJobGoesOnAfterIt) {
   const std::string job = Submit(absl::StrCat(kBothNodes, " --time=1 --signal=B:USR1@20"),
                                  "export WORK_DIR=" + work_dir);
   WaitFor(job, "epoch 1 [2/5]");
-  // The ranks are stopped until then, so the machine's speed makes no difference.
+  // The ranks are stopped (SIGSTOP) until the warning, so that the machine's speed does not matter.
   const std::string ranks =
       absl::StrCat("$(pgrep -f '^[^ ]*finetune --config=small.pbtxt --work_dir=", work_dir, " ')");
   int exit_code = -1;
@@ -384,7 +390,7 @@ TEST_F(Slurm, AnArraySweepsAndOnlyTheWarnedTaskQueuesAgain) {
   for (const std::string& task : {first, second}) {
     Poll(task, [&] { return Field(task, "JobState") != "PENDING"; });
   }
-  // The task that has the array's own number.
+  // One task of a job array has the array's own job number.
   const bool first_has_it = Field(first, "JobId") == array;
   const std::string &warned = first_has_it ? first : second, &other = first_has_it ? second : first;
   WaitFor(warned, "epoch 1 [2/5]");

@@ -53,8 +53,8 @@ absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run) {
                    "schedule { max_epochs: ",
                    run.epochs,
                    " multi_step { milestones: 3 } }\n"
-                   // LibTorch's operators, as on a GPU; many buckets, so that their all-reduces
-                   // begin in the middle of backward.
+                   // Uses LibTorch's operators, as on a GPU, and many buckets, so that their
+                   // all-reduces start in the middle of backward.
                    "runtime { engine: PLAIN threads: 1 }\n"
                    "comm { first_bucket_mebibytes: 0.001 bucket_mebibytes: 0.02 }\n"));
 }

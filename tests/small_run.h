@@ -13,8 +13,8 @@
 
 namespace finetune {
 
-// A run that takes a second: a small ResNet on synthetic images of 16x16, with LibTorch's operators
-// as on a GPU.
+// A run that takes about a second: a small ResNet on synthetic images of 16x16 pixels, with
+// LibTorch's operators as on a GPU.
 struct SmallRun {
   int images = 40;
   int batch = 16;
@@ -24,22 +24,22 @@ struct SmallRun {
 // Writes the data and the config of such a run below `folder`.
 absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run);
 
-// Collective: rank 0 writes them into the running test's own folder. Returns that folder on every
-// rank. Fails the test where that is not possible.
+// Does the same on rank 0, in the running test's own folder, and returns the folder on every rank.
+// Fails the test where that is not possible. Collective.
 std::string MakeSharedSmallRun(const SmallRun& run, Communicator* comm);
 
-// Loads the config of a small run with further settings ("runtime.cuda_graph=true").
+// Loads the config of a small run. `settings`: further settings, such as "runtime.cuda_graph=true".
 absl::StatusOr<LoadedConfig> LoadSmallRun(const std::string& folder,
                                           const std::vector<std::string>& settings);
 
-// A part of a small run.
+// The part of a small run to train.
 struct SmallRunPart {
-  int64_t iterations = 0;  // from the run's start on; 0: all
-  std::string resume;      // as TrainOptions has it
+  int64_t iterations = 0;  // the last iteration, counted from the run's start; 0: all
+  std::string resume;      // the value of TrainOptions::resume
 };
 
-// Trains in `folder` with further settings ("runtime.cuda_graph=true") in a work_dir of that name,
-// and returns the last checkpoint's tensors. The test fails where that is not possible.
+// Trains the small run of `folder` in the work_dir `name` below it, with further settings. Returns
+// the tensors of the last checkpoint. Fails the test where that is not possible.
 TensorList TrainSmallRun(const std::string& folder, const std::string& name,
                          const std::vector<std::string>& settings, Communicator* comm,
                          const SmallRunPart& part = {});

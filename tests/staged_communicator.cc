@@ -33,7 +33,7 @@ absl::Status StagedCommunicator::Broadcast(const at::Tensor& tensor, int root) {
 
 void StagedCommunicator::Abort(absl::string_view reason) {
   inner_->Abort(reason);
-  // The compiler does not see that the virtual function is [[noreturn]].
+  // The compiler cannot know that the called virtual function does not return.
   std::abort();
 }
 

@@ -10,12 +10,12 @@
 
 namespace finetune {
 
-// Lets several ranks share GPU 0, which NCCL refuses. A GPU's tensors are copied through the CPU's
-// memory and another communicator, and every collective has ended when it returns. It is slow, and
-// serves tests of the code around the collectives.
+// Lets several ranks share GPU 0, which NCCL does not allow. Copies GPU tensors to the CPU's memory
+// and back, and calls another communicator on the copies. Every collective has ended when the call
+// returns. It is slow; it is for tests of the code that uses collectives.
 class StagedCommunicator : public Communicator {
  public:
-  // `inner` works on the CPU's memory.
+  // `inner`: the communicator for CPU memory.
   explicit StagedCommunicator(std::unique_ptr<Communicator> inner) : inner_(std::move(inner)) {}
 
   using Communicator::AllReduceSum;

@@ -1,5 +1,5 @@
-// Runs under mpirun with any number of ranks: batch norm over all ranks' images beside the
-// all-reduces of gradients that start in the same backward pass.
+// Tests sync_batch_norm together with the all-reduces of gradients that start in the same backward
+// pass. Runs under mpirun with any number of ranks.
 #include <ATen/core/Tensor.h>
 
 #include <memory>
@@ -38,7 +38,7 @@ TEST(SyncBatchNormOnRanks, SumsInOneOrderWithTheGradientsAndTrainsAsOneRankDoes)
       MpiCommunicator::Create(TestSession(), config, observer);
   ASSERT_TRUE(made.ok()) << made.status();
   Communicator& comm = **made;
-  // One image fewer than ranks: rank 0 has none.
+  // The batch has one image fewer than there are ranks, so rank 0 has none.
   const int64_t batch = comm.size() - 1;
   const at::Tensor images = ByFormula("images", {batch, 3, 16, 16});
   const at::Tensor labels = ByFormula("labels", {batch}, 1.5, 1.5).to(at::kLong);
@@ -67,7 +67,7 @@ TEST(SyncBatchNormOnRanks, SumsInOneOrderWithTheGradientsAndTrainsAsOneRankDoes)
   loss.backward();
   ASSERT_TRUE((*buckets)->Finish().ok());
 
-  // Every rank's all-reduces in their order, by their sizes.
+  // The sizes of this rank's all-reduces, in the order in which they started.
   std::string order;
   size_t total = 0;
   {

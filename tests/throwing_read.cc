@@ -1,5 +1,5 @@
-// Preloaded (LD_PRELOAD), makes the reads of one rank throw an exception where a data loader
-// expects none: pread() on rank THROW_ON_RANK, from its THROW_AT-th call on.
+// When it is preloaded (LD_PRELOAD), this library makes pread() throw an exception on the rank
+// THROW_ON_RANK, from the call number THROW_AT on. The data loader expects no exception there.
 #include <dlfcn.h>
 #include <sys/types.h>
 
@@ -12,8 +12,8 @@ namespace {
 
 bool Throws() {
   static std::atomic<int> calls{0};
-  // The variables of Open MPI and MPICH. The function in src that reads them needs Abseil, which
-  // this shared object cannot link.
+  // Reads the rank from the variables of Open MPI or MPICH. The function in src that does so needs
+  // Abseil, which this shared object cannot link.
   const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   if (rank == nullptr) rank = std::getenv("PMI_RANK");
   const char* on = std::getenv("THROW_ON_RANK");

@@ -1,4 +1,4 @@
-// Runs finetune --trace as a user does.
+// Tests finetune --trace as a user runs it.
 
 #include <signal.h>
 
@@ -28,7 +28,7 @@ struct Event {
   double begin = 0, end = 0, submitted = 0;
 };
 
-// One rank's events by the name of their track, in the order of their beginning.
+// One rank's events by the name of their track, sorted by the time at which they begin.
 using Tracks = std::map<std::string, std::vector<Event>>;
 
 class TraceTest : public TrainingTest {
@@ -73,7 +73,7 @@ bool Overlap(const Event& a, const Event& b) { return a.begin < b.end && b.begin
 
 TEST_F(TraceTest, ShowsWhereEveryRanksTimeGoes) {
   WriteResNet();
-  // Several buckets, small like the model.
+  // The model is small, so the buckets must be small too if there are to be several.
   const Outcome run = Run(Mpirun(2, "run",
                                  absl::StrCat("--set=comm.first_bucket_mebibytes=0.01 "
                                               "--set=comm.bucket_mebibytes=0.05 --trace=",
@@ -107,7 +107,7 @@ TEST_F(TraceTest, ShowsWhereEveryRanksTimeGoes) {
                   testing::ElementsAre("wait for data", "forward", "backward", "wait for gradients",
                                        "update", "agree on the loss", "log"));
     }
-    // All-reduces start in the middle of backward and run beside it.
+    // All-reduces start in the middle of backward and run at the same time.
     const std::vector<Event> all_reduces = Named(tracks.at("communication"), "all-reduce");
     for (const Event& backward : Named(steps, "backward")) {
       int left = 0;
@@ -122,7 +122,7 @@ TEST_F(TraceTest, ShowsWhereEveryRanksTimeGoes) {
     EXPECT_EQ(tracks.count("checkpoint writer"), rank == 0 ? 1u : 0u);
   }
   EXPECT_GT(overlaps, 0);
-  // Before and after each epoch's validation.
+  // A checkpoint is written before and after the validation of each epoch.
   EXPECT_EQ(Named(ranks.at(0).at("checkpoint writer"), "write a checkpoint").size(), 6u);
 }
 

@@ -22,33 +22,35 @@ class TrainingTest : public testing::Test {
 
   // Runs the command to its end.
   Outcome Run(const std::string& command);
-  // Whether mpirun is Open MPI's. Else it is an MPICH's, by tests/peers/mpi.sh.
+  // Returns whether mpirun is Open MPI's. If not, it is MPICH's, set up by tests/peers/mpi.sh.
   bool UnderOpenMpi();
 
-  // Writes a config for a small ResNet on 72 images (65 to 80 work as well): 5 iterations of at
-  // most 16 images an epoch, 15 in all. `backbone`: fields of model.backbone besides its resnet.
+  // Writes a config for a small ResNet. `images`: the number of training images, 65 to 80, so that
+  // an epoch has 5 iterations of at most 16 images and the run 15. `backbone`: further fields of
+  // model.backbone.
   void WriteResNet(const std::string& backbone = "", int images = 72);
 
   std::string config() const { return folder_ + "/small.pbtxt"; }
   std::string Mpirun(int ranks, const std::string& work_dir, const std::string& flags = "") const;
   // Runs Mpirun()'s command and returns its output; the test fails where its exit code is not 0.
   std::string TrainToEnd(int ranks, const std::string& work_dir, const std::string& flags = "");
-  // Returns the command that Mpirun() runs on every rank.
+  // Returns the command that Mpirun()'s command runs on every rank.
   std::string Finetune(const std::string& work_dir, const std::string& flags = "") const;
 
-  // Returns all records of a work_dir's runs, in the order of time.
+  // Returns all records of the runs in a work_dir, sorted by time.
   std::vector<nlohmann::json> Records(const std::string& work_dir) const;
-  // Returns the loss by iteration of all of them.
+  // Returns the losses in these records, by iteration.
   std::map<int64_t, double> Losses(const std::string& work_dir) const;
 
   // Returns the text of all logs of a work_dir.
   std::string Logs(const std::string& work_dir) const;
 
-  // Returns a checkpoint's state dict, or its optimizer's state ("momentum.head.fc.weight"). Empty,
-  // and the test fails, where it cannot be read.
+  // Returns the tensors of a checkpoint's state dict, or of its optimizer's state (named as
+  // "momentum.head.fc.weight"). If the checkpoint cannot be read, fails the test and returns an
+  // empty list.
   TensorList Tensors(const std::string& checkpoint, bool optimizer) const;
-  // Expects the same bits in every tensor of two checkpoints, the optimizer's state and statistics
-  // too.
+  // Expects that all tensors of two checkpoints have the same bits, those of the optimizer's state
+  // included.
   void ExpectSameCheckpoints(const std::string& a, const std::string& b) const;
 
   std::string folder_, finetune_, prepare_;

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Checks that dependencies between packages point down the layers, and draws them.
 
-  tools/check_layers.py                 names every arrow that points up, and exits 1 where there is one
-  tools/check_layers.py --svg=FILE      also draws the packages and their arrows (needs graphviz)
+  tools/check_layers.py                 names every dependency that points up; exits with 1 if there is one
+  tools/check_layers.py --svg=FILE      also draws the packages and their dependencies (needs graphviz)
 
-LAYERS is the map: a package may use itself and packages of lower layers, and nothing else. The arrows come from the BUILD files,
-by `bazel query`. Targets for tests alone (cc_test, testonly) may use any package: nothing depends on them.
+LAYERS lists the layers. A package may use itself and packages of lower layers, and nothing else. The dependencies are
+those of the BUILD files, found by `bazel query`. Targets for tests only (cc_test, testonly) may use any package,
+because nothing depends on them.
 
-A package also names who may use it. Its BUILD file must not be visible to all, nor to a package that the layers forbid to use it.
+A package also names who may use it. Its BUILD file must not be visible to every package, nor to a package that the
+layers forbid to use it.
 """
 import argparse
 import collections
@@ -32,14 +34,15 @@ LAYERS = [
 
 
 def package_of(label):
-    """src/comm for //src/comm/mpi:mpi_communicator; None for a label of another repository."""
+    """Returns the package of a label: src/comm/mpi for //src/comm/mpi:mpi_communicator; None for a label of another
+    repository."""
     if not label.startswith("//"):
         return None
     return label[2:].split(":")[0]
 
 
 def unit_of(package):
-    """The entry of LAYERS that holds the package, without /...; None where none does."""
+    """Returns the entry of LAYERS that contains the package, without /...; None if there is none."""
     for layer in LAYERS:
         for entry in layer:
             name = entry.removesuffix("/...")
@@ -69,7 +72,7 @@ def production_rules():
 
 
 def check():
-    """Returns the arrows between units with the labels behind each, and the complaints."""
+    """Returns the dependencies between units, each with the labels that cause it, and the complaints."""
     arrows, complaints = collections.defaultdict(list), []
     for label, dependencies in production_rules():
         unit = unit_of(package_of(label))
@@ -94,7 +97,7 @@ def check():
 
 
 def visibility_complaints():
-    """Returns what is wrong with the packages that BUILD files name in their visibilities."""
+    """Returns complaints about the packages to which BUILD files are visible."""
     complaints = []
     for build in sorted(pathlib.Path("src").rglob("BUILD")):
         package, text = str(build.parent), build.read_text()
@@ -113,7 +116,7 @@ def visibility_complaints():
 
 
 def reduced(arrows):
-    """The arrows without those that a longer path implies, as a drawing needs them."""
+    """Returns the dependencies without those that a longer path implies, for the drawing."""
     targets = collections.defaultdict(set)
     for source, target in arrows:
         targets[source].add(target)

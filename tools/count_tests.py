@@ -13,7 +13,7 @@ import xml.etree.ElementTree
 
 
 def count_cases(uri):
-    """(passed, failed, skipped) cases of a test.xml; none of them if it cannot be read."""
+    """Returns the numbers of (passed, failed, skipped) cases in a test.xml; (0, 0, 0) if it cannot be read."""
     try:
         path = urllib.request.url2pathname(urllib.parse.urlparse(uri).path)
         root = xml.etree.ElementTree.parse(path).getroot()

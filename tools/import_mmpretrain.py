@@ -3,11 +3,12 @@
 
     tools/import_mmpretrain.py resnet50_finetune_cifar.py > mine.pbtxt
 
-The config is read by Python's ast: neither it nor mmengine runs. Each line of the result names the line it came from.
-A setting that finetune has no counterpart for is named on standard error, with file and line, and at the head of the result.
-docs/migrating.md says how settings correspond.
+The config is parsed with Python's ast module: neither the config nor mmengine is run. Each line of the result names the
+line from which it comes. A setting without a counterpart in finetune is named on standard error, with file and line,
+and at the head of the result. docs/migrating.md says how settings correspond.
 
-Exit codes: 0 translated whole; 3 something has no counterpart, the rest is written; 2 the config or the flags cannot be read.
+Exit codes: 0: everything was translated; 3: some settings have no counterpart, and the rest was translated; 2: the
+config or the flags cannot be read.
 """
 
 import argparse
@@ -23,7 +24,7 @@ WHOLE, UNREADABLE, PARTLY = 0, 2, 3
 
 
 def import_config(path, root=None, packages=None):
-    """(text of the finetune config, Report). Raises ConfigError where the config cannot be read."""
+    """Returns (text of the finetune config, Report). Raises ConfigError if the config cannot be read."""
     reader = Reader(root or find_root(path), packages)
     config = reader.read(path)
     report = Report()

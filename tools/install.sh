@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Copies finetune, prepare_dataset, their configs and the libraries they need below PREFIX. PREFIX may be copied to any
-# machine of the same kind that has Open MPI.
+# Copies finetune, prepare_dataset, their configs and the libraries that they need to the folder PREFIX. PREFIX may then
+# be copied to any machine of the same kind that has Open MPI.
 #
 # Usage: tools/install.sh PREFIX [Bazel's flags, such as --config=cuda]
 set -euo pipefail
@@ -18,7 +18,7 @@ mkdir -p "$prefix"/{bin,lib/finetune,share/finetune}
 for program in bazel-bin/src/main/finetune bazel-bin/data_tools/prepare_dataset; do
   # A new file replaces the old one, so a running job keeps the file that it has.
   install -m 755 "$program" "$prefix/bin/.new"
-  # Libraries of the system (libc and its kin) and of the cluster (MPI) are not copied.
+  # The system's libraries (libc and related ones) and the cluster's MPI are not copied.
   ldd "$program" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
     grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*|libmpi|libopen-rte|libopen-pal)\.so' |
     xargs -r install -m 644 -t "$prefix/lib/finetune"
@@ -31,6 +31,6 @@ done
 rm -rf "$prefix/share/finetune/configs"
 mkdir -p "$prefix/share/finetune/configs"
 tar -C configs --exclude=BUILD -cf - . | tar -C "$prefix/share/finetune/configs" -xf -
-# The reference of every field.
+# experiment.proto documents every field of a config.
 install -m 644 src/config/experiment.proto "$prefix/share/finetune/"
 echo "installed to $prefix; add $prefix/bin to PATH"

@@ -1,14 +1,15 @@
 #!/bin/bash
-# Installs the packages that finetune is built with on Debian 12: Debian's, and LibTorch from its PyPI wheel (540 MB,
-# pinned by version and hash) into ~/.cache/finetune. Installed packages are left alone. Where all are installed it
-# prints nothing.
+# Installs the packages that are needed to build finetune on Debian 12: Debian's packages, and LibTorch from its PyPI
+# wheel (540 MB, pinned by version and hash) into ~/.cache/finetune. Packages that are already installed are not
+# changed. If nothing is missing it prints nothing.
 #
 #   tools/install_dependencies.sh [--cuda] [PACKAGE...]
 #
-# --cuda: also installs, beside LibTorch, the libraries that a program built with --config=cuda loads and the CUDA
+# --cuda: also installs, next to LibTorch, the libraries that a program built with --config=cuda loads and that the CUDA
 # toolkit lacks (300 MB from PyPI). PACKAGE: further Debian packages to install.
 #
-# FINETUNE_LIBTORCH, where it is set, is the folder of LibTorch (with include/ and lib/) to use, or to make.
+# FINETUNE_LIBTORCH: the folder of a LibTorch (with include/ and lib/) to use instead, or into which LibTorch is
+# installed if it has none.
 set -euo pipefail
 
 fail() {
@@ -31,7 +32,7 @@ packages=(
   python3 ca-certificates iproute2 procps
   munge slurm-client slurmctld slurmd "$@"  # tests/slurm_test starts a cluster
 )
-# A user's own Bazel brings its rules along; Debian's needs them as packages.
+# A Bazel that the user installed contains its rules. Debian's Bazel needs them as packages.
 if ! command -v bazel >/dev/null || dpkg-query -W bazel-bootstrap >/dev/null 2>&1; then
   packages+=(bazel-bootstrap bazel-platforms bazel-skylib bazel-rules-java bazel-rules-proto)
 fi
@@ -39,7 +40,7 @@ fi
 libtorch=${FINETUNE_LIBTORCH:-$HOME/.cache/finetune/libtorch-2.15.0/torch}
 need_libtorch=true
 if [[ -f $libtorch/include/ATen/ATen.h && -f $libtorch/lib/libtorch_cpu.so ]]; then
-  # A user's own LibTorch may be built without the CUDA runtime.
+  # A LibTorch of the user's may be built without the CUDA runtime, so only the default one is checked for it.
   if [[ -n ${FINETUNE_LIBTORCH:-} || (-f $libtorch/lib/libcudart.so.13 && -f $libtorch/lib/libcupti.so.13) ]]; then
     need_libtorch=false
   fi
@@ -59,7 +60,7 @@ command -v dpkg-query >/dev/null ||
 
 missing=()
 for package in "${packages[@]}"; do
-  # Some packages (libpng-dev, a multi-arch one) are listed with their architecture, some without.
+  # dpkg lists some packages (multi-arch ones such as libpng-dev) with their architecture and some without.
   [[ $(dpkg-query -W -f='${db:Status-Status} ' "$package" 2>/dev/null) == *"installed "* ]] || missing+=("$package")
 done
 if ((${#missing[@]})); then
@@ -87,7 +88,7 @@ $need_libtorch || $need_cuda || exit 0
 
 parent=$(dirname "$libtorch")
 mkdir -p "$parent"
-# Two calls at once: the second one waits and finds LibTorch installed.
+# If two calls run at the same time, the second one waits and then finds LibTorch installed.
 exec 9>"$parent/.lock"
 flock 9
 free_mib=$(df --output=avail -m "$parent" | tail -n 1)
@@ -95,9 +96,9 @@ free_mib=$(df --output=avail -m "$parent" | tail -n 1)
 work=$(mktemp -d "$parent/.unpacking.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# Downloads the wheels of a requirements file in this folder to $work/wheels.
+# Downloads the wheels of a requirements file in tools/ to $work/wheels.
 fetch() {
-  # pip keeps its downloads in TMPDIR; /tmp may be small.
+  # pip writes its downloads to TMPDIR, because /tmp may be too small.
   TMPDIR=$work python3 -m pip --disable-pip-version-check download -q --no-cache-dir --no-deps --only-binary=:all: \
     --implementation cp --python-version 3.11 --abi cp311 --abi none \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 \
@@ -121,7 +122,7 @@ if $need_cuda && [[ ! -f $libtorch/lib/libnvshmem_host.so.3 ]]; then
   for wheel in cufile cusparselt_cu13 nvshmem_cu13; do
     unzip -q -j "$work"/wheels/nvidia_"$wheel"-*.whl '*.so.*' -d "$work/cuda"
   done
-  # The library whose presence means that all are installed is moved last.
+  # need_cuda above looks only for this library, so it is moved last: then all libraries are there.
   mv "$work"/cuda/nvshmem_* "$work"/cuda/libcu* "$libtorch/lib"
   mv "$work"/cuda/libnvshmem_host.so.3 "$libtorch/lib"
 fi

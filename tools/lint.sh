@@ -1,11 +1,11 @@
 #!/bin/bash
-# Checks the layout of C++ files (clang-format) and the code of .cc files and the headers they include (clang-tidy),
-# those that need CUDA among them. Names each file with complaints, and then exits with 1.
+# Checks the layout of C++ files (clang-format), and the code of .cc files and of the headers that they include
+# (clang-tidy), also of files that need CUDA. Names each file with complaints; if there are any, exits with 1.
 #
-#   tools/lint.sh [--format] [FILE...]     --format: only the layout; FILE: these files, not all that git tracks
+#   tools/lint.sh [--format] [FILE...]     --format: checks only the layout; FILE: checks these files instead of all that git tracks
 #
-# A file that was clean is checked again only after it, one of its headers or .clang-tidy has changed. The first check
-# of all files takes an hour.
+# A file that passed is checked again only after the file, one of its headers or .clang-tidy has changed. The first
+# check of all files takes an hour.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,7 +22,7 @@ status=0
 clang-format-14 --dry-run -Werror "$@" || status=1
 if $layout_only; then exit $status; fi
 
-# The headers of the build: those that Bazel found on this machine, and those that it generates.
+# Makes the headers that the build needs: those that Bazel finds on this machine, and those that it generates.
 quiet=(--noshow_progress --ui_event_filters=-info)
 bazel fetch "${quiet[@]}" @libtorch//... @mpi//... @hdf5//... @cuda//...
 bazel build "${quiet[@]}" $(bazel query "${quiet[@]}" 'filter("_proto_generate$", //...)')
@@ -36,7 +36,7 @@ export clean=$HOME/.cache/finetune/lint
 mkdir -p "$clean"
 check() {
   local stamp output flags=$flags
-  # Clang needs the option for vector types, even where they are only inlined.
+  # Clang needs this option for vector types, even where they occur only in inlined functions.
   [[ $1 != src/ops/* ]] || flags+=" -march=x86-64-v4"
   stamp=$clean/$({ clang-tidy-14 --version; cat .clang-tidy "$1"; clang++-14 -E -P -C -dD -dI $flags "$1"; } | sha256sum | cut -c 1-64)
   [[ ! -e $stamp ]] || return 0

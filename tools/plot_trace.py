@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Draws some iterations of a trace (finetune --trace=TRACE.json) as a picture, docs/trace.svg for one.
+"""Draws some iterations of a trace (finetune --trace=TRACE.json) as an SVG image. docs/trace.svg is an example.
 
 Usage: tools/plot_trace.py TRACE.json PICTURE.svg [--iterations=FIRST:LAST] [--ranks=0,1]
 
-Each rank is a group of rows: its step, its collectives (with a thin line from when they were asked
-for), its data loader and, where it writes one, a checkpoint. Without --iterations: the two whose
+Each rank is a group of rows: its training step, its collectives (a thin line begins when a collective was started), its
+data loader and, if it writes one, a checkpoint. Without --iterations it draws the two neighbouring iterations whose
 time is nearest to the median.
 """
 
@@ -34,7 +34,7 @@ ROW, GAP = 26, 8
 
 
 def read(path):
-    """The events of each rank's tracks, and the names of ranks."""
+    """Returns the events of each rank's tracks, and the names of the ranks."""
     with open(path, encoding="utf-8") as file:
         events = json.load(file)["traceEvents"]
     tracks, ranks = {}, {}
@@ -51,7 +51,7 @@ def read(path):
 
 
 def choose(steps):
-    """The pair of neighbouring iterations that is the most like the others."""
+    """Returns the two neighbouring iterations whose time is nearest to the median."""
     iterations = sorted((e for e in steps if e["name"] == "iteration"), key=lambda e: e["ts"])
     if len(iterations) < 2:
         raise SystemExit("the trace has fewer than two iterations")
@@ -128,7 +128,8 @@ def main():
         picture.text(16, y + 4, names[rank], ' class="rank"')
         y += 12
         height = len(order) * (ROW + GAP)
-        # Backward is shaded through all of the rank's rows: it hides the work beside it.
+        # Shades the time of backward in all rows of the rank, because other work that runs at the same time is hidden
+        # by it.
         for event in rows.get("step", []):
             if event["name"] == "backward":
                 picture.rect(event["ts"], event["ts"] + event["dur"], y - 3, height, "#2f5f9e",

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Installs what is missing, runs all tests (or those named: tools/test.sh //src/data/...) and prints "N passed, N
-# failed" as its last line, counted over test cases. Exits non-zero where one failed, something did not build or none
-# ran.
+# Installs missing packages, runs all tests (or the given ones: tools/test.sh //src/data/...) and prints "N passed, N
+# failed" as its last line, counted over test cases. Exits with an error if a test failed, something did not build or no
+# test ran.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -53,13 +53,14 @@ absl::StatusOr<std::optional<ArchiveEntry>> ArchiveReader::Next() {
   archive_entry* entry = nullptr;
   const int code = archive_read_next_header(archive_.get(), &entry);
   if (code == ARCHIVE_EOF) {
-    // gzip's checksum stands after the archive's end mark.
+    // Reads to the end of the file, because gzip's checksum comes after the archive's end mark.
     while (true) {
       FT_ASSIGN_OR_RETURN(const absl::string_view rest, stream_.Next());
       if (rest.empty()) return std::nullopt;
     }
   }
-  // A warning is about a name or an attribute that this system cannot express.
+  // libarchive's warnings are about names or attributes that this system cannot express. They are
+  // ignored.
   if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return Error();
   const char* const name = archive_entry_pathname(entry);
   return ArchiveEntry{name == nullptr ? "" : name, KindOf(entry)};

@@ -15,27 +15,30 @@ namespace finetune {
 
 struct ArchiveEntry {
   enum class Kind { kFile, kFolder, kLink, kOther };  // kOther: a device, a pipe, a socket
-  // As the archive has it, so it may lead anywhere. Empty where it has none.
+  // The name in the archive, which may be an absolute path or contain "..". Empty where the entry
+  // has no name.
   std::string name;
   Kind kind = Kind::kOther;
 };
 
-// An archive (.tar, .tar.gz, .zip and others that libarchive knows) that is read from its beginning
-// to its end. Its content tells the kind. Nothing is unpacked to disk.
+// An archive (.tar, .tar.gz, .zip and others that libarchive knows) that is read once, from its
+// beginning to its end. The format is found from the content, not from the name. Nothing is
+// unpacked to disk.
 //
-// Errors of all methods name the archive: those of SystemError where it cannot be read; DataLoss
-// with the byte where it is damaged or cut off, and for a file that is not an archive.
+// Errors of all methods name the archive: those of SystemError() where it cannot be read; DataLoss
+// with the byte offset where it is damaged or cut off, and for a file that is not an archive.
 class ArchiveReader {
  public:
   explicit ArchiveReader(const std::string& path);
   ArchiveReader(const ArchiveReader&) = delete;
   ArchiveReader& operator=(const ArchiveReader&) = delete;
 
-  // Goes to the next entry. Returns nothing at the end, where all checksums have been compared.
+  // Moves to the next entry and returns it. Returns nothing at the end, after all checksums were
+  // compared.
   absl::StatusOr<std::optional<ArchiveEntry>> Next();
 
-  // Returns the bytes of the entry that Next() returned. `where`: for errors. Errors: also DataLoss
-  // for more than `max_bytes`.
+  // Returns the bytes of the entry that Next() returned last. `where`: the entry's name in errors.
+  // Errors: also DataLoss for an entry of more than `max_bytes`.
   absl::StatusOr<std::string> Read(const std::string& where, size_t max_bytes);
 
  private:
@@ -55,7 +58,8 @@ class ArchiveReader {
   size_t fed_ = 0;
 };
 
-// DataLoss: a file that has more bytes than are read.
+// Returns the DataLoss error for a file that has more bytes than are left for it. `where`: the
+// file's name.
 absl::Status TooManyBytes(const std::string& where, size_t max_bytes);
 
 }  // namespace finetune

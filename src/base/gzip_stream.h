@@ -11,8 +11,8 @@
 
 namespace finetune {
 
-// The bytes of a file, unpacked where it is gzip. libarchive's own gzip takes a stream whose
-// checksum is wrong or missing for a whole one; zlib does not.
+// Reads a file from its beginning and unpacks it if it is in gzip format. Uses zlib, because
+// libarchive's gzip reader accepts a stream whose checksum is wrong or missing.
 class GzipStream {
  public:
   explicit GzipStream(std::string path);
@@ -20,11 +20,11 @@ class GzipStream {
   GzipStream(const GzipStream&) = delete;
   GzipStream& operator=(const GzipStream&) = delete;
 
-  // Returns some more bytes, which stay until the next call; none at the end. Errors: those of
-  // SystemError; DataLoss with the byte at which the stream is damaged.
+  // Returns the next bytes; an empty view at the end. They are valid until the next call. Errors:
+  // those of SystemError(); DataLoss with the byte offset at which the stream is damaged.
   absl::StatusOr<absl::string_view> Next();
 
-  // Whether it is gzip. Known after the first Next().
+  // Returns whether the file is in gzip format. Call it only after the first Next().
   bool compressed() { return file_ != nullptr && gzdirect(file_) == 0; }
 
  private:

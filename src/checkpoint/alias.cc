@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Returns whether `error` means that the file system has no links of this kind, and not that this
-// one link failed (a full disk, no permission to write into the folder).
+// Returns whether the errno `error` of symlink() or link() means that the file system does not
+// support such links. Other errors, such as a full disk, mean only that this link failed.
 bool NoSuchLinks(int error) {
   return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL ||
          error == EMLINK;
@@ -64,7 +64,8 @@ absl::Status PointAlias(const std::string& folder, const std::string& alias,
     unlink(temporary.c_str());
     return SystemError("cannot rename to", path, error);
   }
-  // rename() leaves both names in place when they are hard links to one file.
+  // If both names are hard links to the same file, rename() does nothing, and the temporary name is
+  // still there.
   unlink(temporary.c_str());
   return absl::OkStatus();
 }

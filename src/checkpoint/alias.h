@@ -11,28 +11,31 @@
 
 namespace finetune {
 
-// latest.pth and best.pth are second names of checkpoints in the same folder. Each is a symbolic
-// link to a bare file name. On a file system without symbolic links it is a hard link, and on one
-// without links (FAT, many network shares) a copy. torch.load reads the file by each name.
+// An alias is a second name of a checkpoint in the same folder: latest.pth or best.pth. It is a
+// symbolic link whose content is the checkpoint's file name. On a file system without symbolic
+// links it is a hard link, and on one without any links (FAT, many network shares) it is a copy.
+// torch.load can read all three.
 
-// A checkpoint in the folder, and its meta.iteration.
+// The file name of a checkpoint in the folder, and its meta.iteration.
 struct SavedCheckpoint {
   int64_t iteration;
   std::string name;
 };
 
-// Returns the meta.iteration of a checkpoint's root. Errors: those of Value::GetInt().
+// Returns meta.iteration of a checkpoint, whose root dict is `root`. Errors: those of
+// Value::GetInt().
 absl::StatusOr<int64_t> IterationOf(const Value& root);
 
-// Gives the checkpoint FOLDER/TARGET the second name FOLDER/ALIAS in one step: a crash leaves the
-// old alias or the new one. Errors: those of SystemError.
+// Makes FOLDER/ALIAS an alias of the checkpoint FOLDER/TARGET. A crash leaves either the old alias
+// or the new one. Errors: those of SystemError().
 absl::Status PointAlias(const std::string& folder, const std::string& alias,
                         const std::string& target);
 
-// Returns the name of the checkpoint that FOLDER/ALIAS stands for: the content of a symbolic link;
-// for a file, the one of `saved` that is the same file, else the one of the same iteration. Returns
-// "" where it stands for none, or is not finetune's. Errors: those of SystemError where it cannot
-// be told.
+// Returns the file name of the checkpoint of which FOLDER/ALIAS is an alias. For a symbolic link
+// this is its content. For a file it is the checkpoint in `saved` that is the same file (a hard
+// link), or otherwise the one with the same meta.iteration (a copy). Returns "" if there is no such
+// checkpoint or finetune did not write the file. Errors: those of SystemError() if the file system
+// does not tell.
 absl::StatusOr<std::string> AliasTarget(const std::string& folder, const std::string& alias,
                                         const std::vector<SavedCheckpoint>& saved);
 

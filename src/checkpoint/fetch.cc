@@ -36,7 +36,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The most connections for one download, even if each of them brings some bytes.
+// A download is given up after this many connections, even if each of them brought some bytes.
 constexpr int kMaxTries = 1000;
 
 const char* Environment(const char* name) {
@@ -44,7 +44,7 @@ const char* Environment(const char* name) {
   return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
-// Returns the scheme of a URL in lower case; "" for a path.
+// Returns the scheme of a URL in lower case, such as "https"; "" if the text is a path.
 std::string Scheme(absl::string_view text) {
   const size_t end = text.find("://");
   if (end == absl::string_view::npos) return "";
@@ -55,7 +55,8 @@ std::string Scheme(absl::string_view text) {
   return std::all_of(scheme.begin(), scheme.end(), in_scheme) ? absl::AsciiStrToLower(scheme) : "";
 }
 
-// Returns a URL without its parts that may be secret: user and password, query, fragment.
+// Returns a URL for messages, without the parts that may be secret: user, password, query and
+// fragment.
 std::string Shown(absl::string_view url) {
   url = url.substr(0, url.find_first_of("?#"));
   const size_t host = url.find("://") + 3;
@@ -65,7 +66,8 @@ std::string Shown(absl::string_view url) {
   return absl::StrCat(url.substr(0, host), url.substr(host + at + 1));
 }
 
-// Returns the last part of a URL's path, with only characters that are safe in a file's name.
+// Returns the last part of a URL's path. Characters other than letters, digits, "-", "_" and "."
+// are replaced by "_".
 std::string FileName(absl::string_view url) {
   url = url.substr(0, url.find_first_of("?#"));
   std::string name(url.substr(url.rfind('/') + 1));
@@ -75,9 +77,10 @@ std::string FileName(absl::string_view url) {
   return name.size() > 128 ? name.substr(name.size() - 128) : name;
 }
 
-// Returns the digits of SHA-256 that end a file's name, as in "resnet50-0676ba61.pth"; "" if there
-// are none. Decimal digits alone, as in "ckpt-00012000.pth", may be a step or a date and are not
-// taken for a hash. So a hash of eight digits without a letter, about one in 43, is not checked.
+// Returns the beginning of a SHA-256 with which a file's name ends, as in "resnet50-0676ba61.pth";
+// "" if there is none. Decimal digits alone, as in "ckpt-00012000.pth", may be a step or a date and
+// are not taken for a hash. So a hash of eight digits is not recognized if it has no letter, which
+// is the case for one in 43.
 std::string HashInName(absl::string_view name) {
   const absl::string_view stem = name.substr(0, name.rfind('.'));
   const size_t dash = stem.rfind('-');
@@ -127,17 +130,18 @@ absl::StatusOr<std::string> LocalFile(const std::string& given, std::string path
                                           "); give the path or the URL of a checkpoint"));
 }
 
-// The headers of one response.
+// The headers of one HTTP response that matter here.
 struct Response {
   int code = 0;
-  // `etag` and `last_modified` identify the version of the file. A strong ETag is preferred.
+  // Both identify the version of the server's file. `etag` is set only if it is a strong one, and
+  // is then preferred.
   std::string etag;
   std::string last_modified;
-  // The byte at which a partial response starts.
+  // The position in the file of the first byte of a partial response.
   std::optional<uint64_t> range_start;
 };
 
-// Downloads one file, over as many connections as needed.
+// Downloads one file to a partial file, over as many connections as needed.
 class Download {
  public:
   Download(std::string url, std::string partial, const FetchOptions& options)
@@ -146,7 +150,7 @@ class Download {
         validator_path_(partial_ + ".validator"),
         options_(options) {}
 
-  // Downloads until the whole file is at `partial`.
+  // Downloads until the partial file is complete.
   absl::Status Run() {
     curl_.reset(curl_easy_init());
     if (curl_ == nullptr) return absl::InternalError("cannot start libcurl");
@@ -162,14 +166,14 @@ class Download {
     }
   }
 
-  // Deletes the partial file and the record of its version, so that a later try starts from the
-  // first byte.
+  // Deletes the partial file and the file with its version, so that a later download starts from
+  // the first byte.
   void Forget() const {
     unlink(partial_.c_str());
     unlink(validator_path_.c_str());
   }
 
-  // Syncs the complete file to disk and renames it to `path`.
+  // Syncs the complete partial file to disk and renames it to `path`.
   absl::Status MoveTo(const std::string& path) const {
     if (fsync(file_.get()) != 0) return SystemError("cannot sync", partial_, errno);
     if (rename(partial_.c_str(), path.c_str()) != 0) {
@@ -226,7 +230,7 @@ class Download {
     return absl::CancelledError(absl::StrCat("the download of ", Shown(url_), " was stopped"));
   }
 
-  // Makes one connection. Unavailable means that another connection may succeed.
+  // Downloads over one connection. The error Unavailable means that another connection may succeed.
   absl::Status Try() {
     response_ = Response();
     body_status_ = absl::OkStatus();
@@ -259,7 +263,7 @@ class Download {
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, long{options_.connect_timeout_seconds});
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1024L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, long{options_.stall_timeout_seconds});
-    // The curl tool reads this variable, but libcurl does not.
+    // CURL_CA_BUNDLE is read by the program curl but not by libcurl.
     if (const char* ca = Environment("CURL_CA_BUNDLE")) curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &Download::OnHeader);
@@ -292,8 +296,8 @@ class Download {
       case CURLE_HTTP_RETURNED_ERROR: {
         const std::string status = absl::StrCat(what, "the server answers ", response_.code);
         if (response_.code == 416) {
-          // The partial file is at least as long as the server's file. Either that file has
-          // changed, or the partial file is complete.
+          // HTTP 416: the partial file is at least as long as the server's file. Either that file
+          // has changed or the partial file is complete already. Download it again.
           FT_RETURN_IF_ERROR(StartOver());
           return absl::UnavailableError(status);
         }
@@ -341,7 +345,7 @@ class Download {
   void Header(absl::string_view line) {
     line = absl::StripAsciiWhitespace(line);
     if (absl::StartsWith(line, "HTTP/")) {
-      // A redirect starts another response.
+      // A status line. After a redirect there is another one, with new headers.
       response_ = Response();
       const absl::string_view code = line.substr(std::min(line.find(' '), line.size()));
       (void)absl::SimpleAtoi(absl::StripLeadingAsciiWhitespace(code).substr(0, 3), &response_.code);
@@ -352,7 +356,8 @@ class Download {
     const absl::string_view name = line.substr(0, colon);
     const absl::string_view value = absl::StripLeadingAsciiWhitespace(line.substr(colon + 1));
     if (value.size() > 256) return;
-    // A weak ETag (W/"...") means that two files are equivalent, not that their bytes are equal.
+    // A weak ETag (W/"...") is ignored: two files with the same one are equivalent, but need not
+    // have equal bytes.
     if (absl::EqualsIgnoreCase(name, "etag") && absl::StartsWith(value, "\"")) {
       response_.etag = std::string(value);
     } else if (absl::EqualsIgnoreCase(name, "last-modified")) {
@@ -393,8 +398,8 @@ class Download {
     return absl::OkStatus();
   }
 
-  // Prepares to write the response's body: the rest of the file if the server says so, otherwise
-  // the whole file.
+  // Prepares to write the body of a response, which is the rest of the file (status 206) or the
+  // whole file (status 200).
   absl::Status StartBody() {
     resumed_from_ = 0;
     if (response_.code == 206) {
@@ -427,18 +432,20 @@ class Download {
   const FetchOptions& options_;
   std::unique_ptr<CURL, FreeCurl> curl_;
   Fd file_;
-  // The number of bytes in the partial file, and the ETag or time that identifies their version.
+  // done_: the number of bytes in the partial file. validator_: the ETag or Last-Modified time of
+  // the server's file that they are from.
   uint64_t done_ = 0;
   std::string validator_;
-  // The response of the current connection.
+  // The response of the current connection. resumed_from_: the position in the file at which its
+  // body begins.
   Response response_;
   bool body_started_ = false;
   uint64_t resumed_from_ = 0;
   absl::Status body_status_;
 };
 
-// Takes a lock that the system releases when this process ends. Waits for a process that holds it.
-// Returns an invalid Fd if the file system does not have locks.
+// Takes a lock on the file `path`, which the system releases when this process ends. Waits while
+// another process holds it. Returns an invalid Fd if the file system does not support locks.
 absl::StatusOr<Fd> Lock(const std::string& path, const std::string& url,
                         const FetchOptions& options) {
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
@@ -458,7 +465,7 @@ absl::StatusOr<Fd> Lock(const std::string& path, const std::string& url,
   return fd;
 }
 
-// Checks a complete download.
+// Checks a complete download: it must not be a web page, and must have the hash in its name.
 absl::Status Verify(const std::string& path, const std::string& url, const FetchOptions& options) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   char head[16] = {};
@@ -490,7 +497,8 @@ absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions&
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return SystemError("cannot create the cache", folder, error.value());
-  // Two URLs may end in the same name, so the path contains a hash of the whole URL.
+  // Two URLs may have the same file name, so the name in the cache contains a hash of the whole
+  // URL.
   Sha256 url_hash;
   url_hash.Update(url);
   const std::string path =
@@ -500,8 +508,8 @@ absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions&
   FT_ASSIGN_OR_RETURN(const Fd lock, Lock(path + ".lock", url, options));
   if (is_there()) return path;
 
-  // Without a lock other processes may write at the same time, so each process has its own partial
-  // file.
+  // Without a lock other processes may download the same URL at the same time, so each has a
+  // partial file of its own.
   const std::string partial =
       absl::StrCat(path, lock.ok() ? "" : absl::StrCat(".", getpid()), ".partial");
   Download download(url, partial, options);

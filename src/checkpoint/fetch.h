@@ -10,45 +10,49 @@
 namespace finetune {
 
 struct FetchOptions {
-  // The folder for downloads. Empty: DefaultCheckpointCache().
+  // The folder to which files are downloaded and where they are kept. Empty:
+  // DefaultCheckpointCache().
   std::string cache_dir;
-  // The config's field that names the checkpoint, for errors.
+  // The config field that names the checkpoint. Errors tell the user to change it.
   std::string field = "model.backbone.pretrained.checkpoint";
-  // Called several times a second during a download, with the number of bytes so far and in all (0:
-  // the server does not say). If it returns false, the download ends with Cancelled, and the
-  // partial file is kept for the next try.
+  // Called several times a second during a download and while waiting. `done`: the bytes downloaded
+  // so far. `total`: the size of the file, 0 if unknown. If it returns false, the fetch ends with
+  // Cancelled, and the partial file is kept for the next fetch. May be unset.
   std::function<bool(uint64_t done, uint64_t total)> progress;
-  // Called before a wait or another try, with a sentence that says why.
+  // Called before a wait (for a retry or for another process) with a sentence that says why. May be
+  // unset.
   std::function<void(const std::string& sentence)> notice;
   int connect_timeout_seconds = 30;
-  // A connection ends when it brings less than 1 KB/s for this time.
+  // A connection is given up if it has brought less than 1 KiB/s for this time.
   int stall_timeout_seconds = 60;
-  // The most tries in a row that bring no bytes.
+  // The download fails after this many tries in a row that brought no bytes.
   int tries = 5;
-  // The delay before the second try. It doubles before each further one.
+  // The delay before the second try. It doubles with each further try in a row that brings no
+  // bytes, up to 64 times.
   int retry_delay_milliseconds = 1000;
   uint64_t max_bytes = uint64_t{64} << 30;
 };
 
-// Returns the default folder for downloads: ${FINETUNE_CACHE}/checkpoints, or if that variable is
-// not set ${XDG_CACHE_HOME}/finetune/checkpoints, or ~/.cache/finetune/checkpoints.
+// Returns the default folder for downloads: $FINETUNE_CACHE/checkpoints. If that variable is not
+// set, $XDG_CACHE_HOME/finetune/checkpoints; if neither is set, $HOME/.cache/finetune/checkpoints.
+// Errors: FailedPrecondition if none of the three is set.
 absl::StatusOr<std::string> DefaultCheckpointCache();
 
-// Returns the path of a local file with this checkpoint. A local path (also "~/x") or file:// URL
-// leads to the file itself. An http:// or https:// URL is downloaded to the cache, unless the cache
-// already has it.
+// Returns the path of a local file with the checkpoint that a path or URL names. For a local path
+// (also "~/x") or a file:// URL it is the file itself. The file of an http:// or https:// URL is
+// downloaded to the cache, unless the cache already has it.
 //
-// An interrupted download continues where it ended, if the server says that the file is still the
-// same. The file gets its name in the cache only when it is complete. If the URL's file name
-// contains the start of the file's SHA-256, as OpenMMLab's and torchvision's do
-// ("...-ea4938fc.pth"), the download must have that hash. Decimal digits alone
-// ("ckpt-00012000.pth") are taken for a step or a date. If several processes ask for the same URL
-// at once, one downloads and the others wait.
+// An interrupted download is continued where it ended, if the server says that its file has not
+// changed. The file gets its final name in the cache only when it is complete. If the file name in
+// the URL ends in the beginning of a SHA-256, as OpenMMLab's and torchvision's do
+// ("...-ea4938fc.pth"), the downloaded file must have that SHA-256. (Eight or more decimal digits
+// without a letter, as in "ckpt-00012000.pth", are taken for a step or a date instead.) If several
+// processes fetch the same URL at once, one downloads and the others wait.
 //
-// Errors say what to change: NotFound for a path that does not exist and for a 404; DataLoss for a
-// wrong hash, or a web page in place of a file; Unavailable when all tries failed; InvalidArgument
-// for URLs of other schemes; ResourceExhausted for a full disk or too large a file; Cancelled. They
-// do not show a URL's user, password and query.
+// Errors: NotFound for a path that does not exist and for the HTTP status 404; DataLoss for a wrong
+// hash, or if the server sent a web page; Unavailable if all tries failed; InvalidArgument for URLs
+// of other schemes; ResourceExhausted for a full disk or a file above max_bytes; Cancelled. Their
+// texts say what to change and leave out the user, password and query of a URL.
 absl::StatusOr<std::string> FetchToCache(const std::string& url_or_path,
                                          const FetchOptions& options = {});
 

@@ -39,18 +39,19 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// The server's response. The connection ends after it.
+// A response of the test's server. The connection is closed after it.
 struct Answer {
   std::string status = "200 OK";
   std::vector<std::string> headers = {};
   std::string body = {};
-  // How many bytes of the body are sent before the connection is cut. Unset: all.
+  // The number of bytes of the body that are sent before the connection is closed. Unset: all.
   std::optional<size_t> cut = std::nullopt;
 };
 
 struct Request {
   std::string path;
-  // The first byte in the Range header, and the version in the If-Range header.
+  // range: the first byte that the Range header asks for. if_range: the value of the If-Range
+  // header.
   std::optional<size_t> range;
   std::string if_range;
 };
@@ -141,7 +142,8 @@ class Server {
   std::thread thread_;
 };
 
-// Returns the response of a correct server with byte ranges to a request for one version of a file.
+// Returns the response of a correct server that supports byte ranges. `body`, `etag`: the file's
+// content and version.
 Answer Serve(const std::string& body, const std::string& etag, const Request& request) {
   Answer answer{.headers = {"ETag: " + etag}, .body = body};
   if (request.range && (request.if_range.empty() || request.if_range == etag)) {
@@ -160,7 +162,7 @@ class FetchTest : public testing::Test {
     options_.cache_dir = EmptyTestFolder() + "/cache";
     options_.retry_delay_milliseconds = 0;
     options_.notice = [this](const std::string& sentence) { notices_.push_back(sentence); };
-    // A proxy of the machine must not get requests to 127.0.0.1.
+    // If the machine uses a proxy, requests to 127.0.0.1 must not go there.
     setenv("no_proxy", "127.0.0.1", 1);
     for (int i = 0; i < 200'000; ++i) body_ += static_cast<char>(i * 31 + i / 256);
     Sha256 sha;
@@ -174,8 +176,8 @@ class FetchTest : public testing::Test {
     return path.ok() ? *path : "";
   }
 
-  // Fetches the body from a server that cuts its first answer and always sends the whole file, with
-  // `header`. Returns the second request.
+  // Fetches the body from a server that closes its first connection too early. Each response has
+  // the whole file and `header`. Returns the second request.
   Request RequestAfterACut(const std::string& header) {
     std::atomic<int> answers = 0;
     Server server([&](const Request&) {
@@ -187,7 +189,7 @@ class FetchTest : public testing::Test {
     return server.requests().at(1);
   }
 
-  // Returns the cache's files except the locks.
+  // Returns the names of the files in the cache, except the locks.
   std::vector<std::string> Cached() const {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(options_.cache_dir)) {
@@ -199,7 +201,7 @@ class FetchTest : public testing::Test {
   FetchOptions options_;
   std::vector<std::string> notices_;
   std::string body_;
-  // The path of a URL. Its file name contains the start of the body's SHA-256.
+  // The path of a URL whose file name ends in the beginning of the body's SHA-256.
   std::string name_;
 };
 
@@ -393,8 +395,8 @@ TEST_F(FetchTest, KeepsSecretsOfAUrlOutOfMessages) {
 }
 
 TEST_F(FetchTest, DownloadsOnceForTwoProcesses) {
-  // The server waits until the second process reports that it waits for the first, or also asks for
-  // the file.
+  // The server sends the file only when the second process has reported that it waits for the first
+  // one (or has asked for the file too, which would be wrong).
   int waiting[2];
   ASSERT_EQ(pipe(waiting), 0);
   Server server([&](const Request& request) {

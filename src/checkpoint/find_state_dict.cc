@@ -14,15 +14,15 @@
 namespace finetune {
 namespace {
 
-// The keys under which programs that average weights store the raw and the averaged weights side by
-// side.
+// Programs that average weights during training store the raw and the averaged weights side by
+// side. These are the keys that they use.
 struct Pair {
   absl::string_view raw;
   absl::string_view averaged;
 };
 constexpr Pair kPairs[] = {
     {"state_dict", "state_dict_ema"},       // timm
-    {"model", "model_ema"},                 // torchvision's references
+    {"model", "model_ema"},                 // torchvision's training scripts
     {"ema_state_dict", "state_dict"},       // mmengine's EMAHook
     {"current_model_state", "state_dict"},  // Lightning's WeightAveraging
     {"params", "params_ema"},               // BasicSR
@@ -37,7 +37,8 @@ bool Has(const std::vector<Place>& places, Place parent, absl::string_view key) 
   return absl::c_any_of(places, [&](const Place& one) { return StartsWith(one, parent); });
 }
 
-// Returns " (raw)" or " (averaged)" if a place is one of a pair of kPairs, otherwise "".
+// Returns " (raw)" or " (averaged)" if the place lies below a key of kPairs and the other key of
+// that pair is beside it. Otherwise returns "".
 std::string Role(const Place& place, const std::vector<Place>& places) {
   for (const Pair& pair : kPairs) {
     Place parent = place;
@@ -69,7 +70,7 @@ std::string Names(const std::vector<Place>& some, const std::vector<Place>& all)
   return names;
 }
 
-// Returns the place, or the first part of a place, whose keys joined by "." are `key`.
+// Returns the place, or the beginning of a place, whose keys joined by "." are `key`.
 absl::StatusOr<Place> Locate(const std::vector<Place>& places, const std::string& key) {
   for (const Place& place : places) {
     for (auto end = place.begin(); end != place.end();) {
@@ -101,7 +102,7 @@ absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
       if (StartsWith(place, at)) below.push_back(place);
     }
     if (below.front() == at) break;
-    // The choice is clear while all places have the same next key.
+    // If all places have the same next key, go on with it.
     Place next = at;
     next.push_back(below.front()[at.size()]);
     if (!absl::c_all_of(below, [&](const Place& place) { return StartsWith(place, next); })) {

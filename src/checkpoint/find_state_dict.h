@@ -10,22 +10,23 @@
 
 namespace finetune {
 
-// The keys under which training programs store the weights that they train or evaluate. If a file
-// has several, the first in this list is taken.
+// The keys under which training programs store weights in a checkpoint. If a dict has several of
+// these keys, the first one in this list is taken.
 inline constexpr absl::string_view kUsualKeys[] = {"state_dict", "model",   "model_state_dict",
                                                    "net",        "network", "weights",
                                                    "params",     "module",  "student"};
 
-// The chosen state dict of a checkpoint.
+// The state dict that was chosen in a checkpoint.
 struct FoundStateDict {
   Place place;
-  // A note that names the other state dicts of the file; empty if there are none.
+  // A sentence for the user that names the other state dicts of the file; empty if there are none.
   std::string note;
 };
 
-// Chooses a state dict among `places`, which must not be empty, as ReadStateDict documents. `key`:
-// empty, or the keys that lead to the state dict ("a.b"). Errors: InvalidArgument that lists the
-// places.
+// Chooses a state dict by the rules that reader.h gives for ReadStateDict(). `places`: all state
+// dicts of the file; not empty. `key`: the keys that lead to the state dict, joined by "." ("a.b"),
+// or empty. Errors: InvalidArgument, which lists the places, if `key` leads to none or if several
+// places are equally likely.
 absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
                                              const std::string& key);
 

@@ -16,7 +16,7 @@
 namespace finetune {
 
 absl::StatusOr<InputFile> InputFile::Open(const std::string& path) {
-  // Without O_NONBLOCK, opening a pipe without a writer would wait for ever.
+  // O_NONBLOCK: opening a named pipe must not wait for a writer.
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat info = {};
   if (!fd.ok() || fstat(fd.get(), &info) != 0) return SystemError("cannot open", path, errno);

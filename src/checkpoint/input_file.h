@@ -11,20 +11,23 @@
 
 namespace finetune {
 
-// A regular file, open for reading at any offset. The file is not mapped into memory, because a
-// mapped file that another process truncates kills the reader.
+// A regular file, open for reading at any offset. It is not mapped into memory: if another process
+// truncates a mapped file, the reader is killed by a signal.
 class InputFile {
  public:
-  // Errors: those of SystemError, InvalidArgument where the path is not a regular file.
+  // Opens `path`. Errors: those of SystemError(); InvalidArgument if the path is not a regular
+  // file.
   static absl::StatusOr<InputFile> Open(const std::string& path);
 
-  // Returns the file's size in bytes when it was opened.
+  // Returns the size that the file had when it was opened, in bytes.
   uint64_t size() const { return size_; }
   const std::string& path() const { return path_; }
 
-  // Reads exactly n bytes from `offset`. Errors: OutOfRange if the file ends earlier; Internal.
+  // Reads exactly `n` bytes, beginning at byte `offset`, into `to`. Errors: OutOfRange if the file
+  // ends before; Internal if the system cannot read it.
   absl::Status Read(uint64_t offset, void* to, uint64_t n) const;
-  // Returns n bytes from `offset`. Before it allocates memory, it checks that the file has n bytes.
+  // Returns exactly `n` bytes, beginning at byte `offset`. It checks that the file is long enough
+  // before it allocates memory. Errors: as above.
   absl::StatusOr<std::string> Read(uint64_t offset, uint64_t n) const;
 
  private:

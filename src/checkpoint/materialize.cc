@@ -26,8 +26,8 @@ constexpr int kMaxDepth = 100;
 constexpr size_t kMaxKeyBytes = 4096;
 constexpr size_t kMaxPathBytes = 1024;
 constexpr size_t kMaxDimensions = 64;
-// A tensor may repeat its storage's elements (stride 0). If it is larger than its storage, it may
-// have at most this size.
+// A tensor with a stride of 0 repeats elements of its storage and may be larger than the storage.
+// Then it may have at most this size.
 constexpr int64_t kMaxExpandedBytes = int64_t{1} << 20;
 
 struct TypeName {
@@ -48,11 +48,11 @@ constexpr TypeName kStorageClasses[] = {
     {"torch.BoolStorage", c10::ScalarType::Bool},
     {"torch.ComplexFloatStorage", c10::ScalarType::ComplexFloat},
     {"torch.ComplexDoubleStorage", c10::ScalarType::ComplexDouble},
-    // The storage has untyped bytes. The tensor has the type.
+    // The storage has only bytes. The type is given with the tensor.
     {"torch.storage.UntypedStorage", c10::ScalarType::Byte},
 };
 
-// The types that have no storage class of their own. torch.save passes them to _rebuild_tensor_v3.
+// Types without a storage class. torch.save writes them as an argument of _rebuild_tensor_v3.
 constexpr TypeName kTypes[] = {
     {"torch.uint16", c10::ScalarType::UInt16},
     {"torch.uint32", c10::ScalarType::UInt32},
@@ -72,7 +72,7 @@ std::optional<c10::ScalarType> Lookup(const TypeName (&table)[N], absl::string_v
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-// Reads a tuple of non-negative integers.
+// Reads a tensor's size or stride: a tuple of at most kMaxDimensions integers of at least 0.
 absl::StatusOr<std::vector<int64_t>> Sizes(const PickleGraph& graph, const Item& item) {
   const Node* list = graph.Get(item, Kind::kList);
   if (list == nullptr || list->items.size() > kMaxDimensions) {
@@ -89,8 +89,8 @@ absl::StatusOr<std::vector<int64_t>> Sizes(const PickleGraph& graph, const Item&
   return sizes;
 }
 
-// `end`: how many elements of its storage a tensor needs, counted from the storage's start.
-// `numel`: the tensor's number of elements.
+// end: one past the last element of the storage that a tensor uses. numel: the tensor's number of
+// elements.
 struct Extent {
   int64_t end;
   int64_t numel;
@@ -105,8 +105,8 @@ absl::StatusOr<Extent> Reach(int64_t offset, const std::vector<int64_t>& sizes,
   const bool empty = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
   for (size_t i = 0; i < sizes.size(); ++i) {
     int64_t last;
-    // Even for an empty tensor the product of the sizes must not overflow, because the strides are
-    // computed from the sizes.
+    // A size of 0 counts as 1 here, so that an empty tensor whose other sizes overflow is refused
+    // too: LibTorch multiplies them.
     if (__builtin_mul_overflow(extent.numel, std::max<int64_t>(sizes[i], 1), &extent.numel) ||
         __builtin_mul_overflow(std::max<int64_t>(sizes[i] - 1, 0), strides[i], &last) ||
         __builtin_add_overflow(extent.end, last, &extent.end)) {
@@ -147,7 +147,8 @@ absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph, const Node&
   }
   record.view_numel = record.numel;
   if (items.size() > 4 && !std::holds_alternative<std::monostate>(items[4])) {
-    // PyTorch before 0.4 stores views of storages: (key of the view, offset, elements).
+    // A view of the storage, as PyTorch before 0.4 wrote it: (key of the view, offset, number of
+    // elements).
     const Node* view = graph.Get(items[4], Kind::kList);
     if (view == nullptr || view->items.size() != 3) {
       return Bad("a storage's view is not a triple");
@@ -182,7 +183,7 @@ absl::StatusOr<Value> Materializer::ToValue(const Item& item, const std::string&
   path_ = path;
   absl::StatusOr<Value> value = Convert(item, 0);
   if (value.ok() || path_.empty()) return value;
-  // In a long path the middle is left out of the message.
+  // The middle of a long path is left out.
   const size_t end = kMaxPathBytes / 2;
   if (path_.size() > kMaxPathBytes) path_.replace(end, path_.size() - 2 * end, "...");
   return Annotate(value.status(), path_);
@@ -315,7 +316,7 @@ absl::StatusOr<Value> Materializer::ConvertTensor(const Node& node) {
     }
     dtype = *type;
   }
-  // `capacity` counts elements of the tensor's type. An untyped storage has another type.
+  // The number of elements of the tensor's type in the storage, whose own type may differ (kTypes).
   const auto item_size = static_cast<int64_t>(c10::elementSize(dtype));
   const int64_t capacity =
       record.view_numel * static_cast<int64_t>(c10::elementSize(record.dtype)) / item_size;

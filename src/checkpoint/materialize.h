@@ -18,49 +18,51 @@
 
 namespace finetune {
 
-// A storage as a pickle describes it.
+// A storage (the memory of one or more tensors) as a pickle describes it.
 struct StorageRecord {
-  // The name of the storage's bytes in the file.
+  // The name by which the file calls the storage.
   absl::string_view key;
   c10::ScalarType dtype;
-  // The storage's number of elements. The tensors use `view_numel` elements from element
-  // `view_offset` on, which are all elements unless the pickle describes a view (PyTorch before
-  // 0.4).
+  // numel: the storage's number of elements. Tensors lie in the `view_numel` elements from element
+  // `view_offset` on. These are all elements, unless a file of PyTorch before 0.4 describes a view
+  // of the storage.
   int64_t numel;
   int64_t view_offset;
   int64_t view_numel;
-  // The size of `numel` elements in bytes.
+  // The size of the whole storage in bytes.
   uint64_t bytes;
 };
 
-// Reads a storage's record. Errors: InvalidArgument for an unknown type (quantized types) and for a
-// negative or too large size.
+// Reads what the node `storage`, of kind kStorage, says. Errors: InvalidArgument for an unsupported
+// element type (such as a quantized one) and for sizes that are negative or overflow.
 absl::StatusOr<StorageRecord> ParseStorage(const PickleGraph& graph,
                                            const PickleGraph::Node& storage);
 
-// Allocates memory for a storage's bytes. Errors: ResourceExhausted.
+// Allocates a storage of `bytes` bytes on the CPU, uninitialized. Errors: ResourceExhausted.
 absl::StatusOr<c10::Storage> AllocateStorage(uint64_t bytes);
 
-// Returns whether each byte is 0 or 1. Reading any other byte as a bool is undefined behaviour.
+// Returns whether each of the `n` bytes is 0 or 1. Other bytes must not be read as bool, which is
+// undefined behaviour.
 bool IsBools(const void* bytes, uint64_t n);
 
-// A function that reads a whole storage of the file. `record.bytes` is only what the pickle claims,
-// so the function must compare it with the file.
+// Reads the bytes of a storage from the file. `record.bytes` is only what the pickle claims, so the
+// function must compare it with the file before it allocates memory.
 using StorageLoader = std::function<absl::StatusOr<c10::Storage>(const StorageRecord& record)>;
 
-// Converts nodes of a pickle to values and tensors. Each storage is loaded once, when the first
-// tensor needs it. Tensors that share a storage in the file share it in memory.
+// Converts the items of a pickle to values and tensors. Each storage is read once, when the first
+// tensor needs it. Tensors that share a storage in the file share it in memory too.
 //
-// Every size, stride and offset is checked against the storage's size. Nesting beyond 100 levels,
-// cycles, and tensors much larger than their storages are errors. Errors name the place in the
-// file, such as "optimizer.state.0.momentum_buffer".
+// The pickle is hostile input. It is an error if a tensor's sizes, strides and offset reach outside
+// its storage, if items are nested more than 100 levels deep or contain themselves, or if a tensor
+// is much larger than its storage. Errors name the place in the file, such as
+// "optimizer.state.0.momentum_buffer".
 class Materializer {
  public:
   // `graph` must outlive this object.
   Materializer(const PickleGraph& graph, StorageLoader loader)
       : graph_(graph), loader_(std::move(loader)), decoded_bytes_left_(graph.size()) {}
 
-  // Converts an item. `path`: its place in the file, for errors.
+  // Converts an item and all items in it. `path`: the item's place in the file, for errors.
   absl::StatusOr<Value> ToValue(const PickleGraph::Item& item, const std::string& path);
 
  private:
@@ -72,15 +74,15 @@ class Materializer {
 
   const PickleGraph& graph_;
   const StorageLoader loader_;
-  // The values by node. An entry without a value is being converted; if it occurs again, the graph
-  // has a cycle.
+  // The value of each node that was converted. An entry without a value belongs to a node that is
+  // being converted; if that node is met again, the graph has a cycle.
   absl::flat_hash_map<uint32_t, std::optional<Value>> values_;
   absl::flat_hash_map<absl::string_view, c10::Storage> storages_;
-  // The current place, for errors. One string is changed in place, because a copy of the path for
-  // each item could cost the square of the file's size.
+  // The place of the item that is being converted, for errors. It is one string that grows and
+  // shrinks, because a new string for each item could take time quadratic in the file's size.
   std::string path_;
-  // The number of bytes that may still be decoded from Latin-1. A pickle may refer to one string
-  // many times, so this bounds the memory of all decoded strings together.
+  // How many more bytes of Latin-1 text may be decoded. Many nodes of a pickle may point to the
+  // same text, so this bounds the memory of all decoded copies.
   size_t decoded_bytes_left_;
 };
 

@@ -19,7 +19,8 @@ namespace finetune {
 namespace {
 
 constexpr absl::string_view kWriterStart = "finetune ";
-// Of the file. The ZIP archive's first header and its padding take at most 128 of them.
+// The number of bytes at the beginning of the file that are searched. The ZIP archive's first
+// header and its padding take at most 128 of them.
 constexpr size_t kHeadBytes = 1024;
 
 const Value* FirstEntry(const Value& value, absl::string_view key) {
@@ -71,7 +72,8 @@ absl::StatusOr<bool> IsOwnCheckpoint(const std::string& path) {
   if (n < 0) return SystemError("cannot read", path, errno);
   head.resize(n);
   if (std::all_of(head.begin(), head.end(), [](char byte) { return byte == '\0'; })) return true;
-  // The pickle of the key. The opcode and the 4-byte length of the value follow it.
+  // The key "writer" as it is pickled, up to the opcode of its value. Then follow the value's
+  // length in 4 bytes and the value.
   const absl::string_view key("X\x06\0\0\0writerX", 12);
   const size_t found = absl::string_view(head).find(key);
   return found != absl::string_view::npos &&

@@ -9,33 +9,36 @@
 
 namespace finetune {
 
-// Tells finetune's own checkpoints from those of other trainers, which use the same file names. The
-// first entry of the root is "meta", and the first entry of "meta" is "writer", a string that
-// begins with "finetune ". WriteTorchFile() puts that string into the first bytes of the file,
-// where it is found even if the rest of the file is damaged.
+// These functions tell finetune's own checkpoints from those of other trainers, which use the same
+// file names. In finetune's checkpoints the first entry of the root dict is "meta", and the first
+// entry of "meta" is "writer", a string that begins with "finetune ". So WriteTorchFile() writes
+// that string near the beginning of the file, and it is found even if the rest of the file is
+// damaged.
 
-// The number of the format that finetune writes, meta.format_version. It rises where readers of
-// before would misread a checkpoint. Before 0.1.0 there was no such entry, and the writer was
-// "finetune 1".
+// The version of the format that finetune writes, meta.format_version. A change that older programs
+// would misread needs a new number. Programs before 0.1.0 did not write this entry, and their
+// writer was "finetune 1".
 inline constexpr int64_t kCheckpointFormatVersion = 1;
 
-// Appends the writer and the format, which `meta` must begin with.
+// Appends "writer" and "format_version" to `meta`, which must be empty because they must come
+// first.
 void AppendWriter(Value::Dict* meta);
 
-// Errors: InvalidArgument for a root that could not be told from another trainer's.
+// Checks that the root dict of a checkpoint begins with meta.writer as described above. Errors:
+// InvalidArgument if it does not.
 absl::Status CheckNamesWriter(const Value& root);
 
-// Returns whether a checkpoint's `meta` says that finetune wrote it.
+// Returns whether the "meta" dict of a checkpoint says that finetune wrote it.
 bool NamesOwnWriter(const Value& meta);
 
-// Checks that this finetune can read the checkpoint whose `meta` this is; other trainers' pass.
-// Errors: InvalidArgument, with both versions, for a newer format.
+// Checks that this version of finetune can read a checkpoint with this "meta" dict. A checkpoint of
+// another trainer is OK. Errors: InvalidArgument, with both versions, for a newer format.
 absl::Status CheckCheckpointVersion(const Value& meta);
 
-// Whether the first bytes of the file name finetune as its writer. A file that holds nothing (of
-// no bytes, or whose first bytes are all zero, as a crash of the host can leave it) counts as
-// finetune's: replacing it loses nothing. False for a folder, a socket and a link that leads
-// nowhere. Errors: those of SystemError for a file that cannot be read.
+// Returns whether finetune wrote the file, which its first 1024 bytes tell. True also for a file
+// without content (it is empty, or these bytes are all zero, as after a crash of the host):
+// replacing it loses nothing. False for a folder, a socket, and a link to nothing. Errors: those of
+// SystemError() if the file cannot be read.
 absl::StatusOr<bool> IsOwnCheckpoint(const std::string& path);
 
 }  // namespace finetune

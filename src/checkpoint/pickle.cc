@@ -1,26 +1,29 @@
-// Problem: a .pth is a Python pickle, and unpickling is a program that may call any function of the
-// reader's machine. This file runs such a program for its data alone.
+// Problem: a .pth contains a Python pickle, and a pickle is a program that may call any Python
+// function when it is loaded. This file gets the data out of a pickle without running any Python
+// function.
 //
-// Method: PickleMachine is the stack machine of CPython's Lib/pickle.py, whose opcodes
-// Lib/pickletools.py documents. It has the opcodes of protocols 2 to 5 that torch.save uses. In
-// place of Python's objects it makes the nodes of a PickleGraph. GLOBAL and STACK_GLOBAL, which
-// import in Python, make a node that holds a name. REDUCE and NEWOBJ, which call in Python, compare
-// that name with the constructors that tensors and plain data need (Call and CallTorch below are
-// the whole list) and make an opaque node for every other name. BUILD, which sets attributes in
-// Python, takes the state of NumPy's types and arrays and drops every other object's.
+// Method: a pickle is a sequence of opcodes for a stack machine (CPython's Lib/pickle.py;
+// Lib/pickletools.py documents the opcodes). PickleMachine executes the opcodes of protocols 2 to 5
+// that torch.save uses. Instead of Python objects it makes the nodes of a PickleGraph. Three kinds
+// of opcodes differ from Python's. GLOBAL and STACK_GLOBAL import a module in Python; here they
+// make a node that holds a name. REDUCE and NEWOBJ call a function or class in Python; here they
+// compare its name with those that tensors and plain data need (Call() and CallTorch() below are
+// the whole list), and make an opaque node for any other name. BUILD sets an object's attributes in
+// Python; here it sets the state of NumPy's types and arrays and drops the attributes of all other
+// objects.
 //
-// Memory: nodes lie in a deque and are never moved or freed while the machine runs, so that items
-// refer to them by index. Texts are not copied: they point into the pickle, and the names of
-// globals into the graph. The memo maps an index to an item; BINGET pushes the same node again, so
-// the graph shares nodes and may have cycles.
+// Memory: the nodes are in a deque, are never moved or freed while the machine runs, and are
+// referred to by their index. Texts are not copied: they point into the pickle, or for names of
+// globals into the graph. An opcode can store an item in the memo under an index, and BINGET pushes
+// it again. So a node may be contained in several nodes, and the graph may have cycles.
 //
-// Invariants: every read goes through Take(), which compares its length with the bytes that are
-// left. No allocation is larger than the pickle's own bytes allow: opcodes, nodes and the items of
-// all containers together are counted and bounded by PickleGraph::Limits. No opcode looks below the
-// last mark of the stack.
+// Invariants: every read of the pickle's bytes goes through Take() or Line(), which do not read
+// beyond the end. The numbers of opcodes, of nodes and of the items of all nodes together are
+// counted and bounded by PickleGraph::Limits. No opcode pops an item below the last mark of the
+// stack.
 //
-// Reference: Python's pickle and torch/_weights_only_unpickler.py. pickle_test.cc holds damaged and
-// hostile programs against it; reader_test.cc reads the files that Python wrote.
+// Reference: Python's pickle module and torch/_weights_only_unpickler.py. pickle_test.cc tests
+// damaged and hostile pickles. reader_test.cc reads files that Python wrote.
 
 #include "src/checkpoint/pickle.h"
 
@@ -45,7 +48,7 @@ using Kind = PickleGraph::Kind;
 using Node = PickleGraph::Node;
 using Ref = PickleGraph::Ref;
 
-// The longest name of a module or class. Real names are shorter.
+// The longest name of a module or class in bytes. Real names are shorter.
 constexpr size_t kMaxNameBytes = 256;
 
 template <typename T>
@@ -56,7 +59,8 @@ T LittleEndian(const char* bytes) {
   return value;
 }
 
-// Returns the value of a NumPy scalar from its type's code and its little-endian bytes.
+// Returns the value of a NumPy scalar. `code`: NumPy's code of its type, such as "f8". `bytes`: its
+// little-endian bytes. Returns nullopt for an unknown type or a wrong number of bytes.
 std::optional<Item> NumpyScalar(absl::string_view code, absl::string_view bytes) {
   const auto is = [&](absl::string_view c, size_t size) {
     return code == c && bytes.size() == size;
@@ -93,8 +97,8 @@ std::optional<std::string> DecodeLatin1(absl::string_view text) {
   return bytes;
 }
 
-// Runs the opcodes of one pickle. The names in capitals are those of CPython's pickletools, which
-// documents each opcode's arguments and effect on the stack.
+// Executes the opcodes of one pickle. Names in capitals are the opcodes' names in CPython's
+// pickletools, which documents their arguments and their effect on the stack.
 class PickleMachine {
  public:
   PickleMachine(absl::string_view bytes, const PickleGraph::Limits& limits)
@@ -138,7 +142,7 @@ class PickleMachine {
     return LittleEndian<T>(raw.data());
   }
 
-  // Returns the bytes after a length of type T.
+  // Reads a length of type T and returns that many bytes after it.
   template <typename T>
   absl::StatusOr<absl::string_view> Counted() {
     FT_ASSIGN_OR_RETURN(const T n, Number<T>());
@@ -154,7 +158,7 @@ class PickleMachine {
       return line;
     }
     if (bytes_.size() - at_ > kMaxNameBytes) return Bad("a name is too long");
-    return Take(kMaxNameBytes + 1);  // the error for a truncated pickle
+    return Take(kMaxNameBytes + 1);  // returns the error for a truncated pickle
   }
 
   absl::Status Push(Item item) {
@@ -174,8 +178,8 @@ class PickleMachine {
     return Ref{static_cast<uint32_t>(graph_.nodes_.size() - 1)};
   }
 
-  // Returns the stack's size below the current object's items. Items below the last mark belong to
-  // the enclosing object.
+  // Returns the lowest stack index that opcodes may pop now: that of the last mark. Items below it
+  // belong to an enclosing object.
   size_t Floor() const { return marks_.empty() ? 0 : marks_.back(); }
 
   absl::StatusOr<Item> Pop() {
@@ -224,8 +228,8 @@ class PickleMachine {
     if (module.size() > kMaxNameBytes || name.size() > kMaxNameBytes) {
       return Bad("a name is too long");
     }
-    // The code below compares with Python 3's names and NumPy 1's names. So the names of Python 2
-    // and of NumPy from 2.0 on are replaced.
+    // Call() compares with the names of Python 3 and NumPy 1. So names of Python 2 and of NumPy 2
+    // are replaced here.
     if (module == "__builtin__") module = "builtins";
     if (module == "numpy._core.multiarray") module = "numpy.core.multiarray";
     const std::string& full = *graph_.names_.insert(absl::StrCat(module, ".", name)).first;
@@ -246,7 +250,7 @@ class PickleMachine {
 
   absl::Status Append(Kind kind, const std::vector<Item>& items) {
     FT_ASSIGN_OR_RETURN(Node* const top, Top());
-    if (top->kind == Kind::kOpaque) return absl::OkStatus();  // a subclass of list or dict
+    if (top->kind == Kind::kOpaque) return absl::OkStatus();  // such as a subclass of list
     if (top->kind != kind) return Bad("items are added to a value that is not a container");
     if (kind == Kind::kDict && items.size() % 2 != 0) return Bad("a key has no value");
     top->items.insert(top->items.end(), items.begin(), items.end());
@@ -254,7 +258,7 @@ class PickleMachine {
     return absl::OkStatus();
   }
 
-  // APPEND and SETITEM: moves the last n items of the stack into the container below them.
+  // APPEND and SETITEM: moves the top `n` items of the stack into the container below them.
   absl::Status AppendLast(Kind kind, size_t n) {
     std::vector<Item> items(n);
     for (size_t i = n; i-- > 0;) {
@@ -268,8 +272,9 @@ class PickleMachine {
     return Append(kind, items);
   }
 
-  // BINPERSID: pushes a storage, ("storage", class, key, location, elements[, view]). In a legacy
-  // file of a whole model it may also be ("module", class, file, source): then pushes the class.
+  // BINPERSID: replaces the tuple on the stack. ("storage", class, key, location, elements[, view])
+  // becomes a storage. ("module", class, file, source), which a legacy file of a whole model may
+  // have, becomes the class.
   absl::Status PersistentId() {
     FT_ASSIGN_OR_RETURN(const Item id, Pop());
     const Node* tuple = Get(id, Kind::kList);
@@ -287,7 +292,7 @@ class PickleMachine {
     FT_ASSIGN_OR_RETURN(const Item state, Pop());
     FT_ASSIGN_OR_RETURN(Node* const top, Top());
     if (top->kind == Kind::kDtype) {
-      // The state is (version, byte order, ...). A big-endian scalar stays opaque.
+      // The state is (version, byte order, ...). A big-endian type becomes opaque.
       const Node* tuple = Get(state, Kind::kList);
       const Node* order = tuple != nullptr && tuple->items.size() > 1
                               ? Get(tuple->items[1], Kind::kString)
@@ -295,19 +300,19 @@ class PickleMachine {
       if (order == nullptr || order->text == ">") *top = {Kind::kOpaque, "numpy.dtype", {}};
     }
     if (top->kind == Kind::kNdarray) {
-      // The state is (version, shape, dtype, whether the order is Fortran's, bytes).
+      // The state is (version, shape, dtype, whether it is in Fortran order, bytes).
       const Node* tuple = Get(state, Kind::kList);
       if (tuple != nullptr && tuple->items.size() == 5) {
         top->items.assign(tuple->items.begin() + 1, tuple->items.end());
         items_ += top->items.size();
       }
     }
-    // The attributes of other objects (an OrderedDict's _metadata, a class's __dict__) are dropped.
+    // The state of other objects (such as an OrderedDict's _metadata) is dropped.
     return absl::OkStatus();
   }
 
-  // REDUCE and NEWOBJ: pops the arguments and the callable below them, and pushes the result of the
-  // call. Only known constructors are evaluated.
+  // REDUCE and NEWOBJ: pops the arguments and the callable below them, and pushes what Call()
+  // returns.
   absl::Status Reduce() {
     FT_ASSIGN_OR_RETURN(const Item args, Pop());
     FT_ASSIGN_OR_RETURN(const Item callable, Pop());
@@ -352,13 +357,14 @@ class PickleMachine {
     if (name == "numpy.core.multiarray.scalar" && args.size() == 2) {
       if (const std::optional<Item> value = Scalar(args[0], args[1])) return *value;
     }
-    // This makes an empty array. BUILD sets its state later.
+    // An array without a state. BUILD sets the state later.
     if (name == "numpy.core.multiarray._reconstruct") return Add(Kind::kNdarray, name);
     if (absl::StartsWith(name, "torch.")) return CallTorch(name, args);
     return Add(Kind::kOpaque, name);
   }
 
-  // Returns the dict of OrderedDict([(key, value), ...]), which is how Python 2 pickled it.
+  // Returns the dict for the call OrderedDict([(key, value), ...]), as which Python 2 pickled an
+  // OrderedDict.
   absl::StatusOr<Item> DictOfPairs(absl::string_view name, const Item& pairs) {
     const Node* list = Get(pairs, Kind::kList);
     if (list == nullptr) return Add(Kind::kOpaque, name);
@@ -382,11 +388,11 @@ class PickleMachine {
     return decoded ? NumpyScalar(dtype->text, *decoded) : std::nullopt;
   }
 
-  // Evaluates a call of a function of torch/_utils.py or torch/_tensor.py.
+  // Returns the result of a call of a function in torch/_utils.py or torch/_tensor.py.
   absl::StatusOr<Item> CallTorch(absl::string_view name, absl::Span<const Item> args) {
     if (name == "torch._tensor._rebuild_from_type_v2") {
-      // The arguments are (function, type, args, state): a tensor with Python attributes, which are
-      // dropped.
+      // The arguments are (function, type, args, state): a tensor with Python attributes. The
+      // attributes are dropped and function(*args) is used.
       const Node* function = args.size() == 4 ? Get(args[0], Kind::kGlobal) : nullptr;
       const Node* inner = args.size() == 4 ? Get(args[2], Kind::kList) : nullptr;
       if (function == nullptr || inner == nullptr) return Add(Kind::kOpaque, name);
@@ -394,8 +400,8 @@ class PickleMachine {
       args = inner->items;
     }
     if (name == "torch._utils._rebuild_wrapper_subclass" && !args.empty()) {
-      // The arguments are (class, dtype, size, ...): a tensor composed of other tensors, such as
-      // torchao's and DTensor.
+      // The arguments are (class, dtype, size, ...): a tensor that is composed of other tensors,
+      // such as those of torchao and DTensor. It becomes opaque.
       const Node* type = Get(args[0], Kind::kGlobal);
       return Add(Kind::kOpaque, type == nullptr ? name : type->text);
     }
@@ -406,7 +412,7 @@ class PickleMachine {
       return args[0];
     }
     // The arguments are (storage, offset, size, stride[, requires_grad, hooks[, metadata]]).
-    // _rebuild_tensor_v3 has the type before metadata.
+    // _rebuild_tensor_v3 has the tensor's type before metadata.
     const bool v3 = name == "torch._utils._rebuild_tensor_v3";
     if (v3 || name == "torch._utils._rebuild_tensor_v2" || name == "torch._utils._rebuild_tensor") {
       if (args.size() < (v3 ? 7u : 4u)) return Bad(absl::StrCat(name, " has too few arguments"));
@@ -424,7 +430,7 @@ class PickleMachine {
         if (protocol > 5) return Bad(absl::StrCat("protocol ", protocol, " is not known"));
         return absl::OkStatus();
       }
-      case 0x95: {  // FRAME: only a hint for readers that buffer
+      case 0x95: {  // FRAME: a hint for buffering, not needed here
         return Number<uint64_t>().status();
       }
 
@@ -556,7 +562,7 @@ class PickleMachine {
       case 'R':   // REDUCE
       case 0x81:  // NEWOBJ
         return Reduce();
-      case 0x92: {  // NEWOBJ_EX: with keyword arguments, which no known constructor takes
+      case 0x92: {  // NEWOBJ_EX: a call with keyword arguments, which is always opaque
         FT_RETURN_IF_ERROR(Pop().status());
         FT_RETURN_IF_ERROR(Pop().status());
         FT_ASSIGN_OR_RETURN(const Item callable, Pop());
@@ -581,8 +587,8 @@ class PickleMachine {
   std::vector<Item> stack_;
   std::vector<size_t> marks_;
   absl::flat_hash_map<uint32_t, Item> memo_;
-  // The number of items of all nodes. It is counted because a call may copy a list, so the nodes
-  // may have more items than the pickle has bytes.
+  // The number of items of all nodes together. It must be bounded because a call such as set(list)
+  // copies a list, so that nodes may have many more items than the pickle has bytes.
   size_t items_ = 0;
   PickleGraph graph_;
 };
@@ -627,7 +633,7 @@ absl::StatusOr<ByteArray> GetByteArray(const PickleGraph& graph, const PickleGra
   if (dtype == nullptr || dtype->text != "u1") {
     return absl::InvalidArgumentError("expected an array of numpy.uint8");
   }
-  // Python 2 pickled False as a number.
+  // Python 2 pickled the bool as a number.
   const bool* fortran = std::get_if<bool>(&node->items[2]);
   const int64_t* number = std::get_if<int64_t>(&node->items[2]);
   if ((fortran == nullptr || *fortran) && (number == nullptr || *number != 0)) {

@@ -44,8 +44,8 @@ TEST(Pickle, KeepsCallsOfUnknownFunctionsAsNames) {
            "\x8c\x02os\x8c\x06system\x93)R.",  // STACK_GLOBAL
            "cos\nsystem\n)\x81.",              // NEWOBJ
            "cos\nsystem\n)}\x92.",             // NEWOBJ_EX
-           "cos\nsystem\n)R}b.",               // BUILD on a call's result
-           "cos\nsystem\n)R)R.",               // a call of a call's result
+           "cos\nsystem\n)R}b.",               // BUILD on the result of a call
+           "cos\nsystem\n)R)R.",               // a call of the result of a call
            "cos\nsystem\n)R(K\1K\2u.",         // items for an object that is not a container
        }) {
     const absl::StatusOr<PickleGraph> graph = PickleGraph::Parse(pickle);
@@ -56,8 +56,9 @@ TEST(Pickle, KeepsCallsOfUnknownFunctionsAsNames) {
   }
 }
 
-// Returns the pickle of a uint8 array [1, 3] as Python 2's numpy wrote it, with the given parts in
-// place of the usual ones.
+// Returns the pickle of a uint8 array [1, 3] as NumPy of Python 2 wrote it. The parameters replace
+// parts of the pickle: the code of the type, the opcode for the order, and the opcodes for the
+// bytes.
 std::string Array(const std::string& dtype = "u1", const std::string& order = "\x89",
                   const std::string& bytes = "U\3\1\2\xff") {
   return "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n)U\1btR(K\1K\1K\3\x86"
@@ -69,7 +70,7 @@ std::string Array(const std::string& dtype = "u1", const std::string& order = "\
 TEST(Pickle, ReadsArraysOfBytes) {
   for (const char* bytes :
        {"U\3\1\2\xff", "C\3\1\2\xff", "c_codecs\nencode\n(\x8c\4\1\2\xc3\xbfU\6latin1tR"}) {
-    // The graph's texts point into the pickle, so it must stay alive.
+    // The graph's texts point into `pickle`, so it must live as long as the graph.
     const std::string pickle = Array("u1", "\x89", bytes);
     const auto graph = PickleGraph::Parse(pickle);
     ASSERT_TRUE(graph.ok()) << graph.status();
@@ -163,14 +164,14 @@ TEST(Pickle, BoundsWorkAndMemory) {
   };
   EXPECT_THAT(error(std::string(2000, 'N')), HasSubstr("more opcodes"));
   EXPECT_THAT(error(std::string(200, ']')), HasSubstr("more objects"));
-  // Each call of set() copies the list of 300 items.
+  // Each of ten calls of set() copies a list of 300 items.
   std::string copies = "(" + std::string(300, 'N') + "lq\1";
   for (int i = 0; i < 10; ++i) copies += "cbuiltins\nset\nh\1\x85R";
   EXPECT_THAT(error(copies), HasSubstr("more objects"));
 }
 
-// Random sequences of valid opcodes reach more of the parser's code than flipped bits of a real
-// pickle.
+// Parses random sequences of valid opcodes, which reach more of the parser's code than real pickles
+// with flipped bits.
 TEST(Pickle, SurvivesRandomPrograms) {
   const std::string parts[] = {
       "N",
@@ -236,7 +237,7 @@ TEST(Pickle, SurvivesRandomPrograms) {
     if (!graph.ok()) continue;
     ++parsed;
     for (const PickleGraph::Node& node : graph->nodes()) {
-      // materialize.cc relies on these numbers of items.
+      // materialize.cc relies on these numbers of items in a node.
       EXPECT_TRUE(node.kind != Kind::kNdarray || node.items.empty() || node.items.size() == 4);
       EXPECT_TRUE(node.kind != Kind::kTensor || node.items.size() >= 4);
       EXPECT_TRUE(node.kind != Kind::kStorage || node.items.size() >= 4);

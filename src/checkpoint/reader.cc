@@ -31,7 +31,8 @@ constexpr absl::string_view kDcpAdvice =
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-// Returns the error for a file of an unknown format.
+// Returns the error for a file of an unknown format, with advice for files that users give by
+// mistake.
 absl::Status Unknown(absl::string_view head) {
   if (head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     if (absl::StrContains(head, "torch.distributed.checkpoint")) {
@@ -70,8 +71,8 @@ absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenCheckpoint(const InputFile& 
   return Unknown(head);
 }
 
-// Returns the last part of the error for a folder: the file to give instead, if the folder's
-// content shows which.
+// Returns the end of the error for a folder. It names the file to give instead, if the folder's
+// content shows which one that is.
 std::string AdviceForFolder(const std::string& path) {
   std::error_code error;
   bool is_distributed = false;
@@ -86,8 +87,8 @@ std::string AdviceForFolder(const std::string& path) {
                         : "; expected a file";
 }
 
-// Opens a file and calls `read`. Adds the file's name to errors, and returns DataLoss if the file
-// is truncated.
+// Opens the checkpoint `path` and returns read(file). Adds the file's name to errors, and makes
+// OutOfRange (a truncated file) DataLoss.
 template <typename T>
 absl::StatusOr<T> ReadFrom(const std::string& path,
                            absl::FunctionRef<absl::StatusOr<T>(CheckpointFile*)> read) {
@@ -116,7 +117,8 @@ bool IsExtraState(absl::string_view name) {
   return name == "_extra_state" || absl::EndsWith(name, "._extra_state");
 }
 
-// Returns the advice on how to save an object of a class as a plain tensor.
+// Returns advice on how to save a tensor of the Python class `type` as a plain tensor; "" if there
+// is none.
 std::string AdviceForClass(absl::string_view type) {
   if (absl::StrContains(type, "sparse")) return "; save the tensor's to_dense()";
   if (absl::StartsWith(type, "torchao.")) return "; save the tensor's dequantize()";
@@ -135,7 +137,8 @@ std::string Describe(const Value& value) {
                       AdviceForClass(value.TypeName()));
 }
 
-// Returns the entry in which training programs store weights, or `root` if it has no such entry.
+// Returns the entry in which training programs store weights (kUsualKeys, also nested), or `root`
+// if there is none.
 Value Unwrapped(const Value& root) {
   Value at = root;
   for (const absl::string_view key : kUsualKeys) {
@@ -147,7 +150,7 @@ Value Unwrapped(const Value& root) {
   return at;
 }
 
-// Returns the error for a file without a state dict.
+// Returns the error for a file without a state dict. `root`: its content.
 absl::Status NoStateDict(const Value& root) {
   FT_RETURN_IF_ERROR(CheckPlain(root));
   const Value at = Unwrapped(root);
@@ -170,8 +173,7 @@ absl::Status NoStateDict(const Value& root) {
                           entries.size(), " entries: ", keys, advice));
 }
 
-// Returns a tensor's name without the prefixes that the wrappers DistributedDataParallel and
-// torch.compile add.
+// Returns a tensor's name without the prefixes that DistributedDataParallel and torch.compile add.
 absl::string_view OwnName(absl::string_view name) {
   while (absl::ConsumePrefix(&name, "module.") || absl::ConsumePrefix(&name, "_orig_mod.")) {
   }

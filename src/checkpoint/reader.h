@@ -11,43 +11,44 @@
 
 namespace finetune {
 
-// ReadTorchFile and ReadStateDict recognize a file's format by its content, not by its name: a .pth
-// of torch >= 1.6 (a ZIP file), an older .pth (a sequence of pickles, then storages), or a
-// safetensors file. Its data must be little-endian.
+// ReadTorchFile() and ReadStateDict() read three formats: a .pth of PyTorch since 1.6 (a ZIP file),
+// an older .pth (a sequence of pickles, then storages), and safetensors. They recognize the format
+// by the file's content, not by its name. Data must be little-endian.
 //
-// A checkpoint is hostile input. Nothing in it is imported or run: a call of a Python class or
-// function that tensors and plain data do not need becomes an opaque value, which has only the
-// name. So a checkpoint loads even if its meta data name classes of other projects, as OpenMMLab's
-// do. Before memory is allocated, sizes are checked against the file's size. The checksums of a ZIP
-// file are checked; the other formats have none. Reading takes time and memory linear in the file's
-// size.
+// A checkpoint is hostile input. No Python code that it names is imported or run: an object of a
+// Python class that is not needed for tensors and plain data becomes an opaque value, of which only
+// the class's name is known. So a checkpoint can be read even if its meta data contain objects of
+// other projects' classes, as OpenMMLab's do. Sizes are compared with the file's size before memory
+// is allocated. The CRC-32 sums of a ZIP file are checked; the other formats have no checksums.
+// Reading takes time and memory linear in the file's size.
 //
-// Tensors are on the CPU, have the type that the file gives, and share a storage if they share it
-// in the file. Errors name the file and the place in it: DataLoss for a damaged or truncated file,
-// InvalidArgument for an unknown format.
+// Tensors are on the CPU and have the type that the file gives. Tensors that share a storage in the
+// file share it in memory. Errors name the file and the place in it: DataLoss for a damaged or
+// truncated file, InvalidArgument for an unknown format.
 
-// Reads the whole checkpoint. If `keys` is not empty, reads only these entries of its root dict and
-// skips missing ones, so that meta data can be read without the tensors.
+// Reads the whole checkpoint. If `keys` is not empty, reads only these entries of the root dict and
+// leaves out missing ones. So meta data can be read without the tensors.
 absl::StatusOr<Value> ReadTorchFile(const std::string& path,
                                     const std::vector<std::string>& keys = {});
 
-// Checks that a checkpoint is plain data. Errors: InvalidArgument where `root`, or its entry
-// "model" or a similar one, is an object of a Python class, as torch.save(model) writes it. Weights
-// cannot be read from such a file.
+// Checks that a checkpoint is not a whole model that was pickled as an object, as torch.save(model)
+// does: weights cannot be read from such a file. Errors: InvalidArgument if `root`, or its entry
+// "model" or a similar one (kUsualKeys), is an object of a Python class.
 absl::Status CheckPlain(const Value& root);
 
-// Reads a state dict. `key` leads to it, also through nested entries ("a.b"). Without a key, reads
-// the root, or the entry under which training programs store the weights that they train
-// ("state_dict", "model", ..., also nested), or the only state dict of the file. If the file has
-// other state dicts, a note names them. Nothing else of the file is loaded.
+// Reads a state dict and nothing else of the file. The search for it begins at the root, or in the
+// entry to which `key` leads (keys joined by ".", such as "a.b"). If the dict has an entry under
+// which training programs store weights ("state_dict", "model", ...; kUsualKeys), the search goes
+// on in that entry. Otherwise it ends with this dict if it contains tensors, or goes on in the only
+// entry that leads to tensors. If the file has other state dicts, a note names them.
 //
-// The prefixes "module." and "_orig_mod.", from DistributedDataParallel and torch.compile, are
-// removed from names. Entries named "_extra_state", which are not tensors, are left out. Other
-// entries that are not plain tensors (sparse, quantized, sharded) are listed as unreadable.
+// The prefixes "module." and "_orig_mod.", which DistributedDataParallel and torch.compile add, are
+// removed from the tensors' names. Entries named "_extra_state" that are not tensors are left out.
+// Other entries that are not plain tensors (such as sparse, quantized or sharded ones) are listed
+// in StateDict::unreadable.
 //
-// Errors: those of the file, and InvalidArgument where there is no state dict, where several are
-// equally likely, where none is at `key`, for a whole model pickled as an object, and for
-// TorchScript.
+// Errors: those of reading the file; InvalidArgument if there is no state dict, if several are
+// equally likely, if none is at `key`, for a whole model pickled as an object, and for TorchScript.
 absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key = "");
 
 }  // namespace finetune

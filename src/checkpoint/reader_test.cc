@@ -28,13 +28,13 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-// tests/fixtures/checkpoint/make_fixtures.py makes the fixtures.
+// Returns the path of a fixture. tests/fixtures/checkpoint/make_fixtures.py creates the fixtures.
 std::string Fixture(const std::string& name) { return "tests/fixtures/checkpoint/" + name; }
 
 std::string TemporaryFile(const std::string& bytes) {
   std::string path = testing::TempDir() + "/checkpoint";
-  // The file is removed, not overwritten: a file system may sync a file that is truncated and
-  // written again, and the tests write thousands.
+  // The old file is removed first, because some file systems sync a file that is truncated and
+  // written again, and the tests write thousands of files.
   std::filesystem::remove(path);
   std::ofstream(path, std::ios::binary) << bytes;
   return path;
@@ -56,13 +56,13 @@ std::string ErrorOf(const std::string& path, const std::string& key = "") {
   return state.ok() ? "" : std::string(state.status().message());
 }
 
-// Returns the state dict {name: a tensor with the one element `value`}. Tests recognize the state
-// dict by `value`.
+// Returns a state dict with one tensor `name`, whose only element is `value`. Tests tell state
+// dicts apart by `value`.
 Value Weights(float value, const std::string& name = "w") {
   return Value::FromTensors({{name, at::tensor({value})}});
 }
 
-// Returns a checkpoint with these entries, as Python's torch.save would write it.
+// Writes a checkpoint with these entries and returns its path.
 std::string CheckpointOf(const std::vector<std::pair<std::string, Value>>& entries) {
   Value::Dict root;
   for (const auto& [key, value] : entries) root.Append(key, value);
@@ -71,7 +71,7 @@ std::string CheckpointOf(const std::vector<std::pair<std::string, Value>>& entri
   return path;
 }
 
-// Reads a state dict with a single weight, and returns the weight's value.
+// Reads a state dict made by Weights() and returns its value.
 float Taken(const std::string& path, const std::string& key = "") {
   const absl::StatusOr<StateDict> state = ReadStateDict(path, key);
   EXPECT_TRUE(state.ok()) << state.status();
@@ -165,7 +165,7 @@ TEST(Reader, UnwrapsStateDictsAndStripsWrappersNames) {
   EXPECT_EQ(TensorsOf(CheckpointOf({{"_orig_mod.module.w", at::tensor({1.0f})}})).count("w"), 1u);
 }
 
-// The keys of timm, torchvision, Lightning, DeepSpeed, DINO and others.
+// These are the keys that timm, torchvision, Lightning, DeepSpeed, DINO and others use.
 TEST(Reader, TakesTheWeightsUnderEveryUsualKey) {
   for (const char* key : {"state_dict", "model", "model_state_dict", "net", "network", "weights",
                           "params", "module", "student"}) {
@@ -185,7 +185,7 @@ TEST(Reader, TakesTheOnlyWeightsWhateverTheirKey) {
 }
 
 TEST(Reader, TakesTheUsualOfSeveralWeightsAndNamesTheOthers) {
-  // First a file of timm and torchvision, then one of mmengine's EMAHook and Lightning's averaging.
+  // The keys that timm uses for raw and averaged weights; below those of other programs.
   const std::string timm =
       CheckpointOf({{"state_dict_ema", Weights(2)}, {"state_dict", Weights(1)}});
   EXPECT_EQ(Taken(timm), 1);
@@ -260,7 +260,8 @@ TEST(Reader, ListsEntriesThatAreNotPlainTensorsBesideThePlainOnes) {
 }
 
 TEST(Reader, ReadsSafetensorsThatBeginWithAPicklesFirstByte) {
-  // torchvision's ResNet-50 has a header of 28800 bytes, 0x7080.
+  // A header of 0x80 or 0x7080 bytes makes the first byte of the file 0x80, with which a pickle
+  // begins too. torchvision's ResNet-50 has a header of 0x7080 bytes.
   for (const size_t size : {0x80u, 0x7080u}) {
     std::string header = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
     header.resize(size, ' ');
@@ -357,7 +358,7 @@ TEST(Reader, RefusesEveryTruncation) {
       const absl::Status state = ReadStateDict(path).status(), all = ReadTorchFile(path).status();
       EXPECT_FALSE(state.ok()) << name << " of " << size << " bytes";
       EXPECT_FALSE(all.ok()) << name << " of " << size << " bytes";
-      // Once a truncated file is long enough to show its format, the error is DataLoss.
+      // If a truncated file is long enough to show its format, the error must be DataLoss.
       if (size < 24) continue;
       EXPECT_EQ(state.code(), absl::StatusCode::kDataLoss) << name << ": " << state;
       EXPECT_EQ(all.code(), absl::StatusCode::kDataLoss) << name << ": " << all;
@@ -374,7 +375,8 @@ TEST(Reader, NeverTakesADamagedZipForAnotherCheckpoint) {
       damaged[i] = static_cast<char>(damaged[i] ^ flip);
       const absl::StatusOr<StateDict> state = ReadStateDict(TemporaryFile(damaged));
       if (!state.ok()) continue;
-      // Padding, time stamps and unread entries may differ; the tensors may not.
+      // A flipped bit in the padding, a time stamp or an entry that is not read may stay unnoticed,
+      // but the tensor must be right.
       ASSERT_EQ(state->tensors.size(), 1u) << "byte " << i;
       EXPECT_EQ(state->tensors[0].name, "fc.weight") << "byte " << i;
       EXPECT_TRUE(at::equal(state->tensors[0].tensor, expected)) << "byte " << i;
@@ -383,8 +385,8 @@ TEST(Reader, NeverTakesADamagedZipForAnotherCheckpoint) {
 }
 
 TEST(Reader, SurvivesDamagedFilesOfOtherFormats) {
-  // These formats have no checksums, so a flipped bit may stay unnoticed. Every element is read, so
-  // that AddressSanitizer finds a tensor that reaches out of its storage.
+  // These formats have no checksums, so a flipped bit may stay unnoticed. The test reads every
+  // element, so that AddressSanitizer finds a tensor that reaches outside its storage.
   for (const char* name : {"kinds_legacy.pth", "openmmlab_legacy.pth", "kinds.safetensors"}) {
     const std::string whole = *ReadFile(Fixture(name));
     for (size_t i = 0; i < whole.size(); ++i) {
@@ -402,7 +404,8 @@ TEST(Reader, SurvivesDamagedFilesOfOtherFormats) {
   }
 }
 
-// Returns a legacy .pth with this pickle and with float storages of these numbers of elements.
+// Returns the bytes of a legacy .pth. `pickle`: the pickle of the saved object. `storages`: the
+// number of elements of each float storage.
 std::string Legacy(const std::string& pickle, const std::vector<int64_t>& storages = {}) {
   std::string bytes("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.}.",
                     23);
@@ -429,7 +432,8 @@ std::string Tuple(const std::vector<int64_t>& numbers) {
   return pickle + "t";
 }
 
-// Returns the pickle of {"w": a tensor in float storage 0 of `numel` elements}.
+// Returns the pickle of a dict with one tensor "w", which lies in float storage 0. `numel`: the
+// number of elements that the pickle claims for the storage.
 std::string TensorPickle(int64_t numel, int64_t offset, const std::vector<int64_t>& sizes,
                          const std::vector<int64_t>& strides) {
   return "}U\x01wctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x01"
@@ -483,7 +487,7 @@ TEST(Reader, RefusesValuesThatContainThemselvesOrAreTooDeep) {
 }
 
 TEST(Reader, ReadsALadderOfSharedListsInLinearTime) {
-  // Each of 60 lists contains the previous list twice, so there are 2^60 paths.
+  // Each of 60 lists contains the previous list twice, so 2^60 paths lead to the first list.
   std::string ladder = std::string("]q") + '\0' + "0";
   for (char i = 1; i <= 60; ++i) {
     const auto before = static_cast<char>(i - 1);

@@ -35,8 +35,8 @@ struct Entry {
   std::optional<std::vector<uint64_t>> offsets;
 };
 
-// Parses the header's JSON event by event. So a hostile header, deep or large, is refused at its
-// first wrong part, before it fills the memory.
+// Parses the header's JSON event by event. So a hostile header is refused at its first wrong part,
+// before it can fill the memory.
 class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::vector<Entry>& entries() { return entries_; }
@@ -150,7 +150,8 @@ absl::Status Bad(const Entry& entry, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("tensor \"", Printable(entry.name), "\" ", what));
 }
 
-// Returns an entry's type. Checks that the entry's size matches its type and shape.
+// Returns an entry's type. Checks that its bytes lie within the data, which have `data_bytes`
+// bytes, and that their number matches its type and shape.
 absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
   if (!entry.shape || !entry.offsets || entry.offsets->size() != 2) {
     return Bad(entry, "has no shape or no data_offsets");
@@ -167,7 +168,8 @@ absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
                                             "\" ends at byte ", end, " of its data, which has ",
                                             data_bytes));
   }
-  // Extents of 0 count as 1, so that no partial product of the shape overflows.
+  // Sides of length 0 count as 1 here, so that an empty tensor whose other sides overflow is
+  // refused too.
   uint64_t bytes = c10::elementSize(*type);
   bool empty = false;
   for (const uint64_t extent : *entry.shape) {
@@ -264,8 +266,9 @@ class SafetensorsFile : public CheckpointFile {
 }  // namespace
 
 const CheckpointFormat kSafetensors = {
-    // Also recognizes a file with a truncated header. The low byte of the header's length may equal
-    // the first byte of another format, but its upper four bytes and the brace after it cannot.
+    // A file with a truncated header is recognized too. No other format is recognized here: it
+    // would need zeros in bytes 4 to 7 (the upper half of the header's length) and a brace after
+    // them.
     [](absl::string_view head, uint64_t) {
       if (head.size() <= sizeof(uint64_t) || head[sizeof(uint64_t)] != '{') return false;
       uint64_t header_bytes;

@@ -5,10 +5,10 @@
 
 namespace finetune {
 
-// A safetensors file (https://github.com/huggingface/safetensors): the length of the header in
-// eight bytes (little-endian), the header as JSON {"name": {"dtype", "shape", "data_offsets"},
-// ...}, then the tensors' bytes without gaps and overlaps. Tensors are returned in the header's
-// order.
+// The safetensors format (https://github.com/huggingface/safetensors). A file has the length of the
+// header in eight bytes (little-endian), the header as JSON {"name": {"dtype", "shape",
+// "data_offsets"}, ...}, and the bytes of the tensors without gaps or overlaps. Its only state dict
+// is the root, with the tensors in the order of the header.
 extern const CheckpointFormat kSafetensors;
 
 }  // namespace finetune

@@ -8,12 +8,12 @@
 
 namespace finetune {
 
-// The weights of a network as read from a checkpoint.
+// The weights of a network, as ReadStateDict() reads them from a checkpoint.
 struct StateDict {
-  // An entry that is not a plain tensor, such as a sparse or a quantised one.
+  // An entry that is not a plain tensor, such as a sparse or a quantized one.
   struct Unreadable {
     std::string name;
-    // Names the object that the file has in place of a tensor, and says how to save it so that it
+    // Says what the file has instead of a plain tensor, and if possible how to save it so that it
     // can be read.
     std::string reason;
   };
@@ -21,7 +21,8 @@ struct StateDict {
   // The tensors in the file's order.
   TensorList tensors;
   std::vector<Unreadable> unreadable;
-  // Notes for the user: the choice among several state dicts; checksums that are switched off.
+  // Sentences for the user: which state dict was chosen among several, and that the file has no
+  // checksums.
   std::vector<std::string> notes;
 };
 

@@ -38,7 +38,8 @@ constexpr char kLatest[] = "latest.pth";
 constexpr char kBest[] = "best.pth";
 constexpr char kLock[] = ".checkpoints.lock";
 
-// Returns whether a name is epoch_N.pth or iter_N.pth, where N fits an int64_t.
+// Returns whether a name is epoch_N.pth or iter_N.pth, where N has at most 18 digits and so fits
+// int64.
 bool IsCheckpointName(absl::string_view name) {
   constexpr size_t kMostDigits = 18;
   if (!absl::ConsumeSuffix(&name, ".pth")) return false;
@@ -47,13 +48,13 @@ bool IsCheckpointName(absl::string_view name) {
          std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
 }
 
-// Returns whether the store may replace or delete files of this name.
+// Returns whether a name is one of the store's: a checkpoint's or an alias's.
 bool IsManagedName(absl::string_view name) {
   return IsCheckpointName(name) || name == kLatest || name == kBest;
 }
 
-// Returns whether a name is NAME.XXXXXX.tmp, as AtomicFile and PointAlias() call an incomplete
-// file. The six characters are letters and digits.
+// Returns whether a name is NAME.XXXXXX.tmp, as AtomicFile and PointAlias() name an incomplete
+// file. NAME is one of the store's names, and XXXXXX are letters or digits.
 bool IsTemporaryName(absl::string_view name) {
   constexpr size_t kRandom = 6;
   if (!absl::ConsumeSuffix(&name, ".tmp")) return false;
@@ -65,8 +66,9 @@ bool IsTemporaryName(absl::string_view name) {
          IsManagedName(name.substr(0, dot));
 }
 
-// Returns the error for a work_dir. A place where nothing can be created is the user's to change
-// (InvalidArgument); a full disk is not.
+// Returns the error for a failed system call in the work_dir. It is InvalidArgument if nothing can
+// be created in this place, because the user must then give another work_dir. Otherwise it is that
+// of SystemError(), as for a full disk.
 absl::Status PlaceError(absl::string_view what, const std::string& path, int error) {
   absl::Status status = SystemError(what, path, error);
   for (const int place : {ENOTDIR, ENOENT, EACCES, EPERM, EROFS, ENAMETOOLONG}) {
@@ -75,23 +77,23 @@ absl::Status PlaceError(absl::string_view what, const std::string& path, int err
   return status;
 }
 
-// Returns the names in a folder; none where the folder does not exist.
+// Returns the names in a folder, or an empty list if the folder does not exist.
 absl::StatusOr<std::vector<std::string>> List(const std::string& folder) {
   absl::StatusOr<std::vector<std::string>> names = ListFolder(folder);
   if (absl::IsNotFound(names.status())) return std::vector<std::string>();
   return names;
 }
 
-// Returns the checkpoint that latest.pth or best.pth names; "" where there is none.
-// Errors: those of AliasTarget().
+// Returns the name of the checkpoint of which `alias` (latest.pth or best.pth) is an alias, or ""
+// if there is none. Errors: those of AliasTarget().
 absl::StatusOr<std::string> TargetOf(const std::string& folder, const char* alias,
                                      const std::vector<SavedCheckpoint>& saved) {
   FT_ASSIGN_OR_RETURN(std::string target, AliasTarget(folder, alias, saved));
   return IsCheckpointName(target) ? target : "";
 }
 
-// Returns whether the store may replace or delete FOLDER/NAME, which is a checkpoint's or an
-// alias's name. Errors: those of IsOwnCheckpoint().
+// Returns whether the store may replace or delete FOLDER/NAME: finetune wrote it, or it does not
+// exist. NAME must be one of the store's names. Errors: those of IsOwnCheckpoint().
 absl::StatusOr<bool> IsOwn(const std::string& folder, const std::string& name) {
   const std::string path = absl::StrCat(folder, "/", name);
   std::error_code error;
@@ -110,13 +112,14 @@ absl::Status CheckOwn(const std::string& folder, const std::string& name) {
 
 struct Listed {
   std::string name;
-  // Its meta.iteration, or the error of reading it.
+  // The checkpoint's meta.iteration, or the error of reading it.
   absl::StatusOr<int64_t> iteration;
-  // Not OK where a newer finetune wrote it: then its iteration may mean something else.
+  // An error if a newer version of finetune wrote the checkpoint; its iteration may then have
+  // another meaning.
   absl::Status version;
 };
 
-// Reads the meta of the checkpoint FOLDER/NAME.
+// Reads the meta data of the checkpoint FOLDER/NAME.
 Listed ReadListed(const std::string& folder, const std::string& name) {
   const std::string path = absl::StrCat(folder, "/", name);
   const absl::StatusOr<Value> root = ReadTorchFile(path, {"meta"});
@@ -138,7 +141,7 @@ bool Has(const std::vector<SavedCheckpoint>& saved, absl::string_view name) {
                      [&](const SavedCheckpoint& one) { return one.name == name; });
 }
 
-// Returns the checkpoints that can be read, in the order of `listed`.
+// Returns those of `listed` whose iteration could be read, in the same order.
 std::vector<SavedCheckpoint> Readable(const std::vector<Listed>& listed) {
   std::vector<SavedCheckpoint> readable;
   for (const Listed& one : listed) {
@@ -147,7 +150,7 @@ std::vector<SavedCheckpoint> Readable(const std::vector<Listed>& listed) {
   return readable;
 }
 
-// The kind and number of a checkpoint's name: ("epoch", 3).
+// Returns the parts of a checkpoint's name: ("epoch", 3) for epoch_3.pth.
 std::pair<absl::string_view, int64_t> Parse(absl::string_view name) {
   const size_t mark = name.find('_');
   int64_t number = 0;
@@ -155,9 +158,9 @@ std::pair<absl::string_view, int64_t> Parse(absl::string_view name) {
   return {name.substr(0, mark), number};
 }
 
-// Returns the last iteration of the run that latest.pth belongs to. Where latest.pth is damaged,
-// returns the iteration of the checkpoint before it by name. Returns INT64_MAX where neither is
-// known.
+// Returns the iteration of the checkpoint `latest`, which latest.pth names. If that is damaged,
+// returns the largest iteration of the checkpoints with a smaller number in their name. Returns
+// INT64_MAX if there are none.
 int64_t LatestIteration(const std::string& latest, const std::vector<Listed>& all) {
   const auto [kind, number] = Parse(latest);
   int64_t before = -1;
@@ -170,9 +173,10 @@ int64_t LatestIteration(const std::string& latest, const std::vector<Listed>& al
   return before >= 0 ? before : INT64_MAX;
 }
 
-// Lists a folder's checkpoints, the latest at the end; those of `known` are not read again. Those
-// of a later iteration than the one that latest.pth names belong to a run that was given up for it,
-// and come before the others; before these again, those that cannot be read.
+// Lists the checkpoints of a folder; those in `known` are not read again. First come those that
+// cannot be read. Then come those of a later iteration than latest.pth's: they belong to an
+// abandoned run, because the run resumed from an older checkpoint. Then come the others by
+// iteration, with the latest at the end.
 absl::StatusOr<std::vector<Listed>> ListCheckpoints(
     const std::string& folder, const std::vector<SavedCheckpoint>& known = {}) {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
@@ -198,8 +202,8 @@ absl::StatusOr<std::vector<Listed>> ListCheckpoints(
   return all;
 }
 
-// Returns the path ("state_dict.fc.bias") of a tensor in `value` that is not finite; "" where all
-// are finite. `path`: the path of `value`.
+// Returns the path ("state_dict.fc.bias") of a tensor in `value` that has an infinite or NaN value,
+// or "" if there is none. `path`: the path of `value`. Looks into dicts, not into lists.
 std::string PathOfNotFinite(const Value& value, const std::string& path) {
   if (value.tensor() != nullptr) return IsFinite(*value.tensor()) ? "" : path;
   if (value.dict() == nullptr) return "";
@@ -211,7 +215,8 @@ std::string PathOfNotFinite(const Value& value, const std::string& path) {
   return "";
 }
 
-// Takes the lock. Returns no descriptor where the file system does not have locks.
+// Takes the folder's lock. Returns an invalid Fd if the file system does not support locks. Errors:
+// FailedPrecondition if another process holds the lock.
 absl::StatusOr<Fd> Lock(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kLock);
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
@@ -231,7 +236,7 @@ absl::StatusOr<Fd> Lock(const std::string& folder) {
   char host[128] = {};
   gethostname(host, sizeof(host) - 1);
   const std::string owner = absl::StrCat("host ", host, ", process ", getpid());
-  // The text serves only the message above. A lock that could not be written to is still a lock.
+  // The text is used only for the message above, so errors in writing it do not matter.
   (void)!ftruncate(fd.get(), 0);
   (void)!pwrite(fd.get(), owner.data(), owner.size(), 0);
   return fd;
@@ -248,14 +253,14 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder,
   CheckpointStore store(folder, keep_last, std::move(lock));
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
   for (const std::string& name : names) {
-    // Without a lock these files might belong to a running run.
+    // Only with the lock it is certain that no other run is writing these files.
     if (store.lock_.ok() && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
   }
   for (const std::string& name : names) {
     if (IsManagedName(name) && !Has(known, name)) FT_RETURN_IF_ERROR(CheckOwn(folder, name));
   }
   FT_ASSIGN_OR_RETURN(const std::vector<Listed> listed, ListCheckpoints(folder, known));
-  // A damaged one is left for the user to look at.
+  // Damaged checkpoints are not in saved_, so they are never deleted and the user can look at them.
   store.saved_ = Readable(listed);
   return store;
 }
@@ -275,7 +280,7 @@ absl::StatusOr<bool> CheckpointStore::HasCheckpoints(const std::string& folder) 
 
 absl::Status CheckpointStore::RemoveAll() {
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder_));
-  // The second names first, so that none is ever without its checkpoint.
+  // Delete the aliases first, so that no alias is ever without its checkpoint.
   for (const bool checkpoints : {false, true}) {
     for (const std::string& name : names) {
       if (!IsManagedName(name) || IsCheckpointName(name) != checkpoints) continue;
@@ -321,8 +326,8 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
   FT_ASSIGN_OR_RETURN(const std::string best, TargetOf(folder_, kBest, saved_));
   FT_RETURN_IF_ERROR(WriteTorchFile(absl::StrCat(folder_, "/", name), root));
   std::erase_if(saved_, [&](const SavedCheckpoint& one) { return one.name == name; });
-  // Later iterations belong to a run that was abandoned when this one went back. They are deleted
-  // first.
+  // Checkpoints of later iterations belong to an abandoned run: this run resumed from an older one.
+  // Put them first, so that they are deleted first.
   std::stable_partition(saved_.begin(), saved_.end(),
                         [&](const SavedCheckpoint& one) { return one.iteration > iteration; });
   saved_.push_back({iteration, name});
@@ -330,7 +335,8 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
   if (is_best) {
     FT_RETURN_IF_ERROR(PointAlias(folder_, kBest, name));
   } else if (best == name) {
-    // best.pth belonged to an abandoned run, and its checkpoint has just been replaced.
+    // best.pth was an alias of the abandoned run's checkpoint of this name, which has just been
+    // replaced.
     unlink(absl::StrCat(folder_, "/", kBest).c_str());
   }
   return Prune();
@@ -359,8 +365,9 @@ absl::Status CheckpointStore::Prune() {
 
 namespace {
 
-// Reads a checkpoint that a run can continue from. Errors: those of ReadTorchFile; DataLoss for
-// weights or an optimizer's state that are not finite, which an earlier version may have saved.
+// Reads a checkpoint from which a run is to resume. Errors: those of ReadTorchFile(); DataLoss if
+// weights or the optimizer's state are not finite, as earlier versions of finetune may have saved
+// them.
 absl::StatusOr<Value> ReadUsable(const std::string& path) {
   FT_ASSIGN_OR_RETURN(Value root, ReadTorchFile(path));
   const std::string bad = PathOfNotFinite(root, "");

@@ -15,49 +15,54 @@
 
 namespace finetune {
 
-// The checkpoints of a run in its work_dir: epoch_3.pth, iter_1200.pth, ..., and the aliases
-// latest.pth and best.pth of two of them (see alias.h). They are ordered by their integer
-// meta.iteration.
+// The checkpoints of a run in its work_dir: files named epoch_N.pth or iter_N.pth, and the aliases
+// latest.pth and best.pth of two of them (see alias.h). Their order is that of meta.iteration, an
+// integer in each file.
 //
 // The store replaces and deletes only files that finetune wrote (see own_checkpoint.h). It refuses
-// a folder where files of other programs have these names.
+// a folder in which a file of another program has one of these names.
 //
-// Only one process at a time (rank 0 of one run) may write to a folder. It holds a lock on the
-// folder's file .checkpoints.lock, which ends with the process, however that ends.
+// Only one process at a time (rank 0 of one run) may write to a folder. It holds a lock on the file
+// .checkpoints.lock in the folder. The system releases the lock when the process ends, even by a
+// crash.
 class CheckpointStore {
  public:
-  // Creates the folder where it is missing, and removes what dead runs left half-written in it.
-  // `keep_last`: checkpoints kept besides the best; 0 keeps all. `known`: checkpoints of this
-  // folder that have just been read (FoundCheckpoint::saved); they are not read again. Errors:
-  // FailedPrecondition with host and process where another run writes here; AlreadyExists with the
-  // path where a file that finetune did not write has a name that it would use; those of the file
-  // system.
+  // Creates the folder if it is missing, and removes incomplete files that dead runs left in it.
+  // `keep_last`: the number of latest checkpoints to keep, besides the best one; 0 keeps all.
+  // `known`: checkpoints of this folder that have just been read (FoundCheckpoint::saved) and so
+  // need not be read again. Errors: FailedPrecondition, with host and process, if another run
+  // writes to the folder; AlreadyExists, with the path, if a file that finetune did not write has
+  // one of the store's names; those of the file system.
   static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last,
                                               const std::vector<SavedCheckpoint>& known = {});
 
-  // Checks that finetune wrote each file of the folder whose name the store uses. OK where the
-  // folder is missing. Errors: AlreadyExists with the path of a file that another program wrote;
-  // those of the file system.
+  // Checks that finetune wrote every file in the folder that has one of the store's names. OK if
+  // the folder does not exist. Errors: AlreadyExists with the path of a file that another program
+  // wrote; those of the file system.
   static absl::Status CheckOwnFiles(const std::string& folder);
 
-  // Returns whether the folder has any checkpoint, whole or damaged; false where it does not exist.
+  // Returns whether the folder has a file with a checkpoint's name, complete or damaged. False if
+  // the folder does not exist.
   static absl::StatusOr<bool> HasCheckpoints(const std::string& folder);
-  // Deletes all checkpoints, whole or damaged, for a run that starts over.
+  // Deletes all checkpoints, complete or damaged, and the aliases, for a run that starts from the
+  // beginning.
   absl::Status RemoveAll();
   // Returns the meta.iteration of best.pth, or nullopt if there is no best.pth. Errors: those of
   // AliasTarget().
   absl::StatusOr<std::optional<int64_t>> BestIteration() const;
 
-  // Points best.pth at the checkpoint of `iteration`. Returns false where there is none. Errors:
-  // AlreadyExists for a best.pth that finetune did not write; those of the file system.
+  // Makes best.pth an alias of the checkpoint of `iteration`. Returns false if there is no such
+  // checkpoint. Errors: AlreadyExists if finetune did not write the present best.pth; those of the
+  // file system.
   absl::StatusOr<bool> PointBest(int64_t iteration);
 
-  // Writes `root` as `name` ("epoch_3.pth"), points latest.pth at it, and best.pth too if it
-  // `is_best`. Then deletes the oldest checkpoints beyond keep_last, but never the latest or the
-  // best. A crash at any point leaves all earlier files, or the new one whole. May be called from
-  // any thread, one call at a time. Errors: InvalidArgument for another kind of name or a root
-  // without meta.iteration or meta.writer; AlreadyExists where it would replace a file that
-  // finetune did not write; those of WriteTorchFile.
+  // Writes `root` as the file `name` ("epoch_3.pth"). Makes latest.pth an alias of it, and best.pth
+  // too if `is_best`. Then deletes the oldest checkpoints so that keep_last remain, but never the
+  // latest or the best. Old checkpoints are deleted only after the new one is complete, and no
+  // crash leaves an incomplete one under a checkpoint's name. May be called on any thread, one call
+  // at a time. Errors: InvalidArgument if `name` is not a checkpoint's name or `root` lacks
+  // meta.iteration or meta.writer; AlreadyExists if it would replace a file that finetune did not
+  // write; those of WriteTorchFile().
   absl::Status Save(const std::string& name, const Value& root, bool is_best);
 
  private:
@@ -69,27 +74,29 @@ class CheckpointStore {
   std::string folder_;
   int keep_last_;
   Fd lock_;
-  // In the order of deletion; the latest is at the end.
+  // The readable checkpoints in the order in which Prune() deletes them; the latest is at the end.
   std::vector<SavedCheckpoint> saved_;
 };
 
-// A checkpoint to resume from.
+// The checkpoint from which a run can resume.
 struct FoundCheckpoint {
   std::string path;
-  // The whole checkpoint.
+  // The content of the checkpoint.
   Value root;
-  // One message for each newer checkpoint that was skipped: damaged, or with weights that are not
-  // finite.
+  // A message for each checkpoint that was skipped because it is damaged or has weights that are
+  // not finite.
   std::vector<std::string> skipped;
-  // The folder's checkpoints that can be read: CheckpointStore::Open() takes them as known.
+  // The checkpoints of the folder whose meta data can be read. Pass them to CheckpointStore::Open()
+  // as `known`.
   std::vector<SavedCheckpoint> saved;
 };
 
-// The newest checkpoint of a folder that a run can go on from: the one that latest.pth names, else,
-// where that is damaged or holds values that are not finite, the one before, and so on. Each is
-// read in full, so that the result is known to be whole. Errors: NotFound where there is no
-// checkpoint at all (nor maybe the folder); DataLoss where none of them can be used, with what is
-// wrong with each; InvalidArgument, with both versions, where one is of a newer finetune.
+// Returns the newest checkpoint of a folder from which a run can resume. This is the checkpoint
+// that latest.pth names. If that is damaged or has values that are not finite, it is the one before
+// it, and so on. The returned checkpoint has been read completely, so it is not damaged. Errors:
+// NotFound if there is no checkpoint or no such folder; DataLoss if no checkpoint can be used, with
+// the reason for each; InvalidArgument, with both versions, if a newer version of finetune wrote
+// one of them.
 absl::StatusOr<FoundCheckpoint> FindLatestCheckpoint(const std::string& folder);
 
 }  // namespace finetune

@@ -40,7 +40,8 @@ class StoreTest : public testing::Test {
     return *std::move(store);
   }
 
-  // Returns a checkpoint whose tensor "w" holds the number of the iteration.
+  // Returns the content of a checkpoint whose tensor "w" is filled with the number of the
+  // iteration.
   static Value Root(int64_t iteration) {
     Value::Dict meta;
     meta.Append("writer", "finetune 1");
@@ -67,13 +68,13 @@ class StoreTest : public testing::Test {
 
   std::string Target(const char* link) const { return fs::read_symlink(fs::path(folder_) / link); }
 
-  // Truncates a checkpoint to half its size, as a full disk or an incomplete copy may.
+  // Truncates a checkpoint to half its size, as a full disk or an interrupted copy might.
   void Damage(const std::string& name) const {
     const fs::path path = fs::path(folder_) / name;
     fs::resize_file(path, fs::file_size(path) / 2);
   }
 
-  // Flips a bit of the tensor's data in the file.
+  // Flips a bit of the tensor's data in the file, which its checksum must reveal.
   void FlipBit(const std::string& name) const {
     const std::string path = folder_ + "/" + name;
     std::string bytes = *ReadFile(path);
@@ -150,7 +151,8 @@ TEST_F(StoreTest, ARunThatWentBackIsTheLatest) {
       CheckpointStore store = Open(0);
       for (int epoch = 1; epoch <= 4; ++epoch) Save(store, epoch);
     }
-    // The run resumes from epoch 1, so epochs 3 and 4 belong to an abandoned run.
+    // This run resumes from epoch 1 and saves epoch 2 again, so epochs 3 and 4 belong to an
+    // abandoned run.
     CheckpointStore store = Open(keep_last);
     Save(store, 2);
     EXPECT_EQ(fs::exists(folder_ + "/epoch_4.pth"), keep_last == 0);
@@ -193,7 +195,7 @@ TEST_F(StoreTest, NothingToResumeFromIsNotFound) {
   EXPECT_EQ(FindLatestCheckpoint(folder_).status().code(), absl::StatusCode::kNotFound);
 }
 
-// mmengine also writes epoch_N.pth and iter_N.pth, and people write best.pth.
+// mmengine also writes epoch_N.pth and iter_N.pth, and a user may have a best.pth.
 TEST_F(StoreTest, RefusesAFolderWhereOthersHaveItsNames) {
   for (const std::string name : {"epoch_9.pth", "iter_100.pth", "latest.pth", "best.pth"}) {
     fs::remove_all(folder_);
@@ -247,8 +249,8 @@ TEST_F(StoreTest, CheckpointsOfOtherProgramsAreNotResumedFrom) {
   EXPECT_THAT(found->skipped, ElementsAre(HasSubstr("no integer meta.iteration")));
 }
 
-// After an update of finetune, a folder has checkpoints of the older version without a format
-// number, and newer ones with it.
+// After an update of finetune a folder may have older checkpoints without meta.format_version and
+// newer ones with it.
 TEST_F(StoreTest, ReadsCheckpointsOfBeforeFormatsHadNumbers) {
   CheckpointStore store = Open(0);
   Save(store, 1);
@@ -264,7 +266,8 @@ TEST_F(StoreTest, ReadsCheckpointsOfBeforeFormatsHadNumbers) {
   EXPECT_EQ(found->path, folder_ + "/epoch_2.pth");
 }
 
-// To resume from the newest readable checkpoint instead would lose work.
+// The newest checkpoint has a newer format. It must be an error: resuming from an older checkpoint
+// instead would lose work.
 TEST_F(StoreTest, RefusesCheckpointsOfANewerFormatByName) {
   {
     CheckpointStore store = Open(0);
@@ -292,11 +295,12 @@ TEST_F(StoreTest, DoesNotReadAgainWhatIsKnown) {
   const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
   ASSERT_TRUE(found.ok()) << found.status();
   {
-    // Meanwhile another run saves a checkpoint and ends.
+    // After FindLatestCheckpoint() another run saves a checkpoint and ends.
     CheckpointStore store = Open(0);
     Save(store, 3, /*is_best=*/true);
   }
-  // If Open() read this checkpoint again, it would find it damaged and would never delete it.
+  // This checkpoint is known, so Open() must not read it again. If it did, it would find it damaged
+  // and the store would never delete it.
   Damage("epoch_1.pth");
   absl::StatusOr<CheckpointStore> store = CheckpointStore::Open(folder_, 2, found->saved);
   ASSERT_TRUE(store.ok()) << store.status();
@@ -320,8 +324,8 @@ TEST_F(StoreTest, WeightsThatAreNotFiniteArePassedOverAndNamed) {
               ElementsAre(AllOf(HasSubstr("epoch_2.pth: state_dict.w"), HasSubstr("not finite"))));
 }
 
-// Simulates a file system without symbolic links. The store then uses hard links, or copies if
-// there are no hard links.
+// Simulates a file system without symbolic links (parameter true) or without any links (false). The
+// store must then use hard links or copies.
 class StoreWithoutLinksTest : public StoreTest, public testing::WithParamInterface<bool> {
  protected:
   StoreWithoutLinksTest() {

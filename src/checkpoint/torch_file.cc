@@ -26,25 +26,27 @@ using Item = PickleGraph::Item;
 using Kind = PickleGraph::Kind;
 using Node = PickleGraph::Node;
 
-// The largest pickle. Most are small, but long histories in a checkpoint's meta data may take
-// megabytes.
+// A larger pickle is refused. Most are small, but long histories in a checkpoint's meta data may
+// take megabytes.
 constexpr uint64_t kMaxPickleBytes = uint64_t{1} << 30;
 
-// The number at the start of a legacy file, 0x1950a86a20f9469cfc6c, as little-endian bytes.
+// The magic number 0x1950a86a20f9469cfc6c as little-endian bytes. The first pickle of a legacy file
+// contains it.
 constexpr absl::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 // In every pickle protocol the magic number ends before this offset.
 constexpr size_t kLegacyMagicEnd = 24;
 
-// Weights are searched at most this many dicts below the root.
+// State dicts are searched in dicts that are nested at most this deep below the root.
 constexpr size_t kMaxPlaceDepth = 4;
-// The most items that the search visits. Dicts may share dicts, so there may be very many paths to
-// them.
+// The search for state dicts visits at most this many items. The same dict may be contained in
+// several, so a small hostile file may have very many paths to it.
 constexpr size_t kMaxSearchedItems = size_t{1} << 20;
 constexpr size_t kMaxKeyBytes = 256;
 
 absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-// A file of torch.save: its pickle, and the file offsets of the storages that the pickle names.
+// A file of either format of torch.save. Open() parses the pickles and finds the storages; a
+// storage is read when a tensor needs it.
 class TorchFile : public CheckpointFile {
  public:
   static absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenZip(const InputFile& file) {
@@ -113,8 +115,8 @@ class TorchFile : public CheckpointFile {
     }
   }
 
-  // Returns whether an item is a tensor with dimensions. A tensor without dimensions is a number
-  // that a program stores as a tensor (a count, a temperature), not a weight.
+  // Returns whether an item is a tensor with at least one dimension. A tensor without dimensions is
+  // a single number (such as a count or a temperature) and does not make a dict a state dict.
   bool IsTensorWithDimensions(const Item& item) const {
     const Node* tensor = graph_->Get(item, Kind::kTensor);
     const Node* sizes = tensor == nullptr ? nullptr : graph_->Get(tensor->items[2], Kind::kList);
@@ -166,8 +168,8 @@ class TorchFile : public CheckpointFile {
     return storage;
   }
 
-  // Parses a legacy file. The pickles' lengths are unknown, so more and more of the file is read
-  // until they are complete.
+  // Parses a legacy file. The lengths of its pickles are not known, so the first MiB of the file is
+  // read, then twice as much and so on, until the pickles are complete.
   absl::Status ParseLegacy() {
     const uint64_t most = std::min(file_.size(), kMaxPickleBytes);
     for (uint64_t bytes = std::min<uint64_t>(most, 1 << 20);; bytes = std::min(most, 2 * bytes)) {
@@ -178,8 +180,8 @@ class TorchFile : public CheckpointFile {
     }
   }
 
-  // Reads the file's five pickles: the magic number, the protocol, the machine, the object and the
-  // storages' keys.
+  // Parses the five pickles of a legacy file: the magic number, the version of the format,
+  // properties of the machine, the saved object, and the keys of the storages in the file's order.
   absl::Status ParseLegacyHead() {
     absl::string_view rest = pickle_;
     const auto next = [&rest]() -> absl::StatusOr<PickleGraph> {
@@ -209,8 +211,8 @@ class TorchFile : public CheckpointFile {
     return absl::OkStatus();
   }
 
-  // Finds the file offset of each storage. After the pickles, the storages follow each other: each
-  // is its number of elements (8 bytes), then the elements.
+  // Finds the file offset of each storage of a legacy file. After the pickles come the storages in
+  // the order of their keys: each has its number of elements in 8 bytes, then the elements.
   absl::Status ScanLegacyStorages() {
     absl::flat_hash_map<absl::string_view, StorageRecord> records;
     for (const Node& node : graph_->nodes()) {
@@ -263,12 +265,12 @@ class TorchFile : public CheckpointFile {
 
   const InputFile& file_;
   std::string pickle_;
-  // The graph's texts, and `legacy_keys_`, point into `pickle_`.
+  // The texts of `graph_` and of `legacy_keys_` point into `pickle_`.
   std::optional<PickleGraph> graph_;
-  // Set only for a ZIP file.
+  // Set only for a ZIP file. folder_: the name before the first slash of its entries' names.
   std::optional<ZipArchive> zip_;
   std::string folder_;
-  // Set only for a legacy file.
+  // Set only for a legacy file. storages_at_: the file offset of the first storage.
   std::vector<absl::string_view> legacy_keys_;
   absl::flat_hash_map<absl::string_view, uint64_t> legacy_offsets_;
   uint64_t storages_at_ = 0;

@@ -5,8 +5,9 @@
 
 namespace finetune {
 
-// The two formats of torch.save. Since PyTorch 1.6: a ZIP file with a pickle (data.pkl) and an
-// entry for each storage. Before 1.6: a sequence of pickles, then the storages.
+// The two formats of torch.save. kTorchZip, since PyTorch 1.6, is a ZIP file with a pickle
+// (data.pkl) and an entry for each storage. kTorchLegacy, before 1.6, is a sequence of pickles,
+// then the storages.
 extern const CheckpointFormat kTorchZip;
 extern const CheckpointFormat kTorchLegacy;
 

@@ -18,9 +18,9 @@
 
 namespace finetune {
 
-// A value in a checkpoint: Python's None, bool, int, float, str, bytes, list (also tuple and set),
-// dict or tensor. Copying is cheap, because containers, strings and tensors are shared. They never
-// change once they are in a Value.
+// A value in a checkpoint: None, a bool, int, float, str, bytes, list (also for a tuple or set),
+// dict or tensor of Python, or an opaque object. Copying is cheap, because copies share containers,
+// strings and tensors. Containers and strings never change once they are in a Value.
 //
 //   Value::Dict meta;
 //   meta.Append("epoch", 3);
@@ -30,15 +30,15 @@ class Value {
  public:
   using List = std::vector<Value>;
 
-  // A dict in insertion order, as in Python. This program writes only string keys. Files of other
-  // programs may have other keys, such as the integers in an optimizer's state.
+  // A dict in insertion order, as in Python. finetune writes only string keys. Files of other
+  // programs may have other keys, such as integers in an optimizer's state.
   class Dict {
    public:
     using Entry = std::pair<Value, Value>;
     // The caller must not append a key twice.
     void Append(Value key, Value value) { entries_.emplace_back(std::move(key), std::move(value)); }
-    // Returns the value of a string key, or null if the dict lacks the key. Takes time linear in
-    // the dict's size. To visit all entries, use entries().
+    // Returns the value of a string key, or null if the dict lacks the key. It searches all entries
+    // one by one; to visit all entries, use entries().
     const Value* Find(absl::string_view key) const;
     const std::vector<Entry>& entries() const { return entries_; }
     std::vector<Entry>& entries() { return entries_; }
@@ -47,8 +47,8 @@ class Value {
     std::vector<Entry> entries_;
   };
 
-  // An object of any other Python class. Only the class's name is known. Nothing was imported or
-  // run.
+  // An object of any other Python class, of which only the name of the class (or of the function
+  // that makes the object) is known.
   struct Opaque {
     std::string type;
   };
@@ -71,7 +71,7 @@ class Value {
   Value(at::Tensor v) : v_(std::move(v)) {}  // NOLINT(google-explicit-constructor)
 
   bool is_none() const { return std::holds_alternative<std::monostate>(v_); }
-  // Each of these returns null if the value is of another kind.
+  // Each of these returns the value, or null if the value is of another kind.
   const bool* boolean() const { return std::get_if<bool>(&v_); }
   const int64_t* integer() const { return std::get_if<int64_t>(&v_); }
   const double* real() const { return std::get_if<double>(&v_); }
@@ -82,11 +82,13 @@ class Value {
   const Dict* dict() const { return Shared<Dict>(); }
   const Opaque* opaque() const { return Shared<Opaque>(); }
 
-  // Returns "None", "bool", "int", ..., "Tensor", or an opaque value's class, for messages.
+  // Returns the value's kind for messages: "None", "bool", "int", ..., "Tensor", or the class of an
+  // opaque object.
   std::string TypeName() const;
 
-  // Returns the entry `key` of a dict. Errors: NotFound where the entry does not exist or this
-  // value is not a dict; InvalidArgument where the entry is of another kind. Both name the key.
+  // These return the entry `key` of this value, which must be a dict. Errors, which name the key:
+  // NotFound if there is no such entry or this value is not a dict; InvalidArgument if the entry is
+  // of another kind.
   absl::StatusOr<Value> Get(absl::string_view key) const;
   absl::StatusOr<bool> GetBool(absl::string_view key) const;
   absl::StatusOr<int64_t> GetInt(absl::string_view key) const;
@@ -94,10 +96,10 @@ class Value {
   absl::StatusOr<std::string> GetString(absl::string_view key) const;
   absl::StatusOr<at::Tensor> GetTensor(absl::string_view key) const;
   absl::StatusOr<std::vector<std::string>> GetStrings(absl::string_view key) const;
-  // Returns the entry `key`, which must be a dict of tensors by name.
+  // Returns the entry `key`, which must be a dict of tensors, as a list of names and tensors.
   absl::StatusOr<TensorList> GetTensors(absl::string_view key) const;
 
-  // Makes a dict of tensors by name. Its tensors share memory with `tensors`.
+  // Returns a dict of tensors by name. They share memory with `tensors`.
   static Value FromTensors(const TensorList& tensors);
 
  private:
@@ -114,8 +116,8 @@ class Value {
       v_;
 };
 
-// Returns a name from a file in a form for messages: escapes unprintable bytes and leaves out the
-// middle of a long name.
+// Returns a name that comes from a file in a form for messages: unprintable bytes are escaped, and
+// the middle of a name of more than 200 bytes is left out.
 std::string Printable(absl::string_view name);
 
 }  // namespace finetune

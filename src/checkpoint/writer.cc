@@ -21,11 +21,11 @@
 namespace finetune {
 namespace {
 
-// Makes the pickle of a value in protocol 2, as torch.save does. pickle.cc names the opcodes. Uses
-// no memo: a string that occurs again is written again.
+// Pickles a value in protocol 2, as torch.save does. pickle.cc names the opcodes. It does not use
+// the memo, so a string that occurs several times is written several times.
 class Pickler {
  public:
-  // Pickles a whole value.
+  // Pickles `root`. Call it once.
   absl::Status Pickle(const Value& root) {
     bytes_ = "\x80\x02";
     FT_RETURN_IF_ERROR(Write(root));
@@ -34,7 +34,7 @@ class Pickler {
   }
 
   const std::string& bytes() const { return bytes_; }
-  // Returns the tensors whose memory is to be written as storage 0, 1, 2, ...
+  // Returns the tensors whose elements must be written as the storages "0", "1", "2", ...
   const std::vector<at::Tensor>& storages() const { return storages_; }
 
  private:
@@ -123,7 +123,7 @@ class Pickler {
     return absl::OkStatus();
   }
 
-  // Writes the call torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False,
+  // Writes a tensor as the call torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False,
   // OrderedDict()).
   absl::Status Tensor(const at::Tensor& tensor) {
     const absl::string_view storage_class = StorageClass(tensor.scalar_type());
@@ -209,8 +209,8 @@ uint64_t TensorBytes(const Value& value) {
   return bytes;
 }
 
-// Returns `value` with its tensors copied into `memory`, from byte `at` on. Advances `at` past
-// them.
+// Returns a copy of `value` whose tensors are copied into `memory` from byte `at` on. Sets `at` to
+// the end of the last one.
 Value CopyInto(const Value& value, const at::Tensor& memory, int64_t& at) {
   if (const at::Tensor* tensor = value.tensor()) {
     at::Tensor copy = at::empty({0}, tensor->options().device(c10::kCPU).requires_grad(false));
@@ -242,8 +242,9 @@ absl::Status WriteTorchFile(const std::string& path, const Value& root) {
   FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::CreateLarge(path));
   absl::Status written;
   try {
-    // PyTorchStreamWriter completes the archive in its destructor, where an error would end the
-    // process. So the callback always reports success and keeps the first error.
+    // PyTorchStreamWriter completes the archive in its destructor, where an error of the callback
+    // would end the process. So the callback always reports success and keeps the first error in
+    // `written`.
     caffe2::serialize::PyTorchStreamWriter archive([&](const void* bytes, size_t n) {
       if (written.ok()) written = file.Write({static_cast<const char*>(bytes), n});
       return n;

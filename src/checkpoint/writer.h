@@ -9,25 +9,25 @@
 namespace finetune {
 
 // Writes `root` as a .pth (a ZIP file) that Python's torch.load(path, weights_only=True) can read.
-// The file appears whole or not at all (see AtomicFile). A dict with only tensors becomes an
-// OrderedDict, which is the type of PyTorch's state dicts. Bytes of a string that are not UTF-8
-// become U+FFFD.
+// The file appears complete or not at all (see AtomicFile). A dict whose values are all tensors
+// becomes an OrderedDict, as PyTorch's state dicts are. Bytes of a string that are not UTF-8 are
+// replaced by U+FFFD.
 //
-// Tensors are written from the CPU, contiguous and row by row. Other tensors are copied first, one
-// at a time. Tensors with the same memory are written once. The tensors of `root` must not change
-// during the call. To train meanwhile, pass a copy made by a Snapshotter and write it from another
-// thread.
+// All tensors are written as contiguous ones. A tensor that is not contiguous or not on the CPU is
+// first copied, one tensor at a time. The memory of tensors that have the same memory and type is
+// written once. The tensors of `root` must not change during the call. To go on training meanwhile,
+// copy `root` with a Snapshotter and write the copy on another thread.
 //
-// Errors: InvalidArgument that names the place in `root`, for an opaque value, bytes, or a dict's
-// key that is neither str nor int; those of AtomicFile.
+// Errors: InvalidArgument, with the place in `root`, for an opaque object, for bytes, for a tensor
+// of an unsupported type, and for a dict's key that is neither str nor int; those of AtomicFile.
 absl::Status WriteTorchFile(const std::string& path, const Value& root);
 
-// Copies values, so that training may continue while another thread writes a copy. When a copy is
-// no longer referenced, the next copy reuses its memory, because allocating new memory would take
-// longer than the copying. Not thread-safe.
+// Copies values, so that training can continue while another thread writes the copy. If the
+// previous copy has been destroyed, its memory is reused, because getting new memory from the
+// system would take longer than the copying. Not thread-safe.
 class Snapshotter {
  public:
-  // Returns the same value with all tensors copied to the CPU, contiguous.
+  // Returns a copy of `value` in which all tensors are copied to the CPU and contiguous.
   Value Take(const Value& value);
 
  private:

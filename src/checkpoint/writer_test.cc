@@ -106,7 +106,7 @@ TEST(Writer, WritesSharedMemoryOnceAndAViewsPartOnly) {
   };
   EXPECT_LT(size_of({{"a", flat}, {"b", flat}}), 410'000u);
   EXPECT_LT(size_of({{"part", flat.slice(0, 50'000, 50'100)}}), 4'000u);
-  // Two tensors with the same memory and different shapes are written once.
+  // The memory of two tensors that share it but have different shapes must be written only once.
   const Value read = RoundTrip(Value::FromTensors({{"a", flat}, {"b", flat.view({100, 1000})}}));
   EXPECT_TRUE(read.GetTensor("b")->is_alias_of(*read.GetTensor("a")));
   EXPECT_EQ(read.GetTensor("b")->dim(), 2);

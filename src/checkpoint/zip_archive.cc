@@ -94,7 +94,8 @@ absl::Status ZipArchive::Read(const std::string& name, void* to, uint64_t size) 
     if (got <= 0) break;
     done += got;
   }
-  // libzip checks the CRC-32 only when a read meets the entry's end, so one byte more is read.
+  // libzip checks the CRC-32 only when a read reaches the end of the entry. So one more byte is
+  // asked for.
   char extra;
   zip_int64_t end = done == size ? 0 : -1;
   if (end == 0 && is_checked_) end = zip_fread(file.get(), &extra, 1);

@@ -13,7 +13,7 @@
 
 namespace finetune {
 
-// The entries of a ZIP file of torch.save.
+// Reads the entries of a ZIP file that torch.save wrote.
 //
 // Problem: a damaged checkpoint must not load, but LibTorch's reader, PyTorchStreamReader, is built
 // without the CRC-32 check. Method: libzip reads the file (also ZIP64) and checks each entry's
@@ -22,27 +22,29 @@ namespace finetune {
 // Layout: each entry is stored without compression. "NAME/data.pkl" is the pickle. "NAME/data/KEY"
 // has the bytes of the storage that the pickle calls KEY (torch_file.cc).
 //
-// Invariants: compressed and encrypted entries are refused, so an entry is not larger than the
-// file. The sum of all reads is bounded by the file's size, because entries may overlap. Errors do
-// not name the file, so the caller must add its name. Tests: reader_test flips bits of real files
-// and truncates them.
+// Invariants: compressed and encrypted entries are refused, so no entry is larger than the file.
+// Entries of a hostile file may overlap, so the sum of all reads is limited to the file's size.
+// Errors do not name the file; the caller must add its name. Tests: reader_test flips bits of real
+// files and truncates them.
 class ZipArchive {
  public:
-  // `file_size` bounds each entry, and the sum of all reads.
+  // Opens the file and reads its directory. `file_size`: the file's size in bytes, which no entry
+  // and no sum of all reads may exceed. Errors: DataLoss.
   static absl::StatusOr<ZipArchive> Open(const std::string& path, uint64_t file_size);
 
   std::vector<std::string> Names() const;
   bool Has(const std::string& name) const;
 
-  // Returns false where the CRC-32 of every entry is 0, because
-  // torch.serialization.set_crc32_options(False) left them out. Such entries are read without a
-  // check.
+  // Returns false if the CRC-32 of every entry is 0, which means that the file was written after
+  // torch.serialization.set_crc32_options(False). Its entries are read without a check.
   bool IsChecked() const { return is_checked_; }
 
   // Returns the size of an entry in bytes. Errors: NotFound; InvalidArgument for an entry that is
   // compressed, encrypted or claims to be larger than the file.
   absl::StatusOr<uint64_t> Size(const std::string& name) const;
-  // Reads a whole entry, `size` bytes as Size() returned them. Errors: DataLoss for a wrong CRC-32.
+  // Reads a whole entry into `to`. `size`: what Size() returned. Errors: DataLoss for a wrong
+  // CRC-32; InvalidArgument if the entry cannot be read or the sum of all reads exceeds the file's
+  // size.
   absl::Status Read(const std::string& name, void* to, uint64_t size);
   absl::StatusOr<std::string> Read(const std::string& name);
 
@@ -54,7 +56,7 @@ class ZipArchive {
 
   std::unique_ptr<zip_t, Discard> zip_;
   uint64_t file_size_;
-  // The number of bytes that may still be read. A hostile file may have many overlapping entries.
+  // How many more bytes may be read.
   uint64_t bytes_left_;
   bool is_checked_ = false;
 };

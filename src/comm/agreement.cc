@@ -15,10 +15,10 @@ namespace {
 
 constexpr size_t kNamedRanks = 4;
 
-// The payload of an error that every rank has.
+// The type of the status payload that marks an error which every rank has.
 constexpr absl::string_view kAgreed = "finetune/agreed";
 
-// Appends a field as its length and its bytes.
+// Appends the field's length (4 bytes) and then its bytes to `out`. TakeField() is the inverse.
 void AppendField(absl::string_view field, std::string& out) {
   const auto size = static_cast<uint32_t>(field.size());
   out.append(reinterpret_cast<const char*>(&size), sizeof(size));
@@ -35,8 +35,8 @@ std::string TakeField(absl::string_view& in) {
   return field;
 }
 
-// Encodes an error's code, message and payloads; "" stands for an OK status. Equal statuses have
-// equal bytes.
+// Encodes a status as bytes: "" for OK, otherwise the code, the message and the payloads sorted by
+// type. Equal statuses have equal bytes. Decode() is the inverse for errors.
 std::string Encode(const absl::Status& status) {
   if (status.ok()) return "";
   std::string bytes(1, static_cast<char>(status.code()));
@@ -52,7 +52,7 @@ std::string Encode(const absl::Status& status) {
   return bytes;
 }
 
-// `bytes` must not be empty.
+// Decodes an error. `bytes` must not be empty.
 absl::Status Decode(absl::string_view bytes) {
   const auto code = static_cast<absl::StatusCode>(bytes.front());
   bytes.remove_prefix(1);

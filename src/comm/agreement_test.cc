@@ -56,7 +56,7 @@ TEST(CompareItemsTest, EveryItemThatDiffersIsNamed) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("the config is y on rank 1"));
 }
 
-// An older program may not know an item.
+// If ranks run different versions of the program, one may lack an item.
 TEST(CompareItemsTest, AMissingItemIsADifference) {
   auto ranks = Ranks({"x", "x", "x"});
   ranks[1].pop_back();
@@ -91,7 +91,7 @@ TEST_F(AgreementTest, AnErrorOfOneRankIsEveryRanks) {
   EXPECT_EQ(ours.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ours.message(), absl::StrCat("rank 1 (host ", comm_->host(1), "): no such file"));
   EXPECT_TRUE(IsAgreed(ours));
-  // An error of all ranks is reported once.
+  // An error that all ranks have is returned without the name of a rank.
   const absl::Status same = Agree(absl::NotFoundError("no such file"), *comm_);
   EXPECT_EQ(same.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(same.message(), "no such file");

@@ -5,7 +5,7 @@
 namespace finetune {
 namespace {
 
-// The elements in 64 bytes.
+// The number of float32 elements in 64 bytes. Each parameter begins at a multiple of it.
 constexpr int64_t kAlignment = 16;
 
 int64_t Padded(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }

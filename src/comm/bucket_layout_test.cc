@@ -13,7 +13,8 @@ using testing::ElementsAre;
 
 constexpr int64_t kMebibyte = (1 << 20) / sizeof(float);
 
-// The convolutions of ResNet-18 for 32x32 images, in the order in which their gradients arrive.
+// Returns the numbers of elements of the weights of a ResNet-18 for 32x32 images, about in the
+// order in which their gradients arrive.
 std::vector<int64_t> ResNet18() {
   std::vector<int64_t> counts = {5120, 10};
   for (const int64_t width : {512, 256, 128, 64}) {
@@ -52,13 +53,13 @@ TEST(BucketLayoutTest, BucketsOfSeveralParametersStayWithinTheirSize) {
   EXPECT_LE(*std::max_element(sizes.begin(), sizes.end()), 3 * kMebibyte);
 }
 
-// The all-reduce that starts when backward ends is not hidden by computation.
+// The last all-reduce starts when backward ends, so no computation hides its time.
 TEST(BucketLayoutTest, TheLastBucketsAreSmall) {
   const std::vector<int64_t> sizes = Sizes(LayOutBuckets(ResNet18(), CommConfig()));
   EXPECT_LT(sizes.back(), 2 * kMebibyte);
   const int64_t all = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
   EXPECT_LT(10 * sizes.back(), all);
-  // Very small buckets would cost more by their number than they hide.
+  // There must not be many tiny buckets either: each all-reduce has a fixed cost.
   EXPECT_LE(sizes.size(), 10u);
 }
 

@@ -6,7 +6,8 @@
 
 namespace finetune {
 
-// Checks the settings of communication. `problems`: those of its message.
+// Checks the fields of `config`. Adds an error to `problems`, which must be those of this message,
+// for each field that is out of range.
 void CheckComm(const CommConfig& config, const Problems& problems);
 
 }  // namespace finetune

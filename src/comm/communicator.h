@@ -20,50 +20,55 @@ class Tensor;
 
 namespace finetune {
 
-// The ranks of a job, as one of them sees it.
+// The ranks (MPI processes) of a job, as one of them sees the job. Ranks are numbered from 0.
 struct World {
   int rank = 0;
   int size = 1;
-  // This rank's number among the ranks on its host, and the number of those ranks.
+  // local_rank: this rank's number (from 0) among the ranks on its host. local_size: the number of
+  // ranks on its host.
   int local_rank = 0;
   int local_size = 1;
-  // hosts[r] is the host of rank r.
+  // hosts[r] is the name of the host that rank r runs on.
   std::vector<std::string> hosts = {"localhost"};
 };
 
-// One collective operation as a rank saw it, for traces and benchmarks.
+// One collective operation with the times that one rank measured, for traces and benchmarks.
 struct CollectiveEvent {
-  const char* name;  // "all-reduce", ...; static
+  const char* name;  // such as "all-reduce"; a string literal
   int64_t bytes;
   absl::Time submitted;
   absl::Time began;
   absl::Time ended;
-  // The GPU whose memory the operation worked on, or -1 for the CPU.
+  // The number of the GPU that the operation's tensor is on, or -1 for a tensor in the CPU's
+  // memory.
   int device = -1;
 };
 
-// Functions that a communicator calls, on threads of its own: one thread for operations on the CPU,
-// one for the GPU.
+// The functions through which a communicator reports its operations. The communicator calls them on
+// threads of its own: on one thread for tensors in the CPU's memory, on another for tensors on the
+// GPU.
 struct CommObserver {
-  // Called after the end of each operation; for a GPU some time later. Unset: not called.
+  // Called after each operation has ended: at once on the CPU, some milliseconds later on a GPU.
+  // May be left unset.
   std::function<void(const CollectiveEvent&)> event;
 };
 
-// Collective operations between the ranks of a job. Every rank calls the same operations in the
-// same order, from one thread at a time. The watchdog reports a rank that does not come to an
-// operation. After an error only Abort() may be called. Destroy the communicator before the
+// Collective operations between the ranks of a job. "Collective" on a function means that every
+// rank must call it. Every rank calls the same operations in the same order, from one thread at a
+// time. The watchdog reports a rank that does not call an operation which the other ranks have
+// called. After an error only Abort() may be called. The communicator must be destroyed before the
 // MpiSession ends.
 class Communicator {
  public:
-  // An operation that runs while the caller computes.
+  // An operation that has been started and runs while the caller computes.
   class Work {
    public:
     virtual ~Work() = default;
-    // Returns when the result is there. With CUDA it returns at once, and the current stream's
-    // later work waits for the result.
+    // Blocks until the operation has ended and its result can be read. For a tensor on a GPU it
+    // returns at once, and the later work of the current CUDA stream waits for the result.
     virtual absl::Status Wait() = 0;
   };
-  // Work whose result is there from the start.
+  // An operation that had already ended when it was returned.
   class Finished : public Work {
    public:
     absl::Status Wait() override { return absl::OkStatus(); }
@@ -78,49 +83,55 @@ class Communicator {
   int local_size() const { return world().local_size; }
   const std::string& host(int rank) const { return world().hosts[rank]; }
 
-  // The GPU that this rank works on, or -1 for the CPU.
+  // The number of the GPU that this rank computes on, or -1 for the CPU.
   virtual int device() const { return -1; }
 
-  // Returns memory whose all-reduce is this communicator's fastest: a zeroed float32 tensor
-  // [numel], which the ranks share where all are on one host. Collective; numel must be the same on
-  // every rank.
+  // Returns a zeroed float32 tensor [numel] in the memory that this communicator can all-reduce
+  // fastest. Over MPI with all ranks on one host this is memory that all ranks map. Collective.
+  // `numel` must be the same on every rank.
   virtual absl::StatusOr<at::Tensor> AllocateBuffer(int64_t numel) = 0;
 
-  // Starts to sum `tensor` over all ranks, element by element and in place. It must not be touched
-  // before Wait(). `tensor`: float32, contiguous, the same number of elements on every rank (0 is
-  // allowed). It travels as `wire`; sums are made in float32. The result has the same bits on every
-  // rank, and in every run with as many ranks.
+  // Starts to sum `tensor` over all ranks, element by element and in place. The caller must neither
+  // read nor write `tensor` before Work::Wait() has returned. `tensor`: float32, contiguous, the
+  // same number of elements on every rank (0 is allowed). Numbers are sent as `wire`. Over MPI they
+  // are added in float32, over NCCL in the type of `wire`. The result has the same bits on every
+  // rank. Over MPI (except with MPI_CHOICE) it also has the same bits in every run with the same
+  // number of ranks on the same hosts.
   virtual absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor,
                                                              Wire wire) = 0;
   absl::StatusOr<std::unique_ptr<Work>> AllReduceSum(const at::Tensor& tensor) {
     return AllReduceSum(tensor, Wire::kFloat32);
   }
 
-  // Sums a few numbers over all ranks in place, in the order of the ranks.
+  // Sums each of `values` over all ranks in place. Rank 0's number comes first in the sum, then
+  // rank 1's, and so on. Collective.
   virtual absl::Status AllReduceSum(absl::Span<double> values) = 0;
 
-  // Copies `tensor` of rank `root` to all ranks. Dense (any strides), the same type and shape on
-  // every rank.
+  // Copies `tensor` of rank `root` into `tensor` of all other ranks. `tensor` must be dense and
+  // have the same type, shape and strides on every rank. Collective.
   virtual absl::Status Broadcast(const at::Tensor& tensor, int root) = 0;
-  // Copies `bytes` of rank `root` to all ranks.
+  // Copies `bytes` of rank `root` into `bytes` of all other ranks, whose size changes to fit.
+  // Collective.
   virtual absl::Status Broadcast(std::string& bytes, int root) = 0;
 
-  // Returns every rank's `bytes`, by rank. Errors: ResourceExhausted when they are over 2 GiB
-  // together.
+  // Returns the `bytes` of all ranks: element r is rank r's. Their lengths may differ. Collective.
+  // Errors: ResourceExhausted when all ranks' bytes together are 2 GiB or more.
   virtual absl::StatusOr<std::vector<std::string>> AllGather(absl::string_view bytes) = 0;
 
-  // Returns when every rank has called Barrier().
+  // Returns when every rank has called Barrier(). Collective.
   virtual absl::Status Barrier() = 0;
 
-  // Has stalls reported to `warn`, in one or more lines, from a thread of the communicator. Null:
-  // to stderr, as at the start. After it returns, the earlier `warn` is no longer called.
+  // Makes the watchdog report stalls by calling `warn` with a text of one or more lines, on a
+  // thread of the communicator. If `warn` is null or SetWarn() was never called, it prints them to
+  // stderr. When SetWarn() returns, the earlier `warn` is no longer called.
   virtual void SetWarn(std::function<void(absl::string_view)> warn) = 0;
 
-  // Tells this rank's activity ("epoch 2 iteration 40: loading data") to the watchdog, for its
-  // messages. Cheap.
+  // Tells the watchdog what this rank is doing ("epoch 2 iteration 40: loading data"). The
+  // watchdog's messages quote it. It sends nothing, so it may be called in every iteration.
   virtual void SetActivity(absl::string_view activity) = 0;
 
-  // Prints "rank 3 (host x): reason" and soon ends all ranks with a non-zero exit. Thread-safe.
+  // Prints "rank 3 (host x): reason" to stderr, then ends all ranks with a non-zero exit code,
+  // within seconds where all hosts can be reached. Thread-safe.
   [[noreturn]] virtual void Abort(absl::string_view reason) = 0;
 };
 

@@ -21,7 +21,8 @@
 namespace finetune {
 namespace {
 
-// Returns whether the job runs on GPUs. Collective.
+// Returns whether the job runs on GPUs. Collective. Errors: InvalidArgument, on every rank, when a
+// rank whose `device` is CUDA sees no GPU.
 absl::StatusOr<bool> UsesGpus(RuntimeConfig::Device device, Communicator& comm) {
   const Gpus gpus = VisibleGpus();
   const bool yes =
@@ -58,9 +59,10 @@ absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const MpiSessio
                                                                  const CommConfig& config,
                                                                  RuntimeConfig::Device device,
                                                                  CommObserver observer) {
-  // Works on the CPU's memory. A GPU's communicator is built on it.
+  // The communicator for tensors in the CPU's memory. NcclCommunicator uses it for everything that
+  // is not on a GPU.
   std::unique_ptr<Communicator> host;
-  [[maybe_unused]] Watchdog* watchdog = nullptr;  // only for GPUs
+  [[maybe_unused]] Watchdog* watchdog = nullptr;  // used only for GPUs
   if (session.active()) {
     FT_ASSIGN_OR_RETURN(auto mpi, MpiCommunicator::Create(session, config, observer));
     watchdog = mpi->watchdog();

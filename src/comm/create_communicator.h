@@ -9,12 +9,17 @@
 
 namespace finetune {
 
-// Creates the communicator for a job on `device`; one rank gets SingleCommunicator. AUTO means CUDA
-// where any rank sees a GPU, else the CPU, so a host that has lost its GPUs is an error and not a
-// slow run. Where the ranks ask for different devices it is the CPU, which is enough for them to
-// compare their configs. Collective; `session` must outlive it. Errors: InvalidArgument, beginning
-// with the field, for a device that is not there or a backend that does not fit it; those of the
-// communicators' own Create().
+// Creates the communicator for a job whose model is computed on `device`: NcclCommunicator for
+// GPUs, MpiCommunicator for the CPU, and SingleCommunicator for a job of one rank.
+//
+// With AUTO all ranks use GPUs where any rank sees one, otherwise the CPU. So a host that has lost
+// its GPUs is an error, not a slow run. Where one rank asks for the CPU, all ranks get a
+// communicator for the CPU: if others asked for CUDA, their configs differ, and with this
+// communicator they can compare them and report it.
+//
+// Collective. `session` must outlive the communicator. Errors: InvalidArgument, beginning with the
+// config field, when `device` is CUDA and a rank sees no GPU or when config.backend does not work
+// on the device; those of the communicators' own Create().
 absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const MpiSession& session,
                                                                  const CommConfig& config,
                                                                  RuntimeConfig::Device device,

@@ -59,7 +59,7 @@ TEST(CreateCommunicatorTest, ABackendThatDoesNotGoWithTheDeviceIsRefused) {
               HasSubstr("comm.backend: NCCL works on GPUs"));
 }
 
-// Every rank has the error, and none waits for another.
+// Every rank returns the error, so no rank hangs.
 TEST(CreateCommunicatorTest, RefusesCudaWhereItIsNotThere) {
   const Gpus gpus = VisibleGpus();
   if (gpus.count > 0) {

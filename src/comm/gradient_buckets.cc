@@ -1,29 +1,35 @@
-// Flat gradients, cut into buckets whose all-reduces run beside backward.
+// All gradients lie in one flat array, which is cut into buckets. The buckets' all-reduces run
+// while backward computes the remaining gradients.
 //
-// Problem: each rank has the gradients of its own images, and the optimizer needs their sum over
-// all ranks. One all-reduce after backward would leave the network idle during backward. One
-// all-reduce a parameter would pay the network's latency hundreds of times.
+// Problem: each rank computes the gradients of its own images, and the optimizer needs their sum
+// over all ranks. A single all-reduce after backward would leave the network idle during backward.
+// An all-reduce for each parameter would pay the network's latency hundreds of times.
 //
 // Method: a bucket of several gradients is summed by one all-reduce, which starts when the bucket's
-// last gradient arrives (Li et al. 2020, "PyTorch Distributed"). A hook on autograd's node of each
-// parameter reports the arrival.
+// last gradient arrives (Li et al. 2020, "PyTorch Distributed"). A gradient arrives when backward
+// has computed it. A hook on the autograd node that accumulates the gradient of a parameter reports
+// this.
 //
 // Layout: `values_` and `gradients_` are [n] float32. They hold the parameters in reverse order of
-// the forward pass, the order in which gradients arrive. Each begins at a multiple of 64 bytes, and
-// the padding is 0. Buckets are consecutive ranges of them (bucket_layout.h): the first is small,
-// so that it starts early, and the last ones are small, because no computation hides them. A
-// parameter and its gradient are strided views, so channels-last weights stay channels-last.
+// the forward pass, which is about the order in which gradients arrive. Each parameter begins at a
+// multiple of 64 bytes, and the padding is 0. A bucket is a contiguous range of `gradients_`
+// (bucket_layout.h). The first bucket is small, so that its all-reduce starts early. The last
+// buckets are small, because no computation hides their all-reduces. A parameter and its gradient
+// are strided views of the arrays, so channels-last weights stay channels-last.
 //
 // Invariants:
-//  - All ranks start the buckets' all-reduces in the same order: a complete bucket waits for those
-//    before it. Gradients may arrive in different orders.
-//  - A bucket is not touched between the start of its all-reduce and Finish(). Only the last
-//    backward pass of an iteration communicates; earlier micro-batches only accumulate.
-//  - After Zero() a parameter has no gradient tensor. Autograd then hands over its own, which the
-//    hook copies into place; EndBackward() clears the gradients of parameters that got none.
-//  - `mutex_` guards slots and buckets, because autograd may run hooks on threads of its own.
+//  - All ranks start the buckets' all-reduces in the order of the buckets: a complete bucket waits
+//    until all buckets before it are complete. So gradients may arrive in a different order on each
+//    rank.
+//  - Nobody reads or writes a bucket between the start of its all-reduce and Finish(). Only the
+//    last backward pass of an iteration starts all-reduces; the passes of earlier micro-batches
+//    only add to the gradients.
+//  - After Zero() a parameter has no gradient tensor (its grad() is undefined). Autograd then makes
+//    grad() a new tensor, which the hook copies into `gradients_`. EndBackward() sets the gradients
+//    of parameters that got none to 0.
+//  - `mutex_` guards `slots_` and `buckets_`, because autograd may run hooks on threads of its own.
 //
-// Tests: gradient_buckets_test on one rank, gradient_buckets_mpi_test under mpirun.
+// Tests: gradient_buckets_test runs on one rank, gradient_buckets_mpi_test on several under mpirun.
 #include "src/comm/gradient_buckets.h"
 
 #include <ATen/core/grad_mode.h>
@@ -86,8 +92,9 @@ class AfterGradient : public torch::autograd::FunctionPostHook {
 
 }  // namespace
 
-// The hook on the node that accumulates a parameter's gradient. It keeps the node alive, because a
-// parameter has only a weak reference to it.
+// Calls `call` each time autograd has accumulated the parameter's gradient, until the Hook is
+// destroyed. It holds the autograd node that accumulates, because the parameter has only a weak
+// reference to the node.
 struct GradientBuckets::Hook {
   Hook(const at::Tensor& parameter, std::function<void()> call)
       : node(torch::autograd::impl::grad_accumulator(parameter)),
@@ -123,7 +130,8 @@ absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConf
     }
   }
 
-  // Find the place of each parameter and each bucket.
+  // Compute the place of each parameter and each bucket in the flat arrays, which are in reverse
+  // order of `parameters`.
   const auto count = static_cast<int64_t>(parameters.size());
   slots_.resize(count);
   std::vector<int64_t> counts;
@@ -176,8 +184,8 @@ absl::Status GradientBuckets::Build(const TensorList& parameters, const CommConf
 void GradientBuckets::Zero() {
   absl::MutexLock lock(&mutex_);
   for (Slot& slot : slots_) {
-    // Without a gradient to add to, autograd hands over its own tensor. This saves clearing the
-    // memory.
+    // With grad() undefined, autograd does not add to old gradients but sets grad() to a new
+    // tensor. So the old gradients need not be set to 0.
     slot.parameter.mutable_grad() = at::Tensor();
     slot.written = false;
   }
@@ -193,8 +201,8 @@ void GradientBuckets::BeginBackward(bool communicate) {
 }
 
 void GradientBuckets::AfterAccumulation(int64_t index) {
-  // Different parameters may run this at the same time. It touches only the parameter's own slot;
-  // MarkReady() locks the rest.
+  // Autograd may run this for different parameters at the same time. Until MarkReady(), which
+  // locks, it uses only this parameter's own slot.
   Slot& slot = slots_[index];
   const at::Tensor& gradient = slot.parameter.grad();
   if (gradient.defined() && gradient.unsafeGetTensorImpl() != slot.gradient.unsafeGetTensorImpl()) {

@@ -40,7 +40,8 @@ TEST_P(BucketsOverMpiTest, GradientsAreThePlainSumOverRanks) {
       (*buckets)->BeginBackward(micro == 1);
       at::Tensor loss = at::zeros({});
       for (int i = 0; i < 12; ++i) {
-        // Each rank leaves out one parameter, another one in each iteration.
+        // Each rank computes no gradient for one parameter. Which parameter that is depends on the
+        // rank and the iteration.
         if (i == (rank + iteration) % 12) continue;
         loss =
             loss + (parameters[i].tensor * static_cast<double>(rank + i + iteration + micro)).sum();

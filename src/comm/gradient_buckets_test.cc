@@ -21,7 +21,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Imitates two ranks with equal data: Wait() doubles this rank's values.
+// Imitates a job of two ranks that have the same data: Wait() doubles the tensor.
 class Twin : public SingleCommunicator {
  public:
   Twin() { world_.size = 2; }
@@ -56,7 +56,8 @@ NamedTensor Parameter(std::string name, at::IntArrayRef shape) {
   return {std::move(name), at::rand(shape).requires_grad_()};
 }
 
-// Five parameters of 1024 elements (4 KiB) each. The buckets hold one, two, one and one.
+// Returns five parameters of 1024 elements (4 KiB) each. With the tests' settings the four buckets
+// hold one, two, one and one of them.
 TensorList FiveParameters() {
   TensorList parameters;
   for (const char* name : {"a", "b", "c", "d", "e"}) {
@@ -78,10 +79,10 @@ std::unique_ptr<GradientBuckets> Make(const TensorList& parameters, Communicator
   return *std::move(buckets);
 }
 
-// The gradients of FiveParameters() on a rank that has a twin.
+// Tests the buckets of FiveParameters() with the communicator Twin.
 class FiveParametersTest : public testing::Test {
  protected:
-  // Begins an iteration of one micro batch.
+  // Begins an iteration of one micro-batch.
   void Begin() {
     buckets_->Zero();
     buckets_->BeginBackward(/*communicate=*/true);
@@ -106,7 +107,7 @@ TEST(GradientBucketsTest, ParametersLieFlatInReverseOrderAndKeepTheirValues) {
   EXPECT_EQ(buckets->entries()[1].count, 15);
   EXPECT_EQ(buckets->values().sizes(), buckets->gradients().sizes());
   EXPECT_TRUE(parameters[0].tensor.equal(first));
-  // A change of the flat values changes the parameter.
+  // The parameter is a view of values(), so it changes with them.
   buckets->values().add_(1);
   EXPECT_TRUE(parameters[0].tensor.equal(first + 1));
 }
@@ -156,8 +157,8 @@ TEST_F(FiveParametersTest, ABucketStartsWhenItsLastGradientIsThereAndInOrder) {
   };
   give(3);
   give(2);
-  // The second bucket is complete but must not start before the first: other ranks may fill them in
-  // another order.
+  // The second bucket is complete, but its all-reduce must not start before that of the first
+  // bucket, because another rank may complete the buckets in another order.
   EXPECT_THAT(comm_.started, ElementsAre());
   give(4);
   EXPECT_THAT(comm_.started, ElementsAre(1024, 2048));

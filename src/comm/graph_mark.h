@@ -5,20 +5,21 @@
 
 namespace finetune {
 
-// A point inside a recorded GPU graph (cudaEventRecordExternal), for work outside the graph that
-// need not wait for the graph's end. Each launch of the graph sets it anew. On the CPU, where a
-// launch returns when all is done, and without --config=cuda it does nothing.
+// A point inside a recorded CUDA graph. Work outside the graph can wait for this point instead of
+// the graph's end. It is a CUDA event that the graph records (cudaEventRecordExternal): each launch
+// of the graph resets the event, and sets it when the graph reaches the point. On the CPU and
+// without --config=cuda a mark does nothing: there a launch returns only when all its work is done.
 class GraphMark {
  public:
-  // Call it while a graph is recorded: the mark comes after all earlier work of the current stream.
-  // `device`: the GPU, or -1 for the CPU.
+  // Call it while a graph is being recorded. The mark is the point after all work that the current
+  // stream has recorded so far. `device`: the number of the GPU, or -1 for the CPU.
   explicit GraphMark(int device);
   GraphMark(GraphMark&&) noexcept;
   GraphMark& operator=(GraphMark&&) noexcept;
   ~GraphMark();
 
-  // Use it after a launch of the graph: during its life, this thread's new work on the GPU starts
-  // when the graph has reached the mark.
+  // A guard to create after a launch of the graph. While it lives, GPU work that this thread
+  // submits starts when that launch has reached the mark.
   class After {
    public:
     explicit After(const GraphMark& mark);

@@ -35,7 +35,7 @@ absl::Status ReplayCommunicator::Replay() {
 
 void ReplayCommunicator::Abort(absl::string_view reason) {
   inner_.Abort(reason);
-  // The compiler does not see that the virtual function is [[noreturn]].
+  // Never reached. The compiler does not know that the virtual function above does not return.
   std::abort();
 }
 

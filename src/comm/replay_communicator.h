@@ -12,21 +12,23 @@
 
 namespace finetune {
 
-// Wraps a communicator so that its all-reduces of tensors can be recorded beside a GPU's graph and
-// started again with each launch of the graph. They stay outside of the graph, where the watchdog
-// and the trace see them. Each begins when the graph has reached the point where it was recorded,
-// not at the graph's end.
+// A communicator that can record the all-reduces of tensors which are called while a CUDA graph is
+// recorded. Replay() then starts the recorded all-reduces again after each launch of the graph. The
+// all-reduces are not part of the graph, so that the watchdog and the trace see them. Each
+// all-reduce begins when the launch has reached the point at which AllReduceSum() was called, not
+// at the graph's end. All operations are passed on to another communicator, `inner`.
 class ReplayCommunicator : public Communicator {
  public:
-  // `inner` must outlive it.
+  // `inner` must outlive this object.
   explicit ReplayCommunicator(Communicator* inner) : inner_(*inner) {}
 
-  // Forgets earlier recordings. Until EndRecording(), AllReduceSum of a tensor starts nothing, and
-  // its Work must not be waited for: Replay() does that.
+  // Forgets earlier recordings. Until EndRecording(), AllReduceSum() of a tensor only records the
+  // call. Wait() on the Work that it returns does nothing: only Replay() starts the all-reduces and
+  // waits for them.
   void BeginRecording();
   void EndRecording() { recording_ = false; }
-  // Call it after a launch of the graph. It starts the recorded all-reduces in their order and
-  // waits as Work::Wait() does. Errors: those of the all-reduces.
+  // Call it after each launch of the graph. Starts the recorded all-reduces in the order of their
+  // recording, then calls Work::Wait() on each. Errors: those of the all-reduces.
   absl::Status Replay();
 
   using Communicator::AllReduceSum;

@@ -9,10 +9,11 @@
 
 namespace finetune {
 
-// A job of one rank: every collective ends at once.
+// The communicator of a job of one rank. Every collective leaves its data as they are and ends at
+// once.
 class SingleCommunicator : public Communicator {
  public:
-  // `device`: the GPU to work on, or -1 for the CPU.
+  // `device`: the number of the GPU that the model is computed on, or -1 for the CPU.
   explicit SingleCommunicator(int device = -1);
 
   using Communicator::AllReduceSum;

@@ -14,7 +14,8 @@
 namespace finetune {
 namespace {
 
-// Converts IEEE 754 binary16, for processors without F16C.
+// Converts IEEE 754 binary16 to float32. FromFloat16() and ToFloat16() serve processors without the
+// F16C instructions, and the last n % 8 elements of an array on processors with them.
 float FromFloat16(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t exponent = (half >> 10) & 0x1f;
@@ -32,9 +33,10 @@ uint16_t ToFloat16(float value) {
   const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
   const uint32_t magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00 | ((bits >> 13) & 0x3ff));
-  if (magnitude >= 0x477ff000) return sign | 0x7c00;  // rounds to 65536 or more
-  if (magnitude < 0x38800000) {                       // under 2^-14: subnormal
-    // The addition of 0.5 rounds to exactly the ten bits of a subnormal.
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;  // would round to 65536 or more: infinity
+  if (magnitude < 0x38800000) {                       // under 2^-14: subnormal in float16
+    // The lowest bit of the float32 number 0.5 is worth 2^-24, as is that of a float16 subnormal.
+    // So the addition rounds to the ten fraction bits of the result.
     const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(rounded) - 0x3f000000));
   }
@@ -44,6 +46,8 @@ uint16_t ToFloat16(float value) {
 
 #if defined(__x86_64__)
 
+// PackFloat16Vector() and UnpackFloat16Vector() convert the first elements, eight at a time, and
+// return the number of elements that they converted. The caller converts the rest.
 __attribute__((target("avx2,f16c"))) int64_t PackFloat16Vector(const float* in, int64_t n,
                                                                uint16_t* out) {
   int64_t i = 0;

@@ -6,34 +6,37 @@
 
 namespace finetune {
 
-// The type in which float32 numbers are sent. kFloat16 overflows to infinity over 65504. kBFloat16
-// has float32's range.
+// The type in which float32 numbers are sent between ranks. A number too large for kFloat16 (over
+// 65504) is sent as infinity. kBFloat16 has float32's range.
 enum class Wire { kFloat32, kBFloat16, kFloat16 };
 
-// The bytes of one number.
+// Returns the size of one number in bytes.
 constexpr size_t WireSize(Wire wire) { return wire == Wire::kFloat32 ? 4 : 2; }
 
-// The elements [begin, end) that one rank sums in an all-reduce.
+// The elements [begin, end) of an array: one of the chunks into which an all-reduce cuts the array.
 struct Chunk {
   int64_t begin;
   int64_t end;
   int64_t size() const { return end - begin; }
 };
 
-// Returns chunk `index` of `n` elements cut into `size` chunks of nearly equal size, at multiples
-// of 64 bytes. The last chunks may be smaller or empty. Every all-reduce adds chunk c in the order
-// of ranks c, c + 1, ..., c - 1, which is a ring's order, so the sums do not depend on the
-// algorithm.
+// Cuts an array of `n` float32 elements into `size` chunks (one for each rank) and returns chunk
+// `index`. All chunks have the same size, a multiple of 64 bytes, except that the last chunks may
+// be smaller or empty.
+//
+// Each all-reduce algorithm of this folder's MPI code adds the ranks' values of chunk c in this
+// order: rank c, c + 1, ..., size - 1, 0, ..., c - 1. A ring adds in this order by nature. As all
+// algorithms use it, their sums have the same bits.
 Chunk ChunkOf(int64_t n, int size, int index);
 
-// sum[i] += in[i].
+// Sets sum[i] += in[i] for i in [0, n).
 void Accumulate(const float* in, int64_t n, float* sum);
 
-// out[i] = in[i] rounded to nearest even. `out`: n * WireSize(wire) bytes.
+// Converts in[0, n) to `wire`, rounding to nearest even. `out`: n * WireSize(wire) bytes.
 void Pack(const float* in, int64_t n, Wire wire, void* out);
-// out[i] = in[i].
+// Inverse of Pack(): converts n numbers of type `wire` to float32.
 void Unpack(const void* in, int64_t n, Wire wire, float* out);
-// sum[i] += in[i].
+// Converts n numbers of type `wire` to float32 and adds them: sum[i] += in[i].
 void AccumulatePacked(const void* in, int64_t n, Wire wire, float* sum);
 
 }  // namespace finetune

@@ -27,8 +27,9 @@ TEST(ChunkOfTest, ChunksCoverAllElementsOnceAndInOrder) {
   }
 }
 
-// Computes, by arithmetic, the nearest value of a format with `bits` explicit fraction bits and
-// least exponent `min_exponent`.
+// Rounds `value` to a floating-point format by double arithmetic, as a reference. The format has
+// `bits` explicit fraction bits, the least exponent `min_exponent` and the largest finite value
+// `limit`.
 float Nearest(float value, int bits, int min_exponent, double limit) {
   if (!std::isfinite(value) || value == 0) return value;
   int exponent;
@@ -50,7 +51,8 @@ void ExpectRounding(Wire wire, int bits, int min_exponent, double limit) {
   }
   std::vector<uint16_t> packed(values.size());
   std::vector<float> unpacked(values.size());
-  // Vectors of eight and their remainder round alike at every alignment.
+  // The vectorized code (eight numbers at a time) and the scalar code for the rest must round in
+  // the same way, at every alignment.
   for (size_t offset = 0; offset < 9; ++offset) {
     const int64_t n = static_cast<int64_t>(values.size() - offset);
     Pack(values.data() + offset, n, wire, packed.data());

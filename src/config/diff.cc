@@ -52,7 +52,7 @@ DiffSide SideOf(const LoadedConfig& loaded, const std::string& path, const Messa
   return {absl::StrCat("not set, so ", TextOf(message, field, -1)), ""};
 }
 
-// Collects what MessageDifferencer finds.
+// Collects the differences that MessageDifferencer finds.
 class Collector : public MessageDifferencer::Reporter {
  public:
   using Fields = std::vector<MessageDifferencer::SpecificField>;

@@ -14,7 +14,8 @@ namespace finetune {
 // message's fields.
 std::string SuggestField(const google::protobuf::Descriptor* type, absl::string_view name);
 
-// Returns such advice on a value that the enum does not have.
+// Returns advice on a value that the enum does not have: "did you mean CUDA?", or the names of its
+// values.
 std::string SuggestEnumValue(const google::protobuf::EnumDescriptor* type, absl::string_view value);
 
 }  // namespace finetune

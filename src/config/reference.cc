@@ -32,7 +32,7 @@ using ::google::protobuf::TextFormat;
 
 constexpr size_t kColumns = 100;
 
-// Breaks text into lines, each behind `indent` spaces.
+// Breaks text into lines of at most kColumns columns, each indented by `indent` spaces.
 std::string Wrapped(absl::string_view text, size_t indent) {
   std::string wrapped;
   std::string line(indent, ' ');

@@ -10,10 +10,10 @@
 namespace finetune {
 
 // Returns the help text for the config's field at `path`, which has the form that --set takes
-// ("optimizer.sgd", "topk", "data.train.pipeline[0]"): its type, default and comment, and for a
-// message those of its fields. An empty path means the whole config. The comments are those of
-// experiment.proto, which the program contains. Lines have at most 100 columns. Errors:
-// InvalidArgument with the nearest field.
+// ("optimizer.sgd", "topk", "data.train.pipeline[0]"): its type, default and comment. For a message
+// it also lists the type, default and comment of each of its fields. An empty path means the whole
+// config. The comments are those of experiment.proto, which the program contains. Lines have at
+// most 100 columns. Errors: InvalidArgument with the nearest field.
 absl::StatusOr<std::string> DescribeField(absl::string_view path);
 
 // A field with a value, as the completion in a shell offers it after --set=.

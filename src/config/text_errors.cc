@@ -29,7 +29,7 @@ std::string ToString(TextPlace at) { return absl::StrCat(at.line + 1, ":", at.co
 // Reads a text as protobuf's parser does, but continues after an error.
 class Reader : private google::protobuf::io::ErrorCollector {
  public:
-  // `text` must outlive this.
+  // `text` must outlive this object.
   explicit Reader(const std::string& text) : tokens_(text, this) {}
 
   std::vector<TextError> Read(const Descriptor* type) {

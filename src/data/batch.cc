@@ -10,7 +10,8 @@ at::Tensor Targets(const Batch& batch, int64_t classes) {
   const int64_t n = batch.labels.size(0);
   const at::Tensor own = batch.mixing[0];
   at::Tensor targets = at::zeros({n, classes}, batch.mixing.options());
-  // If an image and its partner have the same class, its two shares add up to 1.
+  // Added, not set: if an image and its partner have the same class, the two weights must add up to
+  // 1.
   targets.scatter_add_(1, batch.labels.unsqueeze(1), own.expand({n, 1}));
   targets.scatter_add_(1, batch.partner_labels.unsqueeze(1), (1 - own).expand({n, 1}));
   return targets;

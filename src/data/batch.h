@@ -9,31 +9,34 @@
 
 namespace finetune {
 
-// One rank's part of one global batch: n images. n is 0 where a short last batch has no images for
-// this rank.
+// One rank's part of a global batch (the images that all ranks together use in one iteration): n
+// images. n is 0 if the last batch of an epoch is too short to give this rank an image.
 struct Batch {
-  // The images, channels-last in memory. Either prepared for the model: [n, C, H, W] in float32 or
-  // bfloat16. Or as stored: uint8 [rows, C, H, W]. Then, without a batch transform, rows is n. With
-  // a batch transform, the rows are whole pairs of partners, and this rank's images are rows
-  // [first, first + n).
+  // The images, channels-last in memory. Prepared images (the pipeline has been applied) are [n, C,
+  // H, W] in float32 or bfloat16. Stored images (a DevicePipeline will prepare them) are uint8
+  // [rows, C, H, W]. Without a batch transform rows is n and `first` is 0. A batch transform mixes
+  // each image with a partner, so the rows also hold the partners that belong to other ranks: this
+  // rank's images are rows [first, first + n).
   at::Tensor images;
-  // [rows, draws] int64, the random numbers of each image's pipeline. Undefined where the images
-  // are prepared.
+  // [rows, draws] int64: for each row of `images` the numbers that Pipeline::Draw() wrote.
+  // Undefined if the images are prepared.
   at::Tensor draws;
-  // [n] int64, the label of each image.
+  // [n] int64: the label of each image.
   at::Tensor labels;
-  // [n] int64, the label of each image's partner. Undefined without a batch transform.
+  // [n] int64: the label of each image's partner. Undefined without a batch transform.
   at::Tensor partner_labels;
-  // [BatchTransform::draws()] float32, the random numbers of the batch transform. Element 0 is the
-  // share of an image's own label. Undefined without a batch transform.
+  // [BatchTransform::draws()] float32: the random numbers of the batch transform, the same for all
+  // pairs of the batch. Element 0 is the weight of an image's own label; its partner's label has
+  // the rest to 1. Undefined without a batch transform.
   at::Tensor mixing;
+  // The row of `images` and `draws` at which this rank's images begin, if they are stored.
   int64_t first = 0;
-  // The index of each image in its split; n of them.
+  // The index of each image in its split: n numbers.
   std::vector<int64_t> indices;
-  // The number of images in the global batch, over all ranks. Losses are averaged over it.
+  // The number of images in the global batch, over all ranks. Losses are averaged over this number.
   int64_t global_size = 0;
 
-  // Returns all tensors of the batch. Some of them may be undefined.
+  // Returns all tensors of the batch, also those that are undefined.
   std::array<at::Tensor*, 5> tensors() {
     return {&images, &draws, &labels, &partner_labels, &mixing};
   }
@@ -42,8 +45,9 @@ struct Batch {
   }
 };
 
-// Returns the targets of the loss. Without a batch transform: the labels, [n] int64. With one: each
-// image's distribution over the classes, [n, classes] float32.
+// Returns the targets of the loss. Without a batch transform these are the labels, [n] int64. With
+// one they are a probability for each class, [n, classes] float32: an image's own class and its
+// partner's class have the weights of Batch::mixing.
 at::Tensor Targets(const Batch& batch, int64_t classes);
 
 }  // namespace finetune

@@ -32,12 +32,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Between the data set's name and six letters of chance.
+// A temporary folder has the data set's name, this, and six random characters.
 constexpr char kPartial[] = ".partial-";
 
-// Names of skipped files that a manifest lists; it counts them all.
+// The manifest lists at most this many skipped files. Its count includes all.
 constexpr size_t kListedFiles = 1000;
-// Below the variance that one other value among 2^40 makes, and above what rounding makes of none.
+// A smaller variance counts as 0. Rounding alone makes less than this; one pixel of another value
+// among 10^9 makes about as much.
 constexpr double kNoVariance = 1e-9;
 
 std::string WithoutSlash(std::string folder) {
@@ -45,8 +46,9 @@ std::string WithoutSlash(std::string folder) {
   return folder;
 }
 
-// Whether a folder consists of a manifest and the shards that it names, which may be deleted.
-// Errors: AlreadyExists that names what else is there, or what is wrong with the manifest.
+// Checks that a folder holds only a manifest and the shards that it names, so that --force may
+// delete the folder. Errors: AlreadyExists, naming another file in the folder or the fault of the
+// manifest.
 absl::Status CheckHoldsOnlyDataset(const std::string& folder) {
   constexpr char kAdvice[] =
       "--force replaces only data sets: name another --output, or remove the folder yourself";
@@ -131,13 +133,14 @@ void DatasetBuilder::RemoveAbandoned() const {
   const fs::path folder(options_.folder);
   const std::string start = folder.filename().string() + kPartial;
   const fs::path parent = folder.has_parent_path() ? folder.parent_path() : fs::path(".");
-  // A folder that cannot be listed keeps them.
+  // If the parent folder cannot be listed, nothing is deleted.
   const absl::StatusOr<std::vector<std::string>> names = ListFolder(parent.string());
   for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
     if (!absl::StartsWith(name, start) || name.size() != start.size() + 6) continue;
     const fs::path path = parent / name;
     std::error_code error;
-    // One that another program has made and not locked yet is newer.
+    // Leave a folder of the last minute alone: another program may have created it and not yet
+    // locked it.
     const auto age = fs::file_time_type::clock::now() - fs::last_write_time(path, error);
     if (error || age < std::chrono::minutes(1)) continue;
     const Fd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -163,7 +166,8 @@ absl::Status DatasetBuilder::MakeTemporary() {
   RemoveAbandoned();
   if (mkdtemp(temporary.data()) == nullptr) return failed(errno);
   temporary_ = std::move(temporary);
-  // Ends with the process. Where the file system knows no locks, an abandoned folder stays.
+  // The system releases this lock when the process ends, even by a crash. If the file system has no
+  // locks, RemoveAbandoned() deletes nothing.
   lock_ = Fd(open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!lock_.ok()) return failed(errno);
   flock(lock_.get(), LOCK_EX | LOCK_NB);
@@ -198,7 +202,7 @@ DatasetBuilder::~DatasetBuilder() {
   if (ending_.valid()) ending_.wait();
   std::error_code error;
   if (!temporary_.empty()) fs::remove_all(temporary_, error);
-  // Those that another program has put something into stay.
+  // rmdir() keeps a folder into which another program has put something.
   for (auto p = made_.rbegin(); p != made_.rend(); ++p) rmdir(p->c_str());
 }
 
@@ -283,7 +287,7 @@ absl::Status DatasetBuilder::BeginShard() {
   DatasetShard& shard = *split.add_shard();
   shard.set_file(
       absl::StrFormat("%s-%05d-of-%05d.h5", split.name(), split.shard_size() - 1, split_shards_));
-  // Shard s ends before image (s + 1) * count / shards.
+  // Shard s has the images from s * count / shards to (s + 1) * count / shards - 1.
   shard_end_ = split.shard_size() * split_count_ / split_shards_;
   shard.set_count(shard_end_ - split_done_);
   const std::string path = absl::StrCat(temporary_, "/", shard.file());
@@ -343,7 +347,7 @@ absl::Status DatasetBuilder::Finish() {
     const double mean = sum_[c] / weight_;
     manifest_.add_mean(mean);
     const double variance = std::max(0.0, squares_[c] / weight_ - mean * mean);
-    // A channel without variance would divide by 0.
+    // Normalization divides by std, so a channel without variance must not get 0.
     manifest_.add_std(std::max(1e-3, std::sqrt(variance)));
     if (variance < kNoVariance && options_.warn) {
       options_.warn(absl::StrCat(
@@ -367,7 +371,8 @@ absl::Status DatasetBuilder::PutInPlace() {
     fs::rename(temporary_, folder, error);
   } else if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) !=
              0) {
-    // Most network file systems cannot exchange two names.
+    // Most network file systems cannot exchange two names. There the old folder is moved aside
+    // first.
     error.assign(errno, std::generic_category());
     if (error.value() == EINVAL || error.value() == ENOSYS) {
       old += ".old";

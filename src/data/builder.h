@@ -20,120 +20,139 @@
 
 namespace finetune {
 
-// One image's part of a data set's mean and standard deviation, by channel.
+// The sums over an image's pixels from which a data set's mean and standard deviation are computed.
+// sum[c] adds the values 0..255 of channel c, squares[c] their squares.
 struct PixelSums {
   int64_t pixels = 0;
   std::array<uint64_t, 3> sum = {}, squares = {};
 };
 
-// `pixels`: [n, channels].
+// Returns the sums of an image of n pixels. `pixels`: [n, channels].
 PixelSums SumPixels(absl::Span<const uint8_t> pixels, int channels);
 
-// Writes a data set image by image into a temporary folder beside its place, and moves it there
-// when it is whole.
+// Writes a prepared data set (HDF5 shards and a manifest) image by image. It writes to a temporary
+// folder beside the final one, which gets its final name when it is complete.
 //
 //   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(options));
 //   FT_RETURN_IF_ERROR(builder.BeginSplit("train", 50000));
 //   ... FT_RETURN_IF_ERROR(builder.Add(pixels, label)) ...  // or AddEncoded()
 //   FT_RETURN_IF_ERROR(builder.Finish());
 //
-// Destroyed before Finish(), it leaves nothing behind, and what was there before stays. Calls in
-// another order than this, or more images than BeginSplit() said, are FailedPrecondition.
+// If the builder is destroyed before Finish() has succeeded, it deletes what it wrote, and a data
+// set that was to be replaced stays. FailedPrecondition for calls in another order than above and
+// for more images than BeginSplit() announced.
 class DatasetBuilder {
  public:
   struct Options {
     std::string folder;
-    // Replaces what is there. Without it, an existing folder is an error.
+    // Whether to replace a data set that is in `folder`. If false, an existing folder is an error.
     bool force = false;
-    // Shards of each split; never more than it has images.
+    // The number of shards (HDF5 files) of each split. A split with fewer images than this has one
+    // shard for each image.
     int shards = 8;
     std::string name;
     std::string source;
     std::vector<std::string> class_names;
-    // Of all images that are stored as pixels.
+    // The size of every image, if images are stored as pixels (`encoded` is false).
     int height = 0, width = 0, channels = 0;
-    // Images are stored as they come: AddEncoded(). `channels` is 3 and the sizes are theirs.
+    // Whether images stay encoded as JPEG, PNG and so on and are added by AddEncoded(). `channels`
+    // is then 3, `height` and `width` are 0, and images may have different sizes.
     bool encoded = false;
-    // Such images are not to be turned.
+    // Whether encoded images are decoded without applying their EXIF orientation.
     bool ignores_orientation = false;
-    // Images of the source that could not be read, each "FILE: reason"; the manifest records
-    // them.
+    // The images of the source that could not be read and are left out, each as "FILE: reason". The
+    // manifest records them.
     std::vector<std::string> skipped;
-    // Called with a sentence about what is odd but not wrong.
+    // Called with a sentence about something unusual that is not an error. May be unset.
     std::function<void(const std::string& warning)> warn;
-    // Called after each image: images of the split so far, and its total. A false answer
-    // cancels.
+    // Called after each image with the split's name, its images so far and its total. If it returns
+    // false, Add() and AddEncoded() return Cancelled. May be unset.
     std::function<bool(const std::string& split, int64_t done, int64_t total)> progress;
   };
 
-  // Whether a data set could be put there, for a look before hours of work. Errors: AlreadyExists
-  // where something is there without `force`, or, whatever `force`, something that is not a data
-  // set.
+  // Checks whether a data set can be put into `folder`, so that a program can report an error
+  // before hours of work. Errors: InvalidArgument for an empty name; AlreadyExists if `folder`
+  // exists and `force` is false, and, whatever `force` is, if it holds anything but a data set.
   static absl::Status CheckFolder(const std::string& folder, bool force);
 
-  // Errors: those of CheckFolder; InvalidArgument for classes or a size that no manifest may have;
-  // PermissionDenied and the like with the path.
+  // Creates the temporary folder, and the parent folders that are missing. Errors: those of
+  // CheckFolder(); InvalidArgument for class names or an image size that a manifest may not have;
+  // those of the file system, with the path.
   static absl::StatusOr<DatasetBuilder> Create(Options options);
   DatasetBuilder(DatasetBuilder&& other) noexcept;
   DatasetBuilder& operator=(DatasetBuilder&&) = delete;
   ~DatasetBuilder();
 
-  // Starts a split that will have exactly `count` images. Errors: FailedPrecondition where the
-  // split before has fewer than it should.
+  // Starts a split of exactly `count` images. Errors: FailedPrecondition if the previous split did
+  // not get all its images; InvalidArgument if `count` is below 1.
   absl::Status BeginSplit(const std::string& name, int64_t count);
-  // `pixels`: [height, width, channels]. `sums`: those of the pixels, where they are known. Errors:
-  // InvalidArgument for a label that is not a class'; Cancelled; those of writing, which may be of
-  // a shard before.
+  // Adds an image to the current split. `pixels`: [height, width, channels]. `sums`: SumPixels() of
+  // them if the caller has it, or null. Errors: InvalidArgument for a wrong number of pixels or a
+  // label that is not the number of a class; Cancelled by Options::progress; those of writing, also
+  // of the previous shard, which is finished in the background.
   absl::Status Add(absl::Span<const uint8_t> pixels, int64_t label,
                    const PixelSums* sums = nullptr);
-  // `image`: of a file that ImageDecoder reads. `size`: of the decoded image. `sums`: of its
-  // pixels; null leaves it out of mean and standard deviation. Errors: as Add()'s.
+  // Adds an encoded image to the current split. `image`: the bytes of a file that ImageDecoder can
+  // decode. `size`: the size of the decoded image. `sums`: SumPixels() of the decoded image; with
+  // null the image does not count for the mean and standard deviation. Errors: as Add().
   absl::Status AddEncoded(absl::string_view image, const ImageSize& size, int64_t label,
                           const PixelSums* sums);
-  // Writes the manifest and puts the folder in its place. Mean and standard deviation are of the
-  // first split; of encoded images each counts the same, whatever its size. Warns of a channel
-  // that has one value in all of that split's images.
+  // Writes the manifest and gives the folder its final name. The manifest's mean and standard
+  // deviation are those of the first split. Each encoded image counts the same for them, whatever
+  // its size. Warns of a channel that has the same value in all pixels of the first split.
   absl::Status Finish();
 
  private:
   explicit DatasetBuilder(Options options) : options_(std::move(options)) {}
   absl::Status MakeTemporary();
-  // Renames the temporary folder to its final name, and deletes the data set that it replaces. A
-  // crash leaves the old data set or the new one there, where the file system can exchange names.
+  // Renames the temporary folder to its final name, and deletes the data set that it replaces. If
+  // the file system can exchange two names, a crash leaves either the old or the new data set under
+  // the final name.
   absl::Status PutInPlace();
-  // Deletes temporary folders of this data set whose program was killed.
+  // Deletes temporary folders that killed programs left for the same final name.
   void RemoveAbandoned() const;
+  // Returns FailedPrecondition if the current split lacks images.
   absl::Status CheckSplitIsWhole() const;
+  // Checks that another image with this label may be added now.
   absl::Status CheckNext(int64_t label) const;
   absl::Status BeginShard();
-  // Counts an image that was appended to the shard, and ends the shard after its last.
+  // Counts an image that was appended to the shard. After the shard's last image it calls
+  // EndShard().
   absl::Status Count();
-  // Has a thread end the shard: bring it to disk and sum it up.
+  // Finishes the shard in the background: a thread syncs it to disk and computes its SHA-256.
   absl::Status EndShard();
-  // Waits for that thread.
+  // Waits for the thread of EndShard() and puts the SHA-256 into the manifest.
   absl::Status JoinEnding();
 
   Options options_;
   std::string temporary_;
-  // Holds a lock on it: somebody still writes there.
+  // Holds a lock on the temporary folder, which tells other programs that this one still writes
+  // there.
   Fd lock_;
-  // Folders above it that had to be made, from the uppermost down.
+  // The parent folders that Create() created, outermost first. The destructor deletes those that
+  // are empty.
   std::vector<std::string> made_;
   DatasetManifest manifest_;
+  // The number of images of the current split that BeginSplit() announced, the number added so far,
+  // and the number of its shards.
   int64_t split_count_ = 0, split_done_ = 0;
   int split_shards_ = 0;
-  // Where the last shard of the last split ends, in images of the split.
+  // The number of images of the current split at which the current shard is complete.
   int64_t shard_end_ = 0;
-  // One of them is in use.
+  // The current shard: `encoded_shard_` if Options::encoded, otherwise `shard_`. Null between two
+  // shards.
   std::unique_ptr<ShardWriter> shard_;
   std::unique_ptr<EncodedShardWriter> encoded_shard_;
-  // The SHA-256 of the shard that is being ended, and where its entry is.
+  // The result of EndShard()'s thread, the SHA-256, and the split and shard of the manifest that it
+  // belongs to.
   std::future<absl::StatusOr<std::string>> ending_;
   int ending_split_ = 0, ending_shard_ = 0;
-  // Of encoded images' size: the first one's, and whether all have it.
+  // The size of the first encoded image, and whether all encoded images so far have this size.
   ImageSize first_size_;
   bool one_size_ = true;
-  // Mean and standard deviation: sums over pixels, or over images' means; how many.
+  // The sums for mean and standard deviation by channel. For images stored as pixels: sums over all
+  // pixels, and weight_ is the number of pixels. For encoded images: sums of each image's mean
+  // value and mean square, and weight_ is the number of images.
   double weight_ = 0;
   std::array<double, 3> sum_ = {}, squares_ = {};
 };

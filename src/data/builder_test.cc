@@ -146,7 +146,8 @@ TEST_F(BuilderTest, ProgressCountsAndCancels) {
   EXPECT_TRUE(IsEmpty());
 }
 
-// A killed run may leave folders behind that hold hours of writing and would fill the disk.
+// A killed program leaves a temporary folder behind, which can be large. Such folders would fill
+// the disk.
 TEST_F(BuilderTest, RemovesFoldersOfKilledProgramsAndKeepsThoseInUse) {
   const auto make = [&](const std::string& name, std::chrono::seconds age) {
     std::string path = folder_ + "/" + name;
@@ -159,7 +160,7 @@ TEST_F(BuilderTest, RemovesFoldersOfKilledProgramsAndKeepsThoseInUse) {
   make("data.partial-killed", day);
   make("data.partial-inuse0", day);
   make("data.partial-newone", std::chrono::seconds(1));
-  make("data.partial-killed.old", day);  // an old data set that was being replaced
+  make("data.partial-killed.old", day);  // a data set that was being replaced
   make("other.partial-killed", day);
   const int fd = open((folder_ + "/data.partial-inuse0").c_str(), O_RDONLY | O_DIRECTORY);
   ASSERT_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);

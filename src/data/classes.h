@@ -14,20 +14,21 @@ namespace finetune {
 // class name, not by number.
 using ClassNames = std::vector<std::string>;
 
-// Returns, for each label of `from`, the label in `to` that has the same name. If `to` has a name
-// twice (ImageNet has two cranes), the name must have the same label in `from` and `to`. Errors:
-// InvalidArgument where `to` lacks a name of `from`, with the names that differ, or where a name
-// that `to` has twice has another label in `from`.
+// Returns a map from labels of `from` to labels of `to`: map[i] is the label that has the name
+// from[i] in `to`. If `to` has a name twice (ImageNet has "crane" twice, the bird and the machine),
+// from[i] and to[i] must both have this name, and then map[i] is i. Errors: InvalidArgument, with
+// the names that differ, if `to` lacks a name of `from`; InvalidArgument if a name that `to` has
+// twice has another label in `from`.
 absl::StatusOr<std::vector<int64_t>> MapClasses(const ClassNames& from, const ClassNames& to);
 
-// Returns whether a map from MapClasses keeps every label.
+// Returns whether `map`, from MapClasses(), maps every label to itself.
 bool IsIdentity(const std::vector<int64_t>& map);
 
 // Returns the names in `names` that are not in `others`.
 ClassNames NamesWithout(const ClassNames& names, const ClassNames& others);
 
-// Returns text for a message: up to `most` names in quotes, and how many more there are. Escapes
-// control characters and shortens long names, because names may come from a foreign file.
+// Returns text for a message: at most `most` names in quotes, and the number of the others. Control
+// characters are escaped and long names are shortened, because names may come from a foreign file.
 std::string QuoteNames(const ClassNames& names, size_t most = 10);
 
 }  // namespace finetune

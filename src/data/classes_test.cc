@@ -56,7 +56,7 @@ TEST(ClassesTest, ANameThatIsExpectedTwiceKeepsItsNumberOrIsRefused) {
 TEST(ClassesTest, EscapesAndCutsNamesOfForeignFiles) {
   EXPECT_EQ(QuoteNames({"a\nb"}), "\"a\\nb\"");
   EXPECT_LT(QuoteNames({std::string(10000, 'x')}).size(), 80u);
-  // A long name is not cut within a UTF-8 character.
+  // A long name must not be cut within a UTF-8 character.
   std::string cats = "x";
   for (int i = 0; i < 30; ++i) cats += "\xE7\x8C\xAB";
   EXPECT_EQ(QuoteNames({cats}), "\"" + cats.substr(0, 58) + "...\"");

@@ -18,14 +18,15 @@ namespace finetune {
 
 // One split of a prepared data set. Its images are numbered from 0, shard after shard.
 //
-// Reading in random order costs about one system call for each image. Memory holds the labels,
-// and for encoded images also their offsets, sizes and checksums: see ShardReader and
-// EncodedShardReader. So a split may be larger than memory, and the ranks of a host share one copy
-// of it in the page cache.
+// Reading images in random order costs about one system call for each image. Memory holds only the
+// labels, and for encoded images also their offsets, sizes and checksums (see ShardReader and
+// EncodedShardReader). So a split may be larger than memory, and the ranks of a host share its
+// pages in the system's page cache.
 class Dataset {
  public:
-  // Opens every shard and checks everything in it except the images' data. Errors: those of
-  // ReadManifest, FindSplit, ShardReader::Open and EncodedShardReader::Open.
+  // Opens split `split` of the data set in `folder`. Opens every shard and checks everything in it
+  // except the images' bytes, which are checked when they are read. Errors: those of ReadManifest,
+  // FindSplit, ShardReader::Open and EncodedShardReader::Open.
   static absl::StatusOr<std::unique_ptr<Dataset>> Open(const std::string& folder,
                                                        const std::string& split);
 
@@ -33,31 +34,33 @@ class Dataset {
   const DatasetSplit& split() const { return split_; }
   int64_t size() const { return first_.back(); }
 
-  // Returns whether images are stored encoded. If so, ReadEncoded() reads them; if not, Read()
-  // does.
+  // Returns whether images are stored encoded (as JPEG, PNG and so on). If so, read them with
+  // ReadEncoded(), otherwise with Read().
   bool encoded() const { return manifest_.encoded(); }
-  // Returns the size of one image. `index` must be below size().
+  // Returns the height and width of image `index`, which must be below size(); for an encoded image
+  // those of the decoded image.
   ImageSize SizeOf(int64_t index) const;
 
-  // From now on, Read() and ReadEncoded() return map[label] in place of a stored label. `map` has
-  // one entry for each class of the manifest.
+  // Makes Read() and ReadEncoded() return map[label] instead of the stored label. `map` has one
+  // entry for each class of the manifest.
   void MapLabels(std::vector<int64_t> map) { label_map_ = std::move(map); }
 
-  // Reads images in the order of `indices`: `pixels` [n, height, width, channels], `labels` [n].
-  // May be called from any number of threads. Errors: OutOfRange for an index outside the split;
-  // those of ShardReader::Read.
+  // Reads the n images `indices` in this order into `pixels` [n, height, width, channels] and
+  // `labels` [n]. Several threads may call it at once. Errors: OutOfRange for an index outside the
+  // split; those of ShardReader::Read.
   absl::Status Read(absl::Span<const int64_t> indices, uint8_t* pixels, int64_t* labels) const;
 
-  // Reads the bytes of one encoded image into `bytes`, whose memory is reused. May be called from
-  // any number of threads. Errors: OutOfRange for an index outside the split; those of
-  // EncodedShardReader::Read.
+  // Reads one encoded image: its bytes into `bytes`, whose memory is reused, and its label into
+  // `label`. Several threads may call it at once. Errors: OutOfRange for an index outside the
+  // split; those of EncodedShardReader::Read.
   absl::Status ReadEncoded(int64_t index, std::string* bytes, int64_t* label) const;
 
-  // Returns an image's place for an error: "FOLDER/SHARD: image 7 (12007 of split train)".
+  // Returns text that names an image in an error: "FOLDER/SHARD: image 7 (12007 of split train)".
+  // The first number is the image's index in the shard, the second its index in the split.
   std::string Describe(int64_t index) const;
 
  private:
-  // An image's place: the number of its shard, and its index within that shard.
+  // Where an image is stored: the number of its shard, and its index in that shard.
   struct Place {
     size_t shard = 0;
     int64_t index = 0;
@@ -72,12 +75,12 @@ class Dataset {
   std::string folder_;
   DatasetManifest manifest_;
   DatasetSplit split_;
-  std::vector<int64_t> label_map_;  // empty: labels are not mapped
-  // The index in the split of each shard's first image, and after these the number of all
-  // images.
+  std::vector<int64_t> label_map_;  // empty: labels are returned as stored
+  // first_[s] is the index in the split of shard s's first image. The last element is the number of
+  // images of the split.
   std::vector<int64_t> first_ = {0};
-  // The split's shards. `encoded_shards_` is empty where images are stored as pixels, `shards_`
-  // where they are encoded.
+  // The split's shards: in `encoded_shards_` if images are stored encoded, otherwise in `shards_`.
+  // The other vector is empty.
   std::vector<std::unique_ptr<ShardReader>> shards_;
   std::vector<std::unique_ptr<EncodedShardReader>> encoded_shards_;
 };

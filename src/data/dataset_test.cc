@@ -48,7 +48,7 @@ absl::StatusOr<LabeledImage> Get(const Dataset& dataset, int64_t index) {
   return image;
 }
 
-// Builds a data set of 20 training and 5 test images of 6x6.
+// Builds a data set of 20 training and 5 test images of 6x6 pixels.
 absl::Status Build(const std::string& folder, int shards, bool force = false) {
   DatasetBuilder::Options options;
   options.folder = folder;
@@ -68,9 +68,8 @@ absl::Status Build(const std::string& folder, int shards, bool force = false) {
   return builder.Finish();
 }
 
-// Writes a file without a sync to disk, which would take most of the time of thousands of such
-// writes. The file is removed first, because some file systems sync a file that is emptied and
-// written again.
+// Writes a file quickly, without syncing it to disk: a test writes thousands of files. The old file
+// is removed first, because some file systems sync a file that is truncated and written again.
 void Overwrite(const std::string& path, const std::string& bytes) {
   fs::remove(path);
   std::ofstream(path, std::ios::binary) << bytes;
@@ -103,13 +102,14 @@ TEST(Dataset, ReadsMappedLabels) {
   }
 }
 
-// A process may have fewer files open than there are shards.
+// A data set may have more shards than a process may have open files.
 TEST(Dataset, ReadsMoreShardsThanFilesMayBeOpen) {
   const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 20).ok());
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  // Allows the files that are open now, and a few for HDF5 and the file that is read.
+  // Allow only the files that are open now and five more, for HDF5 and for the shard that is being
+  // read.
   const Fd next(open("/dev/null", O_RDONLY | O_CLOEXEC));
   rlimit few = before;
   few.rlim_cur = static_cast<rlim_t>(next.get()) + 5;
@@ -124,7 +124,7 @@ TEST(Dataset, ReadsMoreShardsThanFilesMayBeOpen) {
     EXPECT_EQ(images[i]->pixels, Pixels(i));
   }
 
-  // A new file at a shard's path is refused.
+  // Reading fails if another file has been put in the place of a shard that was open before.
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   dataset = Dataset::Open(folder, "train");
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -149,7 +149,7 @@ TEST(Dataset, EveryTruncationOfAShardIsRefused) {
   }
 }
 
-// HDF5 alone would read some of these files without an error and return an image of zeros.
+// HDF5 by itself would read some of these files without an error and return an image of zeros.
 TEST(Dataset, AFlippedByteIsRefusedOrChangesNothing) {
   const std::string folder = EmptyTestFolder() + "/data";
   ASSERT_TRUE(Build(folder, 1).ok());
@@ -252,7 +252,8 @@ TEST(BatchLoader, BatchesDoNotDependOnWorkersAndGoOnWhereSought) {
   auto one = OpenLoader(Split(folder, 1), {}), three = OpenLoader(Split(folder, 3), {});
   ASSERT_TRUE(one.ok()) << one.status();
   ASSERT_TRUE(three.ok()) << three.status();
-  // An epoch has 4 batches (6, 6, 6 and 2 images), so the third epoch begins after 8.
+  // An epoch has 4 batches (6, 6, 6 and 2 images), so the third epoch begins after 8 batches, that
+  // is, after 40 images.
   const std::vector<float> all = Take(one->get(), 12);
   EXPECT_EQ(all, Take(three->get(), 12));
   (*three)->Seek(2, 1);
@@ -292,7 +293,7 @@ TEST(BatchLoader, StoredImagesBecomeThePreparedOnes) {
   EXPECT_FALSE((*prepared)->PipelineOn(at::kCPU).has_value());
   const std::optional<DevicePipeline> pipeline = (*stored)->PipelineOn(at::kCPU);
   ASSERT_TRUE(pipeline.has_value());
-  // An epoch's last batch is smaller.
+  // These batches include the smaller last batch of an epoch.
   for (int i = 0; i < 5; ++i) {
     const auto batch = (*stored)->Next();
     const auto expected = (*prepared)->Next();
@@ -301,8 +302,8 @@ TEST(BatchLoader, StoredImagesBecomeThePreparedOnes) {
     EXPECT_EQ(batch->images.scalar_type(), at::kByte);
     EXPECT_EQ(batch->indices, expected->indices);
     EXPECT_TRUE(batch->labels.equal(expected->labels));
-    // The CPU normalises with a fused multiply-add, and LibTorch's operators round after the
-    // multiplication. So values of about 1 differ by one rounding, and values near 0 by as much.
+    // The CPU normalizes with a fused multiply-add, while LibTorch's operators also round after the
+    // multiplication. So results differ by about one rounding of a number near 1.
     EXPECT_TRUE(pipeline->Apply(*batch).allclose(expected->images, /*rtol=*/1e-6, /*atol=*/1e-6))
         << i;
   }

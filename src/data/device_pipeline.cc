@@ -27,8 +27,8 @@ at::Tensor DevicePipeline::Apply(const Batch& batch) const {
   }
   if (steps_.empty()) x = normalize_.Apply(x);
   if (batch_transform_ != nullptr) {
-    // The normalised `x` is a new tensor, so the batch transform may mix it in place. With an odd
-    // number of rows the last row has no partner.
+    // The normalized `x` is a new tensor, so the batch transform may change it in place. Rows 2k
+    // and 2k + 1 are partners. With an odd number of rows the last row has no partner.
     const int64_t pairs = x.size(0) / 2;
     const at::Tensor paired = x.narrow(0, 0, 2 * pairs).unflatten(0, {pairs, 2});
     batch_transform_->ApplyOnDevice(batch.mixing, paired.select(1, 0), paired.select(1, 1));

@@ -18,7 +18,8 @@ namespace {
 
 constexpr int kHeight = 7, kWidth = 9, kImages = 12;
 
-// The results of both for the same images, [n, C, H, W].
+// The results of DevicePipeline (`device`) and of Pipeline (`host`) for the same images, [n, C, H,
+// W].
 struct Results {
   at::Tensor device, host;
 };
@@ -63,7 +64,7 @@ Results PrepareBoth(const std::string& steps, int channels, at::ScalarType type)
   return results;
 }
 
-// Returns the greatest difference between the two results.
+// Returns the largest difference between a value on the device and on the host.
 double Apart(const Results& results) {
   return (results.device.to(at::kDouble) - results.host.to(at::kDouble)).abs().max().item<double>();
 }
@@ -78,7 +79,7 @@ TEST(DevicePipeline, PreparesImagesAsThePipelineDoes) {
            "pipeline { center_crop { size: 4 } } pipeline { normalize {} }",
            "pipeline { resize { size: 20 } } pipeline { normalize {} }",
            "pipeline { resize { height: 3 width: 4 } } pipeline { normalize {} }",
-           // The pipeline of the tutorial.
+           // A longer pipeline.
            "pipeline { random_crop { size: 7 padding: 2 } } pipeline { random_flip { probability: "
            "0.5 } } pipeline { resize { size: 32 } } pipeline { normalize {} }",
            "pipeline { grayscale { channels: 3 } } pipeline { resize { size: 12 } }",
@@ -86,7 +87,7 @@ TEST(DevicePipeline, PreparesImagesAsThePipelineDoes) {
            "} } pipeline { normalize { mean: 100 std: 50 } }",
            "pipeline { resize { size: 8 } } pipeline { grayscale { channels: 3 } } pipeline { "
            "normalize { mean: [100, 101, 102] std: [50, 51, 52] } }",
-           // A crop of a resized image, and steps after a resize.
+           // Steps that follow a resize.
            "pipeline { random_flip {} } pipeline { resize { size: 12 } } pipeline { random_crop { "
            "size: 10 padding: 1 pad_value: 7 } } pipeline { random_flip {} } pipeline { normalize "
            "{} }",
@@ -95,7 +96,7 @@ TEST(DevicePipeline, PreparesImagesAsThePipelineDoes) {
       SCOPED_TRACE(std::string(steps) + " of " + std::to_string(channels) + " channels");
       const Results results = PrepareBoth(steps, channels, at::kFloat);
       ASSERT_EQ(results.device.sizes(), results.host.sizes());
-      // The tolerance is a few roundings of float32, for values up to 255 or, normalised, up to 3.
+      // The tolerance: a few roundings of float32 for values up to 255.
       EXPECT_LE(Apart(results), 1e-4);
     }
   }
@@ -106,8 +107,8 @@ TEST(DevicePipeline, GivesTheModelsTypeAndLayout) {
       PrepareBoth("pipeline { resize { size: 16 } } pipeline { normalize {} }", 3, at::kBFloat16);
   EXPECT_EQ(results.device.scalar_type(), at::kBFloat16);
   EXPECT_TRUE(results.device.is_contiguous(at::MemoryFormat::ChannelsLast));
-  // For values up to 4: float32 sums that differ in their last bits may round to neighbouring
-  // bfloat16 values.
+  // The tolerance: float32 values that differ in their last bits may be rounded to neighbouring
+  // bfloat16 values, which for values up to 4 are at most 4/256 apart.
   EXPECT_LE(Apart(results), 4.0 / 256);
 }
 

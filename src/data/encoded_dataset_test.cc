@@ -1,4 +1,5 @@
-// Tests data sets of encoded images of several sizes, from the builder to a batch.
+// Tests data sets of encoded images of several sizes, from DatasetBuilder to the batches of
+// BatchLoader.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
@@ -35,8 +36,8 @@ constexpr int kImages = 10;
 
 ImageSize SizeOf(int image) { return {6 + image % 3, 8 + image % 4}; }
 
-// Returns the file of an image of one colour, grey 20 * image. Even images are JPEG, odd ones
-// PNG.
+// Returns the encoded file of image number `image`. All its pixels are grey with the value
+// 20 * image. Images with even numbers are JPEGs, those with odd numbers PNGs.
 std::string FileOf(int image) {
   const ImageSize size = SizeOf(image);
   const auto grey = static_cast<uint8_t>(20 * image);
@@ -48,7 +49,8 @@ class EncodedDatasetTest : public testing::Test {
  protected:
   void SetUp() override { folder_ = EmptyTestFolder() + "/data"; }
 
-  // Builds a data set. `files`: images and the bytes to store in place of those from FileOf().
+  // Builds a data set of the files FileOf(). `files`: for some image numbers, bytes to store
+  // instead of FileOf().
   void Build(const std::vector<std::pair<int, std::string>>& files = {}) {
     DatasetBuilder::Options options;
     options.folder = folder_;
@@ -114,8 +116,8 @@ TEST_F(EncodedDatasetTest, HoldsTheFilesAsTheyWere) {
             folder_ + "/test-00001-of-00002.h5: image 2 (7 of split test)");
 }
 
-// A large image has no more weight than a small one, because the pipeline makes the same number
-// of pixels from each.
+// A large image must have no more weight than a small one, because the pipeline resizes all to the
+// same number of pixels.
 TEST_F(EncodedDatasetTest, MeanAndStdCountEachImageTheSame) {
   Build();
   const auto manifest = ReadManifest(folder_);
@@ -152,7 +154,8 @@ TEST_F(EncodedDatasetTest, BatchesAreTheDecodedImages) {
   }
 }
 
-// The batch of a data set of one image, a slope of 61x75 in a JPEG that lies on its side.
+// Returns the batch of a data set with one image: a JPEG of 61x75 pixels whose values are a linear
+// function of the position, and which is turned on its side by its EXIF orientation.
 at::Tensor BatchOfSlope(const std::string& folder, int size, const LoaderOptions& options) {
   constexpr int kHeight = 61, kWidth = 75;
   std::vector<uint8_t> pixels;
@@ -188,7 +191,7 @@ at::Tensor BatchOfSlope(const std::string& folder, int size, const LoaderOptions
   const auto batch = (*loader)->Next();
   EXPECT_TRUE(batch.ok()) << batch.status();
 
-  // The whole image decoded, with the same draws.
+  // The expected result: the whole image is decoded and prepared with the same draws.
   const ImageShape shape = {3, kWidth, kHeight};
   const Pipeline& pipeline = (*loader)->pipeline();
   std::vector<int64_t> draws(pipeline.draws());
@@ -228,7 +231,7 @@ TEST_F(EncodedDatasetTest, FailNamesTheShardTheImageAndTheCause) {
               testing::StartsWith(folder_ +
                                   "/train-00001-of-00002.h5: image 2 (7 of split train): is not an "
                                   "image; expected"));
-  // An image whose size differs from the size in the shard's table.
+  // The second image's size differs from its size in the shard's table.
   Build({{1, FlatPng(30, 40, 1, 2, 3)}});
   loader = OpenLoader({});
   ASSERT_TRUE(loader.ok()) << loader.status();

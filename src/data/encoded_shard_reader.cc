@@ -16,10 +16,10 @@ namespace {
 // HDF5 reads a row of `sizes` directly into an ImageSize.
 static_assert(sizeof(ImageSize) == 2 * sizeof(int32_t));
 
-// The fewest bytes that a shard needs for an image: its offset, size, label and checksum, and one
-// byte of data.
+// The least number of bytes in a shard for each image: its offset, size, label and checksum, and
+// one byte of data.
 constexpr int64_t kLeastBytes = 8 + 8 + 8 + 4 + 1;
-// The most bytes of an encoded image. prepare_dataset does not read a longer file.
+// The largest size of an encoded image in bytes. prepare_dataset refuses larger files.
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 
 }  // namespace
@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<EncodedShardReader>> EncodedShardReader::Open(
 absl::Status EncodedShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
   const std::string& path = file_.path();
   const int64_t count = entry.count();
-  // A wrong count in the manifest must not allocate more memory than the file's size allows.
+  // A wrong count in the manifest must not make the program allocate much memory.
   if (count > file_.size() / kLeastBytes) {
     return absl::DataLossError(absl::StrCat(path, ": has ", file_.size(),
                                             " bytes, too few for its ", count,
@@ -110,7 +110,7 @@ absl::Status EncodedShardReader::ReadRange(int64_t offset, int64_t size, uint8_t
     const int64_t in_chunk = offset % chunk_bytes_;
     const int64_t at = chunk_at_[chunk] + in_chunk;
     int64_t n = chunk_bytes_ - in_chunk;
-    // Contiguous chunks are read with one call.
+    // Chunks that follow each other in the file are read with one call.
     while (n < size && chunk_at_[chunk + 1] == chunk_at_[chunk] + chunk_bytes_) {
       n += chunk_bytes_;
       ++chunk;

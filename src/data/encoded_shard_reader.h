@@ -17,16 +17,18 @@ namespace finetune {
 
 // Random access to the encoded images of one shard that EncodedShardWriter wrote.
 //
-// HDF5 is only used when the shard is opened, to read the tables and the file offset of each chunk
-// of `bytes`. Later an image is read with one pread (more where its chunks are not contiguous),
-// without a lock. Its CRC-32 is checked when it is first read. Memory holds 29 bytes for each
-// image. Without `keep_open` the file is opened again for each image.
+// HDF5 is used only when the shard is opened: to read the tables (offsets, sizes, labels and CRC-32
+// sums) and to find the file offset of each chunk of the HDF5 data set `bytes`. Later an image is
+// read without HDF5 and without a lock, with one pread (or more, if its chunks are not contiguous
+// in the file). An image's CRC-32 is checked when the image is first read. Memory holds 29 bytes
+// for each image.
 class EncodedShardReader {
  public:
-  // Opens FOLDER/entry.file. Because the file may come from anywhere, Open checks that types and
+  // Opens FOLDER/entry.file. The file may come from anywhere, so Open() checks that types and
   // shapes match the manifest, that offsets ascend and end at the last byte, that every chunk lies
-  // in the file, that no image has more than kMaxPixels, and that each label is below the number
-  // of classes. Errors: NotFound; DataLoss that names the file and what is wrong with it.
+  // in the file, that no image has more than kMaxPixels, and that each label is below the number of
+  // classes. `keep_open`: whether the file stays open; otherwise each read of an image opens it
+  // again. Errors: NotFound; DataLoss that names the file and what is wrong with it.
   static absl::StatusOr<std::unique_ptr<EncodedShardReader>> Open(const std::string& folder,
                                                                   const DatasetShard& entry,
                                                                   const DatasetManifest& manifest,
@@ -38,16 +40,16 @@ class EncodedShardReader {
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }
   int64_t label(int64_t index) const { return labels_[index]; }
   ImageSize image_size(int64_t index) const { return sizes_[index]; }
-  // Returns the number of bytes of the encoded image.
+  // Returns the number of bytes of image `index` as it is stored.
   int64_t bytes(int64_t index) const { return offsets_[index + 1] - offsets_[index]; }
 
-  // Reads the bytes of image `index`, which must be below size(). Reuses the memory of `bytes`.
-  // May be called from any number of threads. Errors: DataLoss that names the file, the image and
-  // the byte.
+  // Reads the bytes of image `index`, which must be below size(), into `bytes`, whose memory is
+  // reused. Several threads may call it at once. Errors: DataLoss that names the file, and the byte
+  // that cannot be read or the image with a wrong checksum.
   absl::Status Read(int64_t index, std::string* bytes) const;
 
-  // Reads up to 16 bytes from the start of an image, which KindOf() needs. Does not check the
-  // CRC-32.
+  // Reads the first 16 bytes of an image (all bytes of a shorter one) into `bytes`. KindOf() needs
+  // them to recognize the image format. Does not check the CRC-32.
   absl::Status ReadHead(int64_t index, std::string* bytes) const;
 
  private:
@@ -57,12 +59,14 @@ class EncodedShardReader {
   absl::Status ReadRange(int64_t offset, int64_t size, uint8_t* to) const;
 
   ShardFile file_;
+  // The length of a chunk of `bytes`, and each chunk's offset in the file.
   int64_t chunk_bytes_ = 0;
   std::vector<int64_t> chunk_at_;
+  // The tables of the file, as EncodedShardWriter describes them.
   std::vector<int64_t> offsets_, labels_;
   std::vector<ImageSize> sizes_;
   std::vector<uint32_t> sums_;
-  // Whether each image's CRC-32 has been checked.
+  // checked_[i]: whether image i's CRC-32 has been compared and was right.
   mutable std::vector<std::atomic<bool>> checked_;
 };
 

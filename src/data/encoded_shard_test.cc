@@ -1,4 +1,4 @@
-// EncodedShardReader reads what EncodedShardWriter writes, and refuses other files.
+// EncodedShardReader must read what EncodedShardWriter writes, and refuse damaged and other files.
 
 #include <filesystem>
 #include <fstream>
@@ -78,8 +78,8 @@ class EncodedShardTest : public testing::Test {
 };
 
 TEST_F(EncodedShardTest, ReadsWhatWasWrittenInAnyOrder) {
-  // Images that share a chunk of 256 KiB, fill exactly one chunk, cross the border of two chunks,
-  // or need many chunks.
+  // The sizes of images that share a chunk of 256 KiB, fill exactly one chunk, cross the border of
+  // two chunks, or need many chunks.
   const size_t chunk = 256 << 10;
   for (const std::vector<size_t>& sizes : {std::vector<size_t>{1},
                                            {5, 1, 70000},
@@ -175,8 +175,8 @@ TEST_F(EncodedShardTest, RefusesSizesAndLabelsThatNoImageHas) {
   EXPECT_EQ(Refusal(1), "x.h5: image 0 has label 3; there are 3 classes");
 }
 
-// A truncated file is refused when it is opened or read. A flipped byte is refused, or lies where
-// no reader looks.
+// A truncated file must be refused when it is opened or read. A flipped byte must be refused or
+// change nothing that is read.
 TEST_F(EncodedShardTest, DamageIsRefusedOrChangesNothing) {
   const std::vector<size_t> sizes = {50, 60, 70};
   Write(sizes);

@@ -13,7 +13,7 @@
 namespace finetune {
 
 struct EncodedShardWriter::File {
-  // Members are destroyed in reverse order, so the data set closes before the file.
+  // `bytes` comes last so that it is destroyed first: a data set must be closed before its file.
   Hdf5Handle file, bytes;
 };
 
@@ -103,7 +103,7 @@ absl::Status EncodedShardWriter::Finish() {
         absl::StrCat(path_, ": ", labels_.size(), " images of ", count_, " came"));
   }
   if (const auto size = static_cast<int64_t>(buffer_.size()); size > 0) {
-    // If all bytes fit into one chunk, the chunk is as small as they are.
+    // If all bytes of the shard fit into one chunk, the chunk has just their size.
     const int64_t chunk_bytes = written_ == 0 ? size : kChunkBytes;
     buffer_.resize(chunk_bytes);
     FT_RETURN_IF_ERROR(WriteChunk(buffer_.data(), chunk_bytes, size));

@@ -20,37 +20,40 @@ namespace finetune {
 //   labels   int64 [count]
 //   crc32    uint32 [count]         of each image's bytes, as zlib's crc32() has it
 //
-// `bytes` is stored in contiguous chunks without a filter, so that an image is one read. The other
-// data sets have Fletcher-32 checksums. Memory holds one chunk, and 32 bytes for each image. Use:
-// Create(), Append() `count` times, Finish(). The file is incomplete before Finish(); the caller
-// must remove it if Finish() is not reached.
+// `bytes` is stored in chunks of kChunkBytes without an HDF5 filter, written one after the other,
+// so that an image can usually be read with one system call. The other data sets have Fletcher-32
+// checksums. Memory holds one chunk, and 28 bytes for each image. Use: Create(), Append() `count`
+// times, Finish(). Before Finish() the file is incomplete, and the caller must remove it if
+// Finish() is not reached.
 class EncodedShardWriter {
  public:
-  // Makes the file for a shard of `count` images. Errors: ResourceExhausted where the disk is
-  // full, otherwise DataLoss with HDF5's reason.
+  // Creates the file `path` for a shard of `count` images. Errors: ResourceExhausted where the disk
+  // is full, otherwise DataLoss with HDF5's reason.
   static absl::StatusOr<std::unique_ptr<EncodedShardWriter>> Create(const std::string& path,
                                                                     int64_t count);
   ~EncodedShardWriter();
 
-  // Adds an image. Errors: InvalidArgument for an image of no bytes, FailedPrecondition for one
-  // beyond `count`; those of Create.
+  // Adds an image. `image`: the encoded bytes. `size`: the size of the decoded image. Errors:
+  // InvalidArgument for an image of no bytes, FailedPrecondition for an image beyond `count`; those
+  // of Create().
   absl::Status Append(absl::string_view image, const ImageSize& size, int64_t label);
 
   // Writes the remaining bytes and the tables, and syncs the file to disk. Errors:
-  // FailedPrecondition where fewer than `count` images came; those of Create.
+  // FailedPrecondition if fewer than `count` images were added; those of Create().
   absl::Status Finish();
 
  private:
   struct File;
   EncodedShardWriter(std::string path, int64_t count, std::unique_ptr<File> file);
-  // Appends a chunk to `bytes`. See AppendChunk() for the parameters.
+  // Appends a chunk to the HDF5 data set `bytes`. The parameters are those of AppendChunk().
   absl::Status WriteChunk(const char* chunk, int64_t chunk_bytes, int64_t size);
   absl::Status WriteTables();
 
   std::string path_;
   int64_t count_;
   std::unique_ptr<File> file_;
-  // The images' bytes that are not written yet: less than one chunk between calls.
+  // The bytes of added images that are not yet written: less than one chunk. written_ is the number
+  // of bytes that are written.
   std::string buffer_;
   int64_t written_ = 0;
   std::vector<int64_t> offsets_ = {0}, labels_;

@@ -9,11 +9,12 @@
 namespace finetune {
 namespace {
 
-// Returns the lock of HDF5's library, which has one global state in the process.
+// Returns the mutex for the HDF5 library, whose state is global in the process.
 std::mutex& LibraryMutex() {
   static std::mutex mutex;
-  // HDF5's own cleanup at the program's end crashes if a file could not be closed, as on a full
-  // disk. Hdf5Handle closes every handle, so the cleanup is switched off.
+  // HDF5's cleanup at the program's end crashes if a file could not be closed, for example because
+  // the disk was full. It is switched off. It is not needed, because Hdf5Handle closes every
+  // identifier.
   [[maybe_unused]] static const herr_t no_cleanup = H5dont_atexit();
   return mutex;
 }
@@ -32,14 +33,14 @@ absl::Status Hdf5Error(const std::string& file, const std::string& what) {
   H5Ewalk2(
       H5E_DEFAULT, H5E_WALK_UPWARD,
       [](unsigned depth, const H5E_error2_t* error, void* out) -> herr_t {
-        // An upward walk starts with the failure itself. Later entries only name the callers.
+        // Entry 0 of an upward walk is the failure itself. The other entries only name its callers.
         if (depth == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
         return 0;
       },
       &reason);
   H5Eclear2(H5E_DEFAULT);
-  // HDF5 describes a failed system call in a long line with addresses and times. The text of its
-  // errno is enough.
+  // HDF5 describes a failed system call by a long line with addresses and times. It is replaced by
+  // the text for the errno that the line contains.
   int number = 0;
   if (const size_t at = reason.find("errno = "); at != std::string::npos) {
     const size_t begin = at + std::strlen("errno = ");

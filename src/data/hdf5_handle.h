@@ -11,7 +11,7 @@
 
 namespace finetune {
 
-// Owns an HDF5 identifier and closes it with the function for its kind, such as H5Dclose.
+// Owns an HDF5 identifier and closes it with the function for its kind of object, such as H5Dclose.
 class Hdf5Handle {
  public:
   using Close = herr_t (*)(hid_t);
@@ -32,8 +32,8 @@ class Hdf5Handle {
   bool ok() const { return id_ >= 0; }
   hid_t get() const { return id_; }
 
-  // Closes the identifier now. Returns false where HDF5 could not close it: a file's last writes
-  // fail here.
+  // Closes the identifier now. Returns false if HDF5 reports an error. For a file this tells that
+  // its last bytes could not be written.
   bool Reset() { return id_ < 0 || close_(std::exchange(id_, H5I_INVALID_HID)) >= 0; }
 
  private:
@@ -41,8 +41,9 @@ class Hdf5Handle {
   Close close_ = nullptr;
 };
 
-// Must be held around every use of HDF5, including the closing of handles: the library is built
-// without thread safety. While it is held, HDF5 does not print its errors to stderr.
+// A lock on the whole HDF5 library, which is built without thread safety. Hold one around every use
+// of HDF5, including the closing of handles. While it is held, HDF5 does not print its errors to
+// stderr.
 class Hdf5Lock {
  public:
   Hdf5Lock();
@@ -56,9 +57,9 @@ class Hdf5Lock {
   void* data_ = nullptr;
 };
 
-// Returns an error about `what` in `file`, with the innermost message of HDF5's error stack. Call
-// it directly after a failure. The code is ResourceExhausted where the disk or a quota is full,
-// otherwise DataLoss.
+// Returns an error with the text "<file>: <what>: <reason>", where the reason is the innermost
+// message of HDF5's error stack. Call it directly after the HDF5 function that failed. The code is
+// ResourceExhausted if the disk or a quota is full, otherwise DataLoss.
 absl::Status Hdf5Error(const std::string& file, const std::string& what);
 
 }  // namespace finetune

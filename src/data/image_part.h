@@ -14,21 +14,25 @@ struct ImageRectangle {
   bool operator==(const ImageRectangle&) const = default;
 };
 
-// The part of an image that is needed, and the size that it will be resized to.
+// The part of an image that a pipeline needs, and the size to which the pipeline will resize this
+// part. A decoder may then decode only this part, and at a smaller scale.
 struct NeededPart {
-  // Of the whole image. Has a pixel at least.
+  // A rectangle of the whole image, of at least one pixel.
   ImageRectangle part;
-  // 0x0: the pixels themselves are needed, so an image must not be decoded at a smaller scale.
+  // The size after resizing. 0x0 means that the pixels are needed as they are, so the image must
+  // not be decoded at a smaller scale.
   ImageSize resized;
 };
 
-// Says where pixels lie in the image that they are a part of, or all of at a smaller scale. Its
-// point (y, x) is the point (y * scale - top, x * scale - left) of these pixels, of which pixel
-// (i, j) covers [i, i + 1) x [j, j + 1).
+// Where decoded pixels lie in the whole image, if only a part of the image was decoded or the image
+// was decoded at a smaller scale. The point (y, x) of the whole image is the point (y * scale -
+// top, x * scale - left) of the decoded pixels. In both systems pixel (i, j) covers [i, i + 1) x
+// [j, j + 1).
 struct PartPlace {
-  // Of the image.
+  // The size of the whole image at full scale.
   ImageSize whole;
-  // Eighths, at most 1. At 1 `top` and `left` are integers.
+  // The scale at which the image was decoded: a multiple of 1/8, at most 1. At 1 `top` and `left`
+  // are whole numbers.
   double scale = 1;
   double top = 0;
   double left = 0;

@@ -5,9 +5,10 @@
 
 namespace finetune {
 
-// The most pixels that an image may have. A file's header can claim any size, so the size is
-// checked before memory is allocated: 192 MiB for the pixels, and up to three times as much within
-// a decoder. The largest images of ImageNet have 61 million pixels.
+// The most pixels that an image may have. A file's header can claim any size, so decoders check it
+// against this limit before they allocate memory. An image of this size needs 192 MiB for its
+// pixels, and up to three times as much within a decoder. The largest images of ImageNet have 61
+// million pixels.
 inline constexpr int64_t kMaxPixels = int64_t{1} << 26;
 
 // The size of an image in pixels.

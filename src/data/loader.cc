@@ -22,11 +22,18 @@
 
 namespace finetune {
 
-// A ring of slots, one a batch on its way. Workers take batches in order and fill slot (sequence
-// number mod slots); Next() waits for its slot, and gives back the one before.
+// Method: batches are numbered through all epochs (the sequence number). A ring of slots holds
+// prefetch + 1 batches; batch s uses slot s modulo the number of slots. Each worker thread takes
+// the next sequence number and fills its slot. Next() waits until the slot of the next batch is
+// filled, and thereby gives the slot of the previous batch back to the workers.
+//
+// Invariants: `mutex_` guards all fields from `slots_` to `end_`, except that only the worker that
+// took a batch touches its slot until it sets Slot::ready. Seek() increases `generation_`; a worker
+// whose batch was taken in an earlier generation does not set Slot::ready.
 class BatchLoader::Impl {
  public:
-  // `batch_transform`: null for none. `stream`: names the random numbers that it draws from.
+  // `batch_transform`: null for none. `stream`: the number of the random stream that the batch
+  // transform draws from.
   Impl(std::unique_ptr<Dataset> dataset, Pipeline pipeline,
        std::unique_ptr<const BatchTransform> batch_transform, uint32_t stream, Sampler sampler,
        LoaderOptions options, int workers, int prefetch)
@@ -37,7 +44,7 @@ class BatchLoader::Impl {
         sampler_(sampler),
         options_(options),
         slots_(prefetch + 1) {
-    // To make whole pairs of a part, an image at either end.
+    // With a batch transform a part is extended to whole pairs: by at most one image at either end.
     const int64_t n = sampler_.LargestPart() + (batch_transform_ == nullptr ? 0 : 2);
     const at::TensorOptions numbers =
         at::TensorOptions().dtype(at::kLong).pinned_memory(options.pinned);
@@ -92,7 +99,7 @@ class BatchLoader::Impl {
   void Seek(int64_t epoch, int64_t iteration) {
     std::unique_lock lock(mutex_);
     started_ = true;
-    // Workers in the middle of a batch must let go of its slot first.
+    // Wait until no worker is filling a slot.
     ++generation_;
     idle_.wait(lock, [&] { return busy_ == 0; });
     first_ = epoch * sampler_.iterations_per_epoch() + iteration;
@@ -112,7 +119,7 @@ class BatchLoader::Impl {
     }
     if (next_ >= end_) return absl::OutOfRangeError("the evaluation's batches are all taken");
     const int64_t sequence = next_++;
-    // This frees the slot of the batch before.
+    // next_ has advanced, so the slot of the previous batch may be filled again.
     work_.notify_all();
     Slot& slot = slots_[sequence % slots_.size()];
     ready_.wait(lock, [&] { return slot.ready == sequence; });
@@ -138,23 +145,24 @@ class BatchLoader::Impl {
 
  private:
   struct Slot {
-    // A row for each image of this rank's part, which begins at row `first`, and for those that
-    // make whole pairs of it.
+    // A row for each image of this rank's part. With a batch transform also for the neighbours that
+    // complete the pairs at its ends. The part begins at row `first`; `rows` is the number of rows
+    // in use.
     at::Tensor images, draws, labels, partner_labels;
-    at::Tensor mixing;  // as Batch has it
+    at::Tensor mixing;  // see Batch::mixing
     int64_t rows = 0, first = 0;
     std::vector<int64_t> indices;
     absl::Status status;
-    // The sequence number whose batch it holds.
+    // The sequence number of the complete batch in this slot, or -1.
     int64_t ready = -1;
   };
 
-  // A worker's memory for the image that it prepares.
+  // A worker's memory for the image that it is preparing.
   struct Desk {
     std::vector<uint8_t> pixels;
     std::vector<int64_t> draws;
     Pipeline::Scratch scratch;
-    // For encoded images.
+    // These three are used only for encoded images.
     ImageDecoder decoder;
     std::string bytes;
     DecodedImage image;
@@ -170,8 +178,8 @@ class BatchLoader::Impl {
         ImageDecoder(manifest().ignores_orientation() ? Orientation::kIgnore : Orientation::kApply);
     std::unique_lock lock(mutex_);
     while (true) {
-      // Batch next_ - 1 is the consumer's; the slots after it are free up to the same slot one
-      // round on.
+      // The caller of Next() still uses batch next_ - 1. So the batches up to next_ - 2 +
+      // slots_.size() have a free slot.
       work_.wait(lock, [&] {
         return stop_ ||
                (started_ && taken_ < end_ &&
@@ -199,7 +207,8 @@ class BatchLoader::Impl {
     }
   }
 
-  // Under the mutex. Two epochs are in use at their border.
+  // Returns the order of the images in `epoch`. Keeps the orders of two epochs, because workers may
+  // be in two epochs at once. Call it with the mutex held.
   std::shared_ptr<const std::vector<int64_t>> OrderOf(int64_t epoch) {
     for (const auto& [known, order] : orders_) {
       if (known == epoch) return order;
@@ -232,14 +241,15 @@ class BatchLoader::Impl {
       int64_t index = part[i];
       slot->status = PrepareOrSkip(epoch, &index, desk, draws, images + i * bytes, &labels[i]);
       if (!slot->status.ok()) return;
-      // The neighbours that make whole pairs are not this rank's.
+      // `indices` lists only this rank's images, without the neighbours that complete pairs.
       const auto row = static_cast<int64_t>(i) - slot->first;
       if (row >= 0 && row < static_cast<int64_t>(own.size())) slot->indices[row] = index;
     }
     if (batch_transform_ != nullptr) Mix(epoch, iteration, slot);
   }
 
-  // Prepares image `index`, or with SKIP the next one after it that is not damaged.
+  // Prepares image `*index`. If it is damaged and on_corrupt is SKIP, prepares the next undamaged
+  // image of the split instead and sets `*index` to it.
   absl::Status PrepareOrSkip(int64_t epoch, int64_t* index, Desk* desk, int64_t* draws,
                              uint8_t* image, int64_t* label) {
     for (int64_t skipped = 0;; ++skipped) {
@@ -262,7 +272,8 @@ class BatchLoader::Impl {
                      skipped_.size(), " so far): ", status.message()));
   }
 
-  // `image`: a row of the slot's images.
+  // Reads and prepares image `index`. Writes its random numbers to `draws`, the result to `image`,
+  // which is a row of Slot::images, and its label to `label`.
   absl::Status Prepare(int64_t epoch, int64_t index, Desk* desk, int64_t* draws, uint8_t* image,
                        int64_t* label) const {
     const ImageSize size = dataset_->SizeOf(index);
@@ -297,7 +308,8 @@ class BatchLoader::Impl {
     return absl::OkStatus();
   }
 
-  // Draws for the batch transform, and applies it to prepared images.
+  // Draws the batch transform's random numbers for the batch, sets the partners' labels, and
+  // applies the batch transform unless the images are stored ones.
   void Mix(int64_t epoch, int64_t iteration, Slot* slot) const {
     RandomStream random(options_.seed, RandomPurpose::kBatchTransform, static_cast<uint32_t>(epoch),
                         static_cast<uint64_t>(iteration), stream_);
@@ -306,7 +318,7 @@ class BatchLoader::Impl {
                            draws);
     const int64_t* labels = slot->labels.const_data_ptr<int64_t>();
     int64_t* partners = slot->partner_labels.mutable_data_ptr<int64_t>();
-    // The last row of an odd number has no partner.
+    // Rows 2k and 2k + 1 are partners. With an odd number of rows the last one is its own partner.
     for (int64_t i = 0; i < slot->rows; ++i) partners[i] = labels[(i ^ 1) < slot->rows ? i ^ 1 : i];
     if (options_.stored) return;
     const ImageShape shape = {pipeline_.channels(), pipeline_.height(), pipeline_.width()};
@@ -338,8 +350,8 @@ class BatchLoader::Impl {
   bool stop_ = false;
   int busy_ = 0;
   int64_t generation_ = 0;
-  // Batches are numbered through all epochs. first_: the one sought; next_: the next to be
-  // returned; taken_: the next to be prepared; end_: one past the last.
+  // Sequence numbers. first_: the batch of the last Seek(). next_: the next batch that Next() will
+  // return. taken_: the next batch that a worker will take. end_: one past the last batch.
   int64_t first_ = 0, next_ = 0, taken_ = 0, end_ = 0;
   std::mutex skipped_mutex_;
   std::set<int64_t> skipped_;

@@ -22,34 +22,39 @@ struct LoaderOptions {
   int rank = 0;
   int world_size = 1;
   uint64_t seed = 0;
-  // Training shuffles (unless the config says otherwise) and goes from one epoch into the next;
-  // evaluation ends.
+  // Whether the batches are for training. Then images are shuffled (unless the config sets
+  // `shuffle`), the batch transform is applied, and Next() goes on with the next epoch after the
+  // last batch of an epoch. For evaluation Next() ends after one epoch.
   bool training = true;
-  // For a normalize {} that has no mean and std of its own; absent: the data set's.
+  // The mean and std for a normalize {} step that has none of its own. If absent, those of the data
+  // set are used.
   std::optional<PixelStatistics> statistics = std::nullopt;
-  // The type of prepared images: bfloat16, else float32.
+  // Whether prepared images are bfloat16 instead of float32.
   bool bfloat16 = false;
-  // Batches are of images as they are stored, for PipelineOn(); else they are prepared. Encoded
-  // images always are, and all where a step of the pipeline has no device side.
+  // Whether Next() shall return images as they are stored, which the pipeline of PipelineOn() then
+  // prepares on the GPU. Images are prepared by the loader all the same if they are encoded, or if
+  // a step of the pipeline cannot run on a GPU; see BatchLoader::stored().
   bool stored = false;
-  // See DataConfig::on_corrupt.
+  // The treatment of damaged images; see DataConfig::on_corrupt.
   DataConfig::OnCorrupt on_corrupt = DataConfig::FAIL;
-  // See DataConfig::exact_decoding.
+  // Whether JPEGs are always decoded at full scale; see DataConfig::exact_decoding.
   bool exact_decoding = false;
-  // Where the threads' work is recorded, which must outlive the loader. Null: nowhere.
+  // Records the work of the loader's threads; must outlive the loader. Null: nothing is recorded.
   Trace* trace = nullptr;
-  // Batches lie in memory that a GPU copies from by itself.
+  // Whether batches are in pinned memory, from which a GPU can copy while the CPU goes on.
   bool pinned = false;
 };
 
-// Prepares one rank's batches on threads of its own, ahead of their use: the pipeline, and in
-// training the batch transform. A batch's content depends on the config, the seed, the epoch and
-// the iteration, never on ranks' speed, threads or restarts. Encoded images are decoded by the
-// same threads; each keeps one decoder and its memory.
+// Reads and prepares the batches of one rank on threads of its own, some batches ahead of their
+// use. A thread reads an image, decodes it if it is encoded, and applies the pipeline; for training
+// it then applies the batch transform to the batch. A batch's content depends only on the data, the
+// config, the seed, the epoch and the iteration. It does not depend on the speed of ranks, the
+// number of threads or restarts.
 class BatchLoader {
  public:
-  // Compiles the pipeline and the batch transform of `split`, whose data are `dataset`. Errors:
-  // those of Pipeline::Create; InvalidArgument for settings of the batch transform.
+  // Creates the pipeline and the batch transform that `split` describes, and starts the threads.
+  // `dataset`: the images of this split. Errors: those of Pipeline::Create(); InvalidArgument for
+  // wrong settings of the batch transform.
   static absl::StatusOr<std::unique_ptr<BatchLoader>> Create(std::unique_ptr<Dataset> dataset,
                                                              const SplitConfig& split,
                                                              const LoaderOptions& options);
@@ -58,24 +63,28 @@ class BatchLoader {
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
   const Pipeline& pipeline() const;
-  // Whether batches are of images as they are stored; see LoaderOptions.
+  // Returns whether Next() returns images as they are stored; see LoaderOptions::stored.
   bool stored() const;
-  // Returns the pipeline that prepares this loader's images on `device`, which the loader must
-  // outlive; nothing where they are prepared already.
+  // Returns the pipeline that prepares this loader's batches on `device`, or nullopt if stored() is
+  // false. The loader must outlive the pipeline.
   std::optional<DevicePipeline> PipelineOn(at::Device device) const;
 
-  // The next batch will be this one; batches prepared for elsewhere are dropped.
+  // Makes Next() continue with this iteration of this epoch. Batches that were prepared ahead are
+  // dropped.
   void Seek(int64_t epoch, int64_t iteration);
 
-  // The next batch. Its tensors are the loader's own and are overwritten after the next call.
-  // Training goes on with the next epoch; evaluation returns OutOfRange after its last batch.
-  // Errors: those of reading a shard and of decoding, DataLoss with the shard, the image's index
-  // and the cause. With SKIP, only where more than kMostSkipped images in a row are damaged.
+  // Waits for the next batch and returns it. Its tensors share the loader's memory, which is
+  // overwritten after the next call of Next(). After the last batch of an epoch, training goes on
+  // with the next epoch and evaluation returns OutOfRange. Errors: DataLoss with the shard, the
+  // image's index and the cause if an image is damaged; with on_corrupt: SKIP only if more than
+  // kMostSkipped images in a row, or all images, are damaged.
   absl::StatusOr<Batch> Next();
+  // With on_corrupt: SKIP, Next() skips at most this many damaged images in a row.
   static constexpr int64_t kMostSkipped = 1000;
 
-  // Returns a sentence for each damaged image that was skipped since the last call; an image is
-  // named once. From any thread.
+  // Returns a sentence for each damaged image that was skipped since the last call of
+  // TakeSkipped(). An image that is skipped in several epochs is reported only the first time. May
+  // be called on any thread.
   std::vector<std::string> TakeSkipped();
 
  private:

@@ -71,7 +71,7 @@ class Checker {
         return Bad(places_, manifest_, "channels", -1, "is ", manifest_.channels(),
                    "; encoded images are decoded to 3");
       }
-      // Height and width are both 0 where images have several sizes.
+      // Height and width are both 0 if images have different sizes.
       if (manifest_.height() == 0 && manifest_.width() == 0) return absl::OkStatus();
     }
     const int most = manifest_.encoded() ? static_cast<int>(kMaxPixels) : kMaxSide;
@@ -90,7 +90,8 @@ class Checker {
                    const char* field, int index, const Parts&... parts) const {
     std::string where = path_;
     const auto* descriptor = message.GetDescriptor()->FindFieldByName(field);
-    // Protobuf throws if it is asked for the location of a repeated field that has no elements.
+    // Protobuf fails a check if it is asked for the location of a repeated field without an index,
+    // or of another field with one.
     if (tree != nullptr && descriptor->is_repeated() == (index >= 0)) {
       const TextFormat::ParseLocation at = tree->GetLocation(descriptor, index);
       if (at.line >= 0) absl::StrAppend(&where, ":", at.line + 1, ":", at.column + 1);
@@ -194,7 +195,8 @@ std::string SumOf(absl::string_view text) {
   return sum.HexDigest();
 }
 
-// Manifests of programs of before have no seal.
+// Checks the checksum that SealManifest() appends. Manifests of older programs have none, which is
+// not an error.
 absl::Status CheckSeal(const std::string& path, absl::string_view text) {
   const size_t seal = text.rfind(kSeal);
   if (seal == absl::string_view::npos) return absl::OkStatus();
@@ -278,8 +280,8 @@ std::string SplitDigest(const DatasetManifest& manifest, const DatasetSplit& spl
   counted.set_channels(manifest.channels());
   counted.set_height(manifest.height());
   counted.set_width(manifest.width());
-  // `encoded` stays unset where pixels are stored, so that the digest equals that of older versions
-  // of this program.
+  // `encoded` and `ignores_orientation` stay unset if they are false, so that the digest equals
+  // that of older versions of this program.
   if (manifest.encoded()) counted.set_encoded(true);
   if (manifest.ignores_orientation()) counted.set_ignores_orientation(true);
   *counted.mutable_mean() = manifest.mean();

@@ -57,8 +57,8 @@ class ManifestTest : public testing::Test {
     return ReadManifest(folder_);
   }
 
-  // Returns the error for the manifest with one occurrence of `from` replaced by `to`, without the
-  // folder's path.
+  // Returns the error with which the manifest is refused after the first `from` in it was replaced
+  // by `to`. The folder's path is removed from the error.
   std::string Refusal(const std::string& from, const std::string& to) const {
     std::string text = Whole();
     const size_t at = text.find(from);
@@ -73,7 +73,8 @@ class ManifestTest : public testing::Test {
   std::string folder_;
 };
 
-// Every bit of the file: found, and the file named, or of no effect.
+// For each bit of the file: if it is flipped, reading must fail with an error that names the file,
+// or give the same manifest.
 TEST_F(ManifestTest, AFlippedBitOfASealedOneIsRefusedOrChangesNothing) {
   const DatasetManifest manifest = *Read(Whole());
   const std::string whole = SealManifest(manifest);
@@ -90,7 +91,7 @@ TEST_F(ManifestTest, AFlippedBitOfASealedOneIsRefusedOrChangesNothing) {
     ++refused;
     ASSERT_THAT(std::string(read.status().message()), HasSubstr("/manifest.pbtxt")) << bit;
   }
-  // All bits but those of the comment's own words.
+  // Only bits in the fixed words of the checksum's comment line may be flipped without an error.
   EXPECT_GT(refused, 8 * (PrintManifest(manifest).size() + 64));
 }
 
@@ -178,8 +179,8 @@ TEST_F(ManifestTest, MissingPartsAreNamed) {
                          folder_, "/nowhere`)"));
 }
 
-// The rest of the program relies on the bounds that ReadManifest checks, even for a damaged or
-// hostile manifest.
+// The rest of the program relies on the bounds that ReadManifest() guarantees, so they must hold
+// for any damaged or hostile manifest that it accepts.
 TEST_F(ManifestTest, ManyMutationsAreRefusedOrKeepEveryBound) {
   const std::string whole = Whole();
   const std::vector<std::string> tokens = {"{",

@@ -7,18 +7,18 @@
 
 namespace finetune {
 
-// Divides a rank's images of one iteration into micro-batches: passes through the model of at
-// most `most` images, whose sizes differ by at most one. Example: 10 images, at most 4 at a
-// time, are passes of 3, 3 and 4.
+// Divides the images that a rank has in one iteration into micro-batches. Each micro-batch is one
+// pass through the model, of at most `most` images. The sizes of the passes differ by at most one.
+// Example: 10 images with most = 4 make passes of 3, 3 and 4 images.
 class MicroBatches {
  public:
-  // `most`: the most images in a pass; 0: all images in one pass.
+  // `most`: the largest number of images in a pass. 0: all images are in one pass.
   static MicroBatches Of(int64_t images, int64_t most) {
     return MicroBatches(images, PassesOf(images, most));
   }
-  // Makes as many passes as a rank with `largest_part` images needs. Batch norms that sum over
-  // the ranks need the same number of passes on every rank, even where a rank has fewer images or
-  // none.
+  // As Of(), but makes as many passes as the rank with the most images (`largest_part`) needs; some
+  // passes may then have no image. Batch norms that sum over the ranks need the same number of
+  // passes on every rank.
   static MicroBatches InStep(int64_t images, int64_t largest_part, int64_t most) {
     return MicroBatches(images, PassesOf(largest_part, most));
   }

@@ -1,4 +1,4 @@
-// Tests a loader whose config has a batch transform.
+// Tests the batches of a loader whose config has a batch transform.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <google/protobuf/text_format.h>
@@ -71,8 +71,8 @@ struct Mixed {
   at::Tensor images, targets;
 };
 
-// Returns the next batch, prepared and mixed by the loader. If the loader returns stored images,
-// LibTorch's operators prepare and mix them.
+// Returns the images and targets of the next batch, prepared and mixed. The loader does this
+// itself, unless it returns stored images; then a DevicePipeline does it here.
 Mixed Next(BatchLoader* loader) {
   const absl::StatusOr<Batch> batch = loader->Next();
   EXPECT_TRUE(batch.ok()) << batch.status();
@@ -85,7 +85,7 @@ Mixed Next(BatchLoader* loader) {
   return mixed;
 }
 
-// Returns the parts of the next global batch, concatenated in the order of the ranks.
+// Returns the next global batch: the parts of all ranks, concatenated in the order of the ranks.
 Mixed NextOfAll(const std::vector<std::unique_ptr<BatchLoader>>& ranks) {
   std::vector<at::Tensor> images, targets;
   for (const auto& rank : ranks) {
@@ -96,7 +96,8 @@ Mixed NextOfAll(const std::vector<std::unique_ptr<BatchLoader>>& ranks) {
   return {at::cat(images), at::cat(targets)};
 }
 
-// Two epochs of three batches each: 9, 9 and 5 images.
+// The number of batches that tests compare: two epochs of three batches each, with 9, 9 and 5
+// images.
 constexpr int kBatches = 6;
 
 TEST_F(MixedBatchesTest, EachImageIsMixedWithItsPartnerAndSoIsItsLabel) {
@@ -107,7 +108,8 @@ TEST_F(MixedBatchesTest, EachImageIsMixedWithItsPartnerAndSoIsItsLabel) {
     ASSERT_TRUE(batch.ok()) << batch.status();
     const at::Tensor images = batch->images;
     const int64_t n = images.size(0);
-    // The share of the first image's own label, unless both images have the same class.
+    // The weight of an image's own label is its target for this class, unless both images have the
+    // same class.
     for (int64_t i = 0; i < n; ++i) {
       const int64_t partner = (i ^ 1) < n ? i ^ 1 : i;
       const int64_t label = batch->labels[i].item<int64_t>();
@@ -178,7 +180,7 @@ TEST_F(MixedBatchesTest, StoredImagesBecomeThePreparedOnes) {
     const auto stored = Load({.rank = rank, .world_size = 2, .seed = 7, .stored = true});
     for (int b = 0; b < kBatches; ++b) {
       const Mixed expected = Next(prepared.get()), mixed = Next(stored.get());
-      // The CPU's loops use fused multiply-adds. LibTorch's operators round after the
+      // The CPU's loops use fused multiply-adds, while LibTorch's operators also round after the
       // multiplication.
       EXPECT_TRUE(mixed.images.allclose(expected.images, /*rtol=*/1e-5, /*atol=*/1e-5)) << b;
       EXPECT_TRUE(mixed.targets.equal(expected.targets)) << b;
@@ -191,8 +193,8 @@ TEST_F(MixedBatchesTest, Bfloat16IsTheFloatResultRounded) {
   for (int b = 0; b < kBatches; ++b) {
     const Mixed expected = Next(wide.get()), mixed = Next(narrow.get());
     ASSERT_EQ(mixed.images.scalar_type(), at::kBFloat16);
-    // Both images are rounded before they are mixed, and the result is rounded again: 3 half units
-    // of 1/256 for values up to 4.
+    // The tolerance: both images are rounded before they are mixed, and the result is rounded
+    // again. For values up to 4 each of the three roundings is by at most 1/128.
     EXPECT_TRUE(mixed.images.to(at::kFloat).allclose(expected.images, /*rtol=*/0, /*atol=*/0.024))
         << b;
     EXPECT_TRUE(mixed.targets.equal(expected.targets)) << b;

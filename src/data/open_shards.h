@@ -5,9 +5,9 @@
 
 namespace finetune {
 
-// Returns how many shards a data set may keep open. May be 0. `ulimit -n` limits the open files of
-// a process: 128 of them are left for MPI, CUDA and logs, and the rest is shared by two data sets,
-// the training and the validation set.
+// Returns the number of shards that a data set may keep open; it may be 0. `ulimit -n` limits the
+// number of files that a process may have open. Of these, 128 are left for MPI, CUDA and logs. The
+// training and the validation data set each get half of the rest.
 int64_t OpenShardLimit();
 
 }  // namespace finetune

@@ -22,7 +22,7 @@ PixelStatistics ManifestStatistics(const DatasetManifest& manifest) {
 Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
                    const PixelStatistics* statistics, const Problems& problems)
     : input_(input), output_(input) {
-  // Whether channels are made of several that are stored.
+  // Whether a step so far has computed a channel from several stored channels, as grayscale does.
   bool mixed = false;
   std::map<TransformConfig::KindCase, int> before;
   for (int i = 0; i < split.pipeline_size(); ++i) {
@@ -38,7 +38,8 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
       }
       PixelStatistics spread;
       if (statistics != nullptr && input.channels == 1) {
-        // Grey that was spread has one mean for all channels.
+        // The data set has one channel. Steps that copy it to three channels leave each with its
+        // mean and std.
         spread = Spread(*statistics, output_.channels);
         statistics = &spread;
       }
@@ -49,7 +50,8 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
     }
     std::unique_ptr<Transform> transform = MakeTransform(step, output_, of_step);
     if (transform == nullptr) {
-      // Later steps are checked as far as they can be without the shape of this one's result.
+      // This step is wrong, so the shape of its result is unknown. Later steps are checked as far
+      // as possible without it.
       output_ = ImageShape();
       continue;
     }
@@ -59,7 +61,8 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
     steps_.push_back(
         {std::move(transform), StepStream(step.kind_case(), before[step.kind_case()]++)});
   }
-  // Without channels the shape is not known: there are no data yet, or a step is wrong.
+  // 0 channels mean that the shape is unknown, because the data set is not known or a step is
+  // wrong.
   if (output_.channels > 0 && !output_.has_size()) {
     problems.Error("pipeline",
                    "leaves images of different sizes; add random_resized_crop, or resize_edge and "

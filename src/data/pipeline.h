@@ -17,71 +17,78 @@
 
 namespace finetune {
 
-// The steps that turn a stored image into the model's input, in the config's order: transforms, and
-// Normalize at the end. src/data/transforms has a file for each kind.
+// The steps that turn a stored image into the model's input: transforms in the config's order, and
+// Normalize at the end. Each kind of step has a file in src/data/transforms.
 class Pipeline {
  public:
-  // Space for one image on its way; one a thread, reused from image to image.
+  // Working memory for the image that Apply() is preparing. Each thread needs its own, and should
+  // use it again for the next image.
   using Scratch = Image;
 
-  // Finds what is wrong with the pipeline of `split`, whose stored images have this shape; see
-  // ImageShape. `problems`: those of `split`.
+  // Checks the pipeline of `split` and adds what is wrong to `problems`, which must be those of the
+  // message `split`. `input`: the shape of the stored images, as far as it is known; see
+  // ImageShape.
   static void Check(const SplitConfig& split, const ImageShape& input, const Problems& problems);
 
-  // `statistics`: for a Normalize that has none of its own; null: the manifest's. Errors:
-  // InvalidArgument with what Check() finds, and for statistics of another number of channels.
+  // Creates the pipeline of `split` for the images of the data set `manifest`. `statistics`: the
+  // mean and std for a Normalize step that has none of its own; null: the manifest's. Errors:
+  // InvalidArgument with what Check() finds, or if the statistics have another number of channels
+  // than the image.
   static absl::StatusOr<Pipeline> Create(const SplitConfig& split, const DatasetManifest& manifest,
                                          const PixelStatistics* statistics = nullptr);
 
-  // The shape of the prepared image.
+  // The shape of a prepared image.
   int channels() const { return output_.channels; }
   int height() const { return output_.height; }
   int width() const { return output_.width; }
 
-  // How many numbers Draw() writes: those of all steps, one after the other.
+  // Returns the number of random numbers that Draw() writes: those of the first step, then those of
+  // the second, and so on.
   int draws() const { return draws_; }
-  // Chooses what is done to one image, which is stored with this shape. The draws depend on `seed`,
-  // `epoch`, `index` and the shape alone; those of one step do not depend on which other kinds of
-  // steps there are, but for the shape that these make. `draws`: [draws()].
+  // Draws the random numbers that decide what the steps do to image `index` in `epoch`. `stored`:
+  // the shape of the stored image. The numbers depend only on `seed`, `epoch`, `index` and
+  // `stored`. Those of a step depend on other steps of the pipeline only through the shape of the
+  // image that reaches the step. `draws`: [draws()].
   void Draw(uint64_t seed, int64_t epoch, int64_t index, const ImageShape& stored,
             int64_t* draws) const;
 
-  // The part of an image that is needed, and the size that it will be resized to; nothing for all
-  // of it. `draws`: what Draw() has written for it.
+  // Returns which part of an image the pipeline needs and the size to which it will be resized;
+  // nullopt if the whole image is needed. `stored` and `draws`: as for Draw().
   std::optional<NeededPart> NeedOf(const ImageShape& stored, const int64_t* draws) const;
 
-  // Prepares one image as Draw() said. `pixels`: [H, W, C] of `stored`. `out`: [height(), width(),
-  // channels()]. T: float or Bfloat16.
+  // Prepares one image as the random numbers `draws` of Draw() say. `pixels`: the stored image, [H,
+  // W, C] of the shape `stored`. `out`: [height(), width(), channels()]. T: float or Bfloat16.
   template <typename T>
   void Apply(absl::Span<const uint8_t> pixels, const ImageShape& stored, const int64_t* draws,
              Scratch* scratch, T* out) const;
 
-  // The same of the part that NeedOf() asked for. `pixels`: [H, W, C] of `part`.
+  // As Apply(), but gets only the part of the image that NeedOf() asked for. `pixels`: [H, W, C] of
+  // the shape `part`. `place`: where these pixels lie in the whole image.
   template <typename T>
   void ApplyToPart(absl::Span<const uint8_t> pixels, const ImageShape& part, const PartPlace& place,
                    const int64_t* draws, Scratch* scratch, T* out) const;
 
-  // Whether a DevicePipeline can prepare the images: all stored ones have one shape, and each step
-  // has a device side.
+  // Returns whether a DevicePipeline can prepare the images: all stored images have the same shape,
+  // and each step can run on a GPU.
   bool on_device() const;
 
   struct Step {
     std::unique_ptr<const Transform> transform;
-    // Names the random numbers that it draws from.
+    // The number of the random stream that this step draws from.
     uint32_t stream;
   };
   const std::vector<Step>& steps() const { return steps_; }
   const Normalize& normalize() const { return normalize_; }
-  // Normalize's mean and std; empty where the pipeline does not normalise.
+  // Returns the mean and std that Normalize uses; empty if the pipeline has no Normalize.
   const PixelStatistics& statistics() const { return normalize_.statistics(); }
 
  private:
-  // Errors go to `problems`; then the pipeline is good for nothing. `statistics`: null where they
-  // are not known yet.
+  // Adds errors to `problems`; after an error the pipeline must not be used. `statistics`: as in
+  // Create(), or null if they are not known yet.
   Pipeline(const SplitConfig& split, const ImageShape& input, const PixelStatistics* statistics,
            const Problems& problems);
 
-  // Prepares the image whose shape and place are in `scratch`.
+  // Prepares the image `pixels`, whose shape and place are already set in `scratch`.
   template <typename T>
   void Run(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch, T* out) const;
 

@@ -35,7 +35,7 @@ DatasetManifest Manifest(int height, int width, int channels) {
 // Returns the index of channel `c` of pixel (y, x) in an image of three channels.
 size_t At(int64_t y, int64_t x, int64_t width, int64_t c = 0) { return (y * width + x) * 3 + c; }
 
-// Returns the image that tests/fixtures/data/make_fixtures.py uses.
+// Returns the test image, which tests/fixtures/data/make_fixtures.py computes by the same formula.
 std::vector<uint8_t> Pixels(int height = kHeight, int width = kWidth, int channels = 3) {
   std::vector<uint8_t> pixels;
   for (int y = 0; y < height; ++y) {
@@ -90,8 +90,8 @@ TEST(Pipeline, MatchesOpenCvPillowAndNumpy) {
     const std::vector<float> values = expected.at("expected");
     std::vector<float> out(values.size());
     Apply(*pipeline, Pixels(height, width, channels), 0, 0, &out, {channels, height, width});
-    // Steps that add float32 values do so in another order than the reference. Steps that only move
-    // pixels are exact.
+    // Steps that add float32 numbers may add in another order than the reference. Steps that only
+    // move pixels must be exact.
     const bool sums = absl::StrContains(steps, "resize") || absl::StrContains(steps, "normalize") ||
                       absl::StrContains(steps, "grayscale");
     for (size_t i = 0; i < values.size(); ++i) {
@@ -156,7 +156,7 @@ TEST(Pipeline, CenterCropIsTheMiddle) {
   }
 }
 
-// Every crop is a window of the padded image, and every possible window occurs.
+// Every crop must be a window of the padded image, and every possible window must occur.
 TEST(Pipeline, RandomCropsAreWindowsOfThePaddedImage) {
   const std::vector<float> plain = Apply("");
   const auto padded = [&](int y, int x) {
@@ -187,7 +187,7 @@ TEST(Pipeline, RandomCropsAreWindowsOfThePaddedImage) {
   EXPECT_GT(*std::min_element(seen.begin(), seen.end()), 15);
 }
 
-// Adding or removing other steps does not change the draws of a step.
+// Adding or removing steps of other kinds must not change the draws of a step.
 TEST(Pipeline, DrawsOfAStepDoNotDependOnOtherKindsOfSteps) {
   const auto draws = [](const std::string& steps, int64_t index) {
     const auto pipeline = Make(steps);
@@ -205,7 +205,7 @@ TEST(Pipeline, DrawsOfAStepDoNotDependOnOtherKindsOfSteps) {
     EXPECT_EQ(draws(crop + flip, index), both);
     EXPECT_EQ(draws(flip + crop, index), (std::vector<int64_t>{flips[0], crops[0], crops[1]}));
     EXPECT_EQ(draws(crop + "pipeline { resize { size: 9 } } " + flip, index), both);
-    // Two steps of the same kind do not draw the same numbers.
+    // Two steps of the same kind must not draw the same numbers.
     const std::vector<int64_t> twice = draws(flip + flip, index);
     EXPECT_EQ(twice[0], flips[0]);
     different += twice[1] != twice[0] ? 1 : 0;
@@ -281,7 +281,7 @@ TEST(Pipeline, RefusesStepsThatDoNotFit) {
             "pipeline[0].normalize: must be the pipeline's last step: the others work on pixels");
 }
 
-// The images have three sizes, and the manifest gives no size.
+// The test's images have three different sizes, and so the manifest gives no size.
 TEST(Pipeline, PreparesImagesOfDifferentSizes) {
   const std::string steps =
       "pipeline { random_flip {} } pipeline { random_grayscale { probability: 0.5 } } pipeline { "
@@ -291,7 +291,7 @@ TEST(Pipeline, PreparesImagesOfDifferentSizes) {
   EXPECT_EQ(pipeline->height(), 8);
   EXPECT_FALSE(pipeline->on_device());
   for (const auto& [height, width] : {std::pair(12, 9), {7, 30}, {8, 8}}) {
-    // The expected result is that for a data set whose images all have this size.
+    // The result must be the same as for a data set whose images all have this size.
     const auto fixed = Make(steps, Manifest(height, width, 3));
     ASSERT_TRUE(fixed.ok()) << fixed.status();
     EXPECT_TRUE(fixed->on_device());
@@ -313,8 +313,8 @@ TEST(Pipeline, PadsAnImageThatIsSmallerThanARandomCrop) {
   const std::vector<uint8_t> pixels = Pixels(5, 4);
   for (int y = 0; y < 8; ++y) {
     for (int x = 0; x < 8; ++x) {
-      // The 3 missing rows are divided into 1 above and 2 below, the 4 missing columns into 2 left
-      // and 2 right.
+      // 3 rows are missing: 1 is added above and 2 below. 4 columns are missing: 2 are added on
+      // either side.
       const bool inside = y >= 1 && y < 6 && x >= 2 && x < 6;
       EXPECT_EQ(out[At(y, x, 8)], inside ? pixels[At(y - 1, x - 2, 4)] : 9) << y << ", " << x;
     }
@@ -330,7 +330,7 @@ TEST(Pipeline, RefusesToLeaveImagesOfDifferentSizes) {
   }
 }
 
-// Without a data set the images' sizes are not known.
+// A config can be checked before the data set, and so the size of its images, is known.
 TEST(Pipeline, ChecksAConfigWithoutData) {
   SplitConfig split;
   split.add_pipeline()->mutable_normalize();
@@ -400,12 +400,13 @@ TEST(Pipeline, NeedsThePartThatItsFirstStepTakes) {
   EXPECT_EQ(need->part, whole);
   EXPECT_EQ(need->resized, (ImageSize{20, 25}));
 
-  // Without antialiasing: all pixels of the part.
+  // Without antialiasing the pixels at full scale are needed.
   need = NeedOf("pipeline { resize { size: 9 } }", shape, &draws);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(need->resized, (ImageSize{0, 0}));
 
-  // To the bit of another program's bytes: only of all pixels.
+  // rounding: UINT8 gives exactly another program's bytes, so it needs the pixels at full scale
+  // too.
   need = NeedOf("pipeline { resize { size: 9 antialias: true rounding: UINT8 } }", shape, &draws);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(need->resized, (ImageSize{0, 0}));
@@ -416,7 +417,8 @@ TEST(Pipeline, NeedsThePartThatItsFirstStepTakes) {
   EXPECT_EQ(need->part, (ImageRectangle{14, 19, 12, 12}));
   EXPECT_EQ(need->resized, (ImageSize{0, 0})) << "the second step does not count";
 
-  // Beyond the edges there is only padding.
+  // The square is larger than the image, so only its part inside the image is needed; the rest is
+  // padding.
   need = NeedOf("pipeline { center_crop { size: 44 pad_value: 1 } }", shape, &draws);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(need->part, (ImageRectangle{0, 3, 40, 44}));
@@ -426,7 +428,8 @@ TEST(Pipeline, NeedsThePartThatItsFirstStepTakes) {
                    .has_value());
 }
 
-// Pixels [height, width, 3] of a rectangle of `pixels`.
+// Returns the pixels [height, width, 3] of a rectangle of the image `pixels`, whose width is
+// `width`.
 std::vector<uint8_t> Cut(const std::vector<uint8_t>& pixels, int width,
                          const ImageRectangle& part) {
   std::vector<uint8_t> cut;
@@ -472,7 +475,7 @@ TEST(Pipeline, APartGivesTheBitsOfTheWhole) {
         };
         apply(need->part, &of_part);
         ASSERT_EQ(of_part, expected);
-        // A decoder may give more than is needed.
+        // The result must not change if a decoder returns more than the needed part.
         const ImageRectangle& part = need->part;
         apply({part.top / 2, part.left / 2, part.top - part.top / 2 + part.height,
                part.left - part.left / 2 + part.width},
@@ -483,7 +486,8 @@ TEST(Pipeline, APartGivesTheBitsOfTheWhole) {
   }
 }
 
-// Of an image that is a slope, the scaled pixels are the slope at their middles.
+// The image's values are a linear function of the position. So the value of a scaled pixel is
+// known: the function at the pixel's centre.
 TEST(Pipeline, AScaledPartGivesTheResultAtTheSamePlace) {
   const ImageShape shape = {3, 61, 75};
   const auto slope = [](double y, double x) { return 20 + 2 * y + x; };
@@ -507,8 +511,8 @@ TEST(Pipeline, AScaledPartGivesTheResultAtTheSamePlace) {
       pipeline->Draw(/*seed=*/1, 0, index, shape, draws.data());
       pipeline->Apply(pixels, shape, draws.data(), &scratch, expected.data());
       const ImageRectangle part = pipeline->NeedOf(shape, draws.data())->part;
-      // At half the size; the first pixel lies off the whole image's grid, as where an image of
-      // an odd side was mirrored.
+      // The part at half the size. Its first row begins half a scaled pixel before a pixel of the
+      // scaled whole image, as happens if an image with an odd side was mirrored.
       const PartPlace place = {
           {shape.height, shape.width}, 0.5, part.top / 2 - 0.5, std::floor(part.left / 2.0)};
       const int height = static_cast<int>(std::ceil((part.top + part.height) * 0.5 - place.top));
@@ -518,13 +522,15 @@ TEST(Pipeline, AScaledPartGivesTheResultAtTheSamePlace) {
         for (int x = 0; x < width; ++x) {
           const double value =
               slope((y + 0.5 + place.top) * 2 - 0.5, (x + 0.5 + place.left) * 2 - 0.5);
-          // The value is half an integer; the half is added to the result.
+          // `value` is a whole number and a half. The half is left out here and added to the result
+          // below.
           half.insert(half.end(), 3, static_cast<uint8_t>(value - 0.5));
         }
       }
       pipeline->ApplyToPart(half, {3, height, width}, place, draws.data(), &scratch, scaled.data());
       for (size_t i = 0; i < scaled.size(); ++i) {
-        // At an edge the filters are cut off at other pixels.
+        // Near the rectangle's edge the results differ more, because the filter is cut off at other
+        // positions.
         const size_t row = i / 36, column = i / 3 % 12;
         const bool inside = row > 2 && row < 9 && column > 2 && column < 9;
         ASSERT_NEAR(scaled[i] + 0.5, expected[i], inside ? 0.6 : 5) << row << " " << column;

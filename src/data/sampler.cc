@@ -12,7 +12,7 @@ std::vector<int64_t> Sampler::Order(int64_t epoch) const {
   std::vector<int64_t> order(images);
   std::iota(order.begin(), order.end(), int64_t{0});
   if (!shuffle) return order;
-  // The shuffle of Fisher and Yates, in Knuth's form.
+  // The shuffle of Fisher and Yates, in Durstenfeld's in-place form.
   RandomStream random(seed, RandomPurpose::kEpochOrder, static_cast<uint32_t>(epoch), 0);
   for (int64_t i = images - 1; i > 0; --i) {
     std::swap(order[i], order[random.Below(static_cast<uint32_t>(i + 1))]);

@@ -12,7 +12,8 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// The known answers in Random123's file kat_vectors (Salmon et al. 2011).
+// The expected numbers are from the file kat_vectors of Random123, the authors' implementation
+// (Salmon et al. 2011).
 TEST(Philox, KnownAnswers) {
   EXPECT_THAT(Philox({0, 0, 0, 0}, {0, 0}),
               ElementsAre(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8));
@@ -40,8 +41,8 @@ TEST(Sampler, AnEpochHoldsEveryImageOnceInAnOrderOfItsOwn) {
   for (int64_t i = 0; i < 1000; ++i) EXPECT_EQ(first[i], i);
 }
 
-// For any number of ranks: the ranks' parts, concatenated in the order of ranks, are the batch of a
-// single rank.
+// For any number of ranks, the parts of all ranks, concatenated in the order of the ranks, must be
+// the batch of a job with one rank.
 TEST(Sampler, BatchesDoNotDependOnTheNumberOfRanks) {
   for (const int64_t images : {1, 5, 64, 101}) {
     for (const int64_t batch : {1, 3, 16, 200}) {
@@ -80,7 +81,7 @@ TEST(SamplerTest, PartsInPairsHoldEachImagesPartner) {
             ASSERT_EQ(part.empty(), pairs.indices.empty());
             if (part.empty()) continue;
             EXPECT_EQ(pairs.indices.subspan(pairs.first, part.size()), part);
-            // Positions are counted in the global batch.
+            // `begin` and `position` are positions in the global batch.
             const int64_t begin = part.data() - order.data() - b * size;
             for (int64_t i = 0; i < static_cast<int64_t>(part.size()); ++i) {
               const int64_t position = begin + i, partner = position ^ 1;

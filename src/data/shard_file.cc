@@ -14,7 +14,7 @@ namespace finetune {
 namespace {
 
 absl::StatusOr<Fd> OpenShard(const std::string& path) {
-  // O_NONBLOCK: a pipe of that name would be waited for.
+  // O_NONBLOCK: if `path` is a named pipe, open() must not wait for a writer.
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.ok()) return fd;
   const int error = errno;

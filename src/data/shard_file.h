@@ -12,24 +12,24 @@
 
 namespace finetune {
 
-// The file of a shard. Any number of threads may read at any offset. After Close() the file is
-// opened again for each read, because a process may have fewer files open than a data set has
-// shards.
+// A shard's file, open for reading. Several threads may read at once. A data set can have more
+// shards than a process may have open files. For this case the file can be closed: after Close()
+// each read opens it for itself.
 class ShardFile {
  public:
-  // Opens the file. Errors: those of a system call, with what to do; DataLoss for something that is
-  // not a file.
+  // Opens `path`. Errors: those of open(), with advice on what to do; DataLoss if `path` is not a
+  // regular file.
   static absl::StatusOr<ShardFile> Open(std::string path);
 
   const std::string& path() const { return path_; }
   // Returns the file's size in bytes at the time when it was opened.
   int64_t size() const { return size_; }
 
-  // Closes the file. Each later Read() opens the file for itself.
+  // Closes the file. Each later Read() opens it and closes it again.
   void Close() { fd_ = Fd(); }
 
-  // Reads bytes [at, at + size). Errors: DataLoss that names the file and the byte, or that says
-  // that the path now leads to another file.
+  // Reads the file's bytes [at, at + size) into `bytes`. Errors: DataLoss that names the file and
+  // the byte that cannot be read, or that says that another file has taken the place of this one.
   absl::Status Read(int64_t at, int64_t size, uint8_t* bytes) const;
 
  private:
@@ -39,12 +39,13 @@ class ShardFile {
   std::string path_;
   Fd fd_;
   int64_t size_ = 0;
-  // Identify the file that Open() opened.
+  // The device and inode of the file that Open() opened, by which Read() recognizes that another
+  // file has taken its place.
   dev_t device_ = 0;
   ino_t inode_ = 0;
 };
 
-// Waits until the file's bytes are on disk. Errors: those of a system call.
+// Writes the file's bytes to disk (fsync) and waits for that. Errors: those of open() and fsync().
 absl::Status SyncFile(const std::string& path);
 
 }  // namespace finetune

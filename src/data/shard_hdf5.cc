@@ -22,7 +22,8 @@ struct Described {
 
 absl::StatusOr<Described> Describe(const std::string& path, hid_t file, const char* name,
                                    hid_t type) {
-  // Only hard links are accepted: an external link could lead to a file outside the folder.
+  // Only hard links (HDF5's name for entries in the same file) are accepted: an external link could
+  // lead to a file outside the folder.
   H5L_info_t link;
   if (H5Lget_info(file, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD) {
     return Hdf5Error(path, absl::StrCat("has no data set ", name));
@@ -53,8 +54,8 @@ absl::StatusOr<Described> Describe(const std::string& path, hid_t file, const ch
 
 absl::StatusOr<Hdf5Handle> CreateShardFile(const std::string& path) {
   const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  // HDF5's file locks are switched off: network file systems often have none, and no other process
-  // knows this new file yet.
+  // HDF5's file locks are switched off: many network file systems do not support locks, and no
+  // other process uses this new file yet.
   if (!access.ok() || H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 ||
       H5Pset_file_locking(access.get(), false, true) < 0) {
     return Hdf5Error(path, "cannot describe the file");
@@ -134,8 +135,8 @@ absl::Status AppendChunk(const std::string& path, const Hdf5Handle& dataset, con
 
 absl::StatusOr<Hdf5Handle> OpenShardFile(const std::string& path) {
   const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  // HDF5's file locks are switched off: network file systems often have none, and shards are never
-  // changed in place.
+  // HDF5's file locks are switched off: many network file systems do not support locks, and a
+  // complete shard is never changed.
   if (!access.ok() || H5Pset_file_locking(access.get(), false, true) < 0) {
     return Hdf5Error(path, "cannot describe the file");
   }
@@ -151,7 +152,8 @@ absl::StatusOr<OpenDataset> OpenChecked(const std::string& path, hid_t file, con
     return Bad(path, name, "is [", absl::StrJoin(found.shape, ", "), "]; its manifest says [",
                absl::StrJoin(shape, ", "), "]");
   }
-  // Other layouts and filters would let a small file ask for much memory, or for other files.
+  // Other layouts and filters are refused: with them a small file could make HDF5 allocate much
+  // memory or read other files.
   const hid_t options = found.options.get();
   const int rank = static_cast<int>(shape.size());
   unsigned flags = 0, settings = 0;
@@ -234,7 +236,7 @@ absl::StatusOr<std::vector<int64_t>> FindChunks(const std::string& path, const O
                                    &size) < 0) {
       return Hdf5Error(path, absl::StrCat("cannot find the chunk of ", row, " ", first));
     }
-    // HDF5 reads a chunk that was never written as zeros. Here a missing chunk is an error.
+    // For a chunk that was never written HDF5 returns zeros. Here it is an error.
     if (at == HADDR_UNDEF || skipped_filters != 0 || size != static_cast<hsize_t>(chunk_bytes) ||
         chunk_bytes > file_size || at > static_cast<haddr_t>(file_size - chunk_bytes)) {
       return absl::DataLossError(

@@ -14,14 +14,14 @@ namespace {
 
 constexpr int64_t kSumBytes = 4;
 
-// Returns HDF5's Fletcher-32 checksum: sums of big-endian 16-bit words modulo 65535. An odd last
-// byte counts as the upper half of a word.
+// Returns the Fletcher-32 checksum as HDF5 computes it: over big-endian 16-bit words, with sums
+// modulo 65535. If the number of bytes is odd, the last byte is the upper half of a word.
 uint32_t Fletcher32(absl::Span<const uint8_t> bytes) {
   uint32_t low = 0, high = 0;
   const auto fold = [](uint32_t sum) { return (sum & 0xffff) + (sum >> 16); };
   const uint8_t* at = bytes.data();
   for (size_t words = bytes.size() / 2; words > 0;) {
-    // `high` cannot overflow within this many words.
+    // The sums are reduced after at most 360 words, so that `high` cannot overflow 32 bits.
     const size_t block = std::min<size_t>(words, 360);
     for (size_t i = 0; i < block; ++i, at += 2) {
       low += uint32_t{at[0]} << 8 | at[1];
@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<ShardReader>> ShardReader::Open(const std::string
 absl::Status ShardReader::Index(const DatasetShard& entry, const DatasetManifest& manifest) {
   const std::string& path = file_.path();
   image_bytes_ = ImageBytes(manifest);
-  // A wrong count in the manifest must not allocate more memory than the file's size allows.
+  // A wrong count in the manifest must not make the program allocate much memory.
   const int64_t count = entry.count();
   if (count > file_.size() / (image_bytes_ + static_cast<int64_t>(sizeof(int64_t)))) {
     return absl::DataLossError(

@@ -17,17 +17,18 @@ namespace finetune {
 
 // Random access to the images of one shard that ShardWriter wrote.
 //
-// HDF5 is only used when the shard is opened, to read the labels and the file offset of each chunk.
-// A chunk stores its images' pixels without compression, so an image is later one pread of its
-// own bytes: no lock, no copy of the shard in memory, and the ranks of a host share the page cache.
-// A chunk's Fletcher-32 checksum is checked when the first of its images is read. Without
-// `keep_open` the file is opened again for each image.
+// HDF5 is used only when the shard is opened: to read the labels and to find the file offset of
+// each chunk. A chunk holds the pixels of some images without compression. So an image is later
+// read without HDF5 and without a lock, by one pread of its own bytes. The shard is not copied to
+// memory, and the ranks of a host share its pages in the page cache. When the first image of a
+// chunk is read, the whole chunk is read and its Fletcher-32 checksum is checked.
 class ShardReader {
  public:
-  // Opens FOLDER/entry.file. Because the file may come from anywhere, Open checks that shapes and
+  // Opens FOLDER/entry.file. The file may come from anywhere, so Open() checks that shapes and
   // types match the manifest, that every chunk lies in the file, and that each label is below the
-  // number of classes. Reads the labels, not the images. Errors: NotFound; DataLoss that names
-  // the file and what is wrong with it.
+  // number of classes. It reads the labels, but no pixels. `keep_open`: whether the file stays
+  // open; otherwise each read of an image opens it again. Errors: NotFound; DataLoss that names the
+  // file and what is wrong with it.
   static absl::StatusOr<std::unique_ptr<ShardReader>> Open(const std::string& folder,
                                                            const DatasetShard& entry,
                                                            const DatasetManifest& manifest,
@@ -38,8 +39,9 @@ class ShardReader {
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }
   int64_t label(int64_t index) const { return labels_[index]; }
 
-  // Reads the pixels [height, width, channels] of image `index`, which must be below size(). May
-  // be called from any number of threads. Errors: DataLoss that names the file and the byte.
+  // Reads image `index`, which must be below size(), into `pixels` [height, width, channels].
+  // Several threads may call it at once. Errors: DataLoss that names the file, and the byte that
+  // cannot be read or the chunk with a wrong checksum.
   absl::Status Read(int64_t index, uint8_t* pixels) const;
 
  private:
@@ -48,8 +50,8 @@ class ShardReader {
 
   ShardFile file_;
   int64_t image_bytes_ = 0;
-  // The number of images in a chunk; each chunk's file offset; whether each chunk's checksum has
-  // been checked.
+  // chunk_images_: the number of images in a chunk. chunk_at_[c]: the file offset of chunk c.
+  // checked_[c]: whether chunk c's checksum has been compared and was right.
   int64_t chunk_images_ = 0;
   std::vector<int64_t> chunk_at_;
   mutable std::vector<std::atomic<bool>> checked_;

@@ -1,4 +1,4 @@
-// ShardReader reads what ShardWriter writes, and refuses other files.
+// ShardReader must read what ShardWriter writes, and refuse damaged and other files.
 
 #include <hdf5.h>
 #include <sys/stat.h>
@@ -71,7 +71,7 @@ TEST_F(ShardTest, ReadsWhatWasWrittenInAnyOrder) {
     int64_t count;
     int side, channels;
   };
-  // Chunks hold 2427 images of 6x6x3 bytes, 4 of 256x256x1 and 1 of 300x300x3.
+  // A chunk holds 2427 images of 6x6x3 bytes, 4 of 256x256x1, or 1 of 300x300x3.
   for (const auto& [count, side, channels] :
        {Case{1, kSide, 3}, Case{2427, kSide, 3}, Case{5000, kSide, 3}, Case{9, 256, 1},
         Case{3, 300, 3}, Case{40000, 1, 1}}) {
@@ -97,7 +97,8 @@ TEST_F(ShardTest, ReadsWhatWasWrittenInAnyOrder) {
   }
 }
 
-// Without times, the same images give the same bytes whenever they are prepared.
+// The file must hold no times, so that the same images give the same bytes whenever they are
+// prepared.
 TEST_F(ShardTest, HoldsNoTimeOfDay) {
   auto writer = ShardWriter::Create(path_, {1, kSide, kSide, 3});
   ASSERT_TRUE(writer.ok()) << writer.status();
@@ -159,14 +160,15 @@ TEST_F(ShardTest, RefusesFoldersPipesAndOtherFormats) {
             "the data again");
 }
 
-// How a data set of a hostile file differs from what ShardWriter writes.
+// Describes an HDF5 data set of a hostile file, which may differ from what ShardWriter writes.
 struct Hostile {
   hid_t type = H5T_STD_U8LE;
   std::vector<hsize_t> shape;
   // The shape of a chunk. Empty: the data set is not chunked.
   std::vector<hsize_t> chunk;
-  // Makes further settings in the data set's creation options.
+  // Called to change the data set's creation options, for example to add filters.
   std::function<void(hid_t options)> set = [](hid_t options) { H5Pset_fletcher32(options); };
+  // Whether the data set's values are written.
   bool written = true;
 };
 
@@ -174,8 +176,8 @@ class HostileShardTest : public ShardTest {
  protected:
   static constexpr hsize_t kCount = 4;
 
-  // Makes a file with the two data sets and a third one, which makes the file as large as they
-  // claim.
+  // Writes a file with the data sets `images` and `labels`, and a third one as padding. With the
+  // padding the file is large enough for the images that it claims.
   void Write(const Hostile& images, const Hostile& labels, int64_t first_label = 0) {
     const hid_t file = H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     const std::vector<uint8_t> zeros(1 << 16);
@@ -189,7 +191,7 @@ class HostileShardTest : public ShardTest {
     Put(file, "labels", labels, H5T_NATIVE_INT64, values.data());
     ASSERT_GE(H5Fclose(file), 0);
   }
-  // Returns the error with which that file is refused.
+  // Writes that file and returns the error with which ShardReader refuses it.
   std::string RefusalOf(const Hostile& images, const Hostile& labels, int64_t first_label = 0) {
     Write(images, labels, first_label);
     return Refusal(kCount);

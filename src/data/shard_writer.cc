@@ -12,7 +12,8 @@
 namespace finetune {
 
 struct ShardWriter::File {
-  // Members are destroyed in reverse order, so the data sets close before the file.
+  // `images` and `labels` come after `file` so that they are destroyed first: a data set must be
+  // closed before its file.
   Hdf5Handle file, images, labels;
 };
 

@@ -17,30 +17,32 @@ struct ShardShape {
   int height = 0, width = 0, channels = 0;
 };
 
-// Writes one HDF5 file of a data set: `images` uint8 [count, height, width, channels] and `labels`
-// int64 [count]. Chunks have about 256 KiB, each with a Fletcher-32 checksum. The file format is
-// that of HDF5 1.10, whose internal structures carry checksums too. Memory holds one chunk.
+// Writes one shard: an HDF5 file with two arrays, `images` uint8 [count, height, width, channels]
+// and `labels` int64 [count]. The arrays are stored in chunks of at most 256 KiB (or of one larger
+// image), each with a Fletcher-32 checksum. The file format is that of HDF5 1.10, whose internal
+// structures have checksums too. Memory holds one chunk.
 //
 //   FT_ASSIGN_OR_RETURN(auto shard, ShardWriter::Create(path, shape));
 //   ... FT_RETURN_IF_ERROR(shard->Append(pixels, label)) ...  // shape.count times
 //   FT_RETURN_IF_ERROR(shard->Finish());
 //
-// The file is incomplete before Finish(). The caller must remove it if Finish() is not reached.
+// Before Finish() the file is incomplete, and the caller must remove it if Finish() is not reached.
 class ShardWriter {
  public:
-  // Makes the file for a shard of this shape. Errors: InvalidArgument for a shape with a dimension
-  // below 1; ResourceExhausted where the disk is full, otherwise DataLoss with HDF5's reason.
+  // Creates the file `path` for a shard of this shape. Errors: InvalidArgument for a shape with a
+  // dimension below 1; ResourceExhausted where the disk is full, otherwise DataLoss with HDF5's
+  // reason.
   static absl::StatusOr<std::unique_ptr<ShardWriter>> Create(const std::string& path,
                                                              const ShardShape& shape);
   ~ShardWriter();
 
-  // Adds an image. `pixels`: [height, width, channels]. Errors: InvalidArgument where the number
-  // of bytes is not height * width * channels, FailedPrecondition for an image beyond `count`;
-  // those of Create.
+  // Adds an image. `pixels`: [height, width, channels]. Errors: InvalidArgument if the number of
+  // bytes is not height * width * channels; FailedPrecondition for an image beyond `count`; those
+  // of Create().
   absl::Status Append(absl::Span<const uint8_t> pixels, int64_t label);
 
-  // Writes the last chunk and syncs the file to disk. Errors: FailedPrecondition where fewer than
-  // `count` images came; those of Create.
+  // Writes the last chunk and syncs the file to disk. Errors: FailedPrecondition if fewer than
+  // `count` images were added; those of Create().
   absl::Status Finish();
 
  private:

@@ -11,20 +11,21 @@
 
 namespace finetune {
 
-// The flags of a command that takes a whole classifier from a checkpoint, and its config too where
-// none is given.
+// The flags of a command that loads a whole classifier from a checkpoint. Where --config is not
+// given, the command uses the config that the checkpoint carries.
 struct CheckpointFlags {
   ConfigFlags config;
   std::string checkpoint;
   std::string key;
   EvaluatedWeights weights;
 
-  // `checkpoint_help`: of --checkpoint.
+  // Adds the flags. `checkpoint_help`: the help text of --checkpoint.
   void AddTo(const std::string& checkpoint_help, FlagList* flags);
   // Errors: InvalidArgument where no checkpoint is given; those of ConfigFlags::Check().
   absl::Status Check() const;
-  // The config that is given, else the one that the checkpoint carries; with a "~" in its paths
-  // expanded. Errors: those of LoadConfig() and LoadCheckpointConfig().
+  // Returns the config of --config, or the one that the checkpoint carries where --config is not
+  // given. A leading "~" in its paths is expanded. Errors: those of LoadConfig() and
+  // LoadCheckpointConfig().
   absl::StatusOr<LoadedConfig> Load() const;
 };
 

@@ -18,12 +18,12 @@ class RankCommand : public Command {
   // Loads the config. Run() calls it before MPI starts, because the config determines how the ranks
   // communicate and on which device.
   virtual absl::StatusOr<LoadedConfig> Load() = 0;
-  // Returns the observer that the communicator informs of its collectives. What the observer refers
-  // to must live as long as this object.
+  // Returns the observer that the communicator informs of its collectives. Everything that the
+  // observer refers to must live as long as this command.
   virtual CommObserver Observer() { return CommObserver(); }
-  // Does the work and returns the exit code. Collective: every rank calls it with the same config,
-  // as far as a rank can tell. Run() prints an error once, with the place of the field if the error
-  // is about a field.
+  // Does the work and returns the exit code. Collective: every rank calls it. The ranks have not
+  // yet compared their configs. Run() prints an error on rank 0 only, with the place of the field
+  // if the error is about a field.
   virtual absl::StatusOr<int> RunOnRanks(const LoadedConfig& loaded, Communicator* comm) = 0;
 };
 

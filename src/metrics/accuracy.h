@@ -6,7 +6,7 @@
 
 namespace finetune {
 
-// For an empty list these functions return 0.
+// Both functions return 0 for an empty list.
 
 // Returns the share of the images, 0..1, whose label is among the k classes with the largest
 // scores.

@@ -21,9 +21,9 @@ struct PairedResult {
 
 // McNemar's test (McNemar 1947, "Note on the sampling error of the difference between correlated
 // proportions or percentages") in its exact form. It uses the images that exactly one model
-// classifies correctly: if both models are equally accurate, the number of those that belong to the
-// first model follows the binomial distribution with probability 1/2. `first` and `second` hold the
-// predictions for the same images in the same order.
+// classifies correctly: if both models are equally accurate, the number of these images that the
+// first model classifies correctly follows the binomial distribution with probability 1/2. `first`
+// and `second` hold the predictions for the same images in the same order.
 PairedResult CompareByMcNemar(absl::Span<const Prediction> first,
                               absl::Span<const Prediction> second);
 

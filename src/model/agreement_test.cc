@@ -1,6 +1,7 @@
-// What a model computes is what PyTorch computes for the same weights: logits, loss, gradients and
-// running statistics, against tests/fixtures/model (PyTorch in float64). Where a fixture lists the
-// state of the package's own network, the weights are those of a checkpoint with these names.
+// Expects that a model computes the same as PyTorch with the same weights: logits, loss, gradients
+// and running statistics. The fixtures in tests/fixtures/model were computed by PyTorch in float64.
+// Where a fixture lists the state of another package's network, the weights are loaded from a
+// checkpoint with that package's names.
 
 #include <ATen/ops/tensor.h>
 
@@ -23,13 +24,15 @@
 namespace finetune {
 namespace {
 
-// Of the norm. PyTorch's own float32 is up to 2.8e-6 (logits) and 1.1e-5 (the worst parameter's
-// gradient) away from its float64 on these cases; the fixtures hold the figures.
+// The largest allowed error, relative to the norm. PyTorch's own float32 results differ from its
+// float64 results by up to 2.8e-6 (logits) and 1.1e-5 (the worst parameter's gradient) in these
+// cases; the fixtures hold the numbers.
 constexpr double kBoundOnCpu = 1e-5;
-// cuDNN chooses its algorithms, and with them the order of its sums, by itself.
+// On a GPU the bound is larger: cuDNN chooses the algorithm, and so the order of the sums.
 constexpr double kBoundOnGpu = 1e-4;
-// Of one value out of a gradient, against the gradient's root mean square: errors are spread about
-// normally, and a few thousand values are looked at.
+// The largest allowed error of a single value of a gradient, as a multiple of Bound() times the
+// gradient's root mean square. Errors are about normally distributed, and a few thousand values are
+// compared.
 constexpr double kTimesBoundOfOneValue = 4;
 
 double Bound() { return TestDevice().is_cpu() ? kBoundOnCpu : kBoundOnGpu; }
@@ -67,7 +70,7 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
     EXPECT_EQ(report->matched, checkpoint.tensors.size());
   }
 
-  // Two right float32 results may be as far apart as both are from float64.
+  // Two correct float32 results may each be as far from float64 as PyTorch's is.
   double GradientBound() const {
     return std::max(Bound(), 2 * fixture_["pytorch_float32"]["gradients"].get<double>());
   }
@@ -76,7 +79,8 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
                      const std::string& name) const {
     const at::Tensor flat = actual.to(at::kCPU, at::kDouble).contiguous().view(-1);
     const double expected_rms = summary["rms"];
-    // What is 0 but for rounding comes with the size of the numbers whose rounding it is.
+    // Values that are 0 except for rounding have a "scale" in the fixture: the size of the numbers
+    // that were rounded.
     const double scale = summary.value("scale", expected_rms);
     const double rms = flat.square().mean().sqrt().item<double>();
     EXPECT_NEAR(rms, expected_rms, GradientBound() * scale) << name;

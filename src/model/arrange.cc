@@ -15,26 +15,26 @@
 namespace finetune {
 namespace {
 
-// A prefix of more parts is not looked for: a hostile name may have thousands.
+// Prefixes of more parts are not searched for: a hostile name may have thousands of parts.
 constexpr int kMaxPrefixParts = 8;
 
-// The model's name for a tensor of a layer that the checkpoint names otherwise; empty where it does
-// not.
+// Returns the model's name for a tensor whose layer has another package's name; "" where its layer
+// has no such name.
 std::string ByOtherName(const LayerNames& other_names, absl::string_view name) {
   const absl::string_view layer = name.substr(0, name.rfind('.'));
   const auto found = other_names.find(layer);
   return found == other_names.end() ? "" : absl::StrCat(found->second, name.substr(layer.size()));
 }
 
-// Where a checkpoint has backbone and head: below `parent` as "backbone." and "head.", or, flat,
-// the backbone's names right below it and the head as "fc.".
+// How a checkpoint names backbone and head below `parent`. Not flat: "backbone." and "head.". Flat:
+// the backbone's names directly, and the head as "fc.".
 struct Layout {
   std::string parent;
   bool flat;
 };
 
-// The model's name for one of the checkpoint's; none for a tensor that is neither of the backbone
-// nor of the head. Other names are those of flat checkpoints.
+// Returns the model's name for one of the checkpoint's names; none where it is neither the
+// backbone's nor the head's. Other packages' names are only looked for in a flat layout.
 std::optional<std::string> ModelName(const Layout& layout, const LayerNames& other_names,
                                      absl::string_view full_name) {
   if (!absl::ConsumePrefix(&full_name, layout.parent)) return std::nullopt;
@@ -50,15 +50,15 @@ std::optional<std::string> ModelName(const Layout& layout, const LayerNames& oth
   return std::nullopt;
 }
 
-// The outermost module that a name of the model stands in, below "backbone." and "head.".
+// Returns the first part of a model's name, after "backbone." if it has that.
 absl::string_view ModuleOf(absl::string_view name) {
   absl::ConsumePrefix(&name, kBackbone);
   return name.substr(0, name.find('.'));
 }
 
-// Adds an entry by the model's name for it. A head may be there twice, as "head.fc." and "fc.":
-// then the one named as the backbone is named is meant, and the other is passed over, or, where all
-// names count as the network's, left over.
+// Adds an entry under the model's name for it. A checkpoint may have two heads, "head.fc." and
+// "fc.": then the one that is named in the way of the layout is taken ("head." unless flat). The
+// other is ignored, or, in a flat layout, counts as one of the backbone's and so is left over.
 void Add(const Layout& layout, std::string name, Entry entry, Given* given) {
   const auto [found, is_new] = given->try_emplace(std::move(name), entry);
   if (is_new) return;
@@ -117,7 +117,7 @@ std::vector<std::string> FittingPrefixes(const TensorList& tensors, const Tensor
                                          const LayerNames& other_names) {
   std::map<std::string, const at::Tensor*, std::less<>> wanted;
   for (const NamedTensor& one : backbone) {
-    // Old checkpoints lack the counters.
+    // Checkpoints from before PyTorch 0.4.1 lack the counters.
     if (IsCounter(one.name)) continue;
     wanted[std::string(absl::StripPrefix(one.name, kBackbone))] = &one.tensor;
   }

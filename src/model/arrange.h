@@ -14,39 +14,44 @@
 
 namespace finetune {
 
-// A checkpoint's tensors by the names that a model has for them. Checkpoints name the same network
-// in three ways: mmpretrain's and ours ("backbone.conv1.weight", "head.fc.weight"), the same
-// without "backbone." and "head." ("conv1.weight", "fc.weight"), and a package's own, which the
-// network lists (LayerNames). Each may stand below a prefix.
+// Maps a checkpoint's tensors to the names that the model has for them. Checkpoints name the same
+// network in three ways:
+// - as mmpretrain and this program do: "backbone.conv1.weight", "head.fc.weight";
+// - the same without "backbone." and "head.": "conv1.weight", "fc.weight";
+// - by another package's layer names, which the network lists (LayerNames).
+// Each name may follow a prefix such as "ema.".
 
-// The start of the model's own names for its backbone.
+// The model's own names of its backbone's tensors begin with this.
 inline constexpr absl::string_view kBackbone = "backbone.";
 
-// Whether a tensor of the model depends on the number of classes. `name`: the model's.
+// Returns whether the shape of a tensor depends on the number of classes. `name`: the model's name.
 bool IsHead(absl::string_view name);
 
-// Whether the tensor counts batches. Nothing here reads it.
+// Returns whether the tensor is a batch norm's num_batches_tracked. This program never computes
+// with these.
 bool IsCounter(absl::string_view name);
 
-// An entry of the checkpoint.
+// One entry of a checkpoint.
 struct Entry {
-  std::string name;        // in the checkpoint
-  at::Tensor tensor;       // not defined where the file has something else
-  std::string unreadable;  // then: what it has
+  std::string name;        // as the checkpoint spells it
+  at::Tensor tensor;       // undefined where the entry is not a plain tensor
+  std::string unreadable;  // for an undefined tensor: what the entry is
 };
-using Given = std::map<std::string, Entry>;  // by the model's names
+using Given = std::map<std::string, Entry>;  // keys: the model's names
 
-// The entries below `prefix` (which may be empty) that are the backbone's or the head's, by the
-// first way of naming in which there is a tensor of `backbone`. Empty where there is none.
+// Returns the entries below `prefix` (which may be empty) that belong to the backbone or the head.
+// Uses the first of the three ways of naming by which the checkpoint has at least one tensor of
+// `backbone`. Returns an empty map where none does.
 //
-// Where nothing but the prefix tells the backbone's tensors from others, all count as the
-// backbone's, so that a foreign network shows in those left over. An entry that is not a plain
-// tensor then counts only inside of the backbone's own modules.
+// In the ways without "backbone.", every entry below the prefix counts as the backbone's, so that
+// the tensors of another network are reported as left over. An entry that is not a plain tensor
+// then counts only if its first name part is a module of the backbone or the head.
 Given Arrange(const StateDict& checkpoint, absl::string_view prefix, const TensorList& backbone,
               const LayerNames& other_names);
 
-// The prefixes below which `tensors` hold most of the backbone's names: of those, the ones with the
-// most tensors that fit in shape too. "" stands for names without a prefix.
+// Returns the prefixes below which `tensors` have at least half of the backbone's names. Where
+// there are several, returns those with the most tensors that also have the right shape. "" is the
+// empty prefix.
 std::vector<std::string> FittingPrefixes(const TensorList& tensors, const TensorList& backbone,
                                          const LayerNames& other_names);
 

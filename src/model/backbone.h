@@ -19,10 +19,10 @@ namespace finetune {
 
 class Problems;
 
-// The images that a network takes.
+// The shape of the images that a network takes.
 struct InputShape {
   int64_t channels;
-  int64_t side = 0;  // height and width; 0: any
+  int64_t side = 0;  // required height and width in pixels; 0: any size
 };
 
 // The shape of a backbone's output for N images: maps [N, channels, H, W] or vectors [N, channels].
@@ -31,56 +31,60 @@ struct Features {
   bool are_maps;
 };
 
-// A network from the images to the features, without neck and head: a stem (stage 0) and stages 1,
-// 2, ... in the order of the forward pass.
+// A network without neck and head, which computes features from images: a stem (stage 0) and stages
+// 1, 2, ... in the order of the forward pass.
 //
-// A network says what its stages are made of and how each one runs. This class decides which of
-// them are trained (model.backbone.frozen_stages: the stem and stages 1..k are not), and so which
-// tensors require gradients, where the forward pass records a graph, and when a folded batch norm
-// is dropped.
+// A subclass builds its stages and runs each one. This class decides which stages are trained: with
+// model.backbone.frozen_stages = k >= 0, the stem and stages 1 to k are frozen. This settles which
+// tensors require gradients, which part of the forward pass records a graph, and which folded batch
+// norms must be dropped.
 class Backbone {
  public:
   virtual ~Backbone() = default;
   Backbone(const Backbone&) = delete;
   Backbone& operator=(const Backbone&) = delete;
 
-  // For messages: "ResNet-50".
+  // The name for messages, such as "ResNet-50".
   virtual std::string name() const = 0;
-  // The number of stages behind the stem.
+  // The number of stages after the stem.
   virtual int stages() const = 0;
   virtual InputShape input() const = 0;
   virtual Features features() const = 0;
 
-  // Adds an error to those of model.backbone where it freezes stages that the network does not
-  // have.
+  // Adds an error to `problems` (those of model.backbone) where frozen_stages is not a number from
+  // -1 to stages().
   void CheckFrozenStages(const Problems& problems) const;
 
-  // Makes the tensors, once, before any of the functions below is called.
-  // `seed`: of random draws; the same on every rank.
+  // Makes the tensors of all stages. Must be called exactly once, before any of the functions
+  // below. `seed`: the seed of the random draws of forward passes, the same on every rank.
   void Build(const ForwardMode& mode, uint64_t seed, LayerBuilder* make);
 
-  // The linear layer that the head ends with, from `in` features to the classes. By default it is
-  // mmpretrain's "head.fc".
+  // Returns the last linear layer of the head, from `in` features to `classes` logits. By default
+  // it is named "head.fc", as in mmpretrain.
   virtual Linear BuildHead(int64_t in, int64_t classes, LayerBuilder* make) const;
 
-  // Whether the network takes images of this shape. Errors: InvalidArgument with the shapes that it
-  // takes, and what to do.
+  // Returns OK if the network takes images of this shape. Errors: InvalidArgument with the found
+  // and the expected shape and how to change the data pipeline.
   absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const;
 
-  // How many values of each channel one image of this size gives to the smallest batch norm that
-  // takes its statistics from the batch while training. 0: none does. With 1, a pass of one image
-  // cannot be trained on: one value has no variance.
+  // Returns the least number of values for each channel that one image of this size gives to any
+  // batch norm that uses the batch's statistics in training; 0 where there is no such batch norm.
+  // Where it is 1, the network cannot be trained on a pass of one image: a single value has no
+  // variance.
   int64_t LeastBatchNormValues(int64_t height, int64_t width) const;
 
-  // images: [N, C, H, W] that CheckInput() takes, channels-last, in the type to compute in. Returns
-  // features(). In training, trained stages record the graph, where gradients are enabled, and take
-  // their statistics from the batch.
+  // Returns the features, of the shape features(). images: [N, C, H, W] of a shape that
+  // CheckInput() accepts, channels-last, in the type to compute in. If context.training is true,
+  // the trained stages use the batch's statistics (unless norm_eval is set) and record the graph
+  // where gradients are enabled.
   at::Tensor Forward(at::Tensor images, const ForwardContext& context);
 
-  // Drops the folded convolutions: of all stages, or of the trained ones.
+  // Drops the folded convolutions of all stages, or (`all` false) of the trained stages only. They
+  // are made again when they are needed.
   void DropFolded(bool all);
 
-  // Whether training changes the running statistics of trained batch norms.
+  // Whether the batch norms of trained stages use and record the batch's statistics in training;
+  // false with norm_eval.
   bool batch_statistics() const { return !norm_eval_; }
 
  protected:
@@ -90,24 +94,26 @@ class Backbone {
  private:
   bool IsFrozen(int stage) const { return stage <= frozen_stages_; }
 
-  // Makes the layers of a stage, in the order of the forward pass. Called for 0, 1, .. stages().
+  // Makes the layers of a stage, in the order of the forward pass. Build() calls it for stages 0,
+  // 1, ... stages(), in this order.
   virtual void BuildStage(int stage, LayerBuilder* make) = 0;
-  // Runs a stage on the result of the stage before, or on the images. A frozen stage runs without
-  // gradients.
+  // Runs a stage on `x`: the result of the stage before, or the images for stage 0. Forward()
+  // disables gradients around a frozen stage.
   virtual at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) = 0;
-  // How many values of each channel one image of this size gives to the smallest batch norm of the
-  // last stage; 0: the network has no batch norm.
+  // Returns the least number of values for each channel that one image of this size gives to a
+  // batch norm of the last stage; 0 where the network has no batch norm.
   virtual int64_t LastBatchNormValues(int64_t height, int64_t width) const = 0;
 
   const int frozen_stages_;
   const bool norm_eval_;
   ForwardMode mode_;
   uint64_t seed_ = 0;
-  // By stage, the places of the folded convolutions of its layers.
+  // folded_[stage]: where the layers of a stage keep their folded convolutions (ConvBn::folded).
   std::vector<std::vector<std::shared_ptr<std::optional<PackedConv>>>> folded_;
 };
 
-// How many pixels a map has after its sides were halved so many times, each time rounded up.
+// Returns the number of pixels of a map whose height and width were halved `times` times, each time
+// rounded up.
 int64_t HalvedPixels(int64_t height, int64_t width, int times);
 
 }  // namespace finetune

@@ -1,5 +1,5 @@
-// The promises that every network keeps, whatever its layers: frozen_stages means the same, and a
-// wrong number of stages is refused.
+// The promises that every network keeps: frozen_stages means the same in each, and a wrong number
+// of stages is an error.
 
 #include <ATen/ops/equal.h>
 #include <ATen/ops/zeros.h>
@@ -24,9 +24,9 @@ struct Network {
   const char* name;
   const char* config;
   at::IntArrayRef image;  // [C, H, W]
-  // By stage, from the stem: the beginnings of the names of its tensors.
+  // stages[i]: how the names of stage i's tensors begin; stages[0] is the stem.
   std::vector<std::vector<std::string>> stages;
-  // The beginning of the head's names.
+  // How the names of the head's tensors begin.
   const char* head = "head.fc.";
 };
 
@@ -79,7 +79,7 @@ std::string Config(const Network& network, const std::string& more) {
   return absl::StrCat("backbone { ", network.config, " ", more, " } head { num_classes: 3 }");
 }
 
-// The stage of a tensor; the number of stages for the head.
+// Returns the stage of a tensor; the number of stages, the stem included, for a tensor of the head.
 int StageOf(const Network& network, const std::string& tensor) {
   for (size_t stage = 0; stage < network.stages.size(); ++stage) {
     for (const std::string& start : network.stages[stage]) {

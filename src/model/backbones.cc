@@ -12,7 +12,7 @@
 namespace finetune {
 namespace {
 
-// Every network has its case here.
+// Makes the network of the config's `kind`. A new network needs a case here.
 std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& problems) {
   switch (config.kind_case()) {
     case BackboneConfig::kResnet:

@@ -10,9 +10,9 @@ namespace finetune {
 
 class Problems;
 
-// Returns the network that the config names, before Build(). `problems` are those of
-// model.backbone: each value that the network cannot have adds an error. Returns null for a network
-// that does not exist.
+// Returns the network that the config names; the caller must still call Build(). Adds an error to
+// `problems` (those of model.backbone) for each value that the network cannot have. Returns null
+// where no network can be made.
 std::unique_ptr<Backbone> MakeBackbone(const BackboneConfig& config, const Problems& problems);
 
 }  // namespace finetune

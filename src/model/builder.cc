@@ -13,7 +13,7 @@
 namespace finetune {
 namespace {
 
-// The bound of PyTorch's default initialisation.
+// Returns the bound of PyTorch's default initialisation.
 double UniformBound(int64_t fan_in) { return 1 / std::sqrt(static_cast<double>(fan_in)); }
 
 }  // namespace

@@ -18,12 +18,11 @@
 
 namespace finetune {
 
-// The names that checkpoints of other packages have for a model's layers, each with the model's
-// own:
-// {"features.0.0", "backbone.conv1.conv"}.
+// Keys: the names that other packages' checkpoints have for a model's layers. Values: the model's
+// own names. Example: {"features.0.0", "backbone.conv1.conv"}.
 using LayerNames = std::map<std::string, std::string, std::less<>>;
 
-// Of a convolution and of the batch norm behind it.
+// The names of a convolution and of the batch norm that follows it.
 struct ConvBnNames {
   std::string conv, bn;
 };
@@ -33,12 +32,12 @@ struct ConvShape {
   int64_t stride = 1;
   int64_t padding = 0;
   int64_t groups = 1;
-  bool same = false;  // see Conv
+  bool same = false;  // see Conv::same
 };
 
 // Makes the layers of a model and lists their tensors under the layers' names ("backbone.conv1" has
-// "backbone.conv1.weight"). Each tensor is drawn from a generator of its own, keyed by the seed and
-// its name, so that a layer starts the same whatever stands before it.
+// "backbone.conv1.weight"). Each random tensor is drawn by its own generator, seeded by the seed
+// and the tensor's name. So adding or removing a layer does not change how the other layers start.
 class LayerBuilder {
  public:
   // The lists must outlive the builder.
@@ -50,26 +49,29 @@ class LayerBuilder {
         buffers_(*buffers),
         other_names_(*other_names) {}
 
-  // Whether the parameters made from now on require gradients.
+  // Sets whether the parameters made after this call require gradients; true at first.
   void SetTrained(bool trained) { trained_ = trained; }
 
-  // The convolution starts by He et al. 2015 with fan-out, the batch norm with a scale of `gamma`.
+  // Makes a convolution without bias and the batch norm that follows it. The convolution's weight
+  // starts as in He et al. 2015 (normal, by fan-out), the batch norm's scale starts at `gamma`.
   ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                     const BatchNormSettings& settings = {}, double gamma = 1);
 
-  // Says which names other packages' checkpoints have for a layer, from the network's root on. One
-  // name stands for one layer.
+  // Records the names that other packages' checkpoints have for `layer` or `layers`, as full names
+  // from the root of their network. A name must not be given to two layers.
   void AlsoNamed(const std::string& layer, std::initializer_list<std::string> others);
   void AlsoNamed(const ConvBnNames& layers, std::initializer_list<ConvBnNames> others);
 
-  // With a bias. Weight and bias start uniform within 1 / sqrt(fan-in), PyTorch's default.
+  // Make a layer with a bias. Weight and bias start uniform in [-1 / sqrt(fan-in), 1 /
+  // sqrt(fan-in)], PyTorch's default.
   Conv MakeConv(const std::string& name, const ConvShape& shape);
   Linear MakeLinear(const std::string& name, int64_t in, int64_t out);
 
-  // The weight starts normal with this standard deviation, the bias at 0.
+  // Makes a linear layer whose weight starts normal with mean 0 and this standard deviation, and
+  // whose bias starts at 0.
   Linear MakeNormalLinear(const std::string& name, int64_t in, int64_t out, double deviation);
 
-  // The places of the folded convolutions (ConvBn::folded) of the layers made since the last call.
+  // Returns the pointers ConvBn::folded of all layers that MakeConvBn() made since the last call.
   std::vector<std::shared_ptr<std::optional<PackedConv>>> TakeFolded() {
     return std::exchange(folded_, {});
   }
@@ -77,9 +79,9 @@ class LayerBuilder {
  private:
   at::Tensor Add(const std::string& name, at::Tensor value);
   at::Tensor AddBuffer(const std::string& name, const at::Tensor& value);
-  // [shape], normal with this standard deviation.
+  // Adds a parameter drawn from a normal distribution with mean 0 and this standard deviation.
   at::Tensor AddNormal(const std::string& name, at::IntArrayRef shape, double deviation);
-  // [shape], uniform in [-bound, bound].
+  // Adds a parameter drawn uniformly from [-bound, bound].
   at::Tensor AddUniform(const std::string& name, at::IntArrayRef shape, double bound);
   at::Generator GeneratorOf(const std::string& name) const;
 

@@ -12,7 +12,8 @@
 namespace finetune {
 namespace {
 
-// Returns the backbone of the config, before Backbone::Build(); null where there is none.
+// Returns the backbone of the config, on which Backbone::Build() must still be called; null where
+// none can be made. Adds the errors of backbone, neck and head to `problems`.
 std::unique_ptr<Backbone> CheckAndMakeBackbone(const ModelConfig& config,
                                                const Problems& problems) {
   std::unique_ptr<Backbone> backbone = MakeBackbone(config.backbone(), problems.Within("backbone"));

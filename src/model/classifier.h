@@ -28,21 +28,23 @@ struct ClassifierOptions {
   ForwardMode mode;
 };
 
-// Adds an error to those of `model` for each value that no model can have.
+// Adds an error to `problems` (those of the config's `model`) for each value that no model can
+// have.
 void CheckModel(const ModelConfig& config, const Problems& problems);
 
-// The channels of the images that the network of a config takes; 0 where the config names none.
+// Returns the number of channels of the images that the config's network takes; 0 where the config
+// is wrong or has no network.
 int64_t InputChannels(const BackboneConfig& config);
 
-// Backbone, neck and head. Parameters and buffers are named as mmpretrain names them, those of a
-// network that it lacks as their weights are, below "backbone.".
+// A backbone, a neck and a head. Parameters and buffers have mmpretrain's names. A network that
+// mmpretrain lacks has the names of the package whose weights it loads, after "backbone.".
 class Classifier {
  public:
-  // Errors: InvalidArgument with what CheckModel() finds.
+  // Makes a model with new random weights. Errors: InvalidArgument with the errors of CheckModel().
   static absl::StatusOr<std::unique_ptr<Classifier>> Create(const ModelConfig& config,
                                                             const ClassifierOptions& options);
 
-  // See Backbone.
+  // See the same functions of Backbone.
   absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const {
     return backbone_->CheckInput(channels, height, width);
   }
@@ -50,40 +52,41 @@ class Classifier {
     return backbone_->LeastBatchNormValues(height, width);
   }
 
-  // images: [N, C, H, W], N may be 0; fastest as channels-last in the type to compute in. Returns
-  // logits, [N, num_classes] float32. Training updates running statistics and, with gradients
-  // enabled, records the graph of the trained part. Throws c10::Error for images that CheckInput()
-  // refuses, with its message.
+  // Returns logits, [N, num_classes] float32. images: [N, C, H, W], N may be 0; channels-last
+  // images in the type to compute in are not copied. Training updates the running statistics and,
+  // with gradients enabled, records the graph of the trained part. Throws c10::Error with
+  // CheckInput()'s message for images that it refuses.
   at::Tensor Forward(const at::Tensor& images, const ForwardContext& context);
 
-  // Its two parts. Vectors() returns the vectors that the head takes, [N, channels] float32: the
-  // backbone's features, of which maps are averaged over their places.
+  // The two parts of Forward(). Vectors() returns the head's input, [N, channels] float32: the
+  // backbone's features, with maps averaged over their pixels. Logits() runs the head on it.
   at::Tensor Vectors(const at::Tensor& images, const ForwardContext& context);
   at::Tensor Logits(const at::Tensor& vectors, const ForwardContext& context) const;
 
-  // In the order of the forward pass. Those that are trained require gradients.
+  // All parameters, in the order of the forward pass. The trained ones require gradients.
   const TensorList& parameters() const { return parameters_; }
-  // Running statistics of the batch norms.
+  // The running statistics and batch counters of the batch norms.
   const TensorList& buffers() const { return buffers_; }
 
-  // Both, as a checkpoint's state_dict has them.
+  // Returns parameters and buffers, the content of a checkpoint's state_dict.
   TensorList State() const;
-  // The parameters that are trained.
+  // Returns the parameters that are trained.
   TensorList TrainedParameters() const;
-  // The buffers that a training pass changes.
+  // Returns the buffers that a training pass changes.
   TensorList ChangingBuffers() const;
 
-  // Where checkpoints name the model's layers otherwise.
+  // The names that other packages' checkpoints have for the model's layers.
   const LayerNames& other_names() const { return other_names_; }
 
   // Drops the folded convolutions of all stages, or (`all` false) of the trained ones. Must be
-  // called after parameters or buffers were written to other than by Forward().
+  // called after anything but Forward() has written to parameters or buffers.
   void ParametersChanged(bool all) { backbone_->DropFolded(all); }
 
  private:
   Classifier() = default;
 
-  // The images in the type and layout that the backbone wants; not copied where they have both.
+  // Returns the images in the backbone's type and layout; copies them only where one of these
+  // differs.
   at::Tensor Input(const at::Tensor& images) const;
 
   bool bfloat16_ = false;

@@ -9,7 +9,8 @@ namespace finetune {
 
 namespace {
 
-// [images, draws] float32: 0 with this probability, else 1 / (1 - probability).
+// Returns [images, draws] float32: each element is 0 with probability `probability`, else 1 / (1 -
+// probability). `stream`: separates the draws of several layers.
 at::Tensor Factors(int64_t draws, float probability, uint64_t seed, RandomPurpose purpose,
                    const ForwardContext& context, uint32_t stream) {
   at::Tensor factors = at::empty({static_cast<int64_t>(context.indices.size()), draws});

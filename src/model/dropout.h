@@ -9,17 +9,18 @@
 
 namespace finetune {
 
-// Dropout (Srivastava et al. 2014), with a graph for backward: each number of x is 0 with this
-// probability and else divided by 1 - probability. x: [N, C] float32 on any device; probability in
-// [0, 1). Draws are keyed by the seed, context.iteration and the image's index.
+// Dropout (Srivastava et al. 2014), differentiable by autograd. Sets each element of x to 0 with
+// probability `probability` and divides it by 1 - probability otherwise. x: [N, C] float32 on any
+// device; probability in [0, 1). The draws depend only on the seed, context.iteration and the
+// image's index.
 //
-// Both functions throw c10::Error where the context does not have an index for each of the N
-// images.
+// Both functions throw c10::Error where context.indices does not have N elements.
 at::Tensor Dropout(const at::Tensor& x, float probability, uint64_t seed,
                    const ForwardContext& context);
 
-// Stochastic depth (Huang et al. 2016): the same for whole images of a residual branch x [N, C, H,
-// W], float32 or bfloat16. `block` tells apart the branches of a network; below 2^16.
+// Stochastic depth (Huang et al. 2016): drops or keeps the whole residual branch of an image in the
+// same way. x: the branch, [N, C, H, W] float32 or bfloat16. `block`: the branch's number in the
+// network, below 2^16, so that each branch has its own draws.
 at::Tensor DropPath(const at::Tensor& x, float probability, uint64_t seed,
                     const ForwardContext& context, uint32_t block);
 

@@ -1,12 +1,13 @@
-// Problem: the networks of Tan and Le 2019 in their authors' Lite form: MobileNetV2's blocks
-// (inverted_residual.h) with ReLU6, without squeeze-and-excitation.
+// EfficientNet-Lite: the networks of Tan and Le 2019 in their authors' Lite form, which has
+// MobileNetV2's blocks (inverted_residual.h) with ReLU6 and no squeeze-and-excitation.
 //
-// Layout: the 7 rows of kGroups are the stages behind the stem. A variant multiplies the channels
-// and the blocks of each row; the stem (32 channels), the last 1x1 convolution (1280) and the
-// number of blocks of the first and last row stay.
+// Layout: the 7 rows of kGroups are the stages after the stem. A variant multiplies the channels
+// and the number of blocks of each row. The same in all variants: the stem (32 channels), the last
+// 1x1 convolution (1280) and the number of blocks of the first and the last row.
 //
-// The weights come from TensorFlow. So padding is its SAME: where an odd number of zeros is needed,
-// the end of a side gets one more than its beginning. Batch norms have its epsilon and momentum.
+// The published weights come from TensorFlow, so the padding is TensorFlow's SAME: where a side
+// needs an odd number of zeros, its end gets one more than its beginning. Batch norms have
+// TensorFlow's epsilon and momentum.
 //
 // Reference: the package efficientnet-lite-pytorch, by agreement_test.cc and
 // tests/peers/efficientnet_lite.sh.
@@ -29,7 +30,8 @@ constexpr BatchNormSettings kNorm = {.epsilon = 1e-3, .momentum = 0.01};
 constexpr int64_t kStemWidth = 32;
 constexpr int64_t kLastWidth = 1280;
 
-// Blocks of one shape, of which the first has the stride.
+// A row of blocks. Only the first block has the stride, and its input the channels of the row
+// before.
 struct Group {
   int blocks;
   int64_t kernel, stride, expansion, out;
@@ -67,7 +69,7 @@ class EfficientNetLite final : public Backbone {
     if (stage == 1 || stage == kStages) return blocks;
     return static_cast<int>(std::ceil(scale().depth * blocks));
   }
-  // Channels behind a stage's blocks.
+  // Returns the number of channels after a stage's blocks.
   int64_t StageWidth(int stage) const {
     return stage == 0 ? kStemWidth : ScaledWidth(kGroups[stage - 1].out, scale().width);
   }
@@ -124,7 +126,7 @@ class EfficientNetLite final : public Backbone {
 
   const int variant_;
   const float drop_path_;
-  int blocks_ = 0;  // of all stages
+  int blocks_ = 0;  // the number of blocks of all stages
   int built_ = 0;
   InvertedResidualLayers layers_ = {.stages = std::vector<std::vector<InvertedResidual>>(kStages)};
 };

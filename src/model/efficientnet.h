@@ -7,9 +7,10 @@
 
 namespace finetune {
 
-// EfficientNet-Lite0 to -Lite4 (Tan and Le 2019), under the names of the PyPI package
-// efficientnet-lite-pytorch, whose weights load ("backbone._blocks.0._bn1.weight"). Returns null,
-// and adds to the errors of model.backbone, for another variant.
+// EfficientNet-Lite0 to -Lite4 (Tan and Le 2019). Tensors have the names of the PyPI package
+// efficientnet-lite-pytorch after "backbone." ("backbone._blocks.0._bn1.weight"), so its weights
+// load. For a variant that does not exist, adds an error to `problems` (those of model.backbone)
+// and returns null.
 std::unique_ptr<Backbone> MakeEfficientNetLite(const BackboneConfig& config,
                                                const Problems& problems);
 

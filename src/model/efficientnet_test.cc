@@ -1,5 +1,5 @@
-// Properties of an EfficientNet beside the agreement of its numbers with the original's
-// (agreement_test.cc).
+// Tests EfficientNet-Lite's other properties; agreement_test.cc compares its numbers with the
+// reference package.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
@@ -30,7 +30,7 @@ at::Tensor Images(int64_t n, int64_t height, int64_t width) {
 TEST(EfficientNetLiteTest, EnginesAgreeInFloat32OnSidesOfEveryPadding) {
   const auto plain = MakeModel(Lite(""), EngineOptions(false)),
              fused = MakeModel(Lite(""), EngineOptions(true));
-  // Even at every stride; odd at every stride; by turns.
+  // The sides are even at every stride; odd at every stride; even and odd by turns.
   for (const auto& [height, width] : {std::pair(64, 64), std::pair(33, 65), std::pair(75, 46)}) {
     const at::Tensor images = Images(3, height, width);
     EXPECT_LT(
@@ -40,8 +40,8 @@ TEST(EfficientNetLiteTest, EnginesAgreeInFloat32OnSidesOfEveryPadding) {
   }
 }
 
-// As resnet_test.cc has it, but ReLU6 leaves less of an error. In float32 the engines are 4e-7
-// apart.
+// The same as in resnet_test.cc, but ReLU6's bound makes the errors smaller. In float32 the engines
+// differ by 4e-7.
 TEST(EfficientNetLiteTest, EnginesAgreeInBfloat16AsFarAsItsRoundingGoes) {
   const at::Tensor images = Images(4, 64, 64);
   const at::Tensor exact = MakeModel(Lite(""), EngineOptions(false))->Forward(images, kEvaluation);
@@ -58,7 +58,7 @@ TEST(EfficientNetLiteTest, TrainsInBfloat16WithGradientsInFloat32) {
 }
 
 TEST(EfficientNetLiteTest, DropPathDrawsByIterationAndImageAndOnlyInTraining) {
-  // Statistics that stay: what an image gets does not depend on the others.
+  // With norm_eval the statistics stay, so an image's result does not depend on the other images.
   const auto model = MakeModel(Lite("drop_path: 0.5", "norm_eval: true"));
   const auto without = MakeModel(Lite("", "norm_eval: true"));
   const at::Tensor images = Images(4, 32, 32);

@@ -7,16 +7,16 @@
 
 namespace finetune {
 
-// The purpose of one forward pass, and the images in it. Random draws of a training pass are keyed
-// by the seed, the iteration and each image's index, so that they are the same on any number of
-// ranks and in micro-batches of any size.
+// The purpose of one forward pass and the images in it. The random draws of a training pass depend
+// only on the seed, the iteration and each image's index. So they are the same for any number of
+// ranks and any size of micro-batch.
 struct ForwardContext {
-  // Trained stages record the graph for backward, and batch norms take their statistics from the
-  // batch.
+  // True: trained stages record the graph for backward, and their batch norms use the statistics of
+  // the batch.
   bool training = false;
-  // Counts from 0 over the whole run.
+  // The iteration's number, counted from 0 over the whole run.
   int64_t iteration = 0;
-  // [N]: the index in its split of each image of the pass. Not read in a pass without draws.
+  // [N]: each image's index in its split. Only read where the pass has random draws.
   absl::Span<const int64_t> indices = {};
 };
 

@@ -17,13 +17,13 @@ class Problems;
 // linear layer.
 class Head {
  public:
-  // Adds an error to those of model.head for each value that no head can have.
+  // Adds an error to `problems` (those of model.head) for each value that no head can have.
   static void Check(const HeadConfig& config, const Problems& problems);
 
-  // `seed`: of the random draws; the same on every rank.
+  // `seed`: the seed of dropout, the same on every rank.
   Head(const HeadConfig& config, Linear linear, uint64_t seed);
 
-  // vectors: [N, channels] float32. Returns [N, num_classes] float32.
+  // Returns logits, [N, num_classes] float32. vectors: [N, channels] float32.
   at::Tensor Forward(const at::Tensor& vectors, const ForwardContext& context) const;
 
  private:

@@ -19,17 +19,18 @@ namespace finetune {
 namespace {
 
 constexpr uint64_t kSeed = 42;
-// Large ones, which share their lower bits, and in no order.
+// Unsorted image indices; some are large, and two share their lower 32 bits.
 constexpr std::array<int64_t, 7> kIndices = {5, 49999, 0, 17, (int64_t{1} << 33) + 5, 6, 70000};
 
-// The pass of the images [begin, begin + count) of kIndices.
+// Returns the context of a pass of images [begin, begin + count) of kIndices.
 ForwardContext Pass(int64_t begin, int64_t count, int64_t iteration = 3) {
   return {.training = true,
           .iteration = iteration,
           .indices = absl::MakeConstSpan(kIndices).subspan(begin, count)};
 }
 
-// `forward` of the images in parts, as ranks and micro-batches cut them.
+// Returns the results of `forward` on the images in parts of these sizes, as for ranks and
+// micro-batches.
 template <typename Forward>
 at::Tensor InParts(const at::Tensor& x, const std::vector<int64_t>& sizes, const Forward& forward) {
   std::vector<at::Tensor> parts;
@@ -68,7 +69,7 @@ TEST(DropoutTest, DrawsAnewForEachSeedIterationAndImage) {
 TEST(DropoutTest, DropsThisShareAndKeepsTheMean) {
   const at::Tensor y = Dropout(at::ones({7, 10000}), 0.25F, kSeed, Pass(0, 7));
   const at::Tensor dropped = y == 0;
-  // Five deviations of a binomial distribution.
+  // The tolerance is five standard deviations of a binomial distribution.
   EXPECT_NEAR(dropped.to(at::kDouble).mean().item<double>(), 0.25, 0.0082);
   EXPECT_TRUE(dropped.logical_or(y == 1 / 0.75F).all().item<bool>());
 }
@@ -109,7 +110,7 @@ TEST(DropoutTest, RefusesAPassWithoutItsIndices) {
   EXPECT_THAT(error, ::testing::HasSubstr("dropout got 7 images and 6 indices"));
 }
 
-// Small whole numbers, whose sums are exact in any order.
+// A head whose weights are small whole numbers, so that sums are exact in any order.
 Head WholeNumbers(float dropout) {
   HeadConfig config;
   config.set_dropout(dropout);

@@ -17,7 +17,7 @@
 namespace finetune {
 namespace {
 
-// Zeros that a side of `size` needs for as many results as it has steps of `stride`.
+// Returns the number of zeros that a side of `size` pixels needs for ceil(size / stride) results.
 int64_t SamePadding(int64_t size, int64_t kernel, int64_t stride) {
   return std::max<int64_t>(0, ((size + stride - 1) / stride - 1) * stride + kernel - size);
 }
@@ -29,14 +29,14 @@ Padding PaddingOf(const Conv& conv, const at::Tensor& x) {
   return {down / 2, across / 2, down - down / 2, across - across / 2};
 }
 
-// x for a kernel that only has conv.padding.
+// Returns x, with the zeros of conv.same added, for a kernel that only knows conv.padding.
 at::Tensor Padded(const at::Tensor& x, const Conv& conv) {
   if (!conv.same) return x;
   const auto [top, left, bottom, right] = PaddingOf(conv, x);
   return at::constant_pad_nd(x, {left, right, top, bottom});
 }
 
-// By our own kernel, in this type.
+// Returns whether DepthwiseConv() can compute this convolution in this type.
 bool RunsDepthwise(at::ScalarType type, const Conv& conv) {
   return conv.groups != 1 && DepthwiseRuns(type, conv.weight, conv.groups);
 }
@@ -45,13 +45,13 @@ bool IsNarrowAndStrided(const at::Tensor& x, const Conv& conv) {
   return conv.stride > 1 && conv.weight.size(2) == 1 && conv.weight.size(1) < 16 && x.is_cpu();
 }
 
-// By LibTorch's operators, in x's type. The bias is left to the batch norm behind it.
+// Returns conv(x) without a bias, in x's type, by LibTorch's operators.
 at::Tensor Convolve(const at::Tensor& x, const Conv& conv) {
   const at::ScalarType type = ConvType(x);
   const at::Tensor weight = conv.weight.to(x.scalar_type()).to(type);
-  // oneDNN's backward pass of a strided 1x1 convolution writes out of bounds where fewer channels
-  // go in than its blocks have (github.com/uxlfoundation/oneDNN/issues/6035). Without the pixels
-  // that it would skip, the convolution has no stride.
+  // oneDNN's backward pass of a strided 1x1 convolution writes out of bounds where the input has
+  // fewer channels than a oneDNN block (github.com/uxlfoundation/oneDNN/issues/6035). So the pixels
+  // that the stride skips are removed first, and the convolution runs with stride 1.
   if (IsNarrowAndStrided(x, conv)) {
     const at::Tensor kept =
         x.slice(2, 0, x.size(2), conv.stride).slice(3, 0, x.size(3), conv.stride);
@@ -69,7 +69,8 @@ at::Tensor Normalize(const at::Tensor& x, const BatchNorm& norm, bool batch_stat
                         /*cudnn_enabled=*/true);
 }
 
-// Overwrites y, which the backward pass of a batch norm or convolution does not read.
+// Applies the activation to y in place. This is safe because the backward passes of batch norm and
+// convolution do not read their result.
 at::Tensor Activate(at::Tensor y, Activation activation) {
   switch (activation) {
     case Activation::kNone:
@@ -82,14 +83,14 @@ at::Tensor Activate(at::Tensor y, Activation activation) {
   return y;
 }
 
-// Overwrites y.
+// Adds the residual, if defined, and applies the activation, both in place.
 at::Tensor AddAndActivate(const at::Tensor& y, const at::Tensor& residual, Activation activation) {
   if (residual.defined()) y.add_(residual);
   return Activate(y, activation);
 }
 
-// Packs a convolution like `conv` with this weight and bias (float32) for the kernel that is
-// fastest for inputs like x, and rounds both to x's type.
+// Packs the convolution `conv`, but with this weight and bias (float32), for the kernel that is
+// fastest for inputs of x's shape. Rounds both to x's type.
 PackedConv Pack(const at::Tensor& weight, const at::Tensor& bias, const Conv& conv,
                 const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
@@ -119,8 +120,8 @@ PackedConv Fold(const ConvBn& layer, const at::Tensor& x) {
               norm.beta.sub(norm.running_mean.mul(scale)), layer.conv, x);
 }
 
-// activation(conv(x) + bias + residual), one call for each layout of a weight. May overwrite
-// `residual`.
+// Returns activation(conv(x) + bias + residual), by one operator() for each layout of a weight. May
+// overwrite `residual`.
 struct RunPacked {
   const at::Tensor& x;
   const Conv& conv;
@@ -155,14 +156,16 @@ struct RunPacked {
         residual, activation);
   }
 
-  // The part of the activation that our kernels do; Bound() does the rest.
+  // relu(): whether the kernels of src/ops apply max(y, 0). Bound() then applies ReLU6's bound of
+  // 6.
   bool relu() const { return activation != Activation::kNone; }
   at::Tensor Bound(const at::Tensor& y) const {
     return activation == Activation::kRelu6 ? y.clamp_max_(6) : y;
   }
 };
 
-// On the CPU, in x's type, by whatever is fastest for the shape.
+// Returns conv(x) for training on the CPU, in x's type, by the operator that is fastest for the
+// shape.
 at::Tensor ConvolveFast(const at::Tensor& x, const Conv& conv) {
   if (conv.groups == 1 && !IsNarrowAndStrided(x, conv)) {
     return TrainedConv(Padded(x, conv), conv.weight, conv.stride, conv.padding);
@@ -180,10 +183,10 @@ at::Tensor Trained(const at::Tensor& x, const ConvBn& layer, const at::Tensor& r
   const BatchNorm& norm = layer.norm;
   const at::Tensor input = x.to(mode.bfloat16 ? at::kBFloat16 : at::kFloat);
   at::Tensor y = mode.fused && x.is_cpu() ? ConvolveFast(input, conv) : Convolve(input, conv);
-  // A training step changes the tensors that were folded, and needs the memory.
+  // A training step will change the tensors that were folded, and needs the memory.
   layer.folded->reset();
   if (pass.batch_statistics) {
-    // Ranks that share their statistics count alike, also a rank without images.
+    // With shared statistics every rank counts the batch, even a rank without images.
     if (mode.sum_over_ranks != nullptr || y.numel() > 0) norm.num_batches_tracked.add_(1);
     if (mode.sum_over_ranks == nullptr) {
       TORCH_CHECK_VALUE(
@@ -214,7 +217,7 @@ at::Tensor Frozen(const at::Tensor& input, const ConvBn& layer, const at::Tensor
         Normalize(Convolve(input, layer.conv), layer.norm, /*batch_statistics=*/false), residual,
         activation);
   }
-  // No result is kept for backward, so all of them stay in the type that is computed in.
+  // Nothing is kept for backward, so results stay in the type of the computation, ConvType().
   const at::Tensor converted = input.to(ConvType(input));
   const at::Tensor x = RunsDepthwise(converted.scalar_type(), layer.conv)
                            ? converted

@@ -18,8 +18,9 @@
 
 namespace finetune {
 
-// The layers that networks are made of. Each is a handle: a copy shares the tensors, and set_data()
-// on a parameter moves the layer's own. All tensors are float32.
+// The layers that networks are made of. All tensors are float32. A layer holds handles of its
+// tensors: a copy of a layer shares them, and set_data() on a parameter of the model also changes
+// the layer.
 
 struct Linear {
   at::Tensor weight, bias;  // [out, in], [out]
@@ -30,10 +31,10 @@ struct Conv {
   at::Tensor bias = {};  // [out]; undefined for none
   int64_t stride = 1;
   int64_t padding = 0;
-  int64_t groups = 1;  // as many as channels: a depthwise convolution
-  // In place of `padding`, which is 0: so many zeros, by the size of the input, that a side has a
-  // result for every step of the stride it begins; where their number is odd, the end gets one more
-  // than the beginning. TensorFlow's SAME.
+  int64_t groups = 1;  // equal to `in`: a depthwise convolution
+  // Pads as TensorFlow's SAME does, instead of by `padding` (which must be 0). A side of n pixels
+  // gets as many zeros as it needs for ceil(n / stride) results. Where this number is odd, the end
+  // of the side gets one more zero than its beginning.
   bool same = false;
 };
 
@@ -43,53 +44,58 @@ struct BatchNorm {
   BatchNormSettings settings = {};
 };
 
-// A convolution as the kernel that runs it reads its weight. It computes in the type of `bias`.
+// A convolution whose weight has the layout of the kernel that runs it. It computes in the type of
+// `bias`.
 struct PackedConv {
-  // A plain tensor [out, in, k, k] is for LibTorch's kernels.
+  // A plain tensor, [out, in / groups, k, k], is for LibTorch's kernels.
   std::variant<at::Tensor, WinogradWeight, PointwiseWeight, OneDnnWeight, DepthwiseWeight> weight;
   at::Tensor bias;  // [out]
 };
 
-// A convolution without bias and the batch norm behind it. Where the layer is not trained, the
-// batch norm is folded into the convolution.
+// A convolution without bias and the batch norm that follows it. Where the layer is not trained,
+// the batch norm is folded into the convolution.
 struct ConvBn {
   Conv conv;
   BatchNorm norm;
-  // The folded convolution. It is made when it is needed, and empty after the tensors have changed.
+  // The folded convolution. It is made when it is first needed, and empty before and after the
+  // layer's tensors change. All copies of the layer share it.
   std::shared_ptr<std::optional<PackedConv>> folded = std::make_shared<std::optional<PackedConv>>();
 };
 
 // Settings that all layers of a model share.
 struct ForwardMode {
-  // Convolutions in bfloat16; parameters, statistics, head and logits stay float32.
+  // Whether convolutions compute in bfloat16. Parameters, statistics, head and logits stay float32.
   bool bfloat16 = false;
-  // Folded batch norms and fused operators. Without: LibTorch's operators one by one.
+  // True (engine FUSED): folded batch norms and fused operators. False (engine PLAIN): LibTorch's
+  // operators, one by one.
   bool fused = true;
-  // Set: training batch norms take their statistics over all ranks' images.
+  // If set, batch norms that use the batch's statistics take them over all ranks' images.
   SumOverRanks sum_over_ranks;
 };
 
 // How the layers of one stage run in one forward pass.
 struct StagePass {
   const ForwardMode& mode;
-  // True: with a graph for backward. False: by running statistics and without a graph, as frozen
-  // layers run, and all layers in evaluation.
+  // True: records a graph for backward where gradients are enabled. False: uses the running
+  // statistics and records no graph, as frozen layers do always and all layers do in evaluation.
   bool trained;
-  // Whether trained batch norms take their statistics from the batch; false with norm_eval.
+  // Whether the batch norms of a trained stage use the statistics of the batch; false with
+  // norm_eval.
   bool batch_statistics;
-  // The keys of random draws.
+  // The iteration, image indices and seed that random draws depend on.
   ForwardContext context = {};
   uint64_t seed = 0;
 };
 
-// activation(batch_norm(conv(x)) + residual). Returns [N, out, H', W'] channels-last.
+// Returns activation(batch_norm(conv(x)) + residual), [N, out, H', W'] channels-last.
 //
-// x: [N, in, H, W] channels-last. `residual`: like the result, or undefined for none. Trained, x is
-// converted to the type to compute in. Not trained, the result has the type that was computed in
-// (see ConvType), `residual` must have it too, and the result may lie in the memory of `residual`:
-// the caller is done with that tensor.
+// x: [N, in, H, W] channels-last. `residual`: in the shape of the result, or undefined for none.
+// Where pass.trained, x is converted to the type to compute in. Otherwise the result has the type
+// of the computation (see ConvType()), `residual` must have this type, and the call may overwrite
+// `residual` and return its memory as the result.
 //
-// Throws c10::Error where a batch has one value a channel, which has no variance.
+// Throws c10::Error where a batch norm without statistics over ranks has only one value a channel,
+// which has no variance.
 at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
                      Activation activation, const StagePass& pass);
 

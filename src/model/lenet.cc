@@ -38,7 +38,7 @@ class LeNet5 final : public Backbone {
     }
   }
 
-  // In float32 always: bfloat16 would gain nothing at this size.
+  // Always computes in float32: at this size bfloat16 would not be faster.
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& /*pass*/) override {
     const auto conv_tanh = [](const at::Tensor& in, const Conv& conv) {
       return at::tanh(at::conv2d(in, conv.weight, conv.bias));

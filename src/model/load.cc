@@ -20,22 +20,23 @@
 namespace finetune {
 namespace {
 
-// The largest float whose square is one: sqrt(FLT_MAX).
+// The largest number whose square is a finite float32: sqrt(FLT_MAX).
 constexpr double kLargestUsable = 1.8446742e19;
 
-// The weights that a load takes, and the settings that its messages name; empty where there is no
-// such setting.
+// Describes one load: the weights that are wanted, and the settings that its messages name. A
+// setting is empty where the user has no such setting.
 struct Request {
   PretrainedConfig how;
   std::string prefix_setting;
   std::string channels_setting;
-  // Told after tensors that are missing or left over.
+  // The advice at the end of the error for missing or left over tensors.
   std::string advice;
-  // The config may allow missing tensors, and names frozen stages as the reason why it may not.
+  // Whether the config can allow missing tensors (allow_missing). If so, missing tensors of frozen
+  // stages have an error of their own.
   bool may_allow;
 };
 
-// The first of the names, which may come from the file, and how many more there are.
+// Returns the first `shown` names and how many more there are. Makes names from the file printable.
 std::string Few(absl::Span<const std::string> names, size_t shown) {
   const auto printable = [](std::string* out, const std::string& name) {
     absl::StrAppend(out, Printable(name));
@@ -45,14 +46,15 @@ std::string Few(absl::Span<const std::string> names, size_t shown) {
       names.size() > shown ? absl::StrCat(" and ", names.size() - shown, " more") : "");
 }
 
-// Whether an entry counts something and is not a weight, as AveragedModel's "n_averaged".
+// Returns whether an entry counts something and is not a weight, like AveragedModel's "n_averaged".
 bool IsCount(const at::Tensor& tensor) {
   return tensor.defined() && tensor.numel() == 1 && !tensor.is_floating_point();
 }
 
 std::string LayerOf(const std::string& name) { return name.substr(0, name.rfind('.')); }
 
-// Whether an entry of allow_missing or allow_unused names this tensor.
+// Returns whether this entry of allow_missing or allow_unused is the tensor's name or a prefix of
+// it that ends at a dot.
 bool Allows(absl::string_view entry, absl::string_view name) {
   entry = absl::StripSuffix(entry, ".");
   return absl::ConsumePrefix(&name, entry) && (name.empty() || name.front() == '.');
@@ -62,12 +64,12 @@ std::string Shape(const at::Tensor& tensor) {
   return absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]");
 }
 
-// As Python's torch calls it: "int8".
+// Returns the type's name in Python's torch, such as "int8".
 std::string TypeName(const at::Tensor& tensor) {
   return std::string(c10::getDtypeNames(tensor.scalar_type()).first);
 }
 
-// Why `from` cannot become `to`'s value; empty if it can.
+// Returns why `from` cannot be copied to `to`; "" if it can.
 std::string Misfit(const at::Tensor& from, const at::Tensor& to) {
   if (from.sizes() != to.sizes()) {
     return absl::StrCat(Shape(from), " in the checkpoint, ", Shape(to), " in the model");
@@ -84,7 +86,8 @@ LoadReport Compare(const TensorList& wanted, const Given& given, bool with_head)
   for (const NamedTensor& tensor : wanted) {
     const auto found = given.find(tensor.name);
     if (found == given.end() || !found->second.tensor.defined()) {
-      // Checkpoints of before PyTorch 0.4.1 lack the counters; nothing here reads them.
+      // Checkpoints from before PyTorch 0.4.1 lack the counters, which this program never computes
+      // with.
       if (!IsCounter(tensor.name)) report.missing.push_back(tensor.name);
       if (found != given.end()) used.insert(found->first);
       continue;
@@ -105,8 +108,8 @@ LoadReport Compare(const TensorList& wanted, const Given& given, bool with_head)
   return report;
 }
 
-// Fits the weights of a first convolution that takes one channel to a model's that takes several,
-// or the other way round. Returns a note where it did.
+// Converts the weight of the checkpoint's first convolution from one input channel to the model's
+// several, or from several to one. Returns a note for the log if it did, else "".
 std::string AdaptInputChannels(const NamedTensor& convolution, Given* given) {
   const auto found = given->find(convolution.name);
   if (found == given->end() || !found->second.tensor.defined()) return "";
@@ -133,7 +136,7 @@ const NamedTensor* FirstConvolution(const Classifier& model) {
   return found == model.parameters().end() ? nullptr : &*found;
 }
 
-// The tensors of `names` that training would never change.
+// Returns those of `names` that training never changes.
 std::vector<std::string> Frozen(const Classifier& model, const std::vector<std::string>& names) {
   std::set<std::string> trained;
   for (const NamedTensor& parameter : model.parameters()) {
@@ -146,14 +149,14 @@ std::vector<std::string> Frozen(const Classifier& model, const std::vector<std::
   return frozen;
 }
 
-// The least and the greatest value of a tensor that is not empty, as a tensor of type `type` would
-// hold them: a large double is not finite as a float.
+// Returns the least and the greatest value of a non-empty tensor, converted to `type`: a large
+// float64 is not finite as float32.
 std::pair<double, double> Range(const at::Tensor& tensor, at::ScalarType type) {
   const auto [low, high] = at::aminmax(tensor.detach().to(type));
   return {low.item<double>(), high.item<double>()};
 }
 
-// Tensors whose values are finite and yet too large to compute with.
+// Collects tensors whose values are finite but too large to compute with.
 class HugeValues {
  public:
   void Add(absl::string_view name, double low, double high) {
@@ -178,8 +181,8 @@ class HugeValues {
   double largest_ = 0;
 };
 
-// Refuses a value that no trained network has, or that no batch norm can compute with. Returns a
-// warning of values that are too large; empty where there are none.
+// Returns an error for a value that is not finite or a negative variance. Returns a warning about
+// values that are too large to compute with; "" where there are none.
 absl::StatusOr<std::string> CheckValues(const TensorList& wanted, const Given& given) {
   HugeValues huge;
   for (const NamedTensor& tensor : wanted) {
@@ -207,7 +210,7 @@ absl::StatusOr<std::string> CheckValues(const TensorList& wanted, const Given& g
   return huge.Warning("");
 }
 
-// Copies a counter of any floating-point or integer type; one that is not a count is left out.
+// Copies a counter of any floating-point or integer type. Does nothing where `from` is not a count.
 void CopyCounter(const at::Tensor& from, const at::Tensor& to) {
   constexpr double kLargest = int64_t{1} << 53;
   if (from.numel() != 1 || from.is_complex()) return;
@@ -218,7 +221,7 @@ void CopyCounter(const at::Tensor& from, const at::Tensor& to) {
   to.copy_(from.reshape({}));
 }
 
-// After Compare() found nothing mismatched.
+// Copies the tensors to the model. Compare() must have found nothing mismatched.
 void Copy(const Given& given, const TensorList& wanted, Classifier* model) {
   const at::NoGradGuard no_grad;
   for (const NamedTensor& tensor : wanted) {
@@ -233,7 +236,7 @@ void Copy(const Given& given, const TensorList& wanted, Classifier* model) {
   model->ParametersChanged(/*all=*/true);
 }
 
-// "--prefix=a, --prefix=b or --prefix=c".
+// Returns a text such as "--prefix=a, --prefix=b or --prefix=c".
 std::string Choices(const std::string& setting, const std::vector<std::string>& prefixes) {
   std::string text;
   for (size_t i = 0; i < prefixes.size(); ++i) {
@@ -246,7 +249,7 @@ std::string Choices(const std::string& setting, const std::vector<std::string>& 
   return text;
 }
 
-// Nothing of the checkpoint is the backbone's.
+// Returns the error that no tensor of the checkpoint belongs to the backbone.
 absl::Status NothingFits(const StateDict& checkpoint, const TensorList& backbone,
                          const LayerNames& other_names, const Request& request) {
   const auto names = [](const TensorList& tensors) {
@@ -269,8 +272,8 @@ absl::Status NothingFits(const StateDict& checkpoint, const TensorList& backbone
       advises ? absl::StrCat(". They fit with ", Choices(request.prefix_setting, fitting)) : ""));
 }
 
-// The prefixes below which the checkpoint has a second set of the backbone's names, beside the one
-// that is taken. Averaged weights are often kept so, or a teacher's.
+// Returns the prefixes below which the checkpoint has the backbone's names again, beside those in
+// `given`. Such a second set is often an average of the weights, or a teacher's weights.
 std::vector<std::string> OtherPrefixes(const StateDict& checkpoint, const TensorList& backbone,
                                        const LayerNames& other_names, const Given& given) {
   std::set<absl::string_view> taken;
@@ -285,12 +288,12 @@ std::vector<std::string> OtherPrefixes(const StateDict& checkpoint, const Tensor
   return FittingPrefixes(others, backbone, other_names);
 }
 
-// "It has the backbone's names a second time, below "ema"".
+// Returns a text such as: it has the backbone's names also below "ema".
 std::string TellOthers(const std::vector<std::string>& prefixes, const Request& request) {
   std::vector<std::string> places;
   bool chooses = !request.prefix_setting.empty();
   for (const std::string& prefix : prefixes) {
-    // An empty setting is not a choice: names below "backbone." go before bare ones.
+    // The empty prefix cannot be chosen by the setting: names below "backbone." are taken first.
     chooses = chooses && !prefix.empty();
     places.push_back(prefix.empty() ? "without a prefix"
                                     : absl::StrCat("below \"", Printable(prefix), "\""));
@@ -319,7 +322,8 @@ std::string AdviceOnShapes(const LoadReport& report, const NamedTensor* convolut
                       " fits a first convolution of another number of channels");
 }
 
-// Whether all that is missing and left over may be. Errors: InvalidArgument with the names.
+// Returns OK if the config allows every missing and left over tensor. Errors: InvalidArgument with
+// the names.
 absl::Status CheckComplete(const LoadReport& report, const Given& given, const Request& request,
                            const Classifier& model) {
   for (const std::string& name : report.missing) {
@@ -350,8 +354,8 @@ absl::Status CheckComplete(const LoadReport& report, const Given& given, const R
   return absl::OkStatus();
 }
 
-// Warns of each entry of allow_missing or allow_unused that allows none of `names`: it is misspelt,
-// or no longer needed and would hide a later fault.
+// Warns about each entry of allow_missing or allow_unused that allows none of `names`. Such an
+// entry is misspelt, or no longer needed and would hide a later mistake.
 template <typename Entries>
 void WarnOfIdle(const Entries& entries, const std::vector<std::string>& names,
                 absl::string_view setting, absl::string_view kind,

@@ -10,56 +10,57 @@
 
 namespace finetune {
 
-// How a checkpoint's tensors and a model's came together.
+// The result of copying a checkpoint's tensors into a model.
 struct LoadReport {
+  // The number of the model's tensors that the checkpoint has.
   int matched = 0;
   // Names of the model's tensors that the checkpoint lacks.
   std::vector<std::string> missing;
   // Names of the checkpoint's tensors that the model has no place for.
   std::vector<std::string> unused;
-  // "name: [64, 3, 7, 7] in the checkpoint, [64, 3, 3, 3] in the model".
+  // Tensors whose shape or type does not fit, as texts such as "name: [64, 3, 7, 7] in the
+  // checkpoint, [64, 3, 3, 3] in the model".
   std::vector<std::string> mismatched;
-  // Sentences for the log: a prefix that did not fit, a second set of weights, a convolution that
-  // was adapted.
+  // Sentences for the log, such as: the prefix did not fit; the checkpoint has a second set of
+  // weights; the first convolution was adapted.
   std::vector<std::string> notes;
-  // The same for what is likely wrong: a setting without effect, values beyond all use.
+  // Sentences about likely mistakes: a setting without effect, or values too large to compute with.
   std::vector<std::string> warnings;
 
-  // "318 tensors matched; 2 missing: ...".
+  // Returns a text such as "318 tensors matched; 2 missing: ...".
   std::string Summary() const;
 };
 
-// Copies a checkpoint's weights into a new model as `pretrained` says: the backbone's, and with
-// with_head the head's. Names are mmpretrain's ("backbone.conv1.weight", "head.fc.weight") or
-// torchvision's and timm's ("conv1.weight", "fc.weight") or those of Classifier::other_names().
-// Floating-point types are
-// converted. Integers of one element count something, as num_batches_tracked does; they may be
-// missing, left over or of another type.
+// Copies a checkpoint's weights into a new model: the backbone's and, with pretrained.with_head,
+// the head's. The checkpoint's names may be mmpretrain's ("backbone.conv1.weight",
+// "head.fc.weight"), the same without "backbone." and "head." ("conv1.weight", "fc.weight"), or
+// those of Classifier::other_names(). Floating-point types are converted. A one-element integer
+// tensor counts something, as num_batches_tracked does; it may be missing, left over or of another
+// type.
 //
-// Errors, after each of which the model is as it was: InvalidArgument with the names on both sides
-// where a tensor is missing, left over or of another shape and the config does not allow it, or
-// where it is missing in a frozen stage; DataLoss for a value that is not finite, or a negative
-// variance.
+// Errors leave the model as it was. InvalidArgument with the names on both sides: a tensor is
+// missing, left over or of another shape and the config does not allow it, or is missing in a
+// frozen stage. DataLoss: a value is not finite, or a variance is negative.
 absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
                                           const PretrainedConfig& pretrained, Classifier* model);
 
-// How `finetune evaluate` takes a checkpoint's weights; each is a flag of that name.
+// The flags of `finetune evaluate` that say how it loads a checkpoint's weights.
 struct EvaluatedWeights {
   std::string prefix;
   bool adapt_input_channels = false;
 };
 
-// Copies a whole classifier, backbone and head. Nothing may be missing, and no tensor of the
-// backbone left over. Errors: as above.
+// Copies the weights of backbone and head. No tensor may be missing, and none of the backbone's may
+// be left over. Errors: as for LoadPretrained().
 absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const EvaluatedWeights& how,
                                           Classifier* model);
 
-// The same of a checkpoint that a run goes on from, whose names are the model's own.
+// Does the same for the checkpoint from which a run resumes. Its names are the model's own.
 absl::StatusOr<LoadReport> LoadResumed(const StateDict& checkpoint, Classifier* model);
 
-// A sentence about tensors whose values are finite and yet so large that their squares are not:
-// a network that holds them computes infinities. Empty where there are none. `of`: what they are
-// of, as "the momentum of ".
+// Returns a sentence about the tensors with finite values whose squares float32 cannot hold: a
+// network with such weights computes infinities. Returns "" where there are none. `of`: the
+// beginning of the sentence, such as "the momentum of ".
 std::string WarnOfHugeValues(absl::string_view of, const TensorList& tensors);
 
 }  // namespace finetune

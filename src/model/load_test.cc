@@ -27,11 +27,11 @@ using ::testing::IsEmpty;
 
 constexpr char kResNet[] =
     "backbone { resnet { depth: 18 base_channels: 4 } } head { num_classes: 3 }";
-// Of the backbone: 20 convolutions with 5 tensors of batch norm each.
+// The backbone's tensors: 20 convolutions, each with 1 weight and 5 tensors of its batch norm.
 constexpr int kBackboneTensors = 20 * 6;
 
-// The state of a model like kResNet with other values, each name passed through `rename`; an empty
-// new name leaves the tensor out.
+// Returns the state of a model of `config`, with other values than a new model's and each name
+// passed through `rename`. A tensor whose new name is empty is left out.
 template <typename Rename>
 StateDict Checkpoint(const Rename& rename, const std::string& config = kResNet) {
   StateDict state;
@@ -60,7 +60,7 @@ std::string ErrorOf(const absl::StatusOr<LoadReport>& report) {
   return std::string(report.status().message());
 }
 
-// The checkpoint's tensor of this name.
+// Returns the checkpoint's tensor of this name.
 at::Tensor& Tensor(StateDict* checkpoint, const std::string& name) {
   for (NamedTensor& one : checkpoint->tensors) {
     if (one.name == name) return one.tensor;
@@ -71,7 +71,7 @@ at::Tensor& Tensor(StateDict* checkpoint, const std::string& name) {
 
 std::string Same(const std::string& name) { return name; }
 
-// As torchvision calls it.
+// Returns torchvision's name for a tensor of the model.
 std::string Torchvision(absl::string_view name) {
   if (absl::ConsumePrefix(&name, "backbone.") || absl::ConsumePrefix(&name, "head.")) {
     return std::string{name};
@@ -141,7 +141,7 @@ TEST(LoadBackbone, UnderstandsTransformersNames) {
 
 constexpr char kMobileNet[] = "backbone { mobilenet_v2 { width: 0.25 } } head { num_classes: 3 }";
 
-// A checkpoint like kMobileNet by torchvision's names, below a prefix.
+// Returns a checkpoint of kMobileNet's network with torchvision's names below a prefix.
 StateDict TorchvisionsMobileNet(const std::string& prefix) {
   std::map<std::string, std::string> theirs;
   const auto model = MakeModel(kMobileNet);
@@ -250,7 +250,8 @@ TEST(LoadBackbone, NamesTypesAsPythonDoes) {
   }
 }
 
-// A convolution whose weight has another name: pruned, weight-normed, or of another network.
+// Returns a checkpoint in which one convolution's weight has another name, as after pruning or
+// weight normalisation, or in another network.
 StateDict Renamed() {
   return Checkpoint([](const std::string& name) {
     return name == "backbone.layer1.0.conv1.weight" ? "backbone.layer1.0.conv1.weight_orig" : name;
@@ -385,7 +386,7 @@ TEST(LoadBackbone, TakesCountersOfEveryTypeAndShape) {
       EXPECT_EQ(Named(*model, kCounter).item<int64_t>(), 11) << type;
     }
   }
-  // Half's largest value is 65504: longer trainings overflow it.
+  // The largest float16 is 65504: a counter of a longer training overflows to infinity.
   StateDict checkpoint = Checkpoint(Same);
   Tensor(&checkpoint, kCounter) = at::full({}, INFINITY, at::kHalf);
   const auto model = MakeModel(kResNet);
@@ -445,7 +446,7 @@ TEST(LoadBackbone, EscapesAndShortensNamesOfTheFile) {
   EXPECT_LT(error.size(), 1000);
 }
 
-// In a state dict of bare names every entry counts as the network's.
+// Where the checkpoint's names have no "backbone.", every entry counts as the network's.
 TEST(LoadBackbone, PassesOverWhatItCannotReadOutsideOfTheBackbonesModules) {
   for (const bool bare : {false, true}) {
     StateDict checkpoint = bare ? Checkpoint(Torchvision) : Checkpoint(Same);
@@ -477,7 +478,7 @@ TEST(LoadBackbone, NeedsOnlyItsOwnTensorsToBePlain) {
             "head.fc.weight is an object of torchao");
 }
 
-// The last dimension of a convolution's weights that differ in channels alone.
+// Returns a checkpoint whose first convolution has this number of input channels.
 StateDict OfChannels(int64_t channels) {
   StateDict checkpoint = Checkpoint(Same);
   at::Tensor& weight = Tensor(&checkpoint, "backbone.conv1.weight");
@@ -501,7 +502,7 @@ TEST(LoadBackbone, SpreadsAConvolutionOfOneChannelWhenAsked) {
   for (int channel = 0; channel < 3; ++channel) {
     EXPECT_TRUE(at::equal(loaded.select(1, channel), given.select(1, 0).div(3.0)));
   }
-  // Each command names its own setting.
+  // The message names the setting of the command: a flag for evaluate, a config field for training.
   EXPECT_THAT(
       ErrorOf(LoadClassifier(checkpoint, {}, model.get())),
       testing::EndsWith(
@@ -512,7 +513,7 @@ TEST(LoadBackbone, SpreadsAConvolutionOfOneChannelWhenAsked) {
       LoadClassifier(checkpoint, {.prefix = "", .adapt_input_channels = true}, model.get());
   ASSERT_TRUE(evaluated.ok()) << evaluated.status();
   EXPECT_EQ(evaluated->notes.size(), 1u);
-  // Between other numbers there is no usual way.
+  // From 4 channels to 3 there is no standard conversion.
   EXPECT_THAT(
       ErrorOf(LoadPretrained(OfChannels(4), Pretrained("adapt_input_channels: true"), model.get())),
       HasSubstr("[4, 4, 7, 7] in the checkpoint"));
@@ -604,7 +605,7 @@ TEST(LoadBackbone, ShowsBothSidesAndTheRightPrefixWhereNothingFits) {
   ExpectUntouched(*model);
 }
 
-// The same network twice, below two prefixes.
+// Returns a checkpoint with the same network twice, below two prefixes.
 StateDict Twice(const std::string& one, const std::string& other, bool torchvision = true) {
   StateDict state;
   for (const std::string& prefix : {one, other}) {
@@ -624,7 +625,7 @@ TEST(LoadBackbone, NamesEveryPrefixThatFits) {
       ErrorOf(LoadBackbone(Twice("student.", "teacher.", /*torchvision=*/false), "", model.get())),
       HasSubstr(". They fit with model.backbone.pretrained.prefix: student.backbone or "
                 "model.backbone.pretrained.prefix: teacher.backbone"));
-  // A teacher of another width has the same names.
+  // A teacher with twice the channels has the same names but other shapes.
   StateDict distilled;
   for (const char* config :
        {kResNet, "backbone { resnet { depth: 18 base_channels: 8 } } head { num_classes: 3 }"}) {
@@ -637,7 +638,7 @@ TEST(LoadBackbone, NamesEveryPrefixThatFits) {
   }
   EXPECT_THAT(ErrorOf(LoadClassifier(distilled, {}, model.get())),
               testing::EndsWith(". They fit with --prefix=student"));
-  // Names of many parts end.
+  // The search for prefixes ends also for a name of thousands of parts.
   EXPECT_THAT(ErrorOf(LoadClassifier({{{std::string(4096, '.'), at::zeros({1})}}, {}, {}}, {},
                                      model.get())),
               testing::Not(HasSubstr("They fit")));
@@ -656,7 +657,7 @@ TEST(LoadBackbone, SaysThatTheBackboneIsThereTwice) {
         LoadPretrained(both, Pretrained("prefix: 'backbone' with_head: true"), model.get());
     ASSERT_TRUE(twice.ok()) << twice.status();
     EXPECT_THAT(twice->notes, ElementsAre("it has the backbone's names also without a prefix"));
-    // Not a mixture of both.
+    // All values come from the same one of the two sets.
     EXPECT_TRUE(IsLoaded(*model, "backbone.conv1.weight"));
     EXPECT_TRUE(IsLoaded(*model, "head.fc.weight"));
   }
@@ -671,7 +672,7 @@ TEST(LoadBackbone, SaysThatTheBackboneIsThereTwice) {
   EXPECT_THAT(ErrorOf(LoadClassifier(two_heads, {}, model.get())),
               HasSubstr("122 tensors matched; 1 not used: head.fc.bias"));
 
-  // Bare names may not be left over.
+  // Where names have no "backbone.", a second set of them is left over, which is an error.
   EXPECT_THAT(ErrorOf(LoadBackbone(Twice("", "ema."), "", model.get())),
               AllOf(HasSubstr("102 not used: ema."),
                     testing::EndsWith("; it has the backbone's names also below \"ema\" "
@@ -726,7 +727,7 @@ TEST(LoadClassifier, TakesEfficientNetsNamesAndHeadAsItsPackageHasThem) {
   for (const NamedTensor& tensor : model->State()) {
     EXPECT_TRUE(at::equal(tensor.tensor, Named(*fresh, tensor.name) + 1)) << tensor.name;
   }
-  // A backbone alone leaves the head, whatever its number of classes.
+  // Loading only the backbone works for any number of classes.
   const auto other = MakeModel("backbone { efficientnet_lite {} } head { num_classes: 7 }");
   EXPECT_EQ(LoadBackbone(Checkpoint(as_package, config), "", other.get())->Summary(),
             "294 tensors matched");

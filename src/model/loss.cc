@@ -25,11 +25,12 @@ at::Tensor LabelRanks(const at::Tensor& logits, const at::Tensor& labels) {
   const at::Tensor label = labels.unsqueeze(1);
   const at::Tensor own = logits.gather(1, label);
   const at::Tensor classes = at::arange(logits.size(1), labels.options()).unsqueeze(0);
-  // Negated, so that a comparison with a NaN counts against the label.
+  // Counts the classes that do not come after the label: a comparison with NaN is false and so
+  // counts against the label.
   const at::Tensor behind = at::where(classes < label, logits < own, logits <= own);
   const at::Tensor rank = behind.logical_or(classes == label).logical_not().sum(1);
-  // A label whose own logit is NaN has every other class before it, and is right for k = classes
-  // only.
+  // A label whose own logit is NaN has every other class before it. It is right only for k =
+  // classes.
   return rank.to(at::kCPU).contiguous();
 }
 

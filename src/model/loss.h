@@ -8,24 +8,25 @@
 
 namespace finetune {
 
-// Cross-entropy with label smoothing (Szegedy et al. 2016), summed over the images. logits: [N,
-// classes] float32. targets: the classes, [N] int64, or distributions over them, [N, classes] of
-// the logits' type, which smoothing moves towards the uniform one in the same way. Returns a
-// scalar.
+// Returns the cross-entropy with label smoothing (Szegedy et al. 2016), summed over the images: a
+// scalar. logits: [N, classes] float32. targets: the images' classes, [N] int64, or distributions
+// over the classes, [N, classes] in the logits' type. Smoothing moves both kinds towards the
+// uniform distribution.
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                            double label_smoothing);
 
-// The same of each image alone: [N].
+// Returns the same for each image, not summed: [N].
 at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& targets,
                         double label_smoothing);
 
-// Returns the number of classes that come before each label when they are sorted by logit: [N]
-// int64, on the CPU. Of equal logits the lower class comes first, as argmax has it, so a model that
-// says the same of all classes is not right about them; a logit that is not a number comes before
-// every label.
+// Returns, for each image, the number of classes that come before its label when classes are sorted
+// by logit, the largest first: [N] int64, on the CPU. Among equal logits the lower class comes
+// first, as in argmax, so that a model with equal logits for all classes is not counted as right.
+// NaN comes before every label.
 at::Tensor LabelRanks(const at::Tensor& logits, const at::Tensor& labels);
 
-// For each k: how many labels are among the k largest logits, by LabelRanks().
+// Returns for each k in `ks` the number of images whose label is among the k largest logits, by
+// LabelRanks().
 std::vector<int64_t> TopKCorrect(const at::Tensor& logits, const at::Tensor& labels,
                                  const std::vector<int>& ks);
 

@@ -39,7 +39,7 @@ TEST(CrossEntropySum, IsMinusTheLogOfTheLabelsProbabilitySummedOverImages) {
 }
 
 TEST(CrossEntropySum, SmoothingSpreadsItsShareOverAllClassesTheLabelsToo) {
-  // Probabilities 3/4 and 1/4; targets 0.9 and 0.1 after smoothing by 0.2.
+  // The probabilities are 3/4 and 1/4; the targets are 0.9 and 0.1 after smoothing by 0.2.
   const at::Tensor logits = Logits({std::log(3.f), 0.f}, {1, 2});
   EXPECT_NEAR(CrossEntropySum(logits, Labels({0}), 0.2).item<double>(),
               -0.9 * std::log(0.75) - 0.1 * std::log(0.25), 1e-6);
@@ -50,7 +50,7 @@ TEST(CrossEntropySum, OfNoImagesIsZero) {
   EXPECT_EQ(CrossEntropySum(Zeros({0, 5}), Zeros({0, 5}), 0.1).item<double>(), 0);
 }
 
-// For both kinds of targets, the loss and its gradient; the fixture is float64.
+// Compares the loss and its gradient for both kinds of targets with a fixture in float64.
 TEST(CrossEntropySum, MatchesPyTorch) {
   std::ifstream file("tests/fixtures/model/cross_entropy.json");
   ASSERT_TRUE(file.good());

@@ -1,11 +1,11 @@
-// Problem: MobileNetV2 (Sandler et al. 2018): a 3x3 convolution, 17 blocks of inverted_residual.h
-// and a last 1x1 convolution, each with ReLU6.
+// MobileNetV2 (Sandler et al. 2018): a 3x3 convolution with ReLU6, 17 blocks of inverted_residual.h
+// and a last 1x1 convolution with ReLU6.
 //
-// Layout: the 7 rows of kGroups are the stages behind the stem. The width multiplies the channels
-// of all convolutions; the last one never has less than kLastWidth.
+// Layout: the 7 rows of kGroups are the stages after the stem. The width multiplies the channels of
+// all convolutions, but the last one never has fewer than kLastWidth.
 //
-// Padding, epsilon and momentum are PyTorch's, as in the three packages whose weights load; those
-// of TensorFlow's networks differ.
+// Padding, epsilon and momentum are PyTorch's defaults, as in the three packages whose weights
+// load. Networks that come from TensorFlow have other values.
 //
 // Reference: torchvision, timm and mmpretrain, by agreement_test.cc and tests/peers/backbones.sh.
 #include "src/model/mobilenet_v2.h"
@@ -26,7 +26,8 @@ namespace {
 constexpr int64_t kStemWidth = 32;
 constexpr int64_t kLastWidth = 1280;
 
-// Blocks of one shape, of which the first has the stride.
+// A row of blocks. Only the first block has the stride, and its input the channels of the row
+// before.
 struct Group {
   int blocks;
   int64_t stride, expansion, out;
@@ -37,9 +38,10 @@ constexpr std::array kGroups = {
 };
 constexpr int kStages = kGroups.size();
 
-// mmpretrain's, of a convolution and its batch norm.
+// Returns mmpretrain's names of a convolution and its batch norm.
 ConvBnNames Ours(const std::string& name) { return {name + ".conv", name + ".bn"}; }
-// torchvision's.
+// Returns torchvision's names, in which both are members of a sequence: the convolution has number
+// `conv` and the batch norm the next one.
 ConvBnNames InSequence(const std::string& name, int conv) {
   return {absl::StrCat(name, ".", conv), absl::StrCat(name, ".", conv + 1)};
 }
@@ -57,7 +59,7 @@ class MobileNetV2 final : public Backbone {
   }
 
  private:
-  // Channels behind a stage's blocks.
+  // Returns the number of channels after a stage's blocks.
   int64_t StageWidth(int stage) const {
     return ScaledWidth(stage == 0 ? kStemWidth : kGroups[stage - 1].out, width_);
   }
@@ -90,7 +92,7 @@ class MobileNetV2 final : public Backbone {
     const bool expands = group.expansion != 1;
     const std::string ours = absl::StrCat("backbone.layer", stage, ".", index, ".conv.");
     const std::string torchvision = absl::StrCat("features.", ++built_, ".conv");
-    // Both packages number the layers of a block from 0, whether it expands or not.
+    // mmpretrain and torchvision number a block's layers from 0, whether or not the block expands.
     const int first = expands ? 1 : 0;
     return MakeInvertedResidual({.expand = Ours(ours + "0"),
                                  .depthwise = Ours(absl::StrCat(ours, first)),

@@ -10,10 +10,12 @@ namespace finetune {
 
 class Problems;
 
-// Makes the vectors that a head takes of a backbone's features: maps are averaged, vectors stay.
+// Turns a backbone's features into the head's input: averages maps over their pixels, returns
+// vectors as they are.
 class Neck {
  public:
-  // Adds an error to those of model.neck where the backbone's features do not fit it.
+  // Adds an error to `problems` (those of model.neck) where the neck cannot take the backbone's
+  // features.
   static void Check(const NeckConfig& config, const Backbone& backbone, const Problems& problems);
 
   explicit Neck(const Features& features) : pools_(features.are_maps) {}

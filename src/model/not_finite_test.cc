@@ -1,5 +1,5 @@
-// Numbers that are not finite reach the result of every fused operator where LibTorch's operators,
-// one by one, hand them on: a network that has diverged says so, whatever engine runs it.
+// NaN and infinity reach the result of every fused operator wherever they reach the result of
+// LibTorch's separate operators. So a network that has diverged shows it with either engine.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -27,7 +27,7 @@ constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// The shapes that the engines tell apart.
+// One shape for each kernel that the engines choose by shape.
 struct Shape {
   const char* name;
   int64_t in, out, kernel, stride, size;
@@ -68,8 +68,8 @@ class NotFiniteTest : public testing::TestWithParam<Shape> {
     return layer;
   }
 
-  // Where one engine's result is not finite the other's is not either; a NaN stays one. Winograd's
-  // may have more of them, in the tiles that an infinity or a NaN is in.
+  // Expects that `fused` is NaN where `plain` is NaN, and not finite where `plain` is not finite.
+  // Winograd's algorithm may have more such values, in the tiles that contain a NaN or an infinity.
   static void ExpectHandedOn(const at::Tensor& fused, const at::Tensor& plain,
                              const std::string& what) {
     ASSERT_FALSE(plain.isfinite().all().item<bool>()) << what << " is hidden by PLAIN";
@@ -115,7 +115,8 @@ TEST_P(NotFiniteTest, FrozenLayersHandItOn) {
           fault.make(x, residual, layer);
           const ForwardMode mode = Mode(fused, bfloat16);
           const at::Tensor input = x.to(type);
-          // FUSED keeps what a frozen layer returns in the type that it computes in.
+          // With FUSED the result of a frozen layer has the type of the computation, and so must
+          // the residual.
           const at::Tensor added = add ? residual.to(fused ? ConvType(input) : type) : at::Tensor();
           const StagePass pass{mode, /*trained=*/false, /*batch_statistics=*/false};
           results[fused] = ConvBnAct(input, layer, added, Activation::kRelu, pass).to(at::kFloat);
@@ -180,7 +181,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, NotFiniteTest,
                                          Shape{"NarrowAndStrided", 8, 32, 1, 2, 12}),
                          [](const auto& info) { return std::string(info.param.name); });
 
-// NaN, where the model's config allows, for the image that has it and no other.
+// In evaluation the logits are NaN for the image that has a NaN and finite for the other one. A NaN
+// weight or a negative variance in a frozen layer makes the loss NaN.
 TEST(NotFiniteModelTest, BothEnginesSayNan) {
   for (const char* config :
        {"depth: 18 base_channels: 16 stem: CIFAR", "depth: 50 base_channels: 8 stem: IMAGENET"}) {

@@ -15,7 +15,8 @@
 namespace finetune {
 namespace {
 
-// The blocks of a ResNet of some depth: how many each stage has, and whether they are bottlenecks.
+// The blocks of a ResNet of this depth: their number in each stage, and whether they are
+// bottlenecks.
 struct Plan {
   int depth;
   std::array<int, 4> blocks;
@@ -40,11 +41,12 @@ const Plan* FindPlan(int depth, const Problems& problems) {
 // A residual block: two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1.
 struct Block {
   std::vector<ConvBn> convs;
-  // Fits the input to the output where their shapes differ.
+  // Converts the block's input to the shape of its result; none where the shapes are equal.
   std::optional<ConvBn> downsample;
 };
 
-// The names of transformers' ResNetForImageClassification, and of its ResNetModel.
+// Records the names of the transformers package for a layer: ResNetForImageClassification's, which
+// begin with "resnet.", and ResNetModel's, which do not.
 void NameAsTransformers(const ConvBnNames& layers, const std::string& name, LayerBuilder* make) {
   for (const char* parent : {"resnet.", ""}) {
     make->AlsoNamed(layers, {{absl::StrCat(parent, name, ".convolution"),
@@ -64,7 +66,7 @@ class ResNet final : public Backbone {
 
  private:
   bool HasImagenetStem() const { return config_.stem() == ResNetConfig::IMAGENET; }
-  // Channels of the maps that a stage hands on.
+  // Returns the number of channels of a stage's result.
   int64_t StageWidth(int stage) const {
     const int64_t base = config_.base_channels();
     return stage == 0 ? base : (base << (stage - 1)) * (plan_.bottleneck ? 4 : 1);
@@ -85,7 +87,7 @@ class ResNet final : public Backbone {
     for (int i = 0; i < plan_.blocks[stage - 1]; ++i) {
       stages_[stage - 1].push_back(MakeBlock(stage, i, make));
     }
-    make->AlsoNamed("head.fc", {"classifier.1"});  // as transformers calls it
+    make->AlsoNamed("head.fc", {"classifier.1"});  // the name in transformers
   }
 
   Block MakeBlock(int stage, int index, LayerBuilder* make) const {
@@ -101,7 +103,7 @@ class ResNet final : public Backbone {
       NameAsTransformers(names, absl::StrCat(transformers, ".layer.", i - 1), make);
       return make->MakeConvBn(names, {from, to, kernel, s, kernel / 2}, {}, gamma);
     };
-    // In the order in which RunBlock runs them.
+    // The layers are made in the order in which RunBlock() runs them.
     Block block;
     if (plan_.bottleneck) {
       const bool caffe = config_.style() == ResNetConfig::CAFFE;
@@ -129,8 +131,8 @@ class ResNet final : public Backbone {
 
   at::Tensor RunStem(const at::Tensor& images, const StagePass& pass) const {
     if (!HasImagenetStem()) return ConvBnAct(images, stem_, {}, Activation::kRelu, pass);
-    // Without a gradient, pooling comes before the activation: the result is the same, and the
-    // activation has a quarter of the pixels.
+    // Where no gradient is needed, pooling comes before the activation: the result is the same, and
+    // the activation has a quarter of the pixels.
     const bool pool_first = pass.mode.fused && !pass.trained;
     const at::Tensor x =
         ConvBnAct(images, stem_, {}, pool_first ? Activation::kNone : Activation::kRelu, pass);

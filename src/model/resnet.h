@@ -7,10 +7,10 @@
 
 namespace finetune {
 
-// He et al. 2015, "Deep Residual Learning for Image Recognition", with mmpretrain's names. Stages:
-// the stem is the first convolution and its pooling, stages 1 to 4 are layer1 to layer4. A depth
-// or width that does not exist adds an error to `problems`, those of model.backbone, and the result
-// is null.
+// ResNet (He et al. 2015, "Deep Residual Learning for Image Recognition") with mmpretrain's names.
+// The stem is the first convolution and its pooling; stages 1 to 4 are layer1 to layer4. For a
+// depth or width that does not exist, adds an error to `problems` (those of model.backbone) and
+// returns null.
 std::unique_ptr<Backbone> MakeResNet(const BackboneConfig& config, const Problems& problems);
 
 }  // namespace finetune

@@ -1,5 +1,5 @@
-// What a ResNet promises beside PyTorch's numbers (agreement_test.cc): what is frozen stays, both
-// engines agree, caches never show, any batch will do.
+// Tests ResNet's other promises (agreement_test.cc compares its numbers with PyTorch): frozen
+// tensors do not change, both engines agree, cached foldings are never stale, any batch size works.
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -57,7 +57,7 @@ std::string ErrorOf(const std::function<void()>& call) {
 TEST(ResNet, CountsTheBatchesThatItsStatisticsHaveSeen) {
   const auto model = MakeModel(ResNet(kSmall, "frozen_stages: 1"));
   for (int i = 0; i < 3; ++i) ForwardAndBackward(model.get(), Images(2));
-  // The formula starts them at 7.
+  // FillByFormula() sets the counters to 7.
   EXPECT_EQ(Named(*model, "backbone.bn1.num_batches_tracked").item<int64_t>(), 7);
   EXPECT_EQ(Named(*model, "backbone.layer2.0.bn1.num_batches_tracked").item<int64_t>(), 10);
 }
@@ -72,7 +72,7 @@ TEST(ResNet, NormEvalTrainsScalesByRunningStatisticsThatStay) {
   for (const NamedTensor& parameter : model->parameters()) {
     EXPECT_TRUE(parameter.tensor.grad().defined()) << parameter.name;
   }
-  // What one image gets does not depend on the others.
+  // An image's result does not depend on the other images.
   const at::Tensor two = model->Forward(Images(2), kTraining),
                    one = model->Forward(Images(1), kTraining);
   EXPECT_LT(RelativeError(two.narrow(0, 0, 1), one), 1e-5);
@@ -105,9 +105,10 @@ TEST(ResNet, EnginesAgreeInFloat32) {
   }
 }
 
-// The reference is float32. PLAIN rounds to bfloat16 (2^-9 of a value) after every operator, FUSED
-// only after every convolution but folds batch norms into weights before it rounds those; on a CPU
-// that cannot multiply bfloat16, it evaluates images that are rounded in float32.
+// The reference is float32. PLAIN rounds to bfloat16 (by up to 2^-9 of a value) after every
+// operator. FUSED rounds only after every convolution, but rounds weights after batch norms are
+// folded into them. On a CPU that cannot multiply bfloat16, FUSED evaluates the rounded images in
+// float32.
 TEST(ResNet, EnginesAgreeInBfloat16AsFarAsItsRoundingGoes) {
   for (const std::string& config : {ResNet(kSmall), ResNet(kSmallBottleneck)}) {
     const at::Tensor images = Images(4, 64);
@@ -223,7 +224,7 @@ TEST(ResNet, WhatIsFoldedIsFreshAfterATrainingStepAndAfterBeingToldOfAChange) {
   expect_agreement("after frozen parameters changed");
 }
 
-// oneDNN alone crashes on these, or gives wrong gradients.
+// On these shapes oneDNN's own backward pass crashes or gives wrong gradients.
 TEST(ResNet, GradientsOfNarrowStridedConvolutionsAreThoseOfLibTorchsOwnKernels) {
   for (const char* kind : {"depth: 18 stem: CIFAR base_channels: 4",
                            "depth: 50 style: CAFFE stem: CIFAR base_channels: 3"}) {
@@ -239,7 +240,7 @@ TEST(ResNet, GradientsOfNarrowStridedConvolutionsAreThoseOfLibTorchsOwnKernels) 
   }
 }
 
-// Gradient buckets count on it.
+// The order of the gradient buckets relies on this.
 TEST(ResNet, BackwardReachesLayersInTheReverseOfParameters) {
   for (const char* kind : {kSmall, kSmallBottleneck}) {
     const auto model = MakeModel(ResNet(kind, "frozen_stages: 0"));
@@ -290,7 +291,8 @@ TEST(ResNet, StartsAsMmpretrainDoes) {
     for (const NamedTensor& parameter : model->parameters()) {
       const at::Tensor& value = parameter.tensor;
       if (value.dim() == 4) {
-        // Kaiming, fan-out. The deviation of n numbers is off by about 1 / sqrt(2 n) of itself.
+        // He (Kaiming) initialisation by fan-out. The measured standard deviation of n numbers has
+        // a relative error of about 1 / sqrt(2 n).
         const double fan_out = static_cast<double>(value.size(0) * value.size(2) * value.size(3));
         const double std = std::sqrt(2 / fan_out);
         EXPECT_NEAR(value.std().item<double>(), std,
@@ -333,7 +335,7 @@ TEST(ResNet, SaysWhichImagesItTakes) {
                 "channel; end the pipeline with a resize or crop to size 32"));
 }
 
-// For each size, a pass of one image can be trained on just when the model says so.
+// For each image size, LeastBatchNormValues() is 1 exactly where training on one image fails.
 TEST(ResNet, KnowsWhichImagesLeaveBatchNormOneValue) {
   for (const char* stem : {"IMAGENET", "CIFAR"}) {
     const auto model =

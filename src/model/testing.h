@@ -14,28 +14,31 @@ namespace finetune {
 inline constexpr ForwardContext kTraining{.training = true};
 inline constexpr ForwardContext kEvaluation{.training = false};
 
-// The value that the formula gives to a tensor of this name and shape in a network's state.
+// Returns the value that a tensor of this name and shape has in a test's network. It is a
+// ByFormula() tensor, scaled and shifted by the tensor's kind.
 at::Tensor ValueOf(const std::string& name, at::IntArrayRef shape);
 
-// Gives every parameter and buffer its value by the formula.
+// Sets every parameter and buffer to ValueOf() its name.
 void FillByFormula(Classifier* model);
 
-// A model of this ModelConfig text, filled by the formula. Fails the test where it cannot be made.
+// Returns a model of this ModelConfig text with the weights of FillByFormula(). Fails the test
+// where the model cannot be made.
 std::unique_ptr<Classifier> MakeModel(const std::string& config,
                                       const ClassifierOptions& options = {});
 
-// The tensor of that name among the model's parameters and buffers.
+// Returns the model's parameter or buffer of this name. Fails the test where there is none.
 at::Tensor Named(const Classifier& model, const std::string& name);
 
-// The options of the engine FUSED or PLAIN, in bfloat16 or float32.
+// Returns the options of the engine FUSED (`fused` true) or PLAIN, in bfloat16 or float32.
 ClassifierOptions EngineOptions(bool fused, bool bfloat16 = false);
 
-// Adds the gradients of a training step on these images, [N, 3, H, W], all of class 0.
+// Runs forward and backward on these images, [N, 3, H, W], with class 0 as every label. Adds to the
+// parameters' gradients.
 void ForwardAndBackward(Classifier* model, const at::Tensor& images);
 
-// Expects both engines to train the model of this ModelConfig text in bfloat16: each gradient is
-// float32, and the last layer's is near the one that float32 computes. (There the noise of the
-// backward pass has not added up yet.)
+// Expects that both engines train the model of this ModelConfig text in bfloat16 with float32
+// gradients, and that the last layer's gradient is near that of a float32 pass. (The last layer's
+// is compared because the rounding errors of the backward pass have not added up there.)
 void ExpectBfloat16TrainsWithFloat32Gradients(const std::string& config, const at::Tensor& images);
 
 }  // namespace finetune

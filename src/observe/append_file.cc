@@ -37,7 +37,8 @@ absl::Status AppendFile::Append(absl::string_view record) {
 }
 
 absl::Status AppendFile::Flush() {
-  // NFS sends its writes when any descriptor of the file is closed, and reports their errors there.
+  // On NFS, closing any descriptor of a file sends the cached writes and returns their errors. So a
+  // copy of the descriptor is closed.
   const int fd = dup(fd_.get());
   if (fd < 0 || close(fd) != 0) return SystemError("cannot write", path_, errno);
   return absl::OkStatus();

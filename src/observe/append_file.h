@@ -11,19 +11,21 @@
 
 namespace finetune {
 
-// A file of records that grows while others read it. A record is there whole or not at all: where
-// it cannot be written to its end (a full disk), its written part is removed. So a later record,
-// when there is room again, follows the last whole one.
+// A file to which records are appended, while other programs may read it. If a record cannot be
+// written to its end (because the disk is full), the part that was written is removed. So the file
+// always ends with a complete record, and a later Append() can continue.
 class AppendFile {
  public:
-  // Opens or creates `path` and appends to what it holds. Errors: those of SystemError.
+  // Opens `path`, or creates it. Records are appended to its present content. Errors: those of
+  // SystemError().
   static absl::StatusOr<AppendFile> Open(const std::string& path);
 
-  // Errors: those of SystemError (ResourceExhausted for a full disk or quota).
+  // Writes a record at the end of the file. Errors: those of SystemError(), such as
+  // ResourceExhausted for a full disk or quota.
   absl::Status Append(absl::string_view record);
 
-  // A network file system may report only here that it could not write an earlier record. Errors:
-  // those of SystemError.
+  // Makes a network file system send what it has cached, which some do only when a file is closed,
+  // and returns the errors that it reports only then. Errors: those of SystemError().
   absl::Status Flush();
 
   const std::string& path() const { return path_; }
@@ -34,7 +36,7 @@ class AppendFile {
 
   std::string path_;
   Fd fd_;
-  int64_t size_;  // of the whole records
+  int64_t size_;  // bytes of all complete records
 };
 
 }  // namespace finetune

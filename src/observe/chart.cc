@@ -11,7 +11,7 @@
 namespace finetune {
 namespace {
 
-// The size of the chart, and the margins of the frame of the axes within it, in pixels.
+// The size of the chart, and the margins around the area between the axes, in pixels.
 constexpr double kWidth = 560, kHeight = 260;
 constexpr double kLeft = 56, kRight = 14, kTop = 34, kBottom = 40;
 constexpr double kFrameWidth = kWidth - kLeft - kRight;
@@ -25,7 +25,8 @@ struct Range {
   }
 };
 
-// Larger values are treated as infinite, because their sums could overflow.
+// A coordinate of at least this size is treated as infinite, because computing with it could
+// overflow.
 constexpr double kLargest = 1e100;
 
 bool IsPoint(const std::pair<double, double>& point) {
@@ -53,8 +54,9 @@ std::string TickLabel(double value, double step, bool percent) {
   return percent ? text + " %" : text;
 }
 
-// The points of a line between two gaps. A column of pixels has at most four points: its first, its
-// lowest, its highest and its last.
+// The points, in pixels, of a part of a curve between two gaps. AppendColumn() adds the points of
+// one column of pixels: all if they are at most four, otherwise the first, the lowest, the highest
+// and the last.
 using Points = std::vector<std::pair<double, double>>;
 
 void AppendColumn(const Points& column, Points* out) {
@@ -78,7 +80,7 @@ double AtY(double value, const Range& range) {
   return kTop + kFrameHeight * (range.high - value) / (range.high - range.low);
 }
 
-// Returns the lines of a series in pixels, one for each part between gaps.
+// Returns a series as lines in pixels: one line for each part of the curve between two gaps.
 std::vector<Points> Lines(const Series& series, const Range& x_range, const Range& y_range) {
   std::vector<Points> lines;
   Points column;
@@ -105,7 +107,8 @@ std::vector<Points> Lines(const Series& series, const Range& x_range, const Rang
 }
 
 void AppendLegend(const Chart& chart, std::string* svg) {
-  // Places the names from the right edge to the left. A letter is about 6.6 pixels wide.
+  // The names are placed from right to left, beginning at the right edge. A letter is about 6.6
+  // pixels wide.
   double x = kWidth - kRight;
   for (size_t i = chart.series.size(); i-- > 0;) {
     const std::string& name = chart.series[i].name;
@@ -129,7 +132,7 @@ std::string EscapeHtml(absl::string_view text) {
 std::vector<double> Ticks(double low, double high, int most) {
   const double size = std::max(std::abs(low), std::abs(high));
   if (high - low <= 1e-9 * size || size < 1 / kLargest) {
-    // The values are almost equal, so the axis gets some room on both sides.
+    // All values are almost equal, so the axis is extended on both sides.
     const double room = size < 1 / kLargest ? 1 : size / 2;
     low -= room;
     high += room;
@@ -170,13 +173,13 @@ std::string ToSvg(const Chart& chart) {
         kLeft + kFrameWidth / 2, kTop + kFrameHeight / 2);
     return svg;
   }
-  // The axis starts at zero, unless that would flatten the curve.
+  // Start the y axis at 0, unless the curve would then use only the upper 40 % of the chart.
   if (y.low > 0 && y.low < 0.6 * y.high) y.low = 0;
   if (y.low == y.high && y.low > 0) y.low = 0;
   if (x.low > 0 && x.low < 0.2 * x.high) x.low = 0;
   const std::vector<double> y_ticks = Ticks(y.low, y.high, 5);
   y = {y_ticks.front(), y_ticks.back()};
-  // The x axis ends at the last point, not at the next tick.
+  // The x axis ends at the last point, not at a tick after it, unless there would be only one tick.
   std::vector<double> x_ticks = Ticks(x.low, x.high, 8);
   const double x_step = x_ticks[1] - x_ticks[0];
   if (x.high - x.low > x_step) {
@@ -216,7 +219,7 @@ std::string ToSvg(const Chart& chart) {
         absl::StrAppendFormat(&path, "%c%.1f %.1f", p == 0 ? 'M' : 'L', line[p].first,
                               line[p].second);
       }
-      // A line of one point would be invisible, so it becomes a dot.
+      // A line of a single point would be invisible, so it is drawn as a dot.
       if (series.dots || line.size() == 1) {
         for (const auto& [at_x, at_y] : line) {
           absl::StrAppendFormat(&lonely,

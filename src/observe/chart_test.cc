@@ -47,7 +47,8 @@ TEST(Ticks, AreFewWhateverTheRange) {
 TEST(Chart, DrawsOneLineThroughItsPoints) {
   const std::string svg =
       ToSvg({"Loss", "iteration", {{"training", {{0, 0}, {50, 5}, {100, 10}}}}});
-  // The line goes from a corner of the frame through its middle to the opposite corner.
+  // The points are the lower left corner of the area between the axes, its centre, and its upper
+  // right corner.
   EXPECT_THAT(svg, HasSubstr("<path class=\"line1\" d=\"M56.0 220.0L301.0 127.0L546.0 34.0\"/>"));
   EXPECT_THAT(svg, Not(HasSubstr("<circle")));
 }
@@ -71,7 +72,7 @@ TEST(Chart, LeavesGapsWhereValuesAreNotFinite) {
   EXPECT_EQ(Count(path, "L"), 2u);
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
-  // A single point between two gaps is drawn as a dot.
+  // The single point between two gaps is drawn as a dot.
   EXPECT_EQ(Count(svg, "<circle"), 1u);
 }
 
@@ -92,7 +93,7 @@ TEST(Chart, KeepsTheExtremesOfManyPointsAndStaysSmall) {
   series.points[777777].second = 4;
   const std::string svg = ToSvg({"Loss", "iteration", {series}});
   EXPECT_LT(svg.size(), size_t{64} << 10);
-  // The line reaches y = 34, the top of the frame, which is the largest value.
+  // The line still contains the largest value, at y = 34.
   EXPECT_THAT(svg, testing::ContainsRegex("L[0-9.]+ 34\\.0"));
 }
 

@@ -18,7 +18,8 @@ constexpr size_t kMostRows = 1000;
 
 using Labels = std::vector<size_t>;
 
-// Returns the classes sorted by a value, the lowest first; classes without a value come last.
+// Returns the classes `labels` sorted by value(label), lowest first. Classes without a value come
+// last.
 Labels SortedBy(const Labels& labels, const std::function<std::optional<double>(size_t)>& value) {
   Labels sorted = labels;
   std::stable_sort(sorted.begin(), sorted.end(), [&](size_t a, size_t b) {
@@ -29,8 +30,8 @@ Labels SortedBy(const Labels& labels, const std::function<std::optional<double>(
   return sorted;
 }
 
-// A column by which the table can be sorted. `property` is the CSS variable that holds a row's
-// position in this order.
+// A column by which the table can be sorted. property: the CSS variable that has a row's position
+// in this order. labels: the classes in this order.
 struct Order {
   const char* property;
   const char* title;
@@ -116,7 +117,7 @@ std::string ClassTable(absl::Span<const ClassResult> classes, bool has_guessed,
   }
   html += "</div>\n";
 
-  // places[order][label]: the class's position in that order.
+  // places[i][label]: the position of the class in orders[i].
   std::vector<std::vector<size_t>> places(orders.size(), std::vector<size_t>(classes.size()));
   for (size_t i = 0; i < orders.size(); ++i) {
     for (size_t place = 0; place < labels.size(); ++place) {
@@ -126,7 +127,7 @@ std::string ClassTable(absl::Span<const ClassResult> classes, bool has_guessed,
   for (const size_t label : labels) {
     const ClassResult& one = classes[label];
     absl::StrAppendFormat(&html, "<div class=\"%s\" role=\"row\" style=\"", row_class);
-    // Order 0, by class, is the order of the rows in the page, so it needs no variable.
+    // orders[0], by class, is the order of the rows in the page, so it needs no variable.
     for (size_t i = 1; i < orders.size(); ++i) {
       absl::StrAppend(&html, i > 1 ? ";" : "", "--", orders[i].property, ":", places[i][label]);
     }

@@ -9,16 +9,17 @@
 
 namespace finetune {
 
-// The style of ClassTable(), for the page's <style>.
+// The CSS rules that a page with ClassTable() needs in its <style> element.
 extern const char kClassTableStyle[];
 
-// Returns an HTML table with a row for each class: images, precision, recall and F1. The reader
-// chooses with radio buttons by which column it is sorted. This needs no script: each row carries
-// its position in each order, and CSS selects one. A page can have only one such table.
+// Returns an HTML table with a row for each class: number of images, precision, recall and F1. With
+// radio buttons above the table the reader chooses the column by which it is sorted. This needs no
+// script: each row has its positions in all orders as CSS variables, and the CSS rules use one of
+// them. A page can have only one such table.
 //
-// `has_guessed`: the results contain the number of images guessed as each class. Without it the
-// table shows only images and recall. `names`: one for each class. With more than 1000 classes the
-// table shows the 1000 with the lowest recall.
+// `classes`: the result of each class. `has_guessed`: whether ClassResult::guessed is known; if
+// not, the table shows only images and recall. `names`: the name of each class. If there are more
+// than 1000 classes, the table shows the 1000 with the lowest recall.
 std::string ClassTable(absl::Span<const ClassResult> classes, bool has_guessed,
                        const std::vector<std::string>& names);
 

@@ -5,7 +5,8 @@
 
 namespace finetune {
 
-// A field of RFC 4180: in quotes where it holds a comma, a quote or a line's end.
+// Returns `text` as a field of a CSV file (RFC 4180): in quotes if it contains a comma, a quote or
+// a line break.
 std::string CsvField(const std::string& text);
 
 }  // namespace finetune

@@ -17,7 +17,8 @@
 namespace finetune {
 namespace {
 
-// The remainder of each byte, by the reflected polynomial 0x1EDC6F41.
+// Returns the CRC-32C of each single byte, by which Crc32c() computes eight bits at a time.
+// 0x82F63B78 is the polynomial 0x1EDC6F41 with its bits reversed.
 constexpr std::array<uint32_t, 256> CrcTable() {
   std::array<uint32_t, 256> table = {};
   for (uint32_t i = 0; i < 256; ++i) {
@@ -32,7 +33,8 @@ void AppendLittleEndian(uint64_t value, int bytes, std::string* to) {
   for (int i = 0; i < bytes; ++i) to->push_back(static_cast<char>(value >> (8 * i)));
 }
 
-// TensorFlow masks checksums, because a CRC of data that contains CRCs is weak.
+// TensorFlow's file format does not store a CRC itself but changes ("masks") it, because the CRC of
+// data that contain CRCs is weak.
 uint32_t MaskedCrc32c(absl::string_view bytes) {
   const uint32_t crc = Crc32c(bytes);
   return ((crc >> 15) | (crc << 17)) + 0xA282EAD8U;
@@ -44,7 +46,7 @@ constexpr char kWriter[] = "finetune";
 // Returns whether the first event of a file names finetune as the writer.
 bool IsOwn(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  // The event's size in 8 bytes, the size's checksum in 4, then the event.
+  // A record begins with the event's size in 8 bytes and the size's checksum in 4.
   uint64_t size = 0;
   std::array<char, 256> data;
   in.read(reinterpret_cast<char*>(&size), sizeof(size)).ignore(4);

@@ -15,26 +15,29 @@ namespace finetune {
 // A curve's name and its value at one step.
 using Scalar = std::pair<std::string, double>;
 
-// An event file of scalars that TensorBoard shows: `tensorboard --logdir=WORK_DIR`.
+// Writes scalars to an event file, which `tensorboard --logdir=WORK_DIR` shows as curves.
 //
-// TensorBoard joins the files of a folder in the order of their names, so a resumed run writes a
-// new file. A run that goes back to an older checkpoint repeats steps, and TensorBoard drops the
-// points that it replaces in one of two ways. Its data server (a helper program) drops those of the
-// same curve. Without the server it drops those of all curves where a file has an event
-// SessionLog.START, if an earlier file of the folder has one, too.
+// TensorBoard joins the event files of a folder in the order of their names, so a resumed run
+// writes a new file. A run that is resumed from an older checkpoint repeats some steps. TensorBoard
+// then drops the old points of these steps, in one of two ways. With its data server (a helper
+// program) it drops the points of each curve that the new file has. Without it, it drops the points
+// of all curves from the step of a SessionLog.START event on, but only if an earlier file of the
+// folder has such an event too.
 class EventFile {
  public:
-  // Makes FOLDER/events.out.tfevents.<seconds>.<host>.<pid>.
+  // Creates the file FOLDER/events.out.tfevents.<seconds since 1970>.<host>.<process id>. Errors:
+  // those of SystemError().
   static absl::StatusOr<EventFile> Create(const std::string& folder, const std::string& host);
 
-  // Marks `step` as the start of the run or of its continuation: TensorBoard drops points of
-  // earlier files at this step and later ones. Call it before the first Add().
+  // Writes SessionLog.START: `step` is the first step of the run, or the first after it was
+  // resumed. TensorBoard drops points of earlier files from this step on. Call it before the first
+  // Add().
   absl::Status Start(int64_t step);
 
-  // Adds points at `step` with the time of the call.
+  // Adds a point at `step` to each named curve.
   absl::Status Add(int64_t step, const std::vector<Scalar>& scalars);
 
-  // As AppendFile has it.
+  // See AppendFile::Flush().
   absl::Status Flush() { return file_.Flush(); }
 
   const std::string& path() const { return file_.path(); }
@@ -45,15 +48,15 @@ class EventFile {
   AppendFile file_;
 };
 
-// Deletes the event files in `folder` whose first event names finetune as the writer. Errors: those
-// of SystemError.
+// Deletes the event files in `folder` whose first event names finetune as the writer; those of
+// other programs stay. Errors: those of SystemError().
 absl::Status RemoveEventFiles(const std::string& folder);
 
-// CRC-32C (Castagnoli; RFC 3720, appendix B.4).
+// Returns the CRC-32C of `bytes` (Castagnoli; RFC 3720, appendix B.4).
 uint32_t Crc32c(absl::string_view bytes);
 
-// Returns `data` as a record of TensorFlow's TFRecord format: the length, the length's masked
-// CRC-32C, the data, the data's masked CRC-32C.
+// Returns `data` as a record in TensorFlow's TFRecord format: the length (8 bytes), the masked
+// CRC-32C of the length, the data, the masked CRC-32C of the data. Numbers are little-endian.
 std::string TfRecord(absl::string_view data);
 
 }  // namespace finetune

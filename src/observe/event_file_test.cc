@@ -21,7 +21,7 @@ TEST(Crc32c, GivesTheSumsOfRfc3720) {
   EXPECT_EQ(Crc32c("123456789"), 0xE3069283U);
 }
 
-// The bytes are those of TensorFlow's own writer (RecordWriter of tensorboard 2.x).
+// The expected bytes were written by RecordWriter of tensorboard 2.x.
 TEST(TfRecord, FramesAsTensorFlowDoes) {
   const std::string expected(
       "\x03\x00\x00\x00\x00\x00\x00\x00\xb0\x99\x49\x0e"
@@ -31,7 +31,7 @@ TEST(TfRecord, FramesAsTensorFlowDoes) {
   EXPECT_EQ(TfRecord("abc"), expected);
 }
 
-// Returns the events of a file, whose checksums must be right.
+// Returns the events of a file and expects that their checksums are right.
 std::vector<tensorboard::Event> Read(const std::string& path) {
   std::string rest = *ReadFile(path);
   std::vector<tensorboard::Event> read;
@@ -71,7 +71,8 @@ TEST(EventFile, RemovesItsOwnFilesAndNoOthers) {
   const std::string folder = EmptyTestFolder();
   const absl::StatusOr<EventFile> own = EventFile::Create(folder, "node7");
   ASSERT_TRUE(own.ok()) << own.status();
-  // A file as PyTorch's SummaryWriter begins it, without a writer; an empty file; another name.
+  // Files that must stay: one that begins as those of PyTorch's SummaryWriter, without a writer; an
+  // empty one; and one of finetune with another name.
   tensorboard::Event first;
   first.set_file_version("brain.Event:2");
   const std::vector<std::string> others = {folder + "/events.out.tfevents.1.other",

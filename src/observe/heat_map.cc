@@ -13,17 +13,18 @@
 namespace finetune {
 namespace {
 
-// The most classes for which the cells show counts, and the most for which rows and columns show
-// names.
+// With at most kMostCounts classes the cells show their counts; with at most kMostNames classes
+// rows and columns have names.
 constexpr size_t kMostCounts = 20, kMostNames = 40;
-// Sizes in pixels: the largest side of a cell and of the whole matrix, the width of a letter, and
-// the height and the least width of the space for the title.
+// Sizes in pixels. kMostCell and kMostSide: the largest side of a cell and of the matrix. kLetter:
+// the width of a letter. kTitleSpace and kTitleWidth: the height and the least width of the space
+// for the title.
 constexpr double kMostCell = 56, kMostSide = 600, kLetter = 7.2, kTitleSpace = 24,
                  kTitleWidth = 240;
-// The longest name that is shown, in bytes; a longer one is cut.
+// Names are cut after this many bytes.
 constexpr size_t kNameBytes = 18;
-// The number of shades. All cells of one shade are drawn as one path, which takes a few bytes per
-// cell.
+// The number of shades. All cells of one shade are drawn as a single SVG path, so that a cell takes
+// only a few bytes.
 constexpr int kShades = 10;
 
 std::string Short(const std::string& name) {
@@ -32,7 +33,7 @@ std::string Short(const std::string& name) {
   return EscapeHtml(start.size() == valid.size() ? valid : absl::StrCat(start, "…"));
 }
 
-// Returns the SVG paths of all cells. The unit of length is the side of a cell.
+// Returns the SVG paths of all cells, with the side of a cell as the unit of length.
 std::string Cells(absl::Span<const int64_t> matrix, size_t classes) {
   std::array<std::array<std::string, kShades + 1>, 2> paths;
   for (size_t row = 0; row < classes; ++row) {
@@ -77,7 +78,7 @@ std::string ConfusionSvg(absl::Span<const int64_t> matrix, const std::vector<std
       "<g transform=\"translate(%g %g) scale(%.6g)\">%s</g>",
       std::max(left + side + 2, kTitleWidth), top + side + 2,
       std::max(left + side + 2, kTitleWidth), left, top, cell, Cells(matrix, classes));
-  // Without room for names, every tenth class is labelled with its number.
+  // If there are too many classes for names, every tenth class is labelled with its number.
   for (size_t i = 0; i < classes; i += named ? 1 : 10) {
     const double at = (static_cast<double>(i) + 0.5) * cell + 4;
     const std::string label = named ? Short(names[i]) : absl::StrCat(i);

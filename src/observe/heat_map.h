@@ -9,12 +9,13 @@
 
 namespace finetune {
 
-// Draws a confusion matrix as an <svg> element to embed in an HTML page. It has a row for each
-// class and a column for each class that the row's images are taken for. A cell is as dark as its
-// share of the row's images. Cells on the diagonal have the CSS class "right", the others "wrong".
-// With up to 20 classes the cells show counts; with up to 40 the rows and columns show names.
+// Returns a drawing of a confusion matrix as an <svg> element to embed in an HTML page. Row r,
+// column c stands for the images of class r that the model took for class c. The larger the cell's
+// share of the row's images, the darker it is. Cells on the diagonal have the CSS class "right",
+// the others "wrong". With up to 20 classes the cells show their counts. With up to 40 classes the
+// rows and columns have the classes' names.
 //
-// `matrix`: [classes, classes], as ConfusionMatrix() returns it. `names`: one for each class.
+// `matrix`: [classes, classes], as ConfusionMatrix() returns it. `names`: the name of each class.
 std::string ConfusionSvg(absl::Span<const int64_t> matrix, const std::vector<std::string>& names);
 
 }  // namespace finetune

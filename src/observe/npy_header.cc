@@ -8,7 +8,8 @@ namespace finetune {
 std::string NpyHeader(absl::string_view descr, const std::vector<int64_t>& shape) {
   std::string text = absl::StrCat("{'descr': ", descr, ", 'fortran_order': False, 'shape': (",
                                   absl::StrJoin(shape, ", "), ",), }");
-  // All of it fills whole blocks.
+  // The format pads the whole header with spaces to a multiple of 64 bytes, and ends it with a line
+  // feed. kBefore: the bytes before the text.
   constexpr size_t kBefore = 10, kBlock = 64;
   text.append(kBlock - 1 - (kBefore + text.size()) % kBlock, ' ');
   text += '\n';

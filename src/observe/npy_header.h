@@ -9,9 +9,9 @@
 
 namespace finetune {
 
-// The bytes before an array's values in NumPy's format, version 1.0: the magic, the length of a
-// Python dict's text, the text. Values follow in C order. `descr`: the type as Python has it:
-// "'<f4'".
+// Returns the beginning of an .npy file (NumPy's format, version 1.0), after which the array's
+// values must follow in C order. `descr`: the type of the values as a Python expression, such as
+// "'<f4'". `shape`: the array's shape, of at least one dimension.
 std::string NpyHeader(absl::string_view descr, const std::vector<int64_t>& shape);
 
 }  // namespace finetune

@@ -15,7 +15,7 @@ namespace finetune {
 
 void ProgressLine::Draw(absl::string_view text) {
   if (!enabled_) return;
-  // Cuts the text to the terminal's width, because a line that wraps cannot be redrawn in place.
+  // The text is cut to the terminal's width, because a line that wraps cannot be replaced.
   struct winsize size = {};
   const bool known = ioctl(fileno(terminal_), TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
   text = Utf8Start(text, known ? size.ws_col - 1 : 79);

@@ -9,18 +9,19 @@
 
 namespace finetune {
 
-// The last line of a terminal, which is redrawn in place. Call Clear() before anything else is
-// printed.
+// A progress text on the last line of a terminal, which each Draw() replaces. Call Clear() or
+// Keep() before anything else is printed to the terminal.
 class ProgressLine {
  public:
-  // `terminal` must outlive this object. If `enabled` is false, nothing is drawn, for output that
-  // is not a terminal.
+  // `terminal` must outlive this object. If `enabled` is false, for example because the output is
+  // not a terminal, nothing is drawn.
   ProgressLine(std::FILE* terminal, bool enabled) : terminal_(terminal), enabled_(enabled) {}
 
-  // Shows `text`, cut to the terminal's width, in place of the text shown before.
+  // Replaces the text on the line by `text`, cut to the terminal's width.
   void Draw(absl::string_view text);
+  // Removes the text from the terminal.
   void Clear();
-  // Leaves the text on the terminal and moves to the next line.
+  // Leaves the text on the terminal and goes to a new line.
   void Keep();
 
  private:
@@ -29,20 +30,20 @@ class ProgressLine {
   bool drawn_ = false;
 };
 
-// Reports progress at a limited rate: on a terminal ten times a second in a ProgressLine, otherwise
-// every few seconds in a line on standard error.
+// Shows progress at a limited rate. On a terminal it updates a ProgressLine at most ten times a
+// second. Otherwise it prints a line to stderr every `else_every`.
 class PacedProgress {
  public:
-  // `terminal` must outlive this object. `watched`: whether `terminal` is a terminal. `else_every`:
-  // the time between two lines if it is not.
+  // `terminal` must outlive this object. `watched`: whether `terminal` really is a terminal
+  // (IsWatched()). `else_every`: the least time between two lines if it is not.
   PacedProgress(std::FILE* terminal, bool watched, std::chrono::seconds else_every)
       : line_(terminal, watched), watched_(watched), else_every_(else_every) {}
 
-  // Returns whether Show() should be called now. After it has returned true, it returns false until
-  // the next report is due.
+  // Returns whether enough time has passed for the next Show(). If so, the time until the following
+  // one starts now.
   bool IsDue();
   void Show(absl::string_view text);
-  // Keep() leaves the last text on the terminal; Clear() removes it.
+  // Keep() leaves the last text on the terminal; Clear() removes it. Call one of them at the end.
   void Keep() { line_.Keep(); }
   void Clear() { line_.Clear(); }
 
@@ -53,9 +54,9 @@ class PacedProgress {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-// Returns whether standard output is a terminal. Open MPI connects its ranks to a pseudo-terminal
-// even if the output of mpirun is not a terminal, so under Open MPI this checks the output of
-// mpirun.
+// Returns whether standard output is shown on a terminal. Open MPI connects ranks to a
+// pseudo-terminal even if mpirun's own output is not a terminal. So under a launcher this checks
+// the output of the parent process too.
 bool IsWatched();
 
 }  // namespace finetune

@@ -16,14 +16,16 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Returns a field's value; `otherwise` if the field is missing, null or of another type.
+// Returns the value of the number `name`, or `otherwise` if the field is missing or is not a
+// number.
 template <typename T>
 T Get(const Json& object, const char* name, T otherwise) {
   const auto field = object.find(name);
   return field != object.end() && field->is_number() ? field->template get<T>() : otherwise;
 }
 
-// Returns a field's list of numbers; an empty list if the field is missing or of another type.
+// Returns the list of numbers `name`, or an empty list if the field is missing or is not a list of
+// numbers.
 std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
   std::vector<int64_t> numbers;
   const auto field = object.find(name);
@@ -35,8 +37,8 @@ std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
   return numbers;
 }
 
-// Reads the counts of a validation's classes. A list whose length differs from that of the others
-// is ignored.
+// Reads the per-class counts and the confusion matrix of a validation. Lists whose lengths do not
+// match are ignored.
 void ParseClasses(const Json& json, EvaluationRecord* record) {
   const auto counts = json.find("classes");
   if (counts == json.end() || !counts->is_object()) return;
@@ -66,7 +68,7 @@ std::string GetText(const Json& object, const char* name) {
   return field != object.end() && field->is_string() ? field->get<std::string>() : "";
 }
 
-// Returns the JSON as one line. Bytes that are not UTF-8, which a folder's name may contain, are
+// Returns the JSON as one line. Bytes that are not UTF-8 (a folder's name may contain some) are
 // replaced.
 std::string Line(const Json& json) {
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
@@ -163,8 +165,8 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(Get<int64_t>(json, "format_version", 0),
                                                      kRecordFormatVersion, GetText(json, "writer")),
                                   "format_version"));
-      // A run's own record has the number of iterations done before, so the first iteration of this
-      // file is the next one.
+      // `begin` is the first iteration of this file. A RunRecord has the number of iterations done
+      // before it.
       const int64_t begin = mode == "run" ? iteration + 1 : iteration;
       const auto later = [begin](const auto& record) { return record.iteration >= begin; };
       std::erase_if(history->iterations, later);

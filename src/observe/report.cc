@@ -59,9 +59,9 @@ svg .count { fill: var(--text); }
 pre { margin: 0; overflow-x: auto; font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
 )";
 
-// What the records add up to.
+// Sums over all records of a run. `memory_mib` is the largest value instead.
 struct Totals {
-  double seconds = 0;  // of training iterations
+  double seconds = 0;  // spent in training iterations
   double data_seconds = 0;
   double validation_seconds = 0;
   double images = 0;
@@ -86,7 +86,7 @@ Totals AddUp(const History& history) {
   return totals;
 }
 
-// `note` goes below in small print.
+// Appends a key figure: its name, its value and, in small print below, a note.
 void AppendFigure(absl::string_view name, absl::string_view value, absl::string_view note,
                   std::string* html) {
   absl::StrAppend(html, "<dl class=\"card\"><dt>", EscapeHtml(name), "</dt><dd>", EscapeHtml(value),
@@ -171,8 +171,8 @@ void AppendCharts(const History& history, std::string* html) {
 
 double Accuracy(const EvaluationRecord& record) { return MicroAverages(record.classes).recall; }
 
-// The validation with the best accuracy, of which best.pth is, among those that have counts of
-// classes; null where none has.
+// Returns the validation with the best accuracy among those that recorded counts of classes; null
+// if none did. best.pth is the checkpoint of the best validation.
 const EvaluationRecord* BestWithClasses(const History& history) {
   const EvaluationRecord* best = nullptr;
   for (const EvaluationRecord& record : history.evaluations) {
@@ -182,7 +182,8 @@ const EvaluationRecord* BestWithClasses(const History& history) {
   return best;
 }
 
-// The names of `classes` classes, of which a run may have recorded fewer.
+// Returns the names of the classes 0 to `classes` - 1. A class without a recorded name is called
+// "class N".
 std::vector<std::string> ClassNames(const History& history, size_t classes) {
   std::vector<std::string> names;
   if (!history.runs.empty()) names = history.runs.back().class_names;
@@ -191,7 +192,8 @@ std::vector<std::string> ClassNames(const History& history, size_t classes) {
   return names;
 }
 
-// The pairs of classes that are taken for each other most often.
+// Appends a list of the most frequent mistakes: the pairs of classes (true class, guessed class)
+// with the most images.
 void AppendConfusions(absl::Span<const int64_t> matrix, const std::vector<std::string>& names,
                       std::string* html) {
   std::vector<size_t> wrong;
@@ -226,7 +228,8 @@ void AppendClasses(const History& history, std::string* html) {
   *html += "</div>\n";
 }
 
-// Each value's origin, a comment at its line's end, in a quieter colour.
+// Appends the config. The comment at the end of a line, which says where the value came from, is
+// shown in a weaker colour.
 void AppendConfig(absl::string_view text, std::string* html) {
   if (text.empty()) return;
   *html += "<h2>Config, and where each value came from</h2>\n<div class=\"card\"><pre>";
@@ -280,7 +283,7 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
 
 absl::StatusOr<std::string> WriteReport(const std::string& work_dir) {
   FT_ASSIGN_OR_RETURN(const History history, ReadHistory(work_dir));
-  // A run whose config got lost still has its curves.
+  // If config.pbtxt is missing, the report is written without it.
   const absl::StatusOr<std::string> config = ReadFile(work_dir + "/config.pbtxt");
   if (!config.ok() && !absl::IsNotFound(config.status())) return config.status();
   if (history.runs.empty() && history.iterations.empty()) {

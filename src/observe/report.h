@@ -9,16 +9,19 @@
 
 namespace finetune {
 
-// Returns the report as one HTML page that loads no other files: key figures, curves, a table of
-// the classes, the confusion matrix and the config of a run. `config_text` is shown unchanged.
+// Returns a report on a run as one HTML page that loads no other files. It shows key figures,
+// curves, a table of the classes, the confusion matrix and the config. `config_text`: the config,
+// which is shown unchanged; empty for none.
 std::string RenderReport(const History& history, absl::string_view config_text);
 
-// The first line of every WORK_DIR/report.html. It marks the file as written by finetune.
+// The first line of every report.html. It marks the file as written by finetune, so that it may be
+// replaced.
 extern const char kReportFirstLine[];
 
-// Writes WORK_DIR/report.html from the run's records and its config.pbtxt. The file appears
-// complete or not at all. Returns its path. Errors: NotFound where `work_dir` holds no records of a
-// run; those of CheckOwnText(); errors in reading and writing, which name the file.
+// Writes WORK_DIR/report.html from the run's records and its config.pbtxt, and returns its path.
+// The file appears complete or not at all. Errors: NotFound if `work_dir` has no records of a run;
+// those of CheckOwnText(), if report.html is another program's; those of reading and writing, with
+// the file's name.
 absl::StatusOr<std::string> WriteReport(const std::string& work_dir);
 
 }  // namespace finetune

@@ -70,7 +70,7 @@ TEST(Report, NamesTheRunAndItsKeyFigures) {
               HasSubstr("<dd>81.25 %</dd><dd class=\"note\">epoch 2, iteration 20; last 75.00 %"));
   EXPECT_THAT(page, HasSubstr("<dt>Images per second</dt><dd>128.0</dd>"));
   EXPECT_THAT(page, HasSubstr("<dt>Waiting for data</dt><dd>20.0 %</dd>"));
-  // 30 iterations of 0.5 s and three validations of 4 s take 27 s, of which 12 s are validation.
+  // 30 iterations of 0.5 s and three validations of 4 s take 27 s, 12 s of them for validation.
   EXPECT_THAT(page, HasSubstr("<dd>0:00:27</dd><dd class=\"note\">0:00:12 of it validating"));
   EXPECT_THAT(page, HasSubstr("<dd>321 MiB</dd>"));
   EXPECT_THAT(page, HasSubstr("dog taken for cat: 12"));
@@ -115,8 +115,8 @@ TEST(Report, OfNothingOneRecordOrNoNumbersIsStillAPage) {
   }
 }
 
-// The rows are in the order of the classes. Each carries its position by images, precision, recall
-// and F1.
+// The rows are in the order of the classes. Each row has its positions when sorted by images,
+// precision, recall and F1 as CSS variables.
 TEST(Report, SortsTheClassesByEachColumnWithoutAScript) {
   const std::string page = RenderReport(SmallRun(), "");
   EXPECT_THAT(page, HasSubstr("after iteration 30, the validation with the best accuracy"));
@@ -146,8 +146,8 @@ TEST(Report, ShowsTheClassesOfTheBestValidation) {
               HasSubstr("after iteration 10, the validation with the best accuracy"));
 }
 
-// Records of a finetune before 0.1.0 hold only the number of images of each class and how many of
-// them are right.
+// Records of programs before 0.1.0 have only the number of images of each class and the number of
+// right ones.
 TEST(Report, OfARunWithoutGuessesShowsRecallAlone) {
   History history = SmallRun();
   history.evaluations.back().has_guessed = false;
@@ -161,7 +161,8 @@ TEST(Report, OfARunWithoutGuessesShowsRecallAlone) {
 
 TEST(Report, DrawsTheConfusionMatrixByShareOfItsRow) {
   const std::string page = RenderReport(SmallRun(), "");
-  // 7 of 8 cats are right; 12 of 16 dogs are taken for cats.
+  // 7 of 8 cats are right, and 12 of 16 dogs are taken for cats. Both shares are rounded up to the
+  // next shade.
   EXPECT_THAT(page, HasSubstr("<path class=\"right\" fill-opacity=\"0.9\" d=\"M0 0h1v1h-1z\"/>"));
   EXPECT_THAT(page, HasSubstr("<path class=\"wrong\" fill-opacity=\"0.8\" d=\"M0 1h1v1h-1z\"/>"));
   EXPECT_THAT(page, HasSubstr(">12</text>"));

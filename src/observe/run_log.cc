@@ -27,7 +27,7 @@
 namespace finetune {
 namespace {
 
-// Returns the number of the iteration within its epoch, from 1.
+// Returns the number of the iteration in its epoch, from 1.
 int64_t InEpoch(const IterationRecord& record) {
   return (record.iteration - 1) % record.iterations_per_epoch + 1;
 }
@@ -36,7 +36,7 @@ std::string Position(int64_t epoch, int64_t in_epoch, int64_t per_epoch) {
   return absl::StrFormat("epoch %d [%d/%d]", epoch, in_epoch, per_epoch);
 }
 
-// Has the same width for every iteration of a run.
+// Returns "epoch E [i/n]", padded with spaces to the same width for all iterations of a run.
 std::string Position(const IterationRecord& r) {
   const int64_t epochs = (r.total_iterations - 1) / r.iterations_per_epoch + 1;
   const std::string widest = Position(epochs, r.iterations_per_epoch, r.iterations_per_epoch);
@@ -83,7 +83,8 @@ std::vector<Scalar> Scalars(const EvaluationRecord& r) {
   return scalars;
 }
 
-// Users turn colors off by NO_COLOR, set to anything but an empty text.
+// Returns whether the console may use colours: not if the environment variable NO_COLOR is set to a
+// text that is not empty.
 bool WantsColors() {
   const char* const no_color = std::getenv("NO_COLOR");
   return no_color == nullptr || *no_color == '\0';
@@ -92,7 +93,7 @@ bool WantsColors() {
 }  // namespace
 
 std::string FormatDuration(double seconds) {
-  // Without a finite time an iteration, there is no finite estimate.
+  // An estimate is not finite if the time of an iteration is not known yet.
   if (!std::isfinite(seconds)) return "?";
   const auto whole = static_cast<int64_t>(std::clamp(std::round(seconds), 0.0, 1e12));
   return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
@@ -186,7 +187,7 @@ class RunLog::Impl {
   const std::string& stem() const { return stem_; }
 
  private:
-  // Appends the text that spdlog has formatted to the log file, line by line.
+  // A sink of spdlog that appends each formatted line to the .log file.
   class FileSink : public spdlog::sinks::base_sink<std::mutex> {
    public:
     explicit FileSink(Impl* log) : log_(log) {}
@@ -208,7 +209,7 @@ class RunLog::Impl {
         absl::StrCat(options_.work_dir, "/",
                      absl::FormatTime("%Y%m%d_%H%M%S", absl::Now(), absl::LocalTimeZone()));
     stem_ = start;
-    // Two runs that start in one second have different files.
+    // A run that starts in the same second as another gets a name with "_1", "_2", ...
     for (int i = 1; access((stem_ + ".log").c_str(), F_OK) == 0; ++i) {
       stem_ = absl::StrCat(start, "_", i);
     }
@@ -225,7 +226,8 @@ class RunLog::Impl {
     logger_->log(level, "{}", text);
   }
 
-  // Reports the first failure on stderr, because the log itself cannot report it.
+  // Keeps the first error in writing a file and prints it to stderr. It cannot be logged, because
+  // it is the log that failed.
   void Failed(const absl::Status& status) {
     if (status.ok() || !first_error_.ok()) return;
     first_error_ = status;
@@ -241,7 +243,7 @@ class RunLog::Impl {
   std::optional<EventFile> events_;
   ProgressLine progress_{stdout, watched_&& options_.verbosity != Verbosity::kQuiet};
   absl::Status first_error_;
-  std::shared_ptr<FileSink> file_;  // on rank 0
+  std::shared_ptr<FileSink> file_;  // only on rank 0
   std::unique_ptr<spdlog::logger> logger_;
 };
 

@@ -10,54 +10,59 @@
 
 namespace finetune {
 
-// The messages that rank 0 prints on the console. The files hold the same at any verbosity, except
-// for the additional lines of kVerbose.
+// Which messages rank 0 prints on the console. The log files do not depend on the verbosity,
+// except that kVerbose adds lines to the .log file.
 enum class Verbosity {
-  kQuiet,    // warnings and errors
-  kNormal,   // log lines, and a progress line if the console is a terminal
-  kVerbose,  // log lines, and a line for every iteration, also in the file
+  kQuiet,    // only warnings and errors
+  kNormal,   // also information, and a progress line if the console is a terminal
+  kVerbose,  // as kNormal, but a line for every iteration instead of the progress line
 };
 
 struct RunLogOptions {
   std::string work_dir;
   int rank = 0;
   std::string host;
-  // Also writes an event file for `tensorboard --logdir=WORK_DIR`.
+  // Whether to write an event file too, for `tensorboard --logdir=WORK_DIR`.
   bool tensorboard = false;
   Verbosity verbosity = Verbosity::kNormal;
 };
 
-// Reports a run to people and programs. Rank 0 writes to the console, to WORK_DIR/<time>.log, to
-// WORK_DIR/<time>.jsonl with one JSON object a record (see record.h), and to TensorBoard's events;
-// on a terminal it also redraws a progress line. Other ranks print only warnings and errors, on
-// stderr, with their rank and host.
+// The log of a run. Rank 0 writes to the console, to WORK_DIR/<time>.log, to WORK_DIR/<time>.jsonl
+// (a JSON object for each record, see record.h), and to an event file for TensorBoard. On a
+// terminal it also shows a progress line. Other ranks print only warnings and errors, to stderr,
+// with their rank and host.
 //
-// A file that cannot be written (a full disk) is reported once, on stderr, and does not end the
-// run; Close() returns the first such error. Thread-safe.
+// If a file cannot be written (because the disk is full), the run goes on. The first such error is
+// reported on stderr and returned by Close(). Thread-safe.
 class RunLog {
  public:
-  // Errors: PermissionDenied, with the path and the reason, where a file cannot be created.
+  // Creates the files. Errors: those of SystemError() or PermissionDenied, with the reason, if a
+  // file cannot be created.
   static absl::StatusOr<std::unique_ptr<RunLog>> Open(const RunLogOptions& options);
   ~RunLog();
 
   void Info(const std::string& text);
   void Warning(const std::string& text);
-  // Logs the error that ends the run. Rank 0 writes it only to the file, because the program prints
-  // it on the console when it exits.
+  // Logs the error that ends the run. Rank 0 writes it only to the .log file, because the program
+  // prints the error on the console when it exits.
   void Error(const std::string& text);
-  // Writes the run's own record to the .jsonl file, not to the console. Call it before the first
-  // iteration.
+  // Records the start of the run in the .jsonl and event files, not on the console. Call it before
+  // the first Iteration().
   void Run(const RunRecord& record);
+  // Logs an iteration to the console and to all files.
   void Iteration(const IterationRecord& record);
-  // Redraws the progress line between two calls of Iteration().
+  // Updates the progress line with the state after an iteration that is not logged by Iteration().
+  // With kVerbose it logs a line instead.
   void Progress(const IterationRecord& record);
-  // Redraws the progress line during a validation, after batch `done` of `total`.
+  // Updates the progress line during a validation, after `done` of `total` batches.
   void EvaluationProgress(int64_t done, int64_t total);
+  // Logs the result of a validation to the console and to all files.
   void Evaluation(const EvaluationRecord& record);
 
-  // Returns the path of the log files without their extensions: "WORK_DIR/20261124_101500".
+  // Returns the path of the log files without their extensions, such as "WORK_DIR/20261124_101500".
   const std::string& stem() const;
-  // Ends the progress line and closes the files. Returns the first error in writing any of them.
+  // Removes the progress line and flushes the files. Returns the first error in writing any of
+  // them.
   absl::Status Close();
 
  private:
@@ -66,7 +71,8 @@ class RunLog {
   std::unique_ptr<Impl> impl_;
 };
 
-// Returns a duration as hours, minutes and seconds: "1:02:03".
+// Returns a duration as hours, minutes and seconds: "1:02:03". Returns "?" if `seconds` is not
+// finite.
 std::string FormatDuration(double seconds);
 
 }  // namespace finetune

@@ -185,7 +185,8 @@ TEST_F(RunLogTest, OtherRanksSayOnlyWhatIsWrongAndWhoTheyAre) {
   EXPECT_TRUE(fs::is_empty(options_.work_dir));
 }
 
-// The program itself prints the final error on the console.
+// The error that ends the run goes only to the file, because the program prints it on the console
+// itself.
 TEST_F(RunLogTest, LogsTheFinalErrorOnlyToTheFile) {
   testing::internal::CaptureStdout();
   const std::unique_ptr<RunLog> log = Open();
@@ -214,14 +215,14 @@ TEST_F(RunLogTest, AFolderThatIsNotThereIsAnError) {
       testing::MatchesRegex("cannot write /no/such/folder/.*\\.log: No such file or directory"));
 }
 
-// A limit on the size of files imitates a full disk: writes past the limit fail.
+// A limit on the size of files (RLIMIT_FSIZE) imitates a full disk: writes beyond it fail.
 TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
   options_.tensorboard = false;
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   const std::unique_ptr<RunLog> log = Open();
-  // This long record makes the files long enough for the limit below. In this test the warning goes
-  // to a file too, and that file stays shorter than the limit.
+  // This long record makes the .jsonl file long, and so the limit below high. Stderr is captured in
+  // a file too, which must stay below the limit.
   RunRecord run;
   run.name = std::string(2000, 'x');
   log->Run(run);
@@ -231,7 +232,7 @@ TEST_F(RunLogTest, AFullDiskIsToldOnceAndTheRunGoesOnWithWholeRecords) {
   struct rlimit before = {};
   getrlimit(RLIMIT_FSIZE, &before);
   struct rlimit full = before;
-  // There is room for only a part of the next record.
+  // Only a part of the next record fits below the limit.
   full.rlim_cur = fs::file_size(log->stem() + ".jsonl") + 10;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
   log->Iteration(Iteration(2));

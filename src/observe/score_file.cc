@@ -52,7 +52,7 @@ absl::Status ScoreFile::Add(int64_t index, const Prediction& prediction,
                             absl::Span<const float> scores) {
   if (csv_) {
     absl::StrAppend(&buffer_, index, ",", prediction.label, ",", prediction.guess);
-    // Nine digits are enough to distinguish any two float32 values.
+    // Nine significant digits are enough to distinguish any two float32 values.
     for (const float score : scores) absl::StrAppendFormat(&buffer_, ",%.9g", score);
     buffer_ += '\n';
   } else {

@@ -13,26 +13,27 @@
 
 namespace finetune {
 
-// A file with a model's scores for each image. It appears complete or not at all. The extension of
-// its name determines the format:
+// Writes a file with a model's scores for each image. The file appears complete or not at all. The
+// extension of its name determines the format:
 //   .csv  a line "index,label,guess,NAME,..." with the names of the classes, then a line per image
 //   .npy  NumPy's format, an array of records: index int64, label int32, guess int32, and scores
 //         float32 [classes]. numpy.load(path)["scores"] is [images, classes].
 class ScoreFile {
  public:
-  // Checks the extension of `path`. Errors: InvalidArgument if it is neither .csv nor .npy.
+  // Checks that the name `path` ends in .csv or .npy. Errors: InvalidArgument if it does not.
   static absl::Status CheckName(const std::string& path);
 
-  // Creates the file. `images`: the number of calls of Add() that will follow. Errors: those of
-  // CheckName() and AtomicFile.
+  // Begins the file. `images`: the number of images, that is, of calls of Add() that will follow.
+  // Errors: those of CheckName() and AtomicFile.
   static absl::StatusOr<ScoreFile> Create(const std::string& path,
                                           const std::vector<std::string>& class_names,
                                           int64_t images);
 
-  // Appends an image. `scores`: one per class. Errors: those of AtomicFile.
+  // Appends an image. `index`: the image's index in its split. `scores`: one score for each class.
+  // Errors: those of AtomicFile.
   absl::Status Add(int64_t index, const Prediction& prediction, absl::Span<const float> scores);
 
-  // Completes the file, which then appears at its path. Errors: those of AtomicFile.
+  // Completes the file. Only then it appears at its path. Errors: those of AtomicFile.
   absl::Status Commit();
 
  private:

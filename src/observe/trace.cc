@@ -12,8 +12,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Appends an event that sets the name of a process or a thread, or its place in the order of
-// display.
+// Appends a metadata event, which sets a process's or thread's name or its place in the viewer.
+// `what`: the kind, such as "process_name".
 void AppendMetadata(const char* what, int rank, size_t track, Json arguments, std::string* out) {
   const Json json = {
       {"ph", "M"}, {"pid", rank}, {"tid", track}, {"name", what}, {"args", std::move(arguments)}};
@@ -30,9 +30,9 @@ TraceTrack::TraceTrack(std::string name, std::string value_name, size_t capacity
       slots_(new Slot[capacity]()) {}
 
 TraceTrack::Events TraceTrack::Read() const {
-  // Returns the number of the oldest event that is safe to read when `count` events have been
-  // added. Event number `count` may be in the course of being added, and it takes the slot of the
-  // event before that one.
+  // Returns the number of the oldest event that can be read when `count` events have been added.
+  // Another thread may just be writing event number `count` to the slot of event number count -
+  // capacity, so the oldest safe one is count - capacity + 1.
   const auto first = [this](uint64_t count) { return count > mask_ ? count - mask_ : 0; };
   const uint64_t end = count_.load(std::memory_order_acquire);
   const uint64_t begin = first(end);
@@ -44,7 +44,7 @@ TraceTrack::Events TraceTrack::Read() const {
          slot.end_ns.load(std::memory_order_relaxed), slot.value.load(std::memory_order_relaxed),
          slot.submitted_ns.load(std::memory_order_relaxed)});
   }
-  // Drops the events whose slots may have been overwritten while they were read.
+  // Drop the events whose slots may have been overwritten while the loop above read them.
   std::atomic_thread_fence(std::memory_order_acquire);
   events.dropped = std::min(first(count_.load(std::memory_order_relaxed)), end);
   events.kept.erase(events.kept.begin(),

@@ -16,32 +16,34 @@
 
 namespace finetune {
 
-// The latest events of one thread, in a ring buffer that is allocated by the constructor.
+// The latest events of one thread, such as the steps of training, with their times. They are kept
+// in a ring buffer that the constructor allocates.
 class TraceTrack {
  public:
   struct Event {
     // A string literal without characters that JSON must escape.
     const char* name = "";
-    // Nanoseconds since the Unix epoch, by this host's clock.
+    // The times at which the event began and ended, in nanoseconds since the Unix epoch by this
+    // host's clock.
     int64_t begin_ns = 0;
     int64_t end_ns = 0;
-    // A number to show with the event, such as its bytes; -1: none.
+    // A number to show with the event, such as a number of bytes. -1: none.
     int64_t value = -1;
-    // The time at which the event was submitted, if that was earlier than its beginning, in
-    // nanoseconds as above; 0: unknown.
+    // When the event was submitted, if it began later than that; same unit as begin_ns. 0: unknown.
     int64_t submitted_ns = 0;
   };
 
-  // `capacity`: the size of the ring buffer in events, a power of two; Read() returns at most one
-  // fewer. `value_name`: the name of the events' `value` ("bytes").
+  // `capacity`: the size of the ring buffer in events, a power of two. Read() returns at most
+  // capacity - 1 events. `value_name`: what Event::value means, such as "bytes".
   TraceTrack(std::string name, std::string value_name, size_t capacity);
 
-  // Adds an event. Call it from one thread at a time. It takes no lock.
+  // Adds an event; the oldest one is overwritten if the buffer is full. Call it on one thread at a
+  // time. It takes no lock.
   void Add(const Event& event) {
     const uint64_t n = count_.load(std::memory_order_relaxed);
     Slot& slot = slots_[n & mask_];
-    // With this fence a reader that sees a part of this event also sees that the count has reached
-    // n, so it knows that the slot is being overwritten.
+    // Because of this fence a reader that sees a part of this event also sees that `count_` is at
+    // least n. From that it knows that the slot's old event is lost.
     std::atomic_thread_fence(std::memory_order_release);
     slot.name.store(event.name, std::memory_order_relaxed);
     slot.begin_ns.store(event.begin_ns, std::memory_order_relaxed);
@@ -55,8 +57,8 @@ class TraceTrack {
     std::vector<Event> kept;
     uint64_t dropped = 0;
   };
-  // Returns the events, the oldest first. Any thread may call it, also while another thread adds
-  // events.
+  // Returns the kept events, oldest first, and the number of dropped (overwritten) ones. May be
+  // called on any thread, also while another thread adds events.
   Events Read() const;
 
   const std::string& name() const { return name_; }
@@ -75,25 +77,26 @@ class TraceTrack {
   std::atomic<uint64_t> count_{0};
 };
 
-// The events of all threads of this process, for Chrome's and Perfetto's viewers.
+// The events of all threads of this process, which ToJson() writes for the trace viewers of Chrome
+// and Perfetto.
 class Trace {
  public:
   // The default size of a track's ring buffer in events. A training step adds about eight events,
-  // so this is about 2000 steps.
+  // so this is enough for about 2000 steps.
   static constexpr size_t kCapacity = 16384;
 
   explicit Trace(size_t capacity_of_track = kCapacity) : capacity_(capacity_of_track) {}
 
-  // Adds a track, which lives as long as this object. Thread-safe.
+  // Adds a track for a thread. The track lives as long as this object. Thread-safe.
   TraceTrack* AddTrack(std::string name, std::string value_name);
 
   struct Text {
-    // JSON objects, one a line, separated by commas.
+    // One JSON object on each line, separated by commas.
     std::string events;
     uint64_t dropped = 0;
   };
-  // Returns the events as JSON, as those of process `rank` on `host`. Times are in microseconds
-  // since `zero_ns` of this host's clock.
+  // Returns the events in Chrome's JSON format. The process is shown as "rank R (HOST)". Times are
+  // in microseconds since `zero_ns`, a time of this host's clock in nanoseconds.
   Text ToJson(int rank, absl::string_view host, int64_t zero_ns) const;
 
  private:
@@ -102,7 +105,8 @@ class Trace {
   std::deque<TraceTrack> tracks_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Adds its own lifetime to a track as an event. If the track is null, it does nothing.
+// An event that lasts as long as this object lives. The destructor adds it to the track. If the
+// track is null, it does nothing.
 class TraceSpan {
  public:
   TraceSpan(TraceTrack* track, const char* name, int64_t value = -1)
@@ -116,7 +120,7 @@ class TraceSpan {
   TraceSpan(const TraceSpan&) = delete;
   TraceSpan& operator=(const TraceSpan&) = delete;
 
-  // Ends the current event and starts the event `name`.
+  // Ends the current event and begins another one called `name`.
   void Next(const char* name) {
     if (track_ == nullptr) return;
     const int64_t now = absl::GetCurrentTimeNanos();

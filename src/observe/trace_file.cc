@@ -15,7 +15,8 @@
 namespace finetune {
 namespace {
 
-// The number of messages that are sent to measure a clock's offset. The fastest one is used.
+// The number of messages in each direction for the measurement of a clock's offset. The fastest one
+// counts.
 constexpr int kPings = 16;
 
 std::string ToBytes(int64_t number) {
@@ -28,8 +29,9 @@ int64_t FromBytes(absl::string_view bytes) {
   return number;
 }
 
-// Sends messages from rank `from` to rank `to`. Returns the smallest difference between the
-// receiver's clock at arrival and the sender's clock at sending.
+// Sends kPings messages from rank `from` to rank `to`. Returns, on all ranks, the smallest
+// difference between the receiver's clock when a message arrived and the sender's clock when it was
+// sent.
 absl::StatusOr<int64_t> FastestMessage(int from, int to, absl::FunctionRef<int64_t()> now,
                                        Communicator* comm) {
   int64_t fastest = std::numeric_limits<int64_t>::max();
@@ -48,8 +50,8 @@ absl::StatusOr<int64_t> FastestMessage(int from, int to, absl::FunctionRef<int64
 
 absl::StatusOr<ClockOffset> MeasureClockOffset(int rank, absl::FunctionRef<int64_t()> now,
                                                Communicator* comm) {
-  // `there` is the clock's offset plus the message's travel time; `back` is the travel time minus
-  // the offset.
+  // `there` is a message's travel time plus the offset of the clock, `back` is the travel time
+  // minus the offset.
   FT_ASSIGN_OR_RETURN(const int64_t there, FastestMessage(0, rank, now, comm));
   FT_ASSIGN_OR_RETURN(const int64_t back, FastestMessage(rank, 0, now, comm));
   if (comm->rank() != rank) return ClockOffset();
@@ -58,7 +60,8 @@ absl::StatusOr<ClockOffset> MeasureClockOffset(int rank, absl::FunctionRef<int64
 
 absl::StatusOr<TraceFile> TraceFile::Open(std::string path, Communicator* comm) {
   absl::Status can_write;
-  // Checks that the file can be created. The trial file is deleted with this temporary object.
+  // Check that the file can be created. The AtomicFile is destroyed at once, which deletes its
+  // temporary file.
   if (comm->rank() == 0) can_write = AtomicFile::Create(path).status();
   FT_RETURN_IF_ERROR(Agree(can_write, *comm));
 

@@ -65,7 +65,7 @@ TEST(TraceFile, BringsAllRanksTogether) {
   const Json json = Json::parse(*ReadFile(path));
   std::filesystem::remove(path);
   std::set<std::string> processes;
-  // The begin and end of each barrier, by rank and iteration.
+  // The times at which each barrier began and ended, by (rank, iteration).
   std::map<std::pair<int, int>, std::pair<double, double>> spans;
   for (const Json& event : json["traceEvents"]) {
     if (event["name"] == "process_name") processes.insert(event["args"]["name"]);
@@ -75,7 +75,7 @@ TEST(TraceFile, BringsAllRanksTogether) {
   }
   EXPECT_EQ(processes.size(), static_cast<size_t>(comm->size()));
   EXPECT_EQ(spans.size(), 3u * comm->size());
-  // No rank leaves a barrier before every rank has reached it.
+  // By the converted times no rank may leave a barrier before every rank has entered it.
   for (const auto& [key, span] : spans) {
     EXPECT_GE(span.first, 0);
     for (int other = 0; other < comm->size(); ++other) {

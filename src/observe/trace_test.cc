@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Returns the JSON objects whose "ph", the kind of event, is `kind`.
+// Returns the events in `text` of one kind ("ph" in Chrome's format).
 std::vector<Json> Parse(const Trace::Text& text, const std::string& kind) {
   std::vector<Json> found;
   for (const Json& event : Json::parse("[" + text.events + "]")) {
@@ -64,8 +64,8 @@ TEST(Trace, KeepsTheLastEventsAndSaysHowManyItDropped) {
   EXPECT_EQ(notes[0]["ts"], 93.0);
 }
 
-// A reader that runs while another thread adds events gets complete events in the order in which
-// they were added.
+// Read() while another thread adds events must return complete events in the order in which they
+// were added.
 TEST(Trace, IsReadWholeWhileItGrows) {
   TraceTrack track("step", "iteration", 64);
   std::atomic<bool> stop = false;

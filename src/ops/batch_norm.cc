@@ -1,3 +1,26 @@
+// Batch norm of training with the statistics of one rank or of all ranks, for autograd.
+//
+// Forward: mean and var are those of each channel over all values of the batch, on all ranks where
+// sum_over_ranks is set. With a = gamma / sqrt(var + epsilon), y = a (x - mean) + beta, computed as
+// x * scale + shift.
+//
+// Backward: g is the gradient of the batch norm's result, n the number of values of a channel on
+// all ranks. beta's gradient is sum g, gamma's is sum g (x - mean) / sqrt(var + epsilon), each over
+// this rank's values. Because mean and var depend on x,
+//   dx = a (g - sum g / n - (x - mean) / (var + epsilon) * sum g (x - mean) / n),
+// with both sums over all ranks. That is g a + x b + c with one b and c for each channel:
+//   b = -a / (var + epsilon) * sum g (x - mean) / n,   c = -a sum g / n - b mean.
+//
+// SyncBatchNorm() computes this with LibTorch's kernels, also on a GPU. BatchNormAct() uses the
+// kernels of batch_norm_kernels.h, which include the residual add and the activation; there g is
+// the gradient of the activation's input.
+//
+// Invariants: sums over ranks are made once forward and once backward, on every rank and also
+// without images. (BatchNormAct() makes the backward one only if x needs a gradient, which is the
+// same on every rank.) All ranks get the same statistics and update their running statistics
+// equally.
+//
+// Reference: LibTorch's batch norm of the whole batch in float64, by batch_norm_test.cc.
 #include "src/ops/batch_norm.h"
 
 #include <ATen/TensorOperators.h>
@@ -212,8 +235,8 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
       const at::Tensor a = gamma * invstd;
       at::Tensor b = at::zeros_like(a), c = b;
       if (context->saved_data["training"].toBool()) {
-        // The gradient through the statistics:
-        // dx -= a * (mean of g + (x - mean) / var * mean of g (x - mean)).
+        // The gradient through the statistics: dx -= a * (mean of g + (x - mean) / (var + epsilon)
+        // * mean of g (x - mean)).
         const at::Tensor all = at::cat({sums.g, sums.gx});
         const c10::intrusive_ptr<torch::CustomClassHolder> holder =
             context->saved_data["sum"].toCapsule();

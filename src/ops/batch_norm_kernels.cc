@@ -1,12 +1,13 @@
-// The passes over memory of batch norm, residual add and ReLU in training.
+// The passes over memory of batch norm, residual add and activation in training.
 //
 // Problem: the arithmetic is a few operations for each value, so most of the time goes into reading
 // and writing feature maps. LibTorch's separate operators read or write a map about ten times.
 //
 // Method: two passes forward and two backward. Forward: the statistics; then scale, shift, residual
-// and ReLU at once. Backward: the sums of g and g (x - mean), where g is the gradient behind the
-// ReLU; then dx = g a + x b + c, where a, b and c have one number for each channel (batch_norm.cc
-// derives them). The ReLU let a value pass where the result y is over 0.
+// and activation at once. Backward: the sums of g and g (x - mean), where g is the gradient of the
+// activation's input; then dx = g a + x b + c, where a, b and c have one number for each channel
+// (batch_norm.cc derives them). g is dy where the activation's result y is over 0 (and, for ReLU6,
+// under 6), and 0 elsewhere.
 //
 // Memory: a map is a matrix [rows, C] of float32 or bfloat16; a row is a pixel (channels-last).
 // Loops run over the channels of a row, which the compiler vectorises. Numbers for each channel are
@@ -34,7 +35,7 @@
 namespace finetune {
 namespace {
 
-// Rows that are summed in float32 before they go into a double.
+// The number of rows that are summed in float32 before the sums are added to float64 sums.
 constexpr int64_t kBlock = 256;
 // The rows that the summing loops add in one step, so that a sum is loaded and stored once for
 // several additions.
@@ -102,7 +103,7 @@ FT_INLINE void Forward(const typename T::Storage* __restrict x,
     for (int64_t c = 0; c < n; ++c) {
       float v = T::Load(x[r * n + c]) * scale[c] + shift[c];
       if constexpr (kAdd) v += T::Load(residual[r * n + c]);
-      // A NaN passes: it must reach the loss.
+      // NaN is not less than 0 and stays NaN: it must reach the loss.
       if constexpr (kActivation != Activation::kNone) v = v < 0 ? 0 : v;
       if constexpr (kActivation == Activation::kRelu6) v = v > 6 ? 6 : v;
       y[r * n + c] = T::Store(v);
@@ -110,8 +111,8 @@ FT_INLINE void Forward(const typename T::Storage* __restrict x,
   }
 }
 
-// Returns the gradient before the activation: dy where the activation's result y has a slope, else
-// 0.
+// Returns the gradient of the activation's input: dy where the activation's result y has a slope,
+// else 0.
 template <typename T, Activation kActivation>
 FT_INLINE float Masked(typename T::Storage dy, typename T::Storage y) {
   float g = T::Load(dy);
@@ -129,8 +130,8 @@ FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
                             float* __restrict sums, float* __restrict products) {
   const int64_t n = rows.channels;
   int64_t r = rows.begin;
-  // Where g is written, rows are handled singly: with several, the compiler could not rule out that
-  // writing one row of g changes another.
+  // Where g is written, rows are handled one by one: with several at a time the compiler must
+  // assume that writing one row of g changes the other rows, and does not vectorise.
   for (; !kWrite && r + kUnroll <= rows.end; r += kUnroll) {
     for (int64_t c = 0; c < n; ++c) {
       float sum = 0, product = 0;

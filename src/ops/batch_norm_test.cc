@@ -60,11 +60,12 @@ at::Tensor FusedOverRanks(const at::Tensor& x, const at::Tensor& gamma, const at
                       /*training=*/true, sum_over_ranks);
 }
 
-// Batch norm of a batch split over ranks by `sizes`, and of the batch as a whole.
+// Expects that batch norm of a batch that is split over ranks gives the results of the whole batch
+// on one rank. `sizes`: each rank's number of images.
 void ExpectAsOneBatch(BatchNormOverRanks over_ranks, const std::vector<int64_t>& sizes,
                       at::ScalarType type, double bound) {
   const int64_t n = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
-  // Far from centred, so that statistics by sums of squares would show their weakness.
+  // The mean is far from 0, so that a variance computed as E[x^2] - E[x]^2 would show its error.
   const at::Tensor x = ByFormula("x", {n, kChannels, 3, 4}, 1, 4)
                            .to(type)
                            .contiguous(at::MemoryFormat::ChannelsLast);
@@ -115,7 +116,8 @@ INSTANTIATE_TEST_SUITE_P(, SyncBatchNormTest,
                          });
 
 TEST_P(SyncBatchNormTest, IsBatchNormOfAllRanksImages) {
-  // Mean 4 and deviation 0.6 cost sums of squares a factor of 50 of float32's 6e-8.
+  // With mean 4 and standard deviation 0.6, E[x^2] - E[x]^2 has an error about 50 times float32's
+  // 6e-8.
   ExpectAsOneBatch(GetParam(), {3, 3}, at::kFloat, 2e-5);
   ExpectAsOneBatch(GetParam(), {4}, at::kFloat, 2e-5);
 }
@@ -126,12 +128,12 @@ TEST_P(SyncBatchNormTest, WeighsEveryImageTheSameWhereRanksHaveMoreOrFewerOrNone
 }
 
 TEST_P(SyncBatchNormTest, KeepsStatisticsInFloat32ForBfloat16) {
-  // One rounding to bfloat16 is 2^-9 of a value at most.
+  // One rounding to bfloat16 changes a value by at most 2^-9 of it.
   ExpectAsOneBatch(GetParam(), {2, 3}, at::kBFloat16, 0.01);
 }
 
-// Values whose mean is `ratio` deviations from 0, on three ranks whose images differ by a
-// deviation, against LibTorch's batch norm of all of them in float64.
+// Compares three ranks with LibTorch's batch norm of the whole batch in float64. The values' mean
+// is `ratio` standard deviations from 0, and the images of different ranks differ by one deviation.
 void ExpectExactFarFromZero(BatchNormOverRanks over_ranks, double ratio, at::ScalarType type) {
   SCOPED_TRACE(testing::Message() << "mean / deviation " << ratio << " " << type);
   const std::vector<int64_t> starts = {0, 5, 6, 16};
@@ -165,12 +167,12 @@ void ExpectExactFarFromZero(BatchNormOverRanks over_ranks, double ratio, at::Sca
     dgamma += part.dgamma;
     dbeta += part.dbeta;
   }
-  // The variance is as good as that of values around 0, but for 2^-36 of the mean's square.
+  // The variance is as exact as for values around 0, except for 2^-36 of the mean's square.
   const double variance = 1e-6 + std::ldexp(ratio * ratio, -35);
   EXPECT_LT(RelativeError(parts[0].running_var, exact.running_var), variance);
   EXPECT_LT(RelativeError(parts[0].running_mean, exact.running_mean), 1e-6);
-  // The mean itself is a float32 number, and so is what x is shifted by: each is 2^-25 of the ratio
-  // off. A result in bfloat16 is 2^-9 off.
+  // The mean is rounded to float32, and so is the number that x is shifted by. Each rounding is up
+  // to 2^-25 * ratio. A bfloat16 result is rounded by 2^-9 of it.
   const double bound = (type == at::kBFloat16 ? 0.004 : 2e-6) + variance + std::ldexp(ratio, -22);
   EXPECT_LT(RelativeError(at::cat(y), exact.y), bound);
   EXPECT_LT(RelativeError(at::cat(dx), exact.dx), bound);
@@ -219,7 +221,8 @@ struct FusedCase {
 
 class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, Activation>> {
  protected:
-  // Gradients and result by LibTorch's operators in float64, and by BatchNormAct.
+  // Compares the result and the gradients of BatchNormAct() with those of LibTorch's operators in
+  // float64.
   static void Expect(const FusedCase& of, double bound) {
     SCOPED_TRACE(testing::Message() << of.n << "x" << of.channels << "x" << of.height << "x"
                                     << of.width << " " << of.type);
@@ -228,7 +231,7 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
           .to(of.type)
           .contiguous(at::MemoryFormat::ChannelsLast);
     };
-    // Not centred: sums of squares alone would show it.
+    // The mean of x is not 0, so that a variance computed as E[x^2] - E[x]^2 would show its error.
     const at::Tensor x = make("x", 4), residual = make("residual", 0), dy = make("dy", 0.25);
     const at::Tensor gamma = ByFormula("gamma", {of.channels}, 0.5, 1);
     const at::Tensor beta =
@@ -242,7 +245,7 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
     const at::Tensor x1 = leaf(x, at::kDouble), r1 = leaf(residual, at::kDouble);
     const at::Tensor gamma1 = leaf(gamma, at::kDouble), beta1 = leaf(beta, at::kDouble);
     const at::Tensor mean1 = start_mean.to(at::kDouble), var1 = start_var.to(at::kDouble);
-    // Others than the defaults, and an upper bound that values reach.
+    // Both settings differ from the defaults.
     const BatchNormSettings settings = {.epsilon = 0.02, .momentum = 0.25};
     at::Tensor y1 = at::batch_norm(x1, gamma1, beta1, mean1, var1, of.training, settings.momentum,
                                    settings.epsilon, /*cudnn_enabled=*/false);
@@ -262,8 +265,8 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
     EXPECT_LT(RelativeError(mean2, mean1), 1e-6);
     EXPECT_LT(RelativeError(var2, var1), 1e-6);
 
-    // Where the two round to different sides of a bound their gradients have nothing to do with
-    // each other.
+    // Where rounding puts y1 and y2 on different sides of an activation's bound, their gradients
+    // differ completely. dy is 0 there.
     at::Tensor dy_same = dy;
     if (of.activation != Activation::kNone) dy_same = dy_same * ((y1 > 0) == (y2 > 0));
     if (of.activation == Activation::kRelu6) dy_same = dy_same * ((y1 < 6) == (y2 < 6));
@@ -293,23 +296,24 @@ INSTANTIATE_TEST_SUITE_P(, FusedBatchNormTest,
 
 TEST_P(FusedBatchNormTest, IsBatchNormThenAddThenActivation) {
   const auto [residual, training, activation] = GetParam();
-  // Rows and channels on both sides of what the loops take at a time; several threads' shares.
+  // The numbers of rows and channels lie below and above those that the loops take at a time, and
+  // the largest shapes are shared by several threads.
   for (const auto& [n, channels, height, width] : {std::tuple{2, 1, 2, 2},
                                                    {1, 5, 3, 3},
                                                    {3, 16, 3, 5},
                                                    {2, 64, 7, 7},
                                                    {4, 130, 14, 14},
                                                    {7, 96, 28, 28}}) {
-    // A mean of 4 is up to 2.4e-7 off in float32; gamma's gradient has that times the sum of dy,
-    // and is itself a sum whose terms mostly cancel.
+    // In float32 a mean of 4 has an error of up to 2.4e-7. gamma's gradient has that error times
+    // the sum of dy, and most of its own terms cancel.
     Expect({n, channels, height, width, residual, training, activation, at::kFloat}, 1e-5);
-    // A rounding to bfloat16 is 2^-9 of a value at most, about half of it on average, and the
-    // subtraction of the means behind dx leaves less than what was rounded.
+    // Rounding to bfloat16 changes a value by at most 2^-9 of it, on average about half of that.
+    // The subtraction of the means makes dx smaller than the numbers that were rounded.
     Expect({n, channels, height, width, residual, training, activation, at::kBFloat16}, 0.01);
   }
 }
 
-// One rank, without a sum over ranks.
+// One rank, without sum_over_ranks.
 TEST(BatchNormActTest, MatchesFloat64FarFromZero) {
   for (const auto& [ratio, type] :
        {std::pair(100.0, at::kFloat), std::pair(1000.0, at::kFloat), std::pair(10000.0, at::kFloat),

@@ -39,10 +39,10 @@ class Conv : public testing::TestWithParam<Shape> {
     const Shape& s = GetParam();
     padding_ = s.kernel / 2;
     x_ = ByFormula("x", {s.images, s.in, s.height, s.width}).contiguous(kLayout);
-    // Sums of unit variance, more or less, whatever the number of channels.
+    // Gives results a variance near 1 for any number of channels.
     const double scale = 1 / std::sqrt(static_cast<double>(s.in * s.kernel * s.kernel));
     weight_ = ByFormula("weight", {s.out, s.in, s.kernel, s.kernel}, scale).contiguous(kLayout);
-    // In float64, by LibTorch's own definition.
+    // The expected result and gradients, by LibTorch in float64.
     exact_x_ = x_.to(at::kDouble).requires_grad_();
     exact_weight_ = weight_.to(at::kDouble).requires_grad_();
     exact_y_ = at::conv2d(exact_x_, exact_weight_, {}, s.stride, padding_);
@@ -74,7 +74,7 @@ TEST_P(Conv, InBfloat16IsWithinItsRounding) {
   ASSERT_EQ(y.scalar_type(), at::kBFloat16);
   ASSERT_EQ(x.grad().scalar_type(), at::kBFloat16);
   ASSERT_EQ(weight.grad().scalar_type(), at::kFloat);
-  // Half a unit in the last of 8 bits, of the inputs and of the result.
+  // The bound is for roundings to bfloat16's 8 bits (2^-9 each), of the inputs and of the result.
   EXPECT_LT(RelativeError(y, exact_y_.detach()), 0.005);
   EXPECT_LT(RelativeError(x.grad(), exact_x_.grad()), 0.005);
   EXPECT_LT(RelativeError(weight.grad(), exact_weight_.grad()), 0.005);
@@ -92,27 +92,27 @@ TEST_P(Conv, WithoutAGradientOfTheInputHasTheSameOfTheWeight) {
 INSTANTIATE_TEST_SUITE_P(Shapes, Conv,
                          testing::Values(Shape{2, 64, 64, 56, 56, 3, 1},   // whole tiles
                                          Shape{3, 64, 128, 14, 14, 3, 1},  // tiles over the edge
-                                         Shape{17, 128, 64, 7, 7, 3, 1},   // the same in one
-                                         Shape{20, 520, 256, 7, 7, 3, 1},  // several parts of both
+                                         Shape{17, 128, 64, 7, 7, 3, 1},   // 4 tiles an image
+                                         Shape{20, 520, 256, 7, 7, 3, 1},  // not whole panels
                                          Shape{1, 64, 64, 9, 30, 3, 1},    // not square
                                          Shape{40, 64, 64, 28, 28, 3, 1},  // several chunks
-                                         Shape{2, 64, 64, 28, 28, 3, 2},   // strided
+                                         Shape{2, 64, 64, 28, 28, 3, 2},   // stride 2
                                          Shape{3, 24, 20, 13, 13, 3, 1},  // odd numbers of channels
                                          Shape{2, 64, 256, 14, 14, 1, 1},  // a matrix product
                                          Shape{2, 64, 128, 28, 28, 1, 2},
                                          Shape{3, 64, 192, 7, 7, 1, 1},   // odd numbers of pixels
-                                         Shape{3, 64, 64, 15, 13, 3, 2},  // the same, strided
+                                         Shape{3, 64, 64, 15, 13, 3, 2},  // the same, stride 2
                                          Shape{50, 256, 128, 14, 14, 1, 1},  // several chunks
                                          Shape{2, 32, 64, 15, 20, 3, 2},     // padding on all sides
                                          Shape{1, 3, 64, 32, 32, 7, 2}),
                          Name);
 
-// Every kind of kernel that this processor runs, not only its best.
+// Tests every kernel that this processor can run, not only its best.
 struct Kernels {
   const char* name;
   Vectors vectors;
   at::ScalarType type;
-  double error;  // at most, of the norm
+  double error;  // the largest allowed RelativeError()
 };
 
 std::vector<Kernels> KernelsOfThisProcessor() {
@@ -130,7 +130,8 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryKernel);
 
 TEST_P(EveryKernel, ConvolvesAndHasTheGradientsOfTheDefinition) {
   const Kernels& kernels = GetParam();
-  // 3x5 and 5x9 tiles for each image: an odd number, over all edges.
+  // Each image has 3x5 tiles of 4x4 pixels or 5x9 of 2x2. The number of tiles is odd, and 4x4 tiles
+  // reach over both edges.
   const at::Tensor x = ByFormula("x", {3, 64, 10, 18}).to(kernels.type).contiguous(kLayout);
   const at::Tensor dy = ByFormula("dy", {3, 128, 10, 18}).to(kernels.type).contiguous(kLayout);
   const at::Tensor w = ByFormula("w", {128, 64, 3, 3}, 0.04).contiguous(kLayout);
@@ -160,7 +161,7 @@ TEST_P(EveryKernel, SumsAWeightsGradient) {
     exact.backward(dy.to(at::kDouble));
     ASSERT_TRUE(ProductWeightGradientRuns(x, w, kernels.vectors));
     const at::Tensor dw = ProductWeightGradient(dy, x, kernel, stride, padding, kernels.vectors);
-    // Factors of bfloat16 are exact here, and sums are float32.
+    // Products of bfloat16 factors are exact, and sums are float32.
     EXPECT_LT(RelativeError(dw, w.grad()), 1e-6) << kernel << "x" << kernel << "/" << stride;
   }
 }
@@ -168,7 +169,8 @@ TEST_P(EveryKernel, SumsAWeightsGradient) {
 TEST_P(EveryKernel, MultipliesPixels) {
   const Kernels& kernels = GetParam();
   for (const int64_t stride : {1, 2}) {
-    // 3 x 15 x 17 pixels, 3 x 8 x 9 of every second: neither is whole tiles.
+    // Stride 1 uses 3 x 15 x 17 pixels, stride 2 uses 3 x 8 x 9: neither fills whole tiles of 6
+    // rows.
     const at::Tensor x = ByFormula("x", {3, 128, 15, 17}).to(kernels.type).contiguous(kLayout);
     const at::Tensor w = ByFormula("w", {192, 128, 1, 1}, 0.1).contiguous(kLayout);
     const at::Tensor bias = ByFormula("bias", {192});
@@ -192,7 +194,7 @@ TEST_P(EveryKernel, MultipliesPixels) {
   }
 }
 
-// Large results are written past the caches.
+// Large results are written by non-temporal stores, small ones are not.
 TEST_P(EveryKernel, MultipliesManyPixelsAsItDoesFew) {
   const Kernels& kernels = GetParam();
   const at::Tensor x = ByFormula("x", {26, 64, 56, 57}).to(kernels.type).contiguous(kLayout);
@@ -209,8 +211,8 @@ TEST_P(EveryKernel, MultipliesManyPixelsAsItDoesFew) {
   }
 }
 
-// By the definition: where any of the factors of a result is NaN the result is, with ReLU as well.
-// An infinity may become NaN in Winograd's tiles, and must not become a finite number.
+// Where a factor of a result is NaN the result must be NaN, with ReLU as well. An infinity may
+// become NaN in Winograd's tiles, but must not become a finite number.
 TEST_P(EveryKernel, PassesNanAndInfinityOn) {
   const Kernels& kernels = GetParam();
   for (const int64_t kernel : {1, 3}) {
@@ -234,7 +236,7 @@ TEST_P(EveryKernel, PassesNanAndInfinityOn) {
             .relu();
     EXPECT_TRUE(y.isnan().logical_or(exact.isnan().logical_not()).all().item<bool>());
     EXPECT_TRUE(y.isfinite().logical_not().logical_or(exact.isfinite()).all().item<bool>());
-    // What has none of them among its factors is what it was.
+    // Images without NaN and infinity in their inputs have finite results.
     for (const int64_t image : {0, 2, 4, 7}) {
       EXPECT_TRUE(y[image].isfinite().all().item<bool>()) << image;
     }
@@ -256,7 +258,7 @@ TEST(Winograd, OfNoImagesIsNone) {
   EXPECT_EQ(y.sizes(), at::IntArrayRef({0, 128, 14, 14}));
 }
 
-// One pixel at a time, where an error at an edge cannot hide in a norm.
+// Compares pixel by pixel, because the norm of a whole map could hide an error at an edge.
 TEST(Winograd, EveryPixelOfEveryTileIsRight) {
   for (const int64_t height : {5, 7, 8, 11}) {
     for (const int64_t width : {6, 9, 12}) {

@@ -25,11 +25,11 @@ struct Shape {
   Padding padding;
 };
 
-// Every kind of kernel that this processor runs, not only its best.
+// Tests every kernel that this processor can run, not only its best.
 struct Kernels {
   Vectors vectors;
   at::ScalarType type;
-  double error;  // at most, of the norm
+  double error;  // the largest allowed RelativeError()
 };
 std::vector<Kernels> KernelsOfThisProcessor() {
   std::vector<Kernels> found;
@@ -41,7 +41,7 @@ std::vector<Kernels> KernelsOfThisProcessor() {
   return found;
 }
 
-// The convolution and its gradients for dy, in float64, by LibTorch's own definition.
+// The convolution's result and its gradients for dy, by LibTorch in float64.
 struct Exact {
   at::Tensor y, dx, dw;
 };
@@ -140,17 +140,17 @@ std::string Name(const testing::TestParamInfo<Shape>& info) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, DepthwiseTest,
-    testing::Values(Shape{2, 32, 56, 56, 3, 1, {1, 1, 1, 1}},  // most windows lie within
-                    Shape{3, 96, 28, 30, 3, 2, {0, 0, 1, 1}},  // as TensorFlow pads even sides
-                    Shape{2, 96, 15, 13, 3, 2, {1, 1, 1, 1}},  // and odd ones
+    testing::Values(Shape{2, 32, 56, 56, 3, 1, {1, 1, 1, 1}},  // most windows lie inside
+                    Shape{3, 96, 28, 30, 3, 2, {0, 0, 1, 1}},  // TensorFlow's padding, even
+                    Shape{2, 96, 15, 13, 3, 2, {1, 1, 1, 1}},  // odd sizes
                     Shape{2, 240, 14, 14, 5, 2, {1, 1, 2, 2}},
                     Shape{2, 240, 7, 9, 5, 2, {2, 2, 2, 2}},
-                    Shape{5, 1152, 4, 4, 5, 1, {2, 2, 2, 2}},  // no window lies within
+                    Shape{5, 1152, 4, 4, 5, 1, {2, 2, 2, 2}},  // every window has padding
                     Shape{3, 48, 1, 2, 5, 1, {2, 2, 2, 2}},    // the window is larger than the map
-                    Shape{2, 8, 9, 11, 3, 1, {1, 1, 1, 1}},    // one vector of the least
+                    Shape{2, 8, 9, 11, 3, 1, {1, 1, 1, 1}},    // 8 channels: one AVX2 vector
                     Shape{2, 72, 10, 10, 5, 2, {2, 2, 2, 2}},  // an odd number of vectors
                     Shape{2, 32, 12, 12, 7, 1, {3, 3, 3, 3}},
-                    Shape{2, 32, 17, 18, 3, 3, {0, 1, 2, 0}},  // the gradient of some pixels is 0
+                    Shape{2, 32, 17, 18, 3, 3, {0, 1, 2, 0}},  // no window has some pixels
                     Shape{2, 32, 9, 9, 3, 4, {0, 0, 0, 0}},
                     Shape{70, 16, 8, 6, 3, 1, {1, 1, 1, 1}}),  // several blocks of lines
     Name);
@@ -159,7 +159,7 @@ TEST(DepthwiseConvTest, EndsWithItsActivationAndPassesNan) {
   for (const Kernels& kernels : KernelsOfThisProcessor()) {
     at::Tensor x = ByFormula("x", {1, 32, 9, 9}, 8).to(kernels.type).contiguous(kLayout);
     const at::Tensor weight = at::zeros({32, 1, 3, 3});
-    weight.select(2, 1).select(2, 1).fill_(1);  // the middle
+    weight.select(2, 1).select(2, 1).fill_(1);  // only the middle of the kernel is not 0
     const at::Tensor bias = at::zeros({32});
     x[0][3][4][4].fill_(std::numeric_limits<float>::quiet_NaN());
     const auto run = [&](Activation activation) {
@@ -167,7 +167,7 @@ TEST(DepthwiseConvTest, EndsWithItsActivationAndPassesNan) {
                            kernels.vectors)
           .to(at::kFloat);
     };
-    // A NaN meets the 0 of its neighbours' windows too.
+    // The NaN is also multiplied by the zeros of the 3x3 windows around it, which gives 9 NaNs.
     const at::Tensor y = run(Activation::kNone);
     EXPECT_EQ(y.isnan().sum().item<int64_t>(), 9);
     EXPECT_TRUE(run(Activation::kRelu).allclose(y.relu(), 0, 0, /*equal_nan=*/true));

@@ -9,7 +9,8 @@
 namespace finetune {
 namespace {
 
-// Lines [begin, end) of the result, of all images'. map: [N, height, width, channels] in memory.
+// Computes lines [begin, end) of the result. A line is a row of pixels; lines are counted through
+// all images. map: [N, height, width, channels] in memory.
 template <typename N>
 FT_INLINE void PoolLines(const typename N::Storage* map, int64_t height, int64_t width,
                          int64_t channels, bool relu, int64_t begin, int64_t end,
@@ -22,14 +23,17 @@ FT_INLINE void PoolLines(const typename N::Storage* map, int64_t height, int64_t
       typename N::Storage* to = result + (line * across + i) * channels;
       const int64_t to_x = std::min(2 * i + 2, width), to_y = std::min(y + 2, height);
       for (int64_t c = 0; c < channels; c += N::kLanes) {
-        // From 0, or from the pixel in the middle, which every result has.
+        // The maximum starts from 0, which gives the pooling of relu(x), or from the pixel in the
+        // middle of the window, which always lies inside the map.
         typename N::Floats most = {};
         if (!relu) N::Load(image + (y * width + 2 * i) * channels + c, most);
         for (int64_t row = std::max<int64_t>(y - 1, 0); row < to_y; ++row) {
           for (int64_t x = std::max<int64_t>(2 * i - 1, 0); x < to_x; ++x) {
             typename N::Floats value;
             N::Load(image + (row * width + x) * channels + c, value);
-            // The same in both but where one is NaN; then one of the two is.
+            // Max() returns its second argument where either is NaN. So where `most` or `value` is
+            // NaN, one of the two calls returns NaN, and OR of the bits keeps it. Otherwise both
+            // calls return the same.
             typename N::Floats one, other;
             typename N::Bits one_bits, other_bits;
             Max(most, value, one);

@@ -7,32 +7,34 @@
 
 namespace finetune {
 
-// Inference convolutions with what follows them done in the same pass, by oneDNN's post-ops.
-// LibTorch registers them as operators (mkldnn::_convolution_pointwise and its kin) without giving
-// them C++ functions. No gradients.
+// Inference convolutions by oneDNN, with the bias and an optional sum in the same pass (oneDNN's
+// "post-ops"). LibTorch has them only as registered operators (mkldnn::_convolution_pointwise and
+// others), without C++ functions. None of these functions is differentiable by autograd.
 
-// Whether it has convolutions of bfloat16 for this CPU.
+// Returns whether oneDNN can compute bfloat16 convolutions on this CPU.
 bool OneDnnHasBfloat16();
 
-// Whether they can run for inputs like `x`: on a CPU that knows its type, in a LibTorch that has
-// them.
+// Returns whether the functions below can compute convolutions of inputs like `x`: x is on the CPU,
+// oneDNN is enabled and supports x's type here, and LibTorch has registered the operators.
 bool OneDnnConvRuns(const at::Tensor& x);
 
-// A weight as OneDnnConv multiplies it.
+// A weight in the layout that OneDnnConv() reads.
 struct OneDnnWeight {
-  at::Tensor packed;  // a tensor of LibTorch's mkldnn layout, without strides
+  at::Tensor packed;  // a tensor in LibTorch's opaque mkldnn layout
 };
 
 // Packs `weight` [out, in, k, k] in the layout that oneDNN chooses for inputs of x's shape.
 OneDnnWeight PackConvWeight(const at::Tensor& weight, const at::Tensor& x, int64_t stride,
                             int64_t padding);
 
-// conv(x) + bias. x: [N, in, H, W] channels-last; bias: [out], of x's type. Without an activation:
-// oneDNN's ReLU makes 0 of NaN, and so would hide that a network has diverged.
+// Returns conv(x) + bias. x: [N, in, H, W] channels-last; bias: [out] in x's type. There is no
+// option for an activation, because oneDNN's ReLU turns NaN into 0 and so would hide that a network
+// has diverged.
 at::Tensor OneDnnConv(const at::Tensor& x, const OneDnnWeight& weight, const at::Tensor& bias,
                       int64_t stride, int64_t padding);
 
-// conv(x) + bias + sum, written over `sum`, which is returned.
+// Writes conv(x) + bias + sum over `sum` and returns it. `sum`: in the shape and type of the
+// result.
 at::Tensor OneDnnConvAdd(const at::Tensor& x, const OneDnnWeight& weight, const at::Tensor& bias,
                          int64_t stride, int64_t padding, const at::Tensor& sum);
 

@@ -7,36 +7,39 @@
 
 #include "src/ops/vectors.h"
 
-// Products of matrices, the kernel that all our convolutions share: product [rows, columns] =
-// left [rows, steps] x right [steps, columns].
+// Matrix products, the kernel of the Winograd and 1x1 convolutions and of the weight gradients:
+// product [rows, columns] = left [rows, sum] x right [sum, columns].
 //
 // Method: as in Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication". A
-// tile of kTileRows rows and kPanel columns stays in registers while the sum runs over the steps.
-// Each step loads one row of the right factor, kTileVectors vectors, and multiplies each of the
-// tile's rows of the left factor with it: kTileRows * kTileVectors multiply-adds for
-// kTileRows + kTileVectors loads.
+// tile is kTileRows rows and kPanel columns of the product. It stays in registers while the sum
+// runs over the steps. Each step loads one row of the right factor, kTileVectors vectors, and
+// multiplies it by one factor of each of the tile's rows: kTileRows * kTileVectors multiply-adds
+// for kTileRows + kTileVectors loads.
 //
-// Memory: a unit is the content of a 32-bit lane, one float32 or two bfloat16 numbers that are
-// neighbours along the sum (kPerUnit). A step is one unit long. The right factor is packed into
-// panels of kPanel columns, each [steps, kPanel] units, a step after the other. The left factor is
-// read in place: LeftFactor gives the distances between its rows and its steps, so that it may be
-// turned. The product is float32, row by row.
+// Memory: a unit is the content of a 32-bit lane: kPerUnit numbers that are neighbours along the
+// sum (one float32 or two bfloat16). A step is one unit of the sum. The right factor is packed into
+// panels. A panel holds kPanel columns as [steps, kPanel] units. The left factor is read in place:
+// LeftFactor gives the distances between its rows and between its steps, so a transposed matrix
+// needs no copy. The product is float32, row by row.
 //
-// Invariants: rows are whole tiles, or kPanel % kTileRows more. Sums are float32. A long sum runs
-// in parts of kTileSteps, so that a part of the panel stays in the first cache while all rows pass
-// by; the parts are added in order, and so results are the same bits for any number of threads.
+// Invariants: the number of rows is a multiple of kTileRows, plus 0 or kPanel % kTileRows. Sums are
+// float32. A long sum runs in parts of at most kTileSteps steps, so that a part of the panel stays
+// in the L1 cache while all rows are multiplied with it. The parts are added in the order of the
+// steps, so the number of threads does not change a bit of the results.
 //
-// Reference: at::conv2d in float64, by conv_test.cc for each kind of vectors.
+// Reference: at::conv2d in float64, by conv_test.cc for each instruction set.
 
 namespace finetune {
 
-// The rows of a product's tile.
+// The number of rows of a product's tile.
 inline constexpr int64_t kTileRows = 6;
-// The columns of a product's tile and of a panel. A panel is [steps, kPanel] units, row by row.
+// The number of columns of a product's tile and of a panel.
 template <typename N>
 inline constexpr int64_t kPanel = N::kLanes* N::kTileVectors;
 
-// kLanes rows of as many values along the sum, turned, into those columns of a panel.
+// Writes kLanes columns of a panel over kLanes numbers of the sum, which are kLanes / kPerUnit
+// steps. lanes[i] holds the numbers of column i; the function overwrites `lanes`. `units` points to
+// the first column's first unit in the panel.
 template <typename N>
 FT_INLINE void StoreTransposed(typename N::Floats* lanes, uint32_t* units) {
   Transpose<N::kLanes>(lanes);
@@ -47,9 +50,10 @@ FT_INLINE void StoreTransposed(typename N::Floats* lanes, uint32_t* units) {
   }
 }
 
-// Cuts the steps of a long sum into chunks, where both factors are packed for it, `units` a step: a
-// chunk's packed factors stay in the cache until they are multiplied, and need no more memory than
-// that. A chunk has at least `least` steps, or all there are.
+// Cuts the `all_steps` steps of a long sum into chunks of about equal size. Both factors are packed
+// for one chunk at a time, so that they stay in the cache until they are multiplied and memory is
+// needed for one chunk only. `units`: the units of both factors in one step. A chunk's factors take
+// at most kBytes, or `least` steps where kBytes holds fewer.
 struct Chunks {
   static constexpr int64_t kBytes = 5 << 20;
 
@@ -62,10 +66,11 @@ struct Chunks {
   int64_t steps, size;
 };
 
-// The products of kRows rows with a panel: finish(r, v, sum) gets those of row r with the v-th
-// vector of the panel's columns, summed over `steps`. unit(r, s) is the factor on the left. Both
-// are inlined and copied. In a function of its own: among others GCC 12 runs out of registers for
-// the sums.
+// Multiplies kRows rows of the left factor by a panel. unit(r, s) returns the left factor's unit of
+// row r at step s. Calls finish(r, v, sum) for each row r and each vector v of the panel's columns;
+// `sum` is the product, summed over all steps. N::Run() keeps this a function of its own, into
+// which copies of `unit` and `finish` are inlined: in a larger function GCC 12 runs out of
+// registers for the sums.
 template <typename N, int64_t kRows, typename Unit, typename Finish>
 FT_INLINE void MultiplyTile(const Unit& unit, const uint32_t* panel, int64_t steps,
                             const Finish& finish) {
@@ -90,17 +95,20 @@ FT_INLINE void MultiplyTile(const Unit& unit, const uint32_t* panel, int64_t ste
   });
 }
 
-// A factor on the left: the unit of row r at step s is data[r * row_stride + s * step_stride].
+// The left factor of a product. The unit of row r at step s is data[r * row_stride + s *
+// step_stride].
 struct LeftFactor {
   const uint32_t* data;
   int64_t row_stride, step_stride;
 };
 
-// Steps that are summed at a time: a panel's stay in a core's first cache while rows pass by.
+// The most steps that are summed at a time, so that this part of a panel stays in a core's L1 cache
+// while all rows are multiplied with it.
 inline constexpr int64_t kTileSteps = 192;
 
-// product [rows, kPanel], `stride` between its rows, = (or +=, where `add`) left * panel. `rows`
-// are whole tiles and 0 or kPanel % kTileRows more.
+// Computes product = left * panel, or product += left * panel where `add` is true. product: [rows,
+// kPanel] float32, `stride` elements from row to row. `rows` is a multiple of kTileRows, plus 0 or
+// kPanel % kTileRows.
 template <typename N>
 FT_INLINE void MultiplyPanel(LeftFactor left, int64_t rows, const uint32_t* panel, int64_t steps,
                              bool add, float* product, int64_t stride) {

@@ -11,7 +11,8 @@
 namespace finetune {
 namespace {
 
-// LibTorch's template is a plain loop where it is compiled without -fopenmp, and nothing says so.
+// at::parallel_for is a template. Where it is compiled without -fopenmp it silently runs on one
+// thread.
 TEST(ParallelFor, RunsOnSeveralThreads) {
   at::set_num_threads(2);
   std::mutex mutex;
@@ -23,7 +24,8 @@ TEST(ParallelFor, RunsOnSeveralThreads) {
   EXPECT_EQ(threads.size(), 2);
 }
 
-// Ours and LibTorch's threads are those of one pool: two would fight for the cores.
+// Our code and LibTorch must share one OpenMP runtime and its threads: two pools would compete for
+// the cores.
 TEST(ParallelFor, HasOneRuntimeInTheProcess) {
   at::set_num_threads(2);
   at::parallel_for(0, 2, 1, [](int64_t, int64_t) {});

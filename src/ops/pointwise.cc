@@ -1,3 +1,23 @@
+// 1x1 convolutions and the gradient of their input as matrix products (panel_product.h).
+//
+// Problem: as separate operators, bias, residual add and ReLU each read and write the whole map,
+// which takes far longer than their arithmetic.
+//
+// Method: result [pixels, K] = map [pixels, C] x weight^T [C, K]. A row of the left factor is a
+// pixel, read in place. A tile of kTileRows pixels and one panel of kernels stays in registers
+// while the sum runs over C; then bias, residual and ReLU are applied and the tile is written. With
+// a stride, the rows are only the pixels that the convolution uses. The gradient of the input is
+// the product of dy and the weight [K, C]; with a stride, the pixels that the convolution skips
+// stay 0.
+//
+// Memory: maps are [N, H, W, C] (channels-last), the packed weight is [panels, steps, kPanel]
+// units.
+//
+// Invariants: K and C are multiples of kPanel. A thread computes whole pixels, all channels of
+// each. Every result is one sum in float32 over all of C, so the number of threads does not change
+// a bit.
+//
+// Reference: at::conv2d in float64, by conv_test.cc.
 #include "src/ops/pointwise.h"
 
 #include <ATen/Parallel.h>
@@ -13,15 +33,18 @@
 namespace finetune {
 namespace {
 
-// Pixels that a thread takes at a time: enough for each load of a panel, few enough for the cache.
+// The number of pixels that a thread takes at a time: so many that a panel is used often once it is
+// loaded, and so few that they stay in the cache.
 constexpr int64_t kBlockRows = 11 * kTileRows;
-// A result of more bytes is written past the caches: they do not hold it until it is read, and need
-// not read first what is overwritten.
+// A result of more bytes than this is written by non-temporal stores, which bypass the caches. The
+// caches could not keep it until it is read, and an ordinary store would first read the memory that
+// it overwrites.
 constexpr size_t kPastCaches = size_t{32} << 20;
 constexpr uintptr_t kCacheLine = 64;
 
-// A map [N, H, W, C] in memory, of which every `stride`-th pixel of every `stride`-th row is a row
-// of a product.
+// The pixels of a map [N, H, W, C] in memory that are rows of a product: every `stride`-th pixel of
+// every `stride`-th row of each image. `down`, `across`: the numbers of these in a column and a row
+// of one image. `rows`: their number in all images.
 struct Grid {
   Grid(const at::Tensor& map, int64_t every)
       : stride(every),
@@ -32,7 +55,7 @@ struct Grid {
         across((width - 1) / stride + 1),
         rows(map.size(0) * down * across) {}
 
-  // Returns the offset of row `i` in the map, in elements.
+  // Returns the offset in the map, in elements, of the pixel that is row `i` of the product.
   int64_t Place(int64_t i) const {
     if (stride == 1) return i * channels;
     const int64_t line = i / across, image = line / down;
@@ -48,7 +71,7 @@ class Pointwise {
   using Storage = typename N::Storage;
   static constexpr int64_t kLanes = N::kLanes, kPerUnit = N::kPerUnit;
 
-  // Of weight [K, C] the kernels of a panel, steps are units of C.
+  // Packs weight [K, C] into one panel. Its columns are kernels, and its steps are units of C.
   static FT_INLINE void PackForward(const float* weight, int64_t channels, int64_t panel,
                                     uint32_t* units) {
     for (int64_t k = 0; k < kPanel<N>; k += kLanes) {
@@ -63,7 +86,7 @@ class Pointwise {
     }
   }
 
-  // The channels of a panel, steps are units of K.
+  // Packs weight [K, C] into one panel. Its columns are channels, and its steps are units of K.
   static FT_INLINE void PackBackward(const float* weight, int64_t kernels, int64_t channels,
                                      int64_t panel, uint32_t* units) {
     for (int64_t k = 0; k < kernels; k += kPerUnit) {
@@ -102,7 +125,8 @@ class Pointwise {
     return result;
   }
 
-  // Rows of `in` times `packed` into those of `out`.
+  // Multiplies the pixels `in_grid` of `in` by `packed` and writes the results to the pixels
+  // `out_grid` of `out`.
   static void Multiply(const at::Tensor& in, const Grid& in_grid, const at::Tensor& packed,
                        const at::Tensor& bias, const at::Tensor& residual, bool relu,
                        const at::Tensor& out, const Grid& out_grid) {
@@ -135,7 +159,8 @@ class Pointwise {
           const Storage* lefts[kBlockRows];
           int64_t places[kBlockRows];
           for (int64_t r = 0; r < kBlockRows; ++r) {
-            // The last tile's missing rows are its last one again.
+            // A last tile with too few pixels repeats its last pixel, and so computes that result
+            // more than once.
             const int64_t row = first + std::min(r, rows - 1);
             lefts[r] = from + in_grid.Place(row);
             places[r] = out_grid.Place(row);
@@ -167,7 +192,7 @@ class Pointwise {
                   N::Load(added + place, more);
                   sum += more;
                 }
-                // A NaN passes, as in every other activation.
+                // Keeps NaN, as every activation must.
                 if (relu) sum = sum < 0 ? typename N::Floats{} : sum;
                 if constexpr (kStream) {
                   N::Stream(sum, to + place);
@@ -179,7 +204,7 @@ class Pointwise {
             }
           }
         }
-        // What was written past the caches is there before the threads meet.
+        // Completes this thread's non-temporal stores before other threads may read the result.
         if constexpr (kStream) asm volatile("sfence" ::: "memory");
       });
     });
@@ -207,7 +232,7 @@ bool PointwiseRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride
   ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
     fits = weight.size(0) % kPanel<N> == 0 && weight.size(1) % kPanel<N> == 0;
   });
-  // Each thread has blocks of its own.
+  // There must be at least one block of pixels for each thread.
   return fits && x.numel() > 0 && Grid(x, stride).rows >= kBlockRows * at::get_num_threads();
 }
 

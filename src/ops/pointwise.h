@@ -9,34 +9,37 @@
 
 namespace finetune {
 
-// 1x1 convolutions on the CPU as what they are: the product of a matrix of pixels and one of
-// kernels. What follows is done while a result is in registers.
+// 1x1 convolutions on the CPU as one matrix product: pixels times kernels. Bias, residual and ReLU
+// are applied while a result is still in registers.
 //
-// Feature maps are channels-last, or a copy is made, of one type, float32 or bfloat16, in which
-// they are multiplied; sums and weights are float32. No gradients. `vectors` says which
-// instructions to use.
+// Feature maps are channels-last (others are copied), all of one type, float32 or bfloat16, and are
+// multiplied in this type. Sums and weights are float32. None of these functions is differentiable
+// by autograd. `vectors`: the instruction set to use.
 
-// Whether the functions below take such a convolution, and are the faster way. x: [N, C, H, W];
-// weight: [K, C, k, k].
+// Returns whether the functions below can compute a convolution of this shape and are faster than
+// LibTorch's. x: [N, C, H, W]; weight: [K, C, k, k].
 bool PointwiseRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding,
                    Vectors vectors = BestProductVectors());
 
-// A weight as PointwiseConv multiplies it.
+// A weight in the layout that PointwiseConv() reads.
 struct PointwiseWeight {
-  at::Tensor units;  // int32 [K / panel, C * panel / numbers a unit]: panels of panel_product.h
+  // int32 [panels of K, units of a panel], the panels of panel_product.h.
+  at::Tensor units;
 };
 
-// Packs `weight` [K, C, 1, 1] for maps of `type`.
+// Packs `weight` [K, C, 1, 1] for convolutions of maps of `type`.
 PointwiseWeight PackPointwise(const at::Tensor& weight, at::ScalarType type,
                               Vectors vectors = BestProductVectors());
 
-// relu?(conv(x) + bias + residual): [N, K, H', W']. bias [K] float32 and residual, like the result,
-// are undefined for none.
+// Returns conv(x) + bias + residual, [N, K, H', W'] in x's type, or relu() of that where `relu` is
+// true. x: [N, C, H, W]; bias: [K] float32; residual: like the result. Undefined bias or residual:
+// none.
 at::Tensor PointwiseConv(const at::Tensor& x, const PointwiseWeight& weight, const at::Tensor& bias,
                          const at::Tensor& residual, int64_t stride, bool relu,
                          Vectors vectors = BestProductVectors());
 
-// The gradient of such a convolution's input like `x` for that of its result, dy [N, K, H', W'].
+// Returns the gradient of the convolution's input, in the shape of `x` and in dy's type. dy: [N, K,
+// H', W'], the gradient of the result. weight: [K, C, 1, 1].
 at::Tensor PointwiseInputGradient(const at::Tensor& dy, const at::Tensor& weight,
                                   const at::Tensor& x, int64_t stride,
                                   Vectors vectors = BestProductVectors());

@@ -9,7 +9,7 @@
 namespace finetune {
 namespace {
 
-// splitmix64 of consecutive integers, started at the name's FNV-1a hash.
+// The splitmix64 generator, started from the FNV-1a hash of the name.
 class Hashes {
  public:
   explicit Hashes(const std::string& name) : state_(Fnv1a(name)) {}

@@ -13,15 +13,17 @@
 
 namespace finetune {
 
-// offset + scale * u, u in [-1, 1) from the name and each element's index: the numbers of
-// tests/fixtures/model/make_fixtures.py, bit for bit.
+// Returns a float32 tensor of elements offset + scale * u. Each u in [-1, 1) is pseudorandom and
+// depends only on `name` and the element's index. tests/fixtures/model/make_fixtures.py computes
+// the same numbers, bit for bit.
 at::Tensor ByFormula(const std::string& name, at::IntArrayRef shape, double scale = 1,
                      double offset = 0);
 
-// ||actual - expected|| / ||expected||, computed in float64.
+// Returns ||actual - expected|| / ||expected||, computed in float64.
 double RelativeError(const at::Tensor& actual, const at::Tensor& expected);
 
-// Runs each rank of a test as a thread. Each gets its rank and a SumOverRanks over all threads.
+// The ranks of a test as threads. Run() calls work(rank, sum_over_ranks) on each thread;
+// `sum_over_ranks` is a SumOverRanks that sums over all threads.
 class Ranks {
  public:
   explicit Ranks(int count) : barrier_(count), parts_(count) {}

@@ -11,12 +11,13 @@
 
 namespace finetune {
 
-// Numbers as the kernels of products see them, many at a time. What a kernel is built for is a type
-// N below; its functions are templates that are inlined into N::Run, the one that the compiler
-// builds for those instructions.
+// Vector instructions of x86 processors, for kernels that are written once for several instruction
+// sets. A kernel is a template on a type N: Float32Lanes<Avx2>, Float32Lanes<Avx512> or
+// Bfloat16Lanes. N gives the vector types and their operations. A kernel must be inlined into
+// N::Run(), the only function that the compiler builds for N's instructions.
 
-// For functions of vectors. How those are passed by value depends on the instructions that a
-// function is built for, which GCC warns of; what is inlined passes nothing.
+// GCC warns that how a vector is passed by value depends on the instruction set of the function.
+// The functions here are always inlined, so no vector is passed.
 #pragma GCC diagnostic ignored "-Wpsabi"
 #define FT_INLINE inline __attribute__((always_inline))
 
@@ -25,14 +26,16 @@ enum class Vectors { kNone, kAvx2, kAvx512, kAvx512Bfloat16 };
 
 // Returns the best instruction set that this processor has and the operating system allows.
 Vectors BestVectors();
-// For products: where there is AMX, bfloat16 is left to oneDNN, which is faster with it.
+// Returns the best instruction set for the products of panel_product.h. Where the processor has AMX
+// this excludes AVX-512's bfloat16: oneDNN multiplies bfloat16 faster, by AMX.
 Vectors BestProductVectors();
 
 struct Avx2 {
   static constexpr int64_t kLanes = 8;
   using Floats = float __attribute__((vector_size(32)));
   using Bits = uint32_t __attribute__((vector_size(32)));
-  // How many vectors a row of a product's tile is; with 6 rows they fit the registers.
+  // The number of vectors in a row of a product's tile. The tile's 6 rows of these, the panel's row
+  // and a factor fit the registers.
   static constexpr int64_t kTileVectors = 2;
 
   template <typename Work>
@@ -54,21 +57,24 @@ struct Avx512 {
   }
 };
 
-// The greater of two in each lane; where one is NaN, `b`. By its instruction, whose name is the
-// same for all vectors: GCC 12 compares them number by number in functions that are only inlined
-// into one that is built for them.
+// Writes the greater of a and b in each lane to `greater`; where either is NaN, b. Uses the
+// instruction by its name, which is the same for all vector sizes. GCC 12 would compare lane by
+// lane in a function that gets its instruction set only by being inlined.
 template <typename Floats>
 FT_INLINE void Max(const Floats& a, const Floats& b, Floats& greater) {
   asm("vmaxps %1, %2, %0" : "=v"(greater) : "v"(b), "v"(a));
 }
 
-// The lesser of two in each lane; where one is NaN, `b`.
+// Writes the lesser of a and b in each lane to `lesser`; where either is NaN, b.
 template <typename Floats>
 FT_INLINE void Min(const Floats& a, const Floats& b, Floats& lesser) {
   asm("vminps %1, %2, %0" : "=v"(lesser) : "v"(b), "v"(a));
 }
 
-// What a 32-bit lane holds is a unit of a product: kPerUnit neighbouring factors along the sum.
+// float32 numbers in memory and in products. Load(), Store() and Stream() move kLanes numbers
+// between memory and a vector. Bits holds a unit of a product in each 32-bit lane: kPerUnit numbers
+// that are neighbours along the sum. ToUnits() packs kPerUnit vectors: lane i of `to` gets lane i
+// of each.
 template <typename Isa>
 struct Float32Lanes : Isa {
   using typename Isa::Bits;
@@ -80,7 +86,8 @@ struct Float32Lanes : Isa {
   static FT_INLINE void Store(const Floats& from, float* to) {
     std::memcpy(to, &from, sizeof(from));
   }
-  // As Store(), past the caches. `to` is aligned to what is stored.
+  // Does the same as Store(), but by a non-temporal store, which bypasses the caches. `to` must be
+  // aligned to the size of the stored vector.
   static FT_INLINE void Stream(const Floats& from, float* to) {
     asm volatile("vmovntps %1, %0" : "=m"(*reinterpret_cast<Floats*>(to)) : "v"(from));
   }
@@ -88,7 +95,7 @@ struct Float32Lanes : Isa {
     std::memcpy(&to, from, sizeof(to));
   }
 
-  // sum += one unit times each of `units`.
+  // Adds the product of `unit` and each lane of `units` to that lane of `sum`.
   static FT_INLINE void MultiplyAdd(uint32_t unit, const Bits& units, Floats& sum) {
     float factor;
     Floats factors;
@@ -98,9 +105,9 @@ struct Float32Lanes : Isa {
   }
 };
 
-// Sums are float32. Instructions by their names: of vectors that its caller's processor need not
-// have GCC 12 makes something slower of the operators' conversions, and intrinsics cannot be
-// inlined.
+// The same for bfloat16 numbers in memory and in products; vectors of Floats and sums are float32.
+// Uses instructions by their names: in a function that gets its instruction set only by being
+// inlined, GCC 12 compiles vector conversions to slower code and cannot inline intrinsics.
 struct Bfloat16Lanes : Avx512 {
   using Storage = uint16_t;
   using Halves = uint16_t __attribute__((vector_size(32)));
@@ -115,7 +122,7 @@ struct Bfloat16Lanes : Avx512 {
     bits <<= 16;
     std::memcpy(&to, &bits, sizeof(to));
   }
-  // To nearest, ties to even; a NaN stays one.
+  // Rounds to nearest, ties to even. NaN stays NaN.
   static FT_INLINE void Store(const Floats& from, uint16_t* to) {
     Halves halves;
     asm("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(from));
@@ -127,7 +134,7 @@ struct Bfloat16Lanes : Avx512 {
     asm volatile("vmovntdq %1, %0" : "=m"(*reinterpret_cast<Halves*>(to)) : "v"(halves));
   }
   static FT_INLINE void ToUnits(const Floats* from, Bits& to) {
-    // All of the first, then all of the second, and these in turn.
+    // `words` holds all of from[0], then all of from[1]. The permutation interleaves the two.
     Words words;
     asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(words) : "v"(from[0]), "v"(from[1]));
     constexpr Words kTurns = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
@@ -145,8 +152,9 @@ struct Bfloat16Lanes : Avx512 {
   }
 };
 
-// work(0), work(1), ... work(kCount - 1), written out: GCC 12 keeps an array in registers where
-// each index into it is a constant from the start, not where a loop is unrolled late.
+// Calls work(0), work(1), ... work(kCount - 1) without a loop. GCC 12 keeps an array in registers
+// only where every index into it is a constant from the start. The indices of a loop become
+// constants too late, when the loop is unrolled.
 template <int64_t kCount, typename Work>
 FT_INLINE void Unrolled(const Work& work) {
   [&]<int64_t... kIndex>(std::integer_sequence<int64_t, kIndex...>) __attribute__((always_inline)) {
@@ -155,8 +163,9 @@ FT_INLINE void Unrolled(const Work& work) {
   (std::make_integer_sequence<int64_t, kCount>());
 }
 
-// Rows i and i + kBlock, where i has not that bit, exchange the blocks of kBlock lanes that are on
-// the wrong side.
+// One step of Transpose() on row i (`upper`) and row i + kBlock (`lower`). Both rows are seen as
+// blocks of kBlock lanes, numbered from 0. Exchanges each odd block of `upper` with the block
+// before it in `lower`.
 template <int64_t kBlock, typename V, size_t... kLane>
 FT_INLINE void ExchangeBlocks(V& upper, V& lower, std::index_sequence<kLane...> /*lanes*/) {
   constexpr int64_t kLanes = sizeof...(kLane);
@@ -175,7 +184,8 @@ FT_INLINE void Transpose(V* rows) {
   if constexpr (2 * kBlock < kLanes) Transpose<kLanes, 2 * kBlock>(rows);
 }
 
-// Calls work.operator()<N>() with the numbers for tensors of `type`; false where there are none.
+// Calls work.operator()<N>() with the best N for tensors of `type` on a processor that has
+// `vectors`. Returns false, without a call, where there is no such N.
 template <typename Work>
 bool ForNumbers(c10::ScalarType type, Vectors vectors, const Work& work) {
   if (type == c10::kBFloat16 && vectors >= Vectors::kAvx512Bfloat16) {

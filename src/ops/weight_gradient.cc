@@ -1,3 +1,23 @@
+// The gradient of a convolution's weight as matrix products (panel_product.h).
+//
+// Problem: dw[k, place, c] is the sum over all result pixels of dy[pixel, k] * x[met pixel, c]. A
+// place is one of the kernel * kernel positions of the kernel. The met pixel is the one of x that
+// result pixel `pixel` is multiplied by at this place; in the padding it is 0.
+//
+// Method: for each place one product, dy^T [K, pixels] x met [pixels, C]. The sum is long (all
+// pixels of the batch) and the result small, so both factors are packed chunk by chunk (Chunks),
+// and the products of each chunk are added to dw. Within a chunk, threads first pack, then take
+// products of one panel of kernels and one panel of channels.
+//
+// Memory: maps are [N, H, W, C] (channels-last). Packed factors of a chunk, in units of pixels:
+//   met     [places, C / kPanel, steps, kPanel]
+//   slopes  [K / kPanel, steps, kPanel], which LeftFactor reads transposed
+// dw is [K, kernel, kernel, C] in memory.
+//
+// Invariants: K and C are multiples of kPanel. Sums are float32 and in the order of the pixels, so
+// the number of threads does not change a bit.
+//
+// Reference: at::conv2d's backward pass in float64, by conv_test.cc.
 #include "src/ops/weight_gradient.h"
 
 #include <ATen/Parallel.h>
@@ -12,6 +32,7 @@
 namespace finetune {
 namespace {
 
+// The shape of the convolution.
 struct Shape {
   int64_t kernels, channels, kernel, stride, padding;
   int64_t height, width;          // of x
@@ -23,9 +44,9 @@ class Products {
   using Storage = typename N::Storage;
   static constexpr int64_t kLanes = N::kLanes, kPerUnit = N::kPerUnit;
 
-  // Packs what pixel(i) points to for i in [begin, end), null for zeros, into panels of channels
-  // whose steps are units of pixels. `units`: [channels / kPanel, steps, kPanel]; `begin` is at
-  // step `step`.
+  // Packs pixels [begin, end) into panels whose columns are channels and whose steps are units of
+  // pixels. pixel(i) returns a pointer to the channels of pixel i, or null for zeros. `units`:
+  // [channels / kPanel, steps, kPanel]. Pixel `begin` goes to step `step`.
   template <typename Pixel>
   static FT_INLINE void Pack(const Pixel& pixel, int64_t begin, int64_t end, int64_t channels,
                              int64_t step, int64_t steps, uint32_t* units) {
@@ -45,7 +66,8 @@ class Products {
     }
   }
 
-  // The pixel of x that dy's pixel `i` has met at a place of the kernel; null in the padding.
+  // Returns the pixel of x that result pixel `i` is multiplied by at a place of the kernel; null
+  // where that lies in the padding.
   static FT_INLINE const Storage* Met(const Storage* x, const Shape& shape, int64_t i,
                                       int64_t place) {
     const int64_t row = i / shape.out_width, image = row / shape.out_height;
@@ -56,7 +78,8 @@ class Products {
   }
 
  public:
-  // dw: [K, kernel, kernel, C] in memory.
+  // Computes dw, [K, kernel, kernel, C] in memory. `pixels`: the number of pixels of dy, in all
+  // images.
   static void Sum(const Storage* dy, const Storage* x, int64_t pixels, const Shape& shape,
                   float* dw) {
     const int64_t places = shape.kernel * shape.kernel;

@@ -9,16 +9,16 @@
 
 namespace finetune {
 
-// The gradient of a convolution's weight as products of matrices, one for each place of the kernel:
-// the result's gradients, turned, times the pixels that the place has met.
+// The gradient of a convolution's weight on the CPU as matrix products (weight_gradient.cc).
 
-// Whether ProductWeightGradient takes such a convolution. x: [N, C, H, W] float32 or bfloat16,
-// weight: [K, C, k, k].
+// Returns whether ProductWeightGradient() can compute the gradient for these shapes. x: [N, C, H,
+// W] float32 or bfloat16; weight: [K, C, k, k].
 bool ProductWeightGradientRuns(const at::Tensor& x, const at::Tensor& weight,
                                Vectors vectors = BestProductVectors());
 
-// dy [N, K, H', W'] and x [N, C, H, W], of one type, channels-last, or a copy is made. Returns
-// [K, C, kernel, kernel] float32, channels-last.
+// Returns the gradient of the weight, [K, C, kernel, kernel] float32, channels-last. dy: [N, K, H',
+// W'], the gradient of the result; x: [N, C, H, W], the convolution's input. Both have the same
+// type and are channels-last (others are copied).
 at::Tensor ProductWeightGradient(const at::Tensor& dy, const at::Tensor& x, int64_t kernel,
                                  int64_t stride, int64_t padding,
                                  Vectors vectors = BestProductVectors());

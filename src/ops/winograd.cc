@@ -16,7 +16,7 @@
 //   products M of a block         [positions, tiles, kColumns]
 //   weight gradients: V and A dy A^T as [positions, panels, steps, kColumns], a step is a unit of
 //   tiles; their sums [positions, K, C]
-// Spread() is the distance between two positions.
+// Spread() is the distance between two positions, except in the products, which have no gaps.
 //
 // Invariants: K and C are multiples of kColumns. One thread transforms a block of tiles, multiplies
 // it and writes its results, and no other thread writes these. Padding pixels read as 0. A tile
@@ -39,11 +39,12 @@
 namespace finetune {
 namespace {
 
-// Tiles that a thread takes at a time: enough for each load of a transformed weight, few enough for
-// the cache.
+// The number of tiles that a thread transforms and multiplies at a time. They are so many that each
+// transformed weight is used often once it is loaded, and so few that they stay in the cache.
 constexpr int64_t kBlockTiles = 11 * kTileRows;
-// A feature map [N, H, W, C] in memory, cut into tiles of `out` x `out` results; the last ones
-// reach over the edge.
+// A feature map [N, H, W, C] in memory, cut into tiles of `out` x `out` pixels. The last tiles of a
+// row or column may reach over the map's edge. `down`, `across`: the tiles in a column and a row of
+// one image. `count`: the tiles of all images.
 struct Tiles {
   Tiles(const at::Tensor& map, int64_t out_size)
       : out(out_size),
@@ -58,8 +59,9 @@ struct Tiles {
   int64_t down, across, count;
 };
 
-// From the values of one position to the next, where each has `units` of them: a power of 2 between
-// them would put the same place of all positions into the same set of a cache.
+// Returns the distance from the values of one position to those of the next, where a position has
+// `units` values. The gap of 80 avoids a distance of a power of 2, for which the same value of all
+// positions would fall into the same set of a cache.
 constexpr int64_t Spread(int64_t units) { return units + 80; }
 
 // Items [begin, end).
@@ -68,8 +70,9 @@ struct Range {
   int64_t count() const { return end - begin; }
 };
 
-// The kSize x kSize input pixels of a tile; they begin `before` pixels above and left of it. Pixels
-// outside of the map, and those of a tile behind the last, are 0.
+// The kSize x kSize pixels of a map that a tile needs. They begin `before` pixels above and to the
+// left of the tile. Pixels outside the map are 0, and so are all pixels of a tile number that is
+// past the last tile.
 template <typename N, int64_t kSize>
 class Window {
  public:
@@ -91,7 +94,7 @@ class Window {
     }
   }
 
-  // A vector of channels from `c` on, of all pixels.
+  // Reads channels [c, c + kLanes) of every pixel: to[i] gets those of pixel i.
   FT_INLINE void Read(int64_t c, typename N::Floats* to) const {
     Unrolled<kSize * kSize>([&](int64_t i) __attribute__((always_inline)) {
       N::Load(pixels_[i] + (c & channels_[i]), to[i]);
@@ -113,14 +116,14 @@ at::Tensor EmptyMap(const at::Tensor& like, int64_t channels) {
                    at::MemoryFormat::ChannelsLast);
 }
 
-// Memory for units, not initialised.
+// Returns uninitialised memory for units.
 at::Tensor EmptyUnits(at::IntArrayRef sizes) { return at::empty(sizes, at::kInt); }
 uint32_t* Units(const at::Tensor& units) {
   return static_cast<uint32_t*>(units.mutable_data_ptr());
 }
 
-// The algorithm for numbers N in tiles F, of winograd_transforms.h. A position is one of the
-// multiplications of a tile; for each there is one product of matrices.
+// The algorithm for numbers N (vectors.h) and tiles F (winograd_transforms.h). A position is one of
+// the multiplications of a tile. For each position there is one matrix product.
 template <typename N, typename F>
 class Winograd {
   using Floats = typename N::Floats;
@@ -130,8 +133,9 @@ class Winograd {
   static constexpr int64_t kColumns = kPanel<N>;
   static constexpr int64_t kPositions = F::kIn * F::kIn;
 
-  // Of weight [K, 3, 3, C] in memory, the kColumns kernels of a panel as the columns of a factor
-  // whose steps are units of C. `units`: [positions, C / kPerUnit, kColumns].
+  // Transforms the kernels of one panel. weight: [K, 3, 3, C] in memory. Writes `units` [positions,
+  // C / kPerUnit, kColumns]: for each position a panel whose columns are kColumns kernels and whose
+  // steps are units of C.
   static FT_INLINE void TransformForward(const float* weight, int64_t channels, int64_t panel,
                                          uint32_t* units) {
     const int64_t stride = Spread(channels / kPerUnit * kColumns);
@@ -152,8 +156,9 @@ class Winograd {
     }
   }
 
-  // The same for the gradient of the input: kernels turned by 180 degrees, the kColumns channels of
-  // a panel as columns, and steps are units of K. `units`: [positions, K / kPerUnit, kColumns].
+  // Does the same for the gradient of the input. The kernels are turned by 180 degrees, the columns
+  // of a panel are kColumns channels, and the steps are units of K. `units`: [positions, K /
+  // kPerUnit, kColumns].
   static FT_INLINE void TransformBackward(const float* weight, int64_t kernels, int64_t channels,
                                           int64_t panel, uint32_t* units) {
     const int64_t steps = kernels / kPerUnit, stride = Spread(steps * kColumns);
@@ -184,14 +189,15 @@ class Winograd {
   struct Convolution {
     const Storage* map;
     const uint32_t* weight;  // [panels, positions, steps, kColumns]
-    const float* bias;       // null for none
+    const float* bias;       // [K], or null for none
     const Storage* residual;
     bool relu;
     Storage* result;
     int64_t channels, panels;
   };
 
-  // `inputs`: [positions, rows, channels], a row a tile.
+  // Transforms the input pixels of the tiles in `block`. `inputs`: [positions, rows, channels];
+  // each row is one tile.
   static FT_INLINE void TransformInputs(const Convolution& conv, const Tiles& tiles, Range block,
                                         int64_t rows, Storage* inputs) {
     const int64_t stride = Spread(rows * conv.channels / kPerUnit) * kPerUnit;
@@ -209,7 +215,8 @@ class Winograd {
     }
   }
 
-  // `products`: [positions, rows, kColumns], the results' channels of one panel.
+  // Computes the results of the tiles in `block` for the channels of one panel and writes them.
+  // `products`: [positions, rows, kColumns]; each row is one tile.
   static FT_INLINE void TransformOutputs(const Convolution& conv, const Tiles& tiles, Range block,
                                          int64_t rows, int64_t panel, const float* products) {
     const int64_t channels = conv.panels * kColumns;
@@ -237,7 +244,7 @@ class Winograd {
             N::Load(conv.residual + at, add);
             value += add;
           }
-          // A NaN passes, as in every other activation.
+          // Keeps NaN, as every activation must.
           if (conv.relu) value = value < 0 ? Floats{} : value;
           N::Store(value, conv.result + at);
         });
@@ -245,12 +252,14 @@ class Winograd {
     }
   }
 
+  // Computes the results of the tiles in `block`. `inputs` and `products`: the thread's memory for
+  // the transformed pixels and the products of `rows` tiles.
   static FT_INLINE void ConvolveBlock(const Convolution& conv, const Tiles& tiles, Range block,
                                       int64_t rows, uint32_t* inputs, float* products) {
     TransformInputs(conv, tiles, block, rows, reinterpret_cast<Storage*>(inputs));
     const int64_t steps = conv.channels / kPerUnit;
-    // The products' rows come in whole tiles of kTileRows. The rows behind the last tile hold any
-    // numbers, and their products are not read.
+    // A product has whole groups of kTileRows rows. The rows after the block's last tile hold
+    // arbitrary numbers, and nothing reads their products.
     const int64_t used = (block.count() + kTileRows - 1) / kTileRows * kTileRows;
     for (int64_t panel = 0; panel < conv.panels; ++panel) {
       for (int64_t p = 0; p < kPositions; ++p) {
@@ -262,8 +271,9 @@ class Winograd {
     }
   }
 
-  // Tiles [begin, end) of a map, transformed by T, into panels of channels whose steps are units of
-  // tiles. `units`: [positions, channels / kColumns, steps, kColumns]; `begin` is at step `step`.
+  // Transforms the tiles in `range` of a map by T, for the gradient of the weight. Writes `units`
+  // [positions, channels / kColumns, steps, kColumns]: panels whose columns are channels and whose
+  // steps are units of tiles. The first tile of `range` goes to step `step`.
   template <typename T>
   static FT_INLINE void TransformTiles(const Storage* map, const Tiles& tiles, Range range,
                                        int64_t before, int64_t step, int64_t steps,
@@ -295,7 +305,8 @@ class Winograd {
     }
   }
 
-  // `sums`: [positions, K, C], kernels [begin, end); `gradient`: [K, 3, 3, C].
+  // Transforms the sums of the kernels in `range` to their gradient. `sums`: [positions, K, C];
+  // `gradient`: [K, 3, 3, C].
   static FT_INLINE void TransformSums(const float* sums, int64_t kernels, int64_t channels,
                                       Range range, float* gradient) {
     const int64_t stride = Spread(kernels * channels);
@@ -315,7 +326,7 @@ class Winograd {
 
  public:
   static constexpr int64_t kOut = F::kOut;
-  // Numbers of channels are multiples of this.
+  // Both numbers of channels of a weight must be multiples of this.
   static constexpr int64_t kChannels = kColumns;
 
   static at::Tensor TransformWeight(const at::Tensor& weight, bool backward) {
@@ -355,7 +366,8 @@ class Winograd {
     const Tiles tiles(x, F::kOut);
     if (tiles.count == 0) return;
     const int64_t groups = (tiles.count + kTileRows - 1) / kTileRows;
-    // Blocks of a thread's share are about equal.
+    // Cuts each thread's share into blocks of about equal size. Shares are counted in groups of
+    // kTileRows tiles.
     const int64_t share = (groups + at::get_num_threads() - 1) / at::get_num_threads();
     const int64_t blocks = (share * kTileRows + kBlockTiles - 1) / kBlockTiles;
     const int64_t most = (share + blocks - 1) / blocks, rows = most * kTileRows;
@@ -401,7 +413,8 @@ class Winograd {
                                                      slope_in);
         });
       });
-      // A product is dy's panel, turned, times x's: the sums of a square of kernels and channels.
+      // Each product gives the sums of kColumns kernels and kColumns channels at one position: a
+      // panel of the transformed dy, transposed, times a panel of the transformed x.
       ForShares(kPositions * kernel_panels * panels, 1, [&](const auto& take) {
         N::Run([&]() __attribute__((always_inline)) {
           while (const std::optional<Shares::Range> square = take(1)) {
@@ -449,7 +462,7 @@ bool WinogradRuns(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
   bool fits = false;
   ForNumbers(x.scalar_type(), vectors, [&]<typename N>() {
     using W = WinogradOf<N>;
-    // Where there are few channels the transforms cost more than the products.
+    // With few channels the transforms cost more than the products save.
     const auto good = [](int64_t channels) {
       return channels % W::kChannels == 0 && channels >= 32;
     };

@@ -7,13 +7,16 @@
 
 namespace finetune {
 
-// Winograd's minimal filtering F(m x m, 3 x 3) as transforms of one row or column, each the product
-// with a matrix of Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks",
-// written out: Input is B^T, Weight G, Output A^T, OutputGradient A, WeightGradient G^T. A
-// transform takes kFrom values `s` apart to kTo values `t` apart.
+// Winograd's minimal filtering F(m x m, 3 x 3) computes m x m results of a 3 x 3 convolution from
+// (m + 2) x (m + 2) pixels. winograd.cc describes the algorithm. Each struct here is a transform of
+// one row or column: the product with a matrix of Lavin and Gray 2015, "Fast Algorithms for
+// Convolutional Neural Networks", written out. Input is B^T, Weight G, Output A^T, OutputGradient
+// A, WeightGradient G^T. Apply() reads kFrom values that lie `s` apart and writes kTo values that
+// lie `t` apart.
 
-// F(2x2, 3x3): 16 multiplications where the definition has 36. The points are 0, 1, -1 and
-// infinity: sums of two values, so that little is lost where those are rounded to bfloat16.
+// F(2x2, 3x3): 16 multiplications where the definition has 36. The transforms evaluate polynomials
+// at the points 0, 1, -1 and infinity. So the transforms of the input are sums of only two values
+// for each dimension, and rounding these to bfloat16 loses little.
 struct TilesOf2 {
   static constexpr int64_t kOut = 2, kIn = 4;
 
@@ -69,21 +72,22 @@ struct TilesOf2 {
 };
 
 // F(4x4, 3x3): 36 multiplications where the definition has 144. The points are 0, +-3/4, +-4/3 and
-// infinity, with which float32's result is within 1.1e-6 of the exact one (norm of the error by
-// norm of the result, 256 channels); the usual 0, +-1, +-2 and infinity: 2.1e-6, the definition
-// summed in float32: 0.2e-6. Barabasz et al. 2020, "Error Analysis and Improving the Accuracy of
-// Winograd Convolution", say why.
+// infinity. With these the relative error in float32 is 1.1e-6 (norm of the error by norm of the
+// result, 256 channels). The usual points 0, +-1, +-2 and infinity give 2.1e-6, and the definition
+// summed in float32 gives 0.2e-6. Barabasz et al. 2020, "Error Analysis and Improving the Accuracy
+// of Winograd Convolution", explain the difference.
 struct TilesOf4 {
   static constexpr int64_t kOut = 4, kIn = 6;
 
-  // The points +-a and +-b, with a * b = 1.
+  // The points are +-kA and +-kB, with kA * kB = 1.
   static constexpr float kA = 3.0F / 4, kB = 4.0F / 3;
   static constexpr float kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
-  // The kernel's polynomial is divided by the product of a point's distances to the others.
+  // The kernel's value at a point is divided by the product of the point's distances to the other
+  // finite points: kByA and kByB are these factors for +-kA and +-kB.
   static constexpr float kByA = 1 / (2 * kA2 * (kA2 - kB2)), kByB = 1 / (2 * kB2 * (kB2 - kA2));
 
-  // Writes the values at the points a, -a, b and -b, which are out[t] to out[4 * t], from their
-  // even and odd parts.
+  // Writes the values at the points kA, -kA, kB and -kB, from their even and odd parts, to out[t],
+  // out[2 * t], out[3 * t] and out[4 * t].
   template <typename V>
   static FT_INLINE void PutAtPoints(const V& even_a, const V& odd_a, const V& even_b,
                                     const V& odd_b, V* out, int64_t t) {
@@ -151,7 +155,8 @@ struct TilesOf4 {
   };
 };
 
-// Rows, then columns: `in` [kFrom, kFrom], `out` [kTo, kTo].
+// Applies the transform T to the rows of `in` [kFrom, kFrom], then to the columns of that result.
+// Writes `out` [kTo, kTo].
 template <typename T, typename V>
 FT_INLINE void Transform2d(const V* in, V* out) {
   V rows[T::kFrom * T::kTo];

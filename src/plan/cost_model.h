@@ -12,8 +12,9 @@ namespace finetune {
 
 // The hosts and links of a job. Rank r is on host r / ranks_per_host.
 struct Cluster {
-  // kAuto: what the program does, shared memory where all ranks are on one host, otherwise one
-  // ring. kHierarchical: first inside each host, then between hosts, then inside each host again.
+  // kAuto: the algorithm of the program itself, shared memory where all ranks are on one host,
+  // otherwise one ring. kHierarchical: first inside each host, then between hosts, then inside each
+  // host again.
   enum class Algorithm { kAuto, kRing, kHierarchical };
 
   Link between_hosts;

@@ -27,9 +27,9 @@ struct PassTimes {
 struct Profile {
   // A text that says where the profile comes from.
   std::string source;
-  // The elements of each trained parameter, in the order in which gradients arrive.
+  // The number of elements of each trained parameter, in the order in which gradients arrive.
   std::vector<int64_t> parameters;
-  // The elements of the running statistics that ranks share in each iteration.
+  // The number of running statistics that an iteration averages over the ranks.
   int64_t statistics = 0;
   double optimizer_s = 0;
   // The bytes per second of one array that a rank adds to another array.

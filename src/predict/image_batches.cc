@@ -49,7 +49,7 @@ int64_t ImageBatches::SizeOf(int64_t batch) const {
 const ImageBatches::Batch& ImageBatches::Next() {
   std::unique_lock lock(mutex_);
   const int64_t batch = next_++;
-  // This frees the slot of the batch before.
+  // next_ has advanced, so the slot of the previous batch may be filled again.
   free_.notify_all();
   const Slot& slot = slots_[static_cast<size_t>(batch) % slots_.size()];
   ready_.wait(lock, [&] {
@@ -67,8 +67,8 @@ void ImageBatches::Work() {
     Slot& slot = slots_[static_cast<size_t>(batch) % slots_.size()];
     {
       std::unique_lock lock(mutex_);
-      // Batch next_ - 1 is the consumer's; the slots after it are free up to the same slot one
-      // round on.
+      // The caller of Next() still uses batch next_ - 1. So the batches up to next_ - 2 +
+      // slots_.size() have a free slot.
       free_.wait(lock, [&] {
         return stop_ ||
                batch < std::max<int64_t>(next_ - 1, 0) + static_cast<int64_t>(slots_.size());

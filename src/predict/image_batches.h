@@ -21,57 +21,62 @@ struct ImageBatchOptions {
   int world_size = 1;
   int64_t batch_size = 32;
   int threads = 1;
-  int prefetch = 2;  // batches that are prepared ahead
+  int prefetch = 2;  // how many batches are prepared ahead
   uint64_t seed = 0;
-  // The type of prepared images: bfloat16, else float32.
+  // Whether prepared images are bfloat16 instead of float32.
   bool bfloat16 = false;
-  // Batches lie in memory that a GPU copies from by itself.
+  // Whether batches are in pinned memory, from which a GPU can copy while the CPU goes on.
   bool pinned = false;
 };
 
-// Reads and prepares one rank's images of a list on threads of its own, ahead of their use. The
-// list is cut into batches; batch b is that of rank b mod world_size. So the images of a batch do
-// not depend on the number of ranks.
+// Reads and prepares the images of a list that one rank predicts, on threads of its own and some
+// batches ahead of their use. The list is cut into batches of batch_size images. Rank r takes the
+// batches r, r + world_size, r + 2 * world_size and so on. So the images of a batch do not depend
+// on the number of ranks.
 //
-// A ring of slots, one a batch on its way. Threads take images in the list's order, so that an
-// archive is read once from its beginning to its end, and prepare the images of one batch
-// together.
+// Method: a ring of slots holds prefetch + 1 batches. Each thread takes the next image in the
+// list's order, reads it, and prepares it in its batch's slot. So several threads work on one
+// batch, and an archive is read only once, from beginning to end.
 class ImageBatches {
  public:
   struct Batch {
-    int64_t first = 0;  // index of its first image in the list
-    // [n, C, H, W], channels-last, ready for the model. An image with an error is all zeros.
+    int64_t first = 0;  // the index in the list of the batch's first image
+    // The prepared images [n, C, H, W], channels-last in memory. An image with an error is all
+    // zeros.
     at::Tensor images;
-    std::vector<std::string> errors;  // [n]; empty: none
+    std::vector<std::string> errors;  // [n]: the error of each image, empty if there is none
   };
 
-  // `list` and `pipeline` must outlive it.
+  // Starts the threads. `list` and `pipeline` must outlive this object.
   ImageBatches(const ImageList* list, const ImagePipeline* pipeline,
                const ImageBatchOptions& options);
   ImageBatches(const ImageBatches&) = delete;
   ImageBatches& operator=(const ImageBatches&) = delete;
-  // Waits for the images that are being prepared.
+  // Waits for the images that are just being prepared, and stops the threads.
   ~ImageBatches();
 
-  // The number of this rank's batches.
+  // Returns the number of batches of this rank.
   int64_t size() const { return batches_; }
-  // Returns the next batch, which stays until the next call. Called size() times at most.
+  // Waits for this rank's next batch and returns it. It is valid until the next call. Call Next()
+  // at most size() times.
   const Batch& Next();
 
  private:
   struct Slot {
     at::Tensor images;  // [batch_size, C, H, W]
     Batch batch;
-    int64_t left = 0;  // images that are still to be prepared
+    int64_t left = 0;  // the number of images that are not prepared yet
   };
 
+  // Returns the index in the list of the first image of batch number `batch` of this rank.
   int64_t FirstOf(int64_t batch) const {
     return (batch * options_.world_size + options_.rank) * options_.batch_size;
   }
-  // The number of images in this rank's batch.
+  // Returns the number of images in batch number `batch` of this rank.
   int64_t SizeOf(int64_t batch) const;
   void Work();
-  // Prepares image `index` from its file's bytes.
+  // Prepares image `index` of the list. `file`: its encoded bytes. `row`: where the prepared image
+  // goes.
   absl::Status Prepare(int64_t index, absl::string_view file, ImagePipeline::Desk* desk,
                        uint8_t* row) const;
 
@@ -80,16 +85,17 @@ class ImageBatches {
   const ImageBatchOptions options_;
   int64_t batches_ = 0;
 
-  // Held while a thread takes an image and reads it from its archive. Locked before mutex_.
+  // Held while a thread takes the next image and, if it is in an archive, reads it. If both mutexes
+  // are locked, this one is locked first.
   std::mutex source_;
   InputReader reader_;
-  // The next image to be taken: which of the images of which batch.
+  // The next image that a thread will take: image taken_row_ of this rank's batch taken_batch_.
   int64_t taken_batch_ = 0, taken_row_ = 0;
 
   std::mutex mutex_;
   std::condition_variable free_, ready_;
   std::vector<Slot> slots_;
-  int64_t next_ = 0;  // the next batch to be returned
+  int64_t next_ = 0;  // the batch that the next Next() returns
   bool stop_ = false;
   std::vector<std::thread> threads_;
 };

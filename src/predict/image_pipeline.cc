@@ -18,7 +18,7 @@ absl::StatusOr<Pipeline> MakePipeline(const SplitConfig& split, const ImageShape
   return Pipeline::Create(split, manifest, statistics);
 }
 
-// The pipeline of `val` behind the steps that bring an image to the stored size.
+// Returns the pipeline of `val` after steps that bring an image to the stored size.
 SplitConfig Fitted(const SplitConfig& val, const ImageShape& stored) {
   SplitConfig fitted;
   if (stored.height == stored.width) {
@@ -36,7 +36,8 @@ SplitConfig Fitted(const SplitConfig& val, const ImageShape& stored) {
   return fitted;
 }
 
-// Keeps one value a pixel, as Pillow's convert("L") does; grey stays exactly as it is.
+// Replaces RGB pixels by one grey value each, exactly as Pillow's convert("L") does. A grey pixel
+// keeps its value.
 void MakeGrey(std::vector<uint8_t>* pixels) {
   constexpr uint32_t kRed = 19595, kGreen = 38470, kBlue = 7471, kHalf = 0x8000;
   const size_t n = pixels->size() / 3;
@@ -62,7 +63,7 @@ absl::StatusOr<ImagePipeline> ImagePipeline::Create(const SplitConfig& val,
   if (stored.encoded || !has_size) {
     absl::StatusOr<Pipeline> any_size = MakePipeline(val, {channels, 0, 0}, statistics);
     if (any_size.ok()) return ImagePipeline(stored, *std::move(any_size), std::nullopt);
-    // All of them had one size, and the pipeline counts on it.
+    // The encoded images all have one size, and the pipeline needs images of this size.
     if (!has_size) return Annotate(any_size.status(), "data.val");
   }
   absl::StatusOr<Pipeline> stored_size = MakePipeline(val, stored.shape, statistics);
@@ -82,8 +83,9 @@ absl::Status ImagePipeline::Prepare(uint64_t seed, int64_t index, absl::string_v
       stored_size_.has_value() && shape == stored_.shape ? *stored_size_ : any_size_;
   desk->draws.resize(static_cast<size_t>(pipeline.draws()));
   pipeline.Draw(seed, /*epoch=*/0, index, shape, desk->draws.data());
-  // JPEGs are decoded at the scale at which the loader decodes them, but never in part: no checksum
-  // vouches for the rest of the file.
+  // JPEGs are decoded at the same scale as for validation, so that the results are the same. At
+  // full scale the whole image is decoded and not only the needed part: the file has no checksum,
+  // so damage outside the part would not be noticed.
   std::optional<NeededPart> need;
   if (stored_.encoded && !stored_.exact_decoding) need = pipeline.NeedOf(shape, desk->draws.data());
   if (need.has_value() && need->resized == ImageSize{}) need.reset();

@@ -16,25 +16,27 @@
 
 namespace finetune {
 
-// How a data set stores the images that its pipeline takes.
+// How the data set of a model stores the images that its pipeline takes.
 struct StoredImages {
-  // Height and width are 0 where they differ from image to image.
+  // The shape of every stored image. Height and width are 0 if images have different sizes.
   ImageShape shape;
-  // Images are stored as their files were; else as pixels.
+  // Whether images are stored encoded, as their files were, instead of as pixels.
   bool encoded = false;
   Orientation orientation = Orientation::kApply;
-  // data.exact_decoding: whether JPEGs that are resized to half or less are decoded at full size.
+  // The config's data.exact_decoding: whether JPEGs that are resized to half their size or less are
+  // decoded at full scale all the same.
   bool exact_decoding = false;
 };
 
-// Makes of an image's file what the model takes, by the decoder and the pipeline that validation
-// uses. data.val.pipeline takes images as data.val stores them. Where that is as pixels, images
-// of another size are brought to the stored size first, as prepare_dataset --size does: scaled so
-// that the shorter side fits, and the middle cut out. Where the stored images are grey, images
-// become grey.
+// Prepares the file of an image for the model, with the decoder and the pipeline
+// (data.val.pipeline) that validation uses. If the data set stores pixels, all of one size, the
+// pipeline expects images of that size. Images of another size are then fitted first: if the stored
+// size is square, they are scaled so that the shorter side fits and the middle is cut out, as
+// prepare_dataset --size does; otherwise they are stretched to the stored size. If the data set
+// stores grey images, images are made grey.
 class ImagePipeline {
  public:
-  // A thread's memory.
+  // Working memory. Each thread needs its own.
   struct Desk {
     explicit Desk(Orientation orientation) : decoder(orientation) {}
     ImageDecoder decoder;
@@ -43,21 +45,24 @@ class ImagePipeline {
     Pipeline::Scratch scratch;
   };
 
-  // `statistics`: for a normalize {} without mean and std; null: unknown. Errors: InvalidArgument
-  // with the field of `val` and what is wrong.
+  // `val`: data.val of the config. `stored`: how its data set stores images. `statistics`: the mean
+  // and std for a normalize {} step without its own; null if they are unknown. Errors:
+  // InvalidArgument with the field of `val` and what is wrong.
   static absl::StatusOr<ImagePipeline> Create(const SplitConfig& val, const StoredImages& stored,
                                               const PixelStatistics* statistics);
 
-  // The shape of the prepared image.
+  // The shape of a prepared image.
   int channels() const { return any_size_.channels(); }
   int height() const { return any_size_.height(); }
   int width() const { return any_size_.width(); }
   Orientation orientation() const { return stored_.orientation; }
-  // Whether images of another size are fitted to the stored one; see above.
+  // Returns whether images of another size are first fitted to the stored size; see the
+  // comment of this class.
   bool fits() const { return stored_size_.has_value(); }
 
-  // Prepares image number `index` from its file's bytes. `out`: [height(), width(), channels()].
-  // T: float or Bfloat16. Errors: those of ImageDecoder.
+  // Prepares an image. `bytes`: the content of its file. `seed` and `index`: from these the
+  // pipeline's random steps draw, if it has any. `out`: [height(), width(), channels()]. T: float
+  // or Bfloat16. Errors: those of ImageDecoder.
   template <typename T>
   absl::Status Prepare(uint64_t seed, int64_t index, absl::string_view bytes, Desk* desk,
                        T* out) const;
@@ -67,7 +72,8 @@ class ImagePipeline {
       : stored_(stored), any_size_(std::move(any_size)), stored_size_(std::move(stored_size)) {}
 
   StoredImages stored_;
-  // For images of any size, and for those that have the stored size where these need no fitting.
+  // any_size_ is used for images of any size; if fits(), it begins with the steps that fit them.
+  // stored_size_ is set only if fits(), and is used for images that already have the stored size.
   Pipeline any_size_;
   std::optional<Pipeline> stored_size_;
 };

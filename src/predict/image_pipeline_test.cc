@@ -38,7 +38,7 @@ TEST(ImagePipelineTest, EncodedImagesGoThroughThePipelineAsTheyAre) {
   EXPECT_THAT(Prepare(*pipeline, FlatPng(20, 31, 150, 150, 150)), Each(FloatNear(1, 1e-5)));
 }
 
-// A pipeline for images of one stored size has no step that makes it.
+// If all stored images have one size, the pipeline may lack a step that resizes to it.
 TEST(ImagePipelineTest, FitsImagesToTheStoredSize) {
   const auto pipeline = ImagePipeline::Create(FromText<SplitConfig>("pipeline { normalize {} }"),
                                               {.shape = {3, 6, 6}, .encoded = false}, &kStatistics);
@@ -59,7 +59,8 @@ TEST(ImagePipelineTest, ImagesBecomeGreyWhereStoredImagesAre) {
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   EXPECT_EQ(pipeline->channels(), 1);
   EXPECT_THAT(Prepare(*pipeline, FlatPng(5, 5, 150, 150, 150)), Each(FloatNear(1, 1e-6)));
-  // Pillow's Image.new("RGB", (1, 1), (255, 0, 100)).convert("L") is 88.
+  // Pillow converts this colour to the grey value 88: Image.new("RGB", (1, 1), (255, 0,
+  // 100)).convert("L").
   EXPECT_THAT(Prepare(*pipeline, FlatPng(5, 5, 255, 0, 100)), Each(FloatNear(-0.24F, 1e-5)));
 }
 

@@ -22,10 +22,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The most bytes of an image's file.
+// A larger image file is refused.
 constexpr size_t kMostBytes = size_t{1} << 30;
 
-// Whether a file is an archive, by its first bytes. A .tar of before POSIX has none to tell it by.
+// Returns whether a file is an archive, by its first bytes. A tar file from before POSIX cannot be
+// recognized by them, so a name that ends in .tar is enough too.
 bool IsArchive(const std::string& path) {
   constexpr size_t kTarMagic = 257;
   std::string bytes(512, '\0');
@@ -45,7 +46,7 @@ bool IsArchive(const std::string& path) {
          absl::EndsWith(absl::AsciiStrToLower(path), ".tar");
 }
 
-// Whether an archive's entry is an image that is read.
+// Returns whether an entry of an archive is an image to predict.
 bool IsImage(const ArchiveEntry& entry) {
   return entry.kind == ArchiveEntry::Kind::kFile && HasImageEnding(entry.name) &&
          !HasHiddenPart(entry.name);
@@ -140,8 +141,8 @@ void AppendList(absl::string_view text, ImageList* list) {
   }
 }
 
-// Fields that end in a NUL, which no path has: the number of archives, these, and four of each
-// image.
+// The format: fields that each end in a NUL, which a path cannot contain. First the number of
+// archives and their paths, then the four fields of each image.
 std::string Serialize(const ImageList& list) {
   std::string bytes;
   const auto append = [&](const auto& field) {
@@ -205,7 +206,7 @@ absl::StatusOr<std::string> InputReader::ReadFromArchive(const ImageInput& image
 
 absl::StatusOr<std::string> ReadImageFile(const std::string& path) {
   std::error_code error;
-  // A pipe would be waited for.
+  // Reading a pipe would wait for a writer.
   if (fs::is_other(path, error)) {
     return absl::DataLossError(
         absl::StrCat(path, ": found a pipe or a device; expected an image's file"));

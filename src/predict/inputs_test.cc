@@ -30,7 +30,7 @@ class InputsTest : public testing::Test {
     EXPECT_TRUE(WriteFileAtomically(path, "x").ok());
     return path;
   }
-  // An archive of files, each of which holds its own name.
+  // Writes a tar archive of files, each of which contains its own name, and returns its path.
   std::string MakeTar(const std::string& name, const std::vector<std::string>& files) {
     const std::string path = absl::StrCat(folder_, "/", name);
     archive* a = archive_write_new();
@@ -96,7 +96,7 @@ TEST_F(InputsTest, AListHasOnePathALineOrBetweenNuls) {
 }
 
 TEST_F(InputsTest, ReadsSomeImagesOfArchivesInTheirOrder) {
-  // One name may stand in an archive twice.
+  // The name b/2.png is in the archive twice, which is allowed.
   const std::string two = MakeTar("two.dat", {"x.png"});
   const std::string tar =
       MakeTar("one.tar", {"b/2.png", "b/1.JPG", "notes.txt", ".hidden/3.png", "b/2.png", "4.png"});
@@ -104,7 +104,7 @@ TEST_F(InputsTest, ReadsSomeImagesOfArchivesInTheirOrder) {
   ASSERT_TRUE(list.ok()) << list.status();
   EXPECT_THAT(PathsOf(*list), ElementsAre(tar + "/b/2.png", tar + "/b/1.JPG", tar + "/b/2.png",
                                           tar + "/4.png", two + "/x.png"));
-  // As another rank gets it.
+  // The list as another rank receives it.
   const ImageList sent = Deserialize(Serialize(*list));
   EXPECT_EQ(PathsOf(sent), PathsOf(*list));
   InputReader reader(&sent);

@@ -33,11 +33,11 @@
 namespace finetune {
 namespace {
 
-// The ranks meet once for so many batches of each: often enough for rows to come soon, rarely
-// enough that a rank seldom waits for a slower one.
+// The ranks send their answers to rank 0 each time when each has predicted this many batches. More
+// would delay the first rows, fewer would make ranks wait for slower ones more often.
 constexpr int64_t kBatchesAMeeting = 4;
 
-// The images that the flags name, on rank 0.
+// Returns the images that the flags name. Called on rank 0 only.
 absl::StatusOr<ImageList> ListInputs(const PredictFlags& flags) {
   FT_ASSIGN_OR_RETURN(ImageList list, ListImages(flags.paths));
   if (flags.list == "-") {
@@ -54,10 +54,10 @@ absl::StatusOr<ImageList> ListInputs(const PredictFlags& flags) {
   return list;
 }
 
-// The answers for one batch, as they travel to rank 0.
+// The answers for one batch, as they are sent to rank 0.
 struct Answers {
-  std::string rows;      // lines
-  std::string features;  // float32 [n, channels]; empty unless they are to be written
+  std::string rows;      // the text of the rows
+  std::string features;  // bytes of float32 [n, channels]; empty without PredictFlags::features
 };
 
 void AppendPart(const std::string& part, std::string* bytes) {
@@ -74,7 +74,7 @@ std::string TakePart(absl::string_view* bytes) {
   return part;
 }
 
-// Rank 0's files.
+// Writes the answers on rank 0.
 class Output {
  public:
   static absl::StatusOr<Output> Create(const PredictFlags& flags) {
@@ -117,7 +117,7 @@ class Output {
   std::optional<AtomicFile> rows_, features_;
 };
 
-// Turns batches into answers.
+// Computes the answers for batches.
 class Predictor {
  public:
   Predictor(const PredictFlags& flags, const ImageList* list, ServedModel* served)
@@ -128,14 +128,14 @@ class Predictor {
   }
 
   int64_t guesses() const { return guesses_; }
-  // Rows with an error so far.
+  // Returns the number of images with an error so far.
   int64_t bad() const { return bad_; }
 
   Answers Answer(const ImageBatches::Batch& batch) {
     const at::NoGradGuard no_grad;
     Classifier& model = *served_.setup.model;
     const at::Tensor features = model.Vectors(batch.images.to(served_.setup.device), {});
-    // As evaluate computes them, so that both give the same numbers.
+    // Computed in the same way as by `finetune evaluate`, so that both give the same numbers.
     const at::Tensor probabilities =
         at::log_softmax(model.Logits(features, {}), 1).exp().to(at::kCPU);
     const auto [best, labels] = probabilities.topk(guesses_, 1);
@@ -179,8 +179,9 @@ class Predictor {
   int64_t bad_ = 0;
 };
 
-// Sends the answers of this rank's batches to rank 0, which writes those of all ranks in the order
-// of the list. Collective. `status`: of this rank's work so far.
+// Sends the answers of this rank's batches to rank 0, which writes the answers of all ranks in the
+// order of the list. Collective. `status`: an error of this rank since the last call, or OK; an
+// error is returned on every rank. `output`: null on other ranks than 0.
 absl::Status Meet(const absl::Status& status, const std::vector<Answers>& own, Output* output,
                   Communicator* comm) {
   FT_RETURN_IF_ERROR(Agree(status, *comm));
@@ -247,7 +248,7 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
   if (main) status = output->Write({HeaderLine(flags.format, predictor.guesses()), ""});
   ProgressLine line(stderr, main && !flags.out.empty() && IsWatched());
   bool headed = flags.features.empty() || !main;
-  // Every rank meets as often as rank 0, which has the most batches.
+  // Rank 0 has the most batches. All ranks call Meet() as often as rank 0, even without batches.
   const int64_t all = CeilDivide(images, options.batch_size);
   const int64_t most = CeilDivide(all, comm->size());
   const int64_t meeting = comm->size() == 1 ? 1 : kBatchesAMeeting;

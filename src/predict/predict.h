@@ -13,28 +13,30 @@
 
 namespace finetune {
 
-// The flags of `finetune predict` that are not the config's.
+// The command line flags of `finetune predict` that do not belong to the config.
 struct PredictFlags {
   ServedModelOptions model;
-  // Images, archives and folders; see ListImages().
+  // Paths of images, archives and folders; see ListImages().
   std::vector<std::string> paths;
-  // A file with one path a line; "-": standard input. Empty: none.
+  // A file with one image's path on each line. "-": read it from standard input. Empty: none.
   std::string list;
   RowFormat format = RowFormat::kJsonLines;
-  // Where rank 0 writes the rows, whole or not at all. Empty: standard output, a batch at a time.
+  // The file to which rank 0 writes the rows; it appears complete or not at all. Empty: rows go to
+  // standard output, batch by batch.
   std::string out;
   int top_k = 5;
   int batch_size = 32;
-  // Where rank 0 writes the features that the head takes: a .npy, [images, channels] float32,
-  // whose row i belongs to row i of the answers; NaN for an image with an error. Empty: nowhere.
+  // The .npy file to which rank 0 writes the features that the model's head gets: [images,
+  // channels] float32. Row i belongs to the i-th image; it is NaN if the image has an error. Empty:
+  // none.
   std::string features;
 };
 
-// Does what `finetune predict` does: a row for each image, in the order of the list. Returns the
-// number of rows with an error. Rank 0 alone reads the list and standard input, and opens archives
-// and folders to list them; each rank reads its own images. The rows do not depend on the number
-// of ranks. Collective; an error is returned on every rank. Errors: those of ListImages() and
-// LoadServedModel(); InvalidArgument where there is no image; those of writing.
+// Runs `finetune predict`: writes a row for each image, in the order in which the images are
+// listed. Returns the number of images with an error. Only rank 0 lists archives and folders and
+// reads flags.list; then each rank reads its own images. The rows do not depend on the number of
+// ranks. Collective; an error is returned on every rank. Errors: those of ListImages() and
+// LoadServedModel(); InvalidArgument if there is no image; those of writing.
 absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlags& flags,
                                    Communicator* comm);
 

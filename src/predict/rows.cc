@@ -12,10 +12,10 @@
 namespace finetune {
 namespace {
 
-// Columns of the table.
+// The widths of a path and of a class name in the table, in characters.
 constexpr size_t kPathColumns = 44, kNameColumns = 18;
 
-// In quotes; bytes that are not UTF-8 are replaced.
+// Returns `text` as a JSON string in quotes. Bytes that are not UTF-8 are replaced.
 std::string JsonString(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/false,
                                    nlohmann::json::error_handler_t::replace);
@@ -50,7 +50,8 @@ std::string CsvLine(const PredictionRow& row, int64_t guesses) {
   return line + "\n";
 }
 
-// The end of a text that is too long, in whole characters: of a path it says more.
+// Returns the last part of a text that is longer than `most` bytes, after an ellipsis and without
+// cutting a character. The end of a path tells more than its beginning.
 std::string Tail(const std::string& text, size_t most) {
   const std::string valid = ValidUtf8(text);
   if (valid.size() <= most) return valid;
@@ -61,7 +62,7 @@ std::string Tail(const std::string& text, size_t most) {
 
 std::string TableLine(const PredictionRow& row) {
   std::string path = Tail(row.path, kPathColumns);
-  // The dots are one column of three bytes.
+  // The ellipsis has three bytes but is one character wide.
   const size_t columns = path.size() - (path.compare(0, 3, "…") == 0 ? 2 : 0);
   path.append(kPathColumns - std::min(columns, kPathColumns), ' ');
   if (!row.error.empty()) return absl::StrCat(path, "  ", row.error, "\n");

@@ -9,33 +9,37 @@
 
 namespace finetune {
 
-// The answer for one image: its most likely classes, or why there is none.
+// The answer for one image: its most likely classes, or an error.
 struct PredictionRow {
   std::string path;
   struct Guess {
-    std::string name;       // of the class; its number where the checkpoint does not name it
-    int64_t label = 0;      // the model's output
-    float probability = 0;  // 0..1
+    std::string name;       // the class's name, or its number if it has no name
+    int64_t label = 0;      // the number of the class
+    float probability = 0;  // 0 to 1
   };
-  std::vector<Guess> guesses;  // the most likely first
-  std::string error;           // empty: none
+  std::vector<Guess> guesses;  // most likely first
+  std::string error;           // empty if there is none
 };
 
-// How rows are written. Nine digits of a probability tell every two float32 apart.
+// The formats in which rows can be written. Probabilities have nine significant digits in JSON and
+// CSV, which are enough to distinguish any two float32 values.
 enum class RowFormat {
   // {"path": ..., "guesses": [{"class": ..., "label": ..., "probability": ...}, ...]}, or "error"
   kJsonLines,
   kCsv,    // path,error,class1,probability1,class2,...; RFC 4180
-  kTable,  // for people
+  kTable,  // a table for people to read
 };
 
-// "jsonl", "csv" or "table". Errors: InvalidArgument with the names that there are.
+// Returns the format for the name "jsonl", "csv" or "table". Errors: InvalidArgument, which lists
+// these names.
 absl::StatusOr<RowFormat> ParseRowFormat(const std::string& name);
 
-// The line before all rows; empty but for CSV. `guesses`: of each row.
+// Returns the line that comes before all rows. Empty for other formats than CSV. `guesses`: the
+// number of guesses of a row.
 std::string HeaderLine(RowFormat format, int64_t guesses);
 
-// One row with the line's end. `guesses`: as the header says; rows with errors have fewer.
+// Returns a row as one line with its line feed. `guesses`: as for HeaderLine(); in CSV, missing
+// guesses are empty fields.
 std::string ToLine(const PredictionRow& row, RowFormat format, int64_t guesses);
 
 }  // namespace finetune

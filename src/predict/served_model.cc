@@ -16,7 +16,7 @@
 namespace finetune {
 namespace {
 
-// The manifest of the config's data, where it can be read.
+// Returns the manifest of the config's training or validation data; nullopt if neither can be read.
 std::optional<DatasetManifest> FindManifest(const DataConfig& data) {
   for (const SplitConfig* split : {&data.train(), &data.val()}) {
     if (split->path().empty()) continue;
@@ -39,7 +39,7 @@ StoredImages StoredIn(const SplitIdentity& split) {
           split.ignores_orientation.value_or(false) ? Orientation::kIgnore : Orientation::kApply};
 }
 
-// What the checkpoint and the config say together.
+// The facts about the model's training data that the checkpoint and the config together give.
 struct Knowledge {
   DataIdentity identity;
   StoredImages stored;

@@ -13,26 +13,27 @@
 
 namespace finetune {
 
-// A checkpoint's model for images that are in no data set.
+// The model of a checkpoint, ready to predict images that are not in a data set.
 struct ServedModel {
-  Setup setup;  // without loaders
+  Setup setup;  // it has no loaders
   ImagePipeline pipeline;
-  // In the order of the model's outputs; the outputs' numbers where nothing names the classes.
+  // The name of each output of the model. An output that nothing names has its number as name.
   std::vector<std::string> class_names;
 };
 
 struct ServedModelOptions {
   std::string checkpoint;
-  // Where its weights are, as PretrainedConfig has it.
+  // The keys that lead to the weights in the file, as in the config's PretrainedConfig; may be
+  // empty.
   std::string key;
   EvaluatedWeights weights;
 };
 
-// Loads the checkpoint into the network of the config, and takes from its meta the classes, the
-// mean and std, and how its data set stores images. A checkpoint that lacks them is taken for one
-// of the config's data, where their manifest can be read. Prints on stderr what the user must know.
-// Collective; an error is returned on every rank. Errors: InvalidArgument where the config has no
-// data.val.pipeline, or where nothing says by which mean and std images were normalised; those of
+// Loads the checkpoint's weights into the network that the config describes. The class names, the
+// mean and std, and how the data set stores images come from the checkpoint's meta data. What these
+// lack is taken from the manifest of the config's data set, if it can be read. Prints notes for the
+// user to stderr. Collective; an error is returned on every rank. Errors: InvalidArgument if the
+// config has no data.val.pipeline, or if the mean and std of normalize {} are not known; those of
 // PrepareModel() and TakeWeights().
 absl::StatusOr<ServedModel> LoadServedModel(const LoadedConfig& loaded,
                                             const ServedModelOptions& options, Communicator* comm);

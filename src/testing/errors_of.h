@@ -9,8 +9,9 @@
 
 namespace finetune {
 
-// Returns the errors that a component's check writes about its message, which is `text` and stands
-// at `path` of the config: ErrorsOf(CheckSchedule, "schedule", "max_epochs: 0").
+// Returns the errors that a component's check adds for its message, for example
+// ErrorsOf(CheckSchedule, "schedule", "max_epochs: 0"). `text`: the message in text format. `path`:
+// its path in the config.
 template <typename Config>
 std::vector<Problem> ErrorsOf(void (*check)(const Config&, const Problems&),
                               const std::string& path, const std::string& text) {

@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// Returns the message that `text` is in text format: FromText<ScheduleConfig>("max_epochs: 3").
-// Fails the test where it is not one.
+// Parses `text` in protobuf's text format: FromText<ScheduleConfig>("max_epochs: 3"). Fails the
+// test where that is not possible.
 template <typename Message>
 Message FromText(const std::string& text) {
   Message message;

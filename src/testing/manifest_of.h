@@ -5,8 +5,8 @@
 
 namespace finetune {
 
-// Returns what pipelines want to know of a data set: its images' size, and for each channel a mean
-// and a std, which differ from channel to channel. It has no shards.
+// Returns a manifest with the facts that pipelines need: the size and channels of the images, and
+// for each channel a different mean and std. It has no shards.
 inline DatasetManifest ManifestOf(int channels, int height, int width) {
   DatasetManifest manifest;
   manifest.set_channels(channels);

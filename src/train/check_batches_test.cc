@@ -49,7 +49,7 @@ TEST(CheckBatchesTest, FindsOneImageOnEachOfTwoRanks) {
 }
 
 TEST(CheckBatchesTest, ARankWithoutImagesHasNoPass) {
-  // An epoch's last batch has 2 images: ranks 0 and 2 of 4 take none, the others one each.
+  // An epoch's last batch has 2 images: of 4 ranks, 0 and 2 take none, 1 and 3 take one each.
   EXPECT_THAT(ErrorOf(Train(7), {.images = 30, .ranks = 4}), HasSubstr("2 of the 30 images"));
 }
 

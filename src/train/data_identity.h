@@ -21,8 +21,9 @@ struct SplitIdentity {
   int64_t images = 0;
   // The shape of a stored image. Height and width are 0 where the images differ in size.
   int64_t channels = 0, height = 0, width = 0;
-  // Whether images are stored as their files were, and not turned as their EXIF orientation says.
-  // Unset: the checkpoint is of a version that did not say.
+  // `encoded`: whether images are stored as encoded files, not as pixels. `ignores_orientation`:
+  // whether images were not turned as their EXIF orientation says. Unset: the checkpoint was
+  // written by a version that did not record this.
   std::optional<bool> encoded = std::nullopt, ignores_orientation = std::nullopt;
 };
 

@@ -85,8 +85,8 @@ class DeviceBatches {
   std::optional<DevicePoint> taken_;
 };
 
-// Returns this process's peak memory in MiB: what LibTorch reserved on a GPU, or for the CPU the
-// process's largest resident set.
+// Returns this process's peak memory in MiB: the memory that LibTorch reserved on a GPU, or for the
+// CPU the process's largest resident set.
 int64_t PeakMemoryMebibytes(at::Device device);
 
 }  // namespace finetune

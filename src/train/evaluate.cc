@@ -12,9 +12,10 @@
 namespace finetune {
 namespace {
 
-// Counts of guesses by class, in float64 because the ranks all-reduce them. Up to
-// kMostConfusionClasses classes: the confusion matrix. More classes: three counts per class, its
-// images, the images guessed as this class, and the images for which both hold.
+// Counts, for each class, the images and the model's guesses. The counts are float64 because the
+// ranks all-reduce them. For up to kMostConfusionClasses classes they are the confusion matrix. For
+// more classes there are three counts per class: its images, the images guessed as this class, and
+// the images for which both hold.
 class ClassCounts {
  public:
   explicit ClassCounts(size_t classes)

@@ -33,7 +33,7 @@ namespace {
 // The number of bytes of scores that all ranks together exchange in one all-gather.
 constexpr size_t kScoreBytes = size_t{32} << 20;
 
-// The answers for this rank's images, in the order of evaluation.
+// The predictions for this rank's images, in the order in which they were evaluated.
 struct Answers {
   struct Answer {
     int64_t index;  // the image's index in the split
@@ -78,9 +78,9 @@ void AddAnswers(const Batch& batch, const at::Tensor& scores, double label_smoot
   answers->scores.insert(answers->scores.end(), values, values + probabilities.numel());
 }
 
-// Gathers the predictions of all ranks into `result`, by ascending index. An image that was
-// evaluated more than once, in place of damaged ones, counts once. `images`: the number of images
-// in the split. Collective.
+// Gathers the predictions of all ranks into `result`, by ascending index. Where a damaged image was
+// replaced by another one, that one was evaluated more than once; it counts once. `images`: the
+// number of images in the split. Collective.
 absl::Status GatherPredictions(const Answers& own, int64_t images, Communicator* comm,
                                CheckpointEvaluation* result) {
   constexpr size_t kBytes = sizeof(Answers::Answer);
@@ -103,8 +103,8 @@ absl::Status GatherPredictions(const Answers& own, int64_t images, Communicator*
   return absl::OkStatus();
 }
 
-// Writes the scores of all images by ascending index on rank 0. The ranks all-gather the scores a
-// part at a time, so that a rank never holds those of all images. Collective.
+// Writes the scores of all images on rank 0, by ascending index. The ranks all-gather a limited
+// part of the scores at a time, so that no rank ever holds all of them. Collective.
 absl::Status WriteScores(const Answers& own, const CheckpointEvaluation& result,
                          const std::string& path, Communicator* comm) {
   std::optional<ScoreFile> file;

@@ -19,13 +19,14 @@ namespace finetune {
 // its images are normalized as in training, whatever its own statistics are. For an evaluation the
 // checkpoint takes the place of the training data.
 
-// A checkpoint to evaluate. Its tensors are read elsewhere.
+// A checkpoint to evaluate: its path and the identity of its data. Its tensors are read by
+// TakeWeights().
 struct EvaluatedCheckpoint {
   std::string path;
   DataIdentity data;  // from the checkpoint's meta
 };
 
-// A run's data sets, and what the model's outputs and inputs stand for.
+// A run's data sets, and the meaning of the model's outputs and inputs.
 struct OpenedData {
   absl::StatusOr<std::unique_ptr<Dataset>> train = nullptr;  // null for evaluation
   absl::StatusOr<std::unique_ptr<Dataset>> val = nullptr;    // null where the config has none
@@ -62,8 +63,8 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
                                    const std::optional<PixelStatistics>& trained,
                                    const std::string& from, const BatchLoader& val);
 
-// Returns a digest of what was read from a checkpoint. It is equal on two ranks only if both read
-// the same.
+// Returns a digest of a checkpoint's class names, mean and std. It is equal on two ranks only if
+// both read the same.
 std::string DigestOf(const DataIdentity& identity,
                      const std::optional<PixelStatistics>& statistics);
 

@@ -66,7 +66,7 @@ absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) 
 
 // Checks that everything that must be equal on all ranks is equal, because ranks that differ would
 // train different models without an error. `data`: a digest of the data sets. `checkpoint`: a
-// digest of what was read from the evaluated checkpoint.
+// digest of the evaluated checkpoint's class names, mean and std; "" for training.
 absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data,
                           const std::string& checkpoint, Communicator* comm) {
   // A different build may compute different values, and a different LibTorch may sum in a different
@@ -206,7 +206,7 @@ absl::Status TakeDevice(const RuntimeConfig& runtime, Communicator* comm, Setup*
   return absl::OkStatus();
 }
 
-// Builds the network. Its weights are the seed's.
+// Builds the network with random weights, which depend only on the seed.
 absl::Status MakeModel(const ExperimentConfig& config, Communicator* comm, Setup* setup) {
   ClassifierOptions options;
   options.seed = config.runtime().seed();

@@ -47,18 +47,20 @@ struct Setup {
 absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpoint* evaluated,
                               bool resumes, Trace* trace, Communicator* comm);
 
-// The same for images that are in no data set: the device and the model, whose weights are still to
-// be loaded, without loaders. `trained_on`: from the checkpoint's meta. Collective; an error is
-// returned on every rank.
+// Does the same for images that are not in a data set: chooses the device and builds the model,
+// without loaders. The caller must still load the weights. `trained_on`: the data identity in the
+// checkpoint's meta. Collective; an error is returned on every rank.
 absl::StatusOr<Setup> PrepareModel(const LoadedConfig& loaded, const DataIdentity& trained_on,
                                    Communicator* comm);
 
-// Reads a checkpoint's weights into the setup's model. `key`: where they are, as PretrainedConfig
-// has it. Errors: those of ReadStateDict() and LoadClassifier(), with the path.
+// Reads a checkpoint's weights into the setup's model. `key`: the checkpoint's entry that holds
+// them, as PretrainedConfig.key. Errors: those of ReadStateDict() and LoadClassifier(), with the
+// path.
 absl::Status TakeWeights(const std::string& path, const std::string& key,
                          const EvaluatedWeights& weights, Setup* setup);
 
-// Prints on stderr what the user of a checkpoint must know to believe its answers.
+// Prints setup's notes and warnings on stderr, on rank 0. One rank of each host prints
+// host_warnings.
 void PrintNotes(const Setup& setup, const Communicator& comm);
 
 // Adds to `setup` the notes and warnings of reading the checkpoint at `path` (`state`) and of

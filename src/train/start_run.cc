@@ -123,7 +123,7 @@ class Starter {
       FT_ASSIGN_OR_RETURN(const bool pointed, run_->keeper->PointBest(progress.iteration));
       if (pointed) return absl::OkStatus();
     }
-    // The work_dir is another one, or the run goes back to before its best.
+    // The run continues in another work_dir, or from a checkpoint that is older than its best one.
     run_->log->Info(
         absl::StrFormat("%s has no best.pth of iteration %d, the best of the resumed run: the "
                         "next validation counts as the best",

@@ -1,6 +1,6 @@
-// Tests NCCL's communicator, alone and behind a recorded step. Needs a GPU and runs under mpirun
-// with one rank. A sum over one rank changes nothing, so the tests send bfloat16: a value that
-// comes back rounded has passed through NCCL.
+// Tests NCCL's communicator, alone and in a recorded step. Needs a GPU and runs under mpirun with
+// one rank. A sum over one rank changes nothing, so the tests send bfloat16: a value that comes
+// back rounded has passed through NCCL.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
@@ -29,7 +29,7 @@ namespace {
 
 #ifdef FINETUNE_CUDA
 
-// A quarter of bfloat16's last place above 1. As bfloat16 it becomes 1.
+// 1 plus a quarter of bfloat16's unit in the last place. Rounded to bfloat16 it becomes 1.
 constexpr float kAboveOne = 1 + 1.0F / 512;
 
 std::unique_ptr<Communicator> Make(CommObserver observer = {}) {
@@ -45,7 +45,8 @@ std::unique_ptr<Communicator> Make(CommObserver observer = {}) {
 
 at::TensorOptions OnDevice() { return at::TensorOptions(TestDevice()); }
 
-// Keeps the GPU busy, so that work that does not wait for it would be seen to be early.
+// Keeps the GPU busy for a while, so that work that fails to wait for it would be seen to run too
+// early.
 at::Tensor Busy() {
   at::Tensor x = at::ones({2048, 2048}, OnDevice());
   for (int i = 0; i < 20; ++i) x = x.matmul(x).div(2048);
@@ -114,7 +115,7 @@ TEST(NcclTest, RecordedStepsSumInTheMiddleOfEachLaunch) {
       auto started = replayed.AllReduceSum(sum, Wire::kBFloat16);
       EXPECT_TRUE(started.ok()) << started.status();
       work = *std::move(started);
-      // Work of the graph beside the sum.
+      // Work of the graph that runs at the same time as the sum.
       return Busy()[0][0] + recorded.labels.sum();
     });
     ASSERT_TRUE(result.ok()) << result.status();

@@ -1,14 +1,14 @@
 #!/bin/bash
-# Rehearses tools/gpu/check.sh without a GPU: packs the folder, and runs it in a bare root that has a minimal Debian, a Python
-# 3.12 and the wheels of PyTorch 2.11, torchvision and numpy, and no network: first all stages on the CPU with small networks,
-# then as on a GPU, up to where a device is asked for.
+# Rehearses tools/gpu/check.sh without a GPU. Packs the folder and runs it in a root file system of its own, without a
+# network, that has a minimal Debian, a Python 3.12 and the wheels of PyTorch 2.11, torchvision and numpy. First it runs
+# all stages on the CPU with small networks, then it runs them as on a GPU, up to the point where a device is needed.
 #
 #   bazel test --test_output=streamed //tests/long:gpu_kit_test         or     tests/long/gpu_kit_test.sh
 #
 # Needs root, a network for Debian and PyPI the first time (3 GB, kept in ~/.cache/finetune/gpu_rehearsal) and 15 GiB of
-# disk. FINETUNE_KIT: a folder that pack.sh has made, instead of packing. FINETUNE_PYTHON: a Python 3.12 that can be
-# copied (its sys.base_prefix; by default python3.12, or the newest of pyenv's). Without one it uses Debian's own Python
-# and says so.
+# disk. FINETUNE_KIT: a folder that pack.sh has made, which is used instead of packing. FINETUNE_PYTHON: a Python 3.12
+# that can be copied (its sys.base_prefix); by default python3.12, or the newest of pyenv's. Without one it uses
+# Debian's own Python and says so.
 set -euo pipefail
 
 fail() {
@@ -28,7 +28,7 @@ trap 'rm -rf "$work"' EXIT
 kit=${FINETUNE_KIT:-}
 if [[ -z $kit ]]; then
   kit=$work/kit
-  # A few images in ten classes.
+  # The data are a few images in ten classes.
   class=0
   for picture in "$source"/tests/fixtures/pictures/orientation_{1,2,3,4,5}.jpg "$source"/tests/fixtures/pictures/{plain,progressive,subsampled,grey,bytes_after_end}.jpg; do
     for split in train test; do
@@ -42,9 +42,9 @@ if [[ -z $kit ]]; then
 fi
 [[ -f $kit/kit.json ]] || fail "FINETUNE_KIT=$kit was not made by tools/gpu/pack.sh"
 
-# The root, which is made once, whole or not at all.
+# Makes the root file system once, whole or not at all.
 root=$cache/root
-[[ -d $root/opt/pytorch/torchvision ]] || rm -rf "$root"  # of an earlier version of this script
+[[ -d $root/opt/pytorch/torchvision ]] || rm -rf "$root"  # the root of an earlier version of this script
 if [[ ! -d $cache/debian ]]; then
   mirror=$(grep -hoE 'https?://[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | grep -v snapshot | head -n 1 || true)
   debootstrap --variant=minbase bookworm "$work/debian" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
@@ -59,12 +59,12 @@ if [[ ! -d $root ]]; then
     prefix=$("$python" -c 'import sys; assert sys.version_info[:2] == (3, 12); print(sys.base_prefix)' 2>/dev/null) && break
     prefix=
   done
-  # A system's own Python is spread over the system and cannot be copied.
+  # The system's own Python is spread over many folders and cannot be copied.
   if [[ -n $prefix && $prefix != /usr ]]; then
     mkdir -p "$new$prefix"
     cp -a "$prefix/." "$new$prefix"
     rm -rf "$new$prefix"/lib/python3.12/{test,site-packages}
-    # Libraries of this system that Python's modules are linked to and a minimal system lacks.
+    # Copies the libraries of this system that Python's modules are linked to and that a minimal system lacks.
     find "$prefix/lib" -name '*.so*' -exec ldd {} + 2>/dev/null | awk '$3 ~ /^\/(usr\/)?lib/ {print $3}' | sort -u |
       while read -r library; do [[ -e $new$library ]] || cp -L --parents "$library" "$new"; done
     installed=$prefix/bin/python3.12
@@ -93,8 +93,8 @@ fi
 python=$(cat "$root/python")
 echo "Python: $(chroot "$root" "$python" --version), PyTorch: $(grep ^__version__ "$root/opt/pytorch/torch/version.py")"
 
-# Runs a command in the root, with the folder read-only at /kit, results at /results, a loopback device and no other
-# devices.
+# Runs a command in the root file system, with the packed folder read-only at /kit, the results at /results, a loopback
+# network device and no other devices.
 mkdir -p "$work"/results/{cpu,gpu}
 bare() {
   unshare --mount --net --pid --fork --kill-child bash -euc '
@@ -123,7 +123,8 @@ expect() {
     status=1
   fi
 }
-# Prints the value of a Python expression over results.json, where `stages` has its stages by name.
+# Prints the value of a Python expression. In it `results` is results.json and `stages` maps a stage's name to its
+# entry.
 value() {
   python3 -c 'import json, sys
 results = json.load(open(sys.argv[1]))

@@ -1,6 +1,6 @@
-"""Compares the logits of finetune with those of the packages that have its networks, on random weights under the packages' names.
-The package computes in float64, so that the difference is finetune's rounding alone; the package's own in float32 is printed beside
-it. Called by tests/peers/backbones.sh with the program tests/logits."""
+"""Compares finetune's logits with those of other packages that have the same networks, on random weights with the
+packages' names. The package computes in float64, so that the difference is only finetune's rounding. The rounding of
+the package's own float32 is printed too. tests/peers/backbones.sh calls it with the program tests/logits."""
 import os
 import subprocess
 import sys
@@ -11,13 +11,13 @@ import torch
 import torchvision
 from mmpretrain.models import build_classifier
 
-LIMIT = 1e-5  # of the logits' norm
+LIMIT = 1e-5  # relative to the norm of the logits
 CLASSES = 1000
 IMAGES = 4
 
 
 def mmpretrain(backbone, channels):
-    """Its classifier, called as the packages' networks are: images in, logits out."""
+    """Returns mmpretrain's classifier, called like the other packages' networks: images in, logits out."""
     head = {"type": "LinearClsHead", "num_classes": CLASSES, "in_channels": channels}
     model = build_classifier({"type": "ImageClassifier", "backbone": backbone, "neck": {"type": "GlobalAveragePooling"}, "head": head})
     return lambda images: model(images, mode="tensor"), model
@@ -27,7 +27,8 @@ def plain(model):
     return model, model
 
 
-# The backbone in finetune's config, the package, and a function that makes its network: how it is called, and its weights.
+# (the backbone in finetune's config, the package, a function that makes its network). The function returns how the
+# network is called, and its weights.
 CASES = [
     *((f"resnet {{ depth: {depth} }}", package, make)
       for depth in (18, 50)
@@ -44,7 +45,8 @@ CASES = [
 
 
 def randomise(model):
-    """Draws the batch norms too, which all packages start at 1 and 0: two that were exchanged would not show."""
+    """Sets all weights to random values, those of batch norms too: they start at 1 and 0, and an exchange of two would
+    not be seen."""
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):

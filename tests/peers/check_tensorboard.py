@@ -2,10 +2,10 @@
 
 Usage: check_tensorboard.py WORK_FOLDER BAZEL_BIN (see tensorboard.sh)
 
-Every curve must have each step once, with the value that the run recorded last for it (its .jsonl):
-  - of a run that was resumed from its last checkpoint,
-  - of a run that went back to an older one, so that it repeats steps,
-  - of a run that began again (--overwrite) with fewer steps.
+Every curve must have each step exactly once, with the value that the run recorded last for it (in its .jsonl):
+  - for a run that was resumed from its last checkpoint,
+  - for a run that was resumed from an older checkpoint, so that it repeats steps,
+  - for a run that began again (--overwrite) with fewer steps.
 """
 
 import glob
@@ -34,7 +34,7 @@ runtime { log_interval: 1 checkpoint { keep_last: 0 } }
 
 
 def recorded(run):
-    """Curve -> step -> value, of a run's .jsonl files; a later file replaces what it repeats."""
+    """Returns {curve: {step: value}} from a run's .jsonl files. A later file replaces the steps that it repeats."""
     curves = {}
     for path in sorted(glob.glob(os.path.join(run, "*.jsonl"))):
         for line in open(path):
@@ -52,7 +52,7 @@ def recorded(run):
 
 
 def check(how, tag, points, expected):
-    """points: (step, value) in the order in which TensorBoard has them."""
+    """Checks one curve. points: (step, value) in the order in which TensorBoard returns them. how: how they were read."""
     steps = [step for step, _ in points]
     assert steps == sorted(expected), f"{how}: {tag} has the steps {steps}, expected {sorted(expected)}"
     for step, value in points:
@@ -81,7 +81,7 @@ def check_server(run, curves, data_server):
             query = urllib.parse.urlencode({"run": ".", "tag": tag})
             url = f"http://127.0.0.1:{port}/data/plugin/scalars/scalars?{query}"
             deadline = time.time() + 90
-            while True:  # until it listens, and has read the files
+            while True:  # until the server listens and has read the files
                 try:
                     points = json.load(urllib.request.urlopen(url))
                     if points and points[-1][1] >= max(expected):

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs the packages whose checkpoints finetune reads, lets each write some, and reads them.
+# Installs the packages whose checkpoints finetune reads, lets each of them write some checkpoints, and reads these with
+# finetune.
 #
 #   tests/peers/checkpoints.sh [FOLDER]      default: a temporary folder, deleted at the end
 #
 # Fetches 1.5 GB from PyPI (the wheels of bench/peer-requirements.txt and tests/peers/checkpoints-requirements.txt) into
-# a virtual environment in the folder; with a FOLDER given, once. Needs 10 GB there, and finetune built: bazel-bin, or
-# the programs that FINETUNE and PREPARE_DATASET name. docs/compatibility.md lists the cases.
+# a virtual environment in the folder. In a given FOLDER they stay for later calls. Needs 10 GB there, and a built
+# finetune: in bazel-bin, or the programs that FINETUNE and PREPARE_DATASET name. docs/compatibility.md lists the cases.
 set -euo pipefail
 
 fail() {
@@ -69,7 +70,7 @@ evaluate() {
   "$finetune" evaluate --config="$files/resnet18.pbtxt" --checkpoint="$files/$file" "$@" 2>&1 |
     sed 's/ ([0-9.]* pictures\/s)//; /^info /d; /^warning /d'
 }
-# The same for a run that starts from its weights.
+# Prints the same for a checkpoint of a run that starts from the given checkpoint's weights.
 train() {
   local file=$1
   shift

@@ -1,5 +1,5 @@
-"""Compares the logits of finetune with those of the package efficientnet-lite-pytorch on the same ImageNet weights. Called by
-tests/peers/efficientnet_lite.sh with the program tests/logits and the file of the weights."""
+"""Compares finetune's logits with those of the package efficientnet-lite-pytorch on the same ImageNet weights.
+tests/peers/efficientnet_lite.sh calls it with the program tests/logits and the file of the weights."""
 import os
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def main(logits_program, weights):
     package = EfficientNet.from_name("efficientnet-lite0")
     package.load_state_dict(torch.load(weights, weights_only=True))
     package.eval()
-    # Smooth images of the range that normalize { mean: 127 std: 128 } leaves.
+    # Smooth images in [-1, 1], the range after normalize { mean: 127 std: 128 }.
     torch.manual_seed(0)
     images = torch.nn.functional.interpolate(torch.rand(IMAGES, 3, 14, 14) * 2 - 1, size=224, mode="bicubic").clamp(-1, 1)
     with torch.no_grad():

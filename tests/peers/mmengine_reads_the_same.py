@@ -1,8 +1,8 @@
-"""Compares tools/openmmlab's reading of configs with mmengine's own, which runs them; see mmpretrain_configs.sh.
+"""Compares how tools/openmmlab and mmengine read the same configs; mmengine runs them. See mmpretrain_configs.sh.
 
     mmengine_reads_the_same.py CONFIGS
 
-Exits with 1 where a config that both read has other values.
+Exits with 1 if a config that both can read has different values.
 """
 
 import glob
@@ -19,7 +19,7 @@ from openmmlab.values import ConfigError, plain, where  # noqa: E402
 
 
 def without_scope(value):
-    """The value without the entries that mmengine adds for its registries."""
+    """Returns the value without the entries that mmengine adds for its registries."""
     if isinstance(value, dict):
         return {key: without_scope(item) for key, item in value.items() if key != "_scope_"}
     if isinstance(value, (list, tuple)):

@@ -1,8 +1,9 @@
-"""Translates mmpretrain's own configs and says how many translate whole; see mmpretrain_configs.sh.
+"""Translates mmpretrain's own configs and prints how many are translated completely; see mmpretrain_configs.sh.
 
     mmpretrain_configs.py CONFIGS FINETUNE
 
-Exits with 1 where finetune refuses a config that was translated whole, or another for anything but a gap that was named.
+Exits with 1 if finetune refuses a completely translated config, or refuses another config for any reason but a gap that
+the translation has named.
 """
 
 import collections
@@ -24,7 +25,7 @@ FAMILIES = {
     "ViT": "vision_transformer",
     "LeNet": "lenet",
 }
-# mmpretrain's tutorial on fine-tuning: ResNet-50 with two frozen stages, CIFAR-10 enlarged to 224.
+# The example of mmpretrain's tutorial on fine-tuning: ResNet-50 with two frozen stages, CIFAR-10 enlarged to 224.
 TUTORIAL = """
 _base_ = [
     'mmpretrain::_base_/models/resnet50.py', 'mmpretrain::_base_/datasets/cifar10_bs16.py',
@@ -47,7 +48,8 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 param_scheduler = dict(milestones=[15])
 """
-# finetune's message for a part that was left empty, and the name of the gap.
+# Keys: finetune's message about a part that the translation left empty. Values: how the name of the matching gap
+# begins.
 EMPTY = {
     r"model\.backbone: has no kind": r"backbone ",
     r"model\.head\.num_classes: is not set": r"model\.head|head ",
@@ -64,7 +66,7 @@ def most_common(counts, limit):
 
 
 def complaints(finetune, text, folder):
-    """finetune's errors about a config, without their places."""
+    """Returns finetune's errors about a config, without their places."""
     path = os.path.join(folder, "translated.pbtxt")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

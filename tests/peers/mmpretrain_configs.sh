@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Translates the configs that mmpretrain 1.2.0 ships (ResNet, EfficientNet, ConvNeXt, ViT, LeNet) and its tutorial's,
-# counts the complete translations and the missing features, and lets finetune check every result. It prints the tables
-# of docs/migrating.md.
+# counts the complete translations and the missing features, and lets finetune check every result. Prints the tables of
+# docs/migrating.md.
 #
 #   tests/peers/mmpretrain_configs.sh [--mmengine]
 #
-# Needs bazel-bin/src/main/finetune. Fetches the wheel from PyPI, once, and runs nothing of it. --mmengine: also reads
-# every config of the wheel with mmengine 0.10.7 itself, which does run them, and compares; this needs
+# Needs bazel-bin/src/main/finetune. Fetches mmpretrain's wheel from PyPI once, and runs nothing in it. --mmengine: also
+# reads every config of the wheel with mmengine 0.10.7, which does run them, and compares the results; this needs
 # bench/setup_peer.sh's PyTorch (2 GB).
 set -euo pipefail
 

@@ -22,7 +22,8 @@ for mpi in "$@"; do
   [ -x "$root/bin/pip" ] || python3 -m venv "$root"
   "$root/bin/pip" install --quiet "$mpi==${version[$mpi]}"
 
-  # The tests' mpirun. `path` has only mpirun of the virtual environment, whose python the tests must not use.
+  # Makes a folder with only mpirun in it, for the tests' PATH. The tests must not use the python of the virtual
+  # environment.
   path=$folder/$mpi-path
   rm -rf "$path"
   mkdir "$path"
@@ -31,14 +32,15 @@ for mpi in "$@"; do
   if [ "$mpi" = mpich ]; then
     printf '#!/bin/sh\nMPIEXEC=%q exec %q "$@"\n' "$root/bin/mpiexec" "$PWD/tests/peers/mpich_mpirun.sh" > "$path/mpirun"
     chmod +x "$path/mpirun"
-    # Leaves out tests of Open MPI's own options.
+    # Skips the tests of options that only Open MPI has.
     filters+=,-openmpi
     environment+=(--test_env=SRUN_MPI=pmi2)
   else
     ln -s "$root/bin/mpirun" "$path/mpirun"
   fi
   echo "mpi.sh: tests with $mpi ${version[$mpi]}"
-  # Compilations that do not see mpi.h have the same keys as everywhere and come from the disk cache.
+  # Files that do not include mpi.h have the same cache keys as in other builds, so their results come from the disk
+  # cache.
   FINETUNE_MPI=$root ${BAZEL:-bazel} --output_base="$folder/bazel-$mpi" test --keep_going --build_tests_only \
     --test_tag_filters="$filters" "${environment[@]}" "${targets[@]}" || failed+=("$mpi")
 done

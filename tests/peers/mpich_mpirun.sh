@@ -25,10 +25,10 @@ while [ $# -gt 0 ]; do
       ;;
     --mca)
       case $2 in
-        # As rsh: ssh would also get options.
+        # The launcher is declared as rsh: to ssh mpiexec would pass further options.
         plm_rsh_agent) words+=(-launcher rsh -launcher-exec "$3") ;;
         oob_tcp_if_include) words+=(-iface "$3") ;;
-        # By UCX or libfabric, whichever MPICH takes.
+        # MPICH uses UCX or libfabric. These variables limit either one to TCP.
         btl)
           [ "$3" = tcp,self ] || not_translated "--mca btl $3"
           words+=(-genv UCX_TLS tcp -genv FI_PROVIDER tcp)

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Checks the TensorBoard events of resumed and repeated runs against the real TensorBoard: installs
-# it (once, into the cache) and has check_tensorboard.py read small runs through it. From the
-# repository's root, after `bazel build //src/main:finetune //data_tools:prepare_dataset`.
+# Checks the TensorBoard events of resumed and repeated runs with the real TensorBoard. Installs TensorBoard (once, into
+# the cache), and check_tensorboard.py reads small runs through it. Run it from the repository's root, after `bazel
+# build //src/main:finetune //data_tools:prepare_dataset`.
 set -euo pipefail
 
 HERE=$(dirname "$0")

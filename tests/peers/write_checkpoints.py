@@ -1,9 +1,10 @@
-"""Has the real packages write checkpoints of one ResNet, for tests/peers/checkpoints.sh.
+"""Lets the real packages write checkpoints of one ResNet, for tests/peers/checkpoints.sh.
 
     write_checkpoints.py FOLDER
 
-Writes them into FOLDER, and into its cases.tsv a line for each: its name, the flags that `finetune evaluate` needs besides, "same" and
-the file of plain torchvision tensors that must give the same result, or "refused" and words of the error; tab-separated.
+Writes the checkpoints into FOLDER, and its cases.tsv. Each line of cases.tsv has, separated by tabs: the name of a
+checkpoint; further flags that `finetune evaluate` needs; and either "same" and the file of plain torchvision tensors
+that must give the same result, or "refused" and words of the error.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 FOLDER = pathlib.Path(sys.argv[1])
 CLASSES = 10
-LR = 0.01  # of the trainers' one step, so that raw and averaged weights differ
+LR = 0.01  # the learning rate of the trainers' single step, which makes raw and averaged weights differ
 
 
 def case(name, flags="", same="raw.pth", refused=None):
@@ -35,7 +36,8 @@ def save(name, value, **kwargs):
 
 
 def randomised(model, seed):
-    """Weights, and statistics as training leaves them, that follow from the seed."""
+    """Sets the model's weights and statistics to random values that depend only on the seed and are like those after
+    training."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
@@ -61,14 +63,14 @@ save("averaged.pth", AVERAGED.state_dict())
 
 
 class Loss(torch.nn.Module):
-    """A loss that moves every weight and leaves the running statistics alone."""
+    """A loss whose gradient changes every weight but not the running statistics."""
 
     def forward(self, model):
         return sum((p**2).sum() for p in model.parameters())
 
 
 class Images(torch.utils.data.Dataset):
-    """One image, which Loss does not look at."""
+    """A data set of one image, which Loss does not read."""
 
     def __len__(self):
         return 1
@@ -99,9 +101,9 @@ def torch_files():
     case("torch_counters.pth")
     save("torch_sparse_head.pth", {**{"fc.weight": RAW.fc.weight.detach().to_sparse()}, **{k: v for k, v in state.items() if k != "fc.weight"}})
     case("torch_sparse_head.pth", refused="save the tensor's to_dense()")
-    # A backbone alone can be read from it, and it needs no head.
+    # Loading only the backbone works, because it does not need the head.
     case("torch_sparse_head.pth", "pretrained", same="runs")
-    # Tensors that are not of the network.
+    # Tensors that do not belong to the network.
     save("torch_sparse_beside.pth", {**state, "adjacency": torch.eye(4).to_sparse(), "neck.weight": torch.eye(4).to_sparse()})
     case("torch_sparse_beside.pth")
     two = {"model." + k: v for k, v in state.items()} | {"ema." + k: v for k, v in AVERAGED.state_dict().items()}
@@ -128,7 +130,7 @@ def torch_files():
 
 
 def torchvision_files():
-    """As torchvision's references/classification/train.py saves them, and its own ResNet-50."""
+    """Writes checkpoints as torchvision's references/classification/train.py does, and torchvision's own ResNet-50."""
     optimizer = torch.optim.SGD(RAW.parameters(), lr=LR, momentum=0.9)
     average = torch.optim.swa_utils.AveragedModel(AVERAGED)
     save(
@@ -196,7 +198,7 @@ def mmengine_files():
     from mmengine.runner import Runner
 
     class Classifier(BaseModel):
-        """mmpretrain's names."""
+        """A model with mmpretrain's names."""
 
         def __init__(self):
             super().__init__()
@@ -277,7 +279,7 @@ def lightning_files():
     loaded = torch.load(FOLDER / "lightning_ema.ckpt", weights_only=False)
     for kind, key in ("averaged", "state_dict"), ("raw", "current_model_state"):
         save(f"lightning_ema_{kind}.pth", {k.removeprefix("model."): v for k, v in loaded[key].items()})
-    # The raw weights have moved on, and the averaged ones lag behind.
+    # The raw weights have changed more than their average.
     assert loaded["state_dict"]["model.fc.bias"].norm() > loaded["current_model_state"]["model.fc.bias"].norm()
     case("lightning_ema.ckpt", "--prefix=model", same="lightning_ema_averaged.pth")
     case("lightning_ema.ckpt", "--prefix=model --key=current_model_state", same="lightning_ema_raw.pth")

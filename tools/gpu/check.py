@@ -1,7 +1,7 @@
-"""check.sh's stages. See there and docs/gpu.md.
+"""Runs the stages of check.sh. See check.sh and docs/gpu.md.
 
-Stages run one after another, each within its own seconds; one that does not end in time is killed, and what it had measured
-until then stays. The machine may be taken away at any moment, so results.json is replaced whole after every figure.
+Stages run one after another, each with its own time limit. A stage that exceeds it is killed, and its results so far
+are kept. The machine may be taken away at any moment, so results.json is replaced as a whole after every result.
 """
 import argparse
 import contextlib
@@ -23,32 +23,34 @@ import time
 import results
 
 KIT = pathlib.Path(__file__).resolve().parent
-# Seconds of each stage. The first one reads gigabytes of libraries from a disk that may be cold.
+# The time limit of each stage in seconds. The first stage reads gigabytes of libraries from a disk that may be cold.
 LIMITS = {"machine": 40, "first_step": 75, "tests": 110, "speed": 195, "pipeline": 25, "trace": 35, "sanitizer": 40,
           "training": 60}
-# Stages that use whatever time they are given: the seconds that earlier stages have not used are theirs as well.
+# Stages that can use any amount of time. They also get the seconds that earlier stages did not use.
 STRETCHED = ("speed", "training")
-# Seconds of all stages. The rest of ten minutes is for ending a program that does not want to end.
+# The time limit of all stages together in seconds. The rest of ten minutes is for killing a program that does not end
+# by itself.
 TOTAL = 580
-# The most that a program's output may take in check.log, in characters: its beginning and its end.
+# The most characters of a program's output in check.log. Of longer output only the beginning and the end are kept.
 LOGGED = 400_000
-# The jobs in the order of their worth, as (frozen_stages, batch).
+# The jobs as (frozen_stages, batch), the most important first.
 JOBS = [(2, 32), (2, 128), (-1, 32), (2, 256), (-1, 128), (-1, 256)]
-# PyTorch's modes; the one that should be its best first. A machine to rehearse on need have no compiler and no bfloat16.
+# PyTorch's modes, with the one that is probably the fastest first. A machine for rehearsals may lack a compiler and
+# bfloat16.
 PEER_MODES = ["bf16_cl_graphs", "bf16_cl_compile", "bf16_cl"]
 REHEARSED_PEER_MODES = ["fp32_cl"]
 
 
 class Stop(Exception):
-    """Ends a stage; its text is the stage's result line."""
+    """Ends a stage. Its text becomes the stage's result line."""
 
 
 class Overran(Stop):
-    """The stage's seconds are over."""
+    """The stage has used all its time."""
 
 
 def newer(have, need):
-    """Whether version `have` is at least `need`."""
+    """Returns whether version `have` is at least `need`."""
     def numbers(text):
         return [int(part) for part in text.split(".")]
     return numbers(have) >= numbers(need)
@@ -59,14 +61,14 @@ def say(text):
 
 
 def shortened(output, most=LOGGED):
-    """The beginning and the end of what a program has said."""
+    """Returns the beginning and the end of a program's output."""
     if len(output) <= most:
         return output
     return f"{output[:most // 2]}\n[... {len(output) - most // 2 * 2} characters left out ...]\n{output[-(most // 2):]}"
 
 
 class Results:
-    """results.json and check.log."""
+    """Writes results.json and check.log."""
 
     def __init__(self, folder, facts):
         self.folder = pathlib.Path(folder)
@@ -82,7 +84,7 @@ class Results:
 
 
 class Stage:
-    """One stage: runs programs within its time and keeps what they show."""
+    """One stage. Runs programs within its time limit and keeps their results."""
 
     def __init__(self, name, limit, check):
         self.name, self.limit, self.check = name, limit, check
@@ -97,7 +99,8 @@ class Stage:
         self.check.results.write()
 
     def run(self, command, seconds=None, env=None):
-        """Runs a program to its end and returns (exit code, output). Overran: it was killed, with all it had started."""
+        """Runs a program to its end and returns (exit code, output). If the time is over, kills it with all that it has
+        started and raises Overran."""
         command = [str(word) for word in command]
         limit = min(self.left(), seconds or self.left())
         log = self.check.results.log
@@ -129,7 +132,7 @@ class Stage:
         return process.returncode, output
 
     def succeed(self, command, seconds=None, env=None):
-        """As run(); Stop unless the program exits with 0."""
+        """The same as run(), but raises Stop if the program does not exit with 0."""
         code, output = self.run(command, seconds, env)
         if code != 0:
             raise Stop(f"exit code {code} of {pathlib.Path(str(command[0])).name}: {last_line(output)}")
@@ -137,7 +140,7 @@ class Stage:
 
 
 def end_group(process):
-    """Ends a program and all it has started that is still there."""
+    """Ends a program and all processes that it has started."""
     for number, seconds in ((signal.SIGTERM, 2), (signal.SIGKILL, 10)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
@@ -155,12 +158,13 @@ def torch_folder():
 
 
 def library_folders(torch):
-    """Where PyTorch keeps its libraries, and NVIDIA's wheels theirs."""
+    """Returns the folders with the libraries of PyTorch and of NVIDIA's wheels."""
     return [torch / "lib", *sorted(torch.parent.glob("nvidia/*/lib")), *sorted(torch.parent.glob("cusparselt*/lib"))]
 
 
 def compiler_libraries(needed, carried):
-    """`carried`, the folder of the compiler's libraries that the kit carries, where the machine's own libstdc++ is older."""
+    """Returns [carried] if the machine's own libstdc++ is older than `needed`, else []. `carried`: the folder with the
+    compiler's libraries in the packed folder."""
     for folder in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64"):
         path = pathlib.Path(folder) / "libstdc++.so.6"
         if path.exists():
@@ -170,7 +174,7 @@ def compiler_libraries(needed, carried):
 
 
 def unpack(archive, folder):
-    """Unpacks a .tar.xz; without links and devices that lead out, where this Python knows how."""
+    """Unpacks a .tar.xz. Where this Python supports it, refuses links and devices that lead out of the folder."""
     with tarfile.open(archive) as packed:
         packed.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
 
@@ -189,10 +193,10 @@ class Check:
                  "rehearsal": flags.rehearse}
         self.results = Results(flags.results, facts)
         self.data = self.scratch / "data"
-        self.figures = {}  # of the stage speed, by job and program
-        self.prepared = None  # images a second that the device pipeline prepares
+        self.figures = {}  # the results of the stage speed, by job and program
+        self.prepared = None  # images per second that the device pipeline prepares
         self.warming = None
-        self.unfit = False  # no program can run here
+        self.unfit = False  # whether no program can run on this machine
 
     def make_environment(self):
         folders = [*library_folders(self.torch), *compiler_libraries(self.kit["glibcxx"], self.root / "lib/compiler")]
@@ -201,11 +205,12 @@ class Check:
         return {**os.environ,
                 "LD_LIBRARY_PATH": ":".join([*map(str, folders), *([earlier] if earlier else [])]),
                 "FINETUNE_TEST_DEVICE": "cpu" if self.flags.rehearse else "cuda",
-                # Open MPI is looked for where it was built for unless told.
+                # Tells Open MPI where it is. Without these variables it looks in the folders for which it was built.
                 "OPAL_PREFIX": str(mpi), "OPAL_BINDIR": str(mpi / "bin"), "OPAL_LIBDIR": str(mpi / "lib"),
                 "OPAL_PKGLIBDIR": str(mpi / "plugins"), "OPAL_PKGDATADIR": str(mpi / "share/openmpi"),
                 "OPAL_SYSCONFDIR": str(mpi / "share"),
-                # All ranks are here, and there need not be an ssh. Nor are all of PMIx's plugins there.
+                # All ranks run on this machine, so Open MPI needs no ssh. Some of PMIx's plugins are missing, which is
+                # not worth a warning.
                 "OMPI_MCA_plm": "isolated", "PMIX_MCA_pcompress_base_silence_warning": "1",
                 # A container may forbid ranks to read each other's memory.
                 "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
@@ -214,7 +219,7 @@ class Check:
                 "HOME": os.environ.get("HOME", str(self.scratch)), "PYTHONUNBUFFERED": "1"}
 
     def unpacked_programs(self):
-        """The folder that has bin, lib and mpi: pack.sh packs them, since unpacked they take 100 MiB."""
+        """Returns the folder with bin, lib and mpi. pack.sh packs these, because unpacked they take 100 MiB."""
         archive = KIT / "programs.tar.xz"
         if not archive.exists():
             return KIT
@@ -222,13 +227,13 @@ class Check:
         return self.scratch / "programs"
 
     def programs_can_run(self):
-        """Whoever copied the folder may have lost the permission to run what is in it."""
+        """Checks that the programs may be executed. Copying the folder may have removed that permission."""
         for path in [*(self.root / "bin").iterdir(), self.root / "mpi/bin/mpirun"]:
             if path.is_file() and not os.access(path, os.X_OK):
                 with contextlib.suppress(OSError):
                     path.chmod(0o755)
 
-    # What differs in a rehearsal on a machine without a GPU: the device, and small networks and images.
+    # The differences of a rehearsal on a machine without a GPU: the device, and small networks and images.
     def device(self):
         return "CPU" if self.flags.rehearse else "CUDA"
 
@@ -245,13 +250,13 @@ class Check:
                 *(f"--set={path}={value}" for path, value in settings.items()), *more]
 
     def train(self, stage, settings, iterations, seconds=None, config="bench/resnet50_speed.pbtxt"):
-        """Trains and returns the records."""
+        """Trains and returns the run's records."""
         work_dir = self.scratch / "run"
         shutil.rmtree(work_dir, ignore_errors=True)
         stage.succeed(self.finetune(work_dir, settings, f"--max_iterations={iterations}", config=config), seconds)
         return read_records(work_dir)
 
-    # The stages. Each returns its result line, or raises Stop with it.
+    # The stages. Each function returns the stage's result line, or raises Stop with it.
 
     def machine(self, stage):
         need, have = self.kit["glibc"], os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
@@ -324,12 +329,12 @@ class Check:
         return f"all {passed} cases of {len(programs)} programs passed"
 
     def warm_up(self):
-        """Has PyTorch compile for the stage speed while other stages run that time nothing."""
+        """Lets PyTorch compile its kernels for the stage speed, while other stages run that do not measure time."""
         if self.flags.rehearse or "speed" not in self.flags.stages:
             return
         def one_by_one(jobs):
             return "; ".join(shlex.join(map(str, self.peer(PEER_MODES[0], *job, 1))) for job in jobs) or ":"
-        # Two at a time, in the order in which their figures will be wanted.
+        # Two compilations run at a time, in the order in which the results will be needed.
         script = f"({one_by_one(self.flags.jobs[0::2])}) & ({one_by_one(self.flags.jobs[1::2])}) & wait"
         self.warming = subprocess.Popen(["nice", "sh", "-c", script], stdout=subprocess.DEVNULL, cwd=KIT,
                                         stderr=subprocess.DEVNULL, env=self.environment, start_new_session=True)
@@ -345,7 +350,8 @@ class Check:
 
     def speed(self, stage):
         missing = []
-        # For every job finetune and PyTorch's best mode in turn, before PyTorch's other modes for any.
+        # First measures finetune and PyTorch's probably best mode for every job, then PyTorch's other modes for every
+        # job.
         for more_modes in (False, True):
             for job in self.flags.jobs:
                 self.speed_of(stage, *job, more_modes, missing)
@@ -358,7 +364,7 @@ class Check:
         return ("beside PyTorch's best mode, " + "; ".join(parts) if parts else "no pair of figures to compare") + rest
 
     def speed_of(self, stage, frozen_stages, batch, more_modes, missing):
-        """One job by finetune and by PyTorch in the mode that should be its best, or by PyTorch in its other modes."""
+        """Measures one job by finetune and by PyTorch's probably best mode, or (more_modes) by PyTorch's other modes."""
         window = 4 if self.flags.rehearse else 20
         warm_up = 2 * window
         iterations = warm_up + (2 if self.flags.rehearse else max(2, min(5, 640 // batch))) * window
@@ -443,10 +449,11 @@ class Check:
         settings = self.settings(-1, 8, model__backbone__resnet__depth=18, model__backbone__resnet__base_channels=8,
                                  runtime__precision="FLOAT32" if self.flags.rehearse else "BFLOAT16")
         settings["data.train.pipeline[2].resize.size"] = settings["data.val.pipeline[0].resize.size"] = 64
-        # Errors of CUDA's calls are not counted: LibTorch and NCCL ask for what a driver may lack, and handle the answer.
+        # Errors that CUDA's functions return are not counted: LibTorch and NCCL ask for features that a driver may
+        # lack, and handle the error.
         command = [tool, "--tool", "memcheck", "--report-api-errors", "no", "--target-processes", "all", "--print-limit", "20",
                    *self.finetune(self.scratch / "sanitized", settings, "--max_iterations=2")]
-        # Each tensor in memory of its own, so that an access beyond its end is seen.
+        # Without caching each tensor has memory of its own, so that an access beyond its end is found.
         code, output = stage.run(command, env={"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
         errors = results.sanitizer_errors(output)
         stage.keep(errors=errors)
@@ -483,7 +490,7 @@ class Check:
         return line
 
     def images(self, stage):
-        """What there is to train on: (its name, the data set, how many classes)."""
+        """Returns the data to train on: (name, data set, number of classes)."""
         packed = KIT / "data/images.tar.xz"
         if not packed.exists():
             data = self.scratch / "made_up"
@@ -492,14 +499,15 @@ class Check:
                            f"--test={counts[1]}"])
             return "made-up images (pack.sh --images=FILE packs real ones)", data, 10
         folder, data = self.scratch / "images", self.scratch / "real"
-        # In a program, which the stage can kill.
+        # Unpacks in another process, so that the stage can kill it when its time is over.
         stage.succeed([sys.executable, "-B", "-c", "import check, sys; check.unpack(*sys.argv[1:])", packed, folder])
         root = folder if (folder / "train").is_dir() else next((path.parent for path in folder.glob("*/train")), folder)
         stage.succeed([self.root / "bin/prepare_dataset", "image_folder", f"--input={root}", f"--output={data}", "--size=32"])
         return "the packed images", data, sum(path.is_dir() for path in (root / "train").iterdir())
 
     def limit(self, name, begin):
-        """The seconds that a stage has if it begins now; `begin`: when the first one did."""
+        """Returns the time limit in seconds of a stage that begins now. `begin`: the time at which the first stage
+        began."""
         left = TOTAL - (time.monotonic() - begin)
         if name not in STRETCHED:
             return min(LIMITS[name], left)
@@ -539,7 +547,7 @@ class Check:
             state, line = "overran", str(over)
         except Stop as stop:
             state, line = ("skipped" if str(stop).startswith("skipped") else "failed"), str(stop)
-        except Exception as error:  # A fault of this script must not take the later stages with it.
+        except Exception as error:  # an error in this script must not prevent the later stages
             state, line = "failed", f"check.py itself: {type(error).__name__}: {error}"
         stage.record.update(state=state, line=line, seconds=round(stage.limit - stage.left(), 1))
         say(f"{name:<10} {state:<8} {stage.record['seconds']:5.1f} s  {line}")
@@ -581,7 +589,7 @@ def main():
             raise ValueError
     except ValueError:
         parser.error("--jobs: expected FROZEN_STAGES:BATCH, as in 2:32,-1:128")
-    # Ctrl-C and a polite end leave results.json as complete as it can be.
+    # On SIGTERM, as on Ctrl-C, the script still completes results.json as far as it can.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     return 0 if Check(flags).run() else 1
 

@@ -1,11 +1,12 @@
 #!/bin/bash
-# Proves the CUDA path on a machine with a GPU, out of the folder that tools/gpu/pack.sh made. docs/gpu.md says what each
-# stage shows.
+# Tests the CUDA code on a machine with a GPU. Runs in the folder that tools/gpu/pack.sh made. docs/gpu.md describes the
+# stages.
 #
 #   check.sh RESULTS [--stages=NAME,...] [--jobs=FROZEN:BATCH,...] [--rehearse]
 #
-# Writes RESULTS/results.json, after each stage anew, RESULTS/check.log and RESULTS/step_trace.json.gz. Takes ten minutes at
-# most. Needs Python 3.10 or later with PyTorch 2.11; the environment's PYTHON names another than python3.
+# Writes RESULTS/results.json (again after each stage), RESULTS/check.log and RESULTS/step_trace.json.gz. Takes at most
+# ten minutes. Needs Python 3.10 or later with PyTorch 2.11. The environment variable PYTHON names a Python other than
+# python3.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 for python in ${PYTHON:+"$PYTHON"} python3 python3.12 python; do

@@ -1,4 +1,5 @@
-"""check.sh with programs that only pretend: what it makes of figures, of programs that hang, crash or are missing."""
+"""Tests check.sh with imitated programs: how it reads their results, and how it treats programs that hang, crash or are
+missing."""
 import json
 import os
 import pathlib
@@ -14,7 +15,8 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-# finetune as far as check.py looks: records of the iterations that were asked for. FAKE says how it misbehaves.
+# Imitates finetune as far as check.py needs it: it writes records of the requested iterations. The variable FAKE says
+# how it misbehaves.
 FINETUNE = '''#!{python} -B
 import json, os, pathlib, sys, time
 flags = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--") and "=" in word)
@@ -109,7 +111,7 @@ class CheckTest(unittest.TestCase):
                 "TMPDIR": str(self.folder)}
 
     def check(self, *flags, fake=""):
-        """(exit code, what was printed, results.json, its stages by name)."""
+        """Runs check.sh. Returns (exit code, output, results.json, its stages by name)."""
         done = subprocess.run([str(word) for word in self.command(*flags)], env=self.environment(fake), text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         written = self.written()
@@ -120,7 +122,7 @@ class CheckTest(unittest.TestCase):
         return json.loads(path.read_text()) if path.exists() else {}
 
     def shorten(self, stage, seconds):
-        """Gives a stage of the copied script other seconds."""
+        """Changes the time limit of a stage in the copied script."""
         script = self.kit / "check.py"
         script.write_text(script.read_text().replace('TOTAL = 580', f'TOTAL = 580\nLIMITS["{stage}"] = {seconds}'))
 
@@ -186,7 +188,7 @@ class CheckTest(unittest.TestCase):
 
     def test_trains_on_the_packed_pictures_and_their_classes(self):
         (self.kit / "data").mkdir()
-        image = pathlib.Path(__file__).resolve()  # under Bazel a link
+        image = pathlib.Path(__file__).resolve()  # the file itself; under Bazel __file__ is a link
         with tarfile.open(self.kit / "data/images.tar.xz", "w:xz") as packed:
             for name in ("a", "b", "c", "d"):
                 packed.add(image, f"some_name/train/{name}/1.jpg")

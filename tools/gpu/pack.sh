@@ -1,14 +1,15 @@
 #!/bin/bash
-# Packs what tools/gpu/check.sh needs into one folder, to be copied to a machine that has a GPU and Python with PyTorch 2.11
-# and nothing else of finetune's: no Open MPI, HDF5, Abseil or Protobuf, and no network. docs/gpu.md says more.
+# Packs all files that tools/gpu/check.sh needs into one folder, which can be copied to a machine that has a GPU and
+# Python with PyTorch 2.11. That machine needs no Open MPI, HDF5, Abseil or Protobuf, and no network. docs/gpu.md says
+# more.
 #
 #   tools/gpu/pack.sh FOLDER [--images=FILE]
 #
-# FOLDER is replaced if pack.sh made it, and else must not exist. --images: a .tar.xz of JPEG files in
-# train/CLASS/*.jpg and test/CLASS/*.jpg, CIFAR-10 say, for the check that trains on real images.
+# FOLDER must not exist, unless pack.sh made it; then it is replaced. --images: a .tar.xz of JPEG files in
+# train/CLASS/*.jpg and test/CLASS/*.jpg, such as CIFAR-10, for the stage that trains on real images.
 #
-# Builds with --config=cuda against the LibTorch of PyTorch's own wheel, which it fetches once from PyPI (530 MB); the build
-# is kept apart from other builds, in ~/.cache/finetune/gpu_build.
+# Builds with --config=cuda against the LibTorch in PyTorch's own wheel, which it fetches once from PyPI (530 MB). The
+# build is kept apart from other builds, in ~/.cache/finetune/gpu_build.
 set -euo pipefail
 
 fail() {
@@ -16,7 +17,7 @@ fail() {
   exit 1
 }
 
-# Everything that is built for the folder: its Bazel target, and the path it gets there.
+# The programs in the folder: the Bazel target and the path in the folder.
 programs=(
   "//src/main:finetune bin/finetune"
   "//data_tools:prepare_dataset bin/prepare_dataset"
@@ -34,7 +35,7 @@ programs=(
   "//tests:recorded_steps_test_ranks bin/recorded_steps_test"
   "//tests/gpu:nccl_test bin/nccl_test"
 )
-# Files of the repository, in the same places there.
+# Files of the repository that get the same path in the folder.
 files=(
   bench/pytorch_peer.py
   bench/resnet50_speed.pbtxt
@@ -44,14 +45,14 @@ files=(
   tests/fixtures/model
   tests/fixtures/optim
 )
-# Files of this folder, at the top there.
+# Files of tools/gpu that get the top level of the folder.
 scripts=(check.sh check.py results.py)
-# Never carried: glibc, LibTorch, CUDA.
+# Libraries that are never packed: glibc, LibTorch, CUDA.
 system='^(ld-linux-x86-64|libc|libm|libmvec|libdl|librt|libpthread|libresolv|libutil|libanl|libnsl|libnss_[a-z]*)\.so'
 pytorch='^(libtorch|libc10|libcaffe2|libshm|libgomp|libgfortran|libcu(blas|da|dnn|fft|file|pti|rand|solver|sparse)|libnv|libnccl|libcudnn)'
-# Carried, and used only where the machine's own is older.
+# Libraries that are packed, and used only where the machine's own are older.
 compiler='^(libstdc\+\+|libgcc_s)\.so'
-# Parts of Open MPI for other networks, schedulers and APIs than one host's ranks use.
+# Plugins of Open MPI that are not packed: ranks on one host do not need these networks, schedulers and APIs.
 no_plugin='ofi|openib|ucx|psm|flux|slurm|jsm|gridengine|simulator|monitoring|scoll|spml|sshmem|memheap|atomic|romio|dbg'
 limit_mib=60
 
@@ -101,7 +102,7 @@ built=$("${bazel[@]}" info -c opt --config=cuda bazel-bin)
 kit=$work/kit
 mkdir -p "$kit"/{bin,lib/compiler,mpi/{bin,lib,plugins,share}}
 
-# Copies what a program or library is linked to and the machine may lack, and strips it.
+# Copies the libraries that a program or library is linked to and the machine may lack, and strips them.
 carry() {
   local name path
   while read -r name path; do
@@ -127,7 +128,7 @@ for program in "${programs[@]}"; do
   patchelf --set-rpath "\$ORIGIN/../lib" "$kit/$place"
 done
 
-# Open MPI: its launcher, its plugins and its messages. check.py says where they are.
+# Packs Open MPI's launcher, plugins and message texts. check.py tells Open MPI where they are.
 pkglibdir=$(ompi_info --path pkglibdir --parsable | sed 's/.*://')
 pkgdatadir=$(ompi_info --path pkgdatadir --parsable | sed 's/.*://')
 mpirun=$(readlink -f "$(command -v mpirun)")
@@ -152,7 +153,7 @@ find "$kit" -name BUILD -delete
 for script in "${scripts[@]}"; do cp "tools/gpu/$script" "$kit"; done
 [[ -z $images ]] || install -D -m 644 "$images" "$kit/data/images.tar.xz"
 
-# The newest glibc and libstdc++ that anything here asks for.
+# Prints the newest version of a symbol set (GLIBC or GLIBCXX) that any packed file needs.
 newest() {
   find "$kit/bin" "$kit/lib" "$kit/mpi" -type f \( -perm -u+x -o -name '*.so*' \) -not -path '*/compiler/*' \
     -exec objdump -T {} + 2>/dev/null | grep -oE "$1_[0-9]+(\.[0-9]+)+" | sort -uV | tail -n 1 | sed 's/.*_//'
@@ -161,7 +162,7 @@ commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
 printf '{"commit": "%s", "libtorch": "2.11.0", "glibc": "%s", "glibcxx": "%s", "images": %s}\n' \
   "$commit" "$(newest GLIBC)" "$(newest GLIBCXX)" "$([[ -n $images ]] && echo true || echo false)" >"$kit/kit.json"
 
-# Unpacked they take 100 MiB: a library that one of the others is linked to has 30 MiB of tables alone. check.py unpacks them.
+# The programs are packed, because they take 100 MiB: one library alone has 30 MiB of tables. check.py unpacks them.
 tar -C "$kit" -c bin lib mpi | xz -3 -T0 >"$kit/programs.tar.xz"
 rm -r "$kit"/{bin,lib,mpi}
 

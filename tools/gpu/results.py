@@ -1,11 +1,12 @@
-"""What check.py reads out of the programs' output: figures, verdicts, one line for a person. Nothing here runs a program."""
+"""Reads results for check.py from the output of programs: measurements, verdicts, one-line texts. Nothing here runs a
+program."""
 import json
 import re
 import statistics
 
 
 def records(text):
-    """The records of a run's .jsonl; a last line that is cut off is left out."""
+    """Returns the records of a run's .jsonl, without a last line that is cut off."""
     found = []
     for line in text.splitlines():
         try:
@@ -16,17 +17,18 @@ def records(text):
 
 
 def losses(found):
-    """Training losses, by iteration."""
+    """Returns {iteration: training loss}."""
     return {r["iteration"]: r["loss"] for r in found if r.get("mode") == "train"}
 
 
 def compare_losses(expected, actual, bound):
-    """(whether all iterations of both agree to `bound`, relatively; the worst difference). Nothing to compare agrees never."""
+    """Returns (whether the losses of both runs agree within the relative difference `bound`, the largest relative
+    difference). Both runs must have the same iterations, and at least one."""
     common = sorted(set(expected) & set(actual))
     if not common or set(expected) != set(actual):
         return False, None
     worst = max(abs(actual[i] - expected[i]) / max(abs(expected[i]), 1e-12) for i in common)
-    return worst <= bound, worst  # a NaN is not below any bound
+    return worst <= bound, worst  # NaN is not below any bound
 
 
 def spread(values):
@@ -34,7 +36,8 @@ def spread(values):
 
 
 def training_rate(found, warm_up):
-    """Images a second of each window of log_interval iterations after `warm_up` iterations, or None."""
+    """Returns the images per second of each window of log_interval iterations after `warm_up` iterations, as a
+    spread(); None if there are none."""
     rates = []
     for record in found:
         if record.get("mode") != "train" or record["iteration"] <= warm_up:
@@ -45,7 +48,8 @@ def training_rate(found, warm_up):
 
 
 def evaluation_rate(found):
-    """Images a second of the validations after the first, which warms up, or None."""
+    """Returns the images per second of the validations after the first one, which is warm-up, as a spread(); None if
+    there are none."""
     rates = []
     for record in found:
         if record.get("mode") == "val" and record.get("time"):
@@ -54,7 +58,7 @@ def evaluation_rate(found):
 
 
 def accuracy(found):
-    """(the last validation's top-1 accuracy in percent, its iteration), or None."""
+    """Returns (the last validation's top-1 accuracy in percent, its iteration), or None."""
     for record in reversed(found):
         if record.get("mode") != "val":
             continue
@@ -65,14 +69,15 @@ def accuracy(found):
 
 
 def peer(text):
-    """The JSON lines of bench/pytorch_peer.py."""
+    """Returns the JSON lines that bench/pytorch_peer.py printed."""
     return [record for record in records(text) if "mode" in record]
 
 
 def gtest(text, ranks=1):
-    """Counts of a GoogleTest program's output, under mpirun of all its ranks together, and the names of failed cases.
+    """Returns the counts in a GoogleTest program's output (under mpirun those of all its ranks together) and the names
+    of failed cases.
 
-    A program that did not come to its end has no verdict: `finished` is false.
+    `finished` is false if the program did not reach its end on all ranks.
     """
     passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) tests?", text))
     failed = sorted(set(re.findall(r"\[  FAILED  \] ([\w./]+\.[\w./]+)", text)))
@@ -82,18 +87,19 @@ def gtest(text, ranks=1):
 
 
 def gtest_ok(counts, exit_code):
-    """Passed, and something did run."""
+    """Returns whether the program succeeded: at least one case ran, and none failed or was skipped."""
     return exit_code == 0 and counts["finished"] and not counts["failed"] and counts["passed"] > 0 and not counts["skipped"]
 
 
 def sanitizer_errors(text):
-    """The number in compute-sanitizer's last line, summed over the processes it watched; None if it did not come so far."""
+    """Returns the number of errors in compute-sanitizer's last line, summed over the processes that it watched; None if
+    there is no such line."""
     found = re.findall(r"ERROR SUMMARY: (\d+) errors?", text)
     return sum(int(n) for n in found) if found else None
 
 
 def gpu_events(trace):
-    """(category, name, start, duration) in microseconds of all that ran on the GPU, by start."""
+    """Returns (category, name, start, duration) of everything that ran on the GPU, in microseconds and sorted by start."""
     events = trace.get("traceEvents", [])
     kept = [(e["cat"], e["name"], float(e["ts"]), float(e.get("dur", 0))) for e in events
             if e.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset") and e.get("ph") == "X"]
@@ -101,9 +107,9 @@ def gpu_events(trace):
 
 
 def last_step(events, least_kernels=50):
-    """The events of the last whole iteration.
+    """Returns the events of the last whole iteration.
 
-    An iteration begins with a copy from the host that comes after at least `least_kernels` kernels of the one before.
+    An iteration begins with a copy from the host that follows at least `least_kernels` kernels of the previous iteration.
     """
     starts, kernels = [], least_kernels
     for i, (category, name, _, _) in enumerate(events):
@@ -116,7 +122,8 @@ def last_step(events, least_kernels=50):
 
 
 def profile(events, count=15):
-    """What one iteration's events come to: its length, the share in which the GPU worked, the kernels that took longest."""
+    """Summarizes one iteration's events: its length, the share of it in which the GPU worked, and the kernels that took
+    longest."""
     if not events:
         return None
     begin = events[0][2]
@@ -141,9 +148,10 @@ def key(frozen_stages, batch):
 
 
 def ratios(figures):
-    """finetune beside PyTorch's best mode, and recorded steps beside others, for each job that has both figures.
+    """Returns, for each job that has both results, the ratio of finetune to PyTorch's best mode and of recorded to
+    other steps.
 
-    figures: {job: {name: {"train": spread, "eval": spread}}}, where finetune's names begin with "finetune".
+    figures: {job: {name: {"train": spread, "eval": spread}}}. finetune's names begin with "finetune".
     """
     found = {}
     for job, by_name in figures.items():
@@ -165,7 +173,7 @@ def ratios(figures):
 
 
 def targets(figures, prepared):
-    """(what, value or None, target, whether it is met or None) for the targets that docs/gpu.md sets."""
+    """Returns (name, value or None, target, whether it is met or None) for each target of docs/gpu.md."""
     found = ratios(figures)
 
     def least(what):

@@ -1,4 +1,4 @@
-"""results.py on made-up output: of programs that came to their end, and of ones that did not."""
+"""Tests results.py on invented output, of programs that reached their end and of programs that did not."""
 import unittest
 
 import results

@@ -19,7 +19,7 @@ PREPARE = {
 
 
 class Data(Part):
-    """Writes `data`."""
+    """Writes the message `data`."""
 
     def write(self):
         self.normalize = None
@@ -52,7 +52,7 @@ class Data(Part):
         self.test_data()
 
     def statistics(self, section):
-        """(mean, std) as Lists."""
+        """Returns (mean, std) as Lists."""
         mean, std = section.numbers("mean"), section.numbers("std")
         if mean is None or std is None:
             if mean is not None or std is not None:
@@ -64,7 +64,8 @@ class Data(Part):
         return mean, std
 
     def test_data(self):
-        """finetune evaluate takes data.val: a test set of its own has no counterpart."""
+        """Reports a test set that differs from the validation set: `finetune evaluate` uses data.val, so a separate
+        test set has no counterpart."""
         for test, val in (("test_dataloader", "val_dataloader"), ("test_evaluator", "val_evaluator")):
             value, same = self.top.items.get(test), self.top.items.get(val)
             if value is None or plain(value) is None:
@@ -147,7 +148,7 @@ class Data(Part):
             self.put(output, "batch_size", batch, remark)
 
     def dataset(self, dataset, output, name):
-        """Writes where the data is; returns whether mmpretrain loads its images as RGB."""
+        """Writes the path of the data. Returns whether mmpretrain loads its images as RGB."""
         kind = dataset.type()
         if kind not in PREPARE and ("dataset" in dataset or "datasets" in dataset):
             dataset.refuse_all(f"finetune has no {kind}, which changes another data set", f"data set {kind or '?'}")
@@ -166,7 +167,7 @@ class Data(Part):
             mark(dataset.items["data_prefix"])
         folder = (root.value if root is not None else "").rstrip("/")
         if not folder and isinstance(prefix, str):
-            # The folder that holds train/, val/ and test/.
+            # The result is the folder that contains train/, val/ and test/.
             folder = prefix.rstrip("/")
             if os.path.basename(folder) in ("train", "val", "test") and os.path.dirname(folder):
                 folder = os.path.dirname(folder)
@@ -179,7 +180,7 @@ class Data(Part):
             )
         else:
             self.report.miss(dataset.value.place, f"{dataset.path}.data_root", "is not set")
-        # Data sets of fixed files, whose images are RGB or grey.
+        # Whether it is a data set with fixed file names, whose images are RGB or grey.
         is_packed = kind.startswith("CIFAR") or kind.endswith("MNIST")
         split = dataset.text("split")
         test_mode = dataset.is_true("test_mode")
@@ -242,7 +243,7 @@ class Data(Part):
             self.put_normalize(output, self.normalize)
 
     def check_colours(self, value, to_rgb, is_rgb, path, statistics):
-        """finetune's images are RGB or grey."""
+        """Reports settings by which the model gets BGR images, because finetune's images are RGB or grey."""
         if to_rgb == is_rgb and len(statistics[0].items) == 3:
             self.report.miss(
                 value.place,
@@ -258,7 +259,7 @@ class Data(Part):
         step.set("std", plain(std))
 
     def square(self, transform, keys):
-        """The side of a square as a Leaf, out of the first of `keys` that is there."""
+        """Returns the side of a square as a Leaf, from the first of `keys` that the transform has."""
         for key in keys:
             if key not in transform:
                 continue
@@ -288,7 +289,8 @@ class Data(Part):
 
     @staticmethod
     def even(transform, key, low, high):
-        """A whole number, or the one that all elements of a list are; 0 where it is not there, None for others."""
+        """Returns a whole number, which may also be given as a list of equal elements; 0 if the key is missing, None
+        for another value."""
         value = transform.take(key)
         if value is None:
             return 0
@@ -308,7 +310,7 @@ class Data(Part):
 
     def resize(self, transform, output):
         keep_ratio = transform.is_true("keep_ratio")
-        # (width, height) in 1.x, (height, width) in 0.x.
+        # Sizes are (width, height) in mmpretrain 1.x and (height, width) in mmcls 0.x.
         value = transform.take("scale") or transform.take("size")
         sides = plain(value) if value is not None else None
         sides = (sides, sides) if isinstance(sides, int) else sides
@@ -329,8 +331,8 @@ class Data(Part):
             transform.note("clip_object_border", "there are no boxes")
 
     def add_resize(self, transform, output, kind, origin, size):
-        """Adds and returns a step of finetune's that resizes, with the fields `size` and those for how the transform resamples.
-        Returns None, and the transform is refused, where finetune has no fields for that."""
+        """Adds a resizing step to the pipeline, with the fields `size` and those that say how the transform resamples,
+        and returns it. If finetune has no such fields, refuses the transform and returns None."""
         interpolation, backend = transform.text("interpolation"), transform.text("backend")
         interpolation = interpolation.value if interpolation is not None else "bilinear"
         backend = backend.value if backend is not None else "cv2"
@@ -364,7 +366,7 @@ class Data(Part):
 
     @staticmethod
     def range(transform, key, low, high):
-        """A pair of numbers; () where it is not there, None for others."""
+        """Returns a pair of numbers; () if the key is missing, None for another value."""
         value = transform.take(key)
         if value is None:
             return ()
@@ -421,13 +423,13 @@ class Data(Part):
             transform.refuse_all("finetune paints with one colour or normal noise", "RandomErasing of even noise")
             return
         step = output.add("pipeline", self.origin(transform.value)).message("random_erasing")
-        # mmpretrain's own defaults.
+        # mmpretrain's defaults.
         defaults = {"probability": 0.5, "min_area": 0.02, "max_area": 0.4}
         for name, value in names.items():
             step.set(name, value.value if value is not None else defaults[name])
         step.set("min_ratio", float(min(ratio)))
         step.set("max_ratio", float(max(ratio)))
-        # Of BGR images there, of RGB ones here.
+        # mmpretrain's numbers may be for BGR images. finetune's are for RGB.
         order = lambda numbers: plain(numbers)[::-1] if self.is_bgr else plain(numbers)
         if color is not None:
             step.set("value", [float(x) for x in order(color)])

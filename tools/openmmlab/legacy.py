@@ -1,9 +1,9 @@
-"""Rewrites a config of mmcls 0.x into mmpretrain 1.x's form, value by value, so that one translation serves both."""
+"""Rewrites a config of mmcls 0.x into the form of mmpretrain 1.x, value by value, so that one translation serves both."""
 
 from openmmlab.section import Section
 from openmmlab.values import Dict, Leaf, List, plain
 
-# The top-level names of 0.x.
+# The top-level names of mmcls 0.x.
 NAMES = {
     "data",
     "optimizer",
@@ -34,12 +34,13 @@ def is_legacy(config):
 
 
 def modernise(config, report):
-    """The config in 1.x's form. A name of 0.x that is not rewritten stays, and is reported as unread."""
+    """Returns the config in the form of 1.x. A name of 0.x that is not rewritten is kept, and is reported later because
+    nothing reads it."""
     old = Section(config, "", report)
     items = dict(config.items)
 
     def new(value, **parts):
-        """A dict at the place of an old value."""
+        """Returns a Dict of the given parts, with the place of an old value."""
         return Dict({key: part for key, part in parts.items() if part is not None}, value.place)
 
     def leaf(value, like):
@@ -88,7 +89,7 @@ def modernise(config, report):
     if isinstance(evaluation, Dict) and "train_cfg" in items:
         _evaluation(evaluation, items, hooks, new)
     elif "val_dataloader" in items:
-        # mmcls reports top-1 and top-5 unless told otherwise.
+        # mmcls reports top-1 and top-5 by default.
         val = items["val_dataloader"]
         items["val_evaluator"] = new(
             val, type=leaf("Accuracy", val), topk=List([leaf(1, val), leaf(5, val)], val.place)
@@ -152,7 +153,7 @@ def _data(data):
             loader.update({names.get(key, key): value for key, value in own.items.items()})
         loader["dataset"] = dataset
         loaders[f"{split}_dataloader"] = Dict(loader, dataset.place)
-    # mmcls tests on the validation set where both are the same.
+    # Entries of `data` that are left are kept, so that they are reported as unread.
     if parts:
         loaders["data"] = Dict(parts, data.place)
     return loaders

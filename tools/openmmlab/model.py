@@ -7,7 +7,7 @@ RESNET_DEPTHS = (18, 34, 50, 101, 152)
 
 
 class Model(Part):
-    """Writes `model`, and `comm.sync_batch_norm`."""
+    """Writes the message `model` and the field `comm.sync_batch_norm`."""
 
     def write(self):
         model = self.top.section("model")
@@ -45,7 +45,7 @@ class Model(Part):
         if train_cfg is not None:
             self.mixing(train_cfg)
         if "data_preprocessor" in model:
-            # mmengine takes the model's own before the top level's.
+            # mmengine prefers the model's own data_preprocessor to the one at the top level.
             self.top.note("data_preprocessor", "the model has its own")
             self.top.items["data_preprocessor"] = model.items["data_preprocessor"]
             model.items["data_preprocessor"].used = True
@@ -123,7 +123,7 @@ class Model(Part):
         return None
 
     def initial_weights(self, backbone, output):
-        """Whether init_cfg names a checkpoint."""
+        """Translates init_cfg. Returns whether it names a checkpoint."""
         found = False
         for init in backbone.sections("init_cfg"):
             if init.type() != "Pretrained":
@@ -153,7 +153,8 @@ class Model(Part):
         return False
 
     def whole_checkpoint(self, model):
-        """load_from, model.pretrained and model.init_cfg: weights of the backbone and the head. The first of them holds."""
+        """Translates load_from, model.pretrained and model.init_cfg: weights of backbone and head. The first one that
+        is set is used."""
         sources = [(self.top, "load_from"), (model, "pretrained")]
         for init in model.sections("init_cfg"):
             if init.type() == "Pretrained":

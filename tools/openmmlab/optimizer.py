@@ -1,4 +1,4 @@
-"""The optimizer, its rules for single parameters, clipping and mixed precision."""
+"""Translates the optimizer, its rules for single parameters, gradient clipping and mixed precision."""
 
 import re
 
@@ -6,12 +6,12 @@ from openmmlab import pbtxt
 from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.values import Dict, plain
 
-# The names of a ResNet's batch norms, after its parameters' names in src/model/resnet.cc.
+# Matches the names of a ResNet's batch norms in src/model/resnet.cc.
 NORM = r"(\.bn[0-9]+|\.downsample\.1)\."
 
 
 class Optimizer(Part):
-    """Writes `optimizer`, and `runtime.precision`. Comes after Model."""
+    """Writes the message `optimizer` and the field `runtime.precision`. Must run after Model."""
 
     def write(self):
         wrapper = self.top.section("optim_wrapper")
@@ -102,7 +102,8 @@ class Optimizer(Part):
         return "max_iters" in loop or any(isinstance(s, dict) and s.get("by_epoch") is False for s in schedulers)
 
     def rules(self, rules, output):
-        """mmengine's order: the longest matching custom key, else norm, bias."""
+        """Writes the rules in mmengine's order: the longest matching custom key comes first, then rules for norms, then
+        for biases."""
 
         def add(pattern, lr, decay, place):
             rule = output.add("rule")

@@ -1,4 +1,4 @@
-"""A part of a translation: reads some of a config and writes some of finetune's."""
+"""Base of the parts of a translation. Each part reads some settings of a config and writes some fields of finetune's."""
 
 import os
 
@@ -17,7 +17,7 @@ class Part:
         self.folder = os.path.dirname(os.path.abspath(main_file))
 
     def origin(self, value, remark=""):
-        """The place of a value, as a comment: relative to the config's folder."""
+        """Returns the place of a value as the text of a comment, with a path relative to the config's folder."""
         file = os.path.relpath(os.path.abspath(value.place.file), self.folder)
         return f"{printable(file)}:{value.place.line}" + (f": {remark}" if remark else "")
 

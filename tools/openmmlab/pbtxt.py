@@ -7,8 +7,8 @@ WIDTH = 120
 
 
 def text(value):
-    """A string as text format quotes it."""
-    # JSON's escapes are also those of text format. protobuf reads \uXXXX too, but UTF-8 itself is easier to read.
+    """Returns a string quoted for text format."""
+    # Text format has the same escapes as JSON. protobuf also reads \uXXXX, but UTF-8 is easier to read.
     quoted = json.dumps(value, ensure_ascii=False)
     return "".join(
         c if c.isprintable() else "".join(f"\\{byte:03o}" for byte in c.encode("utf-8", "replace")) for c in quoted
@@ -16,7 +16,7 @@ def text(value):
 
 
 def scalar(value):
-    """The value as text format writes it; enum names come as Enum."""
+    """Returns a value in text format. An enum value's name must be an Enum."""
     if isinstance(value, Enum):
         return str(value)
     if isinstance(value, bool):
@@ -44,14 +44,14 @@ class Message:
         self._fields.append((name, value, comment))
 
     def message(self, name):
-        """The field's message, made if it is not there yet."""
+        """Returns the message of a field. Makes it if it does not exist."""
         for field, value, _ in self._fields:
             if field == name:
                 return value
         return self.add(name)
 
     def replace(self, name):
-        """A new message in place of the one that may be there."""
+        """Returns a new message for a field. It replaces the existing one, if any."""
         self._fields = [field for field in self._fields if field[0] != name]
         return self.add(name)
 
@@ -61,14 +61,14 @@ class Message:
         return inner
 
     def comment(self, line):
-        """A comment on a line of its own."""
+        """Adds a comment on a line of its own."""
         self._fields.append((None, None, line))
 
     def has(self, name):
         return any(field == name for field, _, _ in self._fields)
 
     def sort(self, names):
-        """Puts fields in this order, and drops messages that nothing was written to."""
+        """Sorts the fields in this order, and drops empty messages."""
         self._fields = [field for field in self._fields if not isinstance(field[1], Message) or field[1]._fields]
         self._fields.sort(key=lambda field: names.index(field[0]))
 
@@ -88,7 +88,7 @@ class Message:
                 yield f"{space}}}"
 
     def _is_short(self):
-        """Whether it fits on one line: nothing in it carries a comment."""
+        """Returns whether the message may be written on one line: it contains no comments."""
         plain = all(name is not None and not comment for name, _, comment in self._fields)
         inner = all(not isinstance(value, Message) or value._is_short() for _, value, _ in self._fields)
         return plain and inner and len(self._one_line()) < WIDTH - 40
@@ -105,7 +105,7 @@ def _wrap(line, space, behind):
     if len(line) <= WIDTH or "[" not in line:
         yield line + behind
         return
-    # Only lists of numbers get this long.
+    # Only a list of numbers can be so long.
     head, _, items = line.partition("[")
     yield f"{head}[{behind}"
     row = space + " "

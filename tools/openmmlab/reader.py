@@ -1,8 +1,9 @@
 """Reads an OpenMMLab config and its bases without running them.
 
-The file is parsed by Python's ast. Assignments, dict(), lists, arithmetic, references and the like are evaluated here, one
-node at a time and within bounds; nothing is imported, called or looked up outside the config. Any other expression becomes an
-Unknown value and is reported with its file and line. Merging follows mmengine's Config: see values.merge.
+The file is parsed by Python's ast module. Assignments, dict(), lists, arithmetic, references and the like are evaluated
+here, node by node and within limits. Nothing is imported, called or looked up outside the config. Any other expression
+becomes an Unknown value and is reported with its file and line. Configs are merged as by mmengine's Config: see
+values.merge.
 
 Both of mmengine's styles are read: `_base_ = [...]`, and `with read_base(): from .x import *`.
 """
@@ -48,7 +49,8 @@ class _CannotEvaluate(Exception):
 
 
 def find_root(config):
-    """The folder that bases may come from: the nearest above the config that holds a _base_, else the parent of its own."""
+    """Returns the folder that contains all allowed bases: the nearest folder with a _base_ folder in it, from the
+    config's own folder up to five levels; if there is none, the parent of the config's own folder."""
     folder = os.path.dirname(os.path.realpath(config))
     parent = os.path.dirname(folder)
     for _ in range(5):
@@ -62,7 +64,8 @@ class Reader:
     """Reads one config. `problems` holds (Place, text) for each statement or expression that was not evaluated."""
 
     def __init__(self, root, packages=None):
-        """`root`: bases outside of it are refused. `packages`: folder of configs by package name, for mmpretrain::x."""
+        """`root`: the folder outside of which bases are refused. `packages`: {package: folder of its configs}, for
+        bases such as mmpretrain::x."""
         self.root = os.path.realpath(root)
         self.packages = packages or {}
         self.problems = []
@@ -70,7 +73,7 @@ class Reader:
         self._files = 0
 
     def read(self, path):
-        """The whole config as a Dict. Raises ConfigError where it cannot be read."""
+        """Returns the whole config as a Dict. Raises ConfigError if it cannot be read."""
         config = self._read_file(path, [], self.root)
         check_size(config)
         return copy(config)
@@ -120,7 +123,7 @@ class Reader:
             ) from None
 
     def resolve(self, base, place, root):
-        """(path, root) of a `_base_` entry of the file at `place`."""
+        """Returns (path, root) of a `_base_` entry of the file at `place`."""
         package, scoped, rest = base.partition("::")
         if scoped:
             folder = self._package(package, place)
@@ -133,7 +136,7 @@ class Reader:
         return self._inside(os.path.join(os.path.dirname(place.file), base), base, place, root), root
 
     def resolve_module(self, module, level, place, root):
-        """(path, root) of `from MODULE import ...` in read_base()."""
+        """Returns (path, root) of the file that `from MODULE import ...` in read_base() names."""
         parts = module.split(".")
         if level:
             path = os.path.join(os.path.dirname(place.file), *[".."] * (level - 1), *parts) + ".py"
@@ -191,7 +194,7 @@ class _File:
         self.names = {}
         self.depth = 0
 
-    # The file.
+    # The evaluation of a file.
 
     def evaluate(self, tree):
         for statement in tree.body:
@@ -205,7 +208,8 @@ class _File:
             if name.startswith("__") or name == "_deprecation_" or isinstance(value, Symbol):
                 continue
             self._check(value)
-            # Each variable is copied, because Python's aliases end with the file.
+            # Each variable is copied: two variables that refer to the same value in the file are separate values after
+            # it.
             own[name] = copy(value, from_base=True)
         self._check(self.base)
         return merge(Dict(own, Place(self.path, 1), from_base=True), self.base)
@@ -249,7 +253,7 @@ class _File:
             )
 
     def _check(self, value):
-        """Bounds the value's size before anything walks through it."""
+        """Checks the size of a value before anything iterates over it."""
         self._charge(1 + check_size(value) // 8)
 
     def _plain(self, value):
@@ -341,7 +345,7 @@ class _File:
 
     def _put(self, container, key, value):
         if container.from_base:
-            # mmengine's ConfigDict converts its argument and so copies it.
+            # mmengine's ConfigDict converts its argument, which makes a copy.
             self._check(value)
             value = copy(value, from_base=True)
         container.items[key] = value
@@ -452,7 +456,7 @@ class _File:
     # Expressions.
 
     def _value(self, node):
-        """The node's value; an Unknown, and a report, where it cannot be evaluated."""
+        """Returns the node's value. If it cannot be evaluated, reports it and returns an Unknown."""
         try:
             return self._evaluate(node)
         except _CannotEvaluate as reason:
@@ -504,7 +508,7 @@ class _File:
             return self._base_variable(base[1].split("."))
         variable = _ENVIRONMENT.search(text)
         if variable:
-            # The translator's environment is not the training's.
+            # The environment of the translation may differ from that of the training.
             self.reader.report(
                 self._place(node), f"{printable(variable[0])}: an environment variable; its default is written"
             )
@@ -556,7 +560,7 @@ class _File:
         return items
 
     def _set(self, node):
-        # To Python {{_base_.x}} is a set of a set.
+        # Python parses {{_base_.x}} as a set that contains a set.
         inner = node.elts[0]
         if len(node.elts) == 1 and isinstance(inner, ast.Set) and len(inner.elts) == 1:
             return self._text("{{" + ast.unparse(inner.elts[0]).strip("'\"") + "}}", node)
@@ -764,7 +768,7 @@ class _File:
         finally:
             self.names = before
 
-    # Calls of a few Python functions, which are computed here.
+    # Calls of a few Python functions, whose results are computed here.
 
     def _call(self, node):
         function = node.func

@@ -1,11 +1,11 @@
-"""Seed, logs, checkpoints, hooks, metrics, and what is around a run."""
+"""Translates the settings of a run: seed, logs, checkpoints, hooks, metrics."""
 
 from openmmlab.part import Part
 from openmmlab.values import plain
 
 
 class Runtime(Part):
-    """Writes `runtime`, and `model.head.topk`."""
+    """Writes the message `runtime` and the field `model.head.topk`."""
 
     def write(self):
         output = self.output.message("runtime")

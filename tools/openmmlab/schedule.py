@@ -1,4 +1,4 @@
-"""The run's length, the learning rate's schedule and when it validates."""
+"""Translates the run's length, the schedule of the learning rate and the interval of validations."""
 
 import math
 
@@ -8,7 +8,7 @@ from openmmlab.values import Dict, plain
 
 
 class Schedule(Part):
-    """Writes `schedule`."""
+    """Writes the message `schedule`."""
 
     def write(self):
         output = self.output.message("schedule")
@@ -165,7 +165,7 @@ class Schedule(Part):
         return True
 
     def steps(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
-        """StepLR and ExponentialLR, as the milestones that they have."""
+        """Translates StepLR and ExponentialLR into a multi_step schedule with the same milestones."""
         size = scheduler.whole("step_size", 1)
         gamma = scheduler.number("gamma", 1e-30, 1e30)
         every = size.value if size is not None else 1
@@ -234,7 +234,8 @@ class Schedule(Part):
 
 
 def _lag(begin, total):
-    """How much a cosine over 0..total is below one over begin..total at most, as a share of its height."""
+    """Returns how far a cosine over 0..total is at most below a cosine over begin..total, as a share of the cosine's
+    height."""
 
     def height(now, start):
         return (1 + math.cos(math.pi * (now - start) / (total - start))) / 2

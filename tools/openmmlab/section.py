@@ -1,4 +1,5 @@
-"""A dict of a config as the translation reads it. Unread values are reported: nothing is dropped in silence."""
+"""A dict of a config that remembers which of its values the translation has read. Unread values are reported, so that
+no setting is dropped silently."""
 
 import dataclasses
 
@@ -24,7 +25,7 @@ class Report:
 
     def miss(self, place, path, text, feature=None):
         finding = Finding(place, printable(path), printable(text), printable(feature or path))
-        # Both splits may have the same finding.
+        # The training and the validation split may both have this finding.
         if finding not in self.missing:
             self.missing.append(finding)
 
@@ -33,14 +34,14 @@ class Report:
 
 
 def mark(value):
-    """Marks everything in it as read."""
+    """Marks a value and everything in it as read."""
     value.used = True
     for child in children(value):
         mark(child)
 
 
 class Section:
-    """`value`: a Dict; None is a dict that is not there."""
+    """`value`: a Dict, or None for a dict that does not exist."""
 
     def __init__(self, value, path, report):
         self.items = value.items if value is not None else {}
@@ -55,7 +56,8 @@ class Section:
         return f"{self.path}.{key}" if self.path else str(key)
 
     def take(self, key):
-        """The value, or None where it is not there, is None itself, or could not be evaluated. Counts as read."""
+        """Returns the value and marks it as read. Returns None if the key is missing, or the value is None or could not
+        be evaluated."""
         value = self.items.get(key)
         if value is None or isinstance(value, Unknown):
             if value is not None:
@@ -68,7 +70,7 @@ class Section:
         return value
 
     def type(self, key="type"):
-        """The class's name without package and scope; "" where there is none."""
+        """Returns the name of the class without package and scope; "" if there is none."""
         value = self.take(key)
         if isinstance(value, Symbol):
             return value.name
@@ -77,7 +79,7 @@ class Section:
         return ""
 
     def section(self, key):
-        """The dict as a Section whose parts still count as unread; None where it is not there or is None."""
+        """Returns the dict as a Section, whose parts still count as unread; None if it is missing or None."""
         value = self.items.get(key)
         if isinstance(value, Dict):
             value.used = True
@@ -87,7 +89,7 @@ class Section:
         return None
 
     def sections(self, key):
-        """A list of dicts, or a single dict, as Sections."""
+        """Returns a list of dicts, or a single dict, as Sections."""
         value = self.items.get(key)
         if isinstance(value, List):
             value.used = True
@@ -137,7 +139,7 @@ class Section:
         return value is not None and value.value
 
     def numbers(self, key):
-        """A list of finite numbers as a List, or None."""
+        """Returns a list of finite numbers as a List, or None."""
         value = self.take(key)
         if value is None:
             return None
@@ -151,7 +153,7 @@ class Section:
         return value if isinstance(value, List) else List([value], value.place)
 
     def expect(self, key, allowed, why, feature=None):
-        """Reads a setting that finetune has only these values of."""
+        """Reads a setting for which finetune supports only the values `allowed`, and reports any other value."""
         if key in self.items and plain(self.items[key]) not in allowed:
             self.refuse(key, why, feature)
         elif key in self.items:
@@ -184,7 +186,7 @@ class Section:
         return isinstance(value, Unknown)
 
     def report_unread(self, why):
-        """Names everything below that nobody has read."""
+        """Reports every value in this dict that nothing has read."""
         for key, value in self.items.items():
             if key in ("_scope_", "_delete_"):
                 mark(value)

@@ -1,8 +1,8 @@
 """Translates a config of mmpretrain 1.x into finetune's language (src/config/experiment.proto).
 
-Each part reads some of the config as Sections and writes one message. A setting that finetune has no counterpart for is
-reported by Section.refuse; one that needs none (finetune does it anyway, or it does not change the result) by Section.note.
-Whatever no part reads is reported at the end.
+Each part reads some of the config as Sections and writes one message. Section.refuse reports a setting that has no
+counterpart in finetune. Section.note reports a setting that needs none, because finetune does the same anyway or
+because it does not change the result. Settings that no part has read are reported at the end.
 """
 
 from openmmlab import legacy, pbtxt
@@ -50,7 +50,7 @@ RUNNER = {
 
 
 def translate(config, main_file, report=None):
-    """(pbtxt.Message, Report) of a Dict that the reader returned for `main_file`."""
+    """Translates a Dict that the reader returned for `main_file`. Returns (pbtxt.Message, Report)."""
     report = report or Report()
     if legacy.is_legacy(config):
         config = legacy.modernise(config, report)
@@ -71,6 +71,6 @@ def _report_unread(top):
         if key in legacy.NAMES and not isinstance(value, Unknown) and plain(value) is not None:
             top.refuse(key, "mmpretrain 1.x does not read it; it is a name of 0.x", "names of 0.x in a config of 1.x")
         else:
-            # A variable for use within the config, as train_pipeline is.
+            # A variable that only the config itself uses, such as train_pipeline.
             top.note(key, "a variable that mmengine does not read")
     top.report_unread(NO_COUNTERPART)

@@ -8,7 +8,7 @@ MAX_NESTING = 64
 
 
 class ConfigError(Exception):
-    """The config cannot be read. Its text is whole: file, line, fault, advice."""
+    """The config cannot be read. The text is complete: file, line, mistake, advice."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Place:
 
 
 class Value:
-    """Base of all values. `used`: the translation has read it; anything else is reported."""
+    """Base of all values. `used`: whether the translation has read the value. Unread values are reported."""
 
     def __init__(self, place):
         self.place = place
@@ -34,7 +34,7 @@ class Leaf(Value):
 
 
 class Symbol(Value):
-    """An imported name, as in type=ResNet. Nothing is imported: only its last part is known."""
+    """An imported name, as in type=ResNet. Nothing is really imported, so only the last part of the name is known."""
 
     def __init__(self, name, place):
         super().__init__(place)
@@ -57,7 +57,7 @@ class List(Value):
 
 
 class Dict(Value):
-    """`from_base`: update() goes into inner dicts, as that of mmengine's ConfigDict does."""
+    """`from_base`: whether update() merges inner dicts, as that of mmengine's ConfigDict does."""
 
     def __init__(self, items, place, from_base=False):
         super().__init__(place)
@@ -74,7 +74,8 @@ def children(value):
 
 
 def check_size(value):
-    """The number of parts. Raises ConfigError for a value that is too large or too deep, or that contains itself."""
+    """Returns the number of parts of a value. Raises ConfigError for a value that is too large, too deep or contains
+    itself."""
     parts = 0
     todo = [(value, 0)]
     while todo:
@@ -88,7 +89,7 @@ def check_size(value):
 
 
 def copy(value, from_base=False):
-    """A deep copy that shares nothing. The caller has checked the size."""
+    """Returns a deep copy that shares nothing with the value. The caller must have checked the size."""
     if isinstance(value, List):
         return List([copy(item, from_base) for item in value.items], value.place, value.is_tuple)
     if isinstance(value, Dict):
@@ -102,7 +103,7 @@ def copy(value, from_base=False):
 
 
 def plain(value):
-    """The value as Python's own types, for comparing and showing it."""
+    """Returns the value as Python's own types, to compare and show it."""
     if isinstance(value, Leaf):
         return value.value
     if isinstance(value, List):
@@ -125,12 +126,12 @@ def where(place):
 
 
 def printable(text):
-    """The text on one line without control characters."""
+    """Returns the text on one line, with control characters escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def show(value, limit=100):
-    """The value as a config would write it, on one line, cut off after `limit` characters."""
+    """Returns the value as Python would write it in a config, on one line, cut off after `limit` characters."""
     text = printable(_call(plain(value)))
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
@@ -146,7 +147,7 @@ def _call(value):
 
 
 def merge(child, base):
-    """`child` on top of `base`, as mmengine merges a config into its bases. Both stay as they are."""
+    """Returns `child` merged over `base`, as mmengine merges a config over its bases. Changes neither of them."""
     merged = dict(base.items)
     for key, value in child.items.items():
         if not isinstance(value, Dict):

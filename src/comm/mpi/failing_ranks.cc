@@ -1,5 +1,5 @@
-// A job in which a rank fails, for failure_test: failing_ranks WAY RANK ALGORITHM. The ranks sum a
-// buffer again and again. In the fifth round RANK fails in the given WAY.
+// A program for failure_test: failing_ranks WAY RANK ALGORITHM. All ranks sum a buffer again and
+// again with comm.mpi.algorithm ALGORITHM. In the fifth round rank RANK fails in the way WAY.
 #include <ATen/core/Tensor.h>
 #include <signal.h>
 #include <unistd.h>

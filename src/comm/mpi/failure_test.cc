@@ -1,5 +1,5 @@
-// However one rank fails, all ranks end soon and the reason is printed. Runs failing_ranks under
-// mpirun.
+// Runs failing_ranks under mpirun. Whichever way a rank fails, all ranks must end soon and the
+// reason must be printed.
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -26,7 +26,8 @@ struct Outcome {
 
 Outcome RunCommand(const std::string& words) {
   const absl::Time start = absl::Now();
-  // A job that hangs is killed, and its duration fails the test.
+  // A job that hangs is killed after 60 s. The test then fails because the job took longer than
+  // kSoon.
   const std::string command = absl::StrCat("timeout --signal=KILL 60 ", words, " 2>&1");
   FILE* pipe = popen(command.c_str(), "r");
   Outcome outcome;
@@ -43,7 +44,8 @@ Outcome RunJob(int ranks, const std::string& arguments) {
       absl::StrCat("tests/mpirun.sh ", ranks, " src/comm/mpi/failing_ranks ", arguments));
 }
 
-// Well over the time needed on a busy machine, well under a user's patience.
+// The longest time that a job may take to end after a rank has failed. It is far more than a busy
+// machine needs.
 constexpr absl::Duration kSoon = absl::Seconds(45);
 
 class FailureTest : public testing::TestWithParam<const char*> {
@@ -72,7 +74,7 @@ TEST_P(FailureTest, AnAbortEndsAllRanksWithItsReason) {
 TEST_P(FailureTest, AKilledRankEndsTheJobAndIsNamed) {
   const Outcome job = Job("kill", 1);
   EXPECT_NE(job.code, 0);
-  // The launcher's message: that of Open MPI, or that of MPICH, which names only the process.
+  // The message of the launcher. Open MPI's names the rank, MPICH's only the signal.
   EXPECT_THAT(job.output, ContainsRegex("process rank 1 .* exited on[ \n]signal 9|"
                                         "Killed \\(signal 9\\)"));
 }
@@ -83,7 +85,7 @@ TEST_P(FailureTest, ARankThatLeavesEndsTheJob) {
   EXPECT_THAT(job.output, Not(HasSubstr("all rounds done")));
 }
 
-// The ranks that wait for a stopped rank name it and end the job.
+// Expects that the ranks which wait for the stopped rank `rank` have named it and ended the job.
 void ExpectNamesStoppedRank(const Outcome& job, int rank) {
   EXPECT_NE(job.code, 0);
   EXPECT_THAT(job.output, ContainsRegex(absl::StrCat("rank ", rank,
@@ -118,7 +120,8 @@ TEST_P(FailureTest, ARankThatIsOnlySlowIsNamedAndTheJobGoesOn) {
   EXPECT_THAT(job.output, HasSubstr("all rounds done"));
 }
 
-// Each rank is alone where the program was built for another MPI than the launcher's.
+// If the program was built with another MPI than the launcher's, each process believes that it is
+// the only rank.
 TEST(MismatchTest, RefusesALauncherThatStartedMoreRanksThanMpiSees) {
   const Outcome job =
       RunCommand("env PMI_RANK=0 PMI_SIZE=2 src/comm/mpi/failing_ranks never 0 RING");

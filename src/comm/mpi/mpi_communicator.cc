@@ -1,29 +1,32 @@
-// The progress thread of MPI's communicator.
+// Collectives over MPI on a thread of their own, the progress thread.
 //
 // Problem: gradients must be summed over the ranks while backward still computes. MPI moves large
-// messages only inside MPI calls, and an MPI that is used by two threads at once takes locks.
+// messages only inside MPI calls, and an MPI that may be called by two threads at once is slowed
+// down by its locks.
 //
-// Method: after Start() one thread makes all MPI calls (MPI_THREAD_SERIALIZED). A caller submits an
-// operation and goes on. The thread runs the operations in the order of submission, with MPI's
-// nonblocking calls and MpiProgress, which sleeps while it waits, so that the core is free to
-// compute.
+// Method: after Start() only the progress thread makes MPI calls (MPI_THREAD_SERIALIZED). A caller
+// submits an operation and goes on. The thread runs the operations one by one in the order of
+// submission. It uses MPI's nonblocking calls and waits for them with MpiProgress, which sleeps, so
+// that the core is free to compute.
 //
-// Layout: a tensor of AllocateBuffer() lies in memory that all ranks of a host map
-// (shared_memory.h). Another tensor is copied through `staging_`, kStagedElements at a time. Over a
-// network the ring (ring_all_reduce.h) reads and writes the tensor itself.
+// Layout: where all ranks are on one host, a tensor of AllocateBuffer() lies in memory that all
+// ranks map (shared_memory.h) and is summed in place. Any other tensor is copied through
+// `staging_`, which all ranks map too, kStagedElements at a time. Where ranks are on several hosts,
+// the ring (ring_all_reduce.h) reads and writes the tensor itself.
 //
 // Invariants:
 //  - Every rank submits the same operations in the same order. MPI matches them by that order.
-//  - A tensor belongs to the thread from submission until Work::Wait() returns.
-//  - Every wait calls Tick() about every 20 ms or more often. So heartbeats are sent in the middle
-//    of an operation, and an Abort() of another thread is seen.
-//  - The first error stays in `failure_`. No operation runs after it; only heartbeats and MPI_Abort
-//    still call MPI.
-//  - The sum does not depend on the algorithm: shared memory, the ring and the exchange add chunk c
-//    in the order of ranks c, c + 1, ..., c - 1 (wire.h). MPI_CHOICE is the exception.
+//  - Only the progress thread reads or writes a submitted tensor until Work::Wait() returns.
+//  - Every wait of the progress thread calls Tick() at least about every 20 ms. So heartbeats are
+//    sent during a long operation too, and an Abort() that another thread calls is noticed.
+//  - The first error is kept in `failure_`. After it no operation runs: each returns this error.
+//    Only heartbeats and MPI_Abort still call MPI.
+//  - Shared memory, the ring and the exchange (kExchangeBytes below) add the ranks' numbers in the
+//    same order (ChunkOf() in wire.h). So with float32 on the wire all three give the same bits.
+//    MPI_CHOICE adds in an order that MPI chooses.
 //
-// Tests: mpi_communicator_test compares each algorithm with sums in that order. failure_test kills,
-// stops and hangs ranks.
+// Tests: mpi_communicator_test compares each algorithm with a plain sum in this order. failure_test
+// kills, stops and hangs ranks.
 #include "src/comm/mpi/mpi_communicator.h"
 
 #include <ATen/core/Tensor.h>
@@ -61,31 +64,36 @@
 namespace finetune {
 namespace {
 
-// MPI counts elements in int, so longer tensors are cut into pieces of this many elements.
+// MPI's functions take the number of elements as int. So a tensor is broadcast, and summed with
+// MPI_CHOICE, in pieces of at most this many elements (bytes for a broadcast).
 constexpr int64_t kPiece = int64_t{1} << 28;
-// A segment of the ring in bytes, measured with bench/allreduce_benchmark. It is less than the 64
-// KiB that Open MPI sends at once over TCP: for a larger message it asks the receiver first, and
-// that question waits behind the data of the other direction.
+// The size of the ring's segments in bytes, chosen by measurements with bench/allreduce_benchmark.
+// It is less than 64 KiB, because Open MPI sends a message of up to 64 KiB over TCP at once. For a
+// larger one it first asks the receiver, and the answer waits behind the data that the receiver is
+// sending.
 constexpr int64_t kRingSegment = int64_t{60} << 10;
-// Where all ranks' data are at most this many bytes together, each rank sends all of its data to
-// all ranks. This takes one step instead of a ring's many.
+// If the data of all ranks together are at most this many bytes, AUTO uses the exchange instead of
+// the ring (SumExchanged()): each rank sends all its data to all ranks and adds everything itself.
+// This takes one step instead of 2 (size - 1).
 constexpr int64_t kExchangeBytes = int64_t{64} << 10;
-// A tensor from outside of AllocateBuffer() is copied and summed this many elements at a time.
+// On one host, a tensor that does not come from AllocateBuffer() is copied to `staging_` and summed
+// there, this many elements at a time.
 constexpr int64_t kStagedElements = int64_t{1} << 18;
-// The exit code of an aborted job. Open MPI's mpirun exits with it modulo 256, and 0 would look
-// like success.
+// The exit code of an aborted job. Open MPI's mpirun exits with this code modulo 256, which must
+// not be 0, because 0 means success.
 constexpr int kAbortCode = 1;
 static_assert(kAbortCode % 256 != 0);
-// The time that MPI_Abort gets to end the job. It takes a second or two where all hosts can be
-// reached.
+// The longest time that MPI_Abort may take before the launcher is ended by force. MPI_Abort takes a
+// second or two where all hosts can be reached.
 constexpr absl::Duration kAbortGrace = absl::Seconds(30);
 
-// Returns the time of a clock that never jumps, as absl::Time.
+// Returns the time of the steady clock, which never jumps, as absl::Time. Only differences of such
+// times have a meaning.
 absl::Time Now() {
   return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
-// Sums packed numbers in float32; an MPI_Op.
+// An MPI_Op for 16-bit numbers: sets in_out[i] to the rounded float32 sum of in[i] and in_out[i].
 template <Wire kWire>
 void SumPacked(void* in, void* in_out, int* count, MPI_Datatype*) {
   constexpr int kBlock = 1024;
@@ -107,7 +115,8 @@ class MpiCommunicator::Engine {
   Engine(const CommConfig& config, CommObserver observer)
       : config_(config), observer_(std::move(observer)) {}
 
-  // Call it before the thread runs.
+  // Creates MPI's communicators, the watchdog and the staging memory, then starts the progress
+  // thread. Call it first, on the thread that started MPI.
   absl::Status Start();
   ~Engine();
 
@@ -140,20 +149,24 @@ class MpiCommunicator::Engine {
     return Submit(name, bytes, std::move(run))->Wait();
   }
 
-  // Called on the thread.
+  // These functions run an operation from begin to end. They are called on the progress thread (or
+  // by Start(), before the thread exists).
   absl::StatusOr<std::vector<std::string>> Gather(absl::string_view bytes);
   absl::Status Sum(float* data, int64_t n, Wire wire);
   absl::Status SumDoubles(absl::Span<double> values);
   absl::Status BroadcastBytes(void* data, int64_t bytes, int root);
   absl::Status MeetAll();
-  // Returns this rank's memory, which all ranks map; null where the host does not allow it.
+  // Creates zeroed memory for `numel` floats on each rank that all ranks map. Returns this rank's
+  // memory; null on every rank where the ranks are on several hosts or cannot map each other's
+  // memory.
   absl::StatusOr<float*> Share(int64_t numel);
 
   Watchdog& watchdog() { return *watchdog_; }
   [[noreturn]] void Abort(absl::string_view reason);
 
  private:
-  // The ranks' memories, this rank's among them.
+  // Memory for the same buffer on every rank, all of it mapped here. data[r] is rank r's buffer of
+  // `numel` floats in members[r]. (For `staging_`, shared_sum_ holds the members.)
   struct Shared {
     std::vector<SharedMemory> members;
     std::vector<float*> data;
@@ -161,11 +174,11 @@ class MpiCommunicator::Engine {
   };
 
   absl::Status FindWorld();
-  // Returns whether a caller waits, so that this rank computes nothing.
+  // Returns whether a caller is blocked in Work::Wait(), so that this rank computes nothing now.
   bool Idle() const { return waiting_.load(std::memory_order_relaxed) > 0; }
   absl::StatusOr<std::optional<std::vector<SharedMemory>>> ShareMemory(size_t bytes);
-  // Lets the watchdog exchange heartbeats, and ends the job where the watchdog or Abort() asks for
-  // it.
+  // Lets the watchdog send and receive heartbeats. Ends the job if the watchdog has found a stall
+  // of comm.timeout_seconds or another thread has called Abort().
   absl::Status Tick();
   absl::Status SumShared(const Shared& shared, int64_t begin, int64_t n);
   absl::Status SumStaged(float* data, int64_t n);
@@ -182,15 +195,16 @@ class MpiCommunicator::Engine {
   MpiProgress progress_{hooks_};
   std::optional<RingAllReduce> ring_;
   std::optional<SharedSum> shared_sum_;
-  // By the first element of this rank's own memory.
+  // The buffers of AllocateBuffer(). The key is the address of this rank's own buffer.
   std::map<const float*, Shared> shared_;
   std::optional<Shared> staging_;
   std::optional<Watchdog> watchdog_;
   std::vector<std::byte> scratch_;
-  // The first error. No operation runs after it.
+  // The first error of an operation or heartbeat. After it no operation runs. Only the progress
+  // thread uses it.
   absl::Status failure_;
 
-  // The number of callers in Work::Wait().
+  // The number of callers that are blocked in Work::Wait().
   std::atomic<int> waiting_{0};
   std::atomic<bool> aborting_{false};
 
@@ -227,7 +241,7 @@ absl::Status MpiCommunicator::Engine::Start() {
       for (const SharedMemory& member : *memory) {
         staging_->data.push_back(reinterpret_cast<float*>(member.data()));
       }
-      // The staging memory also holds the ranks' meeting points.
+      // The Meetings in the staging memory serve all sums in shared memory.
       shared_sum_.emplace(world_.rank, *std::move(memory));
     } else if (algorithm == MpiConfig::SHARED_MEMORY) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -260,11 +274,12 @@ absl::Status MpiCommunicator::Engine::FindWorld() {
 
 MpiCommunicator::Engine::~Engine() {
   if (thread_.has_value()) {
-    // After this barrier no rank waits for this one. The watchdog watches over the barrier.
+    // Wait for all ranks, so that no other rank still needs this one. If a rank does not come, the
+    // watchdog reports it.
     Do("end", 0, [this] { return MeetAll(); }).IgnoreError();
   }
   thread_.reset();
-  // After an error MPI's own state is unknown, so nothing is freed; the process ends soon.
+  // After an error MPI's state is unknown, so no MPI object is freed. The process ends soon anyway.
   if (!failure_.ok()) return;
   if (watchdog_.has_value()) watchdog_->Stop();
   for (MPI_Op& op : packed_ops_) {
@@ -294,7 +309,7 @@ std::unique_ptr<MpiCommunicator::Engine::Pending> MpiCommunicator::Engine::Submi
 
 absl::Status MpiCommunicator::Engine::Tick() {
   if (aborting_.load(std::memory_order_acquire)) MPI_Abort(MPI_COMM_WORLD, kAbortCode);
-  // The watchdog does not exist until Start() has made it.
+  // Start() gathers the hosts' names before it has created the watchdog.
   if (!watchdog_.has_value()) return absl::OkStatus();
   FT_ASSIGN_OR_RETURN(const std::optional<std::string> fatal, watchdog_->Tick(Now()));
   if (fatal.has_value()) Abort(*fatal);
@@ -313,8 +328,8 @@ void MpiCommunicator::Engine::Abort(absl::string_view reason) {
   } else {
     MPI_Abort(MPI_COMM_WORLD, kAbortCode);
   }
-  // MPI_Abort ends the process. Where it fails, mpirun sees an exit without MPI_Finalize and ends
-  // the other ranks.
+  // MPI_Abort ends this process. If it does not, exit without MPI_Finalize: mpirun then ends the
+  // other ranks.
   absl::SleepFor(absl::Seconds(10));
   _exit(kAbortCode);
 }
@@ -358,7 +373,7 @@ absl::StatusOr<std::optional<std::vector<SharedMemory>>> MpiCommunicator::Engine
   double failures = own.ok() ? 0 : 1;
   for (int r = 0; r < world_.size && failures == 0; ++r) {
     if (r == world_.rank) {
-      members.push_back(*std::move(own));  // NOLINT(bugprone-use-after-move): r is it once.
+      members.push_back(*std::move(own));  // NOLINT(bugprone-use-after-move): moved once.
       continue;
     }
     SharedMemory::Handle theirs;
@@ -370,7 +385,8 @@ absl::StatusOr<std::optional<std::vector<SharedMemory>>> MpiCommunicator::Engine
       failures = 1;
     }
   }
-  // This sum is also a barrier: after it every rank has opened what it could.
+  // This sum is also a barrier. After it all ranks have opened this rank's memory, so the handle
+  // can be closed.
   FT_RETURN_IF_ERROR(SumDoubles(absl::MakeSpan(&failures, 1)));
   if (failures > 0) return std::nullopt;
   members[world_.rank].CloseHandle();
@@ -455,7 +471,7 @@ absl::Status MpiCommunicator::Engine::SumByMpi(float* data, int64_t n, Wire wire
 absl::Status MpiCommunicator::Engine::Sum(float* data, int64_t n, Wire wire) {
   if (n == 0) return absl::OkStatus();
   if (shared_sum_.has_value()) {
-    // Shared memory needs no messages, so `wire` does not matter and nothing is packed.
+    // In shared memory nothing is sent, so the numbers stay float32 whatever `wire` is.
     if (auto it = shared_.upper_bound(data); it != shared_.begin()) {
       const auto& [begin, shared] = *std::prev(it);
       if (data + n <= begin + shared.numel) return SumShared(shared, data - begin, n);

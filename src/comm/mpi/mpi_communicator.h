@@ -12,21 +12,24 @@
 
 namespace finetune {
 
-// Collectives over MPI for tensors in the CPU's memory. A thread of its own makes all MPI calls, so
-// that an all-reduce runs while the caller computes. In between it sends the watchdog's heartbeats.
+// Collectives over MPI for tensors in the CPU's memory. The communicator has a thread that makes
+// all MPI calls, so that an all-reduce runs while the caller computes. The same thread sends and
+// receives the watchdog's heartbeats.
 //
-// comm.mpi.algorithm chooses how tensors are summed. Where all ranks are on one host they add in
-// shared memory, and tensors of AllocateBuffer() need no copy. Else they add in a ring. Both add in
-// the same order, so runs on one host and on several hosts give the same bits. MPI_CHOICE calls
-// MPI_Iallreduce, whose order is its own.
+// comm.mpi.algorithm chooses how tensors are summed. With AUTO, ranks that are all on one host add
+// in shared memory; tensors of AllocateBuffer() then need no copy. Ranks on several hosts add in a
+// ring. Both add in the same order, so with float32 on the wire a run on one host and a run of as
+// many ranks on several hosts give the same bits. (Shared memory ignores `wire`; a ring rounds to
+// it.) MPI_CHOICE calls MPI_Iallreduce, and MPI chooses the order.
 class MpiCommunicator : public Communicator {
  public:
-  // Collective. `session` must be active and outlive it. Errors: InvalidArgument when
-  // comm.mpi.algorithm asks for memory that the ranks cannot share.
+  // Collective. `session` must be active and outlive the communicator. Errors: InvalidArgument when
+  // comm.mpi.algorithm is SHARED_MEMORY and the ranks cannot share memory; FailedPrecondition when
+  // `session` is not active; Unavailable when an MPI function fails.
   static absl::StatusOr<std::unique_ptr<MpiCommunicator>> Create(const MpiSession& session,
                                                                  const CommConfig& config,
                                                                  CommObserver observer);
-  // Waits for the other ranks, unless an operation failed.
+  // Collective. Waits until every rank destroys its communicator, unless an operation has failed.
   ~MpiCommunicator() override;
 
   using Communicator::AllReduceSum;
@@ -42,8 +45,8 @@ class MpiCommunicator : public Communicator {
   void SetActivity(absl::string_view activity) override;
   [[noreturn]] void Abort(absl::string_view reason) override;
 
-  // Watches over this communicator's operations, and over those of a communicator on top of it that
-  // counts its operations there. Lives as long as this object.
+  // Returns the watchdog of this communicator, which lives as long as this object. NcclCommunicator
+  // counts its own operations in it too.
   Watchdog* watchdog();
 
  private:

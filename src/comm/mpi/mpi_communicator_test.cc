@@ -35,7 +35,8 @@ std::unique_ptr<MpiCommunicator> Make(MpiConfig::Algorithm algorithm = MpiConfig
   return *std::move(communicator);
 }
 
-// Returns the values of rank `rank`; any rank can compute every rank's.
+// Returns rank `rank`'s input. The same on every rank, so that each rank can compute the expected
+// sums.
 std::vector<float> RandomValues(int64_t n, int rank) {
   std::mt19937 random(int64_t{1000} * rank + n % 997);
   std::normal_distribution<float> normal;
@@ -44,14 +45,15 @@ std::vector<float> RandomValues(int64_t n, int rank) {
   return values;
 }
 
-// [rank][element]
+// Returns the inputs of all ranks, as [rank][element].
 std::vector<std::vector<float>> RandomValuesOfAll(int64_t n, int ranks) {
   std::vector<std::vector<float>> all(ranks);
   for (int r = 0; r < ranks; ++r) all[r] = RandomValues(n, r);
   return all;
 }
 
-// Sums in the promised order, written plainly: chunk c from rank c on.
+// The reference: adds in the order that wire.h promises, one element at a time. Chunk c is added
+// from rank c on.
 std::vector<float> SerialSum(std::vector<std::vector<float>> all) {
   const auto size = static_cast<int>(all.size());
   const auto n = static_cast<int64_t>(all[0].size());
@@ -115,7 +117,8 @@ TEST_P(AllReduceTest, PartsOfABufferSumAsOtherTensorsDo) {
   const std::vector<std::vector<float>> all = RandomValuesOfAll(total, communicator->size());
   std::copy(all[communicator->rank()].begin(), all[communicator->rank()].end(),
             buffer->data_ptr<float>());
-  // Several all-reduces run at once, and the last part stays untouched.
+  // Several all-reduces of one buffer run at once. The elements from 1,003,017 on are in none of
+  // them.
   const std::vector<std::pair<int64_t, int64_t>> parts = {
       {0, 16}, {16, 3001}, {3017, 1'000'000}, {1'900'000, 0}};
   std::vector<std::unique_ptr<Communicator::Work>> works;
@@ -174,7 +177,7 @@ TEST_P(AllReduceTest, SixteenBitsOnTheWayKeepTheirPrecision) {
     auto work = communicator->AllReduceSum(TensorOf(values), wire);
     ASSERT_TRUE(work.ok()) << work.status();
     ASSERT_TRUE((*work)->Wait().ok());
-    // Each of at most `size` hops rounds a partial sum by half a unit in the last place.
+    // At most `size` ranks round the partial sum, each by at most half a unit in the last place.
     const double unit = wire == Wire::kBFloat16 ? std::ldexp(1.0, -8) : std::ldexp(1.0, -11);
     for (int64_t i = 0; i < n; ++i) {
       ASSERT_NEAR(values[i], exact[i], size * unit * magnitude[i] + 1e-6);
@@ -282,7 +285,7 @@ TEST(MpiCommunicatorTest, DifferentSizesAreAnErrorWhereTheyShareMemory) {
     const absl::Status status = (*work)->Wait();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), testing::HasSubstr("elements"));
-    // After the error the communicator cannot be used.
+    // After an error every later operation returns the same error.
     EXPECT_EQ(communicator->Barrier(), status);
   }
 }

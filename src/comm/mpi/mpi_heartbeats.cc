@@ -82,8 +82,8 @@ void MpiHeartbeats::Stop() {
     MPI_Cancel(&receive_);
     MPI_Wait(&receive_, MPI_STATUS_IGNORE);
   }
-  // These waits end soon, whether or not the peer reads: heartbeats are so small that MPI has
-  // already copied them out of this process's memory.
+  // These waits end soon even when the other rank never receives: a heartbeat is so small that MPI
+  // has already copied it out of outgoing_.
   for (MPI_Request& send : sends_) {
     if (send != MPI_REQUEST_NULL) MPI_Wait(&send, MPI_STATUS_IGNORE);
   }

@@ -14,10 +14,10 @@
 
 namespace finetune {
 
-// Heartbeats as messages of MPI. At most one message to a rank is on its way.
+// Sends heartbeats as MPI messages. At most one message to each rank is on its way.
 class MpiHeartbeats : public HeartbeatTransport {
  public:
-  // This object alone uses `comm`.
+  // Nothing else may use `comm`.
   explicit MpiHeartbeats(MPI_Comm comm);
 
   absl::Status Send(const Heartbeat& own) override;
@@ -25,7 +25,7 @@ class MpiHeartbeats : public HeartbeatTransport {
   void Stop() override;
 
  private:
-  // Texts are cut to the size of the arrays and end with a 0.
+  // Both texts are cut to the size of their array and end with a zero byte.
   struct Message {
     int64_t entered;
     int64_t finished;
@@ -38,7 +38,8 @@ class MpiHeartbeats : public HeartbeatTransport {
   MPI_Comm comm_;
   Message incoming_;
   MPI_Request receive_ = MPI_REQUEST_NULL;
-  // The ranks that receive this rank's heartbeats, with the last message to each.
+  // The ranks that receive this rank's heartbeats. outgoing_[i] is the last message to peers_[i],
+  // and sends_[i] is its request.
   std::vector<int> peers_;
   std::vector<Message> outgoing_;
   std::vector<MPI_Request> sends_;

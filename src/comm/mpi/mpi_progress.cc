@@ -9,11 +9,12 @@
 namespace finetune {
 
 absl::Status MpiProgress::Until(absl::FunctionRef<absl::StatusOr<bool>()> done) {
-  // The polls before the first sleep. They take about as long as falling asleep and waking up.
+  // The number of polls before the first sleep. They take about as long as falling asleep and
+  // waking up.
   constexpr int kEager = 100;
-  // The polls between two sleeps. Open MPI checks requests before it reads the network, so a
-  // message that one poll reads completes its request in the next. The message may also be only one
-  // step of a collective.
+  // The number of polls between two sleeps. One is not enough: Open MPI tests the requests before
+  // it reads the network, so a message that one poll reads completes its request only in the next
+  // poll. A message may also be only one of several that a collective needs.
   constexpr int kBetweenSleeps = 3;
   constexpr absl::Duration kLongest = absl::Milliseconds(1);
   absl::Duration pause = absl::Microseconds(10);

@@ -16,34 +16,38 @@
 
 namespace finetune {
 
-// Waits for MPI's requests without using the core that the model is computed on; MPI's own waits
-// spin. Where this rank computes nothing meanwhile, a wait first polls for a moment. Then it sleeps
-// until a connection is ready (NetworkSleep). Where messages do not end a sleep (shared memory,
-// networks that bypass the kernel), it sleeps for growing times of up to a millisecond. It never
-// calls sched_yield: after that Linux runs every compute thread first, and the wait would starve.
+// Waits for MPI requests without keeping a core busy, which the model's computation needs.
+// (MPI_Wait polls without a pause.) Each wait repeats two steps: it polls MPI a few times, then it
+// sleeps until a TCP connection is ready (NetworkSleep). While this rank computes nothing, it first
+// polls for a moment without sleeping. On shared memory and on networks that bypass the kernel a
+// message does not end a sleep; there the sleeps are of growing length, from 10 microseconds to a
+// millisecond. A wait never calls sched_yield: after it Linux runs every compute thread first, so
+// the wait would starve.
 class MpiProgress {
  public:
-  // Create it after MPI's start.
+  // Create it after MPI_Init_thread. A wait calls `hooks` as wait_hooks.h describes.
   explicit MpiProgress(WaitHooks hooks) : hooks_(std::move(hooks)) {}
 
-  // Returns when all of `requests` are done. `what` names the operation in errors.
+  // Returns when all `requests` are complete. `what`: the operation's name for errors.
   absl::Status WaitAll(absl::Span<MPI_Request> requests, absl::string_view what);
   absl::Status Wait(MPI_Request& request, absl::string_view what) {
     return WaitAll(absl::MakeSpan(&request, 1), what);
   }
 
-  // Returns when at least one of `requests` is done. `done` gets the indices of the finished
-  // requests, which become MPI_REQUEST_NULL. At least one must be active.
+  // Returns when at least one of `requests` is complete. Sets `done` to the indices of the complete
+  // requests, which become MPI_REQUEST_NULL. Where all are MPI_REQUEST_NULL already, it returns at
+  // once with an empty `done`.
   absl::Status WaitSome(absl::Span<MPI_Request> requests, absl::string_view what,
                         std::vector<int>& done);
 
  private:
+  // Polls and sleeps until `done` returns true or an error.
   absl::Status Until(absl::FunctionRef<absl::StatusOr<bool>()> done);
 
   const WaitHooks hooks_;
   NetworkSleep sleep_;
-  // Whether messages end sleeps here: so far at least one has, and no message arrived during a
-  // sleep without ending it.
+  // Whether arriving messages seem to end sleeps, so that sleeps may be long: set when one has, and
+  // cleared when a request completed after a sleep that no message had ended.
   bool woken_ = false;
 };
 

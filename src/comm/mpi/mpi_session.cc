@@ -18,7 +18,7 @@
 namespace finetune {
 namespace {
 
-// Returns "Open MPI v4.1.4" from a text that goes on with how the library was built.
+// Returns the first three words of the library's description, such as "Open MPI v4.1.4".
 std::string LibraryVersion() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
@@ -34,11 +34,12 @@ absl::StatusOr<MpiSession> MpiSession::Start(int* argc, char*** argv) {
   const Launch launch = ReadLaunch();
   if (launch.launcher == Launcher::kNone) return MpiSession(false);
   FT_RETURN_IF_ERROR(CheckLaunch(launch));
-  // NetworkSleep waits on epoll. Open MPI's default is poll(), because of mpirun's terminals, which
-  // ranks do not have.
+  // Make Open MPI use epoll, because NetworkSleep sleeps on an epoll instance. Open MPI's default
+  // is poll(), because epoll does not work with mpirun's terminals; ranks have none.
   setenv("OMPI_MCA_opal_event_include", "epoll", /*replace=*/0);
   int provided = MPI_THREAD_SINGLE;
-  // One thread at a time calls MPI: after the start it is the communicator's, not the main thread.
+  // MPI_THREAD_SERIALIZED: one thread at a time calls MPI. During the start this is the main
+  // thread, later the communicator's thread.
   FT_RETURN_IF_ERROR(
       MpiStatus(MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread"));
   MpiSession session(true);

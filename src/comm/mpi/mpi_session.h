@@ -5,24 +5,26 @@
 
 namespace finetune {
 
-// MPI from MPI_Init to MPI_Finalize, where an MPI launcher started the process. Where a shell
-// started it, the session does nothing, since one rank needs no mpirun. Make one in main():
+// Calls MPI_Init_thread at its start and MPI_Finalize at its end, if an MPI launcher such as mpirun
+// started the process. Otherwise it does nothing, so that a job of one rank needs no mpirun. Create
+// one in main():
 //
 //   FT_ASSIGN_OR_RETURN(MpiSession session, MpiSession::Start(&argc, &argv));
 //
-// MPI_Finalize waits for the other ranks. A rank that failed ends with Communicator::Abort()
-// instead.
+// MPI_Finalize waits for the other ranks. So a rank that failed must not destroy the session but
+// call Communicator::Abort().
 class MpiSession {
  public:
-  // Errors: FailedPrecondition when srun started several tasks without MPI, when MPI's world does
-  // not have as many ranks as the launcher started, or when MPI cannot be used from threads.
+  // Errors: FailedPrecondition when srun started several tasks without MPI, when MPI_COMM_WORLD
+  // does not have as many ranks as the launcher started, or when MPI does not support
+  // MPI_THREAD_SERIALIZED. Unavailable when an MPI function fails.
   static absl::StatusOr<MpiSession> Start(int* argc, char*** argv);
 
   MpiSession(MpiSession&& other) noexcept : active_(other.active_) { other.active_ = false; }
   MpiSession& operator=(MpiSession&&) = delete;
   ~MpiSession();
 
-  // Returns whether MPI runs.
+  // Returns whether MPI is initialized. False where no launcher started the process.
   bool active() const { return active_; }
 
  private:

@@ -6,7 +6,8 @@
 
 namespace finetune {
 
-// Returns OK for MPI_SUCCESS, else Unavailable with "<what>: <MPI's own message>".
+// Converts the return code of an MPI function. Returns OK for MPI_SUCCESS, otherwise Unavailable
+// with the text "<what>: <MPI's message for the code>".
 absl::Status MpiStatus(int code, absl::string_view what);
 
 }  // namespace finetune

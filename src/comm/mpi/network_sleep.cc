@@ -23,7 +23,7 @@ bool NetworkSleep::Sleep(absl::Duration most) {
   const timespec limit = absl::ToTimespec(most);
   const int ready = ppoll(instances_.data(), instances_.size(), &limit, nullptr);
   if (ready <= 0) return false;
-  // A closed descriptor would end every sleep at once.
+  // Forget descriptors that have been closed: they would end every later sleep at once.
   const size_t before = instances_.size();
   std::erase_if(instances_, [](const pollfd& one) { return (one.revents & ~POLLIN) != 0; });
   return instances_.size() == before;

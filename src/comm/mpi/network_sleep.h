@@ -9,15 +9,17 @@
 
 namespace finetune {
 
-// Sleeps that end when a message arrives. MPI itself can only be polled. But Open MPI keeps its TCP
-// connections in an epoll instance (MpiSession makes it choose epoll), and a thread can sleep on
-// that. Shared memory and networks that bypass the kernel do not end such a sleep.
+// Lets a thread sleep until a message for MPI arrives. MPI has no call for that; it can only be
+// polled. But Open MPI watches its TCP connections with an epoll instance (MpiSession makes it
+// choose epoll), and a thread can sleep until that instance reports data. A message through shared
+// memory or through a network that bypasses the kernel does not end the sleep.
 class NetworkSleep {
  public:
-  // Uses the epoll instances that this process has now. Create it after MPI's start.
+  // Finds the epoll instances that this process has now. So create it after MPI_Init_thread.
   NetworkSleep();
 
-  // Returns true when a connection is ready for MPI, false after `most`.
+  // Sleeps for at most `most`. Returns true as soon as a connection is ready for MPI, false if none
+  // became ready in that time.
   bool Sleep(absl::Duration most);
 
  private:

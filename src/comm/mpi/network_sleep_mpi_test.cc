@@ -1,4 +1,4 @@
-// Runs under mpirun with two ranks, which talk by TCP.
+// Runs under mpirun with two ranks that communicate over TCP.
 #include <mpi.h>
 
 #include <cstdlib>
@@ -10,11 +10,11 @@
 namespace finetune {
 namespace {
 
-// Runs before MPI starts, which main() does.
+// Sets the variables before main() calls MPI_Init_thread, which reads them.
 [[maybe_unused]] const bool kOverTcp = [] {
   setenv("OMPI_MCA_btl", "tcp,self", 1);
   setenv("OMPI_MCA_btl_tcp_if_include", "lo", 1);
-  // MPICH, over UCX or libfabric.
+  // The same for MPICH, with UCX or libfabric below it.
   setenv("MPIR_CVAR_NOLOCAL", "1", 1);
   setenv("UCX_TLS", "tcp", 1);
   setenv("FI_PROVIDER", "tcp", 1);
@@ -28,7 +28,7 @@ TEST(NetworkSleepTest, MessagesOfMpisEndIt) {
   MPI_Barrier(MPI_COMM_WORLD);
   NetworkSleep sleep;
   int woken = 0;
-  // Each round is a message to the other rank and one back.
+  // In each round one rank sends and the other receives, in turn.
   for (int round = 0; round < 200; ++round) {
     int number = round;
     if (round % 2 == rank) {

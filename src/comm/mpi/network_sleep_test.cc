@@ -20,13 +20,13 @@ TEST(NetworkSleepTest, EndsWhenSomethingIsReadyAndElseInTime) {
   EXPECT_FALSE(sleep.Sleep(absl::Milliseconds(1)));
   const uint64_t one = 1;
   ASSERT_EQ(write(ready, &one, sizeof(one)), ssize_t{sizeof(one)});
-  // The sleep is longer than the test may take.
+  // The test would time out if these sleeps did not end at once.
   EXPECT_TRUE(sleep.Sleep(absl::Hours(1)));
   EXPECT_TRUE(sleep.Sleep(absl::Hours(1)));
   uint64_t count = 0;
   ASSERT_EQ(read(ready, &count, sizeof(count)), ssize_t{sizeof(count)});
   EXPECT_FALSE(sleep.Sleep(absl::Milliseconds(1)));
-  // A closed instance does not end a sleep.
+  // An epoll instance that has been closed does not end a sleep.
   close(instance);
   EXPECT_FALSE(sleep.Sleep(absl::Milliseconds(1)));
   EXPECT_FALSE(sleep.Sleep(absl::Milliseconds(1)));

@@ -1,3 +1,21 @@
+// All-reduce in a ring over MPI.
+//
+// Problem: ranks on several hosts must sum an array with as few bytes on the network as possible,
+// and in the order of addition that wire.h promises.
+//
+// Method: a reduce-scatter, then an all-gather (Patarasuk and Yuan 2009). Run() describes the steps
+// and the numbering of the messages. A chunk travels in segments, so that a rank adds one segment
+// while the next is on its way.
+//
+// Layout: with float32 on the wire, messages are sent from the array itself and, in the all-gather,
+// received into it. With a 16-bit wire they are first packed into `outgoing_`. All other messages
+// are received into `incoming_`. Both buffers have room for kWindow segments.
+//
+// Invariants: messages are posted, handled and sent in the order of their numbers. At most kWindow
+// of them are being received, and at most kWindow are being sent. Elements that are still being
+// sent are not overwritten.
+//
+// Tests: mpi_communicator_test compares with a plain sum.
 #include "src/comm/mpi/ring_all_reduce.h"
 
 #include <algorithm>
@@ -14,10 +32,15 @@ RingAllReduce::RingAllReduce(MPI_Comm comm, int64_t segment_bytes)
   MPI_Comm_size(comm, &size_);
 }
 
-// Message m = step * segments + segment. In step t a rank sends chunk (rank - t) to its right and
-// receives chunk (rank - t - 1) from its left. In the first size - 1 steps it adds the received
-// chunk to its own; in the later steps it keeps the received chunk. A message of step t > 0 can be
-// sent when message m - segments, the same segment one step earlier, has been handled.
+// The algorithm has 2 (size - 1) steps. In step t a rank sends chunk (rank - t) modulo size to its
+// right neighbour and receives chunk (rank - t - 1) modulo size from its left one. In the first
+// size - 1 steps (the reduce-scatter) it adds the received chunk to its own data. In the later
+// steps (the all-gather) the received chunk is a complete sum and replaces its data.
+//
+// A chunk is sent as `segments` messages of one segment each. Both the messages that a rank sends
+// and those that it receives are numbered m = t * segments + s for step t and segment s. Message m
+// of a step t > 0 passes on the data of received message m - segments, so it is sent after that one
+// has been handled.
 absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& progress) {
   if (size_ == 1 || n == 0) return absl::OkStatus();
   const auto element = static_cast<int64_t>(WireSize(wire));
@@ -31,7 +54,7 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
   incoming_.resize(kWindow * segment_bytes_);
   outgoing_.resize(packed ? kWindow * segment_bytes_ : 0);
 
-  // Returns the elements of message m that this rank sends (shift 0) or receives (shift 1).
+  // Returns the elements that this rank sends (shift 0) or receives (shift 1) with message m.
   const auto part = [&](int64_t m, int shift) {
     const int64_t step = m / segments;
     const auto index = static_cast<int>(((rank_ - step - shift) % size_ + size_) % size_);
@@ -40,21 +63,23 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
     return Chunk{begin, std::min(chunk.end, begin + segment)};
   };
 
-  // Slots 0..kWindow-1 receive, the others send; message m uses slot m % kWindow. A message without
-  // elements is not sent.
+  // Requests 0 to kWindow - 1 receive, the other kWindow send. Received message m uses request m %
+  // kWindow, sent message m uses request kWindow + m % kWindow. A message without elements (the
+  // last chunks may be short) is neither sent nor received, but it is counted.
   std::array<MPI_Request, size_t{2} * kWindow> requests;
   requests.fill(MPI_REQUEST_NULL);
   int64_t posted = 0,
-          received = 0;  // messages [0, posted) may arrive, [0, received) are handled
+          received = 0;  // of the messages to receive: posted to MPI, and handled
   int64_t issued = 0,
-          sent = 0;  // messages [0, issued) are on their way, [0, sent) are out of our memory
+          sent = 0;  // of the messages to send: given to MPI, and sent
   std::vector<int> done;
   while (received < messages || sent < messages) {
     bool moved = false;
     while (posted < messages && posted < received + kWindow) {
       const Chunk in = part(posted, 1);
       const bool reduced = posted < reduced_messages;
-      // A chunk that is still being sent, from the reduce-scatter, must not be overwritten yet.
+      // The message would overwrite elements that this rank sent in the reduce-scatter, size - 1
+      // steps earlier. Their sending must have ended.
       if (!reduced && !packed && sent <= posted - (size_ - 1) * segments) break;
       void* target =
           reduced || packed
@@ -87,7 +112,8 @@ absl::Status RingAllReduce::Run(float* data, int64_t n, Wire wire, MpiProgress& 
       if (packed) {
         std::byte* slot = outgoing_.data() + (issued % kWindow) * segment_bytes_;
         Pack(data + out.begin, out.size(), wire, slot);
-        // The complete sum that this rank owns is rounded to what the other ranks will receive.
+        // This rank is the first to send this chunk's complete sum, rounded to `wire`. Round this
+        // rank's copy too, so that all ranks have the same bits.
         if (issued >= reduced_messages && issued < reduced_messages + segments) {
           Unpack(slot, out.size(), wire, data + out.begin);
         }

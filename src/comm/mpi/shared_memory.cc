@@ -33,7 +33,7 @@ absl::StatusOr<void*> Map(int fd, size_t bytes) {
   void* base =
       mmap(nullptr, kHeader + bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (base == MAP_FAILED) return Failed(absl::StatusCode::kResourceExhausted, "mmap");
-  // The host may not allow huge pages for shared memory; then this has no effect.
+  // Asks for huge pages. Where the host does not allow them for shared memory, this has no effect.
   madvise(base, kHeader + bytes, MADV_HUGEPAGE);
   return base;
 }
@@ -44,13 +44,15 @@ void Wake(std::atomic<uint32_t>& value) {
   syscall(SYS_futex, Word(value), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-// Pauses between two reads of memory that another core will write.
+// Tells the processor to pause for some cycles in a loop that reads memory until another core
+// writes it.
 void Relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
 }
 
+// Sleeps while `value` is `seen`: until Wake(), but for at most 20 ms.
 void SleepWhile(std::atomic<uint32_t>& value, uint32_t seen) {
   const timespec limit{0, 20'000'000};
   syscall(SYS_futex, Word(value), FUTEX_WAIT, seen, &limit, nullptr, 0);
@@ -140,7 +142,8 @@ SharedSum::SharedSum(int rank, std::vector<SharedMemory> members)
 
 absl::Status SharedSum::Await(std::atomic<uint32_t> SharedMemory::Meeting::*counter,
                               const WaitHooks& hooks) {
-  // The polls before the first sleep. They take about as long as falling asleep and waking up.
+  // The number of polls before the first sleep. They take about as long as falling asleep and
+  // waking up.
   constexpr int kEager = 1000;
   for (const SharedMemory& member : members_) {
     std::atomic<uint32_t>& value = member.meeting().*counter;

@@ -10,16 +10,16 @@
 
 namespace finetune {
 
-// A thread that runs tasks in the order in which they are added. While there is none, it calls
-// `idle` at least every `interval`.
+// A thread that runs tasks in the order in which they are added. While there are no tasks, it calls
+// `idle` once every `interval`.
 class TaskThread {
  public:
   TaskThread(absl::Duration interval, std::function<void()> idle);
-  // Runs the tasks that were added, then stops.
+  // Waits until all added tasks have run, then stops the thread.
   ~TaskThread();
 
   void Add(std::function<void()> task);
-  // Has `idle` called now, unless a task runs.
+  // Makes the thread call `idle` at once if it has no task. May be called on any thread.
   void Nudge();
   bool IsCurrent() const { return std::this_thread::get_id() == thread_.get_id(); }
 

@@ -7,12 +7,13 @@
 
 namespace finetune {
 
-// Functions of the communicator that a wait for other ranks calls.
+// Functions that a wait for other ranks calls again and again. The communicator provides them.
 struct WaitHooks {
-  // Sends heartbeats. A wait calls it at least every 20 ms; its error ends the wait.
+  // Sends and receives heartbeats. A wait calls it at least every 20 ms. When it returns an error,
+  // the wait ends and returns that error.
   std::function<absl::Status()> tick;
-  // Returns whether this rank computes nothing meanwhile. If so, a wait may poll for a moment
-  // before it sleeps.
+  // Returns whether a caller blocks until the operation has ended, so that this rank computes
+  // nothing now. Then the wait may poll for a moment before it first sleeps.
   std::function<bool()> idle;
 };
 

@@ -16,26 +16,30 @@
 
 namespace finetune {
 
-// The parts of NCCL's start that need no GPU and are tested without one.
+// The steps of NcclCommunicator's start that need no GPU, so that they can be tested without one.
 
-// Returns the GPU of a rank: one each, by local rank. `devices`: the GPUs that this process sees.
-// Errors: FailedPrecondition with both counts when a host has more ranks than GPUs.
+// Returns the number of the GPU that a rank uses, which is its local rank. `local_size`: the number
+// of ranks on the host. `devices`: the number of GPUs that this process sees. `host`: the host's
+// name for the error. Errors: FailedPrecondition with both counts when the host has more ranks than
+// GPUs.
 absl::StatusOr<int> ChooseDevice(int local_rank, int local_size, int devices,
                                  absl::string_view host);
 
-// Returns the value of NCCL_ALGO that makes NCCL use `algorithm` for all-reduces; "" for NCCL's own
-// choice. The ring is always allowed for the other collectives, since broadcasts have no other
-// algorithm.
+// Returns the value of the environment variable NCCL_ALGO that makes NCCL use `algorithm` for
+// all-reduces; "" for NCCL_CHOICE, where the variable is not to be set. TREE applies to all-reduces
+// only and leaves the ring for the other collectives, because NCCL broadcasts only in a ring.
 std::string NcclAlgorithmVariable(NcclConfig::Algorithm algorithm);
 
-// Returns, on every rank, the id that rank 0 makes. Collective. An error of rank 0 is returned on
-// every rank, with rank 0's name.
+// Calls `make` on rank 0 and returns the id that it made on every rank. `host`: the communicator
+// that sends it. Collective. Errors: Unavailable on every rank, naming rank 0 and its host, when
+// `make` fails.
 absl::StatusOr<std::string> ShareUniqueId(const std::function<absl::StatusOr<std::string>()>& make,
                                           Communicator& host);
 
-// Waits while a nonblocking call is in progress and returns its result. `code`: the call's return
-// value; `ask`: returns the state now. Errors: DeadlineExceeded after `timeout`, with `what` and
-// the config's field for the timeout.
+// Waits until a nonblocking NCCL call has ended and returns its result. `code`: the value that the
+// call returned. `in_progress`: the value that means that the call still runs. `ask`: returns the
+// call's state now. Errors: DeadlineExceeded after `timeout`, naming the call (`what`) and
+// comm.timeout_seconds.
 template <typename Result>
 absl::StatusOr<Result> AwaitResult(Result code, Result in_progress, absl::FunctionRef<Result()> ask,
                                    absl::Duration timeout, absl::string_view what) {

@@ -44,7 +44,7 @@ absl::Status NcclStatus(ncclResult_t code, ncclComm_t comm, absl::string_view wh
               DescribeCurrentGpu()));
 }
 
-// Turns LibTorch's exceptions into a status.
+// Returns call(). An exception that LibTorch throws becomes a status.
 template <typename F>
 absl::Status Catching(F&& call) {
   try {
@@ -72,8 +72,9 @@ class NcclCommunicator::Engine {
   Communicator& host() { return *host_; }
   int device() const { return device_; }
 
-  // An operation that the GPU has not finished. With an observer its events are timed and `began`
-  // is recorded.
+  // An operation on NCCL's stream, with CUDA events at its beginning and its end. `timed`: whether
+  // an observer wants its times. Without that the events cannot be timed and `began` is not
+  // recorded.
   struct Operation {
     Operation(const char* name, int64_t bytes, bool timed)
         : name(name),
@@ -90,18 +91,25 @@ class NcclCommunicator::Engine {
   absl::Status Broadcast(const at::Tensor& tensor, int root);
 
  private:
+  // TakeDevice() chooses and sets this rank's GPU. Connect() creates NCCL's communicator from the
+  // id that all ranks share, and the stream.
   absl::Status TakeDevice();
   absl::Status Connect(const std::string& unique_id);
-  // Waits until NCCL, which must not block, has finished the call that returned `code`.
+  // Waits until the nonblocking NCCL call that returned `code` has ended. `what`: its name for
+  // errors.
   absl::Status Settle(ncclResult_t code, absl::string_view what);
-  // Makes the communication stream wait for the current one, and begins an operation of `bytes`,
-  // which Enqueued() ends.
+  // Makes NCCL's stream wait for the work of the current stream, and returns a new operation. The
+  // caller then submits the operation's work to NCCL's stream and calls Enqueued(), which records
+  // the operation's end and hands it to the watcher.
   std::shared_ptr<Operation> Follow(const char* name, int64_t bytes);
   void Enqueued(const std::shared_ptr<Operation>& operation);
-  // Records the first event, against which others are timed.
+  // Records the event from which the first operation is timed.
   absl::Status Anchor();
+  // Runs on the watcher's thread: reports ended operations, and ends the job at an asynchronous
+  // error.
   void Watch();
-  // Reports an operation that the GPU has finished. Called on the watcher's thread.
+  // Tells the observer the times of an operation that the GPU has finished. Called on the watcher's
+  // thread.
   void Tell(std::shared_ptr<Operation> operation);
 
   std::unique_ptr<Communicator> host_;
@@ -117,8 +125,8 @@ class NcclCommunicator::Engine {
   std::deque<std::shared_ptr<Operation>> running_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool failed_ = false;
-  // Used by the watcher where there is an observer: the operation that it reported last, and the
-  // times.
+  // Used by the watcher if there is an observer: the last operation that Tell() reported (the next
+  // one is timed from its end), and the times computed so far.
   std::shared_ptr<Operation> told_;
   std::optional<StreamTimeline> timeline_;
   std::thread watcher_;
@@ -126,7 +134,7 @@ class NcclCommunicator::Engine {
 
 absl::Status NcclCommunicator::Engine::Start(const CommConfig& config) {
   FT_RETURN_IF_ERROR(Agree(TakeDevice(), *host_));
-  // A NCCL_ALGO that the user has set is kept. NCCL reads it when a communicator is made.
+  // NCCL reads NCCL_ALGO when a communicator is created. A value that the user has set is kept.
   const std::string algorithm = NcclAlgorithmVariable(config.nccl().algorithm());
   if (!algorithm.empty()) setenv("NCCL_ALGO", algorithm.c_str(), /*replace=*/0);
   const auto make_id = []() -> absl::StatusOr<std::string> {
@@ -157,7 +165,7 @@ absl::Status NcclCommunicator::Engine::Connect(const std::string& bytes) {
     return absl::InternalError("rank 0 runs another NCCL: its unique id has another size");
   }
   std::memcpy(id.internal, bytes.data(), sizeof(id.internal));
-  // A blocking call could not be given up when a rank dies.
+  // Nonblocking calls, because a blocking one would never return after another rank has died.
   ncclConfig_t nccl = NCCL_CONFIG_INITIALIZER;
   nccl.blocking = 0;
   FT_RETURN_IF_ERROR(Settle(ncclCommInitRankConfig(&comm_, host_->size(), id, host_->rank(), &nccl),
@@ -244,7 +252,7 @@ absl::StatusOr<std::shared_ptr<NcclCommunicator::Engine::Operation>> NcclCommuni
     const c10::cuda::CUDAGuard device(static_cast<c10::DeviceIndex>(device_));
     operation = Follow("all-reduce", static_cast<int64_t>(tensor.nbytes()));
     const c10::cuda::CUDAStreamGuard guard(*stream_);
-    // Keeps the allocator from reusing the tensor's memory while this stream uses it.
+    // Keeps LibTorch's allocator from reusing the tensor's memory while NCCL's stream uses it.
     tensor.record_stream(*stream_);
     at::Tensor packed = wire == Wire::kFloat32    ? tensor
                         : wire == Wire::kBFloat16 ? tensor.to(at::kBFloat16)
@@ -296,7 +304,7 @@ void NcclCommunicator::Engine::Watch() {
     const ncclResult_t asked = ncclCommGetAsyncError(comm_, &code);
     if (asked != ncclSuccess) code = asked;
     if (code != ncclSuccess && code != ncclInProgress) {
-      // Frees the GPU from kernels that wait for a rank that is gone.
+      // ncclCommAbort ends the kernels on the GPU that still wait for the failed rank.
       const std::string reason(NcclStatus(code, comm_, "NCCL").message());
       ncclCommAbort(comm_);
       host_->Abort(reason);
@@ -386,7 +394,7 @@ void NcclCommunicator::SetActivity(absl::string_view activity) {
 
 void NcclCommunicator::Abort(absl::string_view reason) {
   engine_->host().Abort(reason);
-  // The compiler does not see that the virtual function is [[noreturn]].
+  // Never reached. The compiler does not know that the virtual function above does not return.
   std::abort();
 }
 

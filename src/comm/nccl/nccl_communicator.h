@@ -11,17 +11,19 @@
 
 namespace finetune {
 
-// Collectives over NCCL for tensors in the memory of GPUs, one GPU a rank. Strings, numbers and CPU
-// tensors go over the communicator that it is given. NCCL works on a stream of its own: an
-// all-reduce begins after the current stream's earlier work, and the current stream's work after
-// Wait() begins after the all-reduce. The CPU waits for neither. A thread watches for NCCL's
-// asynchronous errors and ends the job with their reason.
+// Collectives over NCCL for tensors on GPUs, with one GPU for each rank. Strings, numbers and CPU
+// tensors are passed on to the communicator `host`. NCCL's work runs on a CUDA stream of its own.
+// An all-reduce begins when the work that the current stream had before the call has ended. After
+// Work::Wait() the current stream's later work begins when the all-reduce has ended. The CPU blocks
+// for neither. A thread checks for NCCL's asynchronous errors and ends the job with the error's
+// message.
 class NcclCommunicator : public Communicator {
  public:
-  // Collective. Chooses this rank's GPU and makes it the calling thread's current one. `host`:
-  // works on the CPU's memory. `watchdog` counts NCCL's operations as well; it must live as long as
-  // `host`. `observer` gets only NCCL's operations. Errors: FailedPrecondition when a host has more
-  // ranks than GPUs; Unavailable with NCCL's own message.
+  // Collective. Chooses this rank's GPU and makes it the calling thread's current device. `host`: a
+  // communicator of the same ranks for the CPU's memory. `watchdog`: also counts NCCL's operations;
+  // it must live as long as `host`. `observer`: is called for NCCL's operations only. Errors:
+  // FailedPrecondition when a host has more ranks than GPUs; Unavailable with the message of NCCL
+  // or CUDA.
   static absl::StatusOr<std::unique_ptr<NcclCommunicator>> Create(
       std::unique_ptr<Communicator> host, Watchdog* watchdog, const CommConfig& config,
       CommObserver observer);

@@ -5,20 +5,21 @@
 
 namespace finetune {
 
-// The times at which the operations of a GPU's stream began and ended, on the host's clock. A GPU
-// tells only how long one event came after another, in milliseconds of float32, which is too coarse
-// over the length of a run. So each operation is placed after the one before it. The result is then
-// corrected by two facts that the host knows: the operation did not begin before it was submitted,
-// and did not end after it was seen to be over.
+// Computes when the operations of a CUDA stream began and ended, as times of the CPU's clock. CUDA
+// tells only the time between two events, as float32 milliseconds, which is too coarse for a time
+// since the start of a run. So the beginning of each operation is computed from the end of the
+// previous one. This estimate is then corrected by two facts that the CPU knows: the operation did
+// not begin before it was submitted, and did not end after the CPU saw that it had ended.
 class StreamTimeline {
  public:
   struct Operation {
+    // When the CPU submitted the operation, and when the CPU saw that it had ended.
     absl::Time submitted;
     absl::Time seen_over;
-    // From the end of the operation before (for the first one, from the anchor) to the beginning of
-    // this one.
+    // The time from the end of the previous operation (for the first operation, from the anchor) to
+    // the beginning of this one, in milliseconds.
     float gap_ms = 0;
-    // From its beginning to its end.
+    // The duration of this operation in milliseconds.
     float took_ms = 0;
   };
   struct Interval {
@@ -26,10 +27,11 @@ class StreamTimeline {
     absl::Time ended;
   };
 
-  // `anchor`: a time at which the stream was idle, marked by an event.
+  // `anchor`: the time of the event from which the first operation's gap_ms is measured.
   explicit StreamTimeline(absl::Time anchor) : last_end_(anchor) {}
 
-  // Returns the times of the stream's next operation. Operations come in the stream's order.
+  // Returns when `operation` began and ended. Call it for every operation of the stream, in the
+  // stream's order.
   Interval Add(const Operation& operation);
 
  private:

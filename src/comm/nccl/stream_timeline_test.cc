@@ -21,11 +21,12 @@ TEST(StreamTimelineTest, OperationsFollowTheAnchorAndEachOther) {
 
 TEST(StreamTimelineTest, NothingBeginsBeforeItIsSubmitted) {
   StreamTimeline timeline(kAnchor);
-  // The GPU's clock is behind.
+  // By the GPU's clock the operation began 9 ms after the anchor, but it was submitted only at 10
+  // ms.
   const auto first = timeline.Add({At(10), At(50), 9, 2});
   EXPECT_NEAR(Ms(first.began), 10, 1e-6);
   EXPECT_NEAR(Ms(first.ended), 12, 1e-6);
-  // The next operation is corrected with it.
+  // The next operation is placed 3 ms after the corrected end.
   EXPECT_NEAR(Ms(timeline.Add({At(10), At(50), 3, 1}).began), 15, 1e-6);
 }
 
@@ -38,7 +39,8 @@ TEST(StreamTimelineTest, NothingEndsAfterItWasSeenToBeOver) {
 
 TEST(StreamTimelineTest, TheClocksOfALongRunDoNotDriftApart) {
   StreamTimeline timeline(kAnchor);
-  // A GPU whose clock is fast by 50 in a million runs an operation of 5 ms every 100 ms for a day.
+  // A GPU whose clock is 50 parts per million too fast runs an operation of 5 ms every 100 ms for a
+  // day.
   const double pace = 1 + 50e-6;
   double last_end = 0;
   for (int i = 0; i < 864'000; ++i) {

@@ -15,20 +15,21 @@ struct ReceivedHeartbeat {
   Heartbeat heartbeat;
 };
 
-// Carries heartbeats between rank 0 and every other rank. No call blocks, whatever state the other
-// ranks are in.
+// Carries heartbeats between rank 0 and every other rank. No call blocks, even when other ranks are
+// stopped or dead.
 class HeartbeatTransport {
  public:
   virtual ~HeartbeatTransport() = default;
 
-  // Sends `own`: rank 0 to all other ranks, another rank to rank 0. Skips a rank that has not yet
-  // read the heartbeat before.
+  // Sends this rank's heartbeat `own`: from rank 0 to all other ranks, from any other rank to rank
+  // 0. Sends nothing to a rank that has not yet received the previous heartbeat.
   virtual absl::Status Send(const Heartbeat& own) = 0;
 
-  // Returns the next heartbeat that has arrived, or none.
+  // Returns one heartbeat that has arrived and was not returned before, or nullopt if there is
+  // none.
   virtual absl::StatusOr<std::optional<ReceivedHeartbeat>> Receive() = 0;
 
-  // Cancels all messages that are on their way. No other call may follow.
+  // Cancels the heartbeats that are on their way. No other method may be called afterwards.
   virtual void Stop() = 0;
 };
 

@@ -9,7 +9,7 @@
 namespace finetune {
 namespace {
 
-// "2.5 s", "31 s".
+// Formats a duration as "2.5 s" or, from 10 s on, as "31 s".
 std::string Seconds(absl::Duration duration) {
   const double seconds = absl::ToDoubleSeconds(duration);
   return seconds < 10 ? absl::StrFormat("%.1f s", seconds) : absl::StrFormat("%.0f s", seconds);
@@ -55,7 +55,7 @@ std::optional<StallDetector::Finding> StallDetector::Check(absl::Time now) {
   int64_t entered = 0;
   int64_t least_entered = INT64_MAX;
   int64_t least_finished = INT64_MAX;
-  const Watched* first = nullptr;  // the rank that has come the farthest
+  const Watched* first = nullptr;  // the rank that has entered the most collectives
   for (const auto& [rank, watched] : watched_) {
     if (first == nullptr || watched.last.entered > entered) first = &watched;
     entered = std::max(entered, watched.last.entered);
@@ -72,14 +72,15 @@ std::optional<StallDetector::Finding> StallDetector::Check(absl::Time now) {
     if (!watched.behind_since.has_value()) watched.behind_since = now;
     if (rank == subject_.value_or(rank)) longest = std::max(longest, now - *watched.behind_since);
   }
-  // An operation that every rank has come to ends by itself, unless a rank or the network to it is
-  // gone.
+  // A collective that every rank has entered ends soon, unless a rank or the network to a rank has
+  // failed since.
   if (least_finished < least_entered) {
     if (!stuck_since_.has_value() || stuck_at_ != least_finished) {
       stuck_since_ = now;
       stuck_at_ = least_finished;
     }
-    // Only the center knows whether the other ranks came to the operation.
+    // Only the center knows whether all ranks have entered the collective. So another rank reports
+    // it only when the center is silent.
     const bool concerns =
         !subject_.has_value() || now - watched_[*subject_].heard >= settings_.silence;
     if (concerns) longest = std::max(longest, now - *stuck_since_);

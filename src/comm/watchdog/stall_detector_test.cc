@@ -161,7 +161,8 @@ TEST(StallDetectorTest, OtherRanksReportTheCenterAlone) {
   StallDetector silent(settings, {"a", "b", "c"}, /*rank=*/1, /*center=*/0, kStart);
   std::optional<StallDetector::Finding> finding;
   for (int t = 0; t <= 600; ++t) {
-    // Ranks 0 and 1 wait for rank 2, or rank 0 for rank 1. Only rank 0 can report that.
+    // First ranks 0 and 1 wait for rank 2, from t = 300 on rank 0 waits for rank 1. Only rank 0 may
+    // report this, because the detector of rank 1 watches only rank 0.
     alive.Hear(0, Beat(5, 4), At(t));
     alive.Hear(1, Beat(t < 300 ? 5 : 4, 4), At(t));
     ASSERT_FALSE(alive.Check(At(t)).has_value()) << t;

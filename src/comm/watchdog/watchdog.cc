@@ -9,12 +9,14 @@
 namespace finetune {
 namespace {
 
-// The rank that receives all others' heartbeats.
+// The rank that receives the heartbeats of all other ranks.
 constexpr int kCenter = 0;
-// With more ranks than this heartbeats are sent less often, because rank 0 reads all of them.
+// In a job of more ranks than this, heartbeats are sent less often, because rank 0 must read all of
+// them.
 constexpr double kManyRanks = 1024;
 
-// A heartbeat a second is often enough to be useful and rare enough to cost nothing.
+// Returns the time between two heartbeats of a rank: a fifth of the warning time, but at least 20
+// ms and at most 1 s. In a job of n > kManyRanks ranks it is n / kManyRanks times as long.
 absl::Duration Interval(absl::Duration warning, size_t ranks) {
   const absl::Duration interval = std::clamp(warning / 5, absl::Milliseconds(20), absl::Seconds(1));
   return interval * std::max(1.0, static_cast<double>(ranks) / kManyRanks);

@@ -19,50 +19,59 @@
 
 namespace finetune {
 
-// Finds a rank that holds up the others, names it, and asks to end the job when the wait takes too
-// long.
+// Finds a rank that the other ranks wait for, reports its name and activity, and asks the caller to
+// end the job when the wait has lasted too long.
 //
-// Problem: a collective hangs on every rank when one rank has died, stopped or taken another path,
-// and MPI does not tell which. Method: every rank counts the collectives that it has entered and
-// finished. A thread of the communicator calls Tick(), which sends the counts and the rank's
-// activity as a heartbeat, about once a second. Rank 0 receives all heartbeats and compares them
-// (StallDetector): a rank with fewer entered collectives is late, and a rank without heartbeats
-// does not run. The other ranks hear only from rank 0 and watch only it, so that the job also ends
-// when rank 0 is gone.
+// Problem: a collective hangs on every rank when one rank has died, has been stopped or does not
+// call the collective, and MPI does not tell which rank that is.
 //
-// Invariants: counting takes no lock and no message. Tick() never blocks, because the transport
-// drops a heartbeat that the receiver is not ready for. Tick() always runs on one thread; the
-// counts and the activity may be set by any. Tests: watchdog_test over a transport in memory,
-// stall_detector_test without one, mpi/failure_test under mpirun.
+// Method: every rank counts the collectives that it has entered and finished. A thread of the
+// communicator calls Tick(), which about once a second sends the counts and the rank's activity as
+// a heartbeat. Rank 0 receives the heartbeats of all ranks and compares them (StallDetector): a
+// rank that has entered fewer collectives than others is late, and a rank without heartbeats is not
+// running. The other ranks receive only rank 0's heartbeats and watch only rank 0, so that the job
+// also ends when rank 0 has died.
+//
+// Invariants: counting takes no lock and sends no message. Tick() never blocks, because the
+// transport drops a heartbeat for a rank that has not yet received the previous one. Tick() is
+// always called on the same thread. CountEntered(), CountFinished() and SetActivity() may be called
+// on any.
+//
+// Tests: watchdog_test uses a transport in memory, stall_detector_test gives heartbeats directly,
+// and mpi/failure_test runs under mpirun.
 class Watchdog {
  public:
   struct Settings {
-    absl::Duration warning;  // warn of a rank after waiting so long
-    absl::Duration timeout;  // ask for the job's end
+    absl::Duration warning;  // warn of a wait that has lasted this long
+    absl::Duration timeout;  // ask to end the job when a wait has lasted this long
   };
 
-  // hosts[r]: rank r's host. `now`: the caller's clock, which never jumps.
+  // `rank`: this rank. hosts[r]: rank r's host. `now`: the current time of a clock that never
+  // jumps; Tick() must be given times of the same clock.
   Watchdog(Settings settings, int rank, const std::vector<std::string>& hosts,
            std::unique_ptr<HeartbeatTransport> transport, absl::Time now);
 
-  // Tick() must be called at least this often.
+  // Returns the time between two heartbeats. Tick() must be called at least this often.
   absl::Duration interval() const { return interval_; }
 
-  // Count a collective that this rank has come to (`name` is static), and its end. Thread-safe.
+  // CountEntered() counts a collective that this rank has entered; `name` must be a string literal.
+  // CountFinished() counts a collective that has ended on this rank. Thread-safe.
   void CountEntered(const char* name);
   void CountFinished();
-  // Sets this rank's activity for messages. Thread-safe.
+  // Sets the text that says what this rank is doing, for heartbeats and reports. Thread-safe.
   void SetActivity(absl::string_view activity);
-  // Has stalls reported to `warn`; null: to stderr, as at the start. After it returns, the earlier
-  // `warn` is no longer called. Thread-safe.
+  // Makes Tick() report stalls by calling `warn`. If `warn` is null or SetWarn() was never called,
+  // Tick() prints them to stderr. When SetWarn() returns, the earlier `warn` is no longer called.
+  // Thread-safe.
   void SetWarn(std::function<void(absl::string_view)> warn);
 
-  // Exchanges heartbeats when they are due, and warns of a stall. Returns the message of a stall
-  // that has reached `timeout`: the caller must end the job. Call it always from the same thread;
-  // it is cheap where nothing is due. Errors: the transport's.
+  // Sends and receives heartbeats when they are due, and reports stalls. Returns nullopt, or the
+  // message of a stall that has lasted for Settings::timeout; then the caller must end the job.
+  // Call it always on the same thread. It is cheap while no heartbeat is due. Errors: the
+  // transport's.
   absl::StatusOr<std::optional<std::string>> Tick(absl::Time now);
 
-  // Cancels all heartbeats. Tick() may not be called after it.
+  // Cancels the heartbeats that are on their way. Tick() must not be called afterwards.
   void Stop() { transport_->Stop(); }
 
  private:
@@ -74,10 +83,11 @@ class Watchdog {
   StallDetector detector_;
   const std::unique_ptr<HeartbeatTransport> transport_;
   absl::Time next_heartbeat_;
-  // The earliest time of the next extra heartbeat. A rank sends one soon after it enters a
-  // collective, so that the others know where it was if it stops.
+  // The earliest time of the next heartbeat. A rank that has entered a collective sends a heartbeat
+  // then and does not wait for next_heartbeat_, so that rank 0 knows where the rank was if it
+  // stops.
   absl::Time next_news_;
-  // entered_ in the last heartbeat.
+  // The value of entered_ in the last heartbeat that this rank sent.
   int64_t sent_entered_ = 0;
 
   std::atomic<int64_t> entered_{0};

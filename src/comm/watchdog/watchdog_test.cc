@@ -17,7 +17,8 @@ using testing::IsEmpty;
 
 const absl::Time kStart = absl::UnixEpoch();
 
-// A transport whose messages the test writes and reads.
+// The messages of FakeTransport: the test writes `incoming`, and reads the heartbeats that the
+// watchdog sent.
 struct Wires {
   std::deque<ReceivedHeartbeat> incoming;
   std::vector<Heartbeat> sent;

@@ -7,7 +7,7 @@ namespace finetune {
 
 std::unique_ptr<BatchTransform> MakeBatchTransform(const BatchTransformConfig& config,
                                                    const Problems& problems) {
-  // There is no default, so that the compiler warns of a kind that is missing here.
+  // The switch has no default case, so that the compiler warns if a new kind is missing here.
   switch (config.kind_case()) {
     case BatchTransformConfig::kMixup:
       return MakeMixup(config.mixup(), problems.Within("mixup"));

@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// Returns the batch transform that a config describes. Where a setting is wrong, adds an error to
+// Returns the batch transform that a config describes. If a setting is wrong, adds an error to
 // `problems` and returns null.
 std::unique_ptr<BatchTransform> MakeBatchTransform(const BatchTransformConfig& config,
                                                    const Problems& problems);

@@ -10,9 +10,9 @@
 namespace finetune {
 
 // Mixes the images of a global batch in pairs, and their labels with them. A batch transform runs
-// after the pipeline and before the model. Each kind has a file in this folder, with the check of
-// its config, its draws (the random numbers that it takes), its CPU code and its device code.
-// all.cc lists the kinds.
+// after the pipeline and before the model. Each kind has a file in this folder, which checks the
+// kind's config, draws its random numbers, and applies it on the CPU and on a device. all.cc lists
+// the kinds.
 //
 // Images 2k and 2k + 1 of a global batch, in the epoch's order, are partners. The last image of a
 // batch of odd size has no partner and stays as it is. If a rank's part begins or ends within a
@@ -22,7 +22,7 @@ class BatchTransform {
  public:
   virtual ~BatchTransform() = default;
 
-  // Returns how many numbers Draw() writes.
+  // Returns the number of random numbers that Draw() writes.
   virtual int draws() const = 0;
   // Draws the random numbers for one global batch of prepared images of this shape. `draws`:
   // [draws()]. draws[0] is the weight of an image's own label, in [0, 1]. The label of its partner

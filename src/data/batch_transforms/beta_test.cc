@@ -37,7 +37,7 @@ double Distance(std::vector<double> draws, const std::function<double(double)>& 
 
 TEST(SymmetricBetaTest, HasTheDistributionOfBeta) {
   constexpr int kDraws = 20000;
-  // Random draws exceed 1.95 / sqrt(n) for one seed in a thousand.
+  // With correct draws the statistic exceeds 1.95 / sqrt(n) for one seed in a thousand.
   const double bound = 1.95 / std::sqrt(static_cast<double>(kDraws));
   EXPECT_LT(Distance(Draws(1, kDraws), [](double x) { return x; }), bound);
   // Beta(0.5, 0.5) is the arcsine distribution.
@@ -55,7 +55,7 @@ TEST(SymmetricBetaTest, SmallAlphaGivesNumbersNearZeroAndOne) {
       ASSERT_TRUE(draw < 1e-3 || draw > 1 - 1e-3 || alpha == 1e-4) << draw << " with " << alpha;
       low += draw < 0.5 ? 1 : 0;
     }
-    // The tolerance is five standard deviations of 15.8 each.
+    // The tolerance is five standard deviations; one is 15.8.
     EXPECT_NEAR(low, 500, 79) << alpha;
   }
 }

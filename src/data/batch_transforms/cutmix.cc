@@ -13,13 +13,13 @@
 namespace finetune {
 namespace {
 
-// The rows or columns [begin, end) of an image that the rectangle covers.
+// The rows or the columns [begin, end) that the rectangle covers.
 struct Extent {
   int begin, end;
 };
 
-// Draws the rectangle's extent along one side as torchvision does: `half` * side to both sides of a
-// random pixel, cut off at the image's border.
+// Draws the rectangle's extent along one side as torchvision does: half * side pixels to both sides
+// of a random pixel, cut off at the image's border.
 Extent DrawExtent(double half, int side, RandomStream* random) {
   const auto centre = static_cast<int>(random->Below(side));
   const auto reach = static_cast<int>(half * side);

@@ -28,7 +28,8 @@ std::vector<float> Draw(const BatchTransform& cutmix, const ImageShape& shape, i
   return draws;
 }
 
-// A result of torchvision's CutMix: its draws, two images before mixing, and the two images after.
+// A result of torchvision's CutMix: our draws for the same rectangle, the two images before mixing,
+// and the two images after.
 struct Case {
   ImageShape shape;
   std::vector<float> draws, images, mixed;

@@ -10,7 +10,7 @@
 namespace finetune {
 namespace {
 
-// Moves each element of `a` and `b` towards the other by `rest` times their difference.
+// Moves a[i] and b[i] towards each other, each by `rest` (0 to 1) times their difference.
 FT_VECTORISED void Mix(float rest, int64_t n, float* __restrict a, float* __restrict b) {
   for (int64_t i = 0; i < n; ++i) {
     const float moved = (b[i] - a[i]) * rest;

@@ -32,11 +32,11 @@ float Draw(const BatchTransform& mixup, int64_t iteration) {
   return share;
 }
 
-// A result of torchvision's MixUp: two images before mixing, and the two images after.
+// A result of torchvision's MixUp: the two images before mixing and after, and the targets after.
 struct Case {
   float share;
   std::vector<int64_t> labels;
-  std::vector<float> images, mixed, targets;  // of the first image, then of the second
+  std::vector<float> images, mixed, targets;  // first image, then second
 };
 
 struct Fixture {
@@ -57,7 +57,7 @@ Fixture ReadFixture() {
   return fixture;
 }
 
-// The tolerance for values up to 3: a few roundings of float32.
+// The tolerance: a few roundings of float32 for values up to 3.
 constexpr float kRounding = 1e-6f;
 
 TEST(MixupTest, MixesAsTorchvisionDoes) {
@@ -94,7 +94,7 @@ TEST(MixupTest, RoundsToBfloat16Once) {
     mixup->Apply(&expected.share, fixture.shape, wide.data(), wide.data() + wide.size() / 2);
     mixup->Apply(&expected.share, fixture.shape, narrow.data(), narrow.data() + narrow.size() / 2);
     for (size_t i = 0; i < wide.size(); ++i) {
-      // The tolerance is half a unit of bfloat16's 8 significant bits.
+      // The tolerance is half a unit in the last of bfloat16's 8 significant bits.
       EXPECT_NEAR(FromBfloat16(narrow[i].bits), wide[i], std::abs(wide[i]) / 256 + kRounding) << i;
     }
   }

@@ -17,14 +17,14 @@
 
 namespace finetune {
 
-// Returns the transform of `config`, as in "mixup { alpha: 1 }", or null and adds to `found` why
-// there is none.
+// Returns the batch transform of a config in text format, such as "mixup { alpha: 1 }". If the
+// config is wrong, returns null and adds the errors to `found`.
 inline std::unique_ptr<BatchTransform> MakeBatchTransform(const std::string& config,
                                                           ProblemList* found) {
   return MakeBatchTransform(FromText<BatchTransformConfig>(config), Problems(found));
 }
 
-// The same of a config that is good; the test fails where it is not.
+// As above, but fails the test if the config is wrong.
 inline std::unique_ptr<BatchTransform> MakeBatchTransform(const std::string& config) {
   ProblemList found;
   std::unique_ptr<BatchTransform> transform = MakeBatchTransform(config, &found);
@@ -32,17 +32,16 @@ inline std::unique_ptr<BatchTransform> MakeBatchTransform(const std::string& con
   return transform;
 }
 
-// Returns two images that lie one after the other, as a transform expects them on the device,
-// [1, 2, H, W, C].
+// Returns the two images in `images` as one pair of the shape [pairs = 1, 2, H, W, C].
 inline at::Tensor ImagePair(const std::vector<float>& images, const ImageShape& shape) {
   return at::tensor(images).view({1, 2, shape.height, shape.width, shape.channels});
 }
 
-// Applies the transform on the device to two pairs that both are `images`. Returns both pairs, on
-// the CPU, [2, 2, H, W, C].
+// Applies the transform on the test device to a batch of two pairs, both of which are the two
+// images in `images`. Returns the mixed pairs as a CPU tensor [2, 2, H, W, C].
 inline at::Tensor ApplyOnDevice(const BatchTransform& transform, const std::vector<float>& draws,
                                 const std::vector<float>& images, const ImageShape& shape) {
-  // As rows a, b, a, b.
+  // [2, 2, H, W, C]: the pair (a, b) twice.
   at::Tensor pairs = ImagePair(images, shape).repeat({2, 1, 1, 1, 1}).to(TestDevice());
   transform.ApplyOnDevice(at::tensor(draws).to(TestDevice()), pairs.select(1, 0),
                           pairs.select(1, 1));

@@ -1,7 +1,7 @@
-// Decodes BMP, PBM, PGM and PPM with Leptonica, the only well-maintained library of Debian that
-// reads them all from memory. It is under continuous fuzzing. It depends on libwebp, libtiff and
-// giflib, which this folder uses as well. The size is read here first, because Leptonica allocates
-// memory before it tells the size.
+// Decodes BMP, PBM, PGM and PPM with Leptonica. Of the libraries in Debian it is the only
+// well-maintained one that reads all of them from memory, and it is fuzzed continuously. It depends
+// on libwebp, libtiff and giflib, which this folder uses anyway. The size is first read by code in
+// this file, because Leptonica allocates memory before it tells the size.
 
 #include <leptonica/allheaders.h>
 
@@ -21,14 +21,14 @@ namespace {
 std::optional<StoredImage> BmpHeader(absl::string_view bytes) {
   constexpr size_t kInfoSize = 14, kWidth = 18, kHeight = 22, kLeast = 54;
   if (bytes.size() < kLeast || LittleEndian(bytes, kInfoSize, 4) < 40) return std::nullopt;
-  // A negative height means that the first row is at the top.
+  // The height may be negative, which only means that the file stores the top row first.
   const auto height = static_cast<int32_t>(LittleEndian(bytes, kHeight, 4));
   const auto width = static_cast<int32_t>(LittleEndian(bytes, kWidth, 4));
   return StoredImage{std::abs(int64_t{height}), width, 1};
 }
 
-// Reads width and height: two numbers after the first two letters, with white space and comments
-// before each.
+// Reads the width and then the height: the two numbers after the first two characters, such as
+// "P6". White space and comments may stand before each number.
 std::optional<StoredImage> PnmHeader(absl::string_view bytes) {
   size_t at = 2;
   std::array<int64_t, 2> sides = {};
@@ -56,7 +56,7 @@ using OwnedPix = std::unique_ptr<Pix, Destroy>;
 class BitmapDecoder final : public KindDecoder {
  public:
   BitmapDecoder() {
-    // Leptonica's messages go to standard error and only say that decoding failed.
+    // Switch off Leptonica's messages: they go to stderr and say no more than that decoding failed.
     [[maybe_unused]] static const l_int32 silent = setMsgSeverity(L_SEVERITY_NONE);
   }
 
@@ -73,7 +73,7 @@ class BitmapDecoder final : public KindDecoder {
     const OwnedPix stored(
         pixReadMem(reinterpret_cast<const l_uint8*>(bytes_.data()), bytes_.size()));
     if (stored == nullptr) return Broken();
-    // This also converts grey, palettes and 16 bits a channel to RGB.
+    // Converts grey images, palettes and 16 bits a channel to RGB.
     const OwnedPix rgb(pixConvertTo32(stored.get()));
     if (rgb == nullptr || pixGetHeight(rgb.get()) != header_.height ||
         pixGetWidth(rgb.get()) != header_.width) {

@@ -1,3 +1,18 @@
+// Recognizes the format of an image file and decodes the file with the KindDecoder of that format.
+//
+// Problem: files come from anywhere and may be damaged or hostile, the formats differ in what they
+// can do, and images may have to be turned by their EXIF orientation.
+//
+// Method, for each file: KindOf() recognizes the format. KindDecoder::ReadHeader() returns the
+// image's size, which is compared with kMaxPixels before memory is allocated. If only a part is
+// needed, KindDecoder::Choose() tells which part and scale the format can decode. ReadPixels()
+// decodes, and Turn() turns the pixels.
+//
+// Coordinates: "stored" means the image as it lies in the file, "turned" means after the
+// orientation was applied. Callers give and get turned coordinates, a KindDecoder stored ones.
+// exif.h converts between them.
+//
+// Tests: decode_test compares with Pillow, with truncated files and with flipped bytes.
 #include "src/data/decode/decode.h"
 
 #include <utility>
@@ -32,7 +47,7 @@ std::unique_ptr<KindDecoder> MakeDecoder(ImageKind kind) {
   return MakeBitmapDecoder();
 }
 
-// A file of no kind that is read, for errors.
+// Describes a file that KindOf() does not recognize, for errors.
 absl::string_view OtherKind(absl::string_view bytes) {
   if (bytes.empty()) return "empty";
   if (bytes.size() >= 12 && bytes.substr(4, 4) == "ftyp") {
@@ -43,7 +58,7 @@ absl::string_view OtherKind(absl::string_view bytes) {
   return "not an image";
 }
 
-// As the image is after it was turned.
+// Returns the size of the image after it has been turned.
 ImageSize TurnedSize(const StoredImage& stored) {
   const auto height = static_cast<int>(stored.height), width = static_cast<int>(stored.width);
   return IsTransposed(stored.orientation) ? ImageSize{width, height} : ImageSize{height, width};
@@ -83,7 +98,7 @@ absl::StatusOr<ImageDecoder::Opened> ImageDecoder::Open(absl::string_view bytes)
   Opened opened{decoder.get(), {}};
   FT_ASSIGN_OR_RETURN(opened.stored, decoder->ReadHeader(bytes));
   const int64_t height = opened.stored.height, width = opened.stored.width;
-  // Each side is below 2^32, so the product fits.
+  // The sides are compared first, so that their product fits int64.
   if (height < 1 || width < 1 || height > kMaxPixels || width > kMaxPixels ||
       height * width > kMaxPixels) {
     return absl::DataLossError(absl::StrCat("says that it is ", height, "x", width,

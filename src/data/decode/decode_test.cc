@@ -37,13 +37,13 @@ TEST(DecodeImage, GivesRgbForEveryKindOfPng) {
   // One pixel is opaque, the other is fully transparent.
   EXPECT_THAT(Decoded(Png(1, 2, 8, 6, rows(std::string("\1\2\3\xff\4\5\6\0", 8)))).pixels,
               ElementsAre(1, 2, 3, 4, 5, 6));
-  // An image with 16 bits for each channel.
+  // 16 bits a channel: only the upper 8 are kept.
   EXPECT_THAT(Decoded(Png(1, 1, 16, 2, rows("\x10\xff\x80\x80\xf0\xf0"))).pixels,
               ElementsAre(0x10, 0x80, 0xf0));
 }
 
-// The fixtures have all kinds of alpha, gamma, palettes, 16 bits, all eight orientations, CMYK and
-// stray bytes.
+// The fixtures are JPEG and PNG files with all types of alpha, gamma, palettes, 16 bits a channel,
+// all eight orientations, CMYK and stray bytes.
 TEST(DecodeImage, MatchesPillow) {
   const std::string folder = "tests/fixtures/pictures/";
   const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "expected.json"));
@@ -67,7 +67,7 @@ TEST(DecodeImage, MatchesPillow) {
   }
 }
 
-// The fixtures are WebP, GIF, BMP, TIFF and PNM.
+// The fixtures are WebP, GIF, BMP, TIFF and PNM files.
 TEST(DecodeImage, MatchesPillowInOtherKinds) {
   const std::string folder = "tests/fixtures/pictures/";
   const nlohmann::json expected = nlohmann::json::parse(*ReadFile(folder + "kinds.json"));
@@ -104,7 +104,7 @@ TEST(DecodeImage, OneDecoderReadsImagesOfAllKindsInTurn) {
       const std::string bytes = *ReadFile(folder + name);
       ASSERT_TRUE(decoder.Decode(bytes, &image).ok()) << name;
       EXPECT_EQ(image.pixels, Decoded(bytes).pixels) << name;
-      // After a truncated image the decoder can still decode the next one.
+      // After the error of a truncated image the decoder must still decode the next image.
       EXPECT_FALSE(decoder.Decode(bytes.substr(0, bytes.size() / 2), &image).ok()) << name;
     }
   }
@@ -123,8 +123,8 @@ TEST(DecodeImage, RefusesTruncationsOfOtherKinds) {
         EXPECT_EQ(image.status().code(), absl::StatusCode::kDataLoss) << name << " " << size;
         ++refused;
       } else {
-        // Some files still have all pixels without their end: a GIF's trailer or a TIFF's last tags
-        // are missing.
+        // Some truncated files still have all their pixels: only a GIF's trailer or a TIFF's last
+        // tags are missing.
         EXPECT_EQ(image->pixels, expected.pixels) << name << " " << size;
       }
     }
@@ -132,7 +132,7 @@ TEST(DecodeImage, RefusesTruncationsOfOtherKinds) {
   }
 }
 
-// A file with a flipped byte gives an error or an image.
+// Decoding a file with a flipped byte must return an error or an image, and must not crash.
 TEST(DecodeImage, SurvivesAFlippedByteOfAnyKind) {
   const std::string folder = "tests/fixtures/pictures/";
   for (const char* name :
@@ -211,7 +211,8 @@ TEST(DecodeImage, RefusesAHeaderThatAsksForTooMuchMemory) {
             "x.png: says that it is 100000x90000 (height x width); at least 1 and at most 67108864 "
             "pixels are read");
   std::string jpeg = FlatJpeg(8, 8, 5);
-  // The frame's header: marker, length, precision, height, width.
+  // Overwrite height and width in the frame header: marker (2 bytes), length (2), precision (1),
+  // height (2), width (2).
   const size_t frame = jpeg.find("\xff\xc0");
   ASSERT_NE(frame, std::string::npos);
   jpeg.replace(frame + 5, 4, "\xff\xdc\xff\x01");
@@ -220,8 +221,8 @@ TEST(DecodeImage, RefusesAHeaderThatAsksForTooMuchMemory) {
             "pixels are read");
 }
 
-// Each header claims 10^10 pixels, or the most that its format can express, in a file of a few
-// bytes.
+// Each file is small, but its header claims 10^10 pixels or as many as its format can express. The
+// decoder must refuse it by the header alone.
 TEST(DecodeImage, RefusesBombsOfEveryKindByTheirHeaders) {
   const auto error = [](std::string bytes, size_t at, const std::string& sides) {
     bytes.replace(at, sides.size(), sides);
@@ -234,14 +235,14 @@ TEST(DecodeImage, RefusesBombsOfEveryKindByTheirHeaders) {
   EXPECT_EQ(error("P6 100000 100000 255\n", 0, ""), "x: says that it is 100000x100000 " + most);
   EXPECT_EQ(error("P6 99999999999999999999 1 255\n", 0, ""),
             "x: broken PNM: its header or its pixels are not whole");
-  // First the canvas, then a frame, gets the largest size that a GIF can express.
+  // In a GIF first the canvas, then the frame claims the largest size that the format can express.
   EXPECT_EQ(error(*ReadFile(folder + "plain.gif"), 6, "\xff\xff\xff\xff"),
             "x: says that it is 65535x65535 " + most);
   const std::string gif = *ReadFile(folder + "plain.gif");
   const size_t frame = gif.find(std::string(",\0\0\0\0", 5));
   ASSERT_NE(frame, std::string::npos);
   EXPECT_EQ(error(gif, frame + 5, "\xff\xff\xff\xff"), "x: says that it is 65535x65535 " + most);
-  // Width and height are the first tags of Pillow's TIFFs, as short numbers.
+  // In TIFFs that Pillow wrote, width and height are the first two tags.
   const std::string tiff = *ReadFile(folder + "rgb.tif");
   const auto tag = [&](char id) {
     return tiff.find(std::string({id, '\1', '\4', '\0', '\1', '\0', '\0', '\0'}));
@@ -254,7 +255,7 @@ TEST(DecodeImage, RefusesBombsOfEveryKindByTheirHeaders) {
   EXPECT_EQ(error(bomb, 0, ""), "x: says that it is 100000x100000 " + most);
 }
 
-// The image's pixels of a rectangle.
+// Returns the pixels of a rectangle of an image.
 std::vector<uint8_t> Cut(const DecodedImage& image, const ImageRectangle& part) {
   std::vector<uint8_t> pixels;
   for (int y = part.top; y < part.top + part.height; ++y) {
@@ -265,7 +266,7 @@ std::vector<uint8_t> Cut(const DecodedImage& image, const ImageRectangle& part) 
   return pixels;
 }
 
-// Decodes the part of an image that covers `part`, and checks that it does.
+// Calls DecodePart() for `part` and checks that the decoded part covers it.
 DecodedImage DecodedPart(ImageDecoder* decoder, const std::string& bytes, const ImageSize& size,
                          const ImageRectangle& part, const ImageSize& resized = {}) {
   DecodedImage image;
@@ -302,8 +303,9 @@ std::vector<uint8_t> Noise(const ImageSize& size) {
   return pixels;
 }
 
-// Every subsampling, baseline and progressive, in every orientation; sides that blocks do not
-// divide. `check`: gets the file and the image's size, turned.
+// Encodes an image as JPEG with every subsampling, baseline and progressive, in every orientation,
+// and calls `check` with each file and the image's size after turning. `stored`: the size of
+// `pixels`.
 template <typename Check>
 void ForEachKindOfJpeg(const ImageSize& stored, const std::vector<uint8_t>& pixels,
                        const Check& check) {
@@ -328,7 +330,7 @@ TEST(DecodePart, GivesThePixelsOfTheWholeImageToTheBit) {
       const ImageRectangle part = RandomRectangle(size, &random);
       SCOPED_TRACE(absl::StrCat(part.height, "x", part.width, " at ", part.top, ", ", part.left));
       const DecodedImage image = DecodedPart(&decoder, jpeg, size, part);
-      // Nothing else is decoded.
+      // Exactly the part is decoded, no more.
       ASSERT_EQ(image.height, part.height);
       ASSERT_EQ(image.width, part.width);
       ASSERT_EQ(image.pixels, Cut(whole, part));
@@ -336,7 +338,8 @@ TEST(DecodePart, GivesThePixelsOfTheWholeImageToTheBit) {
   });
 }
 
-// Of a progressive JPEG whose last scans are missing libjpeg smooths the blocks, by those around.
+// If the last scans of a progressive JPEG are missing, libjpeg smooths each block by its
+// neighbours. So a part must be decoded from the whole image.
 TEST(DecodePart, GivesThePixelsOfTheWholeImageWhereScansAreMissing) {
   const ImageSize size = {77, 115};
   std::minstd_rand random;
@@ -356,7 +359,8 @@ TEST(DecodePart, GivesThePixelsOfTheWholeImageWhereScansAreMissing) {
   }
 }
 
-// CMYK, data that end too early, stray bytes; and kinds of files of which all is decoded.
+// The fixtures are unusual JPEGs (CMYK, data cut short, stray bytes) and files of formats that are
+// always decoded as a whole.
 TEST(DecodePart, GivesThePixelsOfTheWholeImageOfEveryFixture) {
   const std::string folder = "tests/fixtures/pictures/";
   ImageDecoder decoder;
@@ -421,7 +425,7 @@ TEST(DecodePart, GivesThePixelsOfTheWholeScaledImageToTheBit) {
         const DecodedImage image =
             DecodedPart(&decoder, jpeg, size, part, {part.height / divisor, part.width / divisor});
         ASSERT_EQ(image.place->scale * divisor, 1);
-        // The places are a whole number of pixels apart.
+        // The part lies a whole number of scaled pixels from the edge of the scaled whole image.
         const double top = image.place->top - whole.place->top;
         const double left = image.place->left - whole.place->left;
         ASSERT_EQ(top, std::floor(top));
@@ -433,7 +437,8 @@ TEST(DecodePart, GivesThePixelsOfTheWholeScaledImageToTheBit) {
   });
 }
 
-// A grey image that grows by 2 a row and by 1/2 a column says where each scaled pixel lies.
+// The image's grey value grows by 2 each row and by 1/2 each column, so a pixel's value tells its
+// position.
 TEST(DecodePart, SaysWhereScaledPixelsLieInTheImage) {
   const ImageSize stored = {77, 115};
   std::vector<uint8_t> pixels;
@@ -461,10 +466,11 @@ TEST(DecodePart, SaysWhereScaledPixelsLieInTheImage) {
       ASSERT_EQ(image.place->scale * divisor, 1);
       for (int y = 0; y < image.height; ++y) {
         for (int x = 0; x < image.width; ++x) {
-          // The scaled pixel's middle, in pixels of the whole image.
+          // The centre of the scaled pixel, as a position in the whole image.
           const double v = (y + 0.5 + image.place->top) * divisor - 0.5;
           const double u = (x + 0.5 + image.place->left) * divisor - 0.5;
-          // What JPEG repeats beyond an edge is in the last pixels.
+          // Skip pixels near the edge: they are also averages of pixels that JPEG repeats beyond
+          // the edge.
           if (v < 4 || u < 4 || v > size.height - 5 || u > size.width - 5) continue;
           const double expected =
               (red(whole, std::floor(v), std::floor(u)) + red(whole, std::ceil(v), std::ceil(u))) /

@@ -9,8 +9,8 @@
 namespace finetune {
 namespace {
 
-// Orientation k + 1 turns the stored image as kTurns[k] says: first rows and columns change
-// places, then the columns are mirrored left to right, then the rows top to bottom.
+// How an image of orientation k + 1 is turned is kTurns[k]: first rows and columns are exchanged
+// (transpose), then the image is mirrored left to right (mirror), then top to bottom (upside_down).
 struct Turning {
   bool transpose, mirror, upside_down;
 };
@@ -70,8 +70,8 @@ PartPlace TurnedPlace(const ImageRectangle& stored, double scale, const ImageSiz
     std::swap(part.top, part.left);
     std::swap(part.height, part.width);
   }
-  // Scaled, the image's sides need not be whole pixels; the far edge of its last one is beyond
-  // them.
+  // At a smaller scale the image's side need not be a whole number of pixels, and the last pixel
+  // reaches beyond it. So after mirroring `top` or `left` may be a fraction, or negative.
   PartPlace place = {turned, scale, static_cast<double>(part.top), static_cast<double>(part.left)};
   if (turn.upside_down) place.top = turned.height * scale - part.top - part.height;
   if (turn.mirror) place.left = turned.width * scale - part.left - part.width;

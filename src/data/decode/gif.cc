@@ -1,6 +1,6 @@
 // Decodes the first frame of a GIF with giflib, the reference decoder. The file is read record by
-// record, because giflib's function for a whole file allocates the memory that each frame's header
-// claims.
+// record, because giflib's function for a whole file (DGifSlurp) allocates as much memory as each
+// frame's header claims.
 
 #include <gif_lib.h>
 
@@ -38,7 +38,8 @@ class GifDecoder final : public KindDecoder {
     }
     if (DGifGetImageDesc(gif_) != GIF_OK) return Broken(gif_->Error);
     const GifImageDesc& frame = gif_->Image;
-    // As in Pillow, the image is the canvas, or larger where the frame reaches beyond the canvas.
+    // As in Pillow, the image's size is that of the canvas, or larger if the frame reaches beyond
+    // the canvas.
     return StoredImage{std::max<int64_t>(gif_->SHeight, int64_t{frame.Top} + frame.Height),
                        std::max<int64_t>(gif_->SWidth, int64_t{frame.Left} + frame.Width), 1};
   }
@@ -94,8 +95,9 @@ class GifDecoder final : public KindDecoder {
     gif_ = nullptr;
   }
 
-  // Reads and drops an extension, except the transparent colour of the graphics control extension.
-  // As in Pillow, this colour fills the canvas around the frame. Returns false on an error.
+  // Skips an extension. If it is a graphics control extension with a transparent colour, keeps this
+  // colour in outside_: as in Pillow, it fills the canvas around the frame. Returns false on an
+  // error.
   bool SkipExtension() {
     int code = 0;
     GifByteType* block = nullptr;

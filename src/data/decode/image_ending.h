@@ -5,11 +5,12 @@
 
 namespace finetune {
 
-// Whether a file's name ends as that of an image of a kind that ImageDecoder reads.
+// Returns whether a file's name has an ending of a format that ImageDecoder reads, such as ".jpg".
+// Upper and lower case are the same.
 bool HasImageEnding(absl::string_view name);
 
-// Whether a part of a path is hidden: its name begins with a dot. Such files belong to the
-// operating system and are not images.
+// Returns whether a file or folder in the path is hidden: its name begins with a dot (except "."
+// and ".."). Such files belong to the operating system or to programs and are not images.
 bool HasHiddenPart(absl::string_view path);
 
 }  // namespace finetune

@@ -1,6 +1,20 @@
-// JPEG by libjpeg-turbo: the fastest decoder there is for CPUs, kept by its project and by every
-// distribution, and under continuous fuzzing. Its classic interface is used, not TurboJPEG's,
-// because it keeps its memory from image to image and can leave out rows.
+// Decodes JPEG with libjpeg-turbo: the fastest decoder for CPUs, well maintained, part of every
+// distribution, and fuzzed continuously. Of its two interfaces the classic one (libjpeg's) is used,
+// not TurboJPEG's. It keeps its memory from image to image and can skip rows and columns.
+//
+// Problem: training often needs only a part of a large image, and that at a smaller size. Decoding
+// all of it at full size would waste time.
+//
+// Method: PartOf() chooses the rectangle and one of the scales 1/8, 1/4, 1/2 and 1, at which
+// libjpeg can decode directly. ReadPart() skips the rows above the rectangle, decodes only the
+// blocks that its columns need, and stops after its last row.
+//
+// Invariants: at full scale the pixels of a part are exactly those of the whole image. A file
+// without an end marker and a file with too many scans are errors. A method that calls libjpeg has
+// no local objects with a destructor, because libjpeg reports errors by longjmp.
+//
+// Tests: decode_test compares parts with the same rectangles of whole images, for every subsampling
+// and orientation.
 
 #include <algorithm>
 #include <csetjmp>
@@ -8,7 +22,7 @@
 #include <optional>
 #include <vector>
 
-// After cstdio, whose FILE it names.
+// These headers use FILE and so must come after cstdio.
 #include <jerror.h>
 #include <jpeglib.h>
 
@@ -20,19 +34,21 @@
 namespace finetune {
 namespace {
 
-// A progressive JPEG may ask for the whole image to be gone over thousands of times.
+// The most scans of a progressive JPEG. Each scan is a pass over the whole image, and a small
+// hostile file can contain thousands.
 constexpr int kMaxScans = 500;
 
-// The parts of a JPEG around its compressed data.
+// The facts that FindJpegMarkers() finds outside the compressed data.
 struct JpegMarkers {
-  // Whether the end marker is there. libjpeg takes a file without it for a whole one, its rest
-  // grey.
+  // Whether the file has an end marker. libjpeg would decode a truncated file without an error and
+  // make the missing rest grey.
   bool whole = false;
   int orientation = 1;
 };
 
-// Goes from marker to marker, over stray bytes between them as libjpeg does. A thumbnail lies
-// within a segment, so its own end marker is not met.
+// Goes from marker to marker up to the end marker. As libjpeg does, it skips stray bytes between
+// segments. It skips each segment as a whole, so the end marker of a thumbnail inside a segment is
+// not taken for the file's.
 JpegMarkers FindJpegMarkers(absl::string_view jpeg) {
   constexpr uint8_t kStuffed = 0x00, kTem = 0x01, kRst0 = 0xd0, kSoi = 0xd8, kEoi = 0xd9,
                     kApp1 = 0xe1;
@@ -49,7 +65,7 @@ JpegMarkers FindJpegMarkers(absl::string_view jpeg) {
       continue;
     }
     at += 2;
-    // RST0 to RST7, SOI and EOI follow each other.
+    // No segment follows these. The codes of RST0 to RST7 and SOI are consecutive.
     if (marker == kStuffed || marker == kTem || (marker >= kRst0 && marker <= kSoi)) continue;
     if (marker == kEoi) {
       markers.whole = true;
@@ -67,21 +83,23 @@ JpegMarkers FindJpegMarkers(absl::string_view jpeg) {
   }
 }
 
-// Pillow's cmyk2rgb of Adobe's inverted values. `cmyk`: 4 values a pixel.
+// Converts CMYK to RGB as Pillow's cmyk2rgb does. `cmyk`: [pixels, 4], inverted as Adobe stores it:
+// 255 - ink.
 void RgbOfCmyk(const uint8_t* cmyk, size_t pixels, uint8_t* rgb) {
   for (size_t i = 0; i < pixels; ++i, cmyk += 4) {
     const int light = cmyk[3];
     for (int c = 0; c < 3; ++c) {
-      // (255 - ink) * light / 255, rounded.
+      // The result is light - ink * light / 255, where `light` is 255 - black ink. The shifts
+      // divide by 255 and round.
       const int product = (255 - cmyk[c]) * light + 128;
       *rgb++ = static_cast<uint8_t>(light - ((product + (product >> 8)) >> 8));
     }
   }
 }
 
-// The part of a stored JPEG to decode. Of libjpeg's scales 1/8 to 7/8 only 1/8, 1/4 and
-// 1/2 are taken: the others have no vector code, so that each takes more time than the next of
-// these, or than no scale.
+// Chooses the part of a stored JPEG to decode and its scale. Of libjpeg's scales 1/8, 2/8, ..., 7/8
+// only 1/8, 1/4 and 1/2 are used. libjpeg has no vector code for the others, so each of them takes
+// more time than the next larger of these three or than full scale.
 StoredPart PartOf(const NeededPart& need) {
   constexpr int kScales[] = {1, 2, 4};
   StoredPart stored;
@@ -95,7 +113,7 @@ StoredPart PartOf(const NeededPart& need) {
       }
     }
   }
-  // [begin, begin + length) in scaled pixels, and those that it only touches.
+  // Converts [begin, begin + length) to scaled pixels, including those that it only partly covers.
   const auto scaled = [&](int64_t begin, int64_t length, int* first, int* count) {
     const int64_t end = (begin + length) * stored.eighths;
     *first = static_cast<int>(begin * stored.eighths / 8);
@@ -106,8 +124,8 @@ StoredPart PartOf(const NeededPart& need) {
   return stored;
 }
 
-// libjpeg reports errors by longjmp, so the methods that call it hold nothing that has a
-// destructor.
+// libjpeg reports errors by longjmp, which skips destructors. So a method that calls libjpeg must
+// not have local objects with a destructor.
 class JpegDecoder final : public KindDecoder {
  public:
   JpegDecoder() {
@@ -166,7 +184,7 @@ class JpegDecoder final : public KindDecoder {
       created_ = true;
       info_.progress = &progress_;
     }
-    // Ends what is left of the image before.
+    // Discard what libjpeg still has of the previous image.
     jpeg_abort_decompress(&info_);
     jpeg_mem_src(&info_, bytes, size);
     jpeg_read_header(&info_, TRUE);
@@ -187,9 +205,9 @@ class JpegDecoder final : public KindDecoder {
     return true;
   }
 
-  // Whether the scans of a progressive JPEG, all read by now, do not give each coefficient all of
-  // its bits. Then libjpeg smooths blocks by those around them, as far as it decodes these: all
-  // must be decoded.
+  // Returns whether a progressive JPEG, all of whose scans have been read, lacks some bits of some
+  // coefficients. For such a file libjpeg smooths each block by its neighbours, if it decodes them.
+  // So all columns and rows must be decoded to get the pixels of Decode().
   bool HasMissingScans() const {
     if (!info_.progressive_mode || info_.coef_bits == nullptr) return false;
     const int* bits = info_.coef_bits[0];
@@ -205,9 +223,9 @@ class JpegDecoder final : public KindDecoder {
     jpeg_start_decompress(&info_);
     JDIMENSION first = 0, columns = info_.output_width;
     if (!HasMissingScans()) {
-      // libjpeg interpolates the colours of its first and last column without their neighbours
-      // beyond, so it decodes one more value of colour on either side. It begins with a whole
-      // block.
+      // libjpeg interpolates the colours of the first and last decoded column without their outer
+      // neighbours. So one more colour sample (`margin` pixels) is decoded on either side.
+      // jpeg_crop_scanline() also moves `first` to the beginning of a block.
       const int margin = info_.max_h_samp_factor;
       first = std::max(left - margin, 0);
       columns = std::min<JDIMENSION>(left + width + margin, info_.output_width) - first;
@@ -228,7 +246,7 @@ class JpegDecoder final : public KindDecoder {
         std::copy_n(row_.data() + 3 * before, size_t{3} * width, row);
       }
     }
-    // Rows that come after are not read.
+    // Discard the rest: the rows below the part are not decoded.
     jpeg_abort_decompress(&info_);
     return true;
   }
@@ -237,7 +255,7 @@ class JpegDecoder final : public KindDecoder {
     (*info->err->output_message)(info);
     std::longjmp(static_cast<JpegDecoder*>(info->client_data)->jump_, 1);
   }
-  // The error, or the first warning.
+  // Keeps the text of an error or of the first warning in message_.
   static void Keep(j_common_ptr info) {
     (*info->err->format_message)(info, static_cast<JpegDecoder*>(info->client_data)->message_);
   }

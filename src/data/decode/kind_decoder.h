@@ -12,36 +12,37 @@
 
 namespace finetune {
 
-// An image as its file has it, before it is turned.
+// The size of an image as it is stored in its file, before it is turned, and the orientation by
+// which it is to be turned.
 struct StoredImage {
   int64_t height = 0;
   int64_t width = 0;
-  int orientation = 1;  // EXIF's, 1 to 8
+  int orientation = 1;  // EXIF orientation, 1 to 8
 };
 
-// A part of a stored image at a scale of `eighths` / 8: at that scale the image has its sides
-// times that, rounded up, and `part` is a rectangle of those pixels.
+// A part of a stored image at the scale `eighths` / 8. At this scale the image's sides are its full
+// sides times the scale, rounded up. `part` is a rectangle in pixels of the scaled image.
 struct StoredPart {
   int eighths = 8;
   ImageRectangle part;
 };
 
-// The decoder of one kind of file, used for one image after the other. Errors are DataLoss.
+// Decodes files of one format, one image after the other. For each image ReadHeader() is called,
+// then perhaps Choose(), then perhaps ReadPixels(). Errors: DataLoss.
 class KindDecoder {
  public:
   virtual ~KindDecoder() = default;
-  // Reads all that stands before the pixels, and allocates nothing for them. `bytes` must stay
-  // until ReadPixels() has returned.
+  // Reads the file's header, without allocating memory for the pixels, so that the caller can check
+  // the size first. `bytes` must stay valid until ReadPixels() has returned.
   virtual absl::StatusOr<StoredImage> ReadHeader(absl::string_view bytes) = 0;
-  // Lets ReadPixels() read no more of the image whose header was read last than is needed, where
-  // the kind of file allows that, and returns the part that it will read. It covers all of the
-  // needed part, and its sides are at least those that this will be resized to, unless the stored
-  // ones are less. Nothing, the default: ReadPixels() reads the whole image. `need`: of the
-  // image as it is stored.
+  // Chooses which part of the image, and at which scale, ReadPixels() will read, and returns it.
+  // The part covers need.part. At the chosen scale need.part is at least as large as need.resized,
+  // except if it is smaller at full scale already. Returns nullopt if ReadPixels() will read the
+  // whole image at full scale, which is what formats do that cannot do otherwise. `need`: in pixels
+  // of the image as it is stored.
   virtual std::optional<StoredPart> Choose(const NeededPart& need) { return std::nullopt; }
-  // Reads the pixels [height, width, 3] of the image whose header was read last, or of the part
-  // that Choose() returned. `warning`: set where what was read has faults and could be read all the
-  // same.
+  // Reads the pixels [height, width, 3] of the whole image, or of the part that Choose() returned.
+  // `warning`: set if the data have a fault that did not keep the decoder from reading them.
   virtual absl::Status ReadPixels(uint8_t* pixels, std::string* warning) = 0;
 };
 
@@ -50,7 +51,7 @@ std::unique_ptr<KindDecoder> MakePngDecoder();
 std::unique_ptr<KindDecoder> MakeWebpDecoder();
 std::unique_ptr<KindDecoder> MakeGifDecoder();
 std::unique_ptr<KindDecoder> MakeTiffDecoder();
-// BMP and PBM, PGM, PPM.
+// Decodes BMP, PBM, PGM and PPM.
 std::unique_ptr<KindDecoder> MakeBitmapDecoder();
 
 }  // namespace finetune

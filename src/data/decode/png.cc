@@ -13,11 +13,11 @@
 namespace finetune {
 namespace {
 
-// Returns the EXIF orientation of a PNG (1: none), after checking that its chunks are complete.
-// libpng stops at the last row, so it would accept a file whose end is missing. Errors: DataLoss
-// for such a file.
+// Returns the EXIF orientation of a PNG, or 1 if it has none. Checks first that the file has all
+// its chunks up to IEND: libpng stops at the last row, so it would accept a file without its end.
+// Errors: DataLoss for such a file.
 absl::StatusOr<int> PngOrientation(absl::string_view bytes) {
-  constexpr size_t kSignature = 8, kAround = 12;  // a chunk's length, type and checksum
+  constexpr size_t kSignature = 8, kAround = 12;  // chunk length, type, checksum
   size_t at = kSignature;
   int orientation = 1;
   while (at <= bytes.size() && bytes.size() - at >= kAround) {
@@ -44,13 +44,14 @@ class PngFile {
   PngFile(const PngFile&) = delete;
   PngFile& operator=(const PngFile&) = delete;
 
-  // Reads the file up to the pixels. Returns false on an error: see error().
+  // Reads the file up to the pixels. Returns false on an error, whose text is error().
   bool ReadHeader() {
     if (info_ == nullptr) return false;
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_read_fn(png_, this, &Read);
     png_read_info(png_, info_);
-    // No gamma correction is requested, so libpng keeps the values as stored.
+    // Ask libpng for RGB with 8 bits a channel. No gamma correction is requested, so the values
+    // stay as they are stored.
     png_set_palette_to_rgb(png_);
     png_set_expand_gray_1_2_4_to_8(png_);
     png_set_strip_16(png_);
@@ -63,8 +64,8 @@ class PngFile {
   uint32_t height() const { return png_get_image_height(png_, info_); }
   uint32_t width() const { return png_get_image_width(png_, info_); }
 
-  // Reads the pixels [height, width, 3], and the chunks after them. Returns false on an error: see
-  // error().
+  // Reads the pixels [height, width, 3], and the chunks after them. Returns false on an error,
+  // whose text is error().
   bool ReadPixels(uint8_t* pixels) {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     const size_t row = png_get_rowbytes(png_, info_);
@@ -103,7 +104,7 @@ class PngDecoder final : public KindDecoder {
  public:
   absl::StatusOr<StoredImage> ReadHeader(absl::string_view bytes) override {
     FT_ASSIGN_OR_RETURN(const int orientation, PngOrientation(bytes));
-    // A decoder of libpng cannot be reused for another file.
+    // libpng's objects cannot be reused for another file.
     file_.emplace(bytes);
     if (!file_->ReadHeader()) return Broken();
     return StoredImage{file_->height(), file_->width(), orientation};

@@ -70,7 +70,8 @@ std::string Jpeg(int height, int width, const std::vector<uint8_t>& rgb,
   std::string jpeg(reinterpret_cast<char*>(bytes), size);
   tjFree(bytes);
   if (options.orientation == 1) return jpeg;
-  // An APP1 segment after the first marker: a TIFF file of one folder with one tag.
+  // Insert an APP1 segment with EXIF data after the first marker: a TIFF file of one directory with
+  // one tag, the orientation.
   const std::string tiff = std::string("MM\0*\0\0\0\10\0\1\1\x12\0\3\0\0\0\1\0", 19) +
                            static_cast<char>(options.orientation) + std::string(6, '\0');
   const std::string exif = std::string("Exif\0\0", 6) + tiff;

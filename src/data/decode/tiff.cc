@@ -1,6 +1,6 @@
-// Decodes the first page of a TIFF with libtiff, the reference decoder, which is under continuous
-// fuzzing. libtiff's own limit on allocations stops a header from asking for more memory than an
-// image may have.
+// Decodes the first page of a TIFF with libtiff, the reference decoder, which is fuzzed
+// continuously. libtiff is told the largest memory block that it may allocate, so a hostile header
+// cannot make it allocate more than a permitted image needs.
 
 #include <tiffio.h>
 
@@ -58,10 +58,10 @@ class TiffDecoder final : public KindDecoder {
 
   absl::Status Read(uint8_t* pixels) {
     TIFF* const tiff = tiff_.get();
-    // libtiff returns the rows as they are stored. The caller applies the orientation.
+    // Make libtiff return the rows as they are stored. The caller applies the orientation.
     TIFFSetField(tiff, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
-    // Alpha is dropped. libtiff would multiply colours by unassociated alpha, so such alpha is
-    // declared associated.
+    // Alpha is dropped. libtiff would multiply the colours by alpha of the type "unassociated". To
+    // prevent this, the alpha is declared to be "associated" (already multiplied).
     uint16_t count = 0;
     uint16_t* kinds = nullptr;
     if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds) == 1 && count > 0) {
@@ -131,7 +131,7 @@ class TiffDecoder final : public KindDecoder {
   uint32_t height_ = 0, width_ = 0;
   std::string reason_;
   std::vector<uint32_t> raster_;
-  // libtiff reads through this object's members, so the TIFF is the last member and closes first.
+  // Must be the last member, so that it is closed first: closing it still uses the members above.
   std::unique_ptr<TIFF, Close> tiff_;
 };
 

@@ -1,4 +1,4 @@
-// Decodes WebP with libwebp, the reference decoder, which is under continuous fuzzing. It decodes
+// Decodes WebP with libwebp, the reference decoder, which is fuzzed continuously. It decodes
 // directly into the caller's memory.
 
 #include <webp/decode.h>
@@ -10,8 +10,9 @@
 namespace finetune {
 namespace {
 
-// Returns the EXIF orientation, after a search through the chunks of the RIFF container. The EXIF
-// chunk holds either a TIFF file alone, or a JPEG's "Exif\0\0" before it.
+// Returns the EXIF orientation, or 1 if the file has none. Searches the chunks of the RIFF
+// container for the chunk EXIF. This holds EXIF data, before which some programs write "Exif\0\0"
+// as in a JPEG.
 int WebpOrientation(absl::string_view bytes) {
   constexpr size_t kContainer = 12, kHeader = 8;
   constexpr absl::string_view kExif("Exif\0\0", 6);

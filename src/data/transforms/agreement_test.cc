@@ -1,5 +1,5 @@
-// Compares each transform with torchvision, Pillow or OpenCV. Both get the same draws, and the
-// pixels must match: on the CPU, on the device, and with the transform as the last step of a
+// Compares each transform with torchvision, Pillow or OpenCV, given the same random choices. The
+// pixels must match on the CPU, on the device, and with the transform as the last step of a
 // pipeline.
 
 #include <ATen/TensorOperators.h>
@@ -35,7 +35,8 @@ std::unique_ptr<Transform> Make(const std::string& text, const ImageShape& input
   return transform;
 }
 
-// Returns the image that tests/fixtures/data/make_transforms.py uses.
+// Returns the test image, which tests/fixtures/data/make_transforms.py computes by the same
+// formula.
 Image Formula(const ImageShape& shape) {
   Image image;
   image.shape = shape;
@@ -108,7 +109,8 @@ TEST(TransformsTest, AgreeWithTorchvisionPillowAndOpenCv) {
   });
 }
 
-// In a data set whose images have several sizes, the manifest gives no size.
+// If the images of a data set have different sizes, a transform must work with the size of each
+// image.
 TEST(TransformsTest, FollowTheShapeOfEachImage) {
   ForEachCase([](const Case& one) {
     EXPECT_EQ(one.transform->OutputOf(one.shape, one.draws.data()), one.expected_shape);
@@ -134,7 +136,8 @@ TEST(TransformsTest, OnTheDeviceAreTheSame) {
   ForEachCase([](const Case& one) {
     if (!one.transform->on_device()) return;
     Image image = Formula(one.shape);
-    // A batch of two images tests that draws for each image are not taken for draws for one image.
+    // A batch of two images, so that the test fails if a transform applies one image's draws to
+    // all.
     const at::Tensor images = at::tensor(image.values)
                                   .view({1, one.shape.height, one.shape.width, one.shape.channels})
                                   .repeat({2, 1, 1, 1})

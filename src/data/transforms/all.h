@@ -10,15 +10,15 @@
 
 namespace finetune {
 
-// Returns the transform that a config describes, for images of shape `input`. Where its settings
-// are wrong or do not fit the images, adds an error to `problems` and returns null. Normalize
-// always comes last and is not a Transform, so a normalize config is an error here.
+// Returns the transform that a config describes, for images of shape `input`. If its settings are
+// wrong or do not fit the images, adds an error to `problems` and returns null. Normalize is not a
+// Transform (the pipeline handles it as its last step), so a normalize config is an error here.
 std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const ImageShape& input,
                                          const Problems& problems);
 
-// Returns the number of the RandomStream that a step draws from. It depends on the step's kind and
-// on `before`, the number of earlier steps of the same kind. So adding a step of another kind does
-// not change the draws of the other steps.
+// Returns the number of the random stream that a step of a pipeline draws from (see RandomStream).
+// It depends only on the step's kind and on `before`, the number of earlier steps of the same kind.
+// So adding a step of another kind does not change the draws of this step.
 uint32_t StepStream(TransformConfig::KindCase kind, int before);
 
 }  // namespace finetune

@@ -13,11 +13,12 @@ namespace {
 
 float Cut(float value) { return std::clamp(value, 0.0f, 255.0f); }
 
-// Rounds a value to the nearest byte.
+// Rounds a value to the nearest number of 0 to 255.
 int Byte(float value) { return std::clamp(static_cast<int>(std::lrint(value)), 0, 255); }
 
-// Blends each pixel that has eight neighbours with the weighted mean of itself (weight 5) and its
-// neighbours (weight 1 each).
+// Blends each pixel with a blurred one, by `factor` as in color.h. The blurred pixel is the
+// weighted mean of the pixel (weight 5) and its eight neighbours (weight 1 each). Pixels at the
+// edge stay.
 void Sharpen(float factor, Image* image) {
   const auto [c, height, width] = image->shape;
   image->next = image->values;
@@ -51,9 +52,9 @@ void AutoContrast(Image* image) {
   }
 }
 
-// Equalizes the histogram of each channel as Pillow does: a value is replaced by (the number of
-// pixels below it + step / 2) / step. `step` is a 255th of all pixels that do not have the
-// channel's largest value.
+// Equalizes the histogram of each channel as Pillow does: a value is replaced by (n + step / 2) /
+// step, where n is the number of pixels with a smaller value. `step` is the number of pixels that
+// do not have the channel's largest value, divided by 255.
 void Equalize(Image* image) {
   const int c = image->shape.channels;
   const int64_t pixels = static_cast<int64_t>(image->values.size()) / c;
@@ -131,7 +132,7 @@ void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image
   switch (static_cast<AugmentOperation>(draws[0])) {
     case AugmentOperation::kIdentity:
       return;
-    // The origin of a shear is the upper left corner.
+    // A shear leaves the image's upper left corner where it is.
     case AugmentOperation::kShearX:
       return ApplyWarp({1, magnitude, magnitude * height / 2, 0, 1, 0}, filling, image);
     case AugmentOperation::kShearY:

@@ -9,47 +9,50 @@
 
 namespace finetune {
 
-// The operations that RandAugment and TrivialAugment choose from, as in torchvision. Each has a
-// magnitude, which kIdentity, kAutoContrast and kEqualize ignore. For the others its meaning is
-// given beside the operation. The numbers of the enum are stored in the draws.
+// The operations that RandAugment and TrivialAugment choose from, as in torchvision. Each operation
+// has a magnitude, whose meaning is given beside it; kIdentity, kAutoContrast and kEqualize ignore
+// it. The numbers of the enum are stored in draws and must not change.
 enum class AugmentOperation : int64_t {
   kIdentity = 0,
   kShearX,  // the tangent of the angle; also for kShearY
   kShearY,
-  kTranslateX,  // whole pixels to the right
-  kTranslateY,  // whole pixels down
+  kTranslateX,  // pixels to the right, a whole number
+  kTranslateY,  // pixels down, a whole number
   kRotate,      // degrees, counter-clockwise
-  kBrightness,  // the factor - 1; also for the next three
+  kBrightness,  // the factor of color.h, minus 1; also for the next three
   kColor,       // saturation
   kContrast,
   kSharpness,
-  kPosterize,     // the number of upper bits that stay
-  kSolarize,      // inverts values of at least magnitude * 255
+  kPosterize,     // the number of upper bits of each value that stay
+  kSolarize,      // values of at least magnitude * 255 are inverted
   kAutoContrast,  // stretches each channel to 0 to 255
   kEqualize,      // equalizes each channel's histogram
 };
 inline constexpr int kAugmentOperations = 14;
 
-// The largest magnitude of each kind of operation. Magnitudes go from 0 to this in equal steps.
+// The largest magnitude of each kind of operation. `factor` is that of brightness, colour, contrast
+// and sharpness.
 struct AugmentRanges {
   double shear, translate_x, translate_y, rotate, factor;
-  // The most bits that posterize removes.
+  // The largest number of bits that posterize removes from each value.
   double bits;
 };
 
-// How many of a transform's draws an operation uses: its AugmentOperation, and its magnitude as the
-// bits of a float64.
+// The number of draws that one operation uses: its AugmentOperation, then its magnitude as the bits
+// of a float64.
 inline constexpr int kAugmentDraws = 2;
 
-// The largest bin, that is, the number of equal steps of a magnitude.
+// The number of equal steps from 0 to the largest magnitude. A bin is the number of a step, 0 to
+// kAugmentBins.
 inline constexpr int kAugmentBins = 30;
 
-// Draws an operation. Its magnitude is `bin` / kAugmentBins of the range, with a random sign where
-// the operation has one. `bin`: 0 to kAugmentBins. `draws`: [kAugmentDraws].
+// Draws a random operation. Its magnitude is bin / kAugmentBins times the largest one of `ranges`,
+// with a random sign if the operation works in both directions. (For posterize and solarize a
+// larger bin is a stronger effect, and so a smaller magnitude.) `draws`: [kAugmentDraws].
 void DrawAugment(const AugmentRanges& ranges, int bin, RandomStream* random, int64_t* draws);
 
-// Applies the operation that DrawAugment() wrote to `draws`. kColor leaves an image of one channel
-// as it is.
+// Applies the operation that DrawAugment() wrote to `draws` to `image`. `filling`: how the
+// geometric operations fill pixels. kColor does not change an image of one channel.
 void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image);
 
 }  // namespace finetune

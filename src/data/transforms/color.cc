@@ -9,14 +9,15 @@
 namespace finetune {
 namespace {
 
-// values[i] = factor * values[i] + rest, clamped to 0 to 255.
+// Sets values[i] to factor * values[i] + rest, clamped to 0 to 255.
 FT_VECTORISED void Scale(float factor, float rest, size_t n, float* __restrict values) {
   for (size_t i = 0; i < n; ++i) {
     values[i] = std::min(std::max(factor * values[i] + rest, 0.0f), 255.0f);
   }
 }
 
-// Sums each of 24 interleaved columns separately, because independent sums vectorise.
+// Adds `rows` rows of 24 values to `columns`. The 24 sums are independent, so the compiler
+// vectorizes them; 24 is a multiple of 1 and 3, so that each column belongs to one channel.
 constexpr size_t kColumns24 = 24;
 FT_VECTORISED void AddColumns(size_t rows, const float* __restrict values,
                               float* __restrict columns) {
@@ -29,7 +30,8 @@ double MeanGrey(size_t pixels, int channels, const float* values) {
   const size_t n = pixels * channels;
   std::array<double, 3> sums = {};
   size_t done = 0;
-  // A float32 sum takes at most 256 values, so it is exact enough.
+  // Each float32 sum takes at most 256 values, so that its rounding error is small. Then it is
+  // added to a double.
   while (n - done >= kColumns24) {
     std::array<float, kColumns24> columns = {};
     const size_t rows = std::min<size_t>((n - done) / kColumns24, 256);
@@ -57,7 +59,7 @@ FT_VECTORISED void Saturate(float factor, size_t pixels, float* __restrict value
 // `v` and difference `d` between the largest and the smallest channel. `n`: 5 for red, 3 for green,
 // 1 for blue. The formula is v - d * clamp(min(k, 4 - k), 0, 1) with k = (n + h) mod 6.
 inline __attribute__((always_inline)) float ChannelOf(float n, float h, float v, float d) {
-  // Adding 12 makes `k` positive, so that the conversion to int rounds down.
+  // 12 is added (two turns) to make `k` positive, because the conversion to int rounds towards 0.
   float k = n + h + 12;
   k -= 6 * static_cast<float>(static_cast<int>(k * (1.0f / 6)));
   return v - d * std::min(std::max(std::min(k, 4 - k), 0.0f), 1.0f);

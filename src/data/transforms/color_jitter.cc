@@ -15,7 +15,8 @@ enum Operation { kBrightness, kContrast, kSaturation, kHue };
 
 class ColorJitter : public Transform {
  public:
-  // `strength`: of brightness, contrast, saturation and hue. 0 leaves the operation out.
+  // `strength`: how far the factors of brightness, contrast and saturation may be from 1, and the
+  // turn of hue from 0. 0 leaves the operation out.
   ColorJitter(const ImageShape& input, const std::array<double, 4>& strength)
       : input_(input), strength_(strength) {}
 

@@ -10,8 +10,9 @@
 namespace finetune {
 
 // Changes brightness, contrast, saturation and hue as torchvision's ColorJitter does. Its 8 draws:
-// four are the order of the operations 0 (brightness) to 3 (hue), and four are the factors of
-// operations 0 to 3, as the bits of a float64.
+// first the numbers of the four operations in the order in which they are applied (0 brightness, 1
+// contrast, 2 saturation, 3 hue), then the factors of operations 0 to 3 (for hue the turn), each as
+// the bits of a float64. See color.h.
 std::unique_ptr<Transform> MakeColorJitter(const ColorJitterConfig& config, const ImageShape& input,
                                            const Problems& problems);
 

@@ -23,10 +23,11 @@ struct Geometry {
   int padding = 0;
   float pad_value = 0;
   bool random = false;
-  // Only for a crop from the centre: how the offset is rounded where the difference of the sizes is
-  // odd. True: to an even number. False: down, towards the upper left.
+  // Only for a crop from the centre: how the offset, half the difference of the sizes, is rounded
+  // if the difference is odd. True: to the even neighbour. False: down, towards the upper left.
   bool even = false;
-  // Whether a configured size above the size of all images is accepted: images are then padded.
+  // Whether the square may be larger than the images. If false, a larger square is an error in the
+  // config; if true, images are padded.
   bool pads = false;
 };
 
@@ -38,7 +39,8 @@ class DeviceCrop : public DeviceTransform {
 
   at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
     const int64_t p = geometry_.padding;
-    // An image smaller than the square is padded on each side by all the pixels that it lacks.
+    // Images smaller than the square are padded more: on each side by the whole number of missing
+    // pixels, so that any place of the square lies in `padded`.
     const int64_t above = std::max<int64_t>(geometry_.size - images.size(kRows) - 2 * p, 0);
     const int64_t before = std::max<int64_t>(geometry_.size - images.size(kColumns) - 2 * p, 0);
     const int64_t y = p + above, x = p + before;
@@ -64,8 +66,8 @@ class Crop : public Transform {
     return {geometry_.input.channels, geometry_.size, geometry_.size};
   }
 
-  // The square's top and left in the padded image. They are negative where the padded image is
-  // smaller than the square.
+  // The draws are the square's top and left in the image after `padding`. They are negative if that
+  // image is smaller than the square.
   int draws() const override { return 2; }
   void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
     for (const int from : {image.height, image.width}) {
@@ -75,14 +77,15 @@ class Crop : public Transform {
       } else if (geometry_.even && slack >= 0) {
         *draws++ = std::lrint(slack / 2.0);
       } else {
-        // Either the slack is negative: the image is smaller than the square and is centred in it.
-        // Or this is a centre crop that is not `even`. Both round towards the upper left.
+        // Centre the square. The division rounds towards 0: for a centre crop that is not `even`
+        // towards the upper left of the image, and for an image that is smaller than the square
+        // (negative slack) towards less padding above and left.
         *draws++ = slack / 2;
       }
     }
   }
 
-  // The square without its padding.
+  // Returns the part of the square that is not padding.
   std::optional<NeededPart> NeedOf(const ImageShape& image, const int64_t* draws) const override {
     const auto inside = [&](int64_t begin, int pixels, int* first, int* count) {
       *first = std::clamp(static_cast<int>(begin) - geometry_.padding, 0, pixels);
@@ -91,7 +94,8 @@ class Crop : public Transform {
       return *count > 0;
     };
     NeededPart need;
-    // Of a square that is all padding no pixel is needed, but an image has one.
+    // If the square is all padding, no pixel is needed. A NeededPart cannot be empty, so the whole
+    // image is asked for.
     if (!inside(draws[0], image.height, &need.part.top, &need.part.height) ||
         !inside(draws[1], image.width, &need.part.left, &need.part.width)) {
       return std::nullopt;
@@ -103,8 +107,8 @@ class Crop : public Transform {
     const int top = static_cast<int>(draws[0]), left = static_cast<int>(draws[1]);
     const auto [c, height, width] = image->shape;
     const int size = geometry_.size;
-    // Where only a part of the image was decoded, the square's place is counted from the part's
-    // edge.
+    // If only a part of the image was decoded, its first row is row place.top of the whole image,
+    // and its first column is column place.left.
     const PartPlace place = image->place.value_or(PartPlace());
     const int above = geometry_.padding + static_cast<int>(place.top);
     const int before = geometry_.padding + static_cast<int>(place.left);

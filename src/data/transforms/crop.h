@@ -9,8 +9,9 @@
 
 namespace finetune {
 
-// Cuts a square out of the image: at a random place of the padded image (random crop), or from the
-// centre (centre crop). An image smaller than the square is centred in it.
+// Both cut a square out of each image: MakeRandomCrop() at a random place of the padded image,
+// MakeCenterCrop() from the centre. An image smaller than the square is put into its centre, and
+// the rest is padding.
 std::unique_ptr<Transform> MakeRandomCrop(const RandomCropConfig& config, const ImageShape& input,
                                           const Problems& problems);
 std::unique_ptr<Transform> MakeCenterCrop(const CenterCropConfig& config, const ImageShape& input,

@@ -15,14 +15,15 @@ namespace {
 
 constexpr int kLargestKernel = 127;
 
-// sum[i] += weight * values[i]
+// Adds weight * values[i] to sum[i].
 FT_VECTORISED void AddScaled(const float* __restrict values, float weight, size_t n,
                              float* __restrict sum) {
   for (size_t i = 0; i < n; ++i) sum[i] += weight * values[i];
 }
 
-// Returns the pixel of an axis of `size` pixels that stands for pixel `i`, which may lie beyond the
-// ends. The image is mirrored at its ends without repeating the end pixel, as often as needed.
+// Returns which pixel of an axis of `size` pixels is used for the position `i`, which may lie
+// beyond the ends. There the image is mirrored, as often as needed, without repeating the end
+// pixel: position -1 uses pixel 1.
 int Mirrored(int i, int size) {
   if (size == 1) return 0;
   const int period = 2 * (size - 1);
@@ -53,8 +54,8 @@ class GaussianBlur : public Transform {
     *draws = std::bit_cast<int64_t>(sigma);
   }
 
-  // Blurs one axis after the other: first each row into `scratch`, then each column as weighted
-  // sums of these rows.
+  // Blurs first along the rows: each blurred row goes to `scratch`. Then it blurs along the
+  // columns: each row of the result is a weighted sum of these rows.
   void Apply(const int64_t* draws, Image* image) const override {
     const auto sigma = std::bit_cast<double>(*draws);
     if (sigma == 0) return;
@@ -68,7 +69,7 @@ class GaussianBlur : public Transform {
     }
     const size_t n = static_cast<size_t>(width) * c;
     const size_t pixels = n * height;
-    // All blurred rows, then one input row that is padded with mirrored pixels.
+    // `scratch` holds all blurred rows, then one row of the image padded with mirrored pixels.
     image->scratch.assign(pixels + n + size_t{2} * reach * c, 0);
     float* padded = image->scratch.data() + pixels;
     for (int y = 0; y < height; ++y) {

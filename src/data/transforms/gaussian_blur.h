@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// Blurs the image as torchvision's GaussianBlur does. Its only draw is sigma, as the bits of a
-// float64. A sigma of 0 leaves the image as it is.
+// Blurs each image as torchvision's GaussianBlur does, with the probability that the config gives.
+// Its only draw is sigma in pixels, as the bits of a float64; 0 leaves the image as it is.
 std::unique_ptr<Transform> MakeGaussianBlur(const GaussianBlurConfig& config,
                                             const ImageShape& input, const Problems& problems);
 

@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// Turns the image grey and copies the grey value to as many channels as the config says.
+// Makes the image grey and copies the grey value to 1 or 3 channels, as the config says.
 std::unique_ptr<Transform> MakeGrayscale(const GrayscaleConfig& config, const ImageShape& input,
                                          const Problems& problems);
 

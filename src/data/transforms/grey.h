@@ -10,9 +10,10 @@
 
 namespace finetune {
 
-// The weights of red, green and blue in a grey value: ITU-R BT.601, as in Pillow and OpenCV.
+// The weights of red, green and blue in a grey value, as in Pillow and OpenCV (ITU-R BT.601).
 inline constexpr std::array<float, 3> kLuma = {0.299f, 0.587f, 0.114f};
 
+// Returns the grey value of one pixel. `rgb`: [3].
 inline float GreyOf(const float* rgb) {
   return kLuma[0] * rgb[0] + kLuma[1] * rgb[1] + kLuma[2] * rgb[2];
 }

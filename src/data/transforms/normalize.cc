@@ -26,7 +26,7 @@ FT_VECTORISED void Round(const float* __restrict in, int n, uint16_t* __restrict
 }
 
 PixelStatistics StatisticsOf(NormalizeConfig::Preset preset) {
-  // There is no default, so that the compiler warns of a preset that is missing here.
+  // The switch has no default case, so that the compiler warns if a new preset is missing here.
   switch (preset) {
     case NormalizeConfig::IMAGENET:
       return {{123.675, 116.28, 103.53}, {58.395, 57.12, 57.375}};

@@ -20,34 +20,36 @@ struct PixelStatistics {
   std::vector<double> mean, std;
 };
 
-// Returns whether a normalize config gives a mean and std or a preset. If not, the statistics of
-// the training set are used.
+// Returns whether a normalize config gives mean and std or a preset. If not, the statistics of the
+// training data are used.
 bool HasOwnStatistics(const NormalizeConfig& config);
 
-// If the statistics have one channel, repeats them for `channels` channels, for images whose only
-// channel was copied. Otherwise returns them as they are.
+// If the statistics have one channel, returns them repeated for `channels` channels; this is right
+// for images whose only channel was copied to several. Otherwise returns them as they are.
 PixelStatistics Spread(PixelStatistics statistics, int channels);
 
-// Computes (x - mean) / std for each channel and converts the result to the model's type. It ends
-// every pipeline, so it is not a Transform. Without a normalize step it keeps the values.
+// Computes (x - mean) / std for each channel and converts the result to the model's type. Every
+// pipeline ends with one, so it is not a Transform. If the config has no normalize step, mean is 0
+// and std is 1, so the values stay.
 class Normalize {
  public:
-  // Makes the Normalize of a config for images of `channels` channels (0: not known yet).
+  // Creates the Normalize of a config for images of `channels` channels (0: not known yet).
   // `otherwise`: the statistics to use if the config gives none (null: not known yet). Returns
-  // nothing and adds errors to `problems` where there is not one mean and one std for each channel,
-  // where a mean is not finite, or where a std is not positive and finite.
+  // nullopt and adds errors to `problems` if there is not one mean and one std for each channel, a
+  // mean is not finite, or a std is not positive and finite.
   static std::optional<Normalize> Create(const NormalizeConfig& config, int channels,
                                          const PixelStatistics* otherwise,
                                          const Problems& problems);
 
-  // Writes the normalised values of `image` to `out`, [height, width, channels].
+  // Writes the normalized values of `image` to `out`, [height, width, channels]. Changes
+  // image->next.
   void Write(Image* image, float* out) const;
   void Write(Image* image, Bfloat16* out) const;
 
-  // The normalised value of x in channel c is x * scale()[c] + shift()[c].
+  // The normalized value of x in channel c is x * scale()[c] + shift()[c].
   const std::array<float, 3>& scale() const { return scale_; }
   const std::array<float, 3>& shift() const { return shift_; }
-  // Returns the mean and std. Both are empty where nothing is normalised.
+  // Returns the mean and std. Both are empty if the config has no normalize step.
   const PixelStatistics& statistics() const { return statistics_; }
 
  private:
@@ -56,7 +58,8 @@ class Normalize {
   std::array<float, 3> shift_ = {0, 0, 0};
 };
 
-// Normalises images [n, height, width, channels] on a device.
+// Does what Normalize does on a device. Apply() takes and returns images [n, height, width,
+// channels] float32.
 class DeviceNormalize {
  public:
   DeviceNormalize(const Normalize& normalize, int channels, at::Device device);

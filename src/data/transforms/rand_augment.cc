@@ -19,8 +19,7 @@ class RandAugment : public Transform {
 
   int draws() const override { return operations_ * kAugmentDraws; }
   void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
-    // The paper translates by up to 150 pixels in images of 331x331, so here by this share of the
-    // side.
+    // As in torchvision, an image is translated by at most 150/331 of its side.
     const AugmentRanges ranges = {.shear = 0.3,
                                   .translate_x = 150.0 / 331 * image.width,
                                   .translate_y = 150.0 / 331 * image.height,

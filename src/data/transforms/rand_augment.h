@@ -9,8 +9,9 @@
 
 namespace finetune {
 
-// Applies random operations one after the other, all with the magnitude of the config. It has
-// kAugmentDraws draws for each operation: see DrawAugment().
+// Applies several random operations one after the other (RandAugment, Cubuk et al. 2020), all with
+// the magnitude that the config gives. It has kAugmentDraws draws for each operation: see
+// DrawAugment().
 std::unique_ptr<Transform> MakeRandAugment(const RandAugmentConfig& config, const ImageShape& input,
                                            const Problems& problems);
 

@@ -22,7 +22,8 @@ namespace finetune {
 namespace {
 
 struct Paint {
-  // The mean and the standard deviation of the paint, one value for each channel.
+  // The value of the paint for each channel, and the standard deviation of its noise, used only if
+  // `noise`.
   std::vector<float> value, std;
   bool noise = false;
 };
@@ -47,8 +48,8 @@ class DeviceErasing : public DeviceTransform {
   const at::Tensor value_;  // [channels]
 };
 
-// Draws the noise of one image. It has a generator of its own, so that the number of values drawn
-// does not change the noise of other images.
+// Draws the noise of one image from a random stream of its own, which the image's draw seeds. So
+// the noise of one image does not depend on how much noise other images needed.
 class Normal {
  public:
   explicit Normal(int64_t seed)
@@ -61,7 +62,7 @@ class Normal {
       has_other_ = false;
       return other_;
     }
-    // Uniform() is below 1, so the logarithm is finite.
+    // Uniform() is in [0, 1), so the argument is above 0 and the logarithm is finite.
     const float radius = std::sqrt(-2 * std::log(1 - random_.Uniform()));
     const float angle = 2 * std::numbers::pi_v<float> * random_.Uniform();
     other_ = radius * std::sin(angle);
@@ -132,8 +133,10 @@ class RandomErasing : public Transform {
   const Paint paint_;
 };
 
-// Reads a field of values from 0 to 255: one for each channel, or one for all channels.
-// `otherwise`: the value if the field is empty. `channels`: 0 if not known yet.
+// Reads the config field `field`, which has one value of 0 to 255 for each channel or one for all
+// channels. `from`: its content. `otherwise`: the value if the field is empty. `channels`: the
+// number of channels, 0 if not known yet. `values`: set to one value for each channel. Returns
+// false and adds errors to `problems` if the field is wrong.
 bool ReadValues(absl::string_view field, const google::protobuf::RepeatedField<float>& from,
                 float otherwise, int channels, const Problems& problems,
                 std::vector<float>* values) {

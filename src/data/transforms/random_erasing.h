@@ -9,9 +9,9 @@
 
 namespace finetune {
 
-// Paints over a random rectangle, which is drawn as in torchvision's RandomErasing. Its 5 draws:
-// the rectangle's top, left, height and width (height and width are 0 for no rectangle), and the
-// seed of the noise.
+// Paints over a random rectangle of some images, which is drawn as in torchvision's RandomErasing.
+// Its 5 draws: the rectangle's top, left, height and width (height and width are 0 for no
+// rectangle), and the seed of the noise.
 std::unique_ptr<Transform> MakeRandomErasing(const RandomErasingConfig& config,
                                              const ImageShape& input, const Problems& problems);
 

@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// Mirrors the image left to right, with the probability that the config says.
+// Mirrors each image left to right with the probability that the config gives.
 std::unique_ptr<Transform> MakeRandomFlip(const RandomFlipConfig& config, const ImageShape& input,
                                           const Problems& problems);
 

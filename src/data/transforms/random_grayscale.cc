@@ -28,7 +28,8 @@ class RandomGrayscale : public Transform {
     return image;
   }
 
-  // If some images keep their colours, Normalize uses the statistics of the stored channels.
+  // True only if every image becomes grey. If some images keep their colours, the statistics of the
+  // stored channels are good enough for Normalize.
   bool mixes_channels() const override { return input_.channels == 3 && probability_ >= 1; }
 
   // The draw is 1 if the image turns grey, otherwise 0.

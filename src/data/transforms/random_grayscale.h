@@ -9,7 +9,7 @@
 
 namespace finetune {
 
-// Turns the image grey with the probability that the config says, and keeps its number of channels.
+// Makes each image grey with the probability that the config gives. The number of channels stays.
 std::unique_ptr<Transform> MakeRandomGrayscale(const RandomGrayscaleConfig& config,
                                                const ImageShape& input, const Problems& problems);
 

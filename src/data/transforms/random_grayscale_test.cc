@@ -48,7 +48,7 @@ std::vector<float> Apply(const std::string& steps, int64_t index = 0, int channe
   return out;
 }
 
-// pipeline_test compares `grayscale` itself with OpenCV.
+// This test compares with `grayscale`, which pipeline_test compares with OpenCV.
 TEST(RandomGrayscaleTest, MakesTheGreyOfGrayscaleOrLeavesTheImage) {
   EXPECT_EQ(Apply("pipeline { random_grayscale { probability: 1 } }"),
             Apply("pipeline { grayscale { channels: 3 } }"));
@@ -64,7 +64,7 @@ TEST(RandomGrayscaleTest, TurnsAsManyImagesGreyAsItsProbabilitySays) {
     EXPECT_EQ(image, Apply("pipeline { grayscale { channels: 3 } }", index)) << index;
     ++grey;
   }
-  // The tolerance is five standard deviations of 14.5 each.
+  // The tolerance is five standard deviations; one is 14.5.
   EXPECT_NEAR(grey, 300, 73);
 }
 
@@ -116,7 +116,7 @@ TEST(RandomGrayscaleTest, OnTheDeviceIsTheSame) {
           DevicePipeline(*pipeline, /*batch_transform=*/nullptr, TestDevice(), at::kFloat)
               .Apply(batch)
               .to(at::kCPU);
-      // The tolerance is a few roundings of float32, for values up to 255.
+      // The tolerance: a few roundings of float32 for values up to 255.
       EXPECT_LE(made.sub(expected).abs().max().item<double>(), 1e-4) << after << channels;
     }
   }

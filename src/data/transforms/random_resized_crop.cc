@@ -15,8 +15,8 @@
 namespace finetune {
 namespace {
 
-// Resizes by a matrix product with the weights of every pixel in every result. The rectangles, and
-// so the weights, differ from image to image.
+// Resizes along each axis by a matrix product with the weight of each pixel in each result. Each
+// image has its own rectangle and so its own weights.
 class DeviceRandomResizedCrop : public DeviceTransform {
  public:
   DeviceRandomResizedCrop(const ImageShape& output, const Resampling& resampling)
@@ -87,8 +87,9 @@ class RandomResizedCrop : public ResizingTransform {
     place((image.height - height) / 2, (image.width - width) / 2, height, width);
   }
 
-  // The bicubic resize of OpenCV repeats the pixels at the edge, but Weights() ignores pixels
-  // outside the rectangle.
+  // A bicubic resize without antialiasing is not implemented on a device: OpenCV repeats the pixels
+  // at the rectangle's edge, but Weights() ignores pixels outside the rectangle. The arithmetic of
+  // `rounded` is not implemented either.
   bool on_device() const override {
     return !resampling().rounded && (resampling().antialias || !resampling().bicubic);
   }

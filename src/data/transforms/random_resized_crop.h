@@ -9,8 +9,9 @@
 
 namespace finetune {
 
-// Cuts out a random rectangle, which is drawn as in torchvision's RandomResizedCrop, and resizes
-// it. Its 4 draws: the rectangle's top, left, height and width.
+// Cuts a random rectangle out of each image and resizes it to the size that the config gives. The
+// rectangle is drawn as in torchvision's RandomResizedCrop. Its 4 draws: the rectangle's top, left,
+// height and width in pixels.
 std::unique_ptr<Transform> MakeRandomResizedCrop(const RandomResizedCropConfig& config,
                                                  const ImageShape& input, const Problems& problems);
 

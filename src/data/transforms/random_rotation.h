@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// Turns the image by a random angle. Its only draw is the angle in degrees, as the bits of a
-// float64.
+// Turns each image by a random angle, with the probability that the config gives. Its only draw is
+// the angle in degrees, counter-clockwise, as the bits of a float64; 0 leaves the image as it is.
 std::unique_ptr<Transform> MakeRandomRotation(const RandomRotationConfig& config,
                                               const ImageShape& input, const Problems& problems);
 

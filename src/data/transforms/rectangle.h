@@ -8,19 +8,20 @@
 
 namespace finetune {
 
-// The range of a random rectangle's area, as a part of the image's area, and of the ratio of its
-// sides.
+// The range from which a random rectangle is drawn: its area as a part of the image's area, and the
+// ratio of its sides.
 struct RectangleRange {
   double min_area, max_area, min_ratio, max_ratio;
 };
 
 struct Sides {
-  // The ratio is above / below.
+  // The lengths of a rectangle's sides in pixels. The ratio of the rectangle is above / below.
   int above, below;
 };
 
-// Draws an area from the uniform distribution, and a ratio whose logarithm is uniform. `pixels`:
-// the image's area.
+// Draws the sides of a rectangle: an area from the uniform distribution, and a ratio whose
+// logarithm is uniformly distributed. The sides are rounded and may be 0 or larger than the image.
+// `pixels`: the image's area.
 inline Sides DrawSides(const RectangleRange& range, double pixels, RandomStream* random) {
   const double area =
       pixels * (range.min_area + (range.max_area - range.min_area) * random->Uniform());
@@ -31,11 +32,12 @@ inline Sides DrawSides(const RectangleRange& range, double pixels, RandomStream*
           static_cast<int>(std::lrint(std::sqrt(area / ratio)))};
 }
 
-// Checks the fields min_area, max_area, min_ratio and max_ratio.
+// Checks the config fields min_area, max_area, min_ratio and max_ratio. Returns false and adds
+// errors to `problems` if one is out of range.
 inline bool IsRange(const RectangleRange& range, const Problems& problems) {
   bool right = problems.InRange("min_area", range.min_area, 0, 1);
   right = problems.InRange("max_area", range.max_area, range.min_area, 1) && right;
-  // A rectangle with a ratio outside 1e-4 to 1e4 would not have a whole pixel in any image.
+  // In no ordinary image would a rectangle with a ratio outside 1e-4 to 1e4 be as wide as a pixel.
   if (!problems.InRange("min_ratio", range.min_ratio, 1e-4, 1e4)) return false;
   return problems.InRange("max_ratio", range.max_ratio, range.min_ratio, 1e4) && right;
 }

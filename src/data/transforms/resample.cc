@@ -14,7 +14,7 @@
 namespace finetune {
 namespace {
 
-// out[i] = a[i] + weight * (b[i] - a[i])
+// Sets out[i] = a[i] + weight * (b[i] - a[i]).
 FT_VECTORISED void BlendRows(const float* __restrict a, const float* __restrict b, float weight,
                              int n, float* __restrict out) {
   for (int i = 0; i < n; ++i) out[i] = a[i] + weight * (b[i] - a[i]);
@@ -24,7 +24,7 @@ FT_VECTORISED void BlendRows(const float* __restrict a, const float* __restrict 
   for (int i = 0; i < n; ++i) out[i] = ToBfloat16(a[i] + weight * (b[i] - a[i]));
 }
 
-// sum[i] = the sum of weights[k] * rows[k * n + i] over k < count
+// Sets sum[i] to the sum of weights[k] * rows[k * n + i] over k < count.
 FT_VECTORISED void AddRows(const float* __restrict rows, const float* __restrict weights, int count,
                            int n, float* __restrict sum) {
   for (int i = 0; i < n; ++i) sum[i] = weights[0] * rows[i];
@@ -41,8 +41,8 @@ FT_VECTORISED void Copy(const float* __restrict from, int n, uint16_t* __restric
   for (int i = 0; i < n; ++i) to[i] = ToBfloat16(from[i]);
 }
 
-// Four floats. A pixel of three channels uses the first three. The fourth is computed too, and the
-// next pixel overwrites it.
+// Four floats, for one vector instruction. A pixel of three channels uses the first three. The
+// fourth is computed and stored too, and the next pixel overwrites it.
 using Float4 = float __attribute__((vector_size(16)));
 
 inline Float4 Load(const float* at) {
@@ -51,8 +51,9 @@ inline Float4 Load(const float* at) {
   return values;
 }
 
-// Resizes one row of the image and normalises it. `source`: a row of `columns.from` pixels. It is
-// compiled without fused multiply-adds, so that it gives the same bits on every processor.
+// Resizes one row and then scales it: x * scale[k] + shift[k] for channel k. `source`:
+// columns.from.pixels pixels of c channels. The function is not FT_VECTORISED and so has no fused
+// multiply-adds: it gives the same bits on every processor.
 template <int c>
 void ResizeRow(const float* source, const Taps& columns, const std::array<float, 3>& scale,
                const std::array<float, 3>& shift, float* out) {
@@ -61,8 +62,8 @@ void ResizeRow(const float* source, const Taps& columns, const std::array<float,
   if constexpr (c == 3) {
     const Float4 scales = {scale[0], scale[1], scale[2], 0};
     const Float4 shifts = {shift[0], shift[1], shift[2], 0};
-    // This loop loads and stores four floats at a time, so it ends before that would pass an end of
-    // a row.
+    // This loop loads and stores four floats at a time. It stops before a load or store would reach
+    // beyond the end of the row.
     for (; x + 1 < columns.to && columns.first[x] + columns.count <= last; ++x) {
       const float* pixel = source + columns.first[x] * c;
       const float* weights = columns.weights.data() + static_cast<size_t>(x) * columns.count;
@@ -100,8 +101,9 @@ void ResizeRow(const float* source, const Taps& columns, const std::array<float,
 std::optional<NeededPart> ResizingTransform::NeedOf(const ImageShape& image,
                                                     const int64_t* draws) const {
   NeededPart need = {PartOf(image, draws), {}};
-  // Results that equal another program's to the bit are those of all pixels. A resize without
-  // antialiasing reads only the neighbours of each result: those of a scaled image are averages.
+  // Both cases need the pixels at full scale. `rounded` must give exactly the bytes of OpenCV or
+  // Pillow. Without antialiasing a result is computed from the pixels next to it, and a decoder
+  // that scales returns averages of pixels instead.
   if (resampling_.rounded || !resampling_.antialias) return need;
   const ImageShape result = OutputOf(image, draws);
   need.resized = {result.height, result.width};
@@ -114,7 +116,8 @@ ResizingTransform::Source ResizingTransform::Prepare(const int64_t* draws, Image
   const ImageRectangle part = PartOf(whole, draws);
   Source source;
   source.result = OutputOf(whole, draws);
-  // Returns the first pixel of the stretch.
+  // Makes the taps of one axis for the rectangle's side [begin, begin + length) of the whole image,
+  // and returns the first pixel in image->values that the side touches.
   const auto prepare = [&](int begin, int length, double offset, int pixels, int to, Taps* taps) {
     const double from = begin * place.scale - offset;
     const double end = std::min<double>(from + length * place.scale, pixels);
@@ -137,7 +140,7 @@ void ResizingTransform::Resample(const int64_t* draws, const std::array<float, 3
   const Source source = Prepare(draws, image);
   const Taps &rows = image->rows, &columns = image->columns;
   const int n = columns.to * c;
-  // One row for each row of the rectangle, and one row for a sum.
+  // `scratch` holds the resized rows, and one more row for a sum.
   image->scratch.resize((static_cast<size_t>(rows.from.pixels) + 1) * n);
   float* resized = image->scratch.data();
   float* sum = resized + static_cast<size_t>(rows.from.pixels) * n;
@@ -169,9 +172,10 @@ void ResizingTransform::Resample(const int64_t* draws, const std::array<float, 3
 
 namespace {
 
-// Returns result `i` of a resize of bytes along one axis. `byte(k)`: value k of the axis, an
-// integer. Between the two axes OpenCV keeps 11 more bits, and Pillow rounds to bytes. `last`:
-// whether this is the second axis, where OpenCV drops these bits.
+// Returns result `i` of a resize of bytes along one axis, in the integer arithmetic of OpenCV
+// (without antialiasing) or Pillow. byte(k) must return value k of the axis. After the first axis
+// Pillow rounds to bytes, while OpenCV keeps 11 fraction bits, which it drops after the second
+// axis. `last`: whether this is the second axis.
 template <typename Byte>
 int64_t ByteResult(const Taps& taps, int i, bool last, const Byte& byte) {
   if (!taps.resampling.antialias) {
@@ -186,14 +190,14 @@ int64_t ByteResult(const Taps& taps, int i, bool last, const Byte& byte) {
   return std::clamp<int64_t>(sum >> kPillowBits, 0, 255);
 }
 
-// Resizes a rectangle of bytes, which are stored as float32, with the same bits as OpenCV or
-// Pillow. `top`, `left`: the rectangle's upper left corner. Its size is that of the taps `rows` and
-// `columns`.
+// Resizes a rectangle of image->values into image->next, with exactly the bytes that OpenCV or
+// Pillow would give. The values must be whole numbers of 0 to 255. `top`, `left`: the rectangle's
+// upper left corner. Its size is given by the taps image->rows and image->columns.
 void ResampleBytes(int top, int left, Image* image) {
   const Taps &rows = image->rows, &columns = image->columns;
   const int c = image->shape.channels;
   const size_t n = static_cast<size_t>(columns.to) * c;
-  // Each intermediate number is below 2^24, so float32 holds it exactly.
+  // Each number in `scratch` is below 2^24, so float32 holds it exactly.
   image->scratch.resize(rows.from.pixels * n);
   for (int y = 0; y < rows.from.pixels; ++y) {
     const float* source =
@@ -247,7 +251,8 @@ void ResizingTransform::Finish(const int64_t* draws, const Normalize& normalize,
 
 at::Tensor ResampleOnDevice(const at::Tensor& images, const at::Tensor& rows,
                             const at::Tensor& columns) {
-  // First [n, height, results, channels], then [n, results, results * channels].
+  // `wide` is [n, height, result width, channels]. The second product is [n, result height, result
+  // width * channels].
   const at::Tensor wide = at::matmul(columns.unsqueeze(1), images);
   return at::matmul(rows, wide.flatten(2)).unflatten(2, {wide.size(2), wide.size(3)});
 }

@@ -13,8 +13,8 @@
 
 namespace finetune {
 
-// Reads the fields interpolation, antialias and rounding of a transform's config. Where they do not
-// go together, adds an error to `problems` and returns nothing.
+// Reads the fields interpolation, antialias and rounding of a transform's config. If they
+// contradict each other, adds an error to `problems` and returns nullopt.
 template <typename Config>
 std::optional<Resampling> ReadResampling(const Config& config, const Problems& problems) {
   const Resampling resampling = {config.interpolation() == BICUBIC, config.antialias(),
@@ -28,8 +28,9 @@ std::optional<Resampling> ReadResampling(const Config& config, const Problems& p
   return resampling;
 }
 
-// Reads the field size, or height and width, of a transform's config. The result's channels stay 0.
-// Where the fields are missing or out of range, adds an error to `problems` and returns nothing.
+// Reads the field size, or the fields height and width, of a transform's config. The channels of
+// the result are 0. If the fields are missing or out of range, adds an error to `problems` and
+// returns nullopt.
 template <typename Config>
 std::optional<ImageShape> ReadSize(const Config& config, const Problems& problems) {
   if (config.has_size() == (config.has_height() || config.has_width()) ||
@@ -47,10 +48,13 @@ std::optional<ImageShape> ReadSize(const Config& config, const Problems& problem
   return ImageShape{0, config.height(), config.width()};
 }
 
-// A transform that resizes a rectangle of each image. If it is the last step, it resizes and
-// normalises in one pass. First the columns: each row of the rectangle is resized once, into
-// `scratch`. Then each row of the result is a weighted sum of these rows. So the many rows of an
-// enlarged image are written only once.
+// A transform that resizes a rectangle of each image.
+//
+// Method: first each row of the rectangle is resized to the result's width, into Image::scratch.
+// Then each row of the result is a weighted sum of these rows. In a pipeline's last step the rows
+// are normalized as they are written to `scratch`, which gives the same result, because the weights
+// of a sum add up to 1. So the result, which may be much larger than the rectangle, is written only
+// once.
 class ResizingTransform : public Transform {
  public:
   explicit ResizingTransform(const Resampling& resampling) : resampling_(resampling) {}
@@ -63,20 +67,23 @@ class ResizingTransform : public Transform {
               Bfloat16* out) const final;
 
  protected:
-  // Returns the rectangle of the image that is resized, in pixels.
+  // Returns the rectangle of an image of the shape `image` that is resized, in pixels.
   virtual ImageRectangle PartOf(const ImageShape& image, const int64_t* draws) const = 0;
 
   const Resampling& resampling() const { return resampling_; }
 
  private:
-  // The values that the rectangle's stretches are of, and how these are resized.
+  // The result of Prepare(). (top, left): the first pixel in Image::values that the rectangle
+  // touches. result: the shape after resizing.
   struct Source {
     int top = 0, left = 0;
     ImageShape result;
   };
-  // Makes the image's taps as well.
+  // Finds the rectangle in image->values, where perhaps only a part of the image was decoded, and
+  // sets image->rows and image->columns to the taps of the resize.
   Source Prepare(const int64_t* draws, Image* image) const;
 
+  // Resizes to `out` and scales the values of channel c: x * scale[c] + shift[c].
   template <typename T>
   void Resample(const int64_t* draws, const std::array<float, 3>& scale,
                 const std::array<float, 3>& shift, Image* image, T* out) const;
@@ -84,8 +91,9 @@ class ResizingTransform : public Transform {
   const Resampling resampling_;
 };
 
-// Resizes images on a device. `images`: [n, height, width, channels]. `rows`: [n or 1, results,
-// height] and `columns`: [n or 1, results, width], the weight of each pixel in each result.
+// Resizes images [n, height, width, channels] on a device by two matrix products. `rows`: [n,
+// results, height], the weight of each row of an image in each row of its result, or [1, results,
+// height] for all images. `columns`: the same for columns, [n or 1, results, width].
 at::Tensor ResampleOnDevice(const at::Tensor& images, const at::Tensor& rows,
                             const at::Tensor& columns);
 

@@ -15,7 +15,8 @@
 namespace finetune {
 namespace {
 
-// A bilinear resize without antialiasing on a device: each result has two neighbours along an axis.
+// A bilinear resize without antialiasing on a device. Along each axis a result is computed from two
+// neighbouring pixels.
 class DeviceLinear : public DeviceTransform {
  public:
   DeviceLinear(const Taps& rows, const Taps& columns, at::Device device)
@@ -24,15 +25,16 @@ class DeviceLinear : public DeviceTransform {
   at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const override {
     return Along(Along(images, kColumns, columns_), kRows, rows_);
   }
-  // The weights of the two neighbours add up to 1, so normalising before the resize gives the same
-  // result. This is less work if the image is enlarged.
+  // Normalizes before the resize. This gives the same result, because the weights of the two
+  // neighbours add up to 1, and is less work if images are enlarged.
   at::Tensor Finish(const at::Tensor& images, const at::Tensor& draws,
                     const DeviceNormalize& normalize) const override {
     return Apply(normalize.Apply(images), draws);
   }
 
  private:
-  // The taps of one axis: two neighbours and the weight of the right one, [size] each.
+  // For each result along one axis: the indices of its two neighbours, and the weight of the right
+  // one. Each tensor is [results].
   struct Axis {
     at::Tensor left, right, weight;
   };
@@ -57,7 +59,8 @@ class DeviceLinear : public DeviceTransform {
   const Axis rows_, columns_;
 };
 
-// Any other resize on a device: a matrix product, for any number of neighbours.
+// Any other resize on a device, by matrix products, for any number of pixels that contribute to a
+// result.
 class DeviceResample : public DeviceTransform {
  public:
   DeviceResample(const Taps& rows, const Taps& columns, at::Device device)
@@ -82,18 +85,19 @@ class DeviceResample : public DeviceTransform {
   const at::Tensor rows_, columns_;
 };
 
-// The size of the result: either height and width, or the length of one edge, where the other edge
-// keeps the image's ratio.
+// The size to which images are resized: either height and width, or the length of one edge; the
+// other edge then follows from the ratio of the image's sides.
 struct Target {
   int height = 0, width = 0;
-  // The length of the edge that `is_short` chooses. 0: `height` and `width` hold.
+  // The length of the short edge (if `is_short`) or the long edge. 0: `height` and `width` are used
+  // instead.
   int edge = 0;
   bool is_short = true;
 
   ImageShape Of(const ImageShape& image) const {
     if (edge == 0) return {image.channels, height, width};
     if (!image.has_size()) return {image.channels, 0, 0};
-    // The other edge is rounded down, but is at least 1.
+    // The length of the other edge is rounded down, but is at least 1 pixel.
     const auto other = [&](int64_t of, int64_t to) {
       return std::max(1, static_cast<int>(edge * of / to));
     };

@@ -9,11 +9,13 @@
 
 namespace finetune {
 
-// Resizes the image to the size that the config says, with half-pixel centres. Pixels beyond an
-// edge equal the edge pixel. See Resampling for the conventions.
+// Resizes each image to the height and width that the config gives. Pixel i is taken to lie at i +
+// 0.5, and pixels beyond an edge equal the edge pixel. See Resampling in taps.h for the two
+// conventions.
 std::unique_ptr<Transform> MakeResize(const ResizeConfig& config, const ImageShape& input,
                                       const Problems& problems);
-// Resizes so that the short or the long edge has the size that the config says.
+// Resizes each image so that its short or its long edge gets the length that the config gives, and
+// the ratio of its sides stays.
 std::unique_ptr<Transform> MakeResizeEdge(const ResizeEdgeConfig& config, const ImageShape& input,
                                           const Problems& problems);
 

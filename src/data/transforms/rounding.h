@@ -5,14 +5,14 @@
 
 #include "src/base/bfloat16.h"
 
-// Marks a loop that the compiler vectorises. It is compiled for several instruction sets, and the
-// best one for the processor is chosen when the program starts.
+// Marks a function with a loop that the compiler vectorizes. The function is compiled for several
+// instruction sets. When the program starts, the version for the processor is chosen.
 #define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
 
 namespace finetune {
 
-// Returns a pointer to plain numbers, for loops that the compiler vectorises. bfloat16 is accessed
-// as uint16.
+// Returns the same memory as a pointer to plain numbers (uint16 for bfloat16), for loops that the
+// compiler vectorizes.
 inline uint16_t* Raw(Bfloat16* out) { return &out->bits; }
 inline float* Raw(float* out) { return out; }
 

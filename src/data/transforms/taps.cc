@@ -18,8 +18,8 @@ void MakeLinear(Taps* taps) {
   }
 }
 
-// Makes the integer taps of cv2.resize, which computes positions in float32 and takes the edge
-// pixel in place of neighbours beyond the edge.
+// Makes the integer taps of OpenCV's cv2.resize. It computes positions in float32, and uses the
+// edge pixel for neighbours beyond the edge.
 void MakeLinearIntegers(Taps* taps) {
   const double scale = 1.0 / (static_cast<double>(taps->to) / taps->from.pixels);
   for (int i = 0; i < taps->to; ++i) {
@@ -36,8 +36,8 @@ void MakeLinearIntegers(Taps* taps) {
   }
 }
 
-// Returns the cubic convolution of Keys 1981 with the parameter `a`, at the distance `x` of at
-// least 0.
+// Returns the weight of a pixel at the distance `x` (at least 0) from the result: the cubic
+// convolution kernel of Keys 1981 with the parameter `a`.
 double Cubic(double a, double x) {
   if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
   if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
@@ -54,7 +54,7 @@ void MakeCubic(Taps* taps) {
     const int first = std::clamp(left, 0, taps->from.pixels - taps->count);
     taps->first.push_back(first);
     for (int k = 0; k < 4; ++k) {
-      // The edge pixel stands for pixels beyond the edge.
+      // The edge pixel is used for pixels beyond the edge.
       const int pixel = std::clamp(left + k, 0, taps->from.pixels - 1);
       taps->weights[static_cast<size_t>(i) * taps->count + pixel - first] +=
           static_cast<float>(Cubic(-0.75, std::abs(at - (left + k))));

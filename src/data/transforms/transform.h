@@ -16,9 +16,9 @@
 
 namespace finetune {
 
-// The shape of an image at one place of a pipeline. All three are 0 if no data set is known yet. If
-// the images have different sizes, their common shape has a height and width of 0, and each image
-// has a shape of its own.
+// The shape of an image before or after a step of a pipeline. Where it stands for all images of a
+// data set, height and width are 0 if the images have different sizes, and all three are 0 if the
+// data set is not known yet.
 struct ImageShape {
   int channels = 0;
   int height = 0;
@@ -28,24 +28,24 @@ struct ImageShape {
   bool operator==(const ImageShape& other) const = default;
 };
 
-// An image on its way through a pipeline, with space for the next result. Each thread has one and
-// reuses it for all its images.
+// An image that passes through a pipeline, with memory for results. Each thread has one and reuses
+// it for all its images.
 struct Image {
-  // Of the values.
+  // The shape of `values`.
   ImageShape shape;
-  // Where the values are only the part of an image that NeedOf() asked for. The pipeline takes it
-  // away after its first step.
+  // Set if `values` are only a part of the image, for which NeedOf() asked: where they lie in the
+  // whole image. The pipeline resets it after its first step.
   std::optional<PartPlace> place;
-  // [height, width, channels].
+  // The pixels [height, width, channels], from 0 to 255.
   std::vector<float> values;
-  // A transform writes its result to `next` and swaps it with `values`. `scratch` holds
-  // intermediate results.
+  // Memory for transforms. A transform writes its result to `next` and then swaps `next` with
+  // `values`. `scratch` is for intermediate results.
   std::vector<float> next, scratch;
-  // The taps of the last resize.
+  // The taps of the last resize, kept because the next image often needs the same.
   Taps rows, columns;
 };
 
-// The shape of the whole image.
+// Returns the shape of the whole image, even if only a part of it was decoded.
 inline ImageShape WholeShape(const Image& image) {
   if (!image.place.has_value()) return image.shape;
   return {image.shape.channels, image.place->whole.height, image.place->whole.width};
@@ -54,69 +54,73 @@ inline ImageShape WholeShape(const Image& image) {
 class DeviceNormalize;
 class Normalize;
 
-// Applies a transform on a device, to a whole batch with LibTorch's operators. Launches the work
-// and does not wait for it.
+// Applies a transform on a device, such as a GPU, to a whole batch at once with LibTorch's
+// operators. On a GPU the methods launch the work and do not wait for it.
 class DeviceTransform {
  public:
   virtual ~DeviceTransform() = default;
-  // `images`: [n, height, width, channels] float32. `draws`: [n, Transform::draws()] int64.
+  // Returns the transformed images. `images`: [n, height, width, channels] float32. `draws`: [n,
+  // Transform::draws()] int64.
   virtual at::Tensor Apply(const at::Tensor& images, const at::Tensor& draws) const = 0;
-  // Applies the transform, which is the last of its pipeline, and normalises the result.
+  // Applies the transform as the last step of a pipeline and normalizes the result.
   virtual at::Tensor Finish(const at::Tensor& images, const at::Tensor& draws,
                             const DeviceNormalize& normalize) const;
 };
 
-// One step of a pipeline, for images of one or of several shapes: see ImageShape. Each kind has a
-// file in this folder, with the check of its config, its geometry, its draws (the random numbers
-// that it takes), its CPU code and its device code. all.cc lists the kinds.
+// One step of a pipeline. Each kind has a file in this folder, which checks the kind's config,
+// computes its geometry, draws its random numbers, and applies it on the CPU and on a device.
+// all.cc lists the kinds.
 //
-// The function that makes a transform checks its config first, and returns null where something is
-// wrong. So a config can be checked before there is a data set: its transforms are made for an
-// unknown shape. Then only output() and mixes_channels() may be called.
+// The function that makes a transform (such as MakeResize()) first checks the config, and returns
+// null if something is wrong. A config can be checked before the data set is known: the transform
+// is then made for an unknown shape, and only output() and mixes_channels() may be called.
 //
-// Draws are made before the image is read, so that they can be sent to a device together with the
-// stored image. Each step draws from its own stream of random numbers: see StepStream().
+// The draws of a transform are the random numbers that decide what it does to one image. They are
+// made before the image is read, so that they can be sent to a device together with the stored
+// image. Each step draws from a random stream of its own: see StepStream().
 class Transform {
  public:
   virtual ~Transform() = default;
-  // Returns the shape of all results. Height and width are 0 where results have different sizes.
+  // Returns the common shape of all results. Height and width are 0 if results have different
+  // sizes.
   virtual ImageShape output() const = 0;
-  // Returns the shape of the result for an image of shape `image` with these draws. By default
-  // output().
+  // Returns the shape of the result for one image of shape `image` with these draws. By default
+  // this is output().
   virtual ImageShape OutputOf(const ImageShape& image, const int64_t* draws) const {
     return output();
   }
-  // Returns whether a channel of the result is computed from several channels. If so, the
-  // statistics of the stored channels do not hold for it.
+  // Returns whether a channel of the result is computed from several channels. If so, the mean and
+  // std of the stored channels do not apply to it.
   virtual bool mixes_channels() const { return false; }
-  // Returns how many numbers Draw() writes.
+  // Returns the number of random numbers that Draw() writes.
   virtual int draws() const { return 0; }
-  // Draws the random numbers for one image, which has the shape `image` before this step. `draws`:
+  // Draws the random numbers for one image, whose shape before this step is `image`. `draws`:
   // [draws()].
   virtual void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const {}
-  // The part of an image of this shape that the transform needs with these draws. Asked of a
-  // pipeline's first step, so that no more is decoded. Nothing, the default: all of it. A transform
-  // that returns something takes an image with a place in Apply() and Finish().
+  // Returns the part of an image of this shape that the transform needs with these draws; nullopt,
+  // the default, means the whole image. It is called for a pipeline's first step, so that no more
+  // is decoded than needed. A transform that can return a part must accept an image whose `place`
+  // is set in Apply() and Finish().
   virtual std::optional<NeededPart> NeedOf(const ImageShape& image, const int64_t* draws) const {
     return std::nullopt;
   }
-  // Changes an image as Draw() chose.
+  // Applies the transform to `image`, with the numbers that Draw() wrote.
   virtual void Apply(const int64_t* draws, Image* image) const = 0;
-  // Applies the transform, which is the last of its pipeline, and writes the normalised result to
-  // `out`, in the shape of output(). By now all images have the same shape. The content of `image`
-  // is unspecified afterwards.
+  // Applies the transform as the last step of a pipeline and writes the normalized result to `out`,
+  // in the shape output(), which all images have after the last step. The content of `image` is
+  // unspecified afterwards.
   virtual void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
                       float* out) const;
   virtual void Finish(const int64_t* draws, const Normalize& normalize, Image* image,
                       Bfloat16* out) const;
-  // Returns whether the transform also runs on a device.
+  // Returns whether OnDevice() is implemented.
   virtual bool on_device() const { return true; }
-  // Returns the same transform on a device, for images that all have one shape. The result must not
-  // outlive this object. Only where on_device() is true.
+  // Returns the object that applies this transform on `device`. Call it only if on_device() is true
+  // and all images have the same shape. The returned object must not outlive this one.
   virtual std::unique_ptr<DeviceTransform> OnDevice(at::Device device) const = 0;
 };
 
-// The dimensions of DeviceTransform's images.
+// The numbers of the dimensions in the image tensors of a DeviceTransform.
 inline constexpr int64_t kRows = 1, kColumns = 2, kChannels = 3;
 
 }  // namespace finetune

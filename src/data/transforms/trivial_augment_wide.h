@@ -9,8 +9,8 @@
 
 namespace finetune {
 
-// Applies one random operation of a random magnitude. It has kAugmentDraws draws: see
-// DrawAugment().
+// Applies one random operation with a random magnitude (TrivialAugment, Mueller and Hutter 2021,
+// with its wide ranges). It has kAugmentDraws draws: see DrawAugment().
 std::unique_ptr<Transform> MakeTrivialAugmentWide(const TrivialAugmentWideConfig& config,
                                                   const ImageShape& input,
                                                   const Problems& problems);

@@ -8,7 +8,8 @@
 namespace finetune {
 namespace {
 
-// Reads the source image at any position (x, y), also far outside the image.
+// Computes values of the source image at any position, also far outside the image. (x, y) are in
+// pixels from the centre of the upper left pixel.
 struct Source {
   const Image& image;
   const WarpFilling& filling;
@@ -21,15 +22,16 @@ struct Source {
   }
 
   void Nearest(double x, double y, float* out) const {
-    // nearbyint rounds halves to the even pixel.
+    // nearbyint rounds halves to the even number.
     const float* pixel = At(std::nearbyint(x), std::nearbyint(y));
     for (int c = 0; c < image.shape.channels; ++c) {
       out[c] = pixel == nullptr ? filling.value : pixel[c];
     }
   }
 
-  // As in torchvision, the filling is blended in by the weight of the neighbours inside the image,
-  // although `sum` already lacks the others.
+  // At the image's edge this equals torchvision's result, which counts outside neighbours twice:
+  // `sum` already lacks them, and then it is blended with the filling by the weight `inside` once
+  // more.
   void Bilinear(double x, double y, float* out) const {
     const double left = std::floor(x), top = std::floor(y);
     const double right_part = x - left, lower_part = y - top;

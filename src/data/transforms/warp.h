@@ -7,21 +7,23 @@
 
 namespace finetune {
 
-// An affine map m from a result's pixel to the source: result (x, y) is the image at (m[0] x + m[1]
-// y + m[2], m[3] x + m[4] y + m[5]). Both positions are relative to the image's centre.
+// An affine map m from positions in the result to positions in the source image: the result's pixel
+// (x, y) is the source at (m[0] x + m[1] y + m[2], m[3] x + m[4] y + m[5]). Both positions are in
+// pixels from the image's centre; x points right and y down.
 using Warp = std::array<double, 6>;
 
-// Returns the map that turns the image counter-clockwise.
+// Returns the map that turns an image counter-clockwise by `degrees`.
 Warp RotationBy(double degrees);
 
 // How values are computed for positions between pixels and outside the image.
 struct WarpFilling {
-  // True: interpolates bilinearly. False: takes the nearest pixel.
+  // True: interpolate bilinearly between pixels. False: take the nearest pixel.
   bool bilinear = false;
+  // The value for positions outside the image, 0 to 255.
   float value = 0;
 };
 
-// Applies a map as torchvision's affine and rotate do. The image keeps its size.
+// Warps `image` as torchvision's affine() and rotate() do. Its size stays.
 void ApplyWarp(const Warp& warp, const WarpFilling& filling, Image* image);
 
 }  // namespace finetune

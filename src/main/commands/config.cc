@@ -44,8 +44,8 @@ absl::Status ConfigCommand::RunHere(const Invocation& /*invocation*/, std::strin
   }
   FT_ASSIGN_OR_RETURN(const LoadedConfig loaded, config_.Load());
   *output = PrintConfig(loaded, origins_);
-  // The data and the number of ranks are not known here, so what depends on them is checked only at
-  // the start of a run.
+  // The data and the number of ranks are not known here. Checks that need them are made only at the
+  // start of a run.
   return ValidateConfig(loaded, RunFacts()).status();
 }
 

@@ -18,7 +18,7 @@ class EvaluateCommand : public RankCommand {
   void AddFlags(FlagList* flags) override;
   absl::Status Check() const override { return checkpoint_.Check(); }
 
-  // With the checkpoint's flags.
+  // Returns all flags of the command, those of checkpoint_ included.
   EvaluateFlags flags() const;
 
  private:
