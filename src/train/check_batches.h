@@ -8,7 +8,8 @@
 
 namespace finetune {
 
-// The facts that decide how an epoch's images are divided into forward and backward passes.
+// The facts that decide, together with the batch sizes of a SplitConfig, how many images each batch
+// norm of a training pass takes its statistics from.
 struct EpochShape {
   int64_t images = 0;
   int ranks = 1;

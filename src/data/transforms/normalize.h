@@ -41,8 +41,8 @@ class Normalize {
                                          const PixelStatistics* otherwise,
                                          const Problems& problems);
 
-  // Writes the normalized values of `image` to `out`, [height, width, channels]. Changes
-  // image->next.
+  // Writes the normalized values of `image` to `out`, [height, width, channels]. Uses image->next
+  // as memory for intermediate results; its former values are lost.
   void Write(Image* image, float* out) const;
   void Write(Image* image, Bfloat16* out) const;
 
