@@ -112,11 +112,14 @@ class Links:
             else:
                 commands.append(([*words[:-1], words[-1] + " " + shlex.join(str(c) for c in command)], {}))
         self.all_together(commands, env)
-        records = harness.Records(folders[0])
-        try:
-            return median([r["time"] for r in harness.trained(records.read(), WARM_UP)])
-        finally:
-            records.close()
+        times = []
+        for folder in folders:
+            records = harness.Records(folder)
+            try:
+                times += [r["time"] for r in harness.trained(records.read(), WARM_UP)]
+            finally:
+                records.close()
+        return median(times)
 
     def all_reduce(self, link, size):
         """Returns the time of an all-reduce by the algorithm that finetune chooses."""

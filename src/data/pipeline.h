@@ -88,8 +88,8 @@ class Pipeline {
   Pipeline(const SplitConfig& split, const ImageShape& input, const PixelStatistics* statistics,
            const Problems& problems);
 
-  // Prepares the image `pixels`. The caller has set scratch->image.shape and scratch->image.place,
-  // which say what part of the whole image these pixels are.
+  // Prepares the image `pixels`. The caller has set scratch->shape and scratch->place, which say
+  // what part of the whole image these pixels are.
   template <typename T>
   void Run(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch, T* out) const;
 

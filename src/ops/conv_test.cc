@@ -93,6 +93,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Conv,
                          testing::Values(Shape{2, 64, 64, 56, 56, 3, 1},   // whole tiles
                                          Shape{3, 64, 128, 14, 14, 3, 1},  // tiles over the edge
                                          Shape{17, 128, 64, 7, 7, 3, 1},   // 4 tiles an image
+                                         Shape{20, 512, 256, 7, 7, 3, 1},  // several parts of both
                                          Shape{20, 520, 256, 7, 7, 3, 1},  // not whole panels
                                          Shape{1, 64, 64, 9, 30, 3, 1},    // not square
                                          Shape{40, 64, 64, 28, 28, 3, 1},  // several chunks

@@ -30,9 +30,9 @@ int64_t WinogradTiles(const at::Tensor& x);
 
 // A transformed weight, in the layout that WinogradConv() reads.
 struct WinogradWeight {
-  // int32 [K / kColumns, positions, C / kPerUnit * kColumns + 80]. A position is one of the 16 or 36
-  // elements of a transformed 3x3 kernel. A unit is one float32 or two bfloat16 values. The last 80
-  // elements of a position are padding that is never read. The head of winograd.cc says more.
+  // int32 [K / kColumns, positions, C / kPerUnit * kColumns + 80]. A position is one of the 16 or
+  // 36 elements of a transformed 3x3 kernel. A unit is one float32 or two bfloat16 values. The last
+  // 80 elements of a position are padding that is never read. The head of winograd.cc says more.
   at::Tensor units;
 };
 
