@@ -12,11 +12,11 @@ namespace finetune {
 // One rank's part of a global batch (the images that all ranks together use in one iteration): n
 // images. n is 0 if the last batch of an epoch is too short to give this rank an image.
 struct Batch {
-  // The images, channels-last in memory. Prepared images (the pipeline has been applied) are [n, C,
-  // H, W] in float32 or bfloat16. Stored images (a DevicePipeline will prepare them) are uint8
-  // [rows, C, H, W]. Without a batch transform rows is n and `first` is 0. A batch transform mixes
-  // each image with a partner, so the rows also hold the partners that belong to other ranks: this
-  // rank's images are rows [first, first + n).
+  // The images, channels-last in memory. Prepared images (the pipeline has been applied, and the
+  // batch transform has mixed them) are [n, C, H, W] in float32 or bfloat16. Stored images (a
+  // DevicePipeline will prepare them) are uint8 [rows, C, H, W]. Without a batch transform rows is
+  // n and `first` is 0. A batch transform mixes each image with a partner, so the rows also hold
+  // the partners that belong to other ranks: this rank's images are rows [first, first + n).
   at::Tensor images;
   // [rows, draws] int64: for each row of `images` the numbers that Pipeline::Draw() wrote.
   // Undefined if the images are prepared.

@@ -217,7 +217,8 @@ at::Tensor Frozen(const at::Tensor& input, const ConvBn& layer, const at::Tensor
         Normalize(Convolve(input, layer.conv), layer.norm, /*batch_statistics=*/false), residual,
         activation);
   }
-  // Nothing is kept for backward, so results stay in the type of the computation, ConvType().
+  // Without backward no layer needs its input in another type: between the layers the values stay
+  // in ConvType(), the type that convolutions compute in.
   const at::Tensor converted = input.to(ConvType(input));
   const at::Tensor x = RunsDepthwise(converted.scalar_type(), layer.conv)
                            ? converted

@@ -39,7 +39,7 @@ at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at:
 // CPU, float32 or bfloat16, channels-last (else it is copied), N may be 0. `residual`: as x, or
 // undefined for none. In training the statistics are those of this rank's x, or of all ranks' x
 // where `sum_over_ranks` is set; otherwise they are the running statistics. In training the caller
-// must have checked that each channel has at least two values.
+// must have checked that each channel has at least two values that the statistics are taken from.
 at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                         const at::Tensor& running_mean, const at::Tensor& running_var,
                         const at::Tensor& residual, Activation activation, bool training,
