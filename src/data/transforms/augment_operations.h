@@ -9,9 +9,9 @@
 
 namespace finetune {
 
-// The operations that RandAugment and TrivialAugment choose from, as in torchvision. Each has a
-// magnitude, which kIdentity, kAutoContrast and kEqualize ignore. For the others its meaning is
-// given beside the operation. The numbers of the enum are stored in the draws.
+// The operations of RandAugment, TrivialAugment and AutoAugment, as in torchvision. Each has a
+// magnitude, which kIdentity, kAutoContrast, kEqualize and kInvert ignore. For the others its
+// meaning is given beside the operation. The numbers of the enum are stored in the draws.
 enum class AugmentOperation : int64_t {
   kIdentity = 0,
   kShearX,  // the tangent of the angle; also for kShearY
@@ -27,7 +27,9 @@ enum class AugmentOperation : int64_t {
   kSolarize,      // inverts values of at least magnitude * 255
   kAutoContrast,  // stretches each channel to 0 to 255
   kEqualize,      // equalizes each channel's histogram
+  kInvert,        // 255 - value; AutoAugment's alone
 };
+// The number of operations that RandAugment and TrivialAugment choose from: all before kInvert.
 inline constexpr int kAugmentOperations = 14;
 
 // The largest magnitude of each kind of operation. Magnitudes go from 0 to this in equal steps.
@@ -36,6 +38,18 @@ struct AugmentRanges {
   // The most bits that posterize removes.
   double bits;
 };
+
+// Returns the ranges of AutoAugment and RandAugment for an image of this shape.
+AugmentRanges RangesOfRandAugment(const ImageShape& image);
+
+// Returns whether an operation's magnitude may be negative. Its sign is then drawn.
+bool HasSign(AugmentOperation operation);
+
+// Returns the magnitude of an operation at `part`, 0 to 1, of its range. It is not negative.
+double MagnitudeAt(AugmentOperation operation, const AugmentRanges& ranges, double part);
+
+// Writes an operation to a transform's draws. `draws`: [kAugmentDraws].
+void WriteAugment(AugmentOperation operation, double magnitude, int64_t* draws);
 
 // How many of a transform's draws an operation uses: its AugmentOperation, and its magnitude as the
 // bits of a float64.

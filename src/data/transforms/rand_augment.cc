@@ -19,14 +19,7 @@ class RandAugment : public Transform {
 
   int draws() const override { return operations_ * kAugmentDraws; }
   void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
-    // The paper translates by up to 150 pixels in images of 331x331, so here by this share of the
-    // side.
-    const AugmentRanges ranges = {.shear = 0.3,
-                                  .translate_x = 150.0 / 331 * image.width,
-                                  .translate_y = 150.0 / 331 * image.height,
-                                  .rotate = 30,
-                                  .factor = 0.9,
-                                  .bits = 4};
+    const AugmentRanges ranges = RangesOfRandAugment(image);
     for (int i = 0; i < operations_; ++i) {
       DrawAugment(ranges, magnitude_, random, draws + i * kAugmentDraws);
     }
