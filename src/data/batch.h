@@ -28,7 +28,8 @@ struct Batch {
   // share of an image's own label. Undefined without a batch transform.
   at::Tensor mixing;
   int64_t first = 0;
-  // The index of each image in its split; n of them.
+  // The visit of each image, n of them: its index in the split, or a number of its own where the
+  // epoch visits the image again. See Sampler.
   std::vector<int64_t> indices;
   // The number of images in the global batch, over all ranks. Losses are averaged over it.
   int64_t global_size = 0;

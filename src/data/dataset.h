@@ -39,8 +39,11 @@ class Dataset {
   // Returns the size of one image. `index` must be below size().
   ImageSize SizeOf(int64_t index) const;
 
-  // From now on, Read() and ReadEncoded() return map[label] in place of a stored label. `map` has
-  // one entry for each class of the manifest.
+  // Returns the label of one image. `index` must be below size().
+  int64_t LabelOf(int64_t index) const;
+
+  // From now on, Read(), ReadEncoded() and LabelOf() return map[label] in place of a stored label.
+  // `map` has one entry for each class of the manifest.
   void MapLabels(std::vector<int64_t> map) { label_map_ = std::move(map); }
 
   // Reads images in the order of `indices`: `pixels` [n, height, width, channels], `labels` [n].

@@ -57,6 +57,8 @@ class BatchLoader {
 
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
+  // Returns the number of the split's images of each class.
+  std::vector<int64_t> class_counts() const;
   const Pipeline& pipeline() const;
   // Whether batches are of images as they are stored; see LoaderOptions.
   bool stored() const;

@@ -40,10 +40,10 @@ class Pipeline {
 
   // How many numbers Draw() writes: those of all steps, one after the other.
   int draws() const { return draws_; }
-  // Chooses what is done to one image, which is stored with this shape. The draws depend on `seed`,
-  // `epoch`, `index` and the shape alone; those of one step do not depend on which other kinds of
-  // steps there are, but for the shape that these make. `draws`: [draws()].
-  void Draw(uint64_t seed, int64_t epoch, int64_t index, const ImageShape& stored,
+  // Chooses what is done to one image, which is stored with this shape. `visit`: see Sampler. The
+  // draws depend on `seed`, `epoch`, `visit` and the shape alone; those of one step do not depend
+  // on which other kinds of steps there are, but for the shape that these make. `draws`: [draws()].
+  void Draw(uint64_t seed, int64_t epoch, int64_t visit, const ImageShape& stored,
             int64_t* draws) const;
 
   // The part of an image that is needed, and the size that it will be resized to; nothing for all

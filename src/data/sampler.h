@@ -2,6 +2,7 @@
 #define FINETUNE_DATA_SAMPLER_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -11,10 +12,14 @@ namespace finetune {
 
 // Chooses the images of each global batch and each rank's part of it.
 //
+// An epoch is a sequence of `images` visits, its order. A visit is a number that names an image and
+// how often the epoch has visited it before: visit v is of image v % images, for the (v / images +
+// 1)-th time. So a visit is the image's index where an epoch has every image once, and all visits
+// of an epoch differ. Augmentation is drawn by visit, so repeated images are augmented differently.
+//
 // Global batch b of an epoch is order[b * total_batch, (b + 1) * total_batch), for any number of
 // ranks. Rank r of w takes the r-th of w contiguous parts of it, whose sizes differ by at most one.
-// So an epoch visits every image once (with drop_last, at most once), and a run has the same
-// batches on any number of ranks.
+// So a run has the same batches on any number of ranks.
 struct Sampler {
   int64_t images = 0;
   int64_t total_batch = 0;
@@ -23,13 +28,21 @@ struct Sampler {
   uint64_t seed = 0;
   bool shuffle = false;
   bool drop_last = false;
+  // The indices of each class's images, for an epoch that has equally many images of each class
+  // (SplitConfig::CLASS_BALANCED). Null: an epoch has every image once.
+  std::shared_ptr<const std::vector<std::vector<int64_t>>> images_by_class = nullptr;
+  // The number of visits of each image in its global batch; see SplitConfig.repeated_augmentation.
+  int repeats = 1;
 
   int64_t iterations_per_epoch() const {
     return drop_last ? images / total_batch : CeilDivide(images, total_batch);
   }
 
-  // Returns the indices of all images in the order of `epoch`.
+  // Returns the visits of `epoch` in their order.
   std::vector<int64_t> Order(int64_t epoch) const;
+
+  // Returns the index of a visit's image.
+  int64_t ImageOf(int64_t visit) const { return visit % images; }
 
   // Returns the number of images in global batch `iteration` of an epoch, over all ranks.
   int64_t GlobalSize(int64_t iteration) const;
@@ -40,7 +53,7 @@ struct Sampler {
   // This rank's part of a global batch, extended to whole pairs. Images 2k and 2k + 1 of the global
   // batch are a pair. The last image of a batch of odd size has no partner.
   struct Pairs {
-    // The indices of the images. They begin with the first image of a pair and have at most one
+    // The visits. They begin with the first image of a pair and have at most one
     // image more than the part at either end.
     absl::Span<const int64_t> indices;
     // The position in `indices` at which this rank's part begins.
