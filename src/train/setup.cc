@@ -30,6 +30,7 @@
 #include "src/host/affinity.h"
 #include "src/host/build_id.h"
 #include "src/host/gpus.h"
+#include "src/model/class_weights.h"
 #include "src/model/load.h"
 #include "src/observe/progress_line.h"
 #include "src/train/check_batches.h"
@@ -204,6 +205,16 @@ absl::Status TakeDevice(const RuntimeConfig& runtime, Communicator* comm, Setup*
   }
   FT_ASSIGN_OR_RETURN(setup->bfloat16, UsesBfloat16(runtime, comm, setup));
   return absl::OkStatus();
+}
+
+// Takes the class weights of the config, or computes them from the training images.
+void WeighClasses(const HeadConfig& head, const BatchLoader& train, Setup* setup) {
+  setup->class_weights = ClassWeights(head, train.class_counts());
+  if (!head.class_weights().has_rule()) return;
+  const auto [least, most] =
+      std::minmax_element(setup->class_weights.begin(), setup->class_weights.end());
+  setup->notes.push_back(absl::StrFormat(
+      "model.head.class_weights: BALANCED gives weights of %.4g to %.4g", *least, *most));
 }
 
 // Builds the network. Its weights are the seed's.
@@ -477,8 +488,8 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
     status = Both(status, CheckPasses(loaded, *setup.train, *setup.model, comm->size()));
   }
   FT_RETURN_IF_ERROR(status);
+  if (for_training) WeighClasses(config.model().head(), *setup.train, &setup);
   if (for_training && config.model().backbone().has_pretrained()) {
-    const PretrainedConfig& pretrained = config.model().backbone().pretrained();
     FT_ASSIGN_OR_RETURN(const bool replaced, Resumes(resumes, comm));
     if (replaced) {
       setup.notes.emplace_back(
