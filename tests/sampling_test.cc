@@ -29,8 +29,7 @@ class SamplingRunTest : public testing::TestWithParam<std::vector<std::string>> 
     auto comm = CreateCommunicator(TestSession(), CommConfig(), RuntimeConfig::CPU, {});
     ASSERT_TRUE(comm.ok()) << comm.status();
     comm_ = *std::move(comm);
-    folder_ = MakeSharedSmallRun({.images = 36, .batch = 18, .epochs = 3, .has_small_class = true},
-                                 comm_.get());
+    folder_ = MakeSharedSmallRun({.images = 36, .batch = 18, .has_small_class = true}, comm_.get());
   }
   void TearDown() override { ASSERT_TRUE(comm_->Barrier().ok()); }
 
