@@ -117,13 +117,13 @@ TEST_F(CommandsTest, ARunIsQuietOrVerboseWhereItIsAskedTo) {
 // Every error is one or two sentences that name a flag, a file or a field.
 TEST_F(CommandsTest, ErrorsOfEveryCommandHaveExitCode2) {
   for (const std::string command : {"train", "evaluate", "predict", "config", "plan", "summary",
-                                    "diff", "report", "completion"}) {
+                                    "diff", "report", "browse", "completion"}) {
     const Outcome none = Run(absl::StrCat(finetune_, " ", command));
     EXPECT_EQ(none.exit_code, 2) << command << ": " << none.output;
     EXPECT_THAT(std::vector<std::string>(absl::StrSplit(none.output, '\n')), SizeIs(2))
         << none.output;
   }
-  for (const std::string command : {"train", "config", "plan", "summary"}) {
+  for (const std::string command : {"train", "config", "plan", "summary", "browse"}) {
     const Outcome missing = Run(absl::StrCat(finetune_, " ", command, " --config=nowhere.pbtxt"));
     EXPECT_EQ(missing.exit_code, 2) << command << ": " << missing.output;
     EXPECT_THAT(missing.output, HasSubstr("nowhere.pbtxt"));

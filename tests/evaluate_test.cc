@@ -12,12 +12,15 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/data/builder.h"
+#include "src/data/dataset.h"
+#include "src/data/manifest.h"
 #include "tests/job.h"
 #include "tests/training_test.h"
 
 namespace finetune {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -59,6 +62,64 @@ std::vector<std::vector<std::string>> Rows(const std::string& path) {
   }
   rows.erase(rows.begin());
   return rows;
+}
+
+// Inverts the pixels of an image of split "test" in its shard, whose checksum is then wrong.
+// Returns the shard's name.
+std::string Damage(const std::string& data, int64_t index) {
+  const auto dataset = Dataset::Open(data, "test");
+  EXPECT_TRUE(dataset.ok()) << dataset.status();
+  if (!dataset.ok()) return "";
+  std::string pixels(static_cast<size_t>(ImageBytes((*dataset)->manifest())), '\0');
+  int64_t label = 0;
+  EXPECT_TRUE((*dataset)->Read({index}, reinterpret_cast<uint8_t*>(pixels.data()), &label).ok());
+  for (const DatasetShard& shard : (*dataset)->split().shard()) {
+    const std::string path = absl::StrCat(data, "/", shard.file());
+    absl::StatusOr<std::string> bytes = ReadFile(path);
+    EXPECT_TRUE(bytes.ok()) << bytes.status();
+    const size_t at = bytes.ok() ? bytes->find(pixels) : std::string::npos;
+    if (at == std::string::npos) continue;
+    for (size_t i = 0; i < pixels.size(); ++i) (*bytes)[at + i] = static_cast<char>(~pixels[i]);
+    EXPECT_TRUE(WriteFileAtomically(path, *bytes).ok());
+    return shard.file();
+  }
+  ADD_FAILURE() << "no shard has image " << index;
+  return "";
+}
+
+TEST_F(EvaluateTest, LeavesADamagedImageOutOfAllFiguresAndCountsItWhereTheConfigSkips) {
+  Train();
+  const Outcome whole = Evaluate(2, "--scores=" + folder_ + "/whole.csv");
+  ASSERT_EQ(whole.exit_code, 0) << whole.output;
+  const std::string shard = Damage(folder_ + "/data", 13);
+
+  // By default the evaluation fails, on every number of ranks, with the place and the cause.
+  for (const int ranks : {1, 2}) {
+    const Outcome failed = Evaluate(ranks, "");
+    EXPECT_EQ(failed.exit_code, 1) << failed.output;
+    EXPECT_THAT(failed.output, AllOf(HasSubstr(shard), HasSubstr("(13 of split test)")));
+  }
+
+  std::string first_line;
+  for (const int ranks : {1, 2, 3}) {
+    const Outcome skipped =
+        Evaluate(ranks, absl::StrCat("--set=data.on_corrupt=SKIP --output=", folder_,
+                                     "/skipped.json --scores=", folder_, "/skipped.csv"));
+    ASSERT_EQ(skipped.exit_code, 0) << skipped.output;
+    EXPECT_THAT(skipped.output, AllOf(HasSubstr("23 images (1 damaged, left out), loss "),
+                                      HasSubstr("skipped a damaged image"), HasSubstr(shard),
+                                      HasSubstr("(13 of split test)")));
+    const nlohmann::json json = Json("skipped.json");
+    EXPECT_EQ(json["images"], kImages - 1);
+    EXPECT_EQ(json["damaged"], 1);
+    // All other images have the scores that they had before.
+    const auto before = Rows(folder_ + "/whole.csv"), after = Rows(folder_ + "/skipped.csv");
+    ASSERT_EQ(before.size(), static_cast<size_t>(kImages));
+    ASSERT_EQ(after.size(), static_cast<size_t>(kImages - 1));
+    for (size_t i = 0, j = 0; i < before.size(); ++i) {
+      if (before[i][0] != "13") EXPECT_EQ(after[j++], before[i]);
+    }
+  }
 }
 
 TEST_F(EvaluateTest, FiguresDoNotDependOnTheNumberOfRanks) {

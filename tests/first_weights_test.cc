@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
@@ -202,6 +203,26 @@ TEST_F(FirstWeights, AnotherTrainersCheckpointIsNotResumedAndTheWayIsNamed) {
     EXPECT_THAT(whole.output, AllOf(HasSubstr("save model.state_dict() and not the model"),
                                     Not(HasSubstr("with_head"))));
   }
+}
+
+TEST_F(FirstWeights, WarnsWhereImagesAreNormalisedOtherwiseThanThePretrainedWeightsImages) {
+  TrainFirst();
+  const std::string pretrained =
+      absl::StrCat("--set=model.backbone.pretrained.checkpoint=", Latest(), " --max_iterations=1");
+  const Outcome same = Run(Mpirun(1, "same", pretrained));
+  ASSERT_EQ(same.exit_code, 0) << same.output;
+  EXPECT_THAT(same.output, Not(HasSubstr("normalised by")));
+
+  const absl::StatusOr<std::string> text = ReadFile(config());
+  ASSERT_TRUE(text.ok()) << text.status();
+  const std::string own = "normalize { mean: [1, 2, 3] std: [400, 400, 400] }";
+  ASSERT_TRUE(
+      WriteFileAtomically(config(), absl::StrReplaceAll(*text, {{"normalize {}", own}})).ok());
+  const Outcome other = Run(Mpirun(2, "other", pretrained));
+  ASSERT_EQ(other.exit_code, 0) << other.output;
+  EXPECT_THAT(other.output, AllOf(HasSubstr("data.train.pipeline: images are normalised by mean "
+                                            "[1, 2, 3] and std [400, 400, 400]"),
+                                  HasSubstr("latest.pth were trained with mean")));
 }
 
 }  // namespace

@@ -247,6 +247,10 @@ class MeaningTest(ConfigTest):
                 "model = dict(head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1)))",
                 "label_smoothing: 0.1",
             ),
+            (
+                "model = dict(head=dict(loss=dict(type='CrossEntropyLoss', class_weight=[1.5] + [1] * 9)))",
+                r"class_weights { weight: \[1.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0\]",
+            ),
             # With mode classy_vision the smoothing is 0.25 / 1.25.
             (
                 "model = dict(head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.25, mode='classy_vision')))",

@@ -14,7 +14,7 @@
 namespace finetune {
 namespace {
 
-absl::Status MakeData(const std::string& folder, int images) {
+absl::Status MakeData(const std::string& folder, const SmallRun& run) {
   DatasetBuilder::Options options;
   options.folder = folder;
   options.class_names = {"a", "b", "c"};
@@ -23,12 +23,13 @@ absl::Status MakeData(const std::string& folder, int images) {
   FT_ASSIGN_OR_RETURN(DatasetBuilder builder, DatasetBuilder::Create(options));
   std::vector<uint8_t> pixels(size_t{16} * 16 * 3);
   for (const char* split : {"train", "test"}) {
-    FT_RETURN_IF_ERROR(builder.BeginSplit(split, images));
-    for (size_t i = 0; i < static_cast<size_t>(images); ++i) {
+    FT_RETURN_IF_ERROR(builder.BeginSplit(split, run.images));
+    for (size_t i = 0; i < static_cast<size_t>(run.images); ++i) {
+      const size_t label = !run.has_small_class ? i % 3 : i % 6 == 0 ? 2 : i % 2;
       for (size_t j = 0; j < pixels.size(); ++j) {
-        pixels[j] = static_cast<uint8_t>(i * 61 + j * (7 + i % 3) + j * j * 3);
+        pixels[j] = static_cast<uint8_t>(i * 61 + j * (7 + label) + j * j * 3);
       }
-      FT_RETURN_IF_ERROR(builder.Add(pixels, static_cast<int64_t>(i % 3)));
+      FT_RETURN_IF_ERROR(builder.Add(pixels, static_cast<int64_t>(label)));
     }
   }
   return builder.Finish();
@@ -37,7 +38,7 @@ absl::Status MakeData(const std::string& folder, int images) {
 }  // namespace
 
 absl::Status MakeSmallRun(const std::string& folder, const SmallRun& run) {
-  FT_RETURN_IF_ERROR(MakeData(folder + "/data", run.images));
+  FT_RETURN_IF_ERROR(MakeData(folder + "/data", run));
   const std::string split =
       absl::StrCat("path: \"", folder, "/data\" total_batch_size: ", run.batch,
                    " pipeline { random_crop { size: 16 padding: 2 } } "

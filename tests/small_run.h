@@ -19,6 +19,9 @@ struct SmallRun {
   int images = 40;
   int batch = 16;
   int epochs = 4;
+  // Whether an image in six is of class c and the others of a and b. Otherwise all three classes
+  // have equally many.
+  bool has_small_class = false;
 };
 
 // Writes the data and the config of such a run below `folder`.

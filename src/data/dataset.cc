@@ -46,6 +46,12 @@ ImageSize Dataset::SizeOf(int64_t index) const {
   return encoded_shards_[place.shard]->image_size(place.index);
 }
 
+int64_t Dataset::LabelOf(int64_t index) const {
+  const Place place = PlaceOf(index);
+  return Mapped(encoded() ? encoded_shards_[place.shard]->label(place.index)
+                          : shards_[place.shard]->label(place.index));
+}
+
 absl::Status Dataset::Read(absl::Span<const int64_t> indices, uint8_t* pixels,
                            int64_t* labels) const {
   const int64_t bytes = ImageBytes(manifest_);

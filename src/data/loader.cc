@@ -84,6 +84,11 @@ class BatchLoader::Impl {
 
   const Sampler& sampler() const { return sampler_; }
   const DatasetManifest& manifest() const { return dataset_->manifest(); }
+  std::vector<int64_t> class_counts() const {
+    std::vector<int64_t> counts(manifest().class_name_size());
+    for (int64_t i = 0; i < dataset_->size(); ++i) ++counts[dataset_->LabelOf(i)];
+    return counts;
+  }
   const Pipeline& pipeline() const { return pipeline_; }
   bool stored() const { return options_.stored; }
   std::optional<DevicePipeline> PipelineOn(at::Device device) const {
@@ -238,29 +243,29 @@ class BatchLoader::Impl {
         draws =
             slot->draws.mutable_data_ptr<int64_t>() + i * static_cast<size_t>(pipeline_.draws());
       }
-      int64_t index = part[i];
-      slot->status = PrepareOrSkip(epoch, &index, desk, draws, images + i * bytes, &labels[i]);
+      int64_t visit = part[i];
+      slot->status = PrepareOrSkip(epoch, &visit, desk, draws, images + i * bytes, &labels[i]);
       if (!slot->status.ok()) return;
       // `indices` lists only this rank's images, without the neighbours that complete pairs.
       const auto row = static_cast<int64_t>(i) - slot->first;
-      if (row >= 0 && row < static_cast<int64_t>(own.size())) slot->indices[row] = index;
+      if (row >= 0 && row < static_cast<int64_t>(own.size())) slot->indices[row] = visit;
     }
     if (batch_transform_ != nullptr) Mix(epoch, iteration, slot);
   }
 
-  // Prepares image `*index`. If it is damaged and on_corrupt is SKIP, prepares the next undamaged
-  // image of the split instead and sets `*index` to it.
-  absl::Status PrepareOrSkip(int64_t epoch, int64_t* index, Desk* desk, int64_t* draws,
+  // Prepares the image of `visit`, or with SKIP the next one after it that is not damaged.
+  absl::Status PrepareOrSkip(int64_t epoch, int64_t* visit, Desk* desk, int64_t* draws,
                              uint8_t* image, int64_t* label) {
     for (int64_t skipped = 0;; ++skipped) {
-      const absl::Status status = Prepare(epoch, *index, desk, draws, image, label);
+      const absl::Status status = Prepare(epoch, *visit, desk, draws, image, label);
       if (!absl::IsDataLoss(status) || options_.on_corrupt != DataConfig::SKIP) return status;
       if (skipped == std::min(kMostSkipped, dataset_->size() - 1)) {
         return Annotate(status,
                         absl::StrCat("more than ", skipped, " images in a row are damaged"));
       }
-      Skip(*index, status);
-      *index = (*index + 1) % dataset_->size();
+      const int64_t index = sampler_.ImageOf(*visit);
+      Skip(index, status);
+      *visit += (index + 1) % dataset_->size() - index;
     }
   }
 
@@ -274,11 +279,12 @@ class BatchLoader::Impl {
 
   // Reads and prepares image `index`. Writes its random numbers to `draws`, the result to `image`,
   // which is a row of Slot::images, and its label to `label`.
-  absl::Status Prepare(int64_t epoch, int64_t index, Desk* desk, int64_t* draws, uint8_t* image,
+  absl::Status Prepare(int64_t epoch, int64_t visit, Desk* desk, int64_t* draws, uint8_t* image,
                        int64_t* label) const {
+    const int64_t index = sampler_.ImageOf(visit);
     const ImageSize size = dataset_->SizeOf(index);
     const ImageShape shape = {manifest().channels(), size.height, size.width};
-    pipeline_.Draw(options_.seed, epoch, index, shape, draws);
+    pipeline_.Draw(options_.seed, epoch, visit, shape, draws);
     const auto apply = [&](auto* out) {
       if (!dataset_->encoded()) {
         pipeline_.Apply(desk->pixels, shape, draws, &desk->scratch, out);
@@ -359,6 +365,17 @@ class BatchLoader::Impl {
   std::vector<std::thread> workers_;
 };
 
+namespace {
+
+// Returns the indices of each class's images.
+std::vector<std::vector<int64_t>> ImagesByClass(const Dataset& dataset) {
+  std::vector<std::vector<int64_t>> images(dataset.manifest().class_name_size());
+  for (int64_t i = 0; i < dataset.size(); ++i) images[dataset.LabelOf(i)].push_back(i);
+  return images;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr<Dataset> dataset,
                                                                  const SplitConfig& split,
                                                                  const LoaderOptions& options) {
@@ -381,6 +398,13 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(std::unique_ptr
   sampler.seed = options.seed;
   sampler.shuffle = split.has_shuffle() ? split.shuffle() : options.training;
   sampler.drop_last = options.training && split.drop_last();
+  if (options.training) {
+    sampler.repeats = split.repeated_augmentation();
+    if (split.sampling() == SplitConfig::CLASS_BALANCED) {
+      sampler.images_by_class =
+          std::make_shared<const std::vector<std::vector<int64_t>>>(ImagesByClass(*dataset));
+    }
+  }
   LoaderOptions of_images = options;
   of_images.stored = options.stored && !dataset->encoded() && pipeline.on_device();
   return std::unique_ptr<BatchLoader>(new BatchLoader(
@@ -393,6 +417,7 @@ BatchLoader::BatchLoader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BatchLoader::~BatchLoader() = default;
 const Sampler& BatchLoader::sampler() const { return impl_->sampler(); }
 const DatasetManifest& BatchLoader::manifest() const { return impl_->manifest(); }
+std::vector<int64_t> BatchLoader::class_counts() const { return impl_->class_counts(); }
 const Pipeline& BatchLoader::pipeline() const { return impl_->pipeline(); }
 bool BatchLoader::stored() const { return impl_->stored(); }
 std::optional<DevicePipeline> BatchLoader::PipelineOn(at::Device device) const {

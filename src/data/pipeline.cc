@@ -88,14 +88,14 @@ absl::StatusOr<Pipeline> Pipeline::Create(const SplitConfig& split, const Datase
   return pipeline;
 }
 
-void Pipeline::Draw(uint64_t seed, int64_t epoch, int64_t index, const ImageShape& stored,
+void Pipeline::Draw(uint64_t seed, int64_t epoch, int64_t visit, const ImageShape& stored,
                     int64_t* draws) const {
   ImageShape shape = stored;
   for (const Step& step : steps_) {
     const int count = step.transform->draws();
     if (count > 0) {
       RandomStream random(seed, RandomPurpose::kAugmentation, static_cast<uint32_t>(epoch),
-                          static_cast<uint64_t>(index), step.stream);
+                          static_cast<uint64_t>(visit), step.stream);
       step.transform->Draw(&random, shape, draws);
     }
     shape = step.transform->OutputOf(shape, draws);

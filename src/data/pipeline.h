@@ -45,11 +45,10 @@ class Pipeline {
   // Returns the number of random numbers that Draw() writes: those of the first step, then those of
   // the second, and so on.
   int draws() const { return draws_; }
-  // Draws the random numbers that decide what the steps do to image `index` in `epoch`. `stored`:
-  // the shape of the stored image. The numbers depend only on `seed`, `epoch`, `index` and
-  // `stored`. Those of a step depend on other steps of the pipeline only through the shape of the
-  // image that reaches the step. `draws`: [draws()].
-  void Draw(uint64_t seed, int64_t epoch, int64_t index, const ImageShape& stored,
+  // Chooses what is done to one image, which is stored with this shape. `visit`: see Sampler. The
+  // draws depend on `seed`, `epoch`, `visit` and the shape alone; those of one step do not depend
+  // on which other kinds of steps there are, but for the shape that these make. `draws`: [draws()].
+  void Draw(uint64_t seed, int64_t epoch, int64_t visit, const ImageShape& stored,
             int64_t* draws) const;
 
   // Returns which part of an image the pipeline needs and the size to which it will be resized;

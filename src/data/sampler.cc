@@ -8,16 +8,81 @@
 
 namespace finetune {
 
-std::vector<int64_t> Sampler::Order(int64_t epoch) const {
-  std::vector<int64_t> order(images);
-  std::iota(order.begin(), order.end(), int64_t{0});
-  if (!shuffle) return order;
-  // The shuffle of Fisher and Yates, in Durstenfeld's in-place form.
-  RandomStream random(seed, RandomPurpose::kEpochOrder, static_cast<uint32_t>(epoch), 0);
-  for (int64_t i = images - 1; i > 0; --i) {
-    std::swap(order[i], order[random.Below(static_cast<uint32_t>(i + 1))]);
+namespace {
+
+// The objects of RandomPurpose::kEpochOrder: the order of all visits, the order of the classes, and
+// from kFirstClass on the order of each class's images.
+constexpr uint64_t kVisits = 0, kClasses = 1, kFirstClass = 2;
+
+RandomStream OrderStream(const Sampler& sampler, int64_t epoch, uint64_t object) {
+  return RandomStream(sampler.seed, RandomPurpose::kEpochOrder, static_cast<uint32_t>(epoch),
+                      object);
+}
+
+// The shuffle of Fisher and Yates, in Knuth's form.
+void Shuffle(RandomStream random, std::vector<int64_t>* values) {
+  for (auto i = static_cast<int64_t>(values->size()) - 1; i > 0; --i) {
+    std::swap((*values)[i], (*values)[random.Below(static_cast<uint32_t>(i + 1))]);
   }
-  return order;
+}
+
+// Returns the visits of an epoch with equally many images of each class, class by class. Where the
+// number of images is not a multiple of the number of classes, random classes get one more. A class
+// visits all of its images before it visits one again.
+std::vector<int64_t> BalancedVisits(const Sampler& sampler, int64_t epoch) {
+  const std::vector<std::vector<int64_t>>& by_class = *sampler.images_by_class;
+  std::vector<int64_t> classes;
+  for (size_t c = 0; c < by_class.size(); ++c) {
+    if (!by_class[c].empty()) classes.push_back(static_cast<int64_t>(c));
+  }
+  Shuffle(OrderStream(sampler, epoch, kClasses), &classes);
+  const auto count = static_cast<int64_t>(classes.size());
+  std::vector<int64_t> visits;
+  visits.reserve(sampler.images);
+  for (int64_t i = 0; i < count; ++i) {
+    std::vector<int64_t> own = by_class[classes[i]];
+    Shuffle(OrderStream(sampler, epoch, kFirstClass + static_cast<uint64_t>(classes[i])), &own);
+    const auto size = static_cast<int64_t>(own.size());
+    const int64_t quota = sampler.images / count + (i < sampler.images % count ? 1 : 0);
+    for (int64_t k = 0; k < quota; ++k) {
+      visits.push_back(own[k % size] + k / size * sampler.images);
+    }
+  }
+  return visits;
+}
+
+// Returns an order of which each global batch has its images `repeats` times, or as often as there
+// is room for. They are taken from the front of `order`. The visits of one image lie as far apart
+// as they can, so that BatchTransform pairs and ranks get different images.
+std::vector<int64_t> Repeated(const Sampler& sampler, const std::vector<int64_t>& order) {
+  std::vector<int64_t> repeated;
+  repeated.reserve(order.size());
+  int64_t next = 0;
+  for (int64_t b = 0; static_cast<int64_t>(repeated.size()) < sampler.images; ++b) {
+    const int64_t size = sampler.GlobalSize(b);
+    const int64_t different = CeilDivide(size, int64_t{sampler.repeats});
+    for (int64_t i = 0; i < size; ++i) {
+      const int64_t visit = order[next + i % different];
+      const int64_t image = sampler.ImageOf(visit), before = visit / sampler.images;
+      repeated.push_back(image + (before * sampler.repeats + i / different) * sampler.images);
+    }
+    next += different;
+  }
+  return repeated;
+}
+
+}  // namespace
+
+std::vector<int64_t> Sampler::Order(int64_t epoch) const {
+  std::vector<int64_t> order;
+  if (images_by_class != nullptr) {
+    order = BalancedVisits(*this, epoch);
+  } else {
+    order.resize(images);
+    std::iota(order.begin(), order.end(), int64_t{0});
+  }
+  if (shuffle) Shuffle(OrderStream(*this, epoch, kVisits), &order);
+  return repeats > 1 ? Repeated(*this, order) : order;
 }
 
 int64_t Sampler::GlobalSize(int64_t iteration) const {

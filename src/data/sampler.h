@@ -2,6 +2,7 @@
 #define FINETUNE_DATA_SAMPLER_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -11,10 +12,14 @@ namespace finetune {
 
 // Chooses the images of each global batch, and the part of the batch that each rank takes.
 //
-// Global batch b of an epoch has the images order[b * total_batch, (b + 1) * total_batch), where
-// `order` is Order() of the epoch. It is cut into world_size contiguous parts whose sizes differ by
-// at most one, and rank r takes part r. So an epoch uses every image once (with drop_last at most
-// once), and a run has the same global batches on any number of ranks.
+// An epoch is a sequence of `images` visits, its order. A visit is a number that names an image and
+// how often the epoch has visited it before: visit v is of image v % images, for the (v / images +
+// 1)-th time. So a visit is the image's index where an epoch has every image once, and all visits
+// of an epoch differ. Augmentation is drawn by visit, so repeated images are augmented differently.
+//
+// Global batch b of an epoch is order[b * total_batch, (b + 1) * total_batch), for any number of
+// ranks. Rank r of w takes the r-th of w contiguous parts of it, whose sizes differ by at most one.
+// So a run has the same batches on any number of ranks.
 struct Sampler {
   // images: the number of images in the split. total_batch: the number of images in a global batch.
   // drop_last: whether an epoch leaves out a last batch that is short.
@@ -25,13 +30,21 @@ struct Sampler {
   uint64_t seed = 0;
   bool shuffle = false;
   bool drop_last = false;
+  // The indices of each class's images, for an epoch that has equally many images of each class
+  // (SplitConfig::CLASS_BALANCED). Null: an epoch has every image once.
+  std::shared_ptr<const std::vector<std::vector<int64_t>>> images_by_class = nullptr;
+  // The number of visits of each image in its global batch; see SplitConfig.repeated_augmentation.
+  int repeats = 1;
 
   int64_t iterations_per_epoch() const {
     return drop_last ? images / total_batch : CeilDivide(images, total_batch);
   }
 
-  // Returns the indices of all images in the order in which `epoch` uses them.
+  // Returns the visits of `epoch` in their order.
   std::vector<int64_t> Order(int64_t epoch) const;
+
+  // Returns the index of a visit's image.
+  int64_t ImageOf(int64_t visit) const { return visit % images; }
 
   // Returns the number of images in global batch `iteration` of an epoch. Only the last batch may
   // have fewer than total_batch.
@@ -45,8 +58,8 @@ struct Sampler {
   // 2k + 1 of a global batch are a pair. If the batch has an odd size, its last image has no
   // partner.
   struct Pairs {
-    // The indices of the images, beginning with the first image of a pair. At either end there may
-    // be one image that is not in this rank's part.
+    // The visits. They begin with the first image of a pair and have at most one
+    // image more than the part at either end.
     absl::Span<const int64_t> indices;
     // The position in `indices` of the first image of this rank's part: 0 or 1.
     int64_t first = 0;

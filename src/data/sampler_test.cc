@@ -1,6 +1,7 @@
 #include "src/data/sampler.h"
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -98,6 +99,112 @@ TEST(SamplerTest, PartsInPairsHoldEachImagesPartner) {
       }
     }
   }
+}
+
+// Of 90 images class 0 has 70, class 1 has 15, class 2 has 5 and class 3 has none.
+Sampler MakeBalanced(int64_t batch, int rank = 0, int world = 1) {
+  std::vector<std::vector<int64_t>> classes(4);
+  for (int64_t i = 0; i < 90; ++i) classes[i % 18 == 0 ? 2 : i % 6 == 1 ? 1 : 0].push_back(i);
+  Sampler sampler = Make(90, batch, rank, world);
+  sampler.images_by_class = std::make_shared<const std::vector<std::vector<int64_t>>>(classes);
+  return sampler;
+}
+
+int64_t ClassOf(int64_t image) { return image % 18 == 0 ? 2 : image % 6 == 1 ? 1 : 0; }
+
+TEST(Sampler, ABalancedEpochHasEquallyManyOfEachClass) {
+  const Sampler sampler = MakeBalanced(8);
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    const std::vector<int64_t> order = sampler.Order(epoch);
+    ASSERT_EQ(order.size(), 90u);
+    std::vector<int> of_class(3), of_image(90);
+    for (const int64_t visit : order) {
+      const int64_t image = sampler.ImageOf(visit);
+      ++of_class[ClassOf(image)];
+      // The k-th visit of an image says that it is the k-th.
+      EXPECT_LT(visit / 90, 6);
+      ++of_image[image];
+    }
+    EXPECT_THAT(of_class, ElementsAre(30, 30, 30));
+    // 15 images for 30 visits, and 5 for 30.
+    for (int64_t i = 0; i < 90; ++i) {
+      if (ClassOf(i) == 0) EXPECT_LE(of_image[i], 1);
+      if (ClassOf(i) == 1) EXPECT_EQ(of_image[i], 2);
+      if (ClassOf(i) == 2) EXPECT_EQ(of_image[i], 6);
+    }
+    std::vector<int64_t> sorted = order;
+    std::sort(sorted.begin(), sorted.end());
+    EXPECT_EQ(std::unique(sorted.begin(), sorted.end()), sorted.end()) << "a visit occurs twice";
+  }
+  EXPECT_EQ(sampler.Order(1), MakeBalanced(8).Order(1));
+  EXPECT_NE(sampler.Order(0), sampler.Order(1));
+}
+
+TEST(Sampler, ABalancedEpochGivesTheRemainderToRandomClasses) {
+  Sampler sampler = MakeBalanced(8);
+  sampler.images_by_class = std::make_shared<const std::vector<std::vector<int64_t>>>(
+      std::vector<std::vector<int64_t>>{{0}, {1}, {2}, {3, 4}});
+  sampler.images = 5;
+  std::vector<int> greater(4);
+  for (int64_t epoch = 0; epoch < 200; ++epoch) {
+    std::vector<int> counts(4);
+    for (const int64_t visit : sampler.Order(epoch)) ++counts[std::min<int64_t>(visit % 5, 3)];
+    for (int c = 0; c < 4; ++c) {
+      EXPECT_GE(counts[c], 1);
+      if (counts[c] == 2) ++greater[c];
+    }
+  }
+  for (const int times : greater) EXPECT_GT(times, 20);
+}
+
+TEST(Sampler, ABalancedOrRepeatedEpochDoesNotDependOnTheNumberOfRanks) {
+  for (const int repeats : {1, 3}) {
+    Sampler one = MakeBalanced(8);
+    one.repeats = repeats;
+    const std::vector<int64_t> order = one.Order(2);
+    for (int world = 2; world <= 5; ++world) {
+      std::vector<int64_t> joined;
+      for (int64_t b = 0; b < one.iterations_per_epoch(); ++b) {
+        for (int rank = 0; rank < world; ++rank) {
+          Sampler sampler = MakeBalanced(8, rank, world);
+          sampler.repeats = repeats;
+          EXPECT_EQ(sampler.Order(2), order);
+          const auto part = sampler.Part(order, b);
+          joined.insert(joined.end(), part.begin(), part.end());
+        }
+      }
+      EXPECT_EQ(joined, order);
+    }
+  }
+}
+
+TEST(Sampler, ARepeatedImageIsInItsBatchSoManyTimesAndFarApart) {
+  Sampler sampler = Make(100, 12);
+  sampler.repeats = 3;
+  const std::vector<int64_t> order = sampler.Order(0);
+  ASSERT_EQ(order.size(), 100u);
+  std::vector<int> in_epoch(100);
+  for (int64_t b = 0; b < sampler.iterations_per_epoch(); ++b) {
+    const int64_t size = sampler.GlobalSize(b), different = (size + 2) / 3;
+    for (int64_t i = 0; i < size; ++i) {
+      const int64_t visit = order[b * 12 + i];
+      EXPECT_EQ(sampler.ImageOf(visit), sampler.ImageOf(order[b * 12 + i % different]));
+      EXPECT_EQ(visit / 100, i / different);
+      ++in_epoch[sampler.ImageOf(visit)];
+    }
+  }
+  // The last batch has 4 visits, of two images.
+  EXPECT_EQ(std::count(in_epoch.begin(), in_epoch.end(), 3), 32);
+  EXPECT_EQ(std::count(in_epoch.begin(), in_epoch.end(), 2), 2);
+  EXPECT_EQ(std::count(in_epoch.begin(), in_epoch.end(), 0), 66);
+}
+
+TEST(Sampler, RepeatedVisitsOfABalancedEpochAllDiffer) {
+  Sampler sampler = MakeBalanced(9);
+  sampler.repeats = 4;
+  std::vector<int64_t> order = sampler.Order(5);
+  std::sort(order.begin(), order.end());
+  EXPECT_EQ(std::unique(order.begin(), order.end()), order.end());
 }
 
 TEST(Sampler, TheLastSmallerBatchIsKeptUnlessDropped) {

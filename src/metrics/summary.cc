@@ -151,13 +151,10 @@ std::string ToTable(const EvaluationSummary& summary, const EvaluationSource& so
 }
 
 std::string ToJson(const EvaluationSummary& summary, const EvaluationSource& source) {
-  Json json = {{"checkpoint", source.checkpoint},
-               {"config", source.config},
-               {"data", source.data},
-               {"split", source.split},
-               {"flip", source.flip},
-               {"images", summary.images},
-               {"loss", summary.loss}};
+  Json json = {
+      {"checkpoint", source.checkpoint}, {"config", source.config}, {"data", source.data},
+      {"split", source.split},           {"flip", source.flip},     {"images", summary.images},
+      {"damaged", source.damaged},       {"loss", summary.loss}};
   for (const auto& [k, accuracy] : summary.topk) json["topk"][absl::StrCat("top", k)] = accuracy;
   json["accuracy"] = summary.accuracy;
   json["accuracy_interval"] = {{"low", summary.accuracy_interval.low},

@@ -49,6 +49,8 @@ struct EvaluationSource {
   std::string data;   // the data set's folder
   std::string split;  // "test"
   bool flip = false;
+  // The number of the split's images that are damaged and in no figure.
+  int64_t damaged = 0;
   struct Other {
     std::string checkpoint;
     double accuracy = 0;

@@ -9,6 +9,12 @@
 
 namespace finetune {
 
+NormalizeConfig Backbone::usual_normalization() const {
+  NormalizeConfig config;
+  config.set_preset(NormalizeConfig::IMAGENET);
+  return config;
+}
+
 void Backbone::CheckFrozenStages(const Problems& problems) const {
   if (frozen_stages_ >= -1 && frozen_stages_ <= stages()) return;
   problems.Error("frozen_stages",

@@ -50,6 +50,10 @@ class Backbone {
   virtual int stages() const = 0;
   virtual InputShape input() const = 0;
   virtual Features features() const = 0;
+  // Returns the normalize step that the network's published weights were trained with. Empty: it is
+  // unknown, or differs from publisher to publisher. By default ImageNet's mean and std, which
+  // torchvision, mmpretrain and most of timm use.
+  virtual NormalizeConfig usual_normalization() const;
 
   // Adds an error to `problems` (those of model.backbone) where frozen_stages is not a number from
   // -1 to stages().

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
@@ -51,6 +52,10 @@ class Classifier {
   int64_t LeastBatchNormValues(int64_t height, int64_t width) const {
     return backbone_->LeastBatchNormValues(height, width);
   }
+
+  // See Backbone.
+  std::string backbone_name() const { return backbone_->name(); }
+  NormalizeConfig usual_normalization() const { return backbone_->usual_normalization(); }
 
   // Returns logits, [N, num_classes] float32. images: [N, C, H, W], N may be 0; channels-last
   // images in the type to compute in are not copied. Training updates the running statistics and,

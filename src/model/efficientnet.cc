@@ -61,6 +61,14 @@ class EfficientNetLite final : public Backbone {
   int stages() const override { return kStages; }
   InputShape input() const override { return {.channels = 3}; }
   Features features() const override { return {.channels = kLastWidth, .are_maps = true}; }
+  NormalizeConfig usual_normalization() const override {
+    NormalizeConfig config;
+    for (int64_t c = 0; c < input().channels; ++c) {
+      config.add_mean(127);
+      config.add_std(128);
+    }
+    return config;
+  }
 
  private:
   const Scale& scale() const { return kVariants[variant_]; }

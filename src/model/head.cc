@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/config/problems.h"
+#include "src/model/class_weights.h"
 #include "src/model/dropout.h"
 
 namespace finetune {
@@ -17,6 +18,10 @@ void Head::Check(const HeadConfig& config, const Problems& problems) {
     for (int i = 0; i < config.topk_size(); ++i) {
       problems.InRange(absl::StrCat("topk[", i, "]"), config.topk(i), 1, config.num_classes());
     }
+  }
+  if (config.has_class_weights() && config.has_num_classes()) {
+    CheckClassWeights(config.class_weights(), config.num_classes(),
+                      problems.Within("class_weights"));
   }
   problems.IsFraction("label_smoothing", config.label_smoothing());
   problems.IsFraction("dropout", config.dropout());

@@ -18,6 +18,7 @@ class LeNet5 final : public Backbone {
   int stages() const override { return 2; }
   InputShape input() const override { return {.channels = 1, .side = 32}; }
   Features features() const override { return {.channels = 84, .are_maps = false}; }
+  NormalizeConfig usual_normalization() const override { return {}; }
 
   Linear BuildHead(int64_t in, int64_t classes, LayerBuilder* make) const override {
     return make->MakeLinear("backbone.classifier.2", in, classes);

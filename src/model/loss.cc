@@ -9,8 +9,8 @@
 namespace finetune {
 
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
-                           double label_smoothing) {
-  return at::cross_entropy_loss(logits, targets, /*weight=*/{}, at::Reduction::Sum,
+                           double label_smoothing, const at::Tensor& class_weights) {
+  return at::cross_entropy_loss(logits, targets, class_weights, at::Reduction::Sum,
                                 /*ignore_index=*/-100, label_smoothing);
 }
 

@@ -8,12 +8,13 @@
 
 namespace finetune {
 
-// Returns the cross-entropy with label smoothing (Szegedy et al. 2016), summed over the images: a
-// scalar. logits: [N, classes] float32. targets: the images' classes, [N] int64, or distributions
-// over the classes, [N, classes] in the logits' type. Smoothing moves both kinds towards the
-// uniform distribution.
+// Cross-entropy with label smoothing (Szegedy et al. 2016), summed over the images. logits: [N,
+// classes] float32. targets: the classes, [N] int64, or distributions over them, [N, classes] of
+// the logits' type, which smoothing moves towards the uniform one in the same way. class_weights:
+// [classes] of the logits' type, by which each class's term is multiplied, as in
+// torch.nn.CrossEntropyLoss; undefined: all are 1. Returns a scalar.
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
-                           double label_smoothing);
+                           double label_smoothing, const at::Tensor& class_weights = {});
 
 // Returns the same for each image, not summed: [N].
 at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& targets,

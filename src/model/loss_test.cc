@@ -50,7 +50,8 @@ TEST(CrossEntropySum, OfNoImagesIsZero) {
   EXPECT_EQ(CrossEntropySum(Zeros({0, 5}), Zeros({0, 5}), 0.1).item<double>(), 0);
 }
 
-// Compares the loss and its gradient for both kinds of targets with a fixture in float64.
+// For both kinds of targets, with and without class weights, the loss and its gradient. The fixture
+// is float64.
 TEST(CrossEntropySum, MatchesPyTorch) {
   std::ifstream file("tests/fixtures/model/cross_entropy.json");
   ASSERT_TRUE(file.good());
@@ -60,15 +61,19 @@ TEST(CrossEntropySum, MatchesPyTorch) {
         .view({fixture["pictures"].get<int64_t>(), fixture["classes"].get<int64_t>()})
         .to(TestDevice(), at::kFloat);
   };
-  ASSERT_EQ(fixture["cases"].size(), 6u);
+  ASSERT_EQ(fixture["cases"].size(), 12u);
   for (const auto& expected : fixture["cases"]) {
     const std::string kind = expected["kind"];
     const double smoothing = expected["smoothing"];
+    at::Tensor weights;
+    if (expected["weighted"]) {
+      weights = Logits(fixture["weights"].get<std::vector<float>>(), {fixture["classes"]});
+    }
     at::Tensor logits = matrix(fixture["logits"]).requires_grad_();
     const at::Tensor targets = kind == "indices"
                                    ? Labels(fixture["indices"].get<std::vector<int64_t>>())
                                    : matrix(fixture["distributions"]);
-    const at::Tensor loss = CrossEntropySum(logits, targets, smoothing);
+    const at::Tensor loss = CrossEntropySum(logits, targets, smoothing, weights);
     loss.backward();
     const double exact = expected["loss"];
     EXPECT_NEAR(loss.item<double>(), exact, 1e-6 * exact) << kind << " " << smoothing;

@@ -63,6 +63,11 @@ class ResNet final : public Backbone {
   int stages() const override { return 4; }
   InputShape input() const override { return {.channels = 3}; }
   Features features() const override { return {.channels = StageWidth(4), .are_maps = true}; }
+  NormalizeConfig usual_normalization() const override {
+    // Weights of the other stem and style are published with several normalisations.
+    if (!HasImagenetStem() || config_.style() != ResNetConfig::PYTORCH) return {};
+    return Backbone::usual_normalization();
+  }
 
  private:
   bool HasImagenetStem() const { return config_.stem() == ResNetConfig::IMAGENET; }

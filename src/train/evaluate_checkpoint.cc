@@ -100,6 +100,7 @@ absl::Status GatherPredictions(const Answers& own, int64_t images, Communicator*
     result->predictions.push_back(*by_index[index]);
     result->indices.push_back(index);
   }
+  result->damaged = images - static_cast<int64_t>(result->indices.size());
   return absl::OkStatus();
 }
 

@@ -52,8 +52,10 @@ absl::StatusOr<LoadedConfig> ConfigOfOther(const LoadedConfig& loaded,
   return config;
 }
 
-std::string FirstLine(const EvaluationSummary& summary, double seconds) {
-  std::string line = absl::StrFormat("%d images, loss %.4f", summary.images, summary.loss);
+std::string FirstLine(const EvaluationSummary& summary, int64_t damaged, double seconds) {
+  std::string line = absl::StrFormat("%d images", summary.images);
+  if (damaged > 0) absl::StrAppendFormat(&line, " (%d damaged, left out)", damaged);
+  absl::StrAppendFormat(&line, ", loss %.4f", summary.loss);
   for (const auto& [k, accuracy] : summary.topk) {
     absl::StrAppendFormat(&line, ", top-%d accuracy %.2f %%", k, 100 * accuracy);
   }
@@ -74,6 +76,7 @@ absl::StatusOr<std::string> RunEvaluate(const LoadedConfig& loaded, const Evalua
   source.data = loaded.config.data().val().path();
   source.split = loaded.config.data().val().split();
   source.flip = flags.evaluate.flip;
+  source.damaged = evaluation.damaged;
   if (!flags.compare.empty()) {
     EvaluateOptions options = flags.evaluate;
     options.checkpoint = flags.compare;
@@ -100,7 +103,7 @@ absl::StatusOr<std::string> RunEvaluate(const LoadedConfig& loaded, const Evalua
     const EvaluationSummary summary =
         Summarize(evaluation.predictions, std::move(evaluation.class_names),
                   TopKs(loaded.config.model().head()));
-    text = FirstLine(summary, evaluation.seconds) + ToTable(summary, source);
+    text = FirstLine(summary, evaluation.damaged, evaluation.seconds) + ToTable(summary, source);
     if (!flags.output.empty()) {
       written = Annotate(WriteFileAtomically(flags.output, ToJson(summary, source)), "--output");
     }

@@ -1,11 +1,14 @@
 #include "src/train/match_data.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/sha256.h"
 #include "src/base/utf8.h"
+#include "src/config/problems.h"
 #include "src/data/classes.h"
 #include "src/data/manifest.h"
 #include "src/data/pipeline.h"
@@ -31,6 +34,20 @@ bool TakesStatistics(const SplitConfig& split) {
   if (split.pipeline().empty()) return false;
   const TransformConfig& last = *split.pipeline().rbegin();
   return last.has_normalize() && !HasOwnStatistics(last.normalize());
+}
+
+// Returns by how much the normalised values of a byte differ at most.
+double GreatestDifference(const PixelStatistics& one, const PixelStatistics& other) {
+  double greatest = 0;
+  for (size_t c = 0; c < one.mean.size(); ++c) {
+    // The difference is linear in the byte, so it is greatest at an end.
+    for (const double byte : {0.0, 255.0}) {
+      const double difference =
+          (byte - one.mean[c]) / one.std[c] - (byte - other.mean[c]) / other.std[c];
+      greatest = std::max(greatest, std::abs(difference));
+    }
+  }
+  return greatest;
 }
 
 }  // namespace
@@ -136,6 +153,39 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
     report.note = absl::StrCat("data.val: normalize {} takes ", Describe(used), " from ", from,
                                "; the images' own are ", Describe(own));
   }
+  return report;
+}
+
+StatisticsReport ComparePretrained(const PixelStatistics& used, const std::string& path,
+                                   const std::optional<PixelStatistics>& own,
+                                   const Classifier& model) {
+  // The mean and std of the presets are rounded otherwise in each package.
+  constexpr double kRounding = 0.05, kLarge = 0.5;
+  StatisticsReport report;
+  PixelStatistics trained;
+  std::string source, advice;
+  if (own.has_value()) {
+    trained = *own;
+    source = absl::StrCat("the weights in ", path, " were");
+  } else {
+    const NormalizeConfig usual = model.usual_normalization();
+    ProblemList ignored;
+    const std::optional<Normalize> normalize =
+        Normalize::Create(usual, /*channels=*/0, /*otherwise=*/nullptr, Problems(&ignored));
+    if (normalize.has_value()) trained = normalize->statistics();
+    source = absl::StrCat("published weights of ", model.backbone_name(), " were");
+    if (usual.has_preset()) {
+      advice = absl::StrCat(", normalize { preset: ", NormalizeConfig::Preset_Name(usual.preset()),
+                            " }");
+    }
+  }
+  // A pipeline without normalize {} has been warned of.
+  if (used.mean.empty() || used.mean.size() != trained.mean.size()) return report;
+  const double difference = GreatestDifference(used, trained);
+  if (difference <= kRounding) return report;
+  (difference > kLarge ? report.warning : report.note) =
+      absl::StrCat("images are normalised by ", Describe(used), "; ", source, " trained with ",
+                   Describe(trained), advice);
   return report;
 }
 

@@ -10,6 +10,7 @@
 #include "src/config/experiment.pb.h"
 #include "src/data/dataset.h"
 #include "src/data/loader.h"
+#include "src/model/classifier.h"
 #include "src/train/data_identity.h"
 
 namespace finetune {
@@ -62,6 +63,13 @@ struct StatisticsReport {
 StatisticsReport CompareStatistics(const SplitConfig& val_config,
                                    const std::optional<PixelStatistics>& trained,
                                    const std::string& from, const BatchLoader& val);
+
+// Compares `used`, the mean and std of data.train, with those that pretrained weights were trained
+// with: `own`, which the checkpoint at `path` carries, else the usual ones of `model`. A difference
+// that moves some pixel's normalised value by more than 0.5 is a warning, a smaller one a note.
+StatisticsReport ComparePretrained(const PixelStatistics& used, const std::string& path,
+                                   const std::optional<PixelStatistics>& own,
+                                   const Classifier& model);
 
 // Returns a digest of a checkpoint's class names, mean and std. It is equal on two ranks only if
 // both read the same.

@@ -30,6 +30,7 @@
 #include "src/host/affinity.h"
 #include "src/host/build_id.h"
 #include "src/host/gpus.h"
+#include "src/model/class_weights.h"
 #include "src/model/load.h"
 #include "src/observe/progress_line.h"
 #include "src/train/check_batches.h"
@@ -206,6 +207,16 @@ absl::Status TakeDevice(const RuntimeConfig& runtime, Communicator* comm, Setup*
   return absl::OkStatus();
 }
 
+// Takes the class weights of the config, or computes them from the training images.
+void WeighClasses(const HeadConfig& head, const BatchLoader& train, Setup* setup) {
+  setup->class_weights = ClassWeights(head, train.class_counts());
+  if (!head.class_weights().has_rule()) return;
+  const auto [least, most] =
+      std::minmax_element(setup->class_weights.begin(), setup->class_weights.end());
+  setup->notes.push_back(absl::StrFormat(
+      "model.head.class_weights: BALANCED gives weights of %.4g to %.4g", *least, *most));
+}
+
 // Builds the network with random weights, which depend only on the seed.
 absl::Status MakeModel(const ExperimentConfig& config, Communicator* comm, Setup* setup) {
   ClassifierOptions options;
@@ -298,11 +309,13 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
   return path;
 }
 
-// Loads the weights in the file at `path` into the model.
-absl::Status LoadFrom(const std::string& path, const PretrainedConfig& pretrained, Setup* setup) {
+// Loads the weights in the file at `path` into the model, as model.backbone.pretrained says.
+absl::Status LoadFrom(const std::string& path, const LoadedConfig& loaded, Setup* setup) {
+  const PretrainedConfig& pretrained = loaded.config.model().backbone().pretrained();
+  const absl::StatusOr<DataIdentity> trained_on = ReadDataIdentityOf(path);
   if (pretrained.with_head()) {
-    FT_ASSIGN_OR_RETURN(const DataIdentity trained_on, ReadDataIdentityOf(path));
-    const absl::StatusOr<std::string> note = CheckHeadClasses(trained_on, setup->data.classes);
+    FT_RETURN_IF_ERROR(trained_on.status());
+    const absl::StatusOr<std::string> note = CheckHeadClasses(*trained_on, setup->data.classes);
     FT_RETURN_IF_ERROR(Annotate(note.status(), path));
     if (!note->empty()) setup->notes.push_back(absl::StrCat(path, ": ", *note));
   }
@@ -314,14 +327,22 @@ absl::Status LoadFrom(const std::string& path, const PretrainedConfig& pretraine
   (report->missing.empty() ? setup->notes : setup->warnings)
       .push_back(absl::StrCat(pretrained.with_head() ? "weights" : "backbone", " from ", path, ": ",
                               report->Summary()));
+  const StatisticsReport normalization =
+      ComparePretrained(setup->train->pipeline().statistics(), path,
+                        trained_on.ok() ? trained_on->statistics : std::nullopt, *setup->model);
+  const std::string place =
+      absl::StrCat(loaded.PlaceOf("data.train.pipeline"), ": data.train.pipeline: ");
+  if (!normalization.note.empty()) setup->notes.push_back(place + normalization.note);
+  if (!normalization.warning.empty()) setup->warnings.push_back(place + normalization.warning);
   return absl::OkStatus();
 }
 
 // Downloads the pretrained weights and loads them into the model. Collective.
-absl::Status TakePretrained(const PretrainedConfig& pretrained, Communicator* comm, Setup* setup) {
-  const absl::StatusOr<std::string> path = Fetch(pretrained.checkpoint(), comm);
+absl::Status TakePretrained(const LoadedConfig& loaded, Communicator* comm, Setup* setup) {
+  const absl::StatusOr<std::string> path =
+      Fetch(loaded.config.model().backbone().pretrained().checkpoint(), comm);
   const absl::Status status =
-      path.ok() ? Annotate(LoadFrom(*path, pretrained, setup), "model.backbone.pretrained")
+      path.ok() ? Annotate(LoadFrom(*path, loaded, setup), "model.backbone.pretrained")
                 : path.status();
   return Agree(status, *comm);
 }
@@ -467,14 +488,14 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
     status = Both(status, CheckPasses(loaded, *setup.train, *setup.model, comm->size()));
   }
   FT_RETURN_IF_ERROR(status);
+  if (for_training) WeighClasses(config.model().head(), *setup.train, &setup);
   if (for_training && config.model().backbone().has_pretrained()) {
-    const PretrainedConfig& pretrained = config.model().backbone().pretrained();
     FT_ASSIGN_OR_RETURN(const bool replaced, Resumes(resumes, comm));
     if (replaced) {
       setup.notes.emplace_back(
           "model.backbone.pretrained is not read: the run goes on from a checkpoint");
     } else {
-      FT_RETURN_IF_ERROR(Annotate(TakePretrained(pretrained, comm, &setup),
+      FT_RETURN_IF_ERROR(Annotate(TakePretrained(loaded, comm, &setup),
                                   loaded.PlaceOf("model.backbone.pretrained.checkpoint")));
     }
   }

@@ -30,6 +30,8 @@ struct Setup {
   // The identity of the data that the model is trained on: of the training data, or of the data
   // that the evaluated checkpoint names.
   DataIdentity data;
+  // The weights of the classes in the training loss, as ClassWeights() returns them.
+  std::vector<float> class_weights;
   // Sentences for the log. `notes`: what was loaded and on which devices the ranks run. `warnings`:
   // settings that are likely mistakes.
   std::vector<std::string> notes;

@@ -50,8 +50,9 @@ class Starter {
   bool IsMain() const { return comm_.rank() == 0; }
 
   absl::Status BuildStep() {
-    FT_ASSIGN_OR_RETURN(run_->step, TrainingStep::Create(config_, run_->setup.device,
-                                                         run_->setup.model.get(), &comm_));
+    FT_ASSIGN_OR_RETURN(run_->step,
+                        TrainingStep::Create(config_, run_->setup.device, run_->setup.model.get(),
+                                             &comm_, run_->setup.class_weights));
     const Sampler& sampler = run_->setup.train->sampler();
     run_->meta.config_text = PrintConfig(loaded_, /*with_origins=*/false);
     run_->meta.seed = config_.runtime().seed();

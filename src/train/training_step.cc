@@ -1,6 +1,7 @@
 #include "src/train/training_step.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -13,11 +14,11 @@
 
 namespace finetune {
 
-absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(const ExperimentConfig& config,
-                                                                   at::Device device,
-                                                                   Classifier* model,
-                                                                   Communicator* comm) {
+absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(
+    const ExperimentConfig& config, at::Device device, Classifier* model, Communicator* comm,
+    const std::vector<float>& class_weights) {
   std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
+  if (!class_weights.empty()) step->class_weights_ = at::tensor(class_weights).to(device);
   const TensorList trained = model->TrainedParameters();
   // The running statistics that are averaged over the ranks. With sync_batch_norm they are equal
   // already. Those of frozen batch norms must keep their bits.
@@ -89,12 +90,14 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
         .training = true,
         .iteration = iteration,
         .indices = absl::MakeConstSpan(batch.indices).subspan(micro.Begin(pass), micro.Size(pass))};
-    const at::Tensor loss = CrossEntropySum(model_.Forward(part, context), targets, smoothing);
+    const at::Tensor loss =
+        CrossEntropySum(model_.Forward(part, context), targets, smoothing, class_weights_);
     if (last) statistics_->Start();
     on_phase("backward");
     buckets_->BeginBackward(/*communicate=*/last);
-    // The mean over the global batch: every image has the same weight, however the images are
-    // divided between the ranks.
+    // The mean over the global batch: an image has the same part in it however the images are
+    // divided between the ranks. The sum of the class weights is not known here without the other
+    // ranks, so the mean is that of mmpretrain: the divisor is the number of images.
     loss.div(static_cast<double>(batch.global_size)).backward();
     loss_sum += loss.detach();
   }

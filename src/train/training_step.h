@@ -43,11 +43,11 @@ class TrainingStep {
   };
 
   // Creates the step. Moves the trained parameters and their gradients into contiguous memory.
-  // `config`, `model` and `comm` must outlive the step. Errors: those of GradientBuckets::Create()
-  // and CreateOptimizer().
-  static absl::StatusOr<std::unique_ptr<TrainingStep>> Create(const ExperimentConfig& config,
-                                                              at::Device device, Classifier* model,
-                                                              Communicator* comm);
+  // `config`, `model` and `comm` must outlive the step. `class_weights`: what ClassWeights()
+  // returns. Errors: those of GradientBuckets::Create() and CreateOptimizer().
+  static absl::StatusOr<std::unique_ptr<TrainingStep>> Create(
+      const ExperimentConfig& config, at::Device device, Classifier* model, Communicator* comm,
+      const std::vector<float>& class_weights = {});
 
   // Runs one iteration. Collective. `images` returns the batch's images as the model takes them.
   // `whole`: the global batch has its full size, which only an epoch's last batch may lack; only
@@ -82,6 +82,7 @@ class TrainingStep {
   std::unique_ptr<RunningStatistics> statistics_;
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<StepGraph> graph_;
+  at::Tensor class_weights_;  // [classes] float32 on the device; undefined: all are 1
 };
 
 }  // namespace finetune

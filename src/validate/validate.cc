@@ -100,6 +100,7 @@ class Checker {
       }
     }
     CheckBatchTransform(split, path + ".batch_transform", training);
+    CheckSampling(split, path, training);
     const ImageShape shape =
         data.has_value() ? ImageShape{data->channels, data->height, data->width} : ImageShape();
     Pipeline::Check(split, shape, problems_.Within(path));
@@ -112,6 +113,29 @@ class Checker {
       Error(path, "mixes labels, so that no accuracy could be told; only data.train can have it");
     } else if (TotalBatchSize(split, facts_.world_size) == 1) {
       Error(path, "mixes two images of a batch, and a batch has 1 here; expected 2 or more");
+    }
+  }
+
+  void CheckSampling(const SplitConfig& split, const std::string& path, bool training) {
+    InRange(path + ".repeated_augmentation", split.repeated_augmentation(), 1, 256);
+    const bool balanced = split.sampling() == SplitConfig::CLASS_BALANCED;
+    if (!training && balanced) {
+      Error(path + ".sampling", "leaves images out of the evaluation; only data.train can have it");
+    }
+    if (!training && split.repeated_augmentation() > 1) {
+      Error(path + ".repeated_augmentation",
+            "leaves images out of the evaluation; only data.train can have it");
+    }
+    if (training && balanced && split.has_shuffle() && !split.shuffle()) {
+      Error(path + ".sampling",
+            absl::StrCat("is CLASS_BALANCED, which takes random images; ", path, ".shuffle (",
+                         loaded_.PlaceOf(path + ".shuffle"), ") is false: drop one of them"));
+    }
+    if (training && balanced && config_.model().head().class_weights().has_rule()) {
+      Warn(path + ".sampling",
+           absl::StrCat("is CLASS_BALANCED and model.head.class_weights (",
+                        loaded_.PlaceOf("model.head.class_weights.rule"),
+                        ") BALANCED: small classes are favoured twice; drop one of them"));
     }
   }
 

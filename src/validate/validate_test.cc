@@ -136,6 +136,17 @@ INSTANTIATE_TEST_SUITE_P(
                     "data.train.pipeline[0].grayscale.channels: is 2; expected 1 or 3"},
         WrongConfig{"data.train.pipeline={random_grayscale {probability: nan}}",
                     "data.train.pipeline[0].random_grayscale.probability: is nan; expected 0 to 1"},
+        WrongConfig{"data.val.sampling=CLASS_BALANCED",
+                    "data.val.sampling: leaves images out of the evaluation; only data.train can "
+                    "have it"},
+        WrongConfig{"data.val.repeated_augmentation=2",
+                    "data.val.repeated_augmentation: leaves images out of the evaluation; only "
+                    "data.train can have it"},
+        WrongConfig{"data.train.repeated_augmentation=0",
+                    "data.train.repeated_augmentation: is 0; expected 1 to 256"},
+        WrongConfig{"model.head.class_weights={weight: [1, 2]}",
+                    "model.head.class_weights.weight: has 2 values; expected 10, one for each of "
+                    "num_classes"},
         WrongConfig{"data.train.batch_transform={mixup {alpha: 0}}",
                     "data.train.batch_transform.mixup.alpha: is 0; expected more than 0"},
         WrongConfig{"data.train.batch_transform={}",
@@ -225,6 +236,22 @@ TEST(Validate, OneBatchSizeTakesTheOthersPlace) {
   const auto result = Check({"data.train.total_batch_size=128"}, facts);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(*result, IsEmpty());
+}
+
+TEST(Validate, ClassBalancedSamplingNeedsShuffle) {
+  const auto result = Check({"data.train.sampling=CLASS_BALANCED", "data.train.shuffle=false"});
+  EXPECT_THAT(std::string(result.status().message()),
+              HasSubstr("data.train.sampling: is CLASS_BALANCED, which takes random images; "
+                        "data.train.shuffle (--set=data.train.shuffle=false) is false"));
+}
+
+TEST(Validate, WarnsWhereSmallClassesAreFavouredTwice) {
+  const auto result =
+      Check({"data.train.sampling=CLASS_BALANCED", "model.head.class_weights={rule: BALANCED}"});
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->size(), 1u);
+  EXPECT_THAT(result->front(), HasSubstr("small classes are favoured twice"));
+  EXPECT_THAT(*Check({"data.train.sampling=CLASS_BALANCED"}), IsEmpty());
 }
 
 TEST(Validate, ABatchTransformNeedsTwoImages) {

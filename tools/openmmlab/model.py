@@ -2,6 +2,8 @@
 
 from openmmlab import pbtxt
 from openmmlab.part import NO_COUNTERPART, Part
+from openmmlab.section import mark
+from openmmlab.values import plain
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
 
@@ -240,5 +242,11 @@ class Model(Part):
         loss.expect("use_sigmoid", (False, None), "finetune has no binary cross-entropy", "binary cross-entropy")
         loss.expect("use_soft", (False,), "finetune's labels are whole numbers", "soft labels")
         loss.expect("reduction", ("mean",), "finetune's loss is the mean of a batch")
-        for key in ("class_weight", "pos_weight"):
-            loss.expect(key, (None,), "finetune weighs all classes alike", "class weights")
+        weights = plain(loss.items["class_weight"]) if "class_weight" in loss.items else None
+        if isinstance(weights, (list, tuple)) and all(isinstance(weight, (int, float)) for weight in weights):
+            mark(loss.items["class_weight"])
+            output = head.message("class_weights")
+            output.set("weight", [float(weight) for weight in weights], self.origin(loss.items["class_weight"]))
+        else:
+            loss.expect("class_weight", (None,), "finetune takes one number for each class", "class weights")
+        loss.expect("pos_weight", (None,), "finetune has no binary cross-entropy", "binary cross-entropy")

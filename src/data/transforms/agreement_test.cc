@@ -1,5 +1,5 @@
-// Compares each transform with torchvision, Pillow or OpenCV, given the same random choices. The
-// pixels must match on the CPU, on the device, and with the transform as the last step of a
+// Compares each transform with torchvision, Pillow, OpenCV or mmcv. Both get the same draws, and
+// the pixels must match: on the CPU, on the device, and with the transform as the last step of a
 // pipeline.
 
 #include <ATen/TensorOperators.h>
@@ -199,6 +199,34 @@ TEST(TransformsTest, DrawTheRectanglesThatTorchvisionDraws) {
       std::vector<int64_t> draws(transform->draws());
       transform->Draw(&random, shape, draws.data());
       EXPECT_EQ(draws, expected) << index;
+    }
+  }
+}
+
+TEST(TransformsTest, DrawTheOperationsOfAutoAugmentThatTorchvisionDraws) {
+  std::ifstream file("tests/fixtures/data/auto_augment.json");
+  const nlohmann::json cases = nlohmann::json::parse(file).at("cases");
+  ASSERT_EQ(cases.size(), 4u);
+  for (const nlohmann::json& json : cases) {
+    const ImageShape shape = {3, json.at("height"), json.at("width")};
+    SCOPED_TRACE(json.at("transform").get<std::string>());
+    const auto transform = Make(json.at("transform"), shape);
+    uint64_t index = 0;
+    for (const nlohmann::json& expected : json.at("drawn")) {
+      RandomStream random(/*seed=*/7, RandomPurpose::kAugmentation, 0, index++);
+      std::vector<int64_t> draws(transform->draws());
+      transform->Draw(&random, shape, draws.data());
+      // 0 is an operation that is left out.
+      size_t applied = 0;
+      for (size_t i = 0; i < draws.size(); i += 2) {
+        if (draws[i] == 0) continue;
+        ASSERT_LT(applied, expected.size()) << index;
+        EXPECT_EQ(draws[i], expected[applied][0].get<int64_t>()) << index;
+        EXPECT_NEAR(std::bit_cast<double>(draws[i + 1]), expected[applied][1].get<double>(), 1e-5)
+            << index;
+        ++applied;
+      }
+      EXPECT_EQ(applied, expected.size()) << index;
     }
   }
 }

@@ -7,10 +7,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/data/transforms/auto_augment.h"
 #include "src/data/transforms/color_jitter.h"
 #include "src/data/transforms/crop.h"
 #include "src/data/transforms/gaussian_blur.h"
 #include "src/data/transforms/grayscale.h"
+#include "src/data/transforms/lighting.h"
 #include "src/data/transforms/rand_augment.h"
 #include "src/data/transforms/random_erasing.h"
 #include "src/data/transforms/random_flip.h"
@@ -67,6 +69,10 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
                                     problems.Within("trivial_augment_wide"));
     case TransformConfig::kRandAugment:
       return MakeRandAugment(config.rand_augment(), input, problems.Within("rand_augment"));
+    case TransformConfig::kAutoAugment:
+      return MakeAutoAugment(config.auto_augment(), input, problems.Within("auto_augment"));
+    case TransformConfig::kLighting:
+      return MakeLighting(config.lighting(), input, problems.Within("lighting"));
     case TransformConfig::kRandomRotation:
       return MakeRandomRotation(config.random_rotation(), input,
                                 problems.Within("random_rotation"));

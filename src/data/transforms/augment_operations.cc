@@ -79,48 +79,79 @@ void Equalize(Image* image) {
 
 }  // namespace
 
-void DrawAugment(const AugmentRanges& ranges, int bin, RandomStream* random, int64_t* draws) {
-  const auto operation = static_cast<AugmentOperation>(random->Below(kAugmentOperations));
-  const double part = static_cast<double>(bin) / kAugmentBins;
-  double magnitude = 0;
-  bool has_sign = true;
+AugmentRanges RangesOfRandAugment(const ImageShape& image) {
+  // The paper translates by up to 150 pixels in images of 331x331, so here by this share of the
+  // side.
+  return {.shear = 0.3,
+          .translate_x = 150.0 / 331 * image.width,
+          .translate_y = 150.0 / 331 * image.height,
+          .rotate = 30,
+          .factor = 0.9,
+          .bits = 4};
+}
+
+bool HasSign(AugmentOperation operation) {
   switch (operation) {
     case AugmentOperation::kShearX:
     case AugmentOperation::kShearY:
-      magnitude = ranges.shear * part;
-      break;
     case AugmentOperation::kTranslateX:
-      magnitude = std::trunc(ranges.translate_x * part);
-      break;
     case AugmentOperation::kTranslateY:
-      magnitude = std::trunc(ranges.translate_y * part);
-      break;
     case AugmentOperation::kRotate:
-      magnitude = ranges.rotate * part;
-      break;
     case AugmentOperation::kBrightness:
     case AugmentOperation::kColor:
     case AugmentOperation::kContrast:
     case AugmentOperation::kSharpness:
-      magnitude = ranges.factor * part;
-      break;
+      return true;
+    case AugmentOperation::kIdentity:
     case AugmentOperation::kPosterize:
-      magnitude = 8 - std::nearbyint(ranges.bits * part);
-      has_sign = false;
-      break;
     case AugmentOperation::kSolarize:
-      magnitude = 1 - part;
-      has_sign = false;
-      break;
+    case AugmentOperation::kAutoContrast:
+    case AugmentOperation::kEqualize:
+    case AugmentOperation::kInvert:
+      return false;
+  }
+  return false;
+}
+
+double MagnitudeAt(AugmentOperation operation, const AugmentRanges& ranges, double part) {
+  switch (operation) {
+    case AugmentOperation::kShearX:
+    case AugmentOperation::kShearY:
+      return ranges.shear * part;
+    case AugmentOperation::kTranslateX:
+      return std::trunc(ranges.translate_x * part);
+    case AugmentOperation::kTranslateY:
+      return std::trunc(ranges.translate_y * part);
+    case AugmentOperation::kRotate:
+      return ranges.rotate * part;
+    case AugmentOperation::kBrightness:
+    case AugmentOperation::kColor:
+    case AugmentOperation::kContrast:
+    case AugmentOperation::kSharpness:
+      return ranges.factor * part;
+    case AugmentOperation::kPosterize:
+      return 8 - std::nearbyint(ranges.bits * part);
+    case AugmentOperation::kSolarize:
+      return 1 - part;
     case AugmentOperation::kIdentity:
     case AugmentOperation::kAutoContrast:
     case AugmentOperation::kEqualize:
-      has_sign = false;
-      break;
+    case AugmentOperation::kInvert:
+      return 0;
   }
-  if (has_sign && random->Below(2) == 0) magnitude = -magnitude;
+  return 0;
+}
+
+void WriteAugment(AugmentOperation operation, double magnitude, int64_t* draws) {
   draws[0] = static_cast<int64_t>(operation);
   draws[1] = std::bit_cast<int64_t>(magnitude);
+}
+
+void DrawAugment(const AugmentRanges& ranges, int bin, RandomStream* random, int64_t* draws) {
+  const auto operation = static_cast<AugmentOperation>(random->Below(kAugmentOperations));
+  double magnitude = MagnitudeAt(operation, ranges, static_cast<double>(bin) / kAugmentBins);
+  if (HasSign(operation) && random->Below(2) == 0) magnitude = -magnitude;
+  WriteAugment(operation, magnitude, draws);
 }
 
 void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image) {
@@ -166,6 +197,9 @@ void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image
       return AutoContrast(image);
     case AugmentOperation::kEqualize:
       return Equalize(image);
+    case AugmentOperation::kInvert:
+      for (float& value : image->values) value = 255 - value;
+      return;
   }
 }
 

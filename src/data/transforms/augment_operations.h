@@ -9,9 +9,9 @@
 
 namespace finetune {
 
-// The operations that RandAugment and TrivialAugment choose from, as in torchvision. Each operation
-// has a magnitude, whose meaning is given beside it; kIdentity, kAutoContrast and kEqualize ignore
-// it. The numbers of the enum are stored in draws and must not change.
+// The operations of RandAugment, TrivialAugment and AutoAugment, as in torchvision. Each has a
+// magnitude, which kIdentity, kAutoContrast, kEqualize and kInvert ignore. For the others its
+// meaning is given beside the operation. The numbers of the enum are stored in the draws.
 enum class AugmentOperation : int64_t {
   kIdentity = 0,
   kShearX,  // the tangent of the angle; also for kShearY
@@ -27,7 +27,9 @@ enum class AugmentOperation : int64_t {
   kSolarize,      // values of at least magnitude * 255 are inverted
   kAutoContrast,  // stretches each channel to 0 to 255
   kEqualize,      // equalizes each channel's histogram
+  kInvert,        // 255 - value; AutoAugment's alone
 };
+// The number of operations that RandAugment and TrivialAugment choose from: all before kInvert.
 inline constexpr int kAugmentOperations = 14;
 
 // The largest magnitude of each kind of operation. `factor` is that of brightness, colour, contrast
@@ -37,6 +39,18 @@ struct AugmentRanges {
   // The largest number of bits that posterize removes from each value.
   double bits;
 };
+
+// Returns the ranges of AutoAugment and RandAugment for an image of this shape.
+AugmentRanges RangesOfRandAugment(const ImageShape& image);
+
+// Returns whether an operation's magnitude may be negative. Its sign is then drawn.
+bool HasSign(AugmentOperation operation);
+
+// Returns the magnitude of an operation at `part`, 0 to 1, of its range. It is not negative.
+double MagnitudeAt(AugmentOperation operation, const AugmentRanges& ranges, double part);
+
+// Writes an operation to a transform's draws. `draws`: [kAugmentDraws].
+void WriteAugment(AugmentOperation operation, double magnitude, int64_t* draws);
 
 // The number of draws that one operation uses: its AugmentOperation, then its magnitude as the bits
 // of a float64.

@@ -19,13 +19,7 @@ class RandAugment : public Transform {
 
   int draws() const override { return operations_ * kAugmentDraws; }
   void Draw(RandomStream* random, const ImageShape& image, int64_t* draws) const override {
-    // As in torchvision, an image is translated by at most 150/331 of its side.
-    const AugmentRanges ranges = {.shear = 0.3,
-                                  .translate_x = 150.0 / 331 * image.width,
-                                  .translate_y = 150.0 / 331 * image.height,
-                                  .rotate = 30,
-                                  .factor = 0.9,
-                                  .bits = 4};
+    const AugmentRanges ranges = RangesOfRandAugment(image);
     for (int i = 0; i < operations_; ++i) {
       DrawAugment(ranges, magnitude_, random, draws + i * kAugmentDraws);
     }

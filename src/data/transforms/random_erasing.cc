@@ -10,12 +10,11 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <numbers>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/data/transforms/normal.h"
 #include "src/data/transforms/rectangle.h"
 
 namespace finetune {
@@ -48,34 +47,6 @@ class DeviceErasing : public DeviceTransform {
   const at::Tensor value_;  // [channels]
 };
 
-// Draws the noise of one image from a random stream of its own, which the image's draw seeds. So
-// the noise of one image does not depend on how much noise other images needed.
-class Normal {
- public:
-  explicit Normal(int64_t seed)
-      : random_(static_cast<uint64_t>(seed), RandomPurpose::kAugmentation, 0, 0) {}
-
-  // Returns a number from the normal distribution of mean 0 and standard deviation 1 (Box and
-  // Muller 1958).
-  float Next() {
-    if (has_other_) {
-      has_other_ = false;
-      return other_;
-    }
-    // Uniform() is in [0, 1), so the argument is above 0 and the logarithm is finite.
-    const float radius = std::sqrt(-2 * std::log(1 - random_.Uniform()));
-    const float angle = 2 * std::numbers::pi_v<float> * random_.Uniform();
-    other_ = radius * std::sin(angle);
-    has_other_ = true;
-    return radius * std::cos(angle);
-  }
-
- private:
-  RandomStream random_;
-  float other_ = 0;
-  bool has_other_ = false;
-};
-
 class RandomErasing : public Transform {
  public:
   RandomErasing(const ImageShape& input, float probability, const RectangleRange& range,
@@ -106,14 +77,16 @@ class RandomErasing : public Transform {
 
   void Apply(const int64_t* draws, Image* image) const override {
     const int channels = image->shape.channels;
-    std::optional<Normal> noise;
-    if (paint_.noise) noise.emplace(draws[4]);
+    // The noise of an image has a stream of its own, so that the number of values does not change
+    // other draws.
+    RandomStream random(static_cast<uint64_t>(draws[4]), RandomPurpose::kAugmentation, 0, 0);
+    Normal noise(&random);
     for (int64_t y = draws[0]; y < draws[0] + draws[2]; ++y) {
       float* pixel = image->values.data() + (y * image->shape.width + draws[1]) * channels;
       for (int64_t x = 0; x < draws[3]; ++x) {
         for (int c = 0; c < channels; ++c) {
           float value = paint_.value[c];
-          if (paint_.noise) value = std::clamp(value + paint_.std[c] * noise->Next(), 0.0f, 255.0f);
+          if (paint_.noise) value = std::clamp(value + paint_.std[c] * noise.Next(), 0.0f, 255.0f);
           *pixel++ = value;
         }
       }

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "src/main/commands/browse.h"
 #include "src/main/commands/completion.h"
 #include "src/main/commands/config.h"
 #include "src/main/commands/diff.h"
@@ -26,6 +27,7 @@ CommandList MakeCommands() {
   commands.push_back(std::make_unique<SummaryCommand>());
   commands.push_back(std::make_unique<ReportCommand>());
   commands.push_back(std::make_unique<PlanCommand>());
+  commands.push_back(std::make_unique<BrowseCommand>());
   commands.push_back(std::make_unique<CompletionCommand>());
   commands.push_back(std::make_unique<HelpCommand>());
   commands.push_back(std::make_unique<VersionCommand>());

@@ -1,0 +1,24 @@
+#ifndef FINETUNE_MODEL_CLASS_WEIGHTS_H_
+#define FINETUNE_MODEL_CLASS_WEIGHTS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "src/config/experiment.pb.h"
+
+namespace finetune {
+
+class Problems;
+
+// Adds an error to those of model.head.class_weights for each wrong value. `classes`:
+// model.head.num_classes.
+void CheckClassWeights(const ClassWeightsConfig& config, int classes, const Problems& problems);
+
+// Returns the weight of each class in the training loss; empty where all weights are 1 because the
+// config does not have any. `images`: the number of training images of each class.
+std::vector<float> ClassWeights(const HeadConfig& config, absl::Span<const int64_t> images);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MODEL_CLASS_WEIGHTS_H_
