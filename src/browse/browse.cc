@@ -71,6 +71,10 @@ std::string ClassesOf(const Batch& batch, int64_t row, const DatasetManifest& ma
 }  // namespace
 
 absl::Status CheckBrowseFlags(const BrowseFlags& flags) {
+  if (flags.split != "train" && flags.split != "val") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--split=", flags.split, ": expected train or val"));
+  }
   if (IsPng(flags) || absl::EndsWithIgnoreCase(flags.out, ".html")) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--out=", flags.out, ": expected a name that ends in .html or .png"));

@@ -19,7 +19,7 @@ struct BrowseFlags {
   int epoch = 0;
 };
 
-// Checks the ending of --out. Errors: InvalidArgument.
+// Checks --split and the ending of --out. Errors: InvalidArgument.
 absl::Status CheckBrowseFlags(const BrowseFlags& flags);
 
 // Returns the first images of an epoch as a run on one rank gets them: from the run's own loader,

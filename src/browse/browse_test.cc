@@ -158,6 +158,10 @@ TEST_F(BrowseTest, WritesAPngOfTheImagesInRows) {
   }
 }
 
+TEST_F(BrowseTest, RefusesAnotherSplit) {
+  EXPECT_EQ(CheckBrowseFlags({.split = "test"}).message(), "--split=test: expected train or val");
+}
+
 TEST_F(BrowseTest, RefusesAnotherEnding) {
   EXPECT_EQ(CheckBrowseFlags({.out = "sheet.jpg"}).message(),
             "--out=sheet.jpg: expected a name that ends in .html or .png");
