@@ -27,6 +27,7 @@ LAYERS = [
     ["src/validate"],
     ["src/train"],
     ["src/plan", "src/predict"],
+    ["src/export"],
     ["src/main/...", "data_tools", "bench"],
 ]
 

@@ -12,6 +12,7 @@
 #include "src/config/experiment.pb.h"
 #include "src/data/decode/decode.h"
 #include "src/data/pipeline.h"
+#include "src/data/transforms/normalize.h"
 #include "src/data/transforms/transform.h"
 
 namespace finetune {
@@ -53,6 +54,8 @@ class ImagePipeline {
   int height() const { return any_size_.height(); }
   int width() const { return any_size_.width(); }
   Orientation orientation() const { return stored_.orientation; }
+  // The last step of the pipeline, which makes the model's values of pixels.
+  const Normalize& normalize() const { return any_size_.normalize(); }
   // Whether images of another size are fitted to the stored one; see above.
   bool fits() const { return stored_size_.has_value(); }
 
