@@ -20,30 +20,31 @@ from PIL import Image
 
 LIMIT = 1e-4  # of a logit; they are of the size of 1
 CLASSES = 10
-SIDE = 128
 
-# By network: the steps that bring an image to the input size, and the packages that have the network.
-RESIZE = f"pipeline {{ resize {{ size: {SIDE} }} }}"
+# By network: the side of its images, which the data set stores as pixels, and the packages that have the network.
 NETWORKS = {
-    "resnet { depth: 18 }": (RESIZE, {
+    "resnet { depth: 18 }": (128, {
         "torchvision": lambda: torchvision.models.resnet18(num_classes=CLASSES),
         "timm": lambda: timm.create_model("resnet18", num_classes=CLASSES)}),
-    "resnet { depth: 50 }": (RESIZE, {
+    "resnet { depth: 50 }": (128, {
         "torchvision": lambda: torchvision.models.resnet50(num_classes=CLASSES),
         "timm": lambda: timm.create_model("resnet50", num_classes=CLASSES)}),
-    "resnet { depth: 50 style: CAFFE }": (RESIZE, {}),
-    "resnet { depth: 18 stem: CIFAR }": ("", {}),
-    "mobilenet_v2 {}": (RESIZE, {
+    "resnet { depth: 50 style: CAFFE }": (128, {}),
+    "resnet { depth: 18 stem: CIFAR }": (32, {}),
+    "mobilenet_v2 {}": (128, {
         "torchvision": lambda: torchvision.models.mobilenet_v2(num_classes=CLASSES),
         "timm": lambda: timm.create_model("mobilenetv2_100", num_classes=CLASSES)}),
-    "efficientnet_lite {}": (RESIZE, {}),
-    "efficientnet_lite { variant: 2 }": (RESIZE, {}),
-    "lenet5 {}": ("pipeline { grayscale {} }", {}),
+    "efficientnet_lite {}": (128, {}),
+    "efficientnet_lite { variant: 2 }": (128, {}),
+    "lenet5 {}": (32, {}),
 }
 
 
-def config_of(backbone, steps, data):
-    split = f'path: "{data}" total_batch_size: 8 {steps} pipeline {{ normalize {{}} }}'
+def config_of(backbone, data):
+    steps = "pipeline { normalize {} }"
+    if backbone.startswith("lenet5"):
+        steps = "pipeline { grayscale {} } pipeline { normalize { mean: 120 std: 60 } }"
+    split = f'path: "{data}" total_batch_size: 8 {steps}'
     return f"""
 name: "export"
 model {{ backbone {{ {backbone} }} head {{ num_classes: {CLASSES} topk: 1 }} }}
@@ -69,12 +70,12 @@ def randomise(checkpoint):
 class Peer:
     """The programs and one network's files."""
 
-    def __init__(self, finetune, logits, folder, backbone, steps, data):
+    def __init__(self, finetune, logits, folder, backbone, data):
         self.finetune, self.logits_program, self.folder = finetune, logits, folder
         self.backbone = backbone
         config = os.path.join(folder, "config.pbtxt")
         with open(config, "w", encoding="utf-8") as file:
-            file.write(config_of(backbone, steps, data))
+            file.write(config_of(backbone, data))
         work_dir = os.path.join(folder, "run")
         subprocess.run([finetune, f"--config={config}", f"--work_dir={work_dir}", "--max_iterations=1", "--quiet"], check=True,
                        stdout=subprocess.DEVNULL)
@@ -166,7 +167,8 @@ def check_metadata(peer, path):
 
 
 def check_preprocessing(peer, results):
-    """Image files of the input size: finetune predict reads them, and the exported network gets their pixels."""
+    """Image files of the input size: finetune predict reads them, and the exported network gets their pixels. The data set has that
+    size, so that predict does not fit them to another one first."""
     random = np.random.default_rng(2)
     for layout in ("nhwc", "nchw"):
         session = session_of(peer.export(f"{layout}.onnx", f"--with_preprocessing={layout}", "--softmax", "--fold_batch_norm"))
@@ -185,8 +187,7 @@ def check_preprocessing(peer, results):
 
 def check_weights(peer, packages, results):
     backbone = peer.backbone
-    side = SIDE
-    images = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(3))
+    images = torch.randn(3, 3, 128, 128, generator=torch.Generator().manual_seed(3))
     for package, make in packages.items():
         expected = peer.logits(images)
         for name, read in (("pth", lambda path: torch.load(path, weights_only=True)), ("safetensors", safetensors.torch.load_file)):
@@ -205,13 +206,13 @@ def check_weights(peer, packages, results):
 
 def main(finetune, logits, prepare_dataset, folder):
     results = Results()
-    data = os.path.join(folder, "data")
-    subprocess.run([prepare_dataset, "synthetic", f"--classes={CLASSES}", "--train=16", "--test=16", "--shards=1", f"--output={data}"],
-                   check=True, stdout=subprocess.DEVNULL)
-    for i, (backbone, (steps, packages)) in enumerate(NETWORKS.items()):
-        place = os.path.join(folder, str(i))
+    for side in (32, 128):
+        subprocess.run([prepare_dataset, "synthetic", f"--classes={CLASSES}", "--train=16", "--test=16", "--shards=1",
+                        f"--size={side}", f"--output={folder}/{side}"], check=True, stdout=subprocess.DEVNULL)
+    for i, (backbone, (side, packages)) in enumerate(NETWORKS.items()):
+        place = os.path.join(folder, f"network{i}")
         os.mkdir(place)
-        peer = Peer(finetune, logits, place, backbone, steps, data)
+        peer = Peer(finetune, logits, place, backbone, f"{folder}/{side}")
         check_onnx(peer, results)
         check_preprocessing(peer, results)
         check_weights(peer, packages, results)
