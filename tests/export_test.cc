@@ -58,8 +58,9 @@ TEST_F(ExportTest, ExportedCheckpointHasTheSameWeightsAndPredictsWithoutAConfig)
   Train();
   const Outcome outcome = Export("a.pth");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
-  const TensorList before = Tensors(folder_ + "/run/latest.pth", /*optimizer=*/false);
-  const TensorList after = Tensors(folder_ + "/a.pth", /*optimizer=*/false);
+  const TensorList before = Tensors("run/latest.pth", /*optimizer=*/false);
+  const TensorList after = Tensors("a.pth", /*optimizer=*/false);
+  ASSERT_FALSE(before.empty());
   ASSERT_EQ(after.size(), before.size());
   for (size_t i = 0; i < before.size(); ++i) {
     EXPECT_EQ(after[i].name, before[i].name);
