@@ -18,7 +18,7 @@ import torch
 import torchvision
 from PIL import Image
 
-LIMIT = 1e-4  # of a logit; they are of the size of 1
+LIMIT = 1e-4  # of a logit or a probability
 CLASSES = 10
 
 # By network: the side of its images, which the data set stores as pixels, and the packages that have the network.
@@ -56,15 +56,21 @@ runtime {{ tensorboard: false checkpoint {{ interval_epochs: 1 }} }}
 
 
 def randomise(checkpoint):
+    """Draws all batch norms. Those at the end of a bottleneck's branch get a small scale, as after training: with 1, a ResNet-50's
+    logits are in the hundreds, and float32's rounding with them."""
     generator = torch.Generator().manual_seed(0)
     state = checkpoint["state_dict"]
+
+    def draw(name, low, high):
+        state[name] = torch.empty(state[name].shape).uniform_(low, high, generator=generator)
+
     for name in list(state):
         if name.endswith(".running_var"):
             norm = name[:-len("running_var")]
-            size = state[name].shape
-            draw = lambda low, high: torch.empty(size).uniform_(low, high, generator=generator)
-            state[name], state[norm + "weight"] = draw(0.5, 1.5), draw(0.5, 1.5)
-            state[norm + "running_mean"], state[norm + "bias"] = draw(-0.5, 0.5), draw(-0.5, 0.5)
+            draw(name, 0.5, 1.5)
+            draw(norm + "weight", *((0.15, 0.25) if norm.endswith(".bn3.") else (0.5, 1.5)))
+            draw(norm + "running_mean", -0.5, 0.5)
+            draw(norm + "bias", -0.5, 0.5)
 
 
 class Peer:
@@ -110,7 +116,7 @@ class Peer:
 
 
 def session_of(path):
-    """Checks the model as onnx does, and opens it. onnxruntime must have nothing to warn of."""
+    """Checks the model as onnx does, and opens it. Warnings of onnxruntime are shown."""
     onnx.checker.check_model(path, full_check=True)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 2
@@ -151,7 +157,7 @@ def check_onnx(peer, results):
     results.add(backbone, "onnx, --opset=18", difference(run(session_of(peer.export("old.onnx", "--opset=18")), batch), expected))
     # float16 and bfloat16 round a weight by 2^-11 and 2^-8 of itself.
     size = float(np.abs(expected).max())
-    for dtype, limit in (("float16", 1e-2), ("bfloat16", 1e-1)):
+    for dtype, limit in (("float16", 2e-2), ("bfloat16", 2e-1)):
         path = peer.export(f"{dtype}.onnx", f"--dtype={dtype}")
         results.add(backbone, f"onnx, --dtype={dtype}, of the largest logit", difference(run(session_of(path), batch), expected) / size, limit)
     check_metadata(peer, folded_path)
