@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdint>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
