@@ -116,8 +116,8 @@ TEST_F(CommandsTest, ARunIsQuietOrVerboseWhereItIsAskedTo) {
 
 // Every error is one or two sentences that name a flag, a file or a field.
 TEST_F(CommandsTest, ErrorsOfEveryCommandHaveExitCode2) {
-  for (const std::string command : {"train", "evaluate", "predict", "config", "plan", "summary",
-                                    "diff", "report", "browse", "completion"}) {
+  for (const std::string command : {"train", "evaluate", "predict", "export", "config", "plan",
+                                    "summary", "diff", "report", "browse", "completion"}) {
     const Outcome none = Run(absl::StrCat(finetune_, " ", command));
     EXPECT_EQ(none.exit_code, 2) << command << ": " << none.output;
     EXPECT_THAT(std::vector<std::string>(absl::StrSplit(none.output, '\n')), SizeIs(2))

@@ -29,6 +29,7 @@ LAYERS = [
     ["src/validate"],
     ["src/train"],
     ["src/browse", "src/plan", "src/predict"],
+    ["src/export"],
     ["src/main/...", "data_tools", "bench"],
 ]
 

@@ -57,6 +57,27 @@ std::string Refusal(const std::vector<std::string>& arguments) {
   return std::string(parsed.command.status().message());
 }
 
+TEST(Flags, ExportTellsTheFormatByTheEndingAndRefusesFlagsOfAnother) {
+  const auto refusal = [](const std::vector<std::string>& flags) {
+    std::vector<std::string> arguments = {"export", "--checkpoint=a.pth"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    return Refusal(arguments);
+  };
+  EXPECT_THAT(refusal({}), HasSubstr("--to is not given"));
+  EXPECT_THAT(refusal({"--to=model.bin"}),
+              HasSubstr("--to: found model.bin; expected a name that ends in .onnx, .safetensors, "
+                        ".pth, or a format by --format"));
+  EXPECT_THAT(refusal({"--to=a.bin", "--format=tf"}),
+              HasSubstr("--format: found \"tf\"; expected one of onnx, safetensors, pth"));
+  EXPECT_THAT(refusal({"--to=b.pth", "--softmax"}), HasSubstr("b.pth, which holds weights alone"));
+  EXPECT_THAT(refusal({"--to=b.onnx", "--names=timm"}), HasSubstr("leave --names out"));
+  EXPECT_THAT(refusal({"--to=b.pth", "--names=keras"}), HasSubstr("--names: found \"keras\""));
+  EXPECT_THAT(refusal({"--to=b.pth", "--dtype=int8"}), HasSubstr("--dtype: found \"int8\""));
+  EXPECT_THAT(refusal({"--to=b.onnx", "--with_preprocessing=hwc"}),
+              HasSubstr("--with_preprocessing: found \"hwc\"; expected nhwc or nchw"));
+  EXPECT_TRUE(Parsed({"export", "--checkpoint=a.pth", "--to=b.bin", "--format=onnx"}).command.ok());
+}
+
 TEST(Flags, PlanTakesListsWithCommasAndSeveralLinks) {
   Parsed parsed({"plan", "--config=a.pbtxt", "--ranks=8,64", "--link=10Gbit,50us",
                  "--link=infiniband-hdr", "--ranks_per_host=4", "--json"});

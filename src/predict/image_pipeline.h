@@ -12,6 +12,7 @@
 #include "src/config/experiment.pb.h"
 #include "src/data/decode/decode.h"
 #include "src/data/pipeline.h"
+#include "src/data/transforms/normalize.h"
 #include "src/data/transforms/transform.h"
 
 namespace finetune {
@@ -56,6 +57,8 @@ class ImagePipeline {
   int height() const { return any_size_.height(); }
   int width() const { return any_size_.width(); }
   Orientation orientation() const { return stored_.orientation; }
+  // The last step of the pipeline, which makes the model's values of pixels.
+  const Normalize& normalize() const { return any_size_.normalize(); }
   // Returns whether images of another size are first fitted to the stored size; see the
   // comment of this class.
   bool fits() const { return stored_size_.has_value(); }

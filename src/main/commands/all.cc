@@ -7,6 +7,7 @@
 #include "src/main/commands/config.h"
 #include "src/main/commands/diff.h"
 #include "src/main/commands/evaluate.h"
+#include "src/main/commands/export.h"
 #include "src/main/commands/help.h"
 #include "src/main/commands/plan.h"
 #include "src/main/commands/predict.h"
@@ -22,6 +23,7 @@ CommandList MakeCommands() {
   commands.push_back(std::make_unique<TrainCommand>());
   commands.push_back(std::make_unique<EvaluateCommand>());
   commands.push_back(std::make_unique<PredictCommand>());
+  commands.push_back(std::make_unique<ExportCommand>());
   commands.push_back(std::make_unique<ConfigCommand>());
   commands.push_back(std::make_unique<DiffCommand>());
   commands.push_back(std::make_unique<SummaryCommand>());

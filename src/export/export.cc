@@ -1,0 +1,229 @@
+#include "src/export/export.h"
+
+#include <array>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
+#include "src/base/sha256.h"
+#include "src/base/utf8.h"
+#include "src/base/version.h"
+#include "src/checkpoint/own_checkpoint.h"
+#include "src/checkpoint/safetensors_writer.h"
+#include "src/checkpoint/value.h"
+#include "src/checkpoint/writer.h"
+#include "src/comm/single_communicator.h"
+#include "src/config/print.h"
+#include "src/export/trace.h"
+#include "src/export/weight_type.h"
+#include "src/train/data_identity.h"
+#include "src/train/setup.h"
+#include "src/train/torch_error.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+constexpr std::array<std::pair<ExportFormat, const char*>, 3> kFormats = {{
+    {ExportFormat::kOnnx, "onnx"},
+    {ExportFormat::kSafetensors, "safetensors"},
+    {ExportFormat::kPth, "pth"},
+}};
+
+absl::Status CheckTarget(const ExportFlags& flags) {
+  std::error_code error;
+  const fs::file_status status = fs::status(flags.to, error);
+  if (fs::is_directory(status)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--to: found the folder ", flags.to, "; expected a file's path"));
+  }
+  const fs::path folder = fs::path(flags.to).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder, error)) {
+    return absl::InvalidArgumentError(absl::StrCat("--to: found ", flags.to, ", whose folder ",
+                                                   folder.string(), " is not there; create it"));
+  }
+  if (!fs::exists(status)) return absl::OkStatus();
+  if (fs::equivalent(flags.to, flags.model.checkpoint, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--to: found ", flags.to, ", which is the checkpoint; expected another path"));
+  }
+  if (flags.force) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat(
+      "--to: found ", flags.to, ", which is there already; give another path, or --force"));
+}
+
+// The config by which the model is built: as TraceGraph() needs it.
+LoadedConfig PlainConfig(const LoadedConfig& loaded) {
+  LoadedConfig plain = loaded;
+  RuntimeConfig* const runtime = plain.config.mutable_runtime();
+  runtime->set_device(RuntimeConfig::CPU);
+  runtime->set_precision(RuntimeConfig::FLOAT32);
+  runtime->set_engine(RuntimeConfig::PLAIN);
+  return plain;
+}
+
+std::string Json(const nlohmann::ordered_json& value) { return value.dump(); }
+
+std::string Json(const std::vector<std::string>& texts) {
+  nlohmann::ordered_json list = nlohmann::json::array();
+  for (const std::string& text : texts) list.push_back(ValidUtf8(text));
+  return Json(list);
+}
+
+// The facts that every format's metadata has.
+absl::StatusOr<Metadata> CommonMetadata(const LoadedConfig& loaded, const std::string& checkpoint,
+                                        const std::vector<std::string>& classes,
+                                        const PixelStatistics* statistics) {
+  Metadata metadata = {{"writer", kFinetuneWriter}, {"class_names", Json(classes)}};
+  if (statistics != nullptr) {
+    metadata.emplace_back("mean", Json(statistics->mean));
+    metadata.emplace_back("std", Json(statistics->std));
+  }
+  std::string pipeline;
+  for (const TransformConfig& step : loaded.config.data().val().pipeline()) {
+    absl::StrAppend(&pipeline, pipeline.empty() ? "" : "\n", "pipeline { ", step.ShortDebugString(),
+                    " }");
+  }
+  metadata.emplace_back("pipeline", pipeline);
+  FT_ASSIGN_OR_RETURN(std::string digest, Sha256OfFile(checkpoint));
+  metadata.emplace_back("checkpoint_sha256", std::move(digest));
+  return metadata;
+}
+
+// "wrote model.onnx: 44.7 MiB, SHA-256 ...".
+absl::StatusOr<std::string> Describe(const std::string& path) {
+  FT_ASSIGN_OR_RETURN(const std::string digest, Sha256OfFile(path));
+  std::error_code error;
+  const auto bytes = static_cast<double>(fs::file_size(path, error));
+  return absl::StrFormat("wrote %s: %.1f MiB, SHA-256 %s\n", path, bytes / (1 << 20), digest);
+}
+
+std::string Shape(const onnx::ValueInfoProto& value) {
+  std::vector<std::string> dims;
+  for (const auto& dim : value.type().tensor_type().shape().dim()) {
+    dims.push_back(dim.has_dim_param() ? dim.dim_param() : absl::StrCat(dim.dim_value()));
+  }
+  return absl::StrFormat(
+      "%s: %s [%s]", value.name(),
+      value.type().tensor_type().elem_type() == onnx::TensorProto::UINT8 ? "uint8" : "float32",
+      absl::StrJoin(dims, ", "));
+}
+
+absl::StatusOr<std::string> ExportOnnx(const LoadedConfig& loaded, const ExportFlags& flags,
+                                       Communicator* comm) {
+  FT_ASSIGN_OR_RETURN(ServedModel served, LoadServedModel(PlainConfig(loaded), flags.model, comm));
+  const ImagePipeline& pipeline = served.pipeline;
+  const Normalize& normalize = pipeline.normalize();
+  FT_ASSIGN_OR_RETURN(Graph graph,
+                      TraceGraph(served.setup.model.get(),
+                                 {pipeline.channels(), pipeline.height(), pipeline.width()}));
+  FT_ASSIGN_OR_RETURN(
+      const Metadata metadata,
+      CommonMetadata(loaded, flags.model.checkpoint, served.class_names, &normalize.statistics()));
+  OnnxOptions options = flags.onnx;
+  options.weights = flags.weights;
+  FT_ASSIGN_OR_RETURN(const onnx::ModelProto model,
+                      MakeOnnxModel(std::move(graph), options, normalize, metadata));
+  std::string bytes;
+  if (!model.SerializeToString(&bytes)) {
+    return absl::InternalError("the ONNX model could not be made bytes of");
+  }
+  FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::CreateLarge(flags.to));
+  FT_RETURN_IF_ERROR(file.Write(bytes));
+  FT_RETURN_IF_ERROR(file.Commit());
+  FT_ASSIGN_OR_RETURN(std::string text, Describe(flags.to));
+  absl::StrAppend(&text, "opset ", options.opset, "; input ", Shape(model.graph().input(0)),
+                  "; output ", Shape(model.graph().output(0)), "\n");
+  return text;
+}
+
+// The root of a .pth. Under finetune's names it is a checkpoint that carries the config and the
+// classes; mmpretrain's has the same layout; torchvision and timm expect the tensors alone.
+Value MakeRoot(const LoadedConfig& loaded, const DataIdentity& data, WeightNames names,
+               const TensorList& tensors) {
+  Value state = Value::FromTensors(tensors);
+  if (names == WeightNames::kTorchvision || names == WeightNames::kTimm) return state;
+  Value::Dict meta;
+  AppendWriter(&meta);
+  AppendTo(data, &meta);
+  meta.Append("cfg", PrintConfig(loaded, /*with_origins=*/false));
+  Value::Dict root;
+  root.Append("meta", std::move(meta));
+  root.Append("state_dict", std::move(state));
+  return root;
+}
+
+absl::StatusOr<std::string> ExportWeights(const LoadedConfig& loaded, const ExportFlags& flags,
+                                          Communicator* comm) {
+  FT_ASSIGN_OR_RETURN(const DataIdentity data, ReadDataIdentityOf(flags.model.checkpoint));
+  FT_ASSIGN_OR_RETURN(Setup setup, PrepareModel(PlainConfig(loaded), data, comm));
+  const absl::StatusOr<RenamedState> renamed =
+      RenameState(*setup.model, loaded.config.model(), flags.names);
+  FT_RETURN_IF_ERROR(Annotate(renamed.status(), "--names"));
+  FT_RETURN_IF_ERROR(
+      TakeWeights(flags.model.checkpoint, flags.model.key, flags.model.weights, &setup));
+  PrintNotes(setup, *comm);
+  TensorList tensors;
+  for (const NamedTensor& one : renamed->tensors) {
+    FT_ASSIGN_OR_RETURN(at::Tensor tensor, AsWeightType(one.name, one.tensor, flags.weights));
+    tensors.push_back({one.name, std::move(tensor)});
+  }
+  if (flags.format == ExportFormat::kPth) {
+    FT_RETURN_IF_ERROR(WriteTorchFile(flags.to, MakeRoot(loaded, data, flags.names, tensors)));
+  } else {
+    FT_ASSIGN_OR_RETURN(Metadata metadata,
+                        CommonMetadata(loaded, flags.model.checkpoint, data.classes,
+                                       data.statistics.has_value() ? &*data.statistics : nullptr));
+    metadata.insert(metadata.begin(), {"format", "pt"});
+    if (!renamed->network.empty()) metadata.emplace_back("network", renamed->network);
+    FT_RETURN_IF_ERROR(WriteSafetensors(flags.to, tensors, metadata));
+  }
+  FT_ASSIGN_OR_RETURN(std::string text, Describe(flags.to));
+  absl::StrAppend(&text, tensors.size(), " tensors under the names of ", ToText(flags.names),
+                  renamed->network.empty() ? "" : ", for ", renamed->network, "\n");
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> AllExportFormats() {
+  std::vector<std::string> all;
+  for (const auto& [format, text] : kFormats) all.emplace_back(text);
+  return all;
+}
+
+absl::StatusOr<ExportFormat> ParseExportFormat(const std::string& format, const std::string& path) {
+  for (const auto& [known, text] : kFormats) {
+    if (format.empty() ? absl::EndsWith(path, absl::StrCat(".", text)) : format == text) {
+      return known;
+    }
+  }
+  if (!format.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--format: found \"", format,
+                                                   "\"; expected one of ",
+                                                   absl::StrJoin(AllExportFormats(), ", ")));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--to: found ", path, "; expected a name that ends in .",
+                   absl::StrJoin(AllExportFormats(), ", ."), ", or a format by --format"));
+}
+
+absl::StatusOr<std::string> RunExport(const LoadedConfig& loaded, const ExportFlags& flags) {
+  FT_RETURN_IF_ERROR(CheckTarget(flags));
+  SingleCommunicator comm;
+  return CatchTorch([&] {
+    return flags.format == ExportFormat::kOnnx ? ExportOnnx(loaded, flags, &comm)
+                                               : ExportWeights(loaded, flags, &comm);
+  });
+}
+
+}  // namespace finetune

@@ -1,0 +1,181 @@
+#include "src/export/weight_names.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+
+namespace finetune {
+namespace {
+
+constexpr std::array<std::pair<WeightNames, const char*>, 4> kNames = {{
+    {WeightNames::kFinetune, "finetune"},
+    {WeightNames::kTorchvision, "torchvision"},
+    {WeightNames::kTimm, "timm"},
+    {WeightNames::kMmpretrain, "mmpretrain"},
+}};
+
+// A package's counterpart of a network, and how its names follow from finetune's.
+struct Counterpart {
+  WeightNames package;
+  std::string network;  // how the package makes it
+  // The package names the layers as finetune does.
+  bool same = false;
+  // It does without "backbone." and "head.".
+  bool flat = false;
+  // Else its names are those of Classifier::other_names() that are one of these or, where one ends
+  // in ".", begin with it.
+  std::vector<std::string> roots = {};
+
+  bool Has(const std::string& name) const {
+    return absl::c_any_of(roots, [&](const std::string& root) {
+      return root.back() == '.' ? absl::StartsWith(name, root) : name == root;
+    });
+  }
+};
+
+std::vector<Counterpart> OfResNet(const ResNetConfig& resnet, int classes) {
+  std::vector<Counterpart> counterparts;
+  const bool imagenet = resnet.stem() == ResNetConfig::IMAGENET;
+  const bool caffe = resnet.style() == ResNetConfig::CAFFE;
+  if (imagenet && !caffe && resnet.base_channels() == 64) {
+    counterparts.push_back(
+        {.package = WeightNames::kTorchvision,
+         .network = absl::StrFormat("torchvision.models.resnet%d(num_classes=%d)", resnet.depth(),
+                                    classes),
+         .flat = true});
+    counterparts.push_back(
+        {.package = WeightNames::kTimm,
+         .network = absl::StrFormat("timm.create_model(\"resnet%d\", num_classes=%d)",
+                                    resnet.depth(), classes),
+         .flat = true});
+  }
+  counterparts.push_back(
+      {.package = WeightNames::kMmpretrain,
+       .network = absl::StrFormat(
+           "mmpretrain's %s(depth=%d, base_channels=%d, stem_channels=%d, style=\"%s\")",
+           imagenet ? "ResNet" : "ResNet_CIFAR", resnet.depth(), resnet.base_channels(),
+           resnet.base_channels(), caffe ? "caffe" : "pytorch"),
+       .same = true});
+  return counterparts;
+}
+
+std::vector<Counterpart> OfMobileNetV2(const MobileNetV2Config& mobilenet, int classes) {
+  const double width = mobilenet.width();
+  std::vector<Counterpart> counterparts = {
+      {.package = WeightNames::kTorchvision,
+       .network = absl::StrFormat("torchvision.models.mobilenet_v2(width_mult=%g, num_classes=%d)",
+                                  width, classes),
+       .roots = {"features.", "classifier.1"}},
+      {.package = WeightNames::kMmpretrain,
+       .network = absl::StrFormat("mmpretrain's MobileNetV2(widen_factor=%g)", width),
+       .same = true}};
+  // The widths that timm has a name for.
+  constexpr std::array kTimmPercent = {35, 50, 75, 100, 140};
+  const auto percent = static_cast<int>(std::lround(100 * width));
+  if (absl::c_linear_search(kTimmPercent, percent) && std::abs(width * 100 - percent) < 1e-3) {
+    counterparts.push_back(
+        {.package = WeightNames::kTimm,
+         .network = absl::StrFormat("timm.create_model(\"mobilenetv2_%03d\", num_classes=%d)",
+                                    percent, classes),
+         .roots = {"conv_stem", "bn1", "blocks.", "conv_head", "bn2", "classifier"}});
+  }
+  return counterparts;
+}
+
+// Every network that a package has, has its case here.
+std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
+  const int classes = config.head().num_classes();
+  switch (config.backbone().kind_case()) {
+    case BackboneConfig::kResnet:
+      return OfResNet(config.backbone().resnet(), classes);
+    case BackboneConfig::kMobilenetV2:
+      return OfMobileNetV2(config.backbone().mobilenet_v2(), classes);
+    case BackboneConfig::kLenet5:
+      return {
+          {.package = WeightNames::kMmpretrain, .network = "mmpretrain's LeNet5", .same = true}};
+    default:
+      return {};
+  }
+}
+
+// The package's name of a layer; nothing where the table of other names lacks it.
+std::optional<std::string> NameOf(const Counterpart& counterpart, const std::string& layer,
+                                  const std::multimap<std::string, std::string>& others) {
+  if (counterpart.same) return layer;
+  if (counterpart.flat) {
+    absl::string_view name = layer;
+    if (!absl::ConsumePrefix(&name, "backbone.")) absl::ConsumePrefix(&name, "head.");
+    return std::string(name);
+  }
+  const auto [begin, end] = others.equal_range(layer);
+  const auto found =
+      std::find_if(begin, end, [&](const auto& entry) { return counterpart.Has(entry.second); });
+  if (found == end) return std::nullopt;
+  return found->second;
+}
+
+}  // namespace
+
+std::vector<std::string> AllWeightNames() {
+  std::vector<std::string> all;
+  for (const auto& [names, text] : kNames) all.emplace_back(text);
+  return all;
+}
+
+absl::StatusOr<WeightNames> ParseWeightNames(const std::string& text) {
+  for (const auto& [names, known] : kNames) {
+    if (text == known) return names;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("found \"", text, "\"; expected one of ",
+                                                 absl::StrJoin(AllWeightNames(), ", ")));
+}
+
+std::string ToText(WeightNames names) {
+  return absl::c_find_if(kNames, [&](const auto& entry) { return entry.first == names; })->second;
+}
+
+absl::StatusOr<RenamedState> RenameState(const Classifier& model, const ModelConfig& config,
+                                         WeightNames names) {
+  if (names == WeightNames::kFinetune) return RenamedState{model.State(), ""};
+  const std::vector<Counterpart> counterparts = CounterpartsOf(config);
+  const auto counterpart =
+      absl::c_find_if(counterparts, [&](const auto& one) { return one.package == names; });
+  if (counterpart == counterparts.end()) {
+    std::vector<std::string> possible = {ToText(WeightNames::kFinetune)};
+    for (const Counterpart& one : counterparts) possible.push_back(ToText(one.package));
+    BackboneConfig network = config.backbone();
+    network.clear_pretrained();
+    network.clear_frozen_stages();
+    network.clear_norm_eval();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "found ", ToText(names), ", which does not have the network of model.backbone { ",
+        network.ShortDebugString(), " }; expected ", absl::StrJoin(possible, " or ")));
+  }
+  std::multimap<std::string, std::string> others;
+  for (const auto& [other, ours] : model.other_names()) others.emplace(ours, other);
+  RenamedState state;
+  state.network = counterpart->network;
+  for (const NamedTensor& tensor : model.State()) {
+    const size_t dot = tensor.name.rfind('.');
+    const std::optional<std::string> layer =
+        NameOf(*counterpart, tensor.name.substr(0, dot), others);
+    if (!layer.has_value()) {
+      return absl::InternalError(
+          absl::StrCat("src/model gives ", tensor.name, " no name of ", ToText(names)));
+    }
+    state.tensors.push_back({absl::StrCat(*layer, tensor.name.substr(dot)), tensor.tensor});
+  }
+  return state;
+}
+
+}  // namespace finetune

@@ -1,0 +1,125 @@
+#include "src/export/weight_names.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/test_folder.h"
+#include "src/checkpoint/reader.h"
+#include "src/checkpoint/safetensors_writer.h"
+#include "src/checkpoint/writer.h"
+#include "src/model/load.h"
+#include "src/model/testing.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kHead[] = " } head { num_classes: 3 }";
+
+ModelConfig ConfigOf(const std::string& backbone) {
+  ModelConfig config;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      absl::StrCat("backbone { ", backbone, kHead), &config));
+  return config;
+}
+
+std::unique_ptr<Classifier> ModelOf(const std::string& backbone) {
+  return MakeModel(absl::StrCat("backbone { ", backbone, kHead));
+}
+
+std::set<std::string> NamesOf(const std::string& backbone, WeightNames names) {
+  const absl::StatusOr<RenamedState> state =
+      RenameState(*ModelOf(backbone), ConfigOf(backbone), names);
+  EXPECT_TRUE(state.ok()) << state.status();
+  std::set<std::string> found;
+  for (const NamedTensor& one : state.value_or(RenamedState()).tensors) found.insert(one.name);
+  return found;
+}
+
+struct Case {
+  const char* backbone;
+  WeightNames names;
+};
+
+class RenameStateTest : public ::testing::TestWithParam<Case> {};
+
+// A model whose values tell its tensors apart, written under a package's names and read again.
+TEST_P(RenameStateTest, ReadersTakeTheFilesOfEveryPackage) {
+  const auto& [backbone, names] = GetParam();
+  const auto model = ModelOf(backbone);
+  const absl::StatusOr<RenamedState> state = RenameState(*model, ConfigOf(backbone), names);
+  ASSERT_TRUE(state.ok()) << state.status();
+  std::set<std::string> unique;
+  for (const NamedTensor& one : state->tensors) unique.insert(one.name);
+  EXPECT_EQ(unique.size(), model->State().size());
+  const std::string folder = EmptyTestFolder();
+  ASSERT_TRUE(WriteTorchFile(folder + "/a.pth", Value::FromTensors(state->tensors)).ok());
+  ASSERT_TRUE(WriteSafetensors(folder + "/a.safetensors", state->tensors, {}).ok());
+  for (const char* file : {"/a.pth", "/a.safetensors"}) {
+    const absl::StatusOr<StateDict> read = ReadStateDict(folder + file);
+    ASSERT_TRUE(read.ok()) << read.status();
+    const auto other = ModelOf(backbone);
+    for (const NamedTensor& one : other->State()) one.tensor.detach().zero_();
+    const absl::StatusOr<LoadReport> report = LoadClassifier(*read, {}, other.get());
+    ASSERT_TRUE(report.ok()) << report.status();
+    const TensorList expected = model->State(), actual = other->State();
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_TRUE(actual[i].tensor.equal(expected[i].tensor)) << expected[i].name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Networks, RenameStateTest,
+    ::testing::Values(Case{"resnet { depth: 18 }", WeightNames::kTorchvision},
+                      Case{"resnet { depth: 18 }", WeightNames::kTimm},
+                      Case{"resnet { depth: 18 }", WeightNames::kMmpretrain},
+                      Case{"resnet { depth: 18 }", WeightNames::kFinetune},
+                      Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTorchvision},
+                      Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTimm},
+                      Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kMmpretrain},
+                      Case{"efficientnet_lite {}", WeightNames::kFinetune},
+                      Case{"lenet5 {}", WeightNames::kMmpretrain}));
+
+TEST(RenameState, GivesThePackagesNames) {
+  const auto torchvision = NamesOf("mobilenet_v2 {}", WeightNames::kTorchvision);
+  EXPECT_TRUE(torchvision.contains("features.18.1.running_mean"));
+  EXPECT_TRUE(torchvision.contains("features.1.conv.0.0.weight"));
+  EXPECT_TRUE(torchvision.contains("classifier.1.bias"));
+  const auto timm = NamesOf("mobilenet_v2 {}", WeightNames::kTimm);
+  EXPECT_TRUE(timm.contains("blocks.0.0.conv_dw.weight"));
+  EXPECT_TRUE(timm.contains("classifier.bias"));
+  const auto resnet = NamesOf("resnet { depth: 50 }", WeightNames::kTorchvision);
+  EXPECT_TRUE(resnet.contains("layer1.0.downsample.1.num_batches_tracked"));
+  EXPECT_TRUE(resnet.contains("fc.weight"));
+}
+
+TEST(RenameState, RefusesNetworksThatThePackageLacks) {
+  const auto refusal = [](const std::string& backbone, WeightNames names) {
+    const absl::Status status = RenameState(*ModelOf(backbone), ConfigOf(backbone), names).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    return std::string(status.message());
+  };
+  EXPECT_THAT(refusal("resnet { depth: 18 stem: CIFAR }", WeightNames::kTorchvision),
+              HasSubstr("found torchvision, which does not have the network of model.backbone { "
+                        "resnet { depth: 18 stem: CIFAR } }; expected finetune or mmpretrain"));
+  EXPECT_THAT(refusal("mobilenet_v2 { width: 0.3 }", WeightNames::kTimm), HasSubstr("found timm"));
+  EXPECT_THAT(refusal("efficientnet_lite {}", WeightNames::kMmpretrain),
+              HasSubstr("expected finetune"));
+}
+
+TEST(ParseWeightNames, RefusesOtherNames) {
+  EXPECT_EQ(*ParseWeightNames("timm"), WeightNames::kTimm);
+  EXPECT_THAT(
+      ParseWeightNames("keras").status().message(),
+      HasSubstr("found \"keras\"; expected one of finetune, torchvision, timm, mmpretrain"));
+}
+
+}  // namespace
+}  // namespace finetune
