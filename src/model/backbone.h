@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "src/config/experiment.pb.h"
 #include "src/model/builder.h"
 #include "src/model/forward_context.h"
@@ -66,6 +67,13 @@ class Backbone {
   // Whether the network takes images of this shape. Errors: InvalidArgument with the shapes that it
   // takes, and what to do.
   absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const;
+
+  // Whether the weights of a checkpoint that names the network's first convolution so compute right
+  // with the config's padding and epsilon, as far as the name tells. Names of the network's own
+  // always do. Errors: InvalidArgument with the setting that is missing.
+  virtual absl::Status CheckNames(absl::string_view first_convolution) const {
+    return absl::OkStatus();
+  }
 
   // How many values of each channel one image of this size gives to the smallest batch norm that
   // takes its statistics from the batch while training. 0: none does. With 1, a pass of one image

@@ -28,6 +28,11 @@ struct ConvBnNames {
   std::string conv, bn;
 };
 
+// Of the two 1x1 convolutions of squeeze-and-excitation.
+struct SqueezeExciteNames {
+  std::string reduce, expand;
+};
+
 struct ConvShape {
   int64_t in, out, kernel;
   int64_t stride = 1;
@@ -56,6 +61,11 @@ class LayerBuilder {
   // The convolution starts by He et al. 2015 with fan-out, the batch norm with a scale of `gamma`.
   ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                     const BatchNormSettings& settings = {}, double gamma = 1);
+
+  // Both convolutions start as MakeConvBn()'s, with biases of 0. `squeezed`: the channels between
+  // them.
+  SqueezeExciteLayer MakeSqueezeExcite(const SqueezeExciteNames& names, int64_t channels,
+                                       int64_t squeezed, Activation activation, Gate gate);
 
   // Says which names other packages' checkpoints have for a layer, from the network's root on. One
   // name stands for one layer.

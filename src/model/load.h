@@ -32,13 +32,13 @@ struct LoadReport {
 // Copies a checkpoint's weights into a new model as `pretrained` says: the backbone's, and with
 // with_head the head's. Names are mmpretrain's ("backbone.conv1.weight", "head.fc.weight") or
 // torchvision's and timm's ("conv1.weight", "fc.weight") or those of Classifier::other_names().
-// Floating-point types are
-// converted. Integers of one element count something, as num_batches_tracked does; they may be
-// missing, left over or of another type.
+// Floating-point types are converted. Integers of one element count something, as
+// num_batches_tracked does; they may be missing, left over or of another type.
 //
 // Errors, after each of which the model is as it was: InvalidArgument with the names on both sides
 // where a tensor is missing, left over or of another shape and the config does not allow it, or
-// where it is missing in a frozen stage; DataLoss for a value that is not finite, or a negative
+// where it is missing in a frozen stage, or where the names leave open which padding and epsilon
+// the weights want (Backbone::CheckNames()); DataLoss for a value that is not finite, or a negative
 // variance.
 absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
                                           const PretrainedConfig& pretrained, Classifier* model);

@@ -37,13 +37,6 @@ constexpr std::array kGroups = {
 };
 constexpr int kStages = kGroups.size();
 
-// mmpretrain's, of a convolution and its batch norm.
-ConvBnNames Ours(const std::string& name) { return {name + ".conv", name + ".bn"}; }
-// torchvision's.
-ConvBnNames InSequence(const std::string& name, int conv) {
-  return {absl::StrCat(name, ".", conv), absl::StrCat(name, ".", conv + 1)};
-}
-
 class MobileNetV2 final : public Backbone {
  public:
   explicit MobileNetV2(const BackboneConfig& config)
@@ -64,8 +57,8 @@ class MobileNetV2 final : public Backbone {
 
   void BuildStage(int stage, LayerBuilder* make) override {
     if (stage == 0) {
-      const ConvBnNames names = Ours("backbone.conv1");
-      make->AlsoNamed(names, {InSequence("features.0", 0), TimmStemNames()});
+      const ConvBnNames names = MmpretrainConvBn("backbone.conv1");
+      make->AlsoNamed(names, {TorchvisionConvBn("features.0", 0), TimmStemNames()});
       layers_.stem = make->MakeConvBn(
           names,
           {.in = input().channels, .out = StageWidth(0), .kernel = 3, .stride = 2, .padding = 1});
@@ -75,9 +68,9 @@ class MobileNetV2 final : public Backbone {
       layers_.stages[stage - 1].push_back(MakeBlock(stage, i, make));
     }
     if (stage == kStages) {
-      const ConvBnNames names = Ours("backbone.conv2");
-      make->AlsoNamed(names,
-                      {InSequence(absl::StrCat("features.", built_ + 1), 0), TimmLastNames()});
+      const ConvBnNames names = MmpretrainConvBn("backbone.conv2");
+      make->AlsoNamed(
+          names, {TorchvisionConvBn(absl::StrCat("features.", built_ + 1), 0), TimmLastNames()});
       layers_.last = make->MakeConvBn(
           names, {.in = StageWidth(kStages), .out = features().channels, .kernel = 1});
       make->AlsoNamed("head.fc", {"classifier.1", "classifier"});
@@ -92,18 +85,19 @@ class MobileNetV2 final : public Backbone {
     const std::string torchvision = absl::StrCat("features.", ++built_, ".conv");
     // Both packages number the layers of a block from 0, whether it expands or not.
     const int first = expands ? 1 : 0;
-    return MakeInvertedResidual({.expand = Ours(ours + "0"),
-                                 .depthwise = Ours(absl::StrCat(ours, first)),
-                                 .project = Ours(absl::StrCat(ours, first + 1))},
-                                {{.expand = InSequence(torchvision + ".0", 0),
-                                  .depthwise = InSequence(absl::StrCat(torchvision, ".", first), 0),
-                                  .project = InSequence(torchvision, first + 1)},
-                                 TimmNames(stage - 1, index, expands)},
-                                {.in = in,
-                                 .width = in * group.expansion,
-                                 .out = StageWidth(stage),
-                                 .stride = index == 0 ? group.stride : 1},
-                                make);
+    return MakeInvertedResidual(
+        {.expand = MmpretrainConvBn(ours + "0"),
+         .depthwise = MmpretrainConvBn(absl::StrCat(ours, first)),
+         .project = MmpretrainConvBn(absl::StrCat(ours, first + 1))},
+        {{.expand = TorchvisionConvBn(torchvision + ".0", 0),
+          .depthwise = TorchvisionConvBn(absl::StrCat(torchvision, ".", first), 0),
+          .project = TorchvisionConvBn(torchvision, first + 1)},
+         TimmNames(stage - 1, index, expands)},
+        {.in = in,
+         .width = in * group.expansion,
+         .out = StageWidth(stage),
+         .stride = index == 0 ? group.stride : 1},
+        make);
   }
 
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) override {
