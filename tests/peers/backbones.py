@@ -1,6 +1,6 @@
 """Compares the logits of finetune with those of the packages that have its networks, on random weights under the packages' names.
 The package computes in float64, so that the difference is finetune's rounding alone; the package's own in float32 is printed beside
-it. Called by tests/peers/backbones.sh with the program tests/logits."""
+it. Called by tests/peers/backbones.sh with the program tests/logits, and the beginnings of the backbones to compare (none: all)."""
 import os
 import subprocess
 import sys
@@ -9,6 +9,7 @@ import tempfile
 import timm
 import torch
 import torchvision
+from efficientnet_pytorch import EfficientNet
 from mmpretrain.models import build_classifier
 
 LIMIT = 1e-5  # of the logits' norm
@@ -16,9 +17,11 @@ CLASSES = 1000
 IMAGES = 4
 
 
-def mmpretrain(backbone, channels):
-    """Its classifier, called as the packages' networks are: images in, logits out."""
+def mmpretrain(backbone, channels, hidden=None):
+    """Its classifier, called as the packages' networks are: images in, logits out. `hidden`: the features of a hidden layer."""
     head = {"type": "LinearClsHead", "num_classes": CLASSES, "in_channels": channels}
+    if hidden is not None:
+        head |= {"type": "StackedLinearClsHead", "mid_channels": [hidden], "act_cfg": {"type": "HSwish"}}
     model = build_classifier({"type": "ImageClassifier", "backbone": backbone, "neck": {"type": "GlobalAveragePooling"}, "head": head})
     return lambda images: model(images, mode="tensor"), model
 
@@ -26,6 +29,21 @@ def mmpretrain(backbone, channels):
 def plain(model):
     return model, model
 
+
+def torchvision_network(name, **settings):
+    return lambda: plain(torchvision.models.get_model(name, num_classes=CLASSES, **settings))
+
+
+def timm_network(name):
+    return lambda: plain(timm.create_model(name, num_classes=CLASSES))
+
+
+def efficientnet_pytorch(variant):
+    # Without a size it pads by the size of each image, as TensorFlow does.
+    return lambda: plain(EfficientNet.from_name(f"efficientnet-b{variant}", image_size=None, num_classes=CLASSES))
+
+
+EFFICIENTNET_CHANNELS = (1280, 1280, 1408, 1536, 1792)
 
 # The backbone in finetune's config, the package, and a function that makes its network: how it is called, and its weights.
 CASES = [
@@ -40,11 +58,33 @@ CASES = [
     ("mobilenet_v2 {}", "timm", lambda: plain(timm.create_model("mobilenetv2_100", num_classes=CLASSES))),
     ("mobilenet_v2 {}", "mmpretrain", lambda: mmpretrain({"type": "MobileNetV2"}, 1280)),
     ("mobilenet_v2 { width: 1.4 }", "timm", lambda: plain(timm.create_model("mobilenetv2_140", num_classes=CLASSES))),
+    *((f"mobilenet_v3 {{ variant: {size.upper()}{' origin: ' + origin if origin else ''} }}", package, make)
+      for size, channels, hidden in (("large", 960, 1280), ("small", 576, 1024))
+      for package, origin, make in (
+          ("torchvision", "", torchvision_network(f"mobilenet_v3_{size}")),
+          ("timm", "TIMM", timm_network(f"mobilenetv3_{size}_100")),
+          ("timm", "TENSORFLOW", timm_network(f"tf_mobilenetv3_{size}_100")),
+          ("mmpretrain", "", lambda size=size, channels=channels, hidden=hidden:
+           mmpretrain({"type": "MobileNetV3", "arch": size}, channels, hidden)),
+      )),
+    *((f"efficientnet {{ variant: {variant}{' origin: ' + origin if origin else ''} }}", package, make)
+      for variant in range(5)
+      for package, origin, make in (
+          ("torchvision", "PYTORCH", torchvision_network(f"efficientnet_b{variant}")),
+          ("timm", "PYTORCH", timm_network(f"efficientnet_b{variant}")),
+          ("timm", "TENSORFLOW", timm_network(f"tf_efficientnet_b{variant}")),
+          ("mmpretrain", "", lambda variant=variant:
+           mmpretrain({"type": "EfficientNet", "arch": f"b{variant}"}, EFFICIENTNET_CHANNELS[variant])),
+          ("original", "", efficientnet_pytorch(variant)),
+      )),
+    *((f"efficientnet_lite {{ variant: {variant} origin: {origin} }}", "timm", timm_network(f"{prefix}efficientnet_lite{variant}"))
+      for variant in (0, 4)
+      for prefix, origin in (("", "PYTORCH"), ("tf_", "TENSORFLOW"))),
 ]
 
 
 def randomise(model):
-    """Draws the batch norms too, which all packages start at 1 and 0: two that were exchanged would not show."""
+    """Draws the batch norms and biases too, which packages start at 1 and 0: two that were exchanged would not show."""
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -52,6 +92,8 @@ def randomise(model):
                 module.bias.uniform_(-0.5, 0.5)
                 module.running_mean.uniform_(-0.5, 0.5)
                 module.running_var.uniform_(0.5, 1.5)
+            elif isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)) and module.bias is not None:
+                module.bias.uniform_(-0.5, 0.5)
 
 
 def logits_of(program, backbone, weights, images):
@@ -60,14 +102,15 @@ def logits_of(program, backbone, weights, images):
     return torch.tensor([[float(value) for value in line.split()] for line in output.splitlines()], dtype=torch.float64)
 
 
-def main(program):
+def main(program, *chosen):
     torch.manual_seed(0)
+    cases = [case for case in CASES if not chosen or any(case[0].startswith(name) for name in chosen)]
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         images, weights = os.path.join(folder, "images.pth"), os.path.join(folder, "weights.pth")
         batch = torch.randn(IMAGES, 3, 224, 224)
         torch.save({"images": batch}, images)
-        for backbone, package, make in CASES:
+        for backbone, package, make in cases:
             call, model = make()
             randomise(model)
             model.eval()
@@ -81,11 +124,11 @@ def main(program):
             error, own = (((logits - expected).norm() / expected.norm()).item() for logits in (actual, single))
             verdict = "ok" if error <= LIMIT else "WRONG"
             wrong += verdict != "ok"
-            print(f"{verdict:5} {backbone:28} {package:11} {parameters:10} parameters, logits {error:.1e} of their norm off float64, "
+            print(f"{verdict:5} {backbone:48} {package:11} {parameters:10} parameters, logits {error:.1e} of their norm off float64, "
                   f"the package's float32 {own:.1e}", flush=True)
     if wrong:
-        sys.exit(f"backbones.py: {wrong} of {len(CASES)} networks have other logits; expected at most {LIMIT:.0e}")
-    print(f"all {len(CASES)} networks give the packages' logits")
+        sys.exit(f"backbones.py: {wrong} of {len(cases)} networks have other logits; expected at most {LIMIT:.0e}")
+    print(f"all {len(cases)} networks give the packages' logits")
 
 
 main(*sys.argv[1:])
