@@ -3,6 +3,7 @@
 // network.
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -34,13 +35,30 @@ class NetworksTest : public TrainingTest, public testing::WithParamInterface<Net
 };
 
 TEST_P(NetworksTest, TwoRanksComputeAsOne) {
-  const std::string flags = Flags() + "--set=comm.sync_batch_norm=true ";
+  // With larger steps, rounding would grow from iteration to iteration. A norm that no gradient
+  // reaches makes a record have the gradients' norm.
+  const std::string flags = Flags() +
+                            "--set=comm.sync_batch_norm=true --set=optimizer.sgd.lr=1e-6 "
+                            "--set='optimizer.clip_gradient={max_norm:1e9}' ";
   TrainToEnd(1, "one", flags);
   TrainToEnd(2, "two", flags);
   const auto one = Losses("one"), two = Losses("two");
   ASSERT_EQ(one.size(), 4u);
   for (const auto& [iteration, loss] : one) {
-    EXPECT_NEAR(two.at(iteration), loss, 2e-5 * loss) << iteration;
+    EXPECT_NEAR(two.at(iteration), loss, 1e-4 * loss) << iteration;
+  }
+  const auto norms = [&](const std::string& run) {
+    std::vector<double> found;
+    for (const auto& record : Records(run)) {
+      if (record.contains("gradient_norm")) found.push_back(record["gradient_norm"]);
+    }
+    return found;
+  };
+  const std::vector<double> of_one = norms("one"), of_two = norms("two");
+  ASSERT_EQ(of_one.size(), 4u);
+  ASSERT_EQ(of_two.size(), 4u);
+  for (size_t i = 0; i < of_one.size(); ++i) {
+    EXPECT_NEAR(of_two[i], of_one[i], 0.02 * of_one[i]) << i;
   }
 }
 

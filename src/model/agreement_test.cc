@@ -46,7 +46,8 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
     options_.mode.fused = std::get<1>(GetParam());
     options_.device = TestDevice();
     fixture_ = Fixture(std::get<0>(GetParam()));
-    model_ = MakeModel(fixture_["config"], options_);
+    gain_ = fixture_.value("gain", 1.0);
+    model_ = MakeModel(fixture_["config"], options_, gain_);
     ASSERT_NE(model_, nullptr);
     if (fixture_.contains("checkpoint")) LoadCheckpoint();
     images_ = ByFormula(fixture_["images"], fixture_["shape"].get<std::vector<int64_t>>(), 2)
@@ -60,7 +61,8 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
     StateDict checkpoint;
     for (const auto& tensor : fixture_["checkpoint"]) {
       const std::string name = tensor[0];
-      checkpoint.tensors.push_back({name, ValueOf(name, tensor[1].get<std::vector<int64_t>>())});
+      checkpoint.tensors.push_back(
+          {name, ValueOf(name, tensor[1].get<std::vector<int64_t>>(), gain_)});
     }
     const absl::StatusOr<LoadReport> report = LoadClassifier(checkpoint, {}, model_.get());
     ASSERT_TRUE(report.ok()) << report.status();
@@ -92,6 +94,7 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
 
   ClassifierOptions options_;
   nlohmann::json fixture_;
+  double gain_ = 1;  // see ValueOf()
   std::unique_ptr<Classifier> model_;
   at::Tensor images_, labels_, expected_logits_;
 };

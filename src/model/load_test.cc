@@ -187,7 +187,8 @@ TEST(LoadBackbone, FindsThePrefixOfOtherPackagesNamesAndNoOtherNetworks) {
 template <typename IsTheirs>
 StateDict ByOtherNames(const std::string& config, const IsTheirs& is_theirs) {
   std::map<std::string, std::string> theirs;
-  for (const auto& [other, ours] : MakeModel(config)->other_names()) {
+  const auto model = MakeModel(config);
+  for (const auto& [other, ours] : model->other_names()) {
     if (is_theirs(other)) theirs[ours] = other;
   }
   return Checkpoint(

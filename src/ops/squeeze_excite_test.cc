@@ -23,10 +23,11 @@ namespace {
 constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
 
 SqueezeExciteWeights Weights(int64_t channels, int64_t squeezed, at::ScalarType type) {
-  const auto leaf = [&](const char* name, at::IntArrayRef shape, double scale) {
-    return ByFormula(name, shape, scale).to(type).set_requires_grad(true);
+  const auto leaf = [&](const char* name, at::IntArrayRef shape, double scale, double offset = 0) {
+    return ByFormula(name, shape, scale, offset).to(type).set_requires_grad(true);
   };
-  return {leaf("reduce", {squeezed, channels, 1, 1}, 1), leaf("reduce_bias", {squeezed}, 0.5),
+  // The bias keeps a ReLU of few channels from being 0 for all.
+  return {leaf("reduce", {squeezed, channels, 1, 1}, 1), leaf("reduce_bias", {squeezed}, 0.5, 2),
           leaf("expand", {channels, squeezed, 1, 1}, 2), leaf("expand_bias", {channels}, 2)};
 }
 
@@ -49,7 +50,7 @@ TEST_P(SqueezeExciteTest, MatchesLibTorchInFloat64ForwardAndBackward) {
   };
   // Channels of less than a block, several blocks and a part of one; pixels likewise.
   for (const Shape& s : {Shape{2, 16, 8, 5, 3}, Shape{3, 72, 24, 9, 8}, Shape{4, 240, 10, 14, 14},
-                         Shape{1, 64, 4, 1, 1}, Shape{2, 5, 1, 31, 20}}) {
+                         Shape{1, 64, 4, 1, 1}, Shape{2, 5, 3, 31, 20}}) {
     SCOPED_TRACE(testing::Message() << s.images << "x" << s.channels << "x" << s.height);
     const at::Tensor x = ByFormula("x", {s.images, s.channels, s.height, s.width}, 2, 0.5).to(type);
     const at::Tensor dy = ByFormula("dy", x.sizes()).to(type).contiguous(kLayout);
