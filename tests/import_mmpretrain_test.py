@@ -1,6 +1,7 @@
 """Tests tools/import_mmpretrain.py: configs are translated; settings without a counterpart are named; nothing in a
 config is run."""
 
+import json
 import os
 import re
 import subprocess
@@ -503,13 +504,79 @@ class MeaningTest(ConfigTest):
 
     def test_a_network_that_finetune_has_not_leaves_its_place_empty(self):
         output, missing = self.translate(
-            BASE_LIST + "model = dict(backbone=dict(_delete_=True, type='EfficientNet', arch='b0'))\n"
+            BASE_LIST + "model = dict(backbone=dict(_delete_=True, type='EfficientNet', arch='es'))\n"
         )
-        self.assertIn("finetune has no backbone EfficientNet", missing[0])
+        self.assertIn("finetune has no backbone EfficientNet es", missing[0])
         path = self.write("mine.pbtxt", output)
         run = subprocess.run([FINETUNE, "config", f"--config={path}"], capture_output=True, text=True, check=False)
         self.assertEqual(run.returncode, 2)
         self.assertRegex(run.stderr, r"^[^\n]*model\.backbone: has no kind[^\n]*\n$")
+
+    def network(self, backbone, more=""):
+        """The model's part of a translation, and what was missing; `more`: further settings of the model."""
+        output, missing = self.translate(
+            BASE_LIST + f"model = dict(backbone=dict(_delete_=True, {backbone}), {more})\n"
+        )
+        return re.sub(r"\s+", " ", re.sub(r" *#[^\n]*", "", output)), missing
+
+    def test_networks_of_inverted_residual_blocks(self):
+        for backbone, expected in (
+            ("type='MobileNetV2'", "backbone { mobilenet_v2 {}"),
+            ("type='MobileNetV2', widen_factor=0.5, frozen_stages=6", "mobilenet_v2 { width: 0.5 } frozen_stages: 6"),
+            ("type='EfficientNet', arch='b0'", "efficientnet {}"),
+            # 23 blocks; the last one, number 22 from 0, has the rate.
+            ("type='EfficientNet', arch='b1', drop_path_rate=0.2", "efficientnet { variant: 1 drop_path: 0.2090909 }"),
+            ("type='EfficientNet', arch='b4', frozen_stages=1, norm_eval=True",
+             "efficientnet { variant: 4 } frozen_stages: 0 norm_eval: true"),
+            ("type='EfficientNet', norm_cfg=dict(type='SyncBN', eps=1e-3)", "efficientnet {}"),
+        ):
+            with self.subTest(backbone):
+                output, missing = self.network(backbone)
+                self.assertEqual(missing, [])
+                self.assertIn(expected, output)
+
+    def test_mobilenet_v3_and_its_hidden_layer(self):
+        head = (
+            "head=dict(_delete_=True, type='StackedLinearClsHead', num_classes=10, in_channels=576, mid_channels=[{}], "
+            "dropout_rate=0.2, act_cfg=dict(type='HSwish'))"
+        )
+        for backbone, hidden, expected in (
+            ("type='MobileNetV3', arch='large', frozen_stages=6", 1280, "backbone { mobilenet_v3 {} frozen_stages: 3"),
+            ("type='MobileNetV3'", 1024, "mobilenet_v3 { variant: SMALL }"),
+        ):
+            output, missing = self.network(backbone, head.format(hidden))
+            self.assertEqual(missing, [])
+            self.assertIn(expected, output)
+            self.assertIn("dropout: 0.2", output)
+        _, missing = self.network("type='MobileNetV3'", head.format(1280))
+        self.assertIn("one hidden layer of 1024 features", missing[0])
+
+    def test_frozen_stages_that_have_no_counterpart_are_named(self):
+        for backbone in (
+            "type='MobileNetV2', frozen_stages=7",
+            "type='EfficientNet', frozen_stages=6",
+        ):
+            _, missing = self.network(backbone)
+            self.assertEqual(len(missing), 1, missing)
+            self.assertIn("no frozen_stages of finetune freezes these layers", missing[0])
+
+    def test_decay_of_depthwise_convolutions(self):
+        output = self.whole(
+            BASE_LIST + "model = dict(backbone=dict(_delete_=True, type='MobileNetV2'))\n"
+            "optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0., dwconv_decay_mult=0.5))\n"
+        )
+        patterns = [json.loads('"' + found + '"') for found in re.findall(r'match: "(.*)"', output)]
+        matches = [
+            [name for name in (
+                "backbone.layer1.0.conv.0.conv.weight", "backbone.layer3.1.conv.1.conv.weight",
+                "backbone.layer3.1.conv.0.conv.weight", "backbone.layer1.0.conv.0.bn.weight",
+            ) if re.search(pattern, name)]
+            for pattern in patterns
+        ]
+        self.assertEqual(matches, [
+            ["backbone.layer1.0.conv.0.bn.weight"],
+            ["backbone.layer1.0.conv.0.conv.weight", "backbone.layer3.1.conv.1.conv.weight"],
+        ])
 
     def test_rules_match_as_mmengine_matches(self):
         output = self.whole(

@@ -49,7 +49,8 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
     options_.mode.fused = std::get<1>(GetParam());
     options_.device = TestDevice();
     fixture_ = Fixture(std::get<0>(GetParam()));
-    model_ = MakeModel(fixture_["config"], options_);
+    gain_ = fixture_.value("gain", 1.0);
+    model_ = MakeModel(fixture_["config"], options_, gain_);
     ASSERT_NE(model_, nullptr);
     if (fixture_.contains("checkpoint")) LoadCheckpoint();
     images_ = ByFormula(fixture_["images"], fixture_["shape"].get<std::vector<int64_t>>(), 2)
@@ -63,7 +64,8 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
     StateDict checkpoint;
     for (const auto& tensor : fixture_["checkpoint"]) {
       const std::string name = tensor[0];
-      checkpoint.tensors.push_back({name, ValueOf(name, tensor[1].get<std::vector<int64_t>>())});
+      checkpoint.tensors.push_back(
+          {name, ValueOf(name, tensor[1].get<std::vector<int64_t>>(), gain_)});
     }
     const absl::StatusOr<LoadReport> report = LoadClassifier(checkpoint, {}, model_.get());
     ASSERT_TRUE(report.ok()) << report.status();
@@ -96,6 +98,7 @@ class Agreement : public testing::TestWithParam<std::tuple<std::string, bool>> {
 
   ClassifierOptions options_;
   nlohmann::json fixture_;
+  double gain_ = 1;  // see ValueOf()
   std::unique_ptr<Classifier> model_;
   at::Tensor images_, labels_, expected_logits_;
 };
@@ -140,15 +143,21 @@ TEST_P(Agreement, OfNamesShapesLogitsLossGradientsAndStatistics) {
 
 INSTANTIATE_TEST_SUITE_P(
     WithPyTorch, Agreement,
-    testing::Combine(testing::Values("efficientnet_lite0_evaluated", "efficientnet_lite0_frozen5",
-                                     "efficientnet_lite0_norm_eval", "efficientnet_lite1",
+    testing::Combine(testing::Values("efficientnet_b0_original", "efficientnet_b0_torchvision",
+                                     "efficientnet_b1_timm", "efficientnet_b2_timm",
+                                     "efficientnet_b3_mmpretrain", "efficientnet_b4_mmpretrain",
+                                     "efficientnet_lite0_evaluated", "efficientnet_lite0_frozen5",
+                                     "efficientnet_lite0_norm_eval", "efficientnet_lite0_timm",
+                                     "efficientnet_lite0_timm_tf", "efficientnet_lite1",
                                      "efficientnet_lite2", "efficientnet_lite3",
                                      "efficientnet_lite4", "lenet5", "mobilenet_v2_mmpretrain",
                                      "mobilenet_v2_timm", "mobilenet_v2_torchvision",
-                                     "resnet18_cifar", "resnet18_evaluated", "resnet18_frozen4",
-                                     "resnet34_norm_eval", "resnet50", "resnet50_caffe",
-                                     "resnet50_evaluated", "resnet50_frozen2", "resnet101",
-                                     "resnet152"),
+                                     "mobilenet_v3_large_timm", "mobilenet_v3_large_torchvision",
+                                     "mobilenet_v3_small_mmpretrain", "mobilenet_v3_small_timm_tf",
+                                     "mobilenet_v3_small_torchvision", "resnet18_cifar",
+                                     "resnet18_evaluated", "resnet18_frozen4", "resnet34_norm_eval",
+                                     "resnet50", "resnet50_caffe", "resnet50_evaluated",
+                                     "resnet50_frozen2", "resnet101", "resnet152"),
                      testing::Bool()),
     [](const auto& info) {
       return std::get<0>(info.param) + (std::get<1>(info.param) ? "_fused" : "_plain");

@@ -90,6 +90,9 @@ Given ArrangeAs(const Layout& layout, const LayerNames& other_names, const State
 }  // namespace
 
 bool IsHead(absl::string_view name) {
+  // mmpretrain's heads of several layers begin with hidden ones, which do not depend on the
+  // classes.
+  if (absl::StartsWith(name, "head.layers.0.")) return false;
   return absl::StartsWith(name, "head.") || absl::StartsWith(name, "backbone.classifier.2.");
 }
 

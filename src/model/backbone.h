@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "src/config/experiment.pb.h"
 #include "src/model/builder.h"
 #include "src/model/forward_context.h"
@@ -70,6 +71,13 @@ class Backbone {
   // Returns OK if the network takes images of this shape. Errors: InvalidArgument with the found
   // and the expected shape and how to change the data pipeline.
   absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const;
+
+  // Whether the weights of a checkpoint that names the network's first convolution so compute right
+  // with the config's padding and epsilon, as far as the name tells. Names of the network's own
+  // always do. Errors: InvalidArgument with the setting that is missing.
+  virtual absl::Status CheckNames(absl::string_view first_convolution) const {
+    return absl::OkStatus();
+  }
 
   // Returns the least number of values for each channel that one image of this size gives to any
   // batch norm that uses the batch's statistics in training; 0 where there is no such batch norm.

@@ -7,6 +7,7 @@
 #include "src/model/efficientnet.h"
 #include "src/model/lenet.h"
 #include "src/model/mobilenet_v2.h"
+#include "src/model/mobilenet_v3.h"
 #include "src/model/resnet.h"
 
 namespace finetune {
@@ -23,6 +24,10 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeEfficientNetLite(config, problems);
     case BackboneConfig::kMobilenetV2:
       return MakeMobileNetV2(config, problems);
+    case BackboneConfig::kMobilenetV3:
+      return MakeMobileNetV3(config);
+    case BackboneConfig::kEfficientnet:
+      return MakeEfficientNet(config, problems);
     case BackboneConfig::KIND_NOT_SET:
       break;
   }

@@ -78,6 +78,25 @@ ConvBn LayerBuilder::MakeConvBn(const ConvBnNames& names, const ConvShape& shape
   return layer;
 }
 
+SqueezeExciteLayer LayerBuilder::MakeSqueezeExcite(const SqueezeExciteNames& names,
+                                                   int64_t channels, int64_t squeezed,
+                                                   Activation activation, Gate gate) {
+  const auto weight = [&](const std::string& name, int64_t in, int64_t out) {
+    return AddNormal(name + ".weight", {out, in, 1, 1}, std::sqrt(2.0 / static_cast<double>(out)));
+  };
+  const auto bias = [&](const std::string& name, int64_t out) {
+    return Add(name + ".bias", at::zeros({out}));
+  };
+  SqueezeExciteLayer layer;
+  layer.weights.reduce = weight(names.reduce, channels, squeezed);
+  layer.weights.reduce_bias = bias(names.reduce, squeezed);
+  layer.weights.expand = weight(names.expand, squeezed, channels);
+  layer.weights.expand_bias = bias(names.expand, channels);
+  layer.activation = activation;
+  layer.gate = gate;
+  return layer;
+}
+
 Conv LayerBuilder::MakeConv(const std::string& name, const ConvShape& shape) {
   const auto [in, out, kernel, stride, padding, groups, same] = shape;
   const double bound = UniformBound(in / groups * kernel * kernel);

@@ -27,6 +27,11 @@ struct ConvBnNames {
   std::string conv, bn;
 };
 
+// Of the two 1x1 convolutions of squeeze-and-excitation.
+struct SqueezeExciteNames {
+  std::string reduce, expand;
+};
+
 struct ConvShape {
   int64_t in, out, kernel;
   int64_t stride = 1;
@@ -56,6 +61,11 @@ class LayerBuilder {
   // starts as in He et al. 2015 (normal, by fan-out), the batch norm's scale starts at `gamma`.
   ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                     const BatchNormSettings& settings = {}, double gamma = 1);
+
+  // Both convolutions start as MakeConvBn()'s, with biases of 0. `squeezed`: the channels between
+  // them.
+  SqueezeExciteLayer MakeSqueezeExcite(const SqueezeExciteNames& names, int64_t channels,
+                                       int64_t squeezed, Activation activation, Gate gate);
 
   // Records the names that other packages' checkpoints have for `layer` or `layers`, as full names
   // from the root of their network. A name must not be given to two layers.

@@ -49,6 +49,9 @@ class Classifier {
   absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const {
     return backbone_->CheckInput(channels, height, width);
   }
+  absl::Status CheckNames(absl::string_view first_convolution) const {
+    return backbone_->CheckNames(first_convolution);
+  }
   int64_t LeastBatchNormValues(int64_t height, int64_t width) const {
     return backbone_->LeastBatchNormValues(height, width);
   }

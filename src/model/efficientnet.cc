@@ -1,21 +1,23 @@
-// EfficientNet-Lite: the networks of Tan and Le 2019 in their authors' Lite form, which has
-// MobileNetV2's blocks (inverted_residual.h) with ReLU6 and no squeeze-and-excitation.
+// Problem: the networks of Tan and Le 2019, and their authors' Lite form of them. Both are made of
+// MobileNetV2's blocks (inverted_residual.h). The networks B0 to B4 have SiLU and
+// squeeze-and-excitation in every block; Lite has ReLU6 and no squeeze-and-excitation.
 //
-// Layout: the 7 rows of kGroups are the stages after the stem. A variant multiplies the channels
-// and the number of blocks of each row. The same in all variants: the stem (32 channels), the last
-// 1x1 convolution (1280) and the number of blocks of the first and the last row.
+// Layout: the 7 rows of kGroups are the stages behind the stem. A variant multiplies the channels
+// and the blocks of each row. In Lite the stem (32 channels), the last 1x1 convolution (1280) and
+// the number of blocks of the first and last row stay.
 //
-// The published weights come from TensorFlow, so the padding is TensorFlow's SAME: where a side
-// needs an odd number of zeros, its end gets one more than its beginning. Batch norms have
-// TensorFlow's epsilon and momentum.
+// Weights that come from TensorFlow want its padding SAME: where an odd number of zeros is needed,
+// the end of a side gets one more than its beginning. Batch norms then have its epsilon. Others
+// want PyTorch's. The config says which (origin).
 //
-// Reference: the package efficientnet-lite-pytorch, by agreement_test.cc and
-// tests/peers/efficientnet_lite.sh.
+// Reference: torchvision, timm, mmpretrain, efficientnet_pytorch and efficientnet-lite-pytorch, by
+// agreement_test.cc, tests/peers/backbones.sh and tests/peers/efficientnet_lite.sh.
 #include "src/model/efficientnet.h"
 
 #include <array>
 #include <cmath>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -26,7 +28,6 @@
 namespace finetune {
 namespace {
 
-constexpr BatchNormSettings kNorm = {.epsilon = 1e-3, .momentum = 0.01};
 constexpr int64_t kStemWidth = 32;
 constexpr int64_t kLastWidth = 1280;
 
@@ -48,20 +49,60 @@ struct Scale {
 constexpr std::array kVariants = {Scale{1.0, 1.0}, Scale{1.0, 1.1}, Scale{1.1, 1.2},
                                   Scale{1.2, 1.4}, Scale{1.4, 1.8}};
 
-class EfficientNetLite final : public Backbone {
+// The settings of a network of either form.
+struct Settings {
+  bool lite;
+  int variant;
+  float drop_path;
+  bool from_tensorflow;
+  // Whether the config says so. Without, a checkpoint's names must tell.
+  bool origin_is_set;
+};
+
+class EfficientNet final : public Backbone {
  public:
-  explicit EfficientNetLite(const BackboneConfig& config)
-      : Backbone(config),
-        variant_(config.efficientnet_lite().variant()),
-        drop_path_(config.efficientnet_lite().drop_path()) {
+  EfficientNet(const BackboneConfig& config, const Settings& settings)
+      : Backbone(config), settings_(settings) {
+    if (!settings_.lite) layers_.activation = Activation::kSilu;
+    if (settings_.from_tensorflow) norm_.epsilon = 1e-3;
+    // timm and mmpretrain train B0 to B4 with PyTorch's momentum whatever the origin.
+    if (settings_.from_tensorflow && settings_.lite) norm_.momentum = 0.01;
     for (int stage = 1; stage <= kStages; ++stage) blocks_ += BlocksOf(stage);
   }
 
-  std::string name() const override { return absl::StrCat("EfficientNet-Lite", variant_); }
+  std::string name() const override {
+    return absl::StrCat(settings_.lite ? "EfficientNet-Lite" : "EfficientNet-B", settings_.variant);
+  }
   int stages() const override { return kStages; }
   InputShape input() const override { return {.channels = 3}; }
-  Features features() const override { return {.channels = kLastWidth, .are_maps = true}; }
+  Features features() const override {
+    return {.channels = settings_.lite ? kLastWidth : ScaledWidth(kLastWidth, scale().width),
+            .are_maps = true};
+  }
+
+  absl::Status CheckNames(absl::string_view first_convolution) const override {
+    if (settings_.origin_is_set) return absl::OkStatus();
+    const std::string field =
+        absl::StrCat("model.backbone.efficientnet", settings_.lite ? "_lite" : "", ".origin");
+    if (first_convolution == TimmStemNames().conv) {
+      const std::string package =
+          absl::StrCat("efficientnet_", settings_.lite ? "lite" : "b", settings_.variant);
+      return absl::InvalidArgumentError(
+          absl::StrCat("its names are timm's, whose ", package, " and tf_", package,
+                       " have the same names and differ in padding and epsilon; expected ", field,
+                       ": PYTORCH for the first one, or TENSORFLOW for the second"));
+    }
+    if (!settings_.lite && first_convolution == TorchvisionStem().conv) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("its names are torchvision's, whose networks have PyTorch's padding and "
+                       "epsilon; expected ",
+                       field, ": PYTORCH"));
+    }
+    return absl::OkStatus();
+  }
+
   NormalizeConfig usual_normalization() const override {
+    if (!settings_.lite) return Backbone::usual_normalization();
     NormalizeConfig config;
     for (int64_t c = 0; c < input().channels; ++c) {
       config.add_mean(127);
@@ -71,54 +112,98 @@ class EfficientNetLite final : public Backbone {
   }
 
  private:
-  const Scale& scale() const { return kVariants[variant_]; }
+  const Scale& scale() const { return kVariants[settings_.variant]; }
   int BlocksOf(int stage) const {
     const int blocks = kGroups[stage - 1].blocks;
-    if (stage == 1 || stage == kStages) return blocks;
+    if (settings_.lite && (stage == 1 || stage == kStages)) return blocks;
     return static_cast<int>(std::ceil(scale().depth * blocks));
   }
   // Returns the number of channels after a stage's blocks.
   int64_t StageWidth(int stage) const {
-    return stage == 0 ? kStemWidth : ScaledWidth(kGroups[stage - 1].out, scale().width);
+    if (stage == 0) return settings_.lite ? kStemWidth : ScaledWidth(kStemWidth, scale().width);
+    return ScaledWidth(kGroups[stage - 1].out, scale().width);
   }
+
+  // The names of efficientnet-lite-pytorch and efficientnet_pytorch.
+  static ConvBnNames OriginalStem() { return {"_conv_stem", "_bn0"}; }
+  static ConvBnNames OriginalLast() { return {"_conv_head", "_bn1"}; }
+  static InvertedResidualNames OriginalNames(const std::string& block) {
+    return {.expand = {block + "._expand_conv", block + "._bn0"},
+            .depthwise = {block + "._depthwise_conv", block + "._bn1"},
+            .project = {block + "._project_conv", block + "._bn2"},
+            .squeeze = {block + "._se_reduce", block + "._se_expand"}};
+  }
+  static ConvBnNames TorchvisionStem() { return TorchvisionConvBn("features.0"); }
+  // mmpretrain puts the groups of one resolution into one list of blocks.
+  static int MmpretrainLayer(int stage) { return stage < 5 ? stage : (stage == 5 ? 4 : 5); }
 
   void BuildStage(int stage, LayerBuilder* make) override {
     if (stage == 0) {
-      layers_.stem = make->MakeConvBn(
-          {"backbone._conv_stem", "backbone._bn0"},
-          {.in = input().channels, .out = kStemWidth, .kernel = 3, .stride = 2, .same = true},
-          kNorm);
+      const ConvBnNames names = settings_.lite ? ConvBnNames{"backbone._conv_stem", "backbone._bn0"}
+                                               : MmpretrainConvBn("backbone.layers.0");
+      layers_.stem = make->MakeConvBn(names,
+                                      {.in = input().channels,
+                                       .out = StageWidth(0),
+                                       .kernel = 3,
+                                       .stride = 2,
+                                       .padding = settings_.from_tensorflow ? 0 : 1,
+                                       .same = settings_.from_tensorflow},
+                                      norm_);
+      make->AlsoNamed(names, {TimmStemNames()});
+      if (!settings_.lite) make->AlsoNamed(names, {TorchvisionStem(), OriginalStem()});
       return;
     }
     for (int i = 0; i < BlocksOf(stage); ++i) {
       layers_.stages[stage - 1].push_back(MakeBlock(stage, i, make));
     }
-    if (stage == kStages) {
-      layers_.last =
-          make->MakeConvBn({"backbone._conv_head", "backbone._bn1"},
-                           {.in = StageWidth(kStages), .out = kLastWidth, .kernel = 1}, kNorm);
-      make->AlsoNamed("head.fc", {"_fc"});
-    }
+    if (stage == kStages) BuildLast(make);
+  }
+
+  void BuildLast(LayerBuilder* make) {
+    const ConvBnNames names = settings_.lite ? ConvBnNames{"backbone._conv_head", "backbone._bn1"}
+                                             : MmpretrainConvBn("backbone.layers.6");
+    layers_.last = make->MakeConvBn(
+        names, {.in = StageWidth(kStages), .out = features().channels, .kernel = 1}, norm_);
+    make->AlsoNamed(names, {TimmLastNames()});
+    make->AlsoNamed("head.fc", {"_fc", "classifier"});
+    if (settings_.lite) return;
+    make->AlsoNamed(names, {TorchvisionConvBn("features.8"), OriginalLast()});
+    make->AlsoNamed("head.fc", {"classifier.1"});
   }
 
   InvertedResidual MakeBlock(int stage, int index, LayerBuilder* make) {
     const Group& group = kGroups[stage - 1];
     const int64_t in = StageWidth(index == 0 ? stage - 1 : stage);
-    const std::string name = absl::StrCat("backbone._blocks.", built_);
+    const bool expands = group.expansion != 1;
+    const InvertedResidualShape shape = {
+        .in = in,
+        .width = in * group.expansion,
+        .out = StageWidth(stage),
+        .kernel = group.kernel,
+        .stride = index == 0 ? group.stride : 1,
+        .same = settings_.from_tensorflow,
+        .norm = norm_,
+        .activation = layers_.activation,
+        .squeezed = settings_.lite ? 0 : in / 4,
+        .squeeze_activation = Activation::kSilu,
+        .gate = Gate::kSigmoid,
+    };
+    const InvertedResidualNames timm = TimmNames(stage - 1, index, expands);
+    const InvertedResidualNames original = OriginalNames(absl::StrCat("_blocks.", built_));
+    const int before = stage == 5 || stage == 7 ? BlocksOf(stage - 1) : 0;
     InvertedResidual block =
-        MakeInvertedResidual({.expand = {name + "._expand_conv", name + "._bn0"},
-                              .depthwise = {name + "._depthwise_conv", name + "._bn1"},
-                              .project = {name + "._project_conv", name + "._bn2"}},
-                             /*others=*/{},
-                             {.in = in,
-                              .width = in * group.expansion,
-                              .out = StageWidth(stage),
-                              .kernel = group.kernel,
-                              .stride = index == 0 ? group.stride : 1,
-                              .same = true,
-                              .norm = kNorm},
-                             make);
-    block.drop_path = drop_path_ * static_cast<float>(built_) / static_cast<float>(blocks_);
+        settings_.lite
+            ? MakeInvertedResidual(OriginalNames(absl::StrCat("backbone._blocks.", built_)), {timm},
+                                   shape, make)
+            : MakeInvertedResidual(
+                  MmpretrainNames(absl::StrCat("backbone.layers.", MmpretrainLayer(stage), ".",
+                                               before + index)),
+                  {timm, original,
+                   TorchvisionNames(absl::StrCat("features.", stage, ".", index, ".block"), expands,
+                                    /*squeezes=*/true)},
+                  shape, make);
+    block.drop_path =
+        settings_.drop_path * static_cast<float>(built_) / static_cast<float>(blocks_);
     block.index = static_cast<uint32_t>(built_++);
     return block;
   }
@@ -132,23 +217,39 @@ class EfficientNetLite final : public Backbone {
     return HalvedPixels(height, width, 5);
   }
 
-  const int variant_;
-  const float drop_path_;
+  const Settings settings_;
+  BatchNormSettings norm_;
   int blocks_ = 0;  // the number of blocks of all stages
   int built_ = 0;
   InvertedResidualLayers layers_ = {.stages = std::vector<std::vector<InvertedResidual>>(kStages)};
 };
 
+// `config`: the message `field` of model.backbone, EfficientNetConfig or EfficientNetLiteConfig.
+template <typename Config>
+std::unique_ptr<Backbone> Make(const BackboneConfig& backbone, absl::string_view field,
+                               const Config& config, const Problems& problems) {
+  problems.IsFraction(absl::StrCat(field, ".drop_path"), config.drop_path());
+  if (!problems.InRange(absl::StrCat(field, ".variant"), config.variant(), 0,
+                        kVariants.size() - 1)) {
+    return nullptr;
+  }
+  return std::make_unique<EfficientNet>(
+      backbone, Settings{.lite = std::is_same_v<Config, EfficientNetLiteConfig>,
+                         .variant = config.variant(),
+                         .drop_path = config.drop_path(),
+                         .from_tensorflow = config.origin() == Config::TENSORFLOW,
+                         .origin_is_set = config.has_origin()});
+}
+
 }  // namespace
+
+std::unique_ptr<Backbone> MakeEfficientNet(const BackboneConfig& config, const Problems& problems) {
+  return Make(config, "efficientnet", config.efficientnet(), problems);
+}
 
 std::unique_ptr<Backbone> MakeEfficientNetLite(const BackboneConfig& config,
                                                const Problems& problems) {
-  const EfficientNetLiteConfig& lite = config.efficientnet_lite();
-  problems.IsFraction("efficientnet_lite.drop_path", lite.drop_path());
-  if (!problems.InRange("efficientnet_lite.variant", lite.variant(), 0, kVariants.size() - 1)) {
-    return nullptr;
-  }
-  return std::make_unique<EfficientNetLite>(config);
+  return Make(config, "efficientnet_lite", config.efficientnet_lite(), problems);
 }
 
 }  // namespace finetune

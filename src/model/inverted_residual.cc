@@ -13,46 +13,88 @@ namespace finetune {
 InvertedResidual MakeInvertedResidual(const InvertedResidualNames& names,
                                       std::initializer_list<InvertedResidualNames> others,
                                       const InvertedResidualShape& shape, LayerBuilder* make) {
-  const auto& [in, width, out, kernel, stride, same, norm] = shape;
+  const int64_t in = shape.in, width = shape.width, out = shape.out;
   InvertedResidual block;
+  block.activation = shape.activation;
   if (width != in) {
-    block.expand = make->MakeConvBn(names.expand, {.in = in, .out = width, .kernel = 1}, norm);
+    block.expand =
+        make->MakeConvBn(names.expand, {.in = in, .out = width, .kernel = 1}, shape.norm);
     for (const auto& other : others) make->AlsoNamed(names.expand, {other.expand});
   }
   block.depthwise = make->MakeConvBn(names.depthwise,
                                      {.in = width,
                                       .out = width,
-                                      .kernel = kernel,
-                                      .stride = stride,
-                                      .padding = same ? 0 : kernel / 2,
+                                      .kernel = shape.kernel,
+                                      .stride = shape.stride,
+                                      .padding = shape.same ? 0 : shape.kernel / 2,
                                       .groups = width,
-                                      .same = same},
-                                     norm);
-  block.project = make->MakeConvBn(names.project, {.in = width, .out = out, .kernel = 1}, norm);
+                                      .same = shape.same},
+                                     shape.norm);
+  if (shape.squeezed > 0) {
+    block.squeeze = make->MakeSqueezeExcite(names.squeeze, width, shape.squeezed,
+                                            shape.squeeze_activation, shape.gate);
+    for (const auto& other : others) {
+      make->AlsoNamed(names.squeeze.reduce, {other.squeeze.reduce});
+      make->AlsoNamed(names.squeeze.expand, {other.squeeze.expand});
+    }
+  }
+  block.project =
+      make->MakeConvBn(names.project, {.in = width, .out = out, .kernel = 1}, shape.norm);
   for (const auto& other : others) {
     make->AlsoNamed(names.depthwise, {other.depthwise});
     make->AlsoNamed(names.project, {other.project});
   }
-  block.adds_input = stride == 1 && in == out;
+  block.adds_input = shape.stride == 1 && in == out;
   return block;
+}
+
+ConvBnNames MmpretrainConvBn(const std::string& name) { return {name + ".conv", name + ".bn"}; }
+
+ConvBnNames TorchvisionConvBn(const std::string& name, int conv) {
+  return {absl::StrCat(name, ".", conv), absl::StrCat(name, ".", conv + 1)};
 }
 
 InvertedResidualNames TimmNames(int stage, int index, bool expands) {
   const std::string name = absl::StrCat("blocks.", stage, ".", index);
+  const SqueezeExciteNames squeeze = {name + ".se.conv_reduce", name + ".se.conv_expand"};
   if (!expands) {
     return {.depthwise = {name + ".conv_dw", name + ".bn1"},
-            .project = {name + ".conv_pw", name + ".bn2"}};
+            .project = {name + ".conv_pw", name + ".bn2"},
+            .squeeze = squeeze};
   }
   return {.expand = {name + ".conv_pw", name + ".bn1"},
           .depthwise = {name + ".conv_dw", name + ".bn2"},
-          .project = {name + ".conv_pwl", name + ".bn3"}};
+          .project = {name + ".conv_pwl", name + ".bn3"},
+          .squeeze = squeeze};
+}
+
+InvertedResidualNames MmpretrainNames(const std::string& block) {
+  return {.expand = MmpretrainConvBn(block + ".expand_conv"),
+          .depthwise = MmpretrainConvBn(block + ".depthwise_conv"),
+          .project = MmpretrainConvBn(block + ".linear_conv"),
+          .squeeze = {block + ".se.conv1.conv", block + ".se.conv2.conv"}};
+}
+
+InvertedResidualNames TorchvisionNames(const std::string& block, bool expands, bool squeezes) {
+  int layer = 0;
+  const auto next = [&] { return absl::StrCat(block, ".", layer++); };
+  InvertedResidualNames names;
+  if (expands) names.expand = TorchvisionConvBn(next());
+  names.depthwise = TorchvisionConvBn(next());
+  if (squeezes) {
+    const std::string squeeze = next();
+    names.squeeze = {squeeze + ".fc1", squeeze + ".fc2"};
+  }
+  names.project = TorchvisionConvBn(next());
+  return names;
 }
 
 at::Tensor RunInvertedResidual(const at::Tensor& x, const InvertedResidual& block,
                                const StagePass& pass) {
   at::Tensor y = x;
-  if (block.expand.has_value()) y = ConvBnAct(y, *block.expand, {}, Activation::kRelu6, pass);
-  y = ConvBnAct(y, block.depthwise, {}, Activation::kRelu6, pass);
+  if (block.expand.has_value()) y = ConvBnAct(y, *block.expand, {}, block.activation, pass);
+  y = ConvBnAct(y, block.depthwise, {}, block.activation, pass);
+  if (block.squeeze.has_value()) y = SqueezeAndExcite(y, *block.squeeze, pass);
   if (!block.adds_input) return ConvBnAct(y, block.project, {}, Activation::kNone, pass);
   if (!pass.trained || block.drop_path == 0) {
     return ConvBnAct(y, block.project, x, Activation::kNone, pass);
@@ -62,10 +104,9 @@ at::Tensor RunInvertedResidual(const at::Tensor& x, const InvertedResidual& bloc
 }
 
 at::Tensor InvertedResidualLayers::RunStage(int stage, at::Tensor x, const StagePass& pass) const {
-  if (stage == 0) return ConvBnAct(x, stem, {}, Activation::kRelu6, pass);
+  if (stage == 0) return ConvBnAct(x, stem, {}, activation, pass);
   for (const InvertedResidual& block : stages[stage - 1]) x = RunInvertedResidual(x, block, pass);
-  return stage == static_cast<int>(stages.size()) ? ConvBnAct(x, last, {}, Activation::kRelu6, pass)
-                                                  : x;
+  return stage == static_cast<int>(stages.size()) ? ConvBnAct(x, last, {}, activation, pass) : x;
 }
 
 int64_t ScaledWidth(int64_t channels, double factor) {

@@ -4,9 +4,13 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/hardsigmoid.h>
+#include <ATen/ops/hardswish.h>
 #include <ATen/ops/hardtanh.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/silu.h>
 
 #include <algorithm>
 #include <variant>
@@ -69,8 +73,8 @@ at::Tensor Normalize(const at::Tensor& x, const BatchNorm& norm, bool batch_stat
                         /*cudnn_enabled=*/true);
 }
 
-// Applies the activation to y in place. This is safe because the backward passes of batch norm and
-// convolution do not read their result.
+// Overwrites y, which the backward pass of a batch norm or convolution does not read. (Autograd
+// keeps a copy where the activation's own backward pass reads it.)
 at::Tensor Activate(at::Tensor y, Activation activation) {
   switch (activation) {
     case Activation::kNone:
@@ -79,6 +83,10 @@ at::Tensor Activate(at::Tensor y, Activation activation) {
       return y.relu_();
     case Activation::kRelu6:
       return at::hardtanh_(y, 0, 6);
+    case Activation::kSilu:
+      return at::silu_(y);
+    case Activation::kHardSwish:
+      return at::hardswish_(y);
   }
   return y;
 }
@@ -130,10 +138,10 @@ struct RunPacked {
   const Activation activation;
 
   at::Tensor operator()(const WinogradWeight& weight) const {
-    return Bound(WinogradConv(x, weight, bias.to(at::kFloat), residual, relu()));
+    return Rest(WinogradConv(x, weight, bias.to(at::kFloat), residual, relu()));
   }
   at::Tensor operator()(const PointwiseWeight& weight) const {
-    return Bound(PointwiseConv(x, weight, bias.to(at::kFloat), residual, conv.stride, relu()));
+    return Rest(PointwiseConv(x, weight, bias.to(at::kFloat), residual, conv.stride, relu()));
   }
   at::Tensor operator()(const OneDnnWeight& weight) const {
     const at::Tensor y = residual.defined()
@@ -156,11 +164,11 @@ struct RunPacked {
         residual, activation);
   }
 
-  // relu(): whether the kernels of src/ops apply max(y, 0). Bound() then applies ReLU6's bound of
-  // 6.
-  bool relu() const { return activation != Activation::kNone; }
-  at::Tensor Bound(const at::Tensor& y) const {
-    return activation == Activation::kRelu6 ? y.clamp_max_(6) : y;
+  // The part of the activation that our kernels do; Rest() does the rest.
+  bool relu() const { return activation == Activation::kRelu || activation == Activation::kRelu6; }
+  at::Tensor Rest(const at::Tensor& y) const {
+    if (activation == Activation::kRelu6) return y.clamp_max_(6);
+    return relu() ? y : Activate(y, activation);
   }
 };
 
@@ -236,6 +244,21 @@ at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor&
                      Activation activation, const StagePass& pass) {
   return pass.trained ? Trained(x, layer, residual, activation, pass)
                       : Frozen(x, layer, residual, activation, pass.mode);
+}
+
+at::Tensor SqueezeAndExcite(const at::Tensor& x, const SqueezeExciteLayer& layer,
+                            const StagePass& pass) {
+  const SqueezeExciteWeights& weights = layer.weights;
+  if (pass.mode.fused && x.is_cpu()) {
+    return SqueezeExcite(x, weights, layer.activation, layer.gate);
+  }
+  const at::Tensor means = x.mean({2, 3}, /*keepdim=*/true, at::kFloat);
+  const at::Tensor hidden =
+      Activate(at::conv2d(means, weights.reduce, weights.reduce_bias), layer.activation);
+  const at::Tensor excited = at::conv2d(hidden, weights.expand, weights.expand_bias);
+  const at::Tensor factors =
+      layer.gate == Gate::kSigmoid ? at::sigmoid(excited) : at::hardsigmoid(excited);
+  return x * factors.to(x.scalar_type());
 }
 
 }  // namespace finetune

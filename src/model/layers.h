@@ -14,6 +14,7 @@
 #include "src/ops/depthwise.h"
 #include "src/ops/onednn_conv.h"
 #include "src/ops/pointwise.h"
+#include "src/ops/squeeze_excite.h"
 #include "src/ops/winograd.h"
 
 namespace finetune {
@@ -62,6 +63,12 @@ struct ConvBn {
   std::shared_ptr<std::optional<PackedConv>> folded = std::make_shared<std::optional<PackedConv>>();
 };
 
+struct SqueezeExciteLayer {
+  SqueezeExciteWeights weights;
+  Activation activation = Activation::kRelu;  // between the two convolutions
+  Gate gate = Gate::kSigmoid;
+};
+
 // Settings that all layers of a model share.
 struct ForwardMode {
   // Whether convolutions compute in bfloat16. Parameters, statistics, head and logits stay float32.
@@ -98,6 +105,11 @@ struct StagePass {
 // which has no variance.
 at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
                      Activation activation, const StagePass& pass);
+
+// Squeeze-and-excitation of x [N, C, H, W], channels-last, in x's type. Its layers compute in
+// float32.
+at::Tensor SqueezeAndExcite(const at::Tensor& x, const SqueezeExciteLayer& layer,
+                            const StagePass& pass);
 
 }  // namespace finetune
 

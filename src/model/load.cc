@@ -136,6 +136,47 @@ const NamedTensor* FirstConvolution(const Classifier& model) {
   return found == model.parameters().end() ? nullptr : &*found;
 }
 
+// Gives the weights of 1x1 convolutions the shape of linear layers, and the other way round, where
+// the model has the other one: timm makes MobileNetV3's hidden layer a convolution.
+void ReshapeLinears(const TensorList& wanted, Given* given) {
+  for (const NamedTensor& tensor : wanted) {
+    const auto found = given->find(tensor.name);
+    if (found == given->end() || !found->second.tensor.defined()) continue;
+    const at::IntArrayRef ours = tensor.tensor.sizes(), theirs = found->second.tensor.sizes();
+    const auto is_pointwise = [](at::IntArrayRef wide, at::IntArrayRef narrow) {
+      return wide.size() == 4 && narrow.size() == 2 && wide[2] == 1 && wide[3] == 1 &&
+             wide.slice(0, 2) == narrow;
+    };
+    if (!is_pointwise(ours, theirs) && !is_pointwise(theirs, ours)) continue;
+    found->second.tensor = found->second.tensor.reshape(ours);
+  }
+}
+
+// Whether the checkpoint's weights compute right with the config's padding and epsilon, as far as
+// its name for the model's first convolution tells. Errors: InvalidArgument with the missing
+// setting.
+absl::Status CheckOrigin(const Given& given, const NamedTensor& convolution,
+                         const Classifier& model) {
+  const auto found = given.find(convolution.name);
+  if (found == given.end()) return absl::OkStatus();
+  const std::string ours = LayerOf(convolution.name), theirs = LayerOf(found->second.name);
+  // Without the prefix that it stands below.
+  absl::string_view name = theirs;
+  const auto is_layer = [&] {
+    const auto other = model.other_names().find(name);
+    return other != model.other_names().end() && other->second == ours;
+  };
+  while (!is_layer()) {
+    const size_t dot = name.find('.');
+    if (dot == absl::string_view::npos) return absl::OkStatus();
+    name.remove_prefix(dot + 1);
+  }
+  const absl::Status status = model.CheckNames(name);
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(
+      absl::StrCat("the checkpoint may be of another network: ", status.message()));
+}
+
 // Returns those of `names` that training never changes.
 std::vector<std::string> Frozen(const Classifier& model, const std::vector<std::string>& names) {
   std::set<std::string> trained;
@@ -402,6 +443,7 @@ absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& requ
     std::string note = AdaptInputChannels(*convolution, &given);
     if (!note.empty()) notes.push_back(std::move(note));
   }
+  ReshapeLinears(wanted, &given);
   LoadReport report = Compare(wanted, given, with_head);
   report.notes = std::move(notes);
   const auto with_others = [&](const absl::Status& status) {
@@ -414,6 +456,9 @@ absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& requ
                      AdviceOnShapes(report, convolution, given, request))));
   }
   FT_RETURN_IF_ERROR(with_others(CheckComplete(report, given, request, *model)));
+  if (convolution != nullptr) {
+    FT_RETURN_IF_ERROR(CheckOrigin(given, *convolution, *model));
+  }
   WarnOfIdle(request.how.allow_missing(), report.missing, "allow_missing", "missing",
              &report.warnings);
   WarnOfIdle(request.how.allow_unused(), report.unused, "allow_unused", "left over",

@@ -38,9 +38,11 @@ struct LoadReport {
 // tensor counts something, as num_batches_tracked does; it may be missing, left over or of another
 // type.
 //
-// Errors leave the model as it was. InvalidArgument with the names on both sides: a tensor is
-// missing, left over or of another shape and the config does not allow it, or is missing in a
-// frozen stage. DataLoss: a value is not finite, or a variance is negative.
+// Errors, after each of which the model is as it was: InvalidArgument with the names on both sides
+// where a tensor is missing, left over or of another shape and the config does not allow it, or
+// where it is missing in a frozen stage, or where the names leave open which padding and epsilon
+// the weights want (Backbone::CheckNames()); DataLoss for a value that is not finite, or a negative
+// variance.
 absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
                                           const PretrainedConfig& pretrained, Classifier* model);
 

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <map>
 #include <string>
+#include <tuple>
 
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
@@ -179,6 +180,85 @@ TEST(LoadBackbone, FindsThePrefixOfOtherPackagesNamesAndNoOtherNetworks) {
   const std::string error = ErrorOf(LoadClassifier(checkpoint, {}, MakeModel(kResNet).get()));
   EXPECT_THAT(error, AllOf(HasSubstr("none of the checkpoint's names are the backbone's"),
                            testing::Not(HasSubstr("They fit"))));
+}
+
+// A checkpoint of a model like `config` by another package's names, of which `is_theirs` tells its
+// layers' names.
+template <typename IsTheirs>
+StateDict ByOtherNames(const std::string& config, const IsTheirs& is_theirs) {
+  std::map<std::string, std::string> theirs;
+  const auto model = MakeModel(config);
+  for (const auto& [other, ours] : model->other_names()) {
+    if (is_theirs(other)) theirs[ours] = other;
+  }
+  return Checkpoint(
+      [&](const std::string& name) {
+        const size_t dot = name.rfind('.');
+        return theirs.at(name.substr(0, dot)) + name.substr(dot);
+      },
+      config);
+}
+bool IsTorchvisions(const std::string& layer) {
+  return absl::StartsWith(layer, "features.") || absl::StartsWith(layer, "classifier.");
+}
+bool IsTimms(const std::string& layer) {
+  return absl::StartsWith(layer, "blocks.") || layer == "conv_stem" || layer == "conv_head" ||
+         layer == "bn1" || layer == "bn2" || layer == "classifier";
+}
+
+std::string Config(const std::string& backbone) {
+  return "backbone { " + backbone + " } head { num_classes: 3 }";
+}
+
+TEST(LoadBackbone, AsksForTheOriginThatNamesLeaveOpen) {
+  for (const auto& [kind, first, second] : {std::tuple("efficientnet", "PYTORCH", "TENSORFLOW"),
+                                            {"efficientnet_lite", "PYTORCH", "TENSORFLOW"},
+                                            {"mobilenet_v3", "TIMM", "TENSORFLOW"}}) {
+    const std::string network = kind;
+    const StateDict checkpoint = ByOtherNames(Config(network + " {}"), IsTimms);
+    const std::string error =
+        ErrorOf(LoadBackbone(checkpoint, "", MakeModel(Config(network + " {}")).get()));
+    EXPECT_THAT(error, AllOf(HasSubstr("its names are timm's"),
+                             HasSubstr("expected model.backbone." + network + ".origin: " + first +
+                                       " for the first one, or " + second)));
+    for (const char* origin : {first, second}) {
+      const std::string config = Config(network + " { origin: " + origin + " }");
+      EXPECT_TRUE(LoadBackbone(checkpoint, "", MakeModel(config).get()).ok()) << config;
+    }
+  }
+}
+
+TEST(LoadBackbone, AsksForTheOriginThatNamesTellWhereTheConfigDoesNot) {
+  const std::string unset = Config("efficientnet {}");
+  StateDict checkpoint = ByOtherNames(unset, IsTorchvisions);
+  for (NamedTensor& tensor : checkpoint.tensors) tensor.name = "net." + tensor.name;
+  EXPECT_THAT(ErrorOf(LoadBackbone(checkpoint, "net", MakeModel(unset).get())),
+              AllOf(HasSubstr("its names are torchvision's"),
+                    testing::EndsWith("expected model.backbone.efficientnet.origin: PYTORCH")));
+  const std::string set = Config("efficientnet { origin: PYTORCH }");
+  EXPECT_TRUE(LoadBackbone(checkpoint, "net", MakeModel(set).get()).ok());
+  // Their owners have one kind of these networks.
+  const std::string v3 = Config("mobilenet_v3 { variant: SMALL }");
+  EXPECT_TRUE(LoadBackbone(ByOtherNames(v3, IsTorchvisions), "", MakeModel(v3).get()).ok());
+  EXPECT_TRUE(LoadBackbone(Checkpoint(Same, unset), "", MakeModel(unset).get()).ok());
+}
+
+TEST(LoadBackbone, TakesTheHiddenLayerOfAClassifierAndNotItsLastOne) {
+  const std::string config = Config("mobilenet_v3 { variant: SMALL origin: TIMM }");
+  StateDict checkpoint = ByOtherNames(config, IsTimms);
+  for (NamedTensor& tensor : checkpoint.tensors) {
+    // timm's hidden layer is a convolution.
+    if (tensor.name == "conv_head.weight") tensor.tensor = tensor.tensor.view({1024, 576, 1, 1});
+  }
+  const auto model = MakeModel(config), fresh = MakeModel(config);
+  const auto report = LoadBackbone(checkpoint, "", model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->matched, checkpoint.tensors.size() - 2);
+  for (const char* name : {"head.layers.0.fc.weight", "backbone.layer4.se.conv2.conv.bias"}) {
+    EXPECT_TRUE(at::equal(Named(*model, name), Named(*fresh, name) + 1)) << name;
+  }
+  EXPECT_TRUE(at::equal(Named(*model, "head.layers.1.fc.weight"),
+                        Named(*fresh, "head.layers.1.fc.weight")));
 }
 
 TEST(LoadBackbone, UnderstandsMmpretrainsNamesWithoutPrefix) {

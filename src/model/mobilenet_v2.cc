@@ -38,14 +38,6 @@ constexpr std::array kGroups = {
 };
 constexpr int kStages = kGroups.size();
 
-// Returns mmpretrain's names of a convolution and its batch norm.
-ConvBnNames Ours(const std::string& name) { return {name + ".conv", name + ".bn"}; }
-// Returns torchvision's names, in which both are members of a sequence: the convolution has number
-// `conv` and the batch norm the next one.
-ConvBnNames InSequence(const std::string& name, int conv) {
-  return {absl::StrCat(name, ".", conv), absl::StrCat(name, ".", conv + 1)};
-}
-
 class MobileNetV2 final : public Backbone {
  public:
   explicit MobileNetV2(const BackboneConfig& config)
@@ -66,8 +58,8 @@ class MobileNetV2 final : public Backbone {
 
   void BuildStage(int stage, LayerBuilder* make) override {
     if (stage == 0) {
-      const ConvBnNames names = Ours("backbone.conv1");
-      make->AlsoNamed(names, {InSequence("features.0", 0), TimmStemNames()});
+      const ConvBnNames names = MmpretrainConvBn("backbone.conv1");
+      make->AlsoNamed(names, {TorchvisionConvBn("features.0", 0), TimmStemNames()});
       layers_.stem = make->MakeConvBn(
           names,
           {.in = input().channels, .out = StageWidth(0), .kernel = 3, .stride = 2, .padding = 1});
@@ -77,9 +69,9 @@ class MobileNetV2 final : public Backbone {
       layers_.stages[stage - 1].push_back(MakeBlock(stage, i, make));
     }
     if (stage == kStages) {
-      const ConvBnNames names = Ours("backbone.conv2");
-      make->AlsoNamed(names,
-                      {InSequence(absl::StrCat("features.", built_ + 1), 0), TimmLastNames()});
+      const ConvBnNames names = MmpretrainConvBn("backbone.conv2");
+      make->AlsoNamed(
+          names, {TorchvisionConvBn(absl::StrCat("features.", built_ + 1), 0), TimmLastNames()});
       layers_.last = make->MakeConvBn(
           names, {.in = StageWidth(kStages), .out = features().channels, .kernel = 1});
       make->AlsoNamed("head.fc", {"classifier.1", "classifier"});
@@ -94,18 +86,19 @@ class MobileNetV2 final : public Backbone {
     const std::string torchvision = absl::StrCat("features.", ++built_, ".conv");
     // mmpretrain and torchvision number a block's layers from 0, whether or not the block expands.
     const int first = expands ? 1 : 0;
-    return MakeInvertedResidual({.expand = Ours(ours + "0"),
-                                 .depthwise = Ours(absl::StrCat(ours, first)),
-                                 .project = Ours(absl::StrCat(ours, first + 1))},
-                                {{.expand = InSequence(torchvision + ".0", 0),
-                                  .depthwise = InSequence(absl::StrCat(torchvision, ".", first), 0),
-                                  .project = InSequence(torchvision, first + 1)},
-                                 TimmNames(stage - 1, index, expands)},
-                                {.in = in,
-                                 .width = in * group.expansion,
-                                 .out = StageWidth(stage),
-                                 .stride = index == 0 ? group.stride : 1},
-                                make);
+    return MakeInvertedResidual(
+        {.expand = MmpretrainConvBn(ours + "0"),
+         .depthwise = MmpretrainConvBn(absl::StrCat(ours, first)),
+         .project = MmpretrainConvBn(absl::StrCat(ours, first + 1))},
+        {{.expand = TorchvisionConvBn(torchvision + ".0", 0),
+          .depthwise = TorchvisionConvBn(absl::StrCat(torchvision, ".", first), 0),
+          .project = TorchvisionConvBn(torchvision, first + 1)},
+         TimmNames(stage - 1, index, expands)},
+        {.in = in,
+         .width = in * group.expansion,
+         .out = StageWidth(stage),
+         .stride = index == 0 ? group.stride : 1},
+        make);
   }
 
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) override {

@@ -14,17 +14,19 @@ namespace finetune {
 inline constexpr ForwardContext kTraining{.training = true};
 inline constexpr ForwardContext kEvaluation{.training = false};
 
-// Returns the value that a tensor of this name and shape has in a test's network. It is a
-// ByFormula() tensor, scaled and shifted by the tensor's kind.
-at::Tensor ValueOf(const std::string& name, at::IntArrayRef shape);
+// The value that the formula gives to a tensor of this name and shape in a network's state. `gain`
+// multiplies the weights of convolutions: SiLU, hard-swish and squeeze-and-excitation make values
+// smaller in every block, and with a gain of 1 the logits of a network of them would hardly depend
+// on its images.
+at::Tensor ValueOf(const std::string& name, at::IntArrayRef shape, double gain = 1);
 
 // Sets every parameter and buffer to ValueOf() its name.
-void FillByFormula(Classifier* model);
+void FillByFormula(Classifier* model, double gain = 1);
 
 // Returns a model of this ModelConfig text with the weights of FillByFormula(). Fails the test
 // where the model cannot be made.
 std::unique_ptr<Classifier> MakeModel(const std::string& config,
-                                      const ClassifierOptions& options = {});
+                                      const ClassifierOptions& options = {}, double gain = 1);
 
 // Returns the model's parameter or buffer of this name. Fails the test where there is none.
 at::Tensor Named(const Classifier& model, const std::string& name);
@@ -39,7 +41,8 @@ void ForwardAndBackward(Classifier* model, const at::Tensor& images);
 // Expects that both engines train the model of this ModelConfig text in bfloat16 with float32
 // gradients, and that the last layer's gradient is near that of a float32 pass. (The last layer's
 // is compared because the rounding errors of the backward pass have not added up there.)
-void ExpectBfloat16TrainsWithFloat32Gradients(const std::string& config, const at::Tensor& images);
+void ExpectBfloat16TrainsWithFloat32Gradients(const std::string& config, const at::Tensor& images,
+                                              double gain = 1);
 
 }  // namespace finetune
 

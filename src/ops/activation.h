@@ -6,9 +6,16 @@ namespace finetune {
 // The function that a layer applies to its result. Each returns NaN for NaN.
 enum class Activation {
   kNone,
-  kRelu,   // max(x, 0)
-  kRelu6,  // min(max(x, 0), 6)
+  kRelu,       // max(x, 0)
+  kRelu6,      // min(max(x, 0), 6)
+  kSilu,       // x * sigmoid(x)
+  kHardSwish,  // x * min(max(x + 3, 0), 6) / 6
 };
+
+// Whether the slope of the activation follows from its result. That of the others needs the input.
+constexpr bool SlopeFollowsFromResult(Activation activation) {
+  return activation != Activation::kSilu && activation != Activation::kHardSwish;
+}
 
 // Calls work.operator()<kActivation>() with `activation` as the template argument. Always inlined,
 // so that `work` is compiled for the caller's instruction set.
@@ -23,6 +30,12 @@ inline __attribute__((always_inline)) void ForActivation(Activation activation, 
       break;
     case Activation::kRelu6:
       work.template operator()<Activation::kRelu6>();
+      break;
+    case Activation::kSilu:
+      work.template operator()<Activation::kSilu>();
+      break;
+    case Activation::kHardSwish:
+      work.template operator()<Activation::kHardSwish>();
       break;
   }
 }

@@ -198,11 +198,14 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
       of = {running_mean.clone(), running_var.clone()};
     }
     const at::Tensor scale = gamma * at::rsqrt(of.var + epsilon);
-    at::Tensor y = ScaleShiftAddAct(x, scale, beta - of.mean * scale,
-                                    residual.value_or(at::Tensor()), activation);
+    const at::Tensor shift = beta - of.mean * scale;
+    at::Tensor y = ScaleShiftAddAct(x, scale, shift, residual.value_or(at::Tensor()), activation);
 
-    const bool activated = activation != Activation::kNone;
-    context->save_for_backward({x, activated ? y : at::Tensor(), gamma, of.mean, of.var});
+    const bool by_result = SlopeFollowsFromResult(activation);
+    const bool reads_y = by_result && activation != Activation::kNone;
+    context->save_for_backward({x, reads_y ? y : at::Tensor(), gamma, of.mean, of.var,
+                                by_result ? at::Tensor() : scale,
+                                by_result ? at::Tensor() : shift});
     context->saved_data["activation"] = static_cast<int64_t>(activation);
     context->saved_data["epsilon"] = epsilon;
     context->saved_data["sum"] = c10::IValue::make_capsule(holder);
@@ -215,19 +218,18 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &gamma = saved[2], &mean = saved[3], &var = saved[4];
-    at::Tensor y = saved[1];
+    ActivationBehind behind{static_cast<Activation>(context->saved_data["activation"].toInt()),
+                            saved[1], saved[5], saved[6]};
     at::Tensor dy = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
     // g is the gradient before the activation, which is also the residual's gradient. Where the
     // residual needs it, the first pass stores it, and the second pass reads g instead of dy and y.
-    auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
-    const bool activated = activation != Activation::kNone;
+    const bool activated = behind.activation != Activation::kNone;
     const bool wants_g = context->saved_data["residual"].toBool() && context->needs_input_grad(5);
     const at::Tensor g = wants_g && activated ? at::empty_like(dy) : at::Tensor();
-    const ChannelGradientSums sums = GradientSumsOf(dy, y, activation, x, mean, g);
+    const ChannelGradientSums sums = GradientSumsOf(dy, behind, x, mean, g);
     if (g.defined()) {
       dy = g;
-      y = at::Tensor();
-      activation = Activation::kNone;
+      behind = {Activation::kNone, {}};
     }
     const at::Tensor invstd = at::rsqrt(var + context->saved_data["epsilon"].toDouble());
     at::Tensor dx;
@@ -248,7 +250,7 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
         b = a * invstd.square() * all.narrow(0, channels, channels) / -count;
         c = a * all.narrow(0, 0, channels) / -count - b * mean;
       }
-      dx = InputGradient(dy, y, activation, x, a, b, c);
+      dx = InputGradient(dy, behind, x, a, b, c);
     }
     const at::Tensor dresidual = wants_g ? dy : at::Tensor();
     return {dx, sums.gx * invstd, sums.g, {}, {}, dresidual, {}, {}, {}, {}, {}};
@@ -270,6 +272,8 @@ at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::
                         const at::Tensor& residual, Activation activation, bool training,
                         const SumOverRanks& sum_over_ranks, const BatchNormSettings& settings) {
   constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
+  TORCH_CHECK_VALUE(!residual.defined() || SlopeFollowsFromResult(activation),
+                    "expected a residual with an activation whose slope follows from its result");
   // Autograd does not accept an undefined tensor as an input.
   std::optional<at::Tensor> added;
   if (residual.defined()) added = residual.contiguous(kLayout);

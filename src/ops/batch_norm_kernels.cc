@@ -6,8 +6,9 @@
 // Method: two passes forward and two backward. Forward: the statistics; then scale, shift, residual
 // and activation at once. Backward: the sums of g and g (x - mean), where g is the gradient of the
 // activation's input; then dx = g a + x b + c, where a, b and c have one number for each channel
-// (batch_norm.cc derives them). g is dy where the activation's result y is over 0 (and, for ReLU6,
-// under 6), and 0 elsewhere.
+// (batch_norm.cc derives them). A ReLU let a value pass where the result y is over 0. The slopes of
+// SiLU and hard-swish need their input, which is computed again from x: that costs arithmetic, and
+// saves the memory and the pass that keeping it would take.
 //
 // Memory: a map is a matrix [rows, C] of float32 or bfloat16; a row is a pixel (channels-last).
 // Loops run over the channels of a row, which the compiler vectorises. Numbers for each channel are
@@ -30,7 +31,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "src/base/bfloat16.h"
+#include "src/ops/activate.h"
+#include "src/ops/map_numbers.h"
 
 namespace finetune {
 namespace {
@@ -42,23 +44,6 @@ constexpr int64_t kBlock = 256;
 constexpr int64_t kUnroll = 8;
 // The least number of elements for which another thread is used.
 constexpr int64_t kGrain = 16384;
-
-// The element types of maps, each with its conversion to and from float32.
-struct AsFloat32 {
-  using Storage = float;
-  static float Load(float v) { return v; }
-  static float Store(float v) { return v; }
-};
-struct AsBfloat16 {
-  using Storage = uint16_t;
-  static float Load(uint16_t v) { return FromBfloat16(v); }
-  static uint16_t Store(float v) { return ToBfloat16(v); }
-};
-
-// A function with FT_VECTORISED is compiled for each of these instruction sets, and the program
-// chooses one when it starts. Functions with FT_INLINE are inlined into it.
-#define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
-#define FT_INLINE inline __attribute__((always_inline))
 
 // One thread's rows [begin, end) of a [rows, channels] matrix.
 struct Rows {
@@ -104,27 +89,38 @@ FT_INLINE void Forward(const typename T::Storage* __restrict x,
       float v = T::Load(x[r * n + c]) * scale[c] + shift[c];
       if constexpr (kAdd) v += T::Load(residual[r * n + c]);
       // NaN is not less than 0 and stays NaN: it must reach the loss.
-      if constexpr (kActivation != Activation::kNone) v = v < 0 ? 0 : v;
-      if constexpr (kActivation == Activation::kRelu6) v = v > 6 ? 6 : v;
+      Activate<kActivation, float, uint32_t>(v);
       y[r * n + c] = T::Store(v);
     }
   }
 }
 
-// Returns the gradient of the activation's input: dy where the activation's result y has a slope,
-// else 0.
+// Pointers to the activation's input and result for one thread, as ActivationBehind has them.
+template <typename T>
+struct Behind {
+  const typename T::Storage* __restrict y;
+  const float* __restrict scale;
+  const float* __restrict shift;
+};
+
+// Returns the gradient before the activation at element `at`, which is of channel `c`. `x`: the
+// batch norm's input there.
 template <typename T, Activation kActivation>
-FT_INLINE float Masked(typename T::Storage dy, typename T::Storage y) {
-  float g = T::Load(dy);
-  if constexpr (kActivation != Activation::kNone) g = T::Load(y) <= 0 ? 0.0F : g;
-  if constexpr (kActivation == Activation::kRelu6) g = T::Load(y) >= 6 ? 0.0F : g;
-  return g;
+FT_INLINE float GradientAt(const typename T::Storage* __restrict dy, const Behind<T>& of, float x,
+                           int64_t at, int64_t c) {
+  const float slope = T::Load(dy[at]);
+  if constexpr (kActivation == Activation::kNone) {
+    return slope;
+  } else if constexpr (SlopeFollowsFromResult(kActivation)) {
+    return GradientBefore<kActivation>(slope, 0, T::Load(of.y[at]));
+  } else {
+    return GradientBefore<kActivation>(slope, x * of.scale[c] + of.shift[c], 0);
+  }
 }
 
 // sums[c] += sum of g, products[c] += sum of g * (x - mean).
 template <typename T, Activation kActivation, bool kWrite>
-FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
-                            const typename T::Storage* __restrict y,
+FT_INLINE void AddGradients(const typename T::Storage* __restrict dy, const Behind<T>& of,
                             const typename T::Storage* __restrict x, const float* __restrict mean,
                             Rows rows, typename T::Storage* __restrict write_g,
                             float* __restrict sums, float* __restrict products) {
@@ -137,10 +133,10 @@ FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
       float sum = 0, product = 0;
       for (int64_t k = 0; k < kUnroll; ++k) {
         const int64_t at = (r + k) * n + c;
-        const float g =
-            Masked<T, kActivation>(dy[at], kActivation != Activation::kNone ? y[at] : dy[at]);
+        const float in = T::Load(x[at]);
+        const float g = GradientAt<T, kActivation>(dy, of, in, at, c);
         sum += g;
-        product += g * (T::Load(x[at]) - mean[c]);
+        product += g * (in - mean[c]);
       }
       sums[c] += sum;
       products[c] += product;
@@ -149,18 +145,17 @@ FT_INLINE void AddGradients(const typename T::Storage* __restrict dy,
   for (; r < rows.end; ++r) {
     for (int64_t c = 0; c < n; ++c) {
       const int64_t at = r * n + c;
-      const float g =
-          Masked<T, kActivation>(dy[at], kActivation != Activation::kNone ? y[at] : dy[at]);
+      const float in = T::Load(x[at]);
+      const float g = GradientAt<T, kActivation>(dy, of, in, at, c);
       if constexpr (kWrite) write_g[at] = T::Store(g);
       sums[c] += g;
-      products[c] += g * (T::Load(x[at]) - mean[c]);
+      products[c] += g * (in - mean[c]);
     }
   }
 }
 
 template <typename T, Activation kActivation>
-FT_INLINE void Backward(const typename T::Storage* __restrict dy,
-                        const typename T::Storage* __restrict y,
+FT_INLINE void Backward(const typename T::Storage* __restrict dy, const Behind<T>& of,
                         const typename T::Storage* __restrict x, const float* __restrict a,
                         const float* __restrict b, const float* __restrict c, Rows rows,
                         typename T::Storage* __restrict dx) {
@@ -168,9 +163,9 @@ FT_INLINE void Backward(const typename T::Storage* __restrict dy,
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t at = r * n + i;
-      const float g =
-          Masked<T, kActivation>(dy[at], kActivation != Activation::kNone ? y[at] : dy[at]);
-      dx[at] = T::Store(g * a[i] + T::Load(x[at]) * b[i] + c[i]);
+      const float in = T::Load(x[at]);
+      const float g = GradientAt<T, kActivation>(dy, of, in, at, i);
+      dx[at] = T::Store(g * a[i] + in * b[i] + c[i]);
     }
   }
 }
@@ -211,47 +206,61 @@ FT_VECTORISED void ForwardOf(bool bfloat16, const void* x, const void* residual,
            : ForwardAs<AsFloat32>(x, residual, scale, shift, activation, rows, y);
 }
 
+// ActivationBehind's pointers, without a type.
+struct UntypedBehind {
+  Activation activation;
+  const void* y;
+  const float* scale;
+  const float* shift;
+};
 template <typename T>
-FT_INLINE void AddGradientsAs(const void* dy, const void* y, Activation activation, const void* x,
+FT_INLINE void AddGradientsAs(const void* dy, const UntypedBehind& of, const void* x,
                               const float* mean, Rows rows, void* write_g, float* sums,
                               float* products) {
+  const Behind<T> behind{In<T>(of.y), of.scale, of.shift};
   ForActivation(
-      activation, [=]<Activation kActivation>() __attribute__((always_inline)) {
+      of.activation, [=]<Activation kActivation>() __attribute__((always_inline)) {
         write_g != nullptr
-            ? AddGradients<T, kActivation, true>(In<T>(dy), In<T>(y), In<T>(x), mean, rows,
+            ? AddGradients<T, kActivation, true>(In<T>(dy), behind, In<T>(x), mean, rows,
                                                  Out<T>(write_g), sums, products)
-            : AddGradients<T, kActivation, false>(In<T>(dy), In<T>(y), In<T>(x), mean, rows,
-                                                  nullptr, sums, products);
+            : AddGradients<T, kActivation, false>(In<T>(dy), behind, In<T>(x), mean, rows, nullptr,
+                                                  sums, products);
       });
 }
 
-FT_VECTORISED void AddGradientsOf(bool bfloat16, const void* dy, const void* y,
-                                  Activation activation, const void* x, const float* mean,
-                                  Rows rows, void* write_g, float* sums, float* products) {
-  bfloat16 ? AddGradientsAs<AsBfloat16>(dy, y, activation, x, mean, rows, write_g, sums, products)
-           : AddGradientsAs<AsFloat32>(dy, y, activation, x, mean, rows, write_g, sums, products);
+FT_VECTORISED void AddGradientsOf(bool bfloat16, const void* dy, const UntypedBehind& of,
+                                  const void* x, const float* mean, Rows rows, void* write_g,
+                                  float* sums, float* products) {
+  bfloat16 ? AddGradientsAs<AsBfloat16>(dy, of, x, mean, rows, write_g, sums, products)
+           : AddGradientsAs<AsFloat32>(dy, of, x, mean, rows, write_g, sums, products);
 }
 
 template <typename T>
-FT_INLINE void BackwardAs(const void* dy, const void* y, Activation activation, const void* x,
-                          const float* a, const float* b, const float* c, Rows rows, void* dx) {
+FT_INLINE void BackwardAs(const void* dy, const UntypedBehind& of, const void* x, const float* a,
+                          const float* b, const float* c, Rows rows, void* dx) {
+  const Behind<T> behind{In<T>(of.y), of.scale, of.shift};
   ForActivation(
-      activation, [=]<Activation kActivation>() __attribute__((always_inline)) {
-        Backward<T, kActivation>(In<T>(dy), In<T>(y), In<T>(x), a, b, c, rows, Out<T>(dx));
+      of.activation, [=]<Activation kActivation>() __attribute__((always_inline)) {
+        Backward<T, kActivation>(In<T>(dy), behind, In<T>(x), a, b, c, rows, Out<T>(dx));
       });
 }
 
-FT_VECTORISED void BackwardOf(bool bfloat16, const void* dy, const void* y, Activation activation,
-                              const void* x, const float* a, const float* b, const float* c,
-                              Rows rows, void* dx) {
-  bfloat16 ? BackwardAs<AsBfloat16>(dy, y, activation, x, a, b, c, rows, dx)
-           : BackwardAs<AsFloat32>(dy, y, activation, x, a, b, c, rows, dx);
+FT_VECTORISED void BackwardOf(bool bfloat16, const void* dy, const UntypedBehind& of, const void* x,
+                              const float* a, const float* b, const float* c, Rows rows, void* dx) {
+  bfloat16 ? BackwardAs<AsBfloat16>(dy, of, x, a, b, c, rows, dx)
+           : BackwardAs<AsFloat32>(dy, of, x, a, b, c, rows, dx);
 }
 
 const void* DataOrNull(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.const_data_ptr() : nullptr;
 }
 const float* Floats(const at::Tensor& tensor) { return tensor.const_data_ptr<float>(); }
+const float* FloatsOrNull(const at::Tensor& tensor) {
+  return tensor.defined() ? Floats(tensor) : nullptr;
+}
+UntypedBehind Untyped(const ActivationBehind& of) {
+  return {of.activation, DataOrNull(of.y), FloatsOrNull(of.scale), FloatsOrNull(of.shift)};
+}
 bool IsBfloat16(const at::Tensor& tensor) { return tensor.scalar_type() == at::kBFloat16; }
 int64_t RowsOf(const at::Tensor& x) { return x.numel() / x.size(1); }
 
@@ -329,16 +338,15 @@ at::Tensor ScaleShiftAddAct(const at::Tensor& x, const at::Tensor& scale, const 
   return y;
 }
 
-ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, Activation activation,
+ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const ActivationBehind& of,
                                    const at::Tensor& x, const at::Tensor& mean,
                                    const at::Tensor& write_g) {
   const int64_t channels = x.size(1);
   const std::vector<double> sums = SumRows(
-      x, [&, bfloat16 = IsBfloat16(x), gradient = dy.const_data_ptr(), act = DataOrNull(y),
+      x, [&, bfloat16 = IsBfloat16(x), gradient = dy.const_data_ptr(), behind = Untyped(of),
           in = x.const_data_ptr(), out = write_g.defined() ? write_g.mutable_data_ptr() : nullptr](
              Rows rows, float* sum, float* product) {
-        AddGradientsOf(bfloat16, gradient, act, activation, in, Floats(mean), rows, out, sum,
-                       product);
+        AddGradientsOf(bfloat16, gradient, behind, in, Floats(mean), rows, out, sum, product);
       });
   ChannelGradientSums result{at::empty({channels}), at::empty({channels})};
   std::copy_n(sums.begin(), channels, result.g.mutable_data_ptr<float>());
@@ -346,13 +354,12 @@ ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, Ac
   return result;
 }
 
-at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& y, Activation activation,
-                         const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
-                         const at::Tensor& c) {
+at::Tensor InputGradient(const at::Tensor& dy, const ActivationBehind& of, const at::Tensor& x,
+                         const at::Tensor& a, const at::Tensor& b, const at::Tensor& c) {
   at::Tensor dx = at::empty_like(x);
-  ForRows(x, [&, bfloat16 = IsBfloat16(x), gradient = dy.const_data_ptr(), act = DataOrNull(y),
+  ForRows(x, [&, bfloat16 = IsBfloat16(x), gradient = dy.const_data_ptr(), behind = Untyped(of),
               in = x.const_data_ptr(), out = dx.mutable_data_ptr()](Rows rows) {
-    BackwardOf(bfloat16, gradient, act, activation, in, Floats(a), Floats(b), Floats(c), rows, out);
+    BackwardOf(bfloat16, gradient, behind, in, Floats(a), Floats(b), Floats(c), rows, out);
   });
   return dx;
 }

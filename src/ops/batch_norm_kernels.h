@@ -27,17 +27,24 @@ struct ChannelGradientSums {
   at::Tensor g, gx;  // sum g and sum g * (x - mean)
 };
 
-// Returns the sums of one pass over dy and x. g is dy where the activation's result y has a slope
-// (0 < y, and y < 6 for kRelu6), else 0. y is not read for kNone. Writes g to `write_g` where that
-// is defined.
-ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const at::Tensor& y, Activation activation,
+// The activation behind a batch norm, as the backward pass needs it.
+struct ActivationBehind {
+  Activation activation;
+  // The activation's result where its slope follows from that; else undefined.
+  at::Tensor y;
+  // Else the activation's input is x * scale + shift, [C] float32 each.
+  at::Tensor scale = {}, shift = {};
+};
+
+// Returns the sums of one pass over dy and x. g is dy times the activation's slope. Writes g to
+// `write_g` where that is defined.
+ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const ActivationBehind& of,
                                    const at::Tensor& x, const at::Tensor& mean,
                                    const at::Tensor& write_g);
 
 // Returns g * a + x * b + c in one pass, with g as in GradientSumsOf().
-at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& y, Activation activation,
-                         const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
-                         const at::Tensor& c);
+at::Tensor InputGradient(const at::Tensor& dy, const ActivationBehind& of, const at::Tensor& x,
+                         const at::Tensor& a, const at::Tensor& b, const at::Tensor& c);
 
 }  // namespace finetune
 

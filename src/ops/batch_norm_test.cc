@@ -5,8 +5,13 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/hardswish.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/logspace.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/ones_like.h>
+#include <ATen/ops/silu.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -235,7 +240,8 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
     const at::Tensor x = make("x", 4), residual = make("residual", 0), dy = make("dy", 0.25);
     const at::Tensor gamma = ByFormula("gamma", {of.channels}, 0.5, 1);
     const at::Tensor beta =
-        ByFormula("beta", {of.channels}, 1, of.activation == Activation::kRelu6 ? 4 : 0);
+        ByFormula("beta", {of.channels}, of.activation == Activation::kHardSwish ? 4 : 1,
+                  of.activation == Activation::kRelu6 ? 4 : 0);
     const at::Tensor start_mean = ByFormula("mean", {of.channels}, 0.5, 4);
     const at::Tensor start_var = ByFormula("var", {of.channels}, 0.5, 1);
 
@@ -252,6 +258,8 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
     if (of.residual) y1 = y1 + r1;
     if (of.activation == Activation::kRelu) y1 = y1.relu();
     if (of.activation == Activation::kRelu6) y1 = y1.clamp(0, 6);
+    if (of.activation == Activation::kSilu) y1 = at::silu(y1);
+    if (of.activation == Activation::kHardSwish) y1 = at::hardswish(y1);
 
     const at::Tensor x2 = leaf(x, of.type), r2 = leaf(residual, of.type);
     const at::Tensor gamma2 = leaf(gamma, at::kFloat), beta2 = leaf(beta, at::kFloat);
@@ -268,7 +276,9 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
     // Where rounding puts y1 and y2 on different sides of an activation's bound, their gradients
     // differ completely. dy is 0 there.
     at::Tensor dy_same = dy;
-    if (of.activation != Activation::kNone) dy_same = dy_same * ((y1 > 0) == (y2 > 0));
+    if (of.activation == Activation::kRelu || of.activation == Activation::kRelu6) {
+      dy_same = dy_same * ((y1 > 0) == (y2 > 0));
+    }
     if (of.activation == Activation::kRelu6) dy_same = dy_same * ((y1 < 6) == (y2 < 6));
     y1.backward(dy_same.to(at::kDouble));
     y2.backward(dy_same);
@@ -282,7 +292,7 @@ class FusedBatchNormTest : public testing::TestWithParam<std::tuple<bool, bool, 
 };
 
 std::string FusedName(const testing::TestParamInfo<std::tuple<bool, bool, Activation>>& info) {
-  constexpr const char* kNames[] = {"", "Relu", "Relu6"};
+  constexpr const char* kNames[] = {"", "Relu", "Relu6", "Silu", "HardSwish"};
   const auto& [add, training, activation] = info.param;
   return std::string(add ? "Add" : "") + kNames[static_cast<int>(activation)] +
          (training ? "Training" : "Running");
@@ -292,6 +302,12 @@ INSTANTIATE_TEST_SUITE_P(, FusedBatchNormTest,
                          testing::Combine(testing::Bool(), testing::Bool(),
                                           testing::Values(Activation::kNone, Activation::kRelu,
                                                           Activation::kRelu6)),
+                         FusedName);
+// These take no residual.
+INSTANTIATE_TEST_SUITE_P(Smooth, FusedBatchNormTest,
+                         testing::Combine(testing::Values(false), testing::Bool(),
+                                          testing::Values(Activation::kSilu,
+                                                          Activation::kHardSwish)),
                          FusedName);
 
 TEST_P(FusedBatchNormTest, IsBatchNormThenAddThenActivation) {
@@ -347,12 +363,30 @@ TEST(BatchNormActTest, MatchesFloat64FarFromZero) {
   }
 }
 
+// Where e^x over- or underflows, and in between.
+TEST(BatchNormActTest, HasSiluOfEveryMagnitude) {
+  const at::Tensor values = at::cat({at::linspace(-120, 120, 4801), at::full({1}, 1e4),
+                                     at::full({1}, -1e4), at::logspace(-20, 2, 200)});
+  const at::Tensor x =
+      values.view({1, 1, 1, -1}).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
+  const at::Tensor y =
+      BatchNormAct(x, at::ones({1}), at::zeros({1}), at::zeros({1}), at::ones({1}), {},
+                   Activation::kSilu, /*training=*/false, nullptr, {.epsilon = 0});
+  y.sum().backward();
+  const at::Tensor exact_x = values.to(at::kDouble).requires_grad_();
+  const at::Tensor exact = at::silu(exact_x);
+  exact.sum().backward();
+  EXPECT_TRUE(y.view(-1).to(at::kDouble).allclose(exact, /*rtol=*/5e-7, /*atol=*/1e-34));
+  EXPECT_TRUE(x.grad().view(-1).to(at::kDouble).allclose(exact_x.grad(), 1e-6, 1e-34));
+}
+
 TEST(BatchNormActTest, HandsNanOn) {
   at::Tensor x = at::ones({2, 3, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast);
   x[1][2][0][1] = NAN;
   for (const auto& [type, activation] :
        {std::pair(at::kFloat, Activation::kRelu), std::pair(at::kBFloat16, Activation::kRelu),
-        std::pair(at::kFloat, Activation::kRelu6)}) {
+        std::pair(at::kFloat, Activation::kRelu6), std::pair(at::kFloat, Activation::kSilu),
+        std::pair(at::kBFloat16, Activation::kHardSwish)}) {
     const at::Tensor y = BatchNormAct(x.to(type), at::ones({3}), at::zeros({3}), at::zeros({3}),
                                       at::ones({3}), {}, activation, /*training=*/false, nullptr);
     EXPECT_EQ(y.isnan().sum().item<int64_t>(), 1);

@@ -28,6 +28,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "src/ops/activate.h"
 #include "src/ops/conv.h"
 
 namespace finetune {
@@ -104,11 +105,6 @@ class Lines {
     const float* weights;
   };
 
-  static FT_INLINE void Finish(Floats& sum) {
-    if constexpr (kActivation != Activation::kNone) Max(Floats{}, Floats(sum), sum);
-    if constexpr (kActivation == Activation::kRelu6) Min(Floats{} + 6, Floats(sum), sum);
-  }
-
   // Computes `count` results of a line that lie `distance` elements apart. kWhole: `count` is
   // kTile, and no tap lies in the padding for any of them.
   template <bool kWhole>
@@ -142,7 +138,7 @@ class Lines {
       Unrolled<kTile>([&](auto t) __attribute__((always_inline)) {
         if (!kWhole && t >= count) return;
         Unrolled<kVectors>([&](auto v) __attribute__((always_inline)) {
-          Finish(sums[t][v]);
+          Activate<kActivation, Floats, typename N::Bits>(sums[t][v]);
           N::Store(sums[t][v], result + t * distance + c + v * kLanes);
         });
       });

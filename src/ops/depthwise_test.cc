@@ -4,6 +4,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/hardswish.h>
+#include <ATen/ops/silu.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -172,6 +174,13 @@ TEST(DepthwiseConvTest, EndsWithItsActivationAndPassesNan) {
     EXPECT_EQ(y.isnan().sum().item<int64_t>(), 9);
     EXPECT_TRUE(run(Activation::kRelu).allclose(y.relu(), 0, 0, /*equal_nan=*/true));
     EXPECT_TRUE(run(Activation::kRelu6).allclose(y.clamp(0, 6), 0, 0, /*equal_nan=*/true));
+    const double error = kernels.type == at::kBFloat16 ? 0.005 : 1e-6;
+    for (const auto& [activation, exact] :
+         {std::pair(Activation::kSilu, at::silu(y.to(at::kDouble))),
+          std::pair(Activation::kHardSwish, at::hardswish(y.to(at::kDouble)))}) {
+      const at::Tensor ours = run(activation).to(at::kDouble);
+      EXPECT_TRUE(ours.allclose(exact, error, error, /*equal_nan=*/true));
+    }
     EXPECT_GT((y > 6).sum().item<int64_t>(), 0);
   }
 }

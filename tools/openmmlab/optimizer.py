@@ -6,8 +6,14 @@ from openmmlab import pbtxt
 from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.values import Dict, plain
 
-# Matches the names of a ResNet's batch norms in src/model/resnet.cc.
-NORM = r"(\.bn[0-9]+|\.downsample\.1)\."
+# The names of the networks' batch norms, after their parameters' names in src/model.
+NORM = r"(\.bn[0-9]*|\.downsample\.1)\."
+# Those of depthwise convolutions, by network.
+DEPTHWISE = {
+    "mobilenet_v2": r"\.layer(1\.[0-9]+\.conv\.0|[2-7]\.[0-9]+\.conv\.1)\.conv\.weight$",
+    "mobilenet_v3": r"\.depthwise_conv\.conv\.weight$",
+    "efficientnet": r"\.depthwise_conv\.conv\.weight$",
+}
 
 
 class Optimizer(Part):
@@ -135,5 +141,12 @@ class Optimizer(Part):
             add(NORM + "bias", None, bias_decay, bias_lr)
         if bias_decay is not None or bias_lr is not None:
             add(r"\.bias$", bias_lr, bias_decay, bias_decay or bias_lr)
-        rules.note("dwconv_decay_mult", "the backbone has no depthwise convolutions")
+        backbone = self.output.message("model").message("backbone")
+        pattern = next((pattern for name, pattern in DEPTHWISE.items() if backbone.has(name)), None)
+        if pattern is None:
+            rules.note("dwconv_decay_mult", "the backbone has no depthwise convolutions")
+        else:
+            decay = rules.number("dwconv_decay_mult", 0, 1e30)
+            if decay is not None:
+                add(pattern, None, decay, decay)
         rules.note("bypass_duplicate", "no parameter is used twice")

@@ -1,0 +1,29 @@
+#ifndef FINETUNE_OPS_MAP_NUMBERS_H_
+#define FINETUNE_OPS_MAP_NUMBERS_H_
+
+#include <cstdint>
+
+#include "src/base/bfloat16.h"
+
+namespace finetune {
+
+// The numbers of feature maps for kernels whose loops the compiler vectorises: each type with its
+// conversions to and from float32. (vectors.h is for kernels that are written in vectors.)
+struct AsFloat32 {
+  using Storage = float;
+  static float Load(float v) { return v; }
+  static float Store(float v) { return v; }
+};
+struct AsBfloat16 {
+  using Storage = uint16_t;
+  static float Load(uint16_t v) { return FromBfloat16(v); }
+  static uint16_t Store(float v) { return ToBfloat16(v); }
+};
+
+// A function with FT_VECTORISED is compiled for each of these instruction sets, and the program
+// chooses one when it starts. Functions with FT_INLINE (vectors.h) are inlined into it.
+#define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
+
+}  // namespace finetune
+
+#endif  // FINETUNE_OPS_MAP_NUMBERS_H_

@@ -1,0 +1,97 @@
+// What a run promises for every network of inverted residual blocks, by the programs as a user runs
+// them: any number of ranks computes the same, bfloat16 trains, and plan and summary know the
+// network.
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/training_test.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Network {
+  const char* name;
+  const char* config;  // the field of model.backbone
+  const char* layer;   // the last stage's, as `summary` names it
+};
+
+class NetworksTest : public TrainingTest, public testing::WithParamInterface<Network> {
+ protected:
+  void SetUp() override {
+    TrainingTest::SetUp();
+    WriteResNet();
+  }
+  // 32x32 images end as 1x1 maps here, of which a pass needs two at least.
+  static std::string Flags() {
+    return absl::StrCat("--set='model.backbone.", GetParam().config,
+                        "' --set=optimizer.sgd.lr=0.002 --max_iterations=4 ");
+  }
+};
+
+TEST_P(NetworksTest, TwoRanksComputeAsOne) {
+  // With larger steps, rounding would grow from iteration to iteration. A norm that no gradient
+  // reaches makes a record have the gradients' norm.
+  const std::string flags = Flags() +
+                            "--set=comm.sync_batch_norm=true --set=optimizer.sgd.lr=1e-6 "
+                            "--set='optimizer.clip_gradient={max_norm:1e9}' ";
+  TrainToEnd(1, "one", flags);
+  TrainToEnd(2, "two", flags);
+  const auto one = Losses("one"), two = Losses("two");
+  ASSERT_EQ(one.size(), 4u);
+  for (const auto& [iteration, loss] : one) {
+    EXPECT_NEAR(two.at(iteration), loss, 1e-4 * loss) << iteration;
+  }
+  const auto norms = [&](const std::string& run) {
+    std::vector<double> found;
+    for (const auto& record : Records(run)) {
+      if (record.contains("gradient_norm")) found.push_back(record["gradient_norm"]);
+    }
+    return found;
+  };
+  const std::vector<double> of_one = norms("one"), of_two = norms("two");
+  ASSERT_EQ(of_one.size(), 4u);
+  ASSERT_EQ(of_two.size(), 4u);
+  for (size_t i = 0; i < of_one.size(); ++i) {
+    EXPECT_NEAR(of_two[i], of_one[i], 0.02 * of_one[i]) << i;
+  }
+}
+
+TEST_P(NetworksTest, TrainsInBfloat16AndEvaluates) {
+  TrainToEnd(2, "bfloat16", Flags() + "--set=runtime.precision=BFLOAT16 ");
+  TrainToEnd(2, "float32", Flags());
+  const double expected = Losses("float32").at(1);
+  EXPECT_NEAR(Losses("bfloat16").at(1), expected, 0.05 * expected);
+  const Outcome evaluated =
+      Run(absl::StrCat(finetune_, " evaluate --config=", folder_,
+                       "/bfloat16/config.pbtxt --checkpoint=", folder_, "/bfloat16/latest.pth"));
+  EXPECT_EQ(evaluated.exit_code, 0) << evaluated.output;
+}
+
+TEST_P(NetworksTest, PlanAndSummaryKnowIt) {
+  const std::string model = absl::StrCat(" --config=", config(), " --set='model.backbone.",
+                                         GetParam().config, "' --set=runtime.threads=1 ");
+  const Outcome summary = Run(absl::StrCat(finetune_, " summary", model));
+  EXPECT_EQ(summary.exit_code, 0) << summary.output;
+  EXPECT_THAT(summary.output, HasSubstr(GetParam().layer));
+  const Outcome plan = Run(absl::StrCat(finetune_, " plan --ranks=1,2 --measure=1", model));
+  EXPECT_EQ(plan.exit_code, 0) << plan.output;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Networks, NetworksTest,
+    testing::Values(Network{"MobileNetV2", "mobilenet_v2={width:0.25}", "backbone.layer7"},
+                    Network{"MobileNetV3Large", "mobilenet_v3={}", "head.layers"},
+                    Network{"MobileNetV3Small", "mobilenet_v3={variant:SMALL}", "head.layers"},
+                    Network{"EfficientNetB0", "efficientnet={drop_path:0.2}", "backbone.layers"},
+                    Network{"EfficientNetLite0", "efficientnet_lite={drop_path:0.2}",
+                            "backbone._blocks"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace finetune
