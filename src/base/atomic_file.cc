@@ -83,13 +83,34 @@ absl::Status AtomicFile::WriteThrough(absl::string_view bytes) {
   return absl::OkStatus();
 }
 
+absl::Status AtomicFile::WriteBuffer() {
+  if (buffered_ == 0) return absl::OkStatus();
+  // The end of a file is seldom a multiple of the block size.
+  SetDirect(false);
+  return WriteThrough({buffer_.get(), buffered_});
+}
+
 absl::Status AtomicFile::Commit() {
-  if (buffered_ > 0) {
-    // The end of a file is seldom a multiple of the block size.
-    SetDirect(false);
-    FT_RETURN_IF_ERROR(WriteThrough({buffer_.get(), buffered_}));
-  }
+  FT_RETURN_IF_ERROR(WriteBuffer());
   if (TEMP_FAILURE_RETRY(fsync(fd_.get())) != 0) return SystemError("cannot sync", path_, errno);
+  FT_RETURN_IF_ERROR(Rename());
+  std::string folder = std::filesystem::path(path_).parent_path().string();
+  if (folder.empty()) folder = ".";
+  const Fd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder_fd.ok()) return SystemError("cannot open", folder, errno);
+  // Some file systems cannot sync a folder (EINVAL). The rename is then as durable as they make it.
+  if (TEMP_FAILURE_RETRY(fsync(folder_fd.get())) != 0 && errno != EINVAL) {
+    return SystemError("cannot sync", folder, errno);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::CommitUnsynced() {
+  FT_RETURN_IF_ERROR(WriteBuffer());
+  return Rename();
+}
+
+absl::Status AtomicFile::Rename() {
   // A network file system may report a failed write only here.
   if (close(fd_.Release()) != 0) {
     const int error = errno;
@@ -100,14 +121,6 @@ absl::Status AtomicFile::Commit() {
     const int error = errno;
     unlink(temporary_path_.c_str());
     return SystemError("cannot rename to", path_, error);
-  }
-  std::string folder = std::filesystem::path(path_).parent_path().string();
-  if (folder.empty()) folder = ".";
-  const Fd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder_fd.ok()) return SystemError("cannot open", folder, errno);
-  // Some file systems cannot sync a folder (EINVAL). The rename is then as durable as they make it.
-  if (TEMP_FAILURE_RETRY(fsync(folder_fd.get())) != 0 && errno != EINVAL) {
-    return SystemError("cannot sync", folder, errno);
   }
   return absl::OkStatus();
 }
