@@ -13,6 +13,7 @@
 #include "src/main/commands/summary.h"
 #include "src/main/commands/train.h"
 #include "src/main/commands/version.h"
+#include "src/main/commands/watch.h"
 
 namespace finetune {
 
@@ -25,6 +26,7 @@ CommandList MakeCommands() {
   commands.push_back(std::make_unique<DiffCommand>());
   commands.push_back(std::make_unique<SummaryCommand>());
   commands.push_back(std::make_unique<ReportCommand>());
+  commands.push_back(std::make_unique<WatchCommand>());
   commands.push_back(std::make_unique<PlanCommand>());
   commands.push_back(std::make_unique<CompletionCommand>());
   commands.push_back(std::make_unique<HelpCommand>());
