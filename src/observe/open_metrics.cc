@@ -1,10 +1,10 @@
 #include "src/observe/open_metrics.h"
 
+#include <charconv>
 #include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "src/base/utf8.h"
 #include "src/base/version.h"
@@ -19,10 +19,12 @@ std::string Label(absl::string_view name, absl::string_view value) {
       absl::StrReplaceAll(ValidUtf8(value), {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}}), "\"");
 }
 
+// Returns the shortest text that is read as the same number.
 std::string Number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
-  return absl::StrFormat("%.15g", value);
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof(text), value).ptr);
 }
 
 // The text of the metrics so far.

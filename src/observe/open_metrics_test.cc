@@ -73,10 +73,12 @@ TEST(OpenMetrics, WritesAnyNameAndAnyNumber) {
   status.run.name = "a\"b\\c\nd\xff";
   status.training->loss = NAN;
   status.training->eta_s = INFINITY;
+  status.training->lr = 0.1 + 0.2;
   const std::string text = ToOpenMetrics(status, "/runs/a");
   const std::string labels = "{run=\"a\\\"b\\\\c\\nd\xEF\xBF\xBD\",work_dir=\"/runs/a\"} ";
   EXPECT_THAT(text, HasSubstr("finetune_loss" + labels + "NaN\n"));
   EXPECT_THAT(text, HasSubstr("finetune_eta_seconds" + labels + "+Inf\n"));
+  EXPECT_THAT(text, HasSubstr("finetune_learning_rate" + labels + "0.30000000000000004\n"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -169,8 +170,9 @@ TEST(Watch, AnEndIsSaidWithItsReason) {
 
 TEST(Watch, DrawsTheLossesOfTheLastRecords) {
   std::string records = "{\"mode\":\"train\",\"itera";  // of a line before the tail's beginning
-  for (const double loss : {4.0, 2.0, NAN, 1.0}) {
-    IterationRecord record = Training(static_cast<int64_t>(10 - loss));
+  int64_t iteration = 1;
+  for (const double loss : std::vector<double>{4, 2, NAN, 1}) {
+    IterationRecord record = Training(iteration++);
     record.loss = loss;
     absl::StrAppend(&records, "\n", ToJson(record));
   }
