@@ -120,12 +120,13 @@ use() {
   cd /tmp/$run
   finetune --version
   prepare_dataset synthetic --train=128 --test=32 --output=data/demo > /dev/null
+  # mpirun would pass the rest of this script on to rank 0.
   mpirun -np 2 --oversubscribe --bind-to none finetune --config=demo.pbtxt --max_iterations=2 --set=runtime.log_interval=1 \
-    --work_dir=run > log.txt 2>&1 || { cat log.txt; exit 1; }
+    --work_dir=run > log.txt 2>&1 < /dev/null || { cat log.txt; exit 1; }
   grep 'validation after epoch 1' log.txt
   finetune watch run --once | head -n 2
   finetune evaluate --checkpoint=run/latest.pth > evaluation.txt
-  grep -m 1 top1 evaluation.txt
+  grep -m 1 accuracy evaluation.txt
   # Every library but those of the system and of MPI comes from the package.
   ldd $prefix/bin/finetune | grep 'not found' && exit 1
   ldd $prefix/bin/finetune | awk '$2 == "=>" && $3 ~ /^\// {print $1}' > /tmp/$run/libraries
