@@ -237,6 +237,7 @@ TEST_F(RunLogTest, TheStatusFollowsTheRun) {
   EXPECT_THAT(*ReadFile(options_.work_dir + "/metrics.prom"), HasSubstr("finetune_iteration{"));
 
   log->End(RunState::kInterrupted);
+  testing::internal::GetCapturedStdout();
   EXPECT_EQ(ReadRunStatus(options_.work_dir)->state, RunState::kInterrupted);
 }
 
@@ -246,6 +247,7 @@ TEST_F(RunLogTest, TheStatusOfAFailedRunHasItsError) {
   log->Run(RunRecord());
   for (int i = 0; i < 7; ++i) log->Warning(absl::StrCat("odd ", i));
   log->Error("it is over");
+  testing::internal::GetCapturedStdout();
   const absl::StatusOr<RunStatus> status = ReadRunStatus(options_.work_dir);
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_EQ(status->state, RunState::kFailed);
