@@ -61,7 +61,7 @@ def main():
         last = [record for record in records if record["mode"] == "train"][-1]
         name = 'a "name" with \\ and a\nline'
 
-        def value(metric, **labels):
+        def value(metric, /, **labels):
             return samples[metric, tuple(sorted({"run": name, "work_dir": run, **labels}.items()))]
 
         assert status["state"] == state and value("finetune_state", state=state) == 1
