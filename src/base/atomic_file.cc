@@ -90,26 +90,6 @@ absl::Status AtomicFile::WriteBuffer() {
   return WriteThrough({buffer_.get(), buffered_});
 }
 
-absl::Status AtomicFile::Commit() {
-  FT_RETURN_IF_ERROR(WriteBuffer());
-  if (TEMP_FAILURE_RETRY(fsync(fd_.get())) != 0) return SystemError("cannot sync", path_, errno);
-  FT_RETURN_IF_ERROR(Rename());
-  std::string folder = std::filesystem::path(path_).parent_path().string();
-  if (folder.empty()) folder = ".";
-  const Fd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder_fd.ok()) return SystemError("cannot open", folder, errno);
-  // Some file systems cannot sync a folder (EINVAL). The rename is then as durable as they make it.
-  if (TEMP_FAILURE_RETRY(fsync(folder_fd.get())) != 0 && errno != EINVAL) {
-    return SystemError("cannot sync", folder, errno);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status AtomicFile::CommitUnsynced() {
-  FT_RETURN_IF_ERROR(WriteBuffer());
-  return Rename();
-}
-
 absl::Status AtomicFile::Rename() {
   // A network file system may report a failed write only here.
   if (close(fd_.Release()) != 0) {
@@ -121,6 +101,26 @@ absl::Status AtomicFile::Rename() {
     const int error = errno;
     unlink(temporary_path_.c_str());
     return SystemError("cannot rename to", path_, error);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::CommitUnsynced() {
+  FT_RETURN_IF_ERROR(WriteBuffer());
+  return Rename();
+}
+
+absl::Status AtomicFile::Commit() {
+  FT_RETURN_IF_ERROR(WriteBuffer());
+  if (TEMP_FAILURE_RETRY(fsync(fd_.get())) != 0) return SystemError("cannot sync", path_, errno);
+  FT_RETURN_IF_ERROR(Rename());
+  std::string folder = std::filesystem::path(path_).parent_path().string();
+  if (folder.empty()) folder = ".";
+  const Fd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder_fd.ok()) return SystemError("cannot open", folder, errno);
+  // Some file systems cannot sync a folder (EINVAL). The rename is then as durable as they make it.
+  if (TEMP_FAILURE_RETRY(fsync(folder_fd.get())) != 0 && errno != EINVAL) {
+    return SystemError("cannot sync", folder, errno);
   }
   return absl::OkStatus();
 }

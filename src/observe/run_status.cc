@@ -96,7 +96,7 @@ absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
   const auto json =
       nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return absl::InvalidArgumentError("found text that is not a JSON object");
-  FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(NumberField<int64_t>(json, "format_version", 0),
+  FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(IntegerField(json, "format_version", 0),
                                                  kStatusFormatVersion, TextField(json, "writer")),
                               "format_version"));
   RunStatus status;
@@ -112,7 +112,7 @@ absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
         "state: found \"", state, "\"; expected RUNNING, DONE, FAILED or INTERRUPTED"));
   }
   status.error = TextField(json, "error");
-  status.pid = NumberField<int64_t>(json, "pid", 0);
+  status.pid = IntegerField(json, "pid", 0);
   status.updated_unix_s = NumberField(json, "updated", 0.0);
   // Each record is parsed by itself, because one file of records drops those of earlier iterations.
   History run, training, validation;
@@ -124,20 +124,20 @@ absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
   if (!training.iterations.empty()) {
     status.training = training.iterations.front();
     status.training->iterations_per_epoch =
-        std::max<int64_t>(NumberField<int64_t>(json, "iterations_per_epoch", 1), 1);
-    status.training->total_iterations = NumberField<int64_t>(json, "total_iterations", 0);
+        std::max<int64_t>(IntegerField(json, "iterations_per_epoch", 1), 1);
+    status.training->total_iterations = IntegerField(json, "total_iterations", 0);
   }
   if (!validation.evaluations.empty()) status.validation = validation.evaluations.front();
   if (const auto found = json.find("validating"); found != json.end() && found->is_object()) {
-    status.validation_done = NumberField<int64_t>(*found, "done", 0);
-    status.validation_total = NumberField<int64_t>(*found, "total", 0);
+    status.validation_done = IntegerField(*found, "done", 0);
+    status.validation_total = IntegerField(*found, "total", 0);
   }
   if (const auto found = json.find("best"); found != json.end() && found->is_object()) {
     status.best = {TextField(*found, "metric"), NumberField(*found, "value", 0.0),
-                   NumberField<int64_t>(*found, "iteration", 0)};
+                   IntegerField(*found, "iteration", 0)};
   }
   if (const auto found = json.find("checkpoint"); found != json.end() && found->is_object()) {
-    status.checkpoint = {TextField(*found, "file"), NumberField<int64_t>(*found, "iteration", 0),
+    status.checkpoint = {TextField(*found, "file"), IntegerField(*found, "iteration", 0),
                          NumberField(*found, "saved", 0.0)};
   }
   if (const auto found = json.find("warnings"); found != json.end() && found->is_array()) {

@@ -111,7 +111,7 @@ TEST(RunStatus, RefusesThatOfANewerFinetune) {
 
 TEST(RunStatus, FieldsOfOtherTypesKeepTheirDefaults) {
   const absl::StatusOr<RunStatus> read = ParseRunStatus(
-      R"({"state": "RUNNING", "pid": "x", "train": [1], "best": 3, "checkpoint": null,
+      R"({"state": "RUNNING", "pid": 1e300, "updated": "x", "train": [1], "best": 3, "checkpoint": null,
           "iterations_per_epoch": 0, "warnings": [7, {"text": "odd"}], "run": {"iteration": 1}})");
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->pid, 0);

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -39,8 +40,9 @@ bool IsThisHost(const std::string& host) {
 
 WatchedRun::Health HealthOf(const RunStatus& status, absl::Time now) {
   if (status.state != RunState::kRunning) return WatchedRun::Health::kEnded;
-  const auto pid = static_cast<pid_t>(status.pid);
-  if (pid > 0 && IsThisHost(status.run.host) && kill(pid, 0) != 0 && errno == ESRCH) {
+  const bool has_pid = status.pid > 0 && status.pid <= std::numeric_limits<pid_t>::max();
+  if (has_pid && IsThisHost(status.run.host) && kill(static_cast<pid_t>(status.pid), 0) != 0 &&
+      errno == ESRCH) {
     return WatchedRun::Health::kGone;
   }
   return AgeOf(status.updated_unix_s, now) > absl::ToDoubleSeconds(StaleAfter(status))
