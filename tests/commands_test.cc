@@ -1,15 +1,20 @@
 // Tests the commands that run without MPI, and the flags --quiet and --verbose, as a user types
 // them.
 
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/observe/run_status.h"
+#include "tests/job.h"
 #include "tests/training_test.h"
 
 namespace finetune {
@@ -114,10 +119,86 @@ TEST_F(CommandsTest, ARunIsQuietOrVerboseWhereItIsAskedTo) {
   EXPECT_EQ(both.exit_code, 2) << both.output;
 }
 
+TEST_F(CommandsTest, WatchesARunFromOutsideToItsEnd) {
+  WriteResNet();
+  const auto watch = [&](const std::string& work_dir) {
+    return Run(absl::StrCat(finetune_, " watch ", folder_, "/", work_dir, " --once"));
+  };
+  TrainToEnd(2, "done", "--max_iterations=5");
+  const Outcome done = watch("done");
+  EXPECT_EQ(done.exit_code, 0) << done.output;
+  EXPECT_THAT(done.output, AllOf(HasSubstr(", 2 ranks, started "), HasSubstr("\nDONE, ended "),
+                                 HasSubstr("] 100 %  iteration 5 of 5, epoch 1 of 1\n"),
+                                 HasSubstr("\ncheckpoint  epoch_1.pth of iteration 5, ")));
+  // What it shows of the best is what the log says.
+  const std::string best =
+      absl::StrFormat("\nbest        top1 %.2f %% at iteration 5\n",
+                      100 * Records("done").back()["accuracy"]["top1"].get<double>());
+  EXPECT_THAT(done.output, HasSubstr(best));
+
+  Run(Mpirun(2, "failed", "--set=optimizer.sgd.lr=1e30"));
+  const Outcome failed = watch("failed");
+  EXPECT_EQ(failed.exit_code, 1) << failed.output;
+  EXPECT_THAT(failed.output, AllOf(HasSubstr("\nFAILED, ended "), HasSubstr("has diverged")));
+
+  Job job(Mpirun(1, "stopped", "--set=schedule.max_epochs=100000"), folder_ + "/stopped.txt");
+  ASSERT_TRUE(job.WaitFor("epoch 1 [2/5]"));
+  // A Job waits for all processes that this one starts, so this is not another Job.
+  const std::string once =
+      absl::StrCat(finetune_, " watch ", folder_, "/stopped > ", folder_, "/running.txt");
+  EXPECT_EQ(std::system(once.c_str()), 0);
+  EXPECT_THAT(*ReadFile(folder_ + "/running.txt"), HasSubstr("\nRUNNING, updated "));
+  ASSERT_EQ(kill(job.pid(), SIGUSR1), 0);
+  EXPECT_EQ(job.Wait().exit_code, 75);
+  const Outcome stopped = watch("stopped");
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.output;
+  EXPECT_THAT(stopped.output, HasSubstr("\nINTERRUPTED, ended "));
+
+  const Outcome none = watch("nowhere");
+  EXPECT_EQ(none.exit_code, 2) << none.output;
+  EXPECT_THAT(none.output, HasSubstr("/nowhere/status.json: found no such file"));
+}
+
+// The best and the last checkpoint of the run that is continued are known at once.
+TEST_F(CommandsTest, AResumedRunShowsTheBestAndTheCheckpointItComesFrom) {
+  WriteResNet();
+  TrainToEnd(1, "run", "--max_iterations=10");
+  const absl::StatusOr<RunStatus> before = ReadRunStatus(folder_ + "/run");
+  ASSERT_TRUE(before.ok() && before->best.has_value()) << before.status();
+  // Nothing is left to train.
+  TrainToEnd(1, "run", "--max_iterations=10 --resume=auto");
+  const absl::StatusOr<RunStatus> after = ReadRunStatus(folder_ + "/run");
+  ASSERT_TRUE(after.ok()) << after.status();
+  ASSERT_TRUE(after->best.has_value() && after->checkpoint.has_value());
+  EXPECT_EQ(after->state, RunState::kDone);
+  EXPECT_EQ(after->best->metric, before->best->metric);
+  EXPECT_EQ(after->best->value, before->best->value);
+  EXPECT_EQ(after->best->iteration, before->best->iteration);
+  EXPECT_EQ(after->checkpoint->file, "epoch_2.pth");
+  EXPECT_EQ(after->checkpoint->iteration, 10);
+}
+
+TEST_F(CommandsTest, ATerminalIsRedrawnUntilTheRunEnds) {
+  RunStatus status;
+  status.run.name = "flowers";
+  status.updated_unix_s = 4e9;  // not stale
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/status.json", ToJson(status)).ok());
+  Job job(absl::StrCat("script -qec '", finetune_, " watch ", folder_, "' /dev/null"),
+          folder_ + "/terminal.txt");
+  ASSERT_TRUE(job.WaitFor("RUNNING"));
+  status.state = RunState::kDone;
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/status.json", ToJson(status)).ok());
+  const Outcome watched = job.Wait();
+  EXPECT_EQ(watched.exit_code, 0) << watched.output;
+  // The second screen begins where the first began.
+  EXPECT_THAT(watched.output, HasSubstr("A\r\x1b[Jflowers on "));
+  EXPECT_THAT(watched.output, HasSubstr("DONE, ended "));
+}
+
 // Every error is one or two sentences that name a flag, a file or a field.
 TEST_F(CommandsTest, ErrorsOfEveryCommandHaveExitCode2) {
   for (const std::string command : {"train", "evaluate", "predict", "export", "config", "plan",
-                                    "summary", "diff", "report", "browse", "completion"}) {
+                                    "summary", "diff", "report", "watch", "browse", "completion"}) {
     const Outcome none = Run(absl::StrCat(finetune_, " ", command));
     EXPECT_EQ(none.exit_code, 2) << command << ": " << none.output;
     EXPECT_THAT(std::vector<std::string>(absl::StrSplit(none.output, '\n')), SizeIs(2))

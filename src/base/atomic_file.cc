@@ -83,13 +83,14 @@ absl::Status AtomicFile::WriteThrough(absl::string_view bytes) {
   return absl::OkStatus();
 }
 
-absl::Status AtomicFile::Commit() {
-  if (buffered_ > 0) {
-    // The end of a file is seldom a multiple of the block size.
-    SetDirect(false);
-    FT_RETURN_IF_ERROR(WriteThrough({buffer_.get(), buffered_}));
-  }
-  if (TEMP_FAILURE_RETRY(fsync(fd_.get())) != 0) return SystemError("cannot sync", path_, errno);
+absl::Status AtomicFile::WriteBuffer() {
+  if (buffered_ == 0) return absl::OkStatus();
+  // The end of a file is seldom a multiple of the block size.
+  SetDirect(false);
+  return WriteThrough({buffer_.get(), buffered_});
+}
+
+absl::Status AtomicFile::Rename() {
   // A network file system may report a failed write only here.
   if (close(fd_.Release()) != 0) {
     const int error = errno;
@@ -101,6 +102,18 @@ absl::Status AtomicFile::Commit() {
     unlink(temporary_path_.c_str());
     return SystemError("cannot rename to", path_, error);
   }
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::CommitUnsynced() {
+  FT_RETURN_IF_ERROR(WriteBuffer());
+  return Rename();
+}
+
+absl::Status AtomicFile::Commit() {
+  FT_RETURN_IF_ERROR(WriteBuffer());
+  if (TEMP_FAILURE_RETRY(fsync(fd_.get())) != 0) return SystemError("cannot sync", path_, errno);
+  FT_RETURN_IF_ERROR(Rename());
   std::string folder = std::filesystem::path(path_).parent_path().string();
   if (folder.empty()) folder = ".";
   const Fd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

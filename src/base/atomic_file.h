@@ -40,6 +40,11 @@ class AtomicFile {
   // folder. Write() must not be called after Commit().
   absl::Status Commit();
 
+  // Commit() without the two calls of fsync, which may wait for a disk. A reader finds the old
+  // bytes or the new ones; after a crash of the whole machine the file may be empty. For small
+  // files that are replaced every few seconds.
+  absl::Status CommitUnsynced();
+
   // Returns the path that holds the bytes until Commit(), for libraries that open a path
   // themselves.
   const std::string& temporary_path() const { return temporary_path_; }
@@ -53,6 +58,10 @@ class AtomicFile {
   };
 
   absl::Status WriteThrough(absl::string_view bytes);
+  // Writes the end of a CreateLarge() file.
+  absl::Status WriteBuffer();
+  // Closes the file and gives it its final name.
+  absl::Status Rename();
   // Returns false where the file system does not have O_DIRECT.
   bool SetDirect(bool direct);
 

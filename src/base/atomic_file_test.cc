@@ -22,6 +22,18 @@ TEST(AtomicFile, AppearsOnlyWhenCommitted) {
   EXPECT_EQ(*ReadFile(path), "hello");
 }
 
+TEST(AtomicFile, ReplacesTheOldBytesAtOnceWithoutASync) {
+  const std::string folder = EmptyTestFolder();
+  ASSERT_TRUE(WriteFileAtomically(folder + "/x", "old").ok());
+  auto file = AtomicFile::Create(folder + "/x");
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE(file->Write("new").ok());
+  EXPECT_EQ(*ReadFile(folder + "/x"), "old");
+  ASSERT_TRUE(file->CommitUnsynced().ok());
+  EXPECT_EQ(*ReadFile(folder + "/x"), "new");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+}
+
 TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
   const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(WriteFileAtomically(folder + "/x", "old").ok());

@@ -25,7 +25,7 @@ struct Invocation {
 // src/main/commands/all.cc; help, parsing, completion and dispatch follow from that list.
 //
 // A command derives from LocalCommand, which runs without MPI, or from RankCommand, which runs on
-// all ranks.
+// all ranks. One that prints while it runs, without MPI, derives from Command itself.
 class Command {
  public:
   Command() = default;

@@ -1,5 +1,7 @@
 #include "src/main/completion.h"
 
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -23,6 +25,22 @@ std::vector<std::string> NamesOf(const CommandList& commands) {
   names.reserve(commands.size());
   for (const auto& command : commands) names.push_back(command->name());
   return names;
+}
+
+// Returns the topics of the help: the commands, and the paths of all fields with those of the
+// messages that they are in.
+std::vector<std::string> TopicsOf(const CommandList& commands,
+                                  const std::vector<ValueField>& fields) {
+  std::vector<std::string> topics = NamesOf(commands);
+  std::set<std::string> known(topics.begin(), topics.end());
+  for (const ValueField& field : fields) {
+    for (size_t end = field.path.find('.');; end = field.path.find('.', end + 1)) {
+      const std::string path = field.path.substr(0, end);
+      if (known.insert(path).second) topics.push_back(path);
+      if (end == std::string::npos) break;
+    }
+  }
+  return topics;
 }
 
 // Returns the arms of a shell's `case` that offer the values of enum and bool fields:
@@ -51,6 +69,8 @@ std::string BashValues(const Flag& flag) {
       return "_finetune_offer -d";
     case Flag::Kind::kField:
       return "_finetune_field";
+    case Flag::Kind::kTopic:
+      return "_finetune_topic";
     default:
       return flag.choices.empty()
                  ? ":"
@@ -71,6 +91,8 @@ std::string ZshAction(const Flag& flag) {
       return "_files -/";
     case Flag::Kind::kField:
       return "_finetune_fields";
+    case Flag::Kind::kTopic:
+      return "_finetune_topics";
     default:
       return " ";
   }
@@ -111,6 +133,7 @@ std::string BashCompletion(const CommandList& commands, const std::vector<ValueF
                         BashValues(flag), " ;;\n");
       }
     }
+    absl::StrAppend(&value_arms, "    ", command->name(), ":--help=*) _finetune_topic ;;\n");
     absl::StrAppend(&value_arms, "    ", command->name(), ":--*=*) ;;\n");
     absl::StrAppend(&value_arms, "    ", command->name(), ":-*) _finetune_offer -W ",
                     Quoted(absl::StrJoin(names, " ")), " ;;\n");
@@ -146,6 +169,12 @@ _finetune_field() {
   case $field in
 )",
       ValueArms(fields, "_finetune_offer -W '", "'"), R"(  esac
+}
+
+# Offers what the help explains: commands and fields.
+_finetune_topic() {
+  _finetune_offer -W ')",
+      absl::StrJoin(TopicsOf(commands, fields), " "), R"('
 }
 
 _finetune() {
@@ -195,6 +224,8 @@ std::string ZshCompletion(const CommandList& commands, const std::vector<ValueFi
   std::vector<std::string> paths;
   paths.reserve(fields.size());
   for (const ValueField& field : fields) paths.push_back(Quoted(field.path));
+  std::vector<std::string> topics;
+  for (const std::string& topic : TopicsOf(commands, fields)) topics.push_back(Quoted(topic));
   return absl::StrCat(R"(#compdef finetune
 # zsh completion for finetune:  finetune completion zsh > "${fpath[1]}/_finetune"
 
@@ -210,6 +241,12 @@ _finetune_fields() {
   case $field in
 )",
                       ValueArms(fields, "compadd -- ", ""), R"(  esac
+}
+
+# What the help explains: commands and fields.
+_finetune_topics() {
+  compadd -- )",
+                      absl::StrJoin(topics, " "), R"(
 }
 
 _finetune() {

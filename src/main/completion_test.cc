@@ -91,6 +91,16 @@ TEST_F(CompletionTest, OffersValuesOfFlags) {
   EXPECT_THAT(Offers("finetune completion b"), ElementsAre("bash"));
 }
 
+TEST_F(CompletionTest, OffersTheTopicsOfTheHelp) {
+  EXPECT_THAT(Offers("finetune help ev"), ElementsAre("evaluate"));
+  EXPECT_THAT(Offers("finetune help "), AllOf(Contains("watch"), Contains("optimizer.sgd")));
+  EXPECT_THAT(Offers("finetune help optimizer.sgd.l"), ElementsAre("optimizer.sgd.lr"));
+  EXPECT_THAT(Offers("finetune help data.train.pipeline[0].resiz"),
+              Contains("data.train.pipeline[0].resize"));
+  EXPECT_THAT(Offers("finetune --help=optimizer.sg"), Contains("optimizer.sgd"));
+  EXPECT_THAT(Offers("finetune evaluate --help=pla"), ElementsAre("plan"));
+}
+
 // Some users have removed "=" from the characters at which bash cuts words.
 TEST_F(CompletionTest, CompletesWholeWordsWhereBashDoesNotCutThemAtEqualsSigns) {
   EXPECT_THAT(
@@ -113,6 +123,7 @@ TEST_F(CompletionTest, ZshKnowsCommandsFlagsAndFields) {
   EXPECT_THAT(script, HasSubstr("'*--set=[Set a field, as in --set=optimizer.sgd.lr=0.02; "
                                 "repeatable]:PATH=VALUE:_finetune_fields'"));
   EXPECT_THAT(script, HasSubstr("'--overwrite[Begin again"));
+  EXPECT_THAT(script, HasSubstr("'::TOPIC:_finetune_topics'"));
   EXPECT_THAT(script, HasSubstr("'optimizer.sgd.lr'"));
   EXPECT_THAT(script, HasSubstr("'runtime.device') compadd -- AUTO CPU CUDA ;;"));
   if (std::system("command -v zsh > /dev/null") == 0) {

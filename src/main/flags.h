@@ -20,6 +20,7 @@ struct Flag {
     kFolder,  // a folder's path; a leading "~" means HOME
     kConfig,  // a config's path, or a name in the config search path
     kField,   // PATH=VALUE: sets a field of the config
+    kTopic,   // a command, or the path of a field of the config
   };
   std::string name;   // "--work_dir"; a positional argument has no dashes: "WORK_DIR"
   std::string value;  // the value's name in the help: "DIR"

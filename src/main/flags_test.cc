@@ -203,6 +203,8 @@ TEST(Flags, FlagsThatContradictEachOtherAreRefused) {
             "--quiet shows less and --verbose shows more: give one of them");
   EXPECT_EQ(Refusal({"config", "--config=a", "--ranks=8"}),
             "--ranks is for a check: give --check too");
+  EXPECT_EQ(Refusal({"help", "plan", "--man=d"}),
+            "--man: found the topic plan beside it; it writes the pages of all commands");
   EXPECT_EQ(Refusal({"completion", "fish"}), "SHELL: expected bash or zsh, got fish");
 }
 

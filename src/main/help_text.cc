@@ -76,9 +76,9 @@ std::string HelpOf(const CommandList& commands) {
   return absl::StrCat(
       "Fine-tunes an image classifier on the ranks of mpirun.\nUsage: finetune [COMMAND] [FLAGS]\n"
       "\nCommands (finetune COMMAND --help says more of each):\n",
-      Table(rows), ExamplesOf(commands.front()->examples()),
-      "\nExit codes: 0 done; 1 the run failed; 2 the flags or the config are wrong; 75 stopped by "
-      "a\nsignal after saving (run again with --resume=auto).\n");
+      Table(rows), ExamplesOf({commands.front()->examples().front()}),
+      "Exit codes: 0 done; 1 failed; 2 wrong flags or config; 75 saved after a signal "
+      "(--resume=auto)\n");
 }
 
 }  // namespace finetune

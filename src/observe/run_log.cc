@@ -3,6 +3,7 @@
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@
 #include "src/observe/append_file.h"
 #include "src/observe/event_file.h"
 #include "src/observe/progress_line.h"
+#include "src/observe/status_files.h"
 
 namespace finetune {
 namespace {
@@ -137,6 +139,7 @@ class RunLog::Impl {
   void Say(spdlog::level::level_enum level, const std::string& text) {
     const std::lock_guard lock(mutex_);
     SayLocked(level, text);
+    if (level == spdlog::level::warn) NoteWarning(text);
   }
 
   void Error(const std::string& text) {
@@ -144,6 +147,9 @@ class RunLog::Impl {
     const std::lock_guard lock(mutex_);
     progress_.Clear();
     file_->log(spdlog::details::log_msg("run", spdlog::level::err, text));
+    status_.state = RunState::kFailed;
+    status_.error = text;
+    WriteStatus();
   }
 
   template <typename Record>
@@ -152,21 +158,51 @@ class RunLog::Impl {
     SayLocked(spdlog::level::info, Describe(record));
     if (json_.has_value()) Failed(json_->Append(ToJson(record) + "\n"));
     if (events_.has_value()) Failed(events_->Add(record.iteration, Scalars(record)));
+    Note(record);
   }
 
   void Tell(const RunRecord& record) {
     const std::lock_guard lock(mutex_);
     if (json_.has_value()) Failed(json_->Append(ToJson(record) + "\n"));
     if (events_.has_value()) Failed(events_->Start(record.iteration + 1));
+    status_.run = record;
+    status_.run.class_names.clear();
+    started_ = true;
+    WriteStatus();
+  }
+
+  void Saved(const std::string& file, int64_t iteration) {
+    const std::lock_guard lock(mutex_);
+    struct stat found = {};
+    const std::string path = absl::StrCat(options_.work_dir, "/", file);
+    const bool known = stat(path.c_str(), &found) == 0;
+    status_.checkpoint = {file, iteration, known ? static_cast<double>(found.st_mtime) : 0};
+    WriteStatus();
+  }
+
+  void Best(const RunStatus::Best& best) {
+    const std::lock_guard lock(mutex_);
+    status_.best = best;
+    WriteStatus();
+  }
+
+  void End(RunState state) {
+    const std::lock_guard lock(mutex_);
+    status_.state = state;
+    WriteStatus();
   }
 
   void DrawEvaluation(int64_t done, int64_t total) {
     const std::lock_guard lock(mutex_);
+    status_.validation_done = done;
+    status_.validation_total = total;
+    WriteStatus(StatusFiles::kHeartbeat);
     progress_.Draw(absl::StrFormat("validation [%d/%d]", done, total));
   }
 
   void Draw(const IterationRecord& r) {
     const std::lock_guard lock(mutex_);
+    NoteTraining(r, StatusFiles::kHeartbeat);
     if (options_.verbosity == Verbosity::kVerbose) {
       return SayLocked(spdlog::level::info, Describe(r));
     }
@@ -215,6 +251,9 @@ class RunLog::Impl {
     }
     FT_ASSIGN_OR_RETURN(text_, AppendFile::Open(stem_ + ".log"));
     FT_ASSIGN_OR_RETURN(json_, AppendFile::Open(stem_ + ".jsonl"));
+    status_.run.host = options_.host;
+    status_.pid = getpid();
+    status_files_.emplace(options_.work_dir);
     if (options_.tensorboard) {
       FT_ASSIGN_OR_RETURN(events_, EventFile::Create(options_.work_dir, options_.host));
     }
@@ -224,6 +263,38 @@ class RunLog::Impl {
   void SayLocked(spdlog::level::level_enum level, const std::string& text) {
     progress_.Clear();
     logger_->log(level, "{}", text);
+  }
+
+  void NoteTraining(const IterationRecord& record, absl::Duration pause) {
+    status_.training = record;
+    status_.validation_done = status_.validation_total = 0;
+    WriteStatus(pause);
+  }
+
+  void Note(const IterationRecord& record) { NoteTraining(record, StatusFiles::kPause); }
+
+  void Note(const EvaluationRecord& record) {
+    status_.validation = record;
+    status_.validation->classes.clear();
+    status_.validation->confusion.clear();
+    status_.validation_done = status_.validation_total = 0;
+    WriteStatus();
+  }
+
+  void NoteWarning(const std::string& text) {
+    const double now = static_cast<double>(absl::ToUnixMillis(absl::Now())) / 1000;
+    status_.warnings.push_back({now, text});
+    if (status_.warnings.size() > RunStatus::kMostWarnings) {
+      status_.warnings.erase(status_.warnings.begin());
+    }
+    if (started_) WriteStatus(StatusFiles::kPause);
+  }
+
+  // Writes the status if the last write was at least `pause` ago.
+  void WriteStatus(absl::Duration pause = absl::ZeroDuration()) {
+    if (!status_files_.has_value()) return;
+    const absl::Time now = absl::Now();
+    if (status_files_->IsDue(now, pause)) Failed(status_files_->Write(status_, now));
   }
 
   // Keeps the first error in writing a file and prints it to stderr. It cannot be logged, because
@@ -241,6 +312,9 @@ class RunLog::Impl {
   std::string stem_;
   std::optional<AppendFile> text_, json_;
   std::optional<EventFile> events_;
+  RunStatus status_;
+  std::optional<StatusFiles> status_files_;  // on rank 0
+  bool started_ = false;                     // Run() was called
   ProgressLine progress_{stdout, watched_&& options_.verbosity != Verbosity::kQuiet};
   absl::Status first_error_;
   std::shared_ptr<FileSink> file_;  // only on rank 0
@@ -264,6 +338,9 @@ void RunLog::Iteration(const IterationRecord& record) { impl_->Tell(record); }
 void RunLog::Progress(const IterationRecord& record) { impl_->Draw(record); }
 void RunLog::EvaluationProgress(int64_t done, int64_t total) { impl_->DrawEvaluation(done, total); }
 void RunLog::Evaluation(const EvaluationRecord& record) { impl_->Tell(record); }
+void RunLog::Saved(const std::string& file, int64_t iteration) { impl_->Saved(file, iteration); }
+void RunLog::Best(const RunStatus::Best& best) { impl_->Best(best); }
+void RunLog::End(RunState state) { impl_->End(state); }
 const std::string& RunLog::stem() const { return impl_->stem(); }
 absl::Status RunLog::Close() { return impl_->Close(); }
 

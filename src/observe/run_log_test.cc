@@ -1,9 +1,12 @@
 #include "src/observe/run_log.h"
 
+#include <pty.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <string>
@@ -193,6 +196,104 @@ TEST_F(RunLogTest, LogsTheFinalErrorOnlyToTheFile) {
   log->Error("it is over");
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
   EXPECT_THAT(*ReadFile(log->stem() + ".log"), HasSubstr("error   it is over\n"));
+}
+
+TEST_F(RunLogTest, TheStatusFollowsTheRun) {
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Warning("odd");
+  // A run that is refused before it begins leaves the status of the run before it.
+  EXPECT_TRUE(absl::IsNotFound(ReadRunStatus(options_.work_dir).status()));
+  RunRecord run;
+  run.name = "flowers";
+  run.host = "node7";
+  run.class_names = {"rose", "tulip"};
+  log->Run(run);
+  absl::StatusOr<RunStatus> status = ReadRunStatus(options_.work_dir);
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ(status->state, RunState::kRunning);
+  EXPECT_EQ(status->run.name, "flowers");
+  EXPECT_THAT(status->run.class_names, testing::IsEmpty());
+  EXPECT_EQ(status->pid, getpid());
+  ASSERT_THAT(status->warnings, testing::SizeIs(1));
+  EXPECT_EQ(status->warnings[0].text, "odd");
+
+  log->Iteration(Iteration(20));
+  EvaluationRecord evaluation;
+  evaluation.iteration = 16;
+  evaluation.accuracy = {{"top1", 0.875}};
+  evaluation.classes = {{2, 2, 1}, {2, 2, 1}};
+  log->Evaluation(evaluation);
+  log->Best({"top1", 0.875, 16});
+  ASSERT_TRUE(WriteFileAtomically(options_.work_dir + "/epoch_1.pth", "").ok());
+  log->Saved("epoch_1.pth", 16);
+  status = ReadRunStatus(options_.work_dir);
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ(status->training->iteration, 20);
+  EXPECT_EQ(status->training->total_iterations, 64);
+  EXPECT_THAT(status->validation->classes, testing::IsEmpty());
+  EXPECT_EQ(status->best->value, 0.875);
+  EXPECT_EQ(status->checkpoint->file, "epoch_1.pth");
+  EXPECT_GT(status->checkpoint->saved_unix_s, 1.7e9);
+  EXPECT_THAT(*ReadFile(options_.work_dir + "/metrics.prom"), HasSubstr("finetune_iteration{"));
+
+  log->End(RunState::kInterrupted);
+  testing::internal::GetCapturedStdout();
+  EXPECT_EQ(ReadRunStatus(options_.work_dir)->state, RunState::kInterrupted);
+}
+
+TEST_F(RunLogTest, TheStatusOfAFailedRunHasItsError) {
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  log->Run(RunRecord());
+  for (int i = 0; i < 7; ++i) log->Warning(absl::StrCat("odd ", i));
+  log->Error("it is over");
+  testing::internal::GetCapturedStdout();
+  const absl::StatusOr<RunStatus> status = ReadRunStatus(options_.work_dir);
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ(status->state, RunState::kFailed);
+  EXPECT_EQ(status->error, "it is over");
+  ASSERT_THAT(status->warnings, testing::SizeIs(RunStatus::kMostWarnings));
+  EXPECT_EQ(status->warnings.back().text, "odd 6");
+}
+
+// Returns what a warning looks like on a terminal, with NO_COLOR set to this value; null: not set.
+std::string WarningOnATerminal(const RunLogOptions& options, const char* no_color) {
+  int terminal = -1, mine = -1;
+  EXPECT_EQ(openpty(&mine, &terminal, nullptr, nullptr, nullptr), 0);
+  setenv("TERM", "xterm", 1);
+  if (no_color == nullptr) {
+    unsetenv("NO_COLOR");
+  } else {
+    setenv("NO_COLOR", no_color, 1);
+  }
+  std::fflush(stdout);
+  const int before = dup(STDOUT_FILENO);
+  dup2(terminal, STDOUT_FILENO);
+  (*RunLog::Open(options))->Warning("odd");
+  std::fflush(stdout);
+  dup2(before, STDOUT_FILENO);
+  close(before);
+  close(terminal);
+  std::string text;
+  char chunk[256];
+  // The end of a terminal without a writer is an error.
+  for (ssize_t n = 0; (n = read(mine, chunk, sizeof(chunk))) > 0;) text.append(chunk, n);
+  close(mine);
+  return text;
+}
+
+TEST_F(RunLogTest, ColorsAreForTerminalsWithoutNoColor) {
+  for (const char* color : {static_cast<const char*>(nullptr), ""}) {
+    EXPECT_THAT(WarningOnATerminal(options_, color), HasSubstr("\x1b["));
+  }
+  const std::string plain = WarningOnATerminal(options_, "1");
+  EXPECT_THAT(plain, HasSubstr("warning odd"));
+  EXPECT_THAT(plain, Not(HasSubstr("\x1b[")));
+  unsetenv("NO_COLOR");
+  testing::internal::CaptureStdout();
+  Open()->Warning("odd");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), Not(HasSubstr("\x1b[")));
 }
 
 TEST_F(RunLogTest, TwoRunsOfOneSecondKeepTheirOwnFiles) {

@@ -44,15 +44,21 @@ absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(const std:
   return FindLatestCheckpoint(work_dir);
 }
 
-absl::Status CheckpointKeeper::Save(const std::string& name, const Value& root, bool is_best) {
+absl::Status CheckpointKeeper::Save(const std::string& name, const Value& root, bool is_best,
+                                    std::function<void()> saved) {
   FT_RETURN_IF_ERROR(Finish());
-  saving_ = std::async(std::launch::async, [this, copy = snapshotter_.Take(root), name, is_best] {
-    const TraceSpan span(track_, "write a checkpoint");
-    // On Linux this lowers the priority of only this thread, so that the threads of the next steps
-    // keep their cores. If the training thread waits in Finish(), its core is free for this thread.
-    setpriority(PRIO_PROCESS, 0, 19);
-    return store_.Save(name, copy, is_best);
-  });
+  saving_ = std::async(std::launch::async,
+                       [this, copy = snapshotter_.Take(root), name, is_best,
+                        saved = std::move(saved)]() -> absl::Status {
+                         const TraceSpan span(track_, "write a checkpoint");
+                         // On Linux this lowers the priority of only this thread, so that the
+                         // threads of the next steps keep their cores. If the training thread waits
+                         // in Finish(), its core is free for this thread.
+                         setpriority(PRIO_PROCESS, 0, 19);
+                         FT_RETURN_IF_ERROR(store_.Save(name, copy, is_best));
+                         saved();
+                         return absl::OkStatus();
+                       });
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 #define FINETUNE_TRAIN_CHECKPOINT_KEEPER_H_
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -49,8 +50,10 @@ class CheckpointKeeper {
   absl::StatusOr<bool> PointBest(int64_t iteration) { return store_.PointBest(iteration); }
 
   // Waits for the previous checkpoint, copies `root`, and writes the copy as `name` on another
-  // thread while training continues. Errors: those of writing the previous checkpoint.
-  absl::Status Save(const std::string& name, const Value& root, bool is_best);
+  // thread while training continues. That thread calls `saved` when the checkpoint is whole.
+  // Errors: those of writing the previous checkpoint.
+  absl::Status Save(const std::string& name, const Value& root, bool is_best,
+                    std::function<void()> saved);
   // Waits until the last checkpoint is written. Errors: those of writing it.
   absl::Status Finish();
 

@@ -8,7 +8,9 @@
 #include "src/base/own_file.h"
 #include "src/config/print.h"
 #include "src/observe/event_file.h"
+#include "src/observe/open_metrics.h"
 #include "src/observe/report.h"
+#include "src/observe/run_status.h"
 
 namespace finetune {
 namespace {
@@ -28,7 +30,10 @@ ReplacedText ConfigText(const std::string& work_dir) {
 }
 
 std::vector<ReplacedText> ReplacedTexts(const std::string& work_dir) {
-  return {ConfigText(work_dir), {work_dir + "/report.html", kReportFirstLine}};
+  return {ConfigText(work_dir),
+          {work_dir + "/report.html", kReportFirstLine},
+          {work_dir + "/status.json", kStatusFirstLine},
+          {work_dir + "/metrics.prom", kMetricsFirstLine}};
 }
 
 bool LiesIn(const std::string& path, const std::string& folder) {

@@ -1,6 +1,7 @@
 #include "src/train/start_run.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -206,6 +207,10 @@ class Starter {
     record.began_unix_s = static_cast<double>(absl::ToUnixMillis(absl::Now())) / 1000;
     record.class_names = run_->meta.data.classes;
     run_->log->Run(record);
+    if (source_.has_value() && folder_.in_place()) {
+      run_->log->Saved(std::filesystem::path(source_->path).filename().string(),
+                       run_->progress.iteration);
+    }
   }
 
   const LoadedConfig& loaded_;

@@ -13,6 +13,7 @@
 #include "src/host/launcher_process.h"
 #include "src/observe/record.h"
 #include "src/observe/run_log.h"
+#include "src/observe/run_status.h"
 #include "src/observe/trace.h"
 #include "src/optim/optimizer.h"
 #include "src/tensor/finite.h"
@@ -90,6 +91,11 @@ class Trainer {
   absl::StatusOr<TrainResult> Loop() {
     const std::optional<LauncherProcess> launcher = FindLauncherProcess();
     signals_.emplace(IsMain(), launcher.has_value() && launcher->IsOpenMpis() ? launcher->pid : 0);
+    // The best of the run that this one continues.
+    if (progress_.best_accuracy >= 0) {
+      log_.Best({Evaluation::Name(TopKs(config_.model().head()).front()), progress_.best_accuracy,
+                 progress_.best_iteration});
+    }
     TrainResult result;
     if (progress_.validation_due) {
       FT_ASSIGN_OR_RETURN(result.stopped, ValidateAndSave(/*saved=*/false, &result));
@@ -119,6 +125,7 @@ class Trainer {
                                 progress_.iteration));
     }
     result.iterations = progress_.iteration;
+    log_.End(result.stopped ? RunState::kInterrupted : RunState::kDone);
     FT_RETURN_IF_ERROR(log_.Close());
     return result;
   }
@@ -172,10 +179,11 @@ class Trainer {
                                       std::abs(result->last->loss), progress_.iteration),
                       run_->schedule->At(progress_.iteration - 1));
     }
-    const double accuracy = result->last->topk.front().accuracy;
-    if (accuracy <= progress_.best_accuracy) return false;
-    progress_.best_accuracy = accuracy;
+    const Evaluation::TopK& first = result->last->topk.front();
+    if (first.accuracy <= progress_.best_accuracy) return false;
+    progress_.best_accuracy = first.accuracy;
     progress_.best_iteration = progress_.iteration;
+    log_.Best({Evaluation::Name(first.k), first.accuracy, progress_.iteration});
     return config_.runtime().checkpoint().save_best();
   }
 
@@ -287,9 +295,11 @@ class Trainer {
     FT_RETURN_IF_ERROR(CheckFinite());
     if (!IsMain()) return absl::OkStatus();
     const TraceSpan span(track_, "checkpoint snapshot", progress_.iteration);
+    const std::string name = calendar_.CheckpointName(progress_.iteration);
     return run_->keeper->Save(
-        calendar_.CheckpointName(progress_.iteration),
-        MakeCheckpoint(*setup_.model, run_->step->optimizer(), progress_, run_->meta), is_best);
+        name, MakeCheckpoint(*setup_.model, run_->step->optimizer(), progress_, run_->meta),
+        is_best,
+        [&log = log_, name, iteration = progress_.iteration] { log.Saved(name, iteration); });
   }
 
   const ExperimentConfig& config_;

@@ -10,4 +10,4 @@ python3 -m venv "$VENV"
 "$VENV/bin/pip" install --quiet --disable-pip-version-check -r "$HERE/tensorboard-requirements.txt"
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-"$VENV/bin/python" "$HERE/check_tensorboard.py" "$WORK" bazel-bin
+"$VENV/bin/python" "$HERE/check_tensorboard.py" "$WORK" "${FINETUNE_BIN:-bazel-bin}"

@@ -15,6 +15,7 @@
 #include "src/main/commands/summary.h"
 #include "src/main/commands/train.h"
 #include "src/main/commands/version.h"
+#include "src/main/commands/watch.h"
 
 namespace finetune {
 
@@ -28,6 +29,7 @@ CommandList MakeCommands() {
   commands.push_back(std::make_unique<DiffCommand>());
   commands.push_back(std::make_unique<SummaryCommand>());
   commands.push_back(std::make_unique<ReportCommand>());
+  commands.push_back(std::make_unique<WatchCommand>());
   commands.push_back(std::make_unique<PlanCommand>());
   commands.push_back(std::make_unique<BrowseCommand>());
   commands.push_back(std::make_unique<CompletionCommand>());

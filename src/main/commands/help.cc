@@ -1,8 +1,15 @@
 #include "src/main/commands/help.h"
 
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/atomic_file.h"
 #include "src/base/status_macros.h"
+#include "src/base/system_error.h"
 #include "src/config/reference.h"
 #include "src/main/help_text.h"
+#include "src/main/man_page.h"
 
 namespace finetune {
 
@@ -11,10 +18,21 @@ std::vector<std::string> HelpCommand::examples() const {
 }
 
 void HelpCommand::AddFlags(FlagList* flags) {
-  flags->Text("TOPIC", "TOPIC", "A command, or a field of a config, as optimizer.sgd", &topic_);
+  flags->Text("TOPIC", "TOPIC", "A command, or a field of a config, as optimizer.sgd", &topic_)
+      ->kind = Flag::Kind::kTopic;
+  flags->Path(Flag::Kind::kFolder, "--man", "DIR",
+              "Write the manual pages of all commands into this folder, for man -l DIR/finetune.1",
+              &man_);
+}
+
+absl::Status HelpCommand::Check() const {
+  if (man_.empty() || topic_.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--man: found the topic ", topic_, " beside it; it writes the pages of all commands"));
 }
 
 absl::Status HelpCommand::RunHere(const Invocation& invocation, std::string* output) {
+  if (!man_.empty()) return WriteManPages(invocation.commands, output);
   if (topic_.empty()) {
     *output = HelpOf(invocation.commands);
     return absl::OkStatus();
@@ -26,6 +44,18 @@ absl::Status HelpCommand::RunHere(const Invocation& invocation, std::string* out
     }
   }
   FT_ASSIGN_OR_RETURN(*output, DescribeField(topic_));
+  return absl::OkStatus();
+}
+
+absl::Status HelpCommand::WriteManPages(const CommandList& commands, std::string* output) const {
+  std::error_code error;
+  std::filesystem::create_directories(man_, error);
+  if (error) return SystemError("cannot create", man_, error.value());
+  for (const ManPage& page : ManPages(commands)) {
+    const std::string path = absl::StrCat(man_, "/", page.file);
+    FT_RETURN_IF_ERROR(WriteFileAtomically(path, page.text));
+    absl::StrAppend(output, path, "\n");
+  }
   return absl::OkStatus();
 }
 

@@ -9,7 +9,8 @@
 namespace finetune {
 
 // Prints help: "finetune help evaluate" (or "finetune evaluate --help") for a command; "finetune
-// help optimizer.sgd" (or "finetune --help=optimizer.sgd") for a field of a config.
+// help optimizer.sgd" (or "finetune --help=optimizer.sgd") for a field of a config. "finetune help
+// --man=DIR" writes all help as manual pages.
 class HelpCommand : public LocalCommand {
  public:
   std::string name() const override { return "help"; }
@@ -18,10 +19,15 @@ class HelpCommand : public LocalCommand {
   }
   std::vector<std::string> examples() const override;
   void AddFlags(FlagList* flags) override;
+  absl::Status Check() const override;
   absl::Status RunHere(const Invocation& invocation, std::string* output) override;
 
  private:
+  // Writes a page for each command and one for the program. Adds their paths to `output`.
+  absl::Status WriteManPages(const CommandList& commands, std::string* output) const;
+
   std::string topic_;
+  std::string man_;
 };
 
 }  // namespace finetune

@@ -1,0 +1,21 @@
+#ifndef FINETUNE_MAIN_MAN_PAGE_H_
+#define FINETUNE_MAIN_MAN_PAGE_H_
+
+#include <string>
+#include <vector>
+
+#include "src/main/command.h"
+
+namespace finetune {
+
+struct ManPage {
+  std::string file;  // "finetune-evaluate.1"
+  std::string text;  // roff with the macros of man(7)
+};
+
+// Returns the manual pages of the program and of each command, made from what their help shows.
+std::vector<ManPage> ManPages(const CommandList& commands);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_MAIN_MAN_PAGE_H_

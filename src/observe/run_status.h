@@ -1,0 +1,82 @@
+#ifndef FINETUNE_OBSERVE_RUN_STATUS_H_
+#define FINETUNE_OBSERVE_RUN_STATUS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "src/base/status_macros.h"
+#include "src/observe/record.h"
+
+namespace finetune {
+
+// The version of the format of status.json. It is raised when an older finetune would misread the
+// file.
+inline constexpr int64_t kStatusFormatVersion = 1;
+
+// The first line of WORK_DIR/status.json. It marks the file as written by finetune.
+extern const char kStatusFirstLine[];
+
+enum class RunState {
+  kRunning,
+  kDone,
+  kFailed,       // an error ended the run
+  kInterrupted,  // a signal ended the run after a save; --resume=auto continues it
+};
+
+// Returns the state's name in status.json: "RUNNING", "DONE", "FAILED", "INTERRUPTED".
+absl::string_view NameOf(RunState state);
+
+// The state of a run at one moment, for those who watch it. WORK_DIR/status.json holds it.
+struct RunStatus {
+  // The best validation so far.
+  struct Best {
+    std::string metric;  // "top1"
+    double value = 0;    // 0..1
+    int64_t iteration = 0;
+  };
+  struct Checkpoint {
+    std::string file;  // its name in the work_dir: "epoch_3.pth"
+    int64_t iteration = 0;
+    double saved_unix_s = 0;
+  };
+  struct Warning {
+    double unix_s = 0;
+    std::string text;
+  };
+  // The number of warnings that a status keeps: the last ones.
+  static constexpr size_t kMostWarnings = 5;
+
+  RunState state = RunState::kRunning;
+  std::string error;  // the error that ended the run; empty unless the state is kFailed
+  RunRecord run;      // without class names
+  int64_t pid = 0;    // the process of rank 0, on run.host
+  double updated_unix_s = 0;
+  // The state of training, as in the .jsonl file. Nothing before the first iteration.
+  std::optional<IterationRecord> training;
+  // The last validation, without its classes.
+  std::optional<EvaluationRecord> validation;
+  // The progress of a validation that is under way: batches done, of all. 0 of 0: none is.
+  int64_t validation_done = 0, validation_total = 0;
+  std::optional<Best> best;
+  std::optional<Checkpoint> checkpoint;  // the last one that is whole
+  std::vector<Warning> warnings;         // the oldest first
+};
+
+// Returns the text of status.json. Its records have the fields of the .jsonl file.
+std::string ToJson(const RunStatus& status);
+
+// Parses the text of a status.json. Fields that are missing keep the defaults of RunStatus. Errors:
+// InvalidArgument for text that is not a status, and, with both versions, for one of a newer
+// finetune.
+absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text);
+
+// Returns the state of the run in `work_dir`. Errors: NotFound where it has no status.json; those
+// of ParseRunStatus() and of reading the file, with its path.
+absl::StatusOr<RunStatus> ReadRunStatus(const std::string& work_dir);
+
+}  // namespace finetune
+
+#endif  // FINETUNE_OBSERVE_RUN_STATUS_H_
