@@ -66,7 +66,7 @@ absl::Status PointAlias(const std::string& folder, const std::string& alias,
   }
   // rename() leaves both names in place when they are hard links to one file.
   unlink(temporary.c_str());
-  return absl::OkStatus();
+  return SyncFolderOf(path);
 }
 
 absl::StatusOr<int64_t> IterationOf(const Value& root) {
