@@ -139,8 +139,8 @@ class Dump:
         return f"bytes {bytes(one).hex()}"
 
     def of_tensor(self, one):
-        whole = one.contiguous()
-        content = bytes(whole.view(-1).view(torch.uint8).numpy()) if whole.numel() else b""
+        whole = one.clone(memory_format=torch.contiguous_format).reshape(-1)
+        content = bytes(whole.view(torch.uint8).numpy()) if whole.numel() else b""
         storage = -1
         if one.untyped_storage().nbytes() > 0:
             storage = self.storages.setdefault(one.untyped_storage().data_ptr(), len(self.storages))
@@ -161,8 +161,8 @@ def peer_reads(path):
         refused = f"{type(error).__name__}: {error}"
         if path.suffix == ".safetensors":
             return {"error": refused}
-        found = re.search("WeightsUnpickler error: .*", refused)
-        refused = found[0] if found else refused
+        found = re.search(r"WeightsUnpickler error:\s*(.*)", refused)
+        refused = found[1] if found else refused
         content = torch.load(path, weights_only=False)
     dump = Dump()
     dump.add("", content)
