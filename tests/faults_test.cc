@@ -69,7 +69,6 @@ constexpr Survived kSurvived[] = {
     {".*", kReport, true, "the run is over, and `finetune report` makes the report again"},
     {"open|read", ".*/run/[0-9_]+\\.jsonl", true, "the report again"},
     {"read", ".*/run/config\\.pbtxt", true, "the report again"},
-    {"open", ".*/run", false, "a run lists its folder a second time before it needs its files"},
     {"open|read", ".*/run/epoch_[0-9]+\\.pth", true,
      "resumes from the checkpoint before, and says so"},
     {"open|read", ".*/run/events\\..*", false, "a TensorBoard file that cannot be told is kept"},

@@ -114,12 +114,16 @@ absl::Status AtomicFile::Commit() {
   FT_RETURN_IF_ERROR(WriteBuffer());
   if (TEMP_FAILURE_RETRY(fsync(fd_.get())) != 0) return SystemError("cannot sync", path_, errno);
   FT_RETURN_IF_ERROR(Rename());
-  std::string folder = std::filesystem::path(path_).parent_path().string();
+  return SyncFolderOf(path_);
+}
+
+absl::Status SyncFolderOf(const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path().string();
   if (folder.empty()) folder = ".";
-  const Fd folder_fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder_fd.ok()) return SystemError("cannot open", folder, errno);
+  const Fd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.ok()) return SystemError("cannot open", folder, errno);
   // Some file systems cannot sync a folder (EINVAL). The rename is then as durable as they make it.
-  if (TEMP_FAILURE_RETRY(fsync(folder_fd.get())) != 0 && errno != EINVAL) {
+  if (TEMP_FAILURE_RETRY(fsync(fd.get())) != 0 && errno != EINVAL) {
     return SystemError("cannot sync", folder, errno);
   }
   return absl::OkStatus();

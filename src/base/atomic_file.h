@@ -74,6 +74,10 @@ class AtomicFile {
   size_t buffered_ = 0;
 };
 
+// Calls fsync on the folder that holds `path`, so that a rename of `path` outlives a crash of the
+// machine. A file system that cannot sync folders is left as it is. Errors: those of SystemError.
+absl::Status SyncFolderOf(const std::string& path);
+
 // Writes `bytes` as the whole of a small file. The file appears with all of them or not at all.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
 

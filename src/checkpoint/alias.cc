@@ -67,7 +67,7 @@ absl::Status PointAlias(const std::string& folder, const std::string& alias,
   // If both names are hard links to the same file, rename() does nothing, and the temporary name is
   // still there.
   unlink(temporary.c_str());
-  return absl::OkStatus();
+  return SyncFolderOf(path);
 }
 
 absl::StatusOr<int64_t> IterationOf(const Value& root) {

@@ -26,8 +26,9 @@ struct SavedCheckpoint {
 // Value::GetInt().
 absl::StatusOr<int64_t> IterationOf(const Value& root);
 
-// Makes FOLDER/ALIAS an alias of the checkpoint FOLDER/TARGET. A crash leaves either the old alias
-// or the new one. Errors: those of SystemError().
+// Gives the checkpoint FOLDER/TARGET the second name FOLDER/ALIAS in one step: a crash leaves the
+// old alias or the new one, and after PointAlias() has returned the new one. Errors: those of
+// SystemError.
 absl::Status PointAlias(const std::string& folder, const std::string& alias,
                         const std::string& target);
 

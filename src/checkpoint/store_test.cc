@@ -15,9 +15,11 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/checkpoint/alias.h"
 #include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/writer.h"
+#include "tests/synced_paths.h"
 
 namespace finetune {
 namespace {
@@ -390,6 +392,15 @@ TEST_F(StoreTest, ASecondRunInTheSameFolderIsRefused) {
                 AllOf(HasSubstr(folder_), HasSubstr("process " + std::to_string(getpid()))));
   }
   EXPECT_TRUE(CheckpointStore::Open(folder_, 1).ok());
+}
+
+TEST_F(StoreTest, AnAliasOutlivesACrashOfTheMachine) {
+  fs::create_directories(folder_);
+  const size_t before = SyncedPaths().size();
+  ASSERT_TRUE(PointAlias(folder_, "latest.pth", "epoch_1.pth").ok());
+  const std::vector<std::string> synced = SyncedPaths();
+  ASSERT_EQ(synced.size(), before + 1);
+  EXPECT_EQ(synced.back(), fs::canonical(folder_).string());
 }
 
 TEST_F(StoreTest, OtherNamesAndRootsAreRefused) {

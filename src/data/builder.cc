@@ -384,13 +384,16 @@ absl::Status DatasetBuilder::PutInPlace() {
   }
   if (error) return SystemError("cannot put the data set at", folder, error.value());
   temporary_.clear();
+  // The new names are on the disk before the old data set is deleted.
+  absl::Status synced = SyncFolderOf(folder);
+  for (const std::string& made : made_) synced.Update(SyncFolderOf(made));
   made_.clear();
   if (replaces) fs::remove_all(old, error);
   if (error && options_.warn) {
     options_.warn(absl::StrCat("cannot delete the data set that was replaced, ", old, ": ",
                                error.message(), ". Delete it yourself"));
   }
-  return absl::OkStatus();
+  return synced;
 }
 
 }  // namespace finetune

@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "src/base/test_folder.h"
 #include "src/data/manifest.h"
+#include "tests/synced_paths.h"
 
 namespace finetune {
 namespace {
@@ -124,6 +125,21 @@ TEST_F(BuilderTest, RemovesTheFoldersItMadeUnlessTheyAreUsed) {
   }
   EXPECT_FALSE(fs::exists(folder_ + "/a/b"));
   EXPECT_TRUE(fs::exists(folder_ + "/a/other"));
+}
+
+TEST_F(BuilderTest, ADataSetOutlivesACrashOfTheMachine) {
+  options_.folder = folder_ + "/a/data";
+  auto builder = DatasetBuilder::Create(options_);
+  ASSERT_TRUE(builder.ok()) << builder.status();
+  ASSERT_TRUE(builder->BeginSplit("train", 1).ok());
+  ASSERT_TRUE(builder->Add({{1, 2, 3, 4, 5, 6}}, 0).ok());
+  ASSERT_TRUE(builder->Finish().ok());
+  // The folders that hold the new names: that of the data set and that of the folder made for it.
+  const std::string folder = fs::canonical(folder_).string();
+  std::vector<std::string> synced = SyncedPaths();
+  ASSERT_GE(synced.size(), 2u);
+  synced.erase(synced.begin(), synced.end() - 2);
+  EXPECT_THAT(synced, ElementsAre(folder + "/a", folder));
 }
 
 TEST_F(BuilderTest, ProgressCountsAndCancels) {

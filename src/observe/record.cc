@@ -1,7 +1,9 @@
 #include "src/observe/record.h"
 
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -16,12 +18,30 @@ namespace {
 
 using Json = nlohmann::json;
 
+// The largest count and iteration that is read. A larger number is damage, with which sums could
+// overflow.
+constexpr int64_t kMost = int64_t{1} << 53;
+
+// Returns a whole number from -kMost to kMost, and nothing for any other JSON.
+std::optional<int64_t> ToInteger(const Json& json) {
+  if (!json.is_number()) return std::nullopt;
+  // Exact up to kMost. Other programs may write a count as 3.0.
+  const auto number = json.get<double>();
+  if (!(std::abs(number) <= static_cast<double>(kMost))) return std::nullopt;
+  return static_cast<int64_t>(number);
+}
+
 // Returns the value of the number `name`, or `otherwise` if the field is missing or is not a
 // number.
-template <typename T>
-T Get(const Json& object, const char* name, T otherwise) {
+double GetDouble(const Json& object, const char* name, double otherwise) {
   const auto field = object.find(name);
-  return field != object.end() && field->is_number() ? field->template get<T>() : otherwise;
+  return field != object.end() && field->is_number() ? field->get<double>() : otherwise;
+}
+
+// The same for a whole number.
+int64_t GetInt(const Json& object, const char* name, int64_t otherwise) {
+  const auto field = object.find(name);
+  return field == object.end() ? otherwise : ToInteger(*field).value_or(otherwise);
 }
 
 // Returns the list of numbers `name`, or an empty list if the field is missing or is not a list of
@@ -31,8 +51,9 @@ std::vector<int64_t> GetNumbers(const Json& object, const char* name) {
   const auto field = object.find(name);
   if (field == object.end() || !field->is_array()) return numbers;
   for (const Json& number : *field) {
-    if (!number.is_number()) return {};
-    numbers.push_back(number);
+    const std::optional<int64_t> count = ToInteger(number);
+    if (!count.has_value()) return {};
+    numbers.push_back(*count);
   }
   return numbers;
 }
@@ -55,9 +76,10 @@ void ParseClasses(const Json& json, EvaluationRecord* record) {
   std::vector<int64_t> confusion;
   for (const Json& row : *rows) {
     if (!row.is_array() || row.size() != images.size()) return;
-    for (const Json& count : row) {
-      if (!count.is_number()) return;
-      confusion.push_back(count);
+    for (const Json& number : row) {
+      const std::optional<int64_t> count = ToInteger(number);
+      if (!count.has_value()) return;
+      confusion.push_back(*count);
     }
   }
   record->confusion = std::move(confusion);
@@ -79,9 +101,9 @@ RunRecord ParseRun(const Json& json) {
   record.writer = GetText(json, "writer");
   record.name = GetText(json, "name");
   record.host = GetText(json, "host");
-  record.ranks = Get<int64_t>(json, "ranks", 1);
-  record.iteration = Get<int64_t>(json, "iteration", 0);
-  record.began_unix_s = Get(json, "began", 0.0);
+  record.ranks = GetInt(json, "ranks", 1);
+  record.iteration = GetInt(json, "iteration", 0);
+  record.began_unix_s = GetDouble(json, "began", 0.0);
   const auto names = json.find("class_names");
   if (names != json.end() && names->is_array()) {
     for (const Json& name : *names) {
@@ -159,10 +181,10 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
   for (const absl::string_view line : absl::StrSplit(json_lines, '\n', absl::SkipEmpty())) {
     const Json json = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("iteration")) continue;
-    const auto iteration = Get<int64_t>(json, "iteration", 0);
+    const auto iteration = GetInt(json, "iteration", 0);
     const std::string mode = GetText(json, "mode");
     if (first) {
-      FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(Get<int64_t>(json, "format_version", 0),
+      FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(GetInt(json, "format_version", 0),
                                                      kRecordFormatVersion, GetText(json, "writer")),
                                   "format_version"));
       // `begin` is the first iteration of this file. A RunRecord has the number of iterations done
@@ -178,26 +200,26 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       history->runs.push_back(ParseRun(json));
     } else if (mode == "train") {
       IterationRecord& record = history->iterations.emplace_back();
-      record.epoch = Get<int64_t>(json, "epoch", 0);
+      record.epoch = GetInt(json, "epoch", 0);
       record.iteration = iteration;
-      record.averaged = Get<int64_t>(json, "averaged", 1);
-      record.loss = Get(json, "loss", kNoNumber);
-      record.lr = Get(json, "lr", kNoNumber);
-      record.time_s = Get(json, "time", kNoNumber);
-      record.data_time_s = Get(json, "data_time", kNoNumber);
-      record.images_per_s = Get(json, "images_per_s", kNoNumber);
-      record.memory_mib = Get<int64_t>(json, "memory", 0);
-      record.eta_s = Get(json, "eta", kNoNumber);
+      record.averaged = GetInt(json, "averaged", 1);
+      record.loss = GetDouble(json, "loss", kNoNumber);
+      record.lr = GetDouble(json, "lr", kNoNumber);
+      record.time_s = GetDouble(json, "time", kNoNumber);
+      record.data_time_s = GetDouble(json, "data_time", kNoNumber);
+      record.images_per_s = GetDouble(json, "images_per_s", kNoNumber);
+      record.memory_mib = GetInt(json, "memory", 0);
+      record.eta_s = GetDouble(json, "eta", kNoNumber);
       if (json.contains("gradient_norm")) {
-        record.gradient_norm = Get(json, "gradient_norm", kNoNumber);
+        record.gradient_norm = GetDouble(json, "gradient_norm", kNoNumber);
       }
     } else if (mode == "val") {
       EvaluationRecord& record = history->evaluations.emplace_back();
-      record.epoch = Get<int64_t>(json, "epoch", 0);
+      record.epoch = GetInt(json, "epoch", 0);
       record.iteration = iteration;
-      record.loss = Get(json, "loss", kNoNumber);
-      record.seconds = Get(json, "time", kNoNumber);
-      record.images = Get<int64_t>(json, "pictures", 0);
+      record.loss = GetDouble(json, "loss", kNoNumber);
+      record.seconds = GetDouble(json, "time", kNoNumber);
+      record.images = GetInt(json, "pictures", 0);
       ParseClasses(json, &record);
       if (json.contains("accuracy") && json["accuracy"].is_object()) {
         for (const auto& [name, value] : json["accuracy"].items()) {

@@ -191,6 +191,24 @@ TEST(History, PassesOverLinesThatAreNoRecords) {
   EXPECT_TRUE(history.iterations.empty());
 }
 
+TEST(History, TakesNumbersThatNoCountHasForMissing) {
+  History history;
+  ASSERT_TRUE(AddRecords(R"({"mode":"run","iteration":9223372036854775807,"ranks":-1e300}
+{"mode":"train","iteration":3,"epoch":1e300,"averaged":18446744073709551615}
+{"mode":"val","iteration":3,"classes":{"pictures":[1e19],"correct":[1]},"confusion":[[1e19]]})",
+                         &history)
+                  .ok());
+  ASSERT_EQ(history.runs.size(), 1u);
+  EXPECT_EQ(history.runs[0].iteration, 0);
+  EXPECT_EQ(history.runs[0].ranks, 1);
+  ASSERT_EQ(history.iterations.size(), 1u);
+  EXPECT_EQ(history.iterations[0].epoch, 0);
+  EXPECT_EQ(history.iterations[0].averaged, 1);
+  ASSERT_EQ(history.evaluations.size(), 1u);
+  EXPECT_TRUE(history.evaluations[0].classes.empty());
+  EXPECT_TRUE(history.evaluations[0].confusion.empty());
+}
+
 TEST(History, IsReadFromAllOfAWorkDirsFilesInTheirOrder) {
   const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(

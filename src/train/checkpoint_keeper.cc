@@ -26,9 +26,11 @@ absl::StatusOr<std::unique_ptr<CheckpointKeeper>> CheckpointKeeper::Open(
       std::move(store), trace == nullptr ? nullptr : trace->AddTrack("checkpoint writer", "")));
 }
 
-bool CheckpointKeeper::WillFind(const std::string& work_dir, const std::string& resume) {
+absl::StatusOr<bool> CheckpointKeeper::WillFind(const std::string& work_dir,
+                                                const std::string& resume) {
   if (resume.empty()) return false;
-  return resume != "auto" || CheckpointStore::HasCheckpoints(work_dir).value_or(false);
+  if (resume != "auto") return true;
+  return CheckpointStore::HasCheckpoints(work_dir);
 }
 
 absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(const std::string& work_dir,

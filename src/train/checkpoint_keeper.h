@@ -35,7 +35,8 @@ class CheckpointKeeper {
       const std::vector<SavedCheckpoint>& known, Trace* trace);
 
   // Returns whether Find() will return a checkpoint or an error, without reading a checkpoint.
-  static bool WillFind(const std::string& work_dir, const std::string& resume);
+  // Errors: those of listing `work_dir`.
+  static absl::StatusOr<bool> WillFind(const std::string& work_dir, const std::string& resume);
 
   // Returns the checkpoint that `resume`, the value of --resume, names. "auto" names the newest
   // checkpoint of `work_dir` that is not damaged; nothing is returned where `work_dir` has no

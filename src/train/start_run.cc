@@ -32,9 +32,11 @@ class Starter {
         run_(std::make_unique<StartedRun>(comm)) {}
 
   absl::StatusOr<std::unique_ptr<StartedRun>> Start() {
-    const bool resumes = CheckpointKeeper::WillFind(options_.work_dir, options_.resume);
+    absl::StatusOr<bool> resumes = false;
+    if (IsMain()) resumes = CheckpointKeeper::WillFind(options_.work_dir, options_.resume);
+    FT_RETURN_IF_ERROR(Agree(resumes.status(), comm_));
     FT_ASSIGN_OR_RETURN(run_->setup,
-                        Prepare(loaded_, /*evaluated=*/nullptr, resumes, options_.trace, &comm_));
+                        Prepare(loaded_, /*evaluated=*/nullptr, *resumes, options_.trace, &comm_));
     FT_RETURN_IF_ERROR(BuildStep());
     // All checks that can refuse the run come before the first write.
     FT_RETURN_IF_ERROR(Agree(Restore(), comm_));

@@ -1,0 +1,32 @@
+// Gives the files of folders to a fuzz target, each once, without libFuzzer.
+//
+//   TARGET FOLDER ...
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "src/base/atomic_file.h"
+#include "tests/fuzz/input.h"
+
+// libFuzzer's own, which the targets' mutators call. A replay does not mutate.
+extern "C" size_t LLVMFuzzerMutate(uint8_t*, size_t size, size_t) { return size; }
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    int inputs = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(argv[i])) {
+      if (!entry.is_regular_file()) continue;
+      const auto bytes = finetune::ReadFile(entry.path().string());
+      if (!bytes.ok()) {
+        std::fprintf(stderr, "%s\n", std::string(bytes.status().message()).c_str());
+        return 1;
+      }
+      LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size());
+      ++inputs;
+    }
+    std::printf("%d inputs of %s\n", inputs, argv[i]);
+    if (inputs == 0) return 1;
+  }
+  return argc > 1 ? 0 : 1;
+}
