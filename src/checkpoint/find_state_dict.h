@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/checkpoint/format.h"
+#include "src/checkpoint/state_dict.h"
 
 namespace finetune {
 
@@ -24,10 +25,11 @@ struct FoundStateDict {
 };
 
 // Chooses a state dict among `places`, which must not be empty, as ReadStateDict documents. `key`:
-// empty, or the keys that lead to the state dict ("a.b"). Errors: InvalidArgument that lists the
-// places.
+// empty, or the keys that lead to the state dict ("a.b"). `choice`: used where `key` is empty.
+// Errors: InvalidArgument that lists the places; InvalidArgument where `choice` is kAveraged and
+// the file has no averaged weights.
 absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
-                                             const std::string& key);
+                                             const std::string& key, WeightsChoice choice);
 
 }  // namespace finetune
 

@@ -38,8 +38,9 @@ absl::Status CheckPlain(const Value& root);
 
 // Reads a state dict. `key` leads to it, also through nested entries ("a.b"). Without a key, reads
 // the root, or the entry under which training programs store the weights that they train
-// ("state_dict", "model", ..., also nested), or the only state dict of the file. If the file has
-// other state dicts, a note names them. Nothing else of the file is loaded.
+// ("state_dict", "model", ..., also nested), or the only state dict of the file. `choice` decides
+// where there is no key and the file has raw and averaged weights. If the file has other state
+// dicts, a note names them. Nothing else of the file is loaded.
 //
 // The prefixes "module." and "_orig_mod.", from DistributedDataParallel and torch.compile, are
 // removed from names. Entries named "_extra_state", which are not tensors, are left out. Other
@@ -48,7 +49,8 @@ absl::Status CheckPlain(const Value& root);
 // Errors: those of the file, and InvalidArgument where there is no state dict, where several are
 // equally likely, where none is at `key`, for a whole model pickled as an object, and for
 // TorchScript.
-absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key = "");
+absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key = "",
+                                        WeightsChoice choice = WeightsChoice::kUsual);
 
 }  // namespace finetune
 

@@ -182,6 +182,10 @@ TEST(Flags, FlagsThatContradictEachOtherAreRefused) {
             "--quiet shows less and --verbose shows more: give one of them");
   EXPECT_EQ(Refusal({"config", "--config=a", "--ranks=8"}),
             "--ranks is for a check: give --check too");
+  EXPECT_EQ(Refusal({"evaluate", "--checkpoint=a.pth", "--weights=both"}),
+            "--weights=both: expected ema or raw");
+  EXPECT_EQ(Refusal({"evaluate", "--checkpoint=a.pth", "--weights=ema", "--key=model"}),
+            "--weights and --key both choose an entry: give one of them");
   EXPECT_EQ(Refusal({"completion", "fish"}), "SHELL: expected bash or zsh, got fish");
 }
 

@@ -47,6 +47,9 @@ absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
 struct EvaluatedWeights {
   std::string prefix;
   bool adapt_input_channels = false;
+  // "ema" or "raw": the averaged or the raw weights of a file that has both. Empty: the averaged
+  // ones of a checkpoint of finetune, and otherwise those that ReadStateDict() takes.
+  std::string weights;
 };
 
 // Copies a whole classifier, backbone and head. Nothing may be missing, and no tensor of the

@@ -129,6 +129,7 @@ std::string ToJson(const EvaluationRecord& record) {
                {"time", record.seconds},
                {"pictures", record.images},
                {"accuracy", record.accuracy}};
+  if (record.averaged_weights) json["averaged_weights"] = true;
   if (!record.classes.empty()) {
     Json images = Json::array(), correct = Json::array(), guessed = Json::array();
     for (const ClassResult& count : record.classes) {
@@ -196,6 +197,7 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       record.loss = Get(json, "loss", kNoNumber);
       record.seconds = Get(json, "time", kNoNumber);
       record.images = Get<int64_t>(json, "pictures", 0);
+      record.averaged_weights = Get(json, "averaged_weights", false);
       ParseClasses(json, &record);
       if (json.contains("accuracy") && json["accuracy"].is_object()) {
         for (const auto& [name, value] : json["accuracy"].items()) {

@@ -56,6 +56,8 @@ struct EvaluationRecord {
   std::map<std::string, double> accuracy;  // "top1": 0..1
   double seconds = 0;
   int64_t images = 0;
+  // The weights were the average that optimizer.ema keeps.
+  bool averaged_weights = false;
   std::vector<ClassResult> classes;  // in the order of labels
   // Whether `classes` has the number of images that were taken for each class. Records with more
   // than kMostGuessedClasses classes, and records of a finetune before 0.1.0, do not have it.

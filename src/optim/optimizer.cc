@@ -5,6 +5,7 @@
 #include "src/config/field_error.h"
 #include "src/optim/adamw.h"
 #include "src/optim/sgd.h"
+#include "src/optim/weight_average.h"
 
 namespace finetune {
 namespace {
@@ -37,6 +38,7 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
   if (config.has_clip_gradient()) {
     problems.Positive("clip_gradient.max_norm", config.clip_gradient().max_norm());
   }
+  if (config.has_ema()) WeightAverage::Check(config.ema(), problems.Within("ema"));
 }
 
 absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig& config,
