@@ -55,7 +55,8 @@ class Backbone {
   // have.
   void CheckFrozenStages(const Problems& problems) const;
 
-  // Makes the tensors, once, before any of the functions below is called.
+  // Makes the tensors, once, before any of the functions below is called. Each stage is a part of
+  // the builder; the part that Build() begins last is the head's.
   // `seed`: of random draws; the same on every rank.
   void Build(const ForwardMode& mode, uint64_t seed, LayerBuilder* make);
 

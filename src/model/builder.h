@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -53,6 +54,11 @@ class LayerBuilder {
   // Whether the parameters made from now on require gradients.
   void SetTrained(bool trained) { trained_ = trained; }
 
+  // Begins the next part of the network: a stage, or the head.
+  void BeginPart() { part_begins_.push_back(parameters_.size()); }
+  // For each part, the index of its first parameter in the list of parameters.
+  const std::vector<size_t>& part_begins() const { return part_begins_; }
+
   // The convolution starts by He et al. 2015 with fan-out, the batch norm with a scale of `gamma`.
   ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                     const BatchNormSettings& settings = {}, double gamma = 1);
@@ -90,6 +96,7 @@ class LayerBuilder {
   LayerNames& other_names_;
   bool trained_ = true;
   std::vector<std::shared_ptr<std::optional<PackedConv>>> folded_;
+  std::vector<size_t> part_begins_;
 };
 
 }  // namespace finetune

@@ -3,9 +3,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
@@ -66,6 +68,10 @@ class Classifier {
   // Running statistics of the batch norms.
   const TensorList& buffers() const { return buffers_; }
 
+  // Returns the number of parts of the network behind the one that parameters()[index] belongs to:
+  // 0 for the head, 1 for the last stage, and so on to the stem.
+  int PartsBehind(size_t index) const;
+
   // Both, as a checkpoint's state_dict has them.
   TensorList State() const;
   // The parameters that are trained.
@@ -93,6 +99,8 @@ class Classifier {
   std::unique_ptr<Backbone> backbone_;
   std::optional<Neck> neck_;
   std::optional<Head> head_;
+  // For each part, the index of its first parameter. The parts are the stages and the head.
+  std::vector<size_t> part_begins_;
 };
 
 }  // namespace finetune

@@ -43,10 +43,11 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
 
 absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig& config,
                                                            std::vector<ParameterSpan> spans,
-                                                           const at::Tensor& values) {
+                                                           const at::Tensor& values,
+                                                           const TraitsByName& traits) {
   std::sort(spans.begin(), spans.end(),
             [](const ParameterSpan& a, const ParameterSpan& b) { return a.offset < b.offset; });
-  FT_ASSIGN_OR_RETURN(std::vector<ParameterGroup> groups, GroupParameters(config, spans));
+  FT_ASSIGN_OR_RETURN(std::vector<ParameterGroup> groups, GroupParameters(config, spans, traits));
   FlatParameters parameters = {values, std::move(spans), std::move(groups)};
   switch (config.kind_case()) {
     case OptimizerConfig::kSgd:

@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "absl/types/span.h"
@@ -13,6 +14,19 @@
 #include "src/optim/gradient_norm.h"
 
 namespace finetune {
+
+namespace {
+
+TraitsByName TraitsOf(const Classifier& model) {
+  TraitsByName traits;
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    const NamedTensor& parameter = model.parameters()[i];
+    traits[parameter.name] = {model.PartsBehind(i), parameter.tensor.dim() <= 1};
+  }
+  return traits;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(const ExperimentConfig& config,
                                                                    at::Device device,
@@ -32,9 +46,9 @@ absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(const Experim
                       GradientBuckets::Create(trained, config.comm(), &step->replayed_comm_));
   FT_ASSIGN_OR_RETURN(step->statistics_,
                       RunningStatistics::Create(statistics, averages, &step->replayed_comm_));
-  FT_ASSIGN_OR_RETURN(
-      step->optimizer_,
-      CreateOptimizer(config.optimizer(), step->buckets_->entries(), step->buckets_->values()));
+  FT_ASSIGN_OR_RETURN(step->optimizer_,
+                      CreateOptimizer(config.optimizer(), step->buckets_->entries(),
+                                      step->buckets_->values(), TraitsOf(*model)));
   if (config.optimizer().has_ema()) {
     std::vector<at::Tensor> sources = {step->buckets_->values()};
     if (step->statistics_->values().defined()) sources.push_back(step->statistics_->values());
