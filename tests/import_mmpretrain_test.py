@@ -470,7 +470,8 @@ class MeaningTest(ConfigTest):
                 "optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructor')",
                 "optim_wrapper.constructor=",
             ),
-            ("param_scheduler = [dict(type='PolyLR', power=2)]", "finetune has no schedule PolyLR"),
+            ("param_scheduler = [dict(type='PolyLR', power=2)]", "does not translate PolyLR; see schedule.poly"),
+            ("param_scheduler = [dict(type='ReduceOnPlateauLR')]", "finetune has no schedule ReduceOnPlateauLR"),
             (
                 "param_scheduler = [dict(type='LinearLR', end=5, convert_to_iter_based=True), dict(type='CosineAnnealingLR', begin=5, "
                 "T_max=195)]",

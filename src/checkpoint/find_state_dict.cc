@@ -82,13 +82,30 @@ absl::StatusOr<Place> Locate(const std::vector<Place>& places, const std::string
                                                  "\"; it has some at ", Names(places, places)));
 }
 
+// Returns the place of the chosen one of the two sets of weights that the file keeps side by side;
+// the root where the file has no such pair and one set will do.
+absl::StatusOr<Place> Choose(const std::vector<Place>& places, WeightsChoice choice) {
+  const auto* const pair = std::find_if(std::begin(kPairs), std::end(kPairs), [&](const Pair& one) {
+    return Has(places, {}, one.raw) && Has(places, {}, one.averaged);
+  });
+  if (pair != std::end(kPairs)) {
+    return Place{std::string(choice == WeightsChoice::kRaw ? pair->raw : pair->averaged)};
+  }
+  if (choice != WeightsChoice::kAveraged) return Place();
+  return absl::InvalidArgumentError(
+      absl::StrCat("it has no averaged weights beside the raw ones; it has weights at ",
+                   Names(places, places), ". Leave out --weights=ema"));
+}
+
 }  // namespace
 
 absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
-                                             const std::string& key) {
+                                             const std::string& key, WeightsChoice choice) {
   Place at;
   if (!key.empty()) {
     FT_ASSIGN_OR_RETURN(at, Locate(places, key));
+  } else if (choice != WeightsChoice::kUsual) {
+    FT_ASSIGN_OR_RETURN(at, Choose(places, choice));
   }
   while (true) {
     const auto* const usual = std::find_if(std::begin(kUsualKeys), std::end(kUsualKeys),

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/checkpoint/format.h"
+#include "src/checkpoint/state_dict.h"
 
 namespace finetune {
 
@@ -23,12 +24,12 @@ struct FoundStateDict {
   std::string note;
 };
 
-// Chooses a state dict by the rules that reader.h gives for ReadStateDict(). `places`: all state
-// dicts of the file; not empty. `key`: the keys that lead to the state dict, joined by "." ("a.b"),
-// or empty. Errors: InvalidArgument, which lists the places, if `key` leads to none or if several
-// places are equally likely.
+// Chooses a state dict among `places`, which must not be empty, as ReadStateDict documents. `key`:
+// empty, or the keys that lead to the state dict ("a.b"). `choice`: used where `key` is empty.
+// Errors: InvalidArgument that lists the places; InvalidArgument where `choice` is kAveraged and
+// the file has no averaged weights.
 absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
-                                             const std::string& key);
+                                             const std::string& key, WeightsChoice choice);
 
 }  // namespace finetune
 

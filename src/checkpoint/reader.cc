@@ -224,14 +224,15 @@ absl::Status CheckPlain(const Value& root) {
                           "; save model.state_dict() and not the model"));
 }
 
-absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key) {
+absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key,
+                                        WeightsChoice choice) {
   return ReadFrom<StateDict>(path, [&](CheckpointFile* file) -> absl::StatusOr<StateDict> {
     const std::vector<Place> places = file->StateDicts();
     if (places.empty()) {
       FT_ASSIGN_OR_RETURN(const Value root, file->Read({}));
       return NoStateDict(root);
     }
-    FT_ASSIGN_OR_RETURN(const FoundStateDict found, FindStateDict(places, key));
+    FT_ASSIGN_OR_RETURN(const FoundStateDict found, FindStateDict(places, key, choice));
     const absl::StatusOr<Value> value = file->Read(found.place);
     FT_RETURN_IF_ERROR(value.status());
     FT_ASSIGN_OR_RETURN(StateDict state, TensorsOf(*value));

@@ -36,11 +36,11 @@ absl::StatusOr<Value> ReadTorchFile(const std::string& path,
 // "model" or a similar one (kUsualKeys), is an object of a Python class.
 absl::Status CheckPlain(const Value& root);
 
-// Reads a state dict and nothing else of the file. The search for it begins at the root, or in the
-// entry to which `key` leads (keys joined by ".", such as "a.b"). If the dict has an entry under
-// which training programs store weights ("state_dict", "model", ...; kUsualKeys), the search goes
-// on in that entry. Otherwise it ends with this dict if it contains tensors, or goes on in the only
-// entry that leads to tensors. If the file has other state dicts, a note names them.
+// Reads a state dict. `key` leads to it, also through nested entries ("a.b"). Without a key, reads
+// the root, or the entry under which training programs store the weights that they train
+// ("state_dict", "model", ..., also nested), or the only state dict of the file. `choice` decides
+// where there is no key and the file has raw and averaged weights. If the file has other state
+// dicts, a note names them. Nothing else of the file is loaded.
 //
 // The prefixes "module." and "_orig_mod.", which DistributedDataParallel and torch.compile add, are
 // removed from the tensors' names. Entries named "_extra_state" that are not tensors are left out.
@@ -49,7 +49,8 @@ absl::Status CheckPlain(const Value& root);
 //
 // Errors: those of reading the file; InvalidArgument if there is no state dict, if several are
 // equally likely, if none is at `key`, for a whole model pickled as an object, and for TorchScript.
-absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key = "");
+absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::string& key = "",
+                                        WeightsChoice choice = WeightsChoice::kUsual);
 
 }  // namespace finetune
 

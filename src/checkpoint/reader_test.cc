@@ -211,6 +211,34 @@ TEST(Reader, TakesTheUsualOfSeveralWeightsAndNamesTheOthers) {
   }
 }
 
+TEST(Reader, TakesTheRawOrTheAveragedWeightsAsTold) {
+  const auto taken = [](const std::string& path, WeightsChoice choice) {
+    const absl::StatusOr<StateDict> state = ReadStateDict(path, "", choice);
+    EXPECT_TRUE(state.ok()) << state.status();
+    return state.ok() ? state->tensors.at(0).tensor.item<float>() : -1;
+  };
+  for (const auto& [raw, averaged] :
+       {std::pair("state_dict", "state_dict_ema"), std::pair("model", "model_ema"),
+        std::pair("ema_state_dict", "state_dict")}) {
+    const std::string path = CheckpointOf({{raw, Weights(1)}, {averaged, Weights(2)}});
+    EXPECT_EQ(taken(path, WeightsChoice::kRaw), 1) << raw;
+    EXPECT_EQ(taken(path, WeightsChoice::kAveraged), 2) << raw;
+    EXPECT_EQ(taken(path, WeightsChoice::kAveragedIfAny), 2) << raw;
+  }
+}
+
+TEST(Reader, RefusesToTakeAveragedWeightsThatAreNotThere) {
+  const std::string path = CheckpointOf({{"state_dict", Weights(1)}, {"epoch", 3}});
+  for (const WeightsChoice choice : {WeightsChoice::kRaw, WeightsChoice::kAveragedIfAny}) {
+    EXPECT_TRUE(ReadStateDict(path, "", choice).ok());
+  }
+  const absl::StatusOr<StateDict> state = ReadStateDict(path, "", WeightsChoice::kAveraged);
+  EXPECT_EQ(state.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(state.status().message()),
+              HasSubstr("no averaged weights beside the raw ones; it has weights at "
+                        "\"state_dict\". Leave out --weights=ema"));
+}
+
 TEST(Reader, ListsTheKeysWhereNoneIsUsualOrTheKeyIsNotThere) {
   const std::string path = CheckpointOf({{"a", Weights(1)}, {"b", Weights(2)}});
   EXPECT_THAT(ErrorOf(path), HasSubstr("weights in several entries: \"a\", \"b\"; choose one"));

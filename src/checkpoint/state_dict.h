@@ -26,6 +26,15 @@ struct StateDict {
   std::vector<std::string> notes;
 };
 
+// Which set of weights is read from a file that keeps the averaged weights beside the raw ones, as
+// programs that average weights write it.
+enum class WeightsChoice {
+  kUsual,         // the one that ReadStateDict() takes by its key
+  kRaw,           // the raw weights; in a file of one set, that set
+  kAveraged,      // the averaged weights
+  kAveragedIfAny  // the averaged weights; in a file of one set, that set
+};
+
 }  // namespace finetune
 
 #endif  // FINETUNE_CHECKPOINT_STATE_DICT_H_

@@ -198,36 +198,48 @@ class Pickler {
 
 uint64_t Aligned(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-uint64_t TensorBytes(const Value& value) {
-  uint64_t bytes = value.tensor() != nullptr ? Aligned(value.tensor()->nbytes()) : 0;
+// The copies of a value's tensors. A tensor that the value has twice, as a frozen weight in
+// state_dict and in state_dict_ema, is copied once and so written once.
+using Copies = std::map<const at::TensorImpl*, at::Tensor>;
+
+// Returns the bytes that the copies of a value's tensors take. `seen`: the tensors that are counted
+// already, without copies.
+uint64_t TensorBytes(const Value& value, Copies& seen) {
+  uint64_t bytes = 0;
+  if (value.tensor() != nullptr && seen.try_emplace(value.tensor()->unsafeGetTensorImpl()).second) {
+    bytes += Aligned(value.tensor()->nbytes());
+  }
   if (value.list() != nullptr) {
-    for (const Value& one : *value.list()) bytes += TensorBytes(one);
+    for (const Value& one : *value.list()) bytes += TensorBytes(one, seen);
   }
   if (value.dict() != nullptr) {
-    for (const auto& [key, one] : value.dict()->entries()) bytes += TensorBytes(one);
+    for (const auto& [key, one] : value.dict()->entries()) bytes += TensorBytes(one, seen);
   }
   return bytes;
 }
 
-// Returns a copy of `value` whose tensors are copied into `memory` from byte `at` on. Sets `at` to
-// the end of the last one.
-Value CopyInto(const Value& value, const at::Tensor& memory, int64_t& at) {
+// Returns `value` with its tensors copied into `memory`, from byte `at` on. Advances `at` past
+// them. Adds the copies to `copies`.
+Value CopyInto(const Value& value, const at::Tensor& memory, int64_t& at, Copies& copies) {
   if (const at::Tensor* tensor = value.tensor()) {
+    const auto [found, is_new] = copies.try_emplace(tensor->unsafeGetTensorImpl());
+    if (!is_new) return found->second;
     at::Tensor copy = at::empty({0}, tensor->options().device(c10::kCPU).requires_grad(false));
     copy.set_(memory.storage(), at / static_cast<int64_t>(tensor->itemsize()), tensor->sizes());
     copy.copy_(tensor->detach());
     at += static_cast<int64_t>(Aligned(tensor->nbytes()));
+    found->second = copy;
     return copy;
   }
   if (value.list() != nullptr) {
     Value::List list;
-    for (const Value& one : *value.list()) list.push_back(CopyInto(one, memory, at));
+    for (const Value& one : *value.list()) list.push_back(CopyInto(one, memory, at, copies));
     return list;
   }
   if (value.dict() != nullptr) {
     Value::Dict dict;
     for (const auto& [key, one] : value.dict()->entries()) {
-      dict.Append(key, CopyInto(one, memory, at));
+      dict.Append(key, CopyInto(one, memory, at, copies));
     }
     return dict;
   }
@@ -264,12 +276,13 @@ absl::Status WriteTorchFile(const std::string& path, const Value& root) {
 }
 
 Value Snapshotter::Take(const Value& value) {
-  const auto bytes = static_cast<int64_t>(TensorBytes(value));
+  Copies seen, copies;
+  const auto bytes = static_cast<int64_t>(TensorBytes(value, seen));
   if (!memory_.defined() || memory_.storage().use_count() > 1 || memory_.numel() < bytes) {
     memory_ = at::empty({bytes}, c10::kByte);
   }
   int64_t at = 0;
-  return CopyInto(value, memory_, at);
+  return CopyInto(value, memory_, at, copies);
 }
 
 }  // namespace finetune

@@ -154,6 +154,20 @@ TEST(Snapshot, IsIndependentOfLaterTraining) {
   EXPECT_TRUE(at::equal(*read->Get("meta")->list()->at(1).tensor(), at::full({3}, 7)));
 }
 
+TEST(Snapshot, CopiesATensorThatIsThereTwiceOnce) {
+  const at::Tensor frozen = at::full({1000}, 1.0f);
+  Value::Dict root;
+  root.Append("state_dict", Value::FromTensors({{"frozen", frozen}}));
+  root.Append("state_dict_ema", Value::FromTensors({{"frozen", frozen}}));
+  Snapshotter snapshotter;
+  const Value copy = snapshotter.Take(root);
+  const at::Tensor one = *copy.Get("state_dict")->GetTensor("frozen");
+  EXPECT_TRUE(at::equal(one, frozen));
+  EXPECT_FALSE(one.is_alias_of(frozen));
+  EXPECT_EQ(one.const_data_ptr(),
+            copy.Get("state_dict_ema")->GetTensor("frozen")->const_data_ptr());
+}
+
 TEST(Snapshot, ReusesMemoryThatNobodyHolds) {
   const Value root = Value::FromTensors({{"w", at::full({1000}, 1.0f)}});
   Snapshotter snapshotter;

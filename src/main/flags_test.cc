@@ -205,6 +205,10 @@ TEST(Flags, FlagsThatContradictEachOtherAreRefused) {
             "--ranks is for a check: give --check too");
   EXPECT_EQ(Refusal({"help", "plan", "--man=d"}),
             "--man: found the topic plan beside it; it writes the pages of all commands");
+  EXPECT_EQ(Refusal({"evaluate", "--checkpoint=a.pth", "--weights=both"}),
+            "--weights=both: expected ema or raw");
+  EXPECT_EQ(Refusal({"evaluate", "--checkpoint=a.pth", "--weights=ema", "--key=model"}),
+            "--weights and --key both choose an entry: give one of them");
   EXPECT_EQ(Refusal({"completion", "fish"}), "SHELL: expected bash or zsh, got fish");
 }
 

@@ -26,10 +26,12 @@ void Backbone::Build(const ForwardMode& mode, uint64_t seed, LayerBuilder* make)
   mode_ = mode;
   seed_ = seed;
   for (int stage = 0; stage <= stages(); ++stage) {
+    make->BeginPart();
     make->SetTrained(!IsFrozen(stage));
     BuildStage(stage, make);
     folded_.push_back(make->TakeFolded());
   }
+  make->BeginPart();
   make->SetTrained(true);
 }
 

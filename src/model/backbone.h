@@ -60,8 +60,9 @@ class Backbone {
   // -1 to stages().
   void CheckFrozenStages(const Problems& problems) const;
 
-  // Makes the tensors of all stages. Must be called exactly once, before any of the functions
-  // below. `seed`: the seed of the random draws of forward passes, the same on every rank.
+  // Makes the tensors, once, before any of the functions below is called. Each stage is a part of
+  // the builder; the part that Build() begins last is the head's.
+  // `seed`: of random draws; the same on every rank.
   void Build(const ForwardMode& mode, uint64_t seed, LayerBuilder* make);
 
   // Returns the last linear layer of the head, from `in` features to `classes` logits. By default

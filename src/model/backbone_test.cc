@@ -171,6 +171,14 @@ TEST_P(EveryNetworkTest, FrozenStagesAreTheStemAndTheFirstStages) {
   }
 }
 
+TEST_P(EveryNetworkTest, KnowsHowManyPartsAreBehindAParameter) {
+  const auto model = Model("", /*fused=*/true);
+  for (size_t i = 0; i < model->parameters().size(); ++i) {
+    const std::string& name = model->parameters()[i].name;
+    EXPECT_EQ(model->PartsBehind(i), Stages() + 1 - StageOf(GetParam(), name)) << name;
+  }
+}
+
 TEST_P(EveryNetworkTest, RefusesStagesThatItDoesNotHave) {
   for (const int wrong : {-2, Stages() + 1}) {
     ModelConfig config;

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -57,6 +58,11 @@ class LayerBuilder {
   // Sets whether the parameters made after this call require gradients; true at first.
   void SetTrained(bool trained) { trained_ = trained; }
 
+  // Begins the next part of the network: a stage, or the head.
+  void BeginPart() { part_begins_.push_back(parameters_.size()); }
+  // For each part, the index of its first parameter in the list of parameters.
+  const std::vector<size_t>& part_begins() const { return part_begins_; }
+
   // Makes a convolution without bias and the batch norm that follows it. The convolution's weight
   // starts as in He et al. 2015 (normal, by fan-out), the batch norm's scale starts at `gamma`.
   ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
@@ -102,6 +108,7 @@ class LayerBuilder {
   LayerNames& other_names_;
   bool trained_ = true;
   std::vector<std::shared_ptr<std::optional<PackedConv>>> folded_;
+  std::vector<size_t> part_begins_;
 };
 
 }  // namespace finetune

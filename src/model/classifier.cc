@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -48,6 +49,7 @@ absl::StatusOr<std::unique_ptr<Classifier>> Classifier::Create(const ModelConfig
   backbone->Build(options.mode, options.seed, &make);
   const Features features = backbone->features();
   Linear linear = backbone->BuildHead(features.channels, config.head().num_classes(), &make);
+  model->part_begins_ = make.part_begins();
   model->bfloat16_ = options.mode.bfloat16;
   model->backbone_ = std::move(backbone);
   model->neck_.emplace(features);
@@ -80,6 +82,11 @@ TensorList Classifier::State() const {
   TensorList state = parameters_;
   state.insert(state.end(), buffers_.begin(), buffers_.end());
   return state;
+}
+
+int Classifier::PartsBehind(size_t index) const {
+  return static_cast<int>(part_begins_.end() -
+                          std::upper_bound(part_begins_.begin(), part_begins_.end(), index));
 }
 
 TensorList Classifier::TrainedParameters() const {

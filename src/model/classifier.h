@@ -3,10 +3,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "src/base/status_macros.h"
 #include "src/config/experiment.pb.h"
@@ -76,6 +78,10 @@ class Classifier {
   // The running statistics and batch counters of the batch norms.
   const TensorList& buffers() const { return buffers_; }
 
+  // Returns the number of parts of the network behind the one that parameters()[index] belongs to:
+  // 0 for the head, 1 for the last stage, and so on to the stem.
+  int PartsBehind(size_t index) const;
+
   // Returns parameters and buffers, the content of a checkpoint's state_dict.
   TensorList State() const;
   // Returns the parameters that are trained.
@@ -104,6 +110,8 @@ class Classifier {
   std::unique_ptr<Backbone> backbone_;
   std::optional<Neck> neck_;
   std::optional<Head> head_;
+  // For each part, the index of its first parameter. The parts are the stages and the head.
+  std::vector<size_t> part_begins_;
 };
 
 }  // namespace finetune

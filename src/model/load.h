@@ -50,6 +50,9 @@ absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
 struct EvaluatedWeights {
   std::string prefix;
   bool adapt_input_channels = false;
+  // "ema" or "raw": the averaged or the raw weights of a file that has both. Empty: the averaged
+  // ones of a checkpoint of finetune, and otherwise those that ReadStateDict() takes.
+  std::string weights;
 };
 
 // Copies the weights of backbone and head. No tensor may be missing, and none of the backbone's may

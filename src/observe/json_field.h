@@ -27,6 +27,12 @@ inline std::string TextField(const nlohmann::json& object, const char* name) {
   return field != object.end() && field->is_string() ? field->get<std::string>() : "";
 }
 
+// Returns whether a field is true; false if the field is missing or of another type.
+inline bool BoolField(const nlohmann::json& object, const char* name) {
+  const auto field = object.find(name);
+  return field != object.end() && field->is_boolean() && field->get<bool>();
+}
+
 }  // namespace finetune
 
 #endif  // FINETUNE_OBSERVE_JSON_FIELD_H_

@@ -12,6 +12,7 @@
 #include "src/base/atomic_file.h"
 #include "src/base/list_folder.h"
 #include "src/base/version.h"
+#include "src/observe/json_field.h"
 
 namespace finetune {
 namespace {
@@ -29,19 +30,6 @@ std::optional<int64_t> ToInteger(const Json& json) {
   const auto number = json.get<double>();
   if (!(std::abs(number) <= static_cast<double>(kMost))) return std::nullopt;
   return static_cast<int64_t>(number);
-}
-
-// Returns the value of the number `name`, or `otherwise` if the field is missing or is not a
-// number.
-double GetDouble(const Json& object, const char* name, double otherwise) {
-  const auto field = object.find(name);
-  return field != object.end() && field->is_number() ? field->get<double>() : otherwise;
-}
-
-// The same for a whole number.
-int64_t GetInt(const Json& object, const char* name, int64_t otherwise) {
-  const auto field = object.find(name);
-  return field == object.end() ? otherwise : ToInteger(*field).value_or(otherwise);
 }
 
 // Returns the list of numbers `name`, or an empty list if the field is missing or is not a list of
@@ -101,9 +89,9 @@ RunRecord ParseRun(const Json& json) {
   record.writer = GetText(json, "writer");
   record.name = GetText(json, "name");
   record.host = GetText(json, "host");
-  record.ranks = GetInt(json, "ranks", 1);
-  record.iteration = GetInt(json, "iteration", 0);
-  record.began_unix_s = GetDouble(json, "began", 0.0);
+  record.ranks = IntegerField(json, "ranks", 1);
+  record.iteration = IntegerField(json, "iteration", 0);
+  record.began_unix_s = NumberField(json, "began", 0.0);
   const auto names = json.find("class_names");
   if (names != json.end() && names->is_array()) {
     for (const Json& name : *names) {
@@ -153,6 +141,7 @@ std::string ToJson(const EvaluationRecord& record) {
                {"time", record.seconds},
                {"pictures", record.images},
                {"accuracy", record.accuracy}};
+  if (record.averaged_weights) json["averaged_weights"] = true;
   if (!record.classes.empty()) {
     Json images = Json::array(), correct = Json::array(), guessed = Json::array();
     for (const ClassResult& count : record.classes) {
@@ -181,10 +170,10 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
   for (const absl::string_view line : absl::StrSplit(json_lines, '\n', absl::SkipEmpty())) {
     const Json json = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("iteration")) continue;
-    const auto iteration = GetInt(json, "iteration", 0);
+    const auto iteration = IntegerField(json, "iteration", 0);
     const std::string mode = GetText(json, "mode");
     if (first) {
-      FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(GetInt(json, "format_version", 0),
+      FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(IntegerField(json, "format_version", 0),
                                                      kRecordFormatVersion, GetText(json, "writer")),
                                   "format_version"));
       // `begin` is the first iteration of this file. A RunRecord has the number of iterations done
@@ -200,26 +189,27 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       history->runs.push_back(ParseRun(json));
     } else if (mode == "train") {
       IterationRecord& record = history->iterations.emplace_back();
-      record.epoch = GetInt(json, "epoch", 0);
+      record.epoch = IntegerField(json, "epoch", 0);
       record.iteration = iteration;
-      record.averaged = GetInt(json, "averaged", 1);
-      record.loss = GetDouble(json, "loss", kNoNumber);
-      record.lr = GetDouble(json, "lr", kNoNumber);
-      record.time_s = GetDouble(json, "time", kNoNumber);
-      record.data_time_s = GetDouble(json, "data_time", kNoNumber);
-      record.images_per_s = GetDouble(json, "images_per_s", kNoNumber);
-      record.memory_mib = GetInt(json, "memory", 0);
-      record.eta_s = GetDouble(json, "eta", kNoNumber);
+      record.averaged = IntegerField(json, "averaged", 1);
+      record.loss = NumberField(json, "loss", kNoNumber);
+      record.lr = NumberField(json, "lr", kNoNumber);
+      record.time_s = NumberField(json, "time", kNoNumber);
+      record.data_time_s = NumberField(json, "data_time", kNoNumber);
+      record.images_per_s = NumberField(json, "images_per_s", kNoNumber);
+      record.memory_mib = IntegerField(json, "memory", 0);
+      record.eta_s = NumberField(json, "eta", kNoNumber);
       if (json.contains("gradient_norm")) {
-        record.gradient_norm = GetDouble(json, "gradient_norm", kNoNumber);
+        record.gradient_norm = NumberField(json, "gradient_norm", kNoNumber);
       }
     } else if (mode == "val") {
       EvaluationRecord& record = history->evaluations.emplace_back();
-      record.epoch = GetInt(json, "epoch", 0);
+      record.epoch = IntegerField(json, "epoch", 0);
       record.iteration = iteration;
-      record.loss = GetDouble(json, "loss", kNoNumber);
-      record.seconds = GetDouble(json, "time", kNoNumber);
-      record.images = GetInt(json, "pictures", 0);
+      record.loss = NumberField(json, "loss", kNoNumber);
+      record.seconds = NumberField(json, "time", kNoNumber);
+      record.images = IntegerField(json, "pictures", 0);
+      record.averaged_weights = BoolField(json, "averaged_weights");
       ParseClasses(json, &record);
       if (json.contains("accuracy") && json["accuracy"].is_object()) {
         for (const auto& [name, value] : json["accuracy"].items()) {

@@ -56,6 +56,8 @@ struct EvaluationRecord {
   std::map<std::string, double> accuracy;  // 0 to 1, by name such as "top1"
   double seconds = 0;
   int64_t images = 0;
+  // The weights were the average that optimizer.ema keeps.
+  bool averaged_weights = false;
   std::vector<ClassResult> classes;  // by label
   // Whether ClassResult::guessed is known. It is not in records of more than kMostGuessedClasses
   // classes and in records of programs before 0.1.0.

@@ -64,7 +64,8 @@ std::string Describe(const EvaluationRecord& r) {
   for (const auto& [name, value] : r.accuracy) {
     absl::StrAppendFormat(&line, "  %s %.2f %%", name, 100 * value);
   }
-  absl::StrAppendFormat(&line, "  (%d images in %.1f s)", r.images, r.seconds);
+  absl::StrAppendFormat(&line, "  (%d images in %.1f s%s)", r.images, r.seconds,
+                        r.averaged_weights ? ", averaged weights" : "");
   return line;
 }
 

@@ -5,6 +5,7 @@
 #include "src/config/field_error.h"
 #include "src/optim/adamw.h"
 #include "src/optim/sgd.h"
+#include "src/optim/weight_average.h"
 
 namespace finetune {
 namespace {
@@ -37,14 +38,16 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
   if (config.has_clip_gradient()) {
     problems.Positive("clip_gradient.max_norm", config.clip_gradient().max_norm());
   }
+  if (config.has_ema()) WeightAverage::Check(config.ema(), problems.Within("ema"));
 }
 
 absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig& config,
                                                            std::vector<ParameterSpan> spans,
-                                                           const at::Tensor& values) {
+                                                           const at::Tensor& values,
+                                                           const TraitsByName& traits) {
   std::sort(spans.begin(), spans.end(),
             [](const ParameterSpan& a, const ParameterSpan& b) { return a.offset < b.offset; });
-  FT_ASSIGN_OR_RETURN(std::vector<ParameterGroup> groups, GroupParameters(config, spans));
+  FT_ASSIGN_OR_RETURN(std::vector<ParameterGroup> groups, GroupParameters(config, spans, traits));
   FlatParameters parameters = {values, std::move(spans), std::move(groups)};
   switch (config.kind_case()) {
     case OptimizerConfig::kSgd:

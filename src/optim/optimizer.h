@@ -67,10 +67,12 @@ class Optimizer {
 void CheckOptimizer(const OptimizerConfig& config, const Problems& problems);
 
 // Creates the optimizer that `config` names. `config` has passed CheckOptimizer(). `values`: [n]
-// float32, the parameters at `spans`. Errors: those of GroupParameters().
+// float32, the parameters at `spans`. `traits`: see GroupParameters(). Errors: those of
+// GroupParameters().
 absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig& config,
                                                            std::vector<ParameterSpan> spans,
-                                                           const at::Tensor& values);
+                                                           const at::Tensor& values,
+                                                           const TraitsByName& traits = {});
 
 // The learning rate in the config's optimizer, which the schedule multiplies.
 struct BaseLearningRate {

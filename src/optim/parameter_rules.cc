@@ -3,6 +3,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <string>
 
@@ -42,16 +43,25 @@ void CheckParameterRules(const OptimizerConfig& config, const Problems& problems
     here.AtLeast("lr_multiplier", rule.lr_multiplier(), 0);
     here.AtLeast("weight_decay_multiplier", rule.weight_decay_multiplier(), 0);
   }
+  if (problems.Positive("layer_decay", config.layer_decay())) {
+    problems.InRange("layer_decay", config.layer_decay(), 0, 1);
+  }
 }
 
 absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const OptimizerConfig& config,
-                                                            absl::Span<const ParameterSpan> spans) {
+                                                            absl::Span<const ParameterSpan> spans,
+                                                            const TraitsByName& traits) {
   std::deque<RE2> patterns;
   for (const ParameterRule& rule : config.rule()) patterns.emplace_back(rule.match(), Quiet());
   std::vector<bool> used(patterns.size(), false);
   std::vector<ParameterGroup> groups;
   for (const ParameterSpan& span : spans) {
     ParameterGroup group = {span.offset, span.offset + span.count, 1, 1};
+    if (const auto found = traits.find(span.name); found != traits.end()) {
+      const ParameterTraits& own = found->second;
+      group.lr_multiplier = std::pow(config.layer_decay(), own.parts_behind);
+      if (own.is_norm_or_bias && !config.decay_norm_and_bias()) group.weight_decay_multiplier = 0;
+    }
     const auto matching = std::find_if(patterns.begin(), patterns.end(), [&](const RE2& pattern) {
       return RE2::PartialMatch(span.name, pattern);
     });
@@ -59,8 +69,10 @@ absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const OptimizerConfi
       const auto i = matching - patterns.begin();
       used[i] = true;
       const ParameterRule& rule = config.rule(static_cast<int>(i));
-      group.lr_multiplier = rule.lr_multiplier();
-      group.weight_decay_multiplier = rule.weight_decay_multiplier();
+      group.lr_multiplier *= rule.lr_multiplier();
+      if (rule.has_weight_decay_multiplier()) {
+        group.weight_decay_multiplier = rule.weight_decay_multiplier();
+      }
     }
     if (!groups.empty() && groups.back().end == group.begin &&
         groups.back().lr_multiplier == group.lr_multiplier &&

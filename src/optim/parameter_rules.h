@@ -2,6 +2,8 @@
 #define FINETUNE_OPTIM_PARAMETER_RULES_H_
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -21,15 +23,28 @@ struct ParameterGroup {
   double weight_decay_multiplier;
 };
 
-// Checks optimizer.rule. Errors go to `problems`, which must be those of the message optimizer.
+// The facts about a parameter, beside its name, that its multipliers depend on.
+struct ParameterTraits {
+  // The number of parts of the network behind its own, as Classifier::PartsBehind() returns it.
+  int parts_behind = 0;
+  // It has one dimension: a bias, or the scale or shift of a norm.
+  bool is_norm_or_bias = false;
+};
+using TraitsByName = std::map<std::string, ParameterTraits>;
+
+// Checks optimizer.rule, layer_decay and decay_norm_and_bias. Errors go to `problems`, which must
+// be those of the message optimizer.
 void CheckParameterRules(const OptimizerConfig& config, const Problems& problems);
 
 // Applies the rules of `config` by parameter name: the first rule that matches a name applies to
-// the parameter. Adjacent parameters with the same multipliers become one group, so that a step has
-// few groups. `config` has passed CheckParameterRules(). `spans`: sorted by offset. Errors:
-// FieldError() for a rule that applies to no parameter, because its expression is likely misspelt.
+// the parameter. Also applies layer_decay and decay_norm_and_bias, by `traits`; a parameter that is
+// not in `traits` has the default ones. Adjacent parameters with the same multipliers become one
+// group, so that a step has few groups. `config` has passed CheckParameterRules(). `spans`: sorted
+// by offset. Errors: FieldError() for a rule that applies to no parameter, because its expression
+// is likely misspelt.
 absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const OptimizerConfig& config,
-                                                            absl::Span<const ParameterSpan> spans);
+                                                            absl::Span<const ParameterSpan> spans,
+                                                            const TraitsByName& traits = {});
 
 }  // namespace finetune
 

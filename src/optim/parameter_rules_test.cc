@@ -44,6 +44,49 @@ TEST(ParameterRulesTest, FirstRuleThatMatchesHolds) {
                                    FieldsAre(16, 24, 10, 1), FieldsAre(24, 26, 1, 0)));
 }
 
+// A network of a stem, two stages and a head.
+const TraitsByName kTraits = {{"stem.conv.weight", {3, false}},
+                              {"stem.bn.weight", {3, true}},
+                              {"stem.bn.bias", {3, true}},
+                              {"head.fc.weight", {0, false}},
+                              {"head.fc.bias", {0, true}}};
+
+TEST(ParameterRulesTest, LayerDecayMultipliesOnceForEachPartBehind) {
+  const auto groups =
+      GroupParameters(FromText<OptimizerConfig>("layer_decay: 0.5"), kSpans, kTraits);
+  ASSERT_TRUE(groups.ok()) << groups.status();
+  EXPECT_THAT(*groups, ElementsAre(FieldsAre(0, 14, 0.125, 1), FieldsAre(16, 26, 1, 1)));
+}
+
+TEST(ParameterRulesTest, NormsAndBiasesMayGoWithoutWeightDecay) {
+  const auto groups =
+      GroupParameters(FromText<OptimizerConfig>("decay_norm_and_bias: false"), kSpans, kTraits);
+  ASSERT_TRUE(groups.ok()) << groups.status();
+  EXPECT_THAT(*groups, ElementsAre(FieldsAre(0, 10, 1, 1), FieldsAre(10, 14, 1, 0),
+                                   FieldsAre(16, 24, 1, 1), FieldsAre(24, 26, 1, 0)));
+}
+
+TEST(ParameterRulesTest, RulesMultiplyLayerDecayAndOverrideTheSwitchThatTheySet) {
+  const auto groups = GroupParameters(
+      FromText<OptimizerConfig>("layer_decay: 0.5 decay_norm_and_bias: false "
+                                "rule { match: 'bn\\\\.bias' weight_decay_multiplier: 3 } "
+                                "rule { match: '^head' lr_multiplier: 10 } "
+                                "rule { match: '^stem' lr_multiplier: 2 }"),
+      kSpans, kTraits);
+  ASSERT_TRUE(groups.ok()) << groups.status();
+  EXPECT_THAT(*groups, ElementsAre(FieldsAre(0, 10, 0.25, 1), FieldsAre(10, 12, 0.25, 0),
+                                   FieldsAre(12, 14, 0.125, 3), FieldsAre(16, 24, 10, 1),
+                                   FieldsAre(24, 26, 10, 0)));
+}
+
+TEST(ParameterRulesTest, LayerDecayIsMoreThanZeroAndAtMostOne) {
+  EXPECT_THAT(ErrorsOf("layer_decay: 1 decay_norm_and_bias: false"), IsEmpty());
+  EXPECT_THAT(ErrorsOf("layer_decay: 0"),
+              ElementsAre(Problem{"optimizer.layer_decay", "is 0; expected more than 0"}));
+  EXPECT_THAT(ErrorsOf("layer_decay: 1.5"),
+              ElementsAre(Problem{"optimizer.layer_decay", "is 1.5; expected 0 to 1"}));
+}
+
 TEST(ParameterRulesTest, RefusesRuleThatHoldsForNoParameter) {
   const auto groups =
       GroupParameters(FromText<OptimizerConfig>(

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "src/base/ceil_divide.h"
 
 namespace finetune {
@@ -45,6 +46,81 @@ void CheckWarmup(const ScheduleConfig& schedule, const Problems& problems) {
   }
 }
 
+void CheckOneCycle(const OneCycleLrConfig& config, const Problems& problems) {
+  problems.InRange("pct_start", config.pct_start(), 0, 1);
+  problems.Positive("div_factor", config.div_factor());
+  problems.Positive("final_div_factor", config.final_div_factor());
+}
+
+// A period of cosine_restarts and a moment in it, in one unit: iterations, or epochs.
+struct Period {
+  double length;
+  double now;  // since the period's start, less than `length`
+};
+
+// Returns the period that the moment `now`, since the run's start, is in. The loop is short,
+// because its periods at least double.
+Period PeriodAt(double first, int32_t multiplier, double now) {
+  if (multiplier == 1) return {first, std::fmod(now, first)};
+  Period period = {first, now};
+  while (period.now >= period.length) {
+    period.now -= period.length;
+    period.length *= multiplier;
+  }
+  return period;
+}
+
+void CheckRestarts(const ScheduleConfig& schedule, const Problems& problems) {
+  const CosineRestartsLrConfig& restarts = schedule.cosine_restarts();
+  problems.AtLeast("min_lr", restarts.min_lr(), 0);
+  const bool multiplies = problems.InRange("multiplier", restarts.multiplier(), 1, 1000);
+  if (restarts.first_case() == CosineRestartsLrConfig::FIRST_NOT_SET) {
+    problems.Error("first_epochs",
+                   "is not set, nor is first_iterations; the first period has no length");
+    return;
+  }
+  const bool by_epoch = restarts.has_first_epochs();
+  const std::string field = by_epoch ? "first_epochs" : "first_iterations";
+  const int64_t first = by_epoch ? restarts.first_epochs() : restarts.first_iterations();
+  if (!problems.AtLeast(field, static_cast<double>(first), 1) || !multiplies) return;
+  // The run's length in the unit of the period; 0 where it is given in the other unit.
+  const int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
+  if (end <= 0) return;
+  const char* unit = by_epoch ? "epoch" : "iteration";
+  if (first >= end) {
+    problems.Error(field, absl::StrCat("is ", first, "; the run ends after ", unit, " ", end,
+                                       " and would never restart: take schedule.cosine"));
+    return;
+  }
+  const Period last =
+      PeriodAt(static_cast<double>(first), restarts.multiplier(), static_cast<double>(end));
+  if (last.now == 0) return;
+  const double began = static_cast<double>(end) - last.now, ends = began + last.length;
+  problems.Warn(field,
+                absl::StrFormat("the run ends after %s %d, inside the period from %s %.0f to %.0f, "
+                                "so its last rate is not the least; a run of %.0f or %.0f ends "
+                                "with a period",
+                                unit, end, unit, began, ends, began, ends));
+}
+
+// Returns a + (b - a) * progress, along half a cosine or a straight line.
+double Anneal(OneCycleLrConfig::Anneal curve, double a, double b, double progress) {
+  if (curve == OneCycleLrConfig::LINEAR) return a + (b - a) * progress;
+  return b + (a - b) * (1 + std::cos(std::numbers::pi * progress)) / 2;
+}
+
+// Returns the rate of `iteration` out of `total`. The phases' ends are PyTorch's, which may lie
+// between two iterations.
+double OneCycleAt(const OneCycleLrConfig& config, double peak, int64_t iteration, int64_t total) {
+  const double first = peak / config.div_factor();
+  const double last = first / config.final_div_factor();
+  const double top = config.pct_start() * static_cast<double>(total) - 1;
+  const double end = static_cast<double>(total) - 1;
+  const auto now = static_cast<double>(iteration);
+  if (now <= top) return top > 0 ? Anneal(config.anneal(), first, peak, now / top) : peak;
+  return Anneal(config.anneal(), peak, last, (now - top) / (end - top));
+}
+
 }  // namespace
 
 void CheckSchedule(const ScheduleConfig& config, const Problems& problems) {
@@ -66,6 +142,19 @@ void CheckSchedule(const ScheduleConfig& config, const Problems& problems) {
       break;
     case ScheduleConfig::kCosine:
       problems.AtLeast("cosine.min_lr", config.cosine().min_lr(), 0);
+      break;
+    case ScheduleConfig::kPoly:
+      problems.Positive("poly.power", config.poly().power());
+      problems.AtLeast("poly.min_lr", config.poly().min_lr(), 0);
+      break;
+    case ScheduleConfig::kOneCycle:
+      CheckOneCycle(config.one_cycle(), problems.Within("one_cycle"));
+      if (config.has_warmup()) {
+        problems.Warn("warmup", "multiplies the rise that schedule.one_cycle has already");
+      }
+      break;
+    case ScheduleConfig::kCosineRestarts:
+      CheckRestarts(config, problems.Within("cosine_restarts"));
       break;
     case ScheduleConfig::kConstant:
     case ScheduleConfig::KIND_NOT_SET:
@@ -96,13 +185,21 @@ LearningRateSchedule::LearningRateSchedule(const ScheduleConfig& config, double 
                              ? config.warmup().epochs() * iterations_per_epoch
                              : config.warmup().iterations()) {}
 
+double LearningRateSchedule::Progress(int64_t iteration, ScheduleUnit unit) const {
+  if (unit == ITERATION) {
+    return static_cast<double>(iteration) / static_cast<double>(total_iterations_);
+  }
+  const int64_t epochs = CeilDivide(total_iterations_, iterations_per_epoch_);
+  return static_cast<double>(iteration / iterations_per_epoch_) / static_cast<double>(epochs);
+}
+
 double LearningRateSchedule::At(int64_t iteration) const {
-  const int64_t epoch = iteration / iterations_per_epoch_;
   double lr = base_lr_;
   switch (config_.kind_case()) {
     case ScheduleConfig::kMultiStep: {
       const MultiStepLrConfig& multi_step = config_.multi_step();
-      const int64_t now = multi_step.unit() == EPOCH ? epoch : iteration;
+      const int64_t now =
+          multi_step.unit() == EPOCH ? iteration / iterations_per_epoch_ : iteration;
       const auto passed =
           std::count_if(multi_step.milestones().begin(), multi_step.milestones().end(),
                         [now](int64_t milestone) { return milestone <= now; });
@@ -111,15 +208,29 @@ double LearningRateSchedule::At(int64_t iteration) const {
     }
     case ScheduleConfig::kCosine: {
       const CosineLrConfig& cosine = config_.cosine();
-      double progress;
-      if (cosine.unit() == EPOCH) {
-        const int64_t epochs = CeilDivide(total_iterations_, iterations_per_epoch_);
-        progress = static_cast<double>(epoch) / static_cast<double>(epochs);
-      } else {
-        progress = static_cast<double>(iteration) / static_cast<double>(total_iterations_);
-      }
+      const double progress = Progress(iteration, cosine.unit());
       lr = cosine.min_lr() +
            (base_lr_ - cosine.min_lr()) * (1 + std::cos(std::numbers::pi * progress)) / 2;
+      break;
+    }
+    case ScheduleConfig::kPoly: {
+      const PolyLrConfig& poly = config_.poly();
+      lr = poly.min_lr() + (base_lr_ - poly.min_lr()) *
+                               std::pow(1 - Progress(iteration, poly.unit()), poly.power());
+      break;
+    }
+    case ScheduleConfig::kOneCycle:
+      lr = OneCycleAt(config_.one_cycle(), base_lr_, iteration, total_iterations_);
+      break;
+    case ScheduleConfig::kCosineRestarts: {
+      const CosineRestartsLrConfig& restarts = config_.cosine_restarts();
+      const int64_t first = restarts.has_first_epochs()
+                                ? restarts.first_epochs() * iterations_per_epoch_
+                                : restarts.first_iterations();
+      const Period period = PeriodAt(static_cast<double>(first), restarts.multiplier(),
+                                     static_cast<double>(iteration));
+      const double angle = std::numbers::pi * period.now / period.length;
+      lr = restarts.min_lr() + (base_lr_ - restarts.min_lr()) * (1 + std::cos(angle)) / 2;
       break;
     }
     case ScheduleConfig::kConstant:
@@ -132,6 +243,24 @@ double LearningRateSchedule::At(int64_t iteration) const {
           (1 - start) * static_cast<double>(iteration) / static_cast<double>(warmup_iterations_);
   }
   return lr;
+}
+
+std::optional<MinimumLearningRate> FindMinimumLearningRate(const ScheduleConfig& config) {
+  switch (config.kind_case()) {
+    case ScheduleConfig::kCosine:
+      return MinimumLearningRate{"schedule.cosine.min_lr", config.cosine().min_lr()};
+    case ScheduleConfig::kPoly:
+      return MinimumLearningRate{"schedule.poly.min_lr", config.poly().min_lr()};
+    case ScheduleConfig::kCosineRestarts:
+      return MinimumLearningRate{"schedule.cosine_restarts.min_lr",
+                                 config.cosine_restarts().min_lr()};
+    case ScheduleConfig::kMultiStep:
+    case ScheduleConfig::kOneCycle:
+    case ScheduleConfig::kConstant:
+    case ScheduleConfig::KIND_NOT_SET:
+      break;
+  }
+  return std::nullopt;
 }
 
 double ScaledLearningRate(const ScheduleConfig& schedule, double lr, int64_t total_batch) {

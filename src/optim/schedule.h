@@ -2,6 +2,8 @@
 #define FINETUNE_OPTIM_SCHEDULE_H_
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "src/config/experiment.pb.h"
 #include "src/config/problems.h"
@@ -9,7 +11,8 @@
 namespace finetune {
 
 // The length of a run and its learning rate at each iteration: a base rate, times a decay
-// (MultiStepLR, cosine or none, as torch.optim.lr_scheduler defines them), times a linear warm-up.
+// (MultiStepLR, cosine, cosine with restarts, poly, one cycle or none, as torch.optim.lr_scheduler
+// defines them), times a linear warm-up.
 // The object does not change, so a resumed run needs only its iteration.
 class LearningRateSchedule {
  public:
@@ -24,6 +27,9 @@ class LearningRateSchedule {
   int64_t total_iterations() const { return total_iterations_; }
 
  private:
+  // Returns the part of the run, 0..1, that is done before `iteration`; by EPOCH, before its epoch.
+  double Progress(int64_t iteration, ScheduleUnit unit) const;
+
   ScheduleConfig config_;
   double base_lr_;
   int64_t iterations_per_epoch_;
@@ -34,6 +40,14 @@ class LearningRateSchedule {
 // Checks the settings of the schedule. Errors go to `problems`, which must be those of the message
 // schedule.
 void CheckSchedule(const ScheduleConfig& config, const Problems& problems);
+
+// The rate to which a schedule falls, and its field: "schedule.cosine.min_lr".
+struct MinimumLearningRate {
+  std::string field;
+  double value;
+};
+// Returns nothing for a schedule that has no such setting.
+std::optional<MinimumLearningRate> FindMinimumLearningRate(const ScheduleConfig& config);
 
 // Returns the base learning rate of a run: `lr`, or with auto_scale_lr `lr` * total_batch /
 // base_batch_size (linear scaling rule, Goyal et al. 2017). `total_batch`: images in an iteration.

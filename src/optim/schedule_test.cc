@@ -49,6 +49,83 @@ TEST(Schedule, CosineByEpochStaysWithinAnEpoch) {
   ExpectRates("max_epochs: 2 cosine { unit: EPOCH }", 2, {0.1, 0.1, 0.05, 0.05});
 }
 
+TEST(Schedule, PolyIsPyTorchs) {
+  ExpectRates(
+      "max_iterations: 5 poly { power: 0.9 }", 100,
+      {0.1, 0.08180521460508584, 0.06314458674893553, 0.043838329055408694, 0.023492378861760376});
+}
+
+TEST(Schedule, PolyFallsToItsMinimumAndByEpochStaysWithinAnEpoch) {
+  ExpectRates("max_epochs: 2 poly { min_lr: 0.02 unit: EPOCH }", 2, {0.1, 0.1, 0.06, 0.06});
+}
+
+TEST(Schedule, OneCycleIsPyTorchs) {
+  ExpectRates("max_iterations: 10 one_cycle {}", 100,
+              {0.004, 0.052, 0.1, 0.09504846320134738, 0.0811745653949763, 0.06112620219362893,
+               0.03887419780637107, 0.0188258346050237, 0.004951936798652629, 4e-07});
+  // The peak lies between two iterations.
+  ExpectRates(
+      "max_iterations: 7 "
+      "one_cycle { pct_start: 0.4 div_factor: 10 final_div_factor: 100 anneal: LINEAR }",
+      100,
+      {0.01, 0.06, 0.09524285714285716, 0.07145714285714286, 0.04767142857142857,
+       0.023885714285714288, 0.0001});
+}
+
+TEST(Schedule, OneCycleMayOnlyRiseOrOnlyFall) {
+  ExpectRates("max_iterations: 4 one_cycle { pct_start: 1 }", 100, {0.004, 0.028, 0.076, 0.1});
+  ExpectRates("max_iterations: 4 one_cycle { pct_start: 0 }", 100,
+              {0.08535539763797113, 0.0500002, 0.014645002362028864, 4e-07});
+  ExpectRates("max_iterations: 2 one_cycle {}", 100, {0.0811745653949763, 4e-07});
+}
+
+TEST(Schedule, OneCycleOfOneRisingIterationStartsAtItsPeak) {
+  ExpectRates("max_iterations: 2 one_cycle { pct_start: 0.5 }", 100, {0.1, 4e-07});
+}
+
+TEST(Schedule, CosineRestartsArePyTorchs) {
+  ExpectRates("max_iterations: 7 cosine_restarts { first_iterations: 3 min_lr: 0.01 }", 100,
+              {0.1, 0.0775, 0.0325, 0.1, 0.0775, 0.0325, 0.1});
+}
+
+TEST(Schedule, CosineRestartsWithLongerPeriodsArePyTorchs) {
+  const std::vector<double> rates = {0.1,
+                                     0.055,
+                                     0.1,
+                                     0.08681980515339464,
+                                     0.055,
+                                     0.023180194846605363,
+                                     0.1,
+                                     0.0965745789630079,
+                                     0.08681980515339464,
+                                     0.07222075445642905,
+                                     0.055,
+                                     0.03777924554357097,
+                                     0.023180194846605363,
+                                     0.013425421036992097,
+                                     0.1};
+  ExpectRates(
+      "max_iterations: 15 cosine_restarts { first_iterations: 2 multiplier: 2 min_lr: 0.01 }", 100,
+      rates);
+  // The same period in epochs of two iterations.
+  ExpectRates("max_epochs: 8 cosine_restarts { first_epochs: 1 multiplier: 2 min_lr: 0.01 }", 2,
+              rates);
+}
+
+TEST(Schedule, WarmupMultipliesEveryKind) {
+  const std::string length = "max_iterations: 6 ";
+  for (const char* kind : {"multi_step { milestones: 1 unit: ITERATION }", "cosine {}", "poly {}",
+                           "one_cycle {}", "cosine_restarts { first_iterations: 2 }"}) {
+    const LearningRateSchedule plain(FromText<ScheduleConfig>(length + kind), 0.1, 100);
+    const LearningRateSchedule warm(
+        FromText<ScheduleConfig>(length + kind + " warmup { iterations: 4 start_factor: 0.25 }"),
+        0.1, 100);
+    EXPECT_DOUBLE_EQ(warm.At(0), 0.25 * plain.At(0)) << kind;
+    EXPECT_DOUBLE_EQ(warm.At(2), 0.625 * plain.At(2)) << kind;
+    EXPECT_DOUBLE_EQ(warm.At(4), plain.At(4)) << kind;
+  }
+}
+
 TEST(Schedule, WarmupIsPyTorchsLinearLr) {
   ExpectRates("max_iterations: 6 constant {} warmup { iterations: 4 start_factor: 0.25 }", 100,
               {0.025, 0.04375, 0.0625, 0.08125, 0.1, 0.1});
@@ -113,6 +190,63 @@ TEST(Schedule, CheckReportsEveryFieldThatIsWrong) {
               ElementsAre(Problem{"schedule.max_iterations", "is 0; expected 1 or more"},
                           Problem{"schedule.cosine.min_lr", "is -1; expected 0 or more"},
                           Problem{"schedule.warmup.iterations", "is -5; expected 0 or more"}));
+  EXPECT_THAT(ErrorsOf("max_epochs: 1 poly { power: 0 min_lr: -1 }"),
+              ElementsAre(Problem{"schedule.poly.power", "is 0; expected more than 0"},
+                          Problem{"schedule.poly.min_lr", "is -1; expected 0 or more"}));
+  EXPECT_THAT(
+      ErrorsOf("max_epochs: 1 one_cycle { pct_start: 1.5 div_factor: 0 final_div_factor: -1 }"),
+      ElementsAre(Problem{"schedule.one_cycle.pct_start", "is 1.5; expected 0 to 1"},
+                  Problem{"schedule.one_cycle.div_factor", "is 0; expected more than 0"},
+                  Problem{"schedule.one_cycle.final_div_factor", "is -1; expected more than 0"}));
+  EXPECT_THAT(
+      ErrorsOf("max_epochs: 1 cosine_restarts { min_lr: -1 multiplier: 0 }"),
+      ElementsAre(Problem{"schedule.cosine_restarts.min_lr", "is -1; expected 0 or more"},
+                  Problem{"schedule.cosine_restarts.multiplier", "is 0; expected 1 to 1000"},
+                  Problem{"schedule.cosine_restarts.first_epochs",
+                          "is not set, nor is first_iterations; the first period has no length"}));
+  EXPECT_THAT(ErrorsOf("max_iterations: 5 cosine_restarts { first_iterations: 0 }"),
+              ElementsAre(Problem{"schedule.cosine_restarts.first_iterations",
+                                  "is 0; expected 1 or more"}));
+  EXPECT_THAT(ErrorsOf("max_epochs: 5 cosine_restarts { first_epochs: 5 }"),
+              ElementsAre(Problem{"schedule.cosine_restarts.first_epochs",
+                                  "is 5; the run ends after epoch 5 and would never restart: take "
+                                  "schedule.cosine"}));
+}
+
+std::vector<Problem> WarningsOf(const std::string& text) {
+  ProblemList list;
+  CheckSchedule(FromText<ScheduleConfig>(text), Problems(&list, "schedule"));
+  EXPECT_THAT(list.errors, IsEmpty());
+  return list.warnings;
+}
+
+TEST(Schedule, CheckWarnsOfARunThatEndsInsideAPeriod) {
+  EXPECT_THAT(WarningsOf("max_epochs: 30 cosine_restarts { first_epochs: 10 }"), IsEmpty());
+  EXPECT_THAT(WarningsOf("max_epochs: 70 cosine_restarts { first_epochs: 10 multiplier: 2 }"),
+              IsEmpty());
+  EXPECT_THAT(
+      WarningsOf("max_epochs: 50 cosine_restarts { first_epochs: 10 multiplier: 2 }"),
+      ElementsAre(Problem{"schedule.cosine_restarts.first_epochs",
+                          "the run ends after epoch 50, inside the period from epoch 30 to 70, so "
+                          "its last rate is not the least; a run of 30 or 70 ends with a period"}));
+}
+
+TEST(Schedule, CheckWarnsOfAWarmupBesideOneCycle) {
+  EXPECT_THAT(WarningsOf("max_epochs: 2 one_cycle {} warmup { iterations: 3 }"),
+              ElementsAre(Problem{"schedule.warmup",
+                                  "multiplies the rise that schedule.one_cycle has already"}));
+}
+
+TEST(Schedule, FindsTheMinimumOfSchedulesThatHaveOne) {
+  const auto minimum = [](const std::string& text) {
+    return FindMinimumLearningRate(FromText<ScheduleConfig>(text));
+  };
+  EXPECT_EQ(minimum("poly { min_lr: 0.5 }")->field, "schedule.poly.min_lr");
+  EXPECT_EQ(minimum("poly { min_lr: 0.5 }")->value, 0.5);
+  EXPECT_EQ(minimum("cosine {}")->field, "schedule.cosine.min_lr");
+  EXPECT_EQ(minimum("cosine_restarts { min_lr: 2 }")->value, 2);
+  EXPECT_FALSE(minimum("one_cycle {}").has_value());
+  EXPECT_FALSE(minimum("constant {}").has_value());
 }
 
 }  // namespace

@@ -193,8 +193,12 @@ absl::StatusOr<std::string> Summarize(const LoadedConfig& loaded, const SummaryF
   SingleCommunicator comm;
   FT_ASSIGN_OR_RETURN(const std::unique_ptr<TrainingStep> step,
                       TrainingStep::Create(config, at::kCPU, model.get(), &comm));
+  // The optimizer's state and the averaged weights.
   int64_t state = 0;
   for (const NamedTensor& tensor : step->optimizer().State()) state += tensor.tensor.nbytes();
+  if (const auto* average = step->average()) {
+    for (const at::Tensor& tensor : average->averages()) state += tensor.nbytes();
+  }
   absl::StrAppendFormat(
       &text, "\n%s of %s parameters are trained (%.1f %%)\n", Count(total.trained),
       Count(total.parameters),

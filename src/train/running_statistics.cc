@@ -8,8 +8,8 @@
 namespace finetune {
 
 absl::StatusOr<std::unique_ptr<RunningStatistics>> RunningStatistics::Create(
-    const TensorList& buffers, Communicator* comm) {
-  std::unique_ptr<RunningStatistics> made(new RunningStatistics(comm));
+    const TensorList& buffers, bool averages, Communicator* comm) {
+  std::unique_ptr<RunningStatistics> made(new RunningStatistics(averages, comm));
   int64_t count = 0;
   for (const NamedTensor& buffer : buffers) {
     if (buffer.tensor.is_floating_point()) count += buffer.tensor.numel();
@@ -31,7 +31,7 @@ absl::StatusOr<std::unique_ptr<RunningStatistics>> RunningStatistics::Create(
 }
 
 void RunningStatistics::Start() {
-  if (comm_.size() == 1 || !values_.defined()) return;
+  if (comm_.size() == 1 || size() == 0) return;
   values_.div_(comm_.size());
   work_ = comm_.AllReduceSum(values_);
 }

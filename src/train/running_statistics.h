@@ -18,12 +18,17 @@ namespace finetune {
 // continues with the same statistics as the interrupted run.
 class RunningStatistics {
  public:
-  // Moves the floating-point `buffers` into one contiguous tensor.
+  // Moves the floating-point `buffers` into one contiguous tensor. `averages`: false where the
+  // buffers are equal on all ranks already; then Start() does nothing.
   static absl::StatusOr<std::unique_ptr<RunningStatistics>> Create(const TensorList& buffers,
+                                                                   bool averages,
                                                                    Communicator* comm);
 
-  // Returns the number of values that are averaged.
-  int64_t size() const { return values_.defined() ? values_.numel() : 0; }
+  // Returns the number of values that are averaged over the ranks.
+  int64_t size() const { return averages_ && values_.defined() ? values_.numel() : 0; }
+
+  // Returns the buffers' contiguous memory, [n] float32; undefined where there are no buffers.
+  const at::Tensor& values() const { return values_; }
 
   // Starts the all-reduce. Call it after the last forward pass of an iteration.
   void Start();
@@ -32,8 +37,9 @@ class RunningStatistics {
   absl::Status Finish();
 
  private:
-  explicit RunningStatistics(Communicator* comm) : comm_(*comm) {}
+  RunningStatistics(bool averages, Communicator* comm) : averages_(averages), comm_(*comm) {}
 
+  const bool averages_;
   Communicator& comm_;
   at::Tensor values_;
   absl::StatusOr<std::unique_ptr<Communicator::Work>> work_ = std::unique_ptr<Communicator::Work>();

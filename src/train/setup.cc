@@ -21,6 +21,7 @@
 #include "src/base/annotate.h"
 #include "src/base/processor.h"
 #include "src/checkpoint/fetch.h"
+#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
 #include "src/config/field_error.h"
@@ -375,7 +376,16 @@ void AddNotes(const std::string& path, const StateDict& state, const LoadReport&
 
 absl::Status TakeWeights(const std::string& path, const std::string& key,
                          const EvaluatedWeights& weights, Setup* setup) {
-  FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(path, key));
+  WeightsChoice choice = weights.weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
+  if (weights.weights.empty()) {
+    // A run's validations and its best.pth are about the averaged weights, so its figures are those
+    // of the averaged weights. Other programs' checkpoints do not say which ones they evaluated.
+    FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
+    const absl::StatusOr<Value> meta = root.Get("meta");
+    choice =
+        meta.ok() && NamesOwnWriter(*meta) ? WeightsChoice::kAveragedIfAny : WeightsChoice::kUsual;
+  }
+  FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(path, key, choice));
   const absl::StatusOr<LoadReport> report = LoadClassifier(state, weights, setup->model.get());
   FT_RETURN_IF_ERROR(Annotate(report.status(), path));
   AddNotes(path, state, *report, setup);

@@ -12,6 +12,9 @@
 namespace finetune {
 namespace {
 
+// The entry of a checkpoint that holds the averaged weights.
+constexpr const char* kAveragedWeights = "state_dict_ema";
+
 // The advice on how to start a new run from a checkpoint's weights alone.
 constexpr const char* kStartInstead =
     ". To start a new run from all of its weights, the head's too, leave out --resume and give it "
@@ -78,9 +81,23 @@ absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool ot
   return absl::OkStatus();
 }
 
+// Loads the averaged weights by the model's names, with the checks of all weights.
+absl::Status RestoreAverage(const Value& root, WeightAverage* average, Classifier* model,
+                            std::vector<std::string>* warnings) {
+  StateDict state;
+  FT_ASSIGN_OR_RETURN(state.tensors, root.GetTensors(kAveragedWeights));
+  const AveragesInPlace in_place(average);
+  FT_ASSIGN_OR_RETURN(const LoadReport report, LoadResumed(state, model));
+  for (const std::string& warning : report.warnings) {
+    warnings->push_back(absl::StrCat(kAveragedWeights, ": ", warning));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer, const Progress& progress,
+Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer,
+                     const WeightAverage* average, const Progress& progress,
                      const CheckpointMeta& meta) {
   Value::Dict about;
   AppendWriter(&about);
@@ -97,13 +114,16 @@ Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer, const 
   Value::Dict root;
   root.Append("meta", std::move(about));
   root.Append("state_dict", Value::FromTensors(model.State()));
+  if (average != nullptr) {
+    root.Append(kAveragedWeights, Value::FromTensors(average->Of(model.State())));
+  }
   root.Append("optimizer", OptimizerToValue(optimizer, model.parameters()));
   return root;
 }
 
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
-                                           bool other_data, Classifier* model,
-                                           Optimizer* optimizer) {
+                                           bool other_data, Classifier* model, Optimizer* optimizer,
+                                           WeightAverage* average) {
   const absl::StatusOr<Value> meta_entry = root.Get("meta");
   if (!meta_entry.ok() || !NamesOwnWriter(*meta_entry)) {
     FT_RETURN_IF_ERROR(CheckPlain(root));
@@ -132,11 +152,27 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   FT_ASSIGN_OR_RETURN(progress.validation_due, meta.GetBool("validation_due"));
   FT_RETURN_IF_ERROR(TakeData(meta, expected, other_data, &restored));
 
+  const bool has_average = root.Get(kAveragedWeights).ok();
+  if (average != nullptr && has_average) {
+    // The tensors that are not averaged are overwritten by those of state_dict.
+    FT_RETURN_IF_ERROR(
+        Annotate(RestoreAverage(root, average, model, &restored.warnings), kAveragedWeights));
+  }
   StateDict state;
   FT_ASSIGN_OR_RETURN(state.tensors, root.GetTensors("state_dict"));
   FT_ASSIGN_OR_RETURN(const LoadReport report, LoadResumed(state, model));
   restored.warnings.insert(restored.warnings.end(), report.warnings.begin(), report.warnings.end());
 
+  if (average != nullptr && !has_average) {
+    average->Reset();
+    restored.warnings.emplace_back(
+        "the checkpoint has no averaged weights, because its run had no optimizer.ema; the average "
+        "starts at the checkpoint's weights");
+  } else if (average == nullptr && has_average) {
+    restored.warnings.emplace_back(
+        "the checkpoint has averaged weights, and the config has no optimizer.ema; the run goes on "
+        "without them");
+  }
   FT_ASSIGN_OR_RETURN(const Value state_of_optimizer, root.Get("optimizer"));
   const absl::Status status = RestoreOptimizer(state_of_optimizer, model->parameters(), optimizer);
   if (absl::IsInvalidArgument(status)) {

@@ -9,6 +9,7 @@
 #include "src/checkpoint/value.h"
 #include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
+#include "src/optim/weight_average.h"
 #include "src/train/data_identity.h"
 
 namespace finetune {
@@ -35,8 +36,11 @@ struct CheckpointMeta {
 };
 
 // Returns a checkpoint's root, a dict with mmpretrain's layout: `state_dict`, `optimizer` (see
-// OptimizerToValue()) and `meta`. The tensors share memory with the model and the optimizer.
-Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer, const Progress& progress,
+// OptimizerToValue()) and `meta`. Where `average` is not null, `state_dict_ema`, timm's name, holds
+// the model with the averaged weights. The tensors share memory with the model, the optimizer and
+// the average.
+Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer,
+                     const WeightAverage* average, const Progress& progress,
                      const CheckpointMeta& meta);
 
 // A checkpoint's progress, and sentences about it for the log.
@@ -45,14 +49,16 @@ struct Restored {
   std::vector<std::string> warnings;
 };
 
-// Copies a checkpoint's tensors into the model and the optimizer. `expected`: the facts of this
-// run. `other_data`: accepts data that differ from the checkpoint's; the run then continues at the
-// same epoch of the new data, and if the validation data differ the best accuracy is reset. Errors:
-// InvalidArgument for a checkpoint of a different model or optimizer, or of a run with a different
-// seed, total batch or data, because the order of images would not continue where that run stopped.
+// Copies a checkpoint's tensors into the model, the optimizer and the average, which may be null. A
+// checkpoint without averaged weights starts the average at its weights, with a warning.
+// `expected`: the facts of this run. `other_data`: accepts data that differ from the checkpoint's;
+// the run then continues at the same epoch of the new data, and if the validation data differ the
+// best accuracy is reset. Errors: InvalidArgument for a checkpoint of a different model or
+// optimizer, or of a run with a different seed, total batch or data, because the order of images
+// would not continue where that run stopped.
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
-                                           bool other_data, Classifier* model,
-                                           Optimizer* optimizer);
+                                           bool other_data, Classifier* model, Optimizer* optimizer,
+                                           WeightAverage* average);
 
 }  // namespace finetune
 

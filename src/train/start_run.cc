@@ -80,8 +80,9 @@ class Starter {
     FT_ASSIGN_OR_RETURN(source_, folder_.ReadSource());
     if (!source_.has_value()) return absl::OkStatus();
     const Value root = std::exchange(source_->root, Value());
-    absl::StatusOr<Restored> restored = RestoreCheckpoint(
-        root, run_->meta, options_.other_data, run_->setup.model.get(), &run_->step->optimizer());
+    absl::StatusOr<Restored> restored =
+        RestoreCheckpoint(root, run_->meta, options_.other_data, run_->setup.model.get(),
+                          &run_->step->optimizer(), run_->step->average());
     FT_RETURN_IF_ERROR(
         Annotate(restored.status(), absl::StrCat("cannot resume from ", source_->path)));
     run_->progress = restored->progress;
@@ -152,6 +153,12 @@ class Starter {
         "million parameters are trained",
         run_->meta.total_batch, run_->meta.iterations_per_epoch, run_->calendar->last_iteration(),
         static_cast<double>(trained) / 1e6, static_cast<double>(all) / 1e6));
+    if (run_->step->average() != nullptr) {
+      run_->log->Info(absl::StrFormat(
+          "validations use the averaged weights (optimizer.ema, decay %g), and so best.pth is the "
+          "checkpoint with the best average; checkpoints hold both",
+          config_.optimizer().ema().decay()));
+    }
   }
 
   void TellOfResume() {
@@ -184,6 +191,11 @@ class Starter {
     }
     for (const NamedTensor& state : run_->step->optimizer().State()) {
       FT_RETURN_IF_ERROR(comm_.Broadcast(state.tensor, 0));
+    }
+    if (const WeightAverage* average = run_->step->average()) {
+      for (const at::Tensor& tensor : average->averages()) {
+        FT_RETURN_IF_ERROR(comm_.Broadcast(tensor, 0));
+      }
     }
     run_->setup.model->ParametersChanged(/*all=*/true);
     double progress[4] = {static_cast<double>(run_->progress.iteration),

@@ -16,6 +16,7 @@
 #include "src/observe/run_status.h"
 #include "src/observe/trace.h"
 #include "src/optim/optimizer.h"
+#include "src/optim/weight_average.h"
 #include "src/tensor/finite.h"
 #include "src/train/calendar.h"
 #include "src/train/device.h"
@@ -260,6 +261,7 @@ class Trainer {
   absl::StatusOr<Evaluation> Validate() {
     const TraceSpan span(track_, "validation", progress_.iteration);
     comm_.SetActivity(absl::StrCat("validation after iteration ", progress_.iteration));
+    std::optional<AveragesInPlace> averages(run_->step->average());
     setup_.model->ParametersChanged(/*all=*/false);
     FT_ASSIGN_OR_RETURN(Evaluation evaluation,
                         Evaluate(config_.model().head(), setup_.device, setup_.model.get(),
@@ -267,11 +269,14 @@ class Trainer {
                                    if (IsMain()) log_.EvaluationProgress(done, total);
                                    return !AskedToStop();
                                  }));
+    averages.reset();
     setup_.model->ParametersChanged(/*all=*/false);
     LogSkipped(setup_.val.get());
     if (IsMain()) {
       iteration_log_.SetValidationSeconds(evaluation.seconds);
-      log_.Evaluation(RecordOf(evaluation, progress_.iteration, calendar_));
+      EvaluationRecord record = RecordOf(evaluation, progress_.iteration, calendar_);
+      record.averaged_weights = run_->step->average() != nullptr;
+      log_.Evaluation(record);
     }
     return evaluation;
   }
@@ -296,10 +301,12 @@ class Trainer {
     if (!IsMain()) return absl::OkStatus();
     const TraceSpan span(track_, "checkpoint snapshot", progress_.iteration);
     const std::string name = calendar_.CheckpointName(progress_.iteration);
-    return run_->keeper->Save(
-        name, MakeCheckpoint(*setup_.model, run_->step->optimizer(), progress_, run_->meta),
-        is_best,
-        [&log = log_, name, iteration = progress_.iteration] { log.Saved(name, iteration); });
+    return run_->keeper->Save(name,
+                              MakeCheckpoint(*setup_.model, run_->step->optimizer(),
+                                             run_->step->average(), progress_, run_->meta),
+                              is_best, [&log = log_, name, iteration = progress_.iteration] {
+                                log.Saved(name, iteration);
+                              });
   }
 
   const ExperimentConfig& config_;

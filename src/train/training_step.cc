@@ -5,6 +5,8 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <utility>
 
 #include "absl/types/span.h"
 #include "src/base/ceil_divide.h"
@@ -14,26 +16,45 @@
 
 namespace finetune {
 
+namespace {
+
+TraitsByName TraitsOf(const Classifier& model) {
+  TraitsByName traits;
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    const NamedTensor& parameter = model.parameters()[i];
+    traits[parameter.name] = {model.PartsBehind(i), parameter.tensor.dim() <= 1};
+  }
+  return traits;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(
     const ExperimentConfig& config, at::Device device, Classifier* model, Communicator* comm,
     const std::vector<float>& class_weights) {
   std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
   if (!class_weights.empty()) step->class_weights_ = at::tensor(class_weights).to(device);
   const TensorList trained = model->TrainedParameters();
-  // The running statistics that are averaged over the ranks. With sync_batch_norm they are equal
+  // The running statistics are averaged over the ranks. With sync_batch_norm they are equal
   // already. Those of frozen batch norms must keep their bits.
-  TensorList averaged;
-  if (!step->SyncsBatchNorm()) averaged = model->ChangingBuffers();
+  const bool averages = !step->SyncsBatchNorm();
+  TensorList statistics;
+  if (averages || config.optimizer().has_ema()) statistics = model->ChangingBuffers();
   if (config.runtime().cuda_graph() && StepGraph::RunsOn(device)) {
     step->graph_.emplace(device, &step->replayed_comm_);
   }
   FT_ASSIGN_OR_RETURN(step->buckets_,
                       GradientBuckets::Create(trained, config.comm(), &step->replayed_comm_));
   FT_ASSIGN_OR_RETURN(step->statistics_,
-                      RunningStatistics::Create(averaged, &step->replayed_comm_));
-  FT_ASSIGN_OR_RETURN(
-      step->optimizer_,
-      CreateOptimizer(config.optimizer(), step->buckets_->entries(), step->buckets_->values()));
+                      RunningStatistics::Create(statistics, averages, &step->replayed_comm_));
+  FT_ASSIGN_OR_RETURN(step->optimizer_,
+                      CreateOptimizer(config.optimizer(), step->buckets_->entries(),
+                                      step->buckets_->values(), TraitsOf(*model)));
+  if (config.optimizer().has_ema()) {
+    std::vector<at::Tensor> sources = {step->buckets_->values()};
+    if (step->statistics_->values().defined()) sources.push_back(step->statistics_->values());
+    step->average_.emplace(config.optimizer().ema(), std::move(sources));
+  }
   return step;
 }
 
@@ -62,6 +83,7 @@ absl::StatusOr<TrainingStep::Result> TrainingStep::Run(const Batch& batch, const
     result.gradient_norm = norm;
   }
   optimizer_->Step(buckets_->gradients(), lr, scale, iteration);
+  if (average_.has_value()) average_->Update(iteration);
   return result;
 }
 

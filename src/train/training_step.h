@@ -17,6 +17,7 @@
 #include "src/data/batch.h"
 #include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
+#include "src/optim/weight_average.h"
 #include "src/train/running_statistics.h"
 #include "src/train/step_graph.h"
 
@@ -57,6 +58,10 @@ class TrainingStep {
                              int64_t iteration, const OnPhase& on_phase);
 
   Optimizer& optimizer() { return *optimizer_; }
+
+  // Returns the average of the trained parameters and of the running statistics that training
+  // changes; null where the config has no optimizer.ema.
+  WeightAverage* average() { return average_.has_value() ? &*average_ : nullptr; }
   // Returns the place of each trained parameter in the contiguous memory, in the reverse order of
   // the forward pass.
   const std::vector<ParameterSpan>& parameters() const { return buckets_->entries(); }
@@ -81,6 +86,7 @@ class TrainingStep {
   std::unique_ptr<GradientBuckets> buckets_;
   std::unique_ptr<RunningStatistics> statistics_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::optional<WeightAverage> average_;
   std::optional<StepGraph> graph_;
   at::Tensor class_weights_;  // [classes] float32 on the device; undefined: all are 1
 };

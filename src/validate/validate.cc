@@ -143,12 +143,11 @@ class Checker {
   void CheckLearningRate() {
     const ScheduleConfig& schedule = config_.schedule();
     const BaseLearningRate lr = FindLearningRate(config_.optimizer());
-    const double min_lr = schedule.cosine().min_lr();
-    if (schedule.has_cosine() && lr.value.has_value() && std::isfinite(min_lr) &&
-        min_lr > *lr.value) {
-      Error("schedule.cosine.min_lr",
-            absl::StrFormat("is %g; the learning rate would rise to it from %s, %g", min_lr,
-                            lr.field, *lr.value));
+    const std::optional<MinimumLearningRate> least = FindMinimumLearningRate(schedule);
+    if (least.has_value() && lr.value.has_value() && std::isfinite(least->value) &&
+        least->value > *lr.value) {
+      Error(least->field, absl::StrFormat("is %g; the learning rate would rise to it from %s, %g",
+                                          least->value, lr.field, *lr.value));
     }
     const SplitConfig& train = config_.data().train();
     const int64_t total_batch = TotalBatchSize(train, facts_.world_size);

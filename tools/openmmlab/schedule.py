@@ -96,7 +96,11 @@ class Schedule(Part):
             }.get(kind)
             if written is not None or write is None:
                 why = (
-                    f"finetune has no schedule {kind}"
+                    f"this program does not translate {kind}; see schedule.one_cycle and schedule.cosine_restarts"
+                    if kind in ("OneCycleLR", "CosineRestartLR")
+                    else f"this program does not translate {kind}; see schedule.poly"
+                    if kind == "PolyLR"
+                    else f"finetune has no schedule {kind}"
                     if write is None
                     else f"finetune has one schedule, and {written} is it"
                 )

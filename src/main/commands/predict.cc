@@ -30,8 +30,7 @@ void PredictCommand::AddFlags(FlagList* flags) {
              &format_)
       ->choices = {"jsonl", "csv", "table"};
   flags->Path(Flag::Kind::kFile, "--out", "FILE",
-              "Write the answers to this file, whole or not at all (default: standard output)",
-              &flags_.out);
+              "Write the answers to this file, whole (default: standard output)", &flags_.out);
   flags->WholeNumber("--top_k", "Classes of each answer, the likeliest first (default 5)", 1,
                      1 << 20, &flags_.top_k);
   flags->WholeNumber("--batch_size", "Images that a rank computes at a time (default 32)", 1,

@@ -1,0 +1,125 @@
+#include "src/optim/weight_average.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/testing/errors_of.h"
+#include "src/testing/from_text.h"
+#include "tests/test_device.h"
+
+namespace finetune {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+std::vector<float> Floats(const at::Tensor& tensor) {
+  const at::Tensor host = tensor.to(at::kCPU).contiguous();
+  const float* values = host.const_data_ptr<float>();
+  return {values, values + host.numel()};
+}
+
+at::Tensor OnDevice(const std::vector<float>& values) {
+  return at::tensor(values).to(TestDevice());
+}
+
+// The fixtures are averages that timm's ModelEmaV3 has computed.
+TEST(WeightAverage, IsTimms) {
+  std::ifstream file("tests/fixtures/optim/ema.json");
+  ASSERT_TRUE(file.good());
+  for (const auto& one : nlohmann::json::parse(file)["cases"]) {
+    EmaConfig config;
+    config.set_decay(one["decay"]);
+    if (one["use_warmup"]) {
+      config.mutable_warmup()->set_gamma(one["warmup_gamma"]);
+      config.mutable_warmup()->set_power(one["warmup_power"]);
+    }
+    at::Tensor weights = OnDevice(one["start"].get<std::vector<float>>());
+    WeightAverage average(config, {weights});
+    int64_t iteration = 0;
+    for (const auto& step : one["steps"]) {
+      weights.copy_(OnDevice(step["weights"].get<std::vector<float>>()));
+      average.Update(iteration++);
+      const auto expected = step["average"].get<std::vector<float>>();
+      const std::vector<float> found = Floats(average.averages()[0]);
+      ASSERT_EQ(found.size(), expected.size());
+      for (size_t i = 0; i < found.size(); ++i) {
+        EXPECT_NEAR(found[i], expected[i], 1e-6) << config.DebugString() << iteration;
+      }
+    }
+  }
+}
+
+TEST(WeightAverage, StartsAtTheWeightsAfterTheFirstIteration) {
+  at::Tensor weights = OnDevice({1, 2});
+  WeightAverage average(FromText<EmaConfig>("decay: 0.9"), {weights});
+  weights.copy_(OnDevice({0.1f, 0.3f}));
+  average.Update(0);
+  EXPECT_THAT(Floats(average.averages()[0]), ElementsAre(0.1f, 0.3f));
+}
+
+TEST(WeightAverage, ResetTakesTheWeights) {
+  at::Tensor weights = OnDevice({1});
+  WeightAverage average(FromText<EmaConfig>("decay: 0.9"), {weights});
+  weights.fill_(5);
+  average.Reset();
+  EXPECT_THAT(Floats(average.averages()[0]), ElementsAre(5));
+}
+
+TEST(WeightAverage, SwapsAndSwapsBackEveryBit) {
+  // More elements than a thread takes at a time.
+  at::Tensor weights = at::arange(40000, at::kFloat).to(TestDevice());
+  at::Tensor statistics = OnDevice({0.1f});
+  WeightAverage average(FromText<EmaConfig>("decay: 0.9"), {weights, statistics});
+  weights.mul_(1.1);
+  statistics.mul_(1.1);
+  average.Update(1);
+  const std::vector<float> raw = Floats(weights), mean = Floats(average.averages()[0]);
+  const std::vector<float> raw_statistics = Floats(statistics);
+  {
+    const AveragesInPlace in_place(&average);
+    EXPECT_EQ(Floats(weights), mean);
+    EXPECT_EQ(Floats(average.averages()[0]), raw);
+    EXPECT_NE(Floats(statistics), raw_statistics);
+  }
+  EXPECT_EQ(Floats(weights), raw);
+  EXPECT_EQ(Floats(average.averages()[0]), mean);
+  EXPECT_EQ(Floats(statistics), raw_statistics);
+}
+
+TEST(WeightAverage, GivesTheSamePartsOfTheAverage) {
+  at::Tensor weights = at::arange(6, at::kFloat).to(TestDevice());
+  WeightAverage average(FromText<EmaConfig>("decay: 0.9"), {weights});
+  weights.fill_(0);
+  // The second parameter has another memory order, as a channels-last convolution.
+  const at::Tensor one = weights.narrow(0, 0, 2), two = weights.as_strided({2, 2}, {1, 2}, 2);
+  const at::Tensor other = OnDevice({7});
+  const TensorList averaged = average.Of({{"one", one}, {"two", two}, {"other", other}});
+  EXPECT_EQ(averaged[0].name, "one");
+  EXPECT_THAT(Floats(averaged[0].tensor), ElementsAre(0, 1));
+  EXPECT_THAT(Floats(averaged[1].tensor), ElementsAre(2, 4, 3, 5));
+  EXPECT_TRUE(averaged[2].tensor.is_same(other));
+}
+
+TEST(WeightAverage, CheckReportsEveryFieldThatIsWrong) {
+  const auto errors = [](const std::string& text) {
+    return ErrorsOf(WeightAverage::Check, "optimizer.ema", text);
+  };
+  EXPECT_THAT(errors("decay: 0.999 warmup {}"), IsEmpty());
+  EXPECT_THAT(
+      errors("decay: 1 warmup { power: 0 gamma: -1 }"),
+      ElementsAre(Problem{"optimizer.ema.decay", "is 1; expected at least 0 and less than 1"},
+                  Problem{"optimizer.ema.warmup.power", "is 0; expected more than 0"},
+                  Problem{"optimizer.ema.warmup.gamma", "is -1; expected more than 0"}));
+}
+
+}  // namespace
+}  // namespace finetune
