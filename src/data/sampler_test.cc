@@ -128,9 +128,15 @@ TEST(Sampler, ABalancedEpochHasEquallyManyOfEachClass) {
     EXPECT_THAT(of_class, ElementsAre(30, 30, 30));
     // 15 images for 30 visits, and 5 for 30.
     for (int64_t i = 0; i < 90; ++i) {
-      if (ClassOf(i) == 0) EXPECT_LE(of_image[i], 1);
-      if (ClassOf(i) == 1) EXPECT_EQ(of_image[i], 2);
-      if (ClassOf(i) == 2) EXPECT_EQ(of_image[i], 6);
+      if (ClassOf(i) == 0) {
+        EXPECT_LE(of_image[i], 1);
+      }
+      if (ClassOf(i) == 1) {
+        EXPECT_EQ(of_image[i], 2);
+      }
+      if (ClassOf(i) == 2) {
+        EXPECT_EQ(of_image[i], 6);
+      }
     }
     std::vector<int64_t> sorted = order;
     std::sort(sorted.begin(), sorted.end());

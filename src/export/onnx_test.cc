@@ -1,4 +1,5 @@
 // The graphs of all networks, computed by ONNX's definitions and held against the networks.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>

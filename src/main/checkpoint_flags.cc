@@ -14,8 +14,7 @@ void CheckpointFlags::AddTo(const std::string& checkpoint_help, FlagList* flags)
   flags->Text("--prefix", "NAME", "The start of the weights' names, as model in model.conv1.weight",
               &weights.prefix);
   flags
-      ->Text("--weights", "ema|raw",
-             "Averaged or raw weights of a file with both (default for finetune's: ema)",
+      ->Text("--weights", "ema|raw", "Averaged or raw weights of a file with both (default: ema)",
              &weights.weights)
       ->choices = {"ema", "raw"};
   flags->Switch("--adapt_input_channels", "Fit a first convolution of another number of channels",

@@ -288,12 +288,13 @@ class RunLog::Impl {
     if (status_.warnings.size() > RunStatus::kMostWarnings) {
       status_.warnings.erase(status_.warnings.begin());
     }
-    if (started_) WriteStatus(StatusFiles::kPause);
+    WriteStatus(StatusFiles::kPause);
   }
 
   // Writes the status if the last write was at least `pause` ago.
   void WriteStatus(absl::Duration pause = absl::ZeroDuration()) {
-    if (!status_files_.has_value()) return;
+    // A run that is refused before Run() has no name and no progress yet.
+    if (!started_ || !status_files_.has_value()) return;
     const absl::Time now = absl::Now();
     if (status_files_->IsDue(now, pause)) Failed(status_files_->Write(status_, now));
   }

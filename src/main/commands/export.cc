@@ -21,7 +21,9 @@ void ExportCommand::AddFlags(FlagList* flags) {
   flags->Text("--format", "NAME", "onnx, safetensors or pth (default: as FILE ends)", &format_)
       ->choices = AllExportFormats();
   flags->Switch("--force", "Replace FILE where it is there", &flags_.force);
-  flags->Text("--dtype", "TYPE", "Of the weights: float32 (default), float16 or bfloat16", &dtype_)
+  flags
+      ->Text("--dtype", "TYPE", "Type of the weights: float32 (default), float16 or bfloat16",
+             &dtype_)
       ->choices = {"float32", "float16", "bfloat16"};
   flags
       ->Text("--names", "NAME",
