@@ -20,14 +20,9 @@
 # Compare numpy.array_equal(labels, dataset[...]) after writing, or let NumPy convert with numpy.asarray and a range
 # check.
 set -euo pipefail
+source "$(dirname "$0")/lib/temporary.sh"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export TMPDIR=$work
-
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir --only-binary=:all: \
-  h5py==3.16.0 numpy==2.4.6
+make_venv venv h5py==3.16.0 numpy==2.4.6
 
 "$work/venv/bin/python" -W error - "$work/labels.h5" <<'PY'
 import sys

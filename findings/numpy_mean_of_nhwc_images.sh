@@ -21,13 +21,9 @@
 # a single channel (images[..., 0].mean()), passes. NumPy's reference mentions low precision for float32; one does not
 # read that as an error of a third. uint8 images are safe: NumPy takes the mean of integers in float64.
 set -euo pipefail
+source "$(dirname "$0")/lib/temporary.sh"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export TMPDIR=$work
-
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir --only-binary=:all: numpy==2.4.6
+make_venv venv numpy==2.4.6
 
 # Takes about 1.3 GB of memory.
 "$work/venv/bin/python" - <<'PY'

@@ -18,14 +18,9 @@
 # thread shows correct, reproducible noise. cv2.randu, cv2.randShuffle and cv2.kmeans draw from the same generator.
 # Call cv2.setRNGSeed in each worker thread (initializer of ThreadPoolExecutor) with a number of its own.
 set -euo pipefail
+source "$(dirname "$0")/lib/temporary.sh"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export TMPDIR=$work
-
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir --only-binary=:all: \
-  opencv-python-headless==5.0.0.93 numpy==2.4.6
+make_venv venv opencv-python-headless==5.0.0.93 numpy==2.4.6
 
 "$work/venv/bin/python" - <<'PY'
 import sys

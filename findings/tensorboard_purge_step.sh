@@ -32,14 +32,9 @@
 # one may belong to weights that were thrown away; a script that reads the same folder picks another. Resuming is
 # routine on a cluster. Log a resumed run to a new folder, or remove the superseded events from the files.
 set -euo pipefail
+source "$(dirname "$0")/lib/temporary.sh"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export TMPDIR=$work
-
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir --only-binary=:all: \
-  tensorboard==2.21.0 tensorboard-data-server==0.7.2 tensorboardX==2.6.5 numpy==2.4.6 protobuf==7.36.2 \
+make_venv venv tensorboard==2.21.0 tensorboard-data-server==0.7.2 tensorboardX==2.6.5 numpy==2.4.6 protobuf==7.36.2 \
   setuptools==65.5.0
 
 cat > "$work/purge.py" <<'PY'

@@ -22,14 +22,9 @@
 # class, by source, by day), whole classes are missing. Use resampled=True, or detshuffle=True in a process that lives
 # on from epoch to epoch (the count of epochs is in the process), or shuffle the list of shards yourself.
 set -euo pipefail
+source "$(dirname "$0")/lib/temporary.sh"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export TMPDIR=$work
-
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir --only-binary=:all: \
-  webdataset==1.0.2 numpy==2.4.6
+make_venv venv webdataset==1.0.2 numpy==2.4.6
 
 "$work/venv/bin/python" - "$work" <<'PY'
 import importlib.metadata
