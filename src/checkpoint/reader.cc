@@ -18,6 +18,7 @@
 #include "src/checkpoint/find_state_dict.h"
 #include "src/checkpoint/format.h"
 #include "src/checkpoint/input_file.h"
+#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/safetensors.h"
 #include "src/checkpoint/torch_file.h"
 
@@ -232,7 +233,14 @@ absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::stri
       FT_ASSIGN_OR_RETURN(const Value root, file->Read({}));
       return NoStateDict(root);
     }
-    FT_ASSIGN_OR_RETURN(const FoundStateDict found, FindStateDict(places, key, choice));
+    WeightsChoice chosen = choice;
+    if (choice == WeightsChoice::kAveragedIfOwn) {
+      const absl::StatusOr<Value> meta = file->Read(Place{"meta"});
+      if (!meta.ok() && !absl::IsNotFound(meta.status())) return meta.status();
+      chosen = meta.ok() && NamesOwnWriter(*meta) ? WeightsChoice::kAveragedIfAny
+                                                  : WeightsChoice::kUsual;
+    }
+    FT_ASSIGN_OR_RETURN(const FoundStateDict found, FindStateDict(places, key, chosen));
     const absl::StatusOr<Value> value = file->Read(found.place);
     FT_RETURN_IF_ERROR(value.status());
     FT_ASSIGN_OR_RETURN(StateDict state, TensorsOf(*value));

@@ -137,9 +137,7 @@ absl::StatusOr<std::string> ExportOnnx(const LoadedConfig& loaded, const ExportF
   if (!model.SerializeToString(&bytes)) {
     return absl::InternalError("the ONNX model could not be made bytes of");
   }
-  FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::CreateLarge(flags.to));
-  FT_RETURN_IF_ERROR(file.Write(bytes));
-  FT_RETURN_IF_ERROR(file.Commit());
+  FT_RETURN_IF_ERROR(WriteFileAtomically(flags.to, bytes));
   FT_ASSIGN_OR_RETURN(std::string text, Describe(flags.to));
   absl::StrAppend(&text, "opset ", options.opset, "; input ", Shape(model.graph().input(0)),
                   "; output ", Shape(model.graph().output(0)), "\n");

@@ -252,7 +252,6 @@ class RunLog::Impl {
     }
     FT_ASSIGN_OR_RETURN(text_, AppendFile::Open(stem_ + ".log"));
     FT_ASSIGN_OR_RETURN(json_, AppendFile::Open(stem_ + ".jsonl"));
-    status_.run.host = options_.host;
     status_.pid = getpid();
     status_files_.emplace(options_.work_dir);
     if (options_.tensorboard) {

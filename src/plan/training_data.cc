@@ -25,8 +25,7 @@ absl::StatusOr<TrainingData> FindTrainingData(const LoadedConfig& loaded, int64_
   if (manifest.ok()) {
     FT_ASSIGN_OR_RETURN(DatasetSplit split, FindSplit(*manifest, train.split()));
     data.images = ImageCount(split);
-    facts.train =
-        DataFacts{data.images, manifest->channels(), manifest->height(), manifest->width()};
+    facts.train = FactsOf(*manifest, data.images);
     facts.classes =
         ClassFacts{manifest->class_name_size(), absl::StrCat("the data in ", train.path())};
   } else {

@@ -21,7 +21,6 @@
 #include "src/base/annotate.h"
 #include "src/base/processor.h"
 #include "src/checkpoint/fetch.h"
-#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
 #include "src/comm/agreement.h"
 #include "src/config/field_error.h"
@@ -89,8 +88,7 @@ absl::Status CheckSameRun(const LoadedConfig& loaded, const std::string& data,
 
 std::optional<DataFacts> FactsOf(const absl::StatusOr<std::unique_ptr<Dataset>>& data) {
   if (!data.ok() || *data == nullptr) return std::nullopt;
-  const DatasetManifest& manifest = (*data)->manifest();
-  return DataFacts{(*data)->size(), manifest.channels(), manifest.height(), manifest.width()};
+  return FactsOf((*data)->manifest(), (*data)->size());
 }
 
 std::string DigestOf(const Dataset* data) {
@@ -210,8 +208,11 @@ absl::Status TakeDevice(const RuntimeConfig& runtime, Communicator* comm, Setup*
 
 // Takes the class weights of the config, or computes them from the training images.
 void WeighClasses(const HeadConfig& head, const BatchLoader& train, Setup* setup) {
-  setup->class_weights = ClassWeights(head, train.class_counts());
-  if (!head.class_weights().has_rule()) return;
+  // Only the rule needs the counts, for which the label of every image is read.
+  const bool balanced = head.class_weights().has_rule();
+  setup->class_weights =
+      ClassWeights(head, balanced ? train.class_counts() : std::vector<int64_t>());
+  if (!balanced) return;
   const auto [least, most] =
       std::minmax_element(setup->class_weights.begin(), setup->class_weights.end());
   setup->notes.push_back(absl::StrFormat(
@@ -376,14 +377,11 @@ void AddNotes(const std::string& path, const StateDict& state, const LoadReport&
 
 absl::Status TakeWeights(const std::string& path, const std::string& key,
                          const EvaluatedWeights& weights, Setup* setup) {
-  WeightsChoice choice = weights.weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
-  if (weights.weights.empty()) {
-    // A run's validations and its best.pth are about the averaged weights, so its figures are those
-    // of the averaged weights. Other programs' checkpoints do not say which ones they evaluated.
-    FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
-    const absl::StatusOr<Value> meta = root.Get("meta");
-    choice =
-        meta.ok() && NamesOwnWriter(*meta) ? WeightsChoice::kAveragedIfAny : WeightsChoice::kUsual;
+  // A run's validations and its best.pth are about the averaged weights, so its figures are those
+  // of the averaged weights. Other programs' checkpoints do not say which ones they evaluated.
+  WeightsChoice choice = WeightsChoice::kAveragedIfOwn;
+  if (!weights.weights.empty()) {
+    choice = weights.weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
   }
   FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(path, key, choice));
   const absl::StatusOr<LoadReport> report = LoadClassifier(state, weights, setup->model.get());

@@ -239,6 +239,10 @@ std::vector<std::string> WithPlaces(const std::vector<Problem>& problems,
 
 }  // namespace
 
+DataFacts FactsOf(const DatasetManifest& manifest, int64_t images) {
+  return {images, manifest.channels(), manifest.height(), manifest.width()};
+}
+
 absl::StatusOr<std::vector<std::string>> ValidateConfig(const LoadedConfig& loaded,
                                                         const RunFacts& facts) {
   ProblemList found;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "src/config/config.h"
+#include "src/data/manifest.h"
 
 namespace finetune {
 
@@ -17,6 +18,9 @@ struct DataFacts {
   int height = 0;
   int width = 0;
 };
+
+// Returns the facts of a split with this number of images.
+DataFacts FactsOf(const DatasetManifest& manifest, int64_t images);
 
 // The classes that the model is trained on.
 struct ClassFacts {
