@@ -6,8 +6,9 @@
 //   of the file's tensors, and -1 for an empty one.
 #include <c10/core/ScalarType.h>
 
+#include <bit>
+#include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -49,19 +50,14 @@ class Dump {
   static Json Plain(const Value& value) {
     if (value.boolean() != nullptr) return *value.boolean();
     if (value.integer() != nullptr) return *value.integer();
-    if (value.real() != nullptr) return absl::StrCat("float ", absl::Hex(Bits(*value.real())));
+    if (value.real() != nullptr)
+      return absl::StrCat("float ", absl::Hex(std::bit_cast<uint64_t>(*value.real())));
     if (value.string() != nullptr)
       return absl::StrCat("str ", absl::BytesToHexString(*value.string()));
     if (value.bytes() != nullptr) {
       return absl::StrCat("bytes ", absl::BytesToHexString(value.bytes()->bytes));
     }
     return value.is_none() ? Json() : Json(absl::StrCat("opaque ", value.TypeName()));
-  }
-
-  static uint64_t Bits(double value) {
-    uint64_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    return bits;
   }
 
   Json OfTensor(const at::Tensor& tensor) {

@@ -11,6 +11,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Writes "old" to a file, then returns an AtomicFile for the same path, which has "new" and is not
+// committed.
+AtomicFile Replacing(const std::string& path) {
+  EXPECT_TRUE(WriteFileAtomically(path, "old").ok());
+  auto file = AtomicFile::Create(path);
+  EXPECT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE(file->Write("new").ok());
+  return *std::move(file);
+}
+
 TEST(AtomicFile, AppearsOnlyWhenCommitted) {
   const std::string folder = EmptyTestFolder();
   const std::string path = folder + "/x";
@@ -24,24 +34,16 @@ TEST(AtomicFile, AppearsOnlyWhenCommitted) {
 
 TEST(AtomicFile, ReplacesTheOldBytesAtOnceWithoutASync) {
   const std::string folder = EmptyTestFolder();
-  ASSERT_TRUE(WriteFileAtomically(folder + "/x", "old").ok());
-  auto file = AtomicFile::Create(folder + "/x");
-  ASSERT_TRUE(file.ok()) << file.status();
-  ASSERT_TRUE(file->Write("new").ok());
+  AtomicFile file = Replacing(folder + "/x");
   EXPECT_EQ(*ReadFile(folder + "/x"), "old");
-  ASSERT_TRUE(file->CommitUnsynced().ok());
+  ASSERT_TRUE(file.CommitUnsynced().ok());
   EXPECT_EQ(*ReadFile(folder + "/x"), "new");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
 }
 
 TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
   const std::string folder = EmptyTestFolder();
-  ASSERT_TRUE(WriteFileAtomically(folder + "/x", "old").ok());
-  {
-    auto file = AtomicFile::Create(folder + "/x");
-    ASSERT_TRUE(file.ok()) << file.status();
-    ASSERT_TRUE(file->Write("new").ok());
-  }
+  { const AtomicFile file = Replacing(folder + "/x"); }
   EXPECT_EQ(*ReadFile(folder + "/x"), "old");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
 }

@@ -91,8 +91,7 @@ absl::StatusOr<ContactSheet> MakeContactSheet(const LoadedConfig& loaded,
       Annotate(dataset.status(), absl::StrCat(loaded.PlaceOf(field + ".path"), ": ", field)));
   RunFacts facts;
   const DatasetManifest manifest = (*dataset)->manifest();
-  (training ? facts.train : facts.val) =
-      DataFacts{(*dataset)->size(), manifest.channels(), manifest.height(), manifest.width()};
+  (training ? facts.train : facts.val) = FactsOf(manifest, (*dataset)->size());
   FT_RETURN_IF_ERROR(ValidateConfig(loaded, facts).status());
 
   LoaderOptions options;

@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/ceil_divide.h"
 #include "src/observe/chart.h"
 
 namespace finetune {
@@ -45,7 +46,7 @@ int Columns(const ContactSheet& sheet) {
 
 absl::StatusOr<std::string> ToPng(const ContactSheet& sheet) {
   const int columns = Columns(sheet), count = static_cast<int>(sheet.images.size());
-  const int rows = (count + columns - 1) / columns;
+  const auto rows = static_cast<int>(CeilDivide(count, columns));
   const int height = rows * (sheet.height + kGap) + kGap;
   const int width = columns * (sheet.width + kGap) + kGap;
   const auto line = static_cast<ptrdiff_t>(sheet.width) * sheet.channels;

@@ -34,10 +34,6 @@ namespace {
 constexpr std::array<absl::string_view, 6> kCopies = {"to",    "contiguous", "_to_copy",
                                                       "clone", "detach",     "alias"};
 
-std::string LayerOf(const std::string& parameter) {
-  return parameter.substr(0, parameter.rfind('.'));
-}
-
 // Records the operators that the current thread runs while this object exists.
 class Tracer {
  public:

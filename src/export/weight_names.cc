@@ -166,14 +166,13 @@ absl::StatusOr<RenamedState> RenameState(const Classifier& model, const ModelCon
   RenamedState state;
   state.network = counterpart->network;
   for (const NamedTensor& tensor : model.State()) {
-    const size_t dot = tensor.name.rfind('.');
-    const std::optional<std::string> layer =
-        NameOf(*counterpart, tensor.name.substr(0, dot), others);
+    const std::string own = LayerOf(tensor.name);
+    const std::optional<std::string> layer = NameOf(*counterpart, own, others);
     if (!layer.has_value()) {
       return absl::InternalError(
           absl::StrCat("src/model gives ", tensor.name, " no name of ", ToText(names)));
     }
-    state.tensors.push_back({absl::StrCat(*layer, tensor.name.substr(dot)), tensor.tensor});
+    state.tensors.push_back({absl::StrCat(*layer, tensor.name.substr(own.size())), tensor.tensor});
   }
   return state;
 }

@@ -23,8 +23,6 @@ std::unique_ptr<Backbone> CheckAndMakeBackbone(const ModelConfig& config,
   return backbone;
 }
 
-std::string LayerOf(const std::string& name) { return name.substr(0, name.rfind('.')); }
-
 }  // namespace
 
 void CheckModel(const ModelConfig& config, const Problems& problems) {

@@ -87,10 +87,7 @@ class EfficientNet final : public Backbone {
     if (first_convolution == TimmStemNames().conv) {
       const std::string package =
           absl::StrCat("efficientnet_", settings_.lite ? "lite" : "b", settings_.variant);
-      return absl::InvalidArgumentError(
-          absl::StrCat("its names are timm's, whose ", package, " and tf_", package,
-                       " have the same names and differ in padding and epsilon; expected ", field,
-                       ": PYTORCH for the first one, or TENSORFLOW for the second"));
+      return TimmOriginError(package, field, "PYTORCH");
     }
     if (!settings_.lite && first_convolution == TorchvisionStem().conv) {
       return absl::InvalidArgumentError(

@@ -68,6 +68,14 @@ InvertedResidualNames TimmNames(int stage, int index, bool expands) {
           .squeeze = squeeze};
 }
 
+absl::Status TimmOriginError(absl::string_view package, absl::string_view field,
+                             absl::string_view value) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("its names are timm's, whose ", package, " and tf_", package,
+                   " have the same names and differ in padding and epsilon; expected ", field, ": ",
+                   value, " for the first one, or TENSORFLOW for the second"));
+}
+
 InvertedResidualNames MmpretrainNames(const std::string& block) {
   return {.expand = MmpretrainConvBn(block + ".expand_conv"),
           .depthwise = MmpretrainConvBn(block + ".depthwise_conv"),

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "src/model/builder.h"
 #include "src/model/layers.h"
 
@@ -69,6 +71,12 @@ InvertedResidualNames TimmNames(int stage, int index, bool expands);
 // Return timm's names of the network's first and last convolution.
 inline ConvBnNames TimmStemNames() { return {"conv_stem", "bn1"}; }
 inline ConvBnNames TimmLastNames() { return {"conv_head", "bn2"}; }
+
+// Returns the error for a checkpoint with timm's names where the config does not say which of
+// timm's two networks it is of: `package` ("efficientnet_b0") or the one with tf_ before that name.
+// `field`: the setting that says so; `value`: its value for the first network. InvalidArgument.
+absl::Status TimmOriginError(absl::string_view package, absl::string_view field,
+                             absl::string_view value);
 
 // mmpretrain's names in a block of this name, in its networks after MobileNetV2.
 InvertedResidualNames MmpretrainNames(const std::string& block);

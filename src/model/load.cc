@@ -51,8 +51,6 @@ bool IsCount(const at::Tensor& tensor) {
   return tensor.defined() && tensor.numel() == 1 && !tensor.is_floating_point();
 }
 
-std::string LayerOf(const std::string& name) { return name.substr(0, name.rfind('.')); }
-
 // Returns whether this entry of allow_missing or allow_unused is the tensor's name or a prefix of
 // it that ends at a dot.
 bool Allows(absl::string_view entry, absl::string_view name) {

@@ -82,11 +82,7 @@ class MobileNetV3 final : public Backbone {
   absl::Status CheckNames(absl::string_view first_convolution) const override {
     if (origin_is_set_ || first_convolution != TimmStemNames().conv) return absl::OkStatus();
     const std::string package = absl::StrCat("mobilenetv3_", large_ ? "large" : "small", "_100");
-    return absl::InvalidArgumentError(absl::StrCat(
-        "its names are timm's, whose ", package, " and tf_", package,
-        " have the same names and differ in padding and epsilon; expected "
-        "model.backbone.mobilenet_v3.origin: TIMM for the first one, or TENSORFLOW for the "
-        "second"));
+    return TimmOriginError(package, "model.backbone.mobilenet_v3.origin", "TIMM");
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 namespace finetune {
@@ -14,11 +15,20 @@ inline double NumberField(const nlohmann::json& object, const char* name, double
   return field != object.end() && field->is_number() ? field->get<double>() : otherwise;
 }
 
-// Returns a field's whole number; `otherwise` also if it is beyond 2^53, which is damage.
-inline int64_t IntegerField(const nlohmann::json& object, const char* name, int64_t otherwise) {
+// Returns a whole number from -2^53 to 2^53, and nothing for any other JSON. A larger number is
+// damage, with which sums could overflow. Other programs may write a count as 3.0.
+inline std::optional<int64_t> ToInteger(const nlohmann::json& json) {
   constexpr double kMost = int64_t{1} << 53;
-  const double number = NumberField(object, name, static_cast<double>(otherwise));
-  return std::abs(number) <= kMost ? static_cast<int64_t>(number) : otherwise;
+  if (!json.is_number()) return std::nullopt;
+  const auto number = json.get<double>();
+  if (!(std::abs(number) <= kMost)) return std::nullopt;
+  return static_cast<int64_t>(number);
+}
+
+// Returns a field's whole number; `otherwise` where ToInteger() finds none.
+inline int64_t IntegerField(const nlohmann::json& object, const char* name, int64_t otherwise) {
+  const auto field = object.find(name);
+  return field == object.end() ? otherwise : ToInteger(*field).value_or(otherwise);
 }
 
 // Returns a field's text; "" if the field is missing or of another type.

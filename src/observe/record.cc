@@ -1,6 +1,5 @@
 #include "src/observe/record.h"
 
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -18,19 +17,6 @@ namespace finetune {
 namespace {
 
 using Json = nlohmann::json;
-
-// The largest count and iteration that is read. A larger number is damage, with which sums could
-// overflow.
-constexpr int64_t kMost = int64_t{1} << 53;
-
-// Returns a whole number from -kMost to kMost, and nothing for any other JSON.
-std::optional<int64_t> ToInteger(const Json& json) {
-  if (!json.is_number()) return std::nullopt;
-  // Exact up to kMost. Other programs may write a count as 3.0.
-  const auto number = json.get<double>();
-  if (!(std::abs(number) <= static_cast<double>(kMost))) return std::nullopt;
-  return static_cast<int64_t>(number);
-}
 
 // Returns the list of numbers `name`, or an empty list if the field is missing or is not a list of
 // numbers.
@@ -73,11 +59,6 @@ void ParseClasses(const Json& json, EvaluationRecord* record) {
   record->confusion = std::move(confusion);
 }
 
-std::string GetText(const Json& object, const char* name) {
-  const auto field = object.find(name);
-  return field != object.end() && field->is_string() ? field->get<std::string>() : "";
-}
-
 // Returns the JSON as one line. Bytes that are not UTF-8 (a folder's name may contain some) are
 // replaced.
 std::string Line(const Json& json) {
@@ -86,9 +67,9 @@ std::string Line(const Json& json) {
 
 RunRecord ParseRun(const Json& json) {
   RunRecord record;
-  record.writer = GetText(json, "writer");
-  record.name = GetText(json, "name");
-  record.host = GetText(json, "host");
+  record.writer = TextField(json, "writer");
+  record.name = TextField(json, "name");
+  record.host = TextField(json, "host");
   record.ranks = IntegerField(json, "ranks", 1);
   record.iteration = IntegerField(json, "iteration", 0);
   record.began_unix_s = NumberField(json, "began", 0.0);
@@ -171,11 +152,12 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
     const Json json = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("iteration")) continue;
     const auto iteration = IntegerField(json, "iteration", 0);
-    const std::string mode = GetText(json, "mode");
+    const std::string mode = TextField(json, "mode");
     if (first) {
-      FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(IntegerField(json, "format_version", 0),
-                                                     kRecordFormatVersion, GetText(json, "writer")),
-                                  "format_version"));
+      FT_RETURN_IF_ERROR(
+          Annotate(CheckFormatVersion(IntegerField(json, "format_version", 0), kRecordFormatVersion,
+                                      TextField(json, "writer")),
+                   "format_version"));
       // `begin` is the first iteration of this file. A RunRecord has the number of iterations done
       // before it.
       const int64_t begin = mode == "run" ? iteration + 1 : iteration;

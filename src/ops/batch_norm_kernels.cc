@@ -261,7 +261,6 @@ const float* FloatsOrNull(const at::Tensor& tensor) {
 UntypedBehind Untyped(const ActivationBehind& of) {
   return {of.activation, DataOrNull(of.y), FloatsOrNull(of.scale), FloatsOrNull(of.shift)};
 }
-bool IsBfloat16(const at::Tensor& tensor) { return tensor.scalar_type() == at::kBFloat16; }
 int64_t RowsOf(const at::Tensor& x) { return x.numel() / x.size(1); }
 
 // Calls work(Rows) for every thread's share of x's rows.

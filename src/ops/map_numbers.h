@@ -1,6 +1,8 @@
 #ifndef FINETUNE_OPS_MAP_NUMBERS_H_
 #define FINETUNE_OPS_MAP_NUMBERS_H_
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 
 #include "src/base/bfloat16.h"
@@ -23,6 +25,9 @@ struct AsBfloat16 {
 // A function with FT_VECTORISED is compiled for each of these instruction sets, and the program
 // chooses one when it starts. Functions with FT_INLINE (vectors.h) are inlined into it.
 #define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
+
+// Returns whether the numbers of a map are read AsBfloat16.
+inline bool IsBfloat16(const at::Tensor& map) { return map.scalar_type() == at::kBFloat16; }
 
 }  // namespace finetune
 

@@ -35,6 +35,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "src/base/ceil_divide.h"
 #include "src/ops/map_numbers.h"
 #include "src/ops/vectors.h"
 
@@ -131,13 +132,12 @@ FT_VECTORISED void ScaleOf(bool bfloat16, const void* x, const float* factors, c
            : ScaleAs<AsFloat32>(x, factors, terms, pixels, channels, begin, end, y);
 }
 
-bool IsBfloat16(const at::Tensor& tensor) { return tensor.scalar_type() == at::kBFloat16; }
 int64_t PixelsOf(const at::Tensor& x) { return x.size(2) * x.size(3); }
 
 // Returns the sums over the pixels of x, or of x * y where `y` is defined: [N, C] float32.
 at::Tensor PixelSums(const at::Tensor& x, const at::Tensor& y) {
   const int64_t images = x.size(0), channels = x.size(1), pixels = PixelsOf(x);
-  const int64_t parts = (channels + kChannels - 1) / kChannels;
+  const int64_t parts = CeilDivide(channels, kChannels);
   at::Tensor sums = at::empty({images, channels}, at::kFloat);
   const void* a = x.const_data_ptr();
   const void* b = y.defined() ? y.const_data_ptr() : nullptr;

@@ -104,9 +104,14 @@ void CheckRestarts(const ScheduleConfig& schedule, const Problems& problems) {
 }
 
 // Returns a + (b - a) * progress, along half a cosine or a straight line.
+// Returns the value at `angle` of half a wave of the cosine, which goes from `a` at 0 to `b` at pi.
+double CosineBetween(double a, double b, double angle) {
+  return b + (a - b) * (1 + std::cos(angle)) / 2;
+}
+
 double Anneal(OneCycleLrConfig::Anneal curve, double a, double b, double progress) {
   if (curve == OneCycleLrConfig::LINEAR) return a + (b - a) * progress;
-  return b + (a - b) * (1 + std::cos(std::numbers::pi * progress)) / 2;
+  return CosineBetween(a, b, std::numbers::pi * progress);
 }
 
 // Returns the rate of `iteration` out of `total`. The phases' ends are PyTorch's, which may lie
@@ -209,8 +214,7 @@ double LearningRateSchedule::At(int64_t iteration) const {
     case ScheduleConfig::kCosine: {
       const CosineLrConfig& cosine = config_.cosine();
       const double progress = Progress(iteration, cosine.unit());
-      lr = cosine.min_lr() +
-           (base_lr_ - cosine.min_lr()) * (1 + std::cos(std::numbers::pi * progress)) / 2;
+      lr = CosineBetween(base_lr_, cosine.min_lr(), std::numbers::pi * progress);
       break;
     }
     case ScheduleConfig::kPoly: {
@@ -230,7 +234,7 @@ double LearningRateSchedule::At(int64_t iteration) const {
       const Period period = PeriodAt(static_cast<double>(first), restarts.multiplier(),
                                      static_cast<double>(iteration));
       const double angle = std::numbers::pi * period.now / period.length;
-      lr = restarts.min_lr() + (base_lr_ - restarts.min_lr()) * (1 + std::cos(angle)) / 2;
+      lr = CosineBetween(base_lr_, restarts.min_lr(), angle);
       break;
     }
     case ScheduleConfig::kConstant:

@@ -29,11 +29,6 @@ namespace {
 
 constexpr double kMebibyte = 1 << 20;
 
-// Returns the layer of a parameter: "backbone.conv1" for "backbone.conv1.weight".
-std::string LayerOf(const std::string& parameter) {
-  return parameter.substr(0, parameter.rfind('.'));
-}
-
 // Records the operators that the current thread runs while this object exists.
 class Watcher {
  public:

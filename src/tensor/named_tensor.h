@@ -16,6 +16,9 @@ struct NamedTensor {
 
 using TensorList = std::vector<NamedTensor>;
 
+// Returns the layer of a tensor by its name: "backbone.conv1" for "backbone.conv1.weight".
+inline std::string LayerOf(const std::string& name) { return name.substr(0, name.rfind('.')); }
+
 }  // namespace finetune
 
 #endif  // FINETUNE_TENSOR_NAMED_TENSOR_H_
