@@ -66,8 +66,9 @@ inline constexpr int kAugmentBins = 30;
 // larger bin is a stronger effect, and so a smaller magnitude.) `draws`: [kAugmentDraws].
 void DrawAugment(const AugmentRanges& ranges, int bin, RandomStream* random, int64_t* draws);
 
-// Applies the operation that DrawAugment() wrote to `draws` to `image`. `filling`: how the
-// geometric operations fill pixels. kColor does not change an image of one channel.
+// Applies to `image` the operation that WriteAugment() or DrawAugment() wrote to `draws`.
+// `filling`: how the geometric operations fill pixels. kColor does not change an image of one
+// channel.
 void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image);
 
 }  // namespace finetune
