@@ -33,8 +33,8 @@ struct RenamedState {
 // Returns the model's parameters and buffers under the names that the package's own network uses,
 // so that the package's load_state_dict(strict=True) accepts them. The names come from
 // Classifier::other_names(), by which checkpoints of these packages are read. Errors:
-// InvalidArgument if the package does not have the network of `config`, or if CounterpartsOf() in
-// weight_names.cc does not know that it has.
+// InvalidArgument if the package does not have the network of `config`, as far as weight_names.cc
+// knows (CounterpartsOf()); Internal if a layer has no name in other_names() for this package.
 absl::StatusOr<RenamedState> RenameState(const Classifier& model, const ModelConfig& config,
                                          WeightNames names);
 
