@@ -89,7 +89,7 @@ class Pipeline {
            const Problems& problems);
 
   // Prepares the image `pixels`. The caller must have set scratch->shape, the shape of `pixels`,
-  // and scratch->place, the part of the whole image that they are.
+  // and scratch->place, where they lie in the whole image.
   template <typename T>
   void Run(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch, T* out) const;
 

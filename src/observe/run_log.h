@@ -31,8 +31,8 @@ struct RunLogOptions {
 // Reports a run to people and programs. Rank 0 writes to the console, to WORK_DIR/<time>.log, to
 // WORK_DIR/<time>.jsonl (a JSON object for each record, see record.h), and to an event file for
 // TensorBoard. On a terminal it also shows a progress line. From the first call of Run() or Error()
-// on, it keeps WORK_DIR/status.json and WORK_DIR/metrics.prom up to date (see status_files.h). Other
-// ranks print only warnings and errors, to stderr, with their rank and host.
+// on, it keeps WORK_DIR/status.json and WORK_DIR/metrics.prom up to date (see status_files.h).
+// Other ranks print only warnings and errors, to stderr, with their rank and host.
 //
 // If a file cannot be written (because the disk is full), the run goes on. The first such error is
 // reported on stderr and returned by Close(). Thread-safe.
