@@ -55,7 +55,7 @@ class BrowseTest : public testing::Test {
     return pixels;
   }
 
-  // `train`: fields of data.train besides its data and batch.
+  // `train`: the fields of data.train apart from path, total_batch_size and split.
   LoadedConfig Config(const std::string& train) const {
     const std::string data = absl::StrCat("path: \"", folder_, "/data\" total_batch_size: 4 ");
     const std::string text = absl::StrCat(

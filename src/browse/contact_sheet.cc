@@ -15,10 +15,11 @@ namespace {
 
 // The width in pixels of the white lines between the images of a PNG.
 constexpr int kGap = 2;
-// Smaller images are enlarged in HTML to about this many pixels.
+// The HTML page enlarges a narrower image by a whole factor, to at most this width in pixels.
 constexpr int kLeastShown = 128;
 
-// `pixels`: [height, width, channels].
+// Returns the bytes of a PNG file. `pixels`: [height, width, channels]. Errors: Internal if libpng
+// fails.
 absl::StatusOr<std::string> EncodePng(const std::vector<uint8_t>& pixels, int height, int width,
                                       int channels) {
   png_image image = {};

@@ -14,7 +14,8 @@ inline double NumberField(const nlohmann::json& object, const char* name, double
   return field != object.end() && field->is_number() ? field->get<double>() : otherwise;
 }
 
-// Returns a field's whole number; `otherwise` also if it is beyond 2^53, which is damage.
+// Returns a field's number as an integer. Returns `otherwise` if the field is missing, null or of
+// another type, or if the number is beyond 2^53, which only a damaged file has.
 inline int64_t IntegerField(const nlohmann::json& object, const char* name, int64_t otherwise) {
   constexpr double kMost = int64_t{1} << 53;
   const double number = NumberField(object, name, static_cast<double>(otherwise));
@@ -27,7 +28,7 @@ inline std::string TextField(const nlohmann::json& object, const char* name) {
   return field != object.end() && field->is_string() ? field->get<std::string>() : "";
 }
 
-// Returns whether a field is true; false if the field is missing or of another type.
+// Returns a field's truth value; false if the field is missing or of another type.
 inline bool BoolField(const nlohmann::json& object, const char* name) {
   const auto field = object.find(name);
   return field != object.end() && field->is_boolean() && field->get<bool>();

@@ -19,14 +19,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The largest count and iteration that is read. A larger number is damage, with which sums could
-// overflow.
+// The largest count or iteration that is accepted. Only a damaged file has a larger number, and
+// sums of such numbers could overflow.
 constexpr int64_t kMost = int64_t{1} << 53;
 
-// Returns a whole number from -kMost to kMost, and nothing for any other JSON.
+// Returns the integer that `json` holds; nullopt if it is not a number or is beyond kMost.
 std::optional<int64_t> ToInteger(const Json& json) {
   if (!json.is_number()) return std::nullopt;
-  // Exact up to kMost. Other programs may write a count as 3.0.
+  // A double holds every integer up to kMost. Other programs may write a count as 3.0.
   const auto number = json.get<double>();
   if (!(std::abs(number) <= static_cast<double>(kMost))) return std::nullopt;
   return static_cast<int64_t>(number);

@@ -208,7 +208,8 @@ absl::Status TakeDevice(const RuntimeConfig& runtime, Communicator* comm, Setup*
   return absl::OkStatus();
 }
 
-// Takes the class weights of the config, or computes them from the training images.
+// Sets setup->class_weights from the config or, with a rule, from the training images; adds a note
+// for a rule.
 void WeighClasses(const HeadConfig& head, const BatchLoader& train, Setup* setup) {
   setup->class_weights = ClassWeights(head, train.class_counts());
   if (!head.class_weights().has_rule()) return;
@@ -378,8 +379,9 @@ absl::Status TakeWeights(const std::string& path, const std::string& key,
                          const EvaluatedWeights& weights, Setup* setup) {
   WeightsChoice choice = weights.weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
   if (weights.weights.empty()) {
-    // A run's validations and its best.pth are about the averaged weights, so its figures are those
-    // of the averaged weights. Other programs' checkpoints do not say which ones they evaluated.
+    // finetune's own runs validate the averaged weights and choose best.pth by them, so their
+    // checkpoints are evaluated with the averaged weights. Other programs' checkpoints do not say
+    // which weights were validated.
     FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
     const absl::StatusOr<Value> meta = root.Get("meta");
     choice =
