@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/own_file.h"
 #include "src/base/utf8.h"
 #include "src/data/batch.h"
 #include "src/data/dataset.h"
@@ -144,6 +145,7 @@ absl::StatusOr<std::string> RunBrowse(const LoadedConfig& loaded, const BrowseFl
       absl::StrAppend(&text, sheet.images[i].caption, ends_row ? "\n" : " | ");
     }
   } else {
+    FT_RETURN_IF_ERROR(Annotate(CheckOwnText(flags.out, kSheetFirstLine), "--out"));
     FT_ASSIGN_OR_RETURN(const std::string html, ToHtml(sheet));
     FT_RETURN_IF_ERROR(Annotate(WriteFileAtomically(flags.out, html), "--out"));
   }

@@ -121,6 +121,17 @@ TEST_F(BrowseTest, AnEpochOfItsOwnIsAugmentedDifferently) {
   EXPECT_NE(first->images[0].pixels, second->images[0].pixels);
 }
 
+TEST_F(BrowseTest, ReplacesItsOwnPageAndNoOther) {
+  const LoadedConfig loaded = Config("pipeline { normalize {} }");
+  const std::string out = folder_ + "/own.html";
+  EXPECT_TRUE(RunBrowse(loaded, {.out = out, .split = "val", .images = 1}).ok());
+  EXPECT_TRUE(RunBrowse(loaded, {.out = out, .split = "val", .images = 1}).ok());
+  ASSERT_TRUE(WriteFileAtomically(out, "my notes").ok());
+  EXPECT_TRUE(
+      absl::IsAlreadyExists(RunBrowse(loaded, {.out = out, .split = "val", .images = 1}).status()));
+  EXPECT_EQ(*ReadFile(out), "my notes");
+}
+
 TEST_F(BrowseTest, WritesAPageThatLoadsNothing) {
   const LoadedConfig loaded = Config("pipeline { normalize {} }");
   const std::string out = folder_ + "/sheet.html";

@@ -62,10 +62,12 @@ absl::StatusOr<std::string> ToPng(const ContactSheet& sheet) {
   return EncodePng(pixels, height, width, sheet.channels);
 }
 
+const char kSheetFirstLine[] = "<!DOCTYPE html><!-- Written by finetune browse. -->";
+
 absl::StatusOr<std::string> ToHtml(const ContactSheet& sheet) {
   const int enlarged = std::max(1, kLeastShown / std::max(sheet.width, 1));
   std::string html =
-      absl::StrCat("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
+      absl::StrCat(kSheetFirstLine, "\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
                    EscapeHtml(sheet.title),
                    "</title>\n<style>body { font: 13px system-ui, sans-serif; margin: 16px }\n"
                    "main { display: flex; flex-wrap: wrap; gap: 12px }\n"

@@ -29,6 +29,10 @@ int Columns(const ContactSheet& sheet);
 // libpng fails.
 absl::StatusOr<std::string> ToPng(const ContactSheet& sheet);
 
+// The first line of every page. It marks the file as written by finetune, so that it may be
+// replaced.
+extern const char kSheetFirstLine[];
+
 // Returns an HTML page with the images and their captions. The page loads no other file, because
 // it contains each image as a PNG. Errors: Internal if libpng fails.
 absl::StatusOr<std::string> ToHtml(const ContactSheet& sheet);
