@@ -4,18 +4,19 @@
     data_tools/parquet_to_tar.py --input=FOLDER --output=FOLDER [--image=COLUMN] [--label=COLUMN]
     prepare_dataset image_folder --input=FOLDER --output=DATA
 
-The input is a folder, or a folder of folders, of files such as train-00000-of-00002.parquet or train/0000.parquet. The first part of
-that name that begins with train, val or test tells the split. Each split becomes one tar: train.tar, val.tar, test.tar. An image keeps
-its bytes. Its class is a .cls file beside it, with the class name where the file's features name the classes (ClassLabel), else with
-the label itself.
+The input folder contains files such as train-00000-of-00002.parquet or train/0000.parquet, at any depth. The split of a file is train,
+val or test: the one with which the file's name begins, or otherwise the name of the nearest folder above the file that begins with one
+of the three. Each split becomes one tar: train.tar, val.tar or test.tar. Images are copied byte for byte. Beside each image is a .cls
+file with its class: the class name if the Parquet file's features name the classes (ClassLabel), otherwise the label itself.
 
-The image column holds structs of `bytes` and `path`, or plain binary values. It and the label column are found by the features that
-the Hub writes into each file. Where there are several, or none, name them by --image and --label.
+The image column holds structs of `bytes` and `path`, or plain binary values. The image column and the label column are found by the
+features that the Hub's `datasets` library writes into each file. If a file has no such column, or several, name them with --image and
+--label.
 
 Needs: pip install --require-hashes -r data_tools/parquet-requirements.txt
 
-Memory holds 64 images at a time. An output file is whole or absent. Exit codes: 0 done; 1 a file cannot be read or written; 2 the
-flags or the input are wrong.
+At most 64 images are in memory at a time. An output file is complete or does not exist. Exit codes: 0 done; 1 a file cannot be read or
+written; 2 the flags or the input are wrong.
 """
 
 import argparse
@@ -27,8 +28,9 @@ import sys
 import tarfile
 
 SPLITS = ("train", "val", "test")
-ROWS = 64
-# By their first bytes. prepare_dataset looks at the content again, so the ending only has to be an image's.
+ROWS = 64  # the number of rows that are read at a time
+# Pairs of the first bytes of an image file and the ending for its name. prepare_dataset decides the format by the content, so it only
+# matters that the ending is one of an image.
 ENDINGS = ((b"\xff\xd8", "jpg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b"BM", "bmp"), (b"RIFF", "webp"), (b"II*\0", "tif"),
            (b"MM\0*", "tif"))
 
@@ -38,7 +40,8 @@ class InputError(Exception):
 
 
 def split_of(file, top):
-    """The split that a file's name, or else a folder's above it, tells."""
+    """Returns the split with which the file's name begins. If it begins with none, returns the split of the nearest folder between `top`
+    and the file whose name begins with one."""
     for part in reversed(file.relative_to(top).parts):
         for split in SPLITS:
             if part.lower().startswith(split):
@@ -47,7 +50,8 @@ def split_of(file, top):
 
 
 def features_of(schema):
-    """The features that the Hub's datasets library writes into a file: {column: {"_type": "ClassLabel", ...}}."""
+    """Returns the features that the Hub's datasets library writes into a file: {column: {"_type": "ClassLabel", ...}}. Returns {} if
+    the file has none."""
     text = (schema.metadata or {}).get(b"huggingface")
     if text is None:
         return {}
@@ -59,7 +63,8 @@ def features_of(schema):
 
 
 def column_of(file, schema, features, kind, flag, given):
-    """The column of this kind of feature, or the given one."""
+    """Returns the only column whose feature has the type `kind`, or the column `given` if that is not None. `flag`: the flag that
+    names the column, for the error."""
     if given is not None:
         if given not in schema.names:
             raise InputError(f"{file}: has no column {given} ({flag}); it has {', '.join(schema.names)}")
@@ -93,7 +98,7 @@ def class_of(value, names, where):
 
 
 def rows(files, flags):
-    """Yields (bytes of the image, class name) of each row."""
+    """Yields (bytes of the image, class name) for each row of the files."""
     import pyarrow.parquet
 
     for file in files:
@@ -113,7 +118,7 @@ def rows(files, flags):
 
 
 def add(tar, name, content):
-    # TarInfo's defaults have neither time nor owner, so that the same input gives the same bytes.
+    # TarInfo's defaults contain no time and no owner, so the same input gives the same bytes.
     info = tarfile.TarInfo(name)
     info.size = len(content)
     tar.addfile(info, io.BytesIO(content))

@@ -130,7 +130,7 @@ TEST_F(CommandsTest, WatchesARunFromOutsideToItsEnd) {
   EXPECT_THAT(done.output, AllOf(HasSubstr(", 2 ranks, started "), HasSubstr("\nDONE, ended "),
                                  HasSubstr("] 100 %  iteration 5 of 5, epoch 1 of 1\n"),
                                  HasSubstr("\ncheckpoint  epoch_1.pth of iteration 5, ")));
-  // What it shows of the best is what the log says.
+  // The best accuracy is the one in the run's records.
   const std::string best =
       absl::StrFormat("\nbest        top1 %.2f %% at iteration 5\n",
                       100 * Records("done").back()["accuracy"]["top1"].get<double>());
@@ -143,7 +143,7 @@ TEST_F(CommandsTest, WatchesARunFromOutsideToItsEnd) {
 
   Job job(Mpirun(1, "stopped", "--set=schedule.max_epochs=100000"), folder_ + "/stopped.txt");
   ASSERT_TRUE(job.WaitFor("epoch 1 [2/5]"));
-  // A Job waits for all processes that this one starts, so this is not another Job.
+  // This calls system(), because a second Job would also wait for the processes of the first one.
   const std::string once =
       absl::StrCat(finetune_, " watch ", folder_, "/stopped > ", folder_, "/running.txt");
   EXPECT_EQ(std::system(once.c_str()), 0);
@@ -159,13 +159,13 @@ TEST_F(CommandsTest, WatchesARunFromOutsideToItsEnd) {
   EXPECT_THAT(none.output, HasSubstr("/nowhere/status.json: found no such file"));
 }
 
-// The best and the last checkpoint of the run that is continued are known at once.
+// A resumed run's status has the best validation and the last checkpoint from its start on.
 TEST_F(CommandsTest, AResumedRunShowsTheBestAndTheCheckpointItComesFrom) {
   WriteResNet();
   TrainToEnd(1, "run", "--max_iterations=10");
   const absl::StatusOr<RunStatus> before = ReadRunStatus(folder_ + "/run");
   ASSERT_TRUE(before.ok() && before->best.has_value()) << before.status();
-  // Nothing is left to train.
+  // The run has reached its last iteration already, so it trains nothing.
   TrainToEnd(1, "run", "--max_iterations=10 --resume=auto");
   const absl::StatusOr<RunStatus> after = ReadRunStatus(folder_ + "/run");
   ASSERT_TRUE(after.ok()) << after.status();
@@ -190,7 +190,7 @@ TEST_F(CommandsTest, ATerminalIsRedrawnUntilTheRunEnds) {
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/status.json", ToJson(status)).ok());
   const Outcome watched = job.Wait();
   EXPECT_EQ(watched.exit_code, 0) << watched.output;
-  // The second screen begins where the first began.
+  // Before the second screen the cursor goes back to the first line of the first one.
   EXPECT_THAT(watched.output, HasSubstr("A\r\x1b[Jflowers on "));
   EXPECT_THAT(watched.output, HasSubstr("DONE, ended "));
 }

@@ -1,9 +1,10 @@
-// dump_checkpoints < PATHS: reads each checkpoint of a list, one path a line, and prints one line
-// of JSON for each, for scripts that compare them with another program's:
-//   {"error": MESSAGE}, or
-//   {"values": [[PLACE, VALUE], ...]}, where a tensor's VALUE is [TYPE, SIZES, STRIDES, OFFSET,
-//   STORAGE, SHA-256 of the elements in order]. STORAGE is the number of the storage, in the order
-//   of the file's tensors, and -1 for an empty one.
+// dump_checkpoints < PATHS: reads the checkpoints whose paths stand on the lines of the input, and
+// prints a line of JSON for each, so that scripts can compare it with what other programs read:
+//   {"error": MESSAGE} if the checkpoint cannot be read, or
+//   {"values": [[PLACE, VALUE], ...]}. A tensor's VALUE is [TYPE, SIZES, STRIDES, OFFSET, STORAGE,
+//   SHA-256 of the elements in the order of their indices]. STORAGE is a number that tensors with
+//   the same storage share, counted in the order of the file's tensors, and -1 for an empty
+//   storage.
 #include <c10/core/ScalarType.h>
 
 #include <bit>

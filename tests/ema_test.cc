@@ -1,4 +1,4 @@
-// Runs under mpirun: a run that keeps an average of its weights (optimizer.ema).
+// Runs under mpirun. Tests a run that keeps a moving average of its weights (optimizer.ema).
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/allclose.h>
@@ -32,12 +32,12 @@ class EmaTest : public testing::Test {
     auto comm = CreateCommunicator(TestSession(), CommConfig(), RuntimeConfig::CPU, {});
     ASSERT_TRUE(comm.ok()) << comm.status();
     comm_ = *std::move(comm);
-    // 3 iterations an epoch.
+    // An epoch has 3 iterations.
     folder_ = MakeSharedSmallRun({.images = 40, .batch = 16, .epochs = 4}, comm_.get());
   }
   void TearDown() override { ASSERT_TRUE(comm_->Barrier().ok()); }
 
-  // The tensors of an entry of a run's checkpoint.
+  // Returns the state dict `key` of the checkpoint `name` of the run `run`.
   TensorList Read(const std::string& run, const std::string& name, const std::string& key) const {
     const auto state = ReadStateDict(absl::StrCat(folder_, "/", run, "/", name), key);
     EXPECT_TRUE(state.ok()) << state.status();
@@ -65,7 +65,7 @@ TEST_F(EmaTest, IsTheAverageOfEveryIterationsWeightsAndStatistics) {
     for (size_t i = 0; i < raw.size(); ++i) {
       ASSERT_EQ(found[i].name, raw[i].name);
       if (is_first) expected.push_back(raw[i].tensor.clone());
-      // A counter, as num_batches_tracked, is that of the run.
+      // Counters, such as num_batches_tracked, are not averaged.
       if (!raw[i].tensor.is_floating_point()) continue;
       if (!is_first) expected[i] += 0.3 * (raw[i].tensor - expected[i]);
       EXPECT_TRUE(at::allclose(found[i].tensor, expected[i], 1e-5, 1e-6)) << name << raw[i].name;
@@ -89,7 +89,7 @@ TEST_F(EmaTest, ResumesBitForBit) {
   }
 }
 
-// A checkpoint from before the run had optimizer.ema.
+// The checkpoint is from before optimizer.ema was set.
 TEST_F(EmaTest, StartsAtTheWeightsOfACheckpointWithoutAverage) {
   const TensorList before =
       TrainSmallRun(folder_, "run", {}, comm_.get(), {.iterations = 3, .resume = ""});

@@ -65,8 +65,8 @@ std::vector<std::vector<std::string>> Rows(const std::string& path) {
   return rows;
 }
 
-// Writes a data set of 24 encoded images of 32x32, split "test", with the classes of the data set
-// in `classes_of`.
+// Writes a data set to `folder`: 24 encoded images of 32x32 in the split "test", with the class
+// names of the data set in the folder `classes_of`.
 absl::Status MakeEncoded(const std::string& classes_of, const std::string& folder) {
   FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadManifest(classes_of));
   DatasetBuilder::Options options;
@@ -87,8 +87,8 @@ absl::Status MakeEncoded(const std::string& classes_of, const std::string& folde
   return builder.Finish();
 }
 
-// Inverts the last pixels of an image in its shard, whose checksum is then wrong. Returns the
-// shard's name.
+// Damages an image: inverts its last bytes in the shard, so that its checksum is wrong. Returns the
+// shard's file name.
 std::string Damage(const std::string& data, int64_t index) {
   const auto dataset = Dataset::Open(data, "test");
   EXPECT_TRUE(dataset.ok()) << dataset.status();
@@ -139,7 +139,7 @@ TEST_F(EvaluateTest, LeavesADamagedImageOutOfAllFiguresAndCountsItWhereTheConfig
     const nlohmann::json json = Json("skipped.json");
     EXPECT_EQ(json["images"], kImages - 1);
     EXPECT_EQ(json["damaged"], 1);
-    // All other images have the guesses that they had before.
+    // The guesses for all other images do not change.
     const auto before = Rows(folder_ + "/whole.csv"), after = Rows(folder_ + "/skipped.csv");
     ASSERT_EQ(before.size(), static_cast<size_t>(kImages));
     ASSERT_EQ(after.size(), static_cast<size_t>(kImages - 1));

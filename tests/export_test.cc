@@ -1,4 +1,4 @@
-// finetune export as a user runs it.
+// Tests `finetune export` as a user runs it.
 #include <filesystem>
 #include <set>
 #include <string>
@@ -34,7 +34,7 @@ class ExportTest : public TrainingTest {
     return ReadFile(folder_ + "/" + name).value_or("");
   }
 
-  // The names of all files in the test's folder.
+  // Returns the names of all files in the test's folder.
   std::set<std::string> Files() const {
     std::set<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder_)) names.insert(entry.path().filename());

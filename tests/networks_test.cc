@@ -1,5 +1,5 @@
-// What a run promises for every network of inverted residual blocks, by the programs as a user runs
-// them: any number of ranks computes the same, bfloat16 trains, and plan and summary know the
+// Runs the programs as a user does, for every network of inverted residual blocks. Tests that any
+// number of ranks computes the same, that bfloat16 trains, and that plan and summary know the
 // network.
 
 #include <string>
@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 struct Network {
   const char* name;
   const char* config;  // the field of model.backbone
-  const char* layer;   // the last stage's, as `summary` names it
+  const char* layer;   // the name of the last stage in the output of `summary`
 };
 
 class NetworksTest : public TrainingTest, public testing::WithParamInterface<Network> {
@@ -27,7 +27,8 @@ class NetworksTest : public TrainingTest, public testing::WithParamInterface<Net
     TrainingTest::SetUp();
     WriteResNet();
   }
-  // 32x32 images end as 1x1 maps here, of which a pass needs two at least.
+  // The flags of every run. The images are 32x32, so the last feature maps are 1x1, and a training
+  // pass needs at least two images.
   static std::string Flags() {
     return absl::StrCat("--set='model.backbone.", GetParam().config,
                         "' --set=optimizer.sgd.lr=0.002 --max_iterations=4 ");
@@ -35,8 +36,8 @@ class NetworksTest : public TrainingTest, public testing::WithParamInterface<Net
 };
 
 TEST_P(NetworksTest, TwoRanksComputeAsOne) {
-  // With larger steps, rounding would grow from iteration to iteration. The limit of the gradients'
-  // norm is never reached; it is set because records then hold that norm.
+  // With a larger learning rate, rounding errors would grow from iteration to iteration. The
+  // max_norm is never reached; it only makes the records contain the gradients' norm.
   const std::string flags = Flags() +
                             "--set=comm.sync_batch_norm=true --set=optimizer.sgd.lr=1e-6 "
                             "--set='optimizer.clip_gradient={max_norm:1e9}' ";

@@ -1,5 +1,5 @@
-// Runs under mpirun: training on classes of different sizes, with class weights, with
-// class-balanced batches and with repeated images, on several ranks.
+// Runs under mpirun. Tests training on several ranks with classes of different sizes: with class
+// weights, with class-balanced epochs and with repeated images.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -37,8 +37,8 @@ class SamplingRunTest : public testing::TestWithParam<std::vector<std::string>> 
   std::string folder_;
 };
 
-// The tensors without the running statistics of batch norms, which a rank takes from its own
-// images.
+// Returns the tensors without the running statistics of batch norms. Each rank computes these from
+// its own images, so they depend on the number of ranks.
 TensorList Trained(TensorList tensors) {
   std::erase_if(tensors, [](const NamedTensor& tensor) {
     return absl::StrContains(tensor.name, "running_") ||
@@ -56,7 +56,7 @@ at::Tensor HeadOf(const TensorList& tensors) {
   return head->tensor;
 }
 
-// One rank in two micro-batches computes the same sums as two ranks.
+// One rank with two micro-batches adds the same numbers in the same order as two ranks.
 TEST_P(SamplingRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
   const TensorList on_two = TrainSmallRun(folder_, "two", GetParam(), comm_.get());
   if (comm_->rank() != 0) return;
@@ -72,7 +72,7 @@ TEST_P(SamplingRunTest, TrainsToTheSameBitsOnOneRankAndTwo) {
 
 TEST_P(SamplingRunTest, ResumesBitForBit) {
   const TensorList whole = TrainSmallRun(folder_, "whole", GetParam(), comm_.get());
-  // It stops in the middle of the second epoch.
+  // The first run stops in the middle of the second epoch.
   TrainSmallRun(folder_, "parts", GetParam(), comm_.get(), {.iterations = 3});
   const TensorList parts =
       TrainSmallRun(folder_, "parts", GetParam(), comm_.get(), {.resume = "auto"});

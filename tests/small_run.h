@@ -19,8 +19,8 @@ struct SmallRun {
   int images = 40;
   int batch = 16;
   int epochs = 4;
-  // Whether an image in six is of class c and the others of a and b. Otherwise all three classes
-  // have equally many.
+  // If true, one image in six is of class c and the others are of classes a and b. If false, the
+  // three classes have equally many images.
   bool has_small_class = false;
 };
 

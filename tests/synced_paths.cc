@@ -10,7 +10,7 @@
 namespace finetune {
 namespace {
 
-// The calls of all threads.
+// The paths of the fsync() calls of all threads, in the order of the calls.
 struct Calls {
   std::mutex mutex;
   std::vector<std::string> paths;

@@ -6,9 +6,9 @@
 
 namespace finetune {
 
-// Returns the paths of the files and folders that this program has given to fsync(), in the order
-// of the calls. In a program that links this library, its fsync() replaces the C library's, and
-// syncs as that does.
+// Returns the paths of the files and folders for which this program has called fsync(), in the
+// order of the calls. This library records them with an fsync() of its own, which replaces the C
+// library's in a program that links it. It also syncs the file.
 std::vector<std::string> SyncedPaths();
 
 }  // namespace finetune

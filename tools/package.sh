@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Makes a relocatable tar of finetune: programs, the libraries that they need, configs, manual pages, completions, the Slurm
-# script, a module file, an Apptainer definition, the licences of all parts, and an SBOM (SPDX 2.3). Unpacked at any place it
-# runs with the Open MPI of the machine. docs/running.md says on which systems.
+# script, a module file, an Apptainer definition, the licences of all parts, and an SBOM (SPDX 2.3). It can be unpacked in any
+# folder, and runs with the machine's own Open MPI. docs/running.md lists the systems.
 #
 #   tools/package.sh FOLDER [--config=cuda] [Bazel's other flags]     writes FOLDER/finetune-VERSION-linux-x86_64.tar.gz
 #
 # LibTorch's CUDA parts are only in the package of --config=cuda, whose name ends in -cuda.
 #
-#   FINETUNE_BIN        a folder like bazel-bin, whose programs are taken instead of building them
+#   FINETUNE_BIN        a folder with the layout of bazel-bin, whose programs are packed instead of being built
 #   SOURCE_DATE_EPOCH   the time of the files in the tar, in seconds; by default that of the last commit
 set -euo pipefail
 
@@ -49,7 +49,7 @@ for program in src/main/finetune data_tools/prepare_dataset; do tools/package/li
 python3 tools/package/parts.py --version="$version" --epoch="$epoch" --libraries="$work/libraries" --tree="$tree" ||
   fail "the licences or the SBOM could not be written"
 
-# The newest glibc that anything in the package asks for.
+# The newest glibc version that a program or library of the package needs.
 glibc=$(find "$tree/bin" "$tree/lib" -type f -exec objdump -T {} + 2> /dev/null | grep -oE 'GLIBC_[0-9]+(\.[0-9]+)+' |
   sort -uV | tail -n 1 | sed 's/GLIBC_//')
 printf '%s\n' "$name" "needs: x86-64, glibc $glibc or newer, and an Open MPI 4 or 5 (libmpi.so.40)" \

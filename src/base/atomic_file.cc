@@ -25,6 +25,12 @@ constexpr size_t kBufferBytes = size_t{2} << 20;
 }  // namespace
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
+  // The rename would put a plain file in the place of the device or pipe.
+  struct stat found = {};
+  if (stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": found a device, a pipe or a socket; expected a file, or a new name"));
+  }
   std::string temporary = absl::StrCat(path, ".XXXXXX.tmp");
   Fd fd(mkostemps(temporary.data(), /*suffixlen=*/4, O_CLOEXEC));
   if (!fd.ok()) return SystemError("cannot create", path, errno);

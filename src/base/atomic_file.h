@@ -22,7 +22,7 @@ namespace finetune {
 //   FT_RETURN_IF_ERROR(file.Commit());
 class AtomicFile {
  public:
-  // Errors: those of SystemError.
+  // Errors: InvalidArgument where `path` is a device, a pipe or a socket; those of SystemError.
   static absl::StatusOr<AtomicFile> Create(const std::string& path);
 
   // Create() for a large file that is not read soon. Writes bypass the page cache (O_DIRECT) where

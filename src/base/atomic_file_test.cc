@@ -1,5 +1,7 @@
 #include "src/base/atomic_file.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <string>
 
@@ -39,6 +41,13 @@ TEST(AtomicFile, ReplacesTheOldBytesAtOnceWithoutASync) {
   ASSERT_TRUE(file.CommitUnsynced().ok());
   EXPECT_EQ(*ReadFile(folder + "/x"), "new");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+}
+
+TEST(AtomicFile, DoesNotReplaceAPipe) {
+  const std::string path = EmptyTestFolder() + "/pipe";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(WriteFileAtomically(path, "x").code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(fs::is_fifo(path));
 }
 
 TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {

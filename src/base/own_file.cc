@@ -22,7 +22,8 @@ absl::Status ForeignFileError(absl::string_view path) {
 }
 
 absl::Status CheckOwnText(const std::string& path, absl::string_view first_line) {
-  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // O_NONBLOCK: opening a pipe must not wait for its other end.
+  const Fd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fd.ok() && errno == ENOENT) return absl::OkStatus();
   if (!fd.ok()) return SystemError("cannot open", path, errno);
   std::string head(first_line.size() + 1, '\0');

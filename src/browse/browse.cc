@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/own_file.h"
 #include "src/base/utf8.h"
 #include "src/data/batch.h"
 #include "src/data/dataset.h"
@@ -28,7 +29,8 @@ namespace {
 
 bool IsPng(const BrowseFlags& flags) { return absl::EndsWithIgnoreCase(flags.out, ".png"); }
 
-// Returns the mean and std that a normalize {} of data.val takes: those of data.train.
+// Returns the pixel statistics of data.train, which a `normalize {}` of data.val uses. Returns
+// nullopt if data.train's pipeline has none.
 absl::StatusOr<std::optional<PixelStatistics>> TrainingStatistics(const DataConfig& data) {
   FT_ASSIGN_OR_RETURN(const DatasetManifest manifest, ReadManifest(data.train().path()));
   const absl::StatusOr<Pipeline> pipeline = Pipeline::Create(data.train(), manifest);
@@ -37,8 +39,8 @@ absl::StatusOr<std::optional<PixelStatistics>> TrainingStatistics(const DataConf
   return pipeline->statistics();
 }
 
-// Returns the bytes of image `row` of a batch, [H, W, C]. The batch's images are float32 and
-// channels-last.
+// Returns image `row` of a batch as bytes, [H, W, C]. `images`: float32, [N, C, H, W].
+// `statistics`: the normalization to undo; none if `mean` is empty.
 std::vector<uint8_t> ToBytes(const at::Tensor& images, int64_t row,
                              const PixelStatistics& statistics) {
   const at::Tensor image = images[row].permute({1, 2, 0}).contiguous();
@@ -142,6 +144,7 @@ absl::StatusOr<std::string> RunBrowse(const LoadedConfig& loaded, const BrowseFl
       absl::StrAppend(&text, sheet.images[i].caption, ends_row ? "\n" : " | ");
     }
   } else {
+    FT_RETURN_IF_ERROR(Annotate(CheckOwnText(flags.out, kSheetFirstLine), "--out"));
     FT_ASSIGN_OR_RETURN(const std::string html, ToHtml(sheet));
     FT_RETURN_IF_ERROR(Annotate(WriteFileAtomically(flags.out, html), "--out"));
   }

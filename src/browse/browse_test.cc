@@ -55,7 +55,7 @@ class BrowseTest : public testing::Test {
     return pixels;
   }
 
-  // `train`: fields of data.train besides its data and batch.
+  // `train`: the fields of data.train apart from path, total_batch_size and split.
   LoadedConfig Config(const std::string& train) const {
     const std::string data = absl::StrCat("path: \"", folder_, "/data\" total_batch_size: 4 ");
     const std::string text = absl::StrCat(
@@ -119,6 +119,17 @@ TEST_F(BrowseTest, AnEpochOfItsOwnIsAugmentedDifferently) {
   const auto first = MakeContactSheet(loaded, {}), second = MakeContactSheet(loaded, {.epoch = 1});
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_NE(first->images[0].pixels, second->images[0].pixels);
+}
+
+TEST_F(BrowseTest, ReplacesItsOwnPageAndNoOther) {
+  const LoadedConfig loaded = Config("pipeline { normalize {} }");
+  const std::string out = folder_ + "/own.html";
+  EXPECT_TRUE(RunBrowse(loaded, {.out = out, .split = "val", .images = 1}).ok());
+  EXPECT_TRUE(RunBrowse(loaded, {.out = out, .split = "val", .images = 1}).ok());
+  ASSERT_TRUE(WriteFileAtomically(out, "my notes").ok());
+  EXPECT_TRUE(
+      absl::IsAlreadyExists(RunBrowse(loaded, {.out = out, .split = "val", .images = 1}).status()));
+  EXPECT_EQ(*ReadFile(out), "my notes");
 }
 
 TEST_F(BrowseTest, WritesAPageThatLoadsNothing) {

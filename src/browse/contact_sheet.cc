@@ -16,10 +16,11 @@ namespace {
 
 // The width in pixels of the white lines between the images of a PNG.
 constexpr int kGap = 2;
-// Smaller images are enlarged in HTML to about this many pixels.
+// The HTML page enlarges a narrower image by a whole factor, to at most this width in pixels.
 constexpr int kLeastShown = 128;
 
-// `pixels`: [height, width, channels].
+// Returns the bytes of a PNG file. `pixels`: [height, width, channels]. Errors: Internal if libpng
+// fails.
 absl::StatusOr<std::string> EncodePng(const std::vector<uint8_t>& pixels, int height, int width,
                                       int channels) {
   png_image image = {};
@@ -62,10 +63,12 @@ absl::StatusOr<std::string> ToPng(const ContactSheet& sheet) {
   return EncodePng(pixels, height, width, sheet.channels);
 }
 
+const char kSheetFirstLine[] = "<!DOCTYPE html><!-- Written by finetune browse. -->";
+
 absl::StatusOr<std::string> ToHtml(const ContactSheet& sheet) {
   const int enlarged = std::max(1, kLeastShown / std::max(sheet.width, 1));
   std::string html =
-      absl::StrCat("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
+      absl::StrCat(kSheetFirstLine, "\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
                    EscapeHtml(sheet.title),
                    "</title>\n<style>body { font: 13px system-ui, sans-serif; margin: 16px }\n"
                    "main { display: flex; flex-wrap: wrap; gap: 12px }\n"

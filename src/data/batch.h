@@ -31,8 +31,8 @@ struct Batch {
   at::Tensor mixing;
   // The row of `images` and `draws` at which this rank's images begin, if they are stored.
   int64_t first = 0;
-  // The visit of each image, n of them: its index in the split, or a number of its own where the
-  // epoch visits the image again. See Sampler.
+  // The visit of each image (see Sampler), [n]. It is the image's index in the split, unless the
+  // epoch has the image more than once.
   std::vector<int64_t> indices;
   // The number of images in the global batch, over all ranks. Losses are averaged over this number.
   int64_t global_size = 0;

@@ -384,7 +384,7 @@ absl::Status DatasetBuilder::PutInPlace() {
   }
   if (error) return SystemError("cannot put the data set at", folder, error.value());
   temporary_.clear();
-  // The new names are on the disk before the old data set is deleted.
+  // The new names must be on the disk before the old data set is deleted.
   absl::Status synced = SyncFolderOf(folder);
   for (const std::string& made : made_) synced.Update(SyncFolderOf(made));
   made_.clear();

@@ -134,7 +134,8 @@ TEST_F(BuilderTest, ADataSetOutlivesACrashOfTheMachine) {
   ASSERT_TRUE(builder->BeginSplit("train", 1).ok());
   ASSERT_TRUE(builder->Add({{1, 2, 3, 4, 5, 6}}, 0).ok());
   ASSERT_TRUE(builder->Finish().ok());
-  // The folders that hold the new names: that of the data set and that of the folder made for it.
+  // The data set is in folder_/a, which is new: the folder that holds the data set's name and the
+  // folder that holds the name of folder_/a must both be synced.
   const std::string folder = fs::canonical(folder_).string();
   std::vector<std::string> synced = SyncedPaths();
   ASSERT_GE(synced.size(), 2u);

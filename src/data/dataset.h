@@ -44,8 +44,8 @@ class Dataset {
   // Returns the label of one image. `index` must be below size().
   int64_t LabelOf(int64_t index) const;
 
-  // From now on, Read(), ReadEncoded() and LabelOf() return map[label] in place of a stored label.
-  // `map` has one entry for each class of the manifest.
+  // Makes Read(), ReadEncoded() and LabelOf() return map[label] instead of the stored label. `map`
+  // has one entry for each class of the manifest.
   void MapLabels(std::vector<int64_t> map) { label_map_ = std::move(map); }
 
   // Reads the n images `indices` in this order into `pixels` [n, height, width, channels] and

@@ -253,7 +253,8 @@ class BatchLoader::Impl {
     if (batch_transform_ != nullptr) Mix(epoch, iteration, slot);
   }
 
-  // Prepares the image of `visit`, or with SKIP the next one after it that is not damaged.
+  // Prepares the image of visit `*visit`. If the image is damaged and on_corrupt is SKIP, prepares
+  // the next undamaged image of the split instead and sets `*visit` to its visit.
   absl::Status PrepareOrSkip(int64_t epoch, int64_t* visit, Desk* desk, int64_t* draws,
                              uint8_t* image, int64_t* label) {
     for (int64_t skipped = 0;; ++skipped) {
@@ -367,7 +368,7 @@ class BatchLoader::Impl {
 
 namespace {
 
-// Returns the indices of each class's images.
+// Returns the indices of each class's images, by label.
 std::vector<std::vector<int64_t>> ImagesByClass(const Dataset& dataset) {
   std::vector<std::vector<int64_t>> images(dataset.manifest().class_name_size());
   for (int64_t i = 0; i < dataset.size(); ++i) images[dataset.LabelOf(i)].push_back(i);

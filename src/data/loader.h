@@ -62,7 +62,7 @@ class BatchLoader {
 
   const Sampler& sampler() const;
   const DatasetManifest& manifest() const;
-  // Returns the number of the split's images of each class.
+  // Returns how many images of the split each class has, by label.
   std::vector<int64_t> class_counts() const;
   const Pipeline& pipeline() const;
   // Returns whether Next() returns images as they are stored; see LoaderOptions::stored.

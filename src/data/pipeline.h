@@ -45,9 +45,10 @@ class Pipeline {
   // Returns the number of random numbers that Draw() writes: those of the first step, then those of
   // the second, and so on.
   int draws() const { return draws_; }
-  // Chooses what is done to one image, which is stored with this shape. `visit`: see Sampler. The
-  // draws depend on `seed`, `epoch`, `visit` and the shape alone; those of one step do not depend
-  // on which other kinds of steps there are, but for the shape that these make. `draws`: [draws()].
+  // Draws the random numbers that decide what the steps do to one image. `visit`: the image and its
+  // occurrence in `epoch`; see Sampler. `stored`: the shape of the stored image. The numbers depend
+  // only on `seed`, `epoch`, `visit` and `stored`. Those of a step depend on other steps of the
+  // pipeline only through the shape of the image that reaches the step. `draws`: [draws()].
   void Draw(uint64_t seed, int64_t epoch, int64_t visit, const ImageShape& stored,
             int64_t* draws) const;
 
@@ -87,8 +88,8 @@ class Pipeline {
   Pipeline(const SplitConfig& split, const ImageShape& input, const PixelStatistics* statistics,
            const Problems& problems);
 
-  // Prepares the image `pixels`. The caller has set scratch->shape and scratch->place, which say
-  // what part of the whole image these pixels are.
+  // Prepares the image `pixels`. The caller must have set scratch->shape, the shape of `pixels`,
+  // and scratch->place, where they lie in the whole image.
   template <typename T>
   void Run(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch, T* out) const;
 

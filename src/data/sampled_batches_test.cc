@@ -1,4 +1,4 @@
-// Tests a loader that takes images more than once in an epoch.
+// Tests a loader whose epochs have some images more than once.
 #include <ATen/TensorOperators.h>
 #include <google/protobuf/text_format.h>
 
@@ -30,7 +30,7 @@ constexpr int64_t kBatch = 6;
 constexpr char kBalanced[] = "sampling: CLASS_BALANCED";
 constexpr char kRepeated[] = "repeated_augmentation: 3";
 
-// Of 24 images 20 are of class a, 3 of class b and 1 of class c.
+// Returns the label of an image of the test's 24: 20 are of class a, 3 of class b, 1 of class c.
 int64_t LabelOf(int image) { return image == 7 ? 2 : image % 10 == 3 ? 1 : 0; }
 
 class SampledBatchesTest : public testing::Test {
@@ -103,7 +103,7 @@ TEST_F(SampledBatchesTest, ABalancedEpochHasEquallyManyImagesOfEachClass) {
   }
 }
 
-// The crop has 9x9 places, so two visits are rarely equal by chance.
+// A random crop has 81 possible places, so two visits of an image rarely get the same crop.
 TEST_F(SampledBatchesTest, AnImageIsAugmentedDifferentlyAtEachVisit) {
   for (const bool stored : {false, true}) {
     for (const char* settings : {kBalanced, kRepeated}) {

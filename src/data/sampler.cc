@@ -10,8 +10,8 @@ namespace finetune {
 
 namespace {
 
-// The objects of RandomPurpose::kEpochOrder: the order of all visits, the order of the classes, and
-// from kFirstClass on the order of each class's images.
+// The random streams of RandomPurpose::kEpochOrder, by object number: kVisits shuffles all visits,
+// kClasses the classes, and kFirstClass + c the images of class c.
 constexpr uint64_t kVisits = 0, kClasses = 1, kFirstClass = 2;
 
 RandomStream OrderStream(const Sampler& sampler, int64_t epoch, uint64_t object) {
@@ -19,16 +19,17 @@ RandomStream OrderStream(const Sampler& sampler, int64_t epoch, uint64_t object)
                       object);
 }
 
-// The shuffle of Fisher and Yates, in Knuth's form.
+// Shuffles the values by the Fisher-Yates method.
 void Shuffle(RandomStream random, std::vector<int64_t>* values) {
   for (auto i = static_cast<int64_t>(values->size()) - 1; i > 0; --i) {
     std::swap((*values)[i], (*values)[random.Below(static_cast<uint32_t>(i + 1))]);
   }
 }
 
-// Returns the visits of an epoch with equally many images of each class, class by class. Where the
-// number of images is not a multiple of the number of classes, random classes get one more. A class
-// visits all of its images before it visits one again.
+// Returns the visits of an epoch with equally many images of each class that has images. They are
+// in the order of a random sequence of the classes. If the number of images is not a multiple of
+// the number of classes, the first classes of this sequence get one visit more. All images of a
+// class are visited before one is visited again.
 std::vector<int64_t> BalancedVisits(const Sampler& sampler, int64_t epoch) {
   const std::vector<std::vector<int64_t>>& by_class = *sampler.images_by_class;
   std::vector<int64_t> classes;
@@ -51,9 +52,10 @@ std::vector<int64_t> BalancedVisits(const Sampler& sampler, int64_t epoch) {
   return visits;
 }
 
-// Returns an order of which each global batch has its images `repeats` times, or as often as there
-// is room for. They are taken from the front of `order`. The visits of one image lie as far apart
-// as they can, so that BatchTransform pairs and ranks get different images.
+// Returns an order in which each image of a global batch occurs `repeats` times in the batch, or
+// less often if the batch has no more room. The images are taken from the front of `order`. The
+// visits of one image are as far apart in the batch as possible, so that a BatchTransform pairs
+// different images and each rank gets different images.
 std::vector<int64_t> Repeated(const Sampler& sampler, const std::vector<int64_t>& order) {
   std::vector<int64_t> repeated;
   repeated.reserve(order.size());

@@ -12,17 +12,18 @@ namespace finetune {
 
 // Chooses the images of each global batch, and the part of the batch that each rank takes.
 //
-// An epoch is a sequence of `images` visits, its order. A visit is a number that names an image and
-// how often the epoch has visited it before: visit v is of image v % images, for the (v / images +
-// 1)-th time. So a visit is the image's index where an epoch has every image once, and all visits
-// of an epoch differ. Augmentation is drawn by visit, so repeated images are augmented differently.
+// The order of an epoch is a list of `images` visits. A visit is a number that stands for an image
+// and for a count of its occurrences: visit v is occurrence v / images + 1 of image v % images in
+// the epoch. All visits of an epoch differ. If an epoch has every image once, a visit is just the
+// image's index. Augmentation is drawn by visit, so repeated images are augmented differently.
 //
 // Global batch b of an epoch is order[b * total_batch, (b + 1) * total_batch), for any number of
-// ranks. Rank r of w takes the r-th of w contiguous parts of it, whose sizes differ by at most one.
-// So a run has the same batches on any number of ranks.
+// ranks. The batch is divided into contiguous parts, one for each rank, whose sizes differ by at
+// most one. So a run has the same batches on any number of ranks.
 struct Sampler {
   // images: the number of images in the split. total_batch: the number of images in a global batch.
-  // drop_last: whether an epoch leaves out a last batch that is short.
+  // drop_last: whether an epoch leaves out its last batch if that has fewer than total_batch
+  // images.
   int64_t images = 0;
   int64_t total_batch = 0;
   int rank = 0;
@@ -30,17 +31,17 @@ struct Sampler {
   uint64_t seed = 0;
   bool shuffle = false;
   bool drop_last = false;
-  // The indices of each class's images, for an epoch that has equally many images of each class
-  // (SplitConfig::CLASS_BALANCED). Null: an epoch has every image once.
+  // For SplitConfig::CLASS_BALANCED, the indices of each class's images, by label. Null: an epoch
+  // has every image once, unless `repeats` is over 1.
   std::shared_ptr<const std::vector<std::vector<int64_t>>> images_by_class = nullptr;
-  // The number of visits of each image in its global batch; see SplitConfig.repeated_augmentation.
+  // How often a global batch has each of its images; see SplitConfig.repeated_augmentation.
   int repeats = 1;
 
   int64_t iterations_per_epoch() const {
     return drop_last ? images / total_batch : CeilDivide(images, total_batch);
   }
 
-  // Returns the visits of `epoch` in their order.
+  // Returns the visits of `epoch`, in the order in which the run takes them.
   std::vector<int64_t> Order(int64_t epoch) const;
 
   // Returns the index of a visit's image.
@@ -50,16 +51,15 @@ struct Sampler {
   // have fewer than total_batch.
   int64_t GlobalSize(int64_t iteration) const;
 
-  // Returns the indices of this rank's images in global batch `iteration`. `order`: Order() of the
-  // epoch.
+  // Returns the visits of this rank in global batch `iteration` of an epoch. `order`: Order() of
+  // the epoch.
   absl::Span<const int64_t> Part(absl::Span<const int64_t> order, int64_t iteration) const;
 
   // This rank's part of a global batch, extended to whole pairs. The images at the positions 2k and
   // 2k + 1 of a global batch are a pair. If the batch has an odd size, its last image has no
   // partner.
   struct Pairs {
-    // The visits. They begin with the first image of a pair and have at most one
-    // image more than the part at either end.
+    // The visits of the extended part, which has at most one visit more at either end.
     absl::Span<const int64_t> indices;
     // The position in `indices` of the first image of this rank's part: 0 or 1.
     int64_t first = 0;

@@ -101,7 +101,8 @@ TEST(SamplerTest, PartsInPairsHoldEachImagesPartner) {
   }
 }
 
-// Of 90 images class 0 has 70, class 1 has 15, class 2 has 5 and class 3 has none.
+// Makes a class-balanced sampler of 90 images: 70 of class 0, 15 of class 1, 5 of class 2 and none
+// of class 3.
 Sampler MakeBalanced(int64_t batch, int rank = 0, int world = 1) {
   std::vector<std::vector<int64_t>> classes(4);
   for (int64_t i = 0; i < 90; ++i) classes[i % 18 == 0 ? 2 : i % 6 == 1 ? 1 : 0].push_back(i);
@@ -121,12 +122,12 @@ TEST(Sampler, ABalancedEpochHasEquallyManyOfEachClass) {
     for (const int64_t visit : order) {
       const int64_t image = sampler.ImageOf(visit);
       ++of_class[ClassOf(image)];
-      // The k-th visit of an image says that it is the k-th.
+      // No class has more than 30 visits, so none of the 5 images of class 2 occurs a 7th time.
       EXPECT_LT(visit / 90, 6);
       ++of_image[image];
     }
     EXPECT_THAT(of_class, ElementsAre(30, 30, 30));
-    // 15 images for 30 visits, and 5 for 30.
+    // Each class has 30 visits: of 15 images in class 1 and of 5 images in class 2.
     for (int64_t i = 0; i < 90; ++i) {
       if (ClassOf(i) == 0) {
         EXPECT_LE(of_image[i], 1);
@@ -199,7 +200,7 @@ TEST(Sampler, ARepeatedImageIsInItsBatchSoManyTimesAndFarApart) {
       ++in_epoch[sampler.ImageOf(visit)];
     }
   }
-  // The last batch has 4 visits, of two images.
+  // The last batch has 4 visits of two images: room for each image twice, not three times.
   EXPECT_EQ(std::count(in_epoch.begin(), in_epoch.end(), 3), 32);
   EXPECT_EQ(std::count(in_epoch.begin(), in_epoch.end(), 2), 2);
   EXPECT_EQ(std::count(in_epoch.begin(), in_epoch.end(), 0), 66);

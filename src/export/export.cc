@@ -61,7 +61,8 @@ absl::Status CheckTarget(const ExportFlags& flags) {
       "--to: found ", flags.to, ", which is there already; give another path, or --force"));
 }
 
-// The config by which the model is built: as TraceGraph() needs it.
+// Returns the config with the runtime that TraceGraph() needs: float32, on the CPU, with LibTorch's
+// plain operators.
 LoadedConfig PlainConfig(const LoadedConfig& loaded) {
   LoadedConfig plain = loaded;
   RuntimeConfig* const runtime = plain.config.mutable_runtime();
@@ -79,7 +80,9 @@ std::string Json(const std::vector<std::string>& texts) {
   return Json(list);
 }
 
-// The facts that every format's metadata has.
+// Returns the metadata that every ONNX and safetensors file gets: the writer, the class names, the
+// pixel statistics, the validation pipeline and the SHA-256 of the checkpoint. `statistics`: null
+// if the checkpoint has none.
 absl::StatusOr<Metadata> CommonMetadata(const LoadedConfig& loaded, const std::string& checkpoint,
                                         const std::vector<std::string>& classes,
                                         const PixelStatistics* statistics) {
@@ -99,7 +102,7 @@ absl::StatusOr<Metadata> CommonMetadata(const LoadedConfig& loaded, const std::s
   return metadata;
 }
 
-// "wrote model.onnx: 44.7 MiB, SHA-256 ...".
+// Returns "wrote model.onnx: 44.7 MiB, SHA-256 ..." for a file that exists.
 absl::StatusOr<std::string> Describe(const std::string& path) {
   FT_ASSIGN_OR_RETURN(const std::string digest, Sha256OfFile(path));
   std::error_code error;
@@ -144,8 +147,9 @@ absl::StatusOr<std::string> ExportOnnx(const LoadedConfig& loaded, const ExportF
   return text;
 }
 
-// The root of a .pth. Under finetune's names it is a checkpoint that carries the config and the
-// classes; mmpretrain's has the same layout; torchvision and timm expect the tensors alone.
+// Returns the root object of a .pth file. For torchvision and timm it is the dict of tensors alone.
+// For finetune and mmpretrain it is a checkpoint's dict: "meta", with the config and the classes,
+// and "state_dict".
 Value MakeRoot(const LoadedConfig& loaded, const DataIdentity& data, WeightNames names,
                const TensorList& tensors) {
   Value state = Value::FromTensors(tensors);

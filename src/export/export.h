@@ -16,28 +16,32 @@ namespace finetune {
 
 enum class ExportFormat { kOnnx, kSafetensors, kPth };
 
-// "onnx", "safetensors", "pth": the values of --format and the endings of files.
+// Returns "onnx", "safetensors" and "pth": the values of --format, which are also the endings of
+// the files' names.
 std::vector<std::string> AllExportFormats();
-// Returns the format that `format` names; where it is empty, the one that the ending of `path`
-// names. Errors: InvalidArgument.
+// Returns the format that `format` names. If `format` is empty, returns the format that the ending
+// of `path` names. Errors: InvalidArgument for an unknown format or ending.
 absl::StatusOr<ExportFormat> ParseExportFormat(const std::string& format, const std::string& path);
 
-// The flags of `finetune export` that are not the config's.
+// The flags of `finetune export`, apart from those that choose and override the config.
 struct ExportFlags {
   ServedModelOptions model;
-  // The file to write.
+  // The path of the file to write.
   std::string to;
   ExportFormat format = ExportFormat::kOnnx;
-  bool force = false;  // whether a file that is there is replaced
-  OnnxOptions onnx;
-  // Of the weights of all formats; OnnxOptions::weights is not read.
+  bool force = false;  // whether an existing file at `to` is replaced
+  OnnxOptions onnx;    // read for kOnnx only
+  // The type of the weights in the file, for every format. It overrides `onnx.weights`. kFloat,
+  // kHalf or kBFloat16.
   at::ScalarType weights = at::kFloat;
   WeightNames names = WeightNames::kFinetune;
 };
 
-// Does what `finetune export` does, and returns the sentences that it prints. The file appears
-// whole or not at all. Errors: AlreadyExists for a file that is there, without `force`; those of
-// LoadServedModel(), RenameState() and TraceGraph(); those of writing.
+// Runs `finetune export`: writes the file `flags.to` and returns the text to print. The file
+// appears complete or not at all. Errors: InvalidArgument if `flags.to` is a folder, lies in a
+// folder that does not exist, or is the checkpoint; AlreadyExists if `flags.to` exists and
+// `flags.force` is false; the errors of LoadServedModel(), RenameState(), TraceGraph() and
+// MakeOnnxModel(); the errors of writing a file.
 absl::StatusOr<std::string> RunExport(const LoadedConfig& loaded, const ExportFlags& flags);
 
 }  // namespace finetune

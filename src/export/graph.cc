@@ -192,7 +192,7 @@ void MergePadding(Graph* graph) {
     }
     const at::Tensor zero = graph->constants.at(pad->input(2));
     const at::Tensor sides = graph->constants.at(pad->input(1));
-    // [N, C, H, W] at the beginning, then at the end.
+    // `sides` is [N, C, H, W] before, then [N, C, H, W] after. Only H and W may be padded.
     if (sides.numel() != 8 || zero.item<float>() != 0) continue;
     const int64_t* const side = sides.const_data_ptr<int64_t>();
     if (side[0] != 0 || side[1] != 0 || side[4] != 0 || side[5] != 0) continue;
@@ -232,8 +232,8 @@ int FoldBatchNorms(Graph* graph) {
     } else {
       conv->add_input(shift);
     }
-    // The batch norm is read by nothing then. It stands behind the convolution, so that what reads
-    // its output stands behind the convolution too.
+    // Nodes that read the batch norm now read the convolution, and nothing reads the batch norm.
+    // The order of the nodes stays valid, because the convolution runs before the batch norm.
     graph->Replace(norm.output(0), conv->output(0));
     ++folded;
   }

@@ -36,7 +36,7 @@ at::Tensor TensorOf(const onnx::TensorProto& proto) {
   return tensor;
 }
 
-// One node, its inputs and its attributes.
+// A node of the graph with the tensors that it reads.
 struct Step {
   const onnx::NodeProto& node;
   std::vector<at::Tensor> in;

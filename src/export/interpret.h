@@ -10,13 +10,13 @@
 
 namespace finetune {
 
-// Computes all values of an ONNX model for `input`, by the definitions of ONNX's operators and
-// LibTorch's arithmetic. For tests: it knows the operators that exported models have, and throws
-// c10::Error at another one.
+// Runs an ONNX model on `input` and returns all its values by name. Follows ONNX's definitions of
+// the operators and computes with LibTorch. For tests only: knows just the operators that
+// MakeOnnxModel() writes, and throws c10::Error for any other operator.
 std::map<std::string, at::Tensor> InterpretAll(const onnx::ModelProto& model,
                                                const at::Tensor& input);
 
-// The same for the output alone.
+// Runs an ONNX model on `input` and returns its output.
 at::Tensor Interpret(const onnx::ModelProto& model, const at::Tensor& input);
 
 }  // namespace finetune

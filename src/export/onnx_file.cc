@@ -15,11 +15,12 @@
 namespace finetune {
 namespace {
 
-// Protobuf's limit for one message, less what the graph itself takes.
+// The most bytes of weights in one file: protobuf's limit for a message, 2 GiB, less 16 MiB for the
+// graph itself.
 constexpr uint64_t kLargestWeights = (uint64_t{1} << 31) - (uint64_t{1} << 24);
 
-// The version of the file format that came with each version of the operators, from kOldestOpset
-// on: programs that know the operators know the format.
+// ONNX's file format version ("IR version") for each opset from kOldestOpset on: the version that
+// was released with the opset, so that a program that knows the opset can read the file.
 constexpr std::array<int, kNewestOpset - kOldestOpset + 1> kFormats = {8,  9,  9,  10, 10, 11,
                                                                        12, 13, 13, 13, 14};
 
@@ -36,7 +37,7 @@ onnx::TensorProto::DataType TypeOf(at::ScalarType type) {
   }
 }
 
-// The shape of a value for one image.
+// Returns the shape of a value for one image, without the batch dimension.
 std::vector<int64_t> ShapeOf(const onnx::ValueInfoProto& value) {
   std::vector<int64_t> shape;
   for (const auto& dim : value.type().tensor_type().shape().dim()) {
@@ -45,13 +46,14 @@ std::vector<int64_t> ShapeOf(const onnx::ValueInfoProto& value) {
   return shape;
 }
 
-// Moves the nodes from index `first` on to the beginning.
+// Moves the node at index `first` and all nodes after it to the front of the graph.
 void MoveToFront(int first, onnx::GraphProto* proto) {
   auto* const nodes = proto->mutable_node();
   std::rotate(nodes->pointer_begin(), nodes->pointer_begin() + first, nodes->pointer_end());
 }
 
-// Puts the pipeline's normalize in front of the network, whose input becomes uint8.
+// Puts the pipeline's normalize step in front of the network. The network's input becomes uint8, in
+// the layout that `input` says.
 void AddPreprocessing(OnnxInput input, const Normalize& normalize, Graph* graph) {
   const onnx::ValueInfoProto prepared = graph->proto.input(0);
   const std::vector<int64_t> shape = ShapeOf(prepared);
@@ -79,7 +81,8 @@ void AddPreprocessing(OnnxInput input, const Normalize& normalize, Graph* graph)
   MoveToFront(first, &graph->proto);
 }
 
-// Converts the weights, and puts a node behind each that makes float32 of it.
+// Converts the weights to `type` and adds a Cast node for each that converts it back to float32.
+// Errors: those of AsWeightType().
 absl::Status ConvertWeights(at::ScalarType type, Graph* graph) {
   const int first = graph->proto.node_size();
   const std::map<std::string, at::Tensor> constants = graph->constants;
@@ -89,7 +92,7 @@ absl::Status ConvertWeights(at::ScalarType type, Graph* graph) {
       const std::string wide =
           graph->AddNode("Cast", name + ".float32", {}, {{"to", int64_t{onnx::TensorProto::FLOAT}}},
                          constant.sizes().slice(1).vec());
-      // A weight's first extent is not the batch.
+      // AddNode() makes the first dimension the batch, but a weight has none.
       graph->proto.mutable_value_info()
           ->rbegin()
           ->mutable_type()

@@ -1,4 +1,5 @@
-// The graphs of all networks, computed by ONNX's definitions and held against the networks.
+// Runs the exported graph of every network by ONNX's definitions and compares the result with the
+// network's own.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/randint.h>
@@ -31,8 +32,9 @@ struct Case {
 
 std::ostream& operator<<(std::ostream& out, const Case& one) { return out << one.name; }
 
-// Odd sides, so that SAME padding differs at both ends. The narrow ResNet has strided 1x1
-// convolutions of few channels, which the model runs as a slice.
+// Some sides are odd, so that TensorFlow's SAME padding differs between the two ends. The narrow
+// ResNets have strided 1x1 convolutions of few channels, which the model runs as a slice and a
+// convolution.
 const Case kCases[] = {
     {"ResNet18", "resnet { depth: 18 base_channels: 16 }", {3, 45, 40}},
     {"ResNet18Cifar", "resnet { depth: 18 base_channels: 8 stem: CIFAR }", {3, 17, 17}},
@@ -115,7 +117,7 @@ TEST_P(OnnxTest, NamesAreUniqueAndEveryValueHasTheShapeThatItIsComputedWith) {
   }
   EXPECT_EQ(graph.output(0).name(), "logits");
   EXPECT_TRUE(values.contains("logits"));
-  // Each value but the output is listed once, with its shape.
+  // value_info lists every node output except the graph's output, with its shape.
   EXPECT_EQ(graph.value_info_size(), graph.node_size() - 1);
   const auto computed = InterpretAll(model, Images(2));
   for (const onnx::ValueInfoProto& value : graph.value_info()) {

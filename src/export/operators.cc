@@ -19,7 +19,7 @@ namespace {
 
 using Name = absl::StatusOr<std::string>;
 
-// The shape of a call's output for one image.
+// Returns the shape of `tensor` without its first dimension, the batch.
 std::vector<int64_t> ShapeOf(const at::Tensor& tensor) { return tensor.sizes().slice(1).vec(); }
 
 std::string Add(const OperatorCall& call, const std::string& op,
@@ -41,19 +41,20 @@ std::vector<int64_t> IntsAt(const OperatorCall& call, size_t i) {
   return call.inputs[i].isIntList() ? call.inputs[i].toIntVector() : std::vector<int64_t>();
 }
 
-// A pair of whole numbers; one number stands for both.
+// Returns a list of two integers, [vertical, horizontal]. A list of one integer stands for both.
 std::vector<int64_t> PairAt(const OperatorCall& call, size_t i) {
   std::vector<int64_t> pair = IntsAt(call, i);
   if (pair.size() == 1) pair.push_back(pair[0]);
   return pair;
 }
 
-// [top, left, bottom, right], as ONNX has it, of [down, across].
+// Converts LibTorch's padding [vertical, horizontal] to ONNX's [top, left, bottom, right].
 std::vector<int64_t> BothSides(const std::vector<int64_t>& padding) {
   return {padding[0], padding[1], padding[0], padding[1]};
 }
 
-// The value of an input that is a tensor or a number.
+// Returns the name of the value of an input that is a tensor or a number. A number becomes a
+// constant.
 std::string Operand(const OperatorCall& call, size_t i, Graph* graph) {
   if (!call.values[i].empty()) return call.values[i];
   return graph->AddScalar(call.inputs[i].toScalar().toDouble());
@@ -95,20 +96,20 @@ Name Sum(const OperatorCall& call, Graph* graph) {
   return Add(call, "Add", {Operand(call, 0, graph), Operand(call, 1, graph)}, graph);
 }
 
-// mul(x, y) and div(x, y)
+// mul(x, y) and div(x, y). kOp: ONNX's operator.
 template <const char* kOp>
 Name Binary(const OperatorCall& call, Graph* graph) {
   if (call.inputs.size() != 2) return Unsupported(call, " with rounding");
   return Add(call, kOp, {Operand(call, 0, graph), Operand(call, 1, graph)}, graph);
 }
 
-// f(x)
+// An operator f(x) with one input and no arguments. kOp: ONNX's operator.
 template <const char* kOp>
 Name Unary(const OperatorCall& call, Graph* graph) {
   return Add(call, kOp, {call.values[0]}, graph);
 }
 
-// silu(x) = x * sigmoid(x). ONNX has Swish since opset 24; two nodes run in every opset.
+// silu(x) = x * sigmoid(x). ONNX has Swish only since opset 24, so this writes Sigmoid and Mul.
 Name Silu(const OperatorCall& call, Graph* graph) {
   const std::string gate = Add(call, "Sigmoid", {call.values[0]}, graph);
   return Add(call, "Mul", {call.values[0], gate}, graph);
@@ -151,7 +152,7 @@ Name AveragePool(const OperatorCall& call, Graph* graph) {
               {"count_include_pad", int64_t{call.inputs[5].toBool()}}});
 }
 
-// mean(x, dim, keepdim, dtype) over the places of maps
+// mean(x, dim, keepdim, dtype), where x is [N, C, H, W] and the mean is over H and W.
 Name Mean(const OperatorCall& call, Graph* graph) {
   std::vector<int64_t> dims = IntsAt(call, 1);
   for (int64_t& dim : dims) dim += dim < 0 ? TensorAt(call, 0).dim() : 0;
@@ -199,15 +200,15 @@ Name Slice(const OperatorCall& call, Graph* graph) {
              graph);
 }
 
-// Operators that keep the batch and give the rest of the shape: flatten, view, reshape, squeeze,
-// unsqueeze.
+// flatten, view, reshape, squeeze and unsqueeze. All of them keep the batch dimension and change
+// only the other dimensions.
 Name Reshape(const OperatorCall& call, Graph* graph) {
   const at::Tensor& x = TensorAt(call, 0);
   if (call.output.dim() == 0 || call.output.size(0) != x.size(0)) {
     return Unsupported(call, " across images");
   }
   std::vector<int64_t> shape = call.output.sizes().vec();
-  shape[0] = 0;  // as the input
+  shape[0] = 0;  // 0 in ONNX: the size of this dimension in the input
   return Add(call, "Reshape",
              {call.values[0], graph->AddConstant(call.op + ".shape", at::tensor(shape))}, graph);
 }
@@ -215,8 +216,8 @@ Name Reshape(const OperatorCall& call, Graph* graph) {
 constexpr char kRelu[] = "Relu", kTanh[] = "Tanh", kSigmoid[] = "Sigmoid",
                kHardSwish[] = "HardSwish", kMul[] = "Mul", kDiv[] = "Div";
 
-// Every operator that an exported network may call. One that writes to its input ("relu_") stands
-// here without the "_".
+// Every operator that an exported network may call. The trailing "_" of an operator that writes to
+// its input ("relu_") is left out.
 constexpr std::pair<absl::string_view, Name (*)(const OperatorCall&, Graph*)> kOperators[] = {
     {"adaptive_avg_pool2d", &AdaptiveAveragePool},
     {"add", &Sum},

@@ -12,19 +12,19 @@
 
 namespace finetune {
 
-// One call of a LibTorch operator in the forward pass of one image.
+// One call of a LibTorch operator in the forward pass of a batch of one image.
 struct OperatorCall {
   std::string op;                   // LibTorch's name: "conv2d"
-  std::vector<c10::IValue> inputs;  // as the operator's schema lists them
-  // For each input the name of its value in the graph; "" for one that is not a tensor.
+  std::vector<c10::IValue> inputs;  // in the order of the operator's schema
+  // The name in the graph of each input's value; "" for an input that is not a tensor.
   std::vector<std::string> values;
-  std::string layer;  // the layer whose parameter the operator reads; "" for none
+  std::string layer;  // the name of the layer whose parameter the operator reads; "" for none
   at::Tensor output;
 };
 
-// Appends the nodes that compute the same as a call. Returns the name of the value that is the
-// call's output. Errors: Unimplemented for an operator, or a use of one, that the table in
-// operators.cc does not have.
+// Appends nodes that compute the same as `call`, and returns the name of the value that is the
+// call's output. Errors: Unimplemented for an operator that is not in the table of operators.cc, or
+// whose arguments ONNX's operator does not support.
 absl::StatusOr<std::string> AddCall(const OperatorCall& call, Graph* graph);
 
 }  // namespace finetune

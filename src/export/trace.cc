@@ -1,15 +1,16 @@
-// Makes the ONNX graph of any network without a description of it: one image runs through the
-// network with LibTorch's plain operators, and a callback of LibTorch's profiler interface
-// (RecordFunction) sees each operator with its inputs and its result. So the graph is that of the
-// forward pass that evaluates, and a new network is exported without code of its own.
+// Makes the ONNX graph of a network by running it. One image passes through the network with
+// LibTorch's plain operators. LibTorch calls a callback (at::RecordFunction, its profiler
+// interface) for each operator, with the operator's inputs and result, and the callback appends
+// the ONNX nodes. A new network therefore needs no export code of its own.
 //
-// A tensor is known by its TensorImpl, which stays alive during the trace so that no other tensor
-// gets its address. An operator that writes to its input gives that tensor the name of a new value.
+// A tensor is identified by the address of its TensorImpl. The tracer keeps every tensor alive, so
+// that no address is used twice. After an operator that writes to its input, that tensor gets the
+// name of the operator's result.
 //
-// Three kinds of tensors occur: values, which depend on the image; constants, which are parameters,
-// buffers and what is computed from these alone; and all others. A value that is computed with a
-// tensor of the third kind is an error, because its numbers may come from code that the callback
-// does not see.
+// There are three kinds of tensors. "Values" depend on the image. "Constants" are parameters,
+// buffers, and results computed from constants alone. All other tensors are unknown: their numbers
+// may come from code that the callback does not see. An operator that reads both a value and an
+// unknown tensor is an error.
 #include "src/export/trace.h"
 
 #include <ATen/core/grad_mode.h>
@@ -30,7 +31,7 @@
 namespace finetune {
 namespace {
 
-// Operators whose result has the numbers of their input.
+// Operators whose result holds the same numbers as their input, if its type is the same too.
 constexpr std::array<absl::string_view, 6> kCopies = {"to",    "contiguous", "_to_copy",
                                                       "clone", "detach",     "alias"};
 
@@ -57,7 +58,8 @@ class Tracer {
   Tracer(const Tracer&) = delete;
   Tracer& operator=(const Tracer&) = delete;
 
-  // The value that a tensor is. Errors: the first one of an operator.
+  // Returns the name of the value that `tensor` holds. Errors: the first error that a recorded
+  // operator caused; Unimplemented if `tensor` is not a value.
   absl::StatusOr<std::string> ValueOf(const at::Tensor& tensor) const {
     FT_RETURN_IF_ERROR(status_);
     const Known* const known = Find(tensor);
@@ -73,7 +75,8 @@ class Tracer {
     std::string name;
     bool constant;
   };
-  // An operator on its way; null for one that another operator calls.
+  // An operator that LibTorch is running. Only operators that the network calls have one: Begin()
+  // returns null for an operator that another operator calls.
   struct Running : public at::ObserverContext {
     OperatorCall call;
     bool reads_value = false, reads_constant = false, reads_other = false;

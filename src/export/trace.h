@@ -16,11 +16,11 @@ inline constexpr char kLogits[] = "logits";
 // The output of a graph that ends in a softmax.
 inline constexpr char kProbabilities[] = "probabilities";
 
-// Returns the graph of a model's forward pass in evaluation, for images of this shape: input
-// kImages, float32 [N, channels, height, width]; output kLogits, float32 [N, classes]. Nodes have
-// the names of the layers whose parameters they read. `model`: in float32, on the CPU, with
-// LibTorch's plain operators (ForwardMode). Errors: InvalidArgument for images that the model does
-// not take; Unimplemented for an operator that ONNX does not have.
+// Returns the graph of a model's forward pass in evaluation mode. Its input is kImages, float32
+// [N, channels, height, width]; its output is kLogits, float32 [N, classes]. A node that reads
+// parameters has the name of their layer. `model`: in float32, on the CPU, with LibTorch's plain
+// operators (ForwardMode). `image`: {channels, height, width}. Errors: InvalidArgument for images
+// that the model does not take; Unimplemented for an operator that operators.cc cannot translate.
 absl::StatusOr<Graph> TraceGraph(Classifier* model, const std::vector<int64_t>& image);
 
 }  // namespace finetune

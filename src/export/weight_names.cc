@@ -24,16 +24,17 @@ constexpr std::array<std::pair<WeightNames, const char*>, 4> kNames = {{
     {WeightNames::kMmpretrain, "mmpretrain"},
 }};
 
-// A package's counterpart of a network, and how its names follow from finetune's.
+// The same network in another package, and how that package's layer names follow from finetune's.
 struct Counterpart {
   WeightNames package;
-  std::string network;  // how the package makes it
-  // The package names the layers as finetune does.
+  std::string network;  // RenamedState::network
+  // The package's layer names are finetune's.
   bool same = false;
-  // It does without "backbone." and "head.".
+  // The package's layer names are finetune's without "backbone." or "head.".
   bool flat = false;
-  // Else its names are those of Classifier::other_names() that are one of these or, where one ends
-  // in ".", begin with it.
+  // If neither `same` nor `flat` is set: selects the package's names among those of
+  // Classifier::other_names(). An entry that ends in "." selects the names that begin with it; any
+  // other entry selects the name that equals it.
   std::vector<std::string> roots = {};
 
   bool Has(const std::string& name) const {
@@ -79,7 +80,7 @@ std::vector<Counterpart> OfMobileNetV2(const MobileNetV2Config& mobilenet, int c
       {.package = WeightNames::kMmpretrain,
        .network = absl::StrFormat("mmpretrain's MobileNetV2(widen_factor=%g)", width),
        .same = true}};
-  // The widths that timm has a name for.
+  // The width multipliers, in percent, for which timm has a named MobileNetV2.
   constexpr std::array kTimmPercent = {35, 50, 75, 100, 140};
   const auto percent = static_cast<int>(std::lround(100 * width));
   if (absl::c_linear_search(kTimmPercent, percent) && std::abs(width * 100 - percent) < 1e-3) {
@@ -92,7 +93,8 @@ std::vector<Counterpart> OfMobileNetV2(const MobileNetV2Config& mobilenet, int c
   return counterparts;
 }
 
-// Every network that a package has, has its case here.
+// Returns the counterparts of a network in the other packages. A network without a case here can be
+// exported under finetune's names only.
 std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
   const int classes = config.head().num_classes();
   switch (config.backbone().kind_case()) {
@@ -108,7 +110,8 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
   }
 }
 
-// The package's name of a layer; nothing where the table of other names lacks it.
+// Returns the package's name of a layer. `others`: the other names of each of finetune's layers.
+// Returns nullopt if `others` has no name of this package for the layer.
 std::optional<std::string> NameOf(const Counterpart& counterpart, const std::string& layer,
                                   const std::multimap<std::string, std::string>& others) {
   if (counterpart.same) return layer;

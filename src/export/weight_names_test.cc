@@ -49,7 +49,8 @@ struct Case {
 
 class RenameStateTest : public ::testing::TestWithParam<Case> {};
 
-// A model whose values tell its tensors apart, written under a package's names and read again.
+// Writes a model under a package's names and reads it back. Each tensor has values of its own, so
+// that a swap of two tensors shows.
 TEST_P(RenameStateTest, ReadersTakeTheFilesOfEveryPackage) {
   const auto& [backbone, names] = GetParam();
   const auto model = ModelOf(backbone);

@@ -9,11 +9,12 @@
 
 namespace finetune {
 
-// Returns a tensor as a file with weights of `type` (kFloat, kHalf or kBFloat16) holds it: on the
-// CPU, contiguous. Weights of convolutions and linear layers, which have several extents, become
-// that type. Biases and batch norms stay float32: they take less than 1 % of the bytes, and a
-// variance may be beyond float16. Errors: InvalidArgument, with the name, for a value beyond
-// float16.
+// Converts a parameter or buffer for a file whose weights have `type` (kFloat, kHalf or kBFloat16).
+// The result is on the CPU and contiguous. Floating-point tensors of at least two dimensions, the
+// weights of convolutions and linear layers, are converted to `type`. Biases and the tensors of
+// batch norms keep their type: they take less than 1 % of the bytes, and a variance may exceed
+// float16's range. `name`: for the error. Errors: InvalidArgument if a value exceeds float16's
+// range.
 absl::StatusOr<at::Tensor> AsWeightType(const std::string& name, const at::Tensor& tensor,
                                         at::ScalarType type);
 

@@ -90,8 +90,8 @@ Given ArrangeAs(const Layout& layout, const LayerNames& other_names, const State
 }  // namespace
 
 bool IsHead(absl::string_view name) {
-  // mmpretrain's heads of several layers begin with hidden ones, which do not depend on the
-  // classes.
+  // The first layer of an mmpretrain head of several layers is a hidden one. It does not depend on
+  // the classes, so it is loaded with the backbone.
   if (absl::StartsWith(name, "head.layers.0.")) return false;
   return absl::StartsWith(name, "head.") || absl::StartsWith(name, "backbone.classifier.2.");
 }

@@ -51,18 +51,18 @@ class Backbone {
   virtual int stages() const = 0;
   virtual InputShape input() const = 0;
   virtual Features features() const = 0;
-  // Returns the normalize step that the network's published weights were trained with. Empty: it is
-  // unknown, or differs from publisher to publisher. By default ImageNet's mean and std, which
-  // torchvision, mmpretrain and most of timm use.
+  // Returns the normalize step with which the network's published weights were trained. Empty if
+  // that is unknown or differs between publishers. By default this is ImageNet's mean and std, as
+  // in torchvision, mmpretrain and most of timm.
   virtual NormalizeConfig usual_normalization() const;
 
   // Adds an error to `problems` (those of model.backbone) where frozen_stages is not a number from
   // -1 to stages().
   void CheckFrozenStages(const Problems& problems) const;
 
-  // Makes the tensors, once, before any of the functions below is called. Each stage is a part of
-  // the builder; the part that Build() begins last is the head's.
-  // `seed`: of random draws; the same on every rank.
+  // Makes the tensors of all stages. Must be called exactly once, before any of the functions
+  // below. Begins a part of `make` for each stage (LayerBuilder::BeginPart()), and then the part of
+  // the head. `seed`: the seed of the random draws of forward passes, the same on every rank.
   void Build(const ForwardMode& mode, uint64_t seed, LayerBuilder* make);
 
   // Returns the last linear layer of the head, from `in` features to `classes` logits. By default
@@ -73,9 +73,9 @@ class Backbone {
   // and the expected shape and how to change the data pipeline.
   absl::Status CheckInput(int64_t channels, int64_t height, int64_t width) const;
 
-  // Whether the weights of a checkpoint that names the network's first convolution so compute right
-  // with the config's padding and epsilon, as far as the name tells. Names of the network's own
-  // always do. Errors: InvalidArgument with the setting that is missing.
+  // Checks that the config's padding and epsilon fit the weights of a checkpoint, as far as its
+  // names tell. `first_convolution`: the checkpoint's name of the first convolution. The network's
+  // own names always fit. Errors: InvalidArgument with the setting that the config must have.
   virtual absl::Status CheckNames(absl::string_view first_convolution) const {
     return absl::OkStatus();
   }

@@ -28,7 +28,7 @@ struct ConvBnNames {
   std::string conv, bn;
 };
 
-// Of the two 1x1 convolutions of squeeze-and-excitation.
+// The names of the two 1x1 convolutions of squeeze-and-excitation.
 struct SqueezeExciteNames {
   std::string reduce, expand;
 };
@@ -58,9 +58,10 @@ class LayerBuilder {
   // Sets whether the parameters made after this call require gradients; true at first.
   void SetTrained(bool trained) { trained_ = trained; }
 
-  // Begins the next part of the network: a stage, or the head.
+  // Begins the next part of the network: a stage, or the head. Parameters made after this call
+  // belong to that part.
   void BeginPart() { part_begins_.push_back(parameters_.size()); }
-  // For each part, the index of its first parameter in the list of parameters.
+  // Returns, for each part, the index of its first parameter in the list of parameters.
   const std::vector<size_t>& part_begins() const { return part_begins_; }
 
   // Makes a convolution without bias and the batch norm that follows it. The convolution's weight
@@ -68,8 +69,9 @@ class LayerBuilder {
   ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                     const BatchNormSettings& settings = {}, double gamma = 1);
 
-  // Both convolutions start as MakeConvBn()'s, with biases of 0. `squeezed`: the channels between
-  // them.
+  // Makes the two 1x1 convolutions of squeeze-and-excitation. Their weights start as MakeConvBn()'s
+  // and their biases at 0. `channels`: of the input and the result. `squeezed`: the channels
+  // between the convolutions.
   SqueezeExciteLayer MakeSqueezeExcite(const SqueezeExciteNames& names, int64_t channels,
                                        int64_t squeezed, Activation activation, Gate gate);
 

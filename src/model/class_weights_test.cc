@@ -38,7 +38,7 @@ TEST(ClassWeights, AreThoseOfTheConfig) {
   EXPECT_THAT(ClassWeights(HeadConfig(), {5, 5, 5}), IsEmpty());
 }
 
-// As scikit-learn's compute_class_weight("balanced").
+// The expected weights are those of scikit-learn's compute_class_weight("balanced").
 TEST(ClassWeights, BalancedGivesEachClassTheSamePart) {
   const std::vector<float> weights = ClassWeights(Balanced(), {60, 30, 10});
   EXPECT_THAT(weights, ElementsAre(FloatEq(100 / (3 * 60.0f)), FloatEq(100 / (3 * 30.0f)),

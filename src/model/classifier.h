@@ -58,7 +58,7 @@ class Classifier {
     return backbone_->LeastBatchNormValues(height, width);
   }
 
-  // See Backbone.
+  // See Backbone::name() and Backbone::usual_normalization().
   std::string backbone_name() const { return backbone_->name(); }
   NormalizeConfig usual_normalization() const { return backbone_->usual_normalization(); }
 
@@ -78,8 +78,9 @@ class Classifier {
   // The running statistics and batch counters of the batch norms.
   const TensorList& buffers() const { return buffers_; }
 
-  // Returns the number of parts of the network behind the one that parameters()[index] belongs to:
-  // 0 for the head, 1 for the last stage, and so on to the stem.
+  // Returns how many parts of the network come after the part of parameters()[index]. The parts are
+  // the stages and the head, so this is 0 for the head, 1 for the last stage, and so on to the
+  // stem.
   int PartsBehind(size_t index) const;
 
   // Returns parameters and buffers, the content of a checkpoint's state_dict.
@@ -110,7 +111,8 @@ class Classifier {
   std::unique_ptr<Backbone> backbone_;
   std::optional<Neck> neck_;
   std::optional<Head> head_;
-  // For each part, the index of its first parameter. The parts are the stages and the head.
+  // The index in `parameters_` of the first parameter of each part: of each stage, then of the
+  // head.
   std::vector<size_t> part_begins_;
 };
 

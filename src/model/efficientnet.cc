@@ -1,17 +1,19 @@
-// Problem: the networks of Tan and Le 2019, and their authors' Lite form of them. Both are made of
-// MobileNetV2's blocks (inverted_residual.h). The networks B0 to B4 have SiLU and
-// squeeze-and-excitation in every block; Lite has ReLU6 and no squeeze-and-excitation.
+// Problem: EfficientNet-B0 to -B4 (Tan and Le 2019), and EfficientNet-Lite0 to -Lite4 by the same
+// authors. Both are made of MobileNetV2's blocks (inverted_residual.h). B0 to B4 have SiLU, and
+// squeeze-and-excitation in every block. Lite has ReLU6 and no squeeze-and-excitation.
 //
-// Layout: the 7 rows of kGroups are the stages behind the stem. A variant multiplies the channels
-// and the blocks of each row. In Lite the stem (32 channels), the last 1x1 convolution (1280) and
-// the number of blocks of the first and last row stay.
+// Layout: the 7 rows of kGroups are the stages after the stem. A variant multiplies the number of
+// channels and the number of blocks of each row. Lite does not multiply the channels of the stem
+// (32) and of the last 1x1 convolution (1280), nor the number of blocks of the first and last row.
 //
-// Weights that come from TensorFlow want its padding SAME: where an odd number of zeros is needed,
-// the end of a side gets one more than its beginning. Batch norms then have its epsilon. Others
-// want PyTorch's. The config says which (origin).
+// Weights from TensorFlow need its padding SAME and its batch norm epsilon. SAME pads the bottom
+// and right by one more than the top and left if an odd number of zeros is needed. Weights from
+// PyTorch need symmetric padding and PyTorch's epsilon. The config's field `origin` says which of
+// the two the network has.
 //
-// Reference: torchvision, timm, mmpretrain, efficientnet_pytorch and efficientnet-lite-pytorch, by
-// agreement_test.cc, tests/peers/backbones.sh and tests/peers/efficientnet_lite.sh.
+// Reference: torchvision, timm, mmpretrain, efficientnet_pytorch and efficientnet-lite-pytorch.
+// agreement_test.cc, tests/peers/backbones.sh and tests/peers/efficientnet_lite.sh compare with
+// them.
 #include "src/model/efficientnet.h"
 
 #include <array>
@@ -31,8 +33,9 @@ namespace {
 constexpr int64_t kStemWidth = 32;
 constexpr int64_t kLastWidth = 1280;
 
-// A row of blocks. Only the first block has the stride, and its input the channels of the row
-// before.
+// The blocks of a stage. Only the first block has the stride; its input has the channels of the
+// stage before. `expansion` multiplies the input's channels; `out` is the result's channels in
+// variant 0.
 struct Group {
   int blocks;
   int64_t kernel, stride, expansion, out;
@@ -43,19 +46,20 @@ constexpr std::array kGroups = {
 };
 constexpr int kStages = kGroups.size();
 
+// The factors by which a variant multiplies the channels (width) and the blocks (depth).
 struct Scale {
   double width, depth;
 };
 constexpr std::array kVariants = {Scale{1.0, 1.0}, Scale{1.0, 1.1}, Scale{1.1, 1.2},
                                   Scale{1.2, 1.4}, Scale{1.4, 1.8}};
 
-// The settings of a network of either form.
+// The settings of a network, B0 to B4 or Lite.
 struct Settings {
   bool lite;
   int variant;
   float drop_path;
   bool from_tensorflow;
-  // Whether the config says so. Without, a checkpoint's names must tell.
+  // Whether the config sets `origin`. If not, CheckNames() must find it in a checkpoint's names.
   bool origin_is_set;
 };
 
@@ -65,7 +69,7 @@ class EfficientNet final : public Backbone {
       : Backbone(config), settings_(settings) {
     if (!settings_.lite) layers_.activation = Activation::kSilu;
     if (settings_.from_tensorflow) norm_.epsilon = 1e-3;
-    // timm and mmpretrain train B0 to B4 with PyTorch's momentum whatever the origin.
+    // timm and mmpretrain train B0 to B4 with PyTorch's momentum, even with TensorFlow's epsilon.
     if (settings_.from_tensorflow && settings_.lite) norm_.momentum = 0.01;
     for (int stage = 1; stage <= kStages; ++stage) blocks_ += BlocksOf(stage);
   }
@@ -131,7 +135,8 @@ class EfficientNet final : public Backbone {
             .squeeze = {block + "._se_reduce", block + "._se_expand"}};
   }
   static ConvBnNames TorchvisionStem() { return TorchvisionConvBn("features.0"); }
-  // mmpretrain puts the groups of one resolution into one list of blocks.
+  // Returns the index of mmpretrain's list of blocks for a stage. mmpretrain puts stages 4 and 5,
+  // and stages 6 and 7, into one list each.
   static int MmpretrainLayer(int stage) { return stage < 5 ? stage : (stage == 5 ? 4 : 5); }
 
   void BuildStage(int stage, LayerBuilder* make) override {
@@ -210,7 +215,7 @@ class EfficientNet final : public Backbone {
   }
 
   int64_t LastBatchNormValues(int64_t height, int64_t width) const override {
-    // The stem and four stages halve a side and round up.
+    // The stem and four stages halve height and width, rounded up.
     return HalvedPixels(height, width, 5);
   }
 
@@ -221,7 +226,8 @@ class EfficientNet final : public Backbone {
   InvertedResidualLayers layers_ = {.stages = std::vector<std::vector<InvertedResidual>>(kStages)};
 };
 
-// `config`: the message `field` of model.backbone, EfficientNetConfig or EfficientNetLiteConfig.
+// Makes the network of `config`, the message `field` of model.backbone: an EfficientNetConfig or an
+// EfficientNetLiteConfig. Returns null if the variant is out of range.
 template <typename Config>
 std::unique_ptr<Backbone> Make(const BackboneConfig& backbone, absl::string_view field,
                                const Config& config, const Problems& problems) {

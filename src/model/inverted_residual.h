@@ -16,24 +16,25 @@
 
 namespace finetune {
 
-// The block that MobileNetV2 (Sandler et al. 2018) and the networks after it are made of. A 1x1
-// convolution expands the channels, a depthwise one filters each of them, and another 1x1
-// convolution projects them to fewer. An activation follows the first two. In some networks
-// squeeze-and-excitation stands before the projection. A block whose result has the shape of its
-// input adds the input.
+// The block of MobileNetV2 (Sandler et al. 2018), MobileNetV3 and EfficientNet. A 1x1 convolution
+// expands the channels, a depthwise convolution filters each channel, and another 1x1 convolution
+// projects them to fewer channels. An activation follows the first two convolutions. Some networks
+// have squeeze-and-excitation before the projection. A block whose result has the shape of its
+// input adds the input to its result.
 struct InvertedResidual {
-  std::optional<ConvBn> expand;  // none where the block does not expand
+  std::optional<ConvBn> expand;  // nullopt if the block does not expand the channels
   ConvBn depthwise, project;
   std::optional<SqueezeExciteLayer> squeeze;
   Activation activation = Activation::kRelu6;
   bool adds_input;
-  // The probability that training drops an image's branch (DropPath()), and the block's index in
-  // the network. Only read where the block adds its input.
+  // The probability that training drops an image's branch, which leaves only the input (see
+  // DropPath()), and the block's index in the network, which tells the blocks' random draws apart.
+  // Only read if `adds_input` is true.
   float drop_path = 0;
   uint32_t index = 0;
 };
 
-// The names of a block's layers. Those of layers that a block does not have are not read.
+// The names of a block's layers. The name of a layer that the block does not have is not read.
 struct InvertedResidualNames {
   ConvBnNames expand = {};
   ConvBnNames depthwise, project;
@@ -47,25 +48,27 @@ struct InvertedResidualShape {
   bool same = false;  // see Conv::same; false: pads each side by kernel / 2
   BatchNormSettings norm = {};
   Activation activation = Activation::kRelu6;
-  int64_t squeezed = 0;  // channels between the layers of squeeze-and-excitation; 0: without it
-  // Squeeze-and-excitation's own functions.
+  // The channels between the two layers of squeeze-and-excitation. 0: no squeeze-and-excitation.
+  int64_t squeezed = 0;
+  // The functions of squeeze-and-excitation: between its layers, and after them.
   Activation squeeze_activation = Activation::kRelu;
   Gate gate = Gate::kSigmoid;
 };
 
-// Makes a block. `others`: for each of several packages, the names that its checkpoints have for
-// the block's layers.
+// Makes a block. `others`: the names of the block's layers in the checkpoints of other packages,
+// one element for each package.
 InvertedResidual MakeInvertedResidual(const InvertedResidualNames& names,
                                       std::initializer_list<InvertedResidualNames> others,
                                       const InvertedResidualShape& shape, LayerBuilder* make);
 
-// mmpretrain's names of a convolution and its batch norm.
+// Returns mmpretrain's names for a convolution and its batch norm, in the module `name`.
 ConvBnNames MmpretrainConvBn(const std::string& name);
-// torchvision's, whose convolution is layer `conv` of a sequence.
+// Returns torchvision's names for a convolution and its batch norm: layers `conv` and `conv` + 1 of
+// the sequence `name`.
 ConvBnNames TorchvisionConvBn(const std::string& name, int conv = 0);
 
 // Returns timm's names for block `index` of stage `stage`, both counted from 0. timm uses them for
-// all its networks of inverted residual blocks. `expands`: whether the block has the first
+// all its networks of inverted residual blocks. `expands`: whether the block has the expanding
 // convolution.
 InvertedResidualNames TimmNames(int stage, int index, bool expands);
 // Return timm's names of the network's first and last convolution.
@@ -78,9 +81,11 @@ inline ConvBnNames TimmLastNames() { return {"conv_head", "bn2"}; }
 absl::Status TimmOriginError(absl::string_view package, absl::string_view field,
                              absl::string_view value);
 
-// mmpretrain's names in a block of this name, in its networks after MobileNetV2.
+// Returns mmpretrain's names for the layers of `block`, in MobileNetV3 and EfficientNet.
 InvertedResidualNames MmpretrainNames(const std::string& block);
-// torchvision's in a block of this name ("features.4.block"), in its networks after MobileNetV2.
+// Returns torchvision's names for the layers of `block` ("features.4.block"), in MobileNetV3 and
+// EfficientNet. `expands`, `squeezes`: whether the block has the expanding convolution and
+// squeeze-and-excitation.
 InvertedResidualNames TorchvisionNames(const std::string& block, bool expands, bool squeezes);
 
 // Runs a block. x: [N, in, H, W]. Returns [N, out, H', W'], where H' and W' are H and W divided by
@@ -88,8 +93,9 @@ InvertedResidualNames TorchvisionNames(const std::string& block, bool expands, b
 at::Tensor RunInvertedResidual(const at::Tensor& x, const InvertedResidual& block,
                                const StagePass& pass);
 
-// The layers of a network of such blocks: a stem, stages of blocks, and a convolution behind the
-// last block. `activation` follows both convolutions.
+// The layers of a network of inverted residual blocks: a stem convolution, stages of blocks, and a
+// last 1x1 convolution after the last block. `activation` follows the stem and the last
+// convolution.
 struct InvertedResidualLayers {
   Activation activation = Activation::kRelu6;
   ConvBn stem = {}, last = {};
@@ -100,9 +106,9 @@ struct InvertedResidualLayers {
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) const;
 };
 
-// Returns channels * factor, rounded to the nearest multiple of 8, or to the next higher one where
-// rounding would lose more than a tenth; at least 8. The rule by which these networks are made
-// wider or narrower.
+// Returns channels * factor, rounded to the nearest multiple of 8, and at least 8. If rounding down
+// would lose more than a tenth, rounds up instead. These networks are made wider and narrower by
+// this rule.
 int64_t ScaledWidth(int64_t channels, double factor);
 
 }  // namespace finetune

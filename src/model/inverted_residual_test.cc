@@ -1,5 +1,5 @@
-// Properties of the networks of inverted residual blocks beside the agreement of their numbers with
-// the originals' (agreement_test.cc).
+// Tests the networks of inverted residual blocks. agreement_test.cc compares their numbers with the
+// original networks'; this file tests everything else.
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
@@ -30,7 +30,7 @@ struct Network {
   const char* name;
   const char* config;
   double gain = 1;  // see ValueOf()
-  // How far bfloat16's logits may be from float32's.
+  // The largest relative error that the bfloat16 logits may have against the float32 ones.
   double bfloat16_error = 0.03;
 };
 
@@ -40,7 +40,7 @@ TEST_P(InvertedResidualsTest, EnginesAgreeInFloat32OnSidesOfEveryPadding) {
   const std::string config = Config(GetParam().config);
   const auto plain = MakeModel(config, EngineOptions(false), GetParam().gain),
              fused = MakeModel(config, EngineOptions(true), GetParam().gain);
-  // Even at every stride; odd at every stride; by turns.
+  // Sides that are even before every stride, odd before every stride, and mixed.
   for (const auto& [height, width] : {std::pair(64, 64), std::pair(33, 65), std::pair(75, 46)}) {
     const at::Tensor images = Images(3, height, width);
     EXPECT_LT(
@@ -50,7 +50,7 @@ TEST_P(InvertedResidualsTest, EnginesAgreeInFloat32OnSidesOfEveryPadding) {
   }
 }
 
-// In float32 the engines are about 4e-7 apart.
+// The bounds are those of bfloat16. In float32 the two engines differ by about 4e-7.
 TEST_P(InvertedResidualsTest, EnginesAgreeInBfloat16AsFarAsItsRoundingGoes) {
   const std::string config = Config(GetParam().config);
   const at::Tensor images = Images(4, 64, 64);
@@ -89,7 +89,8 @@ INSTANTIATE_TEST_SUITE_P(Networks, EfficientNetsTest,
                          [](const auto& info) { return info.param; });
 
 TEST_P(EfficientNetsTest, DrawsByIterationAndImageAndOnlyInTraining) {
-  // Statistics that stay: what an image gets does not depend on the others.
+  // With norm_eval the batch norms use the running statistics, so an image's result does not depend
+  // on the other images.
   const auto model = MakeModel(Config(GetParam() + " { drop_path: 0.5 }", "norm_eval: true"));
   const auto without = MakeModel(Config(GetParam() + " {}", "norm_eval: true"));
   const at::Tensor images = Images(4, 32, 32);

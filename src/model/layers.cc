@@ -74,8 +74,9 @@ at::Tensor Normalize(const at::Tensor& x, const BatchNorm& norm, bool batch_stat
                         /*cudnn_enabled=*/true);
 }
 
-// Overwrites y, which the backward pass of a batch norm or convolution does not read. (Autograd
-// keeps a copy where the activation's own backward pass reads it.)
+// Returns activation(y), computed in place. This is safe, because y is the result of a batch norm
+// or a convolution, whose backward pass does not read its result. If the activation's own backward
+// pass reads y, autograd keeps a copy.
 at::Tensor Activate(at::Tensor y, Activation activation) {
   switch (activation) {
     case Activation::kNone:
@@ -165,7 +166,8 @@ struct RunPacked {
         residual, activation);
   }
 
-  // The part of the activation that our kernels do; Rest() does the rest.
+  // Returns whether WinogradConv() and PointwiseConv() apply a ReLU. They know no other activation.
+  // Rest() then completes ReLU6, or applies any other activation in full.
   bool relu() const { return activation == Activation::kRelu || activation == Activation::kRelu6; }
   at::Tensor Rest(const at::Tensor& y) const {
     if (activation == Activation::kRelu6) return y.clamp_max_(6);
@@ -226,8 +228,8 @@ at::Tensor Frozen(const at::Tensor& input, const ConvBn& layer, const at::Tensor
         Normalize(Convolve(input, layer.conv), layer.norm, /*batch_statistics=*/false), residual,
         activation);
   }
-  // Without backward no layer needs its input in another type: between the layers the values stay
-  // in ConvType(), the type that convolutions compute in.
+  // Nothing is kept for backward, so results stay in ConvType(), the type in which convolutions
+  // compute.
   const at::Tensor converted = input.to(ConvType(input));
   const at::Tensor x = RunsDepthwise(converted.scalar_type(), layer.conv)
                            ? converted

@@ -106,8 +106,8 @@ struct StagePass {
 at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
                      Activation activation, const StagePass& pass);
 
-// Squeeze-and-excitation of x [N, C, H, W], channels-last, in x's type. Its layers compute in
-// float32.
+// Returns x after squeeze-and-excitation (see SqueezeExcite()), in x's type and shape. x: [N, C, H,
+// W], channels-last. The two convolutions compute in float32.
 at::Tensor SqueezeAndExcite(const at::Tensor& x, const SqueezeExciteLayer& layer,
                             const StagePass& pass);
 

@@ -134,8 +134,9 @@ const NamedTensor* FirstConvolution(const Classifier& model) {
   return found == model.parameters().end() ? nullptr : &*found;
 }
 
-// Gives the weights of 1x1 convolutions the shape of linear layers, and the other way round, where
-// the model has the other one: timm makes MobileNetV3's hidden layer a convolution.
+// Reshapes weights between a 1x1 convolution, [out, in, 1, 1], and a linear layer, [out, in], where
+// the checkpoint has one and the model the other. timm, for example, makes MobileNetV3's hidden
+// layer a convolution.
 void ReshapeLinears(const TensorList& wanted, Given* given) {
   for (const NamedTensor& tensor : wanted) {
     const auto found = given->find(tensor.name);
@@ -150,15 +151,15 @@ void ReshapeLinears(const TensorList& wanted, Given* given) {
   }
 }
 
-// Whether the checkpoint's weights compute right with the config's padding and epsilon, as far as
-// its name for the model's first convolution tells. Errors: InvalidArgument with the missing
-// setting.
+// Checks that the config's padding and epsilon fit the checkpoint's weights, as far as the
+// checkpoint's name of the first convolution tells. Errors: InvalidArgument with the setting that
+// the config must have.
 absl::Status CheckOrigin(const Given& given, const NamedTensor& convolution,
                          const Classifier& model) {
   const auto found = given.find(convolution.name);
   if (found == given.end()) return absl::OkStatus();
   const std::string ours = LayerOf(convolution.name), theirs = LayerOf(found->second.name);
-  // Without the prefix that it stands below.
+  // The checkpoint's name, from which the loop below removes a prefix.
   absl::string_view name = theirs;
   const auto is_layer = [&] {
     const auto other = model.other_names().find(name);

@@ -38,29 +38,31 @@ struct LoadReport {
 // tensor counts something, as num_batches_tracked does; it may be missing, left over or of another
 // type.
 //
-// Errors, after each of which the model is as it was: InvalidArgument with the names on both sides
-// where a tensor is missing, left over or of another shape and the config does not allow it, or
-// where it is missing in a frozen stage, or where the names leave open which padding and epsilon
-// the weights want (Backbone::CheckNames()); DataLoss for a value that is not finite, or a negative
-// variance.
+// Errors, all of which leave the model unchanged:
+// - InvalidArgument, with the names on both sides, if a tensor is missing or left over and the
+//   config does not allow this, if shapes differ, or if a tensor of a frozen stage is missing.
+// - InvalidArgument if the checkpoint's names do not tell which padding and epsilon its weights
+//   need (Backbone::CheckNames()).
+// - DataLoss for a value that is not finite, or a negative variance.
 absl::StatusOr<LoadReport> LoadPretrained(const StateDict& checkpoint,
                                           const PretrainedConfig& pretrained, Classifier* model);
 
-// The flags of `finetune evaluate` that say how it loads a checkpoint's weights.
+// The flags of `finetune evaluate` and others that say how they load a checkpoint's weights.
 struct EvaluatedWeights {
-  std::string prefix;
+  std::string prefix;  // as PretrainedConfig.prefix
   bool adapt_input_channels = false;
-  // "ema" or "raw": the averaged or the raw weights of a file that has both. Empty: the averaged
-  // ones of a checkpoint of finetune, and otherwise those that ReadStateDict() takes.
+  // The weights to take from a file with averaged and raw weights: "ema" or "raw". Empty: the
+  // averaged weights of finetune's own checkpoints, and ReadStateDict()'s choice for other files.
   std::string weights;
 };
 
-// Copies the weights of backbone and head. No tensor may be missing, and none of the backbone's may
-// be left over. Errors: as for LoadPretrained().
+// Copies a checkpoint's weights into backbone and head. No tensor may be missing or left over.
+// Errors: as for LoadPretrained().
 absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const EvaluatedWeights& how,
                                           Classifier* model);
 
-// Does the same for the checkpoint from which a run resumes. Its names are the model's own.
+// Copies the weights of the checkpoint from which a run resumes. Its names are the model's own. No
+// tensor may be missing or left over. Errors: as for LoadPretrained().
 absl::StatusOr<LoadReport> LoadResumed(const StateDict& checkpoint, Classifier* model);
 
 // Returns a sentence about the tensors with finite values whose squares float32 cannot hold: a

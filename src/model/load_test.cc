@@ -182,8 +182,8 @@ TEST(LoadBackbone, FindsThePrefixOfOtherPackagesNamesAndNoOtherNetworks) {
                            testing::Not(HasSubstr("They fit"))));
 }
 
-// A checkpoint of a model like `config` by another package's names, of which `is_theirs` tells its
-// layers' names.
+// Returns a checkpoint of a model of `config` under another package's names. `is_theirs`: whether a
+// layer's name is that package's.
 template <typename IsTheirs>
 StateDict ByOtherNames(const std::string& config, const IsTheirs& is_theirs) {
   std::map<std::string, std::string> theirs;
@@ -237,7 +237,7 @@ TEST(LoadBackbone, AsksForTheOriginThatNamesTellWhereTheConfigDoesNot) {
                     testing::EndsWith("expected model.backbone.efficientnet.origin: PYTORCH")));
   const std::string set = Config("efficientnet { origin: PYTORCH }");
   EXPECT_TRUE(LoadBackbone(checkpoint, "net", MakeModel(set).get()).ok());
-  // Their owners have one kind of these networks.
+  // torchvision has MobileNetV3 with one padding and epsilon only, and so do finetune's own names.
   const std::string v3 = Config("mobilenet_v3 { variant: SMALL }");
   EXPECT_TRUE(LoadBackbone(ByOtherNames(v3, IsTorchvisions), "", MakeModel(v3).get()).ok());
   EXPECT_TRUE(LoadBackbone(Checkpoint(Same, unset), "", MakeModel(unset).get()).ok());
@@ -247,7 +247,7 @@ TEST(LoadBackbone, TakesTheHiddenLayerOfAClassifierAndNotItsLastOne) {
   const std::string config = Config("mobilenet_v3 { variant: SMALL origin: TIMM }");
   StateDict checkpoint = ByOtherNames(config, IsTimms);
   for (NamedTensor& tensor : checkpoint.tensors) {
-    // timm's hidden layer is a convolution.
+    // timm's hidden layer is a 1x1 convolution, and this model's is a linear layer.
     if (tensor.name == "conv_head.weight") tensor.tensor = tensor.tensor.view({1024, 576, 1, 1});
   }
   const auto model = MakeModel(config), fresh = MakeModel(config);

@@ -8,11 +8,11 @@
 
 namespace finetune {
 
-// Cross-entropy with label smoothing (Szegedy et al. 2016), summed over the images. logits: [N,
-// classes] float32. targets: the classes, [N] int64, or distributions over them, [N, classes] of
-// the logits' type, which smoothing moves towards the uniform one in the same way. class_weights:
-// [classes] of the logits' type, by which each class's term is multiplied, as in
-// torch.nn.CrossEntropyLoss; undefined: all are 1. Returns a scalar.
+// Returns the cross-entropy with label smoothing (Szegedy et al. 2016), summed over the images: a
+// scalar. logits: [N, classes] float32. targets: the images' classes, [N] int64, or distributions
+// over the classes, [N, classes] in the logits' type. Smoothing moves both kinds towards the
+// uniform distribution. class_weights: the factor of each class's term, [classes] in the logits'
+// type, as in torch.nn.CrossEntropyLoss. Undefined: every factor is 1.
 at::Tensor CrossEntropySum(const at::Tensor& logits, const at::Tensor& targets,
                            double label_smoothing, const at::Tensor& class_weights = {});
 

@@ -50,8 +50,8 @@ TEST(CrossEntropySum, OfNoImagesIsZero) {
   EXPECT_EQ(CrossEntropySum(Zeros({0, 5}), Zeros({0, 5}), 0.1).item<double>(), 0);
 }
 
-// For both kinds of targets, with and without class weights, the loss and its gradient. The fixture
-// is float64.
+// Compares the loss and its gradient with a fixture in float64, for both kinds of targets, with and
+// without class weights.
 TEST(CrossEntropySum, MatchesPyTorch) {
   std::ifstream file("tests/fixtures/model/cross_entropy.json");
   ASSERT_TRUE(file.good());

@@ -1,15 +1,16 @@
-// Problem: MobileNetV3 (Howard et al. 2019): a 3x3 convolution, blocks of inverted_residual.h with
-// ReLU or hard-swish and, in some, squeeze-and-excitation, a last 1x1 convolution, and behind the
-// average over the pixels a hidden linear layer with hard-swish.
+// Problem: MobileNetV3 (Howard et al. 2019). It has a 3x3 stem convolution, the blocks of
+// inverted_residual.h with ReLU or hard-swish, a last 1x1 convolution, the average over the pixels,
+// and a hidden linear layer with hard-swish. Some blocks have squeeze-and-excitation.
 //
-// Layout: a row of kLarge and kSmall is a block. Blocks of one output width are a stage behind the
-// stem. The hidden layer belongs to the last stage, because a pretrained one is worth as much as
-// the convolutions before it: only the last linear layer depends on the classes.
+// Layout: a row of kLarge or kSmall is a block. Consecutive blocks with the same number of output
+// channels are a stage. The hidden layer belongs to the last stage, so that its pretrained weights
+// are loaded: only the last linear layer, which is the head, depends on the classes.
 //
-// Padding, epsilon and momentum are torchvision's, timm's or TensorFlow's, as the config says
-// (origin).
+// Padding, epsilon and momentum are torchvision's, timm's or TensorFlow's. The config's field
+// `origin` says which.
 //
-// Reference: torchvision, timm and mmpretrain, by agreement_test.cc and tests/peers/backbones.sh.
+// Reference: torchvision, timm and mmpretrain. agreement_test.cc and tests/peers/backbones.sh
+// compare with them.
 #include "src/model/mobilenet_v3.h"
 
 #include <ATen/ops/hardswish.h>
@@ -28,6 +29,7 @@ namespace {
 
 constexpr int64_t kStemWidth = 16;
 
+// `width`: the channels of the depthwise convolution. `out`: the channels of the result.
 struct Block {
   int64_t kernel, width, out;
   bool squeezes;
@@ -167,13 +169,14 @@ class MobileNetV3 final : public Backbone {
   }
 
   int64_t LastBatchNormValues(int64_t height, int64_t width) const override {
-    // The stem and four stages halve a side and round up.
+    // The stem and four stages halve height and width, rounded up.
     return HalvedPixels(height, width, 5);
   }
 
   const bool large_;
   const MobileNetV3Config::Origin origin_;
-  const bool origin_is_set_;  // without, a checkpoint's names must tell
+  // Whether the config sets `origin`. If not, CheckNames() must find it in a checkpoint's names.
+  const bool origin_is_set_;
   const absl::Span<const Block> blocks_;
   size_t built_ = 0;
   InvertedResidualLayers layers_;

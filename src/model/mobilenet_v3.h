@@ -7,10 +7,10 @@
 
 namespace finetune {
 
-// MobileNetV3-Large and -Small (Howard et al. 2019), under mmpretrain's names
-// ("backbone.layer4.se.conv1.conv.bias"); torchvision's and timm's are its other names. The
-// features are those of the classifier's hidden layer, which belongs to the last stage: they are
-// vectors.
+// Makes MobileNetV3-Large or -Small (Howard et al. 2019). Its tensors have mmpretrain's names
+// ("backbone.layer4.se.conv1.conv.bias"); its other names are torchvision's and timm's. The
+// features are vectors, not maps: the result of the classifier's hidden layer, which belongs to the
+// last stage.
 std::unique_ptr<Backbone> MakeMobileNetV3(const BackboneConfig& config);
 
 }  // namespace finetune

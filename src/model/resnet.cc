@@ -64,7 +64,7 @@ class ResNet final : public Backbone {
   InputShape input() const override { return {.channels = 3}; }
   Features features() const override { return {.channels = StageWidth(4), .are_maps = true}; }
   NormalizeConfig usual_normalization() const override {
-    // Weights of the other stem and style are published with several normalisations.
+    // Weights with the CIFAR stem or the Caffe style are published with several normalizations.
     if (!HasImagenetStem() || config_.style() != ResNetConfig::PYTORCH) return {};
     return Backbone::usual_normalization();
   }

@@ -14,10 +14,11 @@ namespace finetune {
 inline constexpr ForwardContext kTraining{.training = true};
 inline constexpr ForwardContext kEvaluation{.training = false};
 
-// The value that the formula gives to a tensor of this name and shape in a network's state. `gain`
-// multiplies the weights of convolutions: SiLU, hard-swish and squeeze-and-excitation make values
-// smaller in every block, and with a gain of 1 the logits of a network of them would hardly depend
-// on its images.
+// Returns the value that a tensor of this name and shape has in a test's network. It is a
+// ByFormula() tensor, scaled and shifted by the tensor's kind. `gain` multiplies the weights of
+// convolutions. A network with SiLU, hard-swish or squeeze-and-excitation needs a gain above 1,
+// because these make values smaller in every block: otherwise its logits would hardly depend on the
+// images.
 at::Tensor ValueOf(const std::string& name, at::IntArrayRef shape, double gain = 1);
 
 // Sets every parameter and buffer to ValueOf() its name.

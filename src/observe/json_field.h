@@ -15,8 +15,9 @@ inline double NumberField(const nlohmann::json& object, const char* name, double
   return field != object.end() && field->is_number() ? field->get<double>() : otherwise;
 }
 
-// Returns a whole number from -2^53 to 2^53, and nothing for any other JSON. A larger number is
-// damage, with which sums could overflow. Other programs may write a count as 3.0.
+// Returns the integer that `json` holds; nullopt if it is not a number or is beyond 2^53. Only a
+// damaged file has a larger number, and sums of such numbers could overflow. Other programs may
+// write a count as 3.0.
 inline std::optional<int64_t> ToInteger(const nlohmann::json& json) {
   constexpr double kMost = int64_t{1} << 53;
   if (!json.is_number()) return std::nullopt;
@@ -25,7 +26,7 @@ inline std::optional<int64_t> ToInteger(const nlohmann::json& json) {
   return static_cast<int64_t>(number);
 }
 
-// Returns a field's whole number; `otherwise` where ToInteger() finds none.
+// Returns a field's number as an integer; `otherwise` if ToInteger() finds none.
 inline int64_t IntegerField(const nlohmann::json& object, const char* name, int64_t otherwise) {
   const auto field = object.find(name);
   return field == object.end() ? otherwise : ToInteger(*field).value_or(otherwise);
@@ -37,7 +38,7 @@ inline std::string TextField(const nlohmann::json& object, const char* name) {
   return field != object.end() && field->is_string() ? field->get<std::string>() : "";
 }
 
-// Returns whether a field is true; false if the field is missing or of another type.
+// Returns a field's truth value; false if the field is missing or of another type.
 inline bool BoolField(const nlohmann::json& object, const char* name) {
   const auto field = object.find(name);
   return field != object.end() && field->is_boolean() && field->get<bool>();

@@ -12,14 +12,14 @@
 namespace finetune {
 namespace {
 
-// Returns a label: NAME="VALUE".
+// Returns a label, NAME="VALUE", with the value escaped.
 std::string Label(absl::string_view name, absl::string_view value) {
   return absl::StrCat(
       name, "=\"",
       absl::StrReplaceAll(ValidUtf8(value), {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}}), "\"");
 }
 
-// Returns the shortest text that is read as the same number.
+// Returns the shortest decimal text that gives the same number when it is parsed.
 std::string Number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
@@ -27,18 +27,18 @@ std::string Number(double value) {
   return std::string(text, std::to_chars(text, text + sizeof(text), value).ptr);
 }
 
-// The text of the metrics so far.
+// Builds the text of the metrics.
 class Metrics {
  public:
-  // `labels`: those of every sample.
+  // `labels`: the labels of every sample, separated by commas.
   explicit Metrics(std::string labels) : labels_(std::move(labels)) {}
 
-  // Begins the metric `name`, whose samples follow.
+  // Begins the metric `name`. The next calls of Sample() belong to it.
   void Begin(const char* name, absl::string_view help) {
     name_ = name;
     absl::StrAppend(&text_, "# HELP ", name, " ", help, "\n# TYPE ", name, " gauge\n");
   }
-  // `label`: one more label of this sample; "" for none.
+  // Adds a sample of the current metric. `label`: an additional label of this sample; "" for none.
   void Sample(double value, const std::string& label = "") {
     absl::StrAppend(&text_, name_, "{", labels_, label.empty() ? "" : ",", label, "} ",
                     Number(value), "\n");

@@ -11,11 +11,12 @@ namespace finetune {
 // The first line of WORK_DIR/metrics.prom. It marks the file as written by finetune.
 extern const char kMetricsFirstLine[];
 
-// Returns the figures of a run as a text that is both OpenMetrics 1.0 and the older text format of
-// Prometheus, which node_exporter's textfile collector reads. So all metrics are gauges (the older
-// format has no `info` or `stateset`, and names counters otherwise), and no sample has a time of
-// its own (the collector refuses those). Each sample has the labels `run`, the name of the run, and
-// `work_dir`, by which the files of several runs on one node differ.
+// Returns the figures of a run as text that is valid in two formats: OpenMetrics 1.0, and the older
+// text format of Prometheus, which node_exporter's textfile collector reads. For the older format,
+// all metrics are gauges: it has no `info` and no `stateset`, and names counters in another way. No
+// sample has a timestamp, because the collector refuses them. Each sample has the labels `run`, the
+// name of the run, and `work_dir`, which tells several runs on one node apart. `work_dir`: an
+// absolute path.
 std::string ToOpenMetrics(const RunStatus& status, absl::string_view work_dir);
 
 }  // namespace finetune

@@ -47,15 +47,15 @@ TEST(OpenMetrics, HasTheFiguresOfTheRun) {
               HasSubstr("\nfinetune_updated_timestamp_seconds" + labels + "} 1800000060.125\n"));
 }
 
-// The mark by which finetune knows the file, and the last line that OpenMetrics demands.
+// By the first line finetune knows its own file; OpenMetrics demands the last line.
 TEST(OpenMetrics, HasItsFirstAndLastLine) {
   const std::string text = ToOpenMetrics(RunStatus(), "/runs/a");
   EXPECT_TRUE(absl::StartsWith(text, absl::StrCat(kMetricsFirstLine, "\n"))) << text;
   EXPECT_THAT(text, EndsWith("\n# EOF\n"));
 }
 
-// node_exporter refuses a whole file for a type that the older format does not have, or for a
-// sample with a time.
+// node_exporter refuses a file if one metric has a type that the older format lacks, or if one
+// sample has a timestamp.
 TEST(OpenMetrics, IsAlsoTheOlderFormatOfPrometheus) {
   for (const absl::string_view line : absl::StrSplit(ToOpenMetrics(Status(), "/a b"), '\n')) {
     if (absl::StartsWith(line, "# TYPE ")) {

@@ -56,7 +56,7 @@ struct EvaluationRecord {
   std::map<std::string, double> accuracy;  // 0 to 1, by name such as "top1"
   double seconds = 0;
   int64_t images = 0;
-  // The weights were the average that optimizer.ema keeps.
+  // Whether the validation used the averaged weights of optimizer.ema.
   bool averaged_weights = false;
   std::vector<ClassResult> classes;  // by label
   // Whether ClassResult::guessed is known. It is not in records of more than kMostGuessedClasses

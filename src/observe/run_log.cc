@@ -314,8 +314,8 @@ class RunLog::Impl {
   std::optional<AppendFile> text_, json_;
   std::optional<EventFile> events_;
   RunStatus status_;
-  std::optional<StatusFiles> status_files_;  // on rank 0
-  bool started_ = false;                     // Run() was called
+  std::optional<StatusFiles> status_files_;  // only on rank 0
+  bool started_ = false;                     // whether Run() was called
   ProgressLine progress_{stdout, watched_&& options_.verbosity != Verbosity::kQuiet};
   absl::Status first_error_;
   std::shared_ptr<FileSink> file_;  // only on rank 0

@@ -29,10 +29,10 @@ struct RunLogOptions {
 };
 
 // Reports a run to people and programs. Rank 0 writes to the console, to WORK_DIR/<time>.log, to
-// WORK_DIR/<time>.jsonl with one JSON object a record (see record.h), and to TensorBoard's events;
-// on a terminal it also redraws a progress line. From Run() on it also keeps WORK_DIR/status.json
-// and WORK_DIR/metrics.prom up to date (see status_files.h). Other ranks print only warnings and
-// errors, on stderr, with their rank and host.
+// WORK_DIR/<time>.jsonl (a JSON object for each record, see record.h), and to an event file for
+// TensorBoard. On a terminal it also shows a progress line. From the first call of Run() or Error()
+// on, it keeps WORK_DIR/status.json and WORK_DIR/metrics.prom up to date (see status_files.h).
+// Other ranks print only warnings and errors, to stderr, with their rank and host.
 //
 // If a file cannot be written (because the disk is full), the run goes on. The first such error is
 // reported on stderr and returned by Close(). Thread-safe.
@@ -61,11 +61,12 @@ class RunLog {
   // Logs the result of a validation to the console and to all files.
   void Evaluation(const EvaluationRecord& record);
 
-  // These three only change the run's status (see run_status.h), on rank 0. `file`: a checkpoint in
-  // the work_dir, which is whole. May be called from any thread.
+  // Saved(), Best() and End() change only the run's status (see run_status.h). On other ranks than
+  // 0 they do nothing. Saved() records the checkpoint `file` in the work_dir, which must be
+  // completely written.
   void Saved(const std::string& file, int64_t iteration);
   void Best(const RunStatus::Best& best);
-  // Sets how the run ended. Error() has set kFailed already.
+  // Records how the run ended. Not needed after Error(), which records kFailed.
   void End(RunState state);
 
   // Returns the path of the log files without their extensions, such as "WORK_DIR/20261124_101500".

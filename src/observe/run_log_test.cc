@@ -202,7 +202,8 @@ TEST_F(RunLogTest, TheStatusFollowsTheRun) {
   testing::internal::CaptureStdout();
   const std::unique_ptr<RunLog> log = Open();
   log->Warning("odd");
-  // A run that is refused before it begins leaves the status of the run before it.
+  // Before Run() no status is written: a run that is refused must not replace an older run's
+  // status.
   EXPECT_TRUE(absl::IsNotFound(ReadRunStatus(options_.work_dir).status()));
   RunRecord run;
   run.name = "flowers";
@@ -257,7 +258,8 @@ TEST_F(RunLogTest, TheStatusOfAFailedRunHasItsError) {
   EXPECT_EQ(status->warnings.back().text, "odd 6");
 }
 
-// Returns what a warning looks like on a terminal, with NO_COLOR set to this value; null: not set.
+// Returns the bytes that a warning prints on a terminal. `no_color`: the value of NO_COLOR; null if
+// it is not set.
 std::string WarningOnATerminal(const RunLogOptions& options, const char* no_color) {
   int terminal = -1, mine = -1;
   EXPECT_EQ(openpty(&mine, &terminal, nullptr, nullptr, nullptr), 0);
@@ -277,7 +279,7 @@ std::string WarningOnATerminal(const RunLogOptions& options, const char* no_colo
   close(terminal);
   std::string text;
   char chunk[256];
-  // The end of a terminal without a writer is an error.
+  // Once all writers have closed the terminal, read() returns an error instead of 0.
   for (ssize_t n = 0; (n = read(mine, chunk, sizeof(chunk))) > 0;) text.append(chunk, n);
   close(mine);
   return text;

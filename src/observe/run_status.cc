@@ -19,7 +19,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::array kStates = {RunState::kRunning, RunState::kDone, RunState::kFailed,
                                 RunState::kInterrupted};
 
-// A status is a few KiB. A larger file is not one.
+// The largest file that is read as a status. A real one has a few KiB.
 constexpr size_t kMostBytes = size_t{1} << 20;
 
 // Returns a record as a JSON object with the fields of the .jsonl file.
@@ -86,7 +86,7 @@ std::string ToJson(const RunStatus& status) {
   for (const RunStatus::Warning& warning : status.warnings) {
     json["warnings"].push_back({{"time", warning.unix_s}, {"text", warning.text}});
   }
-  // The first line takes the place of the first brace. Bytes that are not UTF-8 are replaced.
+  // kStatusFirstLine replaces the opening brace. Bytes that are not UTF-8 become U+FFFD.
   const std::string text =
       json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
   return absl::StrCat(kStatusFirstLine, text.substr(1), "\n");
@@ -114,7 +114,8 @@ absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
   status.error = TextField(json, "error");
   status.pid = IntegerField(json, "pid", 0);
   status.updated_unix_s = NumberField(json, "updated", 0.0);
-  // Each record is parsed by itself, because one file of records drops those of earlier iterations.
+  // Each record gets a History of its own: a History that gets a record of an earlier iteration
+  // drops the records of later ones.
   History run, training, validation;
   FT_RETURN_IF_ERROR(AddRecord(json, "run", &run));
   FT_RETURN_IF_ERROR(AddRecord(json, "train", &training));

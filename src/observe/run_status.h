@@ -21,15 +21,16 @@ extern const char kStatusFirstLine[];
 
 enum class RunState {
   kRunning,
-  kDone,
+  kDone,         // the run ended as planned
   kFailed,       // an error ended the run
   kInterrupted,  // a signal ended the run after a save; --resume=auto continues it
 };
 
-// Returns the state's name in status.json: "RUNNING", "DONE", "FAILED", "INTERRUPTED".
+// Returns the state's name in status.json: "RUNNING", "DONE", "FAILED" or "INTERRUPTED".
 absl::string_view NameOf(RunState state);
 
-// The state of a run at one moment, for those who watch it. WORK_DIR/status.json holds it.
+// The state of a run at one moment. Rank 0 writes it to WORK_DIR/status.json, for `finetune watch`
+// and other programs. Members whose names end in "unix_s" are seconds since 1970.
 struct RunStatus {
   // The best validation so far.
   struct Best {
@@ -46,35 +47,37 @@ struct RunStatus {
     double unix_s = 0;
     std::string text;
   };
-  // The number of warnings that a status keeps: the last ones.
+  // A status keeps only this many warnings, the newest ones.
   static constexpr size_t kMostWarnings = 5;
 
   RunState state = RunState::kRunning;
   std::string error;  // the error that ended the run; empty unless the state is kFailed
   RunRecord run;      // without class names
-  int64_t pid = 0;    // the process of rank 0, on run.host
+  int64_t pid = 0;    // the process id of rank 0 on the host run.host
   double updated_unix_s = 0;
-  // The state of training, as in the .jsonl file. Nothing before the first iteration.
+  // The state after the last iteration, as in the .jsonl file. nullopt before the first iteration.
   std::optional<IterationRecord> training;
-  // The last validation, without its classes.
+  // The last validation, without the results of each class.
   std::optional<EvaluationRecord> validation;
-  // The progress of a validation that is under way: batches done, of all. 0 of 0: none is.
+  // The numbers of batches of the validation that is running: those done, and all. Both are 0 if no
+  // validation is running.
   int64_t validation_done = 0, validation_total = 0;
   std::optional<Best> best;
-  std::optional<Checkpoint> checkpoint;  // the last one that is whole
+  std::optional<Checkpoint> checkpoint;  // the last one that is completely written
   std::vector<Warning> warnings;         // the oldest first
 };
 
-// Returns the text of status.json. Its records have the fields of the .jsonl file.
+// Returns the text of status.json. Its objects "run", "train" and "val" have the fields of the
+// records in the .jsonl file.
 std::string ToJson(const RunStatus& status);
 
-// Parses the text of a status.json. Fields that are missing keep the defaults of RunStatus. Errors:
-// InvalidArgument for text that is not a status, and, with both versions, for one of a newer
-// finetune.
+// Parses the text of a status.json. Missing fields keep the defaults of RunStatus. Errors:
+// InvalidArgument for text that is not a status, and for a status with a newer format version; the
+// latter error names both versions.
 absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text);
 
-// Returns the state of the run in `work_dir`. Errors: NotFound where it has no status.json; those
-// of ParseRunStatus() and of reading the file, with its path.
+// Returns the state of the run in `work_dir`. Errors, which name the path: NotFound if there is no
+// status.json; those of ParseRunStatus(); those of reading the file.
 absl::StatusOr<RunStatus> ReadRunStatus(const std::string& work_dir);
 
 }  // namespace finetune

@@ -34,7 +34,7 @@ RunStatus Full() {
   status.training->loss = 1.5;
   status.training->images_per_s = 128;
   status.training->eta_s = 11.5;
-  // An earlier iteration than the training's.
+  // The validation is of an earlier iteration than `training`.
   status.validation.emplace();
   status.validation->iteration = 16;
   status.validation->loss = 0.5;
@@ -68,7 +68,7 @@ TEST(RunStatus, OfARunWithoutAnIterationIsReadAsItWasWritten) {
   EXPECT_EQ(ToJson(*read), ToJson(RunStatus()));
 }
 
-// Other programs read these names, so a change of one needs another kStatusFormatVersion.
+// Other programs read these names. Whoever changes a name must raise kStatusFormatVersion.
 TEST(RunStatus, HasTheNamesThatOtherProgramsRead) {
   const nlohmann::json json = nlohmann::json::parse(ToJson(Full()));
   EXPECT_EQ(json["format_version"], 1);
@@ -88,7 +88,8 @@ TEST(RunStatus, HasTheNamesThatOtherProgramsRead) {
   EXPECT_EQ(json["warnings"][1]["text"], "odder");
 }
 
-// Without the first line a later run would refuse to replace the file.
+// The first line marks the file as finetune's. Without it, a later run would refuse to replace the
+// file.
 TEST(RunStatus, BeginsWithFinetunesMark) {
   EXPECT_TRUE(absl::StartsWith(ToJson(Full()), absl::StrCat(kStatusFirstLine, "\n")));
 }

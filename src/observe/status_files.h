@@ -10,26 +10,26 @@
 
 namespace finetune {
 
-// WORK_DIR/status.json and WORK_DIR/metrics.prom, which tell others the state of a run. Each
-// appears whole or not at all. They are replaced without waiting for a disk, so that training does
-// not wait.
+// Writes WORK_DIR/status.json and WORK_DIR/metrics.prom, from which other programs read the state
+// of a run. A reader always finds a complete file. Files are written without fsync, so that
+// training does not wait for a disk.
 class StatusFiles {
  public:
-  // The least time between two writes of ordinary records.
+  // The least time between two writes that only report progress.
   static constexpr absl::Duration kPause = absl::Seconds(1);
-  // Between two records, files of this age are written again, so that a reader can tell a slow run
-  // from a dead one.
+  // Files that are this old are written again even without a new record, so that a reader can tell
+  // a slow run from a dead one.
   static constexpr absl::Duration kHeartbeat = absl::Seconds(10);
 
   explicit StatusFiles(const std::string& work_dir);
 
-  // Returns whether the last Write() was at least `pause` before `now`, or there was none. A clock
-  // that was set back does not stop the writes.
+  // Returns whether the last Write() was at least `pause` before `now`, or whether there was none.
+  // Also returns true if the last Write() is after `now`, because the clock was set back.
   bool IsDue(absl::Time now, absl::Duration pause) const {
     return now - last_ >= pause || now < last_;
   }
 
-  // Writes both files with `now` as the time of the update. Errors: those of AtomicFile.
+  // Writes both files. Sets updated_unix_s to `now`. Errors: those of AtomicFile.
   absl::Status Write(RunStatus status, absl::Time now);
 
  private:

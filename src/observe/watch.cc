@@ -21,14 +21,16 @@
 namespace finetune {
 namespace {
 
-// Enough for the records of the curve: a record of an iteration has 200 bytes.
+// The bytes of the .jsonl file that are read. A record has about 200 bytes, so this is enough for
+// kMostLosses records.
 constexpr off_t kTailBytes = 64 << 10;
 constexpr size_t kMostLosses = 40;
 constexpr int kBarColumns = 30;
 
 absl::Time FromUnix(double seconds) { return absl::UnixEpoch() + absl::Seconds(seconds); }
 
-// Returns how long ago `unix_s` was; 0 for a later time, of a host whose clock differs.
+// Returns the seconds from `unix_s` to `now`; 0 if `unix_s` is later, because the run's host has
+// another clock.
 double AgeOf(double unix_s, absl::Time now) {
   return std::max(0.0, absl::ToDoubleSeconds(now - FromUnix(unix_s)));
 }
@@ -50,7 +52,7 @@ WatchedRun::Health HealthOf(const RunStatus& status, absl::Time now) {
              : WatchedRun::Health::kAlive;
 }
 
-// Returns the last bytes of a file; "" where it cannot be read.
+// Returns the last kTailBytes bytes of a file; "" if it cannot be read.
 std::string TailOf(const std::string& path) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat found = {};
@@ -62,8 +64,8 @@ std::string TailOf(const std::string& path) {
   return bytes;
 }
 
-// Returns the losses of the last records in the last .jsonl file. The curve is an extra, so what
-// cannot be read is left out.
+// Returns the losses of the last training records in the newest .jsonl file, at most kMostLosses.
+// Records that cannot be read are left out without an error, because the curve is only an extra.
 std::vector<double> LastLosses(const std::string& work_dir) {
   const absl::StatusOr<std::vector<std::string>> names = ListFolder(work_dir);
   if (!names.ok()) return {};
@@ -81,7 +83,8 @@ std::vector<double> LastLosses(const std::string& work_dir) {
   return losses;
 }
 
-// Returns a curve of one character a value, from the lowest to the highest.
+// Returns a curve with one character for each value: a bar that is low for the lowest value and
+// high for the highest.
 std::string Curve(const std::vector<double>& values) {
   constexpr const char* kLevels[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   double low = INFINITY, high = -INFINITY;
@@ -102,8 +105,8 @@ std::string Curve(const std::vector<double>& values) {
   return curve;
 }
 
-// Returns the first `most` characters of a text, with a space in place of each control character,
-// which might move the cursor.
+// Returns the first `most` characters of a UTF-8 text. Control characters, which might move the
+// cursor, become spaces.
 std::string Line(absl::string_view text, int most) {
   std::string line;
   int characters = 0;

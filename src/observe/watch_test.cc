@@ -62,7 +62,7 @@ std::string ThisHost() {
   return name;
 }
 
-// Writes the status as a run's and reads it as `finetune watch` does.
+// Writes `status` and `records` to a work_dir and reads them as `finetune watch` does.
 WatchedRun Read(const RunStatus& status, const std::string& records = "") {
   const std::string folder = EmptyTestFolder();
   EXPECT_TRUE(WriteFileAtomically(folder + "/status.json", ToJson(status)).ok());
@@ -136,7 +136,7 @@ TEST(Watch, AClockThatIsAheadIsNotAnAge) {
   EXPECT_THAT(Screen(run), HasSubstr("updated 0:00:00 ago"));
 }
 
-// Another host's processes are not seen, so only silence tells that a run there has died.
+// A process on another host cannot be seen. A run there is only stale, never gone.
 TEST(Watch, ADeadProcessIsGoneOnItsOwnHostAlone) {
   const pid_t child = fork();
   if (child == 0) _exit(0);

@@ -9,11 +9,13 @@
 
 namespace finetune {
 
-// The activations of activation.h, for kernels. F is float, or a vector of floats of vectors.h;
-// Bits is uint32_t, or the vector of as many. Results are written through a reference, because
-// vectors.h says that inlined functions pass no vectors.
+// The activations of activation.h for use in kernels. F is float or one of the float vectors of
+// vectors.h. Bits is uint32_t or a vector of as many uint32_t as F has floats. Functions write
+// their result through a reference, because kernels must not pass vectors by value (vectors.h says
+// why).
 
-// Replaces an x below (above) `bound` by the bound. A NaN stays.
+// BoundBelow() raises x to `bound` if it is below; BoundAbove() lowers x to `bound` if it is above.
+// A NaN stays NaN.
 FT_INLINE void BoundBelow(float bound, float& x) { x = x < bound ? bound : x; }
 FT_INLINE void BoundAbove(float bound, float& x) { x = x > bound ? bound : x; }
 template <typename F>
@@ -25,15 +27,15 @@ FT_INLINE void BoundAbove(float bound, F& x) {
   Min(F{} + bound, F(x), x);
 }
 
-// Replaces x by e^x, 2e-7 of it off at most. An x outside of [-87, 88] counts as the bound.
+// Replaces x by e^x. First limits x to [-87, 88]. The relative error is at most 2e-7.
 //
-// e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln(2) / 2, where 8 terms of the Taylor series
-// are exact to float32. Adding 1.5 * 2^23 rounds a float to an integer, which its lowest bits then
-// hold.
+// Uses e^x = 2^n * e^r with n = round(x / ln 2) and |r| <= ln(2) / 2. For such r, 8 terms of the
+// Taylor series of e^r are as exact as float32. Adding kRounder = 1.5 * 2^23 to a float rounds it
+// to an integer, which is then in the lowest bits of the sum.
 template <typename F, typename Bits>
 FT_INLINE void Exp(F& x) {
   constexpr float kRounder = 12582912.0F;
-  // ln 2 in two parts; the product of the first one and any n is exact.
+  // ln 2 = kLn2Upper + kLn2Lower. kLn2Upper has few digits, so n * kLn2Upper is exact for every n.
   constexpr float kLn2Upper = 0.693359375F, kLn2Lower = -2.12194440e-4F;
   BoundBelow(-87.0F, x);
   BoundAbove(88.0F, x);
@@ -83,8 +85,8 @@ FT_INLINE void Activate(F& x) {
   }
 }
 
-// Returns the gradient of the activation's input for `dy`, that of its result. `x`: the input, `y`:
-// the result; only one of them is read, as SlopeFollowsFromResult() says.
+// Returns the gradient of an activation's input. `dy`: the gradient of its result. `x`: its input,
+// read only if SlopeFollowsFromResult() is false. `y`: its result, read only if it is true.
 template <Activation kActivation>
 FT_INLINE float GradientBefore(float dy, float x, float y) {
   if constexpr (kActivation == Activation::kRelu || kActivation == Activation::kRelu6) {

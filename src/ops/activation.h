@@ -12,7 +12,8 @@ enum class Activation {
   kHardSwish,  // x * min(max(x + 3, 0), 6) / 6
 };
 
-// Whether the slope of the activation follows from its result. That of the others needs the input.
+// Returns whether the activation's derivative can be computed from its result. If not, its input is
+// needed.
 constexpr bool SlopeFollowsFromResult(Activation activation) {
   return activation != Activation::kSilu && activation != Activation::kHardSwish;
 }

@@ -237,9 +237,9 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
       const at::Tensor a = gamma * invstd;
       at::Tensor b = at::zeros_like(a), c = b;
       if (context->saved_data["training"].toBool()) {
-        // The gradient through the batch's mean and variance. g is dy behind the activation, <...>
-        // an average over the batch: dx -= a * (<g> + (x - mean) / (var + epsilon) * <g (x -
-        // mean)>).
+        // The gradient through the batch's mean and variance: dx -= a * (<g> + (x - mean) / (var +
+        // epsilon) * <g (x - mean)>), where <...> is an average over the batch and g is the
+        // gradient of the activation's input.
         const at::Tensor all = at::cat({sums.g, sums.gx});
         const c10::intrusive_ptr<torch::CustomClassHolder> holder =
             context->saved_data["sum"].toCapsule();

@@ -35,12 +35,14 @@ at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at:
                          const BatchNormSettings& settings = {});
 
 // Returns activation(batch_norm(x) + residual), differentiable by autograd. Forward and backward
-// make two passes over x each, and autograd keeps only x and the result (only x for an activation
-// whose slope does not follow from its result; such an activation takes no residual). x: [N, C, H,
-// W] on the CPU, float32 or bfloat16, channels-last (else it is copied), N may be 0. `residual`: as
-// x, or undefined for none. In training the statistics are those of this rank's x, or of all ranks'
-// x where `sum_over_ranks` is set; otherwise they are the running statistics. In training the
-// caller must have checked that each channel has at least two values.
+// each make two passes over x. Autograd keeps only x and the result, or only x if the activation's
+// slope does not follow from its result (SlopeFollowsFromResult()).
+//
+// x: [N, C, H, W] on the CPU, float32 or bfloat16. If x is not channels-last, it is copied. N may
+// be 0. `residual`: like x, or undefined for none; must be undefined for an activation whose slope
+// does not follow from its result. If `training` is true, the statistics are those of this rank's
+// x, or of all ranks' x if `sum_over_ranks` is set, and the caller must have checked that each
+// channel has at least two values. If `training` is false, they are the running statistics.
 at::Tensor BatchNormAct(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                         const at::Tensor& running_mean, const at::Tensor& running_var,
                         const at::Tensor& residual, Activation activation, bool training,

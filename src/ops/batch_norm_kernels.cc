@@ -6,9 +6,9 @@
 // Method: two passes forward and two backward. Forward: the statistics; then scale, shift, residual
 // and activation at once. Backward: the sums of g and g (x - mean), where g is the gradient of the
 // activation's input; then dx = g a + x b + c, where a, b and c have one number for each channel
-// (batch_norm.cc derives them). A ReLU let a value pass where the result y is over 0. The slopes of
-// SiLU and hard-swish need their input, which is computed again from x: that costs arithmetic, and
-// saves the memory and the pass that keeping it would take.
+// (batch_norm.cc derives them). The slope of a ReLU follows from its result y: it is 1 where y is
+// over 0. The slopes of SiLU and hard-swish need the activation's input, which is computed again
+// from x. That costs arithmetic, but saves the memory and the pass to store the input.
 //
 // Memory: a map is a matrix [rows, C] of float32 or bfloat16; a row is a pixel (channels-last).
 // Loops run over the channels of a row, which the compiler vectorises. Numbers for each channel are
@@ -95,7 +95,7 @@ FT_INLINE void Forward(const typename T::Storage* __restrict x,
   }
 }
 
-// Pointers to the activation's input and result for one thread, as ActivationBehind has them.
+// The data of an ActivationBehind's tensors y, scale and shift; null for an undefined tensor.
 template <typename T>
 struct Behind {
   const typename T::Storage* __restrict y;
@@ -103,8 +103,8 @@ struct Behind {
   const float* __restrict shift;
 };
 
-// Returns the gradient before the activation at element `at`, which is of channel `c`. `x`: the
-// batch norm's input there.
+// Returns the gradient of the activation's input at element `at`, which belongs to channel `c`.
+// `x`: the batch norm's input at this element.
 template <typename T, Activation kActivation>
 FT_INLINE float GradientAt(const typename T::Storage* __restrict dy, const Behind<T>& of, float x,
                            int64_t at, int64_t c) {
@@ -206,7 +206,7 @@ FT_VECTORISED void ForwardOf(bool bfloat16, const void* x, const void* residual,
            : ForwardAs<AsFloat32>(x, residual, scale, shift, activation, rows, y);
 }
 
-// ActivationBehind's pointers, without a type.
+// Behind, before the element type is known.
 struct UntypedBehind {
   Activation activation;
   const void* y;

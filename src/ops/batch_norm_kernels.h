@@ -27,17 +27,19 @@ struct ChannelGradientSums {
   at::Tensor g, gx;  // sum g and sum g * (x - mean)
 };
 
-// The activation behind a batch norm, as the backward pass needs it.
+// The activation that follows a batch norm, with the tensors from which the backward pass computes
+// its slope.
 struct ActivationBehind {
   Activation activation;
-  // The activation's result where its slope follows from that; else undefined.
+  // The activation's result, if SlopeFollowsFromResult(activation). Otherwise undefined.
   at::Tensor y;
-  // Else the activation's input is x * scale + shift, [C] float32 each.
+  // If the slope does not follow from the result: the activation's input is x * scale + shift.
+  // float32 [C]. Otherwise undefined.
   at::Tensor scale = {}, shift = {};
 };
 
-// Returns the sums of one pass over dy and x. g is dy times the activation's slope. Writes g to
-// `write_g` where that is defined.
+// Returns the sums of g and of g * (x - mean) for each channel, in one pass over dy and x. g is dy
+// times the activation's slope. If `write_g` is defined, writes g to it.
 ChannelGradientSums GradientSumsOf(const at::Tensor& dy, const ActivationBehind& of,
                                    const at::Tensor& x, const at::Tensor& mean,
                                    const at::Tensor& write_g);

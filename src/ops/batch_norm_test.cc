@@ -303,7 +303,7 @@ INSTANTIATE_TEST_SUITE_P(, FusedBatchNormTest,
                                           testing::Values(Activation::kNone, Activation::kRelu,
                                                           Activation::kRelu6)),
                          FusedName);
-// These take no residual.
+// SiLU and hard-swish take no residual.
 INSTANTIATE_TEST_SUITE_P(Smooth, FusedBatchNormTest,
                          testing::Combine(testing::Values(false), testing::Bool(),
                                           testing::Values(Activation::kSilu,
@@ -363,7 +363,7 @@ TEST(BatchNormActTest, MatchesFloat64FarFromZero) {
   }
 }
 
-// Where e^x over- or underflows, and in between.
+// The values lie where e^x overflows, where it underflows, and in between.
 TEST(BatchNormActTest, HasSiluOfEveryMagnitude) {
   const at::Tensor values = at::cat({at::linspace(-120, 120, 4801), at::full({1}, 1e4),
                                      at::full({1}, -1e4), at::logspace(-20, 2, 200)});
@@ -377,7 +377,7 @@ TEST(BatchNormActTest, HasSiluOfEveryMagnitude) {
   const at::Tensor exact = at::silu(exact_x);
   exact.sum().backward();
   EXPECT_TRUE(y.view(-1).to(at::kDouble).allclose(exact, /*rtol=*/5e-7, /*atol=*/1e-34));
-  // The slope is 0 near -1.28.
+  // The slope of SiLU is 0 near -1.28, so small slopes need an absolute bound.
   EXPECT_TRUE(x.grad().view(-1).to(at::kDouble).allclose(exact_x.grad(), 1e-6, 1e-6));
 }
 

@@ -38,9 +38,9 @@ at::Tensor Forward(const at::Tensor& x, const at::Tensor& weight, at::ScalarType
   return at::conv2d(x, weight.to(rounded).to(type), {}, stride, padding);
 }
 
-// Returns the gradients of x (in x's type) and of the weight (its type may differ from the
-// weight's; the caller converts it) for dy, the gradient of the result. A gradient is undefined
-// where wants_dx or wants_dw is false.
+// Returns the gradients of x and of the weight. `dy`: the gradient of the result. The gradient of x
+// has x's type. The gradient of the weight may have another type than the weight; the caller
+// converts it. A gradient is undefined if wants_dx or wants_dw, respectively, is false.
 std::tuple<at::Tensor, at::Tensor> Backward(const at::Tensor& dy, const at::Tensor& x,
                                             const at::Tensor& weight, at::ScalarType rounded,
                                             int64_t stride, int64_t padding, bool wants_dx,

@@ -9,8 +9,9 @@
 
 namespace finetune {
 
-// The numbers of feature maps for kernels whose loops the compiler vectorises: each type with its
-// conversions to and from float32. (vectors.h is for kernels that are written in vectors.)
+// The number types of feature maps, each with its conversions to and from float32. They are for
+// kernels with plain loops that the compiler vectorizes. (Kernels with explicit vectors use
+// vectors.h.)
 struct AsFloat32 {
   using Storage = float;
   static float Load(float v) { return v; }
@@ -22,8 +23,9 @@ struct AsBfloat16 {
   static uint16_t Store(float v) { return ToBfloat16(v); }
 };
 
-// A function with FT_VECTORISED is compiled for each of these instruction sets, and the program
-// chooses one when it starts. Functions with FT_INLINE (vectors.h) are inlined into it.
+// Marks a function that is compiled for each of these instruction sets; when the program starts, it
+// chooses the fastest one that the processor has. Functions that it calls must be FT_INLINE
+// (vectors.h), so that they are compiled for the same instruction set.
 #define FT_VECTORISED __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4")))
 
 // Returns whether the numbers of a map are read AsBfloat16.

@@ -95,9 +95,9 @@ FT_INLINE void MultiplyTile(const Unit& unit, const uint32_t* panel, int64_t ste
   });
 }
 
-// The left factor of a product. A unit is one float32 value or two bfloat16 values that are
-// multiplied in one step (see the head of this file). The unit of row r at step s is data[r *
-// row_stride + s * step_stride].
+// The left factor of a product. A unit is one float32 value, or two bfloat16 values that are
+// multiplied in one step (see the head of this file). data[r * row_stride + s * step_stride] is the
+// unit of row r at step s.
 struct LeftFactor {
   const uint32_t* data;
   int64_t row_stride, step_stride;

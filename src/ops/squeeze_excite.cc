@@ -1,19 +1,21 @@
-// Problem: the layers between the means and the factors are tiny, but LibTorch's operators read or
-// write the map seven times around them: the means, the product, and in the backward pass the
-// product's two gradients, the spreading of the means' gradient and its addition.
+// Problem: the two layers of squeeze-and-excitation are tiny, but the passes over the feature map
+// around them are not. LibTorch's operators make seven: for the means, for the product, and in
+// backward for the product's two gradients, for spreading the means' gradient over the pixels and
+// for adding it.
 //
-// Method: two passes forward (means; product) and two backward. With the result y = x * f, where f
-// has a factor for each channel of an image, the gradient of f is the sum of dy * x over the
-// pixels; then dx = dy * f + m, where m is the gradient that comes through the means. Between the
-// passes, matrices of N rows are multiplied by LibTorch.
+// Method: two passes forward (means; product) and two backward. The result is y = x * f, where f
+// has a factor for each channel of an image. The first backward pass computes the gradient of f,
+// the sum of dy * x over the pixels. The second computes dx = dy * f + m, where m is the gradient
+// that comes through the means. Between the passes LibTorch multiplies small matrices of N rows.
 //
 // Memory: a map is [N, pixels, C] of float32 or bfloat16 (channels-last). Numbers for each channel
 // of an image are float32 [N, C].
 //
-// Invariants: the sums over pixels are float32 over kBlock pixels and double over all. A sum is one
-// thread's, in the order of the pixels, so that its bits do not depend on the number of threads.
+// Invariants: sums over pixels are float32 within kBlock pixels and float64 across blocks. One
+// thread computes each sum, in the order of the pixels, so its bits do not depend on the number of
+// threads.
 //
-// Reference: LibTorch's operators in float64, by squeeze_excite_test.cc.
+// Reference: LibTorch's operators in float64. squeeze_excite_test.cc compares with them.
 #include "src/ops/squeeze_excite.h"
 
 #include <ATen/Parallel.h>
@@ -45,19 +47,21 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The channels whose sums a thread has in its cache at once.
+// The number of channels that a thread sums at a time. Their sums stay in its cache.
 constexpr int64_t kChannels = 64;
-// Pixels that are summed in float32 before they go into a double.
+// The number of pixels that are summed in float32 before the sums are added to float64 sums.
 constexpr int64_t kBlock = 64;
 // The least number of elements for which another thread is used.
 constexpr int64_t kGrain = 16384;
 
-// A part of a map [pixels, row] of one image: the channels [first, last) of all pixels.
+// The channels [first, last) of all pixels of one image. The image's map is [pixels, row], where
+// `row` is the number of all channels.
 struct Channels {
   int64_t pixels, row, first, last;
 };
 
-// sums[c] = sum over the pixels of a, or with kProduct of a * b.
+// Sets sums[c], for each channel c of `part`, to the sum over the pixels of a, or of a * b if
+// kProduct is true.
 template <typename T, bool kProduct>
 FT_INLINE void Sum(const typename T::Storage* __restrict a, const typename T::Storage* __restrict b,
                    Channels part, float* __restrict sums) {
@@ -99,7 +103,8 @@ FT_VECTORISED void SumOf(bool bfloat16, const void* a, const void* b, int64_t im
   bfloat16 ? SumAs<AsBfloat16>(a, b, image, part, sums) : SumAs<AsFloat32>(a, b, image, part, sums);
 }
 
-// y = x * factor, with kAdd + term, for the pixels [begin, end) counted through all images.
+// Computes y = x * factor, or y = x * factor + term if kAdd is true, for the pixels [begin, end) of
+// all images. `pixels`: the number of pixels of one image.
 template <typename T, bool kAdd>
 FT_INLINE void Scale(const typename T::Storage* __restrict x, const float* __restrict factors,
                      const float* __restrict terms, int64_t pixels, int64_t channels, int64_t begin,
@@ -134,7 +139,7 @@ FT_VECTORISED void ScaleOf(bool bfloat16, const void* x, const float* factors, c
 
 int64_t PixelsOf(const at::Tensor& x) { return x.size(2) * x.size(3); }
 
-// Returns the sums over the pixels of x, or of x * y where `y` is defined: [N, C] float32.
+// Returns the sums over the pixels of x, or of x * y if `y` is defined: [N, C] float32.
 at::Tensor PixelSums(const at::Tensor& x, const at::Tensor& y) {
   const int64_t images = x.size(0), channels = x.size(1), pixels = PixelsOf(x);
   const int64_t parts = CeilDivide(channels, kChannels);
@@ -153,7 +158,8 @@ at::Tensor PixelSums(const at::Tensor& x, const at::Tensor& y) {
   return sums;
 }
 
-// Returns x * factors + terms, like x. factors, terms: [N, C] float32; terms: undefined for none.
+// Returns x * factors + terms, in x's type and shape. factors, terms: [N, C] float32. `terms`:
+// undefined for none.
 at::Tensor ScaleChannels(const at::Tensor& x, const at::Tensor& factors, const at::Tensor& terms) {
   at::Tensor y = at::empty_like(x);
   const int64_t channels = x.size(1), pixels = PixelsOf(x);

@@ -26,12 +26,12 @@ SqueezeExciteWeights Weights(int64_t channels, int64_t squeezed, at::ScalarType 
   const auto leaf = [&](const char* name, at::IntArrayRef shape, double scale, double offset = 0) {
     return ByFormula(name, shape, scale, offset).to(type).set_requires_grad(true);
   };
-  // The bias keeps a ReLU of few channels from being 0 for all.
+  // With few channels the bias keeps the ReLU from being 0 in all of them.
   return {leaf("reduce", {squeezed, channels, 1, 1}, 1), leaf("reduce_bias", {squeezed}, 0.5, 2),
           leaf("expand", {channels, squeezed, 1, 1}, 2), leaf("expand_bias", {channels}, 2)};
 }
 
-// By LibTorch's operators, one by one.
+// Returns squeeze-and-excitation of x, computed by LibTorch's separate operators.
 at::Tensor Definition(const at::Tensor& x, const SqueezeExciteWeights& w, Activation activation,
                       Gate gate) {
   const at::Tensor reduced = at::conv2d(x.mean({2, 3}, /*keepdim=*/true), w.reduce, w.reduce_bias);
@@ -48,7 +48,7 @@ TEST_P(SqueezeExciteTest, MatchesLibTorchInFloat64ForwardAndBackward) {
   struct Shape {
     int64_t images, channels, squeezed, height, width;
   };
-  // Channels of less than a block, several blocks and a part of one; pixels likewise.
+  // The numbers of channels and of pixels are below one block, whole blocks, and blocks and a rest.
   for (const Shape& s : {Shape{2, 16, 8, 5, 3}, Shape{3, 72, 24, 9, 8}, Shape{4, 240, 10, 14, 14},
                          Shape{1, 64, 4, 1, 1}, Shape{2, 5, 3, 31, 20}}) {
     SCOPED_TRACE(testing::Message() << s.images << "x" << s.channels << "x" << s.height);
@@ -64,7 +64,8 @@ TEST_P(SqueezeExciteTest, MatchesLibTorchInFloat64ForwardAndBackward) {
     const at::Tensor ours = SqueezeExcite(ours_x, weights, activation, gate);
     ours.backward(dy);
 
-    // A rounding to bfloat16 is 2^-9 of a value at most, about half of it on average.
+    // Rounding to bfloat16 changes a value by at most 2^-9 of it, and by about half of that on
+    // average.
     const double bound = type == at::kBFloat16 ? 0.004 : 2e-6;
     EXPECT_EQ(ours.scalar_type(), type);
     EXPECT_TRUE(ours.is_contiguous(kLayout));
@@ -76,7 +77,7 @@ TEST_P(SqueezeExciteTest, MatchesLibTorchInFloat64ForwardAndBackward) {
           {"reduce_bias", weights.reduce_bias, exact_weights.reduce_bias},
           {"expand", weights.expand, exact_weights.expand},
           {"expand_bias", weights.expand_bias, exact_weights.expand_bias}}) {
-      // Everything but the maps is float32 for maps of bfloat16 too.
+      // The weights' gradients are float32 also if x is bfloat16.
       EXPECT_EQ(mine.grad().scalar_type(), at::kFloat) << name;
       EXPECT_LT(RelativeError(mine.grad(), theirs.grad()), 1e-5) << name;
     }

@@ -23,25 +23,26 @@ struct ParameterGroup {
   double weight_decay_multiplier;
 };
 
-// The facts about a parameter, beside its name, that its multipliers depend on.
+// The properties of a parameter that its multipliers depend on, apart from its name.
 struct ParameterTraits {
-  // The number of parts of the network behind its own, as Classifier::PartsBehind() returns it.
+  // The number of parts of the network after the parameter's part; see Classifier::PartsBehind().
   int parts_behind = 0;
-  // It has one dimension: a bias, or the scale or shift of a norm.
+  // Whether the parameter has one dimension: a bias, or the scale or shift of a norm.
   bool is_norm_or_bias = false;
 };
+// The traits of each parameter, by its name.
 using TraitsByName = std::map<std::string, ParameterTraits>;
 
 // Checks optimizer.rule, layer_decay and decay_norm_and_bias. Errors go to `problems`, which must
 // be those of the message optimizer.
 void CheckParameterRules(const OptimizerConfig& config, const Problems& problems);
 
-// Applies the rules of `config` by parameter name: the first rule that matches a name applies to
-// the parameter. Also applies layer_decay and decay_norm_and_bias, by `traits`; a parameter that is
-// not in `traits` has the default ones. Adjacent parameters with the same multipliers become one
-// group, so that a step has few groups. `config` has passed CheckParameterRules(). `spans`: sorted
-// by offset. Errors: FieldError() for a rule that applies to no parameter, because its expression
-// is likely misspelt.
+// Returns the parameters in groups with equal multipliers. The first rule of `config` that matches
+// a parameter's name applies to the parameter. layer_decay and decay_norm_and_bias apply by
+// `traits`; a parameter that is not in `traits` has ParameterTraits' defaults. Adjacent parameters
+// with the same multipliers become one group, so that a step has few groups. `config` has passed
+// CheckParameterRules(). `spans`: sorted by offset. Errors: FieldError() for a rule that applies to
+// no parameter, because its expression is likely misspelt.
 absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const OptimizerConfig& config,
                                                             absl::Span<const ParameterSpan> spans,
                                                             const TraitsByName& traits = {});

@@ -44,7 +44,7 @@ TEST(ParameterRulesTest, FirstRuleThatMatchesHolds) {
                                    FieldsAre(16, 24, 10, 1), FieldsAre(24, 26, 1, 0)));
 }
 
-// A network of a stem, two stages and a head.
+// Parameters of a network with a stem, two stages and a head.
 const TraitsByName kTraits = {{"stem.conv.weight", {3, false}},
                               {"stem.bn.weight", {3, true}},
                               {"stem.bn.bias", {3, true}},

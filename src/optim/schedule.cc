@@ -15,7 +15,7 @@ namespace {
 void CheckMilestones(const ScheduleConfig& schedule, const Problems& problems) {
   const MultiStepLrConfig& multi_step = schedule.multi_step();
   const bool by_epoch = multi_step.unit() == EPOCH;
-  // The run's length in the unit of the milestones; 0 where it is given in the other unit.
+  // The run's length in the unit of the milestones; 0 if the config gives it in the other unit.
   const int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
   int64_t last = 0;
   for (int i = 0; i < multi_step.milestones_size(); ++i) {
@@ -52,14 +52,15 @@ void CheckOneCycle(const OneCycleLrConfig& config, const Problems& problems) {
   problems.Positive("final_div_factor", config.final_div_factor());
 }
 
-// A period of cosine_restarts and a moment in it, in one unit: iterations, or epochs.
+// A period of cosine_restarts and a moment in it, both in iterations or both in epochs.
 struct Period {
   double length;
   double now;  // since the period's start, less than `length`
 };
 
-// Returns the period that the moment `now`, since the run's start, is in. The loop is short,
-// because its periods at least double.
+// Returns the period that contains the moment `now`, which counts from the run's start. `first`:
+// the length of the first period. `multiplier`: see CosineRestartsLrConfig. The loop is short,
+// because each of its periods is at least twice as long as the one before.
 Period PeriodAt(double first, int32_t multiplier, double now) {
   if (multiplier == 1) return {first, std::fmod(now, first)};
   Period period = {first, now};
@@ -83,7 +84,7 @@ void CheckRestarts(const ScheduleConfig& schedule, const Problems& problems) {
   const std::string field = by_epoch ? "first_epochs" : "first_iterations";
   const int64_t first = by_epoch ? restarts.first_epochs() : restarts.first_iterations();
   if (!problems.AtLeast(field, static_cast<double>(first), 1) || !multiplies) return;
-  // The run's length in the unit of the period; 0 where it is given in the other unit.
+  // The run's length in the unit of the period; 0 if the config gives it in the other unit.
   const int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
   if (end <= 0) return;
   const char* unit = by_epoch ? "epoch" : "iteration";
@@ -103,19 +104,20 @@ void CheckRestarts(const ScheduleConfig& schedule, const Problems& problems) {
                                 unit, end, unit, began, ends, began, ends));
 }
 
-// Returns a + (b - a) * progress, along half a cosine or a straight line.
 // Returns the value at `angle` of half a wave of the cosine, which goes from `a` at 0 to `b` at pi.
 double CosineBetween(double a, double b, double angle) {
   return b + (a - b) * (1 + std::cos(angle)) / 2;
 }
 
+// Returns the value at `progress`, 0 to 1, on the curve from a to b: a straight line or half a
+// cosine.
 double Anneal(OneCycleLrConfig::Anneal curve, double a, double b, double progress) {
   if (curve == OneCycleLrConfig::LINEAR) return a + (b - a) * progress;
   return CosineBetween(a, b, std::numbers::pi * progress);
 }
 
-// Returns the rate of `iteration` out of `total`. The phases' ends are PyTorch's, which may lie
-// between two iterations.
+// Returns the learning rate of `iteration` in a run of `total` iterations. As in PyTorch, the
+// rising phase may end between two iterations. `peak`: the highest rate.
 double OneCycleAt(const OneCycleLrConfig& config, double peak, int64_t iteration, int64_t total) {
   const double first = peak / config.div_factor();
   const double last = first / config.final_div_factor();

@@ -27,7 +27,8 @@ class LearningRateSchedule {
   int64_t total_iterations() const { return total_iterations_; }
 
  private:
-  // Returns the part of the run, 0..1, that is done before `iteration`; by EPOCH, before its epoch.
+  // Returns the part of the run, 0 to 1, that is done before `iteration`. With `unit` EPOCH, the
+  // part that is done before the epoch of `iteration`.
   double Progress(int64_t iteration, ScheduleUnit unit) const;
 
   ScheduleConfig config_;
@@ -41,12 +42,13 @@ class LearningRateSchedule {
 // schedule.
 void CheckSchedule(const ScheduleConfig& config, const Problems& problems);
 
-// The rate to which a schedule falls, and its field: "schedule.cosine.min_lr".
+// The learning rate to which a schedule falls, and the config field that sets it:
+// "schedule.cosine.min_lr".
 struct MinimumLearningRate {
   std::string field;
   double value;
 };
-// Returns nothing for a schedule that has no such setting.
+// Returns nullopt for a schedule without such a field.
 std::optional<MinimumLearningRate> FindMinimumLearningRate(const ScheduleConfig& config);
 
 // Returns the base learning rate of a run: `lr`, or with auto_scale_lr `lr` * total_batch /

@@ -63,7 +63,7 @@ TEST(Schedule, OneCycleIsPyTorchs) {
   ExpectRates("max_iterations: 10 one_cycle {}", 100,
               {0.004, 0.052, 0.1, 0.09504846320134738, 0.0811745653949763, 0.06112620219362893,
                0.03887419780637107, 0.0188258346050237, 0.004951936798652629, 4e-07});
-  // The peak lies between two iterations.
+  // The peak lies between iterations 1 and 2.
   ExpectRates(
       "max_iterations: 7 "
       "one_cycle { pct_start: 0.4 div_factor: 10 final_div_factor: 100 anneal: LINEAR }",

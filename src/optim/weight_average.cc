@@ -14,8 +14,9 @@ namespace {
 // The number of elements that a thread takes at a time: 64 KiB of each of the two arrays.
 constexpr int64_t kGrain = 16384;
 
-// A plain loop, which the compiler vectorizes. It is compiled for each of these instruction sets,
-// and the fastest one that the processor has is chosen when the program starts.
+// Computes average += rest * (source - average), where `rest` is 1 - decay. The compiler vectorizes
+// the loop for each of these instruction sets, and the program chooses the fastest one that the
+// processor has when it starts.
 __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4"))) void AverageRange(
     float* __restrict average, const float* __restrict source, int64_t n, float rest) {
   for (int64_t i = 0; i < n; ++i) average[i] += rest * (source[i] - average[i]);

@@ -15,23 +15,22 @@ namespace finetune {
 // An exponential moving average of the weights (Polyak and Juditsky 1992), as timm's ModelEmaV3
 // defines it. After each iteration, with the decay of that iteration:
 //   average += (1 - decay) * (weights - average).
-// The first iteration's decay is 0, so the average starts at the weights after it. Every rank has
-// the same weights and so computes the same average, without communication.
+// The first iteration's decay is 0, so after it the average equals the weights. Every rank has the
+// same weights and computes the same average, without communication.
 class WeightAverage {
  public:
   // Checks the config. Errors go to `problems`, which must be those of the message optimizer.ema.
   static void Check(const EmaConfig& config, const Problems& problems);
 
-  // Keeps one average of each tensor of `sources`, which are contiguous float32, and starts at
-  // their values. The sources are the memory that holds the weights: training changes them in
-  // place.
+  // Starts with averages equal to `sources`. `sources`: contiguous float32 tensors that share the
+  // memory of the weights, so that training changes them in place.
   WeightAverage(const EmaConfig& config, std::vector<at::Tensor> sources);
 
-  // Returns the decay of an iteration, counted from 0 at the start of the run.
+  // Returns the decay that Update() uses. `iteration`: counted from 0 at the start of the run.
   double DecayAt(int64_t iteration) const;
 
-  // Moves the averages towards the sources. Call it after the optimizer's step. `iteration`: as in
-  // DecayAt(). Allocates nothing.
+  // Moves the averages towards the sources. Must be called after the optimizer's step of each
+  // iteration. `iteration`: as in DecayAt(). Allocates no memory.
   void Update(int64_t iteration);
 
   // Makes the averages equal to the sources.
@@ -44,8 +43,8 @@ class WeightAverage {
   // Returns the averages, in the order of the sources. They share memory with this object.
   const std::vector<at::Tensor>& averages() const { return averages_; }
 
-  // Returns the same list, in which each tensor that is a part of a source is replaced by the same
-  // part of the average. The result shares memory with this object.
+  // Returns `tensors`, with each tensor that is a view of a source replaced by the same view of
+  // that source's average. The views share memory with this object. Other tensors stay.
   TensorList Of(TensorList tensors) const;
 
  private:
@@ -54,8 +53,8 @@ class WeightAverage {
   std::vector<at::Tensor> averages_;
 };
 
-// Puts the averages in the place of the weights while this object exists. `average` may be null;
-// then nothing happens.
+// While this object exists, the weights have the values of the averages. `average` may be null;
+// then the weights do not change.
 class AveragesInPlace {
  public:
   explicit AveragesInPlace(WeightAverage* average) : average_(average) {

@@ -31,7 +31,7 @@ at::Tensor OnDevice(const std::vector<float>& values) {
   return at::tensor(values).to(TestDevice());
 }
 
-// The fixtures are averages that timm's ModelEmaV3 has computed.
+// The fixture holds averages computed by timm's ModelEmaV3.
 TEST(WeightAverage, IsTimms) {
   std::ifstream file("tests/fixtures/optim/ema.json");
   ASSERT_TRUE(file.good());
@@ -75,7 +75,7 @@ TEST(WeightAverage, ResetTakesTheWeights) {
 }
 
 TEST(WeightAverage, SwapsAndSwapsBackEveryBit) {
-  // More elements than a thread takes at a time.
+  // More elements than one thread takes at a time, so that several threads swap.
   at::Tensor weights = at::arange(40000, at::kFloat).to(TestDevice());
   at::Tensor statistics = OnDevice({0.1f});
   WeightAverage average(FromText<EmaConfig>("decay: 0.9"), {weights, statistics});
@@ -99,7 +99,7 @@ TEST(WeightAverage, GivesTheSamePartsOfTheAverage) {
   at::Tensor weights = at::arange(6, at::kFloat).to(TestDevice());
   WeightAverage average(FromText<EmaConfig>("decay: 0.9"), {weights});
   weights.fill_(0);
-  // The second parameter has another memory order, as a channels-last convolution.
+  // "one" is contiguous. "two" is not, like the weight of a channels-last convolution.
   const at::Tensor one = weights.narrow(0, 0, 2), two = weights.as_strided({2, 2}, {1, 2}, 2);
   const at::Tensor other = OnDevice({7});
   const TensorList averaged = average.Of({{"one", one}, {"two", two}, {"other", other}});

@@ -8,8 +8,8 @@
 
 namespace finetune {
 
-// The facts that decide, together with the batch sizes of a SplitConfig, how many images each batch
-// norm of a training pass takes its statistics from.
+// The facts that, together with the batch sizes of a SplitConfig, decide from how many images each
+// batch norm takes its statistics in a training pass.
 struct EpochShape {
   int64_t images = 0;
   int ranks = 1;

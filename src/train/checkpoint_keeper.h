@@ -51,7 +51,7 @@ class CheckpointKeeper {
   absl::StatusOr<bool> PointBest(int64_t iteration) { return store_.PointBest(iteration); }
 
   // Waits for the previous checkpoint, copies `root`, and writes the copy as `name` on another
-  // thread while training continues. That thread calls `saved` when the checkpoint is whole.
+  // thread while training continues. That thread calls `saved` when the file is completely written.
   // Errors: those of writing the previous checkpoint.
   absl::Status Save(const std::string& name, const Value& root, bool is_best,
                     std::function<void()> saved);

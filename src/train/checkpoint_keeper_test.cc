@@ -10,7 +10,7 @@ namespace {
 
 TEST(CheckpointKeeper, DoesNotTakeAFolderThatCannotBeListedForAnEmptyOne) {
   const std::string folder = EmptyTestFolder();
-  // No call can open a link to itself.
+  // A symbolic link to itself exists but cannot be opened.
   std::filesystem::create_symlink("run", folder + "/run");
   const absl::StatusOr<bool> found = CheckpointKeeper::WillFind(folder + "/run", "auto");
   ASSERT_FALSE(found.ok());

@@ -31,7 +31,8 @@ struct CheckpointEvaluation {
   // split, both by ascending index.
   std::vector<Prediction> predictions;
   std::vector<int64_t> indices;
-  // The number of images of the split that are damaged and left out. data.on_corrupt allows it.
+  // The number of damaged images of the split, which are left out. 0 unless data.on_corrupt is
+  // SKIP.
   int64_t damaged = 0;
   std::vector<std::string> class_names;  // in the order of the model's outputs
   double seconds = 0;                    // from the first batch to the end of the slowest rank

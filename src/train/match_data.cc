@@ -36,11 +36,12 @@ bool TakesStatistics(const SplitConfig& split) {
   return last.has_normalize() && !HasOwnStatistics(last.normalize());
 }
 
-// Returns by how much the normalised values of a byte differ at most.
+// Returns the largest difference between the values to which the two normalizations map the same
+// byte. Both have the same number of channels.
 double GreatestDifference(const PixelStatistics& one, const PixelStatistics& other) {
   double greatest = 0;
   for (size_t c = 0; c < one.mean.size(); ++c) {
-    // The difference is linear in the byte, so it is greatest at an end.
+    // The difference is linear in the byte, so it is largest at 0 or 255.
     for (const double byte : {0.0, 255.0}) {
       const double difference =
           (byte - one.mean[c]) / one.std[c] - (byte - other.mean[c]) / other.std[c];
@@ -159,7 +160,7 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
 StatisticsReport ComparePretrained(const PixelStatistics& used, const std::string& path,
                                    const std::optional<PixelStatistics>& own,
                                    const Classifier& model) {
-  // The mean and std of the presets are rounded otherwise in each package.
+  // Packages round the mean and std of the same preset differently. This allows for it.
   constexpr double kRounding = 0.05, kLarge = 0.5;
   StatisticsReport report;
   PixelStatistics trained;
@@ -179,7 +180,7 @@ StatisticsReport ComparePretrained(const PixelStatistics& used, const std::strin
                             " }");
     }
   }
-  // A pipeline without normalize {} has been warned of.
+  // Pipeline::Check() has warned of a pipeline without normalize {}.
   if (used.mean.empty() || used.mean.size() != trained.mean.size()) return report;
   const double difference = GreatestDifference(used, trained);
   if (difference <= kRounding) return report;

@@ -64,9 +64,10 @@ StatisticsReport CompareStatistics(const SplitConfig& val_config,
                                    const std::optional<PixelStatistics>& trained,
                                    const std::string& from, const BatchLoader& val);
 
-// Compares `used`, the mean and std of data.train, with those that pretrained weights were trained
-// with: `own`, which the checkpoint at `path` carries, else the usual ones of `model`. A difference
-// that moves some pixel's normalised value by more than 0.5 is a warning, a smaller one a note.
+// Compares `used`, the mean and std of data.train, with the ones with which the pretrained weights
+// were trained. These are `own`, which the checkpoint at `path` holds, or if it holds none,
+// model.usual_normalization(). Returns a warning if the normalized value of some pixel differs by
+// more than 0.5, a note for a smaller difference, and neither if they differ only by rounding.
 StatisticsReport ComparePretrained(const PixelStatistics& used, const std::string& path,
                                    const std::optional<PixelStatistics>& own,
                                    const Classifier& model);

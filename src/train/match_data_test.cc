@@ -47,7 +47,7 @@ TEST(ComparePretrained, IsSilentOnTheUsualNormalization) {
        {std::pair(Imagenet(), "resnet { depth: 18 base_channels: 8 }"),
         std::pair(Imagenet(), "mobilenet_v2 { width: 0.35 }"),
         std::pair(TensorFlowLite(), "efficientnet_lite {}"),
-        // The presets INCEPTION and TensorFlow's 127 and 128 are one normalisation but for
+        // The preset INCEPTION (127.5, 127.5) and TensorFlow's mean 127 and std 128 differ only by
         // rounding.
         std::pair(Inception(), "efficientnet_lite {}")}) {
     const StatisticsReport report = Compare(used, backbone);

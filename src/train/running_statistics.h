@@ -18,8 +18,8 @@ namespace finetune {
 // continues with the same statistics as the interrupted run.
 class RunningStatistics {
  public:
-  // Moves the floating-point `buffers` into one contiguous tensor. `averages`: false where the
-  // buffers are equal on all ranks already; then Start() does nothing.
+  // Moves the floating-point `buffers` into one contiguous tensor. `averages`: whether they are
+  // averaged over the ranks. If false, because they are equal on all ranks, Start() does nothing.
   static absl::StatusOr<std::unique_ptr<RunningStatistics>> Create(const TensorList& buffers,
                                                                    bool averages,
                                                                    Communicator* comm);
@@ -27,7 +27,7 @@ class RunningStatistics {
   // Returns the number of values that are averaged over the ranks.
   int64_t size() const { return averages_ && values_.defined() ? values_.numel() : 0; }
 
-  // Returns the buffers' contiguous memory, [n] float32; undefined where there are no buffers.
+  // Returns the contiguous tensor with all buffers, [n] float32; undefined if there are no buffers.
   const at::Tensor& values() const { return values_; }
 
   // Starts the all-reduce. Call it after the last forward pass of an iteration.

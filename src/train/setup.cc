@@ -206,7 +206,8 @@ absl::Status TakeDevice(const RuntimeConfig& runtime, Communicator* comm, Setup*
   return absl::OkStatus();
 }
 
-// Takes the class weights of the config, or computes them from the training images.
+// Sets setup->class_weights from the config or, with a rule, from the training images; adds a note
+// for a rule.
 void WeighClasses(const HeadConfig& head, const BatchLoader& train, Setup* setup) {
   // Only the rule needs the counts, for which the label of every image is read.
   const bool balanced = head.class_weights().has_rule();
@@ -377,8 +378,9 @@ void AddNotes(const std::string& path, const StateDict& state, const LoadReport&
 
 absl::Status TakeWeights(const std::string& path, const std::string& key,
                          const EvaluatedWeights& weights, Setup* setup) {
-  // A run's validations and its best.pth are about the averaged weights, so its figures are those
-  // of the averaged weights. Other programs' checkpoints do not say which ones they evaluated.
+  // finetune's own runs validate the averaged weights and choose best.pth by them, so their
+  // checkpoints are evaluated with the averaged weights. Other programs' checkpoints do not say
+  // which weights were validated.
   WeightsChoice choice = WeightsChoice::kAveragedIfOwn;
   if (!weights.weights.empty()) {
     choice = weights.weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;

@@ -30,7 +30,8 @@ struct Setup {
   // The identity of the data that the model is trained on: of the training data, or of the data
   // that the evaluated checkpoint names.
   DataIdentity data;
-  // The weights of the classes in the training loss, as ClassWeights() returns them.
+  // The weight of each class in the training loss, as ClassWeights() returns them. Empty: all
+  // are 1.
   std::vector<float> class_weights;
   // Sentences for the log. `notes`: what was loaded and on which devices the ranks run. `warnings`:
   // settings that are likely mistakes.

@@ -81,7 +81,8 @@ absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool ot
   return absl::OkStatus();
 }
 
-// Loads the averaged weights by the model's names, with the checks of all weights.
+// Loads a checkpoint's averaged weights into `average`. Loads them through the model, whose weights
+// the average replaces meanwhile, so that they are checked like other weights.
 absl::Status RestoreAverage(const Value& root, WeightAverage* average, Classifier* model,
                             std::vector<std::string>* warnings) {
   StateDict state;
@@ -154,7 +155,8 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
 
   const bool has_average = root.Get(kAveragedWeights).ok();
   if (average != nullptr && has_average) {
-    // The tensors that are not averaged are overwritten by those of state_dict.
+    // This also overwrites the model's tensors that are not averaged. Loading state_dict below sets
+    // them right.
     FT_RETURN_IF_ERROR(
         Annotate(RestoreAverage(root, average, model, &restored.warnings), kAveragedWeights));
   }

@@ -36,9 +36,9 @@ struct CheckpointMeta {
 };
 
 // Returns a checkpoint's root, a dict with mmpretrain's layout: `state_dict`, `optimizer` (see
-// OptimizerToValue()) and `meta`. Where `average` is not null, `state_dict_ema`, timm's name, holds
-// the model with the averaged weights. The tensors share memory with the model, the optimizer and
-// the average.
+// OptimizerToValue()) and `meta`. If `average` is not null, it also has `state_dict_ema` (timm's
+// name): the model's tensors with the averaged weights. The tensors share memory with the model,
+// the optimizer and the average.
 Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer,
                      const WeightAverage* average, const Progress& progress,
                      const CheckpointMeta& meta);

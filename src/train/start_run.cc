@@ -233,8 +233,8 @@ class Starter {
   Communicator& comm_;
   RunFolder folder_;
   std::unique_ptr<StartedRun> run_;
-  // The checkpoint that the run continues from; has a value only on rank 0. The tensors that were
-  // read from it are freed as soon as the model and the optimizer have been restored.
+  // The checkpoint from which the run continues; only on rank 0. Its tensors are freed as soon as
+  // the model and the optimizer have been restored.
   std::optional<FoundCheckpoint> source_;
 };
 

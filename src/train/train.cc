@@ -92,7 +92,7 @@ class Trainer {
   absl::StatusOr<TrainResult> Loop() {
     const std::optional<LauncherProcess> launcher = FindLauncherProcess();
     signals_.emplace(IsMain(), launcher.has_value() && launcher->IsOpenMpis() ? launcher->pid : 0);
-    // The best of the run that this one continues.
+    // A resumed run starts with the best validation so far.
     if (progress_.best_accuracy >= 0) {
       log_.Best({Evaluation::Name(TopKs(config_.model().head()).front()), progress_.best_accuracy,
                  progress_.best_iteration});

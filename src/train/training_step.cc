@@ -35,8 +35,8 @@ absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(
   std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
   if (!class_weights.empty()) step->class_weights_ = at::tensor(class_weights).to(device);
   const TensorList trained = model->TrainedParameters();
-  // The running statistics are averaged over the ranks. With sync_batch_norm they are equal
-  // already. Those of frozen batch norms must keep their bits.
+  // The running statistics are averaged over the ranks. With sync_batch_norm they are already equal
+  // on all ranks. Statistics of frozen batch norms never change, so they are not averaged.
   const bool averages = !step->SyncsBatchNorm();
   TensorList statistics;
   if (averages || config.optimizer().has_ema()) statistics = model->ChangingBuffers();
@@ -117,9 +117,10 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
     if (last) statistics_->Start();
     on_phase("backward");
     buckets_->BeginBackward(/*communicate=*/last);
-    // The mean over the global batch: an image has the same part in it however the images are
-    // divided between the ranks. The sum of the class weights is not known here without the other
-    // ranks, so the mean is that of mmpretrain: the divisor is the number of images.
+    // The mean over the global batch: an image has the same share in it, however the images are
+    // divided between the ranks. With class weights the divisor is the number of images too, as in
+    // mmpretrain. PyTorch divides by the sum of the images' class weights, which would have to be
+    // summed over the ranks first.
     loss.div(static_cast<double>(batch.global_size)).backward();
     loss_sum += loss.detach();
   }

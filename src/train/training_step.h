@@ -44,8 +44,9 @@ class TrainingStep {
   };
 
   // Creates the step. Moves the trained parameters and their gradients into contiguous memory.
-  // `config`, `model` and `comm` must outlive the step. `class_weights`: what ClassWeights()
-  // returns. Errors: those of GradientBuckets::Create() and CreateOptimizer().
+  // `config`, `model` and `comm` must outlive the step. `class_weights`: the result of
+  // ClassWeights(); empty if all weights are 1. Errors: those of GradientBuckets::Create() and
+  // CreateOptimizer().
   static absl::StatusOr<std::unique_ptr<TrainingStep>> Create(
       const ExperimentConfig& config, at::Device device, Classifier* model, Communicator* comm,
       const std::vector<float>& class_weights = {});
@@ -59,8 +60,8 @@ class TrainingStep {
 
   Optimizer& optimizer() { return *optimizer_; }
 
-  // Returns the average of the trained parameters and of the running statistics that training
-  // changes; null where the config has no optimizer.ema.
+  // Returns the moving average of the trained parameters and of the running statistics that
+  // training changes; null if the config has no optimizer.ema.
   WeightAverage* average() { return average_.has_value() ? &*average_ : nullptr; }
   // Returns the place of each trained parameter in the contiguous memory, in the reverse order of
   // the forward pass.
@@ -88,7 +89,7 @@ class TrainingStep {
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<WeightAverage> average_;
   std::optional<StepGraph> graph_;
-  at::Tensor class_weights_;  // [classes] float32 on the device; undefined: all are 1
+  at::Tensor class_weights_;  // [classes] float32 on the device; undefined if all weights are 1
 };
 
 }  // namespace finetune

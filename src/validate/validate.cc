@@ -118,6 +118,13 @@ class Checker {
 
   void CheckSampling(const SplitConfig& split, const std::string& path, bool training) {
     InRange(path + ".repeated_augmentation", split.repeated_augmentation(), 1, 256);
+    if (training && split.total_batch_size() > 0 &&
+        split.repeated_augmentation() > split.total_batch_size()) {
+      Error(path + ".repeated_augmentation",
+            absl::StrCat("is ", split.repeated_augmentation(), "; expected at most ", path,
+                         ".total_batch_size (", split.total_batch_size(),
+                         "), because all visits of an image are in one batch"));
+    }
     const bool balanced = split.sampling() == SplitConfig::CLASS_BALANCED;
     if (!training && balanced) {
       Error(path + ".sampling", "leaves images out of the evaluation; only data.train can have it");

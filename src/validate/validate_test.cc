@@ -142,6 +142,9 @@ INSTANTIATE_TEST_SUITE_P(
         WrongConfig{"data.val.repeated_augmentation=2",
                     "data.val.repeated_augmentation: leaves images out of the evaluation; only "
                     "data.train can have it"},
+        WrongConfig{"data.train.repeated_augmentation=200",
+                    "data.train.repeated_augmentation: is 200; expected at most "
+                    "data.train.total_batch_size ("},
         WrongConfig{"data.train.repeated_augmentation=0",
                     "data.train.repeated_augmentation: is 0; expected 1 to 256"},
         WrongConfig{"model.head.class_weights={weight: [1, 2]}",

@@ -1,4 +1,5 @@
-// tar and zip files, also compressed: the names in one, the files of given names, and all files.
+// Fuzzes the readers of tar files, plain and compressed, and of zip files: lists the names of the
+// entries, reads the entries of given names, and unpacks all of them.
 #include "data_tools/archive.h"
 
 #include <filesystem>

@@ -5,8 +5,8 @@
 
 namespace finetune {
 
-// Reads a checkpoint file with these bytes, whole and as a state dict. Expects that every element
-// of each tensor lies in the tensor's storage.
+// Writes `bytes` to a file and reads it as a checkpoint: the whole file, only its meta, and as a
+// state dict. Expects that every element of each tensor lies in the tensor's storage.
 void ReadCheckpoint(absl::string_view bytes);
 
 }  // namespace finetune

@@ -1,4 +1,5 @@
-// CIFAR's files, of the Python version where the input is a pickle, else of the binary version.
+// Fuzzes the readers of CIFAR-10 and CIFAR-100. An input that begins like a pickle stands for the
+// files of the Python version, any other input for those of the binary version.
 #include <cstdio>
 
 #include "data_tools/converters.h"

@@ -1,5 +1,6 @@
-// A config, the config that it imports as "base.pbtxt", and overrides, one a line; between them
-// lines "----". A config that loads is printed as a text that loads to the same config.
+// Fuzzes the reader of configs. An input has three parts, separated by lines "----": a config, the
+// config that it imports as "base.pbtxt", and overrides, one on each line. Expects that the printed
+// text of a config that loads also loads, and gives the same config.
 #include "src/config/config.h"
 
 #include "absl/strings/str_split.h"

@@ -1,4 +1,5 @@
-// TensorBoard's event files. finetune reads the first event, to delete only files of its own.
+// Fuzzes the reader of TensorBoard's event files. RemoveEventFiles() reads the first event of a
+// file, because it deletes only files that finetune wrote.
 #include "src/observe/event_file.h"
 #include "tests/fuzz/input.h"
 

@@ -1,12 +1,12 @@
-"""Targets for fuzzing, as tests that need no fuzzer."""
+"""Fuzz targets, as tests that need no fuzzer."""
 
 def fuzz_target(name, deps, seeds, data):
-    """A fuzz target, as a test that gives it each of its seeds once. tests/long/fuzz.sh fuzzes it.
+    """Makes a test that runs a fuzz target once on each of its seeds. tests/long/fuzz.sh fuzzes the target.
 
     Args:
-      name: the target, whose source is <name>.cc; the test is <name>_seeds_test.
-      deps: what the target reads files with.
-      seeds: folders of the repository with the seeds.
+      name: the target's name. Its source is <name>.cc, and the test is <name>_seeds_test.
+      deps: the libraries that the target tests.
+      seeds: the folders of the repository that hold the seeds.
       data: the filegroups of these folders.
     """
     native.cc_test(

@@ -1,4 +1,5 @@
-// MNIST's files: images, a line "----", labels, and EMNIST's mapping after another such line.
+// Fuzzes the readers of MNIST and EMNIST. An input has three parts, separated by lines "----": the
+// file of images, the file of labels, and EMNIST's mapping of classes, which is empty for MNIST.
 #include "data_tools/converters.h"
 #include "tests/fuzz/input.h"
 

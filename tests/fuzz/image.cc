@@ -1,4 +1,4 @@
-// Images of every kind: the content tells the kind.
+// Fuzzes the image decoders. The input's content decides its format.
 #include "src/data/decode/decode.h"
 #include "tests/fuzz/input.h"
 
@@ -6,7 +6,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes = finetune::Text(data, size);
   finetune::ImageDecoder decoder;
   const auto image_size = decoder.ReadSize(bytes);
-  // A few bytes may stand for many pixels, which would take all the time.
+  // A few bytes may describe a huge image, whose decoding would take most of the fuzzer's time.
   if (!image_size.ok() || int64_t{image_size->height} * image_size->width > 1 << 20) return 0;
   finetune::DecodedImage image;
   if (decoder.Decode(bytes, &image).ok()) {

@@ -1,4 +1,5 @@
-// Lists of images, as text and as CSV, and a list of classes after a line "----".
+// Fuzzes the readers of image lists and class lists. An input has two parts, separated by a line
+// "----": a list of images, which is read as text and as CSV, and a list of classes.
 #include "data_tools/converters.h"
 #include "tests/fuzz/input.h"
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets with the programs and packages whose files finetune reads.
+"""Writes the seeds of the fuzz targets, with the programs and Python packages that make such files.
 
     make_seeds.py FINETUNE PREPARE_DATASET
 
-Writes them into the folder seeds beside this script, which is committed. Needs torch and numpy
-(bench/setup_peer.sh installs both). Checkpoints and images are those of tests/fixtures, which have scripts of
-their own.
+Writes the seeds into the folder seeds beside this script, which is committed. Needs torch and numpy
+(bench/setup_peer.sh installs both). Checkpoints and images are copied from tests/fixtures, where other scripts
+make them.
 """
 
 import collections
@@ -53,7 +53,7 @@ def pickles():
 
 
 def old_files():
-    """torch.save's legacy format, with what differs between tensors."""
+    """Writes a checkpoint in torch.save's legacy format and in its ZIP format. Its tensors differ in type, shape and strides."""
     base = torch.arange(24, dtype=torch.float32)
     value = {
         "state_dict": collections.OrderedDict(
@@ -158,7 +158,7 @@ def cifar():
 
 
 def runs(finetune, prepare_dataset):
-    """What finetune and prepare_dataset write themselves."""
+    """Writes the files that finetune and prepare_dataset themselves write: records, events and manifests."""
     with tempfile.TemporaryDirectory() as folder:
         data = f"{folder}/data"
         subprocess.run([prepare_dataset, "synthetic", "--classes=4", "--train=16", "--test=8", "--shards=2", f"--output={data}"],

@@ -1,4 +1,5 @@
-// A data set's manifest.pbtxt. One that is read and sealed again is the same.
+// Fuzzes the reader of a data set's manifest.pbtxt. Expects that a manifest that can be read is the
+// same after it is sealed and read again.
 #include "src/data/manifest.h"
 
 #include "tests/fuzz/input.h"

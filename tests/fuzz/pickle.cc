@@ -1,4 +1,4 @@
-// Pickles, as data.
+// Fuzzes the parser of pickles, which reads them as data and runs no code of theirs.
 #include "src/checkpoint/pickle.h"
 
 #include "tests/fuzz/input.h"

@@ -1,4 +1,5 @@
-// A run's records (*.jsonl). Those that are read are written and read again as the same records.
+// Fuzzes the reader of a run's records (*.jsonl). Expects that records that can be read can also be
+// written and read again, with the same number of runs.
 #include "src/observe/record.h"
 #include "tests/fuzz/input.h"
 

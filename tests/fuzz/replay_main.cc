@@ -1,4 +1,5 @@
-// Gives the files of folders to a fuzz target, each once, without libFuzzer.
+// Runs a fuzz target once on each file of some folders, without libFuzzer. The exit code is 1 if a
+// file cannot be read or a folder has no files.
 //
 //   TARGET FOLDER ...
 #include <cstdint>
@@ -9,7 +10,7 @@
 #include "src/base/atomic_file.h"
 #include "tests/fuzz/input.h"
 
-// libFuzzer's own, which the targets' mutators call. A replay does not mutate.
+// The targets' mutators call this function of libFuzzer. A replay mutates nothing.
 extern "C" size_t LLVMFuzzerMutate(uint8_t*, size_t size, size_t) { return size; }
 
 int main(int argc, char** argv) {

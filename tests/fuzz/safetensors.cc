@@ -1,5 +1,6 @@
-// safetensors files. The mutator corrects the length of the header, which ends with the last "}",
-// so that mutated headers are parsed.
+// Fuzzes the reader of safetensors files. After each mutation the mutator corrects the header's
+// length, so that the header is parsed at all. It takes the last "}" of the file for the header's
+// end.
 #include <cstring>
 
 #include "tests/fuzz/checkpoint_input.h"
@@ -11,7 +12,7 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
                                           unsigned seed) {
   size = LLVMFuzzerMutate(data, size, max_size);
   const size_t end = finetune::Text(data, size).rfind('}');
-  // One mutation of eight keeps a wrong length.
+  // One mutation in eight keeps its length as it is, so that wrong lengths are tested too.
   if (seed % 8 == 0 || end == absl::string_view::npos || end < 9) return size;
   const uint64_t header = end + 1 - sizeof(header);
   std::memcpy(data, &header, sizeof(header));

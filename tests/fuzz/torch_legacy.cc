@@ -1,4 +1,5 @@
-// .pth files as PyTorch wrote them before 1.6: pickles, then storages.
+// Fuzzes the reader of .pth files in the format that PyTorch wrote before 1.6: pickles, followed by
+// the storages.
 #include "tests/fuzz/checkpoint_input.h"
 #include "tests/fuzz/input.h"
 

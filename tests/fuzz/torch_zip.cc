@@ -1,6 +1,6 @@
-// .pth files of torch.save, which are ZIP files. Any change of an entry's bytes would be found by
-// its CRC-32, so the mutator removes all of them, as torch.serialization.set_crc32_options(False)
-// does.
+// Fuzzes the reader of .pth files in the ZIP format that PyTorch has written since 1.6. The CRC-32
+// of an entry would reveal every mutation of its bytes, so the mutator sets all CRC-32 fields to 0,
+// as torch.serialization.set_crc32_options(False) does.
 #include <cstring>
 
 #include "tests/fuzz/checkpoint_input.h"

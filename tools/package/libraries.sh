@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Prints the shared libraries that a program carries when it is copied to another machine: NAME and PATH, one a line. Libraries
-# of the system (libc and its kin), of the cluster (MPI, and what only MPI needs) and of the GPU's driver are not among them.
+# Prints the shared libraries that must be copied along with a program to another machine: a line "NAME PATH" for each. Leaves out
+# the libraries that the other machine has: those of the system (libc and its parts), those of the cluster (MPI, and libraries that
+# only MPI needs) and those of the GPU's driver.
 #
 #   tools/package/libraries.sh PROGRAM
 set -euo pipefail

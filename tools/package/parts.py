@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the licences of all parts of a package and its SBOM (SPDX 2.3 in JSON) below TREE/share/doc/finetune.
+"""Writes the licences of all parts of a package and the package's SBOM (SPDX 2.3 in JSON) below TREE/share/doc/finetune.
 
   tools/package/parts.py --version=V --epoch=SECONDS --libraries=FILE --tree=TREE
 
-FILE has a line "NAME PATH" for each library that the package carries, as tools/package/libraries.sh prints it. A library of a
-Debian package has that package's copyright file as its licence; LibTorch and the libraries beside it have those of their
-wheels, which lie in LibTorch's folder or are fetched from PyPI. A library of neither is an error. So is a licence that is not
-found: the package has all of them or is not made.
+FILE has a line "NAME PATH" for each library in the package, as tools/package/libraries.sh prints it. The licence of a library from a
+Debian package is that package's copyright file. The licences of LibTorch and of the libraries beside it come from their wheels: from
+LibTorch's folder or from PyPI. A library from neither a Debian package nor a wheel is an error, and so is a missing licence.
 """
 import argparse
 import datetime
@@ -22,10 +21,10 @@ import urllib.parse
 import uuid
 import zipfile
 
-# Debian packages whose code the compiler puts into the programs: Abseil's libraries are linked statically, the others are
-# headers.
+# Debian packages whose code becomes part of the programs: Abseil's libraries, which are linked statically, and headers.
 COMPILED_IN = ["libabsl-dev", "nlohmann-json3-dev", "libcli11-dev", "libstb-dev", "libspdlog-dev", "libfmt-dev"]
-# The wheels of LibTorch's folder, by the names of their libraries. A name that is not here is torch's own.
+# Pairs of a pattern for the name of a library in LibTorch's folder and the wheel that the library comes from. A library that matches
+# no pattern comes from the wheel torch.
 WHEEL_OF = [
     (r"libcudart\.", "nvidia-cuda-runtime"),
     (r"libcupti\.", "nvidia-cuda-cupti"),
@@ -38,7 +37,7 @@ REQUIREMENTS = [TOOLS / "libtorch-requirements.txt", TOOLS / "cuda-requirements.
 
 
 class Part:
-    """One package of others: its name, version and origin, and the files of the tree that come from it."""
+    """A package of another project: its name, version and origin, and the files of the tree that come from it."""
 
     def __init__(self, name, version, purl, link):
         self.name, self.version, self.purl, self.link = name, version, purl, link
@@ -50,9 +49,9 @@ def output_of(*command):
 
 
 def debian_package_of(path):
-    """The Debian package that installed the file; None where none did."""
+    """Returns the name of the Debian package that installed the file; None if no package did."""
     path = pathlib.Path(path).resolve()
-    # A merged /usr: the package may name the file by its path through the link /lib.
+    # With a merged /usr, the package may list the file in /lib, which is a link to /usr/lib.
     for name in [path, pathlib.Path("/").joinpath(*path.parts[2:])] if path.parts[1] == "usr" else [path]:
         found = subprocess.run(["dpkg-query", "--search", str(name)], capture_output=True, text=True)
         if found.returncode == 0:
@@ -83,7 +82,7 @@ def wheel_of(library):
 
 
 def find_parts(libraries):
-    """The parts of the package, by name."""
+    """Returns the parts of the package as {name: Part}."""
     versions = pinned_versions()
     parts = {package: debian_part(package, "STATIC_LINK") for package in COMPILED_IN}
     for line in libraries.read_text().splitlines():
@@ -101,7 +100,8 @@ def find_parts(libraries):
 
 
 def wheel_licenses(wheel, version, kept):
-    """The texts of a wheel's licences by name: from the folder `kept`, else from PyPI, pinned and checked by its hash."""
+    """Returns the texts of a wheel's licences by name. They come from the folder `kept`, or if that lacks them from the wheel on
+    PyPI, which is pinned and checked by its hash."""
     stored = kept / f"{wheel}-{version}"
     if not stored.is_dir():
         line = next(line for path in REQUIREMENTS for line in path.read_text().splitlines() if line.startswith(f"{wheel}=="))
@@ -133,7 +133,7 @@ def write_licenses(parts, folder, kept):
             if not source.is_file():
                 raise SystemExit(f"parts.py: {source}: found no such file; expected the licence of Debian's package {part.name}")
             shutil.copyfile(source, folder / f"{part.name}.txt")
-            # The texts that Debian's copyright files name instead of repeating them.
+            # Debian's copyright files name common licences instead of repeating their texts, so these are copied too.
             for name in re.findall(r"/usr/share/common-licenses/([A-Za-z0-9.-]*[A-Za-z0-9])", source.read_text(errors="replace")):
                 text = pathlib.Path("/usr/share/common-licenses") / name
                 if text.is_file():
@@ -179,11 +179,11 @@ def document(version, epoch, parts, tree):
                         "checksums": [{"algorithm": "SHA1", "checksumValue": hashlib.sha1(content).hexdigest()},
                                       {"algorithm": "SHA256", "checksumValue": sha256}],
                         "licenseConcluded": unknown, "licenseInfoInFiles": [unknown], "copyrightText": unknown})
-        # Not CONTAINS, which is only for packages whose files have all been analyzed.
+        # The relationship CONTAINS would be wrong: SPDX has it only for packages of which all files have been analyzed.
         relationships.append({"spdxElementId": spdx_id(f"File-{path}"), "relationshipType": "GENERATED_FROM",
                               "relatedSpdxElement": owner})
     created = datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    # The same files have the same name.
+    # The name depends on the files' contents only, so the same files get the same name.
     namespace = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest())}"
     return {"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"finetune-{version}",
             "documentNamespace": namespace,

@@ -1,5 +1,5 @@
-// Compares each transform with torchvision, Pillow, OpenCV or mmcv. Both get the same draws, and
-// the pixels must match: on the CPU, on the device, and with the transform as the last step of a
+// Compares each transform with torchvision, Pillow, OpenCV or mmcv, given the same draws. The
+// pixels must match on the CPU, on the device, and with the transform as the last step of a
 // pipeline.
 
 #include <ATen/TensorOperators.h>
@@ -216,7 +216,7 @@ TEST(TransformsTest, DrawTheOperationsOfAutoAugmentThatTorchvisionDraws) {
       RandomStream random(/*seed=*/7, RandomPurpose::kAugmentation, 0, index++);
       std::vector<int64_t> draws(transform->draws());
       transform->Draw(&random, shape, draws.data());
-      // 0 is an operation that is left out.
+      // kIdentity, 0, stands for an operation that is left out.
       size_t applied = 0;
       for (size_t i = 0; i < draws.size(); i += 2) {
         if (draws[i] == 0) continue;

@@ -80,8 +80,8 @@ void Equalize(Image* image) {
 }  // namespace
 
 AugmentRanges RangesOfRandAugment(const ImageShape& image) {
-  // The paper translates by up to 150 pixels in images of 331x331, so here by this share of the
-  // side.
+  // The paper translates images of 331x331 by up to 150 pixels. Other sizes get the same share of
+  // the side.
   return {.shear = 0.3,
           .translate_x = 150.0 / 331 * image.width,
           .translate_y = 150.0 / 331 * image.height,

@@ -9,9 +9,9 @@
 
 namespace finetune {
 
-// The operations of RandAugment, TrivialAugment and AutoAugment, as in torchvision. Each has a
-// magnitude, which kIdentity, kAutoContrast, kEqualize and kInvert ignore. For the others its
-// meaning is given beside the operation. The numbers of the enum are stored in the draws.
+// The operations of RandAugment, TrivialAugment and AutoAugment, as in torchvision. Each operation
+// has a magnitude, whose meaning is given beside it. kIdentity, kAutoContrast, kEqualize and
+// kInvert ignore it. The numbers of the enum are stored in draws and must not change.
 enum class AugmentOperation : int64_t {
   kIdentity = 0,
   kShearX,  // the tangent of the angle; also for kShearY
@@ -27,7 +27,7 @@ enum class AugmentOperation : int64_t {
   kSolarize,      // values of at least magnitude * 255 are inverted
   kAutoContrast,  // stretches each channel to 0 to 255
   kEqualize,      // equalizes each channel's histogram
-  kInvert,        // 255 - value; AutoAugment's alone
+  kInvert,        // 255 - value; only AutoAugment uses it
 };
 // The number of operations that RandAugment and TrivialAugment choose from: all before kInvert.
 inline constexpr int kAugmentOperations = 14;
@@ -40,16 +40,17 @@ struct AugmentRanges {
   double bits;
 };
 
-// Returns the ranges of AutoAugment and RandAugment for an image of this shape.
+// Returns the magnitude ranges of AutoAugment and RandAugment for an image of this shape.
 AugmentRanges RangesOfRandAugment(const ImageShape& image);
 
-// Returns whether an operation's magnitude may be negative. Its sign is then drawn.
+// Returns whether an operation's magnitude may be negative. If so, the caller draws its sign.
 bool HasSign(AugmentOperation operation);
 
-// Returns the magnitude of an operation at `part`, 0 to 1, of its range. It is not negative.
+// Returns an operation's magnitude, 0 or more, at the part `part` of its range. `part`: 0, the
+// weakest effect, to 1, the strongest.
 double MagnitudeAt(AugmentOperation operation, const AugmentRanges& ranges, double part);
 
-// Writes an operation to a transform's draws. `draws`: [kAugmentDraws].
+// Writes an operation and its magnitude to `draws`, [kAugmentDraws].
 void WriteAugment(AugmentOperation operation, double magnitude, int64_t* draws);
 
 // The number of draws that one operation uses: its AugmentOperation, then its magnitude as the bits
@@ -65,8 +66,9 @@ inline constexpr int kAugmentBins = 30;
 // larger bin is a stronger effect, and so a smaller magnitude.) `draws`: [kAugmentDraws].
 void DrawAugment(const AugmentRanges& ranges, int bin, RandomStream* random, int64_t* draws);
 
-// Applies the operation that DrawAugment() wrote to `draws` to `image`. `filling`: how the
-// geometric operations fill pixels. kColor does not change an image of one channel.
+// Applies to `image` the operation that WriteAugment() or DrawAugment() wrote to `draws`.
+// `filling`: how the geometric operations fill pixels. kColor does not change an image of one
+// channel.
 void ApplyAugment(const int64_t* draws, const WarpFilling& filling, Image* image);
 
 }  // namespace finetune

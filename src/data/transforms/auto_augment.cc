@@ -10,18 +10,20 @@ namespace {
 
 using enum AugmentOperation;
 
-// The largest bin of a strength: AutoAugment divides the ranges of RandAugment into 9 steps.
+// AutoAugment divides RandAugment's range of each magnitude into 9 equal steps. A bin is the number
+// of a step, 0 to kBins.
 constexpr double kBins = 9;
 
 struct Choice {
   AugmentOperation operation;
   float probability;
-  int bin;  // of the strength, 0 to kBins; ignored by operations without a magnitude
+  int bin;  // of the magnitude, 0 to kBins; ignored for operations without a magnitude
 };
 using Pair = std::array<Choice, 2>;
 using Policy = std::array<Pair, 25>;
 
-// Tables 9 and 7 of the paper.
+// The policies of the paper (see AutoAugmentConfig): kImagenet is its table 9, kCifar10 its
+// table 7.
 constexpr Policy kImagenet = {{
     {{{kPosterize, 0.4f, 8}, {kRotate, 0.6f, 9}}},
     {{{kSolarize, 0.6f, 5}, {kAutoContrast, 0.6f, 0}}},

@@ -9,8 +9,10 @@
 
 namespace finetune {
 
-// Applies a random pair of operations of the config's policy. It has kAugmentDraws draws for each
-// of the two: see DrawAugment(). An operation that is left out is kIdentity.
+// Makes the transform that applies a random pair of operations of the config's policy; see
+// AutoAugmentConfig. It has kAugmentDraws draws for each operation of the pair, as WriteAugment()
+// writes them. An operation that is left out is kIdentity. Returns null and adds an error to
+// `problems` if `fill` is not in 0 to 255.
 std::unique_ptr<Transform> MakeAutoAugment(const AutoAugmentConfig& config, const ImageShape& input,
                                            const Problems& problems);
 

@@ -19,7 +19,8 @@ namespace {
 
 constexpr int kAxes = 3;
 
-// ImageNet's, as mmpretrain's configs have them.
+// The eigenvalues and eigenvectors of ImageNet's colours, from mmpretrain's configs. A row has the
+// components of the three vectors for one channel.
 constexpr std::array<float, kAxes> kEigenvalues = {55.4625f, 4.7940f, 1.1475f};
 constexpr std::array<float, 3 * kAxes> kEigenvectors = {
     -0.5675f, 0.7192f,  0.4009f,   // red
@@ -27,7 +28,7 @@ constexpr std::array<float, 3 * kAxes> kEigenvectors = {
     -0.5836f, -0.6948f, 0.4203f,   // blue
 };
 
-// [channel][axis]: the eigenvalue times the component of the eigenvector.
+// [channel][axis]: the axis's eigenvalue times its eigenvector's component for the channel.
 using Axes = std::array<std::array<float, kAxes>, 3>;
 
 class DeviceLighting : public DeviceTransform {

@@ -9,8 +9,9 @@
 
 namespace finetune {
 
-// Shifts the colours of an image along the main axes of a data set's colours. It has three draws:
-// the alphas, as the bits of float64.
+// Makes the transform that shifts all colours of an image along the principal axes of a data set's
+// colours; see LightingConfig. It has three draws: the alphas, as the bits of float64. Returns null
+// and adds errors to `problems` for wrong values and for images that do not have three channels.
 std::unique_ptr<Transform> MakeLighting(const LightingConfig& config, const ImageShape& input,
                                         const Problems& problems);
 

@@ -8,8 +8,8 @@
 
 namespace finetune {
 
-// Draws numbers from the normal distribution with mean 0 and standard deviation 1 (Box and Muller
-// 1958).
+// Draws random numbers from the normal distribution with mean 0 and standard deviation 1 (Box and
+// Muller 1958).
 class Normal {
  public:
   // `random` must outlive this object.
@@ -20,7 +20,7 @@ class Normal {
       has_other_ = false;
       return other_;
     }
-    // Uniform() is below 1, so the logarithm is finite.
+    // The method makes two numbers at a time. Uniform() is below 1, so the logarithm is finite.
     const float radius = std::sqrt(-2 * std::log(1 - random_.Uniform()));
     const float angle = 2 * std::numbers::pi_v<float> * random_.Uniform();
     other_ = radius * std::sin(angle);

@@ -77,8 +77,8 @@ class RandomErasing : public Transform {
 
   void Apply(const int64_t* draws, Image* image) const override {
     const int channels = image->shape.channels;
-    // The noise of an image has a stream of its own, so that the number of values does not change
-    // other draws.
+    // The noise comes from a random stream of its own, seeded by a draw, so that the number of
+    // noise values does not change other draws.
     RandomStream random(static_cast<uint64_t>(draws[4]), RandomPurpose::kAugmentation, 0, 0);
     Normal noise(&random);
     for (int64_t y = draws[0]; y < draws[0] + draws[2]; ++y) {

@@ -22,7 +22,8 @@ class ExportCommand : public LocalCommand {
   absl::Status RunHere(const Invocation& invocation, std::string* output) override;
 
  private:
-  // The flags with the values of those that are texts. Errors: InvalidArgument.
+  // Returns the flags, with --format, --names, --preprocessing and --dtype parsed from their texts.
+  // Errors: InvalidArgument for an unknown value.
   absl::StatusOr<ExportFlags> Parse() const;
 
   CheckpointFlags checkpoint_;

@@ -21,7 +21,7 @@ namespace {
 
 constexpr absl::Duration kRefresh = absl::Seconds(2);
 
-// Returns whether the locale of the environment is one of UTF-8.
+// Returns whether the environment variables choose a UTF-8 locale.
 bool ShowsUtf8() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     const char* const value = std::getenv(name);
@@ -48,9 +48,9 @@ int ExitCodeOf(const WatchedRun& run) {
   return kExitDone;
 }
 
-// Prints the run in place of what was printed before, whose number of lines is in `drawn`; 0: no
-// lines. On a terminal no line may wrap and no line may scroll away, because the cursor goes back
-// by lines.
+// Prints the run over the lines that the last call printed. `drawn`: the number of those lines, 0
+// if there are none; set to the number of lines printed now. The cursor goes back by `drawn` lines,
+// so on a terminal no line may wrap and none may scroll off the screen: both are cut to its size.
 void Draw(const WatchedRun& run, absl::Time now, bool terminal, size_t* drawn) {
   WatchScreen screen;
   screen.utf8 = ShowsUtf8();
@@ -64,7 +64,7 @@ void Draw(const WatchedRun& run, absl::Time now, bool terminal, size_t* drawn) {
   }
   std::vector<std::string> lines = DescribeRun(run, now, screen);
   if (lines.size() > rows) lines.resize(rows);
-  // Up by `drawn` lines, then clear to the screen's end.
+  // Escape sequences: the cursor goes up by `drawn` lines, and the screen below it is cleared.
   const std::string back = *drawn > 0 ? absl::StrCat("\x1b[", *drawn, "A\r\x1b[J") : "";
   std::fputs(absl::StrCat(back, absl::StrJoin(lines, "\n"), "\n").c_str(), stdout);
   std::fflush(stdout);

@@ -8,10 +8,10 @@
 
 namespace finetune {
 
-// Shows a run that another process makes, from the files in its work_dir. On a terminal it redraws
-// the screen until the run ends. The exit code is that of the run so far: kExitDone while it goes
-// on or when it is done, kExitFailed when it has failed, is stale or its process is gone,
-// kExitStopped when it was interrupted; kExitUsage where there is no run.
+// Shows a run of another process, from the files in the run's work_dir. On a terminal it redraws
+// the screen until the run ends. The exit code is kExitDone if the run is alive or done,
+// kExitFailed if it has failed, is stale or its process is gone, kExitStopped if it was
+// interrupted, and kExitUsage if there is no run in the work_dir.
 class WatchCommand : public Command {
  public:
   std::string name() const override { return "watch"; }
