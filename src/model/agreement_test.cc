@@ -143,22 +143,22 @@ TEST_P(Agreement, OfNamesShapesLogitsLossGradientsAndStatistics) {
 
 INSTANTIATE_TEST_SUITE_P(
     WithPyTorch, Agreement,
-    testing::Combine(testing::Values("efficientnet_b0_original", "efficientnet_b0_torchvision",
-                                     "efficientnet_b1_timm", "efficientnet_b2_timm",
-                                     "efficientnet_b3_mmpretrain", "efficientnet_b4_mmpretrain",
-                                     "efficientnet_lite0_evaluated", "efficientnet_lite0_frozen5",
-                                     "efficientnet_lite0_norm_eval", "efficientnet_lite0_timm",
-                                     "efficientnet_lite0_timm_tf", "efficientnet_lite1",
-                                     "efficientnet_lite2", "efficientnet_lite3",
-                                     "efficientnet_lite4", "lenet5", "mobilenet_v2_mmpretrain",
-                                     "mobilenet_v2_timm", "mobilenet_v2_torchvision",
-                                     "mobilenet_v3_large_timm", "mobilenet_v3_large_torchvision",
-                                     "mobilenet_v3_small_mmpretrain", "mobilenet_v3_small_timm_tf",
-                                     "mobilenet_v3_small_torchvision", "resnet18_cifar",
-                                     "resnet18_evaluated", "resnet18_frozen4", "resnet34_norm_eval",
-                                     "resnet50", "resnet50_caffe", "resnet50_evaluated",
-                                     "resnet50_frozen2", "resnet101", "resnet152"),
-                     testing::Bool()),
+    testing::Combine(
+        testing::Values(
+            "convnext_atto_timm", "convnext_tiny_original", "convnext_tiny_torchvision",
+            "convnext_v2_atto_original", "convnext_v2_femto_mmpretrain", "convnext_v2_nano_timm",
+            "efficientnet_b0_original", "efficientnet_b0_torchvision", "efficientnet_b1_timm",
+            "efficientnet_b2_timm", "efficientnet_b3_mmpretrain", "efficientnet_b4_mmpretrain",
+            "efficientnet_lite0_evaluated", "efficientnet_lite0_frozen5",
+            "efficientnet_lite0_norm_eval", "efficientnet_lite0_timm", "efficientnet_lite0_timm_tf",
+            "efficientnet_lite1", "efficientnet_lite2", "efficientnet_lite3", "efficientnet_lite4",
+            "lenet5", "mobilenet_v2_mmpretrain", "mobilenet_v2_timm", "mobilenet_v2_torchvision",
+            "mobilenet_v3_large_timm", "mobilenet_v3_large_torchvision",
+            "mobilenet_v3_small_mmpretrain", "mobilenet_v3_small_timm_tf",
+            "mobilenet_v3_small_torchvision", "resnet18_cifar", "resnet18_evaluated",
+            "resnet18_frozen4", "resnet34_norm_eval", "resnet50", "resnet50_caffe",
+            "resnet50_evaluated", "resnet50_frozen2", "resnet101", "resnet152"),
+        testing::Bool()),
     [](const auto& info) {
       return std::get<0>(info.param) + (std::get<1>(info.param) ? "_fused" : "_plain");
     });

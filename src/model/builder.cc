@@ -30,6 +30,10 @@ at::Tensor LayerBuilder::Add(const std::string& name, at::Tensor value) {
   return value;
 }
 
+at::Tensor LayerBuilder::Add(const std::string& name, int64_t size, double value) {
+  return Add(name, at::full({size}, value, at::kFloat));
+}
+
 at::Tensor LayerBuilder::AddBuffer(const std::string& name, const at::Tensor& value) {
   buffers_.push_back({name, value.to(device_)});
   return buffers_.back().tensor;
@@ -69,8 +73,8 @@ ConvBn LayerBuilder::MakeConvBn(const ConvBnNames& names, const ConvShape& shape
   layer.conv.same = same;
   BatchNorm& norm = layer.norm;
   norm.settings = settings;
-  norm.gamma = Add(bn + ".weight", at::full({out}, gamma, at::kFloat));
-  norm.beta = Add(bn + ".bias", at::zeros({out}));
+  norm.gamma = Add(bn + ".weight", out, gamma);
+  norm.beta = Add(bn + ".bias", out, 0);
   norm.running_mean = AddBuffer(bn + ".running_mean", at::zeros({out}));
   norm.running_var = AddBuffer(bn + ".running_var", at::ones({out}));
   norm.num_batches_tracked = AddBuffer(bn + ".num_batches_tracked", at::zeros({}, at::kLong));
@@ -85,7 +89,7 @@ SqueezeExciteLayer LayerBuilder::MakeSqueezeExcite(const SqueezeExciteNames& nam
     return AddNormal(name + ".weight", {out, in, 1, 1}, std::sqrt(2.0 / static_cast<double>(out)));
   };
   const auto bias = [&](const std::string& name, int64_t out) {
-    return Add(name + ".bias", at::zeros({out}));
+    return Add(name + ".bias", out, 0);
   };
   SqueezeExciteLayer layer;
   layer.weights.reduce = weight(names.reduce, channels, squeezed);
@@ -115,7 +119,26 @@ Linear LayerBuilder::MakeLinear(const std::string& name, int64_t in, int64_t out
 
 Linear LayerBuilder::MakeNormalLinear(const std::string& name, int64_t in, int64_t out,
                                       double deviation) {
-  return {AddNormal(name + ".weight", {out, in}, deviation), Add(name + ".bias", at::zeros({out}))};
+  return {AddNormal(name + ".weight", {out, in}, deviation), Add(name + ".bias", out, 0)};
+}
+
+Conv LayerBuilder::MakeNormalConv(const std::string& name, const ConvShape& shape,
+                                  double deviation) {
+  const auto [in, out, kernel, stride, padding, groups, same] = shape;
+  return {AddNormal(name + ".weight", {out, in / groups, kernel, kernel}, deviation),
+          Add(name + ".bias", out, 0),
+          stride,
+          padding,
+          groups,
+          same};
+}
+
+LayerNorm LayerBuilder::MakeLayerNorm(const std::string& name, int64_t channels, double epsilon) {
+  return {Add(name + ".weight", channels, 1), Add(name + ".bias", channels, 0), epsilon};
+}
+
+GlobalResponseNorm LayerBuilder::MakeGlobalResponseNorm(const std::string& name, int64_t channels) {
+  return {Add(name + ".gamma", channels, 0), Add(name + ".beta", channels, 0)};
 }
 
 }  // namespace finetune

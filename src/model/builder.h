@@ -19,8 +19,9 @@
 
 namespace finetune {
 
-// Keys: the names that other packages' checkpoints have for a model's layers. Values: the model's
-// own names. Example: {"features.0.0", "backbone.conv1.conv"}.
+// Keys: the names that other packages' checkpoints have for a model's layers, or for single tensors
+// whose last part differs. Values: the model's own names. Examples: {"features.0.0",
+// "backbone.conv1.conv"}, {"features.1.0.layer_scale", "backbone.stages.0.0.gamma"}.
 using LayerNames = std::map<std::string, std::string, std::less<>>;
 
 // The names of a convolution and of the batch norm that follows it.
@@ -76,7 +77,8 @@ class LayerBuilder {
                                        int64_t squeezed, Activation activation, Gate gate);
 
   // Records the names that other packages' checkpoints have for `layer` or `layers`, as full names
-  // from the root of their network. A name must not be given to two layers.
+  // from the root of their network. `layer` may also be the full name of a tensor. A name must not
+  // be given to two layers.
   void AlsoNamed(const std::string& layer, std::initializer_list<std::string> others);
   void AlsoNamed(const ConvBnNames& layers, std::initializer_list<ConvBnNames> others);
 
@@ -89,6 +91,22 @@ class LayerBuilder {
   // whose bias starts at 0.
   Linear MakeNormalLinear(const std::string& name, int64_t in, int64_t out, double deviation);
 
+  // Makes a convolution whose weight and bias start as those of MakeNormalLinear().
+  Conv MakeNormalConv(const std::string& name, const ConvShape& shape, double deviation);
+
+  // Makes a layer norm whose scale starts at 1 and whose shift starts at 0.
+  LayerNorm MakeLayerNorm(const std::string& name, int64_t channels, double epsilon);
+
+  // Makes a global response norm whose scale and shift start at 0, so that it starts as the
+  // identity. Its tensors are named ".gamma" and ".beta".
+  GlobalResponseNorm MakeGlobalResponseNorm(const std::string& name, int64_t channels);
+
+  // Makes a parameter [channels] that starts at `value`, such as a layer scale. `name`: the
+  // parameter's full name.
+  at::Tensor MakeScale(const std::string& name, int64_t channels, double value) {
+    return Add(name, channels, value);
+  }
+
   // Returns the pointers ConvBn::folded of all layers that MakeConvBn() made since the last call.
   std::vector<std::shared_ptr<std::optional<PackedConv>>> TakeFolded() {
     return std::exchange(folded_, {});
@@ -96,6 +114,8 @@ class LayerBuilder {
 
  private:
   at::Tensor Add(const std::string& name, at::Tensor value);
+  // Adds a parameter [size] whose values are all `value`.
+  at::Tensor Add(const std::string& name, int64_t size, double value);
   at::Tensor AddBuffer(const std::string& name, const at::Tensor& value);
   // Adds a parameter drawn from a normal distribution with mean 0 and this standard deviation.
   at::Tensor AddNormal(const std::string& name, at::IntArrayRef shape, double deviation);

@@ -5,9 +5,13 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/hardsigmoid.h>
 #include <ATen/ops/hardswish.h>
 #include <ATen/ops/hardtanh.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/sigmoid.h>
@@ -18,6 +22,7 @@
 
 #include "src/ops/conv.h"
 #include "src/ops/depthwise.h"
+#include "src/ops/gelu_mlp.h"
 
 namespace finetune {
 namespace {
@@ -182,7 +187,7 @@ at::Tensor ConvolveFast(const at::Tensor& x, const Conv& conv) {
     return TrainedConv(Padded(x, conv), conv.weight, conv.stride, conv.padding);
   }
   if (RunsDepthwise(ConvType(x), conv)) {
-    return TrainedDepthwiseConv(x, conv.weight, conv.stride, PaddingOf(conv, x));
+    return TrainedDepthwiseConv(x, conv.weight, /*bias=*/{}, conv.stride, PaddingOf(conv, x));
   }
   return Convolve(x, conv);
 }
@@ -247,6 +252,52 @@ at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor&
                      Activation activation, const StagePass& pass) {
   return pass.trained ? Trained(x, layer, residual, activation, pass)
                       : Frozen(x, layer, residual, activation, pass.mode);
+}
+
+at::Tensor ToStoredType(const at::Tensor& x, const StagePass& pass) {
+  if (!pass.trained) return x.to(ConvType(x));
+  return x.to(pass.mode.bfloat16 ? at::kBFloat16 : at::kFloat);
+}
+
+at::Tensor ConvWithBias(const at::Tensor& x, const Conv& conv, const StagePass& pass) {
+  const at::ScalarType stored = x.scalar_type(), type = ConvType(x);
+  if (pass.mode.fused && x.is_cpu() && RunsDepthwise(type, conv)) {
+    return TrainedDepthwiseConv(x, conv.weight, conv.bias, conv.stride, PaddingOf(conv, x));
+  }
+  return at::conv2d(Padded(x, conv).to(type), conv.weight.to(stored).to(type),
+                    conv.bias.to(stored).to(type), conv.stride, conv.padding, /*dilation=*/1,
+                    conv.groups)
+      .to(stored);
+}
+
+at::Tensor ApplyLinear(const at::Tensor& x, const Linear& linear) {
+  const at::ScalarType stored = x.scalar_type(), type = ConvType(x);
+  return at::linear(x.to(type), linear.weight.to(stored).to(type), linear.bias.to(stored).to(type))
+      .to(stored);
+}
+
+at::Tensor ApplyGeluMlp(const at::Tensor& x, const Linear& expand, const Linear& project,
+                        const StagePass& pass) {
+  if (pass.mode.fused && x.is_cpu()) {
+    return GeluMlp(x, {expand.weight, expand.bias, project.weight, project.bias});
+  }
+  return ApplyLinear(at::gelu(ApplyLinear(x, expand)), project);
+}
+
+at::Tensor ApplyLayerNorm(const at::Tensor& x, const LayerNorm& norm) {
+  const int64_t channels[] = {norm.gamma.size(0)};
+  // LibTorch's kernel for the CPU takes a bfloat16 input with float32 parameters; the one for GPUs
+  // does not.
+  const at::Tensor input = x.is_cpu() ? x : x.to(at::kFloat);
+  return at::layer_norm(input, channels, norm.gamma, norm.beta, norm.epsilon).to(x.scalar_type());
+}
+
+at::Tensor ApplyGlobalResponseNorm(const at::Tensor& x, const GlobalResponseNorm& norm) {
+  const at::Tensor norms =
+      at::linalg_vector_norm(x, /*ord=*/2, {{1, 2}}, /*keepdim=*/true, at::kFloat);
+  const at::Tensor factors =
+      norms / (norms.mean(at::IntArrayRef{-1}, /*keepdim=*/true) + norm.epsilon);
+  return x * (norm.gamma * factors + 1).to(x.scalar_type()) + norm.beta.to(x.scalar_type());
 }
 
 at::Tensor SqueezeAndExcite(const at::Tensor& x, const SqueezeExciteLayer& layer,

@@ -63,6 +63,18 @@ struct ConvBn {
   std::shared_ptr<std::optional<PackedConv>> folded = std::make_shared<std::optional<PackedConv>>();
 };
 
+// Layer norm (Ba et al. 2016) over the last dimension.
+struct LayerNorm {
+  at::Tensor gamma, beta;  // [C]
+  double epsilon = 1e-6;
+};
+
+// Global response normalisation (Woo et al. 2023).
+struct GlobalResponseNorm {
+  at::Tensor gamma, beta;  // [C]
+  double epsilon = 1e-6;
+};
+
 struct SqueezeExciteLayer {
   SqueezeExciteWeights weights;
   Activation activation = Activation::kRelu;  // between the two convolutions
@@ -105,6 +117,33 @@ struct StagePass {
 // which has no variance.
 at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
                      Activation activation, const StagePass& pass);
+
+// Returns x in the type that the layers below compute and store in: bfloat16 or float32 by
+// pass.mode where pass.trained, otherwise ConvType(x).
+at::Tensor ToStoredType(const at::Tensor& x, const StagePass& pass);
+
+// The functions below are differentiable by autograd. Results have x's type. Weights are rounded to
+// this type, sums are float32.
+
+// Returns conv(x) + bias, [N, out, H', W'] channels-last. x: [N, in, H, W] channels-last.
+at::Tensor ConvWithBias(const at::Tensor& x, const Conv& conv, const StagePass& pass);
+
+// Returns x W^T + bias over the last dimension of x, [..., in]: [..., out].
+at::Tensor ApplyLinear(const at::Tensor& x, const Linear& linear);
+
+// Returns project(gelu(expand(x))) over the last dimension of x, [..., in]: [..., out]. The GELU is
+// the exact one, by erf.
+at::Tensor ApplyGeluMlp(const at::Tensor& x, const Linear& expand, const Linear& project,
+                        const StagePass& pass);
+
+// Returns x normalised over its last dimension: (x - mean) / sqrt(var + epsilon) * gamma + beta.
+// x: [..., C]. Mean and variance are computed in float32.
+at::Tensor ApplyLayerNorm(const at::Tensor& x, const LayerNorm& norm);
+
+// Returns x + gamma * x * n + beta, where n is the norm of each channel of an image over the
+// image's pixels, divided by (the mean of these norms over the channels + epsilon). x: [N, H, W,
+// C].
+at::Tensor ApplyGlobalResponseNorm(const at::Tensor& x, const GlobalResponseNorm& norm);
 
 // Returns x after squeeze-and-excitation (see SqueezeExcite()), in x's type and shape. x: [N, C, H,
 // W], channels-last. The two convolutions compute in float32.

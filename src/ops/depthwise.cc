@@ -366,13 +366,13 @@ std::vector<double> SumLines(const Shape& of, int64_t kernel, const at::Tensor& 
 
 struct TrainedDepthwiseFunction : torch::autograd::Function<TrainedDepthwiseFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            int64_t stride, const Padding& padding) {
+                            const at::Tensor& bias, int64_t stride, const Padding& padding) {
     context->save_for_backward({x, weight});
     context->saved_data["stride"] = stride;
     context->saved_data["padding"] =
         std::vector<int64_t>{padding.top, padding.left, padding.bottom, padding.right};
     const DepthwiseWeight packed = PackDepthwise(weight.to(x.scalar_type()));
-    return DepthwiseConv(x.to(ConvType(x)), packed, /*bias=*/{}, Activation::kNone, stride, padding)
+    return DepthwiseConv(x.to(ConvType(x)), packed, bias, Activation::kNone, stride, padding)
         .to(x.scalar_type());
   }
 
@@ -384,7 +384,7 @@ struct TrainedDepthwiseFunction : torch::autograd::Function<TrainedDepthwiseFunc
     const Padding padding{sides[0], sides[1], sides[2], sides[3]};
     const at::ScalarType type = ConvType(x);
     const at::Tensor dy = gradients[0].to(type);
-    at::Tensor dx, dw;
+    at::Tensor dx, dw, db;
     if (context->needs_input_grad(0)) {
       const DepthwiseWeight packed = PackDepthwise(weight.to(x.scalar_type()));
       dx = DepthwiseInputGradient(dy, packed, x, stride, padding).to(x.scalar_type());
@@ -392,7 +392,8 @@ struct TrainedDepthwiseFunction : torch::autograd::Function<TrainedDepthwiseFunc
     if (context->needs_input_grad(1)) {
       dw = DepthwiseWeightGradient(dy, x.to(type), weight.size(2), stride, padding);
     }
-    return {dx, dw, {}, {}};
+    if (context->needs_input_grad(2)) db = dy.sum({0, 2, 3}, /*keepdim=*/false, at::kFloat);
+    return {dx, dw, db, {}, {}};
   }
 };
 
@@ -456,9 +457,9 @@ at::Tensor DepthwiseWeightGradient(const at::Tensor& dy, const at::Tensor& x, in
   return dw;
 }
 
-at::Tensor TrainedDepthwiseConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
-                                const Padding& padding) {
-  return TrainedDepthwiseFunction::apply(x, weight, stride, padding);
+at::Tensor TrainedDepthwiseConv(const at::Tensor& x, const at::Tensor& weight,
+                                const at::Tensor& bias, int64_t stride, const Padding& padding) {
+  return TrainedDepthwiseFunction::apply(x, weight, bias, stride, padding);
 }
 
 }  // namespace finetune

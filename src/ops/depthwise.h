@@ -50,10 +50,11 @@ at::Tensor DepthwiseWeightGradient(const at::Tensor& dy, const at::Tensor& x, in
                                    int64_t stride, const Padding& padding,
                                    Vectors vectors = BestVectors());
 
-// Returns conv(x) in x's type, differentiable by autograd; the gradient of the weight is float32.
-// DepthwiseRuns() must be true for the type that the convolution is computed in (ConvType(x)).
-at::Tensor TrainedDepthwiseConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
-                                const Padding& padding);
+// Returns conv(x) + bias in x's type, differentiable by autograd; the gradients of weight and bias
+// are float32. bias: [C] float32, undefined for none. DepthwiseRuns() must be true for the type
+// that the convolution is computed in (ConvType(x)).
+at::Tensor TrainedDepthwiseConv(const at::Tensor& x, const at::Tensor& weight,
+                                const at::Tensor& bias, int64_t stride, const Padding& padding);
 
 }  // namespace finetune
 

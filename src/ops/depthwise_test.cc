@@ -110,7 +110,9 @@ TEST_P(DepthwiseTest, TrainsInBothTypesWithinTheirRounding) {
   const at::Tensor dy = ByFormula("dy", {s.images, s.channels, Results(s.height, top + bottom, s),
                                          Results(s.width, left + right, s)})
                             .contiguous(kLayout);
-  const Exact exact = Definition(s, x, weight, at::zeros({s.channels}), dy);
+  const at::Tensor bias = ByFormula("bias", {s.channels});
+  const Exact exact = Definition(s, x, weight, bias, dy);
+  const at::Tensor exact_db = dy.to(at::kDouble).sum({0, 2, 3});
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     if (!DepthwiseRuns(type, weight, s.channels) &&
         !DepthwiseRuns(at::kFloat, weight, s.channels)) {
@@ -119,12 +121,14 @@ TEST_P(DepthwiseTest, TrainsInBothTypesWithinTheirRounding) {
     const double error = type == at::kFloat ? 2e-6 : 0.005;
     const at::Tensor in = x.clone(kLayout).to(type).requires_grad_();
     const at::Tensor by = weight.clone(kLayout).requires_grad_();
-    const at::Tensor y = TrainedDepthwiseConv(in, by, s.stride, s.padding);
+    const at::Tensor plus = bias.clone().requires_grad_();
+    const at::Tensor y = TrainedDepthwiseConv(in, by, plus, s.stride, s.padding);
     ASSERT_EQ(y.scalar_type(), type);
     y.backward(dy.to(type));
     EXPECT_LT(RelativeError(y.detach(), exact.y), error);
     EXPECT_LT(RelativeError(in.grad(), exact.dx), error);
     EXPECT_LT(RelativeError(by.grad(), exact.dw), error);
+    EXPECT_LT(RelativeError(plus.grad(), exact_db), error);
     EXPECT_EQ(in.grad().scalar_type(), type);
     EXPECT_EQ(by.grad().scalar_type(), at::kFloat);
   }
@@ -203,7 +207,7 @@ TEST(DepthwiseConvTest, AcceptsEmptyBatch) {
   if (!DepthwiseRuns(at::kFloat, weight, 32)) return;
   const at::Tensor x = at::zeros({0, 32, 8, 8}).requires_grad_();
   const at::Tensor trained = weight.clone().requires_grad_();
-  const at::Tensor y = TrainedDepthwiseConv(x, trained, 2, {0, 0, 1, 1});
+  const at::Tensor y = TrainedDepthwiseConv(x, trained, /*bias=*/{}, 2, {0, 0, 1, 1});
   EXPECT_EQ(y.sizes(), at::IntArrayRef({0, 32, 4, 4}));
   y.sum().backward();
   EXPECT_TRUE(trained.grad().equal(at::zeros_like(weight)));
