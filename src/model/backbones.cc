@@ -9,6 +9,7 @@
 #include "src/model/mobilenet_v2.h"
 #include "src/model/mobilenet_v3.h"
 #include "src/model/resnet.h"
+#include "src/model/vit.h"
 
 namespace finetune {
 namespace {
@@ -28,6 +29,8 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeMobileNetV3(config);
     case BackboneConfig::kEfficientnet:
       return MakeEfficientNet(config, problems);
+    case BackboneConfig::kVit:
+      return MakeVit(config, problems);
     case BackboneConfig::KIND_NOT_SET:
       break;
   }

@@ -213,7 +213,8 @@ class Checker {
           std::pair("model.backbone.efficientnet_lite.drop_path",
                     model.backbone().efficientnet_lite().drop_path()),
           std::pair("model.backbone.efficientnet.drop_path",
-                    model.backbone().efficientnet().drop_path())}) {
+                    model.backbone().efficientnet().drop_path()),
+          std::pair("model.backbone.vit.drop_path", model.backbone().vit().drop_path())}) {
       if (!(probability > 0)) continue;
       Error("runtime.cuda_graph",
             absl::StrCat("does not go with ", field, " (", loaded_.PlaceOf(field),
