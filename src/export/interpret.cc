@@ -80,6 +80,7 @@ struct Step {
     if (op == "Relu") return in[0].relu();
     if (op == "Tanh") return in[0].tanh();
     if (op == "Sigmoid") return in[0].sigmoid();
+    if (op == "Erf") return in[0].erf();
     if (op == "HardSwish") return in[0] * at::clamp(in[0] / 6 + 0.5, 0, 1);
     if (op == "HardSigmoid") return at::clamp(in[0] * Float("alpha") + Float("beta"), 0, 1);
     if (op == "Softmax") return in[0].softmax(Int("axis"));
@@ -98,6 +99,19 @@ struct Step {
     if (op == "BatchNormalization") {
       const auto wide = [&](size_t i) { return in[i].view({1, -1, 1, 1}); };
       return (in[0] - wide(3)) / (wide(4) + Float("epsilon")).sqrt() * wide(1) + wide(2);
+    }
+    if (op == "LayerNormalization") {
+      TORCH_CHECK(Int("axis") == -1);
+      const at::Tensor mean = in[0].mean(-1, /*keepdim=*/true);
+      const at::Tensor variance = (in[0] - mean).square().mean(-1, /*keepdim=*/true);
+      return (in[0] - mean) / (variance + Float("epsilon")).sqrt() * in[1] + in[2];
+    }
+    if (op == "MatMul") return in[0].matmul(in[1]);
+    if (op == "ReduceMean" || op == "ReduceL2") {
+      const std::vector<int64_t> axes(in[1].const_data_ptr<int64_t>(),
+                                      in[1].const_data_ptr<int64_t>() + in[1].numel());
+      const bool keeps = Int("keepdims") != 0;
+      return op == "ReduceMean" ? in[0].mean(axes, keeps) : in[0].square().sum(axes, keeps).sqrt();
     }
     if (op == "MaxPool") {
       return at::max_pool2d(Padded(-1e30), Ints("kernel_shape"), Ints("strides"), 0,

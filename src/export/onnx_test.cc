@@ -42,6 +42,8 @@ const Case kCases[] = {
     {"ResNet50Caffe", "resnet { depth: 50 base_channels: 8 style: CAFFE }", {3, 64, 64}},
     {"EfficientNetLite0", "efficientnet_lite {}", {3, 65, 50}},
     {"MobileNetV2", "mobilenet_v2 { width: 0.25 }", {3, 65, 50}},
+    {"ConvNeXtAtto", "convnext { variant: ATTO }", {3, 45, 50}},
+    {"ConvNeXtV2Atto", "convnext { variant: ATTO version: V2 }", {3, 45, 50}},
     {"LeNet5", "lenet5 {}", {1, 32, 32}},
 };
 

@@ -6,6 +6,7 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <iterator>
 #include <limits>
@@ -82,12 +83,41 @@ Name BatchNormalization(const OperatorCall& call, Graph* graph) {
              graph, {{"epsilon", static_cast<float>(call.inputs[7].toDouble())}});
 }
 
-// linear(x, weight, bias)
-Name Gemm(const OperatorCall& call, Graph* graph) {
-  if (TensorAt(call, 0).dim() != 2) return Unsupported(call, " on other than vectors");
-  std::vector<std::string> inputs = {call.values[0], call.values[1]};
-  if (!call.values[2].empty()) inputs.push_back(call.values[2]);
-  return Add(call, "Gemm", inputs, graph, {{"transB", int64_t{1}}});
+// linear(x, weight, bias). ONNX's Gemm takes matrices alone, so a linear layer on the last of more
+// dimensions is a MatMul with the transposed weight.
+Name Linear(const OperatorCall& call, Graph* graph) {
+  const std::string &x = call.values[0], &weight = call.values[1], &bias = call.values[2];
+  if (TensorAt(call, 0).dim() == 2) {
+    std::vector<std::string> inputs = {x, weight};
+    if (!bias.empty()) inputs.push_back(bias);
+    return Add(call, "Gemm", inputs, graph, {{"transB", int64_t{1}}});
+  }
+  const std::string transposed =
+      graph->AddConstant(weight + ".transposed", TensorAt(call, 1).t().contiguous());
+  const std::string product = Add(call, "MatMul", {x, transposed}, graph);
+  return bias.empty() ? product : Add(call, "Add", {product, bias}, graph);
+}
+
+// layer_norm(x, normalized_shape, weight, bias, eps, cudnn_enable)
+Name LayerNormalization(const OperatorCall& call, Graph* graph) {
+  if (IntsAt(call, 1).size() != 1) return Unsupported(call, " over several dimensions");
+  if (call.values[2].empty() || call.values[3].empty()) {
+    return Unsupported(call, " without scale and shift");
+  }
+  return Add(call, "LayerNormalization", {call.values[0], call.values[2], call.values[3]}, graph,
+             {{"axis", int64_t{-1}}, {"epsilon", static_cast<float>(call.inputs[4].toDouble())}});
+}
+
+// gelu(x, approximate) = x / 2 * (1 + erf(x / sqrt(2))). ONNX has Gelu only since opset 20.
+// onnxruntime knows these nodes and runs them as one.
+Name Gelu(const OperatorCall& call, Graph* graph) {
+  if (call.inputs[1].toStringRef() != "none") return Unsupported(call, " with an approximation");
+  const std::string& x = call.values[0];
+  std::string y = Add(call, "Div", {x, graph->AddScalar(std::sqrt(2.0))}, graph);
+  y = Add(call, "Erf", {y}, graph);
+  y = Add(call, "Add", {y, graph->AddScalar(1)}, graph);
+  y = Add(call, "Mul", {x, y}, graph);
+  return Add(call, "Mul", {y, graph->AddScalar(0.5)}, graph);
 }
 
 // add(x, y, alpha)
@@ -152,13 +182,33 @@ Name AveragePool(const OperatorCall& call, Graph* graph) {
               {"count_include_pad", int64_t{call.inputs[5].toBool()}}});
 }
 
-// mean(x, dim, keepdim, dtype), where x is [N, C, H, W] and the mean is over H and W.
-Name Mean(const OperatorCall& call, Graph* graph) {
-  std::vector<int64_t> dims = IntsAt(call, 1);
+// Returns a list of dimensions, counted from 0 and sorted.
+std::vector<int64_t> DimensionsAt(const OperatorCall& call, size_t i) {
+  std::vector<int64_t> dims = IntsAt(call, i);
   for (int64_t& dim : dims) dim += dim < 0 ? TensorAt(call, 0).dim() : 0;
   std::sort(dims.begin(), dims.end());
+  return dims;
+}
+
+// Appends a node that reduces these dimensions by ONNX's operator `op`.
+Name Reduce(const OperatorCall& call, const std::string& op, const std::vector<int64_t>& dims,
+            bool keeps, Graph* graph) {
+  if (dims.empty() || dims.front() == 0) return Unsupported(call, " over images");
+  return Add(call, op, {call.values[0], graph->AddConstant(call.op + ".axes", at::tensor(dims))},
+             graph, {{"keepdims", int64_t{keeps}}});
+}
+
+// linalg_vector_norm(x, ord, dim, keepdim, dtype)
+Name VectorNorm(const OperatorCall& call, Graph* graph) {
+  if (call.inputs[1].toScalar().toDouble() != 2) return Unsupported(call, " of another order");
+  return Reduce(call, "ReduceL2", DimensionsAt(call, 2), call.inputs[3].toBool(), graph);
+}
+
+// mean(x, dim, keepdim, dtype)
+Name Mean(const OperatorCall& call, Graph* graph) {
+  const std::vector<int64_t> dims = DimensionsAt(call, 1);
   if (TensorAt(call, 0).dim() != 4 || dims != std::vector<int64_t>{2, 3}) {
-    return Unsupported(call, " over other than the places of maps");
+    return Reduce(call, "ReduceMean", dims, call.inputs[2].toBool(), graph);
   }
   const int64_t channels = TensorAt(call, 0).size(1);
   const std::string maps =
@@ -200,6 +250,14 @@ Name Slice(const OperatorCall& call, Graph* graph) {
              graph);
 }
 
+// permute(x, dims)
+Name Transpose(const OperatorCall& call, Graph* graph) {
+  std::vector<int64_t> dims = IntsAt(call, 1);
+  for (int64_t& dim : dims) dim += dim < 0 ? TensorAt(call, 0).dim() : 0;
+  if (dims[0] != 0) return Unsupported(call, " of images");
+  return Add(call, "Transpose", {call.values[0]}, graph, {{"perm", dims}});
+}
+
 // flatten, view, reshape, squeeze and unsqueeze. All of them keep the batch dimension and change
 // only the other dimensions.
 Name Reshape(const OperatorCall& call, Graph* graph) {
@@ -228,13 +286,17 @@ constexpr std::pair<absl::string_view, Name (*)(const OperatorCall&, Graph*)> kO
     {"conv2d", &Conv2d},
     {"div", &Binary<kDiv>},
     {"flatten", &Reshape},
+    {"gelu", &Gelu},
     {"hardsigmoid", &HardSigmoid},
     {"hardswish", &Unary<kHardSwish>},
     {"hardtanh", &Clip},
-    {"linear", &Gemm},
+    {"layer_norm", &LayerNormalization},
+    {"linalg_vector_norm", &VectorNorm},
+    {"linear", &Linear},
     {"max_pool2d", &MaxPool},
     {"mean", &Mean},
     {"mul", &Binary<kMul>},
+    {"permute", &Transpose},
     {"relu", &Unary<kRelu>},
     {"reshape", &Reshape},
     {"sigmoid", &Unary<kSigmoid>},

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -93,6 +94,40 @@ std::vector<Counterpart> OfMobileNetV2(const MobileNetV2Config& mobilenet, int c
   return counterparts;
 }
 
+std::vector<Counterpart> OfConvNeXt(const ConvNeXtConfig& convnext, int classes) {
+  const bool v2 = convnext.version() == ConvNeXtConfig::V2;
+  const std::string size = absl::AsciiStrToLower(ConvNeXtConfig::Variant_Name(convnext.variant()));
+  const bool has_scales = !v2 && convnext.layer_scale_init() > 0;
+  std::vector<Counterpart> counterparts = {
+      {.package = WeightNames::kMmpretrain,
+       .network = absl::StrFormat("mmpretrain's ConvNeXt(arch=\"%s\"%s%s)", size,
+                                  v2 ? ", use_grn=True" : "",
+                                  has_scales ? "" : ", layer_scale_init_value=0"),
+       .same = true}};
+  const bool is_of_v1 = convnext.variant() <= ConvNeXtConfig::LARGE;
+  if (has_scales && is_of_v1) {
+    counterparts.push_back({.package = WeightNames::kTorchvision,
+                            .network = absl::StrFormat(
+                                "torchvision.models.convnext_%s(num_classes=%d)", size, classes),
+                            .roots = {"features.", "classifier."}});
+  }
+  // timm's smallest networks of version 1 have 1x1 convolutions for linear layers.
+  if (v2 || (has_scales && is_of_v1)) {
+    counterparts.push_back(
+        {.package = WeightNames::kTimm,
+         .network = absl::StrFormat("timm.create_model(\"convnext%s_%s\", num_classes=%d)",
+                                    v2 ? "v2" : "", size, classes),
+         .roots = {"stem.", "head.norm", "head.fc"}});
+    // Names that begin with "stages." alone may also be the authors'.
+    for (int stage = 0; stage < 4; ++stage) {
+      for (const char* const part : {".blocks.", ".downsample."}) {
+        counterparts.back().roots.push_back(absl::StrCat("stages.", stage, part));
+      }
+    }
+  }
+  return counterparts;
+}
+
 // Returns the counterparts of a network in the other packages. A network without a case here can be
 // exported under finetune's names only.
 std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
@@ -102,6 +137,8 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
       return OfResNet(config.backbone().resnet(), classes);
     case BackboneConfig::kMobilenetV2:
       return OfMobileNetV2(config.backbone().mobilenet_v2(), classes);
+    case BackboneConfig::kConvnext:
+      return OfConvNeXt(config.backbone().convnext(), classes);
     case BackboneConfig::kLenet5:
       return {
           {.package = WeightNames::kMmpretrain, .network = "mmpretrain's LeNet5", .same = true}};
@@ -110,8 +147,8 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
   }
 }
 
-// Returns the package's name of a layer. `others`: the other names of each of finetune's layers.
-// Returns nullopt if `others` has no name of this package for the layer.
+// Returns the package's name of a layer or tensor. `others`: the other names of each of finetune's
+// layers and tensors. Returns nullopt if `others` has no name of this package for it.
 std::optional<std::string> NameOf(const Counterpart& counterpart, const std::string& layer,
                                   const std::multimap<std::string, std::string>& others) {
   if (counterpart.same) return layer;
@@ -169,13 +206,21 @@ absl::StatusOr<RenamedState> RenameState(const Classifier& model, const ModelCon
   RenamedState state;
   state.network = counterpart->network;
   for (const NamedTensor& tensor : model.State()) {
-    const std::string own = LayerOf(tensor.name);
-    const std::optional<std::string> layer = NameOf(*counterpart, own, others);
-    if (!layer.has_value()) {
+    // The tensor itself has a name of the package, or its layer has one.
+    std::optional<std::string> name = NameOf(*counterpart, tensor.name, others);
+    if (!name.has_value()) {
+      const std::string own = LayerOf(tensor.name);
+      name = NameOf(*counterpart, own, others);
+      if (name.has_value()) absl::StrAppend(&*name, tensor.name.substr(own.size()));
+    }
+    if (!name.has_value()) {
       return absl::InternalError(
           absl::StrCat("src/model gives ", tensor.name, " no name of ", ToText(names)));
     }
-    state.tensors.push_back({absl::StrCat(*layer, tensor.name.substr(own.size())), tensor.tensor});
+    // torchvision multiplies a map [N, C, H, W] by it.
+    const bool is_factor_of_maps = absl::EndsWith(*name, ".layer_scale");
+    state.tensors.push_back(
+        {*std::move(name), is_factor_of_maps ? tensor.tensor.view({-1, 1, 1}) : tensor.tensor});
   }
   return state;
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/test_folder.h"
 #include "src/checkpoint/reader.h"
@@ -85,6 +86,11 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTorchvision},
                       Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTimm},
                       Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kMmpretrain},
+                      Case{"convnext {}", WeightNames::kTorchvision},
+                      Case{"convnext {}", WeightNames::kTimm},
+                      Case{"convnext {}", WeightNames::kMmpretrain},
+                      Case{"convnext { variant: ATTO version: V2 }", WeightNames::kTimm},
+                      Case{"convnext { variant: ATTO version: V2 }", WeightNames::kMmpretrain},
                       Case{"efficientnet_lite {}", WeightNames::kFinetune},
                       Case{"lenet5 {}", WeightNames::kMmpretrain}));
 
@@ -96,9 +102,30 @@ TEST(RenameState, GivesThePackagesNames) {
   const auto timm = NamesOf("mobilenet_v2 {}", WeightNames::kTimm);
   EXPECT_TRUE(timm.contains("blocks.0.0.conv_dw.weight"));
   EXPECT_TRUE(timm.contains("classifier.bias"));
+  const auto convnext = NamesOf("convnext {}", WeightNames::kTimm);
+  EXPECT_TRUE(convnext.contains("stages.0.blocks.0.conv_dw.weight"));
+  EXPECT_TRUE(convnext.contains("stages.3.blocks.2.gamma"));
+  EXPECT_TRUE(convnext.contains("stages.1.downsample.0.weight"));
+  EXPECT_TRUE(convnext.contains("head.norm.weight"));
+  EXPECT_TRUE(convnext.contains("head.fc.weight"));
+  EXPECT_TRUE(NamesOf("convnext { variant: ATTO version: V2 }", WeightNames::kTimm)
+                  .contains("stages.0.blocks.0.mlp.grn.weight"));
   const auto resnet = NamesOf("resnet { depth: 50 }", WeightNames::kTorchvision);
   EXPECT_TRUE(resnet.contains("layer1.0.downsample.1.num_batches_tracked"));
   EXPECT_TRUE(resnet.contains("fc.weight"));
+}
+
+TEST(RenameState, GivesTheShapeThatTorchvisionsLayerScaleHas) {
+  const absl::StatusOr<RenamedState> state =
+      RenameState(*ModelOf("convnext {}"), ConfigOf("convnext {}"), WeightNames::kTorchvision);
+  ASSERT_TRUE(state.ok()) << state.status();
+  int scales = 0;
+  for (const NamedTensor& one : state->tensors) {
+    if (!absl::EndsWith(one.name, ".layer_scale")) continue;
+    ++scales;
+    EXPECT_THAT(one.tensor.sizes(), testing::ElementsAre(testing::_, 1, 1)) << one.name;
+  }
+  EXPECT_EQ(scales, 3 + 3 + 9 + 3);
 }
 
 TEST(RenameState, RefusesNetworksThatThePackageLacks) {
@@ -111,6 +138,8 @@ TEST(RenameState, RefusesNetworksThatThePackageLacks) {
               HasSubstr("found torchvision, which does not have the network of model.backbone { "
                         "resnet { depth: 18 stem: CIFAR } }; expected finetune or mmpretrain"));
   EXPECT_THAT(refusal("mobilenet_v2 { width: 0.3 }", WeightNames::kTimm), HasSubstr("found timm"));
+  EXPECT_THAT(refusal("convnext { version: V2 }", WeightNames::kTorchvision),
+              HasSubstr("expected finetune or mmpretrain or timm"));
   EXPECT_THAT(refusal("efficientnet_lite {}", WeightNames::kMmpretrain),
               HasSubstr("expected finetune"));
 }

@@ -18,9 +18,12 @@ namespace {
 // Prefixes of more parts are not searched for: a hostile name may have thousands of parts.
 constexpr int kMaxPrefixParts = 8;
 
-// Returns the model's name for a tensor whose layer has another package's name; "" where its layer
-// has no such name.
+// Returns the model's name for a tensor that has another package's name, or whose layer has one; ""
+// where neither has.
 std::string ByOtherName(const LayerNames& other_names, absl::string_view name) {
+  if (const auto tensor = other_names.find(name); tensor != other_names.end()) {
+    return tensor->second;
+  }
   const absl::string_view layer = name.substr(0, name.rfind('.'));
   const auto found = other_names.find(layer);
   return found == other_names.end() ? "" : absl::StrCat(found->second, name.substr(layer.size()));

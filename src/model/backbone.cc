@@ -40,7 +40,12 @@ Linear Backbone::BuildHead(int64_t in, int64_t classes, LayerBuilder* make) cons
 }
 
 absl::Status Backbone::CheckInput(int64_t channels, int64_t height, int64_t width) const {
-  const auto [wanted_channels, side, side_field] = input();
+  const auto [wanted_channels, side, side_field, least_side] = input();
+  if (side == 0 && (height < least_side || width < least_side)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "found images of ", height, "x", width, "; ", name(), " takes images of at least ",
+        least_side, "x", least_side, "; end the pipeline with a resize or crop to a larger size"));
+  }
   const bool fits = side == 0 || (height == side && width == side);
   if (channels == wanted_channels && fits) return absl::OkStatus();
   const auto with_channels = [](int64_t count) {

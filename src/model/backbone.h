@@ -27,6 +27,7 @@ struct InputShape {
   int64_t side = 0;  // required height and width in pixels; 0: any size
   // The field of model.backbone that sets `side`; "" where none does.
   std::string side_field = {};
+  int64_t least_side = 1;  // the least height and width where any size is allowed
 };
 
 // The shape of a backbone's output for N images: maps [N, channels, H, W] or vectors [N, channels].

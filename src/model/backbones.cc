@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/config/problems.h"
+#include "src/model/convnext.h"
 #include "src/model/efficientnet.h"
 #include "src/model/lenet.h"
 #include "src/model/mobilenet_v2.h"
@@ -29,6 +30,8 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeMobileNetV3(config);
     case BackboneConfig::kEfficientnet:
       return MakeEfficientNet(config, problems);
+    case BackboneConfig::kConvnext:
+      return MakeConvNeXt(config, problems);
     case BackboneConfig::kVit:
       return MakeVit(config, problems);
     case BackboneConfig::KIND_NOT_SET:

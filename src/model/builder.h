@@ -19,9 +19,9 @@
 
 namespace finetune {
 
-// Keys: the names that other packages' checkpoints have for a model's layers, or for single
-// tensors. Values: the model's own names. Examples: {"features.0.0", "backbone.conv1.conv"},
-// {"encoder.pos_embedding", "backbone.pos_embed"}.
+// Keys: the names that other packages' checkpoints have for a model's layers, or for single tensors
+// whose last part differs. Values: the model's own names. Examples: {"features.0.0",
+// "backbone.conv1.conv"}, {"features.1.0.layer_scale", "backbone.stages.0.0.gamma"}.
 using LayerNames = std::map<std::string, std::string, std::less<>>;
 
 // The names of a convolution and of the batch norm that follows it.
@@ -83,8 +83,8 @@ class LayerBuilder {
                                        int64_t squeezed, Activation activation, Gate gate);
 
   // Records the names that other packages' checkpoints have for `layer` or `layers`, as full names
-  // from the root of their network. `layer` may also be the name of a single tensor; the others are
-  // then names of tensors. A name must not be given to two layers.
+  // from the root of their network. `layer` may also be the full name of a tensor. A name must not
+  // be given to two layers.
   void AlsoNamed(const std::string& layer, std::initializer_list<std::string> others);
   void AlsoNamed(const ConvBnNames& layers, std::initializer_list<ConvBnNames> others);
 

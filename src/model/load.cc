@@ -136,20 +136,24 @@ const NamedTensor* FirstConvolution(const Classifier& model) {
   return found == model.parameters().end() ? nullptr : &*found;
 }
 
-// Reshapes weights between a 1x1 convolution, [out, in, 1, 1], and a linear layer, [out, in], where
-// the checkpoint has one and the model the other. timm, for example, makes MobileNetV3's hidden
-// layer a convolution.
-void ReshapeLinears(const TensorList& wanted, Given* given) {
+// Reshapes the checkpoint's tensors that differ from the model's only by dimensions of size 1. They
+// hold the same values in the same order: the weight of a linear layer, [out, in], is that of a 1x1
+// convolution, [out, in, 1, 1] (timm makes MobileNetV3's hidden layer a convolution), and a layer
+// scale may be [C], [C, 1, 1] (torchvision) or [1, 1, 1, C].
+void ReshapeBySizesOfOne(const TensorList& wanted, Given* given) {
+  const auto without_ones = [](const at::Tensor& tensor) {
+    std::vector<int64_t> sizes = tensor.sizes().vec();
+    sizes.erase(std::remove(sizes.begin(), sizes.end(), 1), sizes.end());
+    return sizes;
+  };
   for (const NamedTensor& tensor : wanted) {
     const auto found = given->find(tensor.name);
     if (found == given->end() || !found->second.tensor.defined()) continue;
-    const at::IntArrayRef ours = tensor.tensor.sizes(), theirs = found->second.tensor.sizes();
-    const auto is_pointwise = [](at::IntArrayRef wide, at::IntArrayRef narrow) {
-      return wide.size() == 4 && narrow.size() == 2 && wide[2] == 1 && wide[3] == 1 &&
-             wide.slice(0, 2) == narrow;
-    };
-    if (!is_pointwise(ours, theirs) && !is_pointwise(theirs, ours)) continue;
-    found->second.tensor = found->second.tensor.reshape(ours);
+    at::Tensor& theirs = found->second.tensor;
+    if (theirs.dim() != tensor.tensor.dim() &&
+        without_ones(theirs) == without_ones(tensor.tensor)) {
+      theirs = theirs.reshape(tensor.tensor.sizes());
+    }
   }
 }
 
@@ -447,7 +451,7 @@ absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& requ
     std::string note = AdaptInputChannels(*convolution, &given);
     if (!note.empty()) notes.push_back(std::move(note));
   }
-  ReshapeLinears(wanted, &given);
+  ReshapeBySizesOfOne(wanted, &given);
   LoadReport report = Compare(wanted, given, with_head);
   report.notes = std::move(notes);
   const auto with_others = [&](const absl::Status& status) {
