@@ -1,5 +1,5 @@
-// Runs the programs as a user does, for every network of inverted residual blocks. Tests that any
-// number of ranks computes the same, that bfloat16 trains, and that plan and summary know the
+// Runs the programs as a user does, for every network of inverted residual blocks and for a vision
+// transformer. Tests that any number of ranks computes the same, that bfloat16 trains, and that plan and summary know the
 // network.
 
 #include <string>
@@ -94,7 +94,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Network{"MobileNetV3Small", "mobilenet_v3={variant:SMALL}", "head.layers"},
                     Network{"EfficientNetB0", "efficientnet={drop_path:0.2}", "backbone.layers"},
                     Network{"EfficientNetLite0", "efficientnet_lite={drop_path:0.2}",
-                            "backbone._blocks"}),
+                            "backbone._blocks"},
+                    Network{"Vit",
+                            "vit={width:32 depth:2 heads:4 patch_size:8 image_size:32 "
+                            "drop_path:0.2 layer_scale:1}",
+                            "backbone.layers"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

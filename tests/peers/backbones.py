@@ -42,8 +42,8 @@ def torchvision_network(name, **settings):
     return lambda: plain(torchvision.models.get_model(name, num_classes=CLASSES, **settings))
 
 
-def timm_network(name):
-    return lambda: plain(timm.create_model(name, num_classes=CLASSES))
+def timm_network(name, **settings):
+    return lambda: plain(timm.create_model(name, num_classes=CLASSES, **settings))
 
 
 def efficientnet_pytorch(variant):
@@ -86,6 +86,15 @@ CASES = [
            mmpretrain({"type": "EfficientNet", "arch": f"b{variant}"}, EFFICIENTNET_CHANNELS[variant])),
           ("original", "", efficientnet_pytorch(variant)),
       )),
+    ("vit {}", "timm", timm_network("vit_small_patch16_224")),
+    ("vit {}", "mmpretrain", lambda: mmpretrain({"type": "VisionTransformer", "arch": "deit-small"}, 384, neck=None)),
+    ("vit { variant: TINY }", "timm", timm_network("deit_tiny_patch16_224")),
+    ("vit { variant: BASE }", "timm", timm_network("vit_base_patch16_224")),
+    ("vit { variant: BASE }", "torchvision", torchvision_network("vit_b_16")),
+    ("vit { variant: LARGE }", "torchvision", torchvision_network("vit_l_16")),
+    ("vit { patch_size: 14 layer_scale: 1e-5 }", "timm", timm_network("vit_small_patch14_dinov2", img_size=224)),
+    ("vit { patch_size: 14 layer_scale: 1e-5 registers: 4 }", "timm", timm_network("vit_small_patch14_reg4_dinov2", img_size=224)),
+    ("vit { variant: BASE patch_size: 14 layer_scale: 1e-5 }", "timm", timm_network("vit_base_patch14_dinov2", img_size=224)),
     *((f"efficientnet_lite {{ variant: {variant} origin: {origin} }}", "timm", timm_network(f"{prefix}efficientnet_lite{variant}"))
       for variant in (0, 4)
       for prefix, origin in (("", "PYTORCH"), ("tf_", "TENSORFLOW"))),
