@@ -37,6 +37,8 @@ struct Counterpart {
   // Classifier::other_names(). An entry that ends in "." selects the names that begin with it; any
   // other entry selects the name that equals it.
   std::vector<std::string> roots = {};
+  // The package's networks have 1x1 convolutions in place of the linear layers of blocks.
+  bool has_pointwise_convolutions = false;
 
   bool Has(const std::string& name) const {
     return absl::c_any_of(roots, [&](const std::string& root) {
@@ -104,20 +106,20 @@ std::vector<Counterpart> OfConvNeXt(const ConvNeXtConfig& convnext, int classes)
                                   v2 ? ", use_grn=True" : "",
                                   has_scales ? "" : ", layer_scale_init_value=0"),
        .same = true}};
-  const bool is_of_v1 = convnext.variant() <= ConvNeXtConfig::LARGE;
-  if (has_scales && is_of_v1) {
+  const bool is_small = convnext.variant() > ConvNeXtConfig::LARGE;
+  if (has_scales && !is_small) {
     counterparts.push_back({.package = WeightNames::kTorchvision,
                             .network = absl::StrFormat(
                                 "torchvision.models.convnext_%s(num_classes=%d)", size, classes),
                             .roots = {"features.", "classifier."}});
   }
-  // timm's smallest networks of version 1 have 1x1 convolutions for linear layers.
-  if (v2 || (has_scales && is_of_v1)) {
+  if (v2 || has_scales) {
     counterparts.push_back(
         {.package = WeightNames::kTimm,
          .network = absl::StrFormat("timm.create_model(\"convnext%s_%s\", num_classes=%d)",
                                     v2 ? "v2" : "", size, classes),
-         .roots = {"stem.", "head.norm", "head.fc"}});
+         .roots = {"stem.", "head.norm", "head.fc"},
+         .has_pointwise_convolutions = is_small});
     // Names that begin with "stages." alone may also be the authors'.
     for (int stage = 0; stage < 4; ++stage) {
       for (const char* const part : {".blocks.", ".downsample."}) {
@@ -206,6 +208,18 @@ std::optional<std::string> NameOf(const Counterpart& counterpart, const std::str
   return found->second;
 }
 
+// Returns the tensor in the shape that it has in the package's network, where it has this name.
+at::Tensor InShapeOf(const Counterpart& counterpart, const std::string& name,
+                     const at::Tensor& tensor) {
+  // torchvision multiplies maps [N, C, H, W] by its layer scales.
+  if (absl::EndsWith(name, ".layer_scale")) return tensor.view({-1, 1, 1});
+  if (counterpart.has_pointwise_convolutions && tensor.dim() == 2 &&
+      absl::StrContains(name, ".mlp.")) {
+    return tensor.view({tensor.size(0), tensor.size(1), 1, 1});
+  }
+  return tensor;
+}
+
 }  // namespace
 
 std::vector<std::string> AllWeightNames() {
@@ -259,10 +273,8 @@ absl::StatusOr<RenamedState> RenameState(const Classifier& model, const ModelCon
       return absl::InternalError(
           absl::StrCat("src/model gives ", tensor.name, " no name of ", ToText(names)));
     }
-    // torchvision multiplies a map [N, C, H, W] by it.
-    const bool is_factor_of_maps = absl::EndsWith(*name, ".layer_scale");
-    state.tensors.push_back(
-        {*std::move(name), is_factor_of_maps ? tensor.tensor.view({-1, 1, 1}) : tensor.tensor});
+    const at::Tensor shaped = InShapeOf(*counterpart, *name, tensor.tensor);
+    state.tensors.push_back({*std::move(name), shaped});
   }
   return state;
 }

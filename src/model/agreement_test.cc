@@ -146,6 +146,8 @@ INSTANTIATE_TEST_SUITE_P(
     WithPyTorch, Agreement,
     testing::Combine(
         testing::Values(
+            "convnext_atto_timm", "convnext_tiny_original", "convnext_tiny_torchvision",
+            "convnext_v2_atto_original", "convnext_v2_femto_mmpretrain", "convnext_v2_nano_timm",
             "efficientnet_b0_original", "efficientnet_b0_torchvision", "efficientnet_b1_timm",
             "efficientnet_b2_timm", "efficientnet_b3_mmpretrain", "efficientnet_b4_mmpretrain",
             "efficientnet_lite0_evaluated", "efficientnet_lite0_frozen5",

@@ -71,6 +71,19 @@ struct Block {
   uint32_t index = 0;
 };
 
+// Renames the tensors of layer `from` to those of layer `to`, and returns true, if `given` has the
+// weight of `from` and not that of `to`.
+bool Rename(const std::string& from, const std::string& to, Given* given) {
+  if (given->contains(to + ".weight") || !given->contains(from + ".weight")) return false;
+  for (const char* tensor : {".weight", ".bias"}) {
+    auto moved = given->extract(from + tensor);
+    if (moved.empty()) continue;
+    moved.key() = to + tensor;
+    given->insert(std::move(moved));
+  }
+  return true;
+}
+
 // The beginning of our names of a block's tensors. `index`: from 0.
 std::string OurBlock(int index) { return absl::StrCat("backbone.layers.", index, "."); }
 
@@ -314,6 +327,8 @@ at::Tensor Vit::Pool(const at::Tensor& x) const {
 
 std::vector<std::string> Vit::ConvertWeights(Given* given) const {
   JoinQueriesKeysAndValues(given);
+  // mmpretrain has two heads for these networks. LinearClsHead has this name.
+  Rename("head.fc", "head.layers.head", given);
   std::vector<std::string> notes;
   for (std::string note : {MoveFinalNorm(given), FitPositions(given)}) {
     if (!note.empty()) notes.push_back(std::move(note));
@@ -350,14 +365,7 @@ void Vit::JoinQueriesKeysAndValues(Given* given) const {
 // Gives the final norm of a checkpoint with the other pooling to this network's. Returns a sentence
 // for the log if it did, else "".
 std::string Vit::MoveFinalNorm(Given* given) const {
-  const std::string ours = FinalNorm(), other = averages() ? "backbone.ln1" : "backbone.ln2";
-  if (given->contains(ours + ".weight") || !given->contains(other + ".weight")) return "";
-  for (const char* tensor : {".weight", ".bias"}) {
-    auto moved = given->extract(other + tensor);
-    if (moved.empty()) continue;
-    moved.key() = ours + tensor;
-    given->insert(std::move(moved));
-  }
+  if (!Rename(averages() ? "backbone.ln1" : "backbone.ln2", FinalNorm(), given)) return "";
   return averages() ? "its final norm, of the class token, now follows the mean over the patches "
                       "(vit.pooling: MEAN)"
                     : "its final norm, of the mean over the patches, is now that of the class "

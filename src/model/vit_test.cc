@@ -228,6 +228,11 @@ TEST(VitTest, GivesTheFinalNormToTheOtherPooling) {
   EXPECT_THAT(to_token->notes, ElementsAre(HasSubstr("is now that of the class token")));
 }
 
+TEST(VitTest, TakesTheHeadOfEitherName) {
+  const auto model = MakeModel(Config());
+  ExpectSameLogits(CheckpointOf(*model, {{"head.layers.head", "head.fc"}}), Config(), model.get());
+}
+
 TEST(VitTest, DropPathDrawsByIterationAndImageAndOnlyInTraining) {
   const auto model = MakeModel(Config("drop_path: 0.5"));
   const std::vector<int64_t> indices = {7, 3, 12, 1};

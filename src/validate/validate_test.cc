@@ -310,7 +310,7 @@ TEST(Validate, RecordedStepsHaveNoRandomDraws) {
       testing::HasSubstr("runtime.cuda_graph: does not go with model.head.dropout "
                          "(--set=model.head.dropout=0.5), whose draws a recorded step "
                          "would repeat: drop one of them"));
-  for (const std::string network : {"efficientnet_lite", "efficientnet"}) {
+  for (const std::string network : {"efficientnet_lite", "efficientnet", "convnext"}) {
     const std::string field = "model.backbone." + network + ".drop_path";
     EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", field + "=0.5"}).status().message()),
                 testing::HasSubstr("runtime.cuda_graph: does not go with " + field +

@@ -24,13 +24,14 @@ UNCHANGED = ("resnet", "mobilenet_v2")  # have the packages' own random weights
 LEAST_DIFFERENCE = 10 * LIMIT  # of two images' logits, of their norm
 
 
-def mmpretrain(backbone, channels, hidden=None):
+def mmpretrain(backbone, channels, hidden=None, pools=True):
     """Returns mmpretrain's classifier, called like the other packages' networks: images in, logits out. `hidden`: the
-    number of features of the head's hidden layer."""
+    number of features of the head's hidden layer. `pools`: whether a neck averages over the pixels."""
     head = {"type": "LinearClsHead", "num_classes": CLASSES, "in_channels": channels}
     if hidden is not None:
         head |= {"type": "StackedLinearClsHead", "mid_channels": [hidden], "act_cfg": {"type": "HSwish"}}
-    model = build_classifier({"type": "ImageClassifier", "backbone": backbone, "neck": {"type": "GlobalAveragePooling"}, "head": head})
+    neck = {"type": "GlobalAveragePooling"} if pools else None
+    model = build_classifier({"type": "ImageClassifier", "backbone": backbone, "neck": neck, "head": head})
     return lambda images: model(images, mode="tensor"), model
 
 
@@ -51,6 +52,12 @@ def efficientnet_pytorch(variant):
     return lambda: plain(EfficientNet.from_name(f"efficientnet-b{variant}", image_size=None, num_classes=CLASSES))
 
 
+def convnext_of_mmpretrain(variant, channels, v2):
+    settings = {"use_grn": True, "layer_scale_init_value": 0} if v2 else {}
+    return lambda: mmpretrain({"type": "ConvNeXt", "arch": variant, **settings}, channels, pools=False)
+
+
+CONVNEXT_CHANNELS = {"atto": 320, "femto": 384, "pico": 512, "nano": 640, "tiny": 768, "small": 768, "base": 1024, "large": 1536}
 EFFICIENTNET_CHANNELS = (1280, 1280, 1408, 1536, 1792)
 
 # (the backbone in finetune's config, the package, a function that makes its network). The function returns how the
@@ -86,8 +93,21 @@ CASES = [
            mmpretrain({"type": "EfficientNet", "arch": f"b{variant}"}, EFFICIENTNET_CHANNELS[variant])),
           ("original", "", efficientnet_pytorch(variant)),
       )),
+    *((f"convnext {{ variant: {variant.upper()} }}", package, make)
+      for variant in ("tiny", "small", "base", "large")
+      for package, make in (
+          ("torchvision", torchvision_network(f"convnext_{variant}")),
+          ("timm", timm_network(f"convnext_{variant}")),
+          ("mmpretrain", convnext_of_mmpretrain(variant, CONVNEXT_CHANNELS[variant], v2=False)),
+      )),
+    *((f"convnext {{ variant: {variant.upper()} version: V2 }}", package, make)
+      for variant in ("atto", "femto", "pico", "nano", "tiny", "base")
+      for package, make in (
+          ("timm", timm_network(f"convnextv2_{variant}")),
+          ("mmpretrain", convnext_of_mmpretrain(variant, CONVNEXT_CHANNELS[variant], v2=True)),
+      )),
     ("vit {}", "timm", timm_network("vit_small_patch16_224")),
-    ("vit {}", "mmpretrain", lambda: mmpretrain({"type": "VisionTransformer", "arch": "deit-small"}, 384, neck=None)),
+    ("vit {}", "mmpretrain", lambda: mmpretrain({"type": "VisionTransformer", "arch": "deit-small"}, 384, pools=False)),
     ("vit { variant: TINY }", "timm", timm_network("deit_tiny_patch16_224")),
     ("vit { variant: BASE }", "timm", timm_network("vit_base_patch16_224")),
     ("vit { variant: BASE }", "torchvision", torchvision_network("vit_b_16")),
@@ -102,15 +122,23 @@ CASES = [
 
 
 def randomise(model, gain):
-    """Sets all weights to random values, those of batch norms and biases too: they start at 1 and 0, and an exchange of two
-    would not be seen."""
+    """Sets all weights to random values, those of norms, biases and layer scales too: they start at 1 and 0 (layer scales at
+    1e-6), and an exchange of two would not be seen."""
     with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".grn." in name or name.endswith(("gamma", "layer_scale")):
+                parameter.uniform_(0.5, 1.5)
+            elif parameter.dim() == 3 or name.endswith("in_proj_bias"):  # the tokens and position embeddings of vision transformers
+                parameter.uniform_(-0.5, 0.5)
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.uniform_(-0.5, 0.5)
                 module.running_mean.uniform_(-0.5, 0.5)
                 module.running_var.uniform_(0.5, 1.5)
+            elif isinstance(module, torch.nn.LayerNorm):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.5, 0.5)
             elif gain is not None and isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
                 fan_in = module.weight[0].numel()
                 module.weight.normal_(0, (gain if isinstance(module, torch.nn.Conv2d) else 1) / fan_in**0.5)
