@@ -22,7 +22,6 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include <array>
-#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -320,8 +319,9 @@ at::Tensor Vit::AddBranch(const at::Tensor& x, at::Tensor branch, const at::Tens
 
 // Returns the features, [N, C] float32.
 at::Tensor Vit::Pool(const at::Tensor& x) const {
-  const at::Tensor pooled = averages() ? x.slice(1, Prefix()).mean(1, /*keepdim=*/false, at::kFloat)
-                                       : x.slice(1, 0, 1).flatten(1).to(at::kFloat);
+  const at::Tensor pooled =
+      averages() ? x.slice(1, Prefix()).mean(at::IntArrayRef{1}, /*keepdim=*/false, at::kFloat)
+                 : x.slice(1, 0, 1).flatten(1).to(at::kFloat);
   return ApplyLayerNorm(pooled, final_norm_);
 }
 
