@@ -1,6 +1,6 @@
-// Runs the programs as a user does, for ConvNeXt and every network of inverted residual blocks.
-// Tests that any number of ranks computes the same, that bfloat16 trains, and that plan and summary
-// know the network.
+// Runs the programs as a user does, for ConvNeXt, a vision transformer and every network of
+// inverted residual blocks. Tests that any number of ranks computes the same, that bfloat16 trains,
+// and that plan and summary know the network.
 
 #include <string>
 #include <vector>
@@ -97,7 +97,11 @@ INSTANTIATE_TEST_SUITE_P(
         Network{"ConvNeXtV2Atto", "convnext={variant:ATTO version:V2 drop_path:0.2}",
                 "backbone.norm3"},
         Network{"EfficientNetB0", "efficientnet={drop_path:0.2}", "backbone.layers"},
-        Network{"EfficientNetLite0", "efficientnet_lite={drop_path:0.2}", "backbone._blocks"}),
+        Network{"EfficientNetLite0", "efficientnet_lite={drop_path:0.2}", "backbone._blocks"},
+        Network{"Vit",
+                "vit={width:32 depth:2 heads:4 patch_size:8 image_size:32 drop_path:0.2 "
+                "layer_scale:1}",
+                "backbone.layers"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -63,6 +63,15 @@ struct Step {
     return at::constant_pad_nd(in[0], {p[1], p[3], p[0], p[2]}, value);
   }
 
+  // Pads by in[1], the beginnings of all dimensions and then the ends of all, with the value in[2].
+  at::Tensor PaddedBySides() const {
+    const auto* const sides = in[1].const_data_ptr<int64_t>();
+    const int64_t dims = in[0].dim();
+    std::vector<int64_t> pad;  // from the last dimension to the first
+    for (int64_t i = dims - 1; i >= 0; --i) pad.insert(pad.end(), {sides[i], sides[dims + i]});
+    return at::constant_pad_nd(in[0], pad, in[2].item());
+  }
+
   at::Tensor Reshaped() const {
     std::vector<int64_t> shape(in[1].const_data_ptr<int64_t>(),
                                in[1].const_data_ptr<int64_t>() + in[1].numel());
@@ -106,6 +115,7 @@ struct Step {
       const at::Tensor variance = (in[0] - mean).square().mean(-1, /*keepdim=*/true);
       return (in[0] - mean) / (variance + Float("epsilon")).sqrt() * in[1] + in[2];
     }
+    if (op == "Pad") return PaddedBySides();
     if (op == "MatMul") return in[0].matmul(in[1]);
     if (op == "ReduceMean" || op == "ReduceL2") {
       const std::vector<int64_t> axes(in[1].const_data_ptr<int64_t>(),

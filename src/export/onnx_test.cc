@@ -44,6 +44,11 @@ const Case kCases[] = {
     {"MobileNetV2", "mobilenet_v2 { width: 0.25 }", {3, 65, 50}},
     {"ConvNeXtAtto", "convnext { variant: ATTO }", {3, 45, 50}},
     {"ConvNeXtV2Atto", "convnext { variant: ATTO version: V2 }", {3, 45, 50}},
+    {"Vit", "vit { width: 32 depth: 2 heads: 4 patch_size: 8 image_size: 32 }", {3, 32, 32}},
+    {"VitOfDinoV2",
+     "vit { width: 32 depth: 2 heads: 4 patch_size: 8 image_size: 32 layer_scale: 1 registers: 2 "
+     "pooling: MEAN qkv_bias: false }",
+     {3, 32, 32}},
     {"LeNet5", "lenet5 {}", {1, 32, 32}},
 };
 

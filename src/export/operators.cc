@@ -10,10 +10,12 @@
 #include <cstdint>
 #include <iterator>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "src/base/ceil_divide.h"
 
 namespace finetune {
 namespace {
@@ -223,37 +225,89 @@ Name AdaptiveAveragePool(const OperatorCall& call, Graph* graph) {
   return Add(call, "GlobalAveragePool", {call.values[0]}, graph);
 }
 
-// constant_pad_nd(x, pad, value). pad: [left, right, top, bottom].
+// constant_pad_nd(x, pad, value). pad: the two ends of the last dimension, then of the one before
+// it, and so on. ONNX wants the beginnings of all dimensions, then the ends of all.
 Name Pad(const OperatorCall& call, Graph* graph) {
   const std::vector<int64_t> pad = IntsAt(call, 1);
-  if (TensorAt(call, 0).dim() != 4 || pad.size() != 4) return Unsupported(call, " of other sides");
-  const std::string sides = graph->AddConstant(
-      call.op + ".sides",
-      at::tensor({int64_t{0}, int64_t{0}, pad[2], pad[0], int64_t{0}, int64_t{0}, pad[3], pad[1]}));
-  return Add(call, "Pad", {call.values[0], sides, Operand(call, 2, graph)}, graph);
+  const auto dims = static_cast<size_t>(TensorAt(call, 0).dim());
+  if (pad.size() >= 2 * dims) return Unsupported(call, " of the batch");
+  std::vector<int64_t> sides(2 * dims, 0);
+  for (size_t i = 0; i < pad.size() / 2; ++i) {
+    sides[dims - 1 - i] = pad[2 * i];
+    sides[2 * dims - 1 - i] = pad[2 * i + 1];
+  }
+  const std::string ends = graph->AddConstant(call.op + ".sides", at::tensor(sides));
+  return Add(call, "Pad", {call.values[0], ends, Operand(call, 2, graph)}, graph);
 }
 
-// slice(x, dim, start, end, step)
-Name Slice(const OperatorCall& call, Graph* graph) {
-  const int64_t dim = call.inputs[1].toInt();
+// Appends a node that takes every `step`-th element from `start` to before `end` of a dimension.
+Name AddSlice(const OperatorCall& call, int64_t dim, int64_t start, int64_t end, int64_t step,
+              Graph* graph) {
   if (dim == 0) return Unsupported(call, " of images");
   const auto constant = [&](const char* name, int64_t value) {
     return graph->AddConstant(absl::StrCat(call.op, ".", name), at::tensor({value}));
   };
+  return Add(call, "Slice",
+             {call.values[0], constant("start", start), constant("end", end), constant("axis", dim),
+              constant("step", step)},
+             graph);
+}
+
+// slice(x, dim, start, end, step)
+Name Slice(const OperatorCall& call, Graph* graph) {
   const auto bound = [&](size_t i, int64_t otherwise) {
     return call.inputs[i].isNone() ? otherwise : call.inputs[i].toInt();
   };
-  return Add(call, "Slice",
-             {call.values[0], constant("start", bound(2, 0)),
-              constant("end", bound(3, std::numeric_limits<int64_t>::max())), constant("axis", dim),
-              constant("step", bound(4, 1))},
-             graph);
+  return AddSlice(call, call.inputs[1].toInt(), bound(2, 0),
+                  bound(3, std::numeric_limits<int64_t>::max()), bound(4, 1), graph);
+}
+
+// One result of chunk(x, chunks, dim). All but the last have the same size.
+Name Chunk(const OperatorCall& call, Graph* graph) {
+  const int64_t chunks = call.inputs[1].toInt(), dim = call.inputs[2].toInt();
+  if (dim < 0) return Unsupported(call, " of a dimension counted from the end");
+  const int64_t size = CeilDivide(TensorAt(call, 0).size(dim), chunks);
+  return AddSlice(call, dim, call.result * size, (call.result + 1) * size, 1, graph);
+}
+
+// scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale,
+// enable_gqa) = softmax(query key^T / sqrt(d)) value, where each is [N, heads, T, d].
+Name Attention(const OperatorCall& call, Graph* graph) {
+  if (!call.inputs[3].isNone() || call.inputs[5].toBool() || !call.inputs[6].isNone()) {
+    return Unsupported(call, " with a mask or a scale");
+  }
+  const std::vector<int64_t> query = ShapeOf(TensorAt(call, 0)), key = ShapeOf(TensorAt(call, 1));
+  if (query.size() != 3) return Unsupported(call, " on other than heads of tokens");
+  const auto add = [&](const char* op, const std::vector<std::string>& inputs,
+                       const std::vector<int64_t>& shape,
+                       const std::vector<Attribute>& attributes = {}) {
+    return graph->AddNode(op, call.op, inputs, attributes, shape);
+  };
+  const double scale = 1 / std::sqrt(static_cast<double>(query[2]));
+  const std::string scaled = add("Mul", {call.values[0], graph->AddScalar(scale)}, query);
+  const std::string transposed = add("Transpose", {call.values[1]}, {key[0], key[2], key[1]},
+                                     {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+  const std::vector<int64_t> scores = {query[0], query[1], key[1]};
+  const std::string products = add("MatMul", {scaled, transposed}, scores);
+  const std::string weights = add("Softmax", {products}, scores, {{"axis", int64_t{-1}}});
+  return Add(call, "MatMul", {weights, call.values[2]}, graph);
 }
 
 // permute(x, dims)
 Name Transpose(const OperatorCall& call, Graph* graph) {
   std::vector<int64_t> dims = IntsAt(call, 1);
   for (int64_t& dim : dims) dim += dim < 0 ? TensorAt(call, 0).dim() : 0;
+  if (dims[0] != 0) return Unsupported(call, " of images");
+  return Add(call, "Transpose", {call.values[0]}, graph, {{"perm", dims}});
+}
+
+// transpose(x, dim0, dim1)
+Name TransposeTwo(const OperatorCall& call, Graph* graph) {
+  const int64_t count = TensorAt(call, 0).dim();
+  std::vector<int64_t> dims(count);
+  std::iota(dims.begin(), dims.end(), 0);
+  std::swap(dims[(call.inputs[1].toInt() + count) % count],
+            dims[(call.inputs[2].toInt() + count) % count]);
   if (dims[0] != 0) return Unsupported(call, " of images");
   return Add(call, "Transpose", {call.values[0]}, graph, {{"perm", dims}});
 }
@@ -281,6 +335,7 @@ constexpr std::pair<absl::string_view, Name (*)(const OperatorCall&, Graph*)> kO
     {"add", &Sum},
     {"avg_pool2d", &AveragePool},
     {"batch_norm", &BatchNormalization},
+    {"chunk", &Chunk},
     {"clamp", &Clip},
     {"constant_pad_nd", &Pad},
     {"conv2d", &Conv2d},
@@ -299,11 +354,13 @@ constexpr std::pair<absl::string_view, Name (*)(const OperatorCall&, Graph*)> kO
     {"permute", &Transpose},
     {"relu", &Unary<kRelu>},
     {"reshape", &Reshape},
+    {"scaled_dot_product_attention", &Attention},
     {"sigmoid", &Unary<kSigmoid>},
     {"silu", &Silu},
     {"slice", &Slice},
     {"squeeze", &Reshape},
     {"tanh", &Unary<kTanh>},
+    {"transpose", &TransposeTwo},
     {"unsqueeze", &Reshape},
     {"view", &Reshape},
 };

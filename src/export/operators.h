@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct OperatorCall {
   std::vector<std::string> values;
   std::string layer;  // the name of the layer whose parameter the operator reads; "" for none
   at::Tensor output;
+  int64_t result = 0;  // the number of `output` among the operator's results, from 0
 };
 
 // Appends nodes that compute the same as `call`, and returns the name of the value that is the

@@ -124,12 +124,26 @@ class Tracer {
   absl::Status Take(const std::vector<c10::IValue>& outputs, Running* running) {
     OperatorCall& call = running->call;
     if (!running->reads_value && !running->reads_constant) return absl::OkStatus();
+    if (outputs.size() == 1 && outputs[0].isTensorList()) {
+      for (const at::Tensor& output : outputs[0].toTensorVector()) {
+        call.output = output;
+        FT_RETURN_IF_ERROR(TakeResult(running));
+        ++call.result;
+      }
+      return absl::OkStatus();
+    }
     if (outputs.size() != 1 || !outputs[0].isTensor()) {
       if (!running->reads_value) return absl::OkStatus();
       return absl::UnimplementedError(absl::StrCat("the network calls LibTorch's operator ",
                                                    call.op, ", whose result is not a tensor"));
     }
     call.output = outputs[0].toTensor();
+    return TakeResult(running);
+  }
+
+  // Takes the result running->call.output.
+  absl::Status TakeResult(Running* running) {
+    OperatorCall& call = running->call;
     if (running->reads_other) {
       if (!running->reads_value) return absl::OkStatus();
       return absl::UnimplementedError(

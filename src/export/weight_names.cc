@@ -130,6 +130,46 @@ std::vector<Counterpart> OfConvNeXt(const ConvNeXtConfig& convnext, int classes)
   return counterparts;
 }
 
+std::vector<Counterpart> OfVit(const VitConfig& vit, int classes) {
+  std::vector<Counterpart> counterparts;
+  const bool of_variant = !vit.has_width() && !vit.has_depth() && !vit.has_heads();
+  if (!of_variant || vit.registers() > 0) return counterparts;
+  const std::string size = absl::AsciiStrToLower(VitConfig::Variant_Name(vit.variant()));
+  const bool has_scales = vit.layer_scale() > 0, averages = vit.pooling() == VitConfig::MEAN;
+  const bool small = vit.variant() == VitConfig::SMALL || vit.variant() == VitConfig::TINY;
+  const int patch = vit.patch_size();
+  const char* const without_bias = vit.qkv_bias() ? "" : ", qkv_bias=False";
+  counterparts.push_back(
+      {.package = WeightNames::kMmpretrain,
+       .network = absl::StrFormat(
+           "mmpretrain's VisionTransformer(arch=\"%s%s\", img_size=%d, patch_size=%d%s%s%s)",
+           small ? "deit-" : "", size, vit.image_size(), patch,
+           has_scales ? absl::StrFormat(", layer_scale_init_value=%g", vit.layer_scale()) : "",
+           averages ? ", out_type=\"avg_featmap\", final_norm=False" : "", without_bias),
+       .same = true});
+  const bool of_dino = patch == 14 && has_scales && vit.variant() != VitConfig::TINY;
+  if (of_dino || patch == 16 || (patch == 32 && vit.variant() != VitConfig::TINY)) {
+    counterparts.push_back(
+        {.package = WeightNames::kTimm,
+         .network = absl::StrFormat(
+             "timm.create_model(\"vit_%s_patch%d_%s\", img_size=%d, num_classes=%d%s%s%s)", size,
+             patch, of_dino ? "dinov2" : "224", vit.image_size(), classes,
+             has_scales ? absl::StrFormat(", init_values=%g", vit.layer_scale()) : "",
+             averages ? ", global_pool=\"avg\"" : "", without_bias),
+         .roots = {"cls_token", "pos_embed", "patch_embed.proj", "blocks.", "norm", "fc_norm",
+                   "head"}});
+  }
+  if (!small && (patch == 16 || patch == 32) && !has_scales && !averages && vit.qkv_bias()) {
+    counterparts.push_back(
+        {.package = WeightNames::kTorchvision,
+         .network = absl::StrFormat("torchvision.models.vit_%c_%d(image_size=%d, num_classes=%d)",
+                                    size[0], patch, vit.image_size(), classes),
+         .roots = {"class_token", "conv_proj", "encoder.pos_embedding", "encoder.ln",
+                   "encoder.layers.", "heads."}});
+  }
+  return counterparts;
+}
+
 // Returns the counterparts of a network in the other packages. A network without a case here can be
 // exported under finetune's names only.
 std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
@@ -141,6 +181,8 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
       return OfMobileNetV2(config.backbone().mobilenet_v2(), classes);
     case BackboneConfig::kConvnext:
       return OfConvNeXt(config.backbone().convnext(), classes);
+    case BackboneConfig::kVit:
+      return OfVit(config.backbone().vit(), classes);
     case BackboneConfig::kLenet5:
       return {
           {.package = WeightNames::kMmpretrain, .network = "mmpretrain's LeNet5", .same = true}};

@@ -79,20 +79,24 @@ TEST_P(RenameStateTest, ReadersTakeTheFilesOfEveryPackage) {
 
 INSTANTIATE_TEST_SUITE_P(
     Networks, RenameStateTest,
-    ::testing::Values(Case{"resnet { depth: 18 }", WeightNames::kTorchvision},
-                      Case{"resnet { depth: 18 }", WeightNames::kTimm},
-                      Case{"resnet { depth: 18 }", WeightNames::kMmpretrain},
-                      Case{"resnet { depth: 18 }", WeightNames::kFinetune},
-                      Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTorchvision},
-                      Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTimm},
-                      Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kMmpretrain},
-                      Case{"convnext {}", WeightNames::kTorchvision},
-                      Case{"convnext {}", WeightNames::kTimm},
-                      Case{"convnext {}", WeightNames::kMmpretrain},
-                      Case{"convnext { variant: ATTO version: V2 }", WeightNames::kTimm},
-                      Case{"convnext { variant: ATTO version: V2 }", WeightNames::kMmpretrain},
-                      Case{"efficientnet_lite {}", WeightNames::kFinetune},
-                      Case{"lenet5 {}", WeightNames::kMmpretrain}));
+    ::testing::Values(
+        Case{"resnet { depth: 18 }", WeightNames::kTorchvision},
+        Case{"resnet { depth: 18 }", WeightNames::kTimm},
+        Case{"resnet { depth: 18 }", WeightNames::kMmpretrain},
+        Case{"resnet { depth: 18 }", WeightNames::kFinetune},
+        Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTorchvision},
+        Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTimm},
+        Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kMmpretrain},
+        Case{"convnext {}", WeightNames::kTorchvision}, Case{"convnext {}", WeightNames::kTimm},
+        Case{"convnext {}", WeightNames::kMmpretrain},
+        Case{"convnext { variant: ATTO version: V2 }", WeightNames::kTimm},
+        Case{"convnext { variant: ATTO version: V2 }", WeightNames::kMmpretrain},
+        Case{"vit { variant: TINY }", WeightNames::kTimm},
+        Case{"vit { variant: TINY pooling: MEAN qkv_bias: false }", WeightNames::kTimm},
+        Case{"vit { variant: TINY layer_scale: 1e-5 }", WeightNames::kTimm},
+        Case{"vit { variant: TINY patch_size: 14 layer_scale: 1e-5 }", WeightNames::kMmpretrain},
+        Case{"efficientnet_lite {}", WeightNames::kFinetune},
+        Case{"lenet5 {}", WeightNames::kMmpretrain}));
 
 TEST(RenameState, GivesThePackagesNames) {
   const auto torchvision = NamesOf("mobilenet_v2 {}", WeightNames::kTorchvision);
@@ -110,6 +114,16 @@ TEST(RenameState, GivesThePackagesNames) {
   EXPECT_TRUE(convnext.contains("head.fc.weight"));
   EXPECT_TRUE(NamesOf("convnext { variant: ATTO version: V2 }", WeightNames::kTimm)
                   .contains("stages.0.blocks.0.mlp.grn.weight"));
+  const auto vit = NamesOf("vit {}", WeightNames::kTimm);
+  EXPECT_TRUE(vit.contains("cls_token"));
+  EXPECT_TRUE(vit.contains("blocks.11.attn.qkv.weight"));
+  EXPECT_TRUE(vit.contains("norm.bias"));
+  EXPECT_TRUE(vit.contains("head.weight"));
+  const auto vit_b = NamesOf("vit { variant: BASE }", WeightNames::kTorchvision);
+  EXPECT_TRUE(vit_b.contains("encoder.pos_embedding"));
+  EXPECT_TRUE(vit_b.contains("encoder.layers.encoder_layer_0.self_attention.in_proj_bias"));
+  EXPECT_TRUE(vit_b.contains("encoder.layers.encoder_layer_11.mlp.3.weight"));
+  EXPECT_TRUE(vit_b.contains("heads.head.weight"));
   const auto resnet = NamesOf("resnet { depth: 50 }", WeightNames::kTorchvision);
   EXPECT_TRUE(resnet.contains("layer1.0.downsample.1.num_batches_tracked"));
   EXPECT_TRUE(resnet.contains("fc.weight"));
@@ -140,6 +154,9 @@ TEST(RenameState, RefusesNetworksThatThePackageLacks) {
   EXPECT_THAT(refusal("mobilenet_v2 { width: 0.3 }", WeightNames::kTimm), HasSubstr("found timm"));
   EXPECT_THAT(refusal("convnext { version: V2 }", WeightNames::kTorchvision),
               HasSubstr("expected finetune or mmpretrain or timm"));
+  EXPECT_THAT(refusal("vit {}", WeightNames::kTorchvision),
+              HasSubstr("expected finetune or mmpretrain or timm"));
+  EXPECT_THAT(refusal("vit { registers: 4 }", WeightNames::kTimm), HasSubstr("expected finetune"));
   EXPECT_THAT(refusal("efficientnet_lite {}", WeightNames::kMmpretrain),
               HasSubstr("expected finetune"));
 }

@@ -1,15 +1,13 @@
 #ifndef FINETUNE_MODEL_ARRANGE_H_
 #define FINETUNE_MODEL_ARRANGE_H_
 
-#include <ATen/core/Tensor.h>
-
-#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "src/checkpoint/state_dict.h"
 #include "src/model/builder.h"
+#include "src/model/given.h"
 #include "src/tensor/named_tensor.h"
 
 namespace finetune {
@@ -30,14 +28,6 @@ bool IsHead(absl::string_view name);
 // Returns whether the tensor is a batch norm's num_batches_tracked. This program never computes
 // with these.
 bool IsCounter(absl::string_view name);
-
-// One entry of a checkpoint.
-struct Entry {
-  std::string name;        // as the checkpoint spells it
-  at::Tensor tensor;       // undefined where the entry is not a plain tensor
-  std::string unreadable;  // for an undefined tensor: what the entry is
-};
-using Given = std::map<std::string, Entry>;  // keys: the model's names
 
 // Returns the entries below `prefix` (which may be empty) that belong to the backbone or the head.
 // Uses the first of the three ways of naming by which the checkpoint has at least one tensor of

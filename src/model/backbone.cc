@@ -31,7 +31,7 @@ void Backbone::Build(const ForwardMode& mode, uint64_t seed, LayerBuilder* make)
     BuildStage(stage, make);
     folded_.push_back(make->TakeFolded());
   }
-  make->BeginPart();
+  make->BeginHead();
   make->SetTrained(true);
 }
 
@@ -40,7 +40,7 @@ Linear Backbone::BuildHead(int64_t in, int64_t classes, LayerBuilder* make) cons
 }
 
 absl::Status Backbone::CheckInput(int64_t channels, int64_t height, int64_t width) const {
-  const auto [wanted_channels, side, least_side] = input();
+  const auto [wanted_channels, side, side_field, least_side] = input();
   if (side == 0 && (height < least_side || width < least_side)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "found images of ", height, "x", width, "; ", name(), " takes images of at least ",
@@ -56,6 +56,9 @@ absl::Status Backbone::CheckInput(int64_t channels, int64_t height, int64_t widt
       "found images", side == 0 ? "" : of_size(height, width), with_channels(channels), "; ",
       name(), " takes images", side == 0 ? "" : of_size(side, side), with_channels(wanted_channels),
       fits ? "" : absl::StrCat("; end the pipeline with a resize or crop to size ", side),
+      !fits && !side_field.empty() && height == width
+          ? absl::StrCat(", or set model.backbone.", side_field, " to ", height)
+          : "",
       channels == 1 && wanted_channels == 3 ? ": add grayscale { channels: 3 } to the pipeline"
                                             : ""));
 }

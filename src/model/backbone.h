@@ -14,6 +14,7 @@
 #include "src/config/experiment.pb.h"
 #include "src/model/builder.h"
 #include "src/model/forward_context.h"
+#include "src/model/given.h"
 #include "src/model/layers.h"
 
 namespace finetune {
@@ -23,7 +24,9 @@ class Problems;
 // The shape of the images that a network takes.
 struct InputShape {
   int64_t channels;
-  int64_t side = 0;        // required height and width in pixels; 0: any size
+  int64_t side = 0;  // required height and width in pixels; 0: any size
+  // The field of model.backbone that sets `side`; "" where none does.
+  std::string side_field = {};
   int64_t least_side = 1;  // the least height and width where any size is allowed
 };
 
@@ -80,6 +83,11 @@ class Backbone {
   virtual absl::Status CheckNames(absl::string_view first_convolution) const {
     return absl::OkStatus();
   }
+
+  // Converts tensors of a checkpoint that have another form than this network's, such as position
+  // embeddings for images of another size. Leaves alone every tensor that it cannot convert.
+  // Returns sentences for the log. By default there is nothing to convert.
+  virtual std::vector<std::string> ConvertWeights(Given* /*given*/) const { return {}; }
 
   // Returns the least number of values for each channel that one image of this size gives to any
   // batch norm that uses the batch's statistics in training; 0 where there is no such batch norm.

@@ -28,6 +28,8 @@ struct Network {
   std::vector<std::vector<std::string>> stages;
   // How the names of the head's tensors begin.
   const char* head = "head.fc.";
+  // How the names of the last stage's tensors begin that count to the head for layer_decay.
+  const char* with_head = nullptr;
 };
 
 constexpr int64_t kColour[] = {3, 16, 16};
@@ -116,7 +118,17 @@ std::vector<Network> Networks() {
                   {"backbone._blocks.8.", "backbone._blocks.9.", "backbone._blocks.10."},
                   {"backbone._blocks.11.", "backbone._blocks.12.", "backbone._blocks.13.",
                    "backbone._blocks.14."},
-                  {"backbone._blocks.15.", "backbone._conv_head.", "backbone._bn1."}}}};
+                  {"backbone._blocks.15.", "backbone._conv_head.", "backbone._bn1."}}},
+      {.name = "Vit",
+       .config = "vit { width: 16 depth: 2 heads: 2 patch_size: 8 image_size: 32 layer_scale: 1 "
+                 "registers: 1 }",
+       .image = kSmall,
+       .stages = {{"backbone.cls_token", "backbone.register_tokens", "backbone.pos_embed",
+                   "backbone.patch_embed."},
+                  {"backbone.layers.0."},
+                  {"backbone.layers.1.", "backbone.ln1."}},
+       .head = "head.layers.head.",
+       .with_head = "backbone.ln1."}};
 }
 
 std::string Config(const Network& network, const std::string& more) {
@@ -183,7 +195,10 @@ TEST_P(EveryNetworkTest, KnowsHowManyPartsAreBehindAParameter) {
   const auto model = Model("", /*fused=*/true);
   for (size_t i = 0; i < model->parameters().size(); ++i) {
     const std::string& name = model->parameters()[i].name;
-    EXPECT_EQ(model->PartsBehind(i), Stages() + 1 - StageOf(GetParam(), name)) << name;
+    const char* const with_head = GetParam().with_head;
+    const bool counts_to_head = with_head != nullptr && absl::StartsWith(name, with_head);
+    EXPECT_EQ(model->PartsBehind(i), counts_to_head ? 0 : Stages() + 1 - StageOf(GetParam(), name))
+        << name;
   }
 }
 

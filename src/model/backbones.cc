@@ -10,6 +10,7 @@
 #include "src/model/mobilenet_v2.h"
 #include "src/model/mobilenet_v3.h"
 #include "src/model/resnet.h"
+#include "src/model/vit.h"
 
 namespace finetune {
 namespace {
@@ -31,6 +32,8 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeEfficientNet(config, problems);
     case BackboneConfig::kConvnext:
       return MakeConvNeXt(config, problems);
+    case BackboneConfig::kVit:
+      return MakeVit(config, problems);
     case BackboneConfig::KIND_NOT_SET:
       break;
   }

@@ -118,8 +118,9 @@ Linear LayerBuilder::MakeLinear(const std::string& name, int64_t in, int64_t out
 }
 
 Linear LayerBuilder::MakeNormalLinear(const std::string& name, int64_t in, int64_t out,
-                                      double deviation) {
-  return {AddNormal(name + ".weight", {out, in}, deviation), Add(name + ".bias", out, 0)};
+                                      double deviation, bool with_bias) {
+  return {AddNormal(name + ".weight", {out, in}, deviation),
+          with_bias ? Add(name + ".bias", out, 0) : at::Tensor()};
 }
 
 Conv LayerBuilder::MakeNormalConv(const std::string& name, const ConvShape& shape,

@@ -59,9 +59,15 @@ class LayerBuilder {
   // Sets whether the parameters made after this call require gradients; true at first.
   void SetTrained(bool trained) { trained_ = trained; }
 
-  // Begins the next part of the network: a stage, or the head. Parameters made after this call
-  // belong to that part.
+  // Begins the next part of the network, a stage. Parameters made after this call belong to that
+  // part.
   void BeginPart() { part_begins_.push_back(parameters_.size()); }
+  // Begins the last part of the network, the head, unless it has begun already. A last stage may
+  // begin it for layers that have the head's learning rate (layer_decay).
+  void BeginHead() {
+    if (!head_begun_) BeginPart();
+    head_begun_ = true;
+  }
   // Returns, for each part, the index of its first parameter in the list of parameters.
   const std::vector<size_t>& part_begins() const { return part_begins_; }
 
@@ -88,8 +94,9 @@ class LayerBuilder {
   Linear MakeLinear(const std::string& name, int64_t in, int64_t out);
 
   // Makes a linear layer whose weight starts normal with mean 0 and this standard deviation, and
-  // whose bias starts at 0.
-  Linear MakeNormalLinear(const std::string& name, int64_t in, int64_t out, double deviation);
+  // whose bias, if it has one, starts at 0.
+  Linear MakeNormalLinear(const std::string& name, int64_t in, int64_t out, double deviation,
+                          bool with_bias = true);
 
   // Makes a convolution whose weight and bias start as those of MakeNormalLinear().
   Conv MakeNormalConv(const std::string& name, const ConvShape& shape, double deviation);
@@ -105,6 +112,12 @@ class LayerBuilder {
   // parameter's full name.
   at::Tensor MakeScale(const std::string& name, int64_t channels, double value) {
     return Add(name, channels, value);
+  }
+
+  // Makes a parameter that is added to a network's values, such as position embeddings. It starts
+  // normal with mean 0 and this standard deviation. `name`: the parameter's full name.
+  at::Tensor MakeEmbedding(const std::string& name, at::IntArrayRef shape, double deviation) {
+    return AddNormal(name, shape, deviation);
   }
 
   // Returns the pointers ConvBn::folded of all layers that MakeConvBn() made since the last call.
@@ -131,6 +144,7 @@ class LayerBuilder {
   bool trained_ = true;
   std::vector<std::shared_ptr<std::optional<PackedConv>>> folded_;
   std::vector<size_t> part_begins_;
+  bool head_begun_ = false;
 };
 
 }  // namespace finetune

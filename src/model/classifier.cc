@@ -87,6 +87,11 @@ int Classifier::PartsBehind(size_t index) const {
                           std::upper_bound(part_begins_.begin(), part_begins_.end(), index));
 }
 
+bool Classifier::IsLayersWeight(size_t index) const {
+  const int64_t dims = parameters_[index].tensor.dim();
+  return dims == 2 || dims == 4;
+}
+
 TensorList Classifier::TrainedParameters() const {
   TensorList trained;
   for (const NamedTensor& parameter : parameters_) {

@@ -54,6 +54,9 @@ class Classifier {
   absl::Status CheckNames(absl::string_view first_convolution) const {
     return backbone_->CheckNames(first_convolution);
   }
+  std::vector<std::string> ConvertWeights(Given* given) const {
+    return backbone_->ConvertWeights(given);
+  }
   int64_t LeastBatchNormValues(int64_t height, int64_t width) const {
     return backbone_->LeastBatchNormValues(height, width);
   }
@@ -80,8 +83,12 @@ class Classifier {
 
   // Returns how many parts of the network come after the part of parameters()[index]. The parts are
   // the stages and the head, so this is 0 for the head, 1 for the last stage, and so on to the
-  // stem.
+  // stem. The final norm of a vision transformer counts to the head.
   int PartsBehind(size_t index) const;
+
+  // Returns whether parameters()[index] is the weight of a convolution or a linear layer, and not a
+  // bias, a scale, or a vector that is added to a network's values.
+  bool IsLayersWeight(size_t index) const;
 
   // Returns parameters and buffers, the content of a checkpoint's state_dict.
   TensorList State() const;

@@ -3,6 +3,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 
+#include <vector>
+
 #include "src/base/philox.h"
 
 namespace finetune {
@@ -43,8 +45,10 @@ at::Tensor Dropout(const at::Tensor& x, float probability, uint64_t seed,
 at::Tensor DropPath(const at::Tensor& x, float probability, uint64_t seed,
                     const ForwardContext& context, uint32_t block) {
   CheckIndices(x, context);
+  std::vector<int64_t> shape(x.dim(), 1);
+  shape[0] = x.size(0);
   return x * Factors(/*draws=*/1, probability, seed, RandomPurpose::kDropPath, context, block)
-                 .view({-1, 1, 1, 1})
+                 .view(shape)
                  .to(x.options());
 }
 

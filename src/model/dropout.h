@@ -19,7 +19,7 @@ at::Tensor Dropout(const at::Tensor& x, float probability, uint64_t seed,
                    const ForwardContext& context);
 
 // Stochastic depth (Huang et al. 2016): drops or keeps the whole residual branch of an image in the
-// same way. x: the branch, [N, C, H, W] float32 or bfloat16. `block`: the branch's number in the
+// same way. x: the branch, [N, ...] float32 or bfloat16. `block`: the branch's number in the
 // network, below 2^16, so that each branch has its own draws.
 at::Tensor DropPath(const at::Tensor& x, float probability, uint64_t seed,
                     const ForwardContext& context, uint32_t block);

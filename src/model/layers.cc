@@ -272,8 +272,8 @@ at::Tensor ConvWithBias(const at::Tensor& x, const Conv& conv, const StagePass& 
 
 at::Tensor ApplyLinear(const at::Tensor& x, const Linear& linear) {
   const at::ScalarType stored = x.scalar_type(), type = ConvType(x);
-  return at::linear(x.to(type), linear.weight.to(stored).to(type), linear.bias.to(stored).to(type))
-      .to(stored);
+  const at::Tensor bias = linear.bias.defined() ? linear.bias.to(stored).to(type) : at::Tensor();
+  return at::linear(x.to(type), linear.weight.to(stored).to(type), bias).to(stored);
 }
 
 at::Tensor ApplyGeluMlp(const at::Tensor& x, const Linear& expand, const Linear& project,

@@ -24,7 +24,8 @@ namespace finetune {
 // the layer.
 
 struct Linear {
-  at::Tensor weight, bias;  // [out, in], [out]
+  at::Tensor weight;     // [out, in]
+  at::Tensor bias = {};  // [out]; undefined for none
 };
 
 struct Conv {

@@ -34,6 +34,8 @@ struct Request {
   // Whether the config can allow missing tensors (allow_missing). If so, missing tensors of frozen
   // stages have an error of their own.
   bool may_allow;
+  // Whether tensors in another form are converted (Backbone::ConvertWeights()).
+  bool converts = true;
 };
 
 // Returns the first `shown` names and how many more there are. Makes names from the file printable.
@@ -441,6 +443,9 @@ absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& requ
     notes.push_back(others);
   }
 
+  if (request.converts) {
+    for (std::string& note : model->ConvertWeights(&given)) notes.push_back(std::move(note));
+  }
   const NamedTensor* const convolution = FirstConvolution(*model);
   if (request.how.adapt_input_channels() && convolution != nullptr) {
     std::string note = AdaptInputChannels(*convolution, &given);
@@ -512,8 +517,12 @@ absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const Eva
 }
 
 absl::StatusOr<LoadReport> LoadResumed(const StateDict& checkpoint, Classifier* model) {
-  Request request{PretrainedConfig(), "", "", ". Resume with the config it was trained with",
-                  /*may_allow=*/false};
+  Request request{PretrainedConfig(),
+                  "",
+                  "",
+                  ". Resume with the config it was trained with",
+                  /*may_allow=*/false,
+                  /*converts=*/false};
   request.how.set_with_head(true);
   return Load(checkpoint, request, model);
 }

@@ -34,7 +34,8 @@ struct LoadReport {
 // Copies a checkpoint's weights into a new model: the backbone's and, with pretrained.with_head,
 // the head's. The checkpoint's names may be mmpretrain's ("backbone.conv1.weight",
 // "head.fc.weight"), the same without "backbone." and "head." ("conv1.weight", "fc.weight"), or
-// those of Classifier::other_names(). Floating-point types are converted. A one-element integer
+// those of Classifier::other_names(). Floating-point types are converted, and so are tensors in
+// another form of the same weights (Backbone::ConvertWeights()). A one-element integer
 // tensor counts something, as num_batches_tracked does; it may be missing, left over or of another
 // type.
 //

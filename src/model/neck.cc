@@ -6,7 +6,14 @@
 namespace finetune {
 
 void Neck::Check(const NeckConfig& config, const Backbone& backbone, const Problems& problems) {
-  if (config.kind() == NeckConfig::GLOBAL_AVERAGE_POOLING || !backbone.features().are_maps) return;
+  const bool pools = config.kind() == NeckConfig::GLOBAL_AVERAGE_POOLING;
+  if (!backbone.features().are_maps) {
+    if (!config.has_kind() || !pools) return;
+    problems.Warn("kind", absl::StrCat("is GLOBAL_AVERAGE_POOLING, which has no effect: ",
+                                       backbone.name(), " ends in vectors; set NONE"));
+    return;
+  }
+  if (pools) return;
   problems.Error("kind",
                  absl::StrCat("is NONE; ", backbone.name(),
                               " ends in a feature map, which the linear head can only take with "

@@ -15,7 +15,7 @@ class Problems;
 class Neck {
  public:
   // Adds an error to `problems` (those of model.neck) where the neck cannot take the backbone's
-  // features.
+  // features, and a warning where the config sets a kind that has no effect on them.
   static void Check(const NeckConfig& config, const Backbone& backbone, const Problems& problems);
 
   explicit Neck(const Features& features) : pools_(features.are_maps) {}

@@ -57,6 +57,7 @@ class Watcher {
   struct Running : public at::ObserverContext {
     std::string layer;
     int64_t products = 0;  // multiply-adds for each element of the result
+    bool is_attention = false;
   };
 
   static std::unique_ptr<at::ObserverContext> Begin(const at::RecordFunction& function) {
@@ -71,6 +72,14 @@ class Watcher {
       // The weight is [out, ...], so each output element takes numel / out multiply-adds.
       const bool multiplies = name == "aten::conv2d" || name == "aten::linear";
       if (multiplies && tensor.dim() > 1) running->products = tensor.numel() / tensor.size(0);
+    }
+    // Attention reads no parameter. It counts to the layer before it, which computes its queries,
+    // keys [N, heads, T, d] and values. Each element of its result takes T multiply-adds for the
+    // products of queries and keys, and T for the sum of the values.
+    if (name == "aten::scaled_dot_product_attention" && !current_->seen_.empty()) {
+      running->layer = current_->seen_.back().name;
+      running->products = 2 * function.inputs()[1].toTensor().size(2);
+      running->is_attention = true;
     }
     return running;
   }
@@ -89,6 +98,7 @@ class Watcher {
       layer->name = running->layer;
     }
     layer->multiply_adds += running->products * output.toTensor().numel();
+    if (running->is_attention) return;
     // The outermost operator, which ends last, has the layer's result. Operators called inside it
     // may have results of another shape.
     layer->output = output.toTensor().sizes().slice(1).vec();

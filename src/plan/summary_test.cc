@@ -84,6 +84,21 @@ TEST(SummarizeLayers, KnowsNetworksWithBiasesAndLinearLayers) {
   EXPECT_EQ(layers.back().multiply_adds, 84 * 10);
 }
 
+// torchvision documents vit_b_16 with 86,567,656 parameters and 17.56 GFLOPS, attention included.
+TEST(SummarizeLayers, CountsAVisionTransformerAsItsDocumentationDoes) {
+  ModelConfig config;
+  config.mutable_backbone()->mutable_vit()->set_variant(VitConfig::BASE);
+  config.mutable_head()->set_num_classes(1000);
+  const std::vector<LayerSummary> layers = Layers(config, {3, 224, 224});
+  EXPECT_EQ(Sum(layers, &LayerSummary::parameters), 86567656);
+  EXPECT_NEAR(static_cast<double>(Sum(layers, &LayerSummary::multiply_adds)), 17.56e9, 0.005e9);
+  const auto qkv = std::find_if(layers.begin(), layers.end(), [](const LayerSummary& layer) {
+    return layer.name == "backbone.layers.0.attn.qkv";
+  });
+  ASSERT_NE(qkv, layers.end());
+  EXPECT_THAT(qkv->output, ElementsAre(197, 3 * 768));
+}
+
 TEST(SummarizeLayers, RefusesImagesThatTheNetworkDoesNotTake) {
   EXPECT_THAT(std::string(SummarizeLayers(ResNet50(), {1, 224, 224}).status().message()),
               HasSubstr("data.train.pipeline"));

@@ -22,7 +22,7 @@ TraitsByName TraitsOf(const Classifier& model) {
   TraitsByName traits;
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     const NamedTensor& parameter = model.parameters()[i];
-    traits[parameter.name] = {model.PartsBehind(i), parameter.tensor.dim() <= 1};
+    traits[parameter.name] = {model.PartsBehind(i), !model.IsLayersWeight(i)};
   }
   return traits;
 }

@@ -215,7 +215,8 @@ class Checker {
           std::pair("model.backbone.efficientnet.drop_path",
                     model.backbone().efficientnet().drop_path()),
           std::pair("model.backbone.convnext.drop_path",
-                    model.backbone().convnext().drop_path())}) {
+                    model.backbone().convnext().drop_path()),
+          std::pair("model.backbone.vit.drop_path", model.backbone().vit().drop_path())}) {
       if (!(probability > 0)) continue;
       Error("runtime.cuda_graph",
             absl::StrCat("does not go with ", field, " (", loaded_.PlaceOf(field),

@@ -257,6 +257,17 @@ TEST(Validate, WarnsWhereSmallClassesAreFavouredTwice) {
   EXPECT_THAT(*Check({"data.train.sampling=CLASS_BALANCED"}), IsEmpty());
 }
 
+TEST(Validate, WarnsOfANeckWithoutEffect) {
+  const std::string vit = "model.backbone.vit={}";
+  const auto result = Check({vit, "model.neck.kind=GLOBAL_AVERAGE_POOLING"});
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->size(), 1u);
+  EXPECT_THAT(result->front(), HasSubstr("is GLOBAL_AVERAGE_POOLING, which has no effect: ViT-S/16 "
+                                         "ends in vectors; set NONE"));
+  EXPECT_THAT(*Check({vit, "model.neck.kind=NONE"}), IsEmpty());
+  EXPECT_THAT(*Check({vit}), IsEmpty());
+}
+
 TEST(Validate, ABatchTransformNeedsTwoImages) {
   RunFacts facts = Facts();
   facts.world_size = 1;
@@ -310,7 +321,7 @@ TEST(Validate, RecordedStepsHaveNoRandomDraws) {
       testing::HasSubstr("runtime.cuda_graph: does not go with model.head.dropout "
                          "(--set=model.head.dropout=0.5), whose draws a recorded step "
                          "would repeat: drop one of them"));
-  for (const std::string network : {"efficientnet_lite", "efficientnet", "convnext"}) {
+  for (const std::string network : {"efficientnet_lite", "efficientnet", "convnext", "vit"}) {
     const std::string field = "model.backbone." + network + ".drop_path";
     EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", field + "=0.5"}).status().message()),
                 testing::HasSubstr("runtime.cuda_graph: does not go with " + field +

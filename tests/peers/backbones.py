@@ -43,8 +43,8 @@ def torchvision_network(name, **settings):
     return lambda: plain(torchvision.models.get_model(name, num_classes=CLASSES, **settings))
 
 
-def timm_network(name):
-    return lambda: plain(timm.create_model(name, num_classes=CLASSES))
+def timm_network(name, **settings):
+    return lambda: plain(timm.create_model(name, num_classes=CLASSES, **settings))
 
 
 def efficientnet_pytorch(variant):
@@ -106,6 +106,15 @@ CASES = [
           ("timm", timm_network(f"convnextv2_{variant}")),
           ("mmpretrain", convnext_of_mmpretrain(variant, CONVNEXT_CHANNELS[variant], v2=True)),
       )),
+    ("vit {}", "timm", timm_network("vit_small_patch16_224")),
+    ("vit {}", "mmpretrain", lambda: mmpretrain({"type": "VisionTransformer", "arch": "deit-small"}, 384, pools=False)),
+    ("vit { variant: TINY }", "timm", timm_network("deit_tiny_patch16_224")),
+    ("vit { variant: BASE }", "timm", timm_network("vit_base_patch16_224")),
+    ("vit { variant: BASE }", "torchvision", torchvision_network("vit_b_16")),
+    ("vit { variant: LARGE }", "torchvision", torchvision_network("vit_l_16")),
+    ("vit { patch_size: 14 layer_scale: 1e-5 }", "timm", timm_network("vit_small_patch14_dinov2", img_size=224)),
+    ("vit { patch_size: 14 layer_scale: 1e-5 registers: 4 }", "timm", timm_network("vit_small_patch14_reg4_dinov2", img_size=224)),
+    ("vit { variant: BASE patch_size: 14 layer_scale: 1e-5 }", "timm", timm_network("vit_base_patch14_dinov2", img_size=224)),
     *((f"efficientnet_lite {{ variant: {variant} origin: {origin} }}", "timm", timm_network(f"{prefix}efficientnet_lite{variant}"))
       for variant in (0, 4)
       for prefix, origin in (("", "PYTORCH"), ("tf_", "TENSORFLOW"))),
@@ -119,6 +128,8 @@ def randomise(model, gain):
         for name, parameter in model.named_parameters():
             if ".grn." in name or name.endswith(("gamma", "layer_scale")):
                 parameter.uniform_(0.5, 1.5)
+            elif parameter.dim() == 3 or name.endswith("in_proj_bias"):  # the tokens and position embeddings of vision transformers
+                parameter.uniform_(-0.5, 0.5)
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
