@@ -104,7 +104,9 @@ struct Step {
                             Ints("dilations"));
     }
     if (op == "AveragePool") {
-      return at::avg_pool2d(Padded(0), Ints("kernel_shape"), Ints("strides"));
+      // No network pads here, so that only a window that reaches beyond an odd side is smaller.
+      return at::avg_pool2d(Padded(0), Ints("kernel_shape"), Ints("strides"), 0,
+                            Int("ceil_mode") != 0, Int("count_include_pad") != 0);
     }
     if (op == "GlobalAveragePool") return in[0].mean({2, 3}, /*keepdim=*/true);
     if (op == "Flatten") return in[0].flatten(Int("axis"));

@@ -23,7 +23,8 @@ class Problems;
 // The shape of the images that a network takes.
 struct InputShape {
   int64_t channels;
-  int64_t side = 0;  // required height and width in pixels; 0: any size
+  int64_t side = 0;  // required height and width in pixels; 0: any size from least_side on
+  int64_t least_side = 1;
 };
 
 // The shape of a backbone's output for N images: maps [N, channels, H, W] or vectors [N, channels].

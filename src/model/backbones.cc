@@ -8,7 +8,9 @@
 #include "src/model/lenet.h"
 #include "src/model/mobilenet_v2.h"
 #include "src/model/mobilenet_v3.h"
+#include "src/model/regnet.h"
 #include "src/model/resnet.h"
+#include "src/model/vgg.h"
 
 namespace finetune {
 namespace {
@@ -28,6 +30,10 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeMobileNetV3(config);
     case BackboneConfig::kEfficientnet:
       return MakeEfficientNet(config, problems);
+    case BackboneConfig::kVgg:
+      return MakeVgg(config, problems);
+    case BackboneConfig::kRegnet:
+      return MakeRegNet(config);
     case BackboneConfig::KIND_NOT_SET:
       break;
   }

@@ -134,19 +134,19 @@ const NamedTensor* FirstConvolution(const Classifier& model) {
   return found == model.parameters().end() ? nullptr : &*found;
 }
 
-// Reshapes weights between a 1x1 convolution, [out, in, 1, 1], and a linear layer, [out, in], where
-// the checkpoint has one and the model the other. timm, for example, makes MobileNetV3's hidden
-// layer a convolution.
+// Reshapes weights between a convolution as large as its input, [out, in, k, k], and a linear
+// layer, [out, in * k * k], where the checkpoint has one and the model the other. timm, for
+// example, makes the hidden layers of MobileNetV3 and VGG convolutions.
 void ReshapeLinears(const TensorList& wanted, Given* given) {
   for (const NamedTensor& tensor : wanted) {
     const auto found = given->find(tensor.name);
     if (found == given->end() || !found->second.tensor.defined()) continue;
     const at::IntArrayRef ours = tensor.tensor.sizes(), theirs = found->second.tensor.sizes();
-    const auto is_pointwise = [](at::IntArrayRef wide, at::IntArrayRef narrow) {
-      return wide.size() == 4 && narrow.size() == 2 && wide[2] == 1 && wide[3] == 1 &&
-             wide.slice(0, 2) == narrow;
+    const auto are_alike = [](at::IntArrayRef wide, at::IntArrayRef narrow) {
+      return wide.size() == 4 && narrow.size() == 2 && wide[0] == narrow[0] &&
+             c10::multiply_integers(wide) == c10::multiply_integers(narrow);
     };
-    if (!is_pointwise(ours, theirs) && !is_pointwise(theirs, ours)) continue;
+    if (!are_alike(ours, theirs) && !are_alike(theirs, ours)) continue;
     found->second.tensor = found->second.tensor.reshape(ours);
   }
 }

@@ -213,7 +213,9 @@ class Checker {
           std::pair("model.backbone.efficientnet_lite.drop_path",
                     model.backbone().efficientnet_lite().drop_path()),
           std::pair("model.backbone.efficientnet.drop_path",
-                    model.backbone().efficientnet().drop_path())}) {
+                    model.backbone().efficientnet().drop_path()),
+          std::pair("model.backbone.vgg.hidden_dropout",
+                    model.backbone().vgg().hidden_dropout())}) {
       if (!(probability > 0)) continue;
       Error("runtime.cuda_graph",
             absl::StrCat("does not go with ", field, " (", loaded_.PlaceOf(field),
