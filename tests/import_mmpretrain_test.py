@@ -536,6 +536,56 @@ class MeaningTest(ConfigTest):
                 self.assertEqual(missing, [])
                 self.assertIn(expected, output)
 
+    def test_variants_of_resnet_and_regnet(self):
+        zero = "zero_init_residual: true"
+        for backbone, expected in (
+            ("type='ResNetV1c', depth=18", f"resnet {{ depth: 18 stem: DEEP {zero} }}"),
+            ("type='ResNetV1d', depth=50", f"resnet {{ depth: 50 stem: DEEP avg_down: true {zero} }}"),
+            ("type='ResNet', depth=50, deep_stem=True, zero_init_residual=False", "resnet { depth: 50 stem: DEEP }"),
+            ("type='ResNeXt', depth=50", f"resnet {{ depth: 50 groups: 32 width_per_group: 4 {zero} }}"),
+            ("type='ResNeXt', depth=101, groups=64, width_per_group=4, frozen_stages=2, zero_init_residual=False",
+             "resnet { depth: 101 groups: 64 width_per_group: 4 } frozen_stages: 2"),
+            ("type='SEResNet', depth=50, avg_down=True", f"resnet {{ depth: 50 avg_down: true se_ratio: 16 {zero} }}"),
+            ("type='SEResNeXt', depth=50, se_ratio=8",
+             f"resnet {{ depth: 50 groups: 32 width_per_group: 4 se_ratio: 8 {zero} }}"),
+            # Wide-ResNet-50-2.
+            ("type='ResNet', depth=50, stem_channels=64, base_channels=128, expansion=2",
+             f"resnet {{ depth: 50 width_per_group: 128 {zero} }}"),
+            ("type='RegNet', arch='regnetx_1.6gf'", f"regnet {{ variant: X_1600MF {zero} }}"),
+        ):
+            with self.subTest(backbone):
+                output, missing = self.network(backbone)
+                self.assertEqual(missing, [])
+                self.assertIn(expected, output)
+        for backbone, expected in (
+            ("type='ResNeXt', depth=18", "finetune has no backbone ResNeXt-18"),
+            ("type='ResNet', depth=50, expansion=2", "finetune's bottlenecks have results of 4 times stem_channels"),
+            ("type='RegNet', arch='regnetx_12gf'", "finetune has no backbone RegNet regnetx_12gf"),
+        ):
+            with self.subTest(backbone):
+                _, missing = self.network(backbone)
+                self.assertIn(expected, missing[0])
+
+    def test_vgg_with_and_without_hidden_layers(self):
+        pooled = "type='VGG', depth=13, norm_cfg=dict(type='BN')"
+        hidden = f"{pooled}, num_classes=10"
+        own_head = "neck=None, head=dict(_delete_=True, type='ClsHead')"
+        for backbone, more, expected in (
+            (pooled, "", "vgg { depth: 13 hidden_features: 0 }"),
+            (f"{pooled}, frozen_stages=5", "", "vgg { depth: 13 hidden_features: 0 } frozen_stages: 4"),
+            (f"{hidden}, frozen_stages=2", own_head, "vgg { depth: 13 hidden_dropout: 0.5 } frozen_stages: 1"),
+        ):
+            with self.subTest(backbone):
+                output, missing = self.network(backbone, more)
+                self.assertEqual(missing, [])
+                self.assertIn(expected, output)
+        self.assertIn("head { dropout: 0.5 num_classes: 10", output)
+        self.assertIn("neck { kind: NONE }", output)
+        _, missing = self.network(f"{hidden}, frozen_stages=5", own_head)
+        self.assertIn("no frozen_stages of finetune freezes these layers", missing[0])
+        _, missing = self.network("type='VGG', depth=16")
+        self.assertIn("finetune has no backbone VGG-16 without batch norm", missing[0])
+
     def test_mobilenet_v3_and_its_hidden_layer(self):
         head = (
             "head=dict(_delete_=True, type='StackedLinearClsHead', num_classes=10, in_channels=576, mid_channels=[{}], "

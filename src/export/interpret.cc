@@ -128,12 +128,15 @@ struct Step {
                             Ints("dilations"));
     }
     if (op == "AveragePool") {
-      return at::avg_pool2d(Padded(0), Ints("kernel_shape"), Ints("strides"));
+      // No network pads here, so that only a window that reaches beyond an odd side is smaller.
+      return at::avg_pool2d(Padded(0), Ints("kernel_shape"), Ints("strides"), 0,
+                            Int("ceil_mode") != 0, Int("count_include_pad") != 0);
     }
     if (op == "GlobalAveragePool") return in[0].mean({2, 3}, /*keepdim=*/true);
     if (op == "Flatten") return in[0].flatten(Int("axis"));
     if (op == "Reshape") return Reshaped();
     if (op == "Gemm") return at::linear(in[0], in[1], in.size() > 2 ? in[2] : at::Tensor());
+    if (op == "MatMul") return at::matmul(in[0], in[1]);
     if (op == "Cast") return in[0].to(TypeOf(static_cast<int>(Int("to"))));
     if (op == "Transpose") return in[0].permute(Ints("perm"));
     if (op == "Slice") {

@@ -4,6 +4,7 @@
 #include "src/export/operators.h"
 
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
@@ -219,10 +220,33 @@ Name Mean(const OperatorCall& call, Graph* graph) {
   return Add(call, "Flatten", {maps}, graph, {{"axis", int64_t{1}}});
 }
 
-// adaptive_avg_pool2d(x, output_size)
+// Returns the matrix [to, from] that averages `from` places to `to` places as LibTorch does: the
+// windows may overlap, and have different sizes.
+at::Tensor AveragesOf(int64_t from, int64_t to) {
+  at::Tensor matrix = at::zeros({to, from});
+  for (int64_t i = 0; i < to; ++i) {
+    const int64_t begin = i * from / to, end = CeilDivide((i + 1) * from, to);
+    matrix.select(0, i).slice(0, begin, end).fill_(1.0 / static_cast<double>(end - begin));
+  }
+  return matrix;
+}
+
+// adaptive_avg_pool2d(x, output_size). ONNX has it for one place only. Otherwise a product with a
+// matrix averages the rows, and another the columns.
 Name AdaptiveAveragePool(const OperatorCall& call, Graph* graph) {
-  if (PairAt(call, 1) != std::vector<int64_t>{1, 1}) return Unsupported(call, " to several places");
-  return Add(call, "GlobalAveragePool", {call.values[0]}, graph);
+  const std::vector<int64_t> to = PairAt(call, 1);
+  if (to == std::vector<int64_t>{1, 1}) {
+    return Add(call, "GlobalAveragePool", {call.values[0]}, graph);
+  }
+  const at::Tensor& x = TensorAt(call, 0);
+  if (to == std::vector<int64_t>{x.size(2), x.size(3)}) return call.values[0];
+  const std::string rows = graph->AddNode(
+      "MatMul", call.op + ".rows",
+      {graph->AddConstant(call.op + ".of_rows", AveragesOf(x.size(2), to[0])), call.values[0]}, {},
+      {x.size(1), to[0], x.size(3)});
+  const at::Tensor of_columns = AveragesOf(x.size(3), to[1]).t().contiguous();
+  return Add(call, "MatMul", {rows, graph->AddConstant(call.op + ".of_columns", of_columns)},
+             graph);
 }
 
 // constant_pad_nd(x, pad, value). pad: the two ends of the last dimension, then of the one before

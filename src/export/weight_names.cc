@@ -31,11 +31,11 @@ struct Counterpart {
   std::string network;  // RenamedState::network
   // The package's layer names are finetune's.
   bool same = false;
-  // The package's layer names are finetune's without "backbone." or "head.".
+  // The package's layer names are finetune's without "backbone." or "head.", except those that
+  // `roots` selects.
   bool flat = false;
-  // If neither `same` nor `flat` is set: selects the package's names among those of
-  // Classifier::other_names(). An entry that ends in "." selects the names that begin with it; any
-  // other entry selects the name that equals it.
+  // Selects the package's names among those of Classifier::other_names(). An entry that ends in "."
+  // selects the names that begin with it; any other entry selects the name that equals it.
   std::vector<std::string> roots = {};
   // The package's networks have 1x1 convolutions in place of the linear layers of blocks.
   bool has_pointwise_convolutions = false;
@@ -48,28 +48,58 @@ struct Counterpart {
 };
 
 std::vector<Counterpart> OfResNet(const ResNetConfig& resnet, int classes) {
-  std::vector<Counterpart> counterparts;
-  const bool imagenet = resnet.stem() == ResNetConfig::IMAGENET;
+  const bool cifar = resnet.stem() == ResNetConfig::CIFAR,
+             deep = resnet.stem() == ResNetConfig::DEEP;
   const bool caffe = resnet.style() == ResNetConfig::CAFFE;
-  if (imagenet && !caffe && resnet.base_channels() == 64) {
-    counterparts.push_back(
-        {.package = WeightNames::kTorchvision,
-         .network = absl::StrFormat("torchvision.models.resnet%d(num_classes=%d)", resnet.depth(),
-                                    classes),
-         .flat = true});
-    counterparts.push_back(
-        {.package = WeightNames::kTimm,
-         .network = absl::StrFormat("timm.create_model(\"resnet%d\", num_classes=%d)",
-                                    resnet.depth(), classes),
-         .flat = true});
+  const int groups = resnet.groups(), width = resnet.width_per_group(), ratio = resnet.se_ratio();
+  const int base = resnet.base_channels();
+  const bool has_usual_blocks = groups == 1 && width == 64;
+  std::vector<Counterpart> counterparts;
+  if (!cifar && !caffe && base == 64) {
+    if (!deep && !resnet.avg_down() && ratio == 0) {
+      const std::string blocks =
+          has_usual_blocks ? "" : absl::StrFormat("groups=%d, width_per_group=%d, ", groups, width);
+      counterparts.push_back(
+          {.package = WeightNames::kTorchvision,
+           .network = absl::StrFormat("torchvision.models.resnet%d(%snum_classes=%d)",
+                                      resnet.depth(), blocks, classes),
+           .flat = true});
+    }
+    if (ratio == 0 || ratio == 16) {
+      const std::string blocks =
+          has_usual_blocks ? "" : absl::StrFormat("cardinality=%d, base_width=%d, ", groups, width);
+      counterparts.push_back(
+          {.package = WeightNames::kTimm,
+           .network = absl::StrCat("timm.create_model(\"resnet", resnet.depth(), "\", ",
+                                   deep ? "stem_type=\"deep\", stem_width=32, " : "",
+                                   resnet.avg_down() ? "avg_down=True, " : "", blocks,
+                                   ratio > 0 ? "block_args=dict(attn_layer=\"se\"), " : "",
+                                   "num_classes=", classes, ")"),
+           .flat = true,
+           .roots = {"conv1.", "bn1", "layer1.", "layer2.", "layer3.", "layer4."}});
+    }
   }
-  counterparts.push_back(
-      {.package = WeightNames::kMmpretrain,
-       .network = absl::StrFormat(
-           "mmpretrain's %s(depth=%d, base_channels=%d, stem_channels=%d, style=\"%s\")",
-           imagenet ? "ResNet" : "ResNet_CIFAR", resnet.depth(), resnet.base_channels(),
-           resnet.base_channels(), caffe ? "caffe" : "pytorch"),
-       .same = true});
+  // mmpretrain makes a bottleneck without groups wider by another expansion, and one with groups by
+  // a width_per_group that counts from base_channels.
+  const int bottleneck = base * width / 64;
+  const bool is_wide = groups == 1 && width != 64;
+  const bool is_known = has_usual_blocks || (groups > 1 && base == 64) ||
+                        (is_wide && base * width % 64 == 0 && 4 * base % bottleneck == 0);
+  if (is_known && !(cifar && (groups > 1 || ratio > 0))) {
+    const std::string blocks =
+        groups > 1 ? absl::StrFormat(", groups=%d, width_per_group=%d", groups, width)
+                   : (is_wide ? absl::StrCat(", expansion=", 4 * base / bottleneck) : "");
+    counterparts.push_back(
+        {.package = WeightNames::kMmpretrain,
+         .network = absl::StrFormat(
+             "mmpretrain's %s%s(depth=%d, base_channels=%d, stem_channels=%d%s%s%s%s, "
+             "style=\"%s\")",
+             ratio > 0 ? "SE" : "", groups > 1 ? "ResNeXt" : (cifar ? "ResNet_CIFAR" : "ResNet"),
+             resnet.depth(), is_wide ? bottleneck : base, base, blocks,
+             deep ? ", deep_stem=True" : "", resnet.avg_down() ? ", avg_down=True" : "",
+             ratio > 0 ? absl::StrCat(", se_ratio=", ratio) : "", caffe ? "caffe" : "pytorch"),
+         .same = true});
+  }
   return counterparts;
 }
 
@@ -130,6 +160,77 @@ std::vector<Counterpart> OfConvNeXt(const ConvNeXtConfig& convnext, int classes)
   return counterparts;
 }
 
+std::vector<Counterpart> OfVgg(const VggConfig& vgg, int classes) {
+  // mmpretrain's VGG with hidden layers has them in the backbone.
+  const bool has_hidden = vgg.hidden_features() == 4096;
+  std::vector<Counterpart> counterparts;
+  if (has_hidden) {
+    counterparts.push_back(
+        {.package = WeightNames::kTorchvision,
+         .network =
+             absl::StrFormat("torchvision.models.vgg%d_bn(num_classes=%d)", vgg.depth(), classes),
+         .roots = {"features.", "classifier."}});
+  }
+  if (has_hidden || vgg.hidden_features() == 0) {
+    counterparts.push_back(
+        {.package = WeightNames::kMmpretrain,
+         .network = absl::StrFormat("mmpretrain's VGG(depth=%d, norm_cfg=dict(type=\"BN\")%s)",
+                                    vgg.depth(),
+                                    has_hidden ? absl::StrCat(", num_classes=", classes) : ""),
+         .same = true});
+  }
+  return counterparts;
+}
+
+// By RegNetConfig::Variant: the names of torchvision, timm and mmpretrain. nullptr: the package
+// does not have the network.
+struct RegNetNames {
+  RegNetConfig::Variant variant;
+  const char *torchvision, *timm, *mmpretrain;
+};
+constexpr RegNetNames kRegNets[] = {
+    {RegNetConfig::X_400MF, nullptr, "regnetx_004", "regnetx_400mf"},
+    {RegNetConfig::X_400MF_TORCHVISION, "regnet_x_400mf", "regnetx_004_tv", nullptr},
+    {RegNetConfig::X_800MF, "regnet_x_800mf", "regnetx_008", "regnetx_800mf"},
+    {RegNetConfig::X_1600MF, "regnet_x_1_6gf", "regnetx_016", "regnetx_1.6gf"},
+    {RegNetConfig::X_3200MF, "regnet_x_3_2gf", "regnetx_032", "regnetx_3.2gf"},
+    {RegNetConfig::X_8GF, "regnet_x_8gf", "regnetx_080", "regnetx_8.0gf"},
+    {RegNetConfig::X_16GF, "regnet_x_16gf", "regnetx_160", nullptr},
+    {RegNetConfig::Y_400MF, "regnet_y_400mf", "regnety_004", nullptr},
+    {RegNetConfig::Y_800MF, nullptr, "regnety_008", nullptr},
+    {RegNetConfig::Y_800MF_TORCHVISION, "regnet_y_800mf", "regnety_008_tv", nullptr},
+    {RegNetConfig::Y_1600MF, "regnet_y_1_6gf", "regnety_016", nullptr},
+    {RegNetConfig::Y_3200MF, "regnet_y_3_2gf", "regnety_032", nullptr},
+    {RegNetConfig::Y_8GF, nullptr, "regnety_080", nullptr},
+    {RegNetConfig::Y_8GF_TORCHVISION, "regnet_y_8gf", "regnety_080_tv", nullptr},
+    {RegNetConfig::Y_16GF, "regnet_y_16gf", "regnety_160", nullptr},
+};
+
+std::vector<Counterpart> OfRegNet(const RegNetConfig& regnet, int classes) {
+  std::vector<Counterpart> counterparts;
+  for (const auto& [variant, torchvision, timm, mmpretrain] : kRegNets) {
+    if (variant != regnet.variant()) continue;
+    if (torchvision != nullptr) {
+      counterparts.push_back({.package = WeightNames::kTorchvision,
+                              .network = absl::StrFormat("torchvision.models.%s(num_classes=%d)",
+                                                         torchvision, classes),
+                              .roots = {"stem.0", "stem.1", "trunk_output.", "fc"}});
+    }
+    if (timm != nullptr) {
+      counterparts.push_back(
+          {.package = WeightNames::kTimm,
+           .network = absl::StrFormat("timm.create_model(\"%s\", num_classes=%d)", timm, classes),
+           .roots = {"stem.conv", "stem.bn", "s1.", "s2.", "s3.", "s4.", "head.fc"}});
+    }
+    if (mmpretrain != nullptr) {
+      counterparts.push_back({.package = WeightNames::kMmpretrain,
+                              .network = absl::StrFormat("mmpretrain's RegNet(\"%s\")", mmpretrain),
+                              .same = true});
+    }
+  }
+  return counterparts;
+}
+
 std::vector<Counterpart> OfVit(const VitConfig& vit, int classes) {
   std::vector<Counterpart> counterparts;
   const bool of_variant = !vit.has_width() && !vit.has_depth() && !vit.has_heads();
@@ -179,6 +280,10 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
       return OfResNet(config.backbone().resnet(), classes);
     case BackboneConfig::kMobilenetV2:
       return OfMobileNetV2(config.backbone().mobilenet_v2(), classes);
+    case BackboneConfig::kVgg:
+      return OfVgg(config.backbone().vgg(), classes);
+    case BackboneConfig::kRegnet:
+      return OfRegNet(config.backbone().regnet(), classes);
     case BackboneConfig::kConvnext:
       return OfConvNeXt(config.backbone().convnext(), classes);
     case BackboneConfig::kVit:
@@ -196,16 +301,14 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
 std::optional<std::string> NameOf(const Counterpart& counterpart, const std::string& layer,
                                   const std::multimap<std::string, std::string>& others) {
   if (counterpart.same) return layer;
-  if (counterpart.flat) {
-    absl::string_view name = layer;
-    if (!absl::ConsumePrefix(&name, "backbone.")) absl::ConsumePrefix(&name, "head.");
-    return std::string(name);
-  }
   const auto [begin, end] = others.equal_range(layer);
   const auto found =
       std::find_if(begin, end, [&](const auto& entry) { return counterpart.Has(entry.second); });
-  if (found == end) return std::nullopt;
-  return found->second;
+  if (found != end) return found->second;
+  if (!counterpart.flat) return std::nullopt;
+  absl::string_view name = layer;
+  if (!absl::ConsumePrefix(&name, "backbone.")) absl::ConsumePrefix(&name, "head.");
+  return std::string(name);
 }
 
 // Returns the tensor in the shape that it has in the package's network, where it has this name.

@@ -84,9 +84,18 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"resnet { depth: 18 }", WeightNames::kTimm},
         Case{"resnet { depth: 18 }", WeightNames::kMmpretrain},
         Case{"resnet { depth: 18 }", WeightNames::kFinetune},
+        Case{"resnet { depth: 50 groups: 32 width_per_group: 4 }", WeightNames::kTorchvision},
+        Case{"resnet { depth: 50 width_per_group: 128 }", WeightNames::kMmpretrain},
+        Case{"resnet { depth: 50 stem: DEEP avg_down: true se_ratio: 16 }", WeightNames::kTimm},
+        Case{"resnet { depth: 50 stem: DEEP avg_down: true se_ratio: 16 }",
+             WeightNames::kMmpretrain},
         Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTorchvision},
         Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kTimm},
         Case{"mobilenet_v2 { width: 0.35 }", WeightNames::kMmpretrain},
+        Case{"regnet {}", WeightNames::kTimm},
+        Case{"regnet { variant: Y_400MF }", WeightNames::kTorchvision},
+        Case{"regnet { variant: X_400MF }", WeightNames::kMmpretrain},
+        Case{"vgg { depth: 11 hidden_features: 0 }", WeightNames::kMmpretrain},
         Case{"convnext {}", WeightNames::kTorchvision}, Case{"convnext {}", WeightNames::kTimm},
         Case{"convnext {}", WeightNames::kMmpretrain},
         Case{"convnext { variant: ATTO version: V2 }", WeightNames::kTimm},
@@ -127,6 +136,37 @@ TEST(RenameState, GivesThePackagesNames) {
   const auto resnet = NamesOf("resnet { depth: 50 }", WeightNames::kTorchvision);
   EXPECT_TRUE(resnet.contains("layer1.0.downsample.1.num_batches_tracked"));
   EXPECT_TRUE(resnet.contains("fc.weight"));
+  const auto deep =
+      NamesOf("resnet { depth: 50 stem: DEEP avg_down: true se_ratio: 16 }", WeightNames::kTimm);
+  // The batch norms of two shortcuts and of the stem, and the first layer of
+  // squeeze-and-excitation.
+  EXPECT_TRUE(deep.contains("layer1.0.downsample.2.weight"));
+  EXPECT_TRUE(deep.contains("layer2.0.downsample.2.weight"));
+  EXPECT_TRUE(deep.contains("bn1.weight"));
+  EXPECT_TRUE(deep.contains("layer1.0.se.fc1.weight"));
+}
+
+TEST(RenameState, SaysHowThePackageMakesTheNetwork) {
+  const auto network = [](const std::string& backbone, WeightNames names) {
+    const auto state = RenameState(*ModelOf(backbone), ConfigOf(backbone), names);
+    EXPECT_TRUE(state.ok()) << state.status();
+    return state.ok() ? state->network : "";
+  };
+  const std::string next = "resnet { depth: 50 groups: 32 width_per_group: 4 }";
+  EXPECT_EQ(network(next, WeightNames::kTorchvision),
+            "torchvision.models.resnet50(groups=32, width_per_group=4, num_classes=3)");
+  EXPECT_EQ(network(next, WeightNames::kTimm),
+            "timm.create_model(\"resnet50\", cardinality=32, base_width=4, num_classes=3)");
+  EXPECT_EQ(network(next, WeightNames::kMmpretrain),
+            "mmpretrain's ResNeXt(depth=50, base_channels=64, stem_channels=64, groups=32, "
+            "width_per_group=4, style=\"pytorch\")");
+  EXPECT_EQ(network("resnet { depth: 50 width_per_group: 128 }", WeightNames::kMmpretrain),
+            "mmpretrain's ResNet(depth=50, base_channels=128, stem_channels=64, expansion=2, "
+            "style=\"pytorch\")");
+  EXPECT_EQ(
+      network("resnet { depth: 50 stem: DEEP avg_down: true se_ratio: 16 }", WeightNames::kTimm),
+      "timm.create_model(\"resnet50\", stem_type=\"deep\", stem_width=32, avg_down=True, "
+      "block_args=dict(attn_layer=\"se\"), num_classes=3)");
 }
 
 TEST(RenameState, GivesTheShapeThatTorchvisionsLayerScaleHas) {

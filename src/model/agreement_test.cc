@@ -144,6 +144,10 @@ TEST_P(Agreement, OfNamesShapesLogitsLossGradientsAndStatistics) {
   }
 }
 
+std::string NameOfCase(const testing::TestParamInfo<std::tuple<std::string, bool>>& info) {
+  return std::get<0>(info.param) + (std::get<1>(info.param) ? "_fused" : "_plain");
+}
+
 INSTANTIATE_TEST_SUITE_P(
     WithPyTorch, Agreement,
     testing::Combine(
@@ -164,9 +168,29 @@ INSTANTIATE_TEST_SUITE_P(
             "vit_mmpretrain", "vit_timm", "vit_timm_mean", "vit_timm_registers", "vit_torchvision",
             "vit_transformers"),
         testing::Bool()),
-    [](const auto& info) {
-      return std::get<0>(info.param) + (std::get<1>(info.param) ? "_fused" : "_plain");
-    });
+    NameOfCase);
+
+INSTANTIATE_TEST_SUITE_P(
+    RegNet, Agreement,
+    testing::Combine(testing::Values("regnetx_400mf_mmpretrain", "regnetx_400mf_torchvision",
+                                     "regnety_400mf_torchvision", "regnety_800mf_timm"),
+                     testing::Bool()),
+    NameOfCase);
+
+INSTANTIATE_TEST_SUITE_P(Vgg, Agreement,
+                         testing::Combine(testing::Values("vgg11_torchvision", "vgg13_mmpretrain",
+                                                          "vgg16_timm"),
+                                          testing::Bool()),
+                         NameOfCase);
+
+// Networks that change ResNet's stem or blocks.
+INSTANTIATE_TEST_SUITE_P(VariantsOfResNet, Agreement,
+                         testing::Combine(testing::Values("resnet18c_mmpretrain",
+                                                          "resnet50d_mmpretrain", "resnet50d_timm",
+                                                          "resnext50", "seresnet50_mmpretrain",
+                                                          "seresnext50d_timm", "wide_resnet50"),
+                                          testing::Bool()),
+                         NameOfCase);
 
 }  // namespace
 }  // namespace finetune

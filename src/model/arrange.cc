@@ -36,15 +36,24 @@ struct Layout {
   bool flat;
 };
 
-// Returns the model's name for one of the checkpoint's names; none where it is neither the
-// backbone's nor the head's. Other packages' names are only looked for in a flat layout.
+// The shapes of the backbone's tensors, by their names.
+using Shapes = std::map<absl::string_view, at::IntArrayRef>;
+
+// Returns the model's name for an entry of the checkpoint; none where it is neither the backbone's
+// nor the head's. `tensor`: undefined where the entry is not a plain tensor. Other packages' names
+// are only looked for in a flat layout. A name may be both another package's and, without
+// "backbone.", the model's own: in a ResNet-50-D, "layer1.0.downsample.1" is a batch norm of
+// mmpretrain's and a convolution of timm's. It is the model's own if the tensor has that shape.
 std::optional<std::string> ModelName(const Layout& layout, const LayerNames& other_names,
-                                     absl::string_view full_name) {
+                                     const Shapes& shapes, absl::string_view full_name,
+                                     const at::Tensor& tensor) {
   if (!absl::ConsumePrefix(&full_name, layout.parent)) return std::nullopt;
   const std::string name(full_name);
   if (layout.flat) {
     std::string ours = ByOtherName(other_names, name);
-    if (!ours.empty()) return ours;
+    const auto own = shapes.find(absl::StrCat(kBackbone, name));
+    const bool is_own = own != shapes.end() && tensor.defined() && own->second == tensor.sizes();
+    if (!ours.empty() && !is_own) return ours;
   }
   if (absl::StartsWith(name, "fc.")) return absl::StrCat("head.", name);
   if (absl::StartsWith(name, "head.")) return name;
@@ -74,16 +83,20 @@ void Add(const Layout& layout, std::string name, Entry entry, Given* given) {
 
 Given ArrangeAs(const Layout& layout, const LayerNames& other_names, const StateDict& checkpoint,
                 const TensorList& backbone) {
+  Shapes shapes;
+  for (const NamedTensor& one : backbone) shapes[one.name] = one.tensor.sizes();
   Given given;
   for (const NamedTensor& one : checkpoint.tensors) {
-    if (std::optional<std::string> name = ModelName(layout, other_names, one.name)) {
+    if (std::optional<std::string> name =
+            ModelName(layout, other_names, shapes, one.name, one.tensor)) {
       Add(layout, *std::move(name), {one.name, one.tensor, ""}, &given);
     }
   }
   std::set<absl::string_view> modules = {"head"};
   for (const NamedTensor& one : backbone) modules.insert(ModuleOf(one.name));
   for (const StateDict::Unreadable& one : checkpoint.unreadable) {
-    std::optional<std::string> name = ModelName(layout, other_names, one.name);
+    std::optional<std::string> name =
+        ModelName(layout, other_names, shapes, one.name, at::Tensor());
     if (!name.has_value() || (layout.flat && !modules.contains(ModuleOf(*name)))) continue;
     Add(layout, *std::move(name), {one.name, at::Tensor(), one.reason}, &given);
   }
@@ -96,7 +109,9 @@ bool IsHead(absl::string_view name) {
   // The first layer of an mmpretrain head of several layers is a hidden one. It does not depend on
   // the classes, so it is loaded with the backbone.
   if (absl::StartsWith(name, "head.layers.0.")) return false;
-  return absl::StartsWith(name, "head.") || absl::StartsWith(name, "backbone.classifier.2.");
+  // The last layers of LeNet-5 and VGG.
+  return absl::StartsWith(name, "head.") || absl::StartsWith(name, "backbone.classifier.2.") ||
+         absl::StartsWith(name, "backbone.classifier.6.");
 }
 
 bool IsCounter(absl::string_view name) { return absl::EndsWith(name, ".num_batches_tracked"); }

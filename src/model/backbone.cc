@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,21 +42,20 @@ Linear Backbone::BuildHead(int64_t in, int64_t classes, LayerBuilder* make) cons
 
 absl::Status Backbone::CheckInput(int64_t channels, int64_t height, int64_t width) const {
   const auto [wanted_channels, side, side_field, least_side] = input();
-  if (side == 0 && (height < least_side || width < least_side)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "found images of ", height, "x", width, "; ", name(), " takes images of at least ",
-        least_side, "x", least_side, "; end the pipeline with a resize or crop to a larger size"));
-  }
-  const bool fits = side == 0 || (height == side && width == side);
+  const bool any_size = side == 0 && least_side == 1;
+  const bool fits =
+      side == 0 ? std::min(height, width) >= least_side : height == side && width == side;
   if (channels == wanted_channels && fits) return absl::OkStatus();
+  const int64_t wanted_side = side == 0 ? least_side : side;
   const auto with_channels = [](int64_t count) {
     return absl::StrCat(" with ", count, " channel", count == 1 ? "" : "s");
   };
   const auto of_size = [](int64_t h, int64_t w) { return absl::StrCat(" of ", h, "x", w); };
   return absl::InvalidArgumentError(absl::StrCat(
-      "found images", side == 0 ? "" : of_size(height, width), with_channels(channels), "; ",
-      name(), " takes images", side == 0 ? "" : of_size(side, side), with_channels(wanted_channels),
-      fits ? "" : absl::StrCat("; end the pipeline with a resize or crop to size ", side),
+      "found images", any_size ? "" : of_size(height, width), with_channels(channels), "; ", name(),
+      " takes images", any_size ? "" : of_size(wanted_side, wanted_side),
+      side == 0 && !any_size ? " or larger" : "", with_channels(wanted_channels),
+      fits ? "" : absl::StrCat("; end the pipeline with a resize or crop to size ", wanted_side),
       !fits && !side_field.empty() && height == width
           ? absl::StrCat(", or set model.backbone.", side_field, " to ", height)
           : "",

@@ -46,6 +46,33 @@ std::vector<Network> Networks() {
                   {"backbone.layer2."},
                   {"backbone.layer3."},
                   {"backbone.layer4."}}},
+      {.name = "SeResNeXt50D",
+       .config = "resnet { depth: 50 base_channels: 16 groups: 4 width_per_group: 16 stem: DEEP "
+                 "avg_down: true se_ratio: 16 }",
+       .image = kSmall,
+       .stages = {{"backbone.stem."},
+                  {"backbone.layer1."},
+                  {"backbone.layer2."},
+                  {"backbone.layer3."},
+                  {"backbone.layer4."}}},
+      {.name = "RegNetY400MF",
+       .config = "regnet { variant: Y_400MF }",
+       .image = kSmall,
+       .stages = {{"backbone.conv1.", "backbone.bn1."},
+                  {"backbone.layer1."},
+                  {"backbone.layer2."},
+                  {"backbone.layer3."},
+                  {"backbone.layer4."}}},
+      {.name = "Vgg11",
+       .config = "vgg { depth: 11 hidden_features: 16 }",
+       .image = kSmall,
+       .stages = {{"backbone.features.0."},
+                  {"backbone.features.2."},
+                  {"backbone.features.4.", "backbone.features.5."},
+                  {"backbone.features.7.", "backbone.features.8."},
+                  {"backbone.features.10.", "backbone.features.11.", "backbone.classifier.0.",
+                   "backbone.classifier.3."}},
+       .head = "backbone.classifier.6."},
       {.name = "LeNet5",
        .config = "lenet5 {}",
        .image = kGrey,
@@ -215,6 +242,15 @@ TEST_P(EveryNetworkTest, RefusesStagesThatItDoesNotHave) {
                                                     "; expected -1 to ", Stages(), ": ")),
                     testing::EndsWith(absl::StrCat(" has ", Stages(), " stages behind its stem"))));
   }
+}
+
+TEST(Vgg, RefusesImagesOfWhichItsPoolingsWouldLeaveNothing) {
+  const auto model =
+      MakeModel("backbone { vgg { depth: 11 hidden_features: 0 } } head { num_classes: 3 }");
+  EXPECT_TRUE(model->CheckInput(3, 32, 40).ok());
+  EXPECT_EQ(model->CheckInput(3, 40, 31).message(),
+            "found images of 40x31 with 3 channels; VGG-11 takes images of 32x32 or larger with 3 "
+            "channels; end the pipeline with a resize or crop to size 32");
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, EveryNetworkTest, testing::ValuesIn(Networks()),

@@ -9,7 +9,9 @@
 #include "src/model/lenet.h"
 #include "src/model/mobilenet_v2.h"
 #include "src/model/mobilenet_v3.h"
+#include "src/model/regnet.h"
 #include "src/model/resnet.h"
+#include "src/model/vgg.h"
 #include "src/model/vit.h"
 
 namespace finetune {
@@ -34,6 +36,10 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeConvNeXt(config, problems);
     case BackboneConfig::kVit:
       return MakeVit(config, problems);
+    case BackboneConfig::kVgg:
+      return MakeVgg(config, problems);
+    case BackboneConfig::kRegnet:
+      return MakeRegNet(config);
     case BackboneConfig::KIND_NOT_SET:
       break;
   }

@@ -6,6 +6,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "src/base/fnv.h"
@@ -17,6 +18,12 @@ namespace {
 double UniformBound(int64_t fan_in) { return 1 / std::sqrt(static_cast<double>(fan_in)); }
 
 }  // namespace
+
+int64_t ScaledWidth(int64_t channels, double factor) {
+  const double exact = static_cast<double>(channels) * factor;
+  const int64_t rounded = std::max<int64_t>(8, static_cast<int64_t>(exact + 4) / 8 * 8);
+  return static_cast<double>(rounded) < 0.9 * exact ? rounded + 8 : rounded;
+}
 
 at::Generator LayerBuilder::GeneratorOf(const std::string& name) const {
   return at::detail::createCPUGenerator(Fnv1a(name, kFnvStart ^ (seed_ * 0x9E3779B97F4A7C15ULL)));
@@ -63,10 +70,11 @@ ConvBn LayerBuilder::MakeConvBn(const ConvBnNames& names, const ConvShape& shape
                                 const BatchNormSettings& settings, double gamma) {
   ConvBn layer;
   const auto& [conv, bn] = names;
-  const auto [in, out, kernel, stride, padding, groups, same] = shape;
+  const auto [in, out, kernel, stride, padding, groups, same, bias] = shape;
   const double fan_out = static_cast<double>(out * kernel * kernel / groups);
   layer.conv.weight =
       AddNormal(conv + ".weight", {out, in / groups, kernel, kernel}, std::sqrt(2.0 / fan_out));
+  if (bias) layer.conv.bias = Add(conv + ".bias", at::zeros({out}));
   layer.conv.stride = stride;
   layer.conv.padding = padding;
   layer.conv.groups = groups;
@@ -102,7 +110,7 @@ SqueezeExciteLayer LayerBuilder::MakeSqueezeExcite(const SqueezeExciteNames& nam
 }
 
 Conv LayerBuilder::MakeConv(const std::string& name, const ConvShape& shape) {
-  const auto [in, out, kernel, stride, padding, groups, same] = shape;
+  const auto [in, out, kernel, stride, padding, groups, same, bias] = shape;
   const double bound = UniformBound(in / groups * kernel * kernel);
   return {AddUniform(name + ".weight", {out, in / groups, kernel, kernel}, bound),
           AddUniform(name + ".bias", {out}, bound),

@@ -40,7 +40,13 @@ struct ConvShape {
   int64_t padding = 0;
   int64_t groups = 1;
   bool same = false;  // see Conv::same
+  bool bias = false;  // only read by MakeConvBn(): MakeConv() always makes a bias
 };
+
+// Returns channels * factor, rounded to the nearest multiple of 8, and at least 8. If rounding down
+// would lose more than a tenth, rounds up instead. Networks are made wider and narrower by this
+// rule.
+int64_t ScaledWidth(int64_t channels, double factor);
 
 // Makes the layers of a model and lists their tensors under the layers' names ("backbone.conv1" has
 // "backbone.conv1.weight"). Each random tensor is drawn by its own generator, seeded by the seed
@@ -71,8 +77,8 @@ class LayerBuilder {
   // Returns, for each part, the index of its first parameter in the list of parameters.
   const std::vector<size_t>& part_begins() const { return part_begins_; }
 
-  // Makes a convolution without bias and the batch norm that follows it. The convolution's weight
-  // starts as in He et al. 2015 (normal, by fan-out), the batch norm's scale starts at `gamma`.
+  // Makes a convolution and the batch norm that follows it. The convolution's weight starts as in
+  // He et al. 2015 (normal, by fan-out), its bias at 0, the batch norm's scale at `gamma`.
   ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                     const BatchNormSettings& settings = {}, double gamma = 1);
 

@@ -136,9 +136,10 @@ TEST(ConvNeXt, RefusesImagesThatAreTooSmall) {
   EXPECT_TRUE(model->CheckInput(3, 32, 32).ok());
   const absl::Status status = model->CheckInput(3, 28, 40);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(std::string(status.message()),
-            "found images of 28x40; ConvNeXt-Atto takes images of at least 32x32; end the pipeline "
-            "with a resize or crop to a larger size");
+  EXPECT_EQ(
+      std::string(status.message()),
+      "found images of 28x40 with 3 channels; ConvNeXt-Atto takes images of 32x32 or larger with "
+      "3 channels; end the pipeline with a resize or crop to size 32");
 }
 
 }  // namespace

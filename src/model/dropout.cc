@@ -36,9 +36,9 @@ void CheckIndices(const at::Tensor& x, const ForwardContext& context) {
 }  // namespace
 
 at::Tensor Dropout(const at::Tensor& x, float probability, uint64_t seed,
-                   const ForwardContext& context) {
+                   const ForwardContext& context, uint32_t layer) {
   CheckIndices(x, context);
-  return x * Factors(x.size(1), probability, seed, RandomPurpose::kDropout, context, /*stream=*/0)
+  return x * Factors(x.size(1), probability, seed, RandomPurpose::kDropout, context, layer)
                  .to(x.device());
 }
 

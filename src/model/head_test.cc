@@ -56,6 +56,12 @@ TEST(DropoutTest, DrawsTheSameOnAnyNumberOfRanksAndInMicroBatches) {
   }
 }
 
+TEST(DropoutTest, DrawsAnewForEachLayer) {
+  const at::Tensor x = at::ones({7, 130});
+  EXPECT_FALSE(at::equal(Dropout(x, 0.5F, kSeed, Pass(0, 7), /*layer=*/1),
+                         Dropout(x, 0.5F, kSeed, Pass(0, 7))));
+}
+
 TEST(DropoutTest, DrawsAnewForEachSeedIterationAndImage) {
   const at::Tensor x = at::ones({7, 130});
   const at::Tensor whole = Dropout(x, 0.5F, kSeed, Pass(0, 7));

@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -115,12 +114,6 @@ at::Tensor InvertedResidualLayers::RunStage(int stage, at::Tensor x, const Stage
   if (stage == 0) return ConvBnAct(x, stem, {}, activation, pass);
   for (const InvertedResidual& block : stages[stage - 1]) x = RunInvertedResidual(x, block, pass);
   return stage == static_cast<int>(stages.size()) ? ConvBnAct(x, last, {}, activation, pass) : x;
-}
-
-int64_t ScaledWidth(int64_t channels, double factor) {
-  const double exact = static_cast<double>(channels) * factor;
-  const int64_t rounded = std::max<int64_t>(8, static_cast<int64_t>(exact + 4) / 8 * 8);
-  return static_cast<double>(rounded) < 0.9 * exact ? rounded + 8 : rounded;
 }
 
 }  // namespace finetune

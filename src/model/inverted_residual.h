@@ -106,11 +106,6 @@ struct InvertedResidualLayers {
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) const;
 };
 
-// Returns channels * factor, rounded to the nearest multiple of 8, and at least 8. If rounding down
-// would lose more than a tenth, rounds up instead. These networks are made wider and narrower by
-// this rule.
-int64_t ScaledWidth(int64_t channels, double factor);
-
 }  // namespace finetune
 
 #endif  // FINETUNE_MODEL_INVERTED_RESIDUAL_H_

@@ -55,21 +55,22 @@ bool IsNarrowAndStrided(const at::Tensor& x, const Conv& conv) {
   return conv.stride > 1 && conv.weight.size(2) == 1 && conv.weight.size(1) < 16 && x.is_cpu();
 }
 
-// Returns conv(x) without a bias, in x's type, by LibTorch's operators.
+// Returns conv(x), in x's type, by LibTorch's operators.
 at::Tensor Convolve(const at::Tensor& x, const Conv& conv) {
   const at::ScalarType type = ConvType(x);
   const at::Tensor weight = conv.weight.to(x.scalar_type()).to(type);
+  const at::Tensor bias = conv.bias.defined() ? conv.bias.to(type) : conv.bias;
   // oneDNN's backward pass of a strided 1x1 convolution writes out of bounds where the input has
   // fewer channels than a oneDNN block (github.com/uxlfoundation/oneDNN/issues/6035). So the pixels
   // that the stride skips are removed first, and the convolution runs with stride 1.
   if (IsNarrowAndStrided(x, conv)) {
     const at::Tensor kept =
         x.slice(2, 0, x.size(2), conv.stride).slice(3, 0, x.size(3), conv.stride);
-    return at::conv2d(kept.contiguous(at::MemoryFormat::ChannelsLast).to(type), weight)
+    return at::conv2d(kept.contiguous(at::MemoryFormat::ChannelsLast).to(type), weight, bias)
         .to(x.scalar_type());
   }
-  return at::conv2d(Padded(x, conv).to(type), weight, {}, conv.stride, conv.padding, /*dilation=*/1,
-                    conv.groups)
+  return at::conv2d(Padded(x, conv).to(type), weight, bias, conv.stride, conv.padding,
+                    /*dilation=*/1, conv.groups)
       .to(x.scalar_type());
 }
 
@@ -127,12 +128,14 @@ PackedConv Pack(const at::Tensor& weight, const at::Tensor& bias, const Conv& co
 }
 
 // Folds the batch norm into the convolution, in float32: w' = w * gamma / sqrt(var + epsilon),
-// b' = beta - mean * gamma / sqrt(var + epsilon).
+// b' = beta + (b - mean) * gamma / sqrt(var + epsilon), where b is the convolution's bias, if any.
 PackedConv Fold(const ConvBn& layer, const at::Tensor& x) {
   const BatchNorm& norm = layer.norm;
   const at::Tensor scale = at::rsqrt(norm.running_var.add(norm.settings.epsilon)).mul_(norm.gamma);
-  return Pack(layer.conv.weight.mul(scale.view({-1, 1, 1, 1})),
-              norm.beta.sub(norm.running_mean.mul(scale)), layer.conv, x);
+  const at::Tensor& bias = layer.conv.bias;
+  const at::Tensor mean = bias.defined() ? norm.running_mean.sub(bias) : norm.running_mean;
+  return Pack(layer.conv.weight.mul(scale.view({-1, 1, 1, 1})), norm.beta.sub(mean.mul(scale)),
+              layer.conv, x);
 }
 
 // Returns activation(conv(x) + bias + residual), by one operator() for each layout of a weight. May
@@ -183,11 +186,14 @@ struct RunPacked {
 // Returns conv(x) for training on the CPU, in x's type, by the operator that is fastest for the
 // shape.
 at::Tensor ConvolveFast(const at::Tensor& x, const Conv& conv) {
+  const auto with_bias = [&](at::Tensor y) {
+    return conv.bias.defined() ? y.add_(conv.bias.view({-1, 1, 1})) : y;
+  };
   if (conv.groups == 1 && !IsNarrowAndStrided(x, conv)) {
-    return TrainedConv(Padded(x, conv), conv.weight, conv.stride, conv.padding);
+    return with_bias(TrainedConv(Padded(x, conv), conv.weight, conv.stride, conv.padding));
   }
   if (RunsDepthwise(ConvType(x), conv)) {
-    return TrainedDepthwiseConv(x, conv.weight, /*bias=*/{}, conv.stride, PaddingOf(conv, x));
+    return TrainedDepthwiseConv(x, conv.weight, conv.bias, conv.stride, PaddingOf(conv, x));
   }
   return Convolve(x, conv);
 }

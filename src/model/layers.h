@@ -54,8 +54,8 @@ struct PackedConv {
   at::Tensor bias;  // [out]
 };
 
-// A convolution without bias and the batch norm that follows it. Where the layer is not trained,
-// the batch norm is folded into the convolution.
+// A convolution, usually without bias, and the batch norm that follows it. Where the layer is not
+// trained, the batch norm is folded into the convolution.
 struct ConvBn {
   Conv conv;
   BatchNorm norm;

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/aminmax.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <cmath>
@@ -136,24 +137,30 @@ const NamedTensor* FirstConvolution(const Classifier& model) {
   return found == model.parameters().end() ? nullptr : &*found;
 }
 
-// Reshapes the checkpoint's tensors that differ from the model's only by dimensions of size 1. They
-// hold the same values in the same order: the weight of a linear layer, [out, in], is that of a 1x1
-// convolution, [out, in, 1, 1] (timm makes MobileNetV3's hidden layer a convolution), and a layer
-// scale may be [C], [C, 1, 1] (torchvision) or [1, 1, 1, C].
-void ReshapeBySizesOfOne(const TensorList& wanted, Given* given) {
-  const auto without_ones = [](const at::Tensor& tensor) {
-    std::vector<int64_t> sizes = tensor.sizes().vec();
-    sizes.erase(std::remove(sizes.begin(), sizes.end(), 1), sizes.end());
-    return sizes;
+// Reshapes the checkpoint's tensors that hold the model's values in the same order under other
+// sizes. The weight of a linear layer, [out, in * k * k], is that of a convolution as large as its
+// input, [out, in, k, k]: timm makes such convolutions of the hidden layers of MobileNetV3 and VGG.
+// Sizes of 1 may be missing: a layer scale is [C], [C, 1, 1] (torchvision) or [1, 1, 1, C].
+void ReshapeToTheModels(const TensorList& wanted, Given* given) {
+  const auto without_ones = [](at::IntArrayRef sizes) {
+    std::vector<int64_t> kept = sizes.vec();
+    std::erase(kept, 1);
+    return kept;
+  };
+  const auto is_linear_of = [](at::IntArrayRef narrow, at::IntArrayRef wide) {
+    return wide.size() == 4 && narrow.size() == 2 && wide[0] == narrow[0] &&
+           c10::multiply_integers(wide) == c10::multiply_integers(narrow);
   };
   for (const NamedTensor& tensor : wanted) {
     const auto found = given->find(tensor.name);
     if (found == given->end() || !found->second.tensor.defined()) continue;
-    at::Tensor& theirs = found->second.tensor;
-    if (theirs.dim() != tensor.tensor.dim() &&
-        without_ones(theirs) == without_ones(tensor.tensor)) {
-      theirs = theirs.reshape(tensor.tensor.sizes());
+    const at::IntArrayRef ours = tensor.tensor.sizes(), theirs = found->second.tensor.sizes();
+    if (ours.size() == theirs.size()) continue;
+    if (without_ones(ours) != without_ones(theirs) && !is_linear_of(ours, theirs) &&
+        !is_linear_of(theirs, ours)) {
+      continue;
     }
+    found->second.tensor = found->second.tensor.reshape(ours);
   }
 }
 
@@ -451,7 +458,7 @@ absl::StatusOr<LoadReport> Load(const StateDict& checkpoint, const Request& requ
     std::string note = AdaptInputChannels(*convolution, &given);
     if (!note.empty()) notes.push_back(std::move(note));
   }
-  ReshapeBySizesOfOne(wanted, &given);
+  ReshapeToTheModels(wanted, &given);
   LoadReport report = Compare(wanted, given, with_head);
   report.notes = std::move(notes);
   const auto with_others = [&](const absl::Status& status) {
@@ -517,10 +524,7 @@ absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const Eva
 }
 
 absl::StatusOr<LoadReport> LoadResumed(const StateDict& checkpoint, Classifier* model) {
-  Request request{PretrainedConfig(),
-                  "",
-                  "",
-                  ". Resume with the config it was trained with",
+  Request request{PretrainedConfig(),  "", "", ". Resume with the config it was trained with",
                   /*may_allow=*/false,
                   /*converts=*/false};
   request.how.set_with_head(true);

@@ -210,6 +210,35 @@ std::string Config(const std::string& backbone) {
   return "backbone { " + backbone + " } head { num_classes: 3 }";
 }
 
+// A shortcut without a pooling: mmpretrain has its convolution and its batch norm at downsample.0
+// and .1, timm at .1 and .2.
+TEST(LoadBackbone, KnowsTimmsAndMmpretrainsShortcutsOfAResNetDApart) {
+  const std::string config =
+      Config("resnet { depth: 50 base_channels: 4 stem: DEEP avg_down: true se_ratio: 16 }");
+  const auto fresh = MakeModel(config);
+  std::map<std::string, std::string> theirs;
+  for (const auto& [other, ours] : fresh->other_names()) {
+    if (absl::StartsWith(other, "conv1.") || absl::StartsWith(other, "layer") || other == "bn1") {
+      theirs[ours] = other;
+    }
+  }
+  const auto timm = [&](const std::string& name) {
+    const size_t dot = name.rfind('.');
+    const auto found = theirs.find(name.substr(0, dot));
+    return found == theirs.end() ? Torchvision(name) : found->second + name.substr(dot);
+  };
+  EXPECT_EQ(timm("backbone.layer1.0.downsample.1.bias"), "layer1.0.downsample.2.bias");
+  for (const StateDict& checkpoint :
+       {Checkpoint(timm, config), Checkpoint(Torchvision, config), Checkpoint(Same, config)}) {
+    const auto model = MakeModel(config);
+    const auto report = LoadClassifier(checkpoint, {}, model.get());
+    ASSERT_TRUE(report.ok()) << report.status();
+    for (const NamedTensor& tensor : fresh->State()) {
+      EXPECT_TRUE(at::equal(Named(*model, tensor.name), tensor.tensor + 1)) << tensor.name;
+    }
+  }
+}
+
 TEST(LoadBackbone, AsksForTheOriginThatNamesLeaveOpen) {
   for (const auto& [kind, first, second] : {std::tuple("efficientnet", "PYTORCH", "TENSORFLOW"),
                                             {"efficientnet_lite", "PYTORCH", "TENSORFLOW"},

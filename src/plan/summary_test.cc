@@ -1,6 +1,7 @@
 #include "src/plan/summary.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -50,6 +51,32 @@ TEST(SummarizeLayers, CountsResNet50AsItsDocumentationDoes) {
   EXPECT_EQ(Sum(layers, &LayerSummary::parameters), 25557032);
   EXPECT_EQ(Sum(layers, &LayerSummary::trained), 25557032);
   EXPECT_NEAR(static_cast<double>(Sum(layers, &LayerSummary::multiply_adds)), 4.09e9, 0.005e9);
+}
+
+// Parameters as the packages count them. Multiply-adds as torchvision documents them, and for
+// ResNet-50-D and SE-ResNet-50 as timm does.
+TEST(SummarizeLayers, CountsOtherNetworksAsTheirDocumentationDoes) {
+  struct Case {
+    const char* backbone;
+    int64_t parameters;
+    double multiply_adds;
+  };
+  for (const auto& [backbone, parameters, multiply_adds] :
+       {Case{"resnet { depth: 50 groups: 32 width_per_group: 4 }", 25028904, 4.23e9},
+        Case{"resnet { depth: 50 width_per_group: 128 }", 68883240, 11.398e9},
+        Case{"resnet { depth: 50 stem: DEEP avg_down: true }", 25576264, 4.35e9},
+        Case{"resnet { depth: 50 se_ratio: 16 }", 28088024, 4.13e9},
+        Case{"regnet { variant: Y_400MF }", 4344144, 0.402e9},
+        Case{"regnet { variant: X_400MF_TORCHVISION }", 5495976, 0.414e9}}) {
+    ModelConfig config;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(backbone, config.mutable_backbone()));
+    config.mutable_head()->set_num_classes(1000);
+    const std::vector<LayerSummary> layers = Layers(config, {3, 224, 224});
+    EXPECT_EQ(Sum(layers, &LayerSummary::parameters), parameters) << backbone;
+    EXPECT_NEAR(static_cast<double>(Sum(layers, &LayerSummary::multiply_adds)), multiply_adds,
+                0.02 * multiply_adds)
+        << backbone;
+  }
 }
 
 TEST(SummarizeLayers, KnowsShapesAndFrozenStages) {

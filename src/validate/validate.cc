@@ -214,9 +214,10 @@ class Checker {
                     model.backbone().efficientnet_lite().drop_path()),
           std::pair("model.backbone.efficientnet.drop_path",
                     model.backbone().efficientnet().drop_path()),
-          std::pair("model.backbone.convnext.drop_path",
-                    model.backbone().convnext().drop_path()),
-          std::pair("model.backbone.vit.drop_path", model.backbone().vit().drop_path())}) {
+          std::pair("model.backbone.convnext.drop_path", model.backbone().convnext().drop_path()),
+          std::pair("model.backbone.vit.drop_path", model.backbone().vit().drop_path()),
+          std::pair("model.backbone.vgg.hidden_dropout",
+                    model.backbone().vgg().hidden_dropout())}) {
       if (!(probability > 0)) continue;
       Error("runtime.cuda_graph",
             absl::StrCat("does not go with ", field, " (", loaded_.PlaceOf(field),

@@ -100,6 +100,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         WrongConfig{"model.backbone.resnet.depth=51",
                     "model.backbone.resnet.depth: is 51; expected one of 18, 34, 50, 101, 152"},
+        WrongConfig{"model.backbone.resnet.groups=32",
+                    "model.backbone.resnet.groups: is 32; ResNet-18 has no bottlenecks, which this "
+                    "would change; expected 1, or a depth of 50, 101 or 152"},
         WrongConfig{"model.backbone.frozen_stages=5",
                     "model.backbone.frozen_stages: is 5; expected -1 to 4: ResNet-18 has 4 stages "
                     "behind its stem"},
@@ -321,8 +324,9 @@ TEST(Validate, RecordedStepsHaveNoRandomDraws) {
       testing::HasSubstr("runtime.cuda_graph: does not go with model.head.dropout "
                          "(--set=model.head.dropout=0.5), whose draws a recorded step "
                          "would repeat: drop one of them"));
-  for (const std::string network : {"efficientnet_lite", "efficientnet", "convnext", "vit"}) {
-    const std::string field = "model.backbone." + network + ".drop_path";
+  for (const std::string draws : {"efficientnet_lite.drop_path", "efficientnet.drop_path",
+                                  "convnext.drop_path", "vit.drop_path", "vgg.hidden_dropout"}) {
+    const std::string field = "model.backbone." + draws;
     EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", field + "=0.5"}).status().message()),
                 testing::HasSubstr("runtime.cuda_graph: does not go with " + field +
                                    " (--set=" + field + "=0.5)"));

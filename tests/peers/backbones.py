@@ -20,7 +20,7 @@ IMAGES = 4
 # the logits depend on the images, and so on the padding of the first layers. In the deepest ones a higher gain lets rounding grow.
 GAIN, GAIN_OF_THE_DEEPEST = 1.25, 1.15
 DEEPEST = ("efficientnet { variant: 3", "efficientnet { variant: 4")
-UNCHANGED = ("resnet", "mobilenet_v2")  # have the packages' own random weights
+UNCHANGED = ("resnet", "mobilenet_v2", "vgg", "regnet")  # have the packages' own random weights
 LEAST_DIFFERENCE = 10 * LIMIT  # of two images' logits, of their norm
 
 
@@ -32,6 +32,13 @@ def mmpretrain(backbone, channels, hidden=None, pools=True):
         head |= {"type": "StackedLinearClsHead", "mid_channels": [hidden], "act_cfg": {"type": "HSwish"}}
     neck = {"type": "GlobalAveragePooling"} if pools else None
     model = build_classifier({"type": "ImageClassifier", "backbone": backbone, "neck": neck, "head": head})
+    return lambda images: model(images, mode="tensor"), model
+
+
+def mmpretrain_vgg(depth):
+    """mmpretrain's VGG with hidden layers, which its backbone has."""
+    model = build_classifier({"type": "ImageClassifier", "backbone": {"type": "VGG", "depth": depth, "norm_cfg": {"type": "BN"},
+                                                                      "num_classes": CLASSES}, "head": {"type": "ClsHead"}})
     return lambda images: model(images, mode="tensor"), model
 
 
@@ -70,6 +77,55 @@ CASES = [
           "timm": lambda depth=depth: plain(timm.create_model(f"resnet{depth}", num_classes=CLASSES)),
           "mmpretrain": lambda depth=depth: mmpretrain({"type": "ResNet", "depth": depth}, 512 if depth < 50 else 2048),
       }.items()),
+    *((f"resnet {{ {fields} }}", package, make)
+      for fields, networks in (
+          ("depth: 50 groups: 32 width_per_group: 4",
+           {"torchvision": torchvision_network("resnext50_32x4d"), "timm": timm_network("resnext50_32x4d"),
+            "mmpretrain": lambda: mmpretrain({"type": "ResNeXt", "depth": 50, "groups": 32, "width_per_group": 4}, 2048)}),
+          ("depth: 101 groups: 32 width_per_group: 8", {"torchvision": torchvision_network("resnext101_32x8d")}),
+          ("depth: 101 groups: 64 width_per_group: 4", {"torchvision": torchvision_network("resnext101_64x4d")}),
+          ("depth: 50 width_per_group: 128",
+           {"torchvision": torchvision_network("wide_resnet50_2"), "timm": timm_network("wide_resnet50_2"),
+            "mmpretrain": lambda: mmpretrain({"type": "ResNet", "depth": 50, "stem_channels": 64, "base_channels": 128, "expansion": 2},
+                                             2048)}),
+          ("depth: 101 width_per_group: 128", {"torchvision": torchvision_network("wide_resnet101_2")}),
+          ("depth: 50 stem: DEEP",
+           {"timm": timm_network("resnet50c"), "mmpretrain": lambda: mmpretrain({"type": "ResNetV1c", "depth": 50}, 2048)}),
+          ("depth: 50 stem: DEEP avg_down: true",
+           {"timm": timm_network("resnet50d"), "mmpretrain": lambda: mmpretrain({"type": "ResNetV1d", "depth": 50}, 2048)}),
+          ("depth: 18 stem: DEEP avg_down: true", {"timm": timm_network("resnet18d")}),
+          ("depth: 50 se_ratio: 16",
+           {"timm": timm_network("seresnet50"), "mmpretrain": lambda: mmpretrain({"type": "SEResNet", "depth": 50}, 2048)}),
+          ("depth: 18 se_ratio: 16", {"timm": timm_network("seresnet18")}),
+          ("depth: 50 groups: 32 width_per_group: 4 se_ratio: 16",
+           {"timm": timm_network("seresnext50_32x4d"), "mmpretrain": lambda: mmpretrain({"type": "SEResNeXt", "depth": 50}, 2048)}),
+      )
+      for package, make in networks.items()),
+    *((f"regnet {{ variant: {variant} }}", package, make)
+      for variant, networks in (
+          ("X_400MF", {"timm": timm_network("regnetx_004"), "mmpretrain": lambda: mmpretrain({"type": "RegNet", "arch": "regnetx_400mf"}, 384)}),
+          ("X_400MF_TORCHVISION", {"torchvision": torchvision_network("regnet_x_400mf"), "timm": timm_network("regnetx_004_tv")}),
+          ("X_800MF", {"torchvision": torchvision_network("regnet_x_800mf"), "timm": timm_network("regnetx_008"),
+                       "mmpretrain": lambda: mmpretrain({"type": "RegNet", "arch": "regnetx_800mf"}, 672)}),
+          ("X_1600MF", {"torchvision": torchvision_network("regnet_x_1_6gf"), "timm": timm_network("regnetx_016")}),
+          ("X_3200MF", {"torchvision": torchvision_network("regnet_x_3_2gf"), "timm": timm_network("regnetx_032")}),
+          ("X_8GF", {"torchvision": torchvision_network("regnet_x_8gf")}),
+          ("X_16GF", {"torchvision": torchvision_network("regnet_x_16gf")}),
+          ("Y_400MF", {"torchvision": torchvision_network("regnet_y_400mf"), "timm": timm_network("regnety_004")}),
+          ("Y_800MF", {"timm": timm_network("regnety_008")}),
+          ("Y_800MF_TORCHVISION", {"torchvision": torchvision_network("regnet_y_800mf"), "timm": timm_network("regnety_008_tv")}),
+          ("Y_1600MF", {"torchvision": torchvision_network("regnet_y_1_6gf"), "timm": timm_network("regnety_016")}),
+          ("Y_3200MF", {"torchvision": torchvision_network("regnet_y_3_2gf"), "timm": timm_network("regnety_032")}),
+          ("Y_8GF", {"timm": timm_network("regnety_080")}),
+          ("Y_8GF_TORCHVISION", {"torchvision": torchvision_network("regnet_y_8gf")}),
+          ("Y_16GF", {"torchvision": torchvision_network("regnet_y_16gf")}),
+      )
+      for package, make in networks.items()),
+    ("vgg { depth: 11 }", "torchvision", torchvision_network("vgg11_bn")),
+    ("vgg { depth: 13 }", "mmpretrain", lambda: mmpretrain_vgg(13)),
+    ("vgg { depth: 16 }", "timm", timm_network("vgg16_bn")),
+    ("vgg { depth: 19 hidden_features: 0 }", "mmpretrain",
+     lambda: mmpretrain({"type": "VGG", "depth": 19, "norm_cfg": {"type": "BN"}}, 512)),
     ("mobilenet_v2 {}", "torchvision", lambda: plain(torchvision.models.mobilenet_v2(num_classes=CLASSES))),
     ("mobilenet_v2 {}", "timm", lambda: plain(timm.create_model("mobilenetv2_100", num_classes=CLASSES))),
     ("mobilenet_v2 {}", "mmpretrain", lambda: mmpretrain({"type": "MobileNetV2"}, 1280)),

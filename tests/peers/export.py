@@ -30,6 +30,14 @@ NETWORKS = {
         "torchvision": lambda: torchvision.models.resnet50(num_classes=CLASSES),
         "timm": lambda: timm.create_model("resnet50", num_classes=CLASSES)}),
     "resnet { depth: 50 style: CAFFE }": (128, {}),
+    "resnet { depth: 50 groups: 32 width_per_group: 4 }": (128, {
+        "torchvision": lambda: torchvision.models.resnext50_32x4d(num_classes=CLASSES),
+        "timm": lambda: timm.create_model("resnext50_32x4d", num_classes=CLASSES)}),
+    "resnet { depth: 50 stem: DEEP avg_down: true se_ratio: 16 }": (128, {
+        "timm": lambda: timm.create_model("resnet50d", block_args=dict(attn_layer="se"), num_classes=CLASSES)}),
+    "regnet { variant: Y_400MF }": (128, {
+        "torchvision": lambda: torchvision.models.regnet_y_400mf(num_classes=CLASSES),
+        "timm": lambda: timm.create_model("regnety_004", num_classes=CLASSES)}),
     "resnet { depth: 18 stem: CIFAR }": (32, {}),
     "mobilenet_v2 {}": (128, {
         "torchvision": lambda: torchvision.models.mobilenet_v2(num_classes=CLASSES),

@@ -20,6 +20,11 @@ import import_mmpretrain  # noqa: E402
 
 FAMILIES = {
     "ResNet": "resnet",
+    "ResNeXt": "resnext",
+    "SE-ResNet": "seresnet",
+    "Wide-ResNet": "wrn",
+    "RegNet": "regnet",
+    "VGG": "vgg",
     "EfficientNet": "efficientnet",
     "MobileNetV2": "mobilenet_v2",
     "MobileNetV3": "mobilenet_v3",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Translates the configs that mmpretrain 1.2.0 ships (ResNet, EfficientNet, MobileNet, ConvNeXt, ViT, LeNet) and its tutorial's,
+# Translates the configs that mmpretrain 1.2.0 ships (ResNet and its variants, RegNet, VGG, EfficientNet, MobileNet, ConvNeXt, ViT, LeNet) and its tutorial's,
 # counts the complete translations and the missing features, and lets finetune check every result. It prints the tables
 # of docs/migrating.md.
 #

@@ -6,6 +6,25 @@ from openmmlab.section import mark
 from openmmlab.values import plain
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
+BOTTLENECK_DEPTHS = (50, 101, 152)
+# The classes that finetune's ResNet stands for, and the depths that each has there.
+RESNET_VARIANTS = {
+    "ResNet": RESNET_DEPTHS,
+    "ResNet_CIFAR": RESNET_DEPTHS,
+    "ResNetV1c": RESNET_DEPTHS,
+    "ResNetV1d": RESNET_DEPTHS,
+    "ResNeXt": BOTTLENECK_DEPTHS,
+    "SEResNet": BOTTLENECK_DEPTHS,
+    "SEResNeXt": BOTTLENECK_DEPTHS,
+}
+REGNETS = {
+    "regnetx_400mf": "X_400MF",
+    "regnetx_800mf": "X_800MF",
+    "regnetx_1.6gf": "X_1600MF",
+    "regnetx_3.2gf": "X_3200MF",
+    "regnetx_8.0gf": "X_8GF",
+}
+VGG_DEPTHS = (11, 13, 16, 19)
 # frozen_stages of mmpretrain, and of finetune where it freezes the same layers.
 EFFICIENTNET_FROZEN = {0: -1, 1: 0, 2: 1, 3: 2, 4: 3, 5: 5, 7: 7}
 EFFICIENTNET_BLOCKS = {"b0": 16, "b1": 23, "b2": 23, "b3": 26, "b4": 32}
@@ -36,11 +55,11 @@ class Model(Part):
             return
         output = self.output.message("model")
         backbone = model.section("backbone")
-        lenet_classes = None
+        own_classes = None
         if backbone is None:
             self.report.miss(model.value.place, "model.backbone", "is not set")
         else:
-            lenet_classes = self.backbone(backbone, output)
+            own_classes = self.backbone(backbone, output)
         neck = model.section("neck")
         if neck is not None:
             kind = neck.type()
@@ -49,11 +68,11 @@ class Model(Part):
                 output.message("neck").set("kind", pbtxt.Enum("GLOBAL_AVERAGE_POOLING"), self.origin(neck.value))
             else:
                 neck.refuse_all(f"finetune has no neck {kind}", f"neck {kind}")
-        elif "neck" in model and lenet_classes is not None:
+        elif "neck" in model and own_classes is not None:
             output.message("neck").set("kind", pbtxt.Enum("NONE"), self.origin(model.items["neck"]))
         elif "neck" in model and output.has("backbone"):
             model.refuse("neck", "finetune's network ends in a global average pooling")
-        self.head(model, output, lenet_classes)
+        self.head(model, output, own_classes)
         self.whole_checkpoint(model)
         train_cfg = model.section("train_cfg")
         if train_cfg is not None:
@@ -65,15 +84,17 @@ class Model(Part):
             model.items["data_preprocessor"].used = True
 
     def backbone(self, backbone, model):
-        """Returns LeNet-5's own number of classes as a Leaf; None for other networks."""
+        """Returns the number of classes of a network that has its own last layer, LeNet-5 or VGG, as a Leaf; None for others."""
         kind = backbone.type()
         if kind == "LeNet5":
             model.message("backbone").set("lenet5", pbtxt.Message(), self.origin(backbone.value))
             self.initial_weights(backbone, model.message("backbone"))
             return backbone.whole("num_classes", 2)
+        if kind == "VGG":
+            return self.vgg(backbone, model)
         known = {
-            "ResNet": self.resnet,
-            "ResNet_CIFAR": self.resnet,
+            **dict.fromkeys(RESNET_VARIANTS, self.resnet),
+            "RegNet": self.regnet,
             "MobileNetV2": self.mobilenet_v2,
             "MobileNetV3": self.mobilenet_v3,
             "EfficientNet": self.efficientnet,
@@ -86,10 +107,53 @@ class Model(Part):
 
     def has_not(self, backbone, name):
         backbone.refuse_all(
-            f"finetune has no backbone {name}; it has ResNet-18, -34, -50, -101, -152, MobileNetV2, MobileNetV3 (large, "
-            "small), EfficientNet-B0 to -B4 and LeNet-5",
+            f"finetune has no backbone {name}; it has ResNet-18, -34, -50, -101, -152, ResNetV1c, ResNetV1d, ResNeXt, SEResNet, "
+            "SEResNeXt, RegNetX-400MF to -8GF, VGG with batch norm, MobileNetV2, MobileNetV3 (large, small), EfficientNet-B0 to "
+            "-B4 and LeNet-5",
             f"backbone {name or '?'}",
         )
+
+    def regnet(self, backbone, model):
+        arch = backbone.text("arch")
+        if arch is None or arch.value not in REGNETS:
+            self.has_not(backbone, "RegNet" if arch is None else f"RegNet {arch.value}")
+            return
+        output = model.message("backbone")
+        regnet = output.add("regnet", self.origin(backbone.value))
+        self.put(regnet, "variant", arch, value=pbtxt.Enum(REGNETS[arch.value]))
+        self.put(output, "frozen_stages", backbone.whole("frozen_stages", -1, 4))
+        self.common(backbone, output, "RegNet", last=3, epsilon=1e-5, momentum=0.1)
+        self.zero_init(backbone, regnet, output.has("pretrained"))
+
+    def vgg(self, backbone, model):
+        """Returns the number of classes of the hidden layers' network; None for one without hidden layers."""
+        depth = backbone.whole("depth")
+        name = "VGG" if depth is None else f"VGG-{depth.value}"
+        if depth is None or depth.value not in VGG_DEPTHS or backbone.section("norm_cfg") is None:
+            self.has_not(backbone, name if "norm_cfg" in backbone else f"{name} without batch norm")
+            return None
+        output = model.message("backbone")
+        network = output.add("vgg", self.origin(backbone.value))
+        self.put(network, "depth", depth)
+        classes = backbone.whole("num_classes", -1, 1 << 20)
+        has_hidden = classes is not None and classes.value > 0
+        if has_hidden:
+            origin = self.origin(classes, "mmpretrain's hidden layers")
+            network.set("hidden_dropout", 0.5, origin)
+            model.message("head").set("dropout", 0.5, origin)
+        else:
+            network.set("hidden_features", 0, self.origin(backbone.value, "no num_classes"))
+        # mmpretrain never freezes the hidden layers, which belong to finetune's last stage.
+        self.frozen(backbone, output, {-1: -1, **{k: k - 1 for k in range(5)}, **({} if has_hidden else {5: 4})})
+        last = 5 if has_hidden else 4
+        self.common(backbone, output, "VGG", last=last, epsilon=1e-5, momentum=0.1)
+        backbone.expect("num_stages", (5,), "finetune's VGG has 5 groups of convolutions")
+        backbone.expect("dilations", ((1,) * 5, [1] * 5), "finetune's convolutions are not dilated")
+        backbone.expect("act_cfg", (dict(type="ReLU"),), "finetune's VGG has ReLU")
+        backbone.expect("ceil_mode", (False,), "finetune's poolings round down")
+        backbone.expect("with_last_pool", (True,), "finetune's VGG ends in a pooling")
+        backbone.expect("conv_cfg", (None,), NO_COUNTERPART)
+        return classes if has_hidden else None
 
     def mobilenet_v2(self, backbone, model):
         output = model.message("backbone")
@@ -187,7 +251,7 @@ class Model(Part):
     def resnet(self, backbone, model):
         kind = backbone.type()
         depth = backbone.whole("depth")
-        if depth is None or depth.value not in RESNET_DEPTHS:
+        if depth is None or depth.value not in RESNET_VARIANTS[kind]:
             self.has_not(backbone, kind if depth is None else f"{kind}-{depth.value}")
             return
         output = model.message("backbone")
@@ -201,27 +265,14 @@ class Model(Part):
                 resnet.set("style", pbtxt.Enum("CAFFE"), self.origin(style))
         elif style is not None:
             backbone.refuse("style", "expected pytorch or caffe")
-        channels = backbone.whole("base_channels", 1, 1024)
-        stem = backbone.whole("stem_channels", 1, 1024)
-        width = channels.value if channels is not None else 64
-        if (stem.value if stem is not None else 64) != width:
-            backbone.refuse(
-                "stem_channels" if stem is not None else "base_channels",
-                "finetune's stem has as many channels as the first stage is wide",
-            )
-        if channels is not None and width != 64:
-            self.put(resnet, "base_channels", channels)
+        self.resnet_stem(backbone, resnet, kind)
+        self.resnet_blocks(backbone, resnet, kind)
         frozen = backbone.whole("frozen_stages", -1, 4)
         self.put(output, "frozen_stages", frozen)
         norm_eval = backbone.flag("norm_eval")
         self.put(output, "norm_eval", norm_eval)
         pretrained = self.initial_weights(backbone, output)
-        zero = backbone.flag("zero_init_residual")
-        if (zero is None or zero.value) and not pretrained:
-            place = zero or backbone.value
-            resnet.set(
-                "zero_init_residual", True, self.origin(place, "" if zero is not None else "mmpretrain's default")
-            )
+        self.zero_init(backbone, resnet, pretrained)
         self.norm(backbone, "ResNet", 1e-5, 0.1)
         backbone.expect("in_channels", (3,), "finetune's ResNet takes 3 channels")
         backbone.expect("num_stages", (4,), "finetune's ResNet has 4 stages")
@@ -229,11 +280,65 @@ class Model(Part):
         backbone.expect("strides", ((1, 2, 2, 2), [1, 2, 2, 2]), "finetune's stages have the strides 1, 2, 2, 2")
         backbone.expect("dilations", ((1, 1, 1, 1), [1, 1, 1, 1]), "finetune's convolutions are not dilated")
         backbone.expect("drop_path_rate", (0,), "finetune has no drop path", "drop path")
-        for key in ("expansion", "conv_cfg"):
-            backbone.expect(key, (None,), NO_COUNTERPART)
-        for key in ("deep_stem", "avg_down"):
-            backbone.expect(key, (False,), "finetune's ResNet is the one of 2015")
+        backbone.expect("conv_cfg", (None,), NO_COUNTERPART)
         backbone.note("with_cp", "it trades memory for time and does not change the result")
+
+    def zero_init(self, backbone, network, pretrained):
+        zero = backbone.flag("zero_init_residual")
+        if (zero is None or zero.value) and not pretrained:
+            place = zero or backbone.value
+            network.set(
+                "zero_init_residual", True, self.origin(place, "" if zero is not None else "mmpretrain's default")
+            )
+
+    def resnet_stem(self, backbone, resnet, kind):
+        deep, down = backbone.flag("deep_stem"), backbone.flag("avg_down")
+        if kind in ("ResNetV1c", "ResNetV1d"):
+            resnet.set("stem", pbtxt.Enum("DEEP"), self.origin(backbone.value))
+        elif deep is not None and deep.value:
+            resnet.set("stem", pbtxt.Enum("DEEP"), self.origin(deep))
+        if kind == "ResNetV1d":
+            resnet.set("avg_down", True, self.origin(backbone.value))
+        elif down is not None and down.value:
+            self.put(resnet, "avg_down", down)
+
+    def resnet_blocks(self, backbone, resnet, kind):
+        """Translates the channels of the stem and of the blocks."""
+        channels = backbone.whole("base_channels", 1, 1024)
+        stem = backbone.whole("stem_channels", 1, 1024)
+        expansion = backbone.whole("expansion", 1, 64)
+        width = channels.value if channels is not None else 64
+        base = stem.value if stem is not None else 64
+        has_groups = kind in ("ResNeXt", "SEResNeXt")
+        if expansion is not None and not has_groups and width * expansion.value == 4 * base and width * 64 % base == 0:
+            # As Wide-ResNet-50-2: blocks as wide as base_channels, whose results are those of a usual ResNet.
+            if width != base:
+                remark = f"base_channels {width} and expansion {expansion.value}"
+                self.put(resnet, "width_per_group", expansion, remark, width * 64 // base)
+        elif expansion is not None:
+            backbone.refuse("expansion", "finetune's bottlenecks have results of 4 times stem_channels")
+        elif width != base:
+            backbone.refuse(
+                "stem_channels" if stem is not None else "base_channels",
+                "finetune's stem has as many channels as the first stage is wide",
+            )
+        if base != 64:
+            self.put(resnet, "base_channels", stem)
+        if has_groups:
+            if width != 64:
+                backbone.refuse("base_channels", "finetune counts width_per_group for 64 base_channels")
+            for key, default in (("groups", 32), ("width_per_group", 4)):
+                value = backbone.whole(key, 1, 1024)
+                if value is None:
+                    resnet.set(key, default, self.origin(backbone.value, "mmpretrain's default"))
+                else:
+                    self.put(resnet, key, value)
+        if kind in ("SEResNet", "SEResNeXt"):
+            ratio = backbone.whole("se_ratio", 1, 256)
+            if ratio is None:
+                resnet.set("se_ratio", 16, self.origin(backbone.value, "mmpretrain's default"))
+            else:
+                self.put(resnet, "se_ratio", ratio)
 
     def initial_weights(self, backbone, output):
         """Translates init_cfg. Returns whether it names a checkpoint."""
@@ -292,15 +397,15 @@ class Model(Part):
             pretrained.set("with_head", True, self.origin(checkpoint, "all weights, the head's too"))
             break
 
-    def head(self, model, output, lenet_classes):
+    def head(self, model, output, own_classes):
         head = model.section("head")
         if head is None:
             self.report.miss(model.value.place, "model.head", "is not set")
             return
         kind = head.type()
         classes = head.whole("num_classes", 2, 1 << 20)
-        if kind == "ClsHead" and lenet_classes is not None:
-            classes = lenet_classes
+        if kind == "ClsHead" and own_classes is not None:
+            classes = own_classes
         elif kind == "StackedLinearClsHead" and self.hidden is not None:
             self.stacked(head, output.message("head"))
         elif kind != "LinearClsHead" or self.hidden is not None:
