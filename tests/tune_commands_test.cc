@@ -61,12 +61,12 @@ TEST_F(TuneCommandsTest, SuggestsARateAndWritesNothingElse) {
   const std::string file = folder_ + "/curve";
   const Outcome lr = Command(
       2, "lr",
-      absl::StrCat("--min=1e-4 --max=100 --iterations=40 --smoothing=0.8", " --output=", file,
-                   ".csv --output=", file, ".json --output=", file, ".svg"));
+      absl::StrCat("--set=optimizer.adamw.lr=1 --min=1e-4 --max=1 --smoothing=0.9",
+                   " --output=", file, ".csv --output=", file, ".json --output=", file, ".svg"));
   EXPECT_EQ(lr.exit_code, 0) << lr.output;
-  EXPECT_THAT(lr.output, AllOf(HasSubstr("16 images an iteration on 2 ranks"),
-                               ContainsRegex("\nended at lr [0-9.e+-]+ in iteration"),
-                               ContainsRegex("\n  --set=optimizer.sgd.lr=[0-9.]+\nor ")));
+  EXPECT_THAT(lr.output,
+              AllOf(HasSubstr("16 images an iteration on 2 ranks"), ContainsRegex("\nended at "),
+                    ContainsRegex("\n  --set=optimizer.adamw.lr=[0-9.]+\nor ")));
   // The config takes the suggested line.
   const auto json = nlohmann::json::parse(*ReadFile(file + ".json"));
   const Outcome used = Run(absl::StrCat(finetune_, " config --config=", config(), " ",

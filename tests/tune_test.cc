@@ -189,7 +189,9 @@ TEST_F(TuneTest, ASizeThatDoesNotFitOnOneRankFitsOnNone) {
   ASSERT_TRUE(result->found.too_large.has_value());
   EXPECT_GT(*result->found.too_large, 375);
   EXPECT_THAT(reason, HasSubstr("out of memory"));
-  if (comm_->size() > 1) EXPECT_THAT(reason, HasSubstr(absl::StrCat("rank ", full)));
+  if (comm_->size() > 1) {
+    EXPECT_THAT(reason, HasSubstr(absl::StrCat("rank ", full)));
+  }
   // Sizes after the failure were measured, with all ranks in step.
   EXPECT_GT(fitting.size(), 10u);
 }

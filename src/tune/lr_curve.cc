@@ -6,6 +6,12 @@
 #include "absl/strings/str_format.h"
 
 namespace finetune {
+namespace {
+
+// The smoothed loss must fall by this share before a rate is suggested.
+constexpr double kLeastFall = 0.01;
+
+}  // namespace
 
 double TestLearningRate(const LrTestOptions& options, int64_t iteration) {
   if (options.iterations < 2) return options.min;
@@ -49,21 +55,26 @@ absl::StatusOr<LrSuggestion> SuggestLearningRate(const LrCurve& curve) {
   }
   const auto smoothed = [&](size_t i) { return points[i].smoothed; };
   LrSuggestion suggestion{begin, begin};
-  double steepest = HUGE_VAL;
   for (size_t i = begin; i < end; ++i) {
+    if (smoothed(i) < smoothed(suggestion.lowest)) suggestion.lowest = i;
+  }
+  if (!(smoothed(suggestion.lowest) <= (1 - kLeastFall) * smoothed(begin))) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "no suggestion: from lr %.3g on the smoothed loss falls from %.4g to %.4g; expected a fall "
+        "of %g %% or more, since a smaller one may be noise. Make more --iterations, or narrow the "
+        "range by --min and --max",
+        points[begin].lr, smoothed(begin), smoothed(suggestion.lowest), 100 * kLeastFall));
+  }
+  double steepest = HUGE_VAL;
+  for (size_t i = begin; i <= suggestion.lowest; ++i) {
     const size_t before = std::max(i, begin + 1) - 1, after = std::min(i + 1, end - 1);
     const double slope = (smoothed(after) - smoothed(before)) / static_cast<double>(after - before);
     if (slope < steepest) {
       steepest = slope;
       suggestion.steepest = i;
     }
-    if (smoothed(i) < smoothed(suggestion.lowest)) suggestion.lowest = i;
   }
-  if (steepest < 0) return suggestion;
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "no suggestion: the smoothed loss never falls between the learning rates %.3g and %.3g. "
-      "Begin with a smaller --min, or make more --iterations",
-      points[begin].lr, points[end - 1].lr));
+  return suggestion;
 }
 
 }  // namespace finetune

@@ -80,8 +80,9 @@ struct LrSuggestion {
 // Returns the points from which a learning rate is suggested. The slope at a point is that between
 // its two neighbours, over the logarithm of the rate. The first tenth of the planned iterations and
 // the last point are left out: the first averages are of few losses, and the last one may be of a
-// loss that rose. Errors: FailedPrecondition where too few points are left, or the smoothed loss
-// never falls; the message says what to change.
+// loss that rose. Points after the lowest one are left out for the steepest, because a loss that
+// comes down after a peak falls steeply, too. Errors: FailedPrecondition where too few points are
+// left, or the smoothed loss falls by less than 1 %; the message says what to change.
 absl::StatusOr<LrSuggestion> SuggestLearningRate(const LrCurve& curve);
 
 }  // namespace finetune
