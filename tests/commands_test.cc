@@ -197,14 +197,16 @@ TEST_F(CommandsTest, ATerminalIsRedrawnUntilTheRunEnds) {
 
 // Every error is one or two sentences that name a flag, a file or a field.
 TEST_F(CommandsTest, ErrorsOfEveryCommandHaveExitCode2) {
-  for (const std::string command : {"train", "evaluate", "predict", "export", "config", "plan",
-                                    "summary", "diff", "report", "watch", "browse", "completion"}) {
+  for (const std::string command :
+       {"train", "evaluate", "predict", "export", "config", "lr", "batch", "plan", "summary",
+        "diff", "report", "watch", "browse", "completion"}) {
     const Outcome none = Run(absl::StrCat(finetune_, " ", command));
     EXPECT_EQ(none.exit_code, 2) << command << ": " << none.output;
     EXPECT_THAT(std::vector<std::string>(absl::StrSplit(none.output, '\n')), SizeIs(2))
         << none.output;
   }
-  for (const std::string command : {"train", "config", "plan", "summary", "browse"}) {
+  for (const std::string command :
+       {"train", "config", "lr", "batch", "plan", "summary", "browse"}) {
     const Outcome missing = Run(absl::StrCat(finetune_, " ", command, " --config=nowhere.pbtxt"));
     EXPECT_EQ(missing.exit_code, 2) << command << ": " << missing.output;
     EXPECT_THAT(missing.output, HasSubstr("nowhere.pbtxt"));

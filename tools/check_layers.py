@@ -28,7 +28,7 @@ LAYERS = [
     ["src/data/...", "src/model", "src/optim"],
     ["src/validate"],
     ["src/train"],
-    ["src/browse", "src/plan", "src/predict"],
+    ["src/browse", "src/plan", "src/predict", "src/tune"],
     ["src/export"],
     ["src/main/...", "data_tools", "bench"],
 ]

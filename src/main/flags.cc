@@ -70,6 +70,17 @@ Flag* FlagList::WholeNumber(std::string name, std::string help, int low, int hig
   return Add(std::move(flag));
 }
 
+Flag* FlagList::Number(std::string name, std::string help, double low, double high,
+                       double* variable) {
+  Flag flag{.name = std::move(name), .value = "X", .help = std::move(help)};
+  flag.set = [low, high, variable](const std::string& text) -> absl::Status {
+    FT_RETURN_IF_ERROR(Passes(NumberBetween(low, high), text));
+    (void)absl::SimpleAtod(text, variable);
+    return absl::OkStatus();
+  };
+  return Add(std::move(flag));
+}
+
 Flag* FlagList::Path(Flag::Kind kind, std::string name, std::string value, std::string help,
                      std::string* variable) {
   Flag flag{.name = std::move(name), .value = std::move(value), .help = std::move(help)};

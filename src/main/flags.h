@@ -46,6 +46,7 @@ class FlagList {
   Flag* TrueOrFalse(std::string name, std::string help, bool* variable);
   Flag* WholeNumber(std::string name, std::string help, int64_t low, int64_t* variable);
   Flag* WholeNumber(std::string name, std::string help, int low, int high, int* variable);
+  Flag* Number(std::string name, std::string help, double low, double high, double* variable);
   // `kind`: kFile, kFolder or kConfig.
   Flag* Path(Flag::Kind kind, std::string name, std::string value, std::string help,
              std::string* variable);

@@ -54,6 +54,21 @@ std::string TickLabel(double value, double step, bool percent) {
   return percent ? text + " %" : text;
 }
 
+// Returns the chart with the logarithm to base 10 in place of each x.
+Chart WithPowersOfTen(Chart chart) {
+  for (Series& series : chart.series) {
+    for (auto& point : series.points) point.first = std::log10(point.first);
+  }
+  return chart;
+}
+
+// Returns the label of a tick at 10^value.
+std::string PowerLabel(double value) {
+  return std::abs(value - std::round(value)) < 1e-6
+             ? absl::StrFormat("1e%d", static_cast<int>(std::round(value)))
+             : absl::StrFormat("%.2g", std::pow(10, value));
+}
+
 // The points, in pixels, of a part of a curve between two gaps. AppendColumn() adds the points of
 // one column of pixels: all if they are at most four, otherwise the first, the lowest, the highest
 // and the last.
@@ -153,7 +168,10 @@ std::vector<double> Ticks(double low, double high, int most) {
   return ticks;
 }
 
-std::string ToSvg(const Chart& chart) {
+std::string ToSvg(const Chart& given) {
+  Chart powers;
+  if (given.x_is_log) powers = WithPowersOfTen(given);
+  const Chart& chart = given.x_is_log ? powers : given;
   std::string svg = absl::StrFormat(
       "<svg viewBox=\"0 0 %g %g\" role=\"img\" aria-label=\"%s\">"
       "<text class=\"title\" x=\"%g\" y=\"20\">%s</text>",
@@ -176,7 +194,7 @@ std::string ToSvg(const Chart& chart) {
   // Start the y axis at 0, unless the curve would then use only the upper 40 % of the chart.
   if (y.low > 0 && y.low < 0.6 * y.high) y.low = 0;
   if (y.low == y.high && y.low > 0) y.low = 0;
-  if (x.low > 0 && x.low < 0.2 * x.high) x.low = 0;
+  if (!chart.x_is_log && x.low > 0 && x.low < 0.2 * x.high) x.low = 0;
   const std::vector<double> y_ticks = Ticks(y.low, y.high, 5);
   y = {y_ticks.front(), y_ticks.back()};
   // The x axis ends at the last point, not at a tick after it, unless there would be only one tick.
@@ -203,7 +221,7 @@ std::string ToSvg(const Chart& chart) {
         "<line class=\"axis\" x1=\"%.1f\" y1=\"%g\" x2=\"%.1f\" y2=\"%g\"/>"
         "<text class=\"tick\" text-anchor=\"middle\" x=\"%.1f\" y=\"%g\">%s</text>",
         at, kTop + kFrameHeight, at, kTop + kFrameHeight + 4, at, kTop + kFrameHeight + 16,
-        TickLabel(tick, x_step, false));
+        chart.x_is_log ? PowerLabel(tick) : TickLabel(tick, x_step, false));
   }
   absl::StrAppendFormat(&svg, "<path class=\"axis\" d=\"M%g %gV%gH%g\"/>", kLeft, kTop,
                         kTop + kFrameHeight, kWidth - kRight);

@@ -25,6 +25,8 @@ struct Chart {
   std::vector<Series> series;
   // Whether the y values are shares of 0 to 1, to be labelled 0 % to 100 %.
   bool percent = false;
+  // Whether the x axis is logarithmic. All x values must then be above 0.
+  bool x_is_log = false;
 };
 
 // Returns the chart as an <svg> element to embed in an HTML page. Lines have the CSS classes line1,

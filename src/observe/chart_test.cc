@@ -76,6 +76,14 @@ TEST(Chart, LeavesGapsWhereValuesAreNotFinite) {
   EXPECT_EQ(Count(svg, "<circle"), 1u);
 }
 
+TEST(Chart, DrawsEachPowerOfTenAtTheSameDistance) {
+  Chart chart{"Loss", "learning rate", {{"training", {{1e-4, 0}, {1e-2, 5}, {1, 10}}}}};
+  chart.x_is_log = true;
+  const std::string svg = ToSvg(chart);
+  EXPECT_THAT(svg, HasSubstr("<path class=\"line1\" d=\"M56.0 220.0L301.0 127.0L546.0 34.0\"/>"));
+  EXPECT_THAT(svg, HasSubstr("x=\"301.0\" y=\"236\">1e-2</text>"));
+}
+
 TEST(Chart, SaysThatThereIsNothing) {
   EXPECT_THAT(ToSvg({"Loss", "iteration", {}}), HasSubstr("no values"));
   EXPECT_THAT(ToSvg({"Loss", "iteration", {{"a", {{1, std::nan("")}}}}}), HasSubstr("no values"));

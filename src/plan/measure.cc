@@ -1,15 +1,12 @@
 #include "src/plan/measure.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/randint.h>
-#include <ATen/ops/randn.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
 #include <chrono>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +21,7 @@
 #include "src/comm/wire.h"
 #include "src/data/batch.h"
 #include "src/model/classifier.h"
+#include "src/train/timed_step.h"
 #include "src/train/training_step.h"
 
 namespace finetune {
@@ -148,21 +146,10 @@ class Step {
   };
   // Runs one iteration and appends its times.
   absl::Status Run(const Batch& batch, Times* times) {
-    std::vector<double>* running = nullptr;
-    Clock::time_point start;
-    const auto end_phase = [&] {
-      if (running != nullptr) running->push_back(Since(start));
-      running = nullptr;
-    };
+    PhaseTimer timer;
     const auto on_phase = [&](absl::string_view phase) {
-      end_phase();
-      if (phase == "forward") running = &times->forward;
-      if (phase == "update") running = &times->optimizer;
-      if (phase == "backward") {
-        running = &times->backward;
-        listener_.BeginBackward();
-      }
-      start = Clock::now();
+      timer.Begin(phase);
+      if (phase == "backward") listener_.BeginBackward();
     };
     // The learning rate is 0, because training on noise could make the weights diverge.
     FT_RETURN_IF_ERROR(step_
@@ -170,7 +157,10 @@ class Step {
                                batch, [](const Batch& given) { return given.images; },
                                /*whole=*/true, /*lr=*/0, /*iteration=*/0, on_phase)
                            .status());
-    end_phase();
+    timer.End();
+    times->forward.push_back(timer.Seconds("forward"));
+    times->backward.push_back(timer.Seconds("backward"));
+    times->optimizer.push_back(timer.Seconds("update"));
     // The last gradients are recorded shortly after backward ends, so their times are limited to
     // its end.
     std::vector<double> ready = listener_.ready_s();
@@ -204,17 +194,13 @@ absl::StatusOr<Profile> MeasureStep(const ExperimentConfig& config, const Measur
   double wall_s = 0;
   double cpu_s = 0;
   for (const int64_t batch : options.batches) {
-    const bool bfloat16 = UsesBfloat16(config.runtime());
-    Batch images;
-    images.images =
-        at::randn({batch, options.shape.channels, options.shape.height, options.shape.width})
-            .to(bfloat16 ? at::kBFloat16 : at::kFloat)
-            .contiguous(at::MemoryFormat::ChannelsLast);
-    images.labels =
-        at::randint(config.model().head().num_classes(), {batch}, at::TensorOptions(at::kLong));
-    images.global_size = batch;
-    images.indices.resize(batch);
-    std::iota(images.indices.begin(), images.indices.end(), 0);
+    const Batch images = RandomBatch({.count = batch,
+                                      .channels = options.shape.channels,
+                                      .height = options.shape.height,
+                                      .width = options.shape.width,
+                                      .classes = config.model().head().num_classes(),
+                                      .bfloat16 = UsesBfloat16(config.runtime())},
+                                     /*ranks=*/1);
     Step::Times unmeasured;
     FT_RETURN_IF_ERROR(step->Run(images, &unmeasured));
     Step::Times times;

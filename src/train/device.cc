@@ -5,6 +5,8 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <sys/resource.h>
 
+#include <fstream>
+
 namespace finetune {
 namespace {
 
@@ -52,6 +54,17 @@ int64_t PeakMemoryMebibytes(at::Device device) {
   struct rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_maxrss / 1024;
+}
+
+void ResetPeakMemory(at::Device device) {
+  if (device.is_cpu()) {
+    // Linux sets the largest resident set to the present one.
+    std::ofstream("/proc/self/clear_refs") << "5";
+    return;
+  }
+  c10::DeviceAllocator* const allocator = c10::getDeviceAllocator(device.type());
+  allocator->emptyCache();
+  allocator->resetPeakStats(device.index());
 }
 
 }  // namespace finetune

@@ -89,6 +89,10 @@ class DeviceBatches {
 // CPU the process's largest resident set.
 int64_t PeakMemoryMebibytes(at::Device device);
 
+// Makes PeakMemoryMebibytes() forget the peak before this call. On a GPU it also gives memory that
+// no tensor uses back to the device. On the CPU it does nothing where /proc cannot be written.
+void ResetPeakMemory(at::Device device);
+
 }  // namespace finetune
 
 #endif  // FINETUNE_TRAIN_DEVICE_H_

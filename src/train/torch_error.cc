@@ -31,8 +31,12 @@ absl::Status CurrentException(const std::function<std::string()>& gpu) {
         WithGpu(OutOfMemory(error.what_without_backtrace()), gpu()));
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
+    // cuDNN and cuBLAS have errors of their own for a GPU whose memory is full.
     return absl::StrContains(what, "can't allocate memory")
                ? absl::ResourceExhaustedError(OutOfMemory(what))
+           : absl::StrContains(what, "CUDA error: out of memory") ||
+                   absl::StrContains(what, "STATUS_ALLOC_FAILED")
+               ? absl::ResourceExhaustedError(WithGpu(OutOfMemory(what), gpu()))
            : absl::StrContains(what, "CUDA") || absl::StrContains(what, "cuDNN")
                ? absl::InternalError(WithGpu(what, gpu()))
                : absl::InternalError(what);

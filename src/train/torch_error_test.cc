@@ -40,6 +40,15 @@ TEST(CurrentExceptionTest, AFullGpuIsNamedWithItsMemoryAndTheField) {
             HasSubstr("(the GPU is NVIDIA H200, 5.0 of its 139.8 GiB of memory are free)")));
 }
 
+TEST(CurrentExceptionTest, AFullGpuIsRecognizedByTheErrorsOfCudasLibraries) {
+  for (const char* what : {"CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+                           "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate()"}) {
+    const absl::Status status = StatusOf([&] { TORCH_CHECK(false, what); });
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(what), HasSubstr("NVIDIA H200")));
+  }
+}
+
 TEST(CurrentExceptionTest, AFullHostIsToldWithTheFieldsThatHelp) {
   for (const absl::Status& status :
        {StatusOf([] { throw std::bad_alloc(); }), StatusOf([] {

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "src/main/commands/batch.h"
 #include "src/main/commands/browse.h"
 #include "src/main/commands/completion.h"
 #include "src/main/commands/config.h"
@@ -9,6 +10,7 @@
 #include "src/main/commands/evaluate.h"
 #include "src/main/commands/export.h"
 #include "src/main/commands/help.h"
+#include "src/main/commands/lr.h"
 #include "src/main/commands/plan.h"
 #include "src/main/commands/predict.h"
 #include "src/main/commands/report.h"
@@ -30,6 +32,8 @@ CommandList MakeCommands() {
   commands.push_back(std::make_unique<SummaryCommand>());
   commands.push_back(std::make_unique<ReportCommand>());
   commands.push_back(std::make_unique<WatchCommand>());
+  commands.push_back(std::make_unique<LrCommand>());
+  commands.push_back(std::make_unique<BatchCommand>());
   commands.push_back(std::make_unique<PlanCommand>());
   commands.push_back(std::make_unique<BrowseCommand>());
   commands.push_back(std::make_unique<CompletionCommand>());
