@@ -2,38 +2,48 @@
 """Measures how many images per second finetune and other loaders decode and augment: JPEGs of 500x375,
 RandomResizedCrop(224), flip, normalise.
 
-  bench/decode.py [--images=2000] [--threads=2] [--seconds=10] [--rounds=3] [--data=FOLDER] [--only=NAME,NAME]
+  bench/decode.py [--images=2000] [--threads=2] [--seconds=10] [--rounds=3] [--data=FOLDER] [--rows=NAME,NAME]
   bench/decode.py --apart [--data=FOLDER]
 
-Each round measures every row once, so that a time in which the machine is slower affects all rows. Each row has
-`threads` threads or worker processes. Prints the median over the rounds with the least and the greatest value.
+One command, on an idle machine, prints all rows side by side. Each round measures every row once, so that a time in which
+the machine is slower affects all rows. Each row has `threads` threads or worker processes, the same images and results of the
+same size. Prints the median over the rounds with the least and the greatest value, and what finetune must reach beside it.
 
-  bare            libjpeg-turbo decodes each file at full size, and nothing else: an upper bound for loaders that decode whole images
-  finetune        data.train's loader on encoded shards, antialias: true
-  finetune plain  the same without antialiasing, as OpenCV resizes
-  finetune TAW    `finetune` with trivial_augment_wide before normalisation
-  ImageFolder     torchvision's ImageFolder (Pillow) and v2 transforms in a DataLoader
-  decode_image    torchvision.io.decode_image and v2 transforms on tensors in a DataLoader
-  decode_image TAW  the same with v2.TrivialAugmentWide
-  OpenCV          cv2.imread, crop and cv2.resize in a DataLoader, where cv2 is installed
-  FFCV            FFCV's Loader on a .beton file that holds the JPEGs, where ffcv is installed
-  DALI            NVIDIA DALI's pipeline on the CPU, where nvidia-dali is installed
-  memory          the peak memory of finetune's loader in MiB, without the batches and without the memory used before it started
-  copy, convert   seconds of copying the files, and of prepare_dataset image_folder --store=encoded, which checks the files'
-                  headers or decodes all files
+  bare              libjpeg-turbo decodes each file at full size, and nothing else: a bound for loaders that decode whole images
+  finetune          data.train's loader on encoded shards, antialias: true
+  finetune-plain    the same without antialiasing, as OpenCV resizes
+  finetune-TAW      `finetune` with trivial_augment_wide before normalisation
+  ImageFolder       torchvision's ImageFolder (Pillow) and v2 transforms in a DataLoader
+  decode_image      torchvision.io.decode_image and v2 transforms on tensors in a DataLoader
+  decode_image-TAW  the same with v2.TrivialAugmentWide
+  OpenCV            cv2.imread, crop and cv2.resize in a DataLoader
+  FFCV              FFCV's Loader on a .beton file that holds the JPEGs, where ffcv is installed
+  DALI              NVIDIA DALI's pipeline on the CPU
+  memory            not a row to choose: the peak memory of finetune's loader in MiB, without the batches and without the memory
+                    used before it started
+  copy, convert-headers, convert-decoding
+                    seconds of copying the files, and of prepare_dataset image_folder --store=encoded, which checks the files'
+                    headers or decodes all files
+  train             a training step of ResNet-18 on 224x224 from encoded shards on the same cores, beside its parts alone:
+                    decoding (the row `finetune`) and computing (the same step on stored pixels)
 
 `--apart` measures no speed. It prints by how much the pixels of JPEGs that are decoded at 1/2, 1/4 or 1/8 of their size
 differ from those of full decoding (data.exact_decoding), on the scale 0 to 255, for crops of several sizes, with and
 without antialiasing.
 
-`--data`: a folder with one folder for each class, instead of generated images. `--only`: the rows to measure. Needs the
-Python of bench/setup_peer.sh with Pillow and torchvision, and `bazel build //bench:device_pipeline_alone
-//data_tools:prepare_dataset`.
+`--data`: a folder with one folder for each class, instead of generated images. `--rows`: the rows to measure. `--bin`: the
+folder of the built programs instead of bazel-bin. Wants bench/setup_peer.sh and `bazel build //bench:device_pipeline_alone
+//data_tools:prepare_dataset //src/main:finetune`. The first run fetches OpenCV and DALI (bench/decode-requirements.txt, 270 MB)
+from PyPI into ~/.cache/finetune/peers/decode. FFCV 1.0.2 is on PyPI as sources alone, whose build wants OpenCV's headers and
+libturbojpeg's: it runs where somebody has installed it in the Python that runs this script.
 """
 import argparse
 import ctypes
 import ctypes.util
+import importlib.metadata
+import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -42,13 +52,16 @@ import threading
 import time
 
 import harness
-from harness import ROOT, Failed, median, need
+from harness import DEFAULT_PYTHON, ROOT, Failed, median, need
 
-# For each peer, the row of finetune that makes the same images and so is compared with it.
-PEERS = {"ImageFolder": "finetune", "decode_image": "finetune", "decode_image TAW": "finetune TAW", "OpenCV": "finetune plain",
-         "FFCV": "finetune", "DALI": "finetune"}
-OURS = ("finetune", "finetune plain", "finetune TAW")
-SECONDS = ("copy", "convert, headers", "convert, decoding")
+# For each peer, the row of finetune that makes the same images, and how many times as fast that row must be.
+PEERS = {"ImageFolder": ("finetune", 3), "decode_image": ("finetune", 2), "decode_image-TAW": ("finetune-TAW", 2),
+         "OpenCV": ("finetune-plain", 2), "FFCV": ("finetune", 1.2), "DALI": ("finetune", 1.2)}
+OURS = ("finetune", "finetune-plain", "finetune-TAW")
+# Rows of seconds, and how many times as long as the copy they may take.
+SECONDS = {"copy": None, "convert-headers": 1.5, "convert-decoding": None}
+LEAST_OF_BARE, MOST_MIB, LEAST_OF_PARTS = 0.85, 64, 0.95
+PACKAGES = pathlib.Path(os.environ.get("FINETUNE_CACHE", pathlib.Path.home() / ".cache/finetune")) / "peers/decode"
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 CONFIG = """
 data {{ train {{
@@ -61,6 +74,17 @@ runtime {{ precision: FLOAT32 }}
 FLIP = "pipeline { random_flip {} }"
 TAW = "pipeline { trivial_augment_wide {} }"
 NORMALIZE = "pipeline { normalize { preset: IMAGENET } }"
+TRAIN = """
+model {{ backbone {{ resnet {{ depth: 18 }} }} head {{ num_classes: 10 }} }}
+data {{ train {{
+  path: "{path}" split: "train" total_batch_size: {batch} workers: {threads} prefetch: 4 drop_last: true
+  {steps}
+}} }}
+optimizer {{ sgd {{ lr: 0.01 momentum: 0.9 }} }}
+schedule {{ max_epochs: 1000 constant {{}} }}
+runtime {{ precision: FLOAT32 threads: {threads} log_interval: 1 tensorboard: false checkpoint {{ interval_epochs: 0 save_best: false }} }}
+"""
+TRAIN_BATCH, TRAIN_WARM_UP = 32, 3
 
 
 def make_images(folder, count):
@@ -156,7 +180,7 @@ def data_loader(name, folder, threads):
             return steps(torch.from_numpy(part).permute(2, 0, 1))
         data = Files(load)
     else:
-        steps = v2.Compose([*crop, *([v2.TrivialAugmentWide()] if name == "decode_image TAW" else []), *finish])
+        steps = v2.Compose([*crop, *([v2.TrivialAugmentWide()] if name == "decode_image-TAW" else []), *finish])
         data = Files(lambda path: steps(tv_io.decode_image(path, tv_io.ImageReadMode.RGB)))
     return DataLoader(data, batch_size=64, shuffle=True, num_workers=threads, persistent_workers=True, prefetch_factor=4)
 
@@ -233,7 +257,7 @@ def measure_peer(name, folder, options, logs):
     log = logs / f"{name}.log"
     try:
         text = harness.run([sys.executable, __file__, f"--peer={name}", f"--data={folder}", f"--threads={options.threads}",
-                            f"--seconds={options.seconds}"], log)
+                            f"--seconds={options.seconds}"], log, env={"PYTHONPATH": str(PACKAGES)})
         return json.loads(text.splitlines()[-1])
     except (Failed, ValueError, IndexError):
         print(f"{name} does not run here; the end of {log}:", *log.read_text(errors="replace").splitlines()[-1:], file=sys.stderr)
@@ -246,8 +270,8 @@ def timed(work):
     return time.monotonic() - start
 
 
-def convert(prepare, images, folder, check="header"):
-    harness.run([prepare, "image_folder", f"--input={images}", f"--output={folder / 'data'}", "--store=encoded", "--force",
+def convert(prepare, images, folder, check="header", name="data", store=("--store=encoded",)):
+    harness.run([prepare, "image_folder", f"--input={images}", f"--output={folder / name}", *store, "--force",
                  "--val_fraction=0", f"--check={check}"], folder / "convert.log")
 
 
@@ -261,8 +285,24 @@ def run_loader(alone, folder, seconds, *, size=224, batch=64, threads=1, antiali
     return json.loads((folder / "rate.json").read_text())
 
 
-def apart(alone, folder, images):
-    """Prints by how much images that are decoded at a smaller scale differ from fully decoded ones."""
+def step(options, folder, data, steps):
+    """Returns the seconds of a training step on the data set `data`, and the seconds of it that it waits for data."""
+    config = folder / "train.pbtxt"
+    config.write_text(TRAIN.format(path=folder / data, threads=options.threads, batch=TRAIN_BATCH, steps="\n  ".join(steps)))
+    program = need(options.bin / "src/main/finetune", "bazel build //src/main:finetune")
+    records = harness.Records(folder / "run")
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    words, env = harness.mpirun(1)
+    harness.run([*words, program, f"--config={config}", f"--work_dir={folder / 'run'}", "--quiet",
+                 f"--max_iterations={TRAIN_WARM_UP + options.steps}"], folder / "train.log", env=env)
+    kept = harness.trained(records.read(), TRAIN_WARM_UP)
+    records.close()
+    return sum(r["time"] for r in kept) / len(kept), sum(r["data_time"] for r in kept) / len(kept)
+
+
+def apart(alone, folder, count):
+    """Prints by how much images that are decoded at a smaller scale differ from fully decoded ones. `count`: the number of
+    images."""
     import numpy
     rows = []
     for size in (224, 112, 56, 28):
@@ -270,7 +310,7 @@ def apart(alone, folder, images):
             images = []
             for exact in (True, False):
                 out = folder / "images.raw"
-                run_loader(alone, folder, 0.01, size=size, batch=min(images, 512), antialias=antialias,
+                run_loader(alone, folder, 0.01, size=size, batch=min(count, 512), antialias=antialias,
                            flags=(f"--save={out}", f"--set=data.exact_decoding={str(exact).lower()}"))
                 images.append(numpy.fromfile(out, numpy.float32).reshape(-1, 3 * size * size).astype(numpy.float64))
             differences = numpy.abs(images[0] - images[1])
@@ -282,77 +322,155 @@ def apart(alone, folder, images):
     print(harness.table(("crop to", "", "images scaled", "mean difference", "99 % are below", "greatest"), rows))
 
 
+def find_python():
+    """Starts the script again with the Python of bench/setup_peer.sh, unless this one has torchvision."""
+    if importlib.util.find_spec("torchvision") is None:
+        need(DEFAULT_PYTHON, "bench/setup_peer.sh")
+        os.execv(DEFAULT_PYTHON, [DEFAULT_PYTHON, *sys.argv])
+
+
+def fetch_packages(log):
+    """Installs bench/decode-requirements.txt beside the Python that runs this script."""
+    wanted = ROOT / "bench/decode-requirements.txt"
+    done = PACKAGES / ".done"
+    if done.exists() and done.read_text() == wanted.read_text():
+        return
+    print(f"fetching OpenCV and DALI into {PACKAGES}", file=sys.stderr)
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    harness.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps", "--no-compile",
+                 "--only-binary=:all:", "--target", PACKAGES, "-r", wanted], log)
+    done.write_text(wanted.read_text())
+
+
+def versions():
+    """Returns the versions of the packages that the rows use."""
+    found = {}
+    for path in (None, [str(PACKAGES)]):
+        for one in importlib.metadata.distributions(**({"path": path} if path else {})):
+            found.setdefault(one.metadata["Name"].lower().replace("_", "-"), one.version)
+    names = ("torch", "torchvision", "pillow", "opencv-python-headless", "nvidia-dali-cuda130", "ffcv")
+    turbo = subprocess.run(["pkg-config", "--modversion", "libturbojpeg"], capture_output=True, text=True, check=False).stdout.strip()
+    return ", ".join(f"{name} {found[name]}" for name in names if name in found) + f", libjpeg-turbo {turbo or 'unknown'}"
+
+
+def target(value, least):
+    return f"{'reached' if value >= least else 'NOT reached'}: {least:g} times"
+
+
 def main():
+    find_python()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=15, help="the number of training steps that the row train measures")
     parser.add_argument("--data", type=pathlib.Path)
-    parser.add_argument("--only", type=lambda text: text.split(","))
+    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "bazel-bin")
+    parser.add_argument("--rows", type=lambda text: text.split(","))
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
         peer(options.peer, options.data, options.threads, options.seconds)
         return
-    prepare = need(ROOT / "bazel-bin/data_tools/prepare_dataset", "bazel build //data_tools:prepare_dataset")
-    alone = need(ROOT / "bazel-bin/bench/device_pipeline_alone", "bazel build //bench:device_pipeline_alone")
+    prepare = need(options.bin / "data_tools/prepare_dataset", "bazel build //data_tools:prepare_dataset")
+    alone = need(options.bin / "bench/device_pipeline_alone", "bazel build //bench:device_pipeline_alone")
     folder = harness.temporary_folder()
     images = options.data or folder / "images"
-    if options.data is None:
-        make_images(images, options.images)
-    files = files_of(images)
-    print(f"{len(files)} images of {sum(p.stat().st_size for p in files) / len(files) / 1000:.1f} KB, {options.threads} threads")
-    if options.apart:
-        convert(prepare, images, folder)
-        apart(alone, folder, len(files))
-        return
 
     def copy():
         shutil.rmtree(folder / "copy", ignore_errors=True)
         subprocess.run(["cp", "-r", images, folder / "copy"], check=True)
         subprocess.run(["sync", "-f", folder], check=True)
 
-    memory = []
+    memory, waits = [], []
 
     def ours(name):
-        result = run_loader(alone, folder, options.seconds, threads=options.threads, antialias=name != "finetune plain",
-                            steps=(FLIP, *([TAW] if name == "finetune TAW" else []), NORMALIZE))
+        result = run_loader(alone, folder, options.seconds, threads=options.threads, antialias=name != "finetune-plain",
+                            steps=(FLIP, *([TAW] if name == "finetune-TAW" else []), NORMALIZE))
         memory.append(result["loader_mib"])
         return result["images_per_s"]["read"]
 
-    measures = {"copy": lambda: timed(copy), "convert, headers": lambda: timed(lambda: convert(prepare, images, folder)),
-                "convert, decoding": lambda: timed(lambda: convert(prepare, images, folder, "decode")),
+    def train():
+        """Returns which share of a step on encoded shards its parts alone take. The parts share the same cores."""
+        # A crop's pixels are as many whatever the batch. So the row `finetune`, measured in the same round, tells the time.
+        decoding = TRAIN_BATCH / rates["finetune"][-1]
+        computing, _ = step(options, folder, "pixels", [NORMALIZE])
+        whole, waiting = step(options, folder, "data",
+                              ["pipeline { random_resized_crop { size: 224 antialias: true } }", FLIP, NORMALIZE])
+        waits.append(waiting / whole)
+        return (decoding + computing) / whole
+
+    measures = {"copy": lambda: timed(copy), "convert-headers": lambda: timed(lambda: convert(prepare, images, folder)),
+                "convert-decoding": lambda: timed(lambda: convert(prepare, images, folder, "decode")),
                 "bare": lambda: bare(files, options.threads, options.seconds)}
     measures |= {name: lambda name=name: ours(name) for name in OURS}
     measures |= {name: lambda name=name: measure_peer(name, images, options, folder) for name in PEERS}
-    if options.only:
-        if unknown := set(options.only) - set(measures):
-            raise Failed(f"--only: no {', '.join(sorted(unknown))}; expected some of {', '.join(measures)}")
-        measures = {name: measure for name, measure in measures.items() if name in options.only}
+    measures["train"] = train
+    if options.rows:
+        if unknown := set(options.rows) - set(measures):
+            raise Failed(f"--rows: found {', '.join(sorted(unknown))}; expected some of {', '.join(measures)}")
+        wanted = {*options.rows, *(["finetune"] if "train" in options.rows else [])}
+        measures = {name: measure for name, measure in measures.items() if name in wanted}
+
+    harness.machine()
+    if not options.apart and {"OpenCV", "DALI"} & set(measures):
+        fetch_packages(folder / "pip.log")
+    print(versions())
+    if options.data is None:
+        make_images(images, options.images)
+    files = files_of(images)
+    print(f"{len(files)} images of {sum(p.stat().st_size for p in files) / len(files) / 1000:.1f} KB, {options.threads} threads, "
+          f"{options.rounds} rounds of {options.seconds:g} s a row", flush=True)
+    if options.apart:
+        convert(prepare, images, folder)
+        apart(alone, folder, len(files))
+        return
     if not (folder / "data").exists():
         convert(prepare, images, folder)
+    if "train" in measures:
+        few = folder / "few"
+        for place in files[:4 * TRAIN_BATCH]:
+            (few / place.parent.name).mkdir(parents=True, exist_ok=True)
+            (few / place.parent.name / place.name).symlink_to(place.resolve())
+        convert(prepare, few, folder, name="pixels", store=("--store=raw", "--size=224"))
     rates = {name: [] for name in measures}
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
         for name, measure in measures.items():
+            print(f"round {number + 1}: {name}", file=sys.stderr)
             rate = measure()
             if rate is not None:
                 rates[name].append(rate)
     rows = []
     for name, values in rates.items():
+        beside, reached = "", ""
         if not values:
-            rows.append((name, "does not run here", ""))
-        elif name in SECONDS:
-            share = f"{median(values) / median(rates['copy']):.2f} of copy" if "copy" in rates else ""
-            rows.append((name, harness.spread(values, "{:.2f} s"), share))
-        else:
-            own = rates.get(PEERS.get(name, "finetune"))
-            rows.append((name, harness.spread(values, "{:.0f}"),
-                         f"{PEERS.get(name, 'finetune')} is {median(own) / median(values):.2f} of it" if own else ""))
+            rows.append((name, "does not run here", "", ""))
+            continue
+        if name == "train":
+            share = median(values)
+            rows.append((name, harness.spread(values, "{:.2f}"), f"of a step are decoding and computing alone; {100 * median(waits):.1f} % waits "
+                         "for data", target(share, LEAST_OF_PARTS)))
+            continue
+        if name in SECONDS:
+            if "copy" in rates and name != "copy":
+                times = median(values) / median(rates["copy"])
+                beside = f"{times:.2f} times the copy"
+                if SECONDS[name] is not None:
+                    reached = f"{'reached' if times <= SECONDS[name] else 'NOT reached'}: at most {SECONDS[name]:g} times"
+            rows.append((name, harness.spread(values, "{:.2f} s"), beside, reached))
+            continue
+        own, least = PEERS.get(name, ("finetune", LEAST_OF_BARE if name == "bare" else None))
+        if name != own and rates.get(own):
+            times = median(rates[own]) / median(values)
+            beside = f"{own} is {times:.2f} times as fast"
+            reached = target(times, least) if least else ""
+        rows.append((name, harness.spread(values, "{:.0f}"), beside, reached))
     if memory:
-        rows.append(("memory", harness.spread(memory, "{:.0f} MiB"), "beside the batches"))
-    print(harness.table(("", "images a second", ""), rows))
+        rows.append(("memory", harness.spread(memory, "{:.0f} MiB"), "beside the batches",
+                     f"{'reached' if max(memory) <= MOST_MIB else 'NOT reached'}: at most {MOST_MIB} MiB"))
+    print(harness.table(("", "images a second", "", "must be"), rows))
 
 
 if __name__ == "__main__":

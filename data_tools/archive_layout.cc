@@ -175,14 +175,19 @@ absl::StatusOr<ImageSource> ListArchiveLayout(const std::string& input, const st
       return absl::InvalidArgumentError(absl::StrCat(input, ": has no training images"));
     }
     if (splits.size() == 2) splits[1].first = "test";
-    return NumberLabels(splits, "");
+    return NumberLabels(splits, "", [&](const std::string& text) {
+      if (warn) warn(renamed(text));
+    });
   };
   absl::StatusOr<ImageSource> source = list();
   if (!source.ok()) {
     return absl::Status(source.status().code(), renamed(std::string(source.status().message())));
   }
   for (SourceSplit& split : source->splits) {
-    for (SourceImage& image : split.images) image.alias = renamed(image.path);
+    for (SourceImage& image : split.images) {
+      image.alias = renamed(image.path);
+      image.listed.clear();
+    }
   }
   return source;
 }

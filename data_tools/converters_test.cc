@@ -797,13 +797,33 @@ TEST_F(ConvertersTest, ImageFolderReadsTinyImageNet) {
   EXPECT_EQ(ReadManifest(folder)->split_size(), 2);
 }
 
+// val_annotations.txt may come from an archive of a stranger.
+TEST_F(ConvertersTest, TinyImageNetsListNamesFilesOfItsOwnFolderAlone) {
+  const auto refusal = [&](const std::string& list) {
+    return Refusal(ConvertFolder, Folder({{"secret.JPEG", FlatJpeg(8, 8, 1)},
+                                          {"train/n01/images/0.JPEG", FlatJpeg(8, 8, 10)},
+                                          {"val/images/1.JPEG", FlatJpeg(8, 8, 30)},
+                                          {"val/val_annotations.txt", list}}));
+  };
+  EXPECT_EQ(
+      refusal("1.JPEG\tn01\n../../secret.JPEG\tn01\n"),
+      "DIR/in/val/val_annotations.txt:2: found ../../secret.JPEG; expected the name of a file "
+      "in DIR/in/val/images");
+  EXPECT_EQ(refusal("/etc/secret.JPEG\tn01\n"),
+            "DIR/in/val/val_annotations.txt:1: found /etc/secret.JPEG; expected the name of a file "
+            "in DIR/in/val/images");
+  EXPECT_EQ(refusal("1.JPEG\tn02\r\n"),
+            "DIR/in/val/images: class n02 is held out but has no training images");
+}
+
 // As in mmpretrain's ann_file, each line of the list has a path, which may contain spaces, and a
 // class number.
 TEST_F(ConvertersTest, ImageListReadsPathsAndLabels) {
   const Files files = {{"photos/a b.png", FlatPng(2, 2, 1, 1, 1)},
                        {"photos/c.png", FlatPng(2, 2, 2, 2, 2)},
                        {"photos/d.png", FlatPng(2, 2, 3, 3, 3)},
-                       {"train.txt", "c.png 2\na b.png 0\n\n"},
+                       {"photos/e.png", FlatPng(2, 2, 4, 4, 4)},
+                       {"train.txt", "c.png 2\na b.png 0\ne.png 1\n\n"},
                        {"val.txt", "d.png\t1\r\n"},
                        {"names.txt", "cat\ndog\nowl\n"}};
   const std::string input = Folder(files);
@@ -817,13 +837,13 @@ TEST_F(ConvertersTest, ImageListReadsPathsAndLabels) {
   };
   const auto flat = [](uint8_t grey) { return std::vector<uint8_t>(12, grey); };
   std::string folder = Converted(convert, input);
-  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{0, 2}, {flat(1), flat(2)}}));
+  EXPECT_EQ(*ReadSplit(folder, "train"), (Expected{{0, 1, 2}, {flat(1), flat(4), flat(2)}}));
   EXPECT_EQ(*ReadSplit(folder, "test"), (Expected{{1}, {flat(3)}}));
   EXPECT_THAT(ReadManifest(folder)->class_name(), ElementsAre("0", "1", "2"));
   list.classes = input + "/names.txt";
   folder = Converted(convert, input);
   EXPECT_THAT(ReadManifest(folder)->class_name(), ElementsAre("cat", "dog", "owl"));
-  EXPECT_EQ(ReadSplit(folder, "train")->labels, (std::vector<int64_t>{0, 2}));
+  EXPECT_EQ(ReadSplit(folder, "train")->labels, (std::vector<int64_t>{0, 1, 2}));
 }
 
 TEST_F(ConvertersTest, ImageListReadsATableWithSplits) {
@@ -874,7 +894,99 @@ TEST_F(ConvertersTest, NamesTheLineOfAListThatIsWrong) {
   EXPECT_EQ(refusal("a.csv", "path,label,split\nx.png,0,dev\n"),
             "DIR/in/a.csv:2: split is \"dev\"; expected train, val or test");
   EXPECT_THAT(refusal("a.txt", "x.png 0\ny.png 1\n"),
-              StartsWith("cannot open DIR/in/y.png: No such"));
+              StartsWith("DIR/in/a.txt:2: cannot open DIR/in/y.png: No such"));
+  EXPECT_EQ(refusal("a.txt", "x.png 0\nx.png 1\n"),
+            "DIR/in/a.txt:2: DIR/in/x.png has the label dog; DIR/in/a.txt:1 gives it cat; expected "
+            "one class");
+  EXPECT_EQ(refusal("a.csv", "path,label\nx.png,0,1\n"),
+            "DIR/in/a.csv:2: has 3 cells; expected at most 2, as the first line has columns (a "
+            "comma within a cell needs double quotes around the cell)");
+  EXPECT_EQ(refusal("a.csv", "path,label\nx.png,\n"), "DIR/in/a.csv:2: the label is empty");
+  EXPECT_EQ(refusal("a.csv", "path,label,split\nx.png,0,train\nz.png,1,val\n"),
+            "DIR/in/a.csv:3: class dog is held out but has no training images");
+  EXPECT_THAT(refusal("a.txt", std::string("x\0 \0"
+                                           "0\0",
+                                           6)),
+              StartsWith("DIR/in/a.txt: found a zero byte; expected text in UTF-8"));
+}
+
+TEST_F(ConvertersTest, NamesTheLineOfAClassThatIsNamedTwice) {
+  const auto convert = [](const ConvertOptions& options) {
+    ConvertOptions of_list = options;
+    of_list.input += "/a.txt";
+    ListOptions list;
+    list.classes = options.input + "/names";
+    return ConvertImageList(of_list, list, {});
+  };
+  EXPECT_EQ(Refusal(convert, Folder({{"a.txt", "x.png 0\n"}, {"names", "cat\n\ncat\n"}})),
+            "DIR/in/names:3: names class cat, as line 1 does");
+}
+
+// A table with a column "split" has all splits. Beside --val its held-out images would be trained
+// on.
+TEST_F(ConvertersTest, RefusesATableOfSplitsBesideAnotherList) {
+  const auto convert = [](const ConvertOptions& options) {
+    ConvertOptions of_list = options;
+    of_list.input += "/a.csv";
+    ListOptions list;
+    list.val = options.input + "/val.txt";
+    return ConvertImageList(of_list, list, {});
+  };
+  EXPECT_EQ(Refusal(convert, Folder({{"a.csv", "path,label,split\nx.png,0,val\n"},
+                                     {"val.txt", "x.png 0\n"}})),
+            "DIR/in/a.csv:2: has a column split, and --val names another list; expected one or the "
+            "other");
+}
+
+// Programs on Windows write a byte order mark and CR LF.
+TEST_F(ConvertersTest, ImageListReadsTablesAndListsOfWindows) {
+  for (const auto& [name, text] :
+       Files{{"a.csv", "\xEF\xBB\xBFpath,label\r\nx.png,0\r\ny.png,1\r\n"},
+             {"a.txt", "\xEF\xBB\xBFx.png 0\r\ny.png 1\r\n"}}) {
+    const std::string list = "/" + name;
+    const std::string folder = Converted(
+        [&](const ConvertOptions& options) {
+          ConvertOptions of_list = options;
+          of_list.input += list;
+          return ConvertImageList(of_list, {}, {.val_fraction = 0});
+        },
+        Folder(
+            {{name, text}, {"x.png", FlatPng(2, 2, 1, 1, 1)}, {"y.png", FlatPng(2, 2, 2, 2, 2)}}));
+    EXPECT_EQ(ReadSplit(folder, "train")->labels, (std::vector<int64_t>{0, 1})) << name;
+  }
+}
+
+// What is likely a mistake in a list, and still makes a data set, is a warning.
+TEST_F(ConvertersTest, WarnsOfLabelsAndLinesThatAreLikelyMistakes) {
+  const auto warnings = [&](const std::string& list) {
+    const std::string input = Folder(
+        {{"a.txt", list}, {"x.png", FlatPng(2, 2, 1, 1, 1)}, {"y.png", FlatPng(2, 2, 2, 2, 2)}});
+    Converted(
+        [](const ConvertOptions& options) {
+          ConvertOptions of_list = options;
+          of_list.input += "/a.txt";
+          return ConvertImageList(of_list, {}, {.val_fraction = 0});
+        },
+        input);
+    return warnings_;
+  };
+  EXPECT_THAT(warnings("x.png 0\ny.png 1\n"), ElementsAre());
+  EXPECT_THAT(warnings("x.png 1\ny.png 3\n"),
+              ElementsAre("2 of 4 classes have no training images, the first 0; labels count from "
+                          "0"));
+  EXPECT_THAT(warnings("x.png 0\ny.png dog\n"),
+              ElementsAre("DIR/in/a.txt:2: label is \"dog\", which is not a number from 0; 1 of 2 "
+                          "labels are. So all labels are taken for names of classes"));
+  EXPECT_THAT(warnings("x.png 0\ny.png 1\nx.png 0\n"),
+              ElementsAre("1 line names an image that an earlier line names too, the first "
+                          "DIR/in/a.txt:3; such an image is stored once for each line"));
+}
+
+TEST_F(ConvertersTest, WarnsOfClassesOfWhichNoImageIsHeldOut) {
+  Converted(ConvertFolder,
+            Folder({{"cat/0.png", FlatPng(2, 2, 1, 1, 1)}, {"dog/0.png", FlatPng(2, 2, 2, 2, 2)}}));
+  EXPECT_THAT(warnings_, ElementsAre("2 classes have one image, of which none is held out, the "
+                                     "first cat: there is no split test"));
 }
 
 TEST_F(ConvertersTest, SyntheticImagesDependOnTheSeedAlone) {
@@ -1263,7 +1375,7 @@ TEST_F(ConvertersTest, ImageFolderAppliesOrientationUnlessToldToIgnoreIt) {
 // channel, which is dropped.
 TEST_F(ConvertersTest, WarnsOfAChannelWithoutVariance) {
   const std::string png = *ReadFile("tests/fixtures/pictures/black_on_transparent.png");
-  Converted(ConvertFolder, Folder({{"a/1.png", png}, {"a/2.png", png}, {"b/1.png", png}}));
+  Converted(ConvertFolder, Folder({{"a/1.png", png}, {"a/2.png", png}}));
   ASSERT_EQ(warnings_.size(), 4u) << "the first is of images that are in both splits";
   EXPECT_EQ(warnings_[2],
             "channel 1 of 3 is 0 in every pixel of split train, so it tells no image from "

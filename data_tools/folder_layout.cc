@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -177,12 +178,19 @@ absl::StatusOr<Classes> ListAnnotated(const fs::path& folder, const fs::path& li
   Classes classes;
   int number = 0;
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-    ++number;
-    if (line.empty()) continue;
-    const std::vector<std::string> cells = absl::StrSplit(line, '\t');
+    const std::string where = absl::StrCat(list.string(), ":", ++number);
+    const std::vector<std::string> cells =
+        absl::StrSplit(absl::StripTrailingAsciiWhitespace(line), '\t');
+    if (cells.size() == 1 && cells[0].empty()) continue;
     if (cells.size() < 2 || cells[0].empty() || cells[1].empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          list.string(), ":", number, ": expected a file's name, a tab and its class"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ": expected a file's name, a tab and its class"));
+    }
+    // The file may come from an archive of a stranger, whose names must stay in their folder.
+    if (fs::path(cells[0]).filename() != cells[0]) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": found ", cells[0],
+                                                     "; expected the name of a file in ",
+                                                     (folder / "images").string()));
     }
     classes[cells[1]].push_back((folder / "images" / cells[0]).string());
   }
@@ -269,7 +277,7 @@ absl::StatusOr<ImageSource> Numbered(const Splits& splits) {
                          " is held out but has no training images"));
       }
       for (const std::string& path : files) {
-        numbered.images.push_back({path, number->second, ""});
+        numbered.images.push_back({path, number->second, "", ""});
       }
     }
   }

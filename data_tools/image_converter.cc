@@ -14,6 +14,7 @@
 #include "data_tools/resample.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/encode_image.h"
 #include "src/base/sha256.h"
 #include "src/data/decode/decode.h"
 
@@ -110,7 +111,8 @@ class Preparer {
         FT_ASSIGN_OR_RETURN(const DecodedImage scaled, folder_.size > 0
                                                            ? FitSquare(image_, folder_.size)
                                                            : ScaleDown(image_, folder_.max_side));
-        FT_ASSIGN_OR_RETURN(bytes, EncodeJpeg(scaled, folder_.quality));
+        FT_ASSIGN_OR_RETURN(
+            bytes, EncodeJpeg({scaled.pixels, scaled.height, scaled.width, 3}, folder_.quality));
         prepared->size = {scaled.height, scaled.width};
         if (measure) prepared->sums = SumPixels(scaled.pixels, 3);
       } else if (measure) {
@@ -206,7 +208,8 @@ absl::StatusOr<bool> ImageConverter::RunAs(Store store, const ImageSource& sourc
     const Prepared prepared = work.Next();
     if (absl::IsResourceExhausted(prepared.status)) return prepared.status;
     if (!prepared.status.ok()) {
-      bad_.push_back({image.path, std::string(prepared.status.message())});
+      const std::string place = image.listed.empty() ? "" : absl::StrCat(image.listed, ": ");
+      bad_.push_back({image.path, absl::StrCat(place, prepared.status.message())});
       builder.reset();
     } else if (bad_.empty() && store == Store::kAuto && folder_.size == 0 &&
                (prepared.pixels.empty() ||

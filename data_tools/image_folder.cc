@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <set>
 #include <string>
@@ -19,6 +21,19 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// Warns of classes with one image, of which HoldOut() takes none.
+void WarnOfLoneImages(const ImageSource& source, const Warn& warn) {
+  std::vector<int64_t> counts(source.class_names.size());
+  for (const SourceImage& image : source.splits[0].images) ++counts[image.label];
+  const auto lone = std::count(counts.begin(), counts.end(), 1);
+  if (lone == 0 || !warn) return;
+  const size_t first = std::find(counts.begin(), counts.end(), 1) - counts.begin();
+  const bool all = std::none_of(counts.begin(), counts.end(), [](int64_t n) { return n > 1; });
+  warn(absl::StrCat(lone, lone == 1 ? " class has" : " classes have",
+                    " one image, of which none is held out, the first ", source.class_names[first],
+                    all ? ": there is no split test" : ""));
+}
+
 // Converts the images `listed`. `name`: the name of the data set.
 absl::Status Convert(const ConvertOptions& options, const FolderOptions& folder,
                      const std::string& name, ImageSource listed) {
@@ -27,6 +42,7 @@ absl::Status Convert(const ConvertOptions& options, const FolderOptions& folder,
     if (source.splits.size() == 1) HoldOut(folder.val_fraction, &source);
     return source;
   };
+  if (listed.splits.size() == 1 && folder.val_fraction > 0) WarnOfLoneImages(listed, options.warn);
   DatasetBuilder::Options build = BuilderOptions(options);
   build.name = name;
   ImageConverter first(options, folder, build);

@@ -21,6 +21,8 @@ struct SourceImage {
   // How messages name the image, if not by `path`: "ARCHIVE: NAME" for an image that was unpacked
   // from an archive. Empty: by `path`.
   std::string alias;
+  // The place of the image in a list, "LIST:LINE", for errors. Empty if it comes from no list.
+  std::string listed;
 
   const std::string& name() const { return alias.empty() ? path : alias; }
 };
@@ -60,9 +62,12 @@ struct LabelledFile {
 using LabelledSplits = std::vector<std::pair<std::string, std::vector<LabelledFile>>>;
 
 // Returns the images with class numbers instead of labels. `classes`: a file with a class name on
-// each line, in the order of the numbers; empty: the labels themselves are the class names. Errors:
-// InvalidArgument for a label that is not a class.
-absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std::string& classes);
+// each line, in the order of the numbers; empty: the labels themselves are the class names. Warns
+// of classes without training images, of labels of which only some are numbers, and of images that
+// are listed twice. Errors: InvalidArgument for a label that is not a class, for an image that is
+// listed with two labels, and for a held-out image whose class has no training images.
+absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std::string& classes,
+                                         const Warn& warn);
 
 // Files that list images. If a file's name ends in .csv, it is a table whose first line names its
 // columns: path, label and, if it lists several splits, split. Otherwise each line has a path and a

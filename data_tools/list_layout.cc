@@ -9,11 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "data_tools/image_source.h"
 #include "src/base/atomic_file.h"
 
@@ -28,6 +30,18 @@ struct Row : LabelledFile {
 
 absl::Status Bad(const std::string& where, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
+}
+
+// Reads a text file, without the byte order mark that programs on Windows put before UTF-8. Errors:
+// InvalidArgument for a file that is not text, or is UTF-16; those of ReadFile().
+absl::StatusOr<std::string> ReadText(const std::string& file) {
+  FT_ASSIGN_OR_RETURN(std::string text, ReadFile(file));
+  if (absl::StrContains(text, '\0')) {
+    return Bad(file,
+               "found a zero byte; expected text in UTF-8 (another encoding, such as UTF-16, "
+               "must be converted first)");
+  }
+  return std::string(absl::StripPrefix(text, "\xEF\xBB\xBF"));
 }
 
 // Splits a line of a CSV file at its commas, except commas in double quotes (RFC 4180). Returns
@@ -55,11 +69,13 @@ std::optional<std::vector<std::string>> SplitCsv(absl::string_view line) {
 // The positions of the columns in a CSV file, from 0. -1: the file has no such column.
 struct Columns {
   int path = -1, label = -1, split = -1;
+  size_t count = 0;  // the number of all columns
 };
 
 absl::StatusOr<Columns> FindColumns(const std::string& where,
                                     const std::vector<std::string>& names) {
   Columns columns;
+  columns.count = names.size();
   for (size_t i = 0; i < names.size(); ++i) {
     const std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(names[i]));
     const auto is = [&](std::initializer_list<absl::string_view> any) {
@@ -82,7 +98,7 @@ absl::StatusOr<Columns> FindColumns(const std::string& where,
 }
 
 absl::StatusOr<std::vector<Row>> ReadRows(const std::string& file) {
-  FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  FT_ASSIGN_OR_RETURN(const std::string text, ReadText(file));
   const bool csv = absl::EndsWithIgnoreCase(file, ".csv");
   std::vector<Row> rows;
   std::optional<Columns> columns;
@@ -107,15 +123,23 @@ absl::StatusOr<std::vector<Row>> ReadRows(const std::string& file) {
       FT_ASSIGN_OR_RETURN(columns, FindColumns(where, *cells));
       continue;
     }
+    if (cells->size() > columns->count) {
+      return Bad(where,
+                 absl::StrCat("has ", cells->size(), " cells; expected at most ", columns->count,
+                              ", as the first line has columns (a comma within a cell needs "
+                              "double quotes around the cell)"));
+    }
     const auto cell = [&](int column) {
       return column < 0 || column >= static_cast<int>(cells->size())
                  ? std::string()
                  : std::string(absl::StripAsciiWhitespace((*cells)[column]));
     };
     Row row{{where, cell(columns->path), cell(columns->label)}, cell(columns->split)};
-    if (row.path.empty() || row.label.empty() || (columns->split >= 0 && row.split.empty())) {
-      return Bad(where, "a column is empty");
-    }
+    const char* empty = row.path.empty()                           ? "path"
+                        : row.label.empty()                        ? "label"
+                        : columns->split >= 0 && row.split.empty() ? "split"
+                                                                   : nullptr;
+    if (empty != nullptr) return Bad(where, absl::StrCat("the ", empty, " is empty"));
     rows.push_back(std::move(row));
   }
   if (rows.empty()) return Bad(file, "lists no images");
@@ -135,27 +159,103 @@ std::optional<int> AsNumber(absl::string_view label) {
 }
 
 absl::StatusOr<std::vector<std::string>> ReadClassNames(const std::string& file) {
-  FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  FT_ASSIGN_OR_RETURN(const std::string text, ReadText(file));
   std::vector<std::string> names;
+  std::map<std::string, int> line_of;
+  int number = 0;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
     line = absl::StripAsciiWhitespace(line);
-    if (!line.empty()) names.emplace_back(line);
+    if (line.empty()) continue;
+    const auto [at, is_new] = line_of.emplace(line, number);
+    if (!is_new) {
+      return Bad(absl::StrCat(file, ":", number),
+                 absl::StrCat("names class ", line, ", as line ", at->second, " does"));
+    }
+    names.emplace_back(line);
   }
   if (names.empty()) return Bad(file, "names no classes; expected one a line");
   return names;
 }
 
+// Checks the images that lists name, one after the other.
+class ListedImages {
+ public:
+  // `split` and `row` must outlive this object. `label`: the number of the image's class. Errors:
+  // InvalidArgument if a list names the image with another label too.
+  absl::Status Add(absl::string_view split, const LabelledFile& row, int label,
+                   const std::vector<std::string>& class_names) {
+    const auto [at, is_new] = seen_.try_emplace(row.path, Seen{split, &row, label});
+    if (is_new) return absl::OkStatus();
+    if (at->second.label != label) {
+      return Bad(row.where, absl::StrCat(row.path, " has the label ", class_names[label], "; ",
+                                         at->second.row->where, " gives it ",
+                                         class_names[at->second.label], "; expected one class"));
+    }
+    if (at->second.split == split && repeats_++ == 0) first_repeat_ = row.where;
+    return absl::OkStatus();
+  }
+
+  void Report(const Warn& warn) const {
+    if (repeats_ == 0 || !warn) return;
+    warn(absl::StrCat(repeats_, repeats_ == 1 ? " line names an image" : " lines name images",
+                      " that an earlier line names too, the first ", first_repeat_,
+                      "; such an image is stored once for each line"));
+  }
+
+ private:
+  struct Seen {
+    absl::string_view split;
+    const LabelledFile* row;
+    int label;
+  };
+  absl::flat_hash_map<absl::string_view, Seen> seen_;  // by path
+  int64_t repeats_ = 0;
+  std::string first_repeat_;
+};
+
+// Warns of classes without images in the training split. Errors: InvalidArgument if another split
+// has an image of such a class. `numbered`: whether the labels are numbers.
+absl::Status CheckClassesAreTrained(const ImageSource& source, bool numbered, const Warn& warn) {
+  std::vector<int64_t> trained(source.class_names.size());
+  for (const SourceImage& image : source.splits[0].images) ++trained[image.label];
+  for (size_t s = 1; s < source.splits.size(); ++s) {
+    for (const SourceImage& image : source.splits[s].images) {
+      if (trained[image.label] > 0) continue;
+      return Bad(image.listed, absl::StrCat("class ", source.class_names[image.label],
+                                            " is held out but has no training images"));
+    }
+  }
+  const auto missing = std::count(trained.begin(), trained.end(), 0);
+  if (missing == 0 || !warn) return absl::OkStatus();
+  const size_t first = std::find(trained.begin(), trained.end(), 0) - trained.begin();
+  warn(absl::StrCat(missing, " of ", trained.size(),
+                    missing == 1 ? " classes has" : " classes have",
+                    " no training images, the first ", source.class_names[first],
+                    numbered ? "; labels count from 0" : ""));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std::string& classes) {
+absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std::string& classes,
+                                         const Warn& warn) {
   ImageSource source;
   bool numbers = true;
+  int64_t count = 0, number_count = 0;
+  const LabelledFile* first_name = nullptr;
   int most = -1;
   std::set<std::string> labels;
   for (const auto& [name, list] : splits) {
     for (const LabelledFile& row : list) {
       const std::optional<int> number = AsNumber(row.label);
       numbers = numbers && number.has_value();
+      ++count;
+      if (number.has_value()) {
+        ++number_count;
+      } else if (first_name == nullptr) {
+        first_name = &row;
+      }
       most = std::max(most, number.value_or(-1));
       labels.insert(row.label);
     }
@@ -167,11 +267,17 @@ absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std
   } else {
     source.class_names.assign(labels.begin(), labels.end());
   }
+  if (classes.empty() && !numbers && number_count > 0 && warn) {
+    warn(absl::StrCat(first_name->where, ": label is \"", first_name->label,
+                      "\", which is not a number from 0; ", number_count, " of ", count,
+                      " labels are. So all labels are taken for names of classes"));
+  }
   std::map<std::string, int> number_of;
   for (size_t i = 0; i < source.class_names.size(); ++i) {
     number_of.emplace(source.class_names[i], static_cast<int>(i));
   }
 
+  ListedImages listed;
   for (const auto& [name, list] : splits) {
     SourceSplit& split = source.splits.emplace_back();
     split.name = name;
@@ -188,7 +294,8 @@ absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std
                                                            : absl::StrCat(" classes of ", classes),
                                            numbers ? ", counted from 0" : ""));
       }
-      split.images.push_back({row.path, label, ""});
+      FT_RETURN_IF_ERROR(listed.Add(name, row, label, source.class_names));
+      split.images.push_back({row.path, label, "", row.where});
     }
     // Sort the images by class, as they are if they come from folders.
     std::stable_sort(split.images.begin(), split.images.end(),
@@ -196,6 +303,8 @@ absl::StatusOr<ImageSource> NumberLabels(const LabelledSplits& splits, const std
                        return std::tie(a.label, a.path) < std::tie(b.label, b.path);
                      });
   }
+  listed.Report(warn);
+  FT_RETURN_IF_ERROR(CheckClassesAreTrained(source, numbers, warn));
   return source;
 }
 
@@ -206,6 +315,12 @@ absl::StatusOr<ImageSource> ListFileLayout(const ListFiles& files, const Warn& w
   if (!files.val.empty()) {
     FT_ASSIGN_OR_RETURN(rows, ReadRows(files.val));
     splits.emplace_back("test", std::move(rows));
+  }
+  for (const auto& [name, list] : splits) {
+    if (splits.size() > 1 && !list.front().split.empty()) {
+      return Bad(list.front().where,
+                 "has a column split, and --val names another list; expected one or the other");
+    }
   }
   // If the only list has a column "split", divide it into splits by this column.
   if (splits.size() == 1 && !splits[0].second.front().split.empty()) {
@@ -237,7 +352,7 @@ absl::StatusOr<ImageSource> ListFileLayout(const ListFiles& files, const Warn& w
       images.push_back({row.where, (root / row.path).string(), row.label});
     }
   }
-  return NumberLabels(labelled, files.classes);
+  return NumberLabels(labelled, files.classes, warn);
 }
 
 }  // namespace finetune

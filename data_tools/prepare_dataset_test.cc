@@ -235,8 +235,9 @@ TEST_F(PrepareDatasetTest, LeavesNothingBehindAfterASignal) {
 // The signal arrives while threads are reading images.
 TEST_F(PrepareDatasetTest, LeavesNothingBehindWhereAConversionOfImagesIsStopped) {
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/x.jpg", FlatJpeg(512, 512, 9)).ok());
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/y.jpg", FlatJpeg(512, 512, 8)).ok());
   std::string list;
-  for (int i = 0; i < 100000; ++i) absl::StrAppend(&list, "x.jpg ", i % 2, "\n");
+  for (int i = 0; i < 100000; ++i) absl::StrAppend(&list, i % 2 == 0 ? "x.jpg 0\n" : "y.jpg 1\n");
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/list.txt", list).ok());
   Job job(absl::StrCat(program_, " image_list --input=", folder_, "/list.txt --output=", folder_,
                        "/out/new/data"),

@@ -1,10 +1,7 @@
 #include "data_tools/resample.h"
 
-#include <turbojpeg.h>
-
 #include <algorithm>
 #include <cstdint>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "src/data/image_size.h"
@@ -67,20 +64,6 @@ absl::StatusOr<DecodedImage> ScaleDown(const DecodedImage& image, int max_side) 
     return std::max<int64_t>(1, (2 * side * max_side + longer) / (2 * longer));
   };
   return Scaled(image, scale(image.height), scale(image.width));
-}
-
-absl::StatusOr<std::string> EncodeJpeg(const DecodedImage& image, int quality) {
-  const std::unique_ptr<void, int (*)(tjhandle)> encoder(tjInitCompress(), &tjDestroy);
-  unsigned char* bytes = nullptr;
-  unsigned long size = 0;  // NOLINT(google-runtime-int): libturbojpeg's type
-  const int failed = tjCompress2(encoder.get(), image.pixels.data(), image.width, 0, image.height,
-                                 TJPF_RGB, &bytes, &size, TJSAMP_420, quality, TJFLAG_ACCURATEDCT);
-  const std::unique_ptr<unsigned char, void (*)(unsigned char*)> owned(bytes, &tjFree);
-  if (failed != 0) {
-    return absl::InternalError(
-        absl::StrCat("cannot encode as JPEG: ", tjGetErrorStr2(encoder.get())));
-  }
-  return std::string(reinterpret_cast<const char*>(bytes), size);
 }
 
 }  // namespace finetune

@@ -1,8 +1,6 @@
 #ifndef FINETUNE_DATA_TOOLS_RESAMPLE_H_
 #define FINETUNE_DATA_TOOLS_RESAMPLE_H_
 
-#include <string>
-
 #include "src/base/status_macros.h"
 #include "src/data/decode/decode.h"
 
@@ -15,10 +13,6 @@ absl::StatusOr<DecodedImage> FitSquare(const DecodedImage& image, int size);
 
 // Returns the image scaled (antialiased) so that its longer side is `max_side` pixels.
 absl::StatusOr<DecodedImage> ScaleDown(const DecodedImage& image, int max_side);
-
-// Returns the image as a JPEG file. Chroma is stored with half the height and width (4:2:0), as in
-// most cameras' files. `quality`: 1 to 100.
-absl::StatusOr<std::string> EncodeJpeg(const DecodedImage& image, int quality);
 
 }  // namespace finetune
 

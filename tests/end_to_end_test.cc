@@ -34,7 +34,7 @@ TEST_F(EndToEnd, TrainsOnTwoRanksLogsAndEvaluates) {
   EXPECT_THAT(run.output, HasSubstr("2 ranks of 1 thread on the CPU"));
   EXPECT_EQ(Losses("run").size(), 15u);
   for (const char* file : {"epoch_3.pth", "latest.pth", "best.pth", "config.pbtxt", "report.html",
-                           "status.json", "metrics.prom"}) {
+                           "first_batch.json", "status.json", "metrics.prom"}) {
     EXPECT_TRUE(fs::exists(absl::StrCat(folder_, "/run/", file))) << file;
   }
   bool trained = false, validated = false;
@@ -244,8 +244,8 @@ TEST_F(EndToEnd, FilesThatItDidNotWriteAreNamedAndStay) {
   WriteResNet();
   fs::create_directories(folder_ + "/run");
   const std::string mine = "somebody's own\n";
-  for (const char* name :
-       {"config.pbtxt", "report.html", "status.json", "metrics.prom", "best.pth", "epoch_1.pth"}) {
+  for (const char* name : {"config.pbtxt", "report.html", "first_batch.json", "status.json",
+                           "metrics.prom", "best.pth", "epoch_1.pth"}) {
     const std::string path = absl::StrCat(folder_, "/run/", name);
     ASSERT_TRUE(WriteFileAtomically(path, mine).ok());
     for (const char* flags : {"", "--overwrite", "--resume=auto"}) {

@@ -4,8 +4,8 @@
 #include <string>
 
 #include "src/base/status_macros.h"
-#include "src/browse/contact_sheet.h"
 #include "src/config/config.h"
+#include "src/observe/contact_sheet.h"
 
 namespace finetune {
 

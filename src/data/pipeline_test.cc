@@ -335,7 +335,7 @@ TEST(Pipeline, ChecksAConfigWithoutData) {
   SplitConfig split;
   split.add_pipeline()->mutable_normalize();
   ProblemList found;
-  Pipeline::Check(split, ImageShape(), Problems(&found));
+  Pipeline::Check(split, ImageShape(), /*training=*/true, Problems(&found));
   EXPECT_TRUE(found.status().ok()) << found.status();
 }
 

@@ -9,13 +9,15 @@
 #include "absl/strings/string_view.h"
 #include "src/base/status_macros.h"
 #include "src/observe/append_file.h"
+#include "src/observe/contact_sheet.h"
 
 namespace finetune {
 
 // A curve's name and its value at one step.
 using Scalar = std::pair<std::string, double>;
 
-// Writes scalars to an event file, which `tensorboard --logdir=WORK_DIR` shows as curves.
+// Writes scalars and images to an event file. `tensorboard --logdir=WORK_DIR` shows scalars as
+// curves.
 //
 // TensorBoard joins the event files of a folder in the order of their names, so a resumed run
 // writes a new file. A run that is resumed from an older checkpoint repeats some steps. TensorBoard
@@ -36,6 +38,10 @@ class EventFile {
 
   // Adds a point at `step` to each named curve.
   absl::Status Add(int64_t step, const std::vector<Scalar>& scalars);
+
+  // Adds an image at `step`. `text`: shown beside the image as it is, line by line.
+  absl::Status AddImage(int64_t step, const std::string& tag, const ImageFile& image,
+                        absl::string_view text);
 
   // See AppendFile::Flush().
   absl::Status Flush() { return file_.Flush(); }

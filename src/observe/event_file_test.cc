@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/observe/contact_sheet.h"
 #include "src/observe/event.pb.h"
 
 namespace finetune {
@@ -65,6 +66,25 @@ TEST(EventFile, HoldsItsVersionAndWriterThenItsStartThenEveryScalar) {
   EXPECT_EQ(read[2].summary().value(0).tag(), "train/loss");
   EXPECT_EQ(read[2].summary().value(0).simple_value(), 2.5F);
   EXPECT_EQ(read[2].summary().value(1).tag(), "train/lr");
+}
+
+TEST(EventFile, HoldsAnImageWithItsSizeAndText) {
+  const std::string folder = EmptyTestFolder();
+  absl::StatusOr<EventFile> events = EventFile::Create(folder, "node7");
+  ASSERT_TRUE(events.ok()) << events.status();
+  const ImageFile image{"image/png", std::string("bytes\0", 6), 20, 30, 3};
+  ASSERT_TRUE(events->AddImage(4, "train/first_batch", image, "0: cat | 1: dog\n2: cat").ok());
+  const std::vector<tensorboard::Event> read = Read(events->path());
+  ASSERT_EQ(read.size(), 2u);
+  EXPECT_EQ(read[1].step(), 4);
+  ASSERT_EQ(read[1].summary().value_size(), 1);
+  const tensorboard::Summary::Value& value = read[1].summary().value(0);
+  EXPECT_EQ(value.tag(), "train/first_batch");
+  EXPECT_EQ(value.image().height(), 20);
+  EXPECT_EQ(value.image().width(), 30);
+  EXPECT_EQ(value.image().colorspace(), 3);
+  EXPECT_EQ(value.image().encoded_image_string(), image.bytes);
+  EXPECT_EQ(value.metadata().summary_description(), "    0: cat | 1: dog\n    2: cat");
 }
 
 TEST(EventFile, RemovesItsOwnFilesAndNoOthers) {

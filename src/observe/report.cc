@@ -18,6 +18,7 @@
 #include "src/metrics/by_class.h"
 #include "src/observe/chart.h"
 #include "src/observe/class_table.h"
+#include "src/observe/contact_sheet.h"
 #include "src/observe/heat_map.h"
 #include "src/observe/run_log.h"
 
@@ -55,6 +56,10 @@ svg path, svg line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
 .dot1 { fill: var(--c1); } .dot2 { fill: var(--c2); } .dot3 { fill: var(--c3); } .dot4 { fill: var(--c4); }
 .right { fill: var(--c3); } .wrong { fill: var(--c2); } svg path.right, svg path.wrong { stroke: none; }
 svg .count { fill: var(--text); }
+.images { display: grid; grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 10px; }
+figure { margin: 0; font-size: 12px; color: var(--dim); }
+figure img { display: block; width: 100%; }
+figcaption { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .worst { margin: 12px 0 0; padding-left: 1.4em; font-size: 13.5px; }
 pre { margin: 0; overflow-x: auto; font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
 )";
@@ -91,6 +96,23 @@ void AppendFigure(absl::string_view name, absl::string_view value, absl::string_
                   std::string* html) {
   absl::StrAppend(html, "<dl class=\"card\"><dt>", EscapeHtml(name), "</dt><dd>", EscapeHtml(value),
                   "</dd><dd class=\"note\">", EscapeHtml(note), "</dd></dl>\n");
+}
+
+// Appends a card with images of the first batch.
+void AppendFirstBatch(const absl::StatusOr<FirstBatch>& batch, std::string* html) {
+  if (absl::IsNotFound(batch.status())) return;
+  *html += "<h2>What the model gets</h2>\n<div class=\"card\">";
+  if (!batch.ok()) {
+    absl::StrAppend(html, "<span class=\"dim\">No images: ", EscapeHtml(batch.status().message()),
+                    "</span></div>\n");
+    return;
+  }
+  absl::StrAppend(html, "<p class=\"dim\">", EscapeHtml(batch->title),
+                  "</p>\n<div class=\"images\">\n");
+  for (const FirstBatch::Image& image : batch->images) {
+    absl::StrAppend(html, ToFigure(image.media_type, image.bytes, image.caption));
+  }
+  *html += "</div></div>\n";
 }
 
 void AppendFigures(const History& history, std::string* html) {
@@ -248,7 +270,8 @@ void AppendConfig(absl::string_view text, std::string* html) {
 
 const char kReportFirstLine[] = "<!DOCTYPE html><!-- Written by finetune. -->";
 
-std::string RenderReport(const History& history, absl::string_view config_text) {
+std::string RenderReport(const History& history, absl::string_view config_text,
+                         const absl::StatusOr<FirstBatch>& first_batch) {
   const RunRecord run = history.runs.empty() ? RunRecord() : history.runs.back();
   const std::string name = EscapeHtml(run.name.empty() ? "Training run" : run.name);
   std::string html = absl::StrCat(
@@ -273,6 +296,7 @@ std::string RenderReport(const History& history, absl::string_view config_text) 
     }
   }
   html += "</div>\n";
+  AppendFirstBatch(first_batch, &html);
   AppendFigures(history, &html);
   AppendCharts(history, &html);
   AppendClasses(history, &html);
@@ -292,7 +316,8 @@ absl::StatusOr<std::string> WriteReport(const std::string& work_dir) {
   }
   const std::string path = work_dir + "/report.html";
   FT_RETURN_IF_ERROR(CheckOwnText(path, kReportFirstLine));
-  FT_RETURN_IF_ERROR(WriteFileAtomically(path, RenderReport(history, config.ok() ? *config : "")));
+  FT_RETURN_IF_ERROR(WriteFileAtomically(
+      path, RenderReport(history, config.ok() ? *config : "", ReadFirstBatch(work_dir))));
   return path;
 }
 

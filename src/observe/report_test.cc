@@ -10,6 +10,7 @@
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
 #include "src/base/version.h"
+#include "src/observe/first_batch.h"
 
 namespace finetune {
 namespace {
@@ -82,6 +83,30 @@ TEST(Report, LoadsNothingAndRunsNothing) {
   for (const char* what : {"<script", "http:", "https:", "<link", "<img", "@import", "url("}) {
     EXPECT_THAT(page, Not(HasSubstr(what)));
   }
+}
+
+FirstBatch TwoImages() {
+  return {1, "2 of <16> images", {{"image/png", "abc", "0: c&t"}, {"image/jpeg", "abd", "5: dog"}}};
+}
+
+TEST(Report, BeginsWithTheImagesThatTheModelGetsInThePageItself) {
+  const std::string page = RenderReport(SmallRun(), "", TwoImages());
+  const size_t images = page.find(
+      "<figure><img alt=\"\" src=\"data:image/png;base64,YWJj\">"
+      "<figcaption>0: c&amp;t</figcaption></figure>");
+  ASSERT_NE(images, std::string::npos);
+  EXPECT_LT(images, page.find("<div class=\"figures\">"));
+  EXPECT_THAT(page, HasSubstr("2 of &lt;16&gt; images"));
+  EXPECT_THAT(page, HasSubstr("src=\"data:image/jpeg;base64,YWJk\""));
+  for (const char* what : {"<script", "http:", "https:", "<link", "@import", "url("}) {
+    EXPECT_THAT(page, Not(HasSubstr(what)));
+  }
+}
+
+TEST(Report, SaysWhyThereAreNoImages) {
+  EXPECT_THAT(RenderReport(SmallRun(), "", absl::DataLossError("<b>cut short")),
+              HasSubstr("No images: &lt;b&gt;cut short"));
+  EXPECT_THAT(RenderReport(SmallRun(), ""), Not(HasSubstr("What the model gets")));
 }
 
 TEST(Report, EscapesWhatOthersWrote) {
@@ -202,12 +227,14 @@ TEST(Report, IsWrittenIntoTheWorkDirFromItsRecords) {
                                                            ToJson(history.evaluations[2]))
                   .ok());
   ASSERT_TRUE(WriteFileAtomically(folder + "/config.pbtxt", "seed: 7\n").ok());
+  ASSERT_TRUE(WriteFileAtomically(FirstBatchPath(folder), ToJson(TwoImages())).ok());
   const absl::StatusOr<std::string> path = WriteReport(folder);
   ASSERT_TRUE(path.ok()) << path.status();
   EXPECT_EQ(*path, folder + "/report.html");
   const std::string page = *ReadFile(*path);
   EXPECT_THAT(page, HasSubstr("<h1>resnet</h1>"));
   EXPECT_THAT(page, HasSubstr("seed: 7"));
+  EXPECT_THAT(page, HasSubstr("5: dog"));
   EXPECT_THAT(page, HasSubstr("title=\"dog\""));
 }
 

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -21,8 +22,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "src/base/atomic_file.h"
 #include "src/observe/append_file.h"
 #include "src/observe/event_file.h"
+#include "src/observe/first_batch.h"
 #include "src/observe/progress_line.h"
 #include "src/observe/status_files.h"
 
@@ -172,6 +175,15 @@ class RunLog::Impl {
     WriteStatus();
   }
 
+  void StartFirstBatch(ContactSheet images, int64_t iteration) {
+    if (options_.rank != 0) return;
+    first_batch_ = std::async(std::launch::async, [this, images = std::move(images), iteration] {
+      const absl::Status status = WriteFirstBatch(images, iteration);
+      const std::lock_guard lock(mutex_);
+      Failed(status);
+    });
+  }
+
   void Saved(const std::string& file, int64_t iteration) {
     const std::lock_guard lock(mutex_);
     struct stat found = {};
@@ -212,6 +224,7 @@ class RunLog::Impl {
   }
 
   absl::Status Close() {
+    if (first_batch_.valid()) first_batch_.wait();
     const std::lock_guard lock(mutex_);
     progress_.Clear();
     logger_->flush();
@@ -258,6 +271,16 @@ class RunLog::Impl {
       FT_ASSIGN_OR_RETURN(events_, EventFile::Create(options_.work_dir, options_.host));
     }
     return absl::OkStatus();
+  }
+
+  // Encodes the images before it locks the mutex, so that the run's own lines do not wait.
+  absl::Status WriteFirstBatch(const ContactSheet& images, int64_t iteration) {
+    FT_ASSIGN_OR_RETURN(const FirstBatch batch, EncodeFirstBatch(images, iteration));
+    FT_RETURN_IF_ERROR(WriteFileAtomically(FirstBatchPath(options_.work_dir), ToJson(batch)));
+    if (!options_.tensorboard) return absl::OkStatus();
+    FT_ASSIGN_OR_RETURN(const ImageFile grid, ToImageFile(images));
+    const std::lock_guard lock(mutex_);
+    return events_->AddImage(iteration, "train/first_batch", grid, CaptionRows(images));
   }
 
   void SayLocked(spdlog::level::level_enum level, const std::string& text) {
@@ -320,6 +343,7 @@ class RunLog::Impl {
   absl::Status first_error_;
   std::shared_ptr<FileSink> file_;  // only on rank 0
   std::unique_ptr<spdlog::logger> logger_;
+  std::future<void> first_batch_;  // the thread of StartFirstBatch()
 };
 
 absl::StatusOr<std::unique_ptr<RunLog>> RunLog::Open(const RunLogOptions& options) {
@@ -335,6 +359,9 @@ void RunLog::Info(const std::string& text) { impl_->Say(spdlog::level::info, tex
 void RunLog::Warning(const std::string& text) { impl_->Say(spdlog::level::warn, text); }
 void RunLog::Error(const std::string& text) { impl_->Error(text); }
 void RunLog::Run(const RunRecord& record) { impl_->Tell(record); }
+void RunLog::ShowFirstBatch(ContactSheet images, int64_t iteration) {
+  impl_->StartFirstBatch(std::move(images), iteration);
+}
 void RunLog::Iteration(const IterationRecord& record) { impl_->Tell(record); }
 void RunLog::Progress(const IterationRecord& record) { impl_->Draw(record); }
 void RunLog::EvaluationProgress(int64_t done, int64_t total) { impl_->DrawEvaluation(done, total); }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "src/base/status_macros.h"
+#include "src/observe/contact_sheet.h"
 #include "src/observe/record.h"
 #include "src/observe/run_status.h"
 
@@ -51,6 +52,10 @@ class RunLog {
   // Records the start of the run in the .jsonl and event files, not on the console. Call it before
   // the first Iteration().
   void Run(const RunRecord& record);
+  // Writes images of the first batch of this run to WORK_DIR/first_batch.json and to the event
+  // file, on a thread of its own, which Close() waits for. `iteration`: the one that trains on
+  // them. On other ranks than 0 it does nothing. Call it at most once.
+  void ShowFirstBatch(ContactSheet images, int64_t iteration);
   // Logs an iteration to the console and to all files.
   void Iteration(const IterationRecord& record);
   // Updates the progress line with the state after an iteration that is not logged by Iteration().

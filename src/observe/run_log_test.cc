@@ -18,6 +18,8 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/observe/contact_sheet.h"
+#include "src/observe/first_batch.h"
 
 namespace finetune {
 namespace {
@@ -97,6 +99,49 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
   ASSERT_THAT(history->evaluations, testing::SizeIs(1));
   EXPECT_EQ(history->evaluations[0].accuracy.at("top1"), 0.875);
   EXPECT_EQ(Files("tfevents"), 1);
+}
+
+ContactSheet OneGreyImage() {
+  return {2, 2, 1, "one image", {{std::vector<uint8_t>(4, 9), "0: cat"}}};
+}
+
+TEST_F(RunLogTest, WritesTheFirstBatchToTheWorkDirAndTheEvents) {
+  options_.tensorboard = true;
+  testing::internal::CaptureStdout();
+  const std::unique_ptr<RunLog> log = Open();
+  log->ShowFirstBatch(OneGreyImage(), 5);
+  ASSERT_TRUE(log->Close().ok());
+  testing::internal::GetCapturedStdout();
+  const absl::StatusOr<FirstBatch> batch = ReadFirstBatch(options_.work_dir);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  EXPECT_EQ(batch->iteration, 5);
+  ASSERT_THAT(batch->images, testing::SizeIs(1));
+  EXPECT_EQ(batch->images[0].caption, "0: cat");
+  for (const auto& entry : fs::directory_iterator(options_.work_dir)) {
+    if (entry.path().string().find("tfevents") == std::string::npos) continue;
+    EXPECT_THAT(*ReadFile(entry.path()), HasSubstr("train/first_batch"));
+  }
+}
+
+TEST_F(RunLogTest, OtherRanksWriteNoFirstBatch) {
+  options_.rank = 1;
+  const std::unique_ptr<RunLog> log = Open();
+  log->ShowFirstBatch(OneGreyImage(), 5);
+  ASSERT_TRUE(log->Close().ok());
+  EXPECT_EQ(Files("first_batch"), 0);
+}
+
+// A folder in the file's place imitates a file system that refuses the file.
+TEST_F(RunLogTest, ARunGoesOnWithoutTheFirstBatchsFile) {
+  fs::create_directories(options_.work_dir + "/first_batch.json/folder");
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const std::unique_ptr<RunLog> log = Open();
+  log->ShowFirstBatch(OneGreyImage(), 5);
+  EXPECT_FALSE(log->Close().ok());
+  testing::internal::GetCapturedStdout();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::ContainsRegex("warning: .*first_batch.json.*; the run goes on"));
 }
 
 TEST_F(RunLogTest, ColumnsStayInPlaceThroughARun) {

@@ -8,6 +8,7 @@
 #include "src/base/own_file.h"
 #include "src/config/print.h"
 #include "src/observe/event_file.h"
+#include "src/observe/first_batch.h"
 #include "src/observe/open_metrics.h"
 #include "src/observe/report.h"
 #include "src/observe/run_status.h"
@@ -32,6 +33,7 @@ ReplacedText ConfigText(const std::string& work_dir) {
 std::vector<ReplacedText> ReplacedTexts(const std::string& work_dir) {
   return {ConfigText(work_dir),
           {work_dir + "/report.html", kReportFirstLine},
+          {FirstBatchPath(work_dir), kFirstBatchFirstLine},
           {work_dir + "/status.json", kStatusFirstLine},
           {work_dir + "/metrics.prom", kMetricsFirstLine}};
 }
@@ -78,6 +80,8 @@ absl::StatusOr<std::unique_ptr<CheckpointKeeper>> RunFolder::Open(int keep_last)
     warnings_.push_back(absl::StrCat(
         text.path, " does not say that finetune wrote it, and is kept ", "as ", text.path, ".bak"));
   }
+  // A run that fails before its first iteration must not show the images of the earlier run.
+  if (options_.overwrite) FT_RETURN_IF_ERROR(RemoveFirstBatch(options_.work_dir));
   return keeper;
 }
 

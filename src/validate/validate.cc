@@ -103,7 +103,7 @@ class Checker {
     CheckSampling(split, path, training);
     const ImageShape shape =
         data.has_value() ? ImageShape{data->channels, data->height, data->width} : ImageShape();
-    Pipeline::Check(split, shape, problems_.Within(path));
+    Pipeline::Check(split, shape, training, problems_.Within(path));
   }
 
   void CheckBatchTransform(const SplitConfig& split, const std::string& path, bool training) {

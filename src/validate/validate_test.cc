@@ -271,6 +271,27 @@ TEST(Validate, WarnsOfANeckWithoutEffect) {
   EXPECT_THAT(*Check({vit}), IsEmpty());
 }
 
+TEST(Validate, WarnsOfEachRandomAugmentationOfDataVal) {
+  const std::string steps =
+      "pipeline=[{random_crop {size: 32}}, {color_jitter {brightness: 0.2}}, {normalize {}}]";
+  const auto result = Check({"data.val." + steps});
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->size(), 2u);
+  EXPECT_EQ(result->front(), absl::StrCat("--set=data.val.", steps,
+                                          ": data.val.pipeline[0].random_crop: is a random "
+                                          "augmentation, so the accuracy is that of changed "
+                                          "images; expected none in data.val. Usual are "
+                                          "resize_edge and center_crop, or resize"));
+  EXPECT_THAT(result->back(), HasSubstr("data.val.pipeline[1].color_jitter: is a random"));
+}
+
+TEST(Validate, IsSilentOnRandomAugmentationsInTrainingAndOnUsualStepsInDataVal) {
+  EXPECT_THAT(*Check({"data.train.pipeline=[{random_flip {}}, {normalize {}}]",
+                      "data.val.pipeline=[{resize_edge {size: 40}}, {center_crop {size: 32}}, "
+                      "{normalize {}}]"}),
+              IsEmpty());
+}
+
 TEST(Validate, ABatchTransformNeedsTwoImages) {
   RunFacts facts = Facts();
   facts.world_size = 1;

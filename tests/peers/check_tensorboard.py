@@ -6,9 +6,12 @@ Every curve must have each step exactly once, with the value that the run record
   - for a run that was resumed from its last checkpoint,
   - for a run that was resumed from an older checkpoint, so that it repeats steps,
   - for a run that began again (--overwrite) with fewer steps.
+The image train/first_batch must be there for the first step of a run and of each continuation: the batch's 16 images in a grid
+of 4x4, with the captions of first_batch.json.
 """
 
 import glob
+import io
 import json
 import os
 import socket
@@ -19,8 +22,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import PIL.Image
 from tensorboard.backend.event_processing import event_accumulator
 
+IMAGE = "train/first_batch"
 CONFIG = """
 model { backbone { resnet { depth: 18 stem: CIFAR base_channels: 4 } } head { num_classes: 4 } }
 data {
@@ -51,6 +56,24 @@ def recorded(run):
     return curves
 
 
+def first_steps(run):
+    """Returns the first step of a run and of each of its continuations. A continuation replaces those after its own start."""
+    steps = []
+    for path in sorted(glob.glob(os.path.join(run, "*.jsonl"))):
+        for line in open(path):
+            record = json.loads(line)
+            if record["mode"] == "run":
+                steps = [s for s in steps if s <= record["iteration"]] + [record["iteration"] + 1]
+    return steps
+
+
+def check_grid(how, image):
+    """Checks that `image` is a PNG of 16 images of 32x32 pixels in 4 rows, with lines of 2 pixels between them."""
+    with PIL.Image.open(io.BytesIO(image)) as grid:
+        assert grid.format == "PNG" and grid.size == (138, 138), f"{how}: found a {grid.format} of {grid.size}, expected a PNG of 138x138"
+        assert len(grid.convert("RGB").getcolors(1 << 20)) > 16, f"{how}: the image is empty"
+
+
 def check(how, tag, points, expected):
     """Checks one curve. points: (step, value) in the order in which TensorBoard returns them. how: how they were read."""
     steps = [step for step, _ in points]
@@ -65,6 +88,26 @@ def check_accumulator(run, curves):
     events.Reload()
     for tag, expected in curves.items():
         check("EventAccumulator", tag, [(e.step, e.value) for e in events.Scalars(tag)], expected)
+    images = events.Images(IMAGE)
+    assert [image.step for image in images] == first_steps(run), f"EventAccumulator: {IMAGE} has {[image.step for image in images]}"
+    for image in images:
+        check_grid("EventAccumulator", image.encoded_image_string)
+        assert (image.width, image.height) == (138, 138)
+
+
+def check_images(how, port, run):
+    """Checks the image that the server at `port` shows, and its description."""
+    def get(path, **query):
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/data/plugin/images/{path}?{urllib.parse.urlencode(query)}").read()
+
+    tag = json.loads(get("tags"))["."][IMAGE]
+    caption = json.load(open(os.path.join(run, "first_batch.json")))["images"][0]["caption"]
+    assert caption in tag["description"], f"{how}: {caption} is not in the description {tag['description']}"
+    images = json.loads(get("images", run=".", tag=IMAGE, sample=0))
+    assert [image["step"] for image in images] == first_steps(run), f"{how}: {IMAGE} has {[image['step'] for image in images]}"
+    for image in images:
+        check_grid(how, urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/data/plugin/images/individualImage?{image['query']}").read())
 
 
 def check_server(run, curves, data_server):
@@ -91,6 +134,7 @@ def check_server(run, curves, data_server):
                 assert server.poll() is None and time.time() < deadline, f"{how} does not show {tag}"
                 time.sleep(0.2)
             check(how, tag, [(step, value) for _, step, value in points], expected)
+        check_images(how, port, run)
     finally:
         server.terminate()
         server.wait()
@@ -121,8 +165,8 @@ def main():
         for data_server in (False, True):
             check_server(run, curves, data_server)
         print(f"a run that {name if name != 'resumed' else 'was resumed'}: "
-              f"{sum(len(curve) for curve in curves.values())} points of {len(curves)} curves are right, "
-              "in all three ways")
+              f"{sum(len(curve) for curve in curves.values())} points of {len(curves)} curves and "
+              f"{len(first_steps(run))} images are right, in all three ways")
 
 
 if __name__ == "__main__":

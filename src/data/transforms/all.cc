@@ -86,6 +86,14 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
   return nullptr;
 }
 
+std::string KindName(const TransformConfig& config) {
+  const google::protobuf::FieldDescriptor* kind =
+      config.kind_case() == TransformConfig::KIND_NOT_SET
+          ? nullptr
+          : TransformConfig::descriptor()->FindFieldByNumber(config.kind_case());
+  return kind == nullptr ? "" : kind->name();
+}
+
 uint32_t StepStream(TransformConfig::KindCase kind, int before) {
   // The upper 24 bits are the kind's field number in TransformConfig, the lower 8 bits are
   // `before`.

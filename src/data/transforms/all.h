@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "src/config/experiment.pb.h"
 #include "src/config/problems.h"
@@ -15,6 +16,9 @@ namespace finetune {
 // Transform (the pipeline handles it as its last step), so a normalize config is an error here.
 std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const ImageShape& input,
                                          const Problems& problems);
+
+// Returns the name of the step's kind, such as "random_flip"; "" if the config has no kind.
+std::string KindName(const TransformConfig& config);
 
 // Returns the number of the random stream that a step of a pipeline draws from (see RandomStream).
 // It depends only on the step's kind and on `before`, the number of earlier steps of the same kind.
