@@ -127,6 +127,10 @@ Listed ReadListed(const std::string& folder, const std::string& name) {
   if (const absl::StatusOr<Value> meta = root->Get("meta"); meta.ok()) {
     const absl::Status version = Annotate(CheckCheckpointVersion(*meta), path);
     if (!version.ok()) return {name, version, version};
+    if (IsExported(*meta)) {
+      return {name, absl::InvalidArgumentError(absl::StrCat(path, ": ", kCannotResumeExported)),
+              absl::OkStatus()};
+    }
   }
   absl::StatusOr<int64_t> iteration = IterationOf(*root);
   if (!iteration.ok()) {

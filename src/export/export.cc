@@ -172,7 +172,7 @@ absl::StatusOr<std::string> ExportWeights(const LoadedConfig& loaded, const Expo
       RenameState(*setup.model, loaded.config.model(), flags.names);
   FT_RETURN_IF_ERROR(Annotate(renamed.status(), "--names"));
   FT_RETURN_IF_ERROR(
-      TakeWeights(flags.model.checkpoint, flags.model.key, flags.model.weights, &setup));
+      TakeWeights(loaded, flags.model.checkpoint, flags.model.key, flags.model.weights, &setup));
   PrintNotes(setup, *comm);
   TensorList tensors;
   for (const NamedTensor& one : renamed->tensors) {

@@ -169,7 +169,7 @@ absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& load
     return absl::InvalidArgumentError("data.val: is not set; there is nothing to evaluate on");
   }
   FT_RETURN_IF_ERROR(
-      Agree(TakeWeights(options.checkpoint, options.key, options.weights, &setup), *comm));
+      Agree(TakeWeights(loaded, options.checkpoint, options.key, options.weights, &setup), *comm));
   PrintNotes(setup, *comm);
 
   const HeadConfig& head = loaded.config.model().head();
