@@ -153,6 +153,47 @@ TEST_F(EvaluateTest, LeavesADamagedImageOutOfAllFiguresAndCountsItWhereTheConfig
   }
 }
 
+TEST_F(EvaluateTest, AValidationInTrainingLeavesOutTheSameImagesAsEvaluate) {
+  WriteResNet();
+  const std::string data = folder_ + "/encoded";
+  const absl::Status made = MakeEncoded(folder_ + "/data", data);
+  ASSERT_TRUE(made.ok()) << made;
+  Damage(data, 13);
+  Damage(data, 14);
+  const std::string flags =
+      absl::StrCat("--set=data.val.path=", data, " --set=data.on_corrupt=SKIP ");
+  const Outcome run = Run(Mpirun(2, "run", flags + "--set=schedule.max_epochs=1"));
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_THAT(run.output, AllOf(HasSubstr("(22 images and 2 damaged, left out, in "),
+                                HasSubstr("skipped a damaged image, which no figure counts")));
+  const auto records = Records("run");
+  const auto validation = std::find_if(records.begin(), records.end(),
+                                       [](const auto& one) { return one["mode"] == "val"; });
+  ASSERT_NE(validation, records.end());
+  EXPECT_EQ((*validation)["pictures"], kImages - 2);
+  EXPECT_EQ((*validation)["damaged"], 2);
+  const Outcome evaluated = Evaluate(1, absl::StrCat(flags, "--output=", folder_, "/a.json"));
+  ASSERT_EQ(evaluated.exit_code, 0) << evaluated.output;
+  const nlohmann::json json = Json("a.json");
+  EXPECT_EQ(json["images"], (*validation)["pictures"]);
+  EXPECT_EQ(json["accuracy"], (*validation)["accuracy"]["top1"]);
+  EXPECT_NEAR(json["loss"].get<double>(), (*validation)["loss"].get<double>(), 1e-5);
+}
+
+TEST_F(EvaluateTest, RefusesASplitOfDamagedImagesAlone) {
+  Train();
+  const std::string data = folder_ + "/encoded";
+  const absl::Status made = MakeEncoded(folder_ + "/data", data);
+  ASSERT_TRUE(made.ok()) << made;
+  for (int i = 0; i < kImages; ++i) Damage(data, i);
+  const std::string flags =
+      absl::StrCat("--set=data.val.path=", data, " --set=data.on_corrupt=SKIP ");
+  for (const Outcome& outcome : {Evaluate(2, flags), Run(Mpirun(2, "other", flags))}) {
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("data.val: all of its 24 images are damaged"));
+  }
+}
+
 TEST_F(EvaluateTest, FiguresDoNotDependOnTheNumberOfRanks) {
   Train();
   for (const int ranks : {1, 3}) {

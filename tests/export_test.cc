@@ -71,6 +71,33 @@ TEST_F(ExportTest, ExportedCheckpointHasTheSameWeightsAndPredictsWithoutAConfig)
   EXPECT_EQ(evaluated.exit_code, 0) << evaluated.output;
 }
 
+TEST_F(ExportTest, ExportedFilesAnswerWithoutAConfigWhateverTheirWeightsAreCalled) {
+  Train();
+  const auto first_line = [](const Outcome& outcome) {
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    const size_t begin = outcome.output.find("24 images, loss ");
+    if (begin == std::string::npos) return "none: " + outcome.output;
+    return outcome.output.substr(begin, outcome.output.find(" (", begin) - begin);
+  };
+  const auto evaluate = [&](const std::string& file) {
+    return first_line(Run(absl::StrCat(finetune_, " evaluate --checkpoint=", folder_, "/", file)));
+  };
+  const std::string expected = evaluate("run/latest.pth");
+  for (const char* names : {"finetune", "mmpretrain"}) {
+    for (const char* ending : {"pth", "safetensors"}) {
+      const std::string file = absl::StrCat(names, ".", ending);
+      const Outcome exported = Export(file, absl::StrCat("--names=", names));
+      ASSERT_EQ(exported.exit_code, 0) << exported.output;
+      EXPECT_EQ(evaluate(file), expected) << file;
+    }
+  }
+  // An exported file can be exported again.
+  const Outcome again = Run(absl::StrCat(finetune_, " export --checkpoint=", folder_,
+                                         "/finetune.safetensors --to=", folder_, "/again.pth"));
+  ASSERT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_EQ(evaluate("again.pth"), expected);
+}
+
 TEST_F(ExportTest, RefusesToReplaceAFileAndLeavesNothingBehind) {
   Train();
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/a.onnx", "mine").ok());

@@ -154,6 +154,43 @@ TEST_F(OtherDataTest, ValidationDataPreparedApartGiveTheSameNumbers) {
             Numbers(own));
 }
 
+// An exported file names classes, mean and std as the run's checkpoint does, so it maps and refuses
+// the same data.
+TEST_F(OtherDataTest, ExportedFilesGiveTheNumbersOfTheRunsCheckpoint) {
+  WritePets();
+  ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=2")).exit_code, 0);
+  Prepare("apart", {"cat", "apple", "bear"}, {{"test", Range(30, 42)}});
+  Prepare("renamed", {"apple", "bears", "cat"}, {{"test", Range(30, 42)}});
+  const std::string expected = Numbers(Evaluate("run/latest.pth"));
+  for (const char* file : {"a.pth", "a.safetensors"}) {
+    SCOPED_TRACE(file);
+    const Outcome exported = Run(absl::StrCat(finetune_, " export --checkpoint=", folder_,
+                                              "/run/latest.pth --to=", folder_, "/", file));
+    ASSERT_EQ(exported.exit_code, 0) << exported.output;
+    const Outcome apart = Evaluate(file, ValPath("apart"));
+    EXPECT_EQ(Numbers(apart), expected);
+    EXPECT_THAT(apart.output, AllOf(HasSubstr("its labels are mapped by name"),
+                                    HasSubstr("normalize {} takes mean ["),
+                                    Not(HasSubstr("does not name its classes"))));
+    const Outcome renamed = Evaluate(file, ValPath("renamed"));
+    EXPECT_EQ(renamed.exit_code, 2) << renamed.output;
+    EXPECT_THAT(renamed.output, HasSubstr("1 of its 3 classes is not expected: \"bears\""));
+    // The file carries the config too.
+    EXPECT_EQ(Numbers(Run(absl::StrCat(finetune_, " evaluate --checkpoint=", folder_, "/", file,
+                                       ValPath("apart")))),
+              expected);
+    // Neither the run's checkpoint nor an exported file is the beginning of a head with the classes
+    // in another order.
+    const Outcome first = Run(Mpirun(
+        1, "new_run",
+        absl::StrCat("--set=model.backbone.pretrained.checkpoint=", folder_, "/", file,
+                     " --set=model.backbone.pretrained.with_head=true --set=data.train.split=test",
+                     " --set=data.train.path=", folder_, "/apart --max_iterations=1")));
+    EXPECT_EQ(first.exit_code, 2) << first.output;
+    EXPECT_THAT(first.output, HasSubstr("its head does not have the classes of the training data"));
+  }
+}
+
 TEST_F(OtherDataTest, ATestSetThatLacksAClassIsEvaluated) {
   WritePets();
   ASSERT_EQ(Run(Mpirun(1, "run", "--max_iterations=1")).exit_code, 0);

@@ -1,11 +1,13 @@
 // Tests that after a resume every rank knows the progress of the run. Runs under mpirun.
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "src/base/status_macros.h"
 #include "src/checkpoint/reader.h"
+#include "src/checkpoint/writer.h"
 #include "src/comm/create_communicator.h"
 #include "src/train/snapshot.h"
 #include "src/train/start_run.h"
@@ -69,6 +71,28 @@ TEST_F(ResumedProgressTest, EveryRankKnowsThatTheBestBeginsAnew) {
   EXPECT_EQ(progress->best_accuracy, Progress().best_accuracy);
   EXPECT_EQ(progress->best_iteration, Progress().best_iteration);
   EXPECT_EQ(progress->iteration, 3);
+}
+
+TEST_F(ResumedProgressTest, AProgressThatCannotBeIsRefusedOnEveryRank) {
+  const std::string path = folder_ + "/changed.pth";
+  for (const auto& [field, number] :
+       {std::pair("iteration", int64_t{-1}), std::pair("best_iteration", int64_t{1} << 40)}) {
+    if (comm_->rank() == 0) {
+      Value::Dict root = *ReadTorchFile(Latest())->dict();
+      Value::Dict meta = *root.entries().front().second.dict();
+      for (auto& [key, value] : meta.entries()) {
+        if (*key.string() == field) value = number;
+      }
+      root.entries().front().second = meta;
+      ASSERT_TRUE(WriteTorchFile(path, root).ok());
+    }
+    ASSERT_TRUE(comm_->Barrier().ok());
+    const absl::Status refused = Resume("other", path).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+    EXPECT_NE(refused.message().find("expected 0 or more, and the best not after the last"),
+              absl::string_view::npos)
+        << refused;
+  }
 }
 
 }  // namespace

@@ -41,6 +41,10 @@ bool NamesOwnWriter(const Value& meta) {
   return writer.ok() && absl::StartsWith(*writer, kWriterStart);
 }
 
+bool IsExported(const Value& meta) {
+  return NamesOwnWriter(meta) && absl::IsNotFound(meta.Get("iteration").status());
+}
+
 absl::Status CheckCheckpointVersion(const Value& meta) {
   if (!NamesOwnWriter(meta)) return absl::OkStatus();
   const absl::StatusOr<int64_t> format = meta.GetInt("format_version");

@@ -31,6 +31,16 @@ absl::Status CheckNamesWriter(const Value& root);
 // Returns whether the "meta" dict of a checkpoint says that finetune wrote it.
 bool NamesOwnWriter(const Value& meta);
 
+// Returns whether the "meta" dict is that of a file of `finetune export`, which has the weights of
+// a run but neither its optimizer nor its progress.
+bool IsExported(const Value& meta);
+
+// Says why a run cannot resume from a file of `finetune export`. A sentence without its end.
+inline constexpr char kCannotResumeExported[] =
+    "it is a file of `finetune export`, which holds weights alone, without the optimizer and the "
+    "progress of their run: resume from the run's own checkpoint, such as latest.pth in its "
+    "work_dir";
+
 // Checks that this version of finetune can read a checkpoint with this "meta" dict. A checkpoint of
 // another trainer is OK. Errors: InvalidArgument, with both versions, for a newer format.
 absl::Status CheckCheckpointVersion(const Value& meta);

@@ -19,8 +19,9 @@ namespace finetune {
 // Python class that is not needed for tensors and plain data becomes an opaque value, of which only
 // the class's name is known. So a checkpoint can be read even if its meta data contain objects of
 // other projects' classes, as OpenMMLab's do. Sizes are compared with the file's size before memory
-// is allocated. The CRC-32 sums of a ZIP file are checked; the other formats have no checksums.
-// Reading takes time and memory linear in the file's size.
+// is allocated. The CRC-32 sums of a ZIP file are checked, and the SHA-256 of a safetensors file
+// that finetune wrote; other files have no checksums. Reading takes time and memory linear in the
+// file's size.
 //
 // Tensors are on the CPU and have the type that the file gives. Tensors that share a storage in the
 // file share it in memory. Errors name the file and the place in it: DataLoss for a damaged or

@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,8 +18,10 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/annotate.h"
+#include "src/base/sha256.h"
 #include "src/base/status_macros.h"
 #include "src/checkpoint/materialize.h"
+#include "src/checkpoint/own_metadata.h"
 #include "src/checkpoint/value.h"
 
 namespace finetune {
@@ -40,6 +43,7 @@ struct Entry {
 class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::vector<Entry>& entries() { return entries_; }
+  TextEntries& metadata() { return metadata_; }
   const std::string& error() const { return error_; }
 
   bool key(string_t& name) override {
@@ -51,6 +55,9 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
       }
     } else {
       field_ = name;
+      if (in_metadata_ && !metadata_names_.insert(name).second) {
+        return Fail("an entry of __metadata__ is there twice", name);
+      }
     }
     return true;
   }
@@ -83,7 +90,10 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool string(string_t& text) override {
-    if (depth_ == 2 && in_metadata_) return true;
+    if (depth_ == 2 && in_metadata_) {
+      metadata_.emplace_back(field_, text);
+      return true;
+    }
     if (depth_ != 2 || in_array_ || field_ != "dtype") {
       return Fail("unexpected string", field_);
     }
@@ -114,6 +124,8 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
 
   std::vector<Entry> entries_;
   absl::flat_hash_set<std::string> names_;
+  TextEntries metadata_;
+  absl::flat_hash_set<std::string> metadata_names_;
   std::string field_;
   std::vector<uint64_t>* numbers_ = nullptr;
   int depth_ = 0;
@@ -186,26 +198,36 @@ absl::StatusOr<c10::ScalarType> Check(const Entry& entry, uint64_t data_bytes) {
   return *type;
 }
 
-absl::StatusOr<TensorList> ReadTensors(const InputFile& file) {
+// A file's header, checked against the file's size.
+struct Header {
+  std::vector<Entry> entries;
+  std::vector<c10::ScalarType> types;  // one for each entry
+  TextEntries metadata;
+  uint64_t data_at = 0;  // the byte of the file at which the tensors' data begin
+};
+
+absl::StatusOr<Header> ReadHeader(const InputFile& file) {
   uint64_t header_bytes = 0;
   FT_RETURN_IF_ERROR(file.Read(0, &header_bytes, sizeof(header_bytes)));
   if (header_bytes > file.size() - sizeof(header_bytes)) {
     return absl::DataLossError("it is cut off: the safetensors header is not whole");
   }
-  const uint64_t data_at = sizeof(header_bytes) + header_bytes;
-  const uint64_t data_bytes = file.size() - data_at;
-  FT_ASSIGN_OR_RETURN(const std::string header, file.Read(sizeof(header_bytes), header_bytes));
+  Header header;
+  header.data_at = sizeof(header_bytes) + header_bytes;
+  const uint64_t data_bytes = file.size() - header.data_at;
+  FT_ASSIGN_OR_RETURN(const std::string text, file.Read(sizeof(header_bytes), header_bytes));
 
   HeaderParser parser;
-  if (!nlohmann::json::sax_parse(header, &parser)) {
+  if (!nlohmann::json::sax_parse(text, &parser)) {
     return absl::InvalidArgumentError(
         absl::StrCat("its safetensors header is wrong: ", parser.error()));
   }
+  header.entries = std::move(parser.entries());
+  header.metadata = std::move(parser.metadata());
   std::vector<std::pair<uint64_t, uint64_t>> extents;
-  std::vector<c10::ScalarType> types;
-  for (const Entry& entry : parser.entries()) {
+  for (const Entry& entry : header.entries) {
     FT_ASSIGN_OR_RETURN(const c10::ScalarType type, Check(entry, data_bytes));
-    types.push_back(type);
+    header.types.push_back(type);
     extents.emplace_back((*entry.offsets)[0], (*entry.offsets)[1]);
   }
   std::sort(extents.begin(), extents.end());
@@ -220,47 +242,109 @@ absl::StatusOr<TensorList> ReadTensors(const InputFile& file) {
     return absl::InvalidArgumentError(
         absl::StrCat("its tensors end at byte ", covered, " of its data, which has ", data_bytes));
   }
-
-  TensorList tensors;
-  for (size_t i = 0; i < parser.entries().size(); ++i) {
-    Entry& entry = parser.entries()[i];
-    const std::vector<int64_t> shape(entry.shape->begin(), entry.shape->end());
-    try {
-      at::Tensor tensor = at::empty(shape, types[i]);
-      FT_RETURN_IF_ERROR(Annotate(
-          file.Read(data_at + (*entry.offsets)[0], tensor.mutable_data_ptr(), tensor.nbytes()),
-          Printable(entry.name)));
-      if (types[i] == c10::ScalarType::Bool && !IsBools(tensor.const_data_ptr(), tensor.nbytes())) {
-        return Bad(entry, "has a bool that is neither 0 nor 1");
-      }
-      tensors.push_back({std::move(entry.name), std::move(tensor)});
-    } catch (const std::exception& e) {
-      return Bad(entry, e.what());
-    }
-  }
-  return tensors;
+  return header;
 }
 
+// Reads the tensor of entry `i`.
+absl::StatusOr<at::Tensor> ReadTensor(const InputFile& file, const Header& header, size_t i) {
+  const Entry& entry = header.entries[i];
+  const std::vector<int64_t> shape(entry.shape->begin(), entry.shape->end());
+  try {
+    at::Tensor tensor = at::empty(shape, header.types[i]);
+    FT_RETURN_IF_ERROR(Annotate(
+        file.Read(header.data_at + (*entry.offsets)[0], tensor.mutable_data_ptr(), tensor.nbytes()),
+        Printable(entry.name)));
+    if (header.types[i] == c10::ScalarType::Bool &&
+        !IsBools(tensor.const_data_ptr(), tensor.nbytes())) {
+      return Bad(entry, "has a bool that is neither 0 nor 1");
+    }
+    return tensor;
+  } catch (const std::exception& e) {
+    return Bad(entry, e.what());
+  }
+}
+
+// Checks the tensors of a file that finetune wrote against the sum in its metadata, where it has
+// one. Errors: DataLoss.
+absl::Status CheckSum(const Header& header, const TensorList& tensors) {
+  const auto sum = std::find_if(header.metadata.begin(), header.metadata.end(),
+                                [](const auto& entry) { return entry.first == "tensors_sha256"; });
+  if (sum == header.metadata.end()) return absl::OkStatus();
+  std::vector<size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return *header.entries[a].offsets < *header.entries[b].offsets;
+  });
+  Sha256 digest;
+  for (const size_t i : order) {
+    const at::Tensor& tensor = tensors[i].tensor;
+    digest.Update({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
+  }
+  const std::string found = digest.HexDigest();
+  if (found == sum->second) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      "the SHA-256 of its tensors is ", found, ", and the entry \"tensors_sha256\" of its ",
+      "__metadata__ says ", Printable(sum->second),
+      ": the file is damaged, or its tensors were changed. Export it again"));
+}
+
+// In a file that finetune wrote, the root dict is that of a .pth: "meta", made of the file's
+// metadata, and "state_dict". In any other file the root dict is the state dict.
 class SafetensorsFile : public CheckpointFile {
  public:
   static absl::StatusOr<std::unique_ptr<CheckpointFile>> Open(const InputFile& file) {
-    return absl::WrapUnique<CheckpointFile>(new SafetensorsFile(file));
+    FT_ASSIGN_OR_RETURN(Header header, ReadHeader(file));
+    FT_ASSIGN_OR_RETURN(std::optional<Value> meta, EntriesToMeta(header.metadata));
+    return absl::WrapUnique<CheckpointFile>(
+        new SafetensorsFile(file, std::move(header), std::move(meta)));
   }
 
-  std::vector<Place> StateDicts() const override { return {Place()}; }
+  std::vector<Place> StateDicts() const override {
+    return {meta_.has_value() ? Place{kStateDict} : Place()};
+  }
 
   absl::StatusOr<Value> Read(const Place& place) override {
-    FT_ASSIGN_OR_RETURN(const TensorList tensors, ReadTensors(file_));
-    Value all = Value::FromTensors(tensors);
-    if (place.empty()) return all;
-    if (place.size() > 1) return absl::NotFoundError("a tensor has no entries");
-    return all.Get(place.front());
+    if (!meta_.has_value()) return ReadTensors(place);
+    if (place.empty()) {
+      FT_ASSIGN_OR_RETURN(Value state, ReadTensors({}));
+      Value::Dict root;
+      root.Append("meta", *meta_);
+      root.Append(kStateDict, std::move(state));
+      return Value(std::move(root));
+    }
+    if (place == Place{"meta"}) return *meta_;
+    if (place.front() == kStateDict) return ReadTensors({place.begin() + 1, place.end()});
+    return absl::NotFoundError(absl::StrCat("there is no \"", place.front(), "\""));
   }
 
  private:
-  explicit SafetensorsFile(const InputFile& file) : file_(file) {}
+  static constexpr char kStateDict[] = "state_dict";
+
+  SafetensorsFile(const InputFile& file, Header header, std::optional<Value> meta)
+      : file_(file), header_(std::move(header)), meta_(std::move(meta)) {}
+
+  // Reads the state dict, or the tensor that `place` names.
+  absl::StatusOr<Value> ReadTensors(const Place& place) const {
+    if (place.size() > 1) return absl::NotFoundError("a tensor has no entries");
+    TensorList tensors;
+    for (size_t i = 0; i < header_.entries.size(); ++i) {
+      const std::string& name = header_.entries[i].name;
+      if (!place.empty() && name != place.front()) continue;
+      FT_ASSIGN_OR_RETURN(at::Tensor tensor, ReadTensor(file_, header_, i));
+      if (!place.empty()) return Value(std::move(tensor));
+      tensors.push_back({name, std::move(tensor)});
+    }
+    if (!place.empty()) {
+      return absl::NotFoundError(absl::StrCat("there is no \"", place.front(), "\""));
+    }
+    if (meta_.has_value()) FT_RETURN_IF_ERROR(CheckSum(header_, tensors));
+    return Value::FromTensors(tensors);
+  }
 
   const InputFile& file_;
+  const Header header_;
+  // The "meta" dict of a file that finetune wrote.
+  const std::optional<Value> meta_;
 };
 
 }  // namespace

@@ -127,6 +127,10 @@ Listed ReadListed(const std::string& folder, const std::string& name) {
   if (const absl::StatusOr<Value> meta = root->Get("meta"); meta.ok()) {
     const absl::Status version = Annotate(CheckCheckpointVersion(*meta), path);
     if (!version.ok()) return {name, version, version};
+    if (IsExported(*meta)) {
+      return {name, absl::InvalidArgumentError(absl::StrCat(path, ": ", kCannotResumeExported)),
+              absl::OkStatus()};
+    }
   }
   absl::StatusOr<int64_t> iteration = IterationOf(*root);
   if (!iteration.ok()) {
@@ -202,14 +206,23 @@ absl::StatusOr<std::vector<Listed>> ListCheckpoints(
   return all;
 }
 
-// Returns the path ("state_dict.fc.bias") of a tensor in `value` that has an infinite or NaN value,
-// or "" if there is none. `path`: the path of `value`. Looks into dicts, not into lists.
+// Returns the path ("state_dict.fc.bias", "optimizer.norms.2") of a tensor in `value` that has an
+// infinite or NaN value, or "" if there is none. `path`: the path of `value`.
 std::string PathOfNotFinite(const Value& value, const std::string& path) {
   if (value.tensor() != nullptr) return IsFinite(*value.tensor()) ? "" : path;
+  const auto below = [&](const std::string& name, const Value& entry) {
+    return PathOfNotFinite(entry, path.empty() ? name : absl::StrCat(path, ".", name));
+  };
+  if (value.list() != nullptr) {
+    for (size_t i = 0; i < value.list()->size(); ++i) {
+      std::string found = below(absl::StrCat(i), (*value.list())[i]);
+      if (!found.empty()) return found;
+    }
+  }
   if (value.dict() == nullptr) return "";
   for (const auto& [key, entry] : value.dict()->entries()) {
-    const std::string name = key.string() != nullptr ? Printable(*key.string()) : key.TypeName();
-    std::string found = PathOfNotFinite(entry, path.empty() ? name : absl::StrCat(path, ".", name));
+    std::string found =
+        below(key.string() != nullptr ? Printable(*key.string()) : key.TypeName(), entry);
     if (!found.empty()) return found;
   }
   return "";

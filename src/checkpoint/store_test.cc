@@ -326,6 +326,23 @@ TEST_F(StoreTest, WeightsThatAreNotFiniteArePassedOverAndNamed) {
               ElementsAre(AllOf(HasSubstr("epoch_2.pth: state_dict.w"), HasSubstr("not finite"))));
 }
 
+TEST_F(StoreTest, TensorsInListsThatAreNotFiniteArePassedOverAndNamed) {
+  CheckpointStore store = Open(0);
+  Save(store, 1);
+  Value::Dict optimizer;
+  optimizer.Append("norms",
+                   Value::List{at::full({2}, 1.0), at::full({2}, 2),
+                               Value::List{at::full({2}, std::numeric_limits<float>::infinity())}});
+  Value::Dict root = *Root(200).dict();
+  root.Append("optimizer", optimizer);
+  ASSERT_TRUE(store.Save("epoch_2.pth", root, false).ok());
+  const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->path, folder_ + "/epoch_1.pth");
+  EXPECT_THAT(found->skipped, ElementsAre(HasSubstr("epoch_2.pth: optimizer.norms.2.0 holds "
+                                                    "values that are not finite")));
+}
+
 // Simulates a file system without symbolic links (parameter true) or without any links (false). The
 // store must then use hard links or copies.
 class StoreWithoutLinksTest : public StoreTest, public testing::WithParamInterface<bool> {

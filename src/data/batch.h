@@ -10,7 +10,8 @@
 namespace finetune {
 
 // One rank's part of a global batch (the images that all ranks together use in one iteration): n
-// images. n is 0 if the last batch of an epoch is too short to give this rank an image.
+// images. n is 0 if the last batch of an epoch is too short to give this rank an image, or if an
+// evaluation leaves all its images out because they are damaged.
 struct Batch {
   // The images, channels-last in memory. Prepared images (the pipeline has been applied, and the
   // batch transform has mixed them) are [n, C, H, W] in float32 or bfloat16. Stored images (a

@@ -267,6 +267,41 @@ TEST_F(EncodedDatasetTest, SkipGivesUpWhereNoImageIsWhole) {
               HasSubstr("more than 9 images in a row are damaged: "));
 }
 
+TEST_F(EncodedDatasetTest, EvaluationLeavesDamagedImagesOutOfItsBatches) {
+  Build({{4, "no image"}, {9, "x"}});
+  auto loader = OpenLoader({.training = false, .on_corrupt = DataConfig::SKIP});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  for (int time = 0; time < 2; ++time) {
+    (*loader)->Seek(0, 0);
+    const auto batch = (*loader)->Next();
+    ASSERT_TRUE(batch.ok()) << batch.status();
+    EXPECT_THAT(batch->indices, ElementsAre(0, 1, 2, 3, 5, 6, 7, 8));
+    ASSERT_EQ(batch->labels.size(0), 8);
+    ASSERT_EQ(batch->images.size(0), 8);
+    for (int64_t row = 0; row < 8; ++row) {
+      EXPECT_EQ(batch->labels[row].item<int64_t>(), batch->indices[row] % 3);
+    }
+    EXPECT_TRUE(absl::IsOutOfRange((*loader)->Next().status()));
+  }
+  const std::vector<std::string> skipped = (*loader)->TakeSkipped();
+  ASSERT_EQ(skipped.size(), 2u);
+  EXPECT_THAT(skipped[0], HasSubstr("skipped a damaged image, which no figure counts"));
+  EXPECT_THAT(skipped[0], HasSubstr("image 4"));
+}
+
+TEST_F(EncodedDatasetTest, EvaluationOfDamagedImagesAloneGivesAnEmptyBatch) {
+  std::vector<std::pair<int, std::string>> files;
+  for (int i = 0; i < kImages; ++i) files.emplace_back(i, "x");
+  Build(files);
+  auto loader = OpenLoader({.training = false, .on_corrupt = DataConfig::SKIP});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  const auto batch = (*loader)->Next();
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  EXPECT_EQ(batch->labels.size(0), 0);
+  EXPECT_TRUE(batch->indices.empty());
+  EXPECT_EQ((*loader)->TakeSkipped().size(), static_cast<size_t>(kImages));
+}
+
 TEST_F(EncodedDatasetTest, ManifestsSayOneThing) {
   Build();
   const std::string path = folder_ + "/manifest.pbtxt";

@@ -110,6 +110,7 @@ class BatchLoader::Impl {
     first_ = epoch * sampler_.iterations_per_epoch() + iteration;
     end_ = options_.training ? INT64_MAX : (epoch + 1) * sampler_.iterations_per_epoch();
     taken_ = next_ = first_;
+    damaged_in_row_ = 0;
     for (Slot& slot : slots_) slot.ready = -1;
     lock.unlock();
     work_.notify_all();
@@ -130,6 +131,11 @@ class BatchLoader::Impl {
     ready_.wait(lock, [&] { return slot.ready == sequence; });
     FT_RETURN_IF_ERROR(slot.status);
     const int64_t n = static_cast<int64_t>(slot.indices.size());
+    damaged_in_row_ = n > 0 ? 0 : damaged_in_row_ + slot.left_out;
+    if (damaged_in_row_ > kMostSkipped) {
+      return Annotate(slot.damage,
+                      absl::StrCat("more than ", kMostSkipped, " images in a row are damaged"));
+    }
     Batch batch;
     batch.labels = slot.labels.narrow(0, slot.first, n);
     if (options_.stored) {
@@ -158,6 +164,10 @@ class BatchLoader::Impl {
     int64_t rows = 0, first = 0;
     std::vector<int64_t> indices;
     absl::Status status;
+    // The number of damaged images that an evaluation leaves out of this batch, and the error of
+    // the last of them.
+    int64_t left_out = 0;
+    absl::Status damage;
     // The sequence number of the complete batch in this slot, or -1.
     int64_t ready = -1;
   };
@@ -227,34 +237,47 @@ class BatchLoader::Impl {
   void Fill(const std::vector<int64_t>& order, int64_t epoch, int64_t iteration, Desk* desk,
             Slot* slot) {
     const absl::Span<const int64_t> own = sampler_.Part(order, iteration);
-    slot->indices.assign(own.begin(), own.end());
+    slot->indices.clear();
     const Sampler::Pairs pairs =
         batch_transform_ == nullptr ? Sampler::Pairs{own} : sampler_.PartInPairs(order, iteration);
     const absl::Span<const int64_t> part = pairs.indices;
-    slot->rows = static_cast<int64_t>(part.size());
     slot->first = pairs.first;
-    slot->status = absl::OkStatus();
+    slot->left_out = 0;
     int64_t* labels = slot->labels.mutable_data_ptr<int64_t>();
     auto* images = static_cast<uint8_t*>(slot->images.mutable_data_ptr());
     const auto bytes = static_cast<size_t>(slot->images.stride(0)) * slot->images.element_size();
-    for (size_t i = 0; i < part.size(); ++i) {
+    int64_t row = 0;
+    for (int64_t visit : part) {
       int64_t* draws = desk->draws.data();
       if (options_.stored) {
-        draws =
-            slot->draws.mutable_data_ptr<int64_t>() + i * static_cast<size_t>(pipeline_.draws());
+        draws = slot->draws.mutable_data_ptr<int64_t>() + row * pipeline_.draws();
       }
-      int64_t visit = part[i];
-      slot->status = PrepareOrSkip(epoch, &visit, desk, draws, images + i * bytes, &labels[i]);
+      uint8_t* const image = images + static_cast<size_t>(row) * bytes;
+      if (options_.training) {
+        slot->status = PrepareOrSkip(epoch, &visit, desk, draws, image, &labels[row]);
+      } else {
+        slot->status = Prepare(epoch, visit, desk, draws, image, &labels[row]);
+        if (absl::IsDataLoss(slot->status) && options_.on_corrupt == DataConfig::SKIP) {
+          Skip(sampler_.ImageOf(visit), slot->status);
+          slot->damage = slot->status;
+          ++slot->left_out;
+          continue;
+        }
+      }
       if (!slot->status.ok()) return;
       // `indices` lists only this rank's images, without the neighbours that complete pairs.
-      const auto row = static_cast<int64_t>(i) - slot->first;
-      if (row >= 0 && row < static_cast<int64_t>(own.size())) slot->indices[row] = visit;
+      if (row >= slot->first && row < slot->first + static_cast<int64_t>(own.size())) {
+        slot->indices.push_back(visit);
+      }
+      ++row;
     }
+    slot->status = absl::OkStatus();
+    slot->rows = row;
     if (batch_transform_ != nullptr) Mix(epoch, iteration, slot);
   }
 
-  // Prepares the image of visit `*visit`. If the image is damaged and on_corrupt is SKIP, prepares
-  // the next undamaged image of the split instead and sets `*visit` to its visit.
+  // Prepares the image of visit `*visit` for training. If the image is damaged and on_corrupt is
+  // SKIP, prepares the next undamaged image of the split instead and sets `*visit` to its visit.
   absl::Status PrepareOrSkip(int64_t epoch, int64_t* visit, Desk* desk, int64_t* draws,
                              uint8_t* image, int64_t* label) {
     for (int64_t skipped = 0;; ++skipped) {
@@ -274,8 +297,9 @@ class BatchLoader::Impl {
     const std::lock_guard lock(skipped_mutex_);
     if (!skipped_.insert(index).second) return;
     skipped_sentences_.push_back(
-        absl::StrCat("skipped a damaged image, the next takes its place (data.on_corrupt; ",
-                     skipped_.size(), " so far): ", status.message()));
+        absl::StrCat("skipped a damaged image, ",
+                     options_.training ? "the next takes its place" : "which no figure counts",
+                     " (data.on_corrupt; ", skipped_.size(), " so far): ", status.message()));
   }
 
   // Reads and prepares image `index`. Writes its random numbers to `draws`, the result to `image`,
@@ -360,6 +384,9 @@ class BatchLoader::Impl {
   // Sequence numbers. first_: the batch of the last Seek(). next_: the next batch that Next() will
   // return. taken_: the next batch that a worker will take. end_: one past the last batch.
   int64_t first_ = 0, next_ = 0, taken_ = 0, end_ = 0;
+  // The number of damaged images in the batches without an undamaged image that Next() has returned
+  // since the last other batch.
+  int64_t damaged_in_row_ = 0;
   std::mutex skipped_mutex_;
   std::set<int64_t> skipped_;
   std::vector<std::string> skipped_sentences_;

@@ -77,11 +77,16 @@ class BatchLoader {
 
   // Waits for the next batch and returns it. Its tensors share the loader's memory, which is
   // overwritten after the next call of Next(). After the last batch of an epoch, training goes on
-  // with the next epoch and evaluation returns OutOfRange. Errors: DataLoss with the shard, the
-  // image's index and the cause if an image is damaged; with on_corrupt: SKIP only if more than
-  // kMostSkipped images in a row, or all images, are damaged.
+  // with the next epoch and evaluation returns OutOfRange.
+  //
+  // With on_corrupt: SKIP, training takes the next undamaged image of the split in place of a
+  // damaged one. Evaluation leaves a damaged image out, because its figures must count each image
+  // once; the batch then has fewer images, or none. Errors: DataLoss with the shard, the image's
+  // index and the cause if an image is damaged; with on_corrupt: SKIP only if more than
+  // kMostSkipped images in a row are damaged, and in training also if all images are. Evaluation
+  // counts images in a row only over batches that have no undamaged image.
   absl::StatusOr<Batch> Next();
-  // With on_corrupt: SKIP, Next() skips at most this many damaged images in a row.
+  // With on_corrupt: SKIP, Next() fails at more than this many damaged images in a row.
   static constexpr int64_t kMostSkipped = 1000;
 
   // Returns a sentence for each damaged image that was skipped since the last call of

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
@@ -13,9 +12,8 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/sha256.h"
-#include "src/base/utf8.h"
-#include "src/base/version.h"
 #include "src/checkpoint/own_checkpoint.h"
+#include "src/checkpoint/own_metadata.h"
 #include "src/checkpoint/safetensors_writer.h"
 #include "src/checkpoint/value.h"
 #include "src/checkpoint/writer.h"
@@ -31,7 +29,6 @@ namespace finetune {
 namespace {
 
 namespace fs = std::filesystem;
-using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 constexpr std::array<std::pair<ExportFormat, const char*>, 3> kFormats = {{
     {ExportFormat::kOnnx, "onnx"},
@@ -72,34 +69,28 @@ LoadedConfig PlainConfig(const LoadedConfig& loaded) {
   return plain;
 }
 
-std::string Json(const nlohmann::ordered_json& value) { return value.dump(); }
-
-std::string Json(const std::vector<std::string>& texts) {
-  nlohmann::ordered_json list = nlohmann::json::array();
-  for (const std::string& text : texts) list.push_back(ValidUtf8(text));
-  return Json(list);
+// Returns the "meta" dict of a checkpoint, which says what the model's outputs and inputs stand
+// for.
+Value::Dict MakeMeta(const DataIdentity& data) {
+  Value::Dict meta;
+  AppendWriter(&meta);
+  AppendTo(data, &meta);
+  return meta;
 }
 
-// Returns the metadata that every ONNX and safetensors file gets: the writer, the class names, the
-// pixel statistics, the validation pipeline and the SHA-256 of the checkpoint. `statistics`: null
-// if the checkpoint has none.
-absl::StatusOr<Metadata> CommonMetadata(const LoadedConfig& loaded, const std::string& checkpoint,
-                                        const std::vector<std::string>& classes,
-                                        const PixelStatistics* statistics) {
-  Metadata metadata = {{"writer", kFinetuneWriter}, {"class_names", Json(classes)}};
-  if (statistics != nullptr) {
-    metadata.emplace_back("mean", Json(statistics->mean));
-    metadata.emplace_back("std", Json(statistics->std));
-  }
+// Appends the metadata for readers that know nothing of finetune's configs: the validation pipeline
+// and the SHA-256 of the checkpoint.
+absl::Status AppendOrigin(const LoadedConfig& loaded, const std::string& checkpoint,
+                          TextEntries* metadata) {
   std::string pipeline;
   for (const TransformConfig& step : loaded.config.data().val().pipeline()) {
     absl::StrAppend(&pipeline, pipeline.empty() ? "" : "\n", "pipeline { ", step.ShortDebugString(),
                     " }");
   }
-  metadata.emplace_back("pipeline", pipeline);
+  metadata->emplace_back("pipeline", pipeline);
   FT_ASSIGN_OR_RETURN(std::string digest, Sha256OfFile(checkpoint));
-  metadata.emplace_back("checkpoint_sha256", std::move(digest));
-  return metadata;
+  metadata->emplace_back("checkpoint_sha256", std::move(digest));
+  return absl::OkStatus();
 }
 
 // Returns "wrote model.onnx: 44.7 MiB, SHA-256 ..." for a file that exists.
@@ -129,9 +120,11 @@ absl::StatusOr<std::string> ExportOnnx(const LoadedConfig& loaded, const ExportF
   FT_ASSIGN_OR_RETURN(Graph graph,
                       TraceGraph(served.setup.model.get(),
                                  {pipeline.channels(), pipeline.height(), pipeline.width()}));
-  FT_ASSIGN_OR_RETURN(
-      const Metadata metadata,
-      CommonMetadata(loaded, flags.model.checkpoint, served.class_names, &normalize.statistics()));
+  DataIdentity identity;
+  identity.classes = served.class_names;
+  identity.statistics = normalize.statistics();
+  TextEntries metadata = MetaToEntries(MakeMeta(identity));
+  FT_RETURN_IF_ERROR(AppendOrigin(loaded, flags.model.checkpoint, &metadata));
   OnnxOptions options = flags.onnx;
   options.weights = flags.weights;
   FT_ASSIGN_OR_RETURN(const onnx::ModelProto model,
@@ -148,16 +141,10 @@ absl::StatusOr<std::string> ExportOnnx(const LoadedConfig& loaded, const ExportF
 }
 
 // Returns the root object of a .pth file. For torchvision and timm it is the dict of tensors alone.
-// For finetune and mmpretrain it is a checkpoint's dict: "meta", with the config and the classes,
-// and "state_dict".
-Value MakeRoot(const LoadedConfig& loaded, const DataIdentity& data, WeightNames names,
-               const TensorList& tensors) {
+// For finetune and mmpretrain it is a checkpoint's dict: "meta" and "state_dict".
+Value MakeRoot(Value::Dict meta, WeightNames names, const TensorList& tensors) {
   Value state = Value::FromTensors(tensors);
   if (names == WeightNames::kTorchvision || names == WeightNames::kTimm) return state;
-  Value::Dict meta;
-  AppendWriter(&meta);
-  AppendTo(data, &meta);
-  meta.Append("cfg", PrintConfig(loaded, /*with_origins=*/false));
   Value::Dict root;
   root.Append("meta", std::move(meta));
   root.Append("state_dict", std::move(state));
@@ -172,20 +159,21 @@ absl::StatusOr<std::string> ExportWeights(const LoadedConfig& loaded, const Expo
       RenameState(*setup.model, loaded.config.model(), flags.names);
   FT_RETURN_IF_ERROR(Annotate(renamed.status(), "--names"));
   FT_RETURN_IF_ERROR(
-      TakeWeights(flags.model.checkpoint, flags.model.key, flags.model.weights, &setup));
+      TakeWeights(loaded, flags.model.checkpoint, flags.model.key, flags.model.weights, &setup));
   PrintNotes(setup, *comm);
   TensorList tensors;
   for (const NamedTensor& one : renamed->tensors) {
     FT_ASSIGN_OR_RETURN(at::Tensor tensor, AsWeightType(one.name, one.tensor, flags.weights));
     tensors.push_back({one.name, std::move(tensor)});
   }
+  Value::Dict meta = MakeMeta(data);
+  meta.Append("cfg", PrintConfig(loaded, /*with_origins=*/false));
   if (flags.format == ExportFormat::kPth) {
-    FT_RETURN_IF_ERROR(WriteTorchFile(flags.to, MakeRoot(loaded, data, flags.names, tensors)));
+    FT_RETURN_IF_ERROR(WriteTorchFile(flags.to, MakeRoot(std::move(meta), flags.names, tensors)));
   } else {
-    FT_ASSIGN_OR_RETURN(Metadata metadata,
-                        CommonMetadata(loaded, flags.model.checkpoint, data.classes,
-                                       data.statistics.has_value() ? &*data.statistics : nullptr));
+    TextEntries metadata = MetaToEntries(std::move(meta));
     metadata.insert(metadata.begin(), {"format", "pt"});
+    FT_RETURN_IF_ERROR(AppendOrigin(loaded, flags.model.checkpoint, &metadata));
     if (!renamed->network.empty()) metadata.emplace_back("network", renamed->network);
     FT_RETURN_IF_ERROR(WriteSafetensors(flags.to, tensors, metadata));
   }

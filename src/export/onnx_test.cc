@@ -2,12 +2,14 @@
 // network's own.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <set>
 
@@ -214,6 +216,27 @@ TEST(AsWeightType, RefusesValuesBeyondFloat16) {
               HasSubstr("fc.weight: has values beyond 65504, which float16 cannot hold"));
   EXPECT_TRUE(AsWeightType("fc.weight", weight, at::kBFloat16).ok());
   EXPECT_EQ(AsWeightType("bn.running_var", weight.view({2}), at::kHalf)->scalar_type(), at::kFloat);
+}
+
+TEST(AsWeightType, RefusesFiniteValuesBeyondBfloat16) {
+  const at::Tensor weight = at::full({1, 2}, std::numeric_limits<float>::max());
+  EXPECT_THAT(AsWeightType("fc.weight", weight, at::kBFloat16).status().message(),
+              HasSubstr("beyond 3.39e38, which bfloat16 cannot hold; export it as float32"));
+  EXPECT_TRUE(AsWeightType("fc.weight", weight, at::kFloat).ok());
+}
+
+TEST(AsWeightType, NamesInfinitiesAndNansAsSuch) {
+  for (const float value :
+       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+        std::numeric_limits<float>::quiet_NaN()}) {
+    for (const at::ScalarType type : {at::kHalf, at::kBFloat16}) {
+      const absl::Status status =
+          AsWeightType("fc.weight", at::tensor({1.0F, value}).view({1, 2}), type).status();
+      EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+      EXPECT_THAT(status.message(), HasSubstr("fc.weight: has values that are not finite (NaN or "
+                                              "infinity)"));
+    }
+  }
 }
 
 }  // namespace

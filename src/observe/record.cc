@@ -122,6 +122,7 @@ std::string ToJson(const EvaluationRecord& record) {
                {"time", record.seconds},
                {"pictures", record.images},
                {"accuracy", record.accuracy}};
+  if (record.damaged > 0) json["damaged"] = record.damaged;
   if (record.averaged_weights) json["averaged_weights"] = true;
   if (!record.classes.empty()) {
     Json images = Json::array(), correct = Json::array(), guessed = Json::array();
@@ -191,6 +192,7 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       record.loss = NumberField(json, "loss", kNoNumber);
       record.seconds = NumberField(json, "time", kNoNumber);
       record.images = IntegerField(json, "pictures", 0);
+      record.damaged = IntegerField(json, "damaged", 0);
       record.averaged_weights = BoolField(json, "averaged_weights");
       ParseClasses(json, &record);
       if (json.contains("accuracy") && json["accuracy"].is_object()) {

@@ -56,6 +56,8 @@ struct EvaluationRecord {
   std::map<std::string, double> accuracy;  // 0 to 1, by name such as "top1"
   double seconds = 0;
   int64_t images = 0;
+  // The number of damaged images of the split, which are not in `images` and in no figure.
+  int64_t damaged = 0;
   // Whether the validation used the averaged weights of optimizer.ema.
   bool averaged_weights = false;
   std::vector<ClassResult> classes;  // by label

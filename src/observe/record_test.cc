@@ -72,6 +72,7 @@ TEST(Record, KeepsARunAndItsClasses) {
   evaluation.classes = {{10, 9, 7}, {12, 13, 0}};
   evaluation.has_guessed = true;
   evaluation.confusion = {7, 3, 2, 10};
+  evaluation.damaged = 2;
   History history;
   EXPECT_TRUE(AddRecords(ToJson(run) + "\n" + ToJson(evaluation), &history).ok());
   ASSERT_EQ(history.runs.size(), 1u);
@@ -89,6 +90,7 @@ TEST(Record, KeepsARunAndItsClasses) {
   EXPECT_TRUE(history.evaluations[0].has_guessed);
   EXPECT_EQ(history.evaluations[0].classes[1].guessed, 13);
   EXPECT_THAT(history.evaluations[0].confusion, ElementsAre(7, 3, 2, 10));
+  EXPECT_EQ(history.evaluations[0].damaged, 2);
 }
 
 TEST(Record, OfVeryManyClassesLeavesOutHowOftenEachWasGuessed) {

@@ -67,8 +67,10 @@ std::string Describe(const EvaluationRecord& r) {
   for (const auto& [name, value] : r.accuracy) {
     absl::StrAppendFormat(&line, "  %s %.2f %%", name, 100 * value);
   }
-  absl::StrAppendFormat(&line, "  (%d images in %.1f s%s)", r.images, r.seconds,
-                        r.averaged_weights ? ", averaged weights" : "");
+  absl::StrAppendFormat(
+      &line, "  (%d images%s in %.1f s%s)", r.images,
+      r.damaged > 0 ? absl::StrFormat(" and %d damaged, left out,", r.damaged) : "", r.seconds,
+      r.averaged_weights ? ", averaged weights" : "");
   return line;
 }
 

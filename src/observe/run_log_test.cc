@@ -82,6 +82,9 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
   evaluation.images = 512;
   evaluation.seconds = 2;
   log->Evaluation(evaluation);
+  evaluation.damaged = 3;
+  evaluation.averaged_weights = true;
+  log->Evaluation(evaluation);
   ASSERT_TRUE(log->Close().ok());
   const std::string console = testing::internal::GetCapturedStdout();
   const std::string text = *ReadFile(log->stem() + ".log");
@@ -91,6 +94,8 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
                                 "0.0010 s    128.0 images/s  memory 512 MiB  eta 1:02:05\n"));
     EXPECT_THAT(told, HasSubstr("validation after epoch 2, iteration 32: loss 0.5000  top1 87.50 "
                                 "%  (512 images in 2.0 s)\n"));
+    EXPECT_THAT(told, HasSubstr("(512 images and 3 damaged, left out, in 2.0 s, averaged "
+                                "weights)\n"));
   }
   const absl::StatusOr<History> history = ReadHistory(options_.work_dir);
   ASSERT_TRUE(history.ok()) << history.status();

@@ -129,7 +129,8 @@ absl::StatusOr<ServedModel> LoadServedModel(const LoadedConfig& loaded,
   FT_ASSIGN_OR_RETURN(Setup setup, PrepareModel(loaded, known.identity, comm));
   absl::StatusOr<ImagePipeline> pipeline = MakePipeline(loaded, checkpoint, known, *setup.model);
   FT_RETURN_IF_ERROR(Agree(pipeline.status(), *comm));
-  FT_RETURN_IF_ERROR(Agree(TakeWeights(checkpoint, options.key, options.weights, &setup), *comm));
+  FT_RETURN_IF_ERROR(
+      Agree(TakeWeights(loaded, checkpoint, options.key, options.weights, &setup), *comm));
   setup.notes.insert(setup.notes.end(), known.notes.begin(), known.notes.end());
   if (pipeline->fits()) {
     const ImageShape& shape = known.stored.shape;

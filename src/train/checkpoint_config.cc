@@ -2,24 +2,29 @@
 
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/annotate.h"
+#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
-#include "src/checkpoint/value.h"
 
 namespace finetune {
+
+absl::StatusOr<std::optional<LoadedConfig>> ReadCheckpointConfig(
+    const Value& meta, const std::string& name, const std::vector<std::string>& overrides) {
+  const absl::StatusOr<std::string> text = meta.GetString("cfg");
+  // Other programs store their own config under the same key.
+  if (!NamesOwnWriter(meta) || !text.ok()) return std::nullopt;
+  FT_RETURN_IF_ERROR(Annotate(CheckCheckpointVersion(meta), name));
+  FT_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfigText(*text, name, overrides));
+  return std::optional<LoadedConfig>(std::move(loaded));
+}
 
 absl::StatusOr<std::optional<LoadedConfig>> FindCheckpointConfig(
     const std::string& checkpoint, const std::vector<std::string>& overrides) {
   FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(checkpoint, {"meta"}));
   const absl::StatusOr<Value> meta = root.Get("meta");
   if (!meta.ok()) return std::nullopt;
-  const absl::StatusOr<std::string> writer = meta->GetString("writer");
-  const absl::StatusOr<std::string> text = meta->GetString("cfg");
-  // Other programs store their own config under the same key.
-  if (!writer.ok() || !absl::StartsWith(*writer, "finetune ") || !text.ok()) return std::nullopt;
-  FT_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfigText(*text, checkpoint, overrides));
-  return std::optional<LoadedConfig>(std::move(loaded));
+  return ReadCheckpointConfig(*meta, checkpoint, overrides);
 }
 
 absl::StatusOr<LoadedConfig> LoadCheckpointConfig(const std::string& checkpoint,

@@ -10,6 +10,7 @@
 #include "src/base/annotate.h"
 #include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
+#include "src/data/image_size.h"
 #include "src/data/manifest.h"
 
 namespace finetune {
@@ -51,6 +52,13 @@ absl::StatusOr<SplitIdentity> ReadSplit(const Value& dict) {
   FT_ASSIGN_OR_RETURN(split.channels, dict.GetInt("channels"));
   FT_ASSIGN_OR_RETURN(split.height, dict.GetInt("height"));
   FT_ASSIGN_OR_RETURN(split.width, dict.GetInt("width"));
+  const auto is_side = [](int64_t side) { return side >= 0 && side <= kMaxPixels; };
+  if ((split.channels != 1 && split.channels != 3) || !is_side(split.height) ||
+      !is_side(split.width)) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "has images of %dx%d pixels and %d channels; expected sides of 0 to %d and 1 or 3 channels",
+        split.height, split.width, split.channels, kMaxPixels));
+  }
   for (const auto& [key, value] : {std::pair("encoded", &split.encoded),
                                    std::pair("ignores_orientation", &split.ignores_orientation)}) {
     if (Find(dict, key) == nullptr) continue;
@@ -63,13 +71,13 @@ Value::List ToList(const std::vector<double>& values) { return {values.begin(), 
 
 absl::StatusOr<std::vector<double>> ReadNumbers(const Value& dict, const char* key, double low) {
   FT_ASSIGN_OR_RETURN(const Value value, dict.Get(key));
+  const absl::Status wrong = absl::InvalidArgumentError(
+      absl::StrCat("\"", key, "\" is not a list of numbers for the channels"));
+  if (value.list() == nullptr) return wrong;
   std::vector<double> numbers;
-  for (const Value& element : value.list() == nullptr ? Value::List() : *value.list()) {
+  for (const Value& element : *value.list()) {
     const double* number = element.real();
-    if (number == nullptr || !std::isfinite(*number) || *number < low) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", key, "\" is not a list of numbers for the channels"));
-    }
+    if (number == nullptr || !std::isfinite(*number) || *number < low) return wrong;
     numbers.push_back(*number);
   }
   return numbers;
@@ -186,9 +194,14 @@ absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta) {
   FT_RETURN_IF_ERROR(CheckCheckpointVersion(meta));
   DataIdentity identity;
   identity.classes = FindClasses(meta);
+  // Another program's `CLASSES` and `data` may be anything.
+  if (!NamesOwnWriter(meta)) return identity;
+  if (Find(meta, "CLASSES") != nullptr) {
+    const absl::StatusOr<ClassNames> names = meta.GetStrings("CLASSES");
+    FT_RETURN_IF_ERROR(Annotate(names.status(), "meta"));
+  }
   const Value* data = Find(meta, "data");
-  // Another program's `data` may be anything.
-  if (!NamesOwnWriter(meta) || data == nullptr) return identity;
+  if (data == nullptr) return identity;
   const auto read = [&]() -> absl::Status {
     if (Find(*data, "mean") != nullptr) {
       PixelStatistics statistics;

@@ -49,13 +49,13 @@ void AppendTo(const DataIdentity& identity, Value::Dict* meta);
 
 // Reads a checkpoint's meta, written by this program or another. Class names are read from
 // mmpretrain's entries `CLASSES` or `dataset_meta.classes`. A missing entry stays unknown. Errors:
-// InvalidArgument where this program's `data` is not as AppendTo() writes it; those of
-// CheckCheckpointVersion().
+// InvalidArgument where this program's `CLASSES` or `data` is not as AppendTo() writes it, or a
+// size is beyond the limits of a data set; those of CheckCheckpointVersion().
 absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta);
 
-// Reads the data identity from the meta of the checkpoint at `path`. In a file without meta
-// everything is unknown. Errors: those of ReadTorchFile(); those of ReadDataIdentity(), with the
-// path.
+// Reads the data identity from the meta of the checkpoint at `path`, which may be a safetensors
+// file of `finetune export` too. In a file without meta everything is unknown. Errors: those of
+// ReadTorchFile(); those of ReadDataIdentity(), with the path.
 absl::StatusOr<DataIdentity> ReadDataIdentityOf(const std::string& path);
 
 // The differences between this run's data and those of the checkpoint that it resumes from.

@@ -95,6 +95,31 @@ TEST(DataIdentityTest, RefusesStatisticsThatCannotBe) {
   }
 }
 
+TEST(DataIdentityTest, RefusesOwnEntriesOfAnotherKindOrBeyondTheLimits) {
+  const auto error = [](const Value& meta) {
+    return std::string(ReadDataIdentity(meta).status().message());
+  };
+  Value::Dict meta;
+  meta.Append("writer", "finetune 0.1.0");
+  meta.Append("CLASSES", Value::List{"a", 3});
+  EXPECT_THAT(error(meta), HasSubstr("meta: \"CLASSES\""));
+
+  Value::Dict data;
+  data.Append("mean", "none");
+  data.Append("std", Value::List());
+  Value::Dict other;
+  other.Append("writer", "finetune 0.1.0");
+  other.Append("data", data);
+  EXPECT_THAT(error(other), HasSubstr("meta.data: \"mean\" is not a list of numbers"));
+
+  DataIdentity identity = Pets();
+  identity.val->height = int64_t{1} << 40;
+  EXPECT_THAT(error(MetaOf(identity)), HasSubstr("meta.data: has images of 1099511627776x32"));
+  identity = Pets();
+  identity.train->channels = (int64_t{1} << 32) + 3;
+  EXPECT_THAT(error(MetaOf(identity)), HasSubstr("expected sides of 0 to 67108864 and 1 or 3"));
+}
+
 TEST(DataIdentityTest, SaysWhichClassesDiffer) {
   DataIdentity now = Pets();
   now.classes = {"apple", "Bear", "cat"};

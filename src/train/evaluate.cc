@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "absl/strings/str_cat.h"
 #include "src/comm/agreement.h"
 #include "src/model/loss.h"
 #include "src/train/device.h"
@@ -87,6 +88,14 @@ absl::Status VisitBatches(at::Device device, BatchLoader* loader, const Evaluati
   return absl::OkStatus();
 }
 
+absl::Status CheckAnyEvaluated(int64_t evaluated, int64_t images) {
+  if (evaluated > 0) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("data.val: all of its ", images,
+                   " images are damaged and left out, as data.on_corrupt: SKIP says; expected one "
+                   "that can be read. Check the split with prepare_dataset verify"));
+}
+
 absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, Classifier* model,
                                     BatchLoader* loader, Communicator* comm,
                                     const EvaluationWatch& watch) {
@@ -122,6 +131,8 @@ absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, C
 
   Evaluation result;
   result.images = static_cast<int64_t>(sums[0]);
+  FT_RETURN_IF_ERROR(MarkAgreed(CheckAnyEvaluated(result.images, loader->sampler().images)));
+  result.damaged = loader->sampler().images - result.images;
   result.loss = sums[1] / sums[0];
   for (size_t k = 0; k < ks.size(); ++k) result.topk.push_back({ks[k], sums[2 + k] / sums[0]});
   by_class.Read(&sums[first_count], &result);

@@ -17,7 +17,11 @@ namespace finetune {
 
 // The result of evaluating a model on a whole split.
 struct Evaluation {
+  // The number of images that were evaluated.
   int64_t images = 0;
+  // The number of damaged images of the split, which are left out. 0 unless data.on_corrupt is
+  // SKIP.
+  int64_t damaged = 0;
   // Mean cross-entropy.
   double loss = 0;
   // One entry for each k of head.topk, or for k = 1 where head.topk is empty. `accuracy` is the
@@ -60,9 +64,14 @@ using BatchVisitor = std::function<void(const Batch& batch, const at::Tensor& im
 absl::Status VisitBatches(at::Device device, BatchLoader* loader, const EvaluationWatch& watch,
                           const BatchVisitor& visit);
 
+// Returns an error where an evaluation of a split has no image to count, because all are damaged
+// and were left out. `evaluated`: the number of images that were evaluated; `images`: those of the
+// split. Errors: DataLoss.
+absl::Status CheckAnyEvaluated(int64_t evaluated, int64_t images);
+
 // Runs the model over every image of the split; each rank evaluates its part. Collective; all ranks
 // get the same result. An error of the loader on one rank is returned on all. Errors: Cancelled
-// where `watch` returned false on any rank.
+// where `watch` returned false on any rank; those of CheckAnyEvaluated().
 absl::StatusOr<Evaluation> Evaluate(const HeadConfig& head, at::Device device, Classifier* model,
                                     BatchLoader* loader, Communicator* comm,
                                     const EvaluationWatch& watch);

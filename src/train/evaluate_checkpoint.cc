@@ -78,9 +78,8 @@ void AddAnswers(const Batch& batch, const at::Tensor& scores, double label_smoot
   answers->scores.insert(answers->scores.end(), values, values + probabilities.numel());
 }
 
-// Gathers the predictions of all ranks into `result`, by ascending index. Where a damaged image was
-// replaced by another one, that one was evaluated more than once; it counts once. `images`: the
-// number of images in the split. Collective.
+// Gathers the predictions of all ranks into `result`, by ascending index. `images`: the number of
+// images in the split. Collective.
 absl::Status GatherPredictions(const Answers& own, int64_t images, Communicator* comm,
                                CheckpointEvaluation* result) {
   constexpr size_t kBytes = sizeof(Answers::Answer);
@@ -170,7 +169,7 @@ absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& load
     return absl::InvalidArgumentError("data.val: is not set; there is nothing to evaluate on");
   }
   FT_RETURN_IF_ERROR(
-      Agree(TakeWeights(options.checkpoint, options.key, options.weights, &setup), *comm));
+      Agree(TakeWeights(loaded, options.checkpoint, options.key, options.weights, &setup), *comm));
   PrintNotes(setup, *comm);
 
   const HeadConfig& head = loaded.config.model().head();
@@ -199,6 +198,7 @@ absl::StatusOr<CheckpointEvaluation> EvaluateCheckpoint(const LoadedConfig& load
   FT_RETURN_IF_ERROR(Agree(status, *comm));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   FT_RETURN_IF_ERROR(GatherPredictions(own, images, comm, &result));
+  FT_RETURN_IF_ERROR(CheckAnyEvaluated(static_cast<int64_t>(result.predictions.size()), images));
   const double loss = MeanLoss(result.predictions);
   if (!std::isfinite(loss)) {
     return absl::FailedPreconditionError(absl::StrFormat(

@@ -22,6 +22,7 @@
 #include "src/base/processor.h"
 #include "src/checkpoint/fetch.h"
 #include "src/checkpoint/reader.h"
+#include "src/checkpoint/value.h"
 #include "src/comm/agreement.h"
 #include "src/config/field_error.h"
 #include "src/config/print.h"
@@ -34,6 +35,7 @@
 #include "src/model/load.h"
 #include "src/observe/progress_line.h"
 #include "src/train/check_batches.h"
+#include "src/train/match_config.h"
 #include "src/train/match_data.h"
 #include "src/validate/validate.h"
 
@@ -315,6 +317,12 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
 // Loads the weights in the file at `path` into the model, as model.backbone.pretrained says.
 absl::Status LoadFrom(const std::string& path, const LoadedConfig& loaded, Setup* setup) {
   const PretrainedConfig& pretrained = loaded.config.model().backbone().pretrained();
+  if (const absl::StatusOr<Value> root = ReadTorchFile(path, {"meta"}); root.ok()) {
+    const absl::StatusOr<std::string> warning =
+        CheckFirstNetwork(root->Get("meta").value_or(Value()), loaded);
+    FT_RETURN_IF_ERROR(Annotate(warning.status(), path));
+    if (!warning->empty()) setup->warnings.push_back(absl::StrCat(path, ": ", *warning));
+  }
   const absl::StatusOr<DataIdentity> trained_on = ReadDataIdentityOf(path);
   if (pretrained.with_head()) {
     FT_RETURN_IF_ERROR(trained_on.status());
@@ -376,8 +384,15 @@ void AddNotes(const std::string& path, const StateDict& state, const LoadReport&
   }
 }
 
-absl::Status TakeWeights(const std::string& path, const std::string& key,
-                         const EvaluatedWeights& weights, Setup* setup) {
+absl::Status TakeWeights(const LoadedConfig& loaded, const std::string& path,
+                         const std::string& key, const EvaluatedWeights& weights, Setup* setup) {
+  FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
+  const absl::StatusOr<std::string> warning =
+      CheckNetwork(root.Get("meta").value_or(Value()), loaded,
+                   "Set these fields as expected, or leave out --config and these --set: the "
+                   "checkpoint carries its own config");
+  FT_RETURN_IF_ERROR(Annotate(warning.status(), path));
+  if (!warning->empty()) setup->warnings.push_back(absl::StrCat(path, ": ", *warning));
   // finetune's own runs validate the averaged weights and choose best.pth by them, so their
   // checkpoints are evaluated with the averaged weights. Other programs' checkpoints do not say
   // which weights were validated.

@@ -56,11 +56,11 @@ absl::StatusOr<Setup> Prepare(const LoadedConfig& loaded, const EvaluatedCheckpo
 absl::StatusOr<Setup> PrepareModel(const LoadedConfig& loaded, const DataIdentity& trained_on,
                                    Communicator* comm);
 
-// Reads a checkpoint's weights into the setup's model. `key`: the checkpoint's entry that holds
-// them, as PretrainedConfig.key. Errors: those of ReadStateDict() and LoadClassifier(), with the
-// path.
-absl::Status TakeWeights(const std::string& path, const std::string& key,
-                         const EvaluatedWeights& weights, Setup* setup);
+// Reads a checkpoint's weights into the setup's model, which is that of `loaded`. `key`: the
+// checkpoint's entry that holds them, as PretrainedConfig.key. Errors: those of CheckNetwork(),
+// ReadStateDict() and LoadClassifier(), with the path.
+absl::Status TakeWeights(const LoadedConfig& loaded, const std::string& path,
+                         const std::string& key, const EvaluatedWeights& weights, Setup* setup);
 
 // Prints setup's notes and warnings on stderr, on rank 0. One rank of each host prints
 // host_warnings.

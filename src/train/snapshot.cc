@@ -1,5 +1,8 @@
 #include "src/train/snapshot.h"
 
+#include <optional>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/annotate.h"
@@ -7,6 +10,8 @@
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/state_dict.h"
 #include "src/model/load.h"
+#include "src/train/checkpoint_config.h"
+#include "src/train/match_config.h"
 #include "src/train/optimizer_state.h"
 
 namespace finetune {
@@ -123,7 +128,8 @@ Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer,
 }
 
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
-                                           bool other_data, Classifier* model, Optimizer* optimizer,
+                                           const LoadedConfig& loaded, bool other_data,
+                                           Classifier* model, Optimizer* optimizer,
                                            WeightAverage* average) {
   const absl::StatusOr<Value> meta_entry = root.Get("meta");
   if (!meta_entry.ok() || !NamesOwnWriter(*meta_entry)) {
@@ -133,6 +139,15 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   }
   const Value& meta = *meta_entry;
   FT_RETURN_IF_ERROR(CheckCheckpointVersion(meta));
+  if (IsExported(meta)) {
+    return absl::InvalidArgumentError(absl::StrCat(kCannotResumeExported, kStartInstead));
+  }
+  Restored restored;
+  FT_ASSIGN_OR_RETURN(
+      std::string unread,
+      CheckNetwork(meta, loaded,
+                   "Set these fields as expected, or start a new run without --resume"));
+  if (!unread.empty()) restored.warnings.push_back(std::move(unread));
   FT_ASSIGN_OR_RETURN(std::string seed, meta.GetString("seed"));
   if (seed != absl::StrCat(expected.seed)) {
     return absl::InvalidArgumentError(absl::StrCat("it is of a run with runtime.seed ", seed,
@@ -145,12 +160,18 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
                      expected.total_batch,
                      ": start as many ranks, or set data.train.total_batch_size: ", total_batch));
   }
-  Restored restored;
   Progress& progress = restored.progress;
   FT_ASSIGN_OR_RETURN(progress.iteration, meta.GetInt("iteration"));
   FT_ASSIGN_OR_RETURN(progress.best_accuracy, meta.GetDouble("best_accuracy"));
   FT_ASSIGN_OR_RETURN(progress.best_iteration, meta.GetInt("best_iteration"));
   FT_ASSIGN_OR_RETURN(progress.validation_due, meta.GetBool("validation_due"));
+  if (progress.iteration < 0 || progress.best_iteration < 0 ||
+      progress.best_iteration > progress.iteration) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "meta.iteration is ", progress.iteration, " and meta.best_iteration ",
+        progress.best_iteration,
+        "; expected 0 or more, and the best not after the last: the file was changed"));
+  }
   FT_RETURN_IF_ERROR(TakeData(meta, expected, other_data, &restored));
 
   const bool has_average = root.Get(kAveragedWeights).ok();
@@ -185,6 +206,12 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
     FT_ASSIGN_OR_RETURN(const TensorList parts, state_of_optimizer.GetTensors(tensor.name));
     std::string warning = WarnOfHugeValues(absl::StrCat("the ", tensor.name, " of "), parts);
     if (!warning.empty()) restored.warnings.push_back(std::move(warning));
+  }
+  const absl::StatusOr<std::optional<LoadedConfig>> saved =
+      ReadCheckpointConfig(meta, "the checkpoint's config", /*overrides=*/{});
+  if (saved.ok() && saved->has_value()) {
+    std::string changes = DescribeChanges(**saved, loaded);
+    if (!changes.empty()) restored.notes.push_back(std::move(changes));
   }
   return restored;
 }

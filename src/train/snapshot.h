@@ -7,6 +7,7 @@
 
 #include "src/base/status_macros.h"
 #include "src/checkpoint/value.h"
+#include "src/config/config.h"
 #include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
 #include "src/optim/weight_average.h"
@@ -46,18 +47,21 @@ Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer,
 // A checkpoint's progress, and sentences about it for the log.
 struct Restored {
   Progress progress;
+  std::vector<std::string> notes;
   std::vector<std::string> warnings;
 };
 
 // Copies a checkpoint's tensors into the model, the optimizer and the average, which may be null. A
 // checkpoint without averaged weights starts the average at its weights, with a warning.
-// `expected`: the facts of this run. `other_data`: accepts data that differ from the checkpoint's;
-// the run then continues at the same epoch of the new data, and if the validation data differ the
-// best accuracy is reset. Errors: InvalidArgument for a checkpoint of a different model or
-// optimizer, or of a run with a different seed, total batch or data, because the order of images
-// would not continue where that run stopped.
+// `expected`: the facts of this run; `loaded`: its config. `other_data`: accepts data that differ
+// from the checkpoint's; the run then continues at the same epoch of the new data, and if the
+// validation data differ the best accuracy is reset. Errors: InvalidArgument for a checkpoint of a
+// different network (CheckNetwork()) or optimizer, for a file of `finetune export`, and for a
+// checkpoint of a run with a different seed, total batch or data, because the order of images would
+// not continue where that run stopped.
 absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMeta& expected,
-                                           bool other_data, Classifier* model, Optimizer* optimizer,
+                                           const LoadedConfig& loaded, bool other_data,
+                                           Classifier* model, Optimizer* optimizer,
                                            WeightAverage* average);
 
 }  // namespace finetune

@@ -81,11 +81,12 @@ class Starter {
     if (!source_.has_value()) return absl::OkStatus();
     const Value root = std::exchange(source_->root, Value());
     absl::StatusOr<Restored> restored =
-        RestoreCheckpoint(root, run_->meta, options_.other_data, run_->setup.model.get(),
+        RestoreCheckpoint(root, run_->meta, loaded_, options_.other_data, run_->setup.model.get(),
                           &run_->step->optimizer(), run_->step->average());
     FT_RETURN_IF_ERROR(
         Annotate(restored.status(), absl::StrCat("cannot resume from ", source_->path)));
     run_->progress = restored->progress;
+    for (std::string& note : restored->notes) run_->setup.notes.push_back(std::move(note));
     for (std::string& warning : restored->warnings)
       run_->setup.warnings.push_back(std::move(warning));
     return absl::OkStatus();

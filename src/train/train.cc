@@ -53,6 +53,7 @@ EvaluationRecord RecordOf(const Evaluation& evaluation, int64_t iteration,
   }
   record.seconds = evaluation.seconds;
   record.images = evaluation.images;
+  record.damaged = evaluation.damaged;
   record.classes = evaluation.classes;
   record.has_guessed = true;
   record.confusion = evaluation.confusion;

@@ -10,7 +10,9 @@ make them.
 
 import collections
 import gzip
+import hashlib
 import io
+import json
 import pathlib
 import pickle
 import shutil
@@ -66,6 +68,19 @@ def old_files():
         stream = io.BytesIO()
         torch.save(value, stream, _use_new_zipfile_serialization=zipped)
         write("checkpoint", name, stream.getvalue())
+
+
+def own_safetensors():
+    """Writes a safetensors file with the metadata of `finetune export`."""
+    tensors = struct.pack("<4f", 1, 2, 3, 4)
+    header = {
+        "__metadata__": {
+            "writer": "finetune 0.1.0", "format_version": "1", "class_names": '["cat","dog"]', "mean": "[127.0]", "std": "[58.5]",
+            "val_data": '{"split":"test","pictures":3,"encoded":true}', "config": "name: \"a\"\n",
+            "tensors_sha256": hashlib.sha256(tensors).hexdigest()},
+        "w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    write("checkpoint", "own.safetensors", struct.pack("<Q", len(text)) + text + tensors)
 
 
 def configs():
@@ -190,6 +205,7 @@ def main():
     shutil.rmtree(HERE / "seeds", ignore_errors=True)
     pickles()
     old_files()
+    own_safetensors()
     configs()
     archives()
     lists()

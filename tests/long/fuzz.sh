@@ -68,7 +68,8 @@ sources_of() {
     pickle) echo src/checkpoint/pickle.cc ;;
     torch_* | safetensors)
       echo tests/fuzz/checkpoint_input.cc \
-        src/checkpoint/{find_state_dict,input_file,materialize,pickle,reader,safetensors,torch_file,value,zip_archive}.cc
+        src/checkpoint/{find_state_dict,input_file,materialize,own_checkpoint,own_metadata,pickle,reader,safetensors,torch_file,value}.cc \
+        src/checkpoint/zip_archive.cc
       ;;
     config) find src/config -name '*.cc' ! -name '*_test.cc'; echo "$build/generated/src/config/experiment.pb.cc" ;;
     manifest) echo src/data/manifest.cc "$build/generated/src/data/dataset.pb.cc" ;;
