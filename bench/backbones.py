@@ -29,6 +29,7 @@ CONFIG = "bench/resnet50_speed.pbtxt"
 NETWORKS = {
     "efficientnet_lite0": ("efficientnet_lite", "{}", "tf_efficientnet_lite0"),
     "efficientnet_b0": ("efficientnet", "{}", "tf_efficientnet_b0"),
+    "convnext_tiny": ("convnext", "{}", "convnext_tiny"),
     "mobilenet_v2": ("mobilenet_v2", "{}", "mobilenetv2_100"),
     "mobilenet_v3_large": ("mobilenet_v3", "{origin: TIMM}", "mobilenetv3_large_100"),
     "vit_small": ("vit", "{}", "vit_small_patch16_224"),

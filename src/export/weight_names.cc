@@ -315,10 +315,10 @@ std::optional<std::string> NameOf(const Counterpart& counterpart, const std::str
 at::Tensor InShapeOf(const Counterpart& counterpart, const std::string& name,
                      const at::Tensor& tensor) {
   // torchvision multiplies maps [N, C, H, W] by its layer scales.
-  if (absl::EndsWith(name, ".layer_scale")) return tensor.view({-1, 1, 1});
+  if (absl::EndsWith(name, ".layer_scale")) return tensor.detach().view({-1, 1, 1});
   if (counterpart.has_pointwise_convolutions && tensor.dim() == 2 &&
       absl::StrContains(name, ".mlp.")) {
-    return tensor.view({tensor.size(0), tensor.size(1), 1, 1});
+    return tensor.detach().view({tensor.size(0), tensor.size(1), 1, 1});
   }
   return tensor;
 }
