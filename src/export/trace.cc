@@ -156,7 +156,8 @@ class Tracer {
       return absl::OkStatus();
     }
     if (!running->reads_value) {
-      Name(call.output, {graph_.AddConstant("constant", call.output), /*constant=*/true});
+      const std::string name = call.layer.empty() ? "constant" : call.layer + ".constant";
+      Name(call.output, {graph_.AddConstant(name, call.output), /*constant=*/true});
       return absl::OkStatus();
     }
     if (call.output.scalar_type() != at::kFloat) {

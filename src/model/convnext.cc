@@ -94,17 +94,27 @@ at::Tensor NormalizeMap(const at::Tensor& x, const LayerNorm& norm) {
   return ChannelsFirst(ApplyLayerNorm(ChannelsAtTheEnd(x), norm));
 }
 
+// Returns the block's last linear layer with the layer scale as a factor of its weight and bias.
+// The gradients of all three follow from that of the small weight, so the result before the layer
+// scale need not be kept.
+Linear ScaledProject(const Block& block) {
+  if (!block.scale.defined()) return block.project;
+  return {block.project.weight * block.scale.unsqueeze(1), block.project.bias * block.scale};
+}
+
 at::Tensor RunBlock(const at::Tensor& x, const Block& block, const StagePass& pass) {
   at::Tensor y = ChannelsAtTheEnd(ConvWithBias(x, block.depthwise, pass));
-  y = at::gelu(ApplyLinear(ApplyLayerNorm(y, block.norm), block.expand));
-  if (block.response.has_value()) y = ApplyGlobalResponseNorm(y, *block.response);
-  y = ApplyLinear(y, block.project);
-  if (block.scale.defined()) y = y * block.scale.to(y.scalar_type());
-  y = ChannelsFirst(y);
+  y = ApplyLayerNorm(y, block.norm);
+  if (block.response.has_value()) {
+    y = at::gelu(ApplyLinear(y, block.expand));
+    y = ApplyLinear(ApplyGlobalResponseNorm(y, *block.response), ScaledProject(block));
+  } else {
+    y = ApplyGeluMlp(y, block.expand, ScaledProject(block), pass);
+  }
   if (pass.trained && block.drop_path > 0) {
     y = DropPath(y, block.drop_path, pass.seed, pass.context, block.index);
   }
-  return x + y;
+  return ChannelsFirst(y.add_(ChannelsAtTheEnd(x)));
 }
 
 class ConvNeXt final : public Backbone {

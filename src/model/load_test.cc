@@ -261,6 +261,39 @@ TEST(LoadBackbone, TakesTheHiddenLayerOfAClassifierAndNotItsLastOne) {
                         Named(*fresh, "head.layers.1.fc.weight")));
 }
 
+TEST(LoadBackbone, TakesTensorsThatDifferByDimensionsOfOne) {
+  const std::string config = Config("convnext { variant: ATTO version: V2 }");
+  StateDict checkpoint = Checkpoint(Same, config);
+  int changed = 0;
+  for (NamedTensor& one : checkpoint.tensors) {
+    if (absl::StrContains(one.name, ".grn.")) {
+      one.tensor = one.tensor.view({1, 1, 1, -1});
+    } else if (absl::StrContains(one.name, ".pointwise_conv") && one.tensor.dim() == 2) {
+      one.tensor = one.tensor.view({one.tensor.size(0), one.tensor.size(1), 1, 1});
+    } else {
+      continue;
+    }
+    ++changed;
+  }
+  EXPECT_EQ(changed, 12 * 4);  // 12 blocks
+  const auto model = MakeModel(config), fresh = MakeModel(config);
+  const auto report = LoadBackbone(checkpoint, "", model.get());
+  ASSERT_TRUE(report.ok()) << report.status();
+  for (const char* name :
+       {"backbone.stages.0.0.grn.gamma", "backbone.stages.2.5.pointwise_conv1.weight"}) {
+    EXPECT_TRUE(at::equal(Named(*model, name), Named(*fresh, name) + 1)) << name;
+  }
+  // The same values in another order are another tensor.
+  for (NamedTensor& one : checkpoint.tensors) {
+    if (one.name == "backbone.stages.0.0.pointwise_conv1.weight") {
+      one.tensor = one.tensor.transpose(0, 1);
+    }
+  }
+  EXPECT_THAT(ErrorOf(LoadBackbone(checkpoint, "", model.get())),
+              HasSubstr("backbone.stages.0.0.pointwise_conv1.weight: [40, 160, 1, 1] in the "
+                        "checkpoint, [160, 40] in the model"));
+}
+
 TEST(LoadBackbone, UnderstandsMmpretrainsNamesWithoutPrefix) {
   const auto model = MakeModel(kResNet);
   const auto report = LoadBackbone(Checkpoint(Same), "", model.get());
