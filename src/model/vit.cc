@@ -18,7 +18,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include <array>
@@ -130,7 +129,7 @@ class Vit final : public Backbone {
   at::Tensor RunStage(int stage, at::Tensor x, const StagePass& pass) override;
   at::Tensor Embedding() const;
   at::Tensor Attend(const at::Tensor& x, const Block& block) const;
-  static at::Tensor Perceive(const at::Tensor& x, const Block& block);
+  static at::Tensor Perceive(const at::Tensor& x, const Block& block, const StagePass& pass);
   static at::Tensor AddBranch(const at::Tensor& x, at::Tensor branch, const at::Tensor& scale,
                               const Block& block, int branch_index, const StagePass& pass);
   at::Tensor Pool(const at::Tensor& x) const;
@@ -269,7 +268,7 @@ at::Tensor Vit::RunStage(int stage, at::Tensor x, const StagePass& pass) {
   }
   const Block& block = blocks_[stage - 1];
   x = AddBranch(x, Attend(x, block), block.scale1, block, 0, pass);
-  x = AddBranch(x, Perceive(x, block), block.scale2, block, 1, pass);
+  x = AddBranch(x, Perceive(x, block, pass), block.scale2, block, 1, pass);
   return stage == stages() ? Pool(x) : x;
 }
 
@@ -301,9 +300,8 @@ at::Tensor Vit::Attend(const at::Tensor& x, const Block& block) const {
 }
 
 // Returns the result of the block's multi-layer perceptron, [N, T, C].
-at::Tensor Vit::Perceive(const at::Tensor& x, const Block& block) {
-  const at::Tensor hidden = ApplyLinear(ApplyLayerNorm(x, block.norm2), block.expand);
-  return ApplyLinear(at::gelu(hidden), block.reduce);
+at::Tensor Vit::Perceive(const at::Tensor& x, const Block& block, const StagePass& pass) {
+  return ApplyGeluMlp(ApplyLayerNorm(x, block.norm2), block.expand, block.reduce, pass);
 }
 
 // Returns x + scale * branch, after drop path. branch_index: 0 or 1.
