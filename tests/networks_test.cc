@@ -1,6 +1,5 @@
-// Runs the programs as a user does, for ConvNeXt, a vision transformer and every network of
-// inverted residual blocks. Tests that any number of ranks computes the same, that bfloat16 trains,
-// and that plan and summary know the network.
+// Runs the programs as a user does, for networks other than a plain ResNet. Tests that any number
+// of ranks computes the same, that bfloat16 trains, and that plan and summary know the network.
 
 #include <string>
 #include <vector>
@@ -96,6 +95,12 @@ INSTANTIATE_TEST_SUITE_P(
         Network{"ConvNeXtAtto", "convnext={variant:ATTO drop_path:0.2}", "backbone.norm3"},
         Network{"ConvNeXtV2Atto", "convnext={variant:ATTO version:V2 drop_path:0.2}",
                 "backbone.norm3"},
+        Network{"SeResNeXt50D",
+                "resnet={depth:50 base_channels:16 groups:4 width_per_group:16 stem:DEEP "
+                "avg_down:true se_ratio:16}",
+                "backbone.layer4"},
+        Network{"Vgg11", "vgg={depth:11 hidden_features:64 hidden_dropout:0.5}",
+                "backbone.classifier"},
         Network{"EfficientNetB0", "efficientnet={drop_path:0.2}", "backbone.layers"},
         Network{"EfficientNetLite0", "efficientnet_lite={drop_path:0.2}", "backbone._blocks"},
         Network{"Vit",

@@ -337,7 +337,7 @@ TEST(ResNet, SaysWhichImagesItTakes) {
 
 // For each image size, LeastBatchNormValues() is 1 exactly where training on one image fails.
 TEST(ResNet, KnowsWhichImagesLeaveBatchNormOneValue) {
-  for (const char* stem : {"IMAGENET", "CIFAR"}) {
+  for (const char* stem : {"IMAGENET", "CIFAR", "DEEP"}) {
     const auto model =
         MakeModel(absl::StrCat("backbone { resnet { depth: 18 base_channels: 2 stem: ", stem,
                                " } } head { num_classes: 3 }"));
