@@ -109,7 +109,7 @@ class Measurer {
     }
     Batch batch;
     comm_.SetQuiet(true);
-    const absl::Status tried = CatchTorch([&]() -> absl::Status {
+    absl::Status tried = CatchTorch([&]() -> absl::Status {
       const Pipeline& pipeline = setup_.train->pipeline();
       batch = RandomBatch({.count = micro_batch,
                            .channels = pipeline.channels(),
@@ -123,6 +123,8 @@ class Measurer {
       return RunOnce(batch, &timer);
     });
     comm_.SetQuiet(false);
+    // LibTorch's message names one tensor of many, and the advice for a run does not help here.
+    if (absl::IsResourceExhausted(tried)) tried = absl::ResourceExhaustedError("out of memory");
     const absl::Status agreed = Agree(tried, comm_);
     // A pass that was broken off leaves the step's gradients half written.
     if (!agreed.ok()) {
