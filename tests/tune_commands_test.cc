@@ -114,7 +114,8 @@ TEST_F(TuneCommandsTest, RefusesWrongFlagsBeforeAnyWork) {
   EXPECT_EQ(refusal("lr --iterations=9"),
             "--iterations: expected a whole number of 10 or more, got 9\n");
   EXPECT_THAT(refusal("lr --output=curve.png"), HasSubstr("ends in .csv, .json or .svg"));
-  EXPECT_THAT(refusal("lr --output=/nowhere/curve.csv"), HasSubstr("--output: /nowhere/"));
+  EXPECT_THAT(refusal("lr --output=/nowhere/curve.csv"),
+              HasSubstr("--output: cannot create /nowhere/curve.csv"));
   EXPECT_THAT(refusal("lr --resume=auto"), HasSubstr("--resume: no such flag here"));
   EXPECT_EQ(refusal("batch --from=9 --to=8"),
             "--to: found 8 and --from=9; expected a --to of --from or more\n");

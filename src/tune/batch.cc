@@ -74,7 +74,11 @@ class Measurer {
     const absl::StatusOr<PassMeasurement> measured =
         CatchTorch([&] { return MeasureIterations(micro_batch, batch); });
     // Without Abort() the other ranks would wait for this one.
-    if (!measured.ok()) comm_.Abort(measured.status().message());
+    if (!measured.ok()) {
+      comm_.Abort(
+          absl::StrCat("with a micro-batch of ", micro_batch,
+                       ", which fitted without all-reduces: ", measured.status().message()));
+    }
     return measured;
   }
 
@@ -98,8 +102,8 @@ class Measurer {
     return CheckGrowthOfAll(std::max<int64_t>(0, foreseen - ResidentBytes()), &comm_);
   }
 
-  // Tries an iteration without all-reduces and returns its batch. Errors: the same on every rank;
-  // ResourceExhausted where the batch does not fit on all ranks.
+  // Tries two iterations without all-reduces and returns their batch. Errors: the same on every
+  // rank; ResourceExhausted where the batch does not fit on all ranks.
   absl::StatusOr<Batch> Try(int64_t micro_batch) {
     if (step_ == nullptr) FT_RETURN_IF_ERROR(MakeStep());
     if (OnCpu()) {
@@ -109,7 +113,7 @@ class Measurer {
     }
     Batch batch;
     comm_.SetQuiet(true);
-    const absl::Status tried = CatchTorch([&]() -> absl::Status {
+    absl::Status tried = CatchTorch([&]() -> absl::Status {
       const Pipeline& pipeline = setup_.train->pipeline();
       batch = RandomBatch({.count = micro_batch,
                            .channels = pipeline.channels(),
@@ -119,10 +123,15 @@ class Measurer {
                            .bfloat16 = setup_.bfloat16,
                            .device = setup_.device},
                           comm_.size());
+      // Twice, because memory that the first iteration leaves in pieces may be too little for the
+      // second one.
       PhaseTimer timer;
+      FT_RETURN_IF_ERROR(RunOnce(batch, &timer));
       return RunOnce(batch, &timer);
     });
     comm_.SetQuiet(false);
+    // LibTorch's message names one tensor of many, and the advice for a run does not help here.
+    if (absl::IsResourceExhausted(tried)) tried = absl::ResourceExhaustedError("out of memory");
     const absl::Status agreed = Agree(tried, comm_);
     // A pass that was broken off leaves the step's gradients half written.
     if (!agreed.ok()) {

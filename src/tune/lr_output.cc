@@ -110,14 +110,15 @@ std::string ToImage(const LrResult& result) {
                             .points = {{steepest.lr, steepest.smoothed}},
                             .dots = true});
   }
+  // Without variables of CSS, which not every viewer of images knows.
   constexpr char kStyle[] =
-      "<style>:root{--text:#1c2733;--dim:#5c6b7a;--line:#d7dee6;--back:#fff}"
-      "@media(prefers-color-scheme:dark){:root{--text:#e6edf3;--dim:#93a1b0;--line:#33404d;"
-      "--back:#14191f}}svg{background:var(--back)}text{font:11.5px system-ui,sans-serif;"
-      "fill:var(--dim)}.title{font-size:14px;font-weight:600;fill:var(--text)}"
-      ".grid{stroke:var(--line);stroke-width:.7}.axis{stroke:var(--dim);stroke-width:.9;fill:none}"
-      "path,line{fill:none;stroke-width:1.6;stroke-linejoin:round}.line1{stroke:#9fb3c8;"
-      "stroke-width:1}.line2{stroke:#2f6fbf}.line3{stroke:#c2502e}.dot3{fill:#c2502e}</style>";
+      "<style>svg{background:#fff}text{font:11.5px system-ui,sans-serif;fill:#5c6b7a}"
+      ".title{font-size:14px;font-weight:600;fill:#1c2733}path,line{fill:none;stroke-width:1.6;"
+      "stroke-linejoin:round}.grid{stroke:#d7dee6;stroke-width:.7}.axis{stroke:#5c6b7a;"
+      "stroke-width:.9}.line1{stroke:#9fb3c8;stroke-width:1}.line2{stroke:#2f6fbf}"
+      ".line3{stroke:#c2502e}.dot3{fill:#c2502e}@media(prefers-color-scheme:dark){"
+      "svg{background:#14191f}text{fill:#93a1b0}.title{fill:#e6edf3}.grid{stroke:#33404d}"
+      ".axis{stroke:#93a1b0}}</style>";
   std::string svg = ToSvg(chart);
   const size_t head = svg.find('>') + 1;
   svg.insert(head, kStyle);
