@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include "data_tools/inspect.h"
 #include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
+#include "src/base/system_error.h"
 #include "src/base/version.h"
 #include "src/observe/progress_line.h"
 
@@ -296,11 +298,15 @@ int Main(int argc, char** argv) {
   } else if (info->parsed()) {
     status = Info(subject);
   }
+  const bool prints = verify->parsed() || info->parsed();
+  if (status.ok() && prints && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) {
+    status = SystemError("cannot write to", "standard output", errno);
+  }
   if (!status.ok()) {
     std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
     return 1;
   }
-  if (!verify->parsed() && !info->parsed()) std::printf("wrote %s\n", options.output.c_str());
+  if (!prints) std::printf("wrote %s\n", options.output.c_str());
   return 0;
 }
 

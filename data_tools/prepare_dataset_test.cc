@@ -108,6 +108,15 @@ TEST_F(PrepareDatasetTest, ExplainsWrongFlagsWithExitCode2) {
   EXPECT_EQ(Run("--help").exit_code, 0);
 }
 
+TEST_F(PrepareDatasetTest, AResultThatCannotBePrintedIsAFailure) {
+  ASSERT_EQ(Run(Synthetic()).exit_code, 0);
+  for (const std::string command : {"info ", "verify "}) {
+    const Outcome full = Shell(absl::StrCat(program_, " ", command, data_, " > /dev/full"));
+    EXPECT_EQ(full.exit_code, 1) << command;
+    EXPECT_THAT(full.output, HasSubstr("cannot write to standard output: No space left on device"));
+  }
+}
+
 TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
   const Outcome made = Run(Synthetic());
   EXPECT_EQ(made.exit_code, 0);

@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
@@ -176,12 +178,58 @@ TEST_F(CommandsTest, AResumedRunShowsTheBestAndTheCheckpointItComesFrom) {
   EXPECT_EQ(after->best->iteration, before->best->iteration);
   EXPECT_EQ(after->checkpoint->file, "epoch_2.pth");
   EXPECT_EQ(after->checkpoint->iteration, 10);
+  EXPECT_THAT(Run(absl::StrCat(finetune_, " watch ", folder_, "/run")).output,
+              HasSubstr("resumed after iteration 10, where the run had ended already\n"));
+}
+
+// The code 1 would say that the run has failed.
+TEST_F(CommandsTest, WatchHasExitCode2WhereItCannotTell) {
+  const std::string status = folder_ + "/status.json";
+  const std::string watch = absl::StrCat(finetune_, " watch ", folder_);
+  const auto expect = [&](const std::string& command, const std::string& error) {
+    const Outcome outcome = Run(command);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(error));
+  };
+  fs::create_directory(status);
+  expect(watch, status + ": expected a file, found a folder");
+  fs::remove(status);
+  expect(absl::StrCat("mkfifo ", status, " && ", watch),
+         status + ": expected a file, found a pipe");
+  fs::remove(status);
+  ASSERT_TRUE(WriteFileAtomically(status, "").ok());
+  expect(watch, status + ": found text that is not a JSON object");
+  ASSERT_TRUE(WriteFileAtomically(status, ToJson(RunStatus())).ok());
+  expect(watch + " > /dev/full", "cannot write to standard output: No space left on device");
+}
+
+TEST_F(CommandsTest, AResultThatCannotBePrintedIsAFailure) {
+  WriteResNet();
+  TrainToEnd(1, "run", "--max_iterations=5");
+  for (const std::string& command :
+       {absl::StrCat("evaluate --checkpoint=", folder_, "/run/latest.pth"),
+        absl::StrCat("config --config=", config()), std::string("help")}) {
+    const Outcome full = Run(absl::StrCat(finetune_, " ", command, " > /dev/full"));
+    EXPECT_EQ(full.exit_code, 1) << command;
+    EXPECT_THAT(full.output, HasSubstr("cannot write to standard output: No space left on device"));
+  }
+}
+
+// A folder in the place of an output is found before the work, not when it is renamed at the end.
+TEST_F(CommandsTest, AFolderIsNotReplacedByAnOutput) {
+  WriteResNet();
+  fs::create_directory(folder_ + "/out");
+  const Outcome run = Run(Mpirun(1, "run", absl::StrCat("--trace=", folder_, "/out")));
+  EXPECT_EQ(run.exit_code, 2) << run.output;
+  EXPECT_THAT(run.output,
+              HasSubstr("--trace: " + folder_ + "/out: found a folder; expected a file"));
+  EXPECT_FALSE(fs::exists(folder_ + "/run/epoch_1.pth"));
 }
 
 TEST_F(CommandsTest, ATerminalIsRedrawnUntilTheRunEnds) {
   RunStatus status;
   status.run.name = "flowers";
-  status.updated_unix_s = 4e9;  // not stale
+  status.updated_unix_s = static_cast<double>(absl::ToUnixSeconds(absl::Now()));
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/status.json", ToJson(status)).ok());
   Job job(absl::StrCat("script -qec '", finetune_, " watch ", folder_, "' /dev/null"),
           folder_ + "/terminal.txt");

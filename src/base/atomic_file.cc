@@ -25,11 +25,12 @@ constexpr size_t kBufferBytes = size_t{2} << 20;
 }  // namespace
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path) {
-  // The rename would put a plain file in the place of the device or pipe.
+  // The rename would put a plain file in the place of the device or pipe, and fail for a folder.
   struct stat found = {};
-  if (stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": found a device, a pipe or a socket; expected a file, or a new name"));
+  if (stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": found ", S_ISDIR(found.st_mode) ? "a folder" : "a device, a pipe or a socket",
+        "; expected a file, or a new name"));
   }
   std::string temporary = absl::StrCat(path, ".XXXXXX.tmp");
   Fd fd(mkostemps(temporary.data(), /*suffixlen=*/4, O_CLOEXEC));
@@ -141,9 +142,9 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view byte
   return file.Commit();
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) {
-  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.ok()) return SystemError("cannot open", path, errno);
+namespace {
+
+absl::StatusOr<std::string> ReadAll(const Fd& fd, const std::string& path, size_t max_bytes) {
   std::string bytes;
   char chunk[1 << 16];
   while (true) {
@@ -157,6 +158,32 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) 
     }
     bytes.append(chunk, n);
   }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.ok()) return SystemError("cannot open", path, errno);
+  return ReadAll(fd, path, max_bytes);
+}
+
+absl::StatusOr<Fd> OpenRegularFile(const std::string& path) {
+  // O_NONBLOCK: opening a pipe must not wait for its other end.
+  Fd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.ok()) return SystemError("cannot open", path, errno);
+  struct stat found = {};
+  if (fstat(fd.get(), &found) != 0) return SystemError("cannot read", path, errno);
+  if (S_ISREG(found.st_mode)) return fd;
+  return absl::InvalidArgumentError(absl::StrCat(path, ": expected a file, found ",
+                                                 S_ISDIR(found.st_mode)    ? "a folder"
+                                                 : S_ISFIFO(found.st_mode) ? "a pipe"
+                                                                           : "a device"));
+}
+
+absl::StatusOr<std::string> ReadRegularFile(const std::string& path, size_t max_bytes) {
+  FT_ASSIGN_OR_RETURN(const Fd fd, OpenRegularFile(path));
+  return ReadAll(fd, path, max_bytes);
 }
 
 }  // namespace finetune

@@ -22,7 +22,8 @@ namespace finetune {
 //   FT_RETURN_IF_ERROR(file.Commit());
 class AtomicFile {
  public:
-  // Errors: InvalidArgument where `path` is a device, a pipe or a socket; those of SystemError.
+  // Errors: InvalidArgument where `path` is a folder, a device, a pipe or a socket; those of
+  // SystemError.
   static absl::StatusOr<AtomicFile> Create(const std::string& path);
 
   // Create() for a large file that is not read soon. Writes bypass the page cache (O_DIRECT) where
@@ -84,6 +85,14 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view byte
 // Returns the contents of a file. Errors name the path; a file larger than `max_bytes` is
 // OutOfRange.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes = size_t{1} << 30);
+
+// ReadFile() of a path that a program expects to be a file, because it wrote one there. Does not
+// wait for a pipe. Errors: also InvalidArgument where `path` is something else, such as a folder.
+absl::StatusOr<std::string> ReadRegularFile(const std::string& path,
+                                            size_t max_bytes = size_t{1} << 30);
+
+// Opens a path to read it, as ReadRegularFile() does. Errors: those of ReadRegularFile().
+absl::StatusOr<Fd> OpenRegularFile(const std::string& path);
 
 }  // namespace finetune
 

@@ -85,10 +85,32 @@ TEST(AtomicFile, IsWrittenWhereThereIsNoWayPastTheCache) {
   fs::remove(path);
 }
 
+TEST(AtomicFile, RefusesAFolderBeforeAnythingIsWritten) {
+  const std::string folder = EmptyTestFolder();
+  EXPECT_EQ(AtomicFile::Create(folder).status().message(),
+            folder + ": found a folder; expected a file, or a new name");
+  EXPECT_TRUE(absl::IsInvalidArgument(AtomicFile::Create(folder).status()));
+}
+
 TEST(AtomicFile, NamesThePathThatCannotBeWritten) {
   auto file = AtomicFile::Create("/nowhere/at/all");
   EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
   EXPECT_NE(file.status().message().find("/nowhere/at/all"), std::string::npos);
+}
+
+TEST(ReadRegularFile, TakesOnlyFilesAndWaitsForNoPipe) {
+  const std::string folder = EmptyTestFolder();
+  ASSERT_TRUE(WriteFileAtomically(folder + "/x", "12345").ok());
+  EXPECT_EQ(*ReadRegularFile(folder + "/x"), "12345");
+  EXPECT_EQ(ReadRegularFile(folder + "/x", 4).status().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(ReadRegularFile(folder).status().message(),
+            folder + ": expected a file, found a folder");
+  ASSERT_EQ(mkfifo((folder + "/pipe").c_str(), 0600), 0);
+  EXPECT_EQ(ReadRegularFile(folder + "/pipe").status().message(),
+            folder + "/pipe: expected a file, found a pipe");
+  EXPECT_EQ(ReadRegularFile("/dev/null").status().message(),
+            "/dev/null: expected a file, found a device");
+  EXPECT_EQ(ReadRegularFile(folder + "/y").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(ReadFile, RefusesFilesOverTheLimit) {

@@ -18,7 +18,7 @@ absl::Status ForeignFileError(absl::string_view path) {
   return absl::AlreadyExistsError(
       absl::StrCat(path,
                    ": found a file that finetune did not write, and finetune replaces only its "
-                   "own; move it away, or choose another --work_dir"));
+                   "own; move it away, or choose another place"));
 }
 
 absl::Status CheckOwnText(const std::string& path, absl::string_view first_line) {

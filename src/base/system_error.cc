@@ -13,6 +13,8 @@ absl::StatusCode CodeOf(int error) {
     case ENOENT:
     case ENOTDIR:
       return absl::StatusCode::kNotFound;
+    case EISDIR:
+      return absl::StatusCode::kInvalidArgument;
     case EACCES:
     case EPERM:
     case EROFS:

@@ -14,6 +14,7 @@ TEST(SystemError, SaysWhatFailedOnWhichPathAndWhy) {
 
 TEST(SystemError, CodeTellsWhetherTheUserCanHelp) {
   EXPECT_EQ(SystemError("", "", ENOTDIR).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(SystemError("", "", EISDIR).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(SystemError("", "", EROFS).code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(SystemError("", "", EDQUOT).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(SystemError("", "", EIO).code(), absl::StatusCode::kInternal);

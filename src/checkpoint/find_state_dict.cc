@@ -28,6 +28,8 @@ constexpr Pair kPairs[] = {
     {"params", "params_ema"},               // BasicSR
 };
 
+constexpr absl::string_view kConfigKey = "model.backbone.pretrained.key";
+
 bool StartsWith(const Place& place, const Place& start) {
   return place.size() >= start.size() && std::equal(start.begin(), start.end(), place.begin());
 }
@@ -82,13 +84,20 @@ absl::StatusOr<Place> Locate(const std::vector<Place>& places, const std::string
                                                  "\"; it has some at ", Names(places, places)));
 }
 
-// Returns the place of the chosen one of the two sets of weights that the file keeps side by side;
-// the root where the file has no such pair and one set will do.
-absl::StatusOr<Place> Choose(const std::vector<Place>& places, WeightsChoice choice) {
+// Returns the keys of the raw and the averaged weights that the file keeps side by side; null where
+// it has no such pair.
+const Pair* FindPair(const std::vector<Place>& places) {
   const auto* const pair = std::find_if(std::begin(kPairs), std::end(kPairs), [&](const Pair& one) {
     return Has(places, {}, one.raw) && Has(places, {}, one.averaged);
   });
-  if (pair != std::end(kPairs)) {
+  return pair == std::end(kPairs) ? nullptr : pair;
+}
+
+// Returns the place of the chosen one of the two sets of weights that the file keeps side by side;
+// the root where the file has no such pair and one set will do.
+absl::StatusOr<Place> Choose(const std::vector<Place>& places, WeightsChoice choice) {
+  const Pair* const pair = FindPair(places);
+  if (pair != nullptr) {
     return Place{std::string(choice == WeightsChoice::kRaw ? pair->raw : pair->averaged)};
   }
   if (choice != WeightsChoice::kAveraged) return Place();
@@ -125,7 +134,7 @@ absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
     if (!absl::c_all_of(below, [&](const Place& place) { return StartsWith(place, next); })) {
       return absl::InvalidArgumentError(
           absl::StrCat("it has weights in several entries: ", Names(below, places),
-                       "; choose one with model.backbone.pretrained.key, or evaluate's --key"));
+                       "; choose one with --key, or in a config with ", kConfigKey));
     }
     at = std::move(next);
   }
@@ -134,10 +143,12 @@ absl::StatusOr<FoundStateDict> FindStateDict(const std::vector<Place>& places,
     if (place != at) others.push_back(place);
   }
   if (others.empty()) return FoundStateDict{at, ""};
-  return FoundStateDict{
-      at, absl::StrCat("the weights are those in ", Name(at), Role(at, places), "; it also has ",
-                       Names(others, places),
-                       " (model.backbone.pretrained.key, or evaluate's --key, chooses)")};
+  // The two sets of a pair also have short names.
+  const bool is_pair = FindPair(places) != nullptr && !Role(at, places).empty();
+  return FoundStateDict{at, absl::StrCat("the weights are those in ", Name(at), Role(at, places),
+                                         "; it also has ", Names(others, places), " (choose with ",
+                                         is_pair ? "--weights=ema or raw, with " : "",
+                                         "--key, or in a config with ", kConfigKey, ")")};
 }
 
 }  // namespace finetune

@@ -192,7 +192,8 @@ TEST(Reader, TakesTheUsualOfSeveralWeightsAndNamesTheOthers) {
   EXPECT_THAT(Notes(timm),
               ElementsAre(AllOf(HasSubstr("the weights are those in \"state_dict\" (raw); it also "
                                           "has \"state_dict_ema\" (averaged)"),
-                                HasSubstr("model.backbone.pretrained.key"), HasSubstr("--key"))));
+                                HasSubstr("(choose with --weights=ema or raw, with --key, or in a "
+                                          "config with model.backbone.pretrained.key)"))));
   EXPECT_EQ(Taken(timm, "state_dict_ema"), 2);
   EXPECT_THAT(Notes(timm, "state_dict_ema"), ElementsAre(HasSubstr("\"state_dict\" (raw)")));
 
@@ -241,7 +242,9 @@ TEST(Reader, RefusesToTakeAveragedWeightsThatAreNotThere) {
 
 TEST(Reader, ListsTheKeysWhereNoneIsUsualOrTheKeyIsNotThere) {
   const std::string path = CheckpointOf({{"a", Weights(1)}, {"b", Weights(2)}});
-  EXPECT_THAT(ErrorOf(path), HasSubstr("weights in several entries: \"a\", \"b\"; choose one"));
+  EXPECT_THAT(ErrorOf(path),
+              HasSubstr("weights in several entries: \"a\", \"b\"; choose one with --key, or in "
+                        "a config with model.backbone.pretrained.key"));
   EXPECT_EQ(Taken(path, "b"), 2);
   EXPECT_THAT(ErrorOf(path, "c"),
               HasSubstr("no weights at the key \"c\"; it has some at \"a\", \"b\""));
@@ -257,6 +260,8 @@ TEST(Reader, FollowsKeysIntoEntriesWhoseNamesHaveDots) {
   EXPECT_EQ(Taken(path), 1);
   EXPECT_EQ(Taken(path, "callbacks.ema.module"), 2);
   EXPECT_EQ(Taken(path, "callbacks.other"), 3);
+  // --weights chooses only between raw and averaged weights.
+  EXPECT_THAT(Notes(path), ElementsAre(HasSubstr("(choose with --key, or in a config with")));
 }
 
 TEST(Reader, DoesNotTakeNumbersKeptAsTensorsForWeights) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/fnv.h"
+#include "src/base/shortest_number.h"
 #include "src/config/overlay.h"
 
 namespace finetune {
@@ -18,23 +19,41 @@ using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
 using ::google::protobuf::TextFormat;
 
+// Returns the text of a field's value; of element `index` where that is not -1. Numbers have as few
+// digits as they need, where protobuf prints 2 / 3 as 0.66666666666666663.
+std::string ValueText(const TextFormat::Printer& printer, const Message& message,
+                      const FieldDescriptor* field, int index) {
+  const auto& reflection = *message.GetReflection();
+  if (field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE) {
+    return ShortestNumber(index < 0 ? reflection.GetDouble(message, field)
+                                    : reflection.GetRepeatedDouble(message, field, index));
+  }
+  if (field->cpp_type() == FieldDescriptor::CPPTYPE_FLOAT) {
+    return ShortestNumber(index < 0 ? reflection.GetFloat(message, field)
+                                    : reflection.GetRepeatedFloat(message, field, index));
+  }
+  std::string text;
+  printer.PrintFieldValueToString(message, field, index, &text);
+  return text;
+}
+
 // Adds to `values` the text of each scalar and each list in `message`, by path.
 void CollectValues(const Message& message, const std::string& path, const Origins& origins,
                    std::map<std::string, std::string>* values) {
+  const TextFormat::Printer plain;
   for (const FieldDescriptor* field : WrittenFields(message, path, origins)) {
     const std::string field_path = JoinPath(path, field->name());
     if (field->is_repeated()) {
       std::vector<std::string> parts;
       for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
-        parts.emplace_back();
-        TextFormat::PrintFieldValueToString(message, field, i, &parts.back());
+        parts.push_back(ValueText(plain, message, field, i));
       }
       (*values)[field_path] = absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       CollectValues(message.GetReflection()->GetMessage(message, field), field_path, origins,
                     values);
     } else {
-      TextFormat::PrintFieldValueToString(message, field, -1, &(*values)[field_path]);
+      (*values)[field_path] = ValueText(plain, message, field, -1);
     }
   }
 }
@@ -71,8 +90,8 @@ class Printer {
             absl::StrAppend(out, margin, field->name(), " {\n", inner, margin, "}\n");
           }
         } else {
-          std::string value;
-          values_.PrintFieldValueToString(message, field, field->is_repeated() ? i : -1, &value);
+          const std::string value =
+              ValueText(values_, message, field, field->is_repeated() ? i : -1);
           absl::StrAppend(out, margin, field->name(), ": ", value, Comment(element), "\n");
         }
       }

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "src/base/shortest_number.h"
 #include "src/config/experiment.pb.h"
 #include "src/config/experiment_descriptor.h"
 #include "src/config/field_path.h"
@@ -91,6 +92,13 @@ std::string TypeOf(const FieldDescriptor& field) {
 // Returns " (default 0.9)"; "" where the field has no default.
 std::string DefaultOf(const FieldDescriptor& field) {
   if (!field.has_default_value()) return "";
+  const auto shown = [](const std::string& text) { return absl::StrCat(" (default ", text, ")"); };
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE) {
+    return shown(ShortestNumber(field.default_value_double()));
+  }
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT) {
+    return shown(ShortestNumber(field.default_value_float()));
+  }
   // Text format can print only a field of a message. A message in which nothing is set has the
   // defaults.
   const FieldDescriptor* const generated =
@@ -99,7 +107,7 @@ std::string DefaultOf(const FieldDescriptor& field) {
       MessageFactory::generated_factory()->GetPrototype(generated->containing_type());
   std::string text;
   TextFormat::PrintFieldValueToString(*unset, generated, -1, &text);
-  return absl::StrCat(" (default ", text, ")");
+  return shown(text);
 }
 
 // Returns the values of the field's enum that have a comment, each with its comment.

@@ -57,6 +57,13 @@ TEST(DescribeField, ExplainsTheValuesOfAnEnum) {
   EXPECT_THAT(text, HasSubstr("BFLOAT16: Feature maps and convolutions in bfloat16"));
 }
 
+TEST(DescribeField, PrintsDefaultsWithTheFewestDigits) {
+  EXPECT_THAT(Text("optimizer.ema.warmup.power"), HasSubstr("(default 0.6666666666666666)"));
+  EXPECT_THAT(Text("data.train.pipeline[0].random_resized_crop.max_ratio"),
+              HasSubstr("(default 1.3333333)"));
+  EXPECT_THAT(Text("optimizer.adamw.epsilon"), HasSubstr("(default 1e-08)"));
+}
+
 TEST(DescribeField, TakesAPathAsSetDoes) {
   EXPECT_THAT(Text("data.train.pipeline[0].random_crop.size"), HasSubstr("size: whole number"));
 }

@@ -212,7 +212,7 @@ absl::Status CheckSeal(const std::string& path, absl::string_view text) {
 
 absl::StatusOr<DatasetManifest> ReadManifest(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kManifestFile);
-  absl::StatusOr<std::string> text = ReadFile(path, size_t{64} << 20);
+  absl::StatusOr<std::string> text = ReadRegularFile(path, size_t{64} << 20);
   if (absl::IsNotFound(text.status())) {
     return absl::NotFoundError(absl::StrCat("no data set in ", folder, ": ",
                                             text.status().message(),

@@ -101,7 +101,7 @@ TEST(Flags, WhatIsWrongIsSaidInWords) {
   EXPECT_EQ(Refusal({"--config=a", "--max_iterations=0"}),
             "--max_iterations: expected a whole number of 1 or more, got 0");
   EXPECT_EQ(Refusal({"--config=a", "--config_path=/nowhere"}),
-            "--config_path=/nowhere: is no folder");
+            "--config_path=/nowhere: expected a folder, found nothing");
   EXPECT_EQ(Refusal({"--config=a", "--checkpoint=b"}),
             "--checkpoint: no such flag here; it belongs to evaluate");
   EXPECT_EQ(Refusal({"config", "--config=a", "--origins=x"}),
@@ -210,6 +210,25 @@ TEST(Flags, FlagsThatContradictEachOtherAreRefused) {
   EXPECT_EQ(Refusal({"evaluate", "--checkpoint=a.pth", "--weights=ema", "--key=model"}),
             "--weights and --key both choose an entry: give one of them");
   EXPECT_EQ(Refusal({"completion", "fish"}), "SHELL: expected bash or zsh, got fish");
+}
+
+// The examples are what a newcomer copies first.
+TEST(Flags, EveryExampleIsACorrectCommandLine) {
+  for (const auto& command : MakeCommands()) {
+    for (const std::string& example : command->examples()) {
+      // The arguments that follow the program's name, up to the end of its part of a pipe.
+      std::vector<std::string> arguments;
+      bool found = false;
+      for (const absl::string_view word : absl::StrSplit(example, absl::ByAnyChar(" ()"))) {
+        if (found && (word == ">" || word == "|" || word.empty())) break;
+        if (found) arguments.emplace_back(word);
+        found = found || word == "finetune";
+      }
+      ASSERT_TRUE(found) << example;
+      const Parsed parsed(arguments);
+      EXPECT_TRUE(parsed.command.ok()) << example << "\n" << parsed.command.status();
+    }
+  }
 }
 
 TEST(Flags, HelpExplainsFieldsOfAConfig) {

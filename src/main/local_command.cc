@@ -1,10 +1,7 @@
 #include "src/main/local_command.h"
 
-#include <cerrno>
-#include <cstdio>
-
-#include "src/base/system_error.h"
 #include "src/main/exit_code.h"
+#include "src/main/print_output.h"
 
 namespace finetune {
 
@@ -12,9 +9,7 @@ int LocalCommand::Run(const Invocation& invocation) {
   if (invocation.rank != 0) return kExitDone;
   std::string output;
   absl::Status status = RunHere(invocation, &output);
-  const bool printed = std::fwrite(output.data(), 1, output.size(), stdout) == output.size() &&
-                       std::fflush(stdout) == 0;
-  if (!printed && status.ok()) status = SystemError("cannot write to", "standard output", errno);
+  status.Update(PrintOutput(output));
   return ReportError(status, invocation.rank);
 }
 

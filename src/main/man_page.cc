@@ -31,10 +31,9 @@ std::string Entry(absl::string_view term, absl::string_view text) {
 }
 
 std::string Head(const std::string& name, const std::string& summary) {
-  return absl::StrCat(".\\\" Written by finetune help --man.\n.TH ",
-                      Roff(absl::AsciiStrToUpper(name)), " 1 \"\" \"", kFinetuneWriter,
-                      "\" \"User Commands\"\n.SH NAME\n", Roff(name), " \\- ", Roff(summary),
-                      "\n.SH SYNOPSIS\n");
+  return absl::StrCat(kManPageFirstLine, "\n.TH ", Roff(absl::AsciiStrToUpper(name)), " 1 \"\" \"",
+                      kFinetuneWriter, "\" \"User Commands\"\n.SH NAME\n", Roff(name), " \\- ",
+                      Roff(summary), "\n.SH SYNOPSIS\n");
 }
 
 std::string Tail(const std::vector<std::string>& examples, const std::string& see_also) {

@@ -8,6 +8,9 @@
 
 namespace finetune {
 
+// The first line of every page. It marks the file as written by finetune.
+inline constexpr char kManPageFirstLine[] = ".\\\" Written by finetune help --man.";
+
 struct ManPage {
   std::string file;  // "finetune-evaluate.1"
   std::string text;  // roff with the macros of man(7)

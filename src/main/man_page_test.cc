@@ -11,7 +11,9 @@
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
 #include "src/base/test_folder.h"
+#include "src/main/command_line.h"
 #include "src/main/commands/all.h"
+#include "src/main/exit_code.h"
 
 namespace finetune {
 namespace {
@@ -47,6 +49,27 @@ TEST(ManPage, ShellTextStaysAsTyped) {
   EXPECT_THAT(PageOf("finetune-predict.1"),
               HasSubstr("\nfind photos \\-name \\(aq*.jpg\\(aq | mpirun \\-np 2 finetune predict"));
   EXPECT_THAT(PageOf("finetune-train.1"), HasSubstr("\\fB\\-\\-resume\\fR=\\fIauto|PTH\\fR\n"));
+}
+
+// Returns the exit code of `finetune help --man=FOLDER`.
+int WritePages(const std::string& folder) {
+  const CommandList commands = MakeCommands();
+  const absl::StatusOr<Command*> command =
+      ParseCommandLine(commands, {"help", absl::StrCat("--man=", folder)});
+  EXPECT_TRUE(command.ok()) << command.status();
+  return command.ok() ? (*command)->Run({0, nullptr, 0, commands}) : -1;
+}
+
+TEST(ManPage, ReplacesItsOwnPagesAndNoOtherFile) {
+  const std::string folder = EmptyTestFolder();
+  EXPECT_EQ(WritePages(folder + "/new"), kExitDone);
+  EXPECT_EQ(*ReadFile(folder + "/new/finetune.1"), PageOf("finetune.1"));
+  EXPECT_EQ(WritePages(folder + "/new"), kExitDone);
+
+  ASSERT_TRUE(WriteFileAtomically(folder + "/finetune-watch.1", "mine").ok());
+  EXPECT_EQ(WritePages(folder), kExitUsage);
+  EXPECT_EQ(*ReadFile(folder + "/finetune-watch.1"), "mine");
+  EXPECT_FALSE(ReadFile(folder + "/finetune.1").ok());
 }
 
 // A line that begins with a dot or a quote would be a request of roff.

@@ -211,7 +211,7 @@ absl::StatusOr<History> ReadHistory(const std::string& work_dir) {
   for (const std::string& name : names) {
     if (!absl::EndsWith(name, ".jsonl")) continue;
     const std::string path = absl::StrCat(work_dir, "/", name);
-    FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+    FT_ASSIGN_OR_RETURN(const std::string text, ReadRegularFile(path));
     FT_RETURN_IF_ERROR(Annotate(AddRecords(text, &history), path));
   }
   return history;

@@ -308,7 +308,7 @@ std::string RenderReport(const History& history, absl::string_view config_text,
 absl::StatusOr<std::string> WriteReport(const std::string& work_dir) {
   FT_ASSIGN_OR_RETURN(const History history, ReadHistory(work_dir));
   // If config.pbtxt is missing, the report is written without it.
-  const absl::StatusOr<std::string> config = ReadFile(work_dir + "/config.pbtxt");
+  const absl::StatusOr<std::string> config = ReadRegularFile(work_dir + "/config.pbtxt");
   if (!config.ok() && !absl::IsNotFound(config.status())) return config.status();
   if (history.runs.empty() && history.iterations.empty()) {
     return absl::NotFoundError(

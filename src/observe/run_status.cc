@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
@@ -95,10 +96,19 @@ std::string ToJson(const RunStatus& status) {
 absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
   const auto json =
       nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return absl::InvalidArgumentError("found text that is not a JSON object");
+  if (!json.is_object()) {
+    return absl::InvalidArgumentError(
+        "found text that is not a JSON object; expected the status.json of a run of finetune");
+  }
   FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(IntegerField(json, "format_version", 0),
                                                  kStatusFormatVersion, TextField(json, "writer")),
                               "format_version"));
+  if (const std::string writer = TextField(json, "writer");
+      !absl::StartsWith(writer, "finetune ")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("writer: found \"", writer,
+                     "\"; expected finetune: another program has written this file"));
+  }
   RunStatus status;
   const std::string state = TextField(json, "state");
   bool known = false;
@@ -152,7 +162,7 @@ absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
 
 absl::StatusOr<RunStatus> ReadRunStatus(const std::string& work_dir) {
   const std::string path = absl::StrCat(work_dir, "/status.json");
-  const absl::StatusOr<std::string> text = ReadFile(path, kMostBytes);
+  const absl::StatusOr<std::string> text = ReadRegularFile(path, kMostBytes);
   if (absl::IsNotFound(text.status())) {
     return absl::NotFoundError(
         absl::StrCat(path,

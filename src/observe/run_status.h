@@ -72,12 +72,12 @@ struct RunStatus {
 std::string ToJson(const RunStatus& status);
 
 // Parses the text of a status.json. Missing fields keep the defaults of RunStatus. Errors:
-// InvalidArgument for text that is not a status, and for a status with a newer format version; the
-// latter error names both versions.
+// InvalidArgument for text that is not a status of finetune, and for a status with a newer format
+// version; the latter error names both versions.
 absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text);
 
 // Returns the state of the run in `work_dir`. Errors, which name the path: NotFound if there is no
-// status.json; those of ParseRunStatus(); those of reading the file.
+// status.json; those of ParseRunStatus() and ReadRegularFile().
 absl::StatusOr<RunStatus> ReadRunStatus(const std::string& work_dir);
 
 }  // namespace finetune

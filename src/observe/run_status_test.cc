@@ -96,8 +96,16 @@ TEST(RunStatus, BeginsWithFinetunesMark) {
 
 TEST(RunStatus, RefusesTextThatIsNotAStatus) {
   for (const std::string text :
-       {"", "{", "[]", "null", "{\"state\": 3}", "{\"state\": \"LOST\"}"}) {
+       {"", "{", "[]", "null", "{\"writer\": \"finetune 0.1.0\", \"state\": 3}",
+        "{\"writer\": \"finetune 0.1.0\", \"state\": \"LOST\"}",
+        // of other programs
+        "{\"state\": \"RUNNING\"}", "{\"writer\": \"slurm 23\", \"state\": \"RUNNING\"}"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(ParseRunStatus(text).status())) << text;
+  }
+  // A status that was cut at any byte.
+  const std::string whole = ToJson(Full());
+  for (size_t size = 0; size + 2 < whole.size(); ++size) {
+    EXPECT_TRUE(absl::IsInvalidArgument(ParseRunStatus(whole.substr(0, size)).status())) << size;
   }
 }
 
@@ -112,7 +120,7 @@ TEST(RunStatus, RefusesThatOfANewerFinetune) {
 
 TEST(RunStatus, FieldsOfOtherTypesKeepTheirDefaults) {
   const absl::StatusOr<RunStatus> read = ParseRunStatus(
-      R"({"state": "RUNNING", "pid": 1e300, "updated": "x", "train": [1], "best": 3, "checkpoint": null,
+      R"({"writer": "finetune 0.1.0", "state": "RUNNING", "pid": 1e300, "updated": "x", "train": [1], "best": 3, "checkpoint": null,
           "iterations_per_epoch": 0, "warnings": [7, {"text": "odd"}], "run": {"iteration": 1}})");
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->pid, 0);

@@ -1,6 +1,5 @@
 #include "src/observe/watch.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "src/base/atomic_file.h"
 #include "src/base/fd.h"
 #include "src/base/list_folder.h"
 #include "src/observe/run_log.h"
@@ -47,18 +47,18 @@ WatchedRun::Health HealthOf(const RunStatus& status, absl::Time now) {
       errno == ESRCH) {
     return WatchedRun::Health::kGone;
   }
-  return AgeOf(status.updated_unix_s, now) > absl::ToDoubleSeconds(StaleAfter(status))
-             ? WatchedRun::Health::kStale
-             : WatchedRun::Health::kAlive;
+  const absl::Duration age = now - FromUnix(status.updated_unix_s);
+  if (age > StaleAfter(status)) return WatchedRun::Health::kStale;
+  return age < -StaleAfter(status) ? WatchedRun::Health::kOtherClock : WatchedRun::Health::kAlive;
 }
 
 // Returns the last kTailBytes bytes of a file; "" if it cannot be read.
 std::string TailOf(const std::string& path) {
-  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const absl::StatusOr<Fd> fd = OpenRegularFile(path);
   struct stat found = {};
-  if (!fd.ok() || fstat(fd.get(), &found) != 0) return "";
+  if (!fd.ok() || fstat(fd->get(), &found) != 0) return "";
   std::string bytes(static_cast<size_t>(std::min<off_t>(found.st_size, kTailBytes)), '\0');
-  const ssize_t n = TEMP_FAILURE_RETRY(pread(fd.get(), bytes.data(), bytes.size(),
+  const ssize_t n = TEMP_FAILURE_RETRY(pread(fd->get(), bytes.data(), bytes.size(),
                                              found.st_size - static_cast<off_t>(bytes.size())));
   bytes.resize(static_cast<size_t>(std::max<ssize_t>(n, 0)));
   return bytes;
@@ -128,6 +128,11 @@ std::string StateOf(const WatchedRun& run, absl::Time now) {
     case WatchedRun::Health::kStale:
       return absl::StrCat("STALE: no update for ", age, "; process ", status.pid, " on ",
                           status.run.host, " may hang or be dead");
+    case WatchedRun::Health::kOtherClock:
+      return absl::StrCat("UNKNOWN: the last update is ",
+                          FormatDuration(AgeOf(absl::ToDoubleSeconds(now - absl::UnixEpoch()),
+                                               FromUnix(status.updated_unix_s))),
+                          " ahead of this host's clock; compare it with that of ", status.run.host);
     case WatchedRun::Health::kGone:
       return absl::StrCat("GONE: process ", status.pid,
                           " has ended without a last word; its last update was ", age, " ago");
@@ -136,6 +141,14 @@ std::string StateOf(const WatchedRun& run, absl::Time now) {
   }
   return absl::StrCat(NameOf(status.state), ", ended ", age, " ago",
                       status.state == RunState::kInterrupted ? "; --resume=auto continues" : "");
+}
+
+// Describes a run that has not reported an iteration.
+std::string NoIteration(const RunStatus& status) {
+  if (status.run.iteration == 0) return "no iteration yet";
+  return absl::StrCat("resumed after iteration ", status.run.iteration,
+                      status.state == RunState::kDone ? ", where the run had ended already"
+                                                      : "; no iteration since then");
 }
 
 void DescribeTraining(const WatchedRun& run, const WatchScreen& screen,
@@ -192,7 +205,7 @@ std::vector<std::string> DescribeRun(const WatchedRun& run, absl::Time now,
   if (status.training.has_value()) {
     DescribeTraining(run, screen, &lines);
   } else {
-    lines.emplace_back("no iteration yet");
+    lines.push_back(NoIteration(status));
   }
   if (status.validation.has_value()) {
     lines.push_back(absl::StrFormat("validation  iteration %d: loss %.4f",

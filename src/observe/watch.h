@@ -16,6 +16,9 @@ struct WatchedRun {
     kAlive,
     // The run has not ended, but its status is older than StaleAfter().
     kStale,
+    // The run has not ended, and its status is from the future by more than StaleAfter(). The
+    // clocks of this host and the run's differ, so its age is not known.
+    kOtherClock,
     // The run has not ended, but its process no longer exists. Can be seen only on the run's host.
     kGone,
     kEnded,  // status.state says how

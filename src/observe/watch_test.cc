@@ -1,5 +1,6 @@
 #include "src/observe/watch.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,10 +131,33 @@ TEST(Watch, ASlowIterationIsNotStale) {
 
 TEST(Watch, AClockThatIsAheadIsNotAnAge) {
   RunStatus status = Status();
-  status.updated_unix_s = kNow + 600;
+  status.updated_unix_s = kNow + 100;
   const WatchedRun run = Read(status);
   EXPECT_EQ(run.health, WatchedRun::Health::kAlive);
   EXPECT_THAT(Screen(run), HasSubstr("updated 0:00:00 ago"));
+}
+
+// A dead run with such a time would otherwise pass for alive until that time has come.
+TEST(Watch, AnUpdateFarInTheFutureDoesNotSayThatTheRunIsAlive) {
+  RunStatus status = Status();
+  status.updated_unix_s = kNow + 600;
+  const WatchedRun run = Read(status);
+  EXPECT_EQ(run.health, WatchedRun::Health::kOtherClock);
+  EXPECT_THAT(Screen(run), HasSubstr("UNKNOWN: the last update is 0:10:00 ahead of this host's "
+                                     "clock; compare it with that of another-host"));
+  status.updated_unix_s = 1e300;
+  EXPECT_EQ(Read(status).health, WatchedRun::Health::kOtherClock);
+}
+
+TEST(Watch, ARunThatWasResumedAtItsEndHasDoneItsIterations) {
+  RunStatus status = Status();
+  status.training.reset();
+  EXPECT_THAT(Screen(Read(status)), HasSubstr("no iteration yet"));
+  status.run.iteration = 64;
+  EXPECT_THAT(Screen(Read(status)), HasSubstr("resumed after iteration 64; no iteration since"));
+  status.state = RunState::kDone;
+  EXPECT_THAT(Screen(Read(status)),
+              HasSubstr("resumed after iteration 64, where the run had ended already"));
 }
 
 // A process on another host cannot be seen. A run there is only stale, never gone.
@@ -203,6 +227,33 @@ TEST(Watch, SaysWhichFileIsMissingOrIsNotAStatus) {
   const absl::Status other = ReadWatchedRun(folder, At(kNow)).status();
   EXPECT_THAT(std::string(other.message()),
               AllOf(HasSubstr(folder + "/status.json: "), HasSubstr("not a JSON object")));
+}
+
+TEST(Watch, ReadsNothingThatIsNotAFile) {
+  const std::string folder = EmptyTestFolder();
+  const std::string path = folder + "/status.json";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);  // opening it would wait for a writer
+  EXPECT_EQ(ReadWatchedRun(folder, At(kNow)).status().message(),
+            path + ": expected a file, found a pipe");
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
+  EXPECT_EQ(ReadWatchedRun(folder, At(kNow)).status().message(),
+            path + ": expected a file, found a folder");
+  ASSERT_EQ(rmdir(path.c_str()), 0);
+  // The curve of losses is only an extra.
+  ASSERT_EQ(mkfifo((folder + "/20260101_000000.jsonl").c_str(), 0600), 0);
+  ASSERT_TRUE(WriteFileAtomically(path, ToJson(Status())).ok());
+  const absl::StatusOr<WatchedRun> run = ReadWatchedRun(folder, At(kNow));
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_THAT(run->losses, testing::IsEmpty());
+}
+
+TEST(Watch, ReadsNoMoreOfAFileThanAStatusHas) {
+  const std::string folder = EmptyTestFolder();
+  ASSERT_TRUE(WriteFileAtomically(folder + "/status.json", "").ok());
+  ASSERT_EQ(truncate((folder + "/status.json").c_str(), off_t{1} << 36), 0);  // a sparse file
+  EXPECT_THAT(std::string(ReadWatchedRun(folder, At(kNow)).status().message()),
+              HasSubstr("/status.json is larger than the 1048576 bytes expected of it"));
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ namespace finetune {
 namespace {
 
 // The leading \n ends the progress line and the "^C" that the terminal prints.
-constexpr std::string_view kAnswer =
+constexpr std::string_view kAnswer = "\nasked to stop: finishing this iteration and saving\n";
+constexpr std::string_view kInterruptAnswer =
     "\nasked to stop: finishing this iteration and saving; a second Ctrl-C ends the program at "
     "once, without saving\n";
 
@@ -26,8 +27,10 @@ void Note(int signal) {
   // A launcher also sends SIGTERM when another rank has died. Then nothing can be saved, and a
   // promise to save would be wrong.
   if (signal != SIGTERM && answers_signals && !was_answered.exchange(true)) {
+    // Whoever sends another signal may have no terminal to press Ctrl-C in.
+    const std::string_view answer = signal == SIGINT ? kInterruptAnswer : kAnswer;
     // A failed write loses only the answer.
-    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kAnswer.data(), kAnswer.size());
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, answer.data(), answer.size());
   }
   if (earlier == SIGINT && signal == SIGINT) {
     // A second Ctrl-C: take the default action now.

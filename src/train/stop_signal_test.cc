@@ -42,6 +42,16 @@ TEST(StopSignal, AnswersOnce) {
     EXPECT_TRUE(stop.answered());
   }
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "\nasked to stop: finishing this iteration and saving\n");
+}
+
+TEST(StopSignal, ExplainsASecondInterruptToThoseWhoSentTheFirst) {
+  testing::internal::CaptureStderr();
+  {
+    const StopSignal stop(/*answers=*/true);
+    raise(SIGINT);
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "\nasked to stop: finishing this iteration and saving; a second Ctrl-C ends the "
             "program at once, without saving\n");
 }

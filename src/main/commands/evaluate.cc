@@ -1,8 +1,8 @@
 #include "src/main/commands/evaluate.h"
 
-#include <cstdio>
-
+#include "src/base/status_macros.h"
 #include "src/main/exit_code.h"
+#include "src/main/print_output.h"
 
 namespace finetune {
 
@@ -34,7 +34,7 @@ EvaluateFlags EvaluateCommand::flags() const {
 
 absl::StatusOr<int> EvaluateCommand::RunOnRanks(const LoadedConfig& loaded, Communicator* comm) {
   FT_ASSIGN_OR_RETURN(const std::string text, RunEvaluate(loaded, flags(), comm));
-  std::printf("%s", text.c_str());
+  FT_RETURN_IF_ERROR(PrintOutput(text));
   return kExitDone;
 }
 

@@ -2,9 +2,11 @@
 
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
+#include "src/base/own_file.h"
 #include "src/base/status_macros.h"
 #include "src/base/system_error.h"
 #include "src/config/reference.h"
@@ -51,10 +53,15 @@ absl::Status HelpCommand::WriteManPages(const CommandList& commands, std::string
   std::error_code error;
   std::filesystem::create_directories(man_, error);
   if (error) return SystemError("cannot create", man_, error.value());
-  for (const ManPage& page : ManPages(commands)) {
-    const std::string path = absl::StrCat(man_, "/", page.file);
-    FT_RETURN_IF_ERROR(WriteFileAtomically(path, page.text));
-    absl::StrAppend(output, path, "\n");
+  const std::vector<ManPage> pages = ManPages(commands);
+  const auto path_of = [&](const ManPage& page) { return absl::StrCat(man_, "/", page.file); };
+  // Nothing is written if a page would replace a file of another program.
+  for (const ManPage& page : pages) {
+    FT_RETURN_IF_ERROR(CheckOwnText(path_of(page), kManPageFirstLine));
+  }
+  for (const ManPage& page : pages) {
+    FT_RETURN_IF_ERROR(WriteFileAtomically(path_of(page), page.text));
+    absl::StrAppend(output, path_of(page), "\n");
   }
   return absl::OkStatus();
 }

@@ -3,7 +3,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <limits>
 
@@ -14,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "src/main/exit_code.h"
+#include "src/main/print_output.h"
 #include "src/observe/watch.h"
 
 namespace finetune {
@@ -33,7 +33,8 @@ bool ShowsUtf8() {
 }
 
 int ExitCodeOf(const WatchedRun& run) {
-  if (run.health == WatchedRun::Health::kStale || run.health == WatchedRun::Health::kGone) {
+  if (run.health == WatchedRun::Health::kStale || run.health == WatchedRun::Health::kGone ||
+      run.health == WatchedRun::Health::kOtherClock) {
     return kExitFailed;
   }
   switch (run.status.state) {
@@ -51,7 +52,7 @@ int ExitCodeOf(const WatchedRun& run) {
 // Prints the run over the lines that the last call printed. `drawn`: the number of those lines, 0
 // if there are none; set to the number of lines printed now. The cursor goes back by `drawn` lines,
 // so on a terminal no line may wrap and none may scroll off the screen: both are cut to its size.
-void Draw(const WatchedRun& run, absl::Time now, bool terminal, size_t* drawn) {
+absl::Status Draw(const WatchedRun& run, absl::Time now, bool terminal, size_t* drawn) {
   WatchScreen screen;
   screen.utf8 = ShowsUtf8();
   screen.columns = std::numeric_limits<int>::max();
@@ -66,9 +67,8 @@ void Draw(const WatchedRun& run, absl::Time now, bool terminal, size_t* drawn) {
   if (lines.size() > rows) lines.resize(rows);
   // Escape sequences: the cursor goes up by `drawn` lines, and the screen below it is cleared.
   const std::string back = *drawn > 0 ? absl::StrCat("\x1b[", *drawn, "A\r\x1b[J") : "";
-  std::fputs(absl::StrCat(back, absl::StrJoin(lines, "\n"), "\n").c_str(), stdout);
-  std::fflush(stdout);
   *drawn = lines.size();
+  return PrintOutput(absl::StrCat(back, absl::StrJoin(lines, "\n"), "\n"));
 }
 
 }  // namespace
@@ -77,7 +77,7 @@ void WatchCommand::AddFlags(FlagList* flags) {
   flags
       ->Path(Flag::Kind::kFolder, "WORK_DIR", "WORK_DIR",
              "The folder of the run. The exit code is the run's: 0 running or done, 1 failed, "
-             "dead or silent for long, 75 interrupted",
+             "dead or silent for long, 2 without a state that can be read, 75 interrupted",
              &work_dir_)
       ->required = true;
   flags->Switch(
@@ -92,8 +92,14 @@ int WatchCommand::Run(const Invocation& invocation) {
   while (true) {
     const absl::Time now = absl::Now();
     const absl::StatusOr<WatchedRun> run = ReadWatchedRun(work_dir_, now);
-    if (!run.ok()) return ReportError(run.status(), invocation.rank);
-    Draw(*run, now, follows, &drawn);
+    const absl::Status shown =
+        run.ok() ? Draw(*run, now, follows, &drawn) : absl::Status(run.status());
+    if (!shown.ok()) {
+      ReportError(shown, invocation.rank);
+      // Whatever the error is, it says nothing about the run, so this is not the code of a failed
+      // run.
+      return kExitUsage;
+    }
     const bool over =
         run->health == WatchedRun::Health::kEnded || run->health == WatchedRun::Health::kGone;
     if (over || !follows) return ExitCodeOf(*run);
