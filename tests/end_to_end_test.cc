@@ -225,7 +225,10 @@ TEST_F(EndToEnd, ARunResumedIntoAnotherWorkDirHasItsOwnBest) {
   Value::Dict root = *ReadTorchFile(path)->dict();
   Value::Dict meta = *root.entries().front().second.dict();
   for (auto& [key, value] : meta.entries()) {
-    if (*key.string() == "best_accuracy") value = 2.0;
+    if (*key.string() != "best") continue;
+    Value::Dict best = *value.list()->front().dict();
+    best.entries().front().second = 2.0;
+    value = Value::List{best};
   }
   root.entries().front().second = meta;
   ASSERT_TRUE(WriteTorchFile(path, root).ok());

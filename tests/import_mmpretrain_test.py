@@ -233,6 +233,12 @@ class TutorialTest(ConfigTest):
 class MeaningTest(ConfigTest):
     """Tests one setting at a time, on top of the four base files."""
 
+    def test_focal_loss(self):
+        loss = "model = dict(head=dict(loss=dict(_delete_=True, type='FocalLoss', gamma=1.5, alpha=0.5)))\n"
+        output = self.whole(BASE_LIST + loss)
+        self.assertIn("focal { gamma: 1.5 alpha: 0.5", self.flat(output))
+        self.effective(output)
+
     def test_settings_with_a_counterpart(self):
         scheduler = "param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=True, begin=0, end=5, "
         settings = (
@@ -247,6 +253,10 @@ class MeaningTest(ConfigTest):
             (
                 "model = dict(head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1)))",
                 "label_smoothing: 0.1",
+            ),
+            (
+                "model = dict(head=dict(loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1, use_sigmoid=True)))",
+                r"label_smoothing: 0.1 bce { sum_classes: true",
             ),
             (
                 "model = dict(head=dict(num_classes=1000, loss=dict(type='CrossEntropyLoss', class_weight=[1.5] + [1] * 999)))",
@@ -317,6 +327,14 @@ class MeaningTest(ConfigTest):
             # Optimizer.
             ("optim_wrapper = dict(optimizer=dict(nesterov=True))", "nesterov: true"),
             ("optim_wrapper = dict(clip_grad=dict(max_norm=5.0))", r"clip_gradient { max_norm: 5.0"),
+            (
+                "optim_wrapper = dict(optimizer=dict(_delete_=True, type='Lamb', lr=0.005, weight_decay=0.02))",
+                r"lamb { lr: 0.005 weight_decay: 0.02 } clip_gradient { max_norm: 1.0",
+            ),
+            (
+                "optim_wrapper = dict(optimizer=dict(_delete_=True, type='LARS', lr=1.6, weight_decay=1e-6, eta=0.01))",
+                r"lars { lr: 1.6 weight_decay: 1e-06 trust_coefficient: 0.01 always_adapt: true",
+            ),
             ("optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16')", "precision: BFLOAT16"),
             # Schedule.
             (
@@ -352,6 +370,19 @@ class MeaningTest(ConfigTest):
             (
                 "default_hooks = dict(checkpoint=dict(max_keep_ckpts=2, save_best='accuracy/top1'))",
                 r"keep_last: 2 save_best: true",
+            ),
+            (
+                "default_hooks = dict(checkpoint=dict(save_best='accuracy/top5'))",
+                r"save_best: true best_metric: TOP5",
+            ),
+            (
+                "custom_hooks = [dict(type='EarlyStoppingHook', monitor='accuracy/top1', patience=3, min_delta=0.5)]",
+                r"early_stopping { metric: TOP1 patience: 3 min_delta: 0.005",
+            ),
+            (
+                "param_scheduler = [dict(type='ReduceOnPlateauLR', monitor='accuracy/top1', rule='greater', factor=0.5, patience=2, "
+                "threshold=0.2, threshold_rule='abs', cooldown=1, min_value=1e-5)]",
+                r"plateau { metric: TOP1 factor: 0.5 patience: 2 threshold_mode: ABSOLUTE threshold: 0.002 cooldown: 1 min_lr: 1e-05",
             ),
             (
                 "default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))",
@@ -418,7 +449,22 @@ class MeaningTest(ConfigTest):
                 "model = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2)], probs=[0.5]))",
                 "model.train_cfg.augments[0]=dict(type='Mixup', alpha=0.2): finetune mixes each batch",
             ),
-            ("model = dict(head=dict(loss=dict(use_sigmoid=True)))", "model.head.loss.use_sigmoid=True"),
+            (
+                "model = dict(head=dict(loss=dict(type='SeesawLoss')))",
+                "model.head.loss=dict(type='SeesawLoss'",
+            ),
+            (
+                "optim_wrapper = dict(optimizer=dict(_delete_=True, type='LARS', lr=0.3, momentum=0.9))",
+                "optim_wrapper.optimizer.momentum: a step's lr multiplies the gradient before it enters the momentum there",
+            ),
+            (
+                "optim_wrapper = dict(clip_grad=dict(max_norm=5.0), optimizer=dict(_delete_=True, type='Lamb', lr=0.005))",
+                "optim_wrapper.optimizer.max_grad_norm: gradients are clipped twice there",
+            ),
+            (
+                "custom_hooks = [dict(type='EarlyStoppingHook', monitor='single-label/f1-score')]",
+                "finetune translates accuracy/top1, and accuracy/top5 where val_evaluator measures it",
+            ),
             ("data_preprocessor = dict(to_rgb=True)", "the network gets BGR there"),
             (
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomResizedCrop', scale=(224, 200)), dict(type='PackInputs')]))",
@@ -471,7 +517,10 @@ class MeaningTest(ConfigTest):
                 "optim_wrapper.constructor=",
             ),
             ("param_scheduler = [dict(type='PolyLR', power=2)]", "does not translate PolyLR; see schedule.poly"),
-            ("param_scheduler = [dict(type='ReduceOnPlateauLR')]", "finetune has no schedule ReduceOnPlateauLR"),
+            (
+                "param_scheduler = [dict(type='ReduceOnPlateauLR')]",
+                "finetune translates it for monitor='accuracy/top1' and rule='greater'",
+            ),
             (
                 "param_scheduler = [dict(type='LinearLR', end=5, convert_to_iter_based=True), dict(type='CosineAnnealingLR', begin=5, "
                 "T_max=195)]",
@@ -485,8 +534,8 @@ class MeaningTest(ConfigTest):
             ),
             ("train_cfg = dict(dynamic_intervals=[(90, 1)])", "train_cfg.dynamic_intervals=[(90, 1)]"),
             (
-                "default_hooks = dict(checkpoint=dict(save_best='accuracy/top5'))",
-                "default_hooks.checkpoint.save_best='accuracy/top5'",
+                "default_hooks = dict(checkpoint=dict(save_best='accuracy/top3'))",
+                "default_hooks.checkpoint.save_best='accuracy/top3'",
             ),
             ("default_hooks = dict(mine=dict(type='MyHook'))", "default_hooks.mine=dict(type='MyHook')"),
             ("custom_imports = dict(imports=['my_package'])", "custom_imports=dict(imports=['my_package'])"),

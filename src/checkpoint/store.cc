@@ -316,6 +316,11 @@ absl::StatusOr<std::optional<int64_t>> CheckpointStore::BestIteration() const {
   return std::nullopt;
 }
 
+bool CheckpointStore::Has(int64_t iteration) const {
+  return std::any_of(saved_.begin(), saved_.end(),
+                     [&](const SavedCheckpoint& one) { return one.iteration == iteration; });
+}
+
 absl::StatusOr<bool> CheckpointStore::PointBest(int64_t iteration) {
   FT_RETURN_IF_ERROR(CheckOwn(folder_, kBest));
   for (auto it = saved_.rbegin(); it != saved_.rend(); ++it) {
@@ -326,7 +331,8 @@ absl::StatusOr<bool> CheckpointStore::PointBest(int64_t iteration) {
   return false;
 }
 
-absl::Status CheckpointStore::Save(const std::string& name, const Value& root, bool is_best) {
+absl::Status CheckpointStore::Save(const std::string& name, const Value& root,
+                                   const std::vector<int64_t>& best) {
   if (!IsCheckpointName(name)) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", name, "\": expected a checkpoint's name, epoch_N.pth or iter_N.pth"));
@@ -336,7 +342,7 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
   for (const std::string& replaced : {name, std::string(kLatest), std::string(kBest)}) {
     FT_RETURN_IF_ERROR(CheckOwn(folder_, replaced));
   }
-  FT_ASSIGN_OR_RETURN(const std::string best, TargetOf(folder_, kBest, saved_));
+  FT_ASSIGN_OR_RETURN(const std::string named_best, TargetOf(folder_, kBest, saved_));
   FT_RETURN_IF_ERROR(WriteTorchFile(absl::StrCat(folder_, "/", name), root));
   std::erase_if(saved_, [&](const SavedCheckpoint& one) { return one.name == name; });
   // Checkpoints of later iterations belong to an abandoned run: this run resumed from an older one.
@@ -345,24 +351,25 @@ absl::Status CheckpointStore::Save(const std::string& name, const Value& root, b
                         [&](const SavedCheckpoint& one) { return one.iteration > iteration; });
   saved_.push_back({iteration, name});
   FT_RETURN_IF_ERROR(PointAlias(folder_, kLatest, name));
-  if (is_best) {
+  if (!best.empty() && best.front() == iteration) {
     FT_RETURN_IF_ERROR(PointAlias(folder_, kBest, name));
-  } else if (best == name) {
+  } else if (named_best == name) {
     // best.pth was an alias of the abandoned run's checkpoint of this name, which has just been
     // replaced.
     unlink(absl::StrCat(folder_, "/", kBest).c_str());
   }
-  return Prune();
+  return Prune(best);
 }
 
-absl::Status CheckpointStore::Prune() {
+absl::Status CheckpointStore::Prune(const std::vector<int64_t>& best) {
   if (keep_last_ <= 0 || saved_.size() <= static_cast<size_t>(keep_last_)) return absl::OkStatus();
-  FT_ASSIGN_OR_RETURN(const std::string best, TargetOf(folder_, kBest, saved_));
+  FT_ASSIGN_OR_RETURN(const std::string named_best, TargetOf(folder_, kBest, saved_));
   const auto first_kept = saved_.end() - keep_last_;
   std::vector<SavedCheckpoint> kept;
   for (auto it = saved_.begin(); it != first_kept; ++it) {
     FT_ASSIGN_OR_RETURN(const bool own, IsOwn(folder_, it->name));
-    if (it->name == best || !own) {
+    const bool is_best = std::find(best.begin(), best.end(), it->iteration) != best.end();
+    if (is_best || it->name == named_best || !own) {
       kept.push_back(*it);
       continue;
     }

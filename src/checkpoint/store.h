@@ -28,7 +28,7 @@ namespace finetune {
 class CheckpointStore {
  public:
   // Creates the folder if it is missing, and removes incomplete files that dead runs left in it.
-  // `keep_last`: the number of latest checkpoints to keep, besides the best one; 0 keeps all.
+  // `keep_last`: the number of latest checkpoints to keep, besides the best ones; 0 keeps all.
   // `known`: checkpoints of this folder that have just been read (FoundCheckpoint::saved) and so
   // need not be read again. Errors: FailedPrecondition, with host and process, if another run
   // writes to the folder; AlreadyExists, with the path, if a file that finetune did not write has
@@ -51,25 +51,30 @@ class CheckpointStore {
   // AliasTarget().
   absl::StatusOr<std::optional<int64_t>> BestIteration() const;
 
+  // Returns whether there is a checkpoint of this meta.iteration that can be read.
+  bool Has(int64_t iteration) const;
+
   // Makes best.pth an alias of the checkpoint of `iteration`. Returns false if there is no such
   // checkpoint. Errors: AlreadyExists if finetune did not write the present best.pth; those of the
   // file system.
   absl::StatusOr<bool> PointBest(int64_t iteration);
 
-  // Writes `root` as the file `name` ("epoch_3.pth"). Makes latest.pth an alias of it, and best.pth
-  // too if `is_best`. Then deletes the oldest checkpoints so that keep_last remain, but never the
-  // latest or the best. Old checkpoints are deleted only after the new one is complete, and no
-  // crash leaves an incomplete one under a checkpoint's name. May be called on any thread, one call
-  // at a time. Errors: InvalidArgument if `name` is not a checkpoint's name or `root` lacks
-  // meta.iteration or meta.writer; AlreadyExists if it would replace a file that finetune did not
-  // write; those of WriteTorchFile().
-  absl::Status Save(const std::string& name, const Value& root, bool is_best);
+  // Writes `root` as the file `name` ("epoch_3.pth"). Makes latest.pth an alias of it. `best`: the
+  // meta.iteration of each best checkpoint, the best first; may be empty. If the first one is that
+  // of `root`, makes best.pth an alias too. Then deletes the oldest checkpoints so that keep_last
+  // remain, but never the latest, those of `best`, or the one that best.pth names. Old checkpoints
+  // are deleted only after the new one is complete, and no crash leaves an incomplete one under a
+  // checkpoint's name. May be called on any thread, one call at a time. Errors: InvalidArgument if
+  // `name` is not a checkpoint's name or `root` lacks meta.iteration or meta.writer; AlreadyExists
+  // if it would replace a file that finetune did not write; those of WriteTorchFile().
+  absl::Status Save(const std::string& name, const Value& root,
+                    const std::vector<int64_t>& best = {});
 
  private:
   CheckpointStore(std::string folder, int keep_last, Fd lock)
       : folder_(std::move(folder)), keep_last_(keep_last), lock_(std::move(lock)) {}
 
-  absl::Status Prune();
+  absl::Status Prune(const std::vector<int64_t>& best);
 
   std::string folder_;
   int keep_last_;

@@ -55,8 +55,15 @@ class StoreTest : public testing::Test {
   }
 
   static void Save(CheckpointStore& store, int epoch, bool is_best = false) {
-    const absl::Status saved =
-        store.Save("epoch_" + std::to_string(epoch) + ".pth", Root(int64_t{100} * epoch), is_best);
+    Save(store, epoch, is_best ? std::vector<int>{epoch} : std::vector<int>());
+  }
+
+  // `best`: the epochs of the best checkpoints, the best first.
+  static void Save(CheckpointStore& store, int epoch, const std::vector<int>& best) {
+    std::vector<int64_t> iterations;
+    for (const int one : best) iterations.push_back(int64_t{100} * one);
+    const absl::Status saved = store.Save("epoch_" + std::to_string(epoch) + ".pth",
+                                          Root(int64_t{100} * epoch), iterations);
     EXPECT_TRUE(saved.ok()) << saved;
   }
 
@@ -101,6 +108,28 @@ TEST_F(StoreTest, KeepsTheLastAndTheBest) {
               UnorderedElementsAre("epoch_5.pth", "epoch_6.pth", "latest.pth", "best.pth"));
 }
 
+TEST_F(StoreTest, KeepsSeveralBestAndNamesTheFirst) {
+  {
+    CheckpointStore store = Open(1);
+    Save(store, 1, std::vector<int>{1});
+    Save(store, 2, std::vector<int>{2, 1});
+    Save(store, 3, std::vector<int>{2, 1});
+    Save(store, 4, std::vector<int>{2, 4});
+    EXPECT_THAT(Checkpoints(),
+                UnorderedElementsAre("epoch_2.pth", "epoch_4.pth", "latest.pth", "best.pth"));
+    EXPECT_EQ(Target("best.pth"), "epoch_2.pth");
+  }
+  // A resumed run keeps them too.
+  CheckpointStore store = Open(1);
+  EXPECT_TRUE(store.Has(200));
+  EXPECT_FALSE(store.Has(300));
+  Save(store, 5, std::vector<int>{2, 4});
+  Save(store, 6, std::vector<int>{6, 2});
+  EXPECT_THAT(Checkpoints(),
+              UnorderedElementsAre("epoch_2.pth", "epoch_6.pth", "latest.pth", "best.pth"));
+  EXPECT_EQ(Target("best.pth"), "epoch_6.pth");
+}
+
 TEST_F(StoreTest, KeepsAllWhenAskedTo) {
   CheckpointStore store = Open(0);
   for (int epoch = 1; epoch <= 5; ++epoch) Save(store, epoch);
@@ -111,11 +140,11 @@ TEST_F(StoreTest, EpochsAndIterationsAreOneSequenceAlsoAfterARestart) {
   {
     CheckpointStore store = Open(3);
     Save(store, 1);
-    ASSERT_TRUE(store.Save("iter_150.pth", Root(150), false).ok());
+    ASSERT_TRUE(store.Save("iter_150.pth", Root(150)).ok());
     Save(store, 2);
   }
   CheckpointStore store = Open(3);
-  ASSERT_TRUE(store.Save("iter_250.pth", Root(250), false).ok());
+  ASSERT_TRUE(store.Save("iter_250.pth", Root(250)).ok());
   EXPECT_THAT(Checkpoints(),
               UnorderedElementsAre("iter_150.pth", "epoch_2.pth", "iter_250.pth", "latest.pth"));
 }
@@ -223,7 +252,7 @@ TEST_F(StoreTest, NeitherReplacesNorDeletesAFileThatCameWhileItWasOpen) {
     Save(store, 1, /*is_best=*/true);
     fs::remove(folder_ + "/" + name);
     ASSERT_TRUE(WriteFileAtomically(folder_ + "/" + name, mine).ok());
-    EXPECT_TRUE(absl::IsAlreadyExists(store.Save("epoch_2.pth", Root(200), true)));
+    EXPECT_TRUE(absl::IsAlreadyExists(store.Save("epoch_2.pth", Root(200), {200})));
     EXPECT_TRUE(absl::IsAlreadyExists(store.RemoveAll()));
     EXPECT_EQ(*ReadFile(folder_ + "/" + name), mine);
   }
@@ -262,7 +291,7 @@ TEST_F(StoreTest, ReadsCheckpointsOfBeforeFormatsHadNumbers) {
   AppendWriter(&meta);
   meta.Append("iteration", 200);
   root.entries().front().second = meta;
-  ASSERT_TRUE(store.Save("epoch_2.pth", root, false).ok());
+  ASSERT_TRUE(store.Save("epoch_2.pth", root).ok());
   const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(found->path, folder_ + "/epoch_2.pth");
@@ -280,7 +309,7 @@ TEST_F(StoreTest, RefusesCheckpointsOfANewerFormatByName) {
     meta.Append("iteration", 200);
     Value::Dict root;
     root.Append("meta", meta);
-    ASSERT_TRUE(store.Save("epoch_2.pth", root, false).ok());
+    ASSERT_TRUE(store.Save("epoch_2.pth", root).ok());
   }
   EXPECT_EQ(FindLatestCheckpoint(folder_).status(),
             absl::InvalidArgumentError(folder_ +
@@ -318,7 +347,7 @@ TEST_F(StoreTest, WeightsThatAreNotFiniteArePassedOverAndNamed) {
   Value::Dict root = *Root(200).dict();
   root.entries().back().second =
       Value::FromTensors({{"w", at::full({100}, std::numeric_limits<float>::quiet_NaN())}});
-  ASSERT_TRUE(store.Save("epoch_2.pth", root, false).ok());
+  ASSERT_TRUE(store.Save("epoch_2.pth", root).ok());
   const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(found->path, folder_ + "/epoch_1.pth");
@@ -425,9 +454,9 @@ TEST_F(StoreTest, OtherNamesAndRootsAreRefused) {
   for (const char* name :
        {"../epoch_1.pth", "epoch_.pth", "epoch_1", "1.pth", "iter_1x.pth", "epoch_-1.pth",
         "epoch_1234567890123456789.pth", "epoch_1.pth.pth", "latest.pth"}) {
-    EXPECT_EQ(store.Save(name, Root(1), false).code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_EQ(store.Save(name, Root(1)).code(), absl::StatusCode::kInvalidArgument) << name;
   }
-  EXPECT_FALSE(store.Save("epoch_1.pth", Value(Value::Dict()), false).ok());
+  EXPECT_FALSE(store.Save("epoch_1.pth", Value(Value::Dict())).ok());
   EXPECT_THAT(Checkpoints(), IsEmpty());
 }
 

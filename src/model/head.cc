@@ -8,6 +8,7 @@
 #include "src/config/problems.h"
 #include "src/model/class_weights.h"
 #include "src/model/dropout.h"
+#include "src/model/training_loss.h"
 
 namespace finetune {
 
@@ -23,7 +24,7 @@ void Head::Check(const HeadConfig& config, const Problems& problems) {
     CheckClassWeights(config.class_weights(), config.num_classes(),
                       problems.Within("class_weights"));
   }
-  problems.IsFraction("label_smoothing", config.label_smoothing());
+  TrainingLoss::Check(config, problems);
   problems.IsFraction("dropout", config.dropout());
 }
 

@@ -109,8 +109,12 @@ std::string ToOpenMetrics(const RunStatus& status, absl::string_view work_dir) {
     }
   }
   if (status.best.has_value()) {
-    metrics.Begin("finetune_best_accuracy_ratio", "The best accuracy so far, 0 to 1.");
-    metrics.Sample(status.best->value, Label("metric", status.best->metric));
+    if (status.best->metric == "loss") {
+      metrics.Add("finetune_best_loss", "The least validation loss so far.", status.best->value);
+    } else {
+      metrics.Begin("finetune_best_accuracy_ratio", "The best accuracy so far, 0 to 1.");
+      metrics.Sample(status.best->value, Label("metric", status.best->metric));
+    }
   }
   if (status.checkpoint.has_value()) {
     metrics.Add("finetune_checkpoint_iteration", "The iteration of the last whole checkpoint.",

@@ -15,6 +15,7 @@ namespace {
 
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Not;
 
 RunStatus Status() {
   RunStatus status;
@@ -45,6 +46,14 @@ TEST(OpenMetrics, HasTheFiguresOfTheRun) {
               HasSubstr("\nfinetune_best_accuracy_ratio" + labels + ",metric=\"top1\"} 0.9\n"));
   EXPECT_THAT(text,
               HasSubstr("\nfinetune_updated_timestamp_seconds" + labels + "} 1800000060.125\n"));
+}
+
+TEST(OpenMetrics, TheBestLossIsNotAnAccuracy) {
+  RunStatus status = Status();
+  status.best = {"loss", 1.25, 8};
+  const std::string text = ToOpenMetrics(status, "/runs/a");
+  EXPECT_THAT(text, HasSubstr("\nfinetune_best_loss{run=\"flowers\",work_dir=\"/runs/a\"} 1.25\n"));
+  EXPECT_THAT(text, Not(HasSubstr("finetune_best_accuracy_ratio")));
 }
 
 // By the first line finetune knows its own file; OpenMetrics demands the last line.

@@ -147,6 +147,10 @@ std::string ToJson(const EvaluationRecord& record) {
   return Line(json);
 }
 
+std::string ToJson(const EndRecord& record) {
+  return Line({{"mode", "end"}, {"iteration", record.iteration}, {"reason", record.reason}});
+}
+
 absl::Status AddRecords(absl::string_view json_lines, History* history) {
   bool first = true;
   for (const absl::string_view line : absl::StrSplit(json_lines, '\n', absl::SkipEmpty())) {
@@ -165,6 +169,9 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       const auto later = [begin](const auto& record) { return record.iteration >= begin; };
       std::erase_if(history->iterations, later);
       std::erase_if(history->evaluations, later);
+      // A run that goes on has not ended at `begin` - 1.
+      std::erase_if(history->ends,
+                    [begin](const EndRecord& end) { return end.iteration >= begin - 1; });
       std::erase_if(history->runs, [begin](const auto& run) { return run.iteration >= begin - 1; });
       first = false;
     }
@@ -185,6 +192,8 @@ absl::Status AddRecords(absl::string_view json_lines, History* history) {
       if (json.contains("gradient_norm")) {
         record.gradient_norm = NumberField(json, "gradient_norm", kNoNumber);
       }
+    } else if (mode == "end") {
+      history->ends.push_back({iteration, TextField(json, "reason")});
     } else if (mode == "val") {
       EvaluationRecord& record = history->evaluations.emplace_back();
       record.epoch = IntegerField(json, "epoch", 0);

@@ -69,6 +69,12 @@ struct EvaluationRecord {
   std::vector<int64_t> confusion;
 };
 
+// The end of a run before its time, because its config says so.
+struct EndRecord {
+  int64_t iteration = 0;
+  std::string reason;  // a sentence for people, without a full stop
+};
+
 // A record has ClassResult::guessed only if there are at most this many classes.
 inline constexpr size_t kMostGuessedClasses = 1000;
 
@@ -77,12 +83,14 @@ inline constexpr size_t kMostGuessedClasses = 1000;
 std::string ToJson(const RunRecord& record);
 std::string ToJson(const IterationRecord& record);
 std::string ToJson(const EvaluationRecord& record);
+std::string ToJson(const EndRecord& record);
 
 // The records of a run, in the order of iterations.
 struct History {
   std::vector<RunRecord> runs;
   std::vector<IterationRecord> iterations;
   std::vector<EvaluationRecord> evaluations;
+  std::vector<EndRecord> ends;
 };
 
 // Adds the records of one .jsonl file to `history`. Files must be added in the order in which they

@@ -142,6 +142,21 @@ TEST(History, AResumedRunsRecordsReplaceThoseAfterItsCheckpoint) {
                                                Field(&EvaluationRecord::iteration, 20)));
 }
 
+TEST(History, ARunThatGoesOnHasNotEnded) {
+  RunRecord run;
+  run.iteration = 20;
+  History history;
+  ASSERT_TRUE(
+      AddRecords(ToJson(Iteration(20, 2)) + "\n" + ToJson(EndRecord{20, "stopped \"early\""}),
+                 &history)
+          .ok());
+  ASSERT_EQ(history.ends.size(), 1u);
+  EXPECT_EQ(history.ends[0].iteration, 20);
+  EXPECT_EQ(history.ends[0].reason, "stopped \"early\"");
+  ASSERT_TRUE(AddRecords(ToJson(run) + "\n" + ToJson(Iteration(21, 1)), &history).ok());
+  EXPECT_TRUE(history.ends.empty());
+}
+
 TEST(History, ARunThatBeginsAgainReplacesAllThatWasBefore) {
   RunRecord run;
   const std::string first =

@@ -144,6 +144,10 @@ void AppendFigures(const History& history, std::string* html) {
           html);
     }
   }
+  if (!history.ends.empty()) {
+    AppendFigure("Stopped early", absl::StrFormat("iteration %d", history.ends.back().iteration),
+                 history.ends.back().reason, html);
+  }
   if (totals.seconds > 0) {
     AppendFigure("Images per second", absl::StrFormat("%.1f", totals.images / totals.seconds),
                  "training, all ranks together", html);
@@ -194,7 +198,7 @@ void AppendCharts(const History& history, std::string* html) {
 double Accuracy(const EvaluationRecord& record) { return MicroAverages(record.classes).recall; }
 
 // Returns the validation with the best accuracy among those that recorded counts of classes; null
-// if none did. best.pth is the checkpoint of the best validation.
+// if none did. Where runtime.checkpoint.best_metric is TOP1, best.pth is its checkpoint.
 const EvaluationRecord* BestWithClasses(const History& history) {
   const EvaluationRecord* best = nullptr;
   for (const EvaluationRecord& record : history.evaluations) {

@@ -78,6 +78,14 @@ TEST(Report, NamesTheRunAndItsKeyFigures) {
   EXPECT_THAT(page, HasSubstr("max_epochs: 3<span class=\"dim\">  # a.pbtxt:7:3</span>"));
 }
 
+TEST(Report, SaysWhyTheRunStoppedEarly) {
+  History history = SmallRun();
+  history.ends = {{30, "stopped early after iteration 30, because <it> did not improve"}};
+  const std::string html = RenderReport(history, "");
+  EXPECT_THAT(html, HasSubstr("Stopped early</dt><dd>iteration 30</dd>"));
+  EXPECT_THAT(html, HasSubstr("because &lt;it&gt; did not improve"));
+}
+
 TEST(Report, LoadsNothingAndRunsNothing) {
   const std::string page = RenderReport(SmallRun(), "");
   for (const char* what : {"<script", "http:", "https:", "<link", "<img", "@import", "url("}) {

@@ -201,6 +201,13 @@ class RunLog::Impl {
     WriteStatus();
   }
 
+  void EndEarly(const EndRecord& record) {
+    const std::lock_guard lock(mutex_);
+    SayLocked(spdlog::level::info, record.reason);
+    if (json_.has_value()) Failed(json_->Append(ToJson(record) + "\n"));
+    status_.reason = record.reason;
+  }
+
   void End(RunState state) {
     const std::lock_guard lock(mutex_);
     status_.state = state;
@@ -369,6 +376,7 @@ void RunLog::Progress(const IterationRecord& record) { impl_->Draw(record); }
 void RunLog::EvaluationProgress(int64_t done, int64_t total) { impl_->DrawEvaluation(done, total); }
 void RunLog::Evaluation(const EvaluationRecord& record) { impl_->Tell(record); }
 void RunLog::Saved(const std::string& file, int64_t iteration) { impl_->Saved(file, iteration); }
+void RunLog::EndEarly(const EndRecord& record) { impl_->EndEarly(record); }
 void RunLog::Best(const RunStatus::Best& best) { impl_->Best(best); }
 void RunLog::End(RunState state) { impl_->End(state); }
 const std::string& RunLog::stem() const { return impl_->stem(); }

@@ -71,6 +71,9 @@ class RunLog {
   // completely written.
   void Saved(const std::string& file, int64_t iteration);
   void Best(const RunStatus::Best& best);
+  // Logs that the run ends before its time, and why, to the console and to all files but the event
+  // file. End() must follow.
+  void EndEarly(const EndRecord& record);
   // Records how the run ended. Not needed after Error(), which records kFailed.
   void End(RunState state);
 

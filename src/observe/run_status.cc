@@ -59,6 +59,7 @@ std::string ToJson(const RunStatus& status) {
                {"writer", kFinetuneWriter},
                {"state", NameOf(status.state)}};
   if (!status.error.empty()) json["error"] = status.error;
+  if (!status.reason.empty()) json["reason"] = status.reason;
   json["host"] = status.run.host;
   json["pid"] = status.pid;
   json["updated"] = status.updated_unix_s;
@@ -122,6 +123,7 @@ absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
         "state: found \"", state, "\"; expected RUNNING, DONE, FAILED or INTERRUPTED"));
   }
   status.error = TextField(json, "error");
+  status.reason = TextField(json, "reason");
   status.pid = IntegerField(json, "pid", 0);
   status.updated_unix_s = NumberField(json, "updated", 0.0);
   // Each record gets a History of its own: a History that gets a record of an earlier iteration

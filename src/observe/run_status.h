@@ -35,7 +35,7 @@ struct RunStatus {
   // The best validation so far.
   struct Best {
     std::string metric;  // "top1"
-    double value = 0;    // 0..1
+    double value = 0;    // 0..1, or a loss if `metric` is "loss"
     int64_t iteration = 0;
   };
   struct Checkpoint {
@@ -52,8 +52,10 @@ struct RunStatus {
 
   RunState state = RunState::kRunning;
   std::string error;  // the error that ended the run; empty unless the state is kFailed
-  RunRecord run;      // without class names
-  int64_t pid = 0;    // the process id of rank 0 on the host run.host
+  // Why the run ended before its time as its config says; empty if it did not.
+  std::string reason;
+  RunRecord run;    // without class names
+  int64_t pid = 0;  // the process id of rank 0 on the host run.host
   double updated_unix_s = 0;
   // The state after the last iteration, as in the .jsonl file. nullopt before the first iteration.
   std::optional<IterationRecord> training;

@@ -19,6 +19,7 @@ RunStatus Full() {
   RunStatus status;
   status.state = RunState::kFailed;
   status.error = "the disk is \"full\"";
+  status.reason = "stopped early";
   status.run.name = "flowers";
   status.run.host = "node7";
   status.run.ranks = 4;
@@ -51,6 +52,7 @@ TEST(RunStatus, IsReadAsItWasWritten) {
   const absl::StatusOr<RunStatus> read = ParseRunStatus(ToJson(Full()));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->state, RunState::kFailed);
+  EXPECT_EQ(read->reason, "stopped early");
   EXPECT_EQ(read->run.host, "node7");
   EXPECT_EQ(read->training->total_iterations, 64);
   EXPECT_EQ(read->validation->iteration, 16);

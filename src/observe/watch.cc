@@ -201,6 +201,7 @@ std::vector<std::string> DescribeRun(const WatchedRun& run, absl::Time now,
       absl::FormatTime("%Y-%m-%d %H:%M", FromUnix(status.run.began_unix_s), screen.zone)));
   lines.push_back(StateOf(run, now));
   if (!status.error.empty()) lines.push_back(absl::StrCat("error       ", status.error));
+  if (!status.reason.empty()) lines.push_back(absl::StrCat("reason      ", status.reason));
   lines.emplace_back();
   if (status.training.has_value()) {
     DescribeTraining(run, screen, &lines);
@@ -219,8 +220,12 @@ std::vector<std::string> DescribeRun(const WatchedRun& run, absl::Time now,
                                     status.validation_total));
   }
   if (status.best.has_value()) {
-    lines.push_back(absl::StrFormat("best        %s %.2f %% at iteration %d", status.best->metric,
-                                    100 * status.best->value, status.best->iteration));
+    const RunStatus::Best& best = *status.best;
+    lines.push_back(absl::StrCat("best        ", best.metric, " ",
+                                 best.metric == "loss"
+                                     ? absl::StrFormat("%.4f", best.value)
+                                     : absl::StrFormat("%.2f %%", 100 * best.value),
+                                 " at iteration ", best.iteration));
   }
   if (status.checkpoint.has_value()) {
     lines.push_back(absl::StrFormat("checkpoint  %s of iteration %d, %s ago",

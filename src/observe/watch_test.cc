@@ -190,6 +190,17 @@ TEST(Watch, AnEndIsSaidWithItsReason) {
   status.state = RunState::kInterrupted;
   EXPECT_THAT(Screen(Read(status)),
               HasSubstr("INTERRUPTED, ended 0:00:03 ago; --resume=auto continues"));
+  status.state = RunState::kDone;
+  status.error = "";
+  status.reason = "stopped early after iteration 20";
+  EXPECT_THAT(Screen(Read(status)), HasSubstr("DONE, ended 0:00:03 ago\n"
+                                              "reason      stopped early after iteration 20\n"));
+}
+
+TEST(Watch, TheBestLossIsNotAShare) {
+  RunStatus status = Status();
+  status.best = {"loss", 1.25, 8};
+  EXPECT_THAT(Screen(Read(status)), HasSubstr("best        loss 1.2500 at iteration 8\n"));
 }
 
 TEST(Watch, DrawsTheLossesOfTheLastRecords) {

@@ -4,13 +4,15 @@
 
 #include "src/config/field_error.h"
 #include "src/optim/adamw.h"
+#include "src/optim/lamb.h"
+#include "src/optim/lars.h"
 #include "src/optim/sgd.h"
 #include "src/optim/weight_average.h"
 
 namespace finetune {
 namespace {
 
-constexpr char kNoKind[] = "has no kind; set sgd { lr: ... } or adamw { lr: ... }";
+constexpr char kNoKind[] = "has no kind; set sgd, adamw, lars or lamb { lr: ... }";
 
 template <typename KindConfig>
 BaseLearningRate Rate(const char* field, const KindConfig& config) {
@@ -30,6 +32,12 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
     case OptimizerConfig::kAdamw:
       AdamW::Check(config.adamw(), problems.Within("adamw"));
       break;
+    case OptimizerConfig::kLars:
+      Lars::Check(config.lars(), problems.Within("lars"));
+      break;
+    case OptimizerConfig::kLamb:
+      Lamb::Check(config.lamb(), problems.Within("lamb"));
+      break;
     case OptimizerConfig::KIND_NOT_SET:
       problems.Error("", kNoKind);
       break;
@@ -48,12 +56,21 @@ absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig
   std::sort(spans.begin(), spans.end(),
             [](const ParameterSpan& a, const ParameterSpan& b) { return a.offset < b.offset; });
   FT_ASSIGN_OR_RETURN(std::vector<ParameterGroup> groups, GroupParameters(config, spans, traits));
-  FlatParameters parameters = {values, std::move(spans), std::move(groups)};
+  std::vector<ParameterTraits> own_traits;
+  for (const ParameterSpan& span : spans) {
+    const auto found = traits.find(span.name);
+    own_traits.push_back(found == traits.end() ? ParameterTraits() : found->second);
+  }
+  FlatParameters parameters = {values, std::move(spans), std::move(groups), std::move(own_traits)};
   switch (config.kind_case()) {
     case OptimizerConfig::kSgd:
       return std::make_unique<Sgd>(config.sgd(), std::move(parameters));
     case OptimizerConfig::kAdamw:
       return std::make_unique<AdamW>(config.adamw(), std::move(parameters));
+    case OptimizerConfig::kLars:
+      return std::make_unique<Lars>(config.lars(), std::move(parameters));
+    case OptimizerConfig::kLamb:
+      return std::make_unique<Lamb>(config.lamb(), std::move(parameters));
     case OptimizerConfig::KIND_NOT_SET:
       break;
   }
@@ -66,6 +83,10 @@ BaseLearningRate FindLearningRate(const OptimizerConfig& config) {
       return Rate("optimizer.sgd.lr", config.sgd());
     case OptimizerConfig::kAdamw:
       return Rate("optimizer.adamw.lr", config.adamw());
+    case OptimizerConfig::kLars:
+      return Rate("optimizer.lars.lr", config.lars());
+    case OptimizerConfig::kLamb:
+      return Rate("optimizer.lamb.lr", config.lamb());
     case OptimizerConfig::KIND_NOT_SET:
       break;
   }

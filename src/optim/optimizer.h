@@ -22,9 +22,10 @@ namespace finetune {
 
 // The trained parameters in contiguous memory.
 struct FlatParameters {
-  at::Tensor values;                   // [n] float32; elements between the spans never change
-  std::vector<ParameterSpan> spans;    // sorted by offset
-  std::vector<ParameterGroup> groups;  // sorted by offset; they cover the spans
+  at::Tensor values;                    // [n] float32; elements between the spans never change
+  std::vector<ParameterSpan> spans;     // sorted by offset
+  std::vector<ParameterGroup> groups;   // sorted by offset; they cover the spans
+  std::vector<ParameterTraits> traits;  // of each span
 };
 
 // Updates the trained parameters in one pass over the contiguous memory that holds them. The

@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "src/base/ceil_divide.h"
+#include "src/optim/early_stopping.h"
+#include "src/optim/plateau.h"
 
 namespace finetune {
 namespace {
@@ -163,11 +165,17 @@ void CheckSchedule(const ScheduleConfig& config, const Problems& problems) {
     case ScheduleConfig::kCosineRestarts:
       CheckRestarts(config, problems.Within("cosine_restarts"));
       break;
+    case ScheduleConfig::kPlateau:
+      Plateau::Check(config.plateau(), problems.Within("plateau"));
+      break;
     case ScheduleConfig::kConstant:
     case ScheduleConfig::KIND_NOT_SET:
       break;
   }
   if (config.has_warmup()) CheckWarmup(config, problems.Within("warmup"));
+  if (config.has_early_stopping()) {
+    EarlyStopping::Check(config.early_stopping(), problems.Within("early_stopping"));
+  }
   problems.AtLeast("val_interval_epochs", config.val_interval_epochs(), 0);
   if (config.has_val_interval_iterations()) {
     problems.AtLeast("val_interval_iterations",
@@ -200,7 +208,7 @@ double LearningRateSchedule::Progress(int64_t iteration, ScheduleUnit unit) cons
   return static_cast<double>(iteration / iterations_per_epoch_) / static_cast<double>(epochs);
 }
 
-double LearningRateSchedule::At(int64_t iteration) const {
+double LearningRateSchedule::At(int64_t iteration, int64_t reductions) const {
   double lr = base_lr_;
   switch (config_.kind_case()) {
     case ScheduleConfig::kMultiStep: {
@@ -239,6 +247,9 @@ double LearningRateSchedule::At(int64_t iteration) const {
       lr = CosineBetween(base_lr_, restarts.min_lr(), angle);
       break;
     }
+    case ScheduleConfig::kPlateau:
+      lr = Plateau(config_.plateau()).RateAfter(reductions, base_lr_);
+      break;
     case ScheduleConfig::kConstant:
     case ScheduleConfig::KIND_NOT_SET:
       break;
@@ -260,6 +271,8 @@ std::optional<MinimumLearningRate> FindMinimumLearningRate(const ScheduleConfig&
     case ScheduleConfig::kCosineRestarts:
       return MinimumLearningRate{"schedule.cosine_restarts.min_lr",
                                  config.cosine_restarts().min_lr()};
+    case ScheduleConfig::kPlateau:
+      return MinimumLearningRate{"schedule.plateau.min_lr", config.plateau().min_lr()};
     case ScheduleConfig::kMultiStep:
     case ScheduleConfig::kOneCycle:
     case ScheduleConfig::kConstant:

@@ -11,9 +11,10 @@
 namespace finetune {
 
 // The length of a run and its learning rate at each iteration: a base rate, times a decay
-// (MultiStepLR, cosine, cosine with restarts, poly, one cycle or none, as torch.optim.lr_scheduler
-// defines them), times a linear warm-up.
-// The object does not change, so a resumed run needs only its iteration.
+// (MultiStepLR, cosine, cosine with restarts, poly, one cycle, plateau or none, as
+// torch.optim.lr_scheduler defines them), times a linear warm-up.
+// The object does not change, so a resumed run needs only its iteration and, with schedule.plateau,
+// the number of reductions.
 class LearningRateSchedule {
  public:
   // `config` has passed CheckSchedule(). `base_lr`: the rate before decay and warm-up, already
@@ -21,7 +22,8 @@ class LearningRateSchedule {
   LearningRateSchedule(const ScheduleConfig& config, double base_lr, int64_t iterations_per_epoch);
 
   // Returns the learning rate of an iteration, counted from 0 at the start of the run.
-  double At(int64_t iteration) const;
+  // `reductions`: PlateauState::reductions; only schedule.plateau takes it.
+  double At(int64_t iteration, int64_t reductions = 0) const;
 
   // Returns the number of iterations of the whole run.
   int64_t total_iterations() const { return total_iterations_; }

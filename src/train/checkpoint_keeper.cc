@@ -46,18 +46,18 @@ absl::StatusOr<std::optional<FoundCheckpoint>> CheckpointKeeper::Find(const std:
   return FindLatestCheckpoint(work_dir);
 }
 
-absl::Status CheckpointKeeper::Save(const std::string& name, const Value& root, bool is_best,
-                                    std::function<void()> saved) {
+absl::Status CheckpointKeeper::Save(const std::string& name, const Value& root,
+                                    std::vector<int64_t> best, std::function<void()> saved) {
   FT_RETURN_IF_ERROR(Finish());
   saving_ = std::async(std::launch::async,
-                       [this, copy = snapshotter_.Take(root), name, is_best,
+                       [this, copy = snapshotter_.Take(root), name, best = std::move(best),
                         saved = std::move(saved)]() -> absl::Status {
                          const TraceSpan span(track_, "write a checkpoint");
                          // On Linux this lowers the priority of only this thread, so that the
                          // threads of the next steps keep their cores. If the training thread waits
                          // in Finish(), its core is free for this thread.
                          setpriority(PRIO_PROCESS, 0, 19);
-                         FT_RETURN_IF_ERROR(store_.Save(name, copy, is_best));
+                         FT_RETURN_IF_ERROR(store_.Save(name, copy, best));
                          saved();
                          return absl::OkStatus();
                        });

@@ -45,15 +45,16 @@ class CheckpointKeeper {
   static absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& work_dir,
                                                              const std::string& resume);
 
-  // See CheckpointStore::BestIteration and PointBest. Do not call them while a checkpoint is being
-  // written.
+  // See CheckpointStore::Has, BestIteration and PointBest. Do not call them while a checkpoint is
+  // being written.
+  bool Has(int64_t iteration) const { return store_.Has(iteration); }
   absl::StatusOr<std::optional<int64_t>> BestIteration() const { return store_.BestIteration(); }
   absl::StatusOr<bool> PointBest(int64_t iteration) { return store_.PointBest(iteration); }
 
   // Waits for the previous checkpoint, copies `root`, and writes the copy as `name` on another
   // thread while training continues. That thread calls `saved` when the file is completely written.
-  // Errors: those of writing the previous checkpoint.
-  absl::Status Save(const std::string& name, const Value& root, bool is_best,
+  // `best`: see CheckpointStore::Save. Errors: those of writing the previous checkpoint.
+  absl::Status Save(const std::string& name, const Value& root, std::vector<int64_t> best,
                     std::function<void()> saved);
   // Waits until the last checkpoint is written. Errors: those of writing it.
   absl::Status Finish();

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
@@ -63,6 +64,27 @@ class ClassCounts {
 };
 
 }  // namespace
+
+double Evaluation::ValueOf(ValidationMetric metric) const {
+  const auto top = [this](int k) {
+    const auto found =
+        std::find_if(topk.begin(), topk.end(), [k](const TopK& one) { return one.k == k; });
+    return found == topk.end() ? 0.0 : found->accuracy;
+  };
+  switch (metric) {
+    case TOP1:
+      return MicroAverages(classes).recall;
+    case TOP5:
+      return top(5);
+    case LOSS:
+      return loss;
+    case BALANCED_ACCURACY:
+      return BalancedAccuracy(classes);
+    case MACRO_F1:
+      return MacroAverages(classes).f1;
+  }
+  return 0;
+}
 
 std::vector<int> TopKs(const HeadConfig& head) {
   if (head.topk().empty()) return {1};

@@ -38,6 +38,9 @@ struct Evaluation {
   std::vector<int64_t> confusion;
   double seconds = 0;
 
+  // Returns the value of a metric. TOP5 needs 5 in head.topk.
+  double ValueOf(ValidationMetric metric) const;
+
   // Returns the name of a top-k accuracy in logs: "top5" for k = 5.
   static std::string Name(int k) { return "top" + std::to_string(k); }
 };

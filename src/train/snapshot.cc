@@ -10,6 +10,7 @@
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/state_dict.h"
 #include "src/model/load.h"
+#include "src/optim/validation_metric.h"
 #include "src/train/checkpoint_config.h"
 #include "src/train/match_config.h"
 #include "src/train/optimizer_state.h"
@@ -67,8 +68,10 @@ absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool ot
   }
   Progress& progress = restored->progress;
   if (difference.val_differs) {
-    progress.best_accuracy = Progress().best_accuracy;
-    progress.best_iteration = 0;
+    progress.best.clear();
+    progress.early_stopping = EarlyStoppingState();
+    progress.plateau.best.reset();
+    progress.plateau.without = 0;
   }
   if (per_epoch == expected.iterations_per_epoch) return absl::OkStatus();
   if (per_epoch < 1 || progress.iteration % per_epoch != 0) {
@@ -79,7 +82,11 @@ absl::Status TakeData(const Value& meta, const CheckpointMeta& expected, bool ot
   }
   const int64_t epoch = progress.iteration / per_epoch;
   progress.iteration = epoch * expected.iterations_per_epoch;
-  progress.best_iteration = progress.best_iteration / per_epoch * expected.iterations_per_epoch;
+  const auto moved = [&](int64_t iteration) {
+    return iteration / per_epoch * expected.iterations_per_epoch;
+  };
+  for (BestValidation& one : progress.best) one.iteration = moved(one.iteration);
+  progress.early_stopping.best_iteration = moved(progress.early_stopping.best_iteration);
   restored->warnings.push_back(absl::StrCat("an epoch has ", expected.iterations_per_epoch,
                                             " iterations and had ", per_epoch,
                                             "; the run goes on after epoch ", epoch));
@@ -100,6 +107,138 @@ absl::Status RestoreAverage(const Value& root, WeightAverage* average, Classifie
   return absl::OkStatus();
 }
 
+Value OptionalNumber(const std::optional<double>& number) {
+  return number.has_value() ? Value(*number) : Value();
+}
+
+// Appends what the run has decided by its validations.
+void AppendDecisions(const Progress& progress, const DecidingMetrics& metrics, Value::Dict* meta) {
+  // Earlier builds read only best_accuracy (-1: none yet) and best_iteration.
+  const bool has_accuracy = !progress.best.empty() && HigherIsBetter(metrics.best);
+  meta->Append("best_accuracy", has_accuracy ? progress.best.front().value : -1.0);
+  meta->Append("best_iteration",
+               progress.best.empty() ? int64_t{0} : progress.best.front().iteration);
+  Value::List best;
+  for (const BestValidation& one : progress.best) {
+    Value::Dict entry;
+    entry.Append("value", one.value);
+    entry.Append("iteration", one.iteration);
+    best.push_back(std::move(entry));
+  }
+  meta->Append("best_metric", NameOf(metrics.best));
+  meta->Append("best", std::move(best));
+  if (metrics.early_stopping.has_value()) {
+    Value::Dict stopping;
+    stopping.Append("metric", NameOf(*metrics.early_stopping));
+    stopping.Append("best", OptionalNumber(progress.early_stopping.best));
+    stopping.Append("best_iteration", progress.early_stopping.best_iteration);
+    stopping.Append("without", progress.early_stopping.without);
+    meta->Append("early_stopping", std::move(stopping));
+  }
+  if (metrics.plateau.has_value()) {
+    Value::Dict plateau;
+    plateau.Append("metric", NameOf(*metrics.plateau));
+    plateau.Append("best", OptionalNumber(progress.plateau.best));
+    plateau.Append("without", progress.plateau.without);
+    plateau.Append("cooldown", progress.plateau.cooldown);
+    plateau.Append("reductions", progress.plateau.reductions);
+    meta->Append("plateau", std::move(plateau));
+  }
+}
+
+// Reads a count of validations or iterations, which cannot be more than the iterations of the run.
+absl::StatusOr<int64_t> ReadCount(const Value& dict, absl::string_view key, int64_t iteration) {
+  FT_ASSIGN_OR_RETURN(const int64_t count, dict.GetInt(key));
+  if (count >= 0 && count <= iteration) return count;
+  return absl::InvalidArgumentError(absl::StrCat("meta.", key, " is ", count,
+                                                 "; expected 0 to the checkpoint's iteration, ",
+                                                 iteration, ": the file was changed"));
+}
+
+absl::StatusOr<std::optional<double>> ReadOptionalNumber(const Value& dict, absl::string_view key) {
+  FT_ASSIGN_OR_RETURN(const Value number, dict.Get(key));
+  if (number.is_none()) return std::nullopt;
+  FT_ASSIGN_OR_RETURN(const double value, dict.GetDouble(key));
+  return value;
+}
+
+// Returns whether the checkpoint's state was decided by `expected`. Otherwise it must be reset, and
+// a warning says so. `field`: the state's message of the config.
+absl::StatusOr<bool> HasMetric(const Value& dict, absl::string_view key, ValidationMetric expected,
+                               absl::string_view field, std::vector<std::string>* warnings) {
+  FT_ASSIGN_OR_RETURN(const std::string metric, dict.GetString(key));
+  if (metric == NameOf(expected)) return true;
+  warnings->push_back(absl::StrCat("the checkpoint's run decided about ", field, " by ",
+                                   Printable(metric), ", and this one by ", NameOf(expected),
+                                   ": it begins anew with the next validation"));
+  return false;
+}
+
+absl::Status ReadBest(const Value& meta, const CheckpointMeta& expected, Restored* restored) {
+  Progress& progress = restored->progress;
+  FT_ASSIGN_OR_RETURN(const int64_t iteration,
+                      ReadCount(meta, "best_iteration", progress.iteration));
+  const absl::StatusOr<Value> best = meta.Get("best");
+  if (!best.ok()) {
+    // A checkpoint of an earlier build.
+    FT_ASSIGN_OR_RETURN(const double accuracy, meta.GetDouble("best_accuracy"));
+    if (accuracy >= 0 && expected.metrics.best == TOP1) progress.best = {{accuracy, iteration}};
+    return absl::OkStatus();
+  }
+  FT_ASSIGN_OR_RETURN(const bool same, HasMetric(meta, "best_metric", expected.metrics.best,
+                                                 "runtime.checkpoint", &restored->warnings));
+  if (!same || best->list() == nullptr) return absl::OkStatus();
+  for (const Value& entry : *best->list()) {
+    if (progress.best.size() == expected.keep_best) break;
+    BestValidation& one = progress.best.emplace_back();
+    FT_ASSIGN_OR_RETURN(one.value, entry.GetDouble("value"));
+    FT_ASSIGN_OR_RETURN(one.iteration, ReadCount(entry, "iteration", progress.iteration));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadEarlyStopping(const Value& state, ValidationMetric metric, Restored* restored) {
+  Progress& progress = restored->progress;
+  EarlyStoppingState& stopping = progress.early_stopping;
+  FT_ASSIGN_OR_RETURN(const bool same, HasMetric(state, "metric", metric, "schedule.early_stopping",
+                                                 &restored->warnings));
+  if (!same) return absl::OkStatus();
+  FT_ASSIGN_OR_RETURN(stopping.best, ReadOptionalNumber(state, "best"));
+  FT_ASSIGN_OR_RETURN(stopping.best_iteration,
+                      ReadCount(state, "best_iteration", progress.iteration));
+  FT_ASSIGN_OR_RETURN(stopping.without, ReadCount(state, "without", progress.iteration));
+  return absl::OkStatus();
+}
+
+absl::Status ReadPlateau(const Value& state, ValidationMetric metric, Restored* restored) {
+  Progress& progress = restored->progress;
+  PlateauState& plateau = progress.plateau;
+  FT_ASSIGN_OR_RETURN(plateau.reductions, ReadCount(state, "reductions", progress.iteration));
+  FT_ASSIGN_OR_RETURN(const bool same,
+                      HasMetric(state, "metric", metric, "schedule.plateau", &restored->warnings));
+  if (!same) return absl::OkStatus();
+  FT_ASSIGN_OR_RETURN(plateau.best, ReadOptionalNumber(state, "best"));
+  FT_ASSIGN_OR_RETURN(plateau.without, ReadCount(state, "without", progress.iteration));
+  FT_ASSIGN_OR_RETURN(plateau.cooldown, state.GetInt("cooldown"));
+  return absl::OkStatus();
+}
+
+// Reads what the run had decided by its validations. The state of early_stopping or plateau begins
+// anew if the checkpoint's run had no such setting.
+absl::Status ReadDecisions(const Value& meta, const CheckpointMeta& expected, Restored* restored) {
+  FT_RETURN_IF_ERROR(ReadBest(meta, expected, restored));
+  const std::optional<ValidationMetric> stopping = expected.metrics.early_stopping;
+  if (const absl::StatusOr<Value> state = meta.Get("early_stopping");
+      state.ok() && stopping.has_value()) {
+    FT_RETURN_IF_ERROR(Annotate(ReadEarlyStopping(*state, *stopping, restored), "early_stopping"));
+  }
+  const std::optional<ValidationMetric> plateau = expected.metrics.plateau;
+  if (const absl::StatusOr<Value> state = meta.Get("plateau"); state.ok() && plateau.has_value()) {
+    FT_RETURN_IF_ERROR(Annotate(ReadPlateau(*state, *plateau, restored), "plateau"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer,
@@ -112,9 +251,8 @@ Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer,
   about.Append("iterations_per_epoch", meta.iterations_per_epoch);
   about.Append("total_batch_size", meta.total_batch);
   about.Append("seed", absl::StrCat(meta.seed));
-  about.Append("best_accuracy", progress.best_accuracy);
-  about.Append("best_iteration", progress.best_iteration);
   about.Append("validation_due", progress.validation_due);
+  AppendDecisions(progress, meta.metrics, &about);
   AppendTo(meta.data, &about);
   about.Append("cfg", meta.config_text);
   Value::Dict root;
@@ -162,16 +300,12 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   }
   Progress& progress = restored.progress;
   FT_ASSIGN_OR_RETURN(progress.iteration, meta.GetInt("iteration"));
-  FT_ASSIGN_OR_RETURN(progress.best_accuracy, meta.GetDouble("best_accuracy"));
-  FT_ASSIGN_OR_RETURN(progress.best_iteration, meta.GetInt("best_iteration"));
   FT_ASSIGN_OR_RETURN(progress.validation_due, meta.GetBool("validation_due"));
-  if (progress.iteration < 0 || progress.best_iteration < 0 ||
-      progress.best_iteration > progress.iteration) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "meta.iteration is ", progress.iteration, " and meta.best_iteration ",
-        progress.best_iteration,
-        "; expected 0 or more, and the best not after the last: the file was changed"));
+  if (progress.iteration < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("meta.iteration is ", progress.iteration,
+                                                   "; expected 0 or more: the file was changed"));
   }
+  FT_RETURN_IF_ERROR(ReadDecisions(meta, expected, &restored));
   FT_RETURN_IF_ERROR(TakeData(meta, expected, other_data, &restored));
 
   const bool has_average = root.Get(kAveragedWeights).ok();

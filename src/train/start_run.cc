@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,10 +15,62 @@
 #include "src/config/print.h"
 #include "src/observe/record.h"
 #include "src/optim/optimizer.h"
+#include "src/optim/validation_metric.h"
 #include "src/train/run_folder.h"
 
 namespace finetune {
 namespace {
+
+// Returns a metric's value for people: a share as percent.
+std::string Formatted(double value, ValidationMetric metric) {
+  return metric == LOSS ? absl::StrFormat("%.4f", value) : absl::StrFormat("%.2f %%", 100 * value);
+}
+
+// The progress as numbers, so that one sum gives rank 0's to all ranks: Flatten() and Unflatten()
+// are inverse.
+std::vector<double> Flatten(const Progress& progress, size_t keep_best) {
+  const EarlyStoppingState& stopping = progress.early_stopping;
+  const PlateauState& plateau = progress.plateau;
+  std::vector<double> flat = {
+      static_cast<double>(progress.iteration),      progress.validation_due ? 1.0 : 0.0,
+      stopping.best.has_value() ? 1.0 : 0.0,        stopping.best.value_or(0),
+      static_cast<double>(stopping.best_iteration), static_cast<double>(stopping.without),
+      plateau.best.has_value() ? 1.0 : 0.0,         plateau.best.value_or(0),
+      static_cast<double>(plateau.without),         static_cast<double>(plateau.cooldown),
+      static_cast<double>(plateau.reductions),      static_cast<double>(progress.best.size())};
+  for (const BestValidation& one : progress.best) {
+    flat.push_back(one.value);
+    flat.push_back(static_cast<double>(one.iteration));
+  }
+  flat.resize(flat.size() + 2 * (keep_best - progress.best.size()));
+  return flat;
+}
+
+Progress Unflatten(const std::vector<double>& flat) {
+  auto next = flat.begin();
+  const auto count = [&next] { return static_cast<int64_t>(*next++); };
+  const auto optional = [&next] {
+    const bool has = *next++ != 0;
+    const double value = *next++;
+    return has ? std::optional<double>(value) : std::nullopt;
+  };
+  Progress progress;
+  progress.iteration = count();
+  progress.validation_due = *next++ != 0;
+  progress.early_stopping.best = optional();
+  progress.early_stopping.best_iteration = count();
+  progress.early_stopping.without = count();
+  progress.plateau.best = optional();
+  progress.plateau.without = count();
+  progress.plateau.cooldown = count();
+  progress.plateau.reductions = count();
+  progress.best.resize(static_cast<size_t>(*next++));
+  for (BestValidation& one : progress.best) {
+    one.value = *next++;
+    one.iteration = count();
+  }
+  return progress;
+}
 
 class Starter {
  public:
@@ -62,6 +113,16 @@ class Starter {
     run_->meta.iterations_per_epoch = sampler.iterations_per_epoch();
     run_->meta.total_batch = sampler.total_batch;
     run_->meta.data = run_->setup.data;
+    run_->meta.keep_best = static_cast<size_t>(config_.runtime().checkpoint().keep_best());
+    run_->meta.metrics.best = config_.runtime().checkpoint().best_metric();
+    if (config_.schedule().has_early_stopping()) {
+      const ValidationMetric metric = EarlyStoppingMetric(config_);
+      run_->meta.metrics.early_stopping = metric;
+      run_->early_stopping.emplace(config_.schedule().early_stopping(), HigherIsBetter(metric));
+    }
+    if (config_.schedule().has_plateau()) {
+      run_->meta.metrics.plateau = config_.schedule().plateau().metric();
+    }
     const double lr = ScaledLearningRate(config_.schedule(),
                                          FindLearningRate(config_.optimizer()).value.value_or(0),
                                          run_->meta.total_batch);
@@ -116,26 +177,31 @@ class Starter {
     return source_.has_value() ? MatchBest() : absl::OkStatus();
   }
 
-  // Makes best.pth and the progress agree on which checkpoint is the best.
+  // Makes the work_dir and the progress agree on which checkpoints are the best.
   absl::Status MatchBest() {
     Progress& progress = run_->progress;
-    if (!config_.runtime().checkpoint().save_best() || progress.best_accuracy < 0) {
+    if (!config_.runtime().checkpoint().save_best() || progress.best.empty()) {
       return absl::OkStatus();
     }
+    const int64_t first = progress.best.front().iteration;
     FT_ASSIGN_OR_RETURN(const std::optional<int64_t> best, run_->keeper->BestIteration());
-    if (best == progress.best_iteration) return absl::OkStatus();
+    bool matches = best == first;
     // The run ended after it had written its best checkpoint and before best.pth named it.
-    if (folder_.in_place() && progress.best_iteration == progress.iteration) {
-      FT_ASSIGN_OR_RETURN(const bool pointed, run_->keeper->PointBest(progress.iteration));
-      if (pointed) return absl::OkStatus();
+    if (!matches && folder_.in_place() && first == progress.iteration) {
+      FT_ASSIGN_OR_RETURN(matches, run_->keeper->PointBest(progress.iteration));
+    }
+    if (matches) {
+      std::erase_if(progress.best, [&](const BestValidation& one) {
+        return one.iteration != first && !run_->keeper->Has(one.iteration);
+      });
+      return absl::OkStatus();
     }
     // The run continues in another work_dir, or from a checkpoint that is older than its best one.
     run_->log->Info(
         absl::StrFormat("%s has no best.pth of iteration %d, the best of the resumed run: the "
                         "next validation counts as the best",
-                        options_.work_dir, progress.best_iteration));
-    progress.best_accuracy = Progress().best_accuracy;
-    progress.best_iteration = Progress().best_iteration;
+                        options_.work_dir, first));
+    progress.best.clear();
     return absl::OkStatus();
   }
 
@@ -173,8 +239,12 @@ class Starter {
     }
     run_->log->Info(absl::StrFormat("resumed from %s at iteration %d", source_->path,
                                     run_->progress.iteration));
-    if (run_->progress.iteration >= run_->calendar->last_iteration() &&
-        !run_->progress.validation_due) {
+    if (run_->StoppedEarly()) {
+      run_->log->Warning(absl::StrCat("the run is over: ", run_->WhyStoppedEarly(),
+                                      ". To go on, raise schedule.early_stopping.patience, or "
+                                      "reset \"schedule.early_stopping\""));
+    } else if (run_->progress.iteration >= run_->calendar->last_iteration() &&
+               !run_->progress.validation_due) {
       run_->log->Warning(absl::StrFormat(
           "the run is over: it has all of its %d iterations. A longer one: raise schedule.%s",
           run_->calendar->last_iteration(),
@@ -199,15 +269,10 @@ class Starter {
       }
     }
     run_->setup.model->ParametersChanged(/*all=*/true);
-    double progress[4] = {static_cast<double>(run_->progress.iteration),
-                          run_->progress.validation_due ? 1.0 : 0.0, run_->progress.best_accuracy,
-                          static_cast<double>(run_->progress.best_iteration)};
-    if (!IsMain()) std::fill(std::begin(progress), std::end(progress), 0.0);
+    std::vector<double> progress = Flatten(run_->progress, run_->meta.keep_best);
+    if (!IsMain()) std::fill(progress.begin(), progress.end(), 0.0);
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(progress)));
-    run_->progress.iteration = static_cast<int64_t>(progress[0]);
-    run_->progress.validation_due = progress[1] != 0;
-    run_->progress.best_accuracy = progress[2];
-    run_->progress.best_iteration = static_cast<int64_t>(progress[3]);
+    run_->progress = Unflatten(progress);
     run_->setup.train->Seek(run_->progress.iteration / run_->meta.iterations_per_epoch,
                             run_->progress.iteration % run_->meta.iterations_per_epoch);
     return absl::OkStatus();
@@ -240,6 +305,17 @@ class Starter {
 };
 
 }  // namespace
+
+std::string StartedRun::WhyStoppedEarly() const {
+  const EarlyStoppingState& state = progress.early_stopping;
+  const ValidationMetric metric = *meta.metrics.early_stopping;
+  return absl::StrFormat(
+      "stopped early after iteration %d, because the last %s found no better %s than %s after "
+      "iteration %d (schedule.early_stopping)",
+      progress.iteration,
+      state.without == 1 ? "validation" : absl::StrCat(state.without, " validations"),
+      NameOf(metric), Formatted(state.best.value_or(0), metric), state.best_iteration);
+}
 
 absl::StatusOr<std::unique_ptr<StartedRun>> StartRun(const LoadedConfig& loaded,
                                                      const TrainOptions& options,

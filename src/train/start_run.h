@@ -3,11 +3,13 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "src/base/status_macros.h"
 #include "src/comm/communicator.h"
 #include "src/config/config.h"
 #include "src/observe/run_log.h"
+#include "src/optim/early_stopping.h"
 #include "src/optim/schedule.h"
 #include "src/train/calendar.h"
 #include "src/train/checkpoint_keeper.h"
@@ -30,10 +32,19 @@ struct StartedRun {
   std::unique_ptr<TrainingStep> step;
   std::unique_ptr<LearningRateSchedule> schedule;
   std::optional<Calendar> calendar;
+  std::optional<EarlyStopping> early_stopping;  // unset where the config has none
   CheckpointMeta meta;
   Progress progress;
   std::unique_ptr<RunLog> log;
   std::unique_ptr<CheckpointKeeper> keeper;  // null on other ranks than rank 0
+
+  // Returns whether schedule.early_stopping has ended the run before its last iteration.
+  bool StoppedEarly() const {
+    return early_stopping.has_value() && early_stopping->IsOver(progress.early_stopping) &&
+           progress.iteration < schedule->total_iterations();
+  }
+  // Returns the sentence that says why schedule.early_stopping has ended the run.
+  std::string WhyStoppedEarly() const;
 };
 
 // Builds the run's parts, restores the checkpoint that it continues from, opens its work_dir and

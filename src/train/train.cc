@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -19,8 +20,11 @@
 #include "src/observe/run_status.h"
 #include "src/observe/trace.h"
 #include "src/optim/optimizer.h"
+#include "src/optim/plateau.h"
+#include "src/optim/validation_metric.h"
 #include "src/optim/weight_average.h"
 #include "src/tensor/finite.h"
+#include "src/train/best_validations.h"
 #include "src/train/calendar.h"
 #include "src/train/device.h"
 #include "src/train/iteration_log.h"
@@ -41,8 +45,9 @@ double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-EvaluationRecord RecordOf(const Evaluation& evaluation, int64_t iteration,
-                          const Calendar& calendar) {
+// `deciding`: metrics that the record has besides those of head.topk.
+EvaluationRecord RecordOf(const Evaluation& evaluation, int64_t iteration, const Calendar& calendar,
+                          const std::vector<ValidationMetric>& deciding) {
   EvaluationRecord record;
   record.epoch = calendar.Epoch(iteration);
   record.iteration = iteration;
@@ -50,6 +55,9 @@ EvaluationRecord RecordOf(const Evaluation& evaluation, int64_t iteration,
   record.loss = evaluation.loss;
   for (const Evaluation::TopK& top : evaluation.topk) {
     record.accuracy[Evaluation::Name(top.k)] = top.accuracy;
+  }
+  for (const ValidationMetric metric : deciding) {
+    if (metric != LOSS) record.accuracy[NameOf(metric)] = evaluation.ValueOf(metric);
   }
   record.seconds = evaluation.seconds;
   record.images = evaluation.images;
@@ -97,31 +105,27 @@ class Trainer {
     const std::optional<LauncherProcess> launcher = FindLauncherProcess();
     signals_.emplace(IsMain(), launcher.has_value() && launcher->IsOpenMpis() ? launcher->pid : 0);
     // A resumed run starts with the best validation so far.
-    if (progress_.best_accuracy >= 0) {
-      log_.Best({Evaluation::Name(TopKs(config_.model().head()).front()), progress_.best_accuracy,
-                 progress_.best_iteration});
-    }
+    if (!progress_.best.empty()) LogBest();
     TrainResult result;
     if (progress_.validation_due) {
       FT_ASSIGN_OR_RETURN(result.stopped, ValidateAndSave(/*saved=*/false, &result));
-      result.stopped =
-          result.stopped && (!calendar_.RunEnds(progress_.iteration) || progress_.validation_due);
+      result.stopped = result.stopped && !IsComplete();
     }
-    while (progress_.iteration < calendar_.last_iteration() && !result.stopped) {
+    while (progress_.iteration < calendar_.last_iteration() && !run_->StoppedEarly() &&
+           !result.stopped) {
       FT_ASSIGN_OR_RETURN(bool stop, Step());
       progress_.validation_due = calendar_.ValidationIsDue(progress_.iteration);
       // Saves before the validation, so that a failure in the validation loses nothing.
       const bool save = CheckpointIsDue() || stop;
       if (stop) SayThatItSaves();
-      if (save) FT_RETURN_IF_ERROR(Save(/*is_best=*/false));
+      if (save) FT_RETURN_IF_ERROR(Save());
       if (progress_.validation_due && !stop) {
         // Damaged data or too little memory make the first validation fail at every restart. So the
         // checkpoint must be completely written before the first validation starts.
         if (save && !result.last.has_value()) FT_RETURN_IF_ERROR(AwaitCheckpoint());
         FT_ASSIGN_OR_RETURN(stop, ValidateAndSave(/*saved=*/save, &result));
       }
-      result.stopped =
-          stop && (!calendar_.RunEnds(progress_.iteration) || progress_.validation_due);
+      result.stopped = stop && !IsComplete();
     }
     if (IsMain()) FT_RETURN_IF_ERROR(run_->keeper->Finish());
     FT_RETURN_IF_ERROR(comm_.Barrier());
@@ -130,12 +134,19 @@ class Trainer {
                                 progress_.iteration));
     }
     result.iterations = progress_.iteration;
+    if (run_->StoppedEarly()) log_.EndEarly({progress_.iteration, run_->WhyStoppedEarly()});
     log_.End(result.stopped ? RunState::kInterrupted : RunState::kDone);
     FT_RETURN_IF_ERROR(log_.Close());
     return result;
   }
 
   bool AskedToStop() const { return signals_->received() != 0; }
+
+  // Returns whether the run has nothing left to do.
+  bool IsComplete() const {
+    return run_->StoppedEarly() ||
+           (calendar_.RunEnds(progress_.iteration) && !progress_.validation_due);
+  }
 
   absl::StatusOr<bool> AnyoneAskedToStop() {
     double asked[1] = {AskedToStop() ? 1.0 : 0.0};
@@ -164,15 +175,17 @@ class Trainer {
     FT_ASSIGN_OR_RETURN(const bool is_best, ValidateForBest(result));
     FT_ASSIGN_OR_RETURN(const bool stop, AnyoneAskedToStop());
     const bool cut_short = progress_.validation_due;
-    const bool save = cut_short ? !saved : saved || CheckpointIsDue() || is_best || stop;
+    const bool save =
+        cut_short ? !saved : saved || CheckpointIsDue() || is_best || stop || run_->StoppedEarly();
     if (stop && save) SayThatItSaves();
-    if (save) FT_RETURN_IF_ERROR(Save(is_best));
+    if (save) FT_RETURN_IF_ERROR(Save());
     return stop;
   }
 
-  // Validates. Returns whether a checkpoint of this iteration is to be kept as the best. A signal
-  // interrupts the validation, which then remains due. Errors: FailedPrecondition for a loss that
-  // is not finite.
+  // Validates, and updates all decisions that depend on validations. Every rank has the same result
+  // and so decides the same. Returns whether a checkpoint of this iteration is to be kept as one of
+  // the best. A signal interrupts the validation, which then remains due. Errors:
+  // FailedPrecondition for a loss that is not finite.
   absl::StatusOr<bool> ValidateForBest(TrainResult* result) {
     absl::StatusOr<Evaluation> evaluation = Validate();
     if (absl::IsCancelled(evaluation.status())) return false;
@@ -182,14 +195,38 @@ class Trainer {
     if (!std::isfinite(result->last->loss)) {
       return Diverged(absl::StrFormat("the validation's loss is %g after iteration %d",
                                       std::abs(result->last->loss), progress_.iteration),
-                      run_->schedule->At(progress_.iteration - 1));
+                      LearningRate(progress_.iteration - 1));
     }
-    const Evaluation::TopK& first = result->last->topk.front();
-    if (first.accuracy <= progress_.best_accuracy) return false;
-    progress_.best_accuracy = first.accuracy;
-    progress_.best_iteration = progress_.iteration;
-    log_.Best({Evaluation::Name(first.k), first.accuracy, progress_.iteration});
+    const DecidingMetrics& metrics = run_->meta.metrics;
+    if (metrics.early_stopping.has_value()) {
+      run_->early_stopping->Observe(result->last->ValueOf(*metrics.early_stopping),
+                                    progress_.iteration, &progress_.early_stopping);
+    }
+    if (metrics.plateau.has_value()) LowerRateOnPlateau(result->last->ValueOf(*metrics.plateau));
+    if (!AddToBest({result->last->ValueOf(metrics.best), progress_.iteration},
+                   HigherIsBetter(metrics.best), run_->meta.keep_best, &progress_.best)) {
+      return false;
+    }
+    LogBest();
     return config_.runtime().checkpoint().save_best();
+  }
+
+  void LogBest() {
+    const BestValidation& best = progress_.best.front();
+    log_.Best({NameOf(run_->meta.metrics.best), best.value, best.iteration});
+  }
+
+  void LowerRateOnPlateau(double value) {
+    const int64_t before = progress_.plateau.reductions;
+    Plateau(config_.schedule().plateau()).Observe(value, &progress_.plateau);
+    if (progress_.plateau.reductions == before) return;
+    log_.Info(absl::StrFormat("schedule.plateau: %s does not improve; the learning rate is now %g",
+                              NameOf(*run_->meta.metrics.plateau),
+                              LearningRate(progress_.iteration)));
+  }
+
+  double LearningRate(int64_t iteration) const {
+    return run_->schedule->At(iteration, progress_.plateau.reductions);
   }
 
   // Runs one iteration: waits for a batch, computes, checks the losses, logs. Returns whether any
@@ -206,7 +243,7 @@ class Trainer {
     ShowFirstBatch(batch);
 
     comm_.SetActivity(absl::StrCat("iteration ", progress_.iteration, ": computing"));
-    const double lr = run_->schedule->At(progress_.iteration);
+    const double lr = LearningRate(progress_.iteration);
     FT_ASSIGN_OR_RETURN(const TrainingStep::Result result,
                         run_->step->Run(
                             batch, [this](const Batch& images) { return batches_.Images(images); },
@@ -295,7 +332,10 @@ class Trainer {
     LogSkipped(setup_.val.get());
     if (IsMain()) {
       iteration_log_.SetValidationSeconds(evaluation.seconds);
-      EvaluationRecord record = RecordOf(evaluation, progress_.iteration, calendar_);
+      const DecidingMetrics& metrics = run_->meta.metrics;
+      EvaluationRecord record = RecordOf(
+          evaluation, progress_.iteration, calendar_,
+          {metrics.best, metrics.early_stopping.value_or(LOSS), metrics.plateau.value_or(LOSS)});
       record.averaged_weights = run_->step->average() != nullptr;
       log_.Evaluation(record);
     }
@@ -313,21 +353,25 @@ class Trainer {
     if (bad == nullptr) return absl::OkStatus();
     return Diverged(
         absl::StrFormat("%s is not finite after iteration %d", bad->name, progress_.iteration),
-        run_->schedule->At(progress_.iteration - 1));
+        LearningRate(progress_.iteration - 1));
   }
 
-  absl::Status Save(bool is_best) {
+  absl::Status Save() {
     warned_ = false;
     FT_RETURN_IF_ERROR(CheckFinite());
     if (!IsMain()) return absl::OkStatus();
     const TraceSpan span(track_, "checkpoint snapshot", progress_.iteration);
     const std::string name = calendar_.CheckpointName(progress_.iteration);
-    return run_->keeper->Save(name,
-                              MakeCheckpoint(*setup_.model, run_->step->optimizer(),
-                                             run_->step->average(), progress_, run_->meta),
-                              is_best, [&log = log_, name, iteration = progress_.iteration] {
-                                log.Saved(name, iteration);
-                              });
+    std::vector<int64_t> best;
+    if (config_.runtime().checkpoint().save_best()) {
+      for (const BestValidation& one : progress_.best) best.push_back(one.iteration);
+    }
+    return run_->keeper->Save(
+        name,
+        MakeCheckpoint(*setup_.model, run_->step->optimizer(), run_->step->average(), progress_,
+                       run_->meta),
+        std::move(best),
+        [&log = log_, name, iteration = progress_.iteration] { log.Saved(name, iteration); });
   }
 
   const ExperimentConfig& config_;

@@ -11,7 +11,6 @@
 #include "absl/types/span.h"
 #include "src/base/ceil_divide.h"
 #include "src/data/micro_batches.h"
-#include "src/model/loss.h"
 #include "src/optim/gradient_norm.h"
 
 namespace finetune {
@@ -33,7 +32,8 @@ absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(
     const ExperimentConfig& config, at::Device device, Classifier* model, Communicator* comm,
     const std::vector<float>& class_weights) {
   std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
-  if (!class_weights.empty()) step->class_weights_ = at::tensor(class_weights).to(device);
+  step->loss_.emplace(config.model().head(),
+                      class_weights.empty() ? at::Tensor() : at::tensor(class_weights).to(device));
   const TensorList trained = model->TrainedParameters();
   // The running statistics are averaged over the ranks. With sync_batch_norm they are already equal
   // on all ranks. Statistics of frozen batch norms never change, so they are not averaged.
@@ -98,7 +98,6 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
   const int64_t largest_part = CeilDivide(batch.global_size, comm_.size());
   const MicroBatches micro = SyncsBatchNorm() ? MicroBatches::InStep(count, largest_part, most)
                                               : MicroBatches::Of(count, most);
-  const float smoothing = config_.model().head().label_smoothing();
   at::Tensor loss_sum = at::zeros({}, at::TensorOptions(at::kDouble).device(device_));
   buckets_->Zero();
   const at::Tensor all_images = images(batch);
@@ -112,8 +111,7 @@ at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& im
         .training = true,
         .iteration = iteration,
         .indices = absl::MakeConstSpan(batch.indices).subspan(micro.Begin(pass), micro.Size(pass))};
-    const at::Tensor loss =
-        CrossEntropySum(model_.Forward(part, context), targets, smoothing, class_weights_);
+    const at::Tensor loss = loss_->Sum(model_.Forward(part, context), targets);
     if (last) statistics_->Start();
     on_phase("backward");
     buckets_->BeginBackward(/*communicate=*/last);

@@ -16,6 +16,7 @@
 #include "src/config/experiment.pb.h"
 #include "src/data/batch.h"
 #include "src/model/classifier.h"
+#include "src/model/training_loss.h"
 #include "src/optim/optimizer.h"
 #include "src/optim/weight_average.h"
 #include "src/train/running_statistics.h"
@@ -89,7 +90,7 @@ class TrainingStep {
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<WeightAverage> average_;
   std::optional<StepGraph> graph_;
-  at::Tensor class_weights_;  // [classes] float32 on the device; undefined if all weights are 1
+  std::optional<TrainingLoss> loss_;  // set by Create()
 };
 
 }  // namespace finetune

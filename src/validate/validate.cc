@@ -1,5 +1,6 @@
 #include "src/validate/validate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
 #include "src/optim/schedule.h"
+#include "src/optim/validation_metric.h"
 
 namespace finetune {
 namespace {
@@ -34,6 +36,7 @@ class Checker {
     CheckOptimizer(config_.optimizer(), problems_.Within("optimizer"));
     CheckSchedule(config_.schedule(), problems_.Within("schedule"));
     CheckLearningRate();
+    CheckDecisions();
     CheckRuntime();
     CheckComm(config_.comm(), problems_.Within("comm"));
   }
@@ -111,6 +114,10 @@ class Checker {
     MakeBatchTransform(split.batch_transform(), problems_.Within(path));
     if (!training) {
       Error(path, "mixes labels, so that no accuracy could be told; only data.train can have it");
+    } else if (config_.model().head().has_focal()) {
+      Error(path, absl::StrCat("mixes labels, and model.head.focal (",
+                               loaded_.PlaceOf("model.head.focal"),
+                               ") is defined for labels that are certain: drop one of them"));
     } else if (TotalBatchSize(split, facts_.world_size) == 1) {
       Error(path, "mixes two images of a batch, and a batch has 1 here; expected 2 or more");
     }
@@ -172,6 +179,51 @@ class Checker {
                          lr.value.value_or(0), base_batch, arithmetic, total_batch,
                          lr.value.value_or(0) * static_cast<double>(total_batch) / base_batch,
                          base_batch));
+  }
+
+  // Checks the settings by which validations decide about the run.
+  void CheckDecisions() {
+    const ScheduleConfig& schedule = config_.schedule();
+    const bool validates =
+        schedule.val_interval_epochs() > 0 || schedule.has_val_interval_iterations();
+    for (const auto& [has, field] :
+         {std::pair(schedule.has_plateau(), "schedule.plateau"),
+          std::pair(schedule.has_early_stopping(), "schedule.early_stopping")}) {
+      if (!has) continue;
+      if (!config_.data().has_val()) {
+        Error(field, "needs validations, and data.val is not set");
+      } else if (!validates) {
+        Error(field, absl::StrCat("needs validations, and schedule.val_interval_epochs (",
+                                  loaded_.PlaceOf("schedule.val_interval_epochs"), ") is 0"));
+      }
+    }
+    const CheckpointConfig& checkpoint = config_.runtime().checkpoint();
+    const google::protobuf::RepeatedField<int32_t>& topk = config_.model().head().topk();
+    for (const auto& [metric, field] :
+         {std::pair(checkpoint.best_metric(), "runtime.checkpoint.best_metric"),
+          std::pair(schedule.plateau().metric(), "schedule.plateau.metric"),
+          std::pair(schedule.early_stopping().metric(), "schedule.early_stopping.metric")}) {
+      if (metric != TOP5 || std::find(topk.begin(), topk.end(), 5) != topk.end()) continue;
+      Error(field, absl::StrCat("is TOP5, and model.head.topk (",
+                                loaded_.PlaceOf("model.head.topk"), ") lacks 5: add it"));
+    }
+    if (schedule.has_plateau() && schedule.has_early_stopping() &&
+        schedule.plateau().metric() == EarlyStoppingMetric(config_) &&
+        schedule.early_stopping().patience() <= schedule.plateau().patience()) {
+      Warn("schedule.early_stopping.patience",
+           absl::StrFormat(
+               "is %d, and schedule.plateau.patience (%s) is %d: the run ends before the "
+               "learning rate falls",
+               schedule.early_stopping().patience(), loaded_.PlaceOf("schedule.plateau.patience"),
+               schedule.plateau().patience()));
+    }
+    if (InRange("runtime.checkpoint.keep_best", checkpoint.keep_best(), 1, 1000) &&
+        checkpoint.keep_best() > 1 && !checkpoint.save_best()) {
+      Error("runtime.checkpoint.keep_best",
+            absl::StrCat("is ", checkpoint.keep_best(), ", and runtime.checkpoint.save_best (",
+                         loaded_.PlaceOf("runtime.checkpoint.save_best"),
+                         ") is false: drop one of them"));
+    }
   }
 
   // Warns if the warm-up lasts as long as the run. `total_batch`: the number of images in an

@@ -216,6 +216,20 @@ INSTANTIATE_TEST_SUITE_P(
         WrongConfig{"schedule.warmup.start_factor=2",
                     "schedule.warmup.start_factor: is 2; expected 0 to 1"},
         WrongConfig{"runtime.log_interval=0", "runtime.log_interval: is 0; expected 1 or more"},
+        WrongConfig{"schedule.early_stopping={}",
+                    "schedule.early_stopping.patience: is not set; expected the number of "
+                    "validations without improvement that end the run"},
+        WrongConfig{"schedule.plateau={factor: 1}",
+                    "schedule.plateau.factor: is 1; expected at least 0 and less than 1"},
+        WrongConfig{"schedule.plateau={min_lr: 0.2}",
+                    "schedule.plateau.min_lr: is 0.2; the learning rate would rise to it from "
+                    "optimizer.sgd.lr, 0.1"},
+        WrongConfig{"runtime.checkpoint.keep_best=0",
+                    "runtime.checkpoint.keep_best: is 0; expected 1 to 1000"},
+        WrongConfig{"model.head.focal={gamma: -1}",
+                    "model.head.focal.gamma: is -1; expected 0 or more"},
+        WrongConfig{"optimizer.lamb={lr: 0.1 beta1: 2}",
+                    "optimizer.lamb.beta1: is 2; expected at least 0 and less than 1"},
         WrongConfig{"comm.timeout_seconds=5",
                     "comm.timeout_seconds: is 5; expected at least comm.stall_warning_seconds, 30"},
         WrongConfig{"comm.timeout_seconds=inf",
@@ -290,6 +304,56 @@ TEST(Validate, IsSilentOnRandomAugmentationsInTrainingAndOnUsualStepsInDataVal) 
                       "data.val.pipeline=[{resize_edge {size: 40}}, {center_crop {size: 32}}, "
                       "{normalize {}}]"}),
               IsEmpty());
+}
+
+TEST(Validate, DecisionsByValidationsNeedValidations) {
+  const auto error = [](const std::string& decision, const std::string& without) {
+    return std::string(Check({decision, without}).status().message());
+  };
+  for (const std::string decision :
+       {"schedule.early_stopping={patience: 2}", "schedule.plateau={}"}) {
+    const std::string field = decision.substr(0, decision.find('='));
+    EXPECT_TRUE(Check({decision}).ok());
+    EXPECT_THAT(error(decision, "schedule.val_interval_epochs=0"),
+                HasSubstr(field + ": needs validations, and schedule.val_interval_epochs "
+                                  "(--set=schedule.val_interval_epochs=0) is 0"));
+  }
+}
+
+TEST(Validate, Top5DecidesOnlyWhereItIsCounted) {
+  for (const std::string& text : {std::string("runtime.checkpoint.best_metric=TOP5"),
+                                  std::string("schedule.early_stopping={patience: 2 metric: TOP5}"),
+                                  std::string("schedule.plateau={metric: TOP5}")}) {
+    EXPECT_THAT(std::string(Check({text}).status().message()), HasSubstr("lacks 5: add it"));
+    EXPECT_TRUE(Check({text, "model.head.topk=[1, 5]"}).ok());
+  }
+}
+
+TEST(Validate, WarnsWhereTheRunEndsBeforeThePlateau) {
+  const auto warned = Check(
+      {"schedule.early_stopping={patience: 3 metric: LOSS}", "schedule.plateau={patience: 3}"});
+  ASSERT_TRUE(warned.ok()) << warned.status();
+  ASSERT_EQ(warned->size(), 1u);
+  EXPECT_THAT(warned->front(), HasSubstr("the run ends before the learning rate falls"));
+  EXPECT_THAT(*Check({"schedule.early_stopping={patience: 4 metric: LOSS}",
+                      "schedule.plateau={patience: 3}"}),
+              IsEmpty());
+}
+
+TEST(Validate, SeveralBestCheckpointsNeedSaveBest) {
+  const auto result =
+      Check({"runtime.checkpoint.keep_best=2", "runtime.checkpoint.save_best=false"});
+  EXPECT_THAT(std::string(result.status().message()),
+              HasSubstr("runtime.checkpoint.keep_best: is 2, and runtime.checkpoint.save_best "
+                        "(--set=runtime.checkpoint.save_best=false) is false: drop one of them"));
+}
+
+TEST(Validate, TheFocalLossNeedsLabelsThatAreCertain) {
+  const auto result = Check({"model.head.focal={}", "data.train.batch_transform={mixup {}}"});
+  EXPECT_THAT(std::string(result.status().message()),
+              HasSubstr("data.train.batch_transform: mixes labels, and model.head.focal "
+                        "(--set=model.head.focal={}) is defined for labels that are certain"));
+  EXPECT_TRUE(Check({"model.head.bce={}", "data.train.batch_transform={mixup {}}"}).ok());
 }
 
 TEST(Validate, ABatchTransformNeedsTwoImages) {

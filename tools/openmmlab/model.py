@@ -470,11 +470,17 @@ class Model(Part):
                     f"smoothing {mode}",
                 )
             loss.note("num_classes", "it is the head's")
+        elif kind == "FocalLoss":
+            focal = head.message("focal")
+            self.put(focal, "gamma", loss.number("gamma", 0, 1e30))
+            self.put(focal, "alpha", loss.number("alpha", 0, 1))
         elif kind != "CrossEntropyLoss":
             loss.refuse_all(f"finetune has no loss {kind}", f"loss {kind}")
             return
         loss.expect("loss_weight", (1,), "finetune does not scale the loss")
-        loss.expect("use_sigmoid", (False, None), "finetune has no binary cross-entropy", "binary cross-entropy")
+        if loss.is_true("use_sigmoid"):
+            remark = "mmpretrain divides by the images alone"
+            head.message("bce").set("sum_classes", True, self.origin(loss.items["use_sigmoid"], remark))
         loss.expect("use_soft", (False,), "finetune's labels are whole numbers", "soft labels")
         loss.expect("reduction", ("mean",), "finetune's loss is the mean of a batch")
         weights = plain(loss.items["class_weight"]) if "class_weight" in loss.items else None
@@ -484,4 +490,4 @@ class Model(Part):
             output.set("weight", [float(weight) for weight in weights], self.origin(loss.items["class_weight"]))
         else:
             loss.expect("class_weight", (None,), "finetune takes one number for each class", "class weights")
-        loss.expect("pos_weight", (None,), "finetune has no binary cross-entropy", "binary cross-entropy")
+        loss.expect("pos_weight", (None,), "finetune's binary cross-entropy has one weight for each class", "pos_weight")

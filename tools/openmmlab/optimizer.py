@@ -45,10 +45,16 @@ class Optimizer(Part):
         if sgd is None:
             self.report.miss(wrapper.value.place, "optim_wrapper.optimizer", "is not set")
         elif sgd.type() == "AdamW":
-            self.adamw(sgd, output.message("adamw"))
+            self.adam_like(sgd, output.message("adamw"))
+            sgd.expect("amsgrad", (False,), "finetune's AdamW is without AMSGrad")
+        elif sgd.type() == "Lamb":
+            self.lamb(sgd, wrapper, output)
+        elif sgd.type() == "LARS":
+            self.lars(sgd, output.message("lars"))
         elif sgd.type() != "SGD":
             sgd.refuse_all(
-                f"finetune has no optimizer {sgd.type()}; it has SGD and AdamW", f"optimizer {sgd.type() or '?'}"
+                f"finetune has no optimizer {sgd.type()}; it has SGD, AdamW, Lamb and LARS",
+                f"optimizer {sgd.type() or '?'}",
             )
         else:
             message = output.message("sgd")
@@ -87,7 +93,53 @@ class Optimizer(Part):
                 "accumulation with a schedule by iteration",
             )
 
-    def adamw(self, adamw, message):
+    def lamb(self, lamb, wrapper, output):
+        """mmpretrain's Lamb, which is timm's: it scales all gradients to a norm of at most 1 unless told otherwise."""
+        message = output.message("lamb")
+        self.adam_like(lamb, message)
+        self.put(message, "trust_clip", lamb.flag("trust_clip"))
+        self.put(message, "always_adapt", lamb.flag("always_adapt"))
+        for key in ("bias_correction", "grad_averaging"):
+            lamb.expect(key, (True,), "finetune's LAMB has it always")
+        norm = lamb.number("max_grad_norm", 1e-30, 1e30)
+        if "clip_grad" in wrapper and plain(wrapper.items["clip_grad"]) is not None:
+            self.report.miss(
+                lamb.value.place,
+                lamb.at("max_grad_norm"),
+                "gradients are clipped twice there, by clip_grad and by Lamb; by clip_grad alone here",
+                "clipping by Lamb besides clip_grad",
+            )
+            return
+        output.message("clip_gradient").set(
+            "max_norm",
+            norm.value if norm is not None else 1.0,
+            self.origin(norm or lamb.value, "Lamb's own" if norm is not None else "Lamb's default"),
+        )
+
+    def lars(self, lars, message):
+        """mmpretrain's LARS, which has a trust ratio for every parameter, unless a custom key sets lars_exclude."""
+        for name, key in (
+            ("lr", "lr"),
+            ("momentum", "momentum"),
+            ("weight_decay", "weight_decay"),
+            ("trust_coefficient", "eta"),
+            ("epsilon", "eps"),
+        ):
+            self.put(message, name, lars.number(key, 0, 1e30))
+        nesterov = lars.flag("nesterov")
+        self.put(message, "nesterov", nesterov)
+        lars.expect("dampening", (0,), "finetune's LARS has no dampening")
+        message.set("always_adapt", True, self.origin(lars.value, "as there"))
+        if "momentum" in lars:
+            self.report.miss(
+                lars.items["momentum"].place,
+                lars.at("momentum"),
+                "a step's lr multiplies the gradient before it enters the momentum there, and the momentum here: they differ "
+                "while lr changes",
+                "momentum of LARS",
+            )
+
+    def adam_like(self, adamw, message):
         self.put(message, "lr", adamw.number("lr", 0, 1e30))
         betas = adamw.numbers("betas")
         if betas is not None and len(betas.items) == 2:
@@ -97,7 +149,6 @@ class Optimizer(Part):
             adamw.refuse("betas", "expected two numbers")
         self.put(message, "epsilon", adamw.number("eps", 0, 1e30))
         self.put(message, "weight_decay", adamw.number("weight_decay", 0, 1e30))
-        adamw.expect("amsgrad", (False,), "finetune's AdamW is without AMSGrad")
 
     def counts_iterations(self):
         loop = self.top.items.get("train_cfg")

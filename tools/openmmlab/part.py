@@ -2,6 +2,7 @@
 
 import os
 
+from openmmlab import pbtxt
 from openmmlab.values import plain, printable
 
 NO_COUNTERPART = "finetune has no counterpart"
@@ -25,6 +26,19 @@ class Part:
         """Sets a field to a Leaf's value, or to `value`, with the Leaf's place as comment."""
         if leaf is not None:
             message.set(name, leaf.value if value is None else value, self.origin(leaf, remark))
+
+    def metric(self, leaf):
+        """Returns a ValidationMetric for the name of a metric as mmengine's hooks take it: "accuracy/top1". Returns None for
+        a metric that finetune does not have, or that no validation measures."""
+        name = plain(leaf) if leaf is not None else None
+        if name in ("auto", "accuracy/top1", "accuracy", "accuracy_top-1"):
+            return pbtxt.Enum("TOP1")
+        evaluator = self.top.items.get("val_evaluator")
+        evaluator = plain(evaluator) if evaluator is not None else None
+        topk = evaluator.get("topk") if isinstance(evaluator, dict) else None
+        if name in ("accuracy/top5", "accuracy_top-5") and isinstance(topk, (list, tuple)) and 5 in topk:
+            return pbtxt.Enum("TOP5")
+        return None
 
     def mixing(self, section):
         """Translates the `augments` of a section, which mix the images of a batch."""

@@ -1,7 +1,9 @@
 """Translates the settings of a run: seed, logs, checkpoints, hooks, metrics."""
 
-from openmmlab.part import Part
+from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.values import plain
+
+OTHER_METRIC = "finetune translates accuracy/top1, and accuracy/top5 where val_evaluator measures it"
 
 
 class Runtime(Part):
@@ -47,8 +49,35 @@ class Runtime(Part):
         if checkpoint is not None:
             self.checkpoints(checkpoint, output)
         for hook in self.top.sections("custom_hooks"):
+            if hook.type() == "EarlyStoppingHook":
+                self.early_stopping(hook)
+                continue
             hook.refuse_all(f"finetune has no hook {hook.type()}", f"hook {hook.type() or '?'}")
         self.surroundings(output)
+
+    def early_stopping(self, hook):
+        metric = self.metric(hook.take("monitor"))
+        if metric is None:
+            hook.refuse_all(OTHER_METRIC, "early stopping by another measure")
+            return
+        output = self.output.message("schedule").message("early_stopping")
+        output.set("metric", metric, self.origin(hook.items["monitor"]))
+        patience = hook.whole("patience", 1)
+        output.set(
+            "patience",
+            patience.value if patience is not None else 5,
+            self.origin(patience or hook.value, "" if patience is not None else "mmengine's default"),
+        )
+        delta = hook.number("min_delta", 0, 100)
+        output.set(
+            "min_delta",
+            (delta.value if delta is not None else 0.1) / 100,
+            self.origin(delta or hook.value, "in percent there" if delta is not None else "mmengine's default, in percent there"),
+        )
+        hook.expect("rule", (None, "greater"), "the best accuracy is the greatest")
+        hook.expect("stopping_threshold", (None,), NO_COUNTERPART)
+        hook.note("strict", "every validation of finetune has the metric")
+        hook.note("check_finite", "a loss that is not finite always ends a run of finetune")
 
     def checkpoints(self, checkpoint, runtime):
         checkpoint.type()
@@ -74,16 +103,18 @@ class Runtime(Part):
             self.origin(keep or checkpoint.value, "all" if keep is None or keep.value < 1 else ""),
         )
         best = checkpoint.take("save_best")
-        best_name = plain(best) if best is not None else None
-        if best_name in (None, "auto", "accuracy/top1", "accuracy", "accuracy_top-1"):
+        metric = self.metric(best)
+        if best is None or metric is not None:
             output.set(
                 "save_best",
-                best_name is not None,
+                best is not None,
                 self.origin(best or checkpoint.value, "" if best is not None else "mmengine's default"),
             )
+            if metric == "TOP5":
+                output.set("best_metric", metric, self.origin(best))
             checkpoint.expect("rule", (None, "greater"), "finetune keeps the best accuracy")
         else:
-            checkpoint.refuse("save_best", "finetune keeps the best top-1 accuracy", "save_best by another measure")
+            checkpoint.refuse("save_best", OTHER_METRIC, "save_best by another measure")
         for key in ("save_last", "save_optimizer", "save_param_scheduler"):
             checkpoint.expect(key, (True,), "finetune saves it always")
 

@@ -93,6 +93,7 @@ class Schedule(Part):
                 "StepLR": self.steps,
                 "ExponentialLR": self.steps,
                 "CosineAnnealingLR": self.cosine,
+                "ReduceOnPlateauLR": self.plateau,
             }.get(kind)
             if written is not None or write is None:
                 why = (
@@ -195,6 +196,32 @@ class Schedule(Part):
         self.put(message, "gamma", gamma)
         if not by_epoch:
             message.set("unit", pbtxt.Enum("ITERATION"))
+
+    def plateau(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+        metric = self.metric(scheduler.take("monitor"))
+        rule = scheduler.text("rule")
+        if metric is None or rule is None or rule.value != "greater":
+            scheduler.refuse_all(
+                "finetune translates it for monitor='accuracy/top1' and rule='greater'", "plateau of another measure"
+            )
+            return False
+        message = output.message("plateau")
+        message.set("metric", metric, self.origin(scheduler.items["monitor"]))
+        self.put(message, "factor", scheduler.number("factor", 1e-30, 0.999999))
+        self.put(message, "patience", scheduler.whole("patience"))
+        absolute = scheduler.text("threshold_rule")
+        absolute = absolute is not None and absolute.value == "abs"
+        threshold = scheduler.number("threshold", 0, 100)
+        if absolute:
+            message.set("threshold_mode", pbtxt.Enum("ABSOLUTE"), self.origin(scheduler.items["threshold_rule"]))
+            percent = threshold.value if threshold is not None else 1e-4
+            message.set("threshold", percent / 100, self.origin(threshold or scheduler.value, "in percent there"))
+        else:
+            self.put(message, "threshold", threshold)
+        self.put(message, "cooldown", scheduler.whole("cooldown"))
+        self.put(message, "min_lr", scheduler.number("min_value", 0, 1e30))
+        scheduler.expect("eps", (1e-8,), "finetune makes no reduction of 1e-8 or less")
+        return True
 
     def cosine(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
         span = scheduler.whole("T_max", 1, 2**62)
