@@ -94,29 +94,17 @@ at::Tensor NormalizeMap(const at::Tensor& x, const LayerNorm& norm) {
   return ChannelsFirst(ApplyLayerNorm(ChannelsAtTheEnd(x), norm));
 }
 
-// Returns the block's last linear layer with the layer scale as a factor of its weight and bias.
-// The gradients of all three follow from that of the small weight, so the result before the layer
-// scale need not be kept.
-Linear ScaledProject(const Block& block) {
-  return {block.project.weight * block.scale.unsqueeze(1), block.project.bias * block.scale};
-}
-
 at::Tensor RunBlock(const at::Tensor& x, const Block& block, const StagePass& pass) {
   at::Tensor y = ChannelsAtTheEnd(ConvWithBias(x, block.depthwise, pass));
-  y = ApplyLayerNorm(y, block.norm);
-  const bool folds_scale = pass.mode.fused && block.scale.defined();
-  const Linear project = folds_scale ? ScaledProject(block) : block.project;
-  if (block.response.has_value()) {
-    y = at::gelu(ApplyLinear(y, block.expand));
-    y = ApplyLinear(ApplyGlobalResponseNorm(y, *block.response), project);
-  } else {
-    y = ApplyGeluMlp(y, block.expand, project, pass);
-  }
-  if (block.scale.defined() && !folds_scale) y = y * block.scale.to(y.scalar_type());
+  y = at::gelu(ApplyLinear(ApplyLayerNorm(y, block.norm), block.expand));
+  if (block.response.has_value()) y = ApplyGlobalResponseNorm(y, *block.response);
+  y = ApplyLinear(y, block.project);
+  if (block.scale.defined()) y = y * block.scale.to(y.scalar_type());
+  y = ChannelsFirst(y);
   if (pass.trained && block.drop_path > 0) {
     y = DropPath(y, block.drop_path, pass.seed, pass.context, block.index);
   }
-  return ChannelsFirst(y.add_(ChannelsAtTheEnd(x)));
+  return x + y;
 }
 
 class ConvNeXt final : public Backbone {

@@ -5,7 +5,6 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/hardsigmoid.h>
 #include <ATen/ops/hardswish.h>
 #include <ATen/ops/hardtanh.h>
@@ -22,7 +21,6 @@
 
 #include "src/ops/conv.h"
 #include "src/ops/depthwise.h"
-#include "src/ops/gelu_mlp.h"
 
 namespace finetune {
 namespace {
@@ -274,14 +272,6 @@ at::Tensor ApplyLinear(const at::Tensor& x, const Linear& linear) {
   const at::ScalarType stored = x.scalar_type(), type = ConvType(x);
   return at::linear(x.to(type), linear.weight.to(stored).to(type), linear.bias.to(stored).to(type))
       .to(stored);
-}
-
-at::Tensor ApplyGeluMlp(const at::Tensor& x, const Linear& expand, const Linear& project,
-                        const StagePass& pass) {
-  if (pass.mode.fused && x.is_cpu()) {
-    return GeluMlp(x, {expand.weight, expand.bias, project.weight, project.bias});
-  }
-  return ApplyLinear(at::gelu(ApplyLinear(x, expand)), project);
 }
 
 at::Tensor ApplyLayerNorm(const at::Tensor& x, const LayerNorm& norm) {

@@ -131,11 +131,6 @@ at::Tensor ConvWithBias(const at::Tensor& x, const Conv& conv, const StagePass& 
 // Returns x W^T + bias over the last dimension of x, [..., in]: [..., out].
 at::Tensor ApplyLinear(const at::Tensor& x, const Linear& linear);
 
-// Returns project(gelu(expand(x))) over the last dimension of x, [..., in]: [..., out]. The GELU is
-// the exact one, by erf.
-at::Tensor ApplyGeluMlp(const at::Tensor& x, const Linear& expand, const Linear& project,
-                        const StagePass& pass);
-
 // Returns x normalised over its last dimension: (x - mean) / sqrt(var + epsilon) * gamma + beta.
 // x: [..., C]. Mean and variance are computed in float32.
 at::Tensor ApplyLayerNorm(const at::Tensor& x, const LayerNorm& norm);
