@@ -133,7 +133,7 @@ Linear LayerBuilder::MakeNormalLinear(const std::string& name, int64_t in, int64
 
 Conv LayerBuilder::MakeNormalConv(const std::string& name, const ConvShape& shape,
                                   double deviation) {
-  const auto [in, out, kernel, stride, padding, groups, same] = shape;
+  const auto [in, out, kernel, stride, padding, groups, same, bias] = shape;
   return {AddNormal(name + ".weight", {out, in / groups, kernel, kernel}, deviation),
           Add(name + ".bias", out, 0),
           stride,

@@ -40,7 +40,7 @@ struct ConvShape {
   int64_t padding = 0;
   int64_t groups = 1;
   bool same = false;  // see Conv::same
-  bool bias = false;  // only read by MakeConvBn(): MakeConv() always makes a bias
+  bool bias = false;  // only read by MakeConvBn(): the others always make a bias
 };
 
 // Returns channels * factor, rounded to the nearest multiple of 8, and at least 8. If rounding down
