@@ -279,8 +279,12 @@ TEST(VitTest, DecaysOnlyTheWeightsOfLayersAndGivesTheFinalNormTheHeadsRate) {
     if (!absl::StartsWith(name, "backbone.layers.1.") && model->IsLayersWeight(i)) {
       weights.push_back(name);
     }
-    if (absl::StartsWith(name, "backbone.ln1.")) EXPECT_EQ(model->PartsBehind(i), 0) << name;
-    if (name == "backbone.pos_embed") EXPECT_EQ(model->PartsBehind(i), 3);
+    if (absl::StartsWith(name, "backbone.ln1.")) {
+      EXPECT_EQ(model->PartsBehind(i), 0) << name;
+    }
+    if (name == "backbone.pos_embed") {
+      EXPECT_EQ(model->PartsBehind(i), 3);
+    }
   }
   EXPECT_THAT(
       weights,
