@@ -524,9 +524,9 @@ absl::StatusOr<LoadReport> LoadClassifier(const StateDict& checkpoint, const Eva
 }
 
 absl::StatusOr<LoadReport> LoadResumed(const StateDict& checkpoint, Classifier* model) {
-  Request request{PretrainedConfig(),  "", "", ". Resume with the config it was trained with",
-                  /*may_allow=*/false,
-                  /*converts=*/false};
+  Request request{PretrainedConfig(), "", "", ". Resume with the config it was trained with",
+                  /*may_allow=*/false};
+  request.converts = false;
   request.how.set_with_head(true);
   return Load(checkpoint, request, model);
 }

@@ -72,7 +72,7 @@ at::Tensor ResamplePositions(const at::Tensor& positions, int64_t side, Position
   at::Tensor of_patches = given.slice(1, tokens - patches);
   if (side != old_side) {
     const at::Tensor maps =
-        of_patches.view({1, old_side, old_side, channels}).permute({0, 3, 1, 2});
+        of_patches.reshape({1, old_side, old_side, channels}).permute({0, 3, 1, 2});
     of_patches = Interpolate(maps, side, source).permute({0, 2, 3, 1}).flatten(1, 2);
   }
   return at::cat({of_class, of_patches}, 1);

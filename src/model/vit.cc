@@ -400,7 +400,7 @@ std::string Vit::FitPositions(Given* given) const {
       side == side_ ? ""
                     : absl::StrCat("are resampled from ", side, "x", side, " to ", side_, "x",
                                    side_, " patches as in ", Describe(source));
-  return absl::StrCat(entry.name, ": the position embeddings ", resampled,
+  return absl::StrCat("backbone.pos_embed: the position embeddings ", resampled,
                       resampled.empty() || has_class ? "" : " and ",
                       has_class ? "" : "get one for the class token, 0");
 }

@@ -151,9 +151,10 @@ TEST(VitTest, TakesDinoV2WithRegistersAndLeavesItsMaskTokenOut) {
   *positions = ByFormula("positions", {1, 1 + 49, kWidth}, 1);
   const absl::StatusOr<LoadReport> report = LoadClassifier(checkpoint, {}, model.get());
   ASSERT_TRUE(report.ok()) << report.status();
-  EXPECT_THAT(report->notes,
-              ElementsAre("pos_embed: the position embeddings are resampled from 7x7 to 4x4 "
-                          "patches as in DINOv2 with registers (bicubic with antialias)"));
+  EXPECT_THAT(
+      report->notes,
+      ElementsAre("backbone.pos_embed: the position embeddings are resampled from 7x7 to 4x4 "
+                  "patches as in DINOv2 with registers (bicubic with antialias)"));
   EXPECT_TRUE(at::equal(Named(*model, "backbone.pos_embed"),
                         ResamplePositions(*positions, 4, PositionSource::kDinoV2WithRegisters)));
 }
@@ -278,8 +279,12 @@ TEST(VitTest, DecaysOnlyTheWeightsOfLayersAndGivesTheFinalNormTheHeadsRate) {
     if (!absl::StartsWith(name, "backbone.layers.1.") && model->IsLayersWeight(i)) {
       weights.push_back(name);
     }
-    if (absl::StartsWith(name, "backbone.ln1.")) EXPECT_EQ(model->PartsBehind(i), 0) << name;
-    if (name == "backbone.pos_embed") EXPECT_EQ(model->PartsBehind(i), 3);
+    if (absl::StartsWith(name, "backbone.ln1.")) {
+      EXPECT_EQ(model->PartsBehind(i), 0) << name;
+    }
+    if (name == "backbone.pos_embed") {
+      EXPECT_EQ(model->PartsBehind(i), 3);
+    }
   }
   EXPECT_THAT(
       weights,
