@@ -253,6 +253,15 @@ TEST(Vgg, RefusesImagesOfWhichItsPoolingsWouldLeaveNothing) {
             "channels; end the pipeline with a resize or crop to size 32");
 }
 
+// A group of RegNetX-8GF has 120 channels, and its first stage 80.
+TEST(RegNet, AStageNarrowerThanAGroupIsOneGroup) {
+  const auto model = MakeModel("backbone { regnet { variant: X_8GF } } head { num_classes: 3 }");
+  EXPECT_EQ(Named(*model, "backbone.layer1.0.conv2.weight").sizes(),
+            at::IntArrayRef({80, 80, 3, 3}));
+  EXPECT_EQ(Named(*model, "backbone.layer2.0.conv2.weight").sizes(),
+            at::IntArrayRef({240, 120, 3, 3}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Networks, EveryNetworkTest, testing::ValuesIn(Networks()),
                          [](const auto& info) { return std::string(info.param.name); });
 

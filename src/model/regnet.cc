@@ -12,6 +12,7 @@
 // compare with them.
 #include "src/model/regnet.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -30,7 +31,7 @@ struct Variant {
   RegNetConfig::Variant id;
   const char* name;
   bool squeezes;
-  int64_t group_width;
+  int64_t group_width;  // the channels of a group; all channels of a stage that has fewer
   std::array<int, kStages> blocks;
   std::array<int64_t, kStages> widths;
 };
@@ -121,7 +122,7 @@ class RegNet final : public Backbone {
                             .kernel = 3,
                             .stride = stride,
                             .padding = 1,
-                            .groups = out / variant_.group_width});
+                            .groups = out / std::min(variant_.group_width, out)});
     if (variant_.squeezes) {
       const SqueezeExciteNames names = {ours + ".se_layer.conv1.conv",
                                         ours + ".se_layer.conv2.conv"};

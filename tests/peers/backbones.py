@@ -103,7 +103,8 @@ CASES = [
       for package, make in networks.items()),
     *((f"regnet {{ variant: {variant} }}", package, make)
       for variant, networks in (
-          ("X_400MF", {"timm": timm_network("regnetx_004"), "mmpretrain": lambda: mmpretrain({"type": "RegNet", "arch": "regnetx_400mf"}, 384)}),
+          ("X_400MF", {"timm": timm_network("regnetx_004"),
+                       "mmpretrain": lambda: mmpretrain({"type": "RegNet", "arch": "regnetx_400mf"}, 384)}),
           ("X_400MF_TORCHVISION", {"torchvision": torchvision_network("regnet_x_400mf"), "timm": timm_network("regnetx_004_tv")}),
           ("X_800MF", {"torchvision": torchvision_network("regnet_x_800mf"), "timm": timm_network("regnetx_008"),
                        "mmpretrain": lambda: mmpretrain({"type": "RegNet", "arch": "regnetx_800mf"}, 672)}),
