@@ -123,7 +123,7 @@ TEST(LrCurve, SuggestsNothingForTheFallAfterAPeak) {
 
 TEST(LrCurve, TakesNoSlopeAfterTheLowestPoint) {
   LrCurve curve(LrTestOptions{.iterations = 10, .smoothing = 0});
-  for (const double loss : {3.0, 3.0, 2.9, 2.5, 2.4, 6.0, 3.0, 3.1, 3.1, 3.1}) curve.Add(loss);
+  for (const double loss : {3.0, 3.0, 2.9, 2.5, 2.0, 6.0, 3.0, 3.1, 3.1, 3.1}) curve.Add(loss);
   const absl::StatusOr<LrSuggestion> suggestion = SuggestLearningRate(curve);
   ASSERT_TRUE(suggestion.ok()) << suggestion.status();
   EXPECT_EQ(suggestion->steepest, 3u);
