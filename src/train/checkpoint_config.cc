@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/value.h"
+#include "src/validate/validate.h"
 
 namespace finetune {
 
@@ -18,7 +19,8 @@ absl::StatusOr<std::optional<LoadedConfig>> FindCheckpointConfig(
   const absl::StatusOr<std::string> text = meta->GetString("cfg");
   // Other programs store their own config under the same key.
   if (!writer.ok() || !absl::StartsWith(*writer, "finetune ") || !text.ok()) return std::nullopt;
-  FT_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfigText(*text, checkpoint, overrides));
+  FT_ASSIGN_OR_RETURN(LoadedConfig loaded,
+                      LoadConfigText(*text, checkpoint, overrides, FindWrongValues));
   return std::optional<LoadedConfig>(std::move(loaded));
 }
 
