@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -95,36 +96,66 @@ absl::Status Reset(const std::string& path, Layer* layer) {
   return absl::OkStatus();
 }
 
+// The errors of a config that is being loaded.
+struct Errors {
+  std::vector<std::string> lines;
+  // Whether all values without an error are known. If not, a value may be taken for another's.
+  bool understood = true;
+};
+
 // Returns the values in the text itself, without its imports. Adds a line to `errors` for each
 // error in the text.
 Layer Parse(const std::string& text, const std::string& file, const std::vector<std::string>& chain,
-            std::vector<std::string>* errors) {
+            Errors* errors) {
   Layer own;
-  for (const TextError& error :
-       ParseText(text, "", Place{file, 0, 0, chain}, &own.values, &own.origins)) {
-    errors->push_back(
+  const ParsedText parsed =
+      ParseText(text, "", Place{file, 0, 0, chain}, &own.values, &own.origins);
+  for (const TextError& error : parsed.errors) {
+    errors->lines.push_back(
         absl::StrCat(file, ":", error.line, ":", error.column, ": ", ToString(error)));
   }
+  errors->understood = errors->understood && parsed.understood;
   return own;
 }
 
-// Applies the overrides to `layer`, which was read from `file`, and returns the config.
+// Returns whether the --set's path goes through an element of a list, which a file must have.
+bool EntersList(const std::string& text) {
+  const auto steps = ResolvePath(text.substr(0, text.find('=')));
+  return steps.ok() && std::any_of(steps->begin(), std::prev(steps->end()),
+                                   [](const FieldStep& step) { return step.field->is_repeated(); });
+}
+
+// Applies the overrides to `layer`, which was read from `file` with `errors`, and returns the
+// config. If there are errors, adds those of the values that are known.
 absl::StatusOr<LoadedConfig> Finish(Layer layer, const std::string& file,
-                                    const std::vector<std::string>& overrides) {
-  std::vector<std::string> errors;
+                                    const std::vector<std::string>& overrides, Errors errors,
+                                    const FindValueErrors& find_value_errors) {
+  const bool file_is_right = errors.lines.empty();
+  std::vector<std::string> not_set;  // the paths of overrides that could not be applied
   for (const std::string& text : overrides) {
-    const absl::Status status = Override(text, &layer);
-    if (!status.ok()) {
-      errors.push_back(absl::StrCat("--set=", OneLine(text), ": ", status.message()));
+    Layer with_override = layer;
+    const absl::Status status = Override(text, &with_override);
+    if (status.ok()) {
+      layer = std::move(with_override);
+      continue;
     }
+    not_set.push_back(text.substr(0, text.find('=')));
+    // The file's error may be the reason that a list has too few elements.
+    if (!file_is_right && EntersList(text)) continue;
+    errors.lines.push_back(absl::StrCat("--set=", OneLine(text), ": ", status.message()));
   }
-  if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
   LoadedConfig loaded;
   loaded.config = std::move(layer.values);
   loaded.origins = std::move(layer.origins);
   loaded.file = file;
   if (!loaded.config.has_name()) loaded.config.set_name(fs::path(file).stem().string());
-  return loaded;
+  if (errors.lines.empty()) return loaded;
+  if (errors.understood && find_value_errors != nullptr) {
+    // These were to get other values.
+    for (const std::string& path : not_set) EraseOrigins(path, &loaded.origins);
+    for (std::string& line : find_value_errors(loaded)) errors.lines.push_back(std::move(line));
+  }
+  return absl::InvalidArgumentError(absl::StrJoin(errors.lines, "\n"));
 }
 
 // Reads config files and everything that they import.
@@ -132,35 +163,43 @@ class Loader {
  public:
   explicit Loader(const std::vector<std::string>& search_path) : search_path_(search_path) {}
 
-  // `chain`: the files through which `file` is imported, starting with the user's.
-  absl::StatusOr<Layer> Load(const std::string& file, const std::vector<std::string>& chain) const {
+  // Returns the values of `file` and of what it imports, except those that have errors. `chain`:
+  // the files through which `file` is imported, starting with the user's.
+  Layer Load(const std::string& file, const std::vector<std::string>& chain) {
     std::vector<std::string> here = chain;
     here.push_back(file);
-    FT_ASSIGN_OR_RETURN(const std::string text, ReadConfig(file));
-    std::vector<std::string> errors;
-    Layer own = Parse(text, file, chain, &errors);
-    // Imports are loaded even if this text has errors, so that their errors are reported too. But
-    // this text's values are not used then.
-    const bool readable = errors.empty();
+    const absl::StatusOr<std::string> text = ReadConfig(file);
+    if (!text.ok()) {
+      AddError(std::string(text.status().message()));
+      errors_.understood = false;
+      return {};
+    }
+    const size_t errors_before = errors_.lines.size();
+    // Whether this file, and all that it imports, has no error so far.
+    const auto is_right = [&] { return errors_.lines.size() == errors_before; };
+    Layer own = Parse(*text, file, chain, &errors_);
+    const bool own_is_right = is_right();
     Layer merged;
     for (int i = 0; i < own.values.import_size(); ++i) {
       const Place& place = own.origins[absl::StrCat("import[", i, "]")];
-      const absl::StatusOr<Layer> layer = Import(own.values.import(i), place, here);
-      if (!layer.ok()) {
-        errors.emplace_back(layer.status().message());
-      } else if (readable) {
-        FindConflicts(merged, *layer, own, &errors);
-        Overlay(layer->values, layer->origins, "", &merged.values, &merged.origins);
+      const size_t before = errors_.lines.size();
+      const Layer layer = Import(own.values.import(i), place, here);
+      // Where a file has an error, the field that settles the conflict may be the wrong one.
+      if (own_is_right && errors_.lines.size() == before) {
+        FindConflicts(merged, layer, own, &errors_.lines);
       }
+      Overlay(layer.values, layer.origins, "", &merged.values, &merged.origins);
     }
-    for (int i = 0; readable && i < own.values.reset_size(); ++i) {
-      const absl::Status reset = Reset(own.values.reset(i), &merged);
+    const bool imports_are_right = is_right();
+    for (int i = 0; i < own.values.reset_size(); ++i) {
+      absl::Status reset = Reset(own.values.reset(i), &merged);
+      // Without an import, or with errors in it, there may be nothing to drop.
+      if (!imports_are_right) reset = ResolvePath(own.values.reset(i)).status();
       if (!reset.ok()) {
-        errors.push_back(absl::StrCat(own.origins[absl::StrCat("reset[", i, "]")].ToString(),
-                                      ": reset: ", reset.message()));
+        AddError(absl::StrCat(own.origins[absl::StrCat("reset[", i, "]")].ToString(),
+                              ": reset: ", reset.message()));
       }
     }
-    if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
     own.values.clear_import();
     own.values.clear_reset();
     EraseOrigins("import", &own.origins);
@@ -169,12 +208,17 @@ class Loader {
     return merged;
   }
 
+  // Returns the errors of all files so far.
+  Errors TakeErrors() { return std::move(errors_); }
+
  private:
+  void AddError(std::string line) { errors_.lines.push_back(std::move(line)); }
+
   // Loads the config `name`, which the last file of `here` imports at `place`.
-  absl::StatusOr<Layer> Import(const std::string& name, const Place& place,
-                               const std::vector<std::string>& here) const {
+  Layer Import(const std::string& name, const Place& place, const std::vector<std::string>& here) {
     const auto error = [&](auto... what) {
-      return absl::InvalidArgumentError(absl::StrCat(place.ToString(), ": import: ", what...));
+      AddError(absl::StrCat(place.ToString(), ": import: ", what...));
+      return Layer();
     };
     const std::string folder = fs::path(here.back()).parent_path().string();
     const absl::StatusOr<std::string> found = FindConfig(name, folder, search_path_);
@@ -190,6 +234,7 @@ class Loader {
   }
 
   const std::vector<std::string>& search_path_;
+  Errors errors_;
 };
 
 }  // namespace
@@ -213,25 +258,27 @@ absl::Status LoadedConfig::WithPlace(const absl::Status& status) const {
 
 absl::StatusOr<LoadedConfig> LoadConfig(const std::string& file, const LoadOptions& options) {
   FT_ASSIGN_OR_RETURN(const std::string found, FindConfig(file, "", options.search_path));
-  FT_ASSIGN_OR_RETURN(Layer layer, Loader(options.search_path).Load(found, {}));
-  return Finish(std::move(layer), found, options.overrides);
+  Loader loader(options.search_path);
+  Layer layer = loader.Load(found, {});
+  return Finish(std::move(layer), found, options.overrides, loader.TakeErrors(),
+                options.find_value_errors);
 }
 
 absl::StatusOr<LoadedConfig> LoadConfigText(const std::string& text, const std::string& name,
-                                            const std::vector<std::string>& overrides) {
+                                            const std::vector<std::string>& overrides,
+                                            const FindValueErrors& find_value_errors) {
   FT_RETURN_IF_ERROR(CheckIsText(text, name));
   if (text.size() > kMaxConfigBytes) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": found a config of ", text.size(),
                                                    " bytes; expected at most ", kMaxConfigBytes));
   }
-  std::vector<std::string> errors;
+  Errors errors;
   Layer layer = Parse(text, name, {}, &errors);
-  if (errors.empty() && layer.values.import_size() + layer.values.reset_size() > 0) {
-    errors.push_back(absl::StrCat(
+  if (layer.values.import_size() + layer.values.reset_size() > 0) {
+    errors.lines.push_back(absl::StrCat(
         name, ": found imports or resets; expected a whole config, as a checkpoint carries it"));
   }
-  if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
-  return Finish(std::move(layer), name, overrides);
+  return Finish(std::move(layer), name, overrides, std::move(errors), find_value_errors);
 }
 
 }  // namespace finetune

@@ -459,5 +459,73 @@ TEST_F(ConfigTest, TextMayNotReadOtherFiles) {
   }
 }
 
+// Returns a line for each value of the config that was read.
+std::vector<std::string> ListValues(const LoadedConfig& loaded) {
+  std::vector<std::string> lines;
+  for (const auto& [path, value] : ConfigValues(loaded.config, loaded.origins)) {
+    if (loaded.origins.contains(path)) lines.push_back(absl::StrCat(path, "=", value));
+  }
+  return lines;
+}
+
+class ValueErrors : public ConfigTest {
+ protected:
+  std::string Errors(const std::string& text, const std::vector<std::string>& overrides = {}) {
+    Write("x.pbtxt", text);
+    const auto loaded =
+        LoadConfig(folder_ + "/x.pbtxt", {{}, overrides, /*find_value_errors=*/ListValues});
+    return WithoutFolder(loaded.status().message());
+  }
+};
+
+TEST_F(ValueErrors, FollowTheErrorsOfTheTextAndSeeEveryValueWithoutAnError) {
+  Write("_base_/a.pbtxt", "optimizer { sgd { lr: 0.1 } }");
+  EXPECT_EQ(Errors("import: \"_base_/a.pbtxt\"\n"
+                   "runtime { sed: 1 threads: 2 engine: JIT }\nname: \"n\"",
+                   {"schedule.max_epochs=3"}),
+            "x.pbtxt:2:11: sed: no such field in RuntimeConfig; did you mean seed?\n"
+            "x.pbtxt:2:37: engine: no such value JIT; the values are FUSED, PLAIN\n"
+            "name=\"n\"\n"
+            "optimizer.sgd.lr=0.1\n"
+            "runtime.threads=2\n"
+            "schedule.max_epochs=3");
+}
+
+TEST_F(ValueErrors, SeeNothingWhereBracketsOrQuotesAreWrong) {
+  EXPECT_EQ(Errors("runtime { seed: 1"), "x.pbtxt:1:9: runtime: its { is not closed");
+  Write("_base_/a.pbtxt", "name: \"n");
+  EXPECT_EQ(Errors("import: \"_base_/a.pbtxt\"\nruntime { sed: 1 }"),
+            "x.pbtxt:2:11: sed: no such field in RuntimeConfig; did you mean seed?\n"
+            "_base_/a.pbtxt:1:9: text in quotes is not closed");
+}
+
+TEST_F(ValueErrors, AreNotAskedForInAConfigWithoutErrors) {
+  EXPECT_EQ(Errors("runtime { seed: 1 }"), "");
+}
+
+TEST_F(ValueErrors, DoNotSeeAValueThatAWrongOverrideWasToReplace) {
+  EXPECT_EQ(Errors("optimizer { sgd { lr: -1 momentum: 0.9 } }", {"optimizer.sgd.lr=fast"}),
+            "--set=optimizer.sgd.lr=fast: optimizer.sgd.lr: expected a number, got fast\n"
+            "optimizer.sgd.momentum=0.9");
+}
+
+TEST_F(ConfigTest, OverridesAreReportedWithTheErrorsOfTheFile) {
+  EXPECT_EQ(ErrorOf("runtime { sed: 1 }", {"runtime.thread=2"}),
+            "x.pbtxt:1:11: sed: no such field in RuntimeConfig; did you mean seed?\n"
+            "--set=runtime.thread=2: runtime.thread: no such field in RuntimeConfig; did you mean "
+            "threads?");
+  // The file's list is unknown, so the override may be right.
+  EXPECT_EQ(
+      ErrorOf("data { train { pipelin { resize {} } } }", {"data.train.pipeline[0].resize.size=8"}),
+      "x.pbtxt:1:16: pipelin: no such field in SplitConfig; did you mean pipeline?");
+}
+
+TEST_F(ConfigTest, AResetOfAMissingImportIsNotAMistake) {
+  EXPECT_EQ(ErrorOf("import: \"_base_/b.pbtxt\"\nreset: \"model.neck\"\nreset: \"model.nek\""),
+            "x.pbtxt:1:1: import: no config _base_/b.pbtxt; looked for _base_/b.pbtxt; folders to "
+            "look in: --config_path or FINETUNE_CONFIG_PATH\n"
+            "x.pbtxt:3:1: reset: model.nek: no such field in ModelConfig; did you mean neck?");
+}
+
 }  // namespace
 }  // namespace finetune

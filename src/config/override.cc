@@ -72,8 +72,9 @@ absl::Status SetField(const FieldDescriptor* field, std::string value, const std
   const std::unique_ptr<Message> part(target.message->New());
   Origins part_origins;
   std::vector<std::string> errors;
-  for (const TextError& error : ParseText(absl::StrCat(field->name(), ": ", value), target.path,
-                                          place, part.get(), &part_origins)) {
+  const std::string text = absl::StrCat(field->name(), ": ", value);
+  for (const TextError& error :
+       ParseText(text, target.path, place, part.get(), &part_origins).errors) {
     errors.push_back(error.field == field->name() ? error.what : ToString(error));
   }
   if (!errors.empty() && field->is_repeated() && absl::StrContains(value, ',') &&

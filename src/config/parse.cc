@@ -59,30 +59,52 @@ void CollectOrigins(const Message& message, const TextFormat::ParseInfoTree* tre
   }
 }
 
-}  // namespace
-
-std::vector<TextError> ParseText(const std::string& text, const std::string& path,
-                                 const Place& file, Message* message, Origins* origins) {
-  // Keeps the parser's first error.
+// Parses the text, without adding to `message`, and adds the places of its values to `origins`.
+// Returns whether the parser accepts the text. `error`: set to its first error if not.
+bool Parse(const std::string& text, const std::string& path, const Place& file, Message* message,
+           Origins* origins, TextError* error) {
   class FirstError : public google::protobuf::io::ErrorCollector {
    public:
+    explicit FirstError(TextError* error) : error_(error) {}
     void AddError(int line, google::protobuf::io::ColumnNumber column,
                   const std::string& message) override {
-      if (error.what.empty()) error = {line + 1, column + 1, "", message};
+      if (error_->what.empty()) *error_ = {line + 1, column + 1, "", message};
     }
-    TextError error;
+
+   private:
+    TextError* error_;
   };
-  FirstError first;
+  FirstError first(error);
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&first);
   TextFormat::ParseInfoTree tree;
   parser.WriteLocationsTo(&tree);
   const bool parsed = parser.ParseFromString(text, message);
   CollectOrigins(*message, &tree, path, file, origins);
+  return parsed;
+}
+
+}  // namespace
+
+ParsedText ParseText(const std::string& text, const std::string& path, const Place& file,
+                     Message* message, Origins* origins) {
+  ParsedText result;
+  Origins places;
+  TextError first;
+  const bool parsed = Parse(text, path, file, message, &places, &first);
   // FindTextErrors() also finds numbers that the parser accepts but reads as octal: 010 as 8.
-  std::vector<TextError> errors = FindTextErrors(text, message->GetDescriptor());
-  if (errors.empty() && !parsed) errors.push_back(first.error);
-  return errors;
+  std::string rest;
+  result.errors = FindTextErrors(text, message->GetDescriptor(), &rest);
+  if (!result.errors.empty()) {
+    places.clear();
+    TextError ignored;  // one of those that FindTextErrors() has found
+    result.understood = Parse(rest, path, file, message, &places, &ignored);
+  } else if (!parsed) {
+    result.errors.push_back(first);
+    result.understood = false;
+  }
+  origins->merge(places);
+  return result;
 }
 
 std::string ToString(const TextError& error) {

@@ -2,21 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "src/base/shortest_number.h"
 
 namespace finetune {
 namespace {
 
-// Returns the number as text. A whole number keeps all its digits: 16777216, not 1.67772e+07.
+// Returns the number with all its digits, so that a value just outside a bound does not read like
+// the bound. A float of the config is written as a float: 0.1, not 0.10000000149011612.
 std::string Number(double value) {
-  if (value == std::floor(value) && std::abs(value) < 1e15) {
-    return absl::StrCat(static_cast<int64_t>(value));
-  }
-  return absl::StrFormat("%g", value);
+  const auto single = static_cast<float>(value);
+  return single == value ? ShortestNumber(single) : ShortestNumber(value);
 }
 
 void AddOnce(Problem problem, std::vector<Problem>* problems) {
@@ -53,36 +51,55 @@ void Problems::Warn(absl::string_view field, absl::string_view text) const {
   AddOnce({PathOf(field), std::string(text)}, &list_->warnings);
 }
 
+void Problems::WrongValue(absl::string_view field, absl::string_view text) const {
+  Error(field, text);
+  AddOnce({PathOf(field), std::string(text)}, &list_->wrong_values);
+}
+
 bool Problems::InRange(absl::string_view field, double value, double low, double high) const {
   if (value >= low && value <= high) return true;
-  Error(field,
-        absl::StrCat("is ", Number(value), "; expected ", Number(low), " to ", Number(high)));
+  WrongValue(field,
+             absl::StrCat("is ", Number(value), "; expected ", Number(low), " to ", Number(high)));
   return false;
 }
 
 bool Problems::AtLeast(absl::string_view field, double value, double low) const {
   if (!Finite(field, value)) return false;
   if (value >= low) return true;
-  Error(field, absl::StrCat("is ", Number(value), "; expected ", Number(low), " or more"));
+  WrongValue(field, absl::StrCat("is ", Number(value), "; expected ", Number(low), " or more"));
   return false;
 }
 
 bool Problems::Positive(absl::string_view field, double value) const {
   if (!Finite(field, value)) return false;
   if (value > 0) return true;
-  Error(field, absl::StrCat("is ", Number(value), "; expected more than 0"));
+  WrongValue(field, absl::StrCat("is ", Number(value), "; expected more than 0"));
   return false;
 }
 
 bool Problems::Finite(absl::string_view field, double value) const {
   if (std::isfinite(value)) return true;
-  Error(field, absl::StrCat("is ", Number(value), "; expected a finite number"));
+  WrongValue(field, absl::StrCat("is ", Number(value), "; expected a finite number"));
   return false;
 }
 
 bool Problems::IsFraction(absl::string_view field, double value) const {
   if (value >= 0 && value < 1) return true;
-  Error(field, absl::StrCat("is ", Number(value), "; expected at least 0 and less than 1"));
+  WrongValue(field, absl::StrCat("is ", Number(value), "; expected at least 0 and less than 1"));
+  return false;
+}
+
+bool Problems::IsFactor(absl::string_view field, double value) const {
+  if (value > 0 && value <= 1) return true;
+  WrongValue(field, absl::StrCat("is ", Number(value), "; expected more than 0 and at most 1"));
+  return false;
+}
+
+bool Problems::NotBelow(absl::string_view field, double value, absl::string_view other,
+                        double least) const {
+  if (value >= least) return true;
+  Error(field, absl::StrCat("is ", Number(value), "; expected at least ", other, ", which is ",
+                            Number(least)));
   return false;
 }
 

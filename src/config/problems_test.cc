@@ -57,6 +57,9 @@ TEST(ProblemsTest, AcceptsValuesWithinTheirBounds) {
   EXPECT_TRUE(problems.Positive("a", 1e-30));
   EXPECT_TRUE(problems.Finite("a", -1e300));
   EXPECT_TRUE(problems.IsFraction("a", 0));
+  EXPECT_TRUE(problems.IsFactor("a", 1));
+  EXPECT_TRUE(problems.IsFactor("a", 1e-30));
+  EXPECT_TRUE(problems.NotBelow("a", 2, "b", 2));
   EXPECT_THAT(found.errors, IsEmpty());
 }
 
@@ -72,6 +75,10 @@ TEST(ProblemsTest, RefusesOtherValuesAndSaysWhatIsExpected) {
   EXPECT_FALSE(problems.Finite("g", -kInfinity));
   EXPECT_FALSE(problems.IsFraction("h", 1));
   EXPECT_FALSE(problems.IsFraction("i", kNan));
+  EXPECT_FALSE(problems.IsFactor("j", 0));
+  EXPECT_FALSE(problems.IsFactor("k", 1.0000001));
+  EXPECT_FALSE(problems.NotBelow("l", 0.1f, "min_area", 0.5));
+  EXPECT_FALSE(problems.NotBelow("m", kNan, "min_area", 0.5));
   EXPECT_EQ(found.status().message(),
             "a: is 16777217; expected 0 to 16777216\n"
             "b: is nan; expected 0 to 0.5\n"
@@ -81,7 +88,24 @@ TEST(ProblemsTest, RefusesOtherValuesAndSaysWhatIsExpected) {
             "f: is nan; expected a finite number\n"
             "g: is -inf; expected a finite number\n"
             "h: is 1; expected at least 0 and less than 1\n"
-            "i: is nan; expected at least 0 and less than 1");
+            "i: is nan; expected at least 0 and less than 1\n"
+            "j: is 0; expected more than 0 and at most 1\n"
+            "k: is 1.0000001; expected more than 0 and at most 1\n"
+            "l: is 0.1; expected at least min_area, which is 0.5\n"
+            "m: is nan; expected at least min_area, which is 0.5");
+}
+
+// An error that compares two fields may follow from a mistake in the other one.
+TEST(ProblemsTest, KnowsWhichErrorsFollowFromTheValueAlone) {
+  ProblemList found;
+  const Problems problems(&found);
+  problems.InRange("a", 2, 0, 1);
+  problems.WrongValue("b", "is 51");
+  problems.NotBelow("c", 1, "d", 2);
+  problems.Error("e", "is not set");
+  EXPECT_EQ(found.errors.size(), 4u);
+  EXPECT_THAT(found.wrong_values,
+              ElementsAre(Problem{"a", "is 2; expected 0 to 1"}, Problem{"b", "is 51"}));
 }
 
 }  // namespace

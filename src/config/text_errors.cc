@@ -30,7 +30,10 @@ std::string ToString(TextPlace at) { return absl::StrCat(at.line + 1, ":", at.co
 class Reader : private google::protobuf::io::ErrorCollector {
  public:
   // `text` must outlive this object.
-  explicit Reader(const std::string& text) : tokens_(text, this) {}
+  explicit Reader(const std::string& text) : tokens_(text, this), rest_(text) {}
+
+  // Returns the text with spaces in place of the fields that have an error. Called after Read().
+  const std::string& rest() const { return rest_; }
 
   std::vector<TextError> Read(const Descriptor* type) {
     while (true) {
@@ -80,8 +83,10 @@ class Reader : private google::protobuf::io::ErrorCollector {
     std::map<const OneofDescriptor*, const FieldDescriptor*> chosen;
     while (!AtClosing()) {
       if (!tokens_.Is(Tokenizer::TYPE_IDENTIFIER)) {
-        Add(tokens_.place(), "", absl::StrCat("expected a field's name, got ", tokens_.Shown()));
+        const TextPlace at = tokens_.place();
+        Add(at, "", absl::StrCat("expected a field's name, got ", tokens_.Shown()));
         SkipValue();
+        Drop(at);
         continue;
       }
       const TextPlace at = tokens_.place();
@@ -94,6 +99,7 @@ class Reader : private google::protobuf::io::ErrorCollector {
         }
         Add(at, name, "a file nests its fields in braces: a { b: 1 }; paths are for --set");
         SkipField();
+        Drop(at);
         continue;
       }
       const FieldDescriptor* field = type->FindFieldByName(name);
@@ -101,98 +107,121 @@ class Reader : private google::protobuf::io::ErrorCollector {
         Add(at, name,
             absl::StrCat("no such field in ", type->name(), "; ", SuggestField(type, name)));
         SkipField();
+        Drop(at);
         continue;
       }
-      CheckOnce(field, at, &seen, &chosen);
-      ReadField(field, depth);
+      const bool is_new = IsNew(field, at, &seen, &chosen);
+      const bool is_right = ReadField(field, depth);
       TakeSeparator();
+      if (!is_new || !is_right) Drop(at);
     }
     if (end.empty() || tokens_.Take(end)) return;
     // ReadValue(), which knows the place of the opening bracket, reports the error.
     unclosed_ = true;
   }
 
-  void CheckOnce(const FieldDescriptor* field, TextPlace at,
-                 std::map<const FieldDescriptor*, TextPlace>* seen,
-                 std::map<const OneofDescriptor*, const FieldDescriptor*>* chosen) {
+  // Returns whether the field may stand here beside the earlier fields of its message.
+  bool IsNew(const FieldDescriptor* field, TextPlace at,
+             std::map<const FieldDescriptor*, TextPlace>* seen,
+             std::map<const OneofDescriptor*, const FieldDescriptor*>* chosen) {
     const auto [first, is_new] = seen->emplace(field, at);
     if (!is_new && !field->is_repeated()) {
       Add(at, field->name(),
           absl::StrCat("is given twice, first at ", ToString(first->second), "; put ",
                        field->message_type() != nullptr ? "its fields together" : "one of them"));
-      return;
+      return false;
     }
     const OneofDescriptor* oneof = field->real_containing_oneof();
-    if (oneof == nullptr) return;
+    if (oneof == nullptr) return true;
     const FieldDescriptor* other = chosen->emplace(oneof, field).first->second;
-    if (other != field) {
-      Add(at, field->name(),
-          absl::StrCat("and ", other->name(), " (", ToString(seen->at(other)),
-                       ") exclude each other; leave one out"));
-    }
+    if (other == field) return true;
+    Add(at, field->name(),
+        absl::StrCat("and ", other->name(), " (", ToString(seen->at(other)),
+                     ") exclude each other; leave one out"));
+    return false;
   }
 
-  // Reads the part of a field that follows its name.
-  void ReadField(const FieldDescriptor* field, int depth) {
+  // Reads the part of a field that follows its name. Returns false if its value is wrong. A wrong
+  // field inside a message does not make the message wrong.
+  bool ReadField(const FieldDescriptor* field, int depth) {
     const bool is_message = field->message_type() != nullptr;
     if (tokens_.Is("=")) {
       Add(tokens_.place(), field->name(),
           is_message ? "expected {, got =" : "expected : before its value, got =");
       tokens_.Next();
       if (!AtClosing()) SkipValue();
-      return;
+      return false;
     }
     if (!tokens_.Take(":") && !is_message) {
       Add(tokens_.place(), field->name(),
           absl::StrCat("expected : before its value, got ", tokens_.Shown()));
       // An identifier is taken for the next field's name; anything else for this field's value.
       if (!AtClosing() && !tokens_.Is(Tokenizer::TYPE_IDENTIFIER)) SkipValue();
-      return;
+      return false;
     }
     if (!tokens_.Is("[")) return ReadValue(field, depth);
     if (!field->is_repeated()) {
       Add(tokens_.place(), field->name(),
           absl::StrCat("takes one ", is_message ? "message" : "value", ", got a list"));
-      return SkipValue();
+      SkipValue();
+      return false;
     }
     const TextPlace bracket = tokens_.place();
     tokens_.Next();
+    bool is_right = true;
     while (!AtClosing()) {
-      ReadValue(field, depth);
+      is_right = ReadValue(field, depth) && is_right;
       if (tokens_.Is("]")) break;
       if (tokens_.Take(",")) continue;
-      return Add(bracket, field->name(), "its [ is not closed");
+      Add(bracket, field->name(), "its [ is not closed");
+      return true;  // the brackets show that the rest cannot be understood
     }
     if (!tokens_.Take("]")) Add(bracket, field->name(), "its [ is not closed");
+    return is_right;
   }
 
-  void ReadValue(const FieldDescriptor* field, int depth) {
+  // Returns false if the value is wrong, as ReadField() does.
+  bool ReadValue(const FieldDescriptor* field, int depth) {
     if (field->message_type() == nullptr) return ReadScalar(field);
     const TextPlace at = tokens_.place();
     const std::string end = tokens_.Is("{") ? "}" : ">";
     if (!tokens_.Is("{") && !tokens_.Is("<")) {
       Add(at, field->name(), absl::StrCat("is a message: expected {, got ", tokens_.Shown()));
       if (!AtClosing()) SkipValue();
-      return;
+      return false;
     }
     if (depth >= kMaxDepth) {
       Add(at, field->name(), "is nested too deep");
-      return SkipValue();
+      SkipValue();
+      return false;
     }
     tokens_.Next();
     ReadFields(field->message_type(), end, depth + 1);
     if (std::exchange(unclosed_, false)) {
       Add(at, field->name(), absl::StrCat("its ", end == "}" ? "{" : "<", " is not closed"));
     }
+    return true;
   }
 
-  void ReadScalar(const FieldDescriptor* field) {
+  bool ReadScalar(const FieldDescriptor* field) {
     const TextPlace at = tokens_.place();
     const std::string wrong = TakeScalar(field, &tokens_);
-    if (wrong.empty()) return;
+    if (wrong.empty()) return true;
     DropErrorsInNumber();
     Add(at, field->name(), wrong);
     if (!AtClosing()) SkipValue();
+    return false;
+  }
+
+  // Replaces the text from `begin` to the token before the current one by spaces in rest_.
+  void Drop(TextPlace begin) {
+    // Finding a place in the text takes time, and a text with so many errors is not read further.
+    if (errors_.size() >= kMostErrors) return;
+    const size_t end = tokens_.OffsetOf(tokens_.last_end());
+    for (size_t i = tokens_.OffsetOf(begin); i < end; ++i) {
+      // A tab keeps its place too, because it counts as up to eight columns.
+      if (rest_[i] != '\n' && rest_[i] != '\t') rest_[i] = ' ';
+    }
   }
 
   // Removes the errors that the tokenizer found inside the current number, because TakeScalar()
@@ -241,14 +270,19 @@ class Reader : private google::protobuf::io::ErrorCollector {
   // Declared before tokens_, whose constructor may already report an error.
   std::vector<TextError> errors_;
   Tokens tokens_;
+  std::string rest_;
   // Whether the message that was just read lacks its closing bracket.
   bool unclosed_ = false;
 };
 
 }  // namespace
 
-std::vector<TextError> FindTextErrors(const std::string& text, const Descriptor* type) {
-  return Reader(text).Read(type);
+std::vector<TextError> FindTextErrors(const std::string& text, const Descriptor* type,
+                                      std::string* rest) {
+  Reader reader(text);
+  std::vector<TextError> errors = reader.Read(type);
+  if (rest != nullptr) *rest = reader.rest();
+  return errors;
 }
 
 }  // namespace finetune

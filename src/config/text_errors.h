@@ -22,8 +22,12 @@ struct TextError {
 // Protobuf's own parser stops at the first error. Numbers with a leading 0 (010), which that parser
 // reads as octal, are errors too. If the parser accepts the text, these are the only errors. If the
 // parser refuses the text, the result may still be empty.
+// `rest`, unless null: set to the text with spaces in place of each field that has an error, so
+// that the other fields keep their places. The parser accepts it unless brackets or quotes are
+// wrong.
 std::vector<TextError> FindTextErrors(const std::string& text,
-                                      const google::protobuf::Descriptor* type);
+                                      const google::protobuf::Descriptor* type,
+                                      std::string* rest = nullptr);
 
 }  // namespace finetune
 

@@ -179,5 +179,42 @@ TEST(TextErrors, FindsNothingInWhatTheParserTakes) {
   EXPECT_GT(taken, 20);
 }
 
+std::string RestOf(const std::string& text) {
+  std::string rest;
+  FindTextErrors(text, ExperimentConfig::descriptor(), &rest);
+  return rest;
+}
+
+TEST(TextErrors, TheRestHasTheOtherFieldsAtTheirPlaces) {
+  EXPECT_EQ(RestOf("runtime { seed: 3 }"), "runtime { seed: 3 }");
+  EXPECT_EQ(RestOf("runtime { sed: 3 threads: 2 }"), "runtime {        threads: 2 }");
+  EXPECT_EQ(RestOf("optimiser { sgd { lr: 1 } }\nname: \"a\""),
+            "                           \nname: \"a\"");
+  EXPECT_EQ(RestOf("runtime {\n\tsed:\t{ a: [1,\n 2] };\tseed: 4 }"),
+            "runtime {\n\t    \t        \n      \tseed: 4 }");
+  EXPECT_EQ(RestOf("optimizer { sgd { lr: fast momentum: 0.9 } }"),
+            "optimizer { sgd {          momentum: 0.9 } }");
+  EXPECT_EQ(RestOf("model { head { topk: [1, x] dropout: 2 } }"),
+            "model { head {              dropout: 2 } }");
+  EXPECT_EQ(RestOf("runtime { seed: 010 threads: 2 }"), "runtime {           threads: 2 }");
+  EXPECT_EQ(RestOf("runtime { seed = 1 threads: 2 }"), "runtime {          threads: 2 }");
+  EXPECT_EQ(RestOf("runtime { seed 1 threads: 2 }"), "runtime {        threads: 2 }");
+  EXPECT_EQ(RestOf("optimizer.sgd.lr: 3 name: \"a\""), "                    name: \"a\"");
+  EXPECT_EQ(RestOf("runtime { seed: 1 seed: 2 }"), "runtime { seed: 1         }");
+  EXPECT_EQ(RestOf("schedule { cosine {} poly { power: -1 } }"),
+            "schedule { cosine {}                    }");
+  EXPECT_EQ(RestOf("runtime { 5 seed: 2 }"), "runtime {   seed: 2 }");
+}
+
+// The parser refuses these, because it is not known which field a value belongs to.
+TEST(TextErrors, TheRestKeepsWrongBracketsAndQuotes) {
+  for (const std::string text :
+       {"model { head { num_classes: 3 }", "model { } }",
+        "runtime { sed: 1 work_dir: \"a }\nname: \"b\"", "model { head { topk: [1, 2 } }"}) {
+    ExperimentConfig config;
+    EXPECT_FALSE(TextFormat::ParseFromString(RestOf(text), &config)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace finetune

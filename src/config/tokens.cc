@@ -34,12 +34,7 @@ std::string Tokens::Shown() const {
 
 std::string Tokens::WrittenNumber() const {
   if (AtEnd()) return "";
-  size_t begin = 0;
-  for (int line = 0; line < current().line; ++line) begin = all_.find('\n', begin) + 1;
-  // The tokenizer counts a tab as columns up to the next multiple of 8.
-  for (int column = 0; column < current().column; ++begin) {
-    column += all_[begin] == '\t' ? 8 - column % 8 : 1;
-  }
+  const size_t begin = OffsetOf(place());
   const auto goes_on = [&](size_t at) {
     const char c = all_[at];
     if (c != '+' && c != '-') return absl::ascii_isalnum(c) || c == '.';
@@ -48,6 +43,16 @@ std::string Tokens::WrittenNumber() const {
   size_t end = begin;
   while (end < all_.size() && goes_on(end)) ++end;
   return all_.substr(begin, end - begin);
+}
+
+size_t Tokens::OffsetOf(TextPlace place) const {
+  size_t offset = 0;
+  for (int line = 0; line < place.line; ++line) offset = all_.find('\n', offset) + 1;
+  // The tokenizer counts a tab as columns up to the next multiple of 8.
+  for (int column = 0; column < place.column && offset < all_.size(); ++offset) {
+    column += all_[offset] == '\t' ? 8 - column % 8 : 1;
+  }
+  return offset;
 }
 
 }  // namespace finetune

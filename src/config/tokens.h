@@ -27,6 +27,10 @@ class Tokens {
   const Tokenizer::Token& current() const { return tokenizer_.current(); }
   const std::string& text() const { return current().text; }
   TextPlace place() const { return {current().line, current().column}; }
+  // Returns the place behind the token before this one.
+  TextPlace last_end() const {
+    return {tokenizer_.previous().line, tokenizer_.previous().end_column};
+  }
   bool AtEnd() const { return Is(Tokenizer::TYPE_END); }
   bool Is(absl::string_view symbol) const { return text() == symbol; }
   bool Is(Tokenizer::TokenType type) const { return current().type == type; }
@@ -43,6 +47,9 @@ class Tokens {
   // number at the first character that does not fit: it divides 01.5 into 01 and .5. For another
   // kind of token it returns the letters and digits at the token's start.
   std::string WrittenNumber() const;
+
+  // Returns the number of bytes of the text before the place.
+  size_t OffsetOf(TextPlace place) const;
 
  private:
   const std::string& all_;

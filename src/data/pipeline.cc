@@ -24,6 +24,9 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
     : input_(input), output_(input) {
   // Whether a step so far has computed a channel from several stored channels, as grayscale does.
   bool mixed = false;
+  // Whether the images' size is known, or that it differs between images. It is not known without
+  // the data set, nor behind a step that is wrong.
+  bool known = input.channels > 0;
   std::map<TransformConfig::KindCase, int> before;
   for (int i = 0; i < split.pipeline_size(); ++i) {
     const TransformConfig& step = split.pipeline(i);
@@ -53,6 +56,7 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
       // This step is wrong, so the shape of its result is unknown. Later steps are checked as far
       // as possible without it.
       output_ = ImageShape();
+      known = false;
       continue;
     }
     output_ = transform->output();
@@ -61,9 +65,7 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
     steps_.push_back(
         {std::move(transform), StepStream(step.kind_case(), before[step.kind_case()]++), i});
   }
-  // 0 channels mean that the shape is unknown, because the data set is not known or a step is
-  // wrong.
-  if (output_.channels > 0 && !output_.has_size()) {
+  if (known && !output_.has_size()) {
     problems.Error("pipeline",
                    "leaves images of different sizes; add random_resized_crop, or resize_edge and "
                    "center_crop, or resize, so that all get one size");

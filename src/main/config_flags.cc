@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/config/expand_paths.h"
 #include "src/config/search.h"
+#include "src/validate/validate.h"
 
 namespace finetune {
 
@@ -36,7 +37,9 @@ absl::Status ConfigFlags::CheckSearchPath(const std::vector<std::string>& config
   for (const std::string& folder : config_path) {
     std::error_code error;
     if (!std::filesystem::is_directory(folder, error)) {
-      return absl::InvalidArgumentError(absl::StrCat("--config_path=", folder, ": is no folder"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--config_path=", folder, ": expected a folder, found ",
+                       std::filesystem::exists(folder, error) ? "a file" : "nothing"));
     }
   }
   return absl::OkStatus();
@@ -46,6 +49,7 @@ absl::StatusOr<LoadedConfig> ConfigFlags::Load() const {
   LoadOptions options;
   options.search_path = ConfigSearchPath(config_path);
   options.overrides = set;
+  options.find_value_errors = FindWrongValues;
   return LoadConfig(config, options);
 }
 

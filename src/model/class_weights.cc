@@ -1,7 +1,6 @@
 #include "src/model/class_weights.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -22,8 +21,7 @@ void CheckClassWeights(const ClassWeightsConfig& config, int classes, const Prob
     return;
   }
   for (int i = 0; i < config.weight_size(); ++i) {
-    problems.InRange(absl::StrCat("weight[", i, "]"), config.weight(i), 0,
-                     std::numeric_limits<float>::max());
+    problems.AtLeast(absl::StrCat("weight[", i, "]"), config.weight(i), 0);
   }
   if (std::all_of(config.weight().begin(), config.weight().end(),
                   [](float weight) { return weight == 0; })) {

@@ -17,7 +17,10 @@ void Head::Check(const HeadConfig& config, const Problems& problems) {
     problems.Error("num_classes", "is not set; expected the number of classes of the data");
   } else if (problems.InRange("num_classes", config.num_classes(), 2, 1 << 20)) {
     for (int i = 0; i < config.topk_size(); ++i) {
-      problems.InRange(absl::StrCat("topk[", i, "]"), config.topk(i), 1, config.num_classes());
+      if (config.topk(i) >= 1 && config.topk(i) <= config.num_classes()) continue;
+      problems.Error(absl::StrCat("topk[", i, "]"),
+                     absl::StrCat("is ", config.topk(i), "; expected 1 to num_classes, which is ",
+                                  config.num_classes()));
     }
   }
   if (config.has_class_weights() && config.has_num_classes()) {

@@ -50,7 +50,7 @@ const Plan* FindPlan(int depth, const Problems& problems) {
     if (plan.depth == depth) return &plan;
     absl::StrAppend(&depths, depths.empty() ? "" : ", ", plan.depth);
   }
-  problems.Error("resnet.depth", absl::StrCat("is ", depth, "; expected one of ", depths));
+  problems.WrongValue("resnet.depth", absl::StrCat("is ", depth, "; expected one of ", depths));
   return nullptr;
 }
 

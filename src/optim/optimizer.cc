@@ -44,7 +44,11 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
   }
   CheckParameterRules(config, problems);
   if (config.has_clip_gradient()) {
-    problems.Positive("clip_gradient.max_norm", config.clip_gradient().max_norm());
+    if (config.clip_gradient().has_max_norm()) {
+      problems.Positive("clip_gradient.max_norm", config.clip_gradient().max_norm());
+    } else {
+      problems.Error("clip_gradient.max_norm", "is not set");
+    }
   }
   if (config.has_ema()) WeightAverage::Check(config.ema(), problems.Within("ema"));
 }

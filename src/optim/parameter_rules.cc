@@ -35,17 +35,15 @@ void CheckParameterRules(const OptimizerConfig& config, const Problems& problems
     if (rule.match().empty()) {
       here.Error("match", "is not set");
     } else if (!pattern.ok()) {
-      here.Error("match",
-                 absl::StrCat("is ", Quoted(rule),
-                              "; expected a regular expression in RE2's syntax, and found: ",
-                              pattern.error()));
+      here.WrongValue("match",
+                      absl::StrCat("is ", Quoted(rule),
+                                   "; expected a regular expression in RE2's syntax, and found: ",
+                                   pattern.error()));
     }
     here.AtLeast("lr_multiplier", rule.lr_multiplier(), 0);
     here.AtLeast("weight_decay_multiplier", rule.weight_decay_multiplier(), 0);
   }
-  if (problems.Positive("layer_decay", config.layer_decay())) {
-    problems.InRange("layer_decay", config.layer_decay(), 0, 1);
-  }
+  problems.IsFactor("layer_decay", config.layer_decay());
 }
 
 absl::StatusOr<std::vector<ParameterGroup>> GroupParameters(const OptimizerConfig& config,

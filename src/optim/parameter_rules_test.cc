@@ -81,10 +81,12 @@ TEST(ParameterRulesTest, RulesMultiplyLayerDecayAndOverrideTheSwitchThatTheySet)
 
 TEST(ParameterRulesTest, LayerDecayIsMoreThanZeroAndAtMostOne) {
   EXPECT_THAT(ErrorsOf("layer_decay: 1 decay_norm_and_bias: false"), IsEmpty());
-  EXPECT_THAT(ErrorsOf("layer_decay: 0"),
-              ElementsAre(Problem{"optimizer.layer_decay", "is 0; expected more than 0"}));
-  EXPECT_THAT(ErrorsOf("layer_decay: 1.5"),
-              ElementsAre(Problem{"optimizer.layer_decay", "is 1.5; expected 0 to 1"}));
+  EXPECT_THAT(
+      ErrorsOf("layer_decay: 0"),
+      ElementsAre(Problem{"optimizer.layer_decay", "is 0; expected more than 0 and at most 1"}));
+  EXPECT_THAT(
+      ErrorsOf("layer_decay: 1.5"),
+      ElementsAre(Problem{"optimizer.layer_decay", "is 1.5; expected more than 0 and at most 1"}));
 }
 
 TEST(ParameterRulesTest, RefusesRuleThatHoldsForNoParameter) {

@@ -8,17 +8,31 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "src/base/ceil_divide.h"
+#include "src/base/shortest_number.h"
 #include "src/optim/early_stopping.h"
 #include "src/optim/plateau.h"
 
 namespace finetune {
 namespace {
 
-void CheckMilestones(const ScheduleConfig& schedule, const Problems& problems) {
+// Returns the run's length in iterations; 0 if it is not known. `epoch`: the number of iterations
+// of an epoch, 0 if not known.
+int64_t RunIterations(const ScheduleConfig& schedule, int64_t epoch) {
+  return schedule.has_max_iterations() ? schedule.max_iterations() : schedule.max_epochs() * epoch;
+}
+
+// The next three functions compare a field with the run's length. If both count epochs or both
+// count iterations, the config alone is wrong. Otherwise data and ranks decide how long an epoch
+// is, so they only warn, and only if `epoch`, the number of its iterations, is known (not 0).
+
+void CheckMilestones(const ScheduleConfig& schedule, int64_t epoch, const Problems& problems) {
   const MultiStepLrConfig& multi_step = schedule.multi_step();
   const bool by_epoch = multi_step.unit() == EPOCH;
-  // The run's length in the unit of the milestones; 0 if the config gives it in the other unit.
-  const int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
+  // The run's length in the unit of the milestones; 0 if it is not known.
+  int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
+  const bool same_unit = end > 0;
+  const int64_t iterations = RunIterations(schedule, epoch);
+  if (!same_unit && epoch > 0) end = by_epoch ? CeilDivide(iterations, epoch) : iterations;
   int64_t last = 0;
   for (int i = 0; i < multi_step.milestones_size(); ++i) {
     const std::string field = absl::StrCat("milestones[", i, "]");
@@ -27,31 +41,52 @@ void CheckMilestones(const ScheduleConfig& schedule, const Problems& problems) {
       problems.Error(field,
                      absl::StrCat("is ", milestone, " after ", last, "; expected rising numbers"));
     }
-    if (end > 0 && milestone >= end) {
+    if (same_unit && milestone >= end) {
       problems.Error(field, absl::StrCat("is ", milestone, "; the run ends after ",
                                          by_epoch ? "epoch " : "iteration ", end,
                                          " and would never reach it"));
+    } else if (end > 0 && milestone >= end) {
+      problems.Warn(
+          field,
+          absl::StrCat("is ", milestone, "; the run ends after iteration ", iterations,
+                       by_epoch ? absl::StrCat(", in epoch ", end) : "", ", and never reaches it"));
     }
     last = milestone;
   }
 }
 
-void CheckWarmup(const ScheduleConfig& schedule, const Problems& problems) {
+void CheckWarmup(const ScheduleConfig& schedule, int64_t epoch, const Problems& problems) {
   const WarmupConfig& warmup = schedule.warmup();
   problems.InRange("start_factor", warmup.start_factor(), 0, 1);
-  problems.AtLeast("iterations", static_cast<double>(warmup.iterations()), 0);
-  problems.AtLeast("epochs", warmup.epochs(), 0);
-  if (warmup.has_epochs() && schedule.max_epochs() > 0 &&
-      warmup.epochs() >= schedule.max_epochs()) {
-    problems.Error("epochs", absl::StrCat("is ", warmup.epochs(), "; the run ends after epoch ",
-                                          schedule.max_epochs(), ", before it is warm"));
+  if (warmup.length_case() == WarmupConfig::LENGTH_NOT_SET) {
+    problems.Error("iterations", "is not set, nor is epochs; the warm-up has no length");
+    return;
+  }
+  const bool by_epoch = warmup.has_epochs();
+  const std::string field = by_epoch ? "epochs" : "iterations";
+  const int64_t length = by_epoch ? warmup.epochs() : warmup.iterations();
+  if (!problems.AtLeast(field, static_cast<double>(length), 0)) return;
+  const int64_t iterations = RunIterations(schedule, epoch);
+  if (by_epoch && schedule.max_epochs() > 0) {
+    if (length < schedule.max_epochs()) return;
+    problems.Error(field, absl::StrCat("is ", length, "; the run ends after epoch ",
+                                       schedule.max_epochs(), ", before it is warm"));
+  } else if (iterations > 0 && (by_epoch ? length * epoch : length) >= iterations) {
+    problems.Warn(field, absl::StrCat("is ", length, "; the run ends after iteration ", iterations,
+                                      ", before it is warm"));
   }
 }
 
 void CheckOneCycle(const OneCycleLrConfig& config, const Problems& problems) {
-  problems.InRange("pct_start", config.pct_start(), 0, 1);
-  problems.Positive("div_factor", config.div_factor());
-  problems.Positive("final_div_factor", config.final_div_factor());
+  problems.IsFraction("pct_start", config.pct_start());
+  const bool rises = problems.AtLeast("div_factor", config.div_factor(), 1);
+  if (problems.Positive("final_div_factor", config.final_div_factor()) && rises &&
+      config.div_factor() * config.final_div_factor() < 1) {
+    problems.Error("final_div_factor",
+                   absl::StrCat("is ", ShortestNumber(config.final_div_factor()),
+                                "; the last rate, lr / (div_factor * final_div_factor), would be "
+                                "more than lr: expected at least 1 / div_factor"));
+  }
 }
 
 // A period of cosine_restarts and a moment in it, both in iterations or both in epochs.
@@ -73,7 +108,7 @@ Period PeriodAt(double first, int32_t multiplier, double now) {
   return period;
 }
 
-void CheckRestarts(const ScheduleConfig& schedule, const Problems& problems) {
+void CheckRestarts(const ScheduleConfig& schedule, int64_t epoch, const Problems& problems) {
   const CosineRestartsLrConfig& restarts = schedule.cosine_restarts();
   problems.AtLeast("min_lr", restarts.min_lr(), 0);
   const bool multiplies = problems.InRange("multiplier", restarts.multiplier(), 1, 1000);
@@ -84,16 +119,26 @@ void CheckRestarts(const ScheduleConfig& schedule, const Problems& problems) {
   }
   const bool by_epoch = restarts.has_first_epochs();
   const std::string field = by_epoch ? "first_epochs" : "first_iterations";
-  const int64_t first = by_epoch ? restarts.first_epochs() : restarts.first_iterations();
+  int64_t first = by_epoch ? restarts.first_epochs() : restarts.first_iterations();
   if (!problems.AtLeast(field, static_cast<double>(first), 1) || !multiplies) return;
+  std::string is = absl::StrCat("is ", first);
   // The run's length in the unit of the period; 0 if the config gives it in the other unit.
-  const int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
+  int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
+  const bool same_unit = end > 0;
+  if (!same_unit) {
+    if (epoch <= 0) return;
+    end = RunIterations(schedule, epoch);
+    if (by_epoch) {
+      first *= epoch;
+      absl::StrAppend(&is, ", which are ", first, " iterations");
+    }
+  }
   if (end <= 0) return;
-  const char* unit = by_epoch ? "epoch" : "iteration";
+  const char* unit = same_unit && by_epoch ? "epoch" : "iteration";
   if (first >= end) {
-    problems.Error(field, absl::StrCat("is ", first, "; the run ends after ", unit, " ", end,
-                                       " and would never restart: take schedule.cosine"));
-    return;
+    const std::string text = absl::StrCat(is, "; the run ends after ", unit, " ", end,
+                                          " and would never restart: take schedule.cosine");
+    return same_unit ? problems.Error(field, text) : problems.Warn(field, text);
   }
   const Period last =
       PeriodAt(static_cast<double>(first), restarts.multiplier(), static_cast<double>(end));
@@ -101,9 +146,9 @@ void CheckRestarts(const ScheduleConfig& schedule, const Problems& problems) {
   const double began = static_cast<double>(end) - last.now, ends = began + last.length;
   problems.Warn(field,
                 absl::StrFormat("the run ends after %s %d, inside the period from %s %.0f to %.0f, "
-                                "so its last rate is not the least; a run of %.0f or %.0f ends "
+                                "so its last rate is not the least; a run of %.0f or %.0f %ss ends "
                                 "with a period",
-                                unit, end, unit, began, ends, began, ends));
+                                unit, end, unit, began, ends, began, ends, unit));
 }
 
 // Returns the value at `angle` of half a wave of the cosine, which goes from `a` at 0 to `b` at pi.
@@ -132,7 +177,8 @@ double OneCycleAt(const OneCycleLrConfig& config, double peak, int64_t iteration
 
 }  // namespace
 
-void CheckSchedule(const ScheduleConfig& config, const Problems& problems) {
+void CheckSchedule(const ScheduleConfig& config, int64_t iterations_per_epoch,
+                   const Problems& problems) {
   switch (config.length_case()) {
     case ScheduleConfig::kMaxEpochs:
       problems.AtLeast("max_epochs", config.max_epochs(), 1);
@@ -146,7 +192,7 @@ void CheckSchedule(const ScheduleConfig& config, const Problems& problems) {
   }
   switch (config.kind_case()) {
     case ScheduleConfig::kMultiStep:
-      CheckMilestones(config, problems.Within("multi_step"));
+      CheckMilestones(config, iterations_per_epoch, problems.Within("multi_step"));
       problems.Positive("multi_step.gamma", config.multi_step().gamma());
       break;
     case ScheduleConfig::kCosine:
@@ -163,7 +209,7 @@ void CheckSchedule(const ScheduleConfig& config, const Problems& problems) {
       }
       break;
     case ScheduleConfig::kCosineRestarts:
-      CheckRestarts(config, problems.Within("cosine_restarts"));
+      CheckRestarts(config, iterations_per_epoch, problems.Within("cosine_restarts"));
       break;
     case ScheduleConfig::kPlateau:
       Plateau::Check(config.plateau(), problems.Within("plateau"));
@@ -172,7 +218,7 @@ void CheckSchedule(const ScheduleConfig& config, const Problems& problems) {
     case ScheduleConfig::KIND_NOT_SET:
       break;
   }
-  if (config.has_warmup()) CheckWarmup(config, problems.Within("warmup"));
+  if (config.has_warmup()) CheckWarmup(config, iterations_per_epoch, problems.Within("warmup"));
   if (config.has_early_stopping()) {
     EarlyStopping::Check(config.early_stopping(), problems.Within("early_stopping"));
   }

@@ -40,9 +40,11 @@ class LearningRateSchedule {
   int64_t warmup_iterations_;
 };
 
-// Checks the settings of the schedule. Errors go to `problems`, which must be those of the message
-// schedule.
-void CheckSchedule(const ScheduleConfig& config, const Problems& problems);
+// Checks the settings of the schedule. `iterations_per_epoch`: 0 if it is not known; then fields
+// that count epochs are not compared with those that count iterations. Errors and warnings go to
+// `problems`, which must be those of the message schedule.
+void CheckSchedule(const ScheduleConfig& config, int64_t iterations_per_epoch,
+                   const Problems& problems);
 
 // The learning rate to which a schedule falls, and the config field that sets it:
 // "schedule.cosine.min_lr".

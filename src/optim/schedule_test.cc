@@ -5,7 +5,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "src/testing/errors_of.h"
 #include "src/testing/from_text.h"
 
 namespace finetune {
@@ -15,7 +14,9 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 std::vector<Problem> ErrorsOf(const std::string& text) {
-  return finetune::ErrorsOf(CheckSchedule, "schedule", text);
+  ProblemList list;
+  CheckSchedule(FromText<ScheduleConfig>(text), 0, Problems(&list, "schedule"));
+  return list.errors;
 }
 
 // Compares the rates with those of torch.optim.lr_scheduler for a base rate of 0.1, which
@@ -161,6 +162,7 @@ TEST(Schedule, CheckAcceptsCompleteConfigs) {
   // The milestone counts epochs and the run's length iterations. CheckSchedule() does not know how
   // many iterations an epoch has, so it cannot compare them.
   EXPECT_THAT(ErrorsOf("max_iterations: 5 multi_step { milestones: 10 }"), IsEmpty());
+  EXPECT_THAT(ErrorsOf("max_epochs: 1 one_cycle { pct_start: 0 div_factor: 1 }"), IsEmpty());
   EXPECT_THAT(ErrorsOf("max_iterations: 1 cosine {} val_interval_epochs: 0"), IsEmpty());
 }
 
@@ -195,9 +197,23 @@ TEST(Schedule, CheckReportsEveryFieldThatIsWrong) {
                           Problem{"schedule.poly.min_lr", "is -1; expected 0 or more"}));
   EXPECT_THAT(
       ErrorsOf("max_epochs: 1 one_cycle { pct_start: 1.5 div_factor: 0 final_div_factor: -1 }"),
-      ElementsAre(Problem{"schedule.one_cycle.pct_start", "is 1.5; expected 0 to 1"},
-                  Problem{"schedule.one_cycle.div_factor", "is 0; expected more than 0"},
-                  Problem{"schedule.one_cycle.final_div_factor", "is -1; expected more than 0"}));
+      ElementsAre(
+          Problem{"schedule.one_cycle.pct_start", "is 1.5; expected at least 0 and less than 1"},
+          Problem{"schedule.one_cycle.div_factor", "is 0; expected 1 or more"},
+          Problem{"schedule.one_cycle.final_div_factor", "is -1; expected more than 0"}));
+  // With these the rate would end at its peak, begin above it and end above it. PyTorch takes them.
+  EXPECT_THAT(ErrorsOf("max_epochs: 1 one_cycle { pct_start: 1 div_factor: 0.5 }"),
+              ElementsAre(Problem{"schedule.one_cycle.pct_start",
+                                  "is 1; expected at least 0 and less than 1"},
+                          Problem{"schedule.one_cycle.div_factor", "is 0.5; expected 1 or more"}));
+  EXPECT_THAT(
+      ErrorsOf("max_epochs: 1 one_cycle { div_factor: 25 final_div_factor: 0.01 }"),
+      ElementsAre(Problem{"schedule.one_cycle.final_div_factor",
+                          "is 0.01; the last rate, lr / (div_factor * final_div_factor), would be "
+                          "more than lr: expected at least 1 / div_factor"}));
+  EXPECT_THAT(ErrorsOf("max_epochs: 1 warmup { start_factor: 0.1 }"),
+              ElementsAre(Problem{"schedule.warmup.iterations",
+                                  "is not set, nor is epochs; the warm-up has no length"}));
   EXPECT_THAT(
       ErrorsOf("max_epochs: 1 cosine_restarts { min_lr: -1 multiplier: 0 }"),
       ElementsAre(Problem{"schedule.cosine_restarts.min_lr", "is -1; expected 0 or more"},
@@ -213,9 +229,9 @@ TEST(Schedule, CheckReportsEveryFieldThatIsWrong) {
                                   "schedule.cosine"}));
 }
 
-std::vector<Problem> WarningsOf(const std::string& text) {
+std::vector<Problem> WarningsOf(const std::string& text, int64_t iterations_per_epoch = 0) {
   ProblemList list;
-  CheckSchedule(FromText<ScheduleConfig>(text), Problems(&list, "schedule"));
+  CheckSchedule(FromText<ScheduleConfig>(text), iterations_per_epoch, Problems(&list, "schedule"));
   EXPECT_THAT(list.errors, IsEmpty());
   return list.warnings;
 }
@@ -228,7 +244,61 @@ TEST(Schedule, CheckWarnsOfARunThatEndsInsideAPeriod) {
       WarningsOf("max_epochs: 50 cosine_restarts { first_epochs: 10 multiplier: 2 }"),
       ElementsAre(Problem{"schedule.cosine_restarts.first_epochs",
                           "the run ends after epoch 50, inside the period from epoch 30 to 70, so "
-                          "its last rate is not the least; a run of 30 or 70 ends with a period"}));
+                          "its last rate is not the least; a run of 30 or 70 epochs ends with a "
+                          "period"}));
+}
+
+TEST(Schedule, CheckComparesPeriodsWithRunsInTheOtherUnit) {
+  const std::string by_epoch = "max_iterations: 100 cosine_restarts { first_epochs: 3 }";
+  EXPECT_THAT(WarningsOf(by_epoch), IsEmpty());  // the length of an epoch is not known
+  EXPECT_THAT(
+      WarningsOf(by_epoch, 10),
+      ElementsAre(Problem{"schedule.cosine_restarts.first_epochs",
+                          "the run ends after iteration 100, inside the period from iteration 90 "
+                          "to 120, so its last rate is not the least; a run of 90 or 120 "
+                          "iterations ends with a period"}));
+  EXPECT_THAT(WarningsOf("max_iterations: 90 cosine_restarts { first_epochs: 3 }", 10), IsEmpty());
+  EXPECT_THAT(
+      WarningsOf("max_iterations: 30 cosine_restarts { first_epochs: 3 }", 10),
+      ElementsAre(Problem{"schedule.cosine_restarts.first_epochs",
+                          "is 3, which are 30 iterations; the run ends after iteration 30 and "
+                          "would never restart: take schedule.cosine"}));
+  const std::string by_iteration = "max_epochs: 5 cosine_restarts { first_iterations: 30 }";
+  EXPECT_THAT(
+      WarningsOf(by_iteration, 10),
+      ElementsAre(Problem{"schedule.cosine_restarts.first_iterations",
+                          "the run ends after iteration 50, inside the period from iteration 30 "
+                          "to 60, so its last rate is not the least; a run of 30 or 60 iterations "
+                          "ends with a period"}));
+  EXPECT_THAT(WarningsOf(by_iteration, 12), IsEmpty());
+}
+
+TEST(Schedule, CheckComparesMilestonesWithRunsInTheOtherUnit) {
+  const std::string by_epoch = "max_iterations: 35 multi_step { milestones: [3, 4] }";
+  EXPECT_THAT(WarningsOf(by_epoch), IsEmpty());
+  EXPECT_THAT(WarningsOf(by_epoch, 10),
+              ElementsAre(Problem{"schedule.multi_step.milestones[1]",
+                                  "is 4; the run ends after iteration 35, in epoch 4, and never "
+                                  "reaches it"}));
+  const std::string by_iteration = "max_epochs: 4 multi_step { unit: ITERATION milestones: 40 }";
+  EXPECT_THAT(WarningsOf(by_iteration, 10),
+              ElementsAre(Problem{"schedule.multi_step.milestones[0]",
+                                  "is 40; the run ends after iteration 40, and never reaches it"}));
+  EXPECT_THAT(WarningsOf(by_iteration, 11), IsEmpty());
+}
+
+TEST(Schedule, CheckWarnsOfAWarmupAsLongAsTheRun) {
+  const auto warning = [](const std::string& field, const std::string& text) {
+    return ElementsAre(Problem{"schedule.warmup." + field, text});
+  };
+  EXPECT_THAT(WarningsOf("max_iterations: 30 warmup { epochs: 3 }", 10),
+              warning("epochs", "is 3; the run ends after iteration 30, before it is warm"));
+  EXPECT_THAT(WarningsOf("max_epochs: 3 warmup { iterations: 30 }", 10),
+              warning("iterations", "is 30; the run ends after iteration 30, before it is warm"));
+  EXPECT_THAT(WarningsOf("max_iterations: 30 warmup { iterations: 30 }"),
+              warning("iterations", "is 30; the run ends after iteration 30, before it is warm"));
+  EXPECT_THAT(WarningsOf("max_epochs: 3 warmup { iterations: 29 }", 10), IsEmpty());
+  EXPECT_THAT(WarningsOf("max_iterations: 30 warmup { epochs: 3 }"), IsEmpty());
 }
 
 TEST(Schedule, CheckWarnsOfAWarmupBesideOneCycle) {

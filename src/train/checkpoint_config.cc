@@ -6,6 +6,7 @@
 #include "src/base/annotate.h"
 #include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
+#include "src/validate/validate.h"
 
 namespace finetune {
 
@@ -15,7 +16,7 @@ absl::StatusOr<std::optional<LoadedConfig>> ReadCheckpointConfig(
   // Other programs store their own config under the same key.
   if (!NamesOwnWriter(meta) || !text.ok()) return std::nullopt;
   FT_RETURN_IF_ERROR(Annotate(CheckCheckpointVersion(meta), name));
-  FT_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfigText(*text, name, overrides));
+  FT_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfigText(*text, name, overrides, FindWrongValues));
   return std::optional<LoadedConfig>(std::move(loaded));
 }
 

@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "src/base/ceil_divide.h"
+#include "src/base/shortest_number.h"
 #include "src/comm/check_comm.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
@@ -34,7 +36,7 @@ class Checker {
       CheckSplit(config_.data().val(), "data.val", facts_.val, /*training=*/false);
     }
     CheckOptimizer(config_.optimizer(), problems_.Within("optimizer"));
-    CheckSchedule(config_.schedule(), problems_.Within("schedule"));
+    CheckSchedule(config_.schedule(), IterationsPerEpoch(), problems_.Within("schedule"));
     CheckLearningRate();
     CheckDecisions();
     CheckRuntime();
@@ -125,12 +127,14 @@ class Checker {
 
   void CheckSampling(const SplitConfig& split, const std::string& path, bool training) {
     InRange(path + ".repeated_augmentation", split.repeated_augmentation(), 1, 256);
-    if (training && split.total_batch_size() > 0 &&
-        split.repeated_augmentation() > split.total_batch_size()) {
+    // The number of images in a global batch. Without a run, the number of ranks is not known.
+    const bool known = split.has_total_batch_size() || facts_.train.has_value();
+    const int64_t batch = known ? TotalBatchSize(split, facts_.world_size) : 0;
+    if (training && batch > 0 && split.repeated_augmentation() > batch) {
       Error(path + ".repeated_augmentation",
-            absl::StrCat("is ", split.repeated_augmentation(), "; expected at most ", path,
-                         ".total_batch_size (", split.total_batch_size(),
-                         "), because all visits of an image are in one batch"));
+            absl::StrCat("is ", split.repeated_augmentation(), "; expected at most ", batch,
+                         ", the images of a global batch, because all visits of an image are in "
+                         "one batch"));
     }
     const bool balanced = split.sampling() == SplitConfig::CLASS_BALANCED;
     if (!training && balanced) {
@@ -153,6 +157,15 @@ class Checker {
     }
   }
 
+  // Returns the number of iterations of an epoch; 0 if it is not known.
+  int64_t IterationsPerEpoch() const {
+    const SplitConfig& train = config_.data().train();
+    const int64_t total_batch = TotalBatchSize(train, facts_.world_size);
+    if (!facts_.train.has_value() || total_batch <= 0) return 0;
+    return train.drop_last() ? facts_.train->images / total_batch
+                             : CeilDivide(facts_.train->images, total_batch);
+  }
+
   // Checks that the learning rate fits the schedule and the total batch.
   void CheckLearningRate() {
     const ScheduleConfig& schedule = config_.schedule();
@@ -160,13 +173,13 @@ class Checker {
     const std::optional<MinimumLearningRate> least = FindMinimumLearningRate(schedule);
     if (least.has_value() && lr.value.has_value() && std::isfinite(least->value) &&
         least->value > *lr.value) {
-      Error(least->field, absl::StrFormat("is %g; the learning rate would rise to it from %s, %g",
-                                          least->value, lr.field, *lr.value));
+      Error(least->field, absl::StrCat("is ", ShortestNumber(least->value),
+                                       "; the learning rate would rise to it from ", lr.field, ", ",
+                                       ShortestNumber(*lr.value)));
     }
     const SplitConfig& train = config_.data().train();
     const int64_t total_batch = TotalBatchSize(train, facts_.world_size);
     if (total_batch <= 0) return;
-    CheckWarmupEnds(total_batch);
     const int base_batch = schedule.base_batch_size();
     if (base_batch <= 0 || schedule.auto_scale_lr() || total_batch == base_batch) return;
     const std::string arithmetic =
@@ -223,22 +236,6 @@ class Checker {
             absl::StrCat("is ", checkpoint.keep_best(), ", and runtime.checkpoint.save_best (",
                          loaded_.PlaceOf("runtime.checkpoint.save_best"),
                          ") is false: drop one of them"));
-    }
-  }
-
-  // Warns if the warm-up lasts as long as the run. `total_batch`: the number of images in an
-  // iteration, at least 1.
-  void CheckWarmupEnds(int64_t total_batch) {
-    const ScheduleConfig& schedule = config_.schedule();
-    int64_t iterations = schedule.max_iterations();
-    if (schedule.max_epochs() > 0 && facts_.train.has_value()) {
-      const int64_t rounding = config_.data().train().drop_last() ? 0 : total_batch - 1;
-      iterations = schedule.max_epochs() * ((facts_.train->images + rounding) / total_batch);
-    }
-    if (iterations > 0 && schedule.warmup().iterations() >= iterations) {
-      Warn("schedule.warmup.iterations",
-           absl::StrCat("is ", schedule.warmup().iterations(), "; the run ends after iteration ",
-                        iterations, ", before it is warm"));
     }
   }
 
@@ -314,6 +311,15 @@ absl::StatusOr<std::vector<std::string>> ValidateConfig(const LoadedConfig& load
     return absl::InvalidArgumentError(absl::StrJoin(WithPlaces(found.errors, loaded), "\n"));
   }
   return WithPlaces(found.warnings, loaded);
+}
+
+std::vector<std::string> FindWrongValues(const LoadedConfig& loaded) {
+  ProblemList found;
+  const RunFacts no_facts;
+  Checker(loaded, no_facts, Problems(&found)).Run();
+  std::erase_if(found.wrong_values,
+                [&](const Problem& problem) { return !loaded.origins.contains(problem.field); });
+  return WithPlaces(found.wrong_values, loaded);
 }
 
 }  // namespace finetune

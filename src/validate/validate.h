@@ -44,6 +44,11 @@ struct RunFacts {
 absl::StatusOr<std::vector<std::string>> ValidateConfig(const LoadedConfig& loaded,
                                                         const RunFacts& facts);
 
+// Returns the errors of a config whose text has errors too, as LoadOptions::find_value_errors. They
+// are only those values that are written and are wrong whatever the other fields are: a field that
+// is missing, or contradicts another one, may do so only because of an error in the text.
+std::vector<std::string> FindWrongValues(const LoadedConfig& loaded);
+
 }  // namespace finetune
 
 #endif  // FINETUNE_VALIDATE_VALIDATE_H_

@@ -1,14 +1,22 @@
 #include "src/validate/validate.h"
 
+#include <google/protobuf/descriptor.h>
+
 #include <filesystem>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/test_folder.h"
+#include "src/config/field_path.h"
+#include "src/config/reference.h"
 
 namespace finetune {
 namespace {
@@ -108,7 +116,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "behind its stem"},
         WrongConfig{"model.head.num_classes=100",
                     "model.head.num_classes: is 100; the data in d has 10 classes"},
-        WrongConfig{"model.head.topk=11", "model.head.topk[0]: is 11; expected 1 to 10"},
+        WrongConfig{"model.head.topk=11",
+                    "model.head.topk[0]: is 11; expected 1 to num_classes, which is 10"},
         WrongConfig{"model.head.label_smoothing=1",
                     "model.head.label_smoothing: is 1; expected at least 0 and less than 1"},
         WrongConfig{"model.backbone.pretrained.prefix=backbone",
@@ -146,8 +155,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "data.val.repeated_augmentation: leaves images out of the evaluation; only "
                     "data.train can have it"},
         WrongConfig{"data.train.repeated_augmentation=200",
-                    "data.train.repeated_augmentation: is 200; expected at most "
-                    "data.train.total_batch_size ("},
+                    "data.train.repeated_augmentation: is 200; expected at most 128, the images "
+                    "of a global batch, because all visits of an image are in one batch"},
         WrongConfig{"data.train.repeated_augmentation=0",
                     "data.train.repeated_augmentation: is 0; expected 1 to 256"},
         WrongConfig{"model.head.class_weights={weight: [1, 2]}",
@@ -213,7 +222,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongConfig{
             "schedule.warmup.epochs=20",
             "schedule.warmup.epochs: is 20; the run ends after epoch 20, before it is warm"},
-        WrongConfig{"schedule.warmup.start_factor=2",
+        WrongConfig{"schedule.warmup={iterations: 5 start_factor: 2}",
                     "schedule.warmup.start_factor: is 2; expected 0 to 1"},
         WrongConfig{"runtime.log_interval=0", "runtime.log_interval: is 0; expected 1 or more"},
         WrongConfig{"schedule.early_stopping={}",
@@ -230,8 +239,9 @@ INSTANTIATE_TEST_SUITE_P(
                     "model.head.focal.gamma: is -1; expected 0 or more"},
         WrongConfig{"optimizer.lamb={lr: 0.1 beta1: 2}",
                     "optimizer.lamb.beta1: is 2; expected at least 0 and less than 1"},
-        WrongConfig{"comm.timeout_seconds=5",
-                    "comm.timeout_seconds: is 5; expected at least comm.stall_warning_seconds, 30"},
+        WrongConfig{
+            "comm.timeout_seconds=5",
+            "comm.timeout_seconds: is 5; expected at least stall_warning_seconds, which is 30"},
         WrongConfig{"comm.timeout_seconds=inf",
                     "comm.timeout_seconds: is inf; expected a finite number"},
         WrongConfig{"comm.stall_warning_seconds=nan",
@@ -465,6 +475,173 @@ TEST(Validate, ABatchSmallerThanTheRanksIsRefused) {
               testing::HasSubstr("data.train.total_batch_size: is 4 and there are 8 ranks; each "
                                  "needs one image at least: start "
                                  "fewer ranks"));
+}
+
+// Returns the errors of a file with this text, as the commands report them.
+std::string AllErrorsOf(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  const std::string folder = EmptyTestFolder();
+  EXPECT_TRUE(WriteFileAtomically(folder + "/x.pbtxt", text).ok());
+  const auto loaded = LoadConfig(folder + "/x.pbtxt", {{}, overrides, FindWrongValues});
+  return absl::StrReplaceAll(loaded.status().message(), {{folder + "/", ""}});
+}
+
+TEST(Validate, WrongValuesAreReportedTogetherWithErrorsOfTheText) {
+  EXPECT_EQ(AllErrorsOf("model { backbone { resnet { depth: 51 } frozen_stage: 2 }\n"
+                        "  head { num_classes: 10 dropout: 1.5 } }\n"
+                        "data { train { workers: 0\n"
+                        "  pipeline { random_flip { probability: 2 } } } }\n"
+                        "optimizer { sgd { lr: -1 momentum: nan } }",
+                        {"schedule.one_cycle.pct_start=1", "runtime.thread=2"}),
+            "x.pbtxt:1:41: frozen_stage: no such field in BackboneConfig; did you mean "
+            "frozen_stages?\n"
+            "--set=runtime.thread=2: runtime.thread: no such field in RuntimeConfig; did you mean "
+            "threads?\n"
+            "x.pbtxt:1:29: model.backbone.resnet.depth: is 51; expected one of 18, 34, 50, 101, "
+            "152\n"
+            "x.pbtxt:2:26: model.head.dropout: is 1.5; expected at least 0 and less than 1\n"
+            "x.pbtxt:3:16: data.train.workers: is 0; expected 1 to 256\n"
+            "x.pbtxt:4:28: data.train.pipeline[0].random_flip.probability: is 2; expected 0 to 1\n"
+            "x.pbtxt:5:19: optimizer.sgd.lr: is -1; expected 0 or more\n"
+            "x.pbtxt:5:26: optimizer.sgd.momentum: is nan; expected at least 0 and less than 1\n"
+            "--set=schedule.one_cycle.pct_start=1: schedule.one_cycle.pct_start: is 1; expected at "
+            "least 0 and less than 1");
+}
+
+// Each of these would be an error if the misspelled field were really missing.
+TEST(Validate, AMisspelledFieldIsNotReportedAsMissingOrContradicted) {
+  struct Case {
+    std::string right, wrong;
+  };
+  for (const auto& [right, wrong] : std::vector<Case>{
+           {"num_classes: 10", "num_clases: 10"},  // required; topk is compared with it
+           {"resnet { depth: 18 stem: CIFAR }", "resnett { depth: 18 stem: CIFAR }"},
+           {"batch_size: 16", "bath_size: 16"},
+           {"lr: 0.1", "lrr: 0.1"},
+           {"nesterov: true momentum: 0.9", "nesterov: true momentun: 0.9"},
+           {"max_epochs: 20", "max_epoch: 20"},
+           {"first_epochs: 5", "first_epoch: 5"},
+           {"min_area: 0.01", "min_aera: 0.01"},  // max_area is below min_area's default
+           {"size: 32", "siz: 32"}}) {
+    std::string text = R"(
+model { backbone { resnet { depth: 18 stem: CIFAR } } head { num_classes: 10 topk: 7 } }
+data {
+  train { path: "d" split: "train" batch_size: 16
+    pipeline { random_crop { size: 32 } }
+    pipeline { random_erasing { min_area: 0.01 max_area: 0.015 } } pipeline { normalize {} } }
+}
+optimizer { sgd { lr: 0.1 nesterov: true momentum: 0.9 } }
+schedule { max_epochs: 20 cosine_restarts { first_epochs: 5 } }
+)";
+    EXPECT_EQ(AllErrorsOf(text), "");
+    ASSERT_THAT(text, HasSubstr(right));
+    const std::string errors = AllErrorsOf(absl::StrReplaceAll(text, {{right, wrong}}));
+    EXPECT_THAT(errors, HasSubstr("no such field"));
+    EXPECT_THAT(errors, testing::Not(HasSubstr("\n"))) << wrong;
+  }
+}
+
+// Returns the texts of --set that give a number field this value. Some fields are checked only
+// beside another one, or in a list of its full length.
+std::vector<std::string> SetNumber(const std::string& path,
+                                   const google::protobuf::FieldDescriptor& field,
+                                   const std::string& value) {
+  const std::string message = path.substr(0, path.rfind('.'));
+  if (message == "optimizer.rule[0]") {
+    return {absl::StrCat("optimizer.rule={match: \"a\" ", field.name(), ": ", value, "}")};
+  }
+  if (!field.is_repeated()) {
+    std::vector<std::string> overrides = {absl::StrCat(path, "=", value)};
+    // A size is given as one number or two.
+    if (field.name() == "height") overrides.push_back(message + ".width=8");
+    if (field.name() == "width" && message != "model.backbone.mobilenet_v2") {
+      overrides.push_back(message + ".height=8");
+    }
+    return overrides;
+  }
+  const std::map<std::string, int> lengths = {
+      {"weight", 10}, {"eigenvalue", 3}, {"eigenvector", 9}, {"mean", 3}, {"std", 3}};
+  const auto length = lengths.find(field.name());
+  std::string list = value;
+  for (int i = 1; length != lengths.end() && i < length->second; ++i) list += ", 1";
+  std::vector<std::string> overrides = {absl::StrCat(path, "=[", list, "]")};
+  if (absl::EndsWith(message, "normalize")) {
+    overrides.push_back(
+        absl::StrCat(message, field.name() == "mean" ? ".std" : ".mean", "=[1, 1, 1]"));
+  }
+  return overrides;
+}
+
+// Every number of the config has a check that refuses what no setting means.
+TEST(Validate, EveryNumberRefusesNanInfinityAndNegativeCounts) {
+  // Fields that may be negative.
+  const std::set<std::string> with_sign = {"frozen_stages", "min_degrees", "max_degrees",
+                                           "mean",          "eigenvalue",  "eigenvector"};
+  int numbers = 0;
+  for (const ValueField& value_field : ValueFields()) {
+    const auto steps = ResolvePath(value_field.path);
+    ASSERT_TRUE(steps.ok()) << steps.status();
+    const google::protobuf::FieldDescriptor& field = *steps->back().field;
+    std::vector<std::string> values;
+    switch (field.cpp_type()) {
+      case google::protobuf::FieldDescriptor::CPPTYPE_FLOAT:
+      case google::protobuf::FieldDescriptor::CPPTYPE_DOUBLE:
+        values = {"nan", "inf", "-inf"};
+        break;
+      case google::protobuf::FieldDescriptor::CPPTYPE_INT32:
+      case google::protobuf::FieldDescriptor::CPPTYPE_INT64:
+        values = {"-2147483648"};
+        break;
+      default:
+        continue;
+    }
+    if (!with_sign.contains(field.name())) values.emplace_back("-1");
+    ++numbers;
+    for (const std::string& value : values) {
+      const auto result = Check(SetNumber(value_field.path, field, value));
+      EXPECT_THAT(std::string(result.status().message()),
+                  HasSubstr(absl::StrCat(": ", value_field.path, field.is_repeated() ? "[0]" : "",
+                                         ": is ", value)))
+          << value_field.path << " = " << value;
+    }
+  }
+  EXPECT_GT(numbers, 100);
+}
+
+// A check of a pair of fields names the one that is wrong, and gives no empty range.
+TEST(Validate, OneWrongFieldOfAPairIsOneError) {
+  EXPECT_EQ(ErrorOf("data.train.pipeline={random_resized_crop {size: 32 min_area: 2}}"),
+            "data.train.pipeline[0].random_resized_crop.min_area: is 2; expected 0 to 1");
+  EXPECT_EQ(ErrorOf("data.train.pipeline={random_erasing {min_ratio: 0}}"),
+            "data.train.pipeline[0].random_erasing.min_ratio: is 0; expected 0.0001 to 10000");
+  EXPECT_EQ(ErrorOf("data.train.pipeline={random_erasing {min_ratio: 5}}"),
+            "data.train.pipeline[0].random_erasing.max_ratio: is 3.3; expected at least min_ratio, "
+            "which is 5");
+  EXPECT_EQ(ErrorOf("data.train.pipeline={gaussian_blur {kernel_size: 3 min_sigma: 20000}}"),
+            "data.train.pipeline[0].gaussian_blur.max_sigma: is 2; expected at least min_sigma, "
+            "which is 20000");
+  EXPECT_EQ(ErrorOf("optimizer.layer_decay=0"),
+            "optimizer.layer_decay: is 0; expected more than 0 and at most 1");
+  EXPECT_EQ(ErrorOf("optimizer.clip_gradient={}"), "optimizer.clip_gradient.max_norm: is not set");
+}
+
+TEST(Validate, SizesThatAreNotKnownAreNotSizesThatDiffer) {
+  const std::string grey = "data.train.pipeline=[{grayscale {}}, {normalize {mean: 1 std: 1}}]";
+  EXPECT_TRUE(Check({grey}, RunFacts()).ok());
+  // A wrong step leaves the size unknown too.
+  EXPECT_EQ(ErrorOf("data.train.pipeline=[{random_crop {size: 0}}, {grayscale {}}]"),
+            "data.train.pipeline[0].random_crop.size: is 0; expected 1 to 8192");
+}
+
+TEST(Validate, PeriodsInEpochsAreComparedWithARunInIterations) {
+  // An epoch has 391 iterations.
+  const auto result =
+      Check({"schedule.max_iterations=1000", "schedule.cosine_restarts={first_epochs: 1}"});
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->size(), 1u);
+  EXPECT_THAT(result->front(), HasSubstr("a run of 782 or 1173 iterations ends with a period"));
+  EXPECT_THAT(
+      *Check({"schedule.max_iterations=1173", "schedule.cosine_restarts={first_epochs: 1}"}),
+      IsEmpty());
 }
 
 }  // namespace

@@ -113,13 +113,16 @@ std::unique_ptr<Transform> MakeGaussianBlur(const GaussianBlurConfig& config,
     right = false;
   } else if (config.kernel_size() < 1 || config.kernel_size() > kLargestKernel ||
              config.kernel_size() % 2 == 0) {
-    problems.Error("kernel_size",
-                   absl::StrCat("is ", config.kernel_size(), "; expected an odd number of 1 to ",
-                                kLargestKernel));
+    problems.WrongValue("kernel_size",
+                        absl::StrCat("is ", config.kernel_size(),
+                                     "; expected an odd number of 1 to ", kLargestKernel));
     right = false;
   }
-  right = problems.Positive("min_sigma", config.min_sigma()) && right;
-  right = right && problems.InRange("max_sigma", config.max_sigma(), config.min_sigma(), 1e4);
+  bool sigmas = problems.Positive("min_sigma", config.min_sigma());
+  sigmas = problems.InRange("max_sigma", config.max_sigma(), 0, 1e4) && sigmas;
+  right = sigmas &&
+          problems.NotBelow("max_sigma", config.max_sigma(), "min_sigma", config.min_sigma()) &&
+          right;
   return right ? std::make_unique<GaussianBlur>(input, config) : nullptr;
 }
 

@@ -59,7 +59,7 @@ class Grayscale : public Transform {
 std::unique_ptr<Transform> MakeGrayscale(const GrayscaleConfig& config, const ImageShape& input,
                                          const Problems& problems) {
   if (config.channels() != 1 && config.channels() != 3) {
-    problems.Error("channels", absl::StrCat("is ", config.channels(), "; expected 1 or 3"));
+    problems.WrongValue("channels", absl::StrCat("is ", config.channels(), "; expected 1 or 3"));
     return nullptr;
   }
   return std::make_unique<Grayscale>(input, config.channels());

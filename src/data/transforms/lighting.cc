@@ -95,8 +95,7 @@ class Lighting : public Transform {
 
 std::unique_ptr<Transform> MakeLighting(const LightingConfig& config, const ImageShape& input,
                                         const Problems& problems) {
-  bool right = problems.AtLeast("alpha_std", config.alpha_std(), 0) &&
-               problems.Finite("alpha_std", config.alpha_std());
+  bool right = problems.AtLeast("alpha_std", config.alpha_std(), 0);
   if (input.channels > 0 && input.channels != 3) {
     problems.Error("",
                    absl::StrCat("is for 3 channels; the images have ", input.channels, " here"));

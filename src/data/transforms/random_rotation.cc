@@ -59,8 +59,10 @@ std::unique_ptr<Transform> MakeRandomRotation(const RandomRotationConfig& config
     problems.Error(name, "is not set");
     right = false;
   }
-  right = right && problems.InRange("min_degrees", config.min_degrees(), -360, 360) &&
-          problems.InRange("max_degrees", config.max_degrees(), config.min_degrees(), 360);
+  right = problems.InRange("min_degrees", config.min_degrees(), -360, 360) && right;
+  right = problems.InRange("max_degrees", config.max_degrees(), -360, 360) && right;
+  right = right && problems.NotBelow("max_degrees", config.max_degrees(), "min_degrees",
+                                     config.min_degrees());
   return right ? std::make_unique<RandomRotation>(input, config) : nullptr;
 }
 

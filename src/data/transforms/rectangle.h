@@ -35,11 +35,15 @@ inline Sides DrawSides(const RectangleRange& range, double pixels, RandomStream*
 // Checks the config fields min_area, max_area, min_ratio and max_ratio. Returns false and adds
 // errors to `problems` if one is out of range.
 inline bool IsRange(const RectangleRange& range, const Problems& problems) {
-  bool right = problems.InRange("min_area", range.min_area, 0, 1);
-  right = problems.InRange("max_area", range.max_area, range.min_area, 1) && right;
   // In no ordinary image would a rectangle with a ratio outside 1e-4 to 1e4 be as wide as a pixel.
-  if (!problems.InRange("min_ratio", range.min_ratio, 1e-4, 1e4)) return false;
-  return problems.InRange("max_ratio", range.max_ratio, range.min_ratio, 1e4) && right;
+  constexpr double kLeastRatio = 1e-4, kMostRatio = 1e4;
+  bool areas = problems.InRange("min_area", range.min_area, 0, 1);
+  areas = problems.InRange("max_area", range.max_area, 0, 1) && areas;
+  areas = areas && problems.NotBelow("max_area", range.max_area, "min_area", range.min_area);
+  bool ratios = problems.InRange("min_ratio", range.min_ratio, kLeastRatio, kMostRatio);
+  ratios = problems.InRange("max_ratio", range.max_ratio, kLeastRatio, kMostRatio) && ratios;
+  ratios = ratios && problems.NotBelow("max_ratio", range.max_ratio, "min_ratio", range.min_ratio);
+  return areas && ratios;
 }
 
 }  // namespace finetune
