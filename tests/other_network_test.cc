@@ -86,17 +86,15 @@ TEST_F(OtherNetworkTest, CheckpointsAndExportedFilesAnswerInTheirOwnNetworkAlone
   ASSERT_EQ(Export("a.safetensors").exit_code, 0);
   for (const char* file : {"run/latest.pth", "a.pth", "a.safetensors"}) {
     const std::string checkpoint = absl::StrCat(folder_, "/", file);
-    for (const std::string& command :
-         {std::string("evaluate"), absl::StrCat("predict ", folder_, "/a.ppm"),
-          absl::StrCat("export --to=", folder_, "/b.pth"),
-          absl::StrCat("export --to=", folder_, "/b.onnx")}) {
-      for (const std::string& config : {std::string(), "--config=" + this->config()}) {
-        const Outcome refused = Run(absl::StrCat(
-            finetune_, " ", command, " --checkpoint=", checkpoint, " ", config, kCaffe));
-        EXPECT_EQ(refused.exit_code, 2) << command << ": " << refused.output;
-        EXPECT_THAT(refused.output, HasSubstr(absl::StrCat(checkpoint, ": ", kDifference,
-                                                           "leave out --config and these --set")));
-      }
+    for (const std::string& command : {std::string("evaluate"), "evaluate --config=" + config(),
+                                       absl::StrCat("predict ", folder_, "/a.ppm"),
+                                       absl::StrCat("export --to=", folder_, "/b.pth"),
+                                       absl::StrCat("export --to=", folder_, "/b.onnx")}) {
+      const Outcome refused =
+          Run(absl::StrCat(finetune_, " ", command, " --checkpoint=", checkpoint, kCaffe));
+      EXPECT_EQ(refused.exit_code, 2) << command << ": " << refused.output;
+      EXPECT_THAT(refused.output, HasSubstr(absl::StrCat(checkpoint, ": ", kDifference,
+                                                         "leave out --config and these --set")));
     }
     EXPECT_FALSE(std::filesystem::exists(folder_ + "/b.pth"));
     EXPECT_EQ(Run(absl::StrCat(finetune_, " predict ", folder_, "/a.ppm --checkpoint=", checkpoint))

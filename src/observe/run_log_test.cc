@@ -101,7 +101,7 @@ TEST_F(RunLogTest, RankZeroTellsTheConsoleTheLogAndTheRecords) {
   ASSERT_TRUE(history.ok()) << history.status();
   ASSERT_THAT(history->iterations, testing::SizeIs(1));
   EXPECT_EQ(history->iterations[0].iteration, 20);
-  ASSERT_THAT(history->evaluations, testing::SizeIs(1));
+  ASSERT_THAT(history->evaluations, testing::SizeIs(2));
   EXPECT_EQ(history->evaluations[0].accuracy.at("top1"), 0.875);
   EXPECT_EQ(Files("tfevents"), 1);
 }

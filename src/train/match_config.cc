@@ -125,7 +125,7 @@ absl::StatusOr<std::string> CheckNetwork(const Value& meta, const LoadedConfig& 
     return absl::StrCat(
         "this version cannot read the config that it carries, so the network of its weights could "
         "not be compared with the config's: ",
-        saved.status().message());
+        Printable(saved.status().message()));
   }
   if (!saved->has_value()) return std::string();
   const std::vector<FieldDiff> differences = NetworkDifferences(**saved, used, "model");
