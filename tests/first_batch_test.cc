@@ -26,7 +26,7 @@ class FirstBatchTest : public testing::Test {
  protected:
   void SetUp() override {
     folder_ = EmptyTestFolder();
-    ASSERT_TRUE(MakeSmallRun(folder_, {.images = 40, .batch = kBatch, .epochs = 2}).ok());
+    ASSERT_TRUE(MakeSmallRun(folder_, {.images = 40, .batch = kBatch, .epochs = 4}).ok());
   }
 
   FirstBatch Recorded(const std::string& run) const {

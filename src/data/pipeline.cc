@@ -63,7 +63,7 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
     draws_ += transform->draws();
     mixed = mixed || transform->mixes_channels();
     steps_.push_back(
-        {std::move(transform), StepStream(step.kind_case(), before[step.kind_case()]++), i});
+        {std::move(transform), StepStream(step.kind_case(), before[step.kind_case()]++)});
   }
   if (known && !output_.has_size()) {
     problems.Error("pipeline",
@@ -75,10 +75,10 @@ Pipeline::Pipeline(const SplitConfig& split, const ImageShape& input,
 void Pipeline::Check(const SplitConfig& split, const ImageShape& input, bool training,
                      const Problems& problems) {
   const Pipeline checked(split, input, /*statistics=*/nullptr, problems);
-  for (const Step& step : checked.steps_) {
-    if (training || step.transform->draws() == 0) continue;
-    problems.Within("pipeline", step.index)
-        .Warn(KindName(split.pipeline(step.index)),
+  for (int i = 0; i < split.pipeline_size() && !training; ++i) {
+    if (!IsRandom(split.pipeline(i))) continue;
+    problems.Within("pipeline", i)
+        .Warn(KindName(split.pipeline(i)),
               "is a random augmentation, so the accuracy is that of changed images; expected none "
               "in data.val. Usual are resize_edge and center_crop, or resize");
   }

@@ -27,8 +27,8 @@ class Pipeline {
 
   // Checks the pipeline of `split` and adds what is wrong to `problems`, which must be those of the
   // message `split`. `input`: the shape of the stored images, as far as it is known; see
-  // ImageShape. `training`: whether the split is data.train. Each step of data.val that draws
-  // random numbers is a warning.
+  // ImageShape. `training`: whether the split is data.train. Each random step of data.val is a
+  // warning.
   static void Check(const SplitConfig& split, const ImageShape& input, bool training,
                     const Problems& problems);
 
@@ -78,8 +78,6 @@ class Pipeline {
     std::unique_ptr<const Transform> transform;
     // The number of the random stream that this step draws from.
     uint32_t stream;
-    // The index of this step in SplitConfig::pipeline.
-    int index;
   };
   const std::vector<Step>& steps() const { return steps_; }
   const Normalize& normalize() const { return normalize_; }

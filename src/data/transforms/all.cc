@@ -94,6 +94,33 @@ std::string KindName(const TransformConfig& config) {
   return kind == nullptr ? "" : kind->name();
 }
 
+bool IsRandom(const TransformConfig& config) {
+  // As in MakeTransform(), the compiler warns if a new kind is missing here.
+  switch (config.kind_case()) {
+    case TransformConfig::kRandomCrop:
+    case TransformConfig::kRandomFlip:
+    case TransformConfig::kRandomGrayscale:
+    case TransformConfig::kRandomResizedCrop:
+    case TransformConfig::kColorJitter:
+    case TransformConfig::kRandomErasing:
+    case TransformConfig::kGaussianBlur:
+    case TransformConfig::kTrivialAugmentWide:
+    case TransformConfig::kRandAugment:
+    case TransformConfig::kAutoAugment:
+    case TransformConfig::kLighting:
+    case TransformConfig::kRandomRotation:
+      return true;
+    case TransformConfig::kCenterCrop:
+    case TransformConfig::kResize:
+    case TransformConfig::kGrayscale:
+    case TransformConfig::kResizeEdge:
+    case TransformConfig::kNormalize:
+    case TransformConfig::KIND_NOT_SET:
+      return false;
+  }
+  return false;
+}
+
 uint32_t StepStream(TransformConfig::KindCase kind, int before) {
   // The upper 24 bits are the kind's field number in TransformConfig, the lower 8 bits are
   // `before`.

@@ -20,6 +20,9 @@ std::unique_ptr<Transform> MakeTransform(const TransformConfig& config, const Im
 // Returns the name of the step's kind, such as "random_flip"; "" if the config has no kind.
 std::string KindName(const TransformConfig& config);
 
+// Returns whether the step changes images at random.
+bool IsRandom(const TransformConfig& config);
+
 // Returns the number of the random stream that a step of a pipeline draws from (see RandomStream).
 // It depends only on the step's kind and on `before`, the number of earlier steps of the same kind.
 // So adding a step of another kind does not change the draws of this step.

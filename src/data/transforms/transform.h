@@ -73,7 +73,7 @@ class DeviceTransform {
 //
 // The function that makes a transform (such as MakeResize()) first checks the config, and returns
 // null if something is wrong. A config can be checked before the data set is known: the transform
-// is then made for an unknown shape, and only output(), mixes_channels() and draws() may be called.
+// is then made for an unknown shape, and only output() and mixes_channels() may be called.
 //
 // The draws of a transform are the random numbers that decide what it does to one image. They are
 // made before the image is read, so that they can be sent to a device together with the stored
