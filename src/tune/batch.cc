@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -102,6 +103,15 @@ class Measurer {
     return CheckGrowthOfAll(std::max<int64_t>(0, foreseen - ResidentBytes()), &comm_);
   }
 
+  // Returns whether an iteration failed because this rank's memory is full. Where oneDNN gets no
+  // memory, it says "could not create a primitive" or "could not execute a primitive"; it could for
+  // the size before.
+  bool IsFull(const absl::Status& status) const {
+    return absl::IsResourceExhausted(status) ||
+           (earlier_ > 0 && absl::StrContains(status.message(), "could not") &&
+            absl::StrContains(status.message(), "a primitive"));
+  }
+
   // Tries two iterations without all-reduces and returns their batch. Errors: the same on every
   // rank; ResourceExhausted where the batch does not fit on all ranks.
   absl::StatusOr<Batch> Try(int64_t micro_batch) {
@@ -130,8 +140,7 @@ class Measurer {
       return RunOnce(batch, &timer);
     });
     comm_.SetQuiet(false);
-    // LibTorch's message names one tensor of many, and the advice for a run does not help here.
-    if (absl::IsResourceExhausted(tried)) tried = absl::ResourceExhaustedError("out of memory");
+    if (IsFull(tried)) tried = absl::ResourceExhaustedError("out of memory");
     const absl::Status agreed = Agree(tried, comm_);
     // A pass that was broken off leaves the step's gradients half written.
     if (!agreed.ok()) {
