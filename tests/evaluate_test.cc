@@ -162,7 +162,7 @@ TEST_F(EvaluateTest, AValidationInTrainingLeavesOutTheSameImagesAsEvaluate) {
   Damage(data, 14);
   const std::string flags =
       absl::StrCat("--set=data.val.path=", data, " --set=data.on_corrupt=SKIP ");
-  const Outcome run = Run(Mpirun(2, "run", flags + "--set=schedule.max_epochs=1"));
+  const Outcome run = Run(Mpirun(2, "run", flags + "--max_iterations=5"));
   ASSERT_EQ(run.exit_code, 0) << run.output;
   EXPECT_THAT(run.output, AllOf(HasSubstr("(22 images and 2 damaged, left out, in "),
                                 HasSubstr("skipped a damaged image, which no figure counts")));
