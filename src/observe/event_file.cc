@@ -9,7 +9,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "src/base/list_folder.h"
 #include "src/base/system_error.h"
@@ -125,8 +124,7 @@ absl::Status EventFile::Add(int64_t step, const std::vector<Scalar>& scalars) {
   return file_.Append(TfRecord(event.SerializeAsString()));
 }
 
-absl::Status EventFile::AddImage(int64_t step, const std::string& tag, const ImageFile& image,
-                                 absl::string_view text) {
+absl::Status EventFile::AddImage(int64_t step, const std::string& tag, const ImageFile& image) {
   tensorboard::Event event;
   event.set_wall_time(WallTime());
   event.set_step(step);
@@ -136,9 +134,6 @@ absl::Status EventFile::AddImage(int64_t step, const std::string& tag, const Ima
   value->mutable_image()->set_width(image.width);
   value->mutable_image()->set_colorspace(image.channels);
   value->mutable_image()->set_encoded_image_string(image.bytes);
-  // Markdown shows lines that begin with four spaces as they are.
-  value->mutable_metadata()->set_summary_description(
-      absl::StrCat("    ", absl::StrReplaceAll(text, {{"\n", "\n    "}})));
   return file_.Append(TfRecord(event.SerializeAsString()));
 }
 

@@ -39,9 +39,8 @@ class EventFile {
   // Adds a point at `step` to each named curve.
   absl::Status Add(int64_t step, const std::vector<Scalar>& scalars);
 
-  // Adds an image at `step`. `text`: shown beside the image as it is, line by line.
-  absl::Status AddImage(int64_t step, const std::string& tag, const ImageFile& image,
-                        absl::string_view text);
+  // Adds an image at `step`.
+  absl::Status AddImage(int64_t step, const std::string& tag, const ImageFile& image);
 
   // See AppendFile::Flush().
   absl::Status Flush() { return file_.Flush(); }

@@ -68,12 +68,12 @@ TEST(EventFile, HoldsItsVersionAndWriterThenItsStartThenEveryScalar) {
   EXPECT_EQ(read[2].summary().value(1).tag(), "train/lr");
 }
 
-TEST(EventFile, HoldsAnImageWithItsSizeAndText) {
+TEST(EventFile, HoldsAnImageWithItsSize) {
   const std::string folder = EmptyTestFolder();
   absl::StatusOr<EventFile> events = EventFile::Create(folder, "node7");
   ASSERT_TRUE(events.ok()) << events.status();
   const ImageFile image{"image/png", std::string("bytes\0", 6), 20, 30, 3};
-  ASSERT_TRUE(events->AddImage(4, "train/first_batch", image, "0: cat | 1: dog\n2: cat").ok());
+  ASSERT_TRUE(events->AddImage(4, "train/first_batch", image).ok());
   const std::vector<tensorboard::Event> read = Read(events->path());
   ASSERT_EQ(read.size(), 2u);
   EXPECT_EQ(read[1].step(), 4);
@@ -84,7 +84,6 @@ TEST(EventFile, HoldsAnImageWithItsSizeAndText) {
   EXPECT_EQ(value.image().width(), 30);
   EXPECT_EQ(value.image().colorspace(), 3);
   EXPECT_EQ(value.image().encoded_image_string(), image.bytes);
-  EXPECT_EQ(value.metadata().summary_description(), "    0: cat | 1: dog\n    2: cat");
 }
 
 TEST(EventFile, RemovesItsOwnFilesAndNoOthers) {

@@ -59,6 +59,7 @@ svg .count { fill: var(--text); }
 .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 10px; }
 figure { margin: 0; font-size: 12px; color: var(--dim); }
 figure img { display: block; width: 100%; }
+p { margin: 0 0 10px; }
 figcaption { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .worst { margin: 12px 0 0; padding-left: 1.4em; font-size: 13.5px; }
 pre { margin: 0; overflow-x: auto; font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }

@@ -289,7 +289,7 @@ class RunLog::Impl {
     if (!options_.tensorboard) return absl::OkStatus();
     FT_ASSIGN_OR_RETURN(const ImageFile grid, ToImageFile(images));
     const std::lock_guard lock(mutex_);
-    return events_->AddImage(iteration, "train/first_batch", grid, CaptionRows(images));
+    return events_->AddImage(iteration, "train/first_batch", grid);
   }
 
   void SayLocked(spdlog::level::level_enum level, const std::string& text) {
