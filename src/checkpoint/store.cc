@@ -316,7 +316,7 @@ absl::StatusOr<std::optional<int64_t>> CheckpointStore::BestIteration() const {
   return std::nullopt;
 }
 
-bool CheckpointStore::Has(int64_t iteration) const {
+bool CheckpointStore::HasIteration(int64_t iteration) const {
   return std::any_of(saved_.begin(), saved_.end(),
                      [&](const SavedCheckpoint& one) { return one.iteration == iteration; });
 }

@@ -52,7 +52,7 @@ class CheckpointStore {
   absl::StatusOr<std::optional<int64_t>> BestIteration() const;
 
   // Returns whether there is a checkpoint of this meta.iteration that can be read.
-  bool Has(int64_t iteration) const;
+  bool HasIteration(int64_t iteration) const;
 
   // Makes best.pth an alias of the checkpoint of `iteration`. Returns false if there is no such
   // checkpoint. Errors: AlreadyExists if finetune did not write the present best.pth; those of the

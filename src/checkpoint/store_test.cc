@@ -121,8 +121,8 @@ TEST_F(StoreTest, KeepsSeveralBestAndNamesTheFirst) {
   }
   // A resumed run keeps them too.
   CheckpointStore store = Open(1);
-  EXPECT_TRUE(store.Has(200));
-  EXPECT_FALSE(store.Has(300));
+  EXPECT_TRUE(store.HasIteration(200));
+  EXPECT_FALSE(store.HasIteration(300));
   Save(store, 5, std::vector<int>{2, 4});
   Save(store, 6, std::vector<int>{6, 2});
   EXPECT_THAT(Checkpoints(),

@@ -45,9 +45,9 @@ class CheckpointKeeper {
   static absl::StatusOr<std::optional<FoundCheckpoint>> Find(const std::string& work_dir,
                                                              const std::string& resume);
 
-  // See CheckpointStore::Has, BestIteration and PointBest. Do not call them while a checkpoint is
-  // being written.
-  bool Has(int64_t iteration) const { return store_.Has(iteration); }
+  // See CheckpointStore::HasIteration, BestIteration and PointBest. Do not call them while a
+  // checkpoint is being written.
+  bool HasIteration(int64_t iteration) const { return store_.HasIteration(iteration); }
   absl::StatusOr<std::optional<int64_t>> BestIteration() const { return store_.BestIteration(); }
   absl::StatusOr<bool> PointBest(int64_t iteration) { return store_.PointBest(iteration); }
 

@@ -192,7 +192,7 @@ class Starter {
     }
     if (matches) {
       std::erase_if(progress.best, [&](const BestValidation& one) {
-        return one.iteration != first && !run_->keeper->Has(one.iteration);
+        return one.iteration != first && !run_->keeper->HasIteration(one.iteration);
       });
       return absl::OkStatus();
     }
