@@ -233,7 +233,7 @@ TEST_F(ConfigTest, SyntaxErrorsNameThePlaceAndTheNearestName) {
       "x.pbtxt:3:5: frozen_stage: no such field in BackboneConfig; did you mean frozen_stages?");
   EXPECT_EQ(ErrorOf("nesterov: true"),
             "x.pbtxt:1:1: nesterov: no such field in ExperimentConfig; it belongs to "
-            "optimizer.sgd.nesterov");
+            "optimizer.sgd.nesterov or optimizer.lars.nesterov");
   EXPECT_EQ(ErrorOf("model { neck { kind: GLOBAL_AVERAGE_POOL } }"),
             "x.pbtxt:1:22: kind: no such value GLOBAL_AVERAGE_POOL; did you mean "
             "GLOBAL_AVERAGE_POOLING?");

@@ -88,11 +88,11 @@ TEST(TextErrors, AnEnumSuggestsValuesOfItsOwnField) {
 }
 
 TEST(TextErrors, UnknownFieldsAreNamedAndTheirContentsPassedOver) {
-  EXPECT_THAT(ErrorsOf("modle { backbone { depth: x } }\nruntime { sed: [1, 2] nesterov: 1 }"),
+  EXPECT_THAT(ErrorsOf("modle { backbone { depth: x } }\nruntime { sed: [1, 2] max_norm: 1 }"),
               ElementsAre("1:1 modle: no such field in ExperimentConfig; did you mean model?",
                           "2:11 sed: no such field in RuntimeConfig; did you mean seed?",
-                          "2:23 nesterov: no such field in RuntimeConfig; it belongs to "
-                          "optimizer.sgd.nesterov"));
+                          "2:23 max_norm: no such field in RuntimeConfig; it belongs to "
+                          "optimizer.clip_gradient.max_norm"));
 }
 
 TEST(TextErrors, BracketsThatDoNotMatchAreNamedWhereTheyOpen) {

@@ -26,6 +26,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "src/ops/activate.h"
@@ -366,13 +367,16 @@ std::vector<double> SumLines(const Shape& of, int64_t kernel, const at::Tensor& 
 
 struct TrainedDepthwiseFunction : torch::autograd::Function<TrainedDepthwiseFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, int64_t stride, const Padding& padding) {
+                            const std::optional<at::Tensor>& bias, int64_t stride,
+                            const Padding& padding) {
     context->save_for_backward({x, weight});
+    context->saved_data["has_bias"] = bias.has_value();
     context->saved_data["stride"] = stride;
     context->saved_data["padding"] =
         std::vector<int64_t>{padding.top, padding.left, padding.bottom, padding.right};
     const DepthwiseWeight packed = PackDepthwise(weight.to(x.scalar_type()));
-    return DepthwiseConv(x.to(ConvType(x)), packed, bias, Activation::kNone, stride, padding)
+    return DepthwiseConv(x.to(ConvType(x)), packed, bias.value_or(at::Tensor()), Activation::kNone,
+                         stride, padding)
         .to(x.scalar_type());
   }
 
@@ -392,7 +396,9 @@ struct TrainedDepthwiseFunction : torch::autograd::Function<TrainedDepthwiseFunc
     if (context->needs_input_grad(1)) {
       dw = DepthwiseWeightGradient(dy, x.to(type), weight.size(2), stride, padding);
     }
-    if (context->needs_input_grad(2)) db = dy.sum({0, 2, 3}, /*keepdim=*/false, at::kFloat);
+    const bool has_bias = context->saved_data["has_bias"].toBool();
+    if (has_bias && context->needs_input_grad(2))
+      db = dy.sum({0, 2, 3}, /*keepdim=*/false, at::kFloat);
     return {dx, dw, db, {}, {}};
   }
 };
@@ -459,7 +465,8 @@ at::Tensor DepthwiseWeightGradient(const at::Tensor& dy, const at::Tensor& x, in
 
 at::Tensor TrainedDepthwiseConv(const at::Tensor& x, const at::Tensor& weight,
                                 const at::Tensor& bias, int64_t stride, const Padding& padding) {
-  return TrainedDepthwiseFunction::apply(x, weight, bias, stride, padding);
+  const std::optional<at::Tensor> given = bias.defined() ? std::optional(bias) : std::nullopt;
+  return TrainedDepthwiseFunction::apply(x, weight, given, stride, padding);
 }
 
 }  // namespace finetune

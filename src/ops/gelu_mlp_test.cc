@@ -24,7 +24,7 @@ at::Tensor Definition(const at::Tensor& x, const std::vector<at::Tensor>& w) {
   return at::linear(at::gelu(at::linear(x, w[0], w[1])), w[2], w[3]);
 }
 
-at::Tensor Run(const at::Tensor& x, const std::vector<at::Tensor>& w) {
+at::Tensor Compute(const at::Tensor& x, const std::vector<at::Tensor>& w) {
   return GeluMlp(x, {w[0], w[1], w[2], w[3]});
 }
 
@@ -54,7 +54,7 @@ TEST(GeluMlp, MatchesTheDefinitionForwardAndBackwardInBothTypes) {
       const double bound = type == at::kFloat ? 3e-6 : 0.02;
       const at::Tensor own_x = x.to(type, false, true).requires_grad_();
       const auto own = Trained(weights, at::kFloat);
-      const at::Tensor y = Run(own_x, own);
+      const at::Tensor y = Compute(own_x, own);
       ASSERT_EQ(y.sizes(), at::IntArrayRef(result));
       EXPECT_EQ(y.scalar_type(), type);
       y.backward(dy.to(type));
@@ -72,27 +72,27 @@ TEST(GeluMlp, MatchesTheDefinitionForwardAndBackwardInBothTypes) {
 TEST(GeluMlp, ComputesTheSameWithoutAGraph) {
   const at::Tensor x = ByFormula("x", {50, 16});
   const auto weights = Weights(16, 64, 16);
-  const at::Tensor recorded = Run(x, Trained(weights, at::kFloat)).detach();
+  const at::Tensor recorded = Compute(x, Trained(weights, at::kFloat)).detach();
   const at::NoGradGuard no_grad;
-  EXPECT_TRUE(Run(x, weights).equal(recorded));
+  EXPECT_TRUE(Compute(x, weights).equal(recorded));
 }
 
 TEST(GeluMlp, HasNoGradientsWhereNothingIsTrained) {
   const at::Tensor x = ByFormula("x", {50, 16});
-  EXPECT_FALSE(Run(x, Weights(16, 64, 16)).requires_grad());
+  EXPECT_FALSE(Compute(x, Weights(16, 64, 16)).requires_grad());
   // The first trained layer of a network needs no gradient of its input; a frozen one passes it on.
   const auto trained = Trained(Weights(16, 64, 16), at::kFloat);
-  Run(x, trained).sum().backward();
+  Compute(x, trained).sum().backward();
   EXPECT_TRUE(trained[0].grad().defined());
   const at::Tensor leaf = x.clone().requires_grad_();
-  Run(leaf, Weights(16, 64, 16)).sum().backward();
+  Compute(leaf, Weights(16, 64, 16)).sum().backward();
   EXPECT_TRUE(leaf.grad().defined());
 }
 
 TEST(GeluMlp, TakesNoRows) {
   const at::Tensor x = ByFormula("x", {0, 5, 16}).requires_grad_();
   const auto trained = Trained(Weights(16, 64, 8), at::kFloat);
-  const at::Tensor y = Run(x, trained);
+  const at::Tensor y = Compute(x, trained);
   EXPECT_EQ(y.sizes(), at::IntArrayRef({0, 5, 8}));
   y.sum().backward();
   for (const at::Tensor& weight : trained) EXPECT_EQ(weight.grad().abs().sum().item<double>(), 0);

@@ -27,8 +27,8 @@ struct ParameterGroup {
 struct ParameterTraits {
   // The number of parts of the network after the parameter's part; see Classifier::PartsBehind().
   int parts_behind = 0;
-  // Whether the parameter is not the weight of a layer, but a bias, the scale or shift of a norm, or
-  // the like; see Classifier::IsLayersWeight().
+  // Whether the parameter is not the weight of a layer, but a bias, the scale or shift of a norm,
+  // or the like; see Classifier::IsLayersWeight().
   bool is_norm_or_bias = false;
 };
 // The traits of each parameter, by its name.
