@@ -111,7 +111,8 @@ TEST_F(PrepareDatasetTest, ExplainsWrongFlagsWithExitCode2) {
 TEST_F(PrepareDatasetTest, AResultThatCannotBePrintedIsAFailure) {
   ASSERT_EQ(Run(Synthetic()).exit_code, 0);
   for (const std::string command : {"info ", "verify "}) {
-    const Outcome full = Shell(absl::StrCat(program_, " ", command, data_, " > /dev/full"));
+    const Outcome full =
+        Shell(absl::StrCat("bash -c '", program_, " ", command, data_, " > /dev/full'"));
     EXPECT_EQ(full.exit_code, 1) << command;
     EXPECT_THAT(full.output, HasSubstr("cannot write to standard output: No space left on device"));
   }

@@ -187,7 +187,7 @@ TEST_F(CommandsTest, WatchHasExitCode2WhereItCannotTell) {
   const std::string status = folder_ + "/status.json";
   const std::string watch = absl::StrCat(finetune_, " watch ", folder_);
   const auto expect = [&](const std::string& command, const std::string& error) {
-    const Outcome outcome = Run(command);
+    const Outcome outcome = Run(absl::StrCat("bash -c '", command, "'"));
     EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr(error));
   };
@@ -209,7 +209,7 @@ TEST_F(CommandsTest, AResultThatCannotBePrintedIsAFailure) {
   for (const std::string& command :
        {absl::StrCat("evaluate --checkpoint=", folder_, "/run/latest.pth"),
         absl::StrCat("config --config=", config()), std::string("help")}) {
-    const Outcome full = Run(absl::StrCat(finetune_, " ", command, " > /dev/full"));
+    const Outcome full = Run(absl::StrCat("bash -c '", finetune_, " ", command, " > /dev/full'"));
     EXPECT_EQ(full.exit_code, 1) << command;
     EXPECT_THAT(full.output, HasSubstr("cannot write to standard output: No space left on device"));
   }

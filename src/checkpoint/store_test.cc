@@ -364,7 +364,7 @@ TEST_F(StoreTest, TensorsInListsThatAreNotFiniteArePassedOverAndNamed) {
                                Value::List{at::full({2}, std::numeric_limits<float>::infinity())}});
   Value::Dict root = *Root(200).dict();
   root.Append("optimizer", optimizer);
-  ASSERT_TRUE(store.Save("epoch_2.pth", root, false).ok());
+  ASSERT_TRUE(store.Save("epoch_2.pth", root, {}).ok());
   const absl::StatusOr<FoundCheckpoint> found = FindLatestCheckpoint(folder_);
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(found->path, folder_ + "/epoch_1.pth");

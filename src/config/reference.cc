@@ -37,12 +37,22 @@ constexpr size_t kColumns = 100;
 std::string Wrapped(absl::string_view text, size_t indent) {
   std::string wrapped;
   std::string line(indent, ' ');
-  for (const absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
+  const auto add = [&](absl::string_view word) {
     if (line.size() > indent && line.size() + 1 + word.size() > kColumns) {
       absl::StrAppend(&wrapped, line, "\n");
       line.assign(indent, ' ');
     }
     absl::StrAppend(&line, line.size() > indent ? " " : "", word);
+  };
+  for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
+    // The list of an enum's values may be longer than a line.
+    while (indent + word.size() > kColumns) {
+      const size_t bar = word.rfind('|', kColumns - indent - 1);
+      if (bar == absl::string_view::npos) break;
+      add(word.substr(0, bar + 1));
+      word.remove_prefix(bar + 1);
+    }
+    add(word);
   }
   return line.size() > indent ? absl::StrCat(wrapped, line, "\n") : wrapped;
 }

@@ -296,17 +296,28 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
   }
 }
 
-// Returns the package's name of a layer or tensor. `others`: the other names of each of finetune's
-// layers and tensors. Returns nullopt if `others` has no name of this package for it.
-std::optional<std::string> NameOf(const Counterpart& counterpart, const std::string& layer,
-                                  const std::multimap<std::string, std::string>& others) {
-  if (counterpart.same) return layer;
-  const auto [begin, end] = others.equal_range(layer);
+// Returns the name of a layer or tensor among `others` that is the package's; nullopt for none.
+// `others`: the other names of each of finetune's layers and tensors.
+std::optional<std::string> FindName(const Counterpart& counterpart, const std::string& ours,
+                                    const std::multimap<std::string, std::string>& others) {
+  const auto [begin, end] = others.equal_range(ours);
   const auto found =
       std::find_if(begin, end, [&](const auto& entry) { return counterpart.Has(entry.second); });
-  if (found != end) return found->second;
+  return found == end ? std::nullopt : std::optional(found->second);
+}
+
+// Returns the package's name of a tensor, whose layer or which itself may have a name of the
+// package among `others`. Returns nullopt if the package has no name for it.
+std::optional<std::string> NameOf(const Counterpart& counterpart, const std::string& tensor,
+                                  const std::multimap<std::string, std::string>& others) {
+  if (counterpart.same) return tensor;
+  if (auto name = FindName(counterpart, tensor, others); name.has_value()) return name;
+  const std::string layer = LayerOf(tensor);
+  if (const auto name = FindName(counterpart, layer, others); name.has_value()) {
+    return absl::StrCat(*name, tensor.substr(layer.size()));
+  }
   if (!counterpart.flat) return std::nullopt;
-  absl::string_view name = layer;
+  absl::string_view name = tensor;
   if (!absl::ConsumePrefix(&name, "backbone.")) absl::ConsumePrefix(&name, "head.");
   return std::string(name);
 }
@@ -365,13 +376,7 @@ absl::StatusOr<RenamedState> RenameState(const Classifier& model, const ModelCon
   RenamedState state;
   state.network = counterpart->network;
   for (const NamedTensor& tensor : model.State()) {
-    // The tensor itself has a name of the package, or its layer has one.
     std::optional<std::string> name = NameOf(*counterpart, tensor.name, others);
-    if (!name.has_value()) {
-      const std::string own = LayerOf(tensor.name);
-      name = NameOf(*counterpart, own, others);
-      if (name.has_value()) absl::StrAppend(&*name, tensor.name.substr(own.size()));
-    }
     if (!name.has_value()) {
       return absl::InternalError(
           absl::StrCat("src/model gives ", tensor.name, " no name of ", ToText(names)));

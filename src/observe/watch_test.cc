@@ -200,7 +200,7 @@ TEST(Watch, AnEndIsSaidWithItsReason) {
 TEST(Watch, TheBestLossIsNotAShare) {
   RunStatus status = Status();
   status.best = {"loss", 1.25, 8};
-  EXPECT_THAT(Screen(Read(status)), HasSubstr("best        loss 1.2500 at iteration 8\n"));
+  EXPECT_THAT(Screen(Read(status)), HasSubstr("best        loss 1.2500 at iteration 8"));
 }
 
 TEST(Watch, DrawsTheLossesOfTheLastRecords) {

@@ -552,9 +552,10 @@ std::vector<std::string> SetNumber(const std::string& path,
   if (!field.is_repeated()) {
     std::vector<std::string> overrides = {absl::StrCat(path, "=", value)};
     // A size is given as one number or two.
-    if (field.name() == "height") overrides.push_back(message + ".width=8");
-    if (field.name() == "width" && message != "model.backbone.mobilenet_v2") {
-      overrides.push_back(message + ".height=8");
+    for (const auto& [side, other] : {std::pair("height", "width"), std::pair("width", "height")}) {
+      if (field.name() == side && field.containing_type()->FindFieldByName(other) != nullptr) {
+        overrides.push_back(absl::StrCat(message, ".", other, "=8"));
+      }
     }
     return overrides;
   }
@@ -594,7 +595,10 @@ TEST(Validate, EveryNumberRefusesNanInfinityAndNegativeCounts) {
       default:
         continue;
     }
-    if (!with_sign.contains(field.name())) values.emplace_back("-1");
+    // A focal loss without a weight has alpha -1.
+    const bool may_be_negative =
+        with_sign.contains(field.name()) || value_field.path == "model.head.focal.alpha";
+    if (!may_be_negative) values.emplace_back("-1");
     ++numbers;
     for (const std::string& value : values) {
       const auto result = Check(SetNumber(value_field.path, field, value));
