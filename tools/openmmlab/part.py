@@ -27,6 +27,10 @@ class Part:
         if leaf is not None:
             message.set(name, leaf.value if value is None else value, self.origin(leaf, remark))
 
+    def backbone_message(self):
+        """Returns the message of the backbone, empty if finetune has not the network."""
+        return self.output.get("model", pbtxt.Message()).get("backbone", pbtxt.Message())
+
     def metric(self, leaf):
         """Returns a ValidationMetric for the name of a metric as mmengine's hooks take it: "accuracy/top1". Returns None for
         a metric that finetune does not have, or that no validation measures."""
