@@ -73,7 +73,7 @@ class Runtime(Part):
             self.origin(momentum or hook.value, f"1 - {share:g}" + ("" if momentum is not None else ", mmengine's default")),
         )
         has_batch_norms = not any(self.backbone_message().has(name) for name in ("convnext", "vit", "lenet5"))
-        if has_batch_norms and not self.backbone_message().get("norm_eval", False) and not hook.is_true("update_buffers"):
+        if self.output.message("model").has("backbone") and has_batch_norms and not self.backbone_message().get("norm_eval", False) and not hook.is_true("update_buffers"):
             value = hook.items.get("update_buffers", hook.value)
             self.report.miss(
                 value.place,
