@@ -510,6 +510,10 @@ class MeaningTest(ConfigTest):
                 "model.train_cfg.augments[0]=dict(type='Mixup', alpha=0.2): finetune mixes each batch",
             ),
             (
+                "model = dict(head=dict(loss=dict(type='CrossEntropyLoss', use_soft=True)))",
+                "model.head.loss.use_soft=True: the labels of this head are whole numbers",
+            ),
+            (
                 "model = dict(head=dict(loss=dict(type='SeesawLoss')))",
                 "model.head.loss=dict(type='SeesawLoss'",
             ),
@@ -631,6 +635,10 @@ class MeaningTest(ConfigTest):
             ),
             (
                 "param_scheduler = [dict(type='LinearLR', by_epoch=False, end=50), dict(type='CosineAnnealingLR', T_max=200, eta_min=0.01)]",
+                "the warm-up raises only the part of the rate above eta_min there",
+            ),
+            (
+                "param_scheduler = [dict(type='CosineAnnealingLR', T_max=200, eta_min=0.01), dict(type='LinearLR', by_epoch=False, end=50)]",
                 "the warm-up raises only the part of the rate above eta_min there",
             ),
             (
@@ -925,7 +933,16 @@ class MeaningTest(ConfigTest):
         vit = "model = dict(backbone=dict(_delete_=True, type='VisionTransformer', arch='b'), neck=None)\nload_from = 'a.pth'\n"
         output = self.flat(self.whole(BASE_LIST + vit + constructor))
         # mmpretrain's constructor reads neither lr_mult nor bias_lr_mult.
-        self.assertIn('layer_decay: 0.65 rule { match: "\\\\.ln" weight_decay_multiplier: 0.0 } }', output)
+        rule = 'rule { match: "\\\\.ln" weight_decay_multiplier: 0.0 } }'
+        self.assertIn(f"layer_decay: 0.65 {rule}", output)
+        output = self.flat(self.whole(BASE_LIST + vit + constructor.replace("layer_decay_rate=0.65, ", "")))
+        self.assertNotIn("layer_decay", output)
+        self.assertIn(rule, output)
+        # The usual constructor does not read layer_decay_rate.
+        output, missing = self.translate(BASE_LIST + vit + constructor.replace("constructor='LearningRateDecayOptimWrapperConstructor', ", ""))
+        self.assertEqual(len(missing), 1, missing)
+        self.assertIn("paramwise_cfg.layer_decay_rate=0.65", missing[0])
+        self.assertIn("lr_multiplier: 3.0", output)
 
     def test_averages_of_networks_without_batch_norms_need_no_update_buffers(self):
         output = self.whole(
@@ -1058,6 +1075,18 @@ class MeaningTest(ConfigTest):
             "zero_init_residual: true  # ../_base_/models/resnet50.py:4: mmpretrain's default", self.whole(BASE_LIST)
         )
         self.assertNotIn("zero_init_residual", self.whole(TUTORIAL))
+
+    def test_warmup_of_0_x_keeps_its_length_and_multiplies_the_whole_rate(self):
+        output = self.whole("""
+            model = dict(type='ImageClassifier', backbone=dict(type='ResNet_CIFAR', depth=18), neck=dict(type='GlobalAveragePooling'),
+                         head=dict(type='LinearClsHead', num_classes=10, in_channels=512, loss=dict(type='CrossEntropyLoss')))
+            data = dict(samples_per_gpu=16, workers_per_gpu=2, train=dict(type='CIFAR10', data_prefix='data/cifar10', pipeline=[]))
+            optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+            lr_config = dict(policy='CosineAnnealing', min_lr=1e-3, warmup='linear', warmup_iters=5, warmup_by_epoch=True,
+                             warmup_ratio=0.25)
+            runner = dict(type='EpochBasedRunner', max_epochs=30)
+            """)
+        self.assertIn("warmup { epochs: 5 start_factor: 0.25 } cosine { min_lr: 0.001 unit: EPOCH }", self.flat(output))
 
     def test_lenet(self):
         output = self.whole(

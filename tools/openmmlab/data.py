@@ -107,14 +107,15 @@ class Data(Part):
         sampler = loader.section("sampler")
         if sampler is not None:
             kind = sampler.type()
-            if kind == "RepeatAugSampler" and name == "train":
+            repeats_images = kind == "RepeatAugSampler" and name == "train"
+            if repeats_images:
                 repeats = sampler.whole("num_repeats", 1, 256)
                 output.set(
                     "repeated_augmentation",
                     repeats.value if repeats is not None else 3,
                     self.origin(repeats or sampler.value, "" if repeats is not None else "mmpretrain's default"),
                 )
-            if kind not in ("DefaultSampler", "InfiniteSampler", "RepeatAugSampler") or kind[0] == "R" and name != "train":
+            if kind not in ("DefaultSampler", "InfiniteSampler") and not repeats_images:
                 sampler.refuse_all(f"finetune has no sampler {kind}", f"sampler {kind}")
             else:
                 shuffle = sampler.flag("shuffle")
@@ -512,7 +513,7 @@ class Data(Part):
 
     def auto_augment(self, transform, output):
         policies = transform.take("policies")
-        if plain(policies) != "imagenet" if policies is not None else True:
+        if policies is None or plain(policies) != "imagenet":
             transform.refuse_all("finetune's auto_augment has the policies of torchvision", "AutoAugment of its own policies")
             return
         step = output.add("pipeline", self.origin(transform.value)).message("auto_augment")
@@ -521,8 +522,8 @@ class Data(Part):
         self.report.miss(
             transform.value.place,
             transform.path,
-            "the one pair that shears interpolates bicubically there and takes the nearest pixel here, and the thresholds of two pairs "
-            "with Solarize are one grey value lower here",
+            "the one pair that shears interpolates bicubically there and takes the nearest pixel here, and Solarize's thresholds are up "
+            "to 0.7 of 255 lower here",
             "AutoAugment with a bicubic shear",
         )
 
@@ -538,7 +539,8 @@ class Data(Part):
         size = transform.whole("scale", 1, 8192)
         area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(transform, "aspect_ratio_range", 1e-4, 1e4)
         covered = transform.number("min_covered", 0, 1)
-        if size is None or area is None or ratio is None or transform.whole("crop_padding", 0, 8192) is None and "crop_padding" in transform:
+        transform.note("crop_padding", "it counts only where ten tries found no rectangle")
+        if size is None or area is None or ratio is None:
             transform.refuse_all("expected whole numbers and ranges", "EfficientNetRandomCrop")
             return
         step = self.add_resize(transform, output, "random_resized_crop", size, {"size": size.value}, "bicubic")

@@ -621,9 +621,7 @@ class Model(Part):
             self.stacked(head, output.message("head"))
         elif kind not in known or self.hidden is not None:
             head.refuse_all(f"finetune has no head {kind}; its head is one linear layer", f"head {kind}")
-        elif plain(head.items.get("hidden_dim", head.value)) is None:
-            head.take("hidden_dim")
-        elif "hidden_dim" in head:
+        elif head.take("hidden_dim") is not None:
             head.refuse("hidden_dim", "finetune's head is one linear layer", "hidden layer in a ViT's head")
         message = output.message("head")
         self.put(message, "num_classes", classes)
@@ -641,7 +639,7 @@ class Model(Part):
         head.note("cal_acc", "finetune measures accuracy on data.val")
         loss = head.section("loss")
         if loss is not None:
-            self.loss(loss, message)
+            self.loss(loss, message, kind == "MultiLabelLinearClsHead")
         elif kind == "MultiLabelLinearClsHead":
             message.message("bce").set("sum_classes", True, self.origin(head.value, "mmpretrain's default"))
 
@@ -709,7 +707,8 @@ class Model(Part):
         if dropout is not None and dropout.value > 0:
             self.put(message, "dropout", dropout)
 
-    def loss(self, loss, head):
+    def loss(self, loss, head, takes_shares):
+        """`takes_shares`: whether the head gives the loss a share for each class in place of a label."""
         kind = loss.type()
         if kind == "LabelSmoothLoss":
             smoothing = loss.number("label_smooth_val", 0, 0.999999)
@@ -744,8 +743,10 @@ class Model(Part):
         if loss.is_true("use_sigmoid"):
             remark = "mmpretrain divides by the images alone"
             head.message("bce").set("sum_classes", True, self.origin(loss.items["use_sigmoid"], remark))
-        if loss.is_true("use_soft"):
-            self.report.note(loss.items["use_soft"].place, loss.at("use_soft"), "finetune's loss takes mixed labels as they are")
+        if takes_shares:
+            loss.note("use_soft", "finetune's loss takes labels and mixed labels alike")
+        else:
+            loss.expect("use_soft", (False,), "the labels of this head are whole numbers", "soft labels")
         loss.expect("reduction", ("mean",), "finetune's loss is the mean of a batch")
         weights = plain(loss.items["class_weight"]) if "class_weight" in loss.items else None
         if isinstance(weights, (list, tuple)) and all(isinstance(weight, (int, float)) for weight in weights):

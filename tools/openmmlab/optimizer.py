@@ -75,9 +75,10 @@ class Optimizer(Part):
         constructor = wrapper.type("constructor")
         if rules is not None:
             if self.output.message("model").has("backbone"):
-                if constructor == LAYER_DECAY:
+                has_layer_decay = constructor == LAYER_DECAY
+                if has_layer_decay:
                     self.layer_decay(rules, output)
-                self.rules(rules, output)
+                self.rules(rules, output, has_layer_decay)
             else:
                 rules.refuse_all(
                     "it depends on the backbone's names, and finetune has not this backbone",
@@ -188,10 +189,11 @@ class Optimizer(Part):
         schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
         return "max_iters" in loop or any(isinstance(s, dict) and s.get("by_epoch") is False for s in schedulers)
 
-    def rules(self, rules, output):
+    def rules(self, rules, output, has_layer_decay):
         """Writes the rules in mmengine's order: the longest matching custom key comes first, then rules for norms, then
         for biases, depthwise convolutions and other parameters of one dimension. finetune refuses a rule that matches no
-        parameter, so such rules are left out where the names are known."""
+        parameter, so such rules are left out where the names are known. `has_layer_decay`: layer_decay() has read the settings
+        that its constructor does not use."""
         backbone = self.backbone_message()
         kind = next((name for name in (*NORMS, *DEPTHWISE) if backbone.has(name)), "")
         free = names.trained_parameters(self.output.get("model"))
@@ -222,8 +224,7 @@ class Optimizer(Part):
                 if rule is not None:
                     add(
                         re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", name),
-                        # Already read with layer decay, which ignores it.
-                        None if "layer_decay_rate" in rules else rule.number("lr_mult", 0, 1e30),
+                        None if has_layer_decay else rule.number("lr_mult", 0, 1e30),
                         rule.number("decay_mult", 0, 1e30),
                         rule.value,
                     )
@@ -231,7 +232,7 @@ class Optimizer(Part):
         norm = NORMS.get(kind, NORM_AFTER_POOLING if has_pooling else NORM)
         norm_decay = rules.number("norm_decay_mult", 0, 1e30)
         bias_decay = rules.number("bias_decay_mult", 0, 1e30)
-        bias_lr = rules.number("bias_lr_mult", 0, 1e30) if "layer_decay_rate" not in rules else None
+        bias_lr = None if has_layer_decay else rules.number("bias_lr_mult", 0, 1e30)
         flat_decay = rules.number("flat_decay_mult", 0, 1e30)
         if norm_decay is not None:
             add(norm, None, norm_decay, norm_decay)
@@ -244,7 +245,7 @@ class Optimizer(Part):
             add(r"\.bias$", bias_lr, bias_decay or flat_decay, bias_decay or bias_lr or flat_decay)
         if kind not in DEPTHWISE:
             rules.note("dwconv_decay_mult", "the backbone has no depthwise convolutions")
-        elif "layer_decay_rate" not in rules:
+        elif not has_layer_decay:
             decay = rules.number("dwconv_decay_mult", 0, 1e30)
             if decay is not None:
                 add(DEPTHWISE[kind], None, decay, decay)

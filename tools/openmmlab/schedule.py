@@ -7,9 +7,14 @@ from openmmlab.legacy import MMCV_WARMUP
 from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.values import Dict, plain
 
+WARMUPS = ("LinearLR", MMCV_WARMUP)
+
 
 class Schedule(Part):
     """Writes the message `schedule`."""
+
+    # Whether the warm-up is that of mmcv, which multiplies the whole rate, as finetune's.
+    has_mmcv_warmup = False
 
     def write(self):
         output = self.output.message("schedule")
@@ -69,12 +74,18 @@ class Schedule(Part):
         loop.expect("val_begin", (0, 1), "finetune validates from the first epoch on")
         loop.expect("dynamic_intervals", (None,), NO_COUNTERPART)
 
+    @staticmethod
+    def kind(scheduler):
+        """Returns the type's name, of the two that mmengine knows it by the one for learning rates."""
+        kind = scheduler.type()
+        return kind[: -len("ParamScheduler")] + "LR" if kind.endswith("ParamScheduler") else kind
+
     def schedulers(self, output):
         written = None
         warmup_end = 0
-        for scheduler in self.top.sections("param_scheduler"):
-            kind = scheduler.type()
-            kind = kind[: -len("ParamScheduler")] + "LR" if kind.endswith("ParamScheduler") else kind
+        # The warm-up comes first, because the others depend on it.
+        for scheduler in sorted(self.top.sections("param_scheduler"), key=lambda one: self.kind(one) not in WARMUPS):
+            kind = self.kind(scheduler)
             by_epoch = scheduler.flag("by_epoch")
             by_epoch = by_epoch is None or by_epoch.value
             converted = scheduler.is_true("convert_to_iter_based")
@@ -85,7 +96,7 @@ class Schedule(Part):
             total = self.epochs if by_epoch else self.iterations
             scheduler.expect("param_name", ("lr",), "finetune schedules the learning rate")
             scheduler.note("verbose", "it does not change the result")
-            if kind in ("LinearLR", MMCV_WARMUP):
+            if kind in WARMUPS:
                 if self.warmup(scheduler, output, begin, end, by_epoch, per_iteration, total):
                     warmup_end = end.value
                 continue
@@ -134,7 +145,7 @@ class Schedule(Part):
         if output.has("warmup"):
             scheduler.refuse_all("finetune has one warm-up", "second warm-up")
             return False
-        is_mmcv = scheduler.type() == MMCV_WARMUP
+        is_mmcv = self.has_mmcv_warmup = scheduler.type() == MMCV_WARMUP
         if not is_mmcv and end.value < 2:
             scheduler.refuse_all("mmengine's LinearLR needs two steps or more", "LinearLR other than a warm-up")
             return False
@@ -168,20 +179,13 @@ class Schedule(Part):
     def below_warmup(self, scheduler, output, minimum):
         """Reports a schedule that falls to more than 0 and begins within a warm-up: mmengine's recursion then multiplies only a part of
         the rate."""
-        if output.has("warmup") and minimum is not None and minimum.value > 0 and not self.is_mmcv():
+        if output.has("warmup") and minimum is not None and minimum.value > 0 and not self.has_mmcv_warmup:
             self.report.miss(
                 minimum.place,
                 f"{scheduler.path}.eta_min={minimum.value:g}",
                 "the warm-up raises only the part of the rate above eta_min there, and the whole rate here",
                 "warm-up over eta_min",
             )
-
-    def is_mmcv(self):
-        """Returns whether the warm-up is that of mmcv, which multiplies the whole rate."""
-        return any(
-            scheduler.value.items.get("type") is not None and plain(scheduler.value.items["type"]) == MMCV_WARMUP
-            for scheduler in self.top.sections("param_scheduler")
-        )
 
     def learning_rate(self):
         """Returns the optimizer's lr; None if it is not set."""
