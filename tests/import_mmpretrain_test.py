@@ -330,7 +330,10 @@ class MeaningTest(ConfigTest):
                 r"head { num_classes: 10 bce { sum_classes: true } topk: \[1, 5\] }",
             ),
             ("train_dataloader = dict(drop_last=True)", "drop_last: true"),
-            ("train_dataloader = dict(sampler=dict(_delete_=True, type='RepeatAugSampler'))", "repeated_augmentation: 3"),
+            (
+                "train_dataloader = dict(sampler=dict(_delete_=True, type='RepeatAugSampler'))",
+                "repeated_augmentation: 3",
+            ),
             (
                 "train_dataloader = dict(sampler=dict(_delete_=True, type='RepeatAugSampler', num_repeats=2, shuffle=False))",
                 "repeated_augmentation: 2 shuffle: false",
@@ -467,8 +470,8 @@ class MeaningTest(ConfigTest):
         for setting, expected in settings:
             with self.subTest(setting):
                 self.assertRegex(self.flat(self.whole(BASE_LIST + setting + "\n")), expected)
-        for group in range(9):
-            self.accepts_all([setting for setting, _ in settings[group::9]])
+        for group in range(11):
+            self.accepts_all([setting for setting, _ in settings[group::11]])
 
     def test_adamw_and_whole_checkpoints_have_their_counterparts(self):
         for setting, expected in (
@@ -613,12 +616,18 @@ class MeaningTest(ConfigTest):
             ),
             # Schedules. Without end the fall is endless, and with the run's length it reaches its end one step earlier.
             ("param_scheduler = [dict(type='PolyLR', power=2)]", "finetune's poly spans the whole run"),
-            ("param_scheduler = [dict(type='PolyLR', end=200)]", "(1 - n / (N - 1))^power there and (1 - n / N)^power here"),
+            (
+                "param_scheduler = [dict(type='PolyLR', end=200)]",
+                "(1 - n / (N - 1))^power there and (1 - n / N)^power here",
+            ),
             (
                 "param_scheduler = [dict(type='PolyLR', end=201, convert_to_iter_based=True)]",
                 "the rate falls over 201 epochs less an iteration there, and over 200 here",
             ),
-            ("param_scheduler = [dict(type='OneCycleLR', eta_max=0.5, total_steps=200)]", "one_cycle changes after every iteration"),
+            (
+                "param_scheduler = [dict(type='OneCycleLR', eta_max=0.5, total_steps=200)]",
+                "one_cycle changes after every iteration",
+            ),
             (
                 "param_scheduler = [dict(type='CosineRestartLR', periods=[50, 150], eta_min=0., convert_to_iter_based=True, "
                 "restart_weights=[1, 0.5])]",
@@ -671,7 +680,10 @@ class MeaningTest(ConfigTest):
                 "custom_hooks = [dict(type='EMAHook', momentum=1e-4)]",
                 "custom_hooks[0].update_buffers: is False: validations use the running statistics of the latest weights there",
             ),
-            ("custom_hooks = [dict(type='EMAHook', ema_type='StochasticWeightAverage')]", "finetune's average has one decay"),
+            (
+                "custom_hooks = [dict(type='EMAHook', ema_type='StochasticWeightAverage')]",
+                "finetune's average has one decay",
+            ),
             (
                 "custom_hooks = [dict(type='EMAHook', update_buffers=True, evaluate_on_origin=True)]",
                 "custom_hooks[0].evaluate_on_origin=True: finetune validates only the averaged weights",
@@ -687,8 +699,8 @@ class MeaningTest(ConfigTest):
                 self.assertIn(expected, missing[0])
                 self.assertRegex(missing[0], r"^resnet/mine\.py:[45]: ")
                 self.assertIn(expected.splitlines()[0], output)
-        for group in range(9):
-            self.accepts_all([setting for setting, _ in settings[group::9]])
+        for group in range(11):
+            self.accepts_all([setting for setting, _ in settings[group::11]])
 
     def test_a_network_that_finetune_has_not_leaves_its_place_empty(self):
         output, missing = self.translate(
@@ -714,8 +726,10 @@ class MeaningTest(ConfigTest):
             ("type='EfficientNet', arch='b0'", "efficientnet {}"),
             # 23 blocks; the last one, number 22 from 0, has the rate.
             ("type='EfficientNet', arch='b1', drop_path_rate=0.2", "efficientnet { variant: 1 drop_path: 0.2090909 }"),
-            ("type='EfficientNet', arch='b4', frozen_stages=1, norm_eval=True",
-             "efficientnet { variant: 4 } frozen_stages: 0 norm_eval: true"),
+            (
+                "type='EfficientNet', arch='b4', frozen_stages=1, norm_eval=True",
+                "efficientnet { variant: 4 } frozen_stages: 0 norm_eval: true",
+            ),
             ("type='EfficientNet', norm_cfg=dict(type='SyncBN', eps=1e-3)", "efficientnet {}"),
         ):
             with self.subTest(backbone):
@@ -730,14 +744,20 @@ class MeaningTest(ConfigTest):
             ("type='ResNetV1d', depth=50", f"resnet {{ depth: 50 stem: DEEP avg_down: true {zero} }}"),
             ("type='ResNet', depth=50, deep_stem=True, zero_init_residual=False", "resnet { depth: 50 stem: DEEP }"),
             ("type='ResNeXt', depth=50", f"resnet {{ depth: 50 groups: 32 width_per_group: 4 {zero} }}"),
-            ("type='ResNeXt', depth=101, groups=64, width_per_group=4, frozen_stages=2, zero_init_residual=False",
-             "resnet { depth: 101 groups: 64 width_per_group: 4 } frozen_stages: 2"),
+            (
+                "type='ResNeXt', depth=101, groups=64, width_per_group=4, frozen_stages=2, zero_init_residual=False",
+                "resnet { depth: 101 groups: 64 width_per_group: 4 } frozen_stages: 2",
+            ),
             ("type='SEResNet', depth=50, avg_down=True", f"resnet {{ depth: 50 avg_down: true se_ratio: 16 {zero} }}"),
-            ("type='SEResNeXt', depth=50, se_ratio=8",
-             f"resnet {{ depth: 50 groups: 32 width_per_group: 4 se_ratio: 8 {zero} }}"),
+            (
+                "type='SEResNeXt', depth=50, se_ratio=8",
+                f"resnet {{ depth: 50 groups: 32 width_per_group: 4 se_ratio: 8 {zero} }}",
+            ),
             # Wide-ResNet-50-2.
-            ("type='ResNet', depth=50, stem_channels=64, base_channels=128, expansion=2",
-             f"resnet {{ depth: 50 width_per_group: 128 {zero} }}"),
+            (
+                "type='ResNet', depth=50, stem_channels=64, base_channels=128, expansion=2",
+                f"resnet {{ depth: 50 width_per_group: 128 {zero} }}",
+            ),
             ("type='RegNet', arch='regnetx_1.6gf'", f"regnet {{ variant: X_1600MF {zero} }}"),
         ):
             with self.subTest(backbone):
@@ -778,11 +798,18 @@ class MeaningTest(ConfigTest):
         head = f"neck=None, head=dict(init_cfg=None), {init}"
         for backbone, expected in (
             ("type='ConvNeXt'", "backbone { convnext {} }"),
-            ("type='ConvNeXt', arch='base', drop_path_rate=0.5, layer_scale_init_value=0.",
-             "convnext { variant: BASE layer_scale_init: 0.0 drop_path: 0.5 }"),
-            ("type='ConvNeXt', arch='atto', use_grn=True, layer_scale_init_value=0., frozen_stages=2",
-             "convnext { variant: ATTO version: V2 } frozen_stages: 2"),
-            ("type='ConvNeXt', frozen_stages=0, out_indices=(3, ), linear_pw_conv=False", "convnext {} frozen_stages: -1"),
+            (
+                "type='ConvNeXt', arch='base', drop_path_rate=0.5, layer_scale_init_value=0.",
+                "convnext { variant: BASE layer_scale_init: 0.0 drop_path: 0.5 }",
+            ),
+            (
+                "type='ConvNeXt', arch='atto', use_grn=True, layer_scale_init_value=0., frozen_stages=2",
+                "convnext { variant: ATTO version: V2 } frozen_stages: 2",
+            ),
+            (
+                "type='ConvNeXt', frozen_stages=0, out_indices=(3, ), linear_pw_conv=False",
+                "convnext {} frozen_stages: -1",
+            ),
         ):
             with self.subTest(backbone):
                 output, missing = self.network(backbone, head)
@@ -794,7 +821,11 @@ class MeaningTest(ConfigTest):
             ("type='ConvNeXt', frozen_stages=4", head, "no frozen_stages of finetune freezes these layers"),
             ("type='ConvNeXt', use_grn=True", head, "finetune's ConvNeXt V2 has no layer scales"),
             ("type='ConvNeXt', gap_before_final_norm=False", head, "averages over the pixels before the last norm"),
-            ("type='ConvNeXt'", "neck=None", "Normal', layer='Linear', std=0.01) there; normal, with a deviation of 0.02, here"),
+            (
+                "type='ConvNeXt'",
+                "neck=None",
+                "Normal', layer='Linear', std=0.01) there; normal, with a deviation of 0.02, here",
+            ),
             ("type='ConvNeXt'", "neck=None, head=dict(init_cfg=None)", "the head's first weights are PyTorch's there"),
             ("type='ConvNeXt', init_cfg=dict(type='Xavier', layer='Conv2d')", head, "finetune chooses how a network"),
         ):
@@ -805,18 +836,31 @@ class MeaningTest(ConfigTest):
 
     def vit(self, backbone, more="head=dict(init_cfg=dict(type='Normal', layer='Linear', std=0.01))"):
         """As network(), of a ViT that takes its first weights from a checkpoint."""
-        return self.network(f"type='VisionTransformer', init_cfg=dict(type='Pretrained', checkpoint='a.pth'), {backbone}", f"neck=None, {more}")
+        return self.network(
+            f"type='VisionTransformer', init_cfg=dict(type='Pretrained', checkpoint='a.pth'), {backbone}",
+            f"neck=None, {more}",
+        )
 
     def test_vision_transformer(self):
         for backbone, expected in (
             ("arch='b'", "vit { variant: BASE }"),
-            ("arch='deit-tiny', patch_size=8, img_size=(32, 32), qkv_bias=False", "vit { variant: TINY image_size: 32 patch_size: 8 qkv_bias: false }"),
+            (
+                "arch='deit-tiny', patch_size=8, img_size=(32, 32), qkv_bias=False",
+                "vit { variant: TINY image_size: 32 patch_size: 8 qkv_bias: false }",
+            ),
             ("arch='Deit-Small', out_type='avg_featmap', final_norm=False", "vit { variant: SMALL pooling: MEAN }"),
-            ("arch='large', drop_path_rate=0.1, layer_scale_init_value=1e-5, frozen_stages=24",
-             "vit { variant: LARGE layer_scale: 1e-05 drop_path: 0.1 } frozen_stages: 24"),
-            ("arch='h', patch_size=14, frozen_stages=0", "vit { variant: LARGE width: 1280 depth: 32 patch_size: 14 } frozen_stages: -1"),
-            ("arch=dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=256)",
-             "vit { variant: BASE width: 64 depth: 3 heads: 2 }"),
+            (
+                "arch='large', drop_path_rate=0.1, layer_scale_init_value=1e-5, frozen_stages=24",
+                "vit { variant: LARGE layer_scale: 1e-05 drop_path: 0.1 } frozen_stages: 24",
+            ),
+            (
+                "arch='h', patch_size=14, frozen_stages=0",
+                "vit { variant: LARGE width: 1280 depth: 32 patch_size: 14 } frozen_stages: -1",
+            ),
+            (
+                "arch=dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=256)",
+                "vit { variant: BASE width: 64 depth: 3 heads: 2 }",
+            ),
         ):
             with self.subTest(backbone):
                 output, missing = self.vit(backbone)
@@ -855,7 +899,10 @@ class MeaningTest(ConfigTest):
         _, missing = self.network("type='ResNet', depth=50", f"{head})")
         self.assertIn("finetune has no head VisionTransformerClsHead", missing[0])
         # A distilled DeiT has two heads.
-        _, missing = self.network("type='DistilledVisionTransformer', arch='deit-tiny'", "head=dict(_delete_=True, type='DeiTClsHead', num_classes=10)")
+        _, missing = self.network(
+            "type='DistilledVisionTransformer', arch='deit-tiny'",
+            "head=dict(_delete_=True, type='DeiTClsHead', num_classes=10)",
+        )
         self.assertIn("finetune has no backbone DistilledVisionTransformer", missing[0])
         self.assertIn("finetune has no head DeiTClsHead", missing[1])
 
@@ -867,7 +914,10 @@ class MeaningTest(ConfigTest):
         for init, line in (("", 4), (", init_cfg=[\n  dict(type='Kaiming', layer='Conv2d')]", 5)):
             _, missing = self.translate(BASE_LIST + vit.format(init))
             self.assertEqual(len(missing), 2, missing)
-            self.assertRegex(missing[0], rf"^resnet/mine.py:{line}: model.backbone.init_cfg: without a checkpoint the first weights differ")
+            self.assertRegex(
+                missing[0],
+                rf"^resnet/mine.py:{line}: model.backbone.init_cfg: without a checkpoint the first weights differ",
+            )
         # All weights come from a checkpoint.
         output = self.whole(BASE_LIST + vit.format("") + "load_from = 'whole.pth'\n")
         self.assertIn('checkpoint: "whole.pth"', output)
@@ -880,22 +930,45 @@ class MeaningTest(ConfigTest):
         )
         model = "model = dict(backbone=dict(_delete_=True, {}), neck=None, head=dict(init_cfg=None), {})\nload_from = 'a.pth'\n"
         for backbone, expected in (
-            ("type='ConvNeXt'", {
-                "backbone.downsample_layers.0.0.weight": 1, "backbone.downsample_layers.0.1.weight": 0.1,
-                "backbone.downsample_layers.2.0.bias": 0.1, "backbone.downsample_layers.2.1.weight": 1,
-                "backbone.downsample_layers.2.1.bias": 0.2, "backbone.stages.0.1.depthwise_conv.weight": 1,
-                "backbone.stages.0.1.norm.weight": 0.1, "backbone.stages.3.0.pointwise_conv1.weight": 1,
-                "backbone.stages.3.0.pointwise_conv1.bias": 0.2, "backbone.stages.3.0.gamma": 0.3, "backbone.norm3.bias": 0.1,
-                "head.fc.weight": 1, "head.fc.bias": 0.2,
-            }),
-            ("type='ConvNeXt', arch='atto', use_grn=True, layer_scale_init_value=0.", {
-                "backbone.stages.1.1.grn.gamma": 0.3, "backbone.stages.1.1.grn.beta": 0.3,
-            }),
-            ("type='VisionTransformer', arch='deit-tiny', layer_scale_init_value=0.1", {
-                "backbone.cls_token": 0.4, "backbone.pos_embed": 1, "backbone.patch_embed.projection.bias": 0.2,
-                "backbone.layers.11.ln1.weight": 0.1, "backbone.layers.0.attn.qkv.weight": 1, "backbone.layers.0.attn.qkv.bias": 0.2,
-                "backbone.layers.0.attn.gamma1.weight": 0.3, "backbone.layers.0.ffn.layers.0.0.weight": 1, "backbone.ln1.bias": 0.1,
-            }),
+            (
+                "type='ConvNeXt'",
+                {
+                    "backbone.downsample_layers.0.0.weight": 1,
+                    "backbone.downsample_layers.0.1.weight": 0.1,
+                    "backbone.downsample_layers.2.0.bias": 0.1,
+                    "backbone.downsample_layers.2.1.weight": 1,
+                    "backbone.downsample_layers.2.1.bias": 0.2,
+                    "backbone.stages.0.1.depthwise_conv.weight": 1,
+                    "backbone.stages.0.1.norm.weight": 0.1,
+                    "backbone.stages.3.0.pointwise_conv1.weight": 1,
+                    "backbone.stages.3.0.pointwise_conv1.bias": 0.2,
+                    "backbone.stages.3.0.gamma": 0.3,
+                    "backbone.norm3.bias": 0.1,
+                    "head.fc.weight": 1,
+                    "head.fc.bias": 0.2,
+                },
+            ),
+            (
+                "type='ConvNeXt', arch='atto', use_grn=True, layer_scale_init_value=0.",
+                {
+                    "backbone.stages.1.1.grn.gamma": 0.3,
+                    "backbone.stages.1.1.grn.beta": 0.3,
+                },
+            ),
+            (
+                "type='VisionTransformer', arch='deit-tiny', layer_scale_init_value=0.1",
+                {
+                    "backbone.cls_token": 0.4,
+                    "backbone.pos_embed": 1,
+                    "backbone.patch_embed.projection.bias": 0.2,
+                    "backbone.layers.11.ln1.weight": 0.1,
+                    "backbone.layers.0.attn.qkv.weight": 1,
+                    "backbone.layers.0.attn.qkv.bias": 0.2,
+                    "backbone.layers.0.attn.gamma1.weight": 0.3,
+                    "backbone.layers.0.ffn.layers.0.0.weight": 1,
+                    "backbone.ln1.bias": 0.1,
+                },
+            ),
         ):
             with self.subTest(backbone):
                 output = self.whole(BASE_LIST + model.format(backbone, "") + rules)
@@ -903,7 +976,9 @@ class MeaningTest(ConfigTest):
                 self.assertNotIn("absolute", re.sub(r"#.*", "", output))
                 found = re.findall(r'match: "(.*?)".*\n.*weight_decay_multiplier: ([\d.]+)', output)
                 for name, multiplier in expected.items():
-                    first = next((float(decay) for match, decay in found if re.search(json.loads(f'"{match}"'), name)), 1)
+                    first = next(
+                        (float(decay) for match, decay in found if re.search(json.loads(f'"{match}"'), name)), 1
+                    )
                     self.assertEqual(first, multiplier, name)
 
     def test_rules_of_frozen_parameters_are_left_out(self):
@@ -917,12 +992,21 @@ class MeaningTest(ConfigTest):
 
     def test_norms_of_shortcuts_that_begin_with_a_pooling(self):
         output = self.whole(
-            BASE_LIST + "model = dict(backbone=dict(type='ResNetV1d'))\noptim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.))\n"
+            BASE_LIST
+            + "model = dict(backbone=dict(type='ResNetV1d'))\noptim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.))\n"
         )
         pattern = json.loads('"' + re.search(r'match: "(.*)"', output)[1] + '"')
-        names = ("layer1.0.downsample.0", "layer1.0.downsample.1", "layer3.0.downsample.1", "layer3.0.downsample.2", "stem.1.bn", "layer2.1.bn3")
+        names = (
+            "layer1.0.downsample.0",
+            "layer1.0.downsample.1",
+            "layer3.0.downsample.1",
+            "layer3.0.downsample.2",
+            "stem.1.bn",
+            "layer2.1.bn3",
+        )
         self.assertEqual(
-            [bool(re.search(pattern, f"backbone.{name}.weight")) for name in names], [False, True, False, True, True, True]
+            [bool(re.search(pattern, f"backbone.{name}.weight")) for name in names],
+            [False, True, False, True, True, True],
         )
 
     def test_layer_decay_of_a_vision_transformer(self):
@@ -939,7 +1023,9 @@ class MeaningTest(ConfigTest):
         self.assertNotIn("layer_decay", output)
         self.assertIn(rule, output)
         # The usual constructor does not read layer_decay_rate.
-        output, missing = self.translate(BASE_LIST + vit + constructor.replace("constructor='LearningRateDecayOptimWrapperConstructor', ", ""))
+        output, missing = self.translate(
+            BASE_LIST + vit + constructor.replace("constructor='LearningRateDecayOptimWrapperConstructor', ", "")
+        )
         self.assertEqual(len(missing), 1, missing)
         self.assertIn("paramwise_cfg.layer_decay_rate=0.65", missing[0])
         self.assertIn("lr_multiplier: 3.0", output)
@@ -959,16 +1045,23 @@ class MeaningTest(ConfigTest):
             f"train_dataloader = dict(dataset=dict(pipeline=[{load}, {transforms}]))\n"
             f"val_dataloader = dict(dataset=dict(pipeline=[{load}]))\ntest_dataloader = val_dataloader\n{more}"
         )
-        return self.flat(output), [line for line in missing if "val_dataloader" not in line and "to_rgb=False" not in line]
+        return self.flat(output), [
+            line for line in missing if "val_dataloader" not in line and "to_rgb=False" not in line
+        ]
 
     def test_lighting_of_bgr_and_rgb_images(self):
         axes = "eigval=[1., 2., 3.], eigvec=[[.1, .2, .3], [.4, .5, .6], [.7, .8, .9]], alphastd=25.5"
         output, missing = self.train_pipeline(f"dict(type='Lighting', {axes})")
-        self.assertIn("alpha_std: 25.5 eigenvalue: [1.0, 2.0, 3.0] eigenvector: [0.7, 0.8, 0.9, 0.4, 0.5, 0.6, 0.1, 0.2, 0.3]", output)
+        self.assertIn(
+            "alpha_std: 25.5 eigenvalue: [1.0, 2.0, 3.0] eigenvector: [0.7, 0.8, 0.9, 0.4, 0.5, 0.6, 0.1, 0.2, 0.3]",
+            output,
+        )
         self.assertEqual(len(missing), 1, missing)
         self.assertIn("values that leave 0 to 255 wrap around there", missing[0])
         # mmcv leaves the image as RGB, so that the numbers of the next step are for RGB.
-        output, _ = self.train_pipeline(f"dict(type='Lighting', to_rgb=True, {axes}), dict(type='RandomErasing', fill_color=[1, 2, 3])")
+        output, _ = self.train_pipeline(
+            f"dict(type='Lighting', to_rgb=True, {axes}), dict(type='RandomErasing', fill_color=[1, 2, 3])"
+        )
         self.assertIn("eigenvector: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]", output)
         self.assertIn("value: [1.0, 2.0, 3.0]", output)
 
@@ -1028,16 +1121,25 @@ class MeaningTest(ConfigTest):
         )
         patterns = [json.loads('"' + found + '"') for found in re.findall(r'match: "(.*)"', output)]
         matches = [
-            [name for name in (
-                "backbone.layer1.0.conv.0.conv.weight", "backbone.layer3.1.conv.1.conv.weight",
-                "backbone.layer3.1.conv.0.conv.weight", "backbone.layer1.0.conv.0.bn.weight",
-            ) if re.search(pattern, name)]
+            [
+                name
+                for name in (
+                    "backbone.layer1.0.conv.0.conv.weight",
+                    "backbone.layer3.1.conv.1.conv.weight",
+                    "backbone.layer3.1.conv.0.conv.weight",
+                    "backbone.layer1.0.conv.0.bn.weight",
+                )
+                if re.search(pattern, name)
+            ]
             for pattern in patterns
         ]
-        self.assertEqual(matches, [
-            ["backbone.layer1.0.conv.0.bn.weight"],
-            ["backbone.layer1.0.conv.0.conv.weight", "backbone.layer3.1.conv.1.conv.weight"],
-        ])
+        self.assertEqual(
+            matches,
+            [
+                ["backbone.layer1.0.conv.0.bn.weight"],
+                ["backbone.layer1.0.conv.0.conv.weight", "backbone.layer3.1.conv.1.conv.weight"],
+            ],
+        )
 
     def test_rules_match_as_mmengine_matches(self):
         output = self.whole(

@@ -273,7 +273,9 @@ class Data(Part):
                 self.is_bgr = not is_rgb
                 write(transform, output)
                 # mmcv then returns the image with its channels in the other order.
-                is_rgb = is_rgb != (kind == "Lighting" and plain(transform.items.get("to_rgb", transform.value)) is True)
+                is_rgb = is_rgb != (
+                    kind == "Lighting" and plain(transform.items.get("to_rgb", transform.value)) is True
+                )
             elif kind == "RandAugment" and not normalized:
                 transform.refuse_all(self.how_rand_augment_differs(transform), "transform RandAugment")
             else:
@@ -379,7 +381,8 @@ class Data(Part):
         backend = backend.value if backend is not None else "cv2"
         if interpolation not in ("bilinear", "bicubic") or backend not in ("cv2", "pillow"):
             transform.refuse_all(
-                "finetune resizes bilinearly or bicubically, as OpenCV or Pillow", "resize other than bilinear or bicubic"
+                "finetune resizes bilinearly or bicubically, as OpenCV or Pillow",
+                "resize other than bilinear or bicubic",
             )
             return None
         step = output.add("pipeline", self.origin(origin)).message(kind)
@@ -393,7 +396,9 @@ class Data(Part):
 
     def random_resized_crop(self, transform, output):
         size = self.square(transform, ("scale", "size"))
-        area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(transform, "aspect_ratio_range", 1e-4, 1e4)
+        area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(
+            transform, "aspect_ratio_range", 1e-4, 1e4
+        )
         if size is None or area is None or ratio is None:
             transform.refuse_all("finetune's random_resized_crop makes squares", "RandomResizedCrop not square")
             return
@@ -413,7 +418,12 @@ class Data(Part):
             return ()
         pair = plain(value)
         is_number = lambda x: isinstance(x, (int, float)) and not isinstance(x, bool)
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(is_number, pair)) and low <= pair[0] <= pair[1] <= high:
+        if (
+            isinstance(pair, (list, tuple))
+            and len(pair) == 2
+            and all(map(is_number, pair))
+            and low <= pair[0] <= pair[1] <= high
+        ):
             return tuple(float(x) for x in pair)
         return None
 
@@ -458,8 +468,10 @@ class Data(Part):
         is_noise = mode is not None and mode.value == "rand"
         if (
             not (isinstance(ratio, (list, tuple)) and len(ratio) == 2)
-            or is_noise and deviation is None
-            or mode is not None and mode.value not in ("const", "rand")
+            or is_noise
+            and deviation is None
+            or mode is not None
+            and mode.value not in ("const", "rand")
         ):
             transform.refuse_all("finetune paints with one colour or normal noise", "RandomErasing of even noise")
             return
@@ -494,7 +506,9 @@ class Data(Part):
         rows = plain(vectors) if vectors is not None else None
         is_number = lambda x: isinstance(x, (int, float)) and not isinstance(x, bool)
         good = isinstance(rows, (list, tuple)) and len(rows) == 3
-        good = good and all(isinstance(row, (list, tuple)) and len(row) == 3 and all(map(is_number, row)) for row in rows)
+        good = good and all(
+            isinstance(row, (list, tuple)) and len(row) == 3 and all(map(is_number, row)) for row in rows
+        )
         if values is None or len(values.items) != 3 or not good:
             transform.refuse_all("finetune's lighting takes three eigenvalues and vectors", "Lighting of other colours")
             return
@@ -514,11 +528,15 @@ class Data(Part):
     def auto_augment(self, transform, output):
         policies = transform.take("policies")
         if policies is None or plain(policies) != "imagenet":
-            transform.refuse_all("finetune's auto_augment has the policies of torchvision", "AutoAugment of its own policies")
+            transform.refuse_all(
+                "finetune's auto_augment has the policies of torchvision", "AutoAugment of its own policies"
+            )
             return
         step = output.add("pipeline", self.origin(transform.value)).message("auto_augment")
         step.set("fill", 128)
-        transform.note("hparams", "mmpretrain 1.2.0 does not pass it on: it fills with 128 and rotates by the nearest pixel")
+        transform.note(
+            "hparams", "mmpretrain 1.2.0 does not pass it on: it fills with 128 and rotates by the nearest pixel"
+        )
         self.report.miss(
             transform.value.place,
             transform.path,
@@ -533,11 +551,15 @@ class Data(Part):
         ours = "finetune's rand_augment applies torchvision's 14 operations, each always and all with one strength"
         if policies == "timm_increasing":
             return f"{ours}; timm's has 15, with Invert and SolarizeAdd, half of the time each, and draws a strength for each"
-        return f"{ours}; mmpretrain's applies those of `policies`, half of the time each, unless they have their own prob"
+        return (
+            f"{ours}; mmpretrain's applies those of `policies`, half of the time each, unless they have their own prob"
+        )
 
     def efficientnet_random_crop(self, transform, output):
         size = transform.whole("scale", 1, 8192)
-        area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(transform, "aspect_ratio_range", 1e-4, 1e4)
+        area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(
+            transform, "aspect_ratio_range", 1e-4, 1e4
+        )
         covered = transform.number("min_covered", 0, 1)
         transform.note("crop_padding", "it counts only where ten tries found no rectangle")
         if size is None or area is None or ratio is None:

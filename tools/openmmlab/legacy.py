@@ -198,7 +198,9 @@ def _schedulers(lr):
         schedulers.append(
             Dict(
                 {
-                    "type": Leaf(MMCV_WARMUP if plain(warmup) == "linear" else f"warm-up {plain(warmup)}", warmup.place),
+                    "type": Leaf(
+                        MMCV_WARMUP if plain(warmup) == "linear" else f"warm-up {plain(warmup)}", warmup.place
+                    ),
                     "start_factor": parts.pop("warmup_ratio", Leaf(0.1, warmup.place)),
                     "end": parts.pop("warmup_iters", Leaf(0, warmup.place)),
                     "by_epoch": per_epoch,

@@ -203,9 +203,7 @@ class Model(Part):
             )
         self.hidden = MOBILENET_V3_HIDDEN[size]
         self.frozen(backbone, output, MOBILENET_V3_FROZEN[size])
-        self.common(
-            backbone, output, "MobileNetV3", last=16 if size == "large" else 12, epsilon=1e-3, momentum=0.01
-        )
+        self.common(backbone, output, "MobileNetV3", last=16 if size == "large" else 12, epsilon=1e-3, momentum=0.01)
         backbone.expect("conv_cfg", (None,), NO_COUNTERPART)
 
     def efficientnet(self, backbone, model):
@@ -408,7 +406,10 @@ class Model(Part):
         norm.expect(
             "requires_grad", (True,), "finetune trains the scale and shift of every batch norm that is not frozen"
         )
-        for key, ours, default, word in (("eps", epsilon, 1e-5, "an epsilon"), ("momentum", momentum, 0.1, "a momentum")):
+        for key, ours, default, word in (
+            ("eps", epsilon, 1e-5, "an epsilon"),
+            ("momentum", momentum, 0.1, "a momentum"),
+        ):
             why = f"finetune's {name} has batch norms with {word} of {ours:g}"
             if key in norm:
                 norm.expect(key, (ours,), why)
@@ -510,7 +511,11 @@ class Model(Part):
 
     def is_loaded_whole(self, model):
         """Returns whether load_from, model.pretrained or model.init_cfg names a checkpoint."""
-        names = [plain(section.items[key]) for section, key in ((self.top, "load_from"), (model, "pretrained")) if key in section]
+        names = [
+            plain(section.items[key])
+            for section, key in ((self.top, "load_from"), (model, "pretrained"))
+            if key in section
+        ]
         init = plain(model.items["init_cfg"]) if "init_cfg" in model else None
         inits = init if isinstance(init, list) else [init]
         names += [one.get("checkpoint") for one in inits if isinstance(one, dict) and one.get("type") == "Pretrained"]
@@ -657,7 +662,9 @@ class Model(Part):
     def head_weights(self, head, kind):
         """Compares the head's first weights with finetune's, which are normal with a deviation of head_deviation."""
         if self.loads_all or not self.output.message("model").has("backbone"):
-            head.note("init_cfg", "a checkpoint replaces all weights" if self.loads_all else "finetune has not the network")
+            head.note(
+                "init_cfg", "a checkpoint replaces all weights" if self.loads_all else "finetune has not the network"
+            )
             return
         wanted = plain(head.items["init_cfg"]) if "init_cfg" in head else "unset"
         wanted = wanted[0] if isinstance(wanted, list) and len(wanted) == 1 else wanted
@@ -755,4 +762,6 @@ class Model(Part):
             output.set("weight", [float(weight) for weight in weights], self.origin(loss.items["class_weight"]))
         else:
             loss.expect("class_weight", (None,), "finetune takes one number for each class", "class weights")
-        loss.expect("pos_weight", (None,), "finetune's binary cross-entropy has one weight for each class", "pos_weight")
+        loss.expect(
+            "pos_weight", (None,), "finetune's binary cross-entropy has one weight for each class", "pos_weight"
+        )

@@ -92,7 +92,9 @@ class Optimizer(Part):
             clip.expect("norm_type", (2,), "finetune clips by the L2 norm")
             clip.expect("error_if_nonfinite", (False,), NO_COUNTERPART)
         if constructor not in ("", "DefaultOptimWrapperConstructor", LAYER_DECAY):
-            wrapper.refuse("constructor", "finetune has optimizer.rule and optimizer.layer_decay", f"constructor {constructor}")
+            wrapper.refuse(
+                "constructor", "finetune has optimizer.rule and optimizer.layer_decay", f"constructor {constructor}"
+            )
         counts = wrapper.whole("accumulative_counts", 1)
         if counts is not None and counts.value > 1 and self.counts_iterations():
             wrapper.refuse(

@@ -59,5 +59,7 @@ class Part:
                 batch_transform = self.output.message("data").message("train").message("batch_transform")
                 self.put(batch_transform.message(kind.lower()), "alpha", augment.number("alpha", 1e-30, 1e30))
                 if kind == "CutMix":
-                    augment.expect("cutmix_minmax", (None,), "finetune draws the rectangle's area from Beta(alpha, alpha)")
+                    augment.expect(
+                        "cutmix_minmax", (None,), "finetune draws the rectangle's area from Beta(alpha, alpha)"
+                    )
                     augment.expect("correct_lam", (True,), "finetune's labels follow the rectangle as it is cut off")

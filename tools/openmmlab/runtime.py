@@ -70,10 +70,17 @@ class Runtime(Part):
         output.set(
             "decay",
             float(f"{1 - share:.15g}"),
-            self.origin(momentum or hook.value, f"1 - {share:g}" + ("" if momentum is not None else ", mmengine's default")),
+            self.origin(
+                momentum or hook.value, f"1 - {share:g}" + ("" if momentum is not None else ", mmengine's default")
+            ),
         )
         has_batch_norms = not any(self.backbone_message().has(name) for name in ("convnext", "vit", "lenet5"))
-        if self.output.message("model").has("backbone") and has_batch_norms and not self.backbone_message().get("norm_eval", False) and not hook.is_true("update_buffers"):
+        if (
+            self.output.message("model").has("backbone")
+            and has_batch_norms
+            and not self.backbone_message().get("norm_eval", False)
+            and not hook.is_true("update_buffers")
+        ):
             value = hook.items.get("update_buffers", hook.value)
             self.report.miss(
                 value.place,
@@ -107,7 +114,9 @@ class Runtime(Part):
         output.set(
             "min_delta",
             (delta.value if delta is not None else 0.1) / 100,
-            self.origin(delta or hook.value, "in percent there" if delta is not None else "mmengine's default, in percent there"),
+            self.origin(
+                delta or hook.value, "in percent there" if delta is not None else "mmengine's default, in percent there"
+            ),
         )
         hook.expect("rule", (None, "greater"), "the best accuracy is the greatest")
         hook.expect("stopping_threshold", (None,), NO_COUNTERPART)

@@ -237,9 +237,11 @@ class Schedule(Part):
             self.report.miss(
                 scheduler.value.place,
                 f"{scheduler.path}.end={end.value}",
-                f"in the n-th {unit} of N, from 0, (1 - n / (N - 1))^power there and (1 - n / N)^power here"
-                if end.value == total
-                else f"the rate falls over {total + 1} epochs less an iteration there, and over {total} here",
+                (
+                    f"in the n-th {unit} of N, from 0, (1 - n / (N - 1))^power there and (1 - n / N)^power here"
+                    if end.value == total
+                    else f"the rate falls over {total + 1} epochs less an iteration there, and over {total} here"
+                ),
                 "PolyLR that ends one step earlier",
             )
         self.below_warmup(scheduler, output, minimum)
@@ -279,11 +281,16 @@ class Schedule(Part):
         optimizer = self.output.message("optimizer")
         for kind in ("sgd", "adamw", "lars", "lamb"):
             if optimizer.has(kind) and optimizer.get(kind).has("lr"):
-                optimizer.get(kind).change("lr", peak.value, self.origin(peak, "eta_max, which replaces the optimizer's lr"))
+                optimizer.get(kind).change(
+                    "lr", peak.value, self.origin(peak, "eta_max, which replaces the optimizer's lr")
+                )
         scale = self.top.items.get("auto_scale_lr")
         if isinstance(scale, Dict) and plain(scale).get("enable") is True:
             self.report.miss(
-                peak.place, f"{scheduler.path}.eta_max", "auto_scale_lr does not scale it there, and does here", "OneCycleLR that is scaled"
+                peak.place,
+                f"{scheduler.path}.eta_max",
+                "auto_scale_lr does not scale it there, and does here",
+                "OneCycleLR that is scaled",
             )
         return True
 
