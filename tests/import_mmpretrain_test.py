@@ -11,6 +11,8 @@ import textwrap
 import unittest
 
 import import_mmpretrain
+from openmmlab.names import trained_parameters
+from openmmlab.pbtxt import Enum, Message
 from openmmlab.reader import Reader, find_root
 from openmmlab.translate import translate
 from openmmlab.values import ConfigError, Dict, Leaf, List, Place, Symbol, Unknown, copy, plain
@@ -980,6 +982,40 @@ class MeaningTest(ConfigTest):
                         (float(decay) for match, decay in found if re.search(json.loads(f'"{match}"'), name)), 1
                     )
                     self.assertEqual(first, multiplier, name)
+
+    def test_names_of_parameters_are_those_of_the_networks(self):
+        settings = (
+            ("convnext", {"variant": "ATTO", "layer_scale_init": 0.5}, -1),
+            ("convnext", {"variant": "NANO", "version": "V2"}, 2),
+            ("convnext", {"variant": "ATTO", "layer_scale_init": 0.0}, 0),
+            ("vit", {"variant": "TINY", "image_size": 32, "depth": 2, "layer_scale": 0.5, "qkv_bias": False}, -1),
+            ("vit", {"variant": "TINY", "image_size": 32, "depth": 3, "pooling": "MEAN"}, 1),
+        )
+        for network, fields, frozen in settings:
+            with self.subTest(network, **fields):
+                model = Message()
+                message = model.message("backbone").message(network)
+                for name, value in fields.items():
+                    message.set(name, Enum(value) if isinstance(value, str) else value)
+                model.message("backbone").set("frozen_stages", frozen)
+                model.message("head").set("num_classes", 10)
+                config = Message()
+                config.set("model", model)
+                data = 'data { train { path: "none" batch_size: 2 pipeline { random_crop { size: 32 } } } }'
+                rest = "optimizer { sgd { lr: 0.1 } } schedule { max_epochs: 1 constant {} }"
+                path = self.write("summary.pbtxt", "\n".join([*config.lines(), data, rest]))
+                run = subprocess.run(
+                    [FINETUNE, "summary", f"--config={path}", "--depth=0", "--memory=false"],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                # The layers whose parameters are trained.
+                layers = re.findall(r"^((?:backbone|head)\S*) .* trained$", run.stdout, re.MULTILINE)
+                names = trained_parameters(model)
+                self.assertEqual({name.rpartition(".")[0] for name in names}, set(layers))
+                self.assertEqual(len(names), len(set(names)))
 
     def test_rules_of_frozen_parameters_are_left_out(self):
         rules = "optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.cls_token': dict(decay_mult=0.), '.ln1': dict(decay_mult=0.)}))\n"
