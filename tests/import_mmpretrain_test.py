@@ -658,6 +658,11 @@ class MeaningTest(ConfigTest):
                 "eta_min=0.01: it is the least rate of every parameter there",
             ),
             (
+                "optim_wrapper = dict(paramwise_cfg=dict(bias_lr_mult=2.))\nparam_scheduler = dict(_delete_=True, "
+                "type='ReduceOnPlateauLR', monitor='accuracy/top1', rule='greater', min_value=0.01)",
+                "min_value=0.01: it is the least rate of every parameter there",
+            ),
+            (
                 "param_scheduler = [dict(type='ReduceOnPlateauLR')]",
                 "finetune translates it for monitor='accuracy/top1' and rule='greater'",
             ),

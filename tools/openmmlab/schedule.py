@@ -199,6 +199,16 @@ class Schedule(Part):
         optimizer = self.output.message("optimizer")
         return optimizer.has("layer_decay") or any("lr_multiplier" in line for line in optimizer.lines())
 
+    def check_least(self, scheduler, key, least):
+        """Reports a least rate that is over 0 and does not hold for every parameter."""
+        if least is not None and least.value > 0 and self.has_rates():
+            self.report.miss(
+                least.place,
+                f"{scheduler.path}.{key}={least.value:g}",
+                "it is the least rate of every parameter there; here a parameter's multiplier multiplies it, too",
+                f"{key} beside rates of single parameters",
+            )
+
     def minimum(self, scheduler, message):
         """Translates eta_min or eta_min_ratio."""
         minimum, ratio = scheduler.number("eta_min", 0, 1e30), scheduler.number("eta_min_ratio", 0, 1)
@@ -208,13 +218,7 @@ class Schedule(Part):
             return None
         if minimum is not None:
             self.put(message, "min_lr", minimum)
-            if minimum.value > 0 and self.has_rates():
-                self.report.miss(
-                    minimum.place,
-                    f"{scheduler.path}.eta_min={minimum.value:g}",
-                    "it is the least rate of every parameter there; here a parameter's multiplier multiplies it, too",
-                    "eta_min beside rates of single parameters",
-                )
+            self.check_least(scheduler, "eta_min", minimum)
             return minimum
         if ratio is not None and lr is not None:
             self.put(message, "min_lr", ratio, f"{ratio.value:g} of lr", ratio.value * lr)
@@ -399,7 +403,9 @@ class Schedule(Part):
         else:
             self.put(message, "threshold", threshold)
         self.put(message, "cooldown", scheduler.whole("cooldown"))
-        self.put(message, "min_lr", scheduler.number("min_value", 0, 1e30))
+        least = scheduler.number("min_value", 0, 1e30)
+        self.put(message, "min_lr", least)
+        self.check_least(scheduler, "min_value", least)
         scheduler.expect("eps", (1e-8,), "finetune makes no reduction of 1e-8 or less")
         return True
 
