@@ -11,6 +11,8 @@ import textwrap
 import unittest
 
 import import_mmpretrain
+from openmmlab.names import trained_parameters
+from openmmlab.pbtxt import Enum, Message
 from openmmlab.reader import Reader, find_root
 from openmmlab.translate import translate
 from openmmlab.values import ConfigError, Dict, Leaf, List, Place, Symbol, Unknown, copy, plain
@@ -208,7 +210,7 @@ class TutorialTest(ConfigTest):
         self.assertEqual(run.stdout, self.whole(TUTORIAL))
 
     def test_program_exits_with_3_and_names_what_is_missing(self):
-        self.write("resnet/mine.py", TUTORIAL + "custom_hooks = [dict(type='EMAHook', momentum=1e-4)]\n")
+        self.write("resnet/mine.py", TUTORIAL + "custom_hooks = [dict(type='PreciseBNHook', interval=2)]\n")
         run = subprocess.run(
             [sys.executable, import_mmpretrain.__file__, "resnet/mine.py"], capture_output=True, text=True, check=False
         )
@@ -216,10 +218,10 @@ class TutorialTest(ConfigTest):
         self.assertEqual(run.returncode, 3)
         self.assertEqual(
             run.stderr,
-            f"resnet/mine.py:{line}: custom_hooks[0]=dict(type='EMAHook', momentum=0.0001): "
-            f"finetune has no hook EMAHook\n",
+            f"resnet/mine.py:{line}: custom_hooks[0]=dict(type='PreciseBNHook', interval=2): "
+            f"finetune has no hook PreciseBNHook\n",
         )
-        self.assertIn(f"#   mine.py:{line}: custom_hooks[0]=dict(type='EMAHook'", run.stdout)
+        self.assertIn(f"#   mine.py:{line}: custom_hooks[0]=dict(type='PreciseBNHook'", run.stdout)
         self.effective(run.stdout)
 
     def test_program_exits_with_2_where_it_cannot_read(self):
@@ -240,7 +242,6 @@ class MeaningTest(ConfigTest):
         self.effective(output)
 
     def test_settings_with_a_counterpart(self):
-        scheduler = "param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=True, begin=0, end=5, "
         settings = (
             # Networks.
             ("model = dict(backbone=dict(type='ResNet_CIFAR', depth=18))", r"depth: 18 stem: CIFAR"),
@@ -321,12 +322,46 @@ class MeaningTest(ConfigTest):
                 r"value: \[3.0, 2.0, 1.0\]",
             ),
             ("model = dict(train_cfg=dict(augments=[dict(type='CutMix', alpha=1.0)]))", r"cutmix { alpha: 1.0"),
+            (
+                "model = dict(head=dict(_delete_=True, type='MultiLabelLinearClsHead', num_classes=10, in_channels=2048, "
+                "loss=dict(type='CrossEntropyLoss', use_soft=True)), train_cfg=dict(augments=dict(type='Mixup', alpha=1.)))",
+                r"head { num_classes: 10 topk: \[1, 5\] } .*mixup { alpha: 1.0",
+            ),
+            (
+                "model = dict(head=dict(_delete_=True, type='MultiLabelLinearClsHead', num_classes=10, in_channels=2048))",
+                r"head { num_classes: 10 bce { sum_classes: true } topk: \[1, 5\] }",
+            ),
             ("train_dataloader = dict(drop_last=True)", "drop_last: true"),
+            (
+                "train_dataloader = dict(sampler=dict(_delete_=True, type='RepeatAugSampler'))",
+                "repeated_augmentation: 3",
+            ),
+            (
+                "train_dataloader = dict(sampler=dict(_delete_=True, type='RepeatAugSampler', num_repeats=2, shuffle=False))",
+                "repeated_augmentation: 2 shuffle: false",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(_delete_=True, type='RepeatDataset', times=1, dataset=dict(type='CIFAR10', "
+                "data_root='data/cifar10', split='train', pipeline=[dict(type='PackInputs')])))",
+                'path: "data/cifar10-shards" split: "train" batch_size: 16',
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(_delete_=True, type='ImageNet21k', data_root='data/in21k', split='train', "
+                "pipeline=[dict(type='LoadImageFromFile')]))\nval_dataloader = None\nval_evaluator = None\ntest_dataloader = None\n"
+                "test_evaluator = None\ndata_preprocessor = dict(to_rgb=True)",
+                'path: "data/in21k-shards" split: "train"',
+            ),
             ("train_dataloader = dict(sampler=dict(shuffle=False))", "shuffle: false"),
             ("optim_wrapper = dict(accumulative_counts=4)", r"batch_size: 64 micro_batch_size: 16"),
             # Optimizer.
             ("optim_wrapper = dict(optimizer=dict(nesterov=True))", "nesterov: true"),
             ("optim_wrapper = dict(clip_grad=dict(max_norm=5.0))", r"clip_gradient { max_norm: 5.0"),
+            # A norm's weight and all biases have one dimension.
+            (
+                "optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.))",
+                r'rule { match: "\(\\\\.bn\[0-9\]\*\|\\\\.downsample\\\\.1\)\\\\.weight" weight_decay_multiplier: 0.0 } '
+                r'rule { match: "\\\\.bias\$" weight_decay_multiplier: 0.0 }',
+            ),
             (
                 "optim_wrapper = dict(optimizer=dict(_delete_=True, type='Lamb', lr=0.005, weight_decay=0.02))",
                 r"lamb { lr: 0.005 weight_decay: 0.02 } clip_gradient { max_norm: 1.0",
@@ -337,13 +372,35 @@ class MeaningTest(ConfigTest):
             ),
             ("optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16')", "precision: BFLOAT16"),
             # Schedule.
-            (
-                scheduler + "convert_to_iter_based=True), dict(type='MultiStepLR', milestones=[30, 60], gamma=0.2)]",
-                r"warmup { epochs: 5 start_factor: 0.01 } multi_step { milestones: \[30, 60\] gamma: 0.2",
-            ),
+            # mmengine divides by end - 1, so the last of these iterations has the full rate.
             (
                 "param_scheduler = [dict(type='LinearLR', by_epoch=False, end=500), dict(type='StepLR', step_size=90)]",
-                r"iterations: 500 start_factor: 0.333.* milestones: \[90, 180\]",
+                r"iterations: 499 start_factor: 0.333.* milestones: \[90, 180\]",
+            ),
+            (
+                "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=900)\nparam_scheduler = dict(_delete_=True, "
+                "type='PolyLR', by_epoch=False, power=2.0, eta_min=1e-4, end=901)",
+                r"poly { power: 2.0 min_lr: 0.0001 }",
+            ),
+            (
+                "param_scheduler = dict(_delete_=True, type='PolyLR', power=0.9, end=201)",
+                r"poly { power: 0.9 min_lr: 0 unit: EPOCH }",
+            ),
+            (
+                "param_scheduler = dict(_delete_=True, type='OneCycleLR', eta_max=0.5, total_steps=200, pct_start=0.2, div_factor=10., "
+                "final_div_factor=100., anneal_strategy='linear', convert_to_iter_based=True)",
+                r"sgd { lr: 0.5 momentum: 0.9 weight_decay: 0.0001 } .*"
+                r"one_cycle { pct_start: 0.2 div_factor: 10.0 final_div_factor: 100.0 anneal: LINEAR }",
+            ),
+            (
+                "param_scheduler = dict(_delete_=True, type='CosineRestartLR', periods=[50, 50, 50, 50], restart_weights=[1, 1, 1, 1], "
+                "eta_min=1e-4, convert_to_iter_based=True)",
+                r"cosine_restarts { first_epochs: 50 min_lr: 0.0001 }",
+            ),
+            (
+                "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=700)\nparam_scheduler = dict(_delete_=True, "
+                "type='CosineRestartLR', by_epoch=False, periods=[100, 200, 400], restart_weights=[1, 1, 1], eta_min_ratio=0.01)",
+                r"cosine_restarts { first_iterations: 100 multiplier: 2 min_lr: 0.001 }",
             ),
             (
                 "param_scheduler = dict(_delete_=True, type='CosineAnnealingLR', T_max=200, eta_min=1e-5)",
@@ -367,6 +424,14 @@ class MeaningTest(ConfigTest):
                 "val_interval_epochs: 0",
             ),
             # Runtime.
+            (
+                "custom_hooks = [dict(type='EMAHook', momentum=1e-4, update_buffers=True, priority='ABOVE_NORMAL')]",
+                r"ema { decay: 0.9999 }",
+            ),
+            (
+                "model = dict(backbone=dict(norm_eval=True))\ncustom_hooks = [dict(type='EMAHook')]",
+                r"ema { decay: 0.9998 }",
+            ),
             (
                 "default_hooks = dict(checkpoint=dict(max_keep_ckpts=2, save_best='accuracy/top1'))",
                 r"keep_last: 2 save_best: true",
@@ -407,8 +472,8 @@ class MeaningTest(ConfigTest):
         for setting, expected in settings:
             with self.subTest(setting):
                 self.assertRegex(self.flat(self.whole(BASE_LIST + setting + "\n")), expected)
-        for group in range(4):
-            self.accepts_all([setting for setting, _ in settings[group::4]])
+        for group in range(11):
+            self.accepts_all([setting for setting, _ in settings[group::11]])
 
     def test_adamw_and_whole_checkpoints_have_their_counterparts(self):
         for setting, expected in (
@@ -450,6 +515,10 @@ class MeaningTest(ConfigTest):
                 "model.train_cfg.augments[0]=dict(type='Mixup', alpha=0.2): finetune mixes each batch",
             ),
             (
+                "model = dict(head=dict(loss=dict(type='CrossEntropyLoss', use_soft=True)))",
+                "model.head.loss.use_soft=True: the labels of this head are whole numbers",
+            ),
+            (
                 "model = dict(head=dict(loss=dict(type='SeesawLoss')))",
                 "model.head.loss=dict(type='SeesawLoss'",
             ),
@@ -476,7 +545,34 @@ class MeaningTest(ConfigTest):
             ),
             (
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandAugment', num_policies=2)]))",
-                "finetune has no transform RandAugment",
+                "each always and all with one strength; mmpretrain's applies those of `policies`",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandAugment', policies='timm_increasing', num_policies=2)]))",
+                "timm's has 15, with Invert and SolarizeAdd, half of the time each, and draws a strength for each",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='AutoAugment', policies=[[dict(type='Invert')]])]))",
+                "finetune's auto_augment has the policies of torchvision",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(pipeline=[dict(type='Lighting', eigval=[1.], eigvec=[[1.], [0.], [0.]])]))",
+                "finetune's lighting takes three eigenvalues and vectors",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(_delete_=True, type='ClassBalancedDataset', oversample_thr=0.1, "
+                "dataset=dict(type='CIFAR10', data_root='data/cifar10', split='train', pipeline=[dict(type='PackInputs')])))",
+                "train_dataloader.dataset.oversample_thr=0.1: it repeats the images of classes below this share",
+            ),
+            (
+                "train_dataloader = dict(dataset=dict(_delete_=True, type='RepeatDataset', times=4, dataset=dict(type='CIFAR10', "
+                "data_root='data/cifar10', split='train', pipeline=[dict(type='PackInputs')])))",
+                "train_dataloader.dataset.times=4: an epoch has all images so many times there",
+            ),
+            (
+                "model = dict(head=dict(_delete_=True, type='MultiLabelLinearClsHead', num_classes=10, in_channels=2048, "
+                "loss=dict(type='AsymmetricLoss')))",
+                "finetune has no head MultiLabelLinearClsHead",
             ),
             (
                 "train_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomFlip', prob=0.5, direction='vertical')]))",
@@ -487,8 +583,8 @@ class MeaningTest(ConfigTest):
                 "finetune resizes bilinearly or bicubically",
             ),
             (
-                "train_dataloader = dict(sampler=dict(type='RepeatAugSampler'))",
-                "finetune has no sampler RepeatAugSampler",
+                "train_dataloader = dict(sampler=dict(type='KFoldSampler'))",
+                "finetune has no sampler KFoldSampler",
             ),
             (
                 "train_dataloader = dict(dataset=dict(ann_file='train.txt'))",
@@ -509,22 +605,71 @@ class MeaningTest(ConfigTest):
                 "optim_wrapper.clip_grad=dict(type='value', clip_value=0.5)",
             ),
             (
-                "optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.0))",
-                "optim_wrapper.paramwise_cfg.flat_decay_mult=0.0",
+                "optim_wrapper = dict(paramwise_cfg=dict(dcn_offset_lr_mult=0.1))",
+                "optim_wrapper.paramwise_cfg.dcn_offset_lr_mult=0.1",
             ),
             (
-                "optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructor')",
-                "optim_wrapper.constructor=",
+                "optim_wrapper = dict(constructor='MyConstructor')",
+                "optim_wrapper.constructor='MyConstructor'",
             ),
-            ("param_scheduler = [dict(type='PolyLR', power=2)]", "does not translate PolyLR; see schedule.poly"),
+            (
+                "optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructor', paramwise_cfg=dict(layer_decay_rate=0.7))",
+                "paramwise_cfg.layer_decay_rate=0.7: finetune's optimizer.layer_decay goes by stages",
+            ),
+            # Schedules. Without end the fall is endless, and with the run's length it reaches its end one step earlier.
+            ("param_scheduler = [dict(type='PolyLR', power=2)]", "finetune's poly spans the whole run"),
+            (
+                "param_scheduler = [dict(type='PolyLR', end=200)]",
+                "(1 - n / (N - 1))^power there and (1 - n / N)^power here",
+            ),
+            (
+                "param_scheduler = [dict(type='PolyLR', end=201, convert_to_iter_based=True)]",
+                "the rate falls over 201 epochs less an iteration there, and over 200 here",
+            ),
+            (
+                "param_scheduler = [dict(type='OneCycleLR', eta_max=0.5, total_steps=200)]",
+                "one_cycle changes after every iteration",
+            ),
+            (
+                "param_scheduler = [dict(type='CosineRestartLR', periods=[50, 150], eta_min=0., convert_to_iter_based=True, "
+                "restart_weights=[1, 0.5])]",
+                "cosine_restarts begins each period with the full rate",
+            ),
+            (
+                "param_scheduler = [dict(type='CosineRestartLR', periods=[100, 100], eta_min=0., restart_weights=[1, 1])]",
+                "the rate falls once an epoch there and every iteration here",
+            ),
+            (
+                "param_scheduler = [dict(type='LinearLR', end=5, by_epoch=True, convert_to_iter_based=True), "
+                "dict(type='MultiStepLR', milestones=[30, 60])]",
+                "param_scheduler[0].end=5: the last iteration of these 5 epochs has the full rate there",
+            ),
+            (
+                "param_scheduler = [dict(type='LinearLR', by_epoch=False, end=50), dict(type='CosineAnnealingLR', T_max=200, eta_min=0.01)]",
+                "the warm-up raises only the part of the rate above eta_min there",
+            ),
+            (
+                "param_scheduler = [dict(type='CosineAnnealingLR', T_max=200, eta_min=0.01), dict(type='LinearLR', by_epoch=False, end=50)]",
+                "the warm-up raises only the part of the rate above eta_min there",
+            ),
+            (
+                "optim_wrapper = dict(paramwise_cfg=dict(bias_lr_mult=2.))\nparam_scheduler = dict(_delete_=True, "
+                "type='CosineAnnealingLR', T_max=200, eta_min=0.01)",
+                "eta_min=0.01: it is the least rate of every parameter there",
+            ),
+            (
+                "optim_wrapper = dict(paramwise_cfg=dict(bias_lr_mult=2.))\nparam_scheduler = dict(_delete_=True, "
+                "type='ReduceOnPlateauLR', monitor='accuracy/top1', rule='greater', min_value=0.01)",
+                "min_value=0.01: it is the least rate of every parameter there",
+            ),
             (
                 "param_scheduler = [dict(type='ReduceOnPlateauLR')]",
                 "finetune translates it for monitor='accuracy/top1' and rule='greater'",
             ),
             (
-                "param_scheduler = [dict(type='LinearLR', end=5, convert_to_iter_based=True), dict(type='CosineAnnealingLR', begin=5, "
-                "T_max=195)]",
-                "param_scheduler[1].begin=5: the cosine runs from 5 to 200 there and from 0 to 200 here",
+                "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=900)\nparam_scheduler = [dict(type='LinearLR', end=5, "
+                "by_epoch=False), dict(type='CosineAnnealingLR', by_epoch=False, begin=5, T_max=895)]",
+                "param_scheduler[1].begin=5: the cosine runs from 5 to 900 there and from 0 to 900 here",
             ),
             ("param_scheduler = [dict(type='LinearLR', end=5)]", "the rate rises once an epoch there"),
             ("param_scheduler = [dict(type='LinearLR', end=200)]", "ends before the run does"),
@@ -538,6 +683,18 @@ class MeaningTest(ConfigTest):
                 "default_hooks.checkpoint.save_best='accuracy/top3'",
             ),
             ("default_hooks = dict(mine=dict(type='MyHook'))", "default_hooks.mine=dict(type='MyHook')"),
+            (
+                "custom_hooks = [dict(type='EMAHook', momentum=1e-4)]",
+                "custom_hooks[0].update_buffers: is False: validations use the running statistics of the latest weights there",
+            ),
+            (
+                "custom_hooks = [dict(type='EMAHook', ema_type='StochasticWeightAverage')]",
+                "finetune's average has one decay",
+            ),
+            (
+                "custom_hooks = [dict(type='EMAHook', update_buffers=True, evaluate_on_origin=True)]",
+                "custom_hooks[0].evaluate_on_origin=True: finetune validates only the averaged weights",
+            ),
             ("custom_imports = dict(imports=['my_package'])", "custom_imports=dict(imports=['my_package'])"),
             ("visualizer = dict(vis_backends=[dict(type='WandbVisBackend')])", "not to WandbVisBackend"),
             ("lr_config = dict(policy='step')", "lr_config=dict(policy='step'): mmpretrain 1.x does not read it"),
@@ -549,8 +706,8 @@ class MeaningTest(ConfigTest):
                 self.assertIn(expected, missing[0])
                 self.assertRegex(missing[0], r"^resnet/mine\.py:[45]: ")
                 self.assertIn(expected.splitlines()[0], output)
-        for group in range(4):
-            self.accepts_all([setting for setting, _ in settings[group::4]])
+        for group in range(11):
+            self.accepts_all([setting for setting, _ in settings[group::11]])
 
     def test_a_network_that_finetune_has_not_leaves_its_place_empty(self):
         output, missing = self.translate(
@@ -576,8 +733,10 @@ class MeaningTest(ConfigTest):
             ("type='EfficientNet', arch='b0'", "efficientnet {}"),
             # 23 blocks; the last one, number 22 from 0, has the rate.
             ("type='EfficientNet', arch='b1', drop_path_rate=0.2", "efficientnet { variant: 1 drop_path: 0.2090909 }"),
-            ("type='EfficientNet', arch='b4', frozen_stages=1, norm_eval=True",
-             "efficientnet { variant: 4 } frozen_stages: 0 norm_eval: true"),
+            (
+                "type='EfficientNet', arch='b4', frozen_stages=1, norm_eval=True",
+                "efficientnet { variant: 4 } frozen_stages: 0 norm_eval: true",
+            ),
             ("type='EfficientNet', norm_cfg=dict(type='SyncBN', eps=1e-3)", "efficientnet {}"),
         ):
             with self.subTest(backbone):
@@ -592,14 +751,20 @@ class MeaningTest(ConfigTest):
             ("type='ResNetV1d', depth=50", f"resnet {{ depth: 50 stem: DEEP avg_down: true {zero} }}"),
             ("type='ResNet', depth=50, deep_stem=True, zero_init_residual=False", "resnet { depth: 50 stem: DEEP }"),
             ("type='ResNeXt', depth=50", f"resnet {{ depth: 50 groups: 32 width_per_group: 4 {zero} }}"),
-            ("type='ResNeXt', depth=101, groups=64, width_per_group=4, frozen_stages=2, zero_init_residual=False",
-             "resnet { depth: 101 groups: 64 width_per_group: 4 } frozen_stages: 2"),
+            (
+                "type='ResNeXt', depth=101, groups=64, width_per_group=4, frozen_stages=2, zero_init_residual=False",
+                "resnet { depth: 101 groups: 64 width_per_group: 4 } frozen_stages: 2",
+            ),
             ("type='SEResNet', depth=50, avg_down=True", f"resnet {{ depth: 50 avg_down: true se_ratio: 16 {zero} }}"),
-            ("type='SEResNeXt', depth=50, se_ratio=8",
-             f"resnet {{ depth: 50 groups: 32 width_per_group: 4 se_ratio: 8 {zero} }}"),
+            (
+                "type='SEResNeXt', depth=50, se_ratio=8",
+                f"resnet {{ depth: 50 groups: 32 width_per_group: 4 se_ratio: 8 {zero} }}",
+            ),
             # Wide-ResNet-50-2.
-            ("type='ResNet', depth=50, stem_channels=64, base_channels=128, expansion=2",
-             f"resnet {{ depth: 50 width_per_group: 128 {zero} }}"),
+            (
+                "type='ResNet', depth=50, stem_channels=64, base_channels=128, expansion=2",
+                f"resnet {{ depth: 50 width_per_group: 128 {zero} }}",
+            ),
             ("type='RegNet', arch='regnetx_1.6gf'", f"regnet {{ variant: X_1600MF {zero} }}"),
         ):
             with self.subTest(backbone):
@@ -635,6 +800,336 @@ class MeaningTest(ConfigTest):
         _, missing = self.network("type='VGG', depth=16")
         self.assertIn("finetune has no backbone VGG-16 without batch norm", missing[0])
 
+    def test_convnext(self):
+        init = "init_cfg=dict(type='TruncNormal', layer=['Conv2d', 'Linear'], std=.02, bias=0.)"
+        head = f"neck=None, head=dict(init_cfg=None), {init}"
+        for backbone, expected in (
+            ("type='ConvNeXt'", "backbone { convnext {} }"),
+            (
+                "type='ConvNeXt', arch='base', drop_path_rate=0.5, layer_scale_init_value=0.",
+                "convnext { variant: BASE layer_scale_init: 0.0 drop_path: 0.5 }",
+            ),
+            (
+                "type='ConvNeXt', arch='atto', use_grn=True, layer_scale_init_value=0., frozen_stages=2",
+                "convnext { variant: ATTO version: V2 } frozen_stages: 2",
+            ),
+            (
+                "type='ConvNeXt', frozen_stages=0, out_indices=(3, ), linear_pw_conv=False",
+                "convnext {} frozen_stages: -1",
+            ),
+        ):
+            with self.subTest(backbone):
+                output, missing = self.network(backbone, head)
+                self.assertEqual(missing, [])
+                self.assertIn(expected, output)
+                self.assertIn("neck { kind: NONE }", output)
+        for backbone, more, expected in (
+            ("type='ConvNeXt', arch='xlarge'", head, "finetune has no backbone ConvNeXt xlarge"),
+            ("type='ConvNeXt', frozen_stages=4", head, "no frozen_stages of finetune freezes these layers"),
+            ("type='ConvNeXt', use_grn=True", head, "finetune's ConvNeXt V2 has no layer scales"),
+            ("type='ConvNeXt', gap_before_final_norm=False", head, "averages over the pixels before the last norm"),
+            (
+                "type='ConvNeXt'",
+                "neck=None",
+                "Normal', layer='Linear', std=0.01) there; normal, with a deviation of 0.02, here",
+            ),
+            ("type='ConvNeXt'", "neck=None, head=dict(init_cfg=None)", "the head's first weights are PyTorch's there"),
+            ("type='ConvNeXt', init_cfg=dict(type='Xavier', layer='Conv2d')", head, "finetune chooses how a network"),
+        ):
+            with self.subTest(backbone + more):
+                _, missing = self.network(backbone, more)
+                self.assertEqual(len(missing), 1, missing)
+                self.assertIn(expected, missing[0])
+
+    def vit(self, backbone, more="head=dict(init_cfg=dict(type='Normal', layer='Linear', std=0.01))"):
+        """As network(), of a ViT that takes its first weights from a checkpoint."""
+        return self.network(
+            f"type='VisionTransformer', init_cfg=dict(type='Pretrained', checkpoint='a.pth'), {backbone}",
+            f"neck=None, {more}",
+        )
+
+    def test_vision_transformer(self):
+        for backbone, expected in (
+            ("arch='b'", "vit { variant: BASE }"),
+            (
+                "arch='deit-tiny', patch_size=8, img_size=(32, 32), qkv_bias=False",
+                "vit { variant: TINY image_size: 32 patch_size: 8 qkv_bias: false }",
+            ),
+            ("arch='Deit-Small', out_type='avg_featmap', final_norm=False", "vit { variant: SMALL pooling: MEAN }"),
+            (
+                "arch='large', drop_path_rate=0.1, layer_scale_init_value=1e-5, frozen_stages=24",
+                "vit { variant: LARGE layer_scale: 1e-05 drop_path: 0.1 } frozen_stages: 24",
+            ),
+            (
+                "arch='h', patch_size=14, frozen_stages=0",
+                "vit { variant: LARGE width: 1280 depth: 32 patch_size: 14 } frozen_stages: -1",
+            ),
+            (
+                "arch=dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=256)",
+                "vit { variant: BASE width: 64 depth: 3 heads: 2 }",
+            ),
+        ):
+            with self.subTest(backbone):
+                output, missing = self.vit(backbone)
+                self.assertEqual(missing, [])
+                self.assertIn(expected, output)
+                self.assertIn('pretrained { checkpoint: "a.pth" }', output)
+                self.assertIn("neck { kind: NONE }", output)
+        for backbone, expected in (
+            ("arch='small'", "finetune's ViT has the sizes of DeiT-tiny"),
+            ("arch='dinov2-g'", "finetune's ViT has the sizes of DeiT-tiny"),
+            ("arch='b', img_size=(224, 192)", "finetune's images are squares of whole patches"),
+            ("arch='b', img_size=225", "finetune's images are squares of whole patches"),
+            ("arch='b', drop_rate=0.1", "finetune's ViT has no dropout in its blocks"),
+            ("arch='b', out_type='avg_featmap'", "normalised before the mean and after it there"),
+            ("arch='b', out_type='raw'", "finetune takes the class token or the mean over the patches"),
+            ("arch='b', pre_norm=True", "finetune's ViT has no norm before its blocks"),
+            ("arch='b', layer_cfgs=dict(ffn_type='swiglu_fused')", "model.backbone.layer_cfgs="),
+            ("arch='b', frozen_stages=13", "no frozen_stages of finetune freezes these layers"),
+        ):
+            with self.subTest(backbone):
+                _, missing = self.vit(backbone)
+                self.assertEqual(len(missing), 1, missing)
+                self.assertIn(expected, missing[0])
+
+    def test_heads_of_vision_transformers(self):
+        head = "head=dict(_delete_=True, type='VisionTransformerClsHead', num_classes=10, in_channels=768"
+        _, missing = self.vit("arch='b'", f"{head})")
+        self.assertEqual(len(missing), 1, missing)
+        self.assertIn("the head's first weights are dict(type='Constant', layer='Linear', val=0) there", missing[0])
+        output, missing = self.vit("arch='b'", f"{head}, init_cfg=dict(type='TruncNormal', layer='Linear', std=0.01))")
+        self.assertEqual(missing, [])
+        self.assertIn("head { num_classes: 10", output)
+        _, missing = self.vit("arch='b'", f"{head}, hidden_dim=3072, init_cfg=dict(type='Normal', std=0.01))")
+        self.assertIn("model.head.hidden_dim=3072: finetune's head is one linear layer", missing[0])
+        # A ResNet has no such head.
+        _, missing = self.network("type='ResNet', depth=50", f"{head})")
+        self.assertIn("finetune has no head VisionTransformerClsHead", missing[0])
+        # A distilled DeiT has two heads.
+        _, missing = self.network(
+            "type='DistilledVisionTransformer', arch='deit-tiny'",
+            "head=dict(_delete_=True, type='DeiTClsHead', num_classes=10)",
+        )
+        self.assertIn("finetune has no backbone DistilledVisionTransformer", missing[0])
+        self.assertIn("finetune has no head DeiTClsHead", missing[1])
+
+    def test_first_weights_of_a_vision_transformer_are_others_without_a_checkpoint(self):
+        vit = (
+            "model = dict(backbone=dict(_delete_=True, type='VisionTransformer', arch='b'{}), neck=None, "
+            "head=dict(_delete_=True, type='VisionTransformerClsHead', num_classes=10, in_channels=768))\n"
+        )
+        for init, line in (("", 4), (", init_cfg=[\n  dict(type='Kaiming', layer='Conv2d')]", 5)):
+            _, missing = self.translate(BASE_LIST + vit.format(init))
+            self.assertEqual(len(missing), 2, missing)
+            self.assertRegex(
+                missing[0],
+                rf"^resnet/mine.py:{line}: model.backbone.init_cfg: without a checkpoint the first weights differ",
+            )
+        # All weights come from a checkpoint.
+        output = self.whole(BASE_LIST + vit.format("") + "load_from = 'whole.pth'\n")
+        self.assertIn('checkpoint: "whole.pth"', output)
+
+    def test_rules_of_networks_with_layer_norms_name_all_parameters_as_mmengine_does(self):
+        rules = (
+            "optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=0.001, weight_decay=0.05), "
+            "paramwise_cfg=dict(norm_decay_mult=0.1, bias_decay_mult=0.2, flat_decay_mult=0.3, "
+            "custom_keys={'.cls_token': dict(decay_mult=0.4), '.absolute_pos_embed': dict(decay_mult=0.5)}))\n"
+        )
+        model = "model = dict(backbone=dict(_delete_=True, {}), neck=None, head=dict(init_cfg=None), {})\nload_from = 'a.pth'\n"
+        for backbone, expected in (
+            (
+                "type='ConvNeXt'",
+                {
+                    "backbone.downsample_layers.0.0.weight": 1,
+                    "backbone.downsample_layers.0.1.weight": 0.1,
+                    "backbone.downsample_layers.2.0.bias": 0.1,
+                    "backbone.downsample_layers.2.1.weight": 1,
+                    "backbone.downsample_layers.2.1.bias": 0.2,
+                    "backbone.stages.0.1.depthwise_conv.weight": 1,
+                    "backbone.stages.0.1.norm.weight": 0.1,
+                    "backbone.stages.3.0.pointwise_conv1.weight": 1,
+                    "backbone.stages.3.0.pointwise_conv1.bias": 0.2,
+                    "backbone.stages.3.0.gamma": 0.3,
+                    "backbone.norm3.bias": 0.1,
+                    "head.fc.weight": 1,
+                    "head.fc.bias": 0.2,
+                },
+            ),
+            (
+                "type='ConvNeXt', arch='atto', use_grn=True, layer_scale_init_value=0.",
+                {
+                    "backbone.stages.1.1.grn.gamma": 0.3,
+                    "backbone.stages.1.1.grn.beta": 0.3,
+                },
+            ),
+            (
+                "type='VisionTransformer', arch='deit-tiny', layer_scale_init_value=0.1",
+                {
+                    "backbone.cls_token": 0.4,
+                    "backbone.pos_embed": 1,
+                    "backbone.patch_embed.projection.bias": 0.2,
+                    "backbone.layers.11.ln1.weight": 0.1,
+                    "backbone.layers.0.attn.qkv.weight": 1,
+                    "backbone.layers.0.attn.qkv.bias": 0.2,
+                    "backbone.layers.0.attn.gamma1.weight": 0.3,
+                    "backbone.layers.0.ffn.layers.0.0.weight": 1,
+                    "backbone.ln1.bias": 0.1,
+                },
+            ),
+        ):
+            with self.subTest(backbone):
+                output = self.whole(BASE_LIST + model.format(backbone, "") + rules)
+                # Keys that match nothing are left out, for finetune refuses a rule that matches nothing.
+                self.assertNotIn("absolute", re.sub(r"#.*", "", output))
+                found = re.findall(r'match: "(.*?)".*\n.*weight_decay_multiplier: ([\d.]+)', output)
+                for name, multiplier in expected.items():
+                    first = next(
+                        (float(decay) for match, decay in found if re.search(json.loads(f'"{match}"'), name)), 1
+                    )
+                    self.assertEqual(first, multiplier, name)
+
+    def test_names_of_parameters_are_those_of_the_networks(self):
+        settings = (
+            ("convnext", {"variant": "ATTO", "layer_scale_init": 0.5}, -1),
+            ("convnext", {"variant": "NANO", "version": "V2"}, 2),
+            ("convnext", {"variant": "ATTO", "layer_scale_init": 0.0}, 0),
+            ("vit", {"variant": "TINY", "image_size": 32, "depth": 2, "layer_scale": 0.5, "qkv_bias": False}, -1),
+            ("vit", {"variant": "TINY", "image_size": 32, "depth": 3, "pooling": "MEAN"}, 1),
+        )
+        for network, fields, frozen in settings:
+            with self.subTest(network, **fields):
+                model = Message()
+                message = model.message("backbone").message(network)
+                for name, value in fields.items():
+                    message.set(name, Enum(value) if isinstance(value, str) else value)
+                model.message("backbone").set("frozen_stages", frozen)
+                model.message("head").set("num_classes", 10)
+                config = Message()
+                config.set("model", model)
+                data = 'data { train { path: "none" batch_size: 2 pipeline { random_crop { size: 32 } } } }'
+                rest = "optimizer { sgd { lr: 0.1 } } schedule { max_epochs: 1 constant {} }"
+                path = self.write("summary.pbtxt", "\n".join([*config.lines(), data, rest]))
+                run = subprocess.run(
+                    [FINETUNE, "summary", f"--config={path}", "--depth=0", "--memory=false"],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                # The layers whose parameters are trained.
+                layers = re.findall(r"^((?:backbone|head)\S*) .* trained$", run.stdout, re.MULTILINE)
+                names = trained_parameters(model)
+                self.assertEqual({name.rpartition(".")[0] for name in names}, set(layers))
+                self.assertEqual(len(names), len(set(names)))
+
+    def test_rules_of_frozen_parameters_are_left_out(self):
+        rules = "optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.cls_token': dict(decay_mult=0.), '.ln1': dict(decay_mult=0.)}))\n"
+        model = (
+            "model = dict(backbone=dict(_delete_=True, type='VisionTransformer', arch='deit-tiny', frozen_stages=3), neck=None)\n"
+            "load_from = 'a.pth'\n"
+        )
+        output = self.whole(BASE_LIST + model + rules)
+        self.assertEqual(re.findall(r'match: "(.*)"', output), ["\\\\.ln1"])
+
+    def test_norms_of_shortcuts_that_begin_with_a_pooling(self):
+        output = self.whole(
+            BASE_LIST
+            + "model = dict(backbone=dict(type='ResNetV1d'))\noptim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.))\n"
+        )
+        pattern = json.loads('"' + re.search(r'match: "(.*)"', output)[1] + '"')
+        names = (
+            "layer1.0.downsample.0",
+            "layer1.0.downsample.1",
+            "layer3.0.downsample.1",
+            "layer3.0.downsample.2",
+            "stem.1.bn",
+            "layer2.1.bn3",
+        )
+        self.assertEqual(
+            [bool(re.search(pattern, f"backbone.{name}.weight")) for name in names],
+            [False, True, False, True, True, True],
+        )
+
+    def test_layer_decay_of_a_vision_transformer(self):
+        constructor = (
+            "optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructor', paramwise_cfg=dict(layer_decay_rate=0.65, "
+            "bias_lr_mult=2., custom_keys={'.ln': dict(decay_mult=0., lr_mult=3.)}))\n"
+        )
+        vit = "model = dict(backbone=dict(_delete_=True, type='VisionTransformer', arch='b'), neck=None)\nload_from = 'a.pth'\n"
+        output = self.flat(self.whole(BASE_LIST + vit + constructor))
+        # mmpretrain's constructor reads neither lr_mult nor bias_lr_mult.
+        rule = 'rule { match: "\\\\.ln" weight_decay_multiplier: 0.0 } }'
+        self.assertIn(f"layer_decay: 0.65 {rule}", output)
+        output = self.flat(self.whole(BASE_LIST + vit + constructor.replace("layer_decay_rate=0.65, ", "")))
+        self.assertNotIn("layer_decay", output)
+        self.assertIn(rule, output)
+        # The usual constructor does not read layer_decay_rate.
+        output, missing = self.translate(
+            BASE_LIST + vit + constructor.replace("constructor='LearningRateDecayOptimWrapperConstructor', ", "")
+        )
+        self.assertEqual(len(missing), 1, missing)
+        self.assertIn("paramwise_cfg.layer_decay_rate=0.65", missing[0])
+        self.assertIn("lr_multiplier: 3.0", output)
+
+    def test_averages_of_networks_without_batch_norms_need_no_update_buffers(self):
+        output = self.whole(
+            BASE_LIST + "model = dict(backbone=dict(_delete_=True, type='ConvNeXt'), neck=None)\nload_from = 'a.pth'\n"
+            "custom_hooks = [dict(type='EMAHook', momentum=4e-5)]\n"
+        )
+        self.assertIn("ema { decay: 0.99996 }", self.flat(output))
+
+    def train_pipeline(self, transforms, more=""):
+        """The translated steps, and what was missing, of a pipeline whose images are read from files."""
+        load = "dict(type='LoadImageFromFile')"
+        output, missing = self.translate(
+            BASE_LIST + f"data_preprocessor = dict(to_rgb={'False' if 'to_rgb=True' in transforms else 'True'})\n"
+            f"train_dataloader = dict(dataset=dict(pipeline=[{load}, {transforms}]))\n"
+            f"val_dataloader = dict(dataset=dict(pipeline=[{load}]))\ntest_dataloader = val_dataloader\n{more}"
+        )
+        return self.flat(output), [
+            line for line in missing if "val_dataloader" not in line and "to_rgb=False" not in line
+        ]
+
+    def test_lighting_of_bgr_and_rgb_images(self):
+        axes = "eigval=[1., 2., 3.], eigvec=[[.1, .2, .3], [.4, .5, .6], [.7, .8, .9]], alphastd=25.5"
+        output, missing = self.train_pipeline(f"dict(type='Lighting', {axes})")
+        self.assertIn(
+            "alpha_std: 25.5 eigenvalue: [1.0, 2.0, 3.0] eigenvector: [0.7, 0.8, 0.9, 0.4, 0.5, 0.6, 0.1, 0.2, 0.3]",
+            output,
+        )
+        self.assertEqual(len(missing), 1, missing)
+        self.assertIn("values that leave 0 to 255 wrap around there", missing[0])
+        # mmcv leaves the image as RGB, so that the numbers of the next step are for RGB.
+        output, _ = self.train_pipeline(
+            f"dict(type='Lighting', to_rgb=True, {axes}), dict(type='RandomErasing', fill_color=[1, 2, 3])"
+        )
+        self.assertIn("eigenvector: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]", output)
+        self.assertIn("value: [1.0, 2.0, 3.0]", output)
+
+    def test_transforms_that_are_nearly_the_same_are_written_and_named(self):
+        for transform, expected, difference in (
+            (
+                "dict(type='AutoAugment', policies='imagenet', hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic'))",
+                "pipeline { auto_augment { fill: 128 } }",
+                "the one pair that shears interpolates bicubically there",
+            ),
+            (
+                "dict(type='EfficientNetRandomCrop', scale=240)",
+                "random_resized_crop { size: 240 interpolation: BICUBIC min_area: 0.1 max_area: 1.0 }",
+                "the rectangle's height and its ratio are uniform there",
+            ),
+            (
+                "dict(type='EfficientNetCenterCrop', crop_size=240, crop_padding=16, interpolation='bilinear', backend='pillow')",
+                "resize_edge { size: 256 antialias: true } } pipeline { center_crop { size: 240 middle: EVEN } }",
+                "it is cut out before it is resized there",
+            ),
+        ):
+            with self.subTest(transform):
+                output, missing = self.train_pipeline(transform)
+                self.assertIn(expected, output)
+                self.assertEqual(len(missing), 1, missing)
+                self.assertIn(difference, missing[0])
+
     def test_mobilenet_v3_and_its_hidden_layer(self):
         head = (
             "head=dict(_delete_=True, type='StackedLinearClsHead', num_classes=10, in_channels=576, mid_channels=[{}], "
@@ -667,16 +1162,25 @@ class MeaningTest(ConfigTest):
         )
         patterns = [json.loads('"' + found + '"') for found in re.findall(r'match: "(.*)"', output)]
         matches = [
-            [name for name in (
-                "backbone.layer1.0.conv.0.conv.weight", "backbone.layer3.1.conv.1.conv.weight",
-                "backbone.layer3.1.conv.0.conv.weight", "backbone.layer1.0.conv.0.bn.weight",
-            ) if re.search(pattern, name)]
+            [
+                name
+                for name in (
+                    "backbone.layer1.0.conv.0.conv.weight",
+                    "backbone.layer3.1.conv.1.conv.weight",
+                    "backbone.layer3.1.conv.0.conv.weight",
+                    "backbone.layer1.0.conv.0.bn.weight",
+                )
+                if re.search(pattern, name)
+            ]
             for pattern in patterns
         ]
-        self.assertEqual(matches, [
-            ["backbone.layer1.0.conv.0.bn.weight"],
-            ["backbone.layer1.0.conv.0.conv.weight", "backbone.layer3.1.conv.1.conv.weight"],
-        ])
+        self.assertEqual(
+            matches,
+            [
+                ["backbone.layer1.0.conv.0.bn.weight"],
+                ["backbone.layer1.0.conv.0.conv.weight", "backbone.layer3.1.conv.1.conv.weight"],
+            ],
+        )
 
     def test_rules_match_as_mmengine_matches(self):
         output = self.whole(
@@ -714,6 +1218,18 @@ class MeaningTest(ConfigTest):
             "zero_init_residual: true  # ../_base_/models/resnet50.py:4: mmpretrain's default", self.whole(BASE_LIST)
         )
         self.assertNotIn("zero_init_residual", self.whole(TUTORIAL))
+
+    def test_warmup_of_0_x_keeps_its_length_and_multiplies_the_whole_rate(self):
+        output = self.whole("""
+            model = dict(type='ImageClassifier', backbone=dict(type='ResNet_CIFAR', depth=18), neck=dict(type='GlobalAveragePooling'),
+                         head=dict(type='LinearClsHead', num_classes=10, in_channels=512, loss=dict(type='CrossEntropyLoss')))
+            data = dict(samples_per_gpu=16, workers_per_gpu=2, train=dict(type='CIFAR10', data_prefix='data/cifar10', pipeline=[]))
+            optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+            lr_config = dict(policy='CosineAnnealing', min_lr=1e-3, warmup='linear', warmup_iters=5, warmup_by_epoch=True,
+                             warmup_ratio=0.25)
+            runner = dict(type='EpochBasedRunner', max_epochs=30)
+            """)
+        self.assertIn("warmup { epochs: 5 start_factor: 0.25 } cosine { min_lr: 0.001 unit: EPOCH }", self.flat(output))
 
     def test_lenet(self):
         output = self.whole(

@@ -4,10 +4,10 @@
     tools/import_mmpretrain.py resnet50_finetune_cifar.py > mine.pbtxt
 
 The config is parsed with Python's ast module: neither the config nor mmengine is run. Each line of the result names the
-line from which it comes. A setting without a counterpart in finetune is named on standard error, with file and line,
-and at the head of the result. docs/migrating.md says how settings correspond.
+line from which it comes. A setting that has no counterpart in finetune, or one that differs, is named on standard error,
+with file and line, and at the head of the result. docs/migrating.md says how settings correspond.
 
-Exit codes: 0: everything was translated; 3: some settings have no counterpart, and the rest was translated; 2: the
+Exit codes: 0: everything was translated; 3: some settings were not, or not exactly, and the rest was translated; 2: the
 config or the flags cannot be read.
 """
 
@@ -42,7 +42,7 @@ def import_config(path, root=None, packages=None):
         f"written."
     ]
     if report.missing:
-        lines += ["#", "# Not translated, for finetune has no counterpart:"] + [
+        lines += ["#", "# Not translated, or translated to something that differs in what it says:"] + [
             finding(item) for item in report.missing
         ]
     lines += message.lines()

@@ -29,7 +29,9 @@ FAMILIES = {
     "MobileNetV2": "mobilenet_v2",
     "MobileNetV3": "mobilenet_v3",
     "ConvNeXt": "convnext",
+    "ConvNeXt V2": "convnext_v2",
     "ViT": "vision_transformer",
+    "DeiT": "deit",
     "LeNet": "lenet",
 }
 # The example of mmpretrain's tutorial on fine-tuning: ResNet-50 with two frozen stages, CIFAR-10 enlarged to 224.

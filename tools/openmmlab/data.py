@@ -14,6 +14,7 @@ PREPARE = {
     "MNIST": "mnist --input={root}",
     "FashionMNIST": "mnist --input={root}",
     "ImageNet": "image_folder --input={root} --size=SIDE",
+    "ImageNet21k": "image_folder --input={root} --size=SIDE",
     "CustomDataset": "image_folder --input={root} --size=SIDE",
 }
 
@@ -79,7 +80,7 @@ class Data(Part):
 
     def split(self, loader, data, name):
         output = data.message(name)
-        dataset = loader.section("dataset")
+        dataset = self.unwrapped(loader.section("dataset"))
         pipeline = None
         is_rgb = False
         if dataset is None:
@@ -106,7 +107,15 @@ class Data(Part):
         sampler = loader.section("sampler")
         if sampler is not None:
             kind = sampler.type()
-            if kind not in ("DefaultSampler", "InfiniteSampler"):
+            repeats_images = kind == "RepeatAugSampler" and name == "train"
+            if repeats_images:
+                repeats = sampler.whole("num_repeats", 1, 256)
+                output.set(
+                    "repeated_augmentation",
+                    repeats.value if repeats is not None else 3,
+                    self.origin(repeats or sampler.value, "" if repeats is not None else "mmpretrain's default"),
+                )
+            if kind not in ("DefaultSampler", "InfiniteSampler") and not repeats_images:
                 sampler.refuse_all(f"finetune has no sampler {kind}", f"sampler {kind}")
             else:
                 shuffle = sampler.flag("shuffle")
@@ -125,6 +134,30 @@ class Data(Part):
         loader.expect("collate_fn", (dict(type="default_collate"), dict(type="pseudo_collate"), None), NO_COUNTERPART)
         for key in ("persistent_workers", "pin_memory", "prefetch_factor"):
             loader.note(key, "finetune's loaders do so by themselves, or it does not change the result")
+
+    def unwrapped(self, dataset):
+        """Returns the data set within wrappers that change how often its images occur, and names the wrappers."""
+        whys = {
+            "ClassBalancedDataset": (
+                "oversample_thr",
+                "it repeats the images of classes below this share by the square root; data.train.sampling: CLASS_BALANCED draws equally "
+                "many images of each class",
+            ),
+            "RepeatDataset": (
+                "times",
+                "an epoch has all images so many times there and once here: multiply what the schedule counts in epochs",
+            ),
+        }
+        while dataset is not None and dataset.type() in whys and isinstance(dataset.items.get("dataset"), Dict):
+            kind = dataset.type()
+            key, why = whys[kind]
+            if key != "times" or plain(dataset.items.get("times", Leaf(1, dataset.value.place))) != 1:
+                dataset.refuse(key, why, f"data set {kind}")
+            else:
+                dataset.note(key, "once")
+            dataset.note("lazy_init", "it does not change the result")
+            dataset = dataset.section("dataset")
+        return dataset
 
     def train_batch(self, batch, output):
         base = self.top.items.get("auto_scale_lr")
@@ -208,6 +241,10 @@ class Data(Part):
             "ResizeEdge": self.resize_edge,
             "ColorJitter": self.color_jitter,
             "RandomErasing": self.random_erasing,
+            "Lighting": self.lighting,
+            "AutoAugment": self.auto_augment,
+            "EfficientNetRandomCrop": self.efficientnet_random_crop,
+            "EfficientNetCenterCrop": self.efficientnet_center_crop,
         }
         normalized = False
         for transform in transforms:
@@ -235,6 +272,12 @@ class Data(Part):
             elif write is not None and not normalized:
                 self.is_bgr = not is_rgb
                 write(transform, output)
+                # mmcv then returns the image with its channels in the other order.
+                is_rgb = is_rgb != (
+                    kind == "Lighting" and plain(transform.items.get("to_rgb", transform.value)) is True
+                )
+            elif kind == "RandAugment" and not normalized:
+                transform.refuse_all(self.how_rand_augment_differs(transform), "transform RandAugment")
             else:
                 why = "finetune normalises last" if write is not None else f"finetune has no transform {kind}"
                 transform.refuse_all(why, f"transform {kind or '?'}")
@@ -330,15 +373,16 @@ class Data(Part):
         if self.add_resize(transform, output, "resize", value, size) is not None:
             transform.note("clip_object_border", "there are no boxes")
 
-    def add_resize(self, transform, output, kind, origin, size):
+    def add_resize(self, transform, output, kind, origin, size, default="bilinear"):
         """Adds a resizing step to the pipeline, with the fields `size` and those that say how the transform resamples,
         and returns it. If finetune has no such fields, refuses the transform and returns None."""
         interpolation, backend = transform.text("interpolation"), transform.text("backend")
-        interpolation = interpolation.value if interpolation is not None else "bilinear"
+        interpolation = interpolation.value if interpolation is not None else default
         backend = backend.value if backend is not None else "cv2"
         if interpolation not in ("bilinear", "bicubic") or backend not in ("cv2", "pillow"):
             transform.refuse_all(
-                "finetune resizes bilinearly or bicubically, as OpenCV or Pillow", "resize other than bilinear or bicubic"
+                "finetune resizes bilinearly or bicubically, as OpenCV or Pillow",
+                "resize other than bilinear or bicubic",
             )
             return None
         step = output.add("pipeline", self.origin(origin)).message(kind)
@@ -352,7 +396,9 @@ class Data(Part):
 
     def random_resized_crop(self, transform, output):
         size = self.square(transform, ("scale", "size"))
-        area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(transform, "aspect_ratio_range", 1e-4, 1e4)
+        area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(
+            transform, "aspect_ratio_range", 1e-4, 1e4
+        )
         if size is None or area is None or ratio is None:
             transform.refuse_all("finetune's random_resized_crop makes squares", "RandomResizedCrop not square")
             return
@@ -372,7 +418,12 @@ class Data(Part):
             return ()
         pair = plain(value)
         is_number = lambda x: isinstance(x, (int, float)) and not isinstance(x, bool)
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(is_number, pair)) and low <= pair[0] <= pair[1] <= high:
+        if (
+            isinstance(pair, (list, tuple))
+            and len(pair) == 2
+            and all(map(is_number, pair))
+            and low <= pair[0] <= pair[1] <= high
+        ):
             return tuple(float(x) for x in pair)
         return None
 
@@ -417,8 +468,10 @@ class Data(Part):
         is_noise = mode is not None and mode.value == "rand"
         if (
             not (isinstance(ratio, (list, tuple)) and len(ratio) == 2)
-            or is_noise and deviation is None
-            or mode is not None and mode.value not in ("const", "rand")
+            or is_noise
+            and deviation is None
+            or mode is not None
+            and mode.value not in ("const", "rand")
         ):
             transform.refuse_all("finetune paints with one colour or normal noise", "RandomErasing of even noise")
             return
@@ -446,3 +499,104 @@ class Data(Part):
         step = output.add("pipeline", self.origin(size)).message("center_crop")
         step.set("size", size.value)
         step.set("middle", pbtxt.Enum("EVEN"))
+
+    def lighting(self, transform, output):
+        values, std = transform.numbers("eigval"), transform.number("alphastd", 0, 1e30)
+        vectors = transform.take("eigvec")
+        rows = plain(vectors) if vectors is not None else None
+        is_number = lambda x: isinstance(x, (int, float)) and not isinstance(x, bool)
+        good = isinstance(rows, (list, tuple)) and len(rows) == 3
+        good = good and all(
+            isinstance(row, (list, tuple)) and len(row) == 3 and all(map(is_number, row)) for row in rows
+        )
+        if values is None or len(values.items) != 3 or not good:
+            transform.refuse_all("finetune's lighting takes three eigenvalues and vectors", "Lighting of other colours")
+            return
+        # A row for each channel, in the order that the image has then.
+        in_rgb = self.is_bgr == transform.is_true("to_rgb")
+        step = output.add("pipeline", self.origin(transform.value)).message("lighting")
+        step.set("alpha_std", float(std.value) if std is not None else 0.1)
+        step.set("eigenvalue", [float(value) for value in plain(values)])
+        step.set("eigenvector", [float(x) for row in (rows if in_rgb else rows[::-1]) for x in row])
+        self.report.miss(
+            transform.value.place,
+            transform.path,
+            "values that leave 0 to 255 wrap around there, so that white may turn black; finetune limits them",
+            "Lighting that wraps around",
+        )
+
+    def auto_augment(self, transform, output):
+        policies = transform.take("policies")
+        if policies is None or plain(policies) != "imagenet":
+            transform.refuse_all(
+                "finetune's auto_augment has the policies of torchvision", "AutoAugment of its own policies"
+            )
+            return
+        step = output.add("pipeline", self.origin(transform.value)).message("auto_augment")
+        step.set("fill", 128)
+        transform.note(
+            "hparams", "mmpretrain 1.2.0 does not pass it on: it fills with 128 and rotates by the nearest pixel"
+        )
+        self.report.miss(
+            transform.value.place,
+            transform.path,
+            "the one pair that shears interpolates bicubically there and takes the nearest pixel here, and Solarize's thresholds are up "
+            "to 0.7 of 255 lower here",
+            "AutoAugment with a bicubic shear",
+        )
+
+    @staticmethod
+    def how_rand_augment_differs(transform):
+        policies = plain(transform.items["policies"]) if "policies" in transform else None
+        ours = "finetune's rand_augment applies torchvision's 14 operations, each always and all with one strength"
+        if policies == "timm_increasing":
+            return f"{ours}; timm's has 15, with Invert and SolarizeAdd, half of the time each, and draws a strength for each"
+        return (
+            f"{ours}; mmpretrain's applies those of `policies`, half of the time each, unless they have their own prob"
+        )
+
+    def efficientnet_random_crop(self, transform, output):
+        size = transform.whole("scale", 1, 8192)
+        area, ratio = self.range(transform, "crop_ratio_range", 0, 1), self.range(
+            transform, "aspect_ratio_range", 1e-4, 1e4
+        )
+        covered = transform.number("min_covered", 0, 1)
+        transform.note("crop_padding", "it counts only where ten tries found no rectangle")
+        if size is None or area is None or ratio is None:
+            transform.refuse_all("expected whole numbers and ranges", "EfficientNetRandomCrop")
+            return
+        step = self.add_resize(transform, output, "random_resized_crop", size, {"size": size.value}, "bicubic")
+        if step is None:
+            return
+        area = area or (0.08, 1.0)
+        step.set("min_area", max(area[0], covered.value if covered is not None else 0.1))
+        step.set("max_area", area[1])
+        for name, bound in zip(("min_ratio", "max_ratio"), ratio):
+            step.set(name, bound)
+        transform.note("max_attempts", "if none of them fits, both take a centred part")
+        self.report.miss(
+            transform.value.place,
+            transform.path,
+            "written as random_resized_crop: the rectangle's height and its ratio are uniform there; its area and the logarithm of its "
+            "ratio here",
+            "EfficientNetRandomCrop",
+        )
+
+    def efficientnet_center_crop(self, transform, output):
+        size, padding = transform.whole("crop_size", 1, 8192), transform.whole("crop_padding", 0, 8192)
+        if size is None or padding is None and "crop_padding" in transform:
+            transform.refuse_all("expected whole numbers", "EfficientNetCenterCrop")
+            return
+        edge = size.value + (padding.value if padding is not None else 32)
+        if self.add_resize(transform, output, "resize_edge", size, {"size": edge}, "bicubic") is None:
+            return
+        step = output.add("pipeline", self.origin(size)).message("center_crop")
+        step.set("size", size.value)
+        step.set("middle", pbtxt.Enum("EVEN"))
+        self.report.miss(
+            transform.value.place,
+            transform.path,
+            "written as resize_edge and center_crop, the same part of the image: it is cut out before it is resized there, so that pixels "
+            "at its edge differ, and is shifted by less than a pixel",
+            "EfficientNetCenterCrop",
+        )

@@ -25,6 +25,9 @@ NAMES = {
     "momentum_config",
 }
 
+# The type that stands for mmcv's linear warm-up, which is the same as finetune's. mmengine's LinearLR ends an iteration earlier.
+MMCV_WARMUP = "warm-up of mmcv"
+
 
 def is_legacy(config):
     new = ("train_dataloader", "optim_wrapper", "train_cfg", "param_scheduler")
@@ -195,7 +198,9 @@ def _schedulers(lr):
         schedulers.append(
             Dict(
                 {
-                    "type": Leaf("LinearLR" if plain(warmup) == "linear" else f"warm-up {plain(warmup)}", warmup.place),
+                    "type": Leaf(
+                        MMCV_WARMUP if plain(warmup) == "linear" else f"warm-up {plain(warmup)}", warmup.place
+                    ),
                     "start_factor": parts.pop("warmup_ratio", Leaf(0.1, warmup.place)),
                     "end": parts.pop("warmup_iters", Leaf(0, warmup.place)),
                     "by_epoch": per_epoch,

@@ -3,7 +3,7 @@
 from openmmlab import pbtxt
 from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.section import mark
-from openmmlab.values import plain
+from openmmlab.values import Leaf, plain, show, to_value
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
 BOTTLENECK_DEPTHS = (50, 101, 152)
@@ -25,7 +25,18 @@ REGNETS = {
     "regnetx_8.0gf": "X_8GF",
 }
 VGG_DEPTHS = (11, 13, 16, 19)
+CONVNEXTS = {name: name.upper() for name in ("tiny", "small", "base", "large", "atto", "femto", "pico", "nano")}
+# mmpretrain's names of VisionTransformer's sizes, and finetune's fields. Others have hidden layers that are not four times as wide.
+VITS = {
+    **dict.fromkeys(("b", "base", "deit-b", "deit-base"), {"variant": "BASE"}),
+    **dict.fromkeys(("l", "large"), {"variant": "LARGE"}),
+    **dict.fromkeys(("h", "huge"), {"variant": "LARGE", "width": 1280, "depth": 32}),
+    **dict.fromkeys(("deit-t", "deit-tiny"), {"variant": "TINY"}),
+    **dict.fromkeys(("deit-s", "deit-small", "dinov2-s", "dinov2-small"), {"variant": "SMALL"}),
+}
+VIT_DEPTHS = {"SMALL": 12, "BASE": 12, "LARGE": 24, "TINY": 12}
 # frozen_stages of mmpretrain, and of finetune where it freezes the same layers.
+CONVNEXT_FROZEN = {0: -1, 1: 1, 2: 2, 3: 3}
 EFFICIENTNET_FROZEN = {0: -1, 1: 0, 2: 1, 3: 2, 4: 3, 5: 5, 7: 7}
 EFFICIENTNET_BLOCKS = {"b0": 16, "b1": 23, "b2": 23, "b3": 26, "b4": 32}
 MOBILENET_V2_FROZEN = {stage: stage for stage in range(-1, 7)}
@@ -41,6 +52,12 @@ class Model(Part):
 
     # The features of the network's hidden layer; None where it has none.
     hidden = None
+    # Whether the network's features are vectors, which no neck averages.
+    has_vectors = False
+    # The standard deviation with which finetune starts the head's weights.
+    head_deviation = 0.01
+    # Whether a checkpoint gives the backbone and the head their first weights.
+    loads_all = False
 
     def write(self):
         model = self.top.section("model")
@@ -54,6 +71,8 @@ class Model(Part):
             model.refuse_all(f"{kind}: finetune trains image classifiers", f"model {kind}")
             return
         output = self.output.message("model")
+        self.model = model
+        self.loads_all = self.is_loaded_whole(model)
         backbone = model.section("backbone")
         own_classes = None
         if backbone is None:
@@ -68,7 +87,7 @@ class Model(Part):
                 output.message("neck").set("kind", pbtxt.Enum("GLOBAL_AVERAGE_POOLING"), self.origin(neck.value))
             else:
                 neck.refuse_all(f"finetune has no neck {kind}", f"neck {kind}")
-        elif "neck" in model and own_classes is not None:
+        elif "neck" in model and (own_classes is not None or self.has_vectors):
             output.message("neck").set("kind", pbtxt.Enum("NONE"), self.origin(model.items["neck"]))
         elif "neck" in model and output.has("backbone"):
             model.refuse("neck", "finetune's network ends in a global average pooling")
@@ -98,6 +117,8 @@ class Model(Part):
             "MobileNetV2": self.mobilenet_v2,
             "MobileNetV3": self.mobilenet_v3,
             "EfficientNet": self.efficientnet,
+            "ConvNeXt": self.convnext,
+            "VisionTransformer": self.vit,
         }
         if kind in known:
             known[kind](backbone, model)
@@ -109,7 +130,7 @@ class Model(Part):
         backbone.refuse_all(
             f"finetune has no backbone {name}; it has ResNet-18, -34, -50, -101, -152, ResNetV1c, ResNetV1d, ResNeXt, SEResNet, "
             "SEResNeXt, RegNetX-400MF to -8GF, VGG with batch norm, MobileNetV2, MobileNetV3 (large, small), EfficientNet-B0 to "
-            "-B4 and LeNet-5",
+            "-B4, ConvNeXt (atto to large), VisionTransformer (without distillation) and LeNet-5",
             f"backbone {name or '?'}",
         )
 
@@ -182,9 +203,7 @@ class Model(Part):
             )
         self.hidden = MOBILENET_V3_HIDDEN[size]
         self.frozen(backbone, output, MOBILENET_V3_FROZEN[size])
-        self.common(
-            backbone, output, "MobileNetV3", last=16 if size == "large" else 12, epsilon=1e-3, momentum=0.01
-        )
+        self.common(backbone, output, "MobileNetV3", last=16 if size == "large" else 12, epsilon=1e-3, momentum=0.01)
         backbone.expect("conv_cfg", (None,), NO_COUNTERPART)
 
     def efficientnet(self, backbone, model):
@@ -207,6 +226,153 @@ class Model(Part):
         self.common(backbone, output, "EfficientNet", last=6, epsilon=1e-3, momentum=0.1)
         backbone.expect("conv_cfg", (dict(type="Conv2dAdaptivePadding"),), "finetune's pads as TensorFlow does")
         backbone.expect("act_cfg", (dict(type="Swish"),), "finetune's EfficientNet has SiLU")
+
+    def convnext(self, backbone, model):
+        arch = backbone.text("arch")
+        name = arch.value if arch is not None else "tiny" if "arch" not in backbone else "of its own sizes"
+        if name not in CONVNEXTS:
+            self.has_not(backbone, f"ConvNeXt {name}")
+            return
+        output = model.message("backbone")
+        network = output.add("convnext", self.origin(backbone.value))
+        self.has_vectors, self.head_deviation = True, 0.02
+        if name != "tiny":
+            self.put(network, "variant", arch, value=pbtxt.Enum(CONVNEXTS[name]))
+        scale = backbone.number("layer_scale_init_value", 0, 1e30)
+        if backbone.is_true("use_grn"):
+            network.set("version", pbtxt.Enum("V2"), self.origin(backbone.items["use_grn"]))
+            if scale is None or scale.value != 0:
+                self.report.miss(
+                    (scale or backbone.value).place,
+                    backbone.at("layer_scale_init_value"),
+                    "is not 0 beside use_grn; finetune's ConvNeXt V2 has no layer scales",
+                )
+        else:
+            self.put(network, "layer_scale_init", scale)
+        self.put(network, "drop_path", backbone.number("drop_path_rate", 0, 0.999999))
+        self.frozen(backbone, output, CONVNEXT_FROZEN)
+        self.initial_weights(backbone, output)
+        backbone.expect("in_channels", (3,), "finetune's ConvNeXt takes 3 channels")
+        backbone.expect("stem_patch_size", (4,), "finetune's stem has a stride of 4")
+        backbone.expect("norm_cfg", (dict(type="LN2d", eps=1e-6),), "finetune's layer norms have an epsilon of 1e-6")
+        backbone.expect("act_cfg", (dict(type="GELU"),), "finetune's ConvNeXt has GELU")
+        backbone.expect("out_indices", (-1, 3, (-1,), [-1], (3,), [3]), "finetune classifies by the last stage alone")
+        backbone.expect("gap_before_final_norm", (True,), "finetune averages over the pixels before the last norm")
+        backbone.note("linear_pw_conv", "both give the same result")
+        backbone.note("with_cp", "it trades memory for time and does not change the result")
+
+    def vit(self, backbone, model):
+        sizes = self.vit_sizes(backbone)
+        if sizes is None:
+            return
+        sides = [self.side(backbone, key, default) for key, default in (("img_size", 224), ("patch_size", 16))]
+        if None in sides or sides[0].value % sides[1].value:
+            backbone.refuse_all("finetune's images are squares of whole patches", "VisionTransformer of other images")
+            return
+        output = model.message("backbone")
+        network = output.add("vit", self.origin(backbone.value))
+        self.has_vectors = True
+        arch = backbone.items.get("arch", backbone.value)
+        for name, value in sizes.items():
+            network.set(name, pbtxt.Enum(value) if name == "variant" else value, self.origin(arch))
+        for name, side, default in zip(("image_size", "patch_size"), sides, (224, 16)):
+            if side.value != default:
+                self.put(network, name, side)
+        self.vit_pooling(backbone, network)
+        scale = backbone.number("layer_scale_init_value", 0, 1e30)
+        if scale is not None and scale.value > 0:
+            self.put(network, "layer_scale", scale)
+        bias = backbone.flag("qkv_bias")
+        if bias is not None and not bias.value:
+            self.put(network, "qkv_bias", bias)
+        drop_path = backbone.number("drop_path_rate", 0, 0.999999)
+        if drop_path is not None and drop_path.value > 0:
+            self.put(network, "drop_path", drop_path)
+        depth = sizes.get("depth", VIT_DEPTHS[sizes["variant"]])
+        self.frozen(backbone, output, {-1: -1, 0: -1, **{block: block for block in range(1, depth + 1)}})
+        self.vit_weights(backbone, output)
+        backbone.expect("in_channels", (3,), "finetune's ViT takes 3 channels")
+        backbone.expect("drop_rate", (0,), "finetune's ViT has no dropout in its blocks", "dropout in a ViT's blocks")
+        backbone.expect("norm_cfg", (dict(type="LN", eps=1e-6),), "finetune's layer norms have an epsilon of 1e-6")
+        backbone.expect("out_indices", (-1, (-1,), [-1]), "finetune classifies by the last block alone")
+        backbone.expect("with_cls_token", (True,), "finetune's ViT has a class token")
+        backbone.expect("interpolate_mode", ("bicubic",), "finetune resamples position embeddings bicubically")
+        backbone.expect("pre_norm", (False,), "finetune's ViT has no norm before its blocks")
+        for key in ("patch_cfg", "layer_cfgs"):
+            backbone.expect(key, ({}, None), NO_COUNTERPART)
+
+    def vit_sizes(self, backbone):
+        """Returns finetune's fields for the sizes of a VisionTransformer. Returns None, and refuses the backbone, if there
+        are none."""
+        arch = backbone.take("arch")
+        name = plain(arch) if arch is not None else "base"
+        if isinstance(name, str) and name.lower() in VITS:
+            return VITS[name.lower()]
+        if isinstance(name, dict):
+            width, depth, heads, hidden = (
+                name.get(key) for key in ("embed_dims", "num_layers", "num_heads", "feedforward_channels")
+            )
+            if (
+                len(name) == 4
+                and all(isinstance(n, int) and 0 < n <= 16384 for n in (width, depth, heads))
+                and hidden == 4 * width
+                and width % heads == 0
+            ):
+                return {"variant": "BASE", "width": width, "depth": depth, "heads": heads}
+            name = "of its own sizes"
+        backbone.refuse_all(
+            "finetune's ViT has the sizes of DeiT-tiny, DeiT-small (DINOv2-small), base, large or huge, or others with hidden layers "
+            "of four times the width",
+            f"backbone VisionTransformer {name}",
+        )
+        return None
+
+    def side(self, section, key, default):
+        """Returns the side of a square as a Leaf; None for another shape."""
+        value = section.take(key)
+        if value is None:
+            return Leaf(default, section.value.place)
+        side = plain(value)
+        if isinstance(side, (list, tuple)) and len(side) == 2 and side[0] == side[1]:
+            side = side[0]
+        good = isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= 8192
+        return Leaf(side, value.place) if good else None
+
+    def vit_pooling(self, backbone, network):
+        """Translates out_type and final_norm, which say how the last block's tokens become the features."""
+        out_type, final_norm = backbone.text("out_type"), backbone.flag("final_norm")
+        kind = out_type.value if out_type is not None else "cls_token"
+        has_norm = final_norm is None or final_norm.value
+        if kind == "avg_featmap":
+            self.put(network, "pooling", out_type, value=pbtxt.Enum("MEAN"))
+            if has_norm:
+                self.report.miss(
+                    (final_norm or backbone.value).place,
+                    backbone.at("final_norm"),
+                    "the tokens are normalised before the mean and after it there, and only after it here",
+                    "second final norm",
+                )
+        elif kind != "cls_token":
+            backbone.refuse("out_type", "finetune takes the class token or the mean over the patches")
+        elif not has_norm:
+            backbone.refuse("final_norm", "finetune's ViT always ends with a norm")
+
+    def vit_weights(self, backbone, output):
+        """Translates the checkpoint, or names how the first weights differ without one."""
+        inits = [init for section in (backbone, self.model) for init in section.sections("init_cfg")]
+        random = [init for init in inits if init.type() != "Pretrained"]
+        is_random = len(random) == len(inits)
+        for init in random:
+            mark(init.value)
+        self.initial_weights(backbone, output, is_checked=True)
+        if is_random and not self.loads_all:
+            self.report.miss(
+                (random[0].value if random else backbone.value).place,
+                backbone.at("init_cfg"),
+                "without a checkpoint the first weights differ: finetune draws those of linear layers normally, with a deviation of "
+                "0.02; mmpretrain draws those of each block's perceptron evenly (Xavier), and others as it is told",
+                "first weights of a ViT",
+            )
 
     def frozen(self, backbone, output, ours):
         """Writes frozen_stages by the number that freezes the same layers."""
@@ -240,7 +406,10 @@ class Model(Part):
         norm.expect(
             "requires_grad", (True,), "finetune trains the scale and shift of every batch norm that is not frozen"
         )
-        for key, ours, default, word in (("eps", epsilon, 1e-5, "an epsilon"), ("momentum", momentum, 0.1, "a momentum")):
+        for key, ours, default, word in (
+            ("eps", epsilon, 1e-5, "an epsilon"),
+            ("momentum", momentum, 0.1, "a momentum"),
+        ):
             why = f"finetune's {name} has batch norms with {word} of {ours:g}"
             if key in norm:
                 norm.expect(key, (ours,), why)
@@ -340,12 +509,54 @@ class Model(Part):
             else:
                 self.put(resnet, "se_ratio", ratio)
 
-    def initial_weights(self, backbone, output):
-        """Translates init_cfg. Returns whether it names a checkpoint."""
+    def is_loaded_whole(self, model):
+        """Returns whether load_from, model.pretrained or model.init_cfg names a checkpoint."""
+        names = [
+            plain(section.items[key])
+            for section, key in ((self.top, "load_from"), (model, "pretrained"))
+            if key in section
+        ]
+        init = plain(model.items["init_cfg"]) if "init_cfg" in model else None
+        inits = init if isinstance(init, list) else [init]
+        names += [one.get("checkpoint") for one in inits if isinstance(one, dict) and one.get("type") == "Pretrained"]
+        return any(isinstance(name, str) and name for name in names)
+
+    def first_weights(self, init):
+        """Reads an init_cfg of random weights, and refuses it if finetune's first weights are others."""
+        kind, wanted = init.type(), plain(init.value)
+        layers = wanted.get("layer")
+        layers = layers if isinstance(layers, list) else [layers]
+        is_convnext = self.backbone_message().has("convnext")
+        if self.loads_all:
+            self.report.note(init.value.place, init.path, "a checkpoint replaces all weights")
+            mark(init.value)
+        elif not self.output.message("model").has("backbone"):
+            self.report.note(init.value.place, init.path, "finetune has not the network")
+            mark(init.value)
+        elif is_convnext and (
+            kind == "TruncNormal"
+            and set(layers) == {"Conv2d", "Linear"}
+            and wanted.get("std") == 0.02
+            and wanted.get("bias", 0) == 0
+            and set(wanted) <= {"type", "layer", "std", "bias"}
+            or kind == "Constant"
+            and layers == ["LayerNorm"]
+            and wanted.get("val") == 1
+            and wanted.get("bias", 0) == 0
+            and set(wanted) <= {"type", "layer", "val", "bias"}
+        ):
+            mark(init.value)
+        else:
+            init.refuse_all("finetune chooses how a network without a checkpoint begins", "init_cfg")
+
+    def initial_weights(self, backbone, output, is_checked=False):
+        """Translates init_cfg. Returns whether it names a checkpoint. `is_checked`: whether those of random weights have been
+        read."""
         found = False
         for init in backbone.sections("init_cfg"):
             if init.type() != "Pretrained":
-                init.refuse_all("finetune chooses how a network without a checkpoint begins", "init_cfg")
+                if not is_checked:
+                    self.first_weights(init)
                 continue
             checkpoint = init.text("checkpoint")
             prefix = init.text("prefix")
@@ -377,8 +588,8 @@ class Model(Part):
         for init in model.sections("init_cfg"):
             if init.type() == "Pretrained":
                 sources.append((init, "checkpoint"))
-            else:
-                init.refuse_all("finetune chooses how a network without a checkpoint begins", "init_cfg")
+            elif not init.value.is_read():
+                self.first_weights(init)
         for section, key in sources:
             checkpoint = section.text(key)
             if checkpoint is None or not self.checkpoint_is_readable(section, key, checkpoint):
@@ -403,34 +614,91 @@ class Model(Part):
             self.report.miss(model.value.place, "model.head", "is not set")
             return
         kind = head.type()
+        known = {"LinearClsHead"}
+        if self.backbone_message().has("vit"):
+            known.add("VisionTransformerClsHead")
+        if self.is_one_label(head, kind):
+            known.add("MultiLabelLinearClsHead")
         classes = head.whole("num_classes", 2, 1 << 20)
         if kind == "ClsHead" and own_classes is not None:
             classes = own_classes
         elif kind == "StackedLinearClsHead" and self.hidden is not None:
             self.stacked(head, output.message("head"))
-        elif kind != "LinearClsHead" or self.hidden is not None:
+        elif kind not in known or self.hidden is not None:
             head.refuse_all(f"finetune has no head {kind}; its head is one linear layer", f"head {kind}")
+        elif head.take("hidden_dim") is not None:
+            head.refuse("hidden_dim", "finetune's head is one linear layer", "hidden layer in a ViT's head")
         message = output.message("head")
         self.put(message, "num_classes", classes)
         if classes is None:
             self.report.miss(head.value.place, "model.head.num_classes", "is not set")
-        if kind not in ("LinearClsHead", "ClsHead", "StackedLinearClsHead"):
+        if kind not in known | {"ClsHead", "StackedLinearClsHead"}:
             return
-        head.expect(
-            "init_cfg",
-            (
-                dict(type="Normal", layer="Linear", std=0.01),
-                dict(type="Normal", layer="Linear", mean=0.0, std=0.01, bias=0.0),
-            ),
-            "finetune starts the head as mmpretrain does by " "default: normal, deviation 0.01",
-            "init_cfg",
-        )
+        self.head_weights(head, kind)
+        if kind == "MultiLabelLinearClsHead":
+            head.note("thr", "finetune takes the class with the highest score, as Accuracy does")
+        if kind == "VisionTransformerClsHead":
+            head.note("act_cfg", "it belongs to a hidden layer")
         head.note("in_channels", "it follows from the backbone")
         head.note("topk", "val_evaluator says what is measured")
         head.note("cal_acc", "finetune measures accuracy on data.val")
         loss = head.section("loss")
         if loss is not None:
-            self.loss(loss, message)
+            self.loss(loss, message, kind == "MultiLabelLinearClsHead")
+        elif kind == "MultiLabelLinearClsHead":
+            message.message("bce").set("sum_classes", True, self.origin(head.value, "mmpretrain's default"))
+
+    def is_one_label(self, head, kind):
+        """Returns whether the head is a MultiLabelLinearClsHead whose loss is the same as that of a head for one label, which the
+        data sets that are translated have."""
+        loss = plain(head.items["loss"]) if "loss" in head else {"type": "CrossEntropyLoss", "use_sigmoid": True}
+        return (
+            kind == "MultiLabelLinearClsHead"
+            and isinstance(loss, dict)
+            and loss.get("type") == "CrossEntropyLoss"
+            and bool(loss.get("use_soft")) != bool(loss.get("use_sigmoid"))
+        )
+
+    def head_weights(self, head, kind):
+        """Compares the head's first weights with finetune's, which are normal with a deviation of head_deviation."""
+        if self.loads_all or not self.output.message("model").has("backbone"):
+            head.note(
+                "init_cfg", "a checkpoint replaces all weights" if self.loads_all else "finetune has not the network"
+            )
+            return
+        wanted = plain(head.items["init_cfg"]) if "init_cfg" in head else "unset"
+        wanted = wanted[0] if isinstance(wanted, list) and len(wanted) == 1 else wanted
+        if wanted == "unset" and kind == "VisionTransformerClsHead":
+            wanted = dict(type="Constant", layer="Linear", val=0)
+        elif wanted == "unset":
+            wanted = dict(type="Normal", layer="Linear", std=0.01)
+        elif wanted is None:
+            # That of the whole model, if any.
+            inits = plain(self.model.items["init_cfg"]) if "init_cfg" in self.model else None
+            inits = [one for one in (inits if isinstance(inits, list) else [inits]) if isinstance(one, dict)]
+            for_linear = [one for one in inits if "Linear" in (one.get("layer") or ())]
+            wanted = for_linear[-1] if for_linear else None
+        rest = {"layer", "mean", "bias", "type", "std"}
+        good = (
+            isinstance(wanted, dict)
+            # mmengine cuts a TruncNormal off at -2 and 2, a hundred deviations.
+            and wanted.get("type") in ("Normal", "TruncNormal")
+            and wanted.get("std") == self.head_deviation
+            and set(wanted) <= rest
+            and not wanted.get("mean")
+            and not wanted.get("bias")
+        )
+        value = head.items.get("init_cfg")
+        if value is not None:
+            mark(value)
+        if not good:
+            shown = "PyTorch's" if wanted is None else show(to_value(wanted, head.value.place), 80)
+            self.report.miss(
+                (value or head.value).place,
+                head.at("init_cfg"),
+                f"the head's first weights are {shown} there; normal, with a deviation of {self.head_deviation:g}, here",
+                "first weights of the head",
+            )
 
     def stacked(self, head, message):
         """MobileNetV3's head, whose hidden layer is finetune's last stage."""
@@ -446,7 +714,8 @@ class Model(Part):
         if dropout is not None and dropout.value > 0:
             self.put(message, "dropout", dropout)
 
-    def loss(self, loss, head):
+    def loss(self, loss, head, takes_shares):
+        """`takes_shares`: whether the head gives the loss a share for each class in place of a label."""
         kind = loss.type()
         if kind == "LabelSmoothLoss":
             smoothing = loss.number("label_smooth_val", 0, 0.999999)
@@ -481,7 +750,10 @@ class Model(Part):
         if loss.is_true("use_sigmoid"):
             remark = "mmpretrain divides by the images alone"
             head.message("bce").set("sum_classes", True, self.origin(loss.items["use_sigmoid"], remark))
-        loss.expect("use_soft", (False,), "finetune's labels are whole numbers", "soft labels")
+        if takes_shares:
+            loss.note("use_soft", "finetune's loss takes labels and mixed labels alike")
+        else:
+            loss.expect("use_soft", (False,), "the labels of this head are whole numbers", "soft labels")
         loss.expect("reduction", ("mean",), "finetune's loss is the mean of a batch")
         weights = plain(loss.items["class_weight"]) if "class_weight" in loss.items else None
         if isinstance(weights, (list, tuple)) and all(isinstance(weight, (int, float)) for weight in weights):
@@ -490,4 +762,6 @@ class Model(Part):
             output.set("weight", [float(weight) for weight in weights], self.origin(loss.items["class_weight"]))
         else:
             loss.expect("class_weight", (None,), "finetune takes one number for each class", "class weights")
-        loss.expect("pos_weight", (None,), "finetune's binary cross-entropy has one weight for each class", "pos_weight")
+        loss.expect(
+            "pos_weight", (None,), "finetune's binary cross-entropy has one weight for each class", "pos_weight"
+        )

@@ -2,18 +2,27 @@
 
 import re
 
-from openmmlab import pbtxt
+from openmmlab import names, pbtxt
 from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.values import Dict, plain
 
-# The names of the networks' batch norms, after their parameters' names in src/model.
+# The names of the networks' norms, after their parameters' names in src/model.
 NORM = r"(\.bn[0-9]*|\.downsample\.1)\."
+# With avg_down, a pooling is the first layer of the shortcuts that have a stride.
+NORM_AFTER_POOLING = r"(\.bn[0-9]*|\.layer1\.0\.downsample\.1|\.layer[2-4]\.0\.downsample\.2)\."
+NORMS = {"convnext": r"(\.downsample_layers\.(0\.1|[1-3]\.0)|\.norm3?)\.", "vit": r"\.ln[12]\."}
+# Those of other parameters of one dimension that are not biases.
+FLAT = {"convnext": r"\.(gamma|beta)$", "vit": r"\.gamma[12]\.weight$"}
 # Those of depthwise convolutions, by network.
 DEPTHWISE = {
     "mobilenet_v2": r"\.layer(1\.[0-9]+\.conv\.0|[2-7]\.[0-9]+\.conv\.1)\.conv\.weight$",
     "mobilenet_v3": r"\.depthwise_conv\.conv\.weight$",
     "efficientnet": r"\.depthwise_conv\.conv\.weight$",
+    "convnext": r"\.depthwise_conv\.weight$",
 }
+# Words in the names of parameters that only transformers have.
+ONLY_TRANSFORMERS = ("cls_token", "pos_embed", "relative_position")
+LAYER_DECAY = "LearningRateDecayOptimWrapperConstructor"
 
 
 class Optimizer(Part):
@@ -63,9 +72,13 @@ class Optimizer(Part):
             self.put(message, "nesterov", sgd.flag("nesterov"))
             sgd.expect("dampening", (0,), "finetune's SGD has no dampening")
         rules = wrapper.section("paramwise_cfg")
+        constructor = wrapper.type("constructor")
         if rules is not None:
             if self.output.message("model").has("backbone"):
-                self.rules(rules, output)
+                has_layer_decay = constructor == LAYER_DECAY
+                if has_layer_decay:
+                    self.layer_decay(rules, output)
+                self.rules(rules, output, has_layer_decay)
             else:
                 rules.refuse_all(
                     "it depends on the backbone's names, and finetune has not this backbone",
@@ -78,12 +91,10 @@ class Optimizer(Part):
             self.put(output.message("clip_gradient"), "max_norm", clip.number("max_norm", 1e-30, 1e30))
             clip.expect("norm_type", (2,), "finetune clips by the L2 norm")
             clip.expect("error_if_nonfinite", (False,), NO_COUNTERPART)
-        wrapper.expect(
-            "constructor",
-            ("DefaultOptimWrapperConstructor", None),
-            "finetune has one lr for all but optimizer.rule",
-            "layer-wise lr decay",
-        )
+        if constructor not in ("", "DefaultOptimWrapperConstructor", LAYER_DECAY):
+            wrapper.refuse(
+                "constructor", "finetune has optimizer.rule and optimizer.layer_decay", f"constructor {constructor}"
+            )
         counts = wrapper.whole("accumulative_counts", 1)
         if counts is not None and counts.value > 1 and self.counts_iterations():
             wrapper.refuse(
@@ -150,6 +161,28 @@ class Optimizer(Part):
         self.put(message, "epsilon", adamw.number("eps", 0, 1e30))
         self.put(message, "weight_decay", adamw.number("weight_decay", 0, 1e30))
 
+    def layer_decay(self, rules, output):
+        """Translates what LearningRateDecayOptimWrapperConstructor reads and the usual constructor does not."""
+        for key in ("bias_lr_mult", "dwconv_decay_mult"):
+            rules.note(key, f"{LAYER_DECAY} does not read it")
+        keys = rules.section("custom_keys")
+        for name in keys.items if keys is not None else ():
+            rule = keys.section(name)
+            if rule is not None:
+                rule.note("lr_mult", f"{LAYER_DECAY} does not read it")
+        rate = rules.number("layer_decay_rate", 1e-30, 1)
+        if rate is None or rate.value == 1:
+            return
+        if not self.backbone_message().has("vit"):
+            rules.refuse(
+                "layer_decay_rate",
+                "finetune's optimizer.layer_decay goes by stages, as frozen_stages counts them; mmpretrain's goes by groups of blocks "
+                "here",
+                "layer-wise lr decay",
+            )
+            return
+        self.put(output, "layer_decay", rate)
+
     def counts_iterations(self):
         loop = self.top.items.get("train_cfg")
         loop = plain(loop) if isinstance(loop, Dict) else {}
@@ -158,11 +191,23 @@ class Optimizer(Part):
         schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
         return "max_iters" in loop or any(isinstance(s, dict) and s.get("by_epoch") is False for s in schedulers)
 
-    def rules(self, rules, output):
+    def rules(self, rules, output, has_layer_decay):
         """Writes the rules in mmengine's order: the longest matching custom key comes first, then rules for norms, then
-        for biases."""
+        for biases, depthwise convolutions and other parameters of one dimension. finetune refuses a rule that matches no
+        parameter, so such rules are left out where the names are known. `has_layer_decay`: layer_decay() has read the settings
+        that its constructor does not use."""
+        backbone = self.backbone_message()
+        kind = next((name for name in (*NORMS, *DEPTHWISE) if backbone.has(name)), "")
+        free = names.trained_parameters(self.output.get("model"))
 
         def add(pattern, lr, decay, place):
+            nonlocal free
+            if free is not None:
+                left = [name for name in free if not re.search(pattern, name)]
+                if len(left) == len(free):
+                    self.report.note(place.place, rules.path, f"no trained parameter that is left matches {pattern}")
+                    return
+                free = left
             rule = output.add("rule")
             rule.set("match", pattern, self.origin(place))
             if lr is not None:
@@ -172,32 +217,40 @@ class Optimizer(Part):
 
         keys = rules.section("custom_keys")
         if keys is not None:
-            names = sorted(sorted(name for name in keys.items if isinstance(name, str) and name), key=len, reverse=True)
-            for name in names:
+            custom = [name for name in keys.items if isinstance(name, str) and name]
+            for name in sorted(sorted(custom), key=len, reverse=True):
+                if free is None and any(word in name for word in ONLY_TRANSFORMERS):
+                    keys.note(name, "no parameter of the network has such a name")
+                    continue
                 rule = keys.section(name)
                 if rule is not None:
                     add(
                         re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", name),
-                        rule.number("lr_mult", 0, 1e30),
+                        None if has_layer_decay else rule.number("lr_mult", 0, 1e30),
                         rule.number("decay_mult", 0, 1e30),
                         rule.value,
                     )
+        has_pooling = backbone.get("resnet", pbtxt.Message()).get("avg_down", False)
+        norm = NORMS.get(kind, NORM_AFTER_POOLING if has_pooling else NORM)
         norm_decay = rules.number("norm_decay_mult", 0, 1e30)
         bias_decay = rules.number("bias_decay_mult", 0, 1e30)
-        bias_lr = rules.number("bias_lr_mult", 0, 1e30)
+        bias_lr = None if has_layer_decay else rules.number("bias_lr_mult", 0, 1e30)
+        flat_decay = rules.number("flat_decay_mult", 0, 1e30)
         if norm_decay is not None:
-            add(NORM, None, norm_decay, norm_decay)
+            add(norm, None, norm_decay, norm_decay)
         elif bias_lr is not None:
             # mmengine does not change the lr of a norm's bias.
-            add(NORM + "bias", None, bias_decay, bias_lr)
-        if bias_decay is not None or bias_lr is not None:
-            add(r"\.bias$", bias_lr, bias_decay, bias_decay or bias_lr)
-        backbone = self.output.message("model").message("backbone")
-        pattern = next((pattern for name, pattern in DEPTHWISE.items() if backbone.has(name)), None)
-        if pattern is None:
+            add(norm + "bias", None, bias_decay or flat_decay, bias_lr)
+        if norm_decay is None and flat_decay is not None:
+            add(norm + "weight", None, flat_decay, flat_decay)
+        if bias_decay is not None or bias_lr is not None or flat_decay is not None:
+            add(r"\.bias$", bias_lr, bias_decay or flat_decay, bias_decay or bias_lr or flat_decay)
+        if kind not in DEPTHWISE:
             rules.note("dwconv_decay_mult", "the backbone has no depthwise convolutions")
-        else:
+        elif not has_layer_decay:
             decay = rules.number("dwconv_decay_mult", 0, 1e30)
             if decay is not None:
-                add(pattern, None, decay, decay)
+                add(DEPTHWISE[kind], None, decay, decay)
+        if flat_decay is not None and kind in FLAT:
+            add(FLAT[kind], None, flat_decay, flat_decay)
         rules.note("bypass_duplicate", "no parameter is used twice")

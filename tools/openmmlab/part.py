@@ -27,6 +27,10 @@ class Part:
         if leaf is not None:
             message.set(name, leaf.value if value is None else value, self.origin(leaf, remark))
 
+    def backbone_message(self):
+        """Returns the message of the backbone, empty if finetune has not the network."""
+        return self.output.get("model", pbtxt.Message()).get("backbone", pbtxt.Message())
+
     def metric(self, leaf):
         """Returns a ValidationMetric for the name of a metric as mmengine's hooks take it: "accuracy/top1". Returns None for
         a metric that finetune does not have, or that no validation measures."""
@@ -55,5 +59,7 @@ class Part:
                 batch_transform = self.output.message("data").message("train").message("batch_transform")
                 self.put(batch_transform.message(kind.lower()), "alpha", augment.number("alpha", 1e-30, 1e30))
                 if kind == "CutMix":
-                    augment.expect("cutmix_minmax", (None,), "finetune draws the rectangle's area from Beta(alpha, alpha)")
+                    augment.expect(
+                        "cutmix_minmax", (None,), "finetune draws the rectangle's area from Beta(alpha, alpha)"
+                    )
                     augment.expect("correct_lam", (True,), "finetune's labels follow the rectangle as it is cut off")

@@ -60,6 +60,14 @@ class Message:
         self._fields.append((name, inner, comment))
         return inner
 
+    def get(self, name, default=None):
+        """Returns the value of a field, or `default` if it is not set."""
+        return next((value for field, value, _ in self._fields if field == name), default)
+
+    def change(self, name, value, comment):
+        """Sets a field that is set already to another value."""
+        self._fields = [field if field[0] != name else (name, value, comment) for field in self._fields]
+
     def comment(self, line):
         """Adds a comment on a line of its own."""
         self._fields.append((None, None, line))

@@ -52,8 +52,50 @@ class Runtime(Part):
             if hook.type() == "EarlyStoppingHook":
                 self.early_stopping(hook)
                 continue
+            if hook.type() == "EMAHook":
+                self.average(hook)
+                continue
             hook.refuse_all(f"finetune has no hook {hook.type()}", f"hook {hook.type() or '?'}")
         self.surroundings(output)
+
+    def average(self, hook):
+        """Translates EMAHook. Its first update copies the weights, as finetune's does."""
+        kind = hook.type("ema_type") or "ExponentialMovingAverage"
+        momentum = hook.number("momentum", 1e-30, 0.999999)
+        if kind != "ExponentialMovingAverage" or "momentum" in hook and momentum is None:
+            hook.refuse_all("finetune's average has one decay, which may warm up as timm's does", f"EMAHook {kind}")
+            return
+        output = self.output.message("optimizer").message("ema")
+        share = momentum.value if momentum is not None else 0.0002
+        output.set(
+            "decay",
+            float(f"{1 - share:.15g}"),
+            self.origin(
+                momentum or hook.value, f"1 - {share:g}" + ("" if momentum is not None else ", mmengine's default")
+            ),
+        )
+        has_batch_norms = not any(self.backbone_message().has(name) for name in ("convnext", "vit", "lenet5"))
+        if (
+            self.output.message("model").has("backbone")
+            and has_batch_norms
+            and not self.backbone_message().get("norm_eval", False)
+            and not hook.is_true("update_buffers")
+        ):
+            value = hook.items.get("update_buffers", hook.value)
+            self.report.miss(
+                value.place,
+                hook.at("update_buffers"),
+                "is False: validations use the running statistics of the latest weights there, and averaged ones here",
+                "EMAHook without update_buffers",
+            )
+        hook.note("update_buffers", "finetune averages the running statistics that training changes")
+        hook.expect("begin_iter", (0, 1), "finetune averages from the first iteration on")
+        hook.expect("begin_epoch", (0,), "finetune averages from the first iteration on")
+        hook.expect("interval", (1,), "finetune averages after every iteration")
+        hook.expect("evaluate_on_ema", (True,), "finetune validates the averaged weights")
+        hook.expect("evaluate_on_origin", (False,), "finetune validates only the averaged weights")
+        for key in ("priority", "strict_load", "device"):
+            hook.note(key, "it does not change the result")
 
     def early_stopping(self, hook):
         metric = self.metric(hook.take("monitor"))
@@ -72,7 +114,9 @@ class Runtime(Part):
         output.set(
             "min_delta",
             (delta.value if delta is not None else 0.1) / 100,
-            self.origin(delta or hook.value, "in percent there" if delta is not None else "mmengine's default, in percent there"),
+            self.origin(
+                delta or hook.value, "in percent there" if delta is not None else "mmengine's default, in percent there"
+            ),
         )
         hook.expect("rule", (None, "greater"), "the best accuracy is the greatest")
         hook.expect("stopping_threshold", (None,), NO_COUNTERPART)

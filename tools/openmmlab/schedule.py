@@ -3,12 +3,18 @@
 import math
 
 from openmmlab import pbtxt
+from openmmlab.legacy import MMCV_WARMUP
 from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.values import Dict, plain
+
+WARMUPS = ("LinearLR", MMCV_WARMUP)
 
 
 class Schedule(Part):
     """Writes the message `schedule`."""
+
+    # Whether the warm-up is that of mmcv, which multiplies the whole rate, as finetune's.
+    has_mmcv_warmup = False
 
     def write(self):
         output = self.output.message("schedule")
@@ -68,12 +74,18 @@ class Schedule(Part):
         loop.expect("val_begin", (0, 1), "finetune validates from the first epoch on")
         loop.expect("dynamic_intervals", (None,), NO_COUNTERPART)
 
+    @staticmethod
+    def kind(scheduler):
+        """Returns the type's name, of the two that mmengine knows it by the one for learning rates."""
+        kind = scheduler.type()
+        return kind[: -len("ParamScheduler")] + "LR" if kind.endswith("ParamScheduler") else kind
+
     def schedulers(self, output):
         written = None
         warmup_end = 0
-        for scheduler in self.top.sections("param_scheduler"):
-            kind = scheduler.type()
-            kind = kind[: -len("ParamScheduler")] + "LR" if kind.endswith("ParamScheduler") else kind
+        # The warm-up comes first, because the others depend on it.
+        for scheduler in sorted(self.top.sections("param_scheduler"), key=lambda one: self.kind(one) not in WARMUPS):
+            kind = self.kind(scheduler)
             by_epoch = scheduler.flag("by_epoch")
             by_epoch = by_epoch is None or by_epoch.value
             converted = scheduler.is_true("convert_to_iter_based")
@@ -84,7 +96,7 @@ class Schedule(Part):
             total = self.epochs if by_epoch else self.iterations
             scheduler.expect("param_name", ("lr",), "finetune schedules the learning rate")
             scheduler.note("verbose", "it does not change the result")
-            if kind == "LinearLR":
+            if kind in WARMUPS:
                 if self.warmup(scheduler, output, begin, end, by_epoch, per_iteration, total):
                     warmup_end = end.value
                 continue
@@ -94,20 +106,19 @@ class Schedule(Part):
                 "ExponentialLR": self.steps,
                 "CosineAnnealingLR": self.cosine,
                 "ReduceOnPlateauLR": self.plateau,
+                "PolyLR": self.poly,
+                "OneCycleLR": self.one_cycle,
+                "CosineRestartLR": self.restarts,
             }.get(kind)
             if written is not None or write is None:
                 why = (
-                    f"this program does not translate {kind}; see schedule.one_cycle and schedule.cosine_restarts"
-                    if kind in ("OneCycleLR", "CosineRestartLR")
-                    else f"this program does not translate {kind}; see schedule.poly"
-                    if kind == "PolyLR"
-                    else f"finetune has no schedule {kind}"
+                    f"finetune has no schedule {kind}"
                     if write is None
                     else f"finetune has one schedule, and {written} is it"
                 )
                 scheduler.refuse_all(why, f"schedule {kind}")
                 continue
-            if kind != "CosineAnnealingLR" and (begin != 0 or end is not None and end.value != total):
+            if kind not in ("CosineAnnealingLR", "PolyLR") and (begin != 0 or end is not None and end.value != total):
                 scheduler.refuse_all("finetune's schedule spans the whole run", "schedule of a part of the run")
                 continue
             if write(scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
@@ -134,8 +145,15 @@ class Schedule(Part):
         if output.has("warmup"):
             scheduler.refuse_all("finetune has one warm-up", "second warm-up")
             return False
+        is_mmcv = self.has_mmcv_warmup = scheduler.type() == MMCV_WARMUP
+        if not is_mmcv and end.value < 2:
+            scheduler.refuse_all("mmengine's LinearLR needs two steps or more", "LinearLR other than a warm-up")
+            return False
         message = output.message("warmup")
-        self.put(message, "epochs" if by_epoch else "iterations", end)
+        if by_epoch or is_mmcv:
+            self.put(message, "epochs" if by_epoch else "iterations", end)
+        else:
+            self.put(message, "iterations", end, f"{end.value} there, whose last one has the full rate", end.value - 1)
         message.set(
             "start_factor",
             start.value if start is not None else 1 / 3,
@@ -147,6 +165,172 @@ class Schedule(Part):
                 f"{scheduler.path}.convert_to_iter_based",
                 "the rate rises once an epoch there and every iteration here",
                 "warm-up by epoch",
+            )
+        elif by_epoch and not is_mmcv:
+            self.report.miss(
+                scheduler.value.place,
+                f"{scheduler.path}.end={end.value}",
+                f"the last iteration of these {end.value} epochs has the full rate there, and the one after it here; exact is warmup "
+                "{ iterations } with one iteration less than they have",
+                "warm-up that ends an iteration earlier",
+            )
+        return True
+
+    def below_warmup(self, scheduler, output, minimum):
+        """Reports a schedule that falls to more than 0 and begins within a warm-up: mmengine's recursion then multiplies only a part of
+        the rate."""
+        if output.has("warmup") and minimum is not None and minimum.value > 0 and not self.has_mmcv_warmup:
+            self.report.miss(
+                minimum.place,
+                f"{scheduler.path}.eta_min={minimum.value:g}",
+                "the warm-up raises only the part of the rate above eta_min there, and the whole rate here",
+                "warm-up over eta_min",
+            )
+
+    def learning_rate(self):
+        """Returns the optimizer's lr; None if it is not set."""
+        wrapper = self.top.items.get("optim_wrapper")
+        optimizer = plain(wrapper).get("optimizer") if isinstance(wrapper, Dict) else None
+        lr = optimizer.get("lr") if isinstance(optimizer, dict) else None
+        return lr if isinstance(lr, (int, float)) and not isinstance(lr, bool) else None
+
+    def has_rates(self):
+        """Returns whether some parameters have another rate than the schedule's."""
+        optimizer = self.output.message("optimizer")
+        return optimizer.has("layer_decay") or any("lr_multiplier" in line for line in optimizer.lines())
+
+    def check_least(self, scheduler, key, least):
+        """Reports a least rate that is over 0 and does not hold for every parameter."""
+        if least is not None and least.value > 0 and self.has_rates():
+            self.report.miss(
+                least.place,
+                f"{scheduler.path}.{key}={least.value:g}",
+                "it is the least rate of every parameter there; here a parameter's multiplier multiplies it, too",
+                f"{key} beside rates of single parameters",
+            )
+
+    def minimum(self, scheduler, message):
+        """Translates eta_min or eta_min_ratio."""
+        minimum, ratio = scheduler.number("eta_min", 0, 1e30), scheduler.number("eta_min_ratio", 0, 1)
+        lr = self.learning_rate()
+        if minimum is not None and lr is not None and minimum.value > lr:
+            scheduler.refuse("eta_min", "it is above the learning rate")
+            return None
+        if minimum is not None:
+            self.put(message, "min_lr", minimum)
+            self.check_least(scheduler, "eta_min", minimum)
+            return minimum
+        if ratio is not None and lr is not None:
+            self.put(message, "min_lr", ratio, f"{ratio.value:g} of lr", ratio.value * lr)
+            return ratio
+        message.set("min_lr", 0, self.origin(scheduler.value, "mmengine's default"))
+        return None
+
+    def poly(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+        """Translates PolyLR, which reaches eta_min in its last step, and not after it."""
+        if total is None or begin != 0 or end is None or end.value not in (total, total + 1):
+            scheduler.refuse_all("finetune's poly spans the whole run", "PolyLR over a part of the run")
+            return False
+        message = output.message("poly")
+        self.put(message, "power", scheduler.number("power", 1e-30, 1e30))
+        minimum = self.minimum(scheduler, message)
+        if not per_iteration:
+            message.set("unit", pbtxt.Enum("EPOCH"), self.origin(scheduler.value, "once an epoch, by_epoch"))
+        if end.value == total or by_epoch and per_iteration:
+            unit = "iteration" if per_iteration else "epoch"
+            self.report.miss(
+                scheduler.value.place,
+                f"{scheduler.path}.end={end.value}",
+                (
+                    f"in the n-th {unit} of N, from 0, (1 - n / (N - 1))^power there and (1 - n / N)^power here"
+                    if end.value == total
+                    else f"the rate falls over {total + 1} epochs less an iteration there, and over {total} here"
+                ),
+                "PolyLR that ends one step earlier",
+            )
+        self.below_warmup(scheduler, output, minimum)
+        return True
+
+    def one_cycle(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+        steps, peak = scheduler.whole("total_steps", 1, 2**62), scheduler.number("eta_max", 1e-30, 1e30)
+        share = scheduler.number("pct_start", 0, 0.999999)
+        curve = scheduler.text("anneal_strategy")
+        if (
+            total is None
+            or not per_iteration
+            or peak is None
+            or steps is not None
+            and steps.value != total
+            or steps is None
+            and end is None
+            or share is None
+            and "pct_start" in scheduler
+            or curve is not None
+            and curve.value not in ("cos", "linear")
+            or scheduler.is_true("three_phase")
+            or output.has("warmup")
+            or self.has_rates()
+        ):
+            scheduler.refuse_all(
+                "finetune's one_cycle changes after every iteration, over the whole run, in two phases, with one rate for all parameters",
+                "OneCycleLR",
+            )
+            return False
+        message = output.message("one_cycle")
+        self.put(message, "pct_start", share)
+        self.put(message, "div_factor", scheduler.number("div_factor", 1, 1e30))
+        self.put(message, "final_div_factor", scheduler.number("final_div_factor", 1e-30, 1e30))
+        if curve is not None and curve.value == "linear":
+            self.put(message, "anneal", curve, value=pbtxt.Enum("LINEAR"))
+        optimizer = self.output.message("optimizer")
+        for kind in ("sgd", "adamw", "lars", "lamb"):
+            if optimizer.has(kind) and optimizer.get(kind).has("lr"):
+                optimizer.get(kind).change(
+                    "lr", peak.value, self.origin(peak, "eta_max, which replaces the optimizer's lr")
+                )
+        scale = self.top.items.get("auto_scale_lr")
+        if isinstance(scale, Dict) and plain(scale).get("enable") is True:
+            self.report.miss(
+                peak.place,
+                f"{scheduler.path}.eta_max",
+                "auto_scale_lr does not scale it there, and does here",
+                "OneCycleLR that is scaled",
+            )
+        return True
+
+    def restarts(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+        periods, weights = scheduler.numbers("periods"), scheduler.numbers("restart_weights")
+        lengths = plain(periods) if periods is not None else []
+        are_whole = bool(lengths) and all(isinstance(n, int) and 0 < n < 2**31 for n in lengths)
+        factor = lengths[1] // lengths[0] if are_whole and len(lengths) > 1 else 1
+        if (
+            total is None
+            or not are_whole
+            or lengths[0] >= total
+            or sum(lengths) < total
+            or factor > 1000
+            or any(b != a * factor for a, b in zip(lengths, lengths[1:]))
+            or weights is not None
+            and any(weight != 1 for weight in plain(weights))
+            or output.has("warmup")
+        ):
+            scheduler.refuse_all(
+                "finetune's cosine_restarts begins each period with the full rate, and each is a whole number of times as long as the one "
+                "before it, until the run's end",
+                "CosineRestartLR",
+            )
+            return False
+        message = output.message("cosine_restarts")
+        message.set("first_epochs" if by_epoch else "first_iterations", lengths[0], self.origin(periods))
+        if factor != 1:
+            message.set("multiplier", factor, self.origin(periods))
+        self.minimum(scheduler, message)
+        if not per_iteration:
+            self.report.miss(
+                scheduler.value.place,
+                f"{scheduler.path}.convert_to_iter_based",
+                "the rate falls once an epoch there and every iteration here",
+                "CosineRestartLR by epoch",
             )
         return True
 
@@ -219,14 +403,15 @@ class Schedule(Part):
         else:
             self.put(message, "threshold", threshold)
         self.put(message, "cooldown", scheduler.whole("cooldown"))
-        self.put(message, "min_lr", scheduler.number("min_value", 0, 1e30))
+        least = scheduler.number("min_value", 0, 1e30)
+        self.put(message, "min_lr", least)
+        self.check_least(scheduler, "min_value", least)
         scheduler.expect("eps", (1e-8,), "finetune makes no reduction of 1e-8 or less")
         return True
 
     def cosine(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
         span = scheduler.whole("T_max", 1, 2**62)
         length = span.value if span is not None else (end.value if end is not None else total or 0) - begin
-        minimum, ratio = scheduler.number("eta_min", 0, 1e30), scheduler.number("eta_min_ratio", 0, 1)
         if (
             total is None
             or begin not in (0, warmup_end)
@@ -248,17 +433,9 @@ class Schedule(Part):
                 "cosine that begins after the warm-up",
             )
         message = output.message("cosine")
-        lr = self.top.items.get("optim_wrapper")
-        lr = plain(lr).get("optimizer") if isinstance(lr, Dict) else None
-        lr = lr.get("lr") if isinstance(lr, dict) else None
-        if minimum is not None and isinstance(lr, (int, float)) and minimum.value > lr:
-            scheduler.refuse("eta_min", "it is above the learning rate")
-        elif minimum is not None:
-            self.put(message, "min_lr", minimum)
-        elif ratio is not None and isinstance(lr, (int, float)):
-            self.put(message, "min_lr", ratio, f"{ratio.value:g} of lr", ratio.value * lr)
-        else:
-            message.set("min_lr", 0, self.origin(scheduler.value, "mmengine's default"))
+        minimum = self.minimum(scheduler, message)
+        if begin == 0:
+            self.below_warmup(scheduler, output, minimum)
         if not per_iteration:
             message.set("unit", pbtxt.Enum("EPOCH"), self.origin(scheduler.value, "once an epoch, by_epoch"))
         return True

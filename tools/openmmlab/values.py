@@ -24,6 +24,10 @@ class Value:
         self.place = place
         self.used = False
 
+    def is_read(self):
+        """Returns whether the value and everything in it has been read."""
+        return self.used and all(child.is_read() for child in children(self))
+
 
 class Leaf(Value):
     """None, or a bool, int, float or str."""
@@ -112,6 +116,15 @@ def plain(value):
     if isinstance(value, Dict):
         return {key: plain(item) for key, item in value.items.items()}
     return Bare(value.name if isinstance(value, Symbol) else value.text)
+
+
+def to_value(data, place):
+    """Returns Python's own dicts, lists and scalars as a Value."""
+    if isinstance(data, dict):
+        return Dict({key: to_value(item, place) for key, item in data.items()}, place)
+    if isinstance(data, (list, tuple)):
+        return List([to_value(item, place) for item in data], place, isinstance(data, tuple))
+    return Leaf(data, place)
 
 
 class Bare(str):
