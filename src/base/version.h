@@ -16,6 +16,9 @@ inline constexpr char kFinetuneVersion[] = "0.1.0";
 // the file as finetune's.
 inline constexpr char kFinetuneWriter[] = "finetune 0.1.0";
 
+// Returns whether a file's writer is a version of finetune.
+bool IsOwnWriter(absl::string_view writer);
+
 // Checks that this program, which reads a file's format up to version `known`, can read version
 // `found`. A format's version rises when older programs would misread the new files. `found` is 0
 // for a file without a version, which is older than the first one. `writer`: the program that wrote

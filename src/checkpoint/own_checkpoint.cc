@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "src/base/annotate.h"
@@ -18,7 +17,6 @@
 namespace finetune {
 namespace {
 
-constexpr absl::string_view kWriterStart = "finetune ";
 // The number of bytes at the beginning of the file that are searched. The ZIP archive's first
 // header and its padding take at most 128 of them.
 constexpr size_t kHeadBytes = 1024;
@@ -38,7 +36,7 @@ void AppendWriter(Value::Dict* meta) {
 
 bool NamesOwnWriter(const Value& meta) {
   const absl::StatusOr<std::string> writer = meta.GetString("writer");
-  return writer.ok() && absl::StartsWith(*writer, kWriterStart);
+  return writer.ok() && IsOwnWriter(*writer);
 }
 
 bool IsExported(const Value& meta) {
@@ -81,9 +79,7 @@ absl::StatusOr<bool> IsOwnCheckpoint(const std::string& path) {
   const absl::string_view key("X\x06\0\0\0writerX", 12);
   const size_t found = absl::string_view(head).find(key);
   return found != absl::string_view::npos &&
-         absl::StartsWith(
-             absl::string_view(head).substr(std::min(head.size(), found + key.size() + 4)),
-             kWriterStart);
+         IsOwnWriter(absl::string_view(head).substr(std::min(head.size(), found + key.size() + 4)));
 }
 
 }  // namespace finetune

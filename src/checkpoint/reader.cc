@@ -18,7 +18,6 @@
 #include "src/checkpoint/find_state_dict.h"
 #include "src/checkpoint/format.h"
 #include "src/checkpoint/input_file.h"
-#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/safetensors.h"
 #include "src/checkpoint/torch_file.h"
 
@@ -218,6 +217,11 @@ absl::StatusOr<Value> ReadTorchFile(const std::string& path, const std::vector<s
   });
 }
 
+absl::StatusOr<Value> ReadMeta(const std::string& path) {
+  FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
+  return root.Get("meta").value_or(Value());
+}
+
 absl::Status CheckPlain(const Value& root) {
   const Value at = Unwrapped(root);
   if (at.opaque() == nullptr) return absl::OkStatus();
@@ -233,14 +237,7 @@ absl::StatusOr<StateDict> ReadStateDict(const std::string& path, const std::stri
       FT_ASSIGN_OR_RETURN(const Value root, file->Read({}));
       return NoStateDict(root);
     }
-    WeightsChoice chosen = choice;
-    if (choice == WeightsChoice::kAveragedIfOwn) {
-      const absl::StatusOr<Value> meta = file->Read(Place{"meta"});
-      if (!meta.ok() && !absl::IsNotFound(meta.status())) return meta.status();
-      chosen = meta.ok() && NamesOwnWriter(*meta) ? WeightsChoice::kAveragedIfAny
-                                                  : WeightsChoice::kUsual;
-    }
-    FT_ASSIGN_OR_RETURN(const FoundStateDict found, FindStateDict(places, key, chosen));
+    FT_ASSIGN_OR_RETURN(const FoundStateDict found, FindStateDict(places, key, choice));
     const absl::StatusOr<Value> value = file->Read(found.place);
     FT_RETURN_IF_ERROR(value.status());
     FT_ASSIGN_OR_RETURN(StateDict state, TensorsOf(*value));

@@ -32,6 +32,10 @@ namespace finetune {
 absl::StatusOr<Value> ReadTorchFile(const std::string& path,
                                     const std::vector<std::string>& keys = {});
 
+// Returns the entry "meta" of a checkpoint; none if the file has no such entry. Errors: those of
+// ReadTorchFile().
+absl::StatusOr<Value> ReadMeta(const std::string& path);
+
 // Checks that a checkpoint is not a whole model that was pickled as an object, as torch.save(model)
 // does: weights cannot be read from such a file. Errors: InvalidArgument if `root`, or its entry
 // "model" or a similar one (kUsualKeys), is an object of a Python class.

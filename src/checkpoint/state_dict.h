@@ -29,11 +29,10 @@ struct StateDict {
 // Which set of weights is read from a file that keeps the averaged weights beside the raw ones, as
 // programs that average weights write it.
 enum class WeightsChoice {
-  kUsual,          // the one that ReadStateDict() takes by its key
-  kRaw,            // the raw weights; in a file of one set, that set
-  kAveraged,       // the averaged weights
-  kAveragedIfAny,  // the averaged weights; in a file of one set, that set
-  kAveragedIfOwn   // as kAveragedIfAny in a file that finetune wrote, as kUsual in any other
+  kUsual,         // the one that ReadStateDict() takes by its key
+  kRaw,           // the raw weights; in a file of one set, that set
+  kAveraged,      // the averaged weights
+  kAveragedIfAny  // the averaged weights; in a file of one set, that set
 };
 
 }  // namespace finetune

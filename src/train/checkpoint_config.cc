@@ -22,10 +22,8 @@ absl::StatusOr<std::optional<LoadedConfig>> ReadCheckpointConfig(
 
 absl::StatusOr<std::optional<LoadedConfig>> FindCheckpointConfig(
     const std::string& checkpoint, const std::vector<std::string>& overrides) {
-  FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(checkpoint, {"meta"}));
-  const absl::StatusOr<Value> meta = root.Get("meta");
-  if (!meta.ok()) return std::nullopt;
-  return ReadCheckpointConfig(*meta, checkpoint, overrides);
+  FT_ASSIGN_OR_RETURN(const Value meta, ReadMeta(checkpoint));
+  return ReadCheckpointConfig(meta, checkpoint, overrides);
 }
 
 absl::StatusOr<LoadedConfig> LoadCheckpointConfig(const std::string& checkpoint,

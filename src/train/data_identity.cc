@@ -227,10 +227,8 @@ absl::StatusOr<DataIdentity> ReadDataIdentity(const Value& meta) {
 }
 
 absl::StatusOr<DataIdentity> ReadDataIdentityOf(const std::string& path) {
-  FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
-  const Value* meta = Find(root, "meta");
-  if (meta == nullptr) return DataIdentity();
-  absl::StatusOr<DataIdentity> identity = ReadDataIdentity(*meta);
+  FT_ASSIGN_OR_RETURN(const Value meta, ReadMeta(path));
+  absl::StatusOr<DataIdentity> identity = ReadDataIdentity(meta);
   FT_RETURN_IF_ERROR(Annotate(identity.status(), path));
   return identity;
 }

@@ -21,6 +21,7 @@
 #include "src/base/annotate.h"
 #include "src/base/processor.h"
 #include "src/checkpoint/fetch.h"
+#include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/reader.h"
 #include "src/checkpoint/value.h"
 #include "src/comm/agreement.h"
@@ -317,13 +318,17 @@ absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* c
 // Loads the weights in the file at `path` into the model, as model.backbone.pretrained says.
 absl::Status LoadFrom(const std::string& path, const LoadedConfig& loaded, Setup* setup) {
   const PretrainedConfig& pretrained = loaded.config.model().backbone().pretrained();
-  if (const absl::StatusOr<Value> root = ReadTorchFile(path, {"meta"}); root.ok()) {
-    const absl::StatusOr<std::string> warning =
-        CheckFirstNetwork(root->Get("meta").value_or(Value()), loaded);
+  const absl::StatusOr<Value> meta = ReadMeta(path);
+  absl::StatusOr<DataIdentity> trained_on = DataIdentity();
+  if (!meta.ok()) {
+    trained_on = meta.status();
+  } else {
+    const absl::StatusOr<std::string> warning = CheckFirstNetwork(*meta, loaded);
     FT_RETURN_IF_ERROR(Annotate(warning.status(), path));
     if (!warning->empty()) setup->warnings.push_back(absl::StrCat(path, ": ", *warning));
+    trained_on = ReadDataIdentity(*meta);
+    if (!trained_on.ok()) trained_on = Annotate(trained_on.status(), path);
   }
-  const absl::StatusOr<DataIdentity> trained_on = ReadDataIdentityOf(path);
   if (pretrained.with_head()) {
     FT_RETURN_IF_ERROR(trained_on.status());
     const absl::StatusOr<std::string> note = CheckHeadClasses(*trained_on, setup->data.classes);
@@ -386,9 +391,9 @@ void AddNotes(const std::string& path, const StateDict& state, const LoadReport&
 
 absl::Status TakeWeights(const LoadedConfig& loaded, const std::string& path,
                          const std::string& key, const EvaluatedWeights& weights, Setup* setup) {
-  FT_ASSIGN_OR_RETURN(const Value root, ReadTorchFile(path, {"meta"}));
+  FT_ASSIGN_OR_RETURN(const Value meta, ReadMeta(path));
   const absl::StatusOr<std::string> warning =
-      CheckNetwork(root.Get("meta").value_or(Value()), loaded,
+      CheckNetwork(meta, loaded,
                    "Set these fields as expected, or leave out --config and these --set: the "
                    "checkpoint carries its own config");
   FT_RETURN_IF_ERROR(Annotate(warning.status(), path));
@@ -396,7 +401,8 @@ absl::Status TakeWeights(const LoadedConfig& loaded, const std::string& path,
   // finetune's own runs validate the averaged weights and choose best.pth by them, so their
   // checkpoints are evaluated with the averaged weights. Other programs' checkpoints do not say
   // which weights were validated.
-  WeightsChoice choice = WeightsChoice::kAveragedIfOwn;
+  WeightsChoice choice =
+      NamesOwnWriter(meta) ? WeightsChoice::kAveragedIfAny : WeightsChoice::kUsual;
   if (!weights.weights.empty()) {
     choice = weights.weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
   }
