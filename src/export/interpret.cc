@@ -136,7 +136,6 @@ struct Step {
     if (op == "Flatten") return in[0].flatten(Int("axis"));
     if (op == "Reshape") return Reshaped();
     if (op == "Gemm") return at::linear(in[0], in[1], in.size() > 2 ? in[2] : at::Tensor());
-    if (op == "MatMul") return at::matmul(in[0], in[1]);
     if (op == "Cast") return in[0].to(TypeOf(static_cast<int>(Int("to"))));
     if (op == "Transpose") return in[0].permute(Ints("perm"));
     if (op == "Slice") {

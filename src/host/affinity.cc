@@ -8,10 +8,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 #include <system_error>
 
 #include "absl/strings/ascii.h"
@@ -23,6 +21,7 @@
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "src/base/status_macros.h"
+#include "src/host/kernel_file.h"
 #include "src/host/launch_environment.h"
 
 namespace finetune {
@@ -32,17 +31,9 @@ namespace {
 // on one processor, which wait for each other in turn, a second of work takes minutes.
 constexpr int kMostThreads = 16;
 
-// Returns the contents of a small file of /proc or /sys, or "" where the file does not exist.
-std::string Contents(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
 // Returns the value of the line "Key:\tvalue" in /proc/PID/status, or "" where there is none.
 std::string StatusField(absl::string_view pid, absl::string_view key) {
-  const std::string status = Contents(absl::StrCat("/proc/", pid, "/status"));
+  const std::string status = KernelFile(absl::StrCat("/proc/", pid, "/status"));
   for (absl::string_view line : absl::StrSplit(status, '\n')) {
     if (absl::ConsumePrefix(&line, key) && absl::ConsumePrefix(&line, ":")) {
       return std::string(absl::StripAsciiWhitespace(line));
@@ -115,14 +106,14 @@ HostCpus ThisHost(const std::optional<LauncherProcess>& launcher) {
     host.launcher_cpus = *std::move(cpus);
   }
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    auto siblings = ParseCpuList(absl::StripAsciiWhitespace(Contents(
+    auto siblings = ParseCpuList(absl::StripAsciiWhitespace(KernelFile(
         absl::StrCat("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"))));
     if (!siblings.ok()) break;
     host.core_of.push_back(siblings->front());
   }
   // In control groups version 2 the file holds the allowed CPU time and the period, both in
   // microseconds: "200000 100000" is two processors, "max 100000" is no limit.
-  const std::string limit = Contents("/sys/fs/cgroup/cpu.max");
+  const std::string limit = KernelFile("/sys/fs/cgroup/cpu.max");
   const std::vector<absl::string_view> parts =
       absl::StrSplit(absl::StripAsciiWhitespace(limit), ' ');
   double quota = 0;

@@ -6,13 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/host/kernel_file.h"
 
 namespace finetune {
 namespace {
@@ -22,10 +21,7 @@ namespace {
 constexpr int kGenerations = 8;
 
 std::string Contents(pid_t pid, const char* file) {
-  std::ifstream in(absl::StrCat("/proc/", pid, "/", file));
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
+  return KernelFile(absl::StrCat("/proc/", pid, "/", file));
 }
 
 std::string NameOf(pid_t pid) {

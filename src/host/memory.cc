@@ -6,24 +6,17 @@
 #include <fstream>
 #include <map>
 #include <optional>
-#include <sstream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/host/kernel_file.h"
 
 namespace finetune {
 namespace {
 
 // Version 1 writes nearly 2^63 for a cgroup without a limit.
 constexpr int64_t kUnlimited = int64_t{1} << 60;
-
-std::string Contents(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // Returns the number at the beginning of `text`; nullopt where there is none, as in "max".
 std::optional<int64_t> FirstNumber(const std::string& text) {
@@ -60,10 +53,10 @@ void AddCgroups(const std::string& mount, std::string path, const Names& names,
                 std::vector<MemoryLimit>* limits) {
   while (true) {
     const std::string folder = absl::StrCat(mount, path, "/");
-    const std::optional<int64_t> limit = FirstNumber(Contents(folder + names.limit));
-    const std::optional<int64_t> usage = FirstNumber(Contents(folder + names.usage));
+    const std::optional<int64_t> limit = FirstNumber(KernelFile(folder + names.limit));
+    const std::optional<int64_t> usage = FirstNumber(KernelFile(folder + names.usage));
     if (limit.has_value() && usage.has_value() && *limit < kUnlimited) {
-      std::map<std::string, int64_t> stat = Numbers(Contents(folder + "memory.stat"));
+      std::map<std::string, int64_t> stat = Numbers(KernelFile(folder + "memory.stat"));
       const int64_t cached = stat[names.inactive] + stat[names.active];
       limits->push_back({absl::StrCat("the cgroup ", path.empty() ? "/" : path),
                          std::max<int64_t>(0, *limit - *usage + cached)});
@@ -77,12 +70,12 @@ void AddCgroups(const std::string& mount, std::string path, const Names& names,
 
 std::vector<MemoryLimit> FindMemoryLimits(const std::string& root) {
   std::vector<MemoryLimit> limits;
-  const std::map<std::string, int64_t> host = Numbers(Contents(root + "/proc/meminfo"));
+  const std::map<std::string, int64_t> host = Numbers(KernelFile(root + "/proc/meminfo"));
   if (const auto available = host.find("MemAvailable"); available != host.end()) {
     limits.push_back({"the host", available->second * 1024});
   }
   // A line is "HIERARCHY:CONTROLLERS:PATH". The hierarchy of version 2 is 0, without controllers.
-  const std::string cgroups = Contents(root + "/proc/self/cgroup");
+  const std::string cgroups = KernelFile(root + "/proc/self/cgroup");
   for (const std::string& line : std::vector<std::string>(absl::StrSplit(cgroups, '\n'))) {
     const std::vector<std::string> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
     if (parts.size() != 3 || parts[2].empty() || parts[2][0] != '/') continue;

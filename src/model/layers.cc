@@ -58,7 +58,7 @@ bool IsNarrowAndStrided(const at::Tensor& x, const Conv& conv) {
 // Returns conv(x), in x's type, by LibTorch's operators.
 at::Tensor Convolve(const at::Tensor& x, const Conv& conv) {
   const at::ScalarType type = ConvType(x);
-  const at::Tensor weight = conv.weight.to(x.scalar_type()).to(type);
+  const at::Tensor weight = RoundedFor(conv.weight, x);
   const at::Tensor bias = conv.bias.defined() ? conv.bias.to(type) : conv.bias;
   // oneDNN's backward pass of a strided 1x1 convolution writes out of bounds where the input has
   // fewer channels than a oneDNN block (github.com/uxlfoundation/oneDNN/issues/6035). So the pixels
@@ -270,16 +270,15 @@ at::Tensor ConvWithBias(const at::Tensor& x, const Conv& conv, const StagePass& 
   if (pass.mode.fused && x.is_cpu() && RunsDepthwise(type, conv)) {
     return TrainedDepthwiseConv(x, conv.weight, conv.bias, conv.stride, PaddingOf(conv, x));
   }
-  return at::conv2d(Padded(x, conv).to(type), conv.weight.to(stored).to(type),
-                    conv.bias.to(stored).to(type), conv.stride, conv.padding, /*dilation=*/1,
-                    conv.groups)
+  return at::conv2d(Padded(x, conv).to(type), RoundedFor(conv.weight, x), RoundedFor(conv.bias, x),
+                    conv.stride, conv.padding, /*dilation=*/1, conv.groups)
       .to(stored);
 }
 
 at::Tensor ApplyLinear(const at::Tensor& x, const Linear& linear) {
   const at::ScalarType stored = x.scalar_type(), type = ConvType(x);
-  const at::Tensor bias = linear.bias.defined() ? linear.bias.to(stored).to(type) : at::Tensor();
-  return at::linear(x.to(type), linear.weight.to(stored).to(type), bias).to(stored);
+  const at::Tensor bias = linear.bias.defined() ? RoundedFor(linear.bias, x) : at::Tensor();
+  return at::linear(x.to(type), RoundedFor(linear.weight, x), bias).to(stored);
 }
 
 at::Tensor ApplyGeluMlp(const at::Tensor& x, const Linear& expand, const Linear& project,

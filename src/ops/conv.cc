@@ -105,6 +105,10 @@ at::ScalarType ConvType(const at::Tensor& x) {
   return convert ? at::kFloat : x.scalar_type();
 }
 
+at::Tensor RoundedFor(const at::Tensor& parameter, const at::Tensor& x) {
+  return parameter.to(x.scalar_type()).to(ConvType(x));
+}
+
 at::Tensor TrainedConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
                        int64_t padding) {
   return ConvFunction::apply(x, weight, stride, padding);

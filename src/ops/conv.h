@@ -12,6 +12,9 @@ namespace finetune {
 // a hundred times as long. The stored maps stay bfloat16.
 at::ScalarType ConvType(const at::Tensor& x);
 
+// Returns a float32 parameter as it is multiplied with `x`: rounded to x's type, in ConvType(x).
+at::Tensor RoundedFor(const at::Tensor& parameter, const at::Tensor& x);
+
 // Returns conv(x), differentiable by autograd. Chooses the fastest algorithm on a CPU for the
 // shape: Winograd's, matrix products or oneDNN's convolution. x: [N, C, H, W] channels-last,
 // float32 or bfloat16; weight: [K, C, k, k] float32. The result has x's type. The gradient of the

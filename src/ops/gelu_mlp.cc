@@ -49,11 +49,6 @@ at::Tensor AsRows(const at::Tensor& x) {
   return x.contiguous().view({x.numel() / std::max<int64_t>(1, x.size(-1)), x.size(-1)});
 }
 
-// Returns `weight` in the type to compute in, rounded to x's type.
-at::Tensor Rounded(const at::Tensor& weight, const at::Tensor& x) {
-  return weight.to(x.scalar_type()).to(ConvType(x));
-}
-
 // Returns the result, [..., out]. hidden: [rows, hidden] in x's type, receives the numbers before
 // the GELU; undefined where nobody needs them.
 at::Tensor Forward(const at::Tensor& x, const MlpWeights& weights, const at::Tensor& hidden) {
@@ -62,10 +57,10 @@ at::Tensor Forward(const at::Tensor& x, const MlpWeights& weights, const at::Ten
   const at::Tensor y = at::empty(sizes, x.options());
   const at::Tensor from = AsRows(x), to = y.view({from.size(0), sizes.back()});
   const at::ScalarType type = ConvType(x);
-  const at::Tensor expand = Rounded(weights.expand, x).t(),
-                   expand_bias = Rounded(weights.expand_bias, x);
-  const at::Tensor project = Rounded(weights.project, x).t(),
-                   project_bias = Rounded(weights.project_bias, x);
+  const at::Tensor expand = RoundedFor(weights.expand, x).t(),
+                   expand_bias = RoundedFor(weights.expand_bias, x);
+  const at::Tensor project = RoundedFor(weights.project, x).t(),
+                   project_bias = RoundedFor(weights.project_bias, x);
   ForChunks(from.size(0), weights.expand.size(0), [&](int64_t begin, int64_t count) {
     at::Tensor h = at::addmm(expand_bias, from.narrow(0, begin, count).to(type), expand);
     if (hidden.defined()) hidden.narrow(0, begin, count).copy_(h);
@@ -90,7 +85,7 @@ struct GeluMlpFunction : torch::autograd::Function<GeluMlpFunction> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &hidden = saved[3];
     const at::ScalarType type = ConvType(x);
-    const at::Tensor expand = Rounded(saved[1], x), project = Rounded(saved[2], x);
+    const at::Tensor expand = RoundedFor(saved[1], x), project = RoundedFor(saved[2], x);
     const at::Tensor from = AsRows(x), dy = AsRows(gradients[0]);
     const bool needs_dx = context->needs_input_grad(0), needs_dw = context->needs_input_grad(1);
     at::Tensor dx, d_expand, d_expand_bias, d_project, d_project_bias;

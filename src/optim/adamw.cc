@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "src/optim/check_kind.h"
+
 namespace finetune {
 namespace {
 
@@ -42,15 +44,7 @@ __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4"))) void Upd
 }  // namespace
 
 void AdamW::Check(const AdamWConfig& config, const Problems& problems) {
-  if (!config.has_lr()) problems.Error("lr", "is not set");
-  problems.AtLeast("lr", config.lr(), 0);
-  problems.IsFraction("beta1", config.beta1());
-  problems.IsFraction("beta2", config.beta2());
-  // With epsilon 0, a gradient that is always 0 would divide 0 by 0. 1e-37 is the smallest power of
-  // ten that float32 holds with full precision.
-  constexpr double kLeastEpsilon = 1e-37;
-  problems.AtLeast("epsilon", config.epsilon(), kLeastEpsilon);
-  problems.AtLeast("weight_decay", config.weight_decay(), 0);
+  CheckAverages(config, problems);
 }
 
 AdamW::AdamW(const AdamWConfig& config, FlatParameters parameters)

@@ -10,6 +10,8 @@
 #include <cmath>
 #include <utility>
 
+#include "src/optim/check_kind.h"
+
 namespace finetune {
 namespace {
 
@@ -25,9 +27,6 @@ struct Coefficients {
   float weight_decay;
   float step;  // lr times the trust ratio; unused by Measure()
 };
-
-// The number of partial sums, which the compiler keeps in vector registers.
-constexpr int64_t kLanes = 8;
 
 inline float UpdateOf(float w, float m, float v, const Coefficients& c) {
   return m * c.correction / (std::sqrt(v) * c.inverse_root + c.epsilon) + c.weight_decay * w;
@@ -69,24 +68,10 @@ __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4"))) void Upd
   for (int64_t i = 0; i < n; ++i) w[i] -= c.step * UpdateOf(w[i], m[i], v[i], c);
 }
 
-double Sum(const double (&lanes)[kLanes]) {
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  return sum;
-}
-
 }  // namespace
 
 void Lamb::Check(const LambConfig& config, const Problems& problems) {
-  if (!config.has_lr()) problems.Error("lr", "is not set");
-  problems.AtLeast("lr", config.lr(), 0);
-  problems.IsFraction("beta1", config.beta1());
-  problems.IsFraction("beta2", config.beta2());
-  // With epsilon 0, a gradient that is always 0 would divide 0 by 0. 1e-37 is the smallest power of
-  // ten that float32 holds with full precision.
-  constexpr double kLeastEpsilon = 1e-37;
-  problems.AtLeast("epsilon", config.epsilon(), kLeastEpsilon);
-  problems.AtLeast("weight_decay", config.weight_decay(), 0);
+  CheckAverages(config, problems);
 }
 
 Lamb::Lamb(const LambConfig& config, FlatParameters parameters)
@@ -126,7 +111,7 @@ void Lamb::StepOnCpu(const at::Tensor& gradients, double lr, double scale, int64
     c.weight_decay = static_cast<float>(parameter.weight_decay);
     double weights[kLanes] = {}, updates[kLanes] = {};
     MeasureRange(w + begin, g + begin, m + begin, v + begin, end - begin, c, weights, updates);
-    return SquareSums{Sum(weights), Sum(updates)};
+    return SquareSums{SumOf(weights), SumOf(updates)};
   });
   passes_.Update([=, &all, this](const LayerParameter& parameter, const SquareSums& sums,
                                  int64_t begin, int64_t end) {

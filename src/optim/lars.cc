@@ -11,6 +11,8 @@
 #include <cmath>
 #include <utility>
 
+#include "src/optim/check_kind.h"
+
 namespace finetune {
 namespace {
 
@@ -48,15 +50,9 @@ __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4"))) void Upd
 }  // namespace
 
 void Lars::Check(const LarsConfig& config, const Problems& problems) {
-  if (!config.has_lr()) problems.Error("lr", "is not set");
-  problems.AtLeast("lr", config.lr(), 0);
-  problems.IsFraction("momentum", config.momentum());
-  problems.AtLeast("weight_decay", config.weight_decay(), 0);
+  CheckMomentum(config, problems);
   problems.Positive("trust_coefficient", config.trust_coefficient());
   problems.AtLeast("epsilon", config.epsilon(), 0);
-  if (config.nesterov() && config.momentum() == 0) {
-    problems.Error("nesterov", "needs momentum, which is 0");
-  }
 }
 
 Lars::Lars(const LarsConfig& config, FlatParameters parameters)

@@ -3,9 +3,6 @@
 namespace finetune {
 namespace {
 
-// The number of partial sums, which the compiler keeps in vector registers.
-constexpr int64_t kLanes = 8;
-
 __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4"))) void AddSquares(
     const float* __restrict values, int64_t n, double* __restrict lanes) {
   for (int64_t i = 0; i + kLanes <= n; i += kLanes) {
@@ -39,11 +36,16 @@ LayerPasses::LayerPasses(const FlatParameters& parameters, double weight_decay, 
   sums_.resize(parameters_.size());
 }
 
+double SumOf(const double (&lanes)[kLanes]) {
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
 double SumOfSquares(const float* values, int64_t n) {
   double lanes[kLanes] = {};
   AddSquares(values, n, lanes);
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
+  double sum = SumOf(lanes);
   for (int64_t i = n - n % kLanes; i < n; ++i) sum += static_cast<double>(values[i]) * values[i];
   return sum;
 }

@@ -90,6 +90,12 @@ class LayerPasses {
   std::vector<Block> blocks_;     // in the order of memory
 };
 
+// The number of partial sums of a sum of squares, which the compiler keeps in vector registers.
+inline constexpr int64_t kLanes = 8;
+
+// Returns the sum of the partial sums.
+double SumOf(const double (&lanes)[kLanes]);
+
 // Returns the sum of the squares of `n` elements. The order of the sum does not depend on the
 // processor's instructions.
 double SumOfSquares(const float* values, int64_t n);

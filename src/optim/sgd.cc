@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "src/optim/check_kind.h"
+
 namespace finetune {
 namespace {
 
@@ -43,13 +45,7 @@ __attribute__((target_clones("default", "avx2,fma", "arch=x86-64-v4"))) void Upd
 }  // namespace
 
 void Sgd::Check(const SgdConfig& config, const Problems& problems) {
-  if (!config.has_lr()) problems.Error("lr", "is not set");
-  problems.AtLeast("lr", config.lr(), 0);
-  problems.IsFraction("momentum", config.momentum());
-  problems.AtLeast("weight_decay", config.weight_decay(), 0);
-  if (config.nesterov() && config.momentum() == 0) {
-    problems.Error("nesterov", "needs momentum, which is 0");
-  }
+  CheckMomentum(config, problems);
 }
 
 Sgd::Sgd(const SgdConfig& config, FlatParameters parameters)
