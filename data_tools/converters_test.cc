@@ -956,7 +956,7 @@ TEST_F(ConvertersTest, ImageListReadsTablesAndListsOfWindows) {
   }
 }
 
-// What is likely a mistake in a list, and still makes a data set, is a warning.
+// A list that can be converted, but is likely wrong, gets a warning.
 TEST_F(ConvertersTest, WarnsOfLabelsAndLinesThatAreLikelyMistakes) {
   const auto warnings = [&](const std::string& list) {
     const std::string input = Folder(

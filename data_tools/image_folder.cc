@@ -23,8 +23,7 @@ namespace {
 
 // Warns of classes with one image, of which HoldOut() takes none.
 void WarnOfLoneImages(const ImageSource& source, const Warn& warn) {
-  std::vector<int64_t> counts(source.class_names.size());
-  for (const SourceImage& image : source.splits[0].images) ++counts[image.label];
+  const std::vector<int64_t> counts = source.TrainingCounts();
   const auto lone = std::count(counts.begin(), counts.end(), 1);
   if (lone == 0 || !warn) return;
   const size_t first = std::find(counts.begin(), counts.end(), 1) - counts.begin();

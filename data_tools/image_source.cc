@@ -28,6 +28,12 @@ int64_t ImageSource::size() const {
   return n;
 }
 
+std::vector<int64_t> ImageSource::TrainingCounts() const {
+  std::vector<int64_t> counts(class_names.size());
+  for (const SourceImage& image : splits[0].images) ++counts[image.label];
+  return counts;
+}
+
 std::string OtherImageEnding(absl::string_view name) {
   std::string ending = Ending(name);
   return absl::c_linear_search(kOtherEndings, ending) ? ending : std::string();

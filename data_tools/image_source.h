@@ -40,6 +40,9 @@ struct ImageSource {
   std::vector<SourceSplit> splits;
 
   int64_t size() const;
+
+  // Returns the number of the training split's images of each class, by label.
+  std::vector<int64_t> TrainingCounts() const;
 };
 
 using Warn = std::function<void(const std::string& warning)>;

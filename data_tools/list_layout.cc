@@ -217,8 +217,7 @@ class ListedImages {
 // Warns of classes without images in the training split. Errors: InvalidArgument if another split
 // has an image of such a class. `numbered`: whether the labels are numbers.
 absl::Status CheckClassesAreTrained(const ImageSource& source, bool numbered, const Warn& warn) {
-  std::vector<int64_t> trained(source.class_names.size());
-  for (const SourceImage& image : source.splits[0].images) ++trained[image.label];
+  const std::vector<int64_t> trained = source.TrainingCounts();
   for (size_t s = 1; s < source.splits.size(); ++s) {
     for (const SourceImage& image : source.splits[s].images) {
       if (trained[image.label] > 0) continue;

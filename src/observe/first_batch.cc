@@ -54,10 +54,7 @@ std::string ToJson(const FirstBatch& batch) {
                               {"media_type", image.media_type},
                               {"base64", absl::Base64Escape(image.bytes)}});
   }
-  // kFirstBatchFirstLine replaces the opening brace. Bytes that are not UTF-8 become U+FFFD.
-  const std::string text =
-      json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
-  return absl::StrCat(kFirstBatchFirstLine, text.substr(1), "\n");
+  return OwnJsonText(json, kFirstBatchFirstLine);
 }
 
 absl::StatusOr<FirstBatch> ParseFirstBatch(absl::string_view text) {
@@ -95,7 +92,7 @@ absl::StatusOr<FirstBatch> ParseFirstBatch(absl::string_view text) {
 
 absl::StatusOr<FirstBatch> ReadFirstBatch(absl::string_view work_dir) {
   const std::string path = FirstBatchPath(work_dir);
-  FT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMostBytes));
+  FT_ASSIGN_OR_RETURN(const std::string text, ReadRegularFile(path, kMostBytes));
   absl::StatusOr<FirstBatch> batch = ParseFirstBatch(text);
   FT_RETURN_IF_ERROR(Annotate(batch.status(), path));
   return batch;

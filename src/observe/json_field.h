@@ -7,6 +7,9 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
 namespace finetune {
 
 // Returns a field's number; `otherwise` if the field is missing, null or of another type.
@@ -42,6 +45,14 @@ inline std::string TextField(const nlohmann::json& object, const char* name) {
 inline bool BoolField(const nlohmann::json& object, const char* name) {
   const auto field = object.find(name);
   return field != object.end() && field->is_boolean() && field->get<bool>();
+}
+
+// Returns an object with at least one field as the text of a file. `first_line` says that finetune
+// wrote the file; it replaces the opening brace. Bytes that are not UTF-8 become U+FFFD.
+inline std::string OwnJsonText(const nlohmann::ordered_json& object, absl::string_view first_line) {
+  const std::string text =
+      object.dump(1, ' ', /*ensure_ascii=*/false, nlohmann::ordered_json::error_handler_t::replace);
+  return absl::StrCat(first_line, text.substr(1), "\n");
 }
 
 }  // namespace finetune

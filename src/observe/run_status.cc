@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/version.h"
@@ -88,10 +88,12 @@ std::string ToJson(const RunStatus& status) {
   for (const RunStatus::Warning& warning : status.warnings) {
     json["warnings"].push_back({{"time", warning.unix_s}, {"text", warning.text}});
   }
-  // kStatusFirstLine replaces the opening brace. Bytes that are not UTF-8 become U+FFFD.
-  const std::string text =
-      json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
-  return absl::StrCat(kStatusFirstLine, text.substr(1), "\n");
+  return OwnJsonText(json, kStatusFirstLine);
+}
+
+std::string MetricText(absl::string_view metric, double value) {
+  return metric == "loss" ? absl::StrFormat("%.4f", value)
+                          : absl::StrFormat("%.2f %%", 100 * value);
 }
 
 absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
@@ -104,8 +106,7 @@ absl::StatusOr<RunStatus> ParseRunStatus(absl::string_view text) {
   FT_RETURN_IF_ERROR(Annotate(CheckFormatVersion(IntegerField(json, "format_version", 0),
                                                  kStatusFormatVersion, TextField(json, "writer")),
                               "format_version"));
-  if (const std::string writer = TextField(json, "writer");
-      !absl::StartsWith(writer, "finetune ")) {
+  if (const std::string writer = TextField(json, "writer"); !IsOwnWriter(writer)) {
     return absl::InvalidArgumentError(
         absl::StrCat("writer: found \"", writer,
                      "\"; expected finetune: another program has written this file"));

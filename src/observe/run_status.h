@@ -26,6 +26,10 @@ enum class RunState {
   kInterrupted,  // a signal ended the run after a save; --resume=auto continues it
 };
 
+// Returns a metric's value for people: "1.2500" for the loss, "61.25 %" for a share from 0 to 1, as
+// all other metrics are.
+std::string MetricText(absl::string_view metric, double value);
+
 // Returns the state's name in status.json: "RUNNING", "DONE", "FAILED" or "INTERRUPTED".
 absl::string_view NameOf(RunState state);
 
@@ -35,7 +39,7 @@ struct RunStatus {
   // The best validation so far.
   struct Best {
     std::string metric;  // "top1"
-    double value = 0;    // 0..1, or a loss if `metric` is "loss"
+    double value = 0;    // see MetricText()
     int64_t iteration = 0;
   };
   struct Checkpoint {

@@ -222,10 +222,8 @@ std::vector<std::string> DescribeRun(const WatchedRun& run, absl::Time now,
   if (status.best.has_value()) {
     const RunStatus::Best& best = *status.best;
     lines.push_back(absl::StrCat("best        ", best.metric, " ",
-                                 best.metric == "loss"
-                                     ? absl::StrFormat("%.4f", best.value)
-                                     : absl::StrFormat("%.2f %%", 100 * best.value),
-                                 " at iteration ", best.iteration));
+                                 MetricText(best.metric, best.value), " at iteration ",
+                                 best.iteration));
   }
   if (status.checkpoint.has_value()) {
     lines.push_back(absl::StrFormat("checkpoint  %s of iteration %d, %s ago",

@@ -11,6 +11,7 @@
 #include "src/comm/bucket_layout.h"
 #include "src/config/total_batch_size.h"
 #include "src/data/micro_batches.h"
+#include "src/data/sampler.h"
 #include "src/plan/simulate.h"
 
 namespace finetune {
@@ -85,9 +86,9 @@ std::optional<double> Iterations(const ExperimentConfig& config, int64_t total_b
   const ScheduleConfig& schedule = config.schedule();
   if (schedule.has_max_iterations()) return static_cast<double>(schedule.max_iterations());
   if (images <= 0) return std::nullopt;
-  const int64_t an_epoch =
-      config.data().train().drop_last() ? images / total_batch : CeilDivide(images, total_batch);
-  return static_cast<double>(an_epoch * schedule.max_epochs());
+  const Sampler sampler{
+      .images = images, .total_batch = total_batch, .drop_last = config.data().train().drop_last()};
+  return static_cast<double>(sampler.iterations_per_epoch() * schedule.max_epochs());
 }
 
 }  // namespace

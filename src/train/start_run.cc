@@ -14,17 +14,13 @@
 #include "src/comm/agreement.h"
 #include "src/config/print.h"
 #include "src/observe/record.h"
+#include "src/observe/run_status.h"
 #include "src/optim/optimizer.h"
 #include "src/optim/validation_metric.h"
 #include "src/train/run_folder.h"
 
 namespace finetune {
 namespace {
-
-// Returns a metric's value for people: a share as percent.
-std::string Formatted(double value, ValidationMetric metric) {
-  return metric == LOSS ? absl::StrFormat("%.4f", value) : absl::StrFormat("%.2f %%", 100 * value);
-}
 
 // The progress as numbers, so that one sum gives rank 0's to all ranks: Flatten() and Unflatten()
 // are inverse.
@@ -314,7 +310,7 @@ std::string StartedRun::WhyStoppedEarly() const {
       "iteration %d (schedule.early_stopping)",
       progress.iteration,
       state.without == 1 ? "validation" : absl::StrCat(state.without, " validations"),
-      NameOf(metric), Formatted(state.best.value_or(0), metric), state.best_iteration);
+      NameOf(metric), MetricText(NameOf(metric), state.best.value_or(0)), state.best_iteration);
 }
 
 absl::StatusOr<std::unique_ptr<StartedRun>> StartRun(const LoadedConfig& loaded,

@@ -7,13 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "src/base/ceil_divide.h"
 #include "src/base/shortest_number.h"
 #include "src/comm/check_comm.h"
 #include "src/config/problems.h"
 #include "src/config/total_batch_size.h"
 #include "src/data/batch_transforms/all.h"
 #include "src/data/pipeline.h"
+#include "src/data/sampler.h"
 #include "src/model/classifier.h"
 #include "src/optim/optimizer.h"
 #include "src/optim/schedule.h"
@@ -162,8 +162,9 @@ class Checker {
     const SplitConfig& train = config_.data().train();
     const int64_t total_batch = TotalBatchSize(train, facts_.world_size);
     if (!facts_.train.has_value() || total_batch <= 0) return 0;
-    return train.drop_last() ? facts_.train->images / total_batch
-                             : CeilDivide(facts_.train->images, total_batch);
+    const Sampler sampler{
+        .images = facts_.train->images, .total_batch = total_batch, .drop_last = train.drop_last()};
+    return sampler.iterations_per_epoch();
   }
 
   // Checks that the learning rate fits the schedule and the total batch.
