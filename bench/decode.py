@@ -75,7 +75,7 @@ FLIP = "pipeline { random_flip {} }"
 TAW = "pipeline { trivial_augment_wide {} }"
 NORMALIZE = "pipeline { normalize { preset: IMAGENET } }"
 TRAIN = """
-model {{ backbone {{ resnet {{ depth: 18 }} }} head {{ num_classes: 10 }} }}
+model {{ backbone {{ resnet {{ depth: 18 }} }} head {{ num_classes: {classes} topk: 1 }} }}
 data {{ train {{
   path: "{path}" split: "train" total_batch_size: {batch} workers: {threads} prefetch: 4 drop_last: true
   {steps}
@@ -106,6 +106,12 @@ def files_of(folder):
     if not files:
         raise Failed(f"{folder} has no JPEG files")
     return files
+
+
+def few_of(lists, count):
+    """Returns at least `count` files where there are as many, and at least one of each list. Takes about as many of each."""
+    each = -(-count // len(lists))
+    return [place for files in lists for place in files[:each]]
 
 
 def bare(files, threads, seconds):
@@ -285,10 +291,11 @@ def run_loader(alone, folder, seconds, *, size=224, batch=64, threads=1, antiali
     return json.loads((folder / "rate.json").read_text())
 
 
-def step(options, folder, data, steps):
+def step(options, folder, data, classes, steps):
     """Returns the seconds of a training step on the data set `data`, and the seconds of it that it waits for data."""
     config = folder / "train.pbtxt"
-    config.write_text(TRAIN.format(path=folder / data, threads=options.threads, batch=TRAIN_BATCH, steps="\n  ".join(steps)))
+    config.write_text(TRAIN.format(path=folder / data, classes=classes, threads=options.threads, batch=TRAIN_BATCH,
+                                   steps="\n  ".join(steps)))
     program = need(options.bin / "src/main/finetune", "bazel build //src/main:finetune")
     records = harness.Records(folder / "run")
     shutil.rmtree(folder / "run", ignore_errors=True)
@@ -396,8 +403,8 @@ def main():
         """Returns which share of a step on encoded shards its parts alone take. The parts share the same cores."""
         # A crop's pixels are as many whatever the batch. So the row `finetune`, measured in the same round, tells the time.
         decoding = TRAIN_BATCH / rates["finetune"][-1]
-        computing, _ = step(options, folder, "pixels", [NORMALIZE])
-        whole, waiting = step(options, folder, "data",
+        computing, _ = step(options, folder, "pixels", len(by_class), [NORMALIZE])
+        whole, waiting = step(options, folder, "data", len(by_class),
                               ["pipeline { random_resized_crop { size: 224 antialias: true } }", FLIP, NORMALIZE])
         waits.append(waiting / whole)
         return (decoding + computing) / whole
@@ -421,6 +428,9 @@ def main():
     if options.data is None:
         make_images(images, options.images)
     files = files_of(images)
+    by_class = {place.parent.name: [] for place in files}
+    for place in files:
+        by_class[place.parent.name].append(place)
     print(f"{len(files)} images of {sum(p.stat().st_size for p in files) / len(files) / 1000:.1f} KB, {options.threads} threads, "
           f"{options.rounds} rounds of {options.seconds:g} s a row", flush=True)
     if options.apart:
@@ -431,7 +441,7 @@ def main():
         convert(prepare, images, folder)
     if "train" in measures:
         few = folder / "few"
-        for place in files[:4 * TRAIN_BATCH]:
+        for place in few_of(by_class.values(), 4 * TRAIN_BATCH):
             (few / place.parent.name).mkdir(parents=True, exist_ok=True)
             (few / place.parent.name / place.name).symlink_to(place.resolve())
         convert(prepare, few, folder, name="pixels", store=("--store=raw", "--size=224"))
