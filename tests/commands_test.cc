@@ -226,6 +226,44 @@ TEST_F(CommandsTest, AFolderIsNotReplacedByAnOutput) {
   EXPECT_FALSE(fs::exists(folder_ + "/run/epoch_1.pth"));
 }
 
+// A typing error must not cost a user a photo or a checkpoint.
+TEST_F(CommandsTest, AFileThatIsThereIsNotReplacedByAnOutput) {
+  WriteResNet();
+  TrainToEnd(1, "run", "--max_iterations=5");
+  const std::string checkpoint = absl::StrCat(" --checkpoint=", folder_, "/run/latest.pth");
+  const std::string config_flag = absl::StrCat(" --config=", config());
+  for (const std::string command :
+       {"evaluate --output=" + folder_ + "/a.json" + checkpoint,
+        "evaluate --scores=" + folder_ + "/a.csv" + checkpoint,
+        "predict --out=" + folder_ + "/a.csv " + folder_ + checkpoint,
+        "predict --features=backbone --features_out=" + folder_ + "/a.npy " + folder_ + checkpoint,
+        "export --to=" + folder_ + "/a.pth" + checkpoint,
+        "lr --output=" + folder_ + "/a.svg" + config_flag,
+        "plan --save_profile=" + folder_ + "/a.json" + config_flag,
+        "browse --out=" + folder_ + "/a.png" + config_flag,
+        "browse --out=" + folder_ + "/a.html" + config_flag,
+        "train --work_dir=" + folder_ + "/other --trace=" + folder_ + "/a.json" + config_flag}) {
+    for (const char* ending : {"json", "csv", "npy", "pth", "svg", "png", "html"}) {
+      ASSERT_TRUE(WriteFileAtomically(absl::StrCat(folder_, "/a.", ending), "mine").ok());
+    }
+    const Outcome refused = Run(absl::StrCat(finetune_, " ", command));
+    EXPECT_EQ(refused.exit_code, 2) << command << ": " << refused.output;
+    EXPECT_THAT(refused.output, HasSubstr(folder_ + "/a."));
+    for (const char* ending : {"json", "csv", "npy", "pth", "svg", "png", "html"}) {
+      EXPECT_EQ(*ReadFile(absl::StrCat(folder_, "/a.", ending)), "mine") << command;
+    }
+  }
+  const Outcome replaced =
+      Run(absl::StrCat(finetune_, " evaluate --force --output=", folder_, "/a.json", checkpoint));
+  EXPECT_EQ(replaced.exit_code, 0) << replaced.output;
+  EXPECT_NE(*ReadFile(folder_ + "/a.json"), "mine");
+  // --force does not reach the checkpoint that the command reads.
+  const Outcome itself = Run(absl::StrCat(finetune_, " evaluate --force --output=", folder_,
+                                          "/run/latest.pth", checkpoint));
+  EXPECT_EQ(itself.exit_code, 2) << itself.output;
+  EXPECT_THAT(itself.output, HasSubstr("which this command reads"));
+}
+
 TEST_F(CommandsTest, ATerminalIsRedrawnUntilTheRunEnds) {
   RunStatus status;
   status.run.name = "flowers";

@@ -171,7 +171,7 @@ TEST_F(PredictTest, BrokenImageIsARowAndTheOthersAreAnswered) {
   fs::remove(Photo(11));
   for (const int ranks : {1, 2}) {
     const Outcome outcome =
-        Predict(ranks, absl::StrCat("--list=", folder_, "/list.txt --out=", folder_,
+        Predict(ranks, absl::StrCat("--list=", folder_, "/list.txt --force --out=", folder_,
                                     "/broken.jsonl --features=backbone --features_out=", folder_,
                                     "/f.npy"));
     EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
@@ -253,8 +253,9 @@ TEST_F(PredictTest, AsksACheckpointWithoutConfigAndClassesByAConfig) {
   weights.Append("state_dict", *root->Get("state_dict"));
   ASSERT_TRUE(WriteTorchFile(folder_ + "/run/weights.pth", Value(std::move(weights))).ok());
   const auto predict = [&](const std::string& flags) {
-    return Predict(1, absl::StrCat(folder_, "/photos ", flags, " --out=", folder_, "/rows.jsonl"),
-                   "weights");
+    return Predict(
+        1, absl::StrCat(folder_, "/photos ", flags, " --force --out=", folder_, "/rows.jsonl"),
+        "weights");
   };
 
   const Outcome alone = predict("");

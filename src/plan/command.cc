@@ -12,6 +12,7 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/nearest_name.h"
+#include "src/base/output_file.h"
 #include "src/config/total_batch_size.h"
 #include "src/plan/measure.h"
 #include "src/plan/plan.h"
@@ -35,7 +36,7 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
   const ExperimentConfig& config = loaded.config;
   std::string text;
   if (!flags.profile.empty()) {
-    absl::StatusOr<std::string> read = ReadFile(flags.profile);
+    absl::StatusOr<std::string> read = ReadRegularFile(flags.profile);
     FT_RETURN_IF_ERROR(Annotate(read.status(), "--profile"));
     text = *std::move(read);
     if (!absl::EndsWith(flags.profile, ".jsonl")) return ParseProfile(text, flags.profile);
@@ -92,11 +93,9 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
     FT_ASSIGN_OR_RETURN(Link link, LinkOf("--link", "10Gbit"));
     links.push_back(std::move(link));
   }
-  // Checks that the file can be created before minutes are spent on measuring. The trial file is
-  // deleted with this temporary object.
-  if (!flags.save_profile.empty()) {
-    FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(flags.save_profile).status(), "--save_profile"));
-  }
+  // Checked before minutes are spent on measuring.
+  FT_RETURN_IF_ERROR(CheckOutputs({{"--save_profile", flags.save_profile}}, flags.force,
+                                  {loaded.file, flags.profile}));
   Cluster cluster;
   FT_ASSIGN_OR_RETURN(cluster.within_host, LinkOf("--intra_link", flags.intra_link));
   FT_ASSIGN_OR_RETURN(cluster.algorithm, ParseAlgorithm(flags.algorithm));

@@ -23,6 +23,7 @@ struct PlanFlags {
   int measure = 0;
   std::string profile;
   std::string save_profile;
+  bool force = false;  // whether an existing file at `save_profile` is replaced
   // The number of images in the training split. 0: the manifest's number.
   int64_t images = 0;
   bool json = false;

@@ -105,7 +105,7 @@ TEST(RunPlan, SaysWhatIsWrongWithAFlag) {
   flags = {};
   flags.save_profile = "/nowhere/p.json";
   EXPECT_EQ(RunPlan(LeNet(""), flags).status().message(),
-            "--save_profile: cannot create /nowhere/p.json: No such file or directory");
+            "--save_profile: found /nowhere/p.json, whose folder /nowhere is not there; create it");
   flags = {};
   flags.ranks = "8,,64";
   EXPECT_THAT(ErrorOf(flags), HasSubstr("found '', expected numbers of ranks"));

@@ -22,6 +22,7 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/ceil_divide.h"
+#include "src/base/output_file.h"
 #include "src/base/system_error.h"
 #include "src/comm/agreement.h"
 #include "src/observe/npy_header.h"
@@ -78,6 +79,10 @@ std::string TakePart(absl::string_view* bytes) {
 class Output {
  public:
   static absl::StatusOr<Output> Create(const PredictFlags& flags) {
+    std::vector<std::string> inputs = flags.paths;
+    inputs.insert(inputs.end(), {flags.model.checkpoint, flags.list});
+    FT_RETURN_IF_ERROR(CheckOutputs({{"--out", flags.out}, {"--features_out", flags.features}},
+                                    flags.force, inputs));
     Output output;
     const auto create = [](const char* flag, const std::string& path,
                            std::optional<AtomicFile>* file) -> absl::Status {

@@ -22,6 +22,8 @@ void EvaluateCommand::AddFlags(FlagList* flags) {
               &flags_.output);
   flags->Path(Flag::Kind::kFile, "--scores", "FILE",
               "Write each image's probabilities to this .csv or .npy", &options.scores);
+  flags->Switch("--force", "Replace the files of --output and --scores where they are there",
+                &flags_.force);
 }
 
 EvaluateFlags EvaluateCommand::flags() const {

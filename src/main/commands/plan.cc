@@ -32,6 +32,7 @@ void PlanCommand::AddFlags(FlagList* flags) {
               &flags_.profile);
   flags->Path(Flag::Kind::kFile, "--save_profile", "FILE", "Where to keep what was measured",
               &flags_.save_profile);
+  flags->Switch("--force", "Replace the file of --save_profile where it is there", &flags_.force);
   flags->WholeNumber("--images",
                      "The number of images in the training split (default: as its manifest says)",
                      1, &flags_.images);

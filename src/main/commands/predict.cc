@@ -41,6 +41,8 @@ void PredictCommand::AddFlags(FlagList* flags) {
       ->choices = {"backbone"};
   flags->Path(Flag::Kind::kFile, "--features_out", "FILE",
               "The .npy for them, float32 [images, channels]", &flags_.features);
+  flags->Switch("--force", "Replace the files of --out and --features_out where they are there",
+                &flags_.force);
 }
 
 absl::Status PredictCommand::Check() const {
