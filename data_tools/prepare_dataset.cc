@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -17,9 +16,10 @@
 #include "absl/strings/str_format.h"
 #include "data_tools/converters.h"
 #include "data_tools/inspect.h"
+#include "src/base/exit_code.h"
 #include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
-#include "src/base/system_error.h"
+#include "src/base/print_output.h"
 #include "src/base/version.h"
 #include "src/observe/progress_line.h"
 
@@ -71,8 +71,7 @@ class ImageProgress {
 
 absl::Status Info(const std::string& folder) {
   FT_ASSIGN_OR_RETURN(const std::string text, DescribeDataset(folder));
-  std::fputs(text.c_str(), stdout);
-  return absl::OkStatus();
+  return PrintOutput(text);
 }
 
 absl::Status Verify(const std::string& folder) {
@@ -84,9 +83,8 @@ absl::Status Verify(const std::string& folder) {
       });
   line.Clear();
   FT_RETURN_IF_ERROR(images.status());
-  std::printf("%s is whole: %lld images, all checksums right\n", folder.c_str(),
-              static_cast<long long>(*images));
-  return absl::OkStatus();
+  return PrintOutput(
+      absl::StrCat(folder, " is whole: ", *images, " images, all checksums right\n"));
 }
 
 int Main(int argc, char** argv) {
@@ -99,7 +97,7 @@ int Main(int argc, char** argv) {
       "  prepare_dataset verify data/cifar10\n"
       "prepare_dataset COMMAND --help says more of each.\n\n"
       "A data set is written whole or not at all. Exit codes: 0 done; 1 failed, or what verify "
-      "checks\nis damaged; 2 the flags are wrong.");
+      "checks\nis damaged; 2 the flags, or files that they name, are wrong.");
   app.set_version_flag("--version", absl::StrCat("prepare_dataset ", kFinetuneVersion),
                        "Print the version");
   app.require_subcommand(1, 1);
@@ -247,23 +245,19 @@ int Main(int argc, char** argv) {
   } catch (const CLI::Success& error) {  // thrown for --help and --version
     return app.exit(error);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "%s\n", ExplainFlags(app, arguments, error).c_str());
-    return 2;
+    return ReportError(absl::InvalidArgumentError(ExplainFlags(app, arguments, error)), /*rank=*/0);
   }
 
   if (folder.max_side > 0 && (store == "raw" || folder.size > 0)) {
-    std::fprintf(stderr,
-                 "--max_side: is for images that keep their sizes; leave it out with --store=raw "
-                 "and with --size\n");
-    return 2;
+    return ReportError(
+        absl::InvalidArgumentError("--max_side: is for images that keep their sizes; leave it out "
+                                   "with --store=raw and with --size"),
+        /*rank=*/0);
   }
   for (std::string* path :
        {&options.input, &options.output, &subject, &list.val, &list.root, &list.classes}) {
     absl::StatusOr<std::string> expanded = ExpandHome(*path);
-    if (!expanded.ok()) {
-      std::fprintf(stderr, "%s\n", std::string(expanded.status().message()).c_str());
-      return 2;
-    }
+    if (!expanded.ok()) return ReportError(expanded.status(), /*rank=*/0);
     *path = *std::move(expanded);
   }
 
@@ -298,16 +292,11 @@ int Main(int argc, char** argv) {
   } else if (info->parsed()) {
     status = Info(subject);
   }
-  const bool prints = verify->parsed() || info->parsed();
-  if (status.ok() && prints && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) {
-    status = SystemError("cannot write to", "standard output", errno);
+  if (status.ok() && !verify->parsed() && !info->parsed()) {
+    // The data set is whole, also where nobody can read this line.
+    PrintOutput(absl::StrCat("wrote ", options.output, "\n")).IgnoreError();
   }
-  if (!status.ok()) {
-    std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
-    return 1;
-  }
-  if (!prints) std::printf("wrote %s\n", options.output.c_str());
-  return 0;
+  return ReportError(status, /*rank=*/0);
 }
 
 }  // namespace

@@ -135,7 +135,7 @@ TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
                            "test      5 images in 3 shards; 1 \\(angle_120\\) to 2 "
                            "\\(angle_60\\) of a class, 2.0 times as many\n"));
   const Outcome nothing = Run("info " + folder_);
-  EXPECT_EQ(nothing.exit_code, 1);
+  EXPECT_EQ(nothing.exit_code, 2);
   EXPECT_THAT(nothing.output, HasSubstr("no data set in DIR: "));
 }
 
@@ -188,7 +188,7 @@ TEST_F(PrepareDatasetTest, VerifyNamesEveryDamagedShard) {
 TEST_F(PrepareDatasetTest, ForceReplacesADataSetAndNothingElse) {
   ASSERT_EQ(Run(Synthetic()).exit_code, 0);
   const Outcome again = Run(Synthetic(" --seed=1"));
-  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_EQ(again.exit_code, 2);
   EXPECT_EQ(again.output, "DIR/out/data exists; --force replaces it\n");
   EXPECT_THAT(Run("info " + data_).output, HasSubstr("seed 0\n"));
 
@@ -199,20 +199,20 @@ TEST_F(PrepareDatasetTest, ForceReplacesADataSetAndNothingElse) {
 
   std::ofstream(data_ + "/notes.txt") << "mine";
   const Outcome beside = Run(Synthetic(" --force"));
-  EXPECT_EQ(beside.exit_code, 1);
+  EXPECT_EQ(beside.exit_code, 2);
   EXPECT_EQ(beside.output,
             "DIR/out/data holds notes.txt, which its manifest does not name. --force replaces only "
             "data sets: name another --output, or remove the folder yourself\n");
   EXPECT_TRUE(fs::exists(data_ + "/notes.txt"));
   fs::remove(data_ + "/notes.txt");
   std::ofstream(data_ + "/manifest.pbtxt") << "";
-  EXPECT_EQ(Run(Synthetic(" --force")).exit_code, 1) << "a manifest of somebody else's";
+  EXPECT_EQ(Run(Synthetic(" --force")).exit_code, 2) << "a manifest of somebody else's";
   EXPECT_TRUE(fs::exists(data_ + "/manifest.pbtxt"));
 
   fs::remove_all(data_);
   fs::create_directories(data_ + "/somebody's work");
   const Outcome other = Run(Synthetic(" --force"));
-  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_EQ(other.exit_code, 2);
   EXPECT_EQ(other.output,
             "DIR/out/data holds other files (it has no manifest.pbtxt); --force replaces only data "
             "sets\n");
@@ -223,7 +223,7 @@ TEST_F(PrepareDatasetTest, NamesAPlaceThatCannotBeWritten) {
   std::ofstream(data_) << "a file";
   const Outcome outcome =
       Run("synthetic --classes=2 --train=2 --test=2 --output=" + data_ + "/below");
-  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_EQ(outcome.output, "cannot create a folder beside DIR/out/data/below: Not a directory\n");
 }
 

@@ -281,6 +281,65 @@ TEST_F(CommandsTest, ATerminalIsRedrawnUntilTheRunEnds) {
   EXPECT_THAT(watched.output, HasSubstr("DONE, ended "));
 }
 
+// An empty file, a text, a folder, and a path that does not exist are one kind of mistake,
+// whichever file they take the place of.
+TEST_F(CommandsTest, APathThatDoesNotLeadToTheFileExpectedHasExitCode2) {
+  WriteResNet();
+  TrainToEnd(1, "run", "--max_iterations=5");
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/empty", "").ok());
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/text", "cats and dogs\n").ok());
+  fs::create_directory(folder_ + "/folder");
+  const std::string own = absl::StrCat(" --checkpoint=", folder_, "/run/latest.pth ");
+  const std::string from = absl::StrCat(" --config=", config(), " ");
+  const std::vector<std::string> commands = {
+      finetune_ + " evaluate --checkpoint=",
+      finetune_ + " evaluate" + own + "--compare=",
+      finetune_ + " predict " + folder_ + " --checkpoint=",
+      finetune_ + " export --to=" + folder_ + "/x.onnx --checkpoint=",
+      finetune_ + " train" + from + "--work_dir=" + folder_ + "/other --resume=",
+      finetune_ + " config" + from + "--check --set=model.backbone.pretrained.checkpoint=",
+      finetune_ + " config" + from + "--check --set=data.train.path=",
+      finetune_ + " plan" + from + "--profile=",
+      finetune_ + " config --config=",
+      finetune_ + " report ",
+      finetune_ + " watch ",
+      prepare_ + " info ",
+      prepare_ + " verify ",
+      prepare_ + " cifar10 --output=" + folder_ + "/x --input=",
+      prepare_ + " mnist --output=" + folder_ + "/x --input=",
+      prepare_ + " image_folder --output=" + folder_ + "/x --input=",
+  };
+  // A text is a list of images; that these are missing is told for each.
+  const std::vector<std::string> lists = {
+      finetune_ + " predict" + own + "--list=",
+      prepare_ + " image_list --output=" + folder_ + "/x --input=",
+  };
+  const auto expect = [&](const std::string& command, const std::string& kind) {
+    const Outcome outcome = Run(absl::StrCat(command, folder_, "/", kind));
+    EXPECT_EQ(outcome.exit_code, 2) << command << kind << ": " << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(absl::StrCat(folder_, "/", kind)));
+  };
+  for (const std::string kind : {"empty", "text", "folder", "nothing"}) {
+    for (const std::string& command : commands) expect(command, kind);
+    if (kind == "text") continue;
+    for (const std::string& command : lists) expect(command, kind);
+  }
+}
+
+// A file of the right kind that is damaged is another mistake than a wrong path.
+TEST_F(CommandsTest, ADamagedCheckpointHasExitCode1) {
+  WriteResNet();
+  TrainToEnd(1, "run", "--max_iterations=5");
+  const std::string whole = *ReadFile(folder_ + "/run/latest.pth");
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/cut.pth", whole.substr(0, whole.size() / 2)).ok());
+  for (const std::string command :
+       {" evaluate", " predict " + folder_, " export --to=" + folder_ + "/x.onnx"}) {
+    const Outcome cut =
+        Run(absl::StrCat(finetune_, command, " --checkpoint=", folder_, "/cut.pth"));
+    EXPECT_EQ(cut.exit_code, 1) << command << ": " << cut.output;
+  }
+}
+
 // Every error is one or two sentences that name a flag, a file or a field.
 TEST_F(CommandsTest, ErrorsOfEveryCommandHaveExitCode2) {
   for (const std::string command :

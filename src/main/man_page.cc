@@ -39,7 +39,7 @@ std::string Head(const std::string& name, const std::string& summary) {
 std::string Tail(const std::vector<std::string>& examples, const std::string& see_also) {
   std::string text = absl::StrCat(
       ".SH EXIT STATUS\n", Entry(Bold("0"), "Done."), Entry(Bold("1"), "The run failed."),
-      Entry(Bold("2"), "The flags or the config are wrong."),
+      Entry(Bold("2"), "The flags or the config are wrong, or a file that they name."),
       Entry(Bold("75"), "Stopped by a signal after saving; run again with --resume=auto."),
       ".SH EXAMPLES\n.nf\n");
   for (const std::string& example : examples) absl::StrAppend(&text, Roff(example), "\n");

@@ -1,8 +1,8 @@
 #include "src/main/commands/evaluate.h"
 
+#include "src/base/exit_code.h"
+#include "src/base/print_output.h"
 #include "src/base/status_macros.h"
-#include "src/main/exit_code.h"
-#include "src/main/print_output.h"
 
 namespace finetune {
 

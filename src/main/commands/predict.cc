@@ -6,7 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/annotate.h"
-#include "src/main/exit_code.h"
+#include "src/base/exit_code.h"
 
 namespace finetune {
 
