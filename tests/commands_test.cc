@@ -333,7 +333,7 @@ TEST_F(CommandsTest, ADamagedCheckpointHasExitCode1) {
   const std::string whole = *ReadFile(folder_ + "/run/latest.pth");
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/cut.pth", whole.substr(0, whole.size() / 2)).ok());
   for (const std::string command :
-       {" evaluate", " predict " + folder_, " export --to=" + folder_ + "/x.onnx"}) {
+       {std::string(" evaluate"), " predict " + folder_, " export --to=" + folder_ + "/x.onnx"}) {
     const Outcome cut =
         Run(absl::StrCat(finetune_, command, " --checkpoint=", folder_, "/cut.pth"));
     EXPECT_EQ(cut.exit_code, 1) << command << ": " << cut.output;
