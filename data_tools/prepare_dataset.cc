@@ -8,17 +8,21 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "data_tools/converters.h"
 #include "data_tools/inspect.h"
+#include "data_tools/man_page.h"
 #include "src/base/exit_code.h"
 #include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
+#include "src/base/man_page.h"
 #include "src/base/print_output.h"
 #include "src/base/version.h"
 #include "src/observe/progress_line.h"
@@ -87,19 +91,42 @@ absl::Status Verify(const std::string& folder) {
       absl::StrCat(folder, " is whole: ", *images, " images, all checksums right\n"));
 }
 
+// The exit codes and their meanings, for help and manual page.
+ExitCodes Codes() {
+  return {{kExitDone, "done"},
+          {kExitFailed, "failed, or what verify checks is damaged"},
+          {kExitUsage, "the flags, or files that they name, are wrong"}};
+}
+
+absl::Status WritePage(const CLI::App& app, const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(const std::string expanded, ExpandHome(folder));
+  FT_ASSIGN_OR_RETURN(const std::string paths, WriteManPages({PrepareManPage(app, Codes())},
+                                                             expanded, kPrepareManFirstLine));
+  return PrintOutput(paths);
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Turns images into the sharded HDF5 data sets that finetune reads.",
                "prepare_dataset");
-  app.footer(
+  app.footer(absl::StrCat(
       "Examples:\n"
       "  prepare_dataset cifar10 --input=cifar-10-binary.tar.gz --output=data/cifar10\n"
       "  prepare_dataset image_folder --input=photos --output=data/photos\n"
       "  prepare_dataset verify data/cifar10\n"
       "prepare_dataset COMMAND --help says more of each.\n\n"
-      "A data set is written whole or not at all. Exit codes: 0 done; 1 failed, or what verify "
-      "checks\nis damaged; 2 the flags, or files that they name, are wrong.");
+      "A data set is written whole or not at all. Exit codes:\n",
+      absl::StrJoin(Codes(), "; ", absl::PairFormatter(" ")), "."));
   app.set_version_flag("--version", absl::StrCat("prepare_dataset ", kFinetuneVersion),
                        "Print the version");
+  std::optional<std::string> man;
+  app.add_option_function<std::string>(
+         "--man",
+         [&man](const std::string& folder) {
+           man = folder;
+           throw CLI::Success();  // as CLI11 does for --version: nothing else is asked for
+         },
+         "Write the manual page into this folder, for\nman -l DIR/prepare_dataset.1")
+      ->type_name("DIR");
   app.require_subcommand(1, 1);
   app.get_formatter()->column_width(26);
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
@@ -242,8 +269,8 @@ int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::Success& error) {  // thrown for --help and --version
-    return app.exit(error);
+  } catch (const CLI::Success& error) {  // thrown for --help, --version and --man
+    return man.has_value() ? ReportError(WritePage(app, *man), /*rank=*/0) : app.exit(error);
   } catch (const CLI::ParseError& error) {
     return ReportError(absl::InvalidArgumentError(ExplainFlags(app, arguments, error)), /*rank=*/0);
   }

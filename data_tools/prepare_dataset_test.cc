@@ -8,8 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
@@ -73,6 +77,47 @@ TEST_F(PrepareDatasetTest, SaysItsVersion) {
   const Outcome version = Run("--version");
   EXPECT_EQ(version.exit_code, 0);
   EXPECT_EQ(version.output, absl::StrCat("prepare_dataset ", kFinetuneVersion, "\n"));
+}
+
+TEST_F(PrepareDatasetTest, ManualPageNamesEveryCommandAndFlagOfTheHelp) {
+  const std::string page = folder_ + "/man/prepare_dataset.1";
+  const Outcome written = Run(absl::StrCat("--man=", folder_, "/man"));
+  EXPECT_EQ(written.exit_code, 0) << written.output;
+  EXPECT_EQ(written.output, "DIR/man/prepare_dataset.1\n");
+  const std::string text = *ReadFile(page);
+  for (const std::string command : {"cifar10", "cifar100", "mnist", "image_folder", "image_list",
+                                    "synthetic", "verify", "info"}) {
+    EXPECT_THAT(text, HasSubstr(absl::StrCat("\n.SS ", command, "\n")));
+    const std::string help = Run(command + " --help").output;
+    for (const absl::string_view word : absl::StrSplit(help, absl::ByAnyChar(" \n"))) {
+      // "-h,--help" begins with one dash; an example has its flags' values; sentences have commas.
+      if (!absl::StartsWith(word, "--") || absl::StrContains(word, "=") ||
+          !absl::ascii_isalnum(static_cast<unsigned char>(word.back()))) {
+        continue;
+      }
+      EXPECT_THAT(text, HasSubstr(absl::StrCat("\n.TP\n\\fB\\-\\-", word.substr(2), "\\fR")))
+          << command;
+    }
+  }
+  EXPECT_THAT(text, HasSubstr("\nprepare_dataset image_folder \\-\\-input=photos "));
+
+  // It replaces its own page and no other file.
+  EXPECT_EQ(Run(absl::StrCat("--man=", folder_, "/man")).exit_code, 0);
+  ASSERT_TRUE(WriteFileAtomically(page, "mine").ok());
+  EXPECT_EQ(Run(absl::StrCat("--man=", folder_, "/man")).exit_code, 2);
+  EXPECT_EQ(*ReadFile(page), "mine");
+}
+
+TEST_F(PrepareDatasetTest, ManRendersTheManualPageWithoutWarnings) {
+  if (Shell("bash -c 'command -v man && command -v groff'").exit_code != 0) {
+    GTEST_SKIP() << "man and groff are not installed";
+  }
+  ASSERT_EQ(Run(absl::StrCat("--man=", folder_)).exit_code, 0);
+  const Outcome shown = Shell(absl::StrCat("bash -c 'man --warnings -l ", folder_,
+                                           "/prepare_dataset.1 > ", folder_, "/shown'"));
+  EXPECT_EQ(shown.exit_code, 0);
+  EXPECT_EQ(shown.output, "");
+  EXPECT_THAT(*ReadFile(folder_ + "/shown"), HasSubstr("image_folder"));
 }
 
 TEST_F(PrepareDatasetTest, ManifestNamesItsWriter) {

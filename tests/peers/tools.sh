@@ -65,6 +65,7 @@ man() {
   local page warnings
   tools/install_dependencies.sh man-db groff-base mandoc
   "$bin/src/main/finetune" help --man="$work/man" > /dev/null
+  "$bin/data_tools/prepare_dataset" --man="$work/man" > /dev/null
   for page in "$work"/man/*.1; do
     warnings=$(command man --warnings -l "$page" 2>&1 > /dev/null)
     # The pages have no date: the same program makes the same pages on any day.
