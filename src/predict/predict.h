@@ -26,9 +26,8 @@ struct PredictFlags {
   std::string out;
   int top_k = 5;
   int batch_size = 32;
-  // The .npy file to which rank 0 writes the features that the model's head gets: [images,
-  // channels] float32. Row i belongs to the i-th image; it is NaN if the image has an error. Empty:
-  // none.
+  // The file to which rank 0 writes the features that the model's head gets; see FeatureFile for
+  // its formats. The row of an image with an error is NaN. Empty: none.
   std::string features;
   // Whether existing files at `out` and `features` are replaced.
   bool force = false;
