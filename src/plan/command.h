@@ -17,6 +17,8 @@ struct PlanFlags {
   std::vector<std::string> links;
   std::string intra_link = "shared-memory";
   int ranks_per_host = 8;
+  // The bytes of memory of each host. 0: the smallest limit of this host.
+  int64_t host_memory = 0;
   std::string algorithm = "auto";
   // The number of iterations to measure on this host. 0: 5 iterations, or none if a profile is
   // given.

@@ -49,6 +49,7 @@ TEST(RunPlan, MeasuresSavesAndPlansTheSameFromWhatItSaved) {
   flags.json = true;
   flags.images = 1000;
   flags.save_profile = absl::StrCat(::testing::TempDir(), "/saved.json");
+  flags.force = true;
   const absl::StatusOr<std::string> measured = RunPlan(LeNet(), flags);
   ASSERT_TRUE(measured.ok()) << measured.status();
   flags.measure = 0;
@@ -91,6 +92,24 @@ TEST(RunPlan, PrintsATableForEachLink) {
   EXPECT_THAT(*plan, HasSubstr("lab between hosts (25 Gbit/s, 8 us)"));
   EXPECT_THAT(*plan, HasSubstr("hours need --images"));
   EXPECT_THAT(*plan, HasSubstr("jitter"));
+}
+
+TEST(RunPlan, WarnsOfRanksThatDoNotFitIntoAHost) {
+  PlanFlags flags;
+  flags.ranks = "1,16";
+  flags.measure = 1;
+  flags.images = 1000;
+  flags.ranks_per_host = 4;
+  flags.host_memory = int64_t{1} << 20;  // less than any process takes
+  const absl::StatusOr<std::string> small = RunPlan(LeNet(), flags);
+  ASSERT_TRUE(small.ok()) << small.status();
+  EXPECT_THAT(*small, HasSubstr("warning: a run of 16: 4 ranks on a host, with passes of 4 images, "
+                                "need "));
+  EXPECT_THAT(*small, HasSubstr("and a host by --host_memory has 1 MiB\n"));
+  flags.host_memory = int64_t{1} << 45;
+  const absl::StatusOr<std::string> large = RunPlan(LeNet(), flags);
+  ASSERT_TRUE(large.ok()) << large.status();
+  EXPECT_EQ(large->find("warning"), std::string::npos) << *large;
 }
 
 TEST(RunPlan, SaysWhatIsWrongWithAFlag) {

@@ -19,7 +19,7 @@ std::vector<std::string> PredictCommand::examples() const {
 void PredictCommand::AddFlags(FlagList* flags) {
   checkpoint_.AddTo("The .pth or .safetensors to ask; finetune's carries its config", flags);
   flags->Paths(Flag::Kind::kFile, "PATH", "PATH",
-               "Images, archives (.tar, .tar.gz, .zip) and folders, in the order of the answers",
+               "Images, archives (.tar, .zip) and folders, in the order of the answers",
                &flags_.paths);
   flags
       ->Path(Flag::Kind::kFile, "--list", "FILE",
