@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 bool IsSameFile(const std::string& left, const std::string& right) {
   std::error_code error;
   if (fs::equivalent(left, right, error)) return true;
-  const fs::path a = fs::weakly_canonical(left, error), b = fs::weakly_canonical(right, error);
+  const fs::path a = fs::weakly_canonical(fs::absolute(left, error), error);
+  const fs::path b = fs::weakly_canonical(fs::absolute(right, error), error);
   return !a.empty() && a == b;
 }
 

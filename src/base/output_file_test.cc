@@ -53,6 +53,8 @@ TEST_F(OutputFileTest, RefusesAnInputWithForceTooUnderAnyOfItsNames) {
 TEST_F(OutputFileTest, RefusesTwoOutputsInOneFile) {
   EXPECT_THAT(Message({{"--out", path_}, {"--scores", folder_ + "/./a.csv"}}),
               StartsWith("--scores: found " + folder_ + "/./a.csv, which --out names too"));
+  EXPECT_THAT(Message({{"--out", "a.csv"}, {"--scores", "./a.csv"}}),
+              StartsWith("--scores: found ./a.csv, which --out names too"));
 }
 
 TEST_F(OutputFileTest, RefusesFoldersAndPathsInNoFolder) {

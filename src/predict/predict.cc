@@ -79,9 +79,9 @@ std::string TakePart(absl::string_view* bytes) {
 // Writes the answers on rank 0.
 class Output {
  public:
-  static absl::StatusOr<Output> Create(const PredictFlags& flags) {
+  static absl::StatusOr<Output> Create(const LoadedConfig& loaded, const PredictFlags& flags) {
     std::vector<std::string> inputs = flags.paths;
-    inputs.insert(inputs.end(), {flags.model.checkpoint, flags.list});
+    inputs.insert(inputs.end(), {loaded.file, flags.model.checkpoint, flags.list});
     FT_RETURN_IF_ERROR(CheckOutputs({{"--out", flags.out}, {"--features_out", flags.features}},
                                     flags.force, inputs));
     Output output;
@@ -228,7 +228,7 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
   absl::Status status;
   if (main) {
     const absl::StatusOr<ImageList> listed = ListInputs(flags);
-    absl::StatusOr<Output> created = Output::Create(flags);
+    absl::StatusOr<Output> created = Output::Create(loaded, flags);
     status = listed.ok() ? created.status() : listed.status();
     if (listed.ok()) bytes = Serialize(*listed);
     if (created.ok()) output.emplace(*std::move(created));
