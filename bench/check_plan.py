@@ -213,7 +213,7 @@ def check_step(network, folder, report, name, link):
                               "--ranks_per_host=1", "--images=2048", *STEP], stdout=subprocess.DEVNULL)
     run(
         FINETUNE, "plan", f"--config={ROOT}/configs/demo.pbtxt", "--ranks=2", "--measure=20", "--ranks_per_host=1",
-        "--images=2048", f"--save_profile={profile}", *STEP)
+        "--images=2048", "--force", f"--save_profile={profile}", *STEP)
     other.kill()
     other.wait()
     row = plan(link, profile, *STEP)

@@ -5,21 +5,25 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "data_tools/converters.h"
 #include "data_tools/inspect.h"
+#include "data_tools/man_page.h"
+#include "src/base/exit_code.h"
 #include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
-#include "src/base/system_error.h"
+#include "src/base/man_page.h"
+#include "src/base/print_output.h"
 #include "src/base/version.h"
 #include "src/observe/progress_line.h"
 
@@ -71,8 +75,7 @@ class ImageProgress {
 
 absl::Status Info(const std::string& folder) {
   FT_ASSIGN_OR_RETURN(const std::string text, DescribeDataset(folder));
-  std::fputs(text.c_str(), stdout);
-  return absl::OkStatus();
+  return PrintOutput(text);
 }
 
 absl::Status Verify(const std::string& folder) {
@@ -84,24 +87,46 @@ absl::Status Verify(const std::string& folder) {
       });
   line.Clear();
   FT_RETURN_IF_ERROR(images.status());
-  std::printf("%s is whole: %lld images, all checksums right\n", folder.c_str(),
-              static_cast<long long>(*images));
-  return absl::OkStatus();
+  return PrintOutput(
+      absl::StrCat(folder, " is whole: ", *images, " images, all checksums right\n"));
+}
+
+// The exit codes and their meanings, for help and manual page.
+ExitCodes Codes() {
+  return {{kExitDone, "done"},
+          {kExitFailed, "failed, or what verify checks is damaged"},
+          {kExitUsage, "the flags, or files that they name, are wrong"}};
+}
+
+absl::Status WritePage(const CLI::App& app, const std::string& folder) {
+  FT_ASSIGN_OR_RETURN(const std::string expanded, ExpandHome(folder));
+  FT_ASSIGN_OR_RETURN(const std::string paths, WriteManPages({PrepareManPage(app, Codes())},
+                                                             expanded, kPrepareManFirstLine));
+  return PrintOutput(paths);
 }
 
 int Main(int argc, char** argv) {
   CLI::App app("Turns images into the sharded HDF5 data sets that finetune reads.",
                "prepare_dataset");
-  app.footer(
+  app.footer(absl::StrCat(
       "Examples:\n"
       "  prepare_dataset cifar10 --input=cifar-10-binary.tar.gz --output=data/cifar10\n"
       "  prepare_dataset image_folder --input=photos --output=data/photos\n"
       "  prepare_dataset verify data/cifar10\n"
       "prepare_dataset COMMAND --help says more of each.\n\n"
-      "A data set is written whole or not at all. Exit codes: 0 done; 1 failed, or what verify "
-      "checks\nis damaged; 2 the flags are wrong.");
+      "A data set is written whole or not at all. Exit codes:\n",
+      absl::StrJoin(Codes(), "; ", absl::PairFormatter(" ")), "."));
   app.set_version_flag("--version", absl::StrCat("prepare_dataset ", kFinetuneVersion),
                        "Print the version");
+  std::optional<std::string> man;
+  app.add_option_function<std::string>(
+         "--man",
+         [&man](const std::string& folder) {
+           man = folder;
+           throw CLI::Success();  // as CLI11 does for --version: nothing else is asked for
+         },
+         "Write the manual page into this folder, for\nman -l DIR/prepare_dataset.1")
+      ->type_name("DIR");
   app.require_subcommand(1, 1);
   app.get_formatter()->column_width(26);
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
@@ -244,26 +269,22 @@ int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::Success& error) {  // thrown for --help and --version
-    return app.exit(error);
+  } catch (const CLI::Success& error) {  // thrown for --help, --version and --man
+    return man.has_value() ? ReportError(WritePage(app, *man), /*rank=*/0) : app.exit(error);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "%s\n", ExplainFlags(app, arguments, error).c_str());
-    return 2;
+    return ReportError(absl::InvalidArgumentError(ExplainFlags(app, arguments, error)), /*rank=*/0);
   }
 
   if (folder.max_side > 0 && (store == "raw" || folder.size > 0)) {
-    std::fprintf(stderr,
-                 "--max_side: is for images that keep their sizes; leave it out with --store=raw "
-                 "and with --size\n");
-    return 2;
+    return ReportError(
+        absl::InvalidArgumentError("--max_side: is for images that keep their sizes; leave it out "
+                                   "with --store=raw and with --size"),
+        /*rank=*/0);
   }
   for (std::string* path :
        {&options.input, &options.output, &subject, &list.val, &list.root, &list.classes}) {
     absl::StatusOr<std::string> expanded = ExpandHome(*path);
-    if (!expanded.ok()) {
-      std::fprintf(stderr, "%s\n", std::string(expanded.status().message()).c_str());
-      return 2;
-    }
+    if (!expanded.ok()) return ReportError(expanded.status(), /*rank=*/0);
     *path = *std::move(expanded);
   }
 
@@ -298,16 +319,11 @@ int Main(int argc, char** argv) {
   } else if (info->parsed()) {
     status = Info(subject);
   }
-  const bool prints = verify->parsed() || info->parsed();
-  if (status.ok() && prints && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)) {
-    status = SystemError("cannot write to", "standard output", errno);
+  if (status.ok() && !verify->parsed() && !info->parsed()) {
+    // The data set is whole, also where nobody can read this line.
+    PrintOutput(absl::StrCat("wrote ", options.output, "\n")).IgnoreError();
   }
-  if (!status.ok()) {
-    std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
-    return 1;
-  }
-  if (!prints) std::printf("wrote %s\n", options.output.c_str());
-  return 0;
+  return ReportError(status, /*rank=*/0);
 }
 
 }  // namespace

@@ -8,8 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
@@ -75,6 +79,47 @@ TEST_F(PrepareDatasetTest, SaysItsVersion) {
   EXPECT_EQ(version.output, absl::StrCat("prepare_dataset ", kFinetuneVersion, "\n"));
 }
 
+TEST_F(PrepareDatasetTest, ManualPageNamesEveryCommandAndFlagOfTheHelp) {
+  const std::string page = folder_ + "/man/prepare_dataset.1";
+  const Outcome written = Run(absl::StrCat("--man=", folder_, "/man"));
+  EXPECT_EQ(written.exit_code, 0) << written.output;
+  EXPECT_EQ(written.output, "DIR/man/prepare_dataset.1\n");
+  const std::string text = *ReadFile(page);
+  for (const std::string command : {"cifar10", "cifar100", "mnist", "image_folder", "image_list",
+                                    "synthetic", "verify", "info"}) {
+    EXPECT_THAT(text, HasSubstr(absl::StrCat("\n.SS ", command, "\n")));
+    const std::string help = Run(command + " --help").output;
+    for (const absl::string_view word : absl::StrSplit(help, absl::ByAnyChar(" \n"))) {
+      // "-h,--help" begins with one dash; an example has its flags' values; sentences have commas.
+      if (!absl::StartsWith(word, "--") || absl::StrContains(word, "=") ||
+          !absl::ascii_isalnum(static_cast<unsigned char>(word.back()))) {
+        continue;
+      }
+      EXPECT_THAT(text, HasSubstr(absl::StrCat("\n.TP\n\\fB\\-\\-", word.substr(2), "\\fR")))
+          << command;
+    }
+  }
+  EXPECT_THAT(text, HasSubstr("\nprepare_dataset image_folder \\-\\-input=photos "));
+
+  // It replaces its own page and no other file.
+  EXPECT_EQ(Run(absl::StrCat("--man=", folder_, "/man")).exit_code, 0);
+  ASSERT_TRUE(WriteFileAtomically(page, "mine").ok());
+  EXPECT_EQ(Run(absl::StrCat("--man=", folder_, "/man")).exit_code, 2);
+  EXPECT_EQ(*ReadFile(page), "mine");
+}
+
+TEST_F(PrepareDatasetTest, ManRendersTheManualPageWithoutWarnings) {
+  if (Shell("bash -c 'command -v man && command -v groff'").exit_code != 0) {
+    GTEST_SKIP() << "man and groff are not installed";
+  }
+  ASSERT_EQ(Run(absl::StrCat("--man=", folder_)).exit_code, 0);
+  const Outcome shown = Shell(absl::StrCat("bash -c 'man --warnings -l ", folder_,
+                                           "/prepare_dataset.1 > ", folder_, "/shown'"));
+  EXPECT_EQ(shown.exit_code, 0);
+  EXPECT_EQ(shown.output, "");
+  EXPECT_THAT(*ReadFile(folder_ + "/shown"), HasSubstr("image_folder"));
+}
+
 TEST_F(PrepareDatasetTest, ManifestNamesItsWriter) {
   ASSERT_EQ(Run(Synthetic()).exit_code, 0);
   const auto manifest = ReadFile(data_ + "/manifest.pbtxt");
@@ -135,7 +180,7 @@ TEST_F(PrepareDatasetTest, SaysWhatItDoesAndInfoSaysWhatIsThere) {
                            "test      5 images in 3 shards; 1 \\(angle_120\\) to 2 "
                            "\\(angle_60\\) of a class, 2.0 times as many\n"));
   const Outcome nothing = Run("info " + folder_);
-  EXPECT_EQ(nothing.exit_code, 1);
+  EXPECT_EQ(nothing.exit_code, 2);
   EXPECT_THAT(nothing.output, HasSubstr("no data set in DIR: "));
 }
 
@@ -188,7 +233,7 @@ TEST_F(PrepareDatasetTest, VerifyNamesEveryDamagedShard) {
 TEST_F(PrepareDatasetTest, ForceReplacesADataSetAndNothingElse) {
   ASSERT_EQ(Run(Synthetic()).exit_code, 0);
   const Outcome again = Run(Synthetic(" --seed=1"));
-  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_EQ(again.exit_code, 2);
   EXPECT_EQ(again.output, "DIR/out/data exists; --force replaces it\n");
   EXPECT_THAT(Run("info " + data_).output, HasSubstr("seed 0\n"));
 
@@ -199,20 +244,20 @@ TEST_F(PrepareDatasetTest, ForceReplacesADataSetAndNothingElse) {
 
   std::ofstream(data_ + "/notes.txt") << "mine";
   const Outcome beside = Run(Synthetic(" --force"));
-  EXPECT_EQ(beside.exit_code, 1);
+  EXPECT_EQ(beside.exit_code, 2);
   EXPECT_EQ(beside.output,
             "DIR/out/data holds notes.txt, which its manifest does not name. --force replaces only "
             "data sets: name another --output, or remove the folder yourself\n");
   EXPECT_TRUE(fs::exists(data_ + "/notes.txt"));
   fs::remove(data_ + "/notes.txt");
   std::ofstream(data_ + "/manifest.pbtxt") << "";
-  EXPECT_EQ(Run(Synthetic(" --force")).exit_code, 1) << "a manifest of somebody else's";
+  EXPECT_EQ(Run(Synthetic(" --force")).exit_code, 2) << "a manifest of somebody else's";
   EXPECT_TRUE(fs::exists(data_ + "/manifest.pbtxt"));
 
   fs::remove_all(data_);
   fs::create_directories(data_ + "/somebody's work");
   const Outcome other = Run(Synthetic(" --force"));
-  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_EQ(other.exit_code, 2);
   EXPECT_EQ(other.output,
             "DIR/out/data holds other files (it has no manifest.pbtxt); --force replaces only data "
             "sets\n");
@@ -223,7 +268,7 @@ TEST_F(PrepareDatasetTest, NamesAPlaceThatCannotBeWritten) {
   std::ofstream(data_) << "a file";
   const Outcome outcome =
       Run("synthetic --classes=2 --train=2 --test=2 --output=" + data_ + "/below");
-  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_EQ(outcome.output, "cannot create a folder beside DIR/out/data/below: Not a directory\n");
 }
 

@@ -47,6 +47,12 @@ TEST_F(CommandsTest, ChecksAConfigBeforeItsJobIsQueued) {
   EXPECT_THAT(fine.output, EndsWith(config() + ": is fine\n"));
   EXPECT_FALSE(fs::exists("work_dirs"));
 
+  // The ranks of a host are compared with its memory.
+  const Outcome small = Command("config", "--check --ranks=8 --ranks_per_host=4 --host_memory=2M");
+  EXPECT_EQ(small.exit_code, 2) << small.output;
+  EXPECT_THAT(small.output, AllOf(HasSubstr(config() + ":"), HasSubstr("4 ranks on a host"),
+                                  HasSubstr("a host by --host_memory has 2 MiB")));
+
   // Each error that needs the data or the weights is reported with its place.
   const Outcome classes = Command("config", "--check --set=model.head.num_classes=7");
   EXPECT_EQ(classes.exit_code, 2) << classes.output;
@@ -226,6 +232,44 @@ TEST_F(CommandsTest, AFolderIsNotReplacedByAnOutput) {
   EXPECT_FALSE(fs::exists(folder_ + "/run/epoch_1.pth"));
 }
 
+// A typing error must not cost a user a photo or a checkpoint.
+TEST_F(CommandsTest, AFileThatIsThereIsNotReplacedByAnOutput) {
+  WriteResNet();
+  TrainToEnd(1, "run", "--max_iterations=5");
+  const std::string checkpoint = absl::StrCat(" --checkpoint=", folder_, "/run/latest.pth");
+  const std::string config_flag = absl::StrCat(" --config=", config());
+  for (const std::string command :
+       {"evaluate --output=" + folder_ + "/a.json" + checkpoint,
+        "evaluate --scores=" + folder_ + "/a.csv" + checkpoint,
+        "predict --out=" + folder_ + "/a.csv " + folder_ + checkpoint,
+        "predict --features=backbone --features_out=" + folder_ + "/a.npy " + folder_ + checkpoint,
+        "export --to=" + folder_ + "/a.pth" + checkpoint,
+        "lr --output=" + folder_ + "/a.svg" + config_flag,
+        "plan --save_profile=" + folder_ + "/a.json" + config_flag,
+        "browse --out=" + folder_ + "/a.png" + config_flag,
+        "browse --out=" + folder_ + "/a.html" + config_flag,
+        "train --work_dir=" + folder_ + "/other --trace=" + folder_ + "/a.json" + config_flag}) {
+    for (const char* ending : {"json", "csv", "npy", "pth", "svg", "png", "html"}) {
+      ASSERT_TRUE(WriteFileAtomically(absl::StrCat(folder_, "/a.", ending), "mine").ok());
+    }
+    const Outcome refused = Run(absl::StrCat(finetune_, " ", command));
+    EXPECT_EQ(refused.exit_code, 2) << command << ": " << refused.output;
+    EXPECT_THAT(refused.output, HasSubstr(folder_ + "/a."));
+    for (const char* ending : {"json", "csv", "npy", "pth", "svg", "png", "html"}) {
+      EXPECT_EQ(*ReadFile(absl::StrCat(folder_, "/a.", ending)), "mine") << command;
+    }
+  }
+  const Outcome replaced =
+      Run(absl::StrCat(finetune_, " evaluate --force --output=", folder_, "/a.json", checkpoint));
+  EXPECT_EQ(replaced.exit_code, 0) << replaced.output;
+  EXPECT_NE(*ReadFile(folder_ + "/a.json"), "mine");
+  // --force does not reach the checkpoint that the command reads.
+  const Outcome itself = Run(absl::StrCat(finetune_, " evaluate --force --output=", folder_,
+                                          "/run/latest.pth", checkpoint));
+  EXPECT_EQ(itself.exit_code, 2) << itself.output;
+  EXPECT_THAT(itself.output, HasSubstr("which this command reads"));
+}
+
 TEST_F(CommandsTest, ATerminalIsRedrawnUntilTheRunEnds) {
   RunStatus status;
   status.run.name = "flowers";
@@ -241,6 +285,65 @@ TEST_F(CommandsTest, ATerminalIsRedrawnUntilTheRunEnds) {
   // Before the second screen the cursor goes back to the first line of the first one.
   EXPECT_THAT(watched.output, HasSubstr("A\r\x1b[Jflowers on "));
   EXPECT_THAT(watched.output, HasSubstr("DONE, ended "));
+}
+
+// An empty file, a text, a folder, and a path that does not exist are one kind of mistake,
+// whichever file they take the place of.
+TEST_F(CommandsTest, APathThatDoesNotLeadToTheFileExpectedHasExitCode2) {
+  WriteResNet();
+  TrainToEnd(1, "run", "--max_iterations=5");
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/empty", "").ok());
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/text", "cats and dogs\n").ok());
+  fs::create_directory(folder_ + "/folder");
+  const std::string own = absl::StrCat(" --checkpoint=", folder_, "/run/latest.pth ");
+  const std::string from = absl::StrCat(" --config=", config(), " ");
+  const std::vector<std::string> commands = {
+      finetune_ + " evaluate --checkpoint=",
+      finetune_ + " evaluate" + own + "--compare=",
+      finetune_ + " predict " + folder_ + " --checkpoint=",
+      finetune_ + " export --to=" + folder_ + "/x.onnx --checkpoint=",
+      finetune_ + " train" + from + "--work_dir=" + folder_ + "/other --resume=",
+      finetune_ + " config" + from + "--check --set=model.backbone.pretrained.checkpoint=",
+      finetune_ + " config" + from + "--check --set=data.train.path=",
+      finetune_ + " plan" + from + "--profile=",
+      finetune_ + " config --config=",
+      finetune_ + " report ",
+      finetune_ + " watch ",
+      prepare_ + " info ",
+      prepare_ + " verify ",
+      prepare_ + " cifar10 --output=" + folder_ + "/x --input=",
+      prepare_ + " mnist --output=" + folder_ + "/x --input=",
+      prepare_ + " image_folder --output=" + folder_ + "/x --input=",
+  };
+  // A text is a list of images; that these are missing is told for each.
+  const std::vector<std::string> lists = {
+      finetune_ + " predict" + own + "--list=",
+      prepare_ + " image_list --output=" + folder_ + "/x --input=",
+  };
+  const auto expect = [&](const std::string& command, const std::string& kind) {
+    const Outcome outcome = Run(absl::StrCat(command, folder_, "/", kind));
+    EXPECT_EQ(outcome.exit_code, 2) << command << kind << ": " << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(absl::StrCat(folder_, "/", kind)));
+  };
+  for (const std::string kind : {"empty", "text", "folder", "nothing"}) {
+    for (const std::string& command : commands) expect(command, kind);
+    if (kind == "text") continue;
+    for (const std::string& command : lists) expect(command, kind);
+  }
+}
+
+// A file of the right kind that is damaged is another mistake than a wrong path.
+TEST_F(CommandsTest, ADamagedCheckpointHasExitCode1) {
+  WriteResNet();
+  TrainToEnd(1, "run", "--max_iterations=5");
+  const std::string whole = *ReadFile(folder_ + "/run/latest.pth");
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/cut.pth", whole.substr(0, whole.size() / 2)).ok());
+  for (const std::string command :
+       {std::string(" evaluate"), " predict " + folder_, " export --to=" + folder_ + "/x.onnx"}) {
+    const Outcome cut =
+        Run(absl::StrCat(finetune_, command, " --checkpoint=", folder_, "/cut.pth"));
+    EXPECT_EQ(cut.exit_code, 1) << command << ": " << cut.output;
+  }
 }
 
 // Every error is one or two sentences that name a flag, a file or a field.

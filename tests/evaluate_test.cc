@@ -129,9 +129,9 @@ TEST_F(EvaluateTest, LeavesADamagedImageOutOfAllFiguresAndCountsItWhereTheConfig
   EXPECT_THAT(failed.output, AllOf(HasSubstr(shard), HasSubstr("the checksum of image 5 ")));
 
   for (const int ranks : {1, 3}) {
-    const Outcome skipped =
-        Evaluate(ranks, absl::StrCat(of_data, "--set=data.on_corrupt=SKIP --output=", folder_,
-                                     "/skipped.json --scores=", folder_, "/skipped.csv"));
+    const Outcome skipped = Evaluate(
+        ranks, absl::StrCat(of_data, "--set=data.on_corrupt=SKIP --force --output=", folder_,
+                            "/skipped.json --scores=", folder_, "/skipped.csv"));
     ASSERT_EQ(skipped.exit_code, 0) << skipped.output;
     EXPECT_THAT(skipped.output, AllOf(HasSubstr("23 images (1 damaged, left out), loss "),
                                       HasSubstr("skipped a damaged image"), HasSubstr(shard),

@@ -106,7 +106,7 @@ TEST_F(ExportTest, RefusesToReplaceAFileAndLeavesNothingBehind) {
   EXPECT_THAT(outcome.output, HasSubstr("is there already; give another path, or --force"));
   EXPECT_EQ(Bytes("a.onnx"), "mine");
   outcome = Export("run/latest.pth", "--force");
-  EXPECT_THAT(outcome.output, HasSubstr("which is the checkpoint; expected another path"));
+  EXPECT_THAT(outcome.output, HasSubstr("which this command reads; expected another path"));
   outcome = Export("nowhere/a.onnx");
   EXPECT_THAT(outcome.output, HasSubstr("nowhere is not there; create it"));
   outcome = Export("b.pth", "--names=torchvision");

@@ -1,4 +1,6 @@
 // Tests finetune predict as a user runs it.
+#include <hdf5.h>
+
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -18,6 +20,7 @@
 #include "src/checkpoint/writer.h"
 #include "src/data/dataset.h"
 #include "src/data/decode/test_images.h"
+#include "src/data/hdf5_handle.h"
 #include "tests/job.h"
 #include "tests/training_test.h"
 
@@ -121,6 +124,23 @@ TEST_F(PredictTest, GivesEvaluatesScoresOnAnyNumberOfRanks) {
   EXPECT_THAT(npy.substr(0, 128), HasSubstr("'descr': '<f4', 'fortran_order': False, 'shape': (24, "
                                             "32,)"));
   EXPECT_EQ(npy.size(), 128 + sizeof(float) * kImages * 32);
+
+  // HDF5 has the same rows, whatever the number of ranks that made them.
+  for (const int ranks : {1, 3}) {
+    const std::string path = absl::StrCat(folder_, "/", ranks, ".h5");
+    const Outcome outcome = Predict(
+        ranks, absl::StrCat(folder_, "/photos --batch_size=5 --features=backbone --out=", folder_,
+                            "/", ranks, ".again --features_out=", path));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+    const Hdf5Lock lock;
+    const Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+    const Hdf5Handle set(H5Dopen2(file.get(), "features", H5P_DEFAULT), H5Dclose);
+    ASSERT_TRUE(set.ok());
+    std::string values(sizeof(float) * kImages * 32, '\0');
+    ASSERT_GE(H5Dread(set.get(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
+              0);
+    EXPECT_EQ(values, npy.substr(128));
+  }
 }
 
 // The same images can be given by a folder, an archive, a list or standard input.
@@ -171,7 +191,7 @@ TEST_F(PredictTest, BrokenImageIsARowAndTheOthersAreAnswered) {
   fs::remove(Photo(11));
   for (const int ranks : {1, 2}) {
     const Outcome outcome =
-        Predict(ranks, absl::StrCat("--list=", folder_, "/list.txt --out=", folder_,
+        Predict(ranks, absl::StrCat("--list=", folder_, "/list.txt --force --out=", folder_,
                                     "/broken.jsonl --features=backbone --features_out=", folder_,
                                     "/f.npy"));
     EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
@@ -238,7 +258,7 @@ TEST_F(PredictTest, RefusesInputsThatAreNotThereBeforeItWrites) {
   expect(absl::StrCat("--list=", folder_, "/none.txt"), "/none.txt: found no path in it");
   expect("", "no images are given");
   expect(folder_ + "/photos --format=xml", "--format: found xml; expected jsonl, csv or table");
-  expect(folder_ + "/photos --features=backbone", "--features_out=FILE.npy go together");
+  expect(folder_ + "/photos --features=backbone", "--features_out=FILE.npy or .h5 go together");
   const Outcome folder = Predict(2, absl::StrCat(folder_, "/photos --out=", folder_, "/no/rows"));
   EXPECT_NE(folder.exit_code, 0) << folder.output;
   EXPECT_THAT(folder.output, HasSubstr("--out: "));
@@ -253,8 +273,9 @@ TEST_F(PredictTest, AsksACheckpointWithoutConfigAndClassesByAConfig) {
   weights.Append("state_dict", *root->Get("state_dict"));
   ASSERT_TRUE(WriteTorchFile(folder_ + "/run/weights.pth", Value(std::move(weights))).ok());
   const auto predict = [&](const std::string& flags) {
-    return Predict(1, absl::StrCat(folder_, "/photos ", flags, " --out=", folder_, "/rows.jsonl"),
-                   "weights");
+    return Predict(
+        1, absl::StrCat(folder_, "/photos ", flags, " --force --out=", folder_, "/rows.jsonl"),
+        "weights");
   };
 
   const Outcome alone = predict("");

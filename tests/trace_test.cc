@@ -141,6 +141,16 @@ TEST_F(TraceTest, IsWrittenWhenASignalStopsTheRun) {
   }
 }
 
+// A job that queues again writes its trace to the same path.
+TEST_F(TraceTest, ReplacesAnEarlierTrace) {
+  WriteResNet();
+  for (const std::string more : {"", " --overwrite"}) {
+    const Outcome run =
+        Run(Mpirun(1, "run", absl::StrCat("--max_iterations=2 --trace=", path(), more)));
+    EXPECT_EQ(run.exit_code, 0) << run.output;
+  }
+}
+
 TEST_F(TraceTest, ReportsAnUnwritableFileBeforeTraining) {
   WriteResNet();
   const Outcome run = Run(Mpirun(2, "run", "--trace=/no/such/folder/trace.json"));

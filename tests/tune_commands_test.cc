@@ -115,7 +115,7 @@ TEST_F(TuneCommandsTest, RefusesWrongFlagsBeforeAnyWork) {
             "--iterations: expected a whole number of 10 or more, got 9\n");
   EXPECT_THAT(refusal("lr --output=curve.png"), HasSubstr("ends in .csv, .json or .svg"));
   EXPECT_THAT(refusal("lr --output=/nowhere/curve.csv"),
-              HasSubstr("--output: cannot create /nowhere/curve.csv"));
+              HasSubstr("--output: found /nowhere/curve.csv, whose folder /nowhere is not there"));
   EXPECT_THAT(refusal("lr --resume=auto"), HasSubstr("--resume: no such flag here"));
   EXPECT_EQ(refusal("batch --from=9 --to=8"),
             "--to: found 8 and --from=9; expected a --to of --from or more\n");

@@ -36,9 +36,10 @@ tar -C configs --exclude=BUILD -cf - . | tar -C "$share/finetune/configs" -xf -
 # experiment.proto documents every field of a config.
 install -m 644 src/config/experiment.proto "$share/finetune/"
 install -D -m 755 slurm/finetune.sbatch "$share/finetune/slurm/finetune.sbatch"
-# Made by the program itself, from its table of commands.
-rm -f "$share"/man/man1/finetune*.1
+# Made by the programs themselves, from their tables of commands and flags.
+rm -f "$share"/man/man1/{finetune*,prepare_dataset}.1
 "$prefix/bin/finetune" help --man="$share/man/man1" > /dev/null
+"$prefix/bin/prepare_dataset" --man="$share/man/man1" > /dev/null
 "$prefix/bin/finetune" completion bash > "$share/bash-completion/completions/finetune"
 "$prefix/bin/finetune" completion zsh > "$share/zsh/site-functions/_finetune"
 echo "installed to $prefix; add $prefix/bin to PATH"

@@ -39,10 +39,13 @@ absl::Status ArchiveReader::Open() {
       ARCHIVE_OK) {
     return absl::OkStatus();
   }
-  if (!feed_error_.ok() || fed_ == 0) return Error();
-  return absl::DataLossError(absl::StrCat(path_, ": found a file that is not an archive (",
-                                          archive_error_string(archive_.get()),
-                                          "); expected a folder, or a .tar, .tar.gz or .zip"));
+  if (!feed_error_.ok()) return feed_error_;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path_, ": found ",
+                   fed_ == 0 ? "an empty file"
+                             : absl::StrCat("a file that is not an archive (",
+                                            archive_error_string(archive_.get()), ")"),
+                   "; expected a folder, or a .tar, .tar.gz or .zip"));
 }
 
 absl::StatusOr<std::optional<ArchiveEntry>> ArchiveReader::Next() {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/output_file.h"
 #include "src/base/own_file.h"
 #include "src/base/utf8.h"
 #include "src/data/batch.h"
@@ -90,6 +91,9 @@ absl::StatusOr<ContactSheet> MakeContactSheet(const LoadedConfig& loaded,
 }
 
 absl::StatusOr<std::string> RunBrowse(const LoadedConfig& loaded, const BrowseFlags& flags) {
+  // A page that finetune wrote says so in its first line, and is replaced without --force.
+  const bool own_page = !IsPng(flags) && CheckOwnText(flags.out, kSheetFirstLine).ok();
+  FT_RETURN_IF_ERROR(CheckOutputs({{"--out", flags.out}}, flags.force || own_page, {loaded.file}));
   FT_ASSIGN_OR_RETURN(const ContactSheet sheet, MakeContactSheet(loaded, flags));
   std::string text;
   if (IsPng(flags)) {
@@ -97,7 +101,6 @@ absl::StatusOr<std::string> RunBrowse(const LoadedConfig& loaded, const BrowseFl
     FT_RETURN_IF_ERROR(Annotate(WriteFileAtomically(flags.out, png), "--out"));
     text = CaptionRows(sheet);
   } else {
-    FT_RETURN_IF_ERROR(Annotate(CheckOwnText(flags.out, kSheetFirstLine), "--out"));
     FT_ASSIGN_OR_RETURN(const std::string html, ToHtml(sheet));
     FT_RETURN_IF_ERROR(Annotate(WriteFileAtomically(flags.out, html), "--out"));
   }

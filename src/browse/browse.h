@@ -17,6 +17,8 @@ struct BrowseFlags {
   std::string split = "train";
   int images = 64;  // the most images to show
   int epoch = 0;    // counts from 0; read for "train" only
+  // Whether a file at `out` is replaced that does not say that finetune wrote it. A PNG never does.
+  bool force = false;
 };
 
 // Checks that --split is "train" or "val" and that --out ends in .html or .png. Errors:
@@ -31,7 +33,8 @@ absl::StatusOr<ContactSheet> MakeContactSheet(const LoadedConfig& loaded, const 
 
 // Writes the contact sheet to `flags.out` and returns the text to print. The text is one line with
 // the file's name, the number of images and their size; for a PNG the captions come first, a line
-// for each row of images. Errors: those of MakeContactSheet() and of writing a file.
+// for each row of images. Errors: those of CheckOutputs(), before any
+// work; those of MakeContactSheet() and of writing a file.
 absl::StatusOr<std::string> RunBrowse(const LoadedConfig& loaded, const BrowseFlags& flags);
 
 }  // namespace finetune

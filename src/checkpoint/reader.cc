@@ -63,7 +63,9 @@ absl::Status Unknown(absl::string_view head) {
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointFile>> OpenCheckpoint(const InputFile& file) {
-  if (file.size() == 0) return absl::DataLossError("it is empty");
+  if (file.size() == 0) {
+    return Bad("it is empty; expected a .pth of torch.save or a safetensors file");
+  }
   FT_ASSIGN_OR_RETURN(const std::string head, file.Read(0, std::min<uint64_t>(file.size(), 512)));
   for (const CheckpointFormat* format : kFormats) {
     if (format->recognizes(head, file.size())) return format->open(file);

@@ -12,8 +12,8 @@
 
 namespace finetune {
 
-// The HDF5 functions that ShardWriter, ShardReader, EncodedShardWriter and EncodedShardReader
-// share. In this file "data set" means an HDF5 data set: an array in the file. In all functions
+// The HDF5 functions that ShardWriter, ShardReader, EncodedShardWriter, EncodedShardReader and
+// FeatureFile (src/predict) share. In this file "data set" means an HDF5 data set: an array in the file. In all functions
 // `path` is the file's path and `name` the data set's name. The caller must hold an Hdf5Lock.
 // Errors of all functions: ResourceExhausted if the disk is full, otherwise DataLoss that names the
 // file.

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/output_file.h"
 #include "src/base/sha256.h"
 #include "src/checkpoint/own_checkpoint.h"
 #include "src/checkpoint/own_metadata.h"
@@ -35,28 +36,6 @@ constexpr std::array<std::pair<ExportFormat, const char*>, 3> kFormats = {{
     {ExportFormat::kSafetensors, "safetensors"},
     {ExportFormat::kPth, "pth"},
 }};
-
-absl::Status CheckTarget(const ExportFlags& flags) {
-  std::error_code error;
-  const fs::file_status status = fs::status(flags.to, error);
-  if (fs::is_directory(status)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--to: found the folder ", flags.to, "; expected a file's path"));
-  }
-  const fs::path folder = fs::path(flags.to).parent_path();
-  if (!folder.empty() && !fs::is_directory(folder, error)) {
-    return absl::InvalidArgumentError(absl::StrCat("--to: found ", flags.to, ", whose folder ",
-                                                   folder.string(), " is not there; create it"));
-  }
-  if (!fs::exists(status)) return absl::OkStatus();
-  if (fs::equivalent(flags.to, flags.model.checkpoint, error)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--to: found ", flags.to, ", which is the checkpoint; expected another path"));
-  }
-  if (flags.force) return absl::OkStatus();
-  return absl::AlreadyExistsError(absl::StrCat(
-      "--to: found ", flags.to, ", which is there already; give another path, or --force"));
-}
 
 // Returns the config with the runtime that TraceGraph() needs: float32, on the CPU, with LibTorch's
 // plain operators.
@@ -208,7 +187,7 @@ absl::StatusOr<ExportFormat> ParseExportFormat(const std::string& format, const 
 }
 
 absl::StatusOr<std::string> RunExport(const LoadedConfig& loaded, const ExportFlags& flags) {
-  FT_RETURN_IF_ERROR(CheckTarget(flags));
+  FT_RETURN_IF_ERROR(CheckOutputs({{"--to", flags.to}}, flags.force, {flags.model.checkpoint}));
   SingleCommunicator comm;
   return CatchTorch([&] {
     return flags.format == ExportFormat::kOnnx ? ExportOnnx(loaded, flags, &comm)

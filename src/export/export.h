@@ -38,10 +38,8 @@ struct ExportFlags {
 };
 
 // Runs `finetune export`: writes the file `flags.to` and returns the text to print. The file
-// appears complete or not at all. Errors: InvalidArgument if `flags.to` is a folder, lies in a
-// folder that does not exist, or is the checkpoint; AlreadyExists if `flags.to` exists and
-// `flags.force` is false; the errors of LoadServedModel(), RenameState(), TraceGraph() and
-// MakeOnnxModel(); the errors of writing a file.
+// appears complete or not at all. Errors: those of CheckOutputs(), LoadServedModel(),
+// RenameState(), TraceGraph() and MakeOnnxModel(); the errors of writing a file.
 absl::StatusOr<std::string> RunExport(const LoadedConfig& loaded, const ExportFlags& flags);
 
 }  // namespace finetune

@@ -37,7 +37,8 @@ struct Counterpart {
   // Selects the package's names among those of Classifier::other_names(). An entry that ends in "."
   // selects the names that begin with it; any other entry selects the name that equals it.
   std::vector<std::string> roots = {};
-  // The package's networks have 1x1 convolutions in place of the linear layers of blocks.
+  // The package's networks have 1x1 convolutions in place of the linear layers of blocks and of the
+  // hidden layer before the head.
   bool has_pointwise_convolutions = false;
 
   bool Has(const std::string& name) const {
@@ -103,6 +104,12 @@ std::vector<Counterpart> OfResNet(const ResNetConfig& resnet, int classes) {
   return counterparts;
 }
 
+// Returns the roots of timm's names in MobileNetV2 and every EfficientNet. timm's networks that are
+// called tf_... have TensorFlow's padding and epsilon, under the same names.
+std::vector<std::string> TimmEfficientNetRoots() {
+  return {"conv_stem", "bn1", "blocks.", "conv_head", "bn2", "classifier"};
+}
+
 std::vector<Counterpart> OfMobileNetV2(const MobileNetV2Config& mobilenet, int classes) {
   const double width = mobilenet.width();
   std::vector<Counterpart> counterparts = {
@@ -121,9 +128,62 @@ std::vector<Counterpart> OfMobileNetV2(const MobileNetV2Config& mobilenet, int c
         {.package = WeightNames::kTimm,
          .network = absl::StrFormat("timm.create_model(\"mobilenetv2_%03d\", num_classes=%d)",
                                     percent, classes),
-         .roots = {"conv_stem", "bn1", "blocks.", "conv_head", "bn2", "classifier"}});
+         .roots = TimmEfficientNetRoots()});
   }
   return counterparts;
+}
+
+std::vector<Counterpart> OfEfficientNet(const EfficientNetConfig& efficientnet, int classes) {
+  const bool from_tensorflow = efficientnet.origin() == EfficientNetConfig::TENSORFLOW;
+  const int variant = efficientnet.variant();
+  std::vector<Counterpart> counterparts = {
+      {.package = WeightNames::kTimm,
+       .network = absl::StrFormat("timm.create_model(\"%sefficientnet_b%d\", num_classes=%d)",
+                                  from_tensorflow ? "tf_" : "", variant, classes),
+       .roots = TimmEfficientNetRoots()}};
+  if (from_tensorflow) {
+    counterparts.push_back(
+        {.package = WeightNames::kMmpretrain,
+         .network = absl::StrFormat("mmpretrain's EfficientNet(arch=\"b%d\")", variant),
+         .same = true});
+  } else {
+    counterparts.push_back(
+        {.package = WeightNames::kTorchvision,
+         .network = absl::StrFormat("torchvision.models.efficientnet_b%d(num_classes=%d)", variant,
+                                    classes),
+         .roots = {"features.", "classifier.1"}});
+  }
+  return counterparts;
+}
+
+std::vector<Counterpart> OfEfficientNetLite(const EfficientNetLiteConfig& efficientnet,
+                                            int classes) {
+  const bool from_tensorflow = efficientnet.origin() == EfficientNetLiteConfig::TENSORFLOW;
+  return {
+      {.package = WeightNames::kTimm,
+       .network = absl::StrFormat("timm.create_model(\"%sefficientnet_lite%d\", num_classes=%d)",
+                                  from_tensorflow ? "tf_" : "", efficientnet.variant(), classes),
+       .roots = TimmEfficientNetRoots()}};
+}
+
+std::vector<Counterpart> OfMobileNetV3(const MobileNetV3Config& mobilenet, int classes) {
+  const char* const size = mobilenet.variant() == MobileNetV3Config::LARGE ? "large" : "small";
+  if (mobilenet.origin() != MobileNetV3Config::TORCHVISION) {
+    const bool from_tensorflow = mobilenet.origin() == MobileNetV3Config::TENSORFLOW;
+    return {
+        {.package = WeightNames::kTimm,
+         .network = absl::StrFormat("timm.create_model(\"%smobilenetv3_%s_100\", num_classes=%d)",
+                                    from_tensorflow ? "tf_" : "", size, classes),
+         .roots = {"conv_stem", "bn1", "blocks.", "conv_head", "classifier"},
+         .has_pointwise_convolutions = true}};
+  }
+  return {{.package = WeightNames::kTorchvision,
+           .network =
+               absl::StrFormat("torchvision.models.mobilenet_v3_%s(num_classes=%d)", size, classes),
+           .roots = {"features.", "classifier.0", "classifier.3"}},
+          {.package = WeightNames::kMmpretrain,
+           .network = absl::StrFormat("mmpretrain's MobileNetV3(arch=\"%s\")", size),
+           .same = true}};
 }
 
 std::vector<Counterpart> OfConvNeXt(const ConvNeXtConfig& convnext, int classes) {
@@ -280,6 +340,12 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
       return OfResNet(config.backbone().resnet(), classes);
     case BackboneConfig::kMobilenetV2:
       return OfMobileNetV2(config.backbone().mobilenet_v2(), classes);
+    case BackboneConfig::kMobilenetV3:
+      return OfMobileNetV3(config.backbone().mobilenet_v3(), classes);
+    case BackboneConfig::kEfficientnet:
+      return OfEfficientNet(config.backbone().efficientnet(), classes);
+    case BackboneConfig::kEfficientnetLite:
+      return OfEfficientNetLite(config.backbone().efficientnet_lite(), classes);
     case BackboneConfig::kVgg:
       return OfVgg(config.backbone().vgg(), classes);
     case BackboneConfig::kRegnet:
@@ -328,7 +394,7 @@ at::Tensor InShapeOf(const Counterpart& counterpart, const std::string& name,
   // torchvision multiplies maps [N, C, H, W] by its layer scales.
   if (absl::EndsWith(name, ".layer_scale")) return tensor.detach().view({-1, 1, 1});
   if (counterpart.has_pointwise_convolutions && tensor.dim() == 2 &&
-      absl::StrContains(name, ".mlp.")) {
+      (absl::StrContains(name, ".mlp.") || name == "conv_head.weight")) {
     return tensor.detach().view({tensor.size(0), tensor.size(1), 1, 1});
   }
   return tensor;

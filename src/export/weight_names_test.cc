@@ -106,6 +106,17 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"vit { variant: TINY layer_scale: 1e-5 }", WeightNames::kTimm},
         Case{"vit { variant: TINY patch_size: 14 layer_scale: 1e-5 }", WeightNames::kMmpretrain},
         Case{"efficientnet_lite {}", WeightNames::kFinetune},
+        Case{"efficientnet_lite { origin: TENSORFLOW }", WeightNames::kTimm},
+        Case{"efficientnet_lite { variant: 1 origin: PYTORCH }", WeightNames::kTimm},
+        Case{"efficientnet { origin: PYTORCH }", WeightNames::kTorchvision},
+        Case{"efficientnet { origin: PYTORCH }", WeightNames::kTimm},
+        Case{"efficientnet { variant: 1 origin: TENSORFLOW }", WeightNames::kTimm},
+        Case{"efficientnet { origin: TENSORFLOW }", WeightNames::kMmpretrain},
+        Case{"mobilenet_v3 { origin: TORCHVISION }", WeightNames::kTorchvision},
+        Case{"mobilenet_v3 { variant: SMALL origin: TORCHVISION }", WeightNames::kTorchvision},
+        Case{"mobilenet_v3 { variant: SMALL origin: TORCHVISION }", WeightNames::kMmpretrain},
+        Case{"mobilenet_v3 { origin: TIMM }", WeightNames::kTimm},
+        Case{"mobilenet_v3 { variant: SMALL origin: TENSORFLOW }", WeightNames::kTimm},
         Case{"lenet5 {}", WeightNames::kMmpretrain}));
 
 TEST(RenameState, GivesThePackagesNames) {
@@ -134,6 +145,20 @@ TEST(RenameState, GivesThePackagesNames) {
   EXPECT_TRUE(vit_b.contains("encoder.layers.encoder_layer_0.self_attention.in_proj_bias"));
   EXPECT_TRUE(vit_b.contains("encoder.layers.encoder_layer_11.mlp.3.weight"));
   EXPECT_TRUE(vit_b.contains("heads.head.weight"));
+  const auto b0 = NamesOf("efficientnet { origin: PYTORCH }", WeightNames::kTorchvision);
+  EXPECT_TRUE(b0.contains("features.0.0.weight"));
+  EXPECT_TRUE(b0.contains("features.1.0.block.1.fc1.bias"));
+  EXPECT_TRUE(b0.contains("features.8.1.running_var"));
+  EXPECT_TRUE(b0.contains("classifier.1.weight"));
+  const auto lite = NamesOf("efficientnet_lite {}", WeightNames::kTimm);
+  EXPECT_TRUE(lite.contains("conv_stem.weight"));
+  EXPECT_TRUE(lite.contains("blocks.6.0.conv_pwl.weight"));
+  EXPECT_TRUE(lite.contains("bn2.running_mean"));
+  EXPECT_TRUE(lite.contains("classifier.weight"));
+  const auto v3 = NamesOf("mobilenet_v3 {}", WeightNames::kTorchvision);
+  EXPECT_TRUE(v3.contains("features.16.0.weight"));
+  EXPECT_TRUE(v3.contains("classifier.0.weight"));
+  EXPECT_TRUE(v3.contains("classifier.3.bias"));
   const auto resnet = NamesOf("resnet { depth: 50 }", WeightNames::kTorchvision);
   EXPECT_TRUE(resnet.contains("layer1.0.downsample.1.num_batches_tracked"));
   EXPECT_TRUE(resnet.contains("fc.weight"));
@@ -183,6 +208,19 @@ TEST(RenameState, GivesTheShapeThatTorchvisionsLayerScaleHas) {
   EXPECT_EQ(scales, 3 + 3 + 9 + 3);
 }
 
+// timm's MobileNetV3 has a 1x1 convolution in place of the hidden linear layer.
+TEST(RenameState, GivesTheShapeThatTimmsHiddenLayerHas) {
+  const std::string backbone = "mobilenet_v3 { variant: SMALL origin: TIMM }";
+  const absl::StatusOr<RenamedState> state =
+      RenameState(*ModelOf(backbone), ConfigOf(backbone), WeightNames::kTimm);
+  ASSERT_TRUE(state.ok()) << state.status();
+  const auto found =
+      std::find_if(state->tensors.begin(), state->tensors.end(),
+                   [](const NamedTensor& one) { return one.name == "conv_head.weight"; });
+  ASSERT_NE(found, state->tensors.end());
+  EXPECT_EQ(found->tensor.sizes(), at::IntArrayRef({1024, 576, 1, 1}));
+}
+
 TEST(RenameState, RefusesNetworksThatThePackageLacks) {
   const auto refusal = [](const std::string& backbone, WeightNames names) {
     const absl::Status status = RenameState(*ModelOf(backbone), ConfigOf(backbone), names).status();
@@ -199,7 +237,12 @@ TEST(RenameState, RefusesNetworksThatThePackageLacks) {
               HasSubstr("expected finetune or mmpretrain or timm"));
   EXPECT_THAT(refusal("vit { registers: 4 }", WeightNames::kTimm), HasSubstr("expected finetune"));
   EXPECT_THAT(refusal("efficientnet_lite {}", WeightNames::kMmpretrain),
-              HasSubstr("expected finetune"));
+              HasSubstr("expected finetune or timm"));
+  // The same layers compute something else with another padding.
+  EXPECT_THAT(refusal("efficientnet { origin: TENSORFLOW }", WeightNames::kTorchvision),
+              HasSubstr("expected finetune or timm or mmpretrain"));
+  EXPECT_THAT(refusal("mobilenet_v3 { origin: TORCHVISION }", WeightNames::kTimm),
+              HasSubstr("expected finetune or torchvision or mmpretrain"));
 }
 
 TEST(ParseWeightNames, RefusesOtherNames) {

@@ -59,7 +59,7 @@ void AddCgroups(const std::string& mount, std::string path, const Names& names,
       std::map<std::string, int64_t> stat = Numbers(KernelFile(folder + "memory.stat"));
       const int64_t cached = stat[names.inactive] + stat[names.active];
       limits->push_back({absl::StrCat("the cgroup ", path.empty() ? "/" : path),
-                         std::max<int64_t>(0, *limit - *usage + cached)});
+                         std::max<int64_t>(0, *limit - *usage + cached), *limit});
     }
     if (path.empty()) return;
     path.resize(path.rfind('/'));
@@ -72,7 +72,9 @@ std::vector<MemoryLimit> FindMemoryLimits(const std::string& root) {
   std::vector<MemoryLimit> limits;
   const std::map<std::string, int64_t> host = Numbers(KernelFile(root + "/proc/meminfo"));
   if (const auto available = host.find("MemAvailable"); available != host.end()) {
-    limits.push_back({"the host", available->second * 1024});
+    const auto total = host.find("MemTotal");
+    limits.push_back({"the host", available->second * 1024,
+                      (total == host.end() ? available : total)->second * 1024});
   }
   // A line is "HIERARCHY:CONTROLLERS:PATH". The hierarchy of version 2 is 0, without controllers.
   const std::string cgroups = KernelFile(root + "/proc/self/cgroup");

@@ -11,6 +11,8 @@ namespace finetune {
 struct MemoryLimit {
   std::string name;        // "the host" or "the cgroup /slurm/job_12"
   int64_t free_bytes = 0;  // the bytes that all processes under the limit can still take
+  // The limit itself: the bytes that all processes under it can take together.
+  int64_t total_bytes = 0;
 };
 
 // Returns the limits that this process is under: the host's memory, and each cgroup with a limit

@@ -15,9 +15,10 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::IsEmpty;
 
-auto Limit(const std::string& name, int64_t free_bytes) {
+auto Limit(const std::string& name, int64_t free_bytes, int64_t total_bytes) {
   return testing::AllOf(Field(&MemoryLimit::name, name),
-                        Field(&MemoryLimit::free_bytes, free_bytes));
+                        Field(&MemoryLimit::free_bytes, free_bytes),
+                        Field(&MemoryLimit::total_bytes, total_bytes));
 }
 
 class MemoryLimits : public testing::Test {
@@ -34,7 +35,7 @@ class MemoryLimits : public testing::Test {
 
 TEST_F(MemoryLimits, TakesTheAvailableMemoryOfTheHost) {
   Write("/proc/meminfo", "MemTotal:       32000 kB\nMemFree:  10 kB\nMemAvailable:   2000 kB\n");
-  EXPECT_THAT(FindMemoryLimits(root_), ElementsAre(Limit("the host", 2048000)));
+  EXPECT_THAT(FindMemoryLimits(root_), ElementsAre(Limit("the host", 2048000, 32768000)));
 }
 
 TEST_F(MemoryLimits, TakesEveryLimitOfVersion2UpToTheTop) {
@@ -47,7 +48,7 @@ TEST_F(MemoryLimits, TakesEveryLimitOfVersion2UpToTheTop) {
   Write("/sys/fs/cgroup/memory.max", "9000\n");
   Write("/sys/fs/cgroup/memory.current", "1000\n");
   EXPECT_THAT(FindMemoryLimits(root_),
-              ElementsAre(Limit("the cgroup /job", 550), Limit("the cgroup /", 8000)));
+              ElementsAre(Limit("the cgroup /job", 550, 1000), Limit("the cgroup /", 8000, 9000)));
 }
 
 TEST_F(MemoryLimits, TakesLimitsOfVersion1AlsoWhereAContainerHidesTheFolder) {
@@ -55,7 +56,7 @@ TEST_F(MemoryLimits, TakesLimitsOfVersion1AlsoWhereAContainerHidesTheFolder) {
   Write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1000\n");
   Write("/sys/fs/cgroup/memory/memory.usage_in_bytes", "1200\n");
   Write("/sys/fs/cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 300\n");
-  EXPECT_THAT(FindMemoryLimits(root_), ElementsAre(Limit("the cgroup /", 100)));
+  EXPECT_THAT(FindMemoryLimits(root_), ElementsAre(Limit("the cgroup /", 100, 1000)));
 }
 
 TEST_F(MemoryLimits, LeavesOutWhatIsUnlimitedOrUnreadable) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "src/base/byte_size.h"
 #include "src/base/expand_home.h"
 #include "src/base/flag_errors.h"
 #include "src/base/status_macros.h"
@@ -76,6 +77,15 @@ Flag* FlagList::Number(std::string name, std::string help, double low, double hi
   flag.set = [low, high, variable](const std::string& text) -> absl::Status {
     FT_RETURN_IF_ERROR(Passes(NumberBetween(low, high), text));
     (void)absl::SimpleAtod(text, variable);
+    return absl::OkStatus();
+  };
+  return Add(std::move(flag));
+}
+
+Flag* FlagList::ByteSize(std::string name, std::string help, int64_t* variable) {
+  Flag flag{.name = std::move(name), .value = "SIZE", .help = std::move(help)};
+  flag.set = [variable](const std::string& text) -> absl::Status {
+    FT_ASSIGN_OR_RETURN(*variable, ParseByteSize(text));
     return absl::OkStatus();
   };
   return Add(std::move(flag));

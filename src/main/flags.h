@@ -47,6 +47,8 @@ class FlagList {
   Flag* WholeNumber(std::string name, std::string help, int64_t low, int64_t* variable);
   Flag* WholeNumber(std::string name, std::string help, int low, int high, int* variable);
   Flag* Number(std::string name, std::string help, double low, double high, double* variable);
+  // Takes a size such as 40GiB and sets the number of bytes.
+  Flag* ByteSize(std::string name, std::string help, int64_t* variable);
   // `kind`: kFile, kFolder or kConfig.
   Flag* Path(Flag::Kind kind, std::string name, std::string value, std::string help,
              std::string* variable);

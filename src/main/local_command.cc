@@ -1,7 +1,7 @@
 #include "src/main/local_command.h"
 
-#include "src/main/exit_code.h"
-#include "src/main/print_output.h"
+#include "src/base/exit_code.h"
+#include "src/base/print_output.h"
 
 namespace finetune {
 

@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "src/base/exit_code.h"
 #include "src/host/launch_environment.h"
 #include "src/main/command_line.h"
 #include "src/main/commands/all.h"
-#include "src/main/exit_code.h"
 #include "src/main/uncaught.h"
 #include "src/tensor/large_tensor_memory.h"
 

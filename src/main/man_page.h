@@ -1,20 +1,15 @@
 #ifndef FINETUNE_MAIN_MAN_PAGE_H_
 #define FINETUNE_MAIN_MAN_PAGE_H_
 
-#include <string>
 #include <vector>
 
+#include "src/base/man_page.h"
 #include "src/main/command.h"
 
 namespace finetune {
 
 // The first line of every page. It marks the file as written by finetune.
 inline constexpr char kManPageFirstLine[] = ".\\\" Written by finetune help --man.";
-
-struct ManPage {
-  std::string file;  // "finetune-evaluate.1"
-  std::string text;  // roff with the macros of man(7)
-};
 
 // Returns the manual pages of the program and of each command, made from what their help shows.
 std::vector<ManPage> ManPages(const CommandList& commands);

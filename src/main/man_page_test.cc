@@ -10,10 +10,10 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/exit_code.h"
 #include "src/base/test_folder.h"
 #include "src/main/command_line.h"
 #include "src/main/commands/all.h"
-#include "src/main/exit_code.h"
 
 namespace finetune {
 namespace {

@@ -2,11 +2,11 @@
 
 #include <memory>
 
+#include "src/base/exit_code.h"
 #include "src/comm/agreement.h"
 #include "src/comm/create_communicator.h"
 #include "src/comm/mpi/mpi_session.h"
 #include "src/host/affinity.h"
-#include "src/main/exit_code.h"
 
 namespace finetune {
 

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "src/base/atomic_file.h"
+#include "src/base/own_file.h"
 #include "src/comm/agreement.h"
 
 namespace finetune {
@@ -18,6 +19,9 @@ namespace {
 // The number of messages in each direction for the measurement of a clock's offset. The fastest one
 // counts.
 constexpr int kPings = 16;
+
+// The first line of every trace, by which finetune knows its own. It is the start of the JSON.
+constexpr char kFirstLine[] = R"({"displayTimeUnit":"ms","otherData":{"writer":"finetune",)";
 
 std::string ToBytes(int64_t number) {
   return std::string(reinterpret_cast<const char*>(&number), sizeof(number));
@@ -61,8 +65,12 @@ absl::StatusOr<ClockOffset> MeasureClockOffset(int rank, absl::FunctionRef<int64
 absl::StatusOr<TraceFile> TraceFile::Open(std::string path, Communicator* comm) {
   absl::Status can_write;
   // Check that the file can be created. The AtomicFile is destroyed at once, which deletes its
-  // temporary file.
-  if (comm->rank() == 0) can_write = AtomicFile::Create(path).status();
+  // temporary file. A job that queues again has the same --trace, so a trace is replaced without a
+  // flag; any other file is kept.
+  if (comm->rank() == 0) {
+    can_write = AtomicFile::Create(path).status();
+    can_write.Update(CheckOwnText(path, kFirstLine));
+  }
   FT_RETURN_IF_ERROR(Agree(can_write, *comm));
 
   const std::vector<std::string>& hosts = comm->world().hosts;
@@ -89,7 +97,7 @@ absl::StatusOr<uint64_t> TraceFile::Write(const Trace& trace, Communicator* comm
   if (comm->rank() == 0) {
     FT_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path_));
     FT_RETURN_IF_ERROR(file.Write(
-        absl::StrCat("{\"displayTimeUnit\":\"ms\",\"otherData\":{\"began\":\"",
+        absl::StrCat(kFirstLine, "\n\"began\":\"",
                      absl::FormatTime(absl::FromUnixNanos(zero_ns_), absl::UTCTimeZone()),
                      "\"},\"traceEvents\":[\n")));
     for (size_t rank = 0; rank < texts.size(); ++rank) {

@@ -32,7 +32,8 @@ class TraceFile {
  public:
   // Measures the offsets of the clocks, and checks that rank 0 can create the file `path`. Call it
   // before the events to be traced, because times count from here. Collective. Errors, the same on
-  // every rank: those of AtomicFile.
+  // every rank: those of AtomicFile
+  // and CheckOwnText().
   static absl::StatusOr<TraceFile> Open(std::string path, Communicator* comm);
 
   // Rank 0 writes the file, which appears complete or not at all. Returns the number of events that

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -12,7 +13,9 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/nearest_name.h"
+#include "src/base/output_file.h"
 #include "src/config/total_batch_size.h"
+#include "src/plan/host_memory.h"
 #include "src/plan/measure.h"
 #include "src/plan/plan.h"
 #include "src/plan/training_data.h"
@@ -35,7 +38,7 @@ absl::StatusOr<Profile> FindProfile(const LoadedConfig& loaded, const PlanFlags&
   const ExperimentConfig& config = loaded.config;
   std::string text;
   if (!flags.profile.empty()) {
-    absl::StatusOr<std::string> read = ReadFile(flags.profile);
+    absl::StatusOr<std::string> read = ReadRegularFile(flags.profile);
     FT_RETURN_IF_ERROR(Annotate(read.status(), "--profile"));
     text = *std::move(read);
     if (!absl::EndsWith(flags.profile, ".jsonl")) return ParseProfile(text, flags.profile);
@@ -74,6 +77,28 @@ absl::StatusOr<Link> LinkOf(const char* flag, const std::string& text) {
   return link;
 }
 
+// Returns a warning for each row whose ranks do not fit into a host's memory, one a line. Ranks
+// that train on GPUs are not compared, because their memory is measured on the CPU.
+std::string WarnOfMemory(const LoadedConfig& loaded, const PlanFlags& flags,
+                         const std::vector<PlanRow>& rows) {
+  if (loaded.config.runtime().device() == RuntimeConfig::CUDA) return "";
+  const std::optional<MemoryLimit> limit = SmallestLimit(flags.host_memory);
+  if (!limit.has_value()) return "";
+  std::string warnings;
+  for (const PlanRow& row : rows) {
+    const HostNeed need{RanksOnHost(row.ranks, flags.ranks_per_host), row.memory_bytes,
+                        PassBatches(loaded.config.data().train(), {row.ranks}).back()};
+    const std::string misfit = DescribeMisfit(need, *limit);
+    if (misfit.empty()) continue;
+    const int fit = RanksThatFit(need.rank_bytes, *limit);
+    absl::StrAppend(&warnings, "warning: a run of ", row.ranks, ": ", misfit,
+                    fit > 0 ? absl::StrCat(", enough for ", fit) : "",
+                    flags.host_memory > 0 ? "" : "; --host_memory=SIZE says what its hosts have",
+                    "\n");
+  }
+  return warnings;
+}
+
 std::string Describe(const Link& link) {
   return absl::StrFormat("%.4g Gbit/s, %.4g us", link.bytes_per_second * 8 / 1e9,
                          link.latency_s * 1e6);
@@ -92,11 +117,9 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
     FT_ASSIGN_OR_RETURN(Link link, LinkOf("--link", "10Gbit"));
     links.push_back(std::move(link));
   }
-  // Checks that the file can be created before minutes are spent on measuring. The trial file is
-  // deleted with this temporary object.
-  if (!flags.save_profile.empty()) {
-    FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(flags.save_profile).status(), "--save_profile"));
-  }
+  // Checked before minutes are spent on measuring.
+  FT_RETURN_IF_ERROR(CheckOutputs({{"--save_profile", flags.save_profile}}, flags.force,
+                                  {loaded.file, flags.profile}));
   Cluster cluster;
   FT_ASSIGN_OR_RETURN(cluster.within_host, LinkOf("--intra_link", flags.intra_link));
   FT_ASSIGN_OR_RETURN(cluster.algorithm, ParseAlgorithm(flags.algorithm));
@@ -114,6 +137,7 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
   cluster.sum_bytes_per_second = profile.sum_bytes_per_second;
 
   nlohmann::json plans = nlohmann::json::array();
+  std::string warnings;
   std::string text = absl::StrFormat(
       "%s: %s scaling, from %s\n", loaded.file,
       loaded.config.data().train().has_total_batch_size() ? "strong" : "weak", profile.source);
@@ -128,16 +152,22 @@ absl::StatusOr<std::string> RunPlan(const LoadedConfig& loaded, const PlanFlags&
                           Describe(cluster.within_host), flags.ranks_per_host,
                           flags.ranks_per_host == 1 ? "" : "s", flags.algorithm);
     absl::StrAppend(&text, FormatPlan(rows));
+    // The memory of a rank does not depend on the link.
+    warnings = WarnOfMemory(loaded, flags, rows);
     plans.push_back({{"link", link.name},
                      {"bytes_per_second", link.bytes_per_second},
                      {"latency_s", link.latency_s},
                      {"rows", nlohmann::json::parse(PlanToJson(rows))}});
   }
   if (flags.json) {
-    return nlohmann::json{{"config", loaded.file}, {"source", profile.source}, {"plans", plans}}
+    return nlohmann::json{{"config", loaded.file},
+                          {"source", profile.source},
+                          {"plans", plans},
+                          {"memory_warnings", warnings}}
                .dump(1) +
            "\n";
   }
+  if (!warnings.empty()) absl::StrAppend(&text, "\n", warnings);
   absl::StrAppend(&text,
                   "\nNot in it: jitter and stragglers, cores that communication takes from "
                   "computation, other traffic,\nwaiting for data, validation and checkpoints. "

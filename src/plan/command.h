@@ -17,12 +17,15 @@ struct PlanFlags {
   std::vector<std::string> links;
   std::string intra_link = "shared-memory";
   int ranks_per_host = 8;
+  // The bytes of memory of each host. 0: the smallest limit of this host.
+  int64_t host_memory = 0;
   std::string algorithm = "auto";
   // The number of iterations to measure on this host. 0: 5 iterations, or none if a profile is
   // given.
   int measure = 0;
   std::string profile;
   std::string save_profile;
+  bool force = false;  // whether an existing file at `save_profile` is replaced
   // The number of images in the training split. 0: the manifest's number.
   int64_t images = 0;
   bool json = false;

@@ -49,6 +49,7 @@ TEST(RunPlan, MeasuresSavesAndPlansTheSameFromWhatItSaved) {
   flags.json = true;
   flags.images = 1000;
   flags.save_profile = absl::StrCat(::testing::TempDir(), "/saved.json");
+  flags.force = true;
   const absl::StatusOr<std::string> measured = RunPlan(LeNet(), flags);
   ASSERT_TRUE(measured.ok()) << measured.status();
   flags.measure = 0;
@@ -93,6 +94,24 @@ TEST(RunPlan, PrintsATableForEachLink) {
   EXPECT_THAT(*plan, HasSubstr("jitter"));
 }
 
+TEST(RunPlan, WarnsOfRanksThatDoNotFitIntoAHost) {
+  PlanFlags flags;
+  flags.ranks = "1,16";
+  flags.measure = 1;
+  flags.images = 1000;
+  flags.ranks_per_host = 4;
+  flags.host_memory = int64_t{1} << 20;  // less than any process takes
+  const absl::StatusOr<std::string> small = RunPlan(LeNet(), flags);
+  ASSERT_TRUE(small.ok()) << small.status();
+  EXPECT_THAT(*small, HasSubstr("warning: a run of 16: 4 ranks on a host, with passes of 4 images, "
+                                "need "));
+  EXPECT_THAT(*small, HasSubstr("and a host by --host_memory has 1 MiB\n"));
+  flags.host_memory = int64_t{1} << 45;
+  const absl::StatusOr<std::string> large = RunPlan(LeNet(), flags);
+  ASSERT_TRUE(large.ok()) << large.status();
+  EXPECT_EQ(large->find("warning"), std::string::npos) << *large;
+}
+
 TEST(RunPlan, SaysWhatIsWrongWithAFlag) {
   PlanFlags flags;
   flags.links = {"10Gbits"};
@@ -105,7 +124,7 @@ TEST(RunPlan, SaysWhatIsWrongWithAFlag) {
   flags = {};
   flags.save_profile = "/nowhere/p.json";
   EXPECT_EQ(RunPlan(LeNet(""), flags).status().message(),
-            "--save_profile: cannot create /nowhere/p.json: No such file or directory");
+            "--save_profile: found /nowhere/p.json, whose folder /nowhere is not there; create it");
   flags = {};
   flags.ranks = "8,,64";
   EXPECT_THAT(ErrorOf(flags), HasSubstr("found '', expected numbers of ranks"));

@@ -5,7 +5,6 @@
 #include <ATen/ops/log_softmax.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
@@ -13,6 +12,7 @@
 #include <iostream>
 #include <iterator>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -22,10 +22,12 @@
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
 #include "src/base/ceil_divide.h"
-#include "src/base/system_error.h"
+#include "src/base/output_file.h"
+#include "src/base/print_output.h"
+#include "src/base/utf8.h"
 #include "src/comm/agreement.h"
-#include "src/observe/npy_header.h"
 #include "src/observe/progress_line.h"
+#include "src/predict/feature_file.h"
 #include "src/predict/image_batches.h"
 #include "src/predict/inputs.h"
 #include "src/train/torch_error.h"
@@ -77,44 +79,49 @@ std::string TakePart(absl::string_view* bytes) {
 // Writes the answers on rank 0.
 class Output {
  public:
-  static absl::StatusOr<Output> Create(const PredictFlags& flags) {
+  static absl::StatusOr<Output> Create(const LoadedConfig& loaded, const PredictFlags& flags) {
+    std::vector<std::string> inputs = flags.paths;
+    inputs.insert(inputs.end(), {loaded.file, flags.model.checkpoint, flags.list});
+    FT_RETURN_IF_ERROR(CheckOutputs({{"--out", flags.out}, {"--features_out", flags.features}},
+                                    flags.force, inputs));
     Output output;
-    const auto create = [](const char* flag, const std::string& path,
-                           std::optional<AtomicFile>* file) -> absl::Status {
-      if (path.empty()) return absl::OkStatus();
-      absl::StatusOr<AtomicFile> created = AtomicFile::Create(path);
-      FT_RETURN_IF_ERROR(Annotate(created.status(), flag));
-      file->emplace(*std::move(created));
-      return absl::OkStatus();
-    };
-    FT_RETURN_IF_ERROR(create("--out", flags.out, &output.rows_));
-    FT_RETURN_IF_ERROR(create("--features_out", flags.features, &output.features_));
+    if (!flags.out.empty()) {
+      absl::StatusOr<AtomicFile> rows = AtomicFile::Create(flags.out);
+      FT_RETURN_IF_ERROR(Annotate(rows.status(), "--out"));
+      output.rows_.emplace(*std::move(rows));
+    }
+    if (!flags.features.empty()) {
+      absl::StatusOr<std::unique_ptr<FeatureFile>> features = FeatureFile::Create(flags.features);
+      FT_RETURN_IF_ERROR(Annotate(features.status(), "--features_out"));
+      output.features_ = *std::move(features);
+    }
     return output;
+  }
+
+  // Writes what the file of features says about its rows. Call it before features are written.
+  absl::Status BeginFeatures(const FeatureRows& rows, int64_t channels) {
+    return Annotate(features_->Begin(rows, channels), "--features_out");
   }
 
   absl::Status Write(const Answers& answers) {
     if (!answers.features.empty()) {
-      FT_RETURN_IF_ERROR(Annotate(features_->Write(answers.features), "--features_out"));
+      FT_RETURN_IF_ERROR(Annotate(features_->Append(answers.features), "--features_out"));
     }
     if (rows_.has_value()) return Annotate(rows_->Write(answers.rows), "--out");
-    const std::string& rows = answers.rows;
-    if (std::fwrite(rows.data(), 1, rows.size(), stdout) != rows.size() ||
-        std::fflush(stdout) != 0) {
-      return SystemError("cannot write to", "standard output", errno);
-    }
-    return absl::OkStatus();
+    return PrintOutput(answers.rows);
   }
 
   absl::Status Commit() {
     if (rows_.has_value()) FT_RETURN_IF_ERROR(Annotate(rows_->Commit(), "--out"));
-    if (features_.has_value()) {
+    if (features_ != nullptr) {
       FT_RETURN_IF_ERROR(Annotate(features_->Commit(), "--features_out"));
     }
     return absl::OkStatus();
   }
 
  private:
-  std::optional<AtomicFile> rows_, features_;
+  std::optional<AtomicFile> rows_;
+  std::unique_ptr<FeatureFile> features_;
 };
 
 // Computes the answers for batches.
@@ -221,7 +228,7 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
   absl::Status status;
   if (main) {
     const absl::StatusOr<ImageList> listed = ListInputs(flags);
-    absl::StatusOr<Output> created = Output::Create(flags);
+    absl::StatusOr<Output> created = Output::Create(loaded, flags);
     status = listed.ok() ? created.status() : listed.status();
     if (listed.ok()) bytes = Serialize(*listed);
     if (created.ok()) output.emplace(*std::move(created));
@@ -263,7 +270,10 @@ absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlag
     if (!headed && status.ok()) {
       const size_t rows = static_cast<size_t>(std::min(options.batch_size, images));
       const auto channels = static_cast<int64_t>(own[0].features.size() / sizeof(float) / rows);
-      own[0].features.insert(0, NpyHeader("'<f4'", {images, channels}));
+      FeatureRows about;
+      for (const ImageInput& image : list.images) about.paths.push_back(ValidUtf8(image.path));
+      about.class_names = served.class_names;
+      status = output->BeginFeatures(about, channels);
       headed = true;
     }
     status = Meet(status, own, main ? &*output : nullptr, comm);

@@ -26,17 +26,18 @@ struct PredictFlags {
   std::string out;
   int top_k = 5;
   int batch_size = 32;
-  // The .npy file to which rank 0 writes the features that the model's head gets: [images,
-  // channels] float32. Row i belongs to the i-th image; it is NaN if the image has an error. Empty:
-  // none.
+  // The file to which rank 0 writes the features that the model's head gets; see FeatureFile for
+  // its formats. The row of an image with an error is NaN. Empty: none.
   std::string features;
+  // Whether existing files at `out` and `features` are replaced.
+  bool force = false;
 };
 
 // Runs `finetune predict`: writes a row for each image, in the order in which the images are
 // listed. Returns the number of images with an error. Only rank 0 lists archives and folders and
 // reads flags.list; then each rank reads its own images. The rows do not depend on the number of
-// ranks. Collective; an error is returned on every rank. Errors: those of ListImages() and
-// LoadServedModel(); InvalidArgument if there is no image; those of writing.
+// ranks. Collective; an error is returned on every rank. Errors: those of CheckOutputs(),
+// ListImages() and LoadServedModel(); InvalidArgument if there is no image; those of writing.
 absl::StatusOr<int64_t> RunPredict(const LoadedConfig& loaded, const PredictFlags& flags,
                                    Communicator* comm);
 

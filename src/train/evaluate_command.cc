@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/output_file.h"
 #include "src/comm/agreement.h"
 #include "src/config/origins.h"
 #include "src/metrics/accuracy.h"
@@ -19,17 +20,14 @@
 namespace finetune {
 namespace {
 
-// Checks on rank 0 that the output files can be created. The trial leaves no file behind.
-absl::Status CheckFiles(const EvaluateFlags& flags, const Communicator& comm) {
+// Checks on rank 0 that the output files may be written.
+absl::Status CheckFiles(const LoadedConfig& loaded, const EvaluateFlags& flags,
+                        const Communicator& comm) {
   const std::string& scores = flags.evaluate.scores;
   if (!scores.empty()) FT_RETURN_IF_ERROR(Annotate(ScoreFile::CheckName(scores), "--scores"));
   if (comm.rank() != 0) return absl::OkStatus();
-  for (const auto& [flag, path] :
-       {std::pair("--scores", scores), std::pair("--output", flags.output)}) {
-    if (path.empty()) continue;
-    FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(path).status(), flag));
-  }
-  return absl::OkStatus();
+  return CheckOutputs({{"--scores", scores}, {"--output", flags.output}}, flags.force,
+                      {loaded.file, flags.evaluate.checkpoint, flags.compare});
 }
 
 // Returns the config for evaluating the --compare checkpoint: the same images, with the network and
@@ -67,7 +65,7 @@ std::string FirstLine(const EvaluationSummary& summary, int64_t damaged, double 
 
 absl::StatusOr<std::string> RunEvaluate(const LoadedConfig& loaded, const EvaluateFlags& flags,
                                         Communicator* comm) {
-  FT_RETURN_IF_ERROR(Agree(CheckFiles(flags, *comm), *comm));
+  FT_RETURN_IF_ERROR(Agree(CheckFiles(loaded, flags, *comm), *comm));
   FT_ASSIGN_OR_RETURN(CheckpointEvaluation evaluation,
                       EvaluateCheckpoint(loaded, flags.evaluate, comm));
   EvaluationSource source;

@@ -18,12 +18,14 @@ struct EvaluateFlags {
   std::string compare;
   // The file to which rank 0 writes all metrics as JSON. Empty: none is written.
   std::string output;
+  // Whether existing files at `output` and `evaluate.scores` are replaced.
+  bool force = false;
 };
 
 // Runs `finetune evaluate`. On rank 0 it returns the text to print: one line with images, loss and
 // top-k accuracy, then a table (see ToTable()). On other ranks the text is empty. Collective.
-// Errors: those of EvaluateCheckpoint(); those of writing the files. A file that cannot be created
-// is reported before the evaluation starts.
+// Errors: those of CheckOutputs(), before the evaluation starts; those of EvaluateCheckpoint();
+// those of writing the files.
 absl::StatusOr<std::string> RunEvaluate(const LoadedConfig& loaded, const EvaluateFlags& flags,
                                         Communicator* comm);
 

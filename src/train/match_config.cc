@@ -4,7 +4,6 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
@@ -119,8 +118,11 @@ std::string DescribeDifferences(const std::vector<FieldDiff>& differences) {
 
 absl::StatusOr<std::string> CheckNetwork(const Value& meta, const LoadedConfig& used,
                                          const std::string& advice) {
-  const absl::StatusOr<std::optional<LoadedConfig>> saved =
-      ReadCheckpointConfig(meta, "its config", /*overrides=*/{});
+  return CheckNetwork(ReadCheckpointConfig(meta, "its config", /*overrides=*/{}), used, advice);
+}
+
+absl::StatusOr<std::string> CheckNetwork(const absl::StatusOr<std::optional<LoadedConfig>>& saved,
+                                         const LoadedConfig& used, const std::string& advice) {
   if (!saved.ok()) {
     return absl::StrCat(
         "this version cannot read the config that it carries, so the network of its weights could "

@@ -1,6 +1,7 @@
 #ifndef FINETUNE_TRAIN_MATCH_CONFIG_H_
 #define FINETUNE_TRAIN_MATCH_CONFIG_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,9 @@ std::string DescribeDifferences(const std::vector<FieldDiff>& differences);
 // values.
 absl::StatusOr<std::string> CheckNetwork(const Value& meta, const LoadedConfig& used,
                                          const std::string& advice);
+// Does the same with `saved`, the result of ReadCheckpointConfig() for the checkpoint.
+absl::StatusOr<std::string> CheckNetwork(const absl::StatusOr<std::optional<LoadedConfig>>& saved,
+                                         const LoadedConfig& used, const std::string& advice);
 
 // Does the same for a checkpoint whose weights a new run starts from. Such a run may change the
 // network on purpose, because training adapts the weights; a field that differs is then set in

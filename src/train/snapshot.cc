@@ -281,9 +281,11 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
     return absl::InvalidArgumentError(absl::StrCat(kCannotResumeExported, kStartInstead));
   }
   Restored restored;
+  const absl::StatusOr<std::optional<LoadedConfig>> saved =
+      ReadCheckpointConfig(meta, "its config", /*overrides=*/{});
   FT_ASSIGN_OR_RETURN(
       std::string unread,
-      CheckNetwork(meta, loaded,
+      CheckNetwork(saved, loaded,
                    "Set these fields as expected, or start a new run without --resume"));
   if (!unread.empty()) restored.warnings.push_back(std::move(unread));
   FT_ASSIGN_OR_RETURN(std::string seed, meta.GetString("seed"));
@@ -341,8 +343,6 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
     std::string warning = WarnOfHugeValues(absl::StrCat("the ", tensor.name, " of "), parts);
     if (!warning.empty()) restored.warnings.push_back(std::move(warning));
   }
-  const absl::StatusOr<std::optional<LoadedConfig>> saved =
-      ReadCheckpointConfig(meta, "the checkpoint's config", /*overrides=*/{});
   if (saved.ok() && saved->has_value()) {
     std::string changes = DescribeChanges(**saved, loaded);
     if (!changes.empty()) restored.notes.push_back(std::move(changes));

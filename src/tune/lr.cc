@@ -3,11 +3,13 @@
 #include <cstdio>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "src/base/annotate.h"
 #include "src/base/atomic_file.h"
+#include "src/base/output_file.h"
 #include "src/comm/agreement.h"
 #include "src/observe/progress_line.h"
 #include "src/optim/optimizer.h"
@@ -21,13 +23,13 @@
 namespace finetune {
 namespace {
 
-// Checks on rank 0 that the files can be created. The trial leaves no file behind.
-absl::Status TryOutputs(const LrFlags& flags, const Communicator& comm) {
+// Checks on rank 0 that the files may be written.
+absl::Status CheckFiles(const LoadedConfig& loaded, const LrFlags& flags,
+                        const Communicator& comm) {
   if (comm.rank() != 0) return absl::OkStatus();
-  for (const std::string& path : flags.outputs) {
-    FT_RETURN_IF_ERROR(Annotate(AtomicFile::Create(path).status(), "--output"));
-  }
-  return absl::OkStatus();
+  std::vector<OutputFile> outputs;
+  for (const std::string& path : flags.outputs) outputs.push_back({"--output", path});
+  return CheckOutputs(outputs, flags.force, {loaded.file});
 }
 
 absl::Status WriteOutputs(const LrResult& result, const LrFlags& flags, const Communicator& comm) {
@@ -114,7 +116,7 @@ absl::StatusOr<LrResult> TestLearningRates(const LoadedConfig& loaded, const LrT
 }
 
 absl::Status RunLr(const LoadedConfig& loaded, const LrFlags& flags, Communicator* comm) {
-  FT_RETURN_IF_ERROR(Agree(TryOutputs(flags, *comm), *comm));
+  FT_RETURN_IF_ERROR(Agree(CheckFiles(loaded, flags, *comm), *comm));
   FT_ASSIGN_OR_RETURN(const LrResult result, TestLearningRates(loaded, flags.test, comm));
   if (comm->rank() == 0) {
     std::fputs(ToTable(result).c_str(), stdout);

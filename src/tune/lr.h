@@ -15,7 +15,9 @@ namespace finetune {
 // The flags of `finetune lr`. See `finetune help lr`.
 struct LrFlags {
   LrTestOptions test;
+  // The files to write the curve to; see LrFormat.
   std::vector<std::string> outputs;
+  bool force = false;  // whether existing files among `outputs` are replaced
 };
 
 // Checks flags that must go together. Errors: InvalidArgument.
@@ -31,8 +33,8 @@ absl::StatusOr<LrResult> TestLearningRates(const LoadedConfig& loaded, const LrT
                                            Communicator* comm);
 
 // Runs `finetune lr`: makes the test, prints its table on rank 0, and writes the files that the
-// flags name. Collective. Errors, on every rank: those of TestLearningRates(); FailedPrecondition
-// after all else is done, where the curve suggests no rate.
+// flags name. Collective. Errors, on every rank: those of CheckOutputs(), before the test; those of
+// TestLearningRates(); FailedPrecondition after all else is done, where the curve suggests no rate.
 absl::Status RunLr(const LoadedConfig& loaded, const LrFlags& flags, Communicator* comm);
 
 }  // namespace finetune

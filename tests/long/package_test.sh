@@ -63,7 +63,7 @@ for package in sbom['packages'][1:]:
     assert (tree / 'share/doc/finetune/licenses' / (package['name'] + '.txt')).stat().st_size > 100, package['name']
 EOF"
 expect "it has a manual page for each command" \
-  "[[ \$(ls '$tree/share/man/man1' | wc -l) = \$(grep -c '^\.BR finetune.*(1)' '$tree/share/man/man1/finetune.1' | awk '{print \$1 + 1}') ]]"
+  "[[ \$(ls '$tree/share/man/man1' | wc -l) = \$(grep -c '^\.BR finetune.*(1)' '$tree/share/man/man1/finetune.1' | awk '{print \$1 + 2}') ]]"
 expect "it has completions, the Slurm script, a module file, an Apptainer definition and the licence" \
   "test -s '$tree/share/bash-completion/completions/finetune' -a -s '$tree/share/zsh/site-functions/_finetune' -a \
 -x '$tree/share/finetune/slurm/finetune.sbatch' -a -s '$tree/share/finetune/finetune.def' -a -s '$doc/LICENSE' && \

@@ -42,7 +42,15 @@ NETWORKS = {
     "mobilenet_v2 {}": (128, {
         "torchvision": lambda: torchvision.models.mobilenet_v2(num_classes=CLASSES),
         "timm": lambda: timm.create_model("mobilenetv2_100", num_classes=CLASSES)}),
-    "efficientnet_lite {}": (128, {}),
+    "mobilenet_v3 {}": (128, {
+        "torchvision": lambda: torchvision.models.mobilenet_v3_large(num_classes=CLASSES)}),
+    "mobilenet_v3 { variant: SMALL origin: TIMM }": (128, {
+        "timm": lambda: timm.create_model("mobilenetv3_small_100", num_classes=CLASSES)}),
+    "efficientnet { origin: PYTORCH }": (128, {
+        "torchvision": lambda: torchvision.models.efficientnet_b0(num_classes=CLASSES),
+        "timm": lambda: timm.create_model("efficientnet_b0", num_classes=CLASSES)}),
+    "efficientnet_lite {}": (128, {
+        "timm": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=CLASSES)}),
     "efficientnet_lite { variant: 2 }": (128, {}),
     "lenet5 {}": (32, {}),
 }

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Holds what finetune writes for other programs against those programs, with pinned versions of them.
 #
-#   tests/peers/tools.sh [--all] [CHECK...]      by default the first four
+#   tests/peers/tools.sh [--all] [CHECK...]      by default the first five
 #
 #   tensorboard   the events of resumed and repeated runs, read by TensorBoard and its data server
 #   metrics       metrics.prom, read by both parsers of prometheus_client, against status.json and the records
 #   man           the manual pages, by man and by mandoc
+#   features      the features of finetune predict, read by h5py
 #   sbom          the package's SBOM, by the validator of spdx-tools; FINETUNE_PACKAGE: a tar of tools/package.sh, else it makes one
 #   checkpoints, backbones, efficientnet_lite, mmpretrain_configs
 #                 checkpoints, networks and configs of other packages (GBs from PyPI): the scripts of these names beside this one
 #
 # Wants bazel build //src/main:finetune //data_tools:prepare_dataset, and for the networks //tests:logits; FINETUNE_BIN names another
-# folder than bazel-bin for the first four. Environments stay in ~/.cache/finetune/peers.
+# folder than bazel-bin for the first five. Environments stay in ~/.cache/finetune/peers.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -19,7 +20,7 @@ fail() {
   echo "tools.sh: $*" >&2
   exit 1
 }
-small=(tensorboard metrics man sbom)
+small=(tensorboard metrics man features sbom)
 large=(checkpoints backbones efficientnet_lite mmpretrain_configs)
 checks=()
 for argument; do
@@ -61,10 +62,18 @@ metrics() {
   "$python" tests/peers/check_metrics.py "$work/metrics" "$bin"
 }
 
+features() {
+  local python
+  python=$(python)
+  mkdir "$work/features"
+  "$python" tests/peers/check_features.py "$work/features" "$bin"
+}
+
 man() {
   local page warnings
   tools/install_dependencies.sh man-db groff-base mandoc
   "$bin/src/main/finetune" help --man="$work/man" > /dev/null
+  "$bin/data_tools/prepare_dataset" --man="$work/man" > /dev/null
   for page in "$work"/man/*.1; do
     warnings=$(command man --warnings -l "$page" 2>&1 > /dev/null)
     # The pages have no date: the same program makes the same pages on any day.
@@ -89,7 +98,7 @@ sbom() {
 for check in "${checks[@]}"; do
   echo "== $check"
   case $check in
-    metrics | man | sbom) $check ;;
+    metrics | man | features | sbom) $check ;;
     *) "tests/peers/$check.sh" ;;
   esac
 done

@@ -1,6 +1,6 @@
 #include "src/main/commands/batch.h"
 
-#include "src/main/exit_code.h"
+#include "src/base/exit_code.h"
 
 namespace finetune {
 

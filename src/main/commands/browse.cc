@@ -20,6 +20,8 @@ void BrowseCommand::AddFlags(FlagList* flags) {
                                                                                           "val"};
   flags->WholeNumber("--epoch", "The epoch of data.train to show, from 0 (default 0)", 0, 1 << 20,
                      &flags_.epoch);
+  flags->Switch("--force", "Replace FILE also where it is a PNG or another program's",
+                &flags_.force);
 }
 
 absl::Status BrowseCommand::Check() const {

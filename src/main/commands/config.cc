@@ -1,11 +1,12 @@
 #include "src/main/commands/config.h"
 
-#include <algorithm>
+#include <cstdint>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "src/base/status_macros.h"
 #include "src/config/print.h"
-#include "src/plan/check.h"
 #include "src/validate/validate.h"
 
 namespace finetune {
@@ -23,13 +24,27 @@ void ConfigCommand::AddFlags(FlagList* flags) {
                 "data, make the model, fetch and read the first weights, measure the memory",
                 &check_);
   flags->WholeNumber("--ranks", "The run's number of ranks, for --check (default 1)", 1, 1 << 20,
-                     &ranks_);
+                     &job_.ranks);
+  flags->WholeNumber("--ranks_per_host", "For --check: the most ranks on a host (default 8)", 1,
+                     1 << 20, &job_.ranks_per_host);
+  flags->ByteSize("--host_memory",
+                  "For --check: memory of the job's hosts, as 64GiB (default: this host's limit)",
+                  &job_.host_memory);
+  flags->ByteSize("--gpu_memory", "For --check: memory of the job's GPUs, as 80GiB",
+                  &job_.gpu_memory);
 }
 
 absl::Status ConfigCommand::Check() const {
   FT_RETURN_IF_ERROR(config_.Check());
-  if (ranks_ > 0 && !check_) {
-    return absl::InvalidArgumentError("--ranks is for a check: give --check too");
+  if (check_) return absl::OkStatus();
+  const std::vector<std::pair<const char*, int64_t>> of_checks = {
+      {"--ranks", job_.ranks},
+      {"--ranks_per_host", job_.ranks_per_host},
+      {"--host_memory", job_.host_memory},
+      {"--gpu_memory", job_.gpu_memory}};
+  for (const auto& [flag, value] : of_checks) {
+    if (value == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(flag, " is for a check: give --check too"));
   }
   return absl::OkStatus();
 }
@@ -37,7 +52,10 @@ absl::Status ConfigCommand::Check() const {
 absl::Status ConfigCommand::RunHere(const Invocation& /*invocation*/, std::string* output) {
   if (check_) {
     FT_ASSIGN_OR_RETURN(const LoadedConfig loaded, config_.LoadExpanded());
-    absl::StatusOr<std::string> checked = CheckRun(loaded, std::max(ranks_, 1));
+    CheckedJob job = job_;
+    if (job.ranks == 0) job.ranks = 1;
+    if (job.ranks_per_host == 0) job.ranks_per_host = CheckedJob().ranks_per_host;
+    absl::StatusOr<std::string> checked = CheckRun(loaded, job);
     if (!checked.ok()) return loaded.WithPlace(checked.status());
     *output = *std::move(checked);
     return absl::OkStatus();

@@ -6,6 +6,7 @@
 
 #include "src/main/config_flags.h"
 #include "src/main/local_command.h"
+#include "src/plan/check.h"
 
 namespace finetune {
 
@@ -24,7 +25,7 @@ class ConfigCommand : public LocalCommand {
   ConfigFlags config_;
   bool origins_ = true;
   bool check_ = false;
-  int ranks_ = 0;  // 0: not given
+  CheckedJob job_{.ranks = 0, .ranks_per_host = 0};  // 0: not given
 };
 
 }  // namespace finetune

@@ -1,8 +1,8 @@
 #include "src/main/commands/evaluate.h"
 
+#include "src/base/exit_code.h"
+#include "src/base/print_output.h"
 #include "src/base/status_macros.h"
-#include "src/main/exit_code.h"
-#include "src/main/print_output.h"
 
 namespace finetune {
 
@@ -22,6 +22,8 @@ void EvaluateCommand::AddFlags(FlagList* flags) {
               &flags_.output);
   flags->Path(Flag::Kind::kFile, "--scores", "FILE",
               "Write each image's probabilities to this .csv or .npy", &options.scores);
+  flags->Switch("--force", "Replace the files of --output and --scores where they are there",
+                &flags_.force);
 }
 
 EvaluateFlags EvaluateCommand::flags() const {

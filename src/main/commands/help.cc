@@ -1,14 +1,8 @@
 #include "src/main/commands/help.h"
 
-#include <filesystem>
-#include <system_error>
-#include <vector>
-
 #include "absl/strings/str_cat.h"
-#include "src/base/atomic_file.h"
-#include "src/base/own_file.h"
+#include "src/base/man_page.h"
 #include "src/base/status_macros.h"
-#include "src/base/system_error.h"
 #include "src/config/reference.h"
 #include "src/main/help_text.h"
 #include "src/main/man_page.h"
@@ -34,7 +28,11 @@ absl::Status HelpCommand::Check() const {
 }
 
 absl::Status HelpCommand::RunHere(const Invocation& invocation, std::string* output) {
-  if (!man_.empty()) return WriteManPages(invocation.commands, output);
+  if (!man_.empty()) {
+    FT_ASSIGN_OR_RETURN(*output,
+                        WriteManPages(ManPages(invocation.commands), man_, kManPageFirstLine));
+    return absl::OkStatus();
+  }
   if (topic_.empty()) {
     *output = HelpOf(invocation.commands);
     return absl::OkStatus();
@@ -46,23 +44,6 @@ absl::Status HelpCommand::RunHere(const Invocation& invocation, std::string* out
     }
   }
   FT_ASSIGN_OR_RETURN(*output, DescribeField(topic_));
-  return absl::OkStatus();
-}
-
-absl::Status HelpCommand::WriteManPages(const CommandList& commands, std::string* output) const {
-  std::error_code error;
-  std::filesystem::create_directories(man_, error);
-  if (error) return SystemError("cannot create", man_, error.value());
-  const std::vector<ManPage> pages = ManPages(commands);
-  const auto path_of = [&](const ManPage& page) { return absl::StrCat(man_, "/", page.file); };
-  // Nothing is written if a page would replace a file of another program.
-  for (const ManPage& page : pages) {
-    FT_RETURN_IF_ERROR(CheckOwnText(path_of(page), kManPageFirstLine));
-  }
-  for (const ManPage& page : pages) {
-    FT_RETURN_IF_ERROR(WriteFileAtomically(path_of(page), page.text));
-    absl::StrAppend(output, path_of(page), "\n");
-  }
   return absl::OkStatus();
 }
 

@@ -23,10 +23,6 @@ class HelpCommand : public LocalCommand {
   absl::Status RunHere(const Invocation& invocation, std::string* output) override;
 
  private:
-  // Writes a manual page for each command and one for the program into the folder --man. Adds their
-  // paths to `output`. Errors: those of writing a file.
-  absl::Status WriteManPages(const CommandList& commands, std::string* output) const;
-
   std::string topic_;
   std::string man_;
 };

@@ -1,6 +1,6 @@
 #include "src/main/commands/lr.h"
 
-#include "src/main/exit_code.h"
+#include "src/base/exit_code.h"
 
 namespace finetune {
 
@@ -24,6 +24,7 @@ void LrCommand::AddFlags(FlagList* flags) {
                 &test.stop_factor);
   flags->Paths(Flag::Kind::kFile, "--output", "FILE",
                "Write the curve to this .csv, .json or .svg; repeatable", &flags_.outputs);
+  flags->Switch("--force", "Replace files of --output that are there", &flags_.force);
 }
 
 absl::Status LrCommand::Check() const {

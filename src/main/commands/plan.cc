@@ -21,6 +21,8 @@ void PlanCommand::AddFlags(FlagList* flags) {
   flags->Text("--intra_link", "LINK", "Within a host, as --link (default shared-memory)",
               &flags_.intra_link);
   flags->WholeNumber("--ranks_per_host", "(default 8)", 1, kMost, &flags_.ranks_per_host);
+  flags->ByteSize("--host_memory", "Memory of a host, as 64GiB (default: this host's limit)",
+                  &flags_.host_memory);
   flags
       ->Text("--algorithm", "NAME", "auto (the default: what a run does), ring or hierarchical",
              &flags_.algorithm)
@@ -32,6 +34,7 @@ void PlanCommand::AddFlags(FlagList* flags) {
               &flags_.profile);
   flags->Path(Flag::Kind::kFile, "--save_profile", "FILE", "Where to keep what was measured",
               &flags_.save_profile);
+  flags->Switch("--force", "Replace the file of --save_profile where it is there", &flags_.force);
   flags->WholeNumber("--images",
                      "The number of images in the training split (default: as its manifest says)",
                      1, &flags_.images);

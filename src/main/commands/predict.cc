@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/annotate.h"
-#include "src/main/exit_code.h"
+#include "src/base/exit_code.h"
+#include "src/predict/feature_file.h"
 
 namespace finetune {
 
@@ -19,7 +19,7 @@ std::vector<std::string> PredictCommand::examples() const {
 void PredictCommand::AddFlags(FlagList* flags) {
   checkpoint_.AddTo("The .pth or .safetensors to ask; finetune's carries its config", flags);
   flags->Paths(Flag::Kind::kFile, "PATH", "PATH",
-               "Images, archives (.tar, .tar.gz, .zip) and folders, in the order of the answers",
+               "Images, archives (.tar, .zip) and folders, in the order of the answers",
                &flags_.paths);
   flags
       ->Path(Flag::Kind::kFile, "--list", "FILE",
@@ -40,7 +40,9 @@ void PredictCommand::AddFlags(FlagList* flags) {
              &features_)
       ->choices = {"backbone"};
   flags->Path(Flag::Kind::kFile, "--features_out", "FILE",
-              "The .npy for them, float32 [images, channels]", &flags_.features);
+              "The .npy or .h5 for them, float32 [images, channels]", &flags_.features);
+  flags->Switch("--force", "Replace the files of --out and --features_out where they are there",
+                &flags_.force);
 }
 
 absl::Status PredictCommand::Check() const {
@@ -56,13 +58,10 @@ absl::Status PredictCommand::Check() const {
   }
   if (features_.empty() != flags_.features.empty()) {
     return absl::InvalidArgumentError(
-        "--features=backbone and --features_out=FILE.npy go together: give both");
+        "--features=backbone and --features_out=FILE.npy or .h5 go together: give both");
   }
-  if (!features_.empty() && !absl::EndsWith(flags_.features, ".npy")) {
-    return absl::InvalidArgumentError(absl::StrCat("--features_out: found ", flags_.features,
-                                                   "; expected a name that ends in .npy"));
-  }
-  return absl::OkStatus();
+  return features_.empty() ? absl::OkStatus()
+                           : Annotate(FeatureFile::CheckName(flags_.features), "--features_out");
 }
 
 absl::StatusOr<int> PredictCommand::RunOnRanks(const LoadedConfig& loaded, Communicator* comm) {

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "src/base/annotate.h"
-#include "src/main/exit_code.h"
+#include "src/base/exit_code.h"
 #include "src/observe/report.h"
 #include "src/observe/trace_file.h"
 

@@ -12,8 +12,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "src/main/exit_code.h"
-#include "src/main/print_output.h"
+#include "src/base/exit_code.h"
+#include "src/base/print_output.h"
 #include "src/observe/watch.h"
 
 namespace finetune {

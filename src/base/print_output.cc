@@ -1,4 +1,4 @@
-#include "src/main/print_output.h"
+#include "src/base/print_output.h"
 
 #include <cerrno>
 #include <cstdio>

@@ -1,4 +1,4 @@
-#include "src/main/exit_code.h"
+#include "src/base/exit_code.h"
 
 #include <cstdio>
 #include <string>

@@ -1,5 +1,5 @@
-#ifndef FINETUNE_MAIN_PRINT_OUTPUT_H_
-#define FINETUNE_MAIN_PRINT_OUTPUT_H_
+#ifndef FINETUNE_BASE_PRINT_OUTPUT_H_
+#define FINETUNE_BASE_PRINT_OUTPUT_H_
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -12,4 +12,4 @@ absl::Status PrintOutput(absl::string_view text);
 
 }  // namespace finetune
 
-#endif  // FINETUNE_MAIN_PRINT_OUTPUT_H_
+#endif  // FINETUNE_BASE_PRINT_OUTPUT_H_
