@@ -738,6 +738,14 @@ class MeaningTest(ConfigTest):
                 "efficientnet { variant: 4 } frozen_stages: 0 norm_eval: true",
             ),
             ("type='EfficientNet', norm_cfg=dict(type='SyncBN', eps=1e-3)", "efficientnet {}"),
+            ("type='EfficientNetV2', arch='small', frozen_stages=6", "efficientnet_v2 {} frozen_stages: 5"),
+            # 21 blocks.
+            (
+                "type='EfficientNetV2', arch='b0', drop_path_rate=0.2",
+                "efficientnet_v2 { variant: BASE_0 drop_path: 0.21 }",
+            ),
+            ("type='DenseNet', frozen_stages=0", "densenet {} frozen_stages: -1"),
+            ("type='DenseNet', arch='169', memory_efficient=True", "densenet { depth: 169 }"),
         ):
             with self.subTest(backbone):
                 output, missing = self.network(backbone)
@@ -1150,6 +1158,8 @@ class MeaningTest(ConfigTest):
         for backbone in (
             "type='MobileNetV2', frozen_stages=7",
             "type='EfficientNet', frozen_stages=6",
+            "type='EfficientNetV2', frozen_stages=7",
+            "type='DenseNet', frozen_stages=1",
         ):
             _, missing = self.network(backbone)
             self.assertEqual(len(missing), 1, missing)

@@ -102,6 +102,9 @@ INSTANTIATE_TEST_SUITE_P(
         Network{"Vgg11", "vgg={depth:11 hidden_features:64 hidden_dropout:0.5}",
                 "backbone.classifier"},
         Network{"EfficientNetB0", "efficientnet={drop_path:0.2}", "backbone.layers"},
+        Network{"EfficientNetV2B0", "efficientnet_v2={variant:BASE_0 drop_path:0.2}",
+                "backbone.layers"},
+        Network{"DenseNet121", "densenet={}", "backbone.transitions"},
         Network{"EfficientNetLite0", "efficientnet_lite={drop_path:0.2}", "backbone._blocks"},
         Network{"Vit",
                 "vit={width:32 depth:2 heads:4 patch_size:8 image_size:32 drop_path:0.2 "

@@ -89,7 +89,8 @@ void MergePadding(Graph* graph);
 // Folds each batch norm that is the only reader of a convolution's output into the convolution's
 // weight and bias: w' = w * gamma / sqrt(var + epsilon) and
 // b' = beta + (b - mean) * gamma / sqrt(var + epsilon), computed in float64. A convolution whose
-// weight another node reads too is left alone. Returns the number of folded batch norms.
+// weight or result another node reads too, and a batch norm that does not follow a convolution, are
+// left alone. Returns the number of folded batch norms.
 int FoldBatchNorms(Graph* graph);
 
 }  // namespace finetune

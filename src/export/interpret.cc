@@ -115,6 +115,7 @@ struct Step {
       const at::Tensor variance = (in[0] - mean).square().mean(-1, /*keepdim=*/true);
       return (in[0] - mean) / (variance + Float("epsilon")).sqrt() * in[1] + in[2];
     }
+    if (op == "Concat") return at::cat(in, Int("axis"));
     if (op == "Pad") return PaddedBySides();
     if (op == "MatMul") return in[0].matmul(in[1]);
     if (op == "ReduceMean" || op == "ReduceL2") {

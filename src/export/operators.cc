@@ -349,6 +349,13 @@ Name Reshape(const OperatorCall& call, Graph* graph) {
              {call.values[0], graph->AddConstant(call.op + ".shape", at::tensor(shape))}, graph);
 }
 
+// cat(tensors, dim)
+Name Concat(const OperatorCall& call, Graph* graph) {
+  const int64_t dims = call.output.dim(), dim = (call.inputs[1].toInt() + dims) % dims;
+  if (dim == 0) return Unsupported(call, " of images");
+  return Add(call, "Concat", call.elements, graph, {{"axis", dim}});
+}
+
 constexpr char kRelu[] = "Relu", kTanh[] = "Tanh", kSigmoid[] = "Sigmoid",
                kHardSwish[] = "HardSwish", kMul[] = "Mul", kDiv[] = "Div";
 
@@ -359,6 +366,7 @@ constexpr std::pair<absl::string_view, Name (*)(const OperatorCall&, Graph*)> kO
     {"add", &Sum},
     {"avg_pool2d", &AveragePool},
     {"batch_norm", &BatchNormalization},
+    {"cat", &Concat},
     {"chunk", &Chunk},
     {"clamp", &Clip},
     {"constant_pad_nd", &Pad},

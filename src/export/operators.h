@@ -19,6 +19,8 @@ struct OperatorCall {
   std::vector<c10::IValue> inputs;  // in the order of the operator's schema
   // The name in the graph of each input's value; "" for an input that is not a tensor.
   std::vector<std::string> values;
+  // The names of the values in an input that is a list of tensors. No operator has two such inputs.
+  std::vector<std::string> elements;
   std::string layer;  // the name of the layer whose parameter the operator reads; "" for none
   at::Tensor output;
   int64_t result = 0;  // the number of `output` among the operator's results, from 0

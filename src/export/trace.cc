@@ -102,16 +102,26 @@ class Tracer {
     for (const c10::IValue& input : function.inputs()) {
       call.inputs.push_back(input);
       std::string& value = call.values.emplace_back();
-      running->reads_other |= input.isTensorList();
-      if (!input.isTensor() || !input.toTensor().defined()) continue;
-      const Known* const known = current_->Find(input.toTensor());
-      running->reads_other |= known == nullptr;
-      if (known == nullptr) continue;
-      value = known->name;
-      (known->constant ? running->reads_constant : running->reads_value) = true;
-      if (known->constant) call.layer = LayerOf(known->name);
+      if (input.isTensorList()) {
+        for (const at::Tensor& element : input.toTensorVector()) {
+          call.elements.push_back(current_->NameFor(element, running.get()));
+        }
+      } else if (input.isTensor() && input.toTensor().defined()) {
+        value = current_->NameFor(input.toTensor(), running.get());
+      }
     }
     return running;
+  }
+
+  // Returns the name of a tensor that the operator reads, and records in `running` which kind of
+  // tensor it is. Returns "" for an unknown tensor.
+  std::string NameFor(const at::Tensor& tensor, Running* running) const {
+    const Known* const known = Find(tensor);
+    running->reads_other |= known == nullptr;
+    if (known == nullptr) return "";
+    (known->constant ? running->reads_constant : running->reads_value) = true;
+    if (known->constant) running->call.layer = LayerOf(known->name);
+    return known->name;
   }
 
   static void End(const at::RecordFunction& function, at::ObserverContext* context) {

@@ -242,6 +242,35 @@ std::vector<Counterpart> OfVgg(const VggConfig& vgg, int classes) {
   return counterparts;
 }
 
+std::vector<Counterpart> OfDenseNet(const DenseNetConfig& densenet, int classes) {
+  // The names that torchvision's and timm's networks have, and not those of torchvision's files,
+  // which have a dot before the number of a norm or convolution. The longest block of DenseNet-201
+  // has 48 layers.
+  std::vector<std::string> roots = {"features.conv0", "features.norm0", "features.norm5",
+                                    "classifier"};
+  for (int block = 1; block <= 4; ++block) {
+    roots.push_back(absl::StrCat("features.transition", block, "."));
+    for (int layer = 1; layer <= 48; ++layer) {
+      for (const char* const part : {"norm1", "conv1", "norm2", "conv2"}) {
+        roots.push_back(
+            absl::StrCat("features.denseblock", block, ".denselayer", layer, ".", part));
+      }
+    }
+  }
+  const int depth = densenet.depth();
+  return {
+      {.package = WeightNames::kTorchvision,
+       .network = absl::StrFormat("torchvision.models.densenet%d(num_classes=%d)", depth, classes),
+       .roots = roots},
+      {.package = WeightNames::kTimm,
+       .network =
+           absl::StrFormat("timm.create_model(\"densenet%d\", num_classes=%d)", depth, classes),
+       .roots = roots},
+      {.package = WeightNames::kMmpretrain,
+       .network = absl::StrFormat("mmpretrain's DenseNet(arch=\"%d\")", depth),
+       .same = true}};
+}
+
 // By RegNetConfig::Variant: the names of torchvision, timm and mmpretrain. nullptr: the package
 // does not have the network.
 struct RegNetNames {
@@ -348,6 +377,8 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
       return OfEfficientNetLite(config.backbone().efficientnet_lite(), classes);
     case BackboneConfig::kVgg:
       return OfVgg(config.backbone().vgg(), classes);
+    case BackboneConfig::kDensenet:
+      return OfDenseNet(config.backbone().densenet(), classes);
     case BackboneConfig::kRegnet:
       return OfRegNet(config.backbone().regnet(), classes);
     case BackboneConfig::kConvnext:

@@ -96,6 +96,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"regnet { variant: Y_400MF }", WeightNames::kTorchvision},
         Case{"regnet { variant: X_400MF }", WeightNames::kMmpretrain},
         Case{"vgg { depth: 11 hidden_features: 0 }", WeightNames::kMmpretrain},
+        Case{"densenet {}", WeightNames::kTorchvision}, Case{"densenet {}", WeightNames::kTimm},
+        Case{"densenet {}", WeightNames::kMmpretrain},
         Case{"convnext {}", WeightNames::kTorchvision},
         Case{"convnext { variant: ATTO }", WeightNames::kTimm},
         Case{"convnext { variant: ATTO }", WeightNames::kMmpretrain},
@@ -135,6 +137,11 @@ TEST(RenameState, GivesThePackagesNames) {
   EXPECT_TRUE(convnext.contains("head.fc.weight"));
   EXPECT_TRUE(NamesOf("convnext { variant: ATTO version: V2 }", WeightNames::kTimm)
                   .contains("stages.0.blocks.0.mlp.grn.weight"));
+  const auto densenet = NamesOf("densenet {}", WeightNames::kTorchvision);
+  EXPECT_TRUE(densenet.contains("features.denseblock3.denselayer24.norm1.running_var"));
+  EXPECT_TRUE(densenet.contains("features.transition3.conv.weight"));
+  EXPECT_TRUE(densenet.contains("features.norm5.weight"));
+  EXPECT_TRUE(densenet.contains("classifier.weight"));
   const auto vit = NamesOf("vit {}", WeightNames::kTimm);
   EXPECT_TRUE(vit.contains("cls_token"));
   EXPECT_TRUE(vit.contains("blocks.11.attn.qkv.weight"));

@@ -170,6 +170,21 @@ INSTANTIATE_TEST_SUITE_P(
         testing::Bool()),
     NameOfCase);
 
+INSTANTIATE_TEST_SUITE_P(DenseNet, Agreement,
+                         testing::Combine(testing::Values("densenet121_mmpretrain",
+                                                          "densenet121_torchvision",
+                                                          "densenet121_torchvision_file"),
+                                          testing::Bool()),
+                         NameOfCase);
+
+INSTANTIATE_TEST_SUITE_P(
+    EfficientNetV2, Agreement,
+    testing::Combine(testing::Values("efficientnet_v2_b0_mmpretrain", "efficientnet_v2_b0_timm_tf",
+                                     "efficientnet_v2_b3_mmpretrain", "efficientnet_v2_s_timm",
+                                     "efficientnet_v2_s_torchvision"),
+                     testing::Bool()),
+    NameOfCase);
+
 INSTANTIATE_TEST_SUITE_P(
     RegNet, Agreement,
     testing::Combine(testing::Values("regnetx_400mf_mmpretrain", "regnetx_400mf_torchvision",

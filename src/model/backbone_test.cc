@@ -134,6 +134,24 @@ std::vector<Network> Networks() {
                   {"backbone.layers.5.0.", "backbone.layers.5.1.", "backbone.layers.5.2.",
                    "backbone.layers.5.3."},
                   {"backbone.layers.5.4.", "backbone.layers.6."}}},
+      {.name = "EfficientNetV2B0",
+       .config = "efficientnet_v2 { variant: BASE_0 }",
+       .image = kSmall,
+       .stages = {{"backbone.layers.0."},
+                  {"backbone.layers.1."},
+                  {"backbone.layers.2."},
+                  {"backbone.layers.3."},
+                  {"backbone.layers.4."},
+                  {"backbone.layers.5."},
+                  {"backbone.layers.6.", "backbone.layers.7."}}},
+      {.name = "DenseNet121",
+       .config = "densenet {}",
+       .image = kSmall,
+       .stages = {{"backbone.stem."},
+                  {"backbone.stages.0.", "backbone.transitions.0."},
+                  {"backbone.stages.1.", "backbone.transitions.1."},
+                  {"backbone.stages.2.", "backbone.transitions.2."},
+                  {"backbone.stages.3.", "backbone.transitions.3."}}},
       {.name = "EfficientNetLite0",
        .config = "efficientnet_lite {}",
        .image = kSmall,
@@ -251,6 +269,25 @@ TEST(Vgg, RefusesImagesOfWhichItsPoolingsWouldLeaveNothing) {
   EXPECT_EQ(model->CheckInput(3, 40, 31).message(),
             "found images of 40x31 with 3 channels; VGG-11 takes images of 32x32 or larger with 3 "
             "channels; end the pipeline with a resize or crop to size 32");
+}
+
+TEST(DenseNet, RefusesImagesOfWhichItsTransitionsWouldLeaveNothing) {
+  const auto model = MakeModel("backbone { densenet {} } head { num_classes: 3 }");
+  EXPECT_TRUE(model->CheckInput(3, 29, 40).ok());
+  EXPECT_EQ(model->CheckInput(3, 40, 28).message(),
+            "found images of 40x28 with 3 channels; DenseNet-121 takes images of 29x29 or larger "
+            "with 3 channels; end the pipeline with a resize or crop to size 29");
+  EXPECT_EQ(model->Forward(ByFormula("images", {2, 3, 29, 29}), kEvaluation).sizes(),
+            at::IntArrayRef({2, 3}));
+}
+
+TEST(DenseNet, SaysWhichDepthsThereAre) {
+  ModelConfig config;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      "backbone { densenet { depth: 120 } } head { num_classes: 3 }", &config));
+  EXPECT_THAT(std::string(Classifier::Create(config, {}).status().message()),
+              testing::HasSubstr("model.backbone.densenet.depth: is 120; expected one of 121, 161, "
+                                 "169, 201"));
 }
 
 // A group of RegNetX-8GF has 120 channels, and its first stage 80.

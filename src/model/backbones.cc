@@ -5,7 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "src/config/problems.h"
 #include "src/model/convnext.h"
+#include "src/model/densenet.h"
 #include "src/model/efficientnet.h"
+#include "src/model/efficientnet_v2.h"
 #include "src/model/lenet.h"
 #include "src/model/mobilenet_v2.h"
 #include "src/model/mobilenet_v3.h"
@@ -40,6 +42,10 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeVgg(config, problems);
     case BackboneConfig::kRegnet:
       return MakeRegNet(config);
+    case BackboneConfig::kDensenet:
+      return MakeDenseNet(config, problems);
+    case BackboneConfig::kEfficientnetV2:
+      return MakeEfficientNetV2(config, problems);
     case BackboneConfig::KIND_NOT_SET:
       break;
   }

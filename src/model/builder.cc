@@ -66,27 +66,40 @@ void LayerBuilder::AlsoNamed(const ConvBnNames& layers, std::initializer_list<Co
   }
 }
 
+Conv LayerBuilder::MakeConvWithoutBias(const std::string& name, const ConvShape& shape) {
+  const auto [in, out, kernel, stride, padding, groups, same, bias] = shape;
+  const double fan_out = static_cast<double>(out * kernel * kernel / groups);
+  return {.weight = AddNormal(name + ".weight", {out, in / groups, kernel, kernel},
+                              std::sqrt(2.0 / fan_out)),
+          .stride = stride,
+          .padding = padding,
+          .groups = groups,
+          .same = same};
+}
+
+BatchNorm LayerBuilder::MakeBatchNorm(const std::string& name, int64_t channels,
+                                      const BatchNormSettings& settings, double gamma) {
+  return {.gamma = Add(name + ".weight", channels, gamma),
+          .beta = Add(name + ".bias", channels, 0),
+          .running_mean = AddBuffer(name + ".running_mean", at::zeros({channels})),
+          .running_var = AddBuffer(name + ".running_var", at::ones({channels})),
+          .num_batches_tracked = AddBuffer(name + ".num_batches_tracked", at::zeros({}, at::kLong)),
+          .settings = settings};
+}
+
 ConvBn LayerBuilder::MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                                 const BatchNormSettings& settings, double gamma) {
   ConvBn layer;
-  const auto& [conv, bn] = names;
-  const auto [in, out, kernel, stride, padding, groups, same, bias] = shape;
-  const double fan_out = static_cast<double>(out * kernel * kernel / groups);
-  layer.conv.weight =
-      AddNormal(conv + ".weight", {out, in / groups, kernel, kernel}, std::sqrt(2.0 / fan_out));
-  if (bias) layer.conv.bias = Add(conv + ".bias", at::zeros({out}));
-  layer.conv.stride = stride;
-  layer.conv.padding = padding;
-  layer.conv.groups = groups;
-  layer.conv.same = same;
-  BatchNorm& norm = layer.norm;
-  norm.settings = settings;
-  norm.gamma = Add(bn + ".weight", out, gamma);
-  norm.beta = Add(bn + ".bias", out, 0);
-  norm.running_mean = AddBuffer(bn + ".running_mean", at::zeros({out}));
-  norm.running_var = AddBuffer(bn + ".running_var", at::ones({out}));
-  norm.num_batches_tracked = AddBuffer(bn + ".num_batches_tracked", at::zeros({}, at::kLong));
+  layer.conv = MakeConvWithoutBias(names.conv, shape);
+  if (shape.bias) layer.conv.bias = Add(names.conv + ".bias", shape.out, 0);
+  layer.norm = MakeBatchNorm(names.bn, shape.out, settings, gamma);
   folded_.push_back(layer.folded);
+  return layer;
+}
+
+BareConv LayerBuilder::MakeBareConv(const std::string& name, const ConvShape& shape) {
+  BareConv layer{MakeConvWithoutBias(name, shape)};
+  folded_.push_back(layer.packed);
   return layer;
 }
 

@@ -40,7 +40,7 @@ struct ConvShape {
   int64_t padding = 0;
   int64_t groups = 1;
   bool same = false;  // see Conv::same
-  bool bias = false;  // only read by MakeConvBn(): the others always make a bias
+  bool bias = false;  // only read by MakeConvBn()
 };
 
 // Returns channels * factor, rounded to the nearest multiple of 8, and at least 8. If rounding down
@@ -81,6 +81,12 @@ class LayerBuilder {
   // He et al. 2015 (normal, by fan-out), its bias at 0, the batch norm's scale at `gamma`.
   ConvBn MakeConvBn(const ConvBnNames& names, const ConvShape& shape,
                     const BatchNormSettings& settings = {}, double gamma = 1);
+
+  // Make a batch norm or a convolution alone. They start as those of MakeConvBn(). The convolution
+  // has no bias.
+  BatchNorm MakeBatchNorm(const std::string& name, int64_t channels,
+                          const BatchNormSettings& settings = {}, double gamma = 1);
+  BareConv MakeBareConv(const std::string& name, const ConvShape& shape);
 
   // Makes the two 1x1 convolutions of squeeze-and-excitation. Their weights start as MakeConvBn()'s
   // and their biases at 0. `channels`: of the input and the result. `squeezed`: the channels
@@ -126,7 +132,8 @@ class LayerBuilder {
     return AddNormal(name, shape, deviation);
   }
 
-  // Returns the pointers ConvBn::folded of all layers that MakeConvBn() made since the last call.
+  // Returns the pointers ConvBn::folded and BareConv::packed of all layers that were made since the
+  // last call.
   std::vector<std::shared_ptr<std::optional<PackedConv>>> TakeFolded() {
     return std::exchange(folded_, {});
   }
@@ -140,6 +147,8 @@ class LayerBuilder {
   at::Tensor AddNormal(const std::string& name, at::IntArrayRef shape, double deviation);
   // Adds a parameter drawn uniformly from [-bound, bound].
   at::Tensor AddUniform(const std::string& name, at::IntArrayRef shape, double bound);
+  // Returns a convolution without bias whose weight starts as MakeConvBn()'s.
+  Conv MakeConvWithoutBias(const std::string& name, const ConvShape& shape);
   at::Generator GeneratorOf(const std::string& name) const;
 
   const uint64_t seed_;

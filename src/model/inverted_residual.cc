@@ -47,6 +47,35 @@ InvertedResidual MakeInvertedResidual(const InvertedResidualNames& names,
   return block;
 }
 
+InvertedResidual MakeFusedInvertedResidual(const InvertedResidualNames& names,
+                                           std::initializer_list<InvertedResidualNames> others,
+                                           const InvertedResidualShape& shape, LayerBuilder* make) {
+  const int64_t in = shape.in, width = shape.width, out = shape.out;
+  const bool expands = width != in;
+  // With a stride of 1, SAME is the same as padding both sides.
+  const bool same = shape.same && shape.stride > 1;
+  InvertedResidual block;
+  block.activation = shape.activation;
+  block.expand = make->MakeConvBn(names.expand,
+                                  {.in = in,
+                                   .out = expands ? width : out,
+                                   .kernel = shape.kernel,
+                                   .stride = shape.stride,
+                                   .padding = same ? 0 : shape.kernel / 2,
+                                   .same = same},
+                                  shape.norm);
+  if (expands) {
+    block.project =
+        make->MakeConvBn(names.project, {.in = width, .out = out, .kernel = 1}, shape.norm);
+  }
+  for (const auto& other : others) {
+    make->AlsoNamed(names.expand, {other.expand});
+    if (expands) make->AlsoNamed(names.project, {other.project});
+  }
+  block.adds_input = shape.stride == 1 && in == out;
+  return block;
+}
+
 ConvBnNames MmpretrainConvBn(const std::string& name) { return {name + ".conv", name + ".bn"}; }
 
 ConvBnNames TorchvisionConvBn(const std::string& name, int conv) {
@@ -100,14 +129,20 @@ at::Tensor RunInvertedResidual(const at::Tensor& x, const InvertedResidual& bloc
                                const StagePass& pass) {
   at::Tensor y = x;
   if (block.expand.has_value()) y = ConvBnAct(y, *block.expand, {}, block.activation, pass);
-  y = ConvBnAct(y, block.depthwise, {}, block.activation, pass);
-  if (block.squeeze.has_value()) y = SqueezeAndExcite(y, *block.squeeze, pass);
-  if (!block.adds_input) return ConvBnAct(y, block.project, {}, Activation::kNone, pass);
-  if (!pass.trained || block.drop_path == 0) {
-    return ConvBnAct(y, block.project, x, Activation::kNone, pass);
+  if (block.depthwise.has_value()) {
+    y = ConvBnAct(y, *block.depthwise, {}, block.activation, pass);
   }
-  y = ConvBnAct(y, block.project, {}, Activation::kNone, pass);
-  return x + DropPath(y, block.drop_path, pass.seed, pass.context, block.index);
+  if (block.squeeze.has_value()) y = SqueezeAndExcite(y, *block.squeeze, pass);
+  const bool draws = block.adds_input && pass.trained && block.drop_path > 0;
+  if (block.project.has_value()) {
+    const at::Tensor residual = block.adds_input && !draws ? x : at::Tensor();
+    y = ConvBnAct(y, *block.project, residual, Activation::kNone, pass);
+    if (!draws) return y;
+  }
+  if (!block.adds_input) return y;
+  if (draws) y = DropPath(y, block.drop_path, pass.seed, pass.context, block.index);
+  // A frozen stage may have given x in another type.
+  return x.to(y.scalar_type()) + y;
 }
 
 at::Tensor InvertedResidualLayers::RunStage(int stage, at::Tensor x, const StagePass& pass) const {

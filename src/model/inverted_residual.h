@@ -21,9 +21,15 @@ namespace finetune {
 // projects them to fewer channels. An activation follows the first two convolutions. Some networks
 // have squeeze-and-excitation before the projection. A block whose result has the shape of its
 // input adds the input to its result.
+//
+// The fused block of EfficientNetV2 has one full convolution in place of the first two. Without
+// expansion it is this convolution and its activation alone.
 struct InvertedResidual {
-  std::optional<ConvBn> expand;  // nullopt if the block does not expand the channels
-  ConvBn depthwise, project;
+  // The expanding or, in a fused block, the full convolution. nullopt in a block that is not fused
+  // and does not expand the channels.
+  std::optional<ConvBn> expand;
+  std::optional<ConvBn> depthwise;  // nullopt in a fused block
+  std::optional<ConvBn> project;    // nullopt in a fused block that does not expand the channels
   std::optional<SqueezeExciteLayer> squeeze;
   Activation activation = Activation::kRelu6;
   bool adds_input;
@@ -37,7 +43,8 @@ struct InvertedResidual {
 // The names of a block's layers. The name of a layer that the block does not have is not read.
 struct InvertedResidualNames {
   ConvBnNames expand = {};
-  ConvBnNames depthwise, project;
+  ConvBnNames depthwise = {};
+  ConvBnNames project = {};
   SqueezeExciteNames squeeze = {};
 };
 
@@ -60,6 +67,12 @@ struct InvertedResidualShape {
 InvertedResidual MakeInvertedResidual(const InvertedResidualNames& names,
                                       std::initializer_list<InvertedResidualNames> others,
                                       const InvertedResidualShape& shape, LayerBuilder* make);
+
+// Makes a fused block without squeeze-and-excitation. Reads the names `expand` and `project`.
+// `shape.width`: the channels of the full convolution; shape.in for a block without expansion.
+InvertedResidual MakeFusedInvertedResidual(const InvertedResidualNames& names,
+                                           std::initializer_list<InvertedResidualNames> others,
+                                           const InvertedResidualShape& shape, LayerBuilder* make);
 
 // Returns mmpretrain's names for a convolution and its batch norm, in the module `name`.
 ConvBnNames MmpretrainConvBn(const std::string& name);

@@ -6,6 +6,7 @@
 #include <google/protobuf/text_format.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -76,6 +77,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Network{"EfficientNetLite0", "efficientnet_lite {}"},
                     Network{"EfficientNetB0", "efficientnet {}", 1.35},
                     Network{"EfficientNetB0OfPyTorch", "efficientnet { origin: PYTORCH }", 1.35},
+                    Network{"EfficientNetV2B0", "efficientnet_v2 { variant: BASE_0 }", 1.25},
+                    Network{"EfficientNetV2B0OfTorchvision",
+                            "efficientnet_v2 { variant: BASE_0 origin: TORCHVISION }", 1.25},
                     Network{"MobileNetV2", "mobilenet_v2 {}"},
                     Network{"MobileNetV3Large", "mobilenet_v3 {}", 1.3},
                     Network{"MobileNetV3Small", "mobilenet_v3 { variant: SMALL }", 1.3},
@@ -85,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 class EfficientNetsTest : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Networks, EfficientNetsTest,
-                         testing::Values("efficientnet", "efficientnet_lite"),
+                         testing::Values("efficientnet", "efficientnet_lite", "efficientnet_v2"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(EfficientNetsTest, DrawsByIterationAndImageAndOnlyInTraining) {
@@ -111,9 +115,13 @@ TEST_P(EfficientNetsTest, DrawsByIterationAndImageAndOnlyInTraining) {
 }
 
 TEST_P(EfficientNetsTest, SaysWhichVariantsThereAre) {
-  for (const auto& [settings, error] :
-       {std::pair("variant: 5", ".variant: is 5"), std::pair("variant: -1", ".variant: is -1"),
-        std::pair("drop_path: 1", ".drop_path")}) {
+  std::vector<std::pair<const char*, const char*>> cases = {{"drop_path: 1", ".drop_path"}};
+  // EfficientNetV2's variants have names.
+  if (GetParam() != "efficientnet_v2") {
+    cases.insert(cases.end(),
+                 {{"variant: 5", ".variant: is 5"}, {"variant: -1", ".variant: is -1"}});
+  }
+  for (const auto& [settings, error] : cases) {
     ModelConfig config;
     ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
         Config(GetParam() + " { " + settings + " }"), &config));

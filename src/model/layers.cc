@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/batch_norm.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/gelu.h>
@@ -12,17 +13,21 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <variant>
 
 #include "src/ops/conv.h"
+#include "src/ops/dense_conv.h"
 #include "src/ops/depthwise.h"
 #include "src/ops/gelu_mlp.h"
+#include "src/ops/max_pool.h"
 
 namespace finetune {
 namespace {
@@ -198,37 +203,51 @@ at::Tensor ConvolveFast(const at::Tensor& x, const Conv& conv) {
   return Convolve(x, conv);
 }
 
-at::Tensor Trained(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
-                   Activation activation, const StagePass& pass) {
+// Returns whether operators of src/ops run on this tensor.
+bool IsFused(const at::Tensor& x, const StagePass& pass) { return pass.mode.fused && x.is_cpu(); }
+
+// Counts the batch that a batch norm normalises in training. `pixels`: the number of values of a
+// channel. Throws c10::Error where one value a channel has no variance.
+void CountBatch(const BatchNorm& norm, int64_t pixels, const StagePass& pass) {
+  if (!pass.batch_statistics) return;
+  // With shared statistics every rank counts the batch, even a rank without images.
+  const bool shared = pass.mode.sum_over_ranks != nullptr;
+  if (shared || pixels > 0) norm.num_batches_tracked.add_(1);
+  TORCH_CHECK_VALUE(
+      shared || pixels != 1,
+      "found a training pass of one image whose feature map is 1x1: one value a channel has "
+      "no variance for batch norm; expected two images or more in each pass of each rank, or "
+      "larger images");
+}
+
+// Returns activation(batch_norm(x) + residual) in training.
+at::Tensor TrainedNorm(const at::Tensor& x, const BatchNorm& norm, const at::Tensor& residual,
+                       Activation activation, const StagePass& pass) {
   const ForwardMode& mode = pass.mode;
-  const Conv& conv = layer.conv;
-  const BatchNorm& norm = layer.norm;
-  const at::Tensor input = x.to(mode.bfloat16 ? at::kBFloat16 : at::kFloat);
-  at::Tensor y = mode.fused && x.is_cpu() ? ConvolveFast(input, conv) : Convolve(input, conv);
-  // A training step will change the tensors that were folded, and needs the memory.
-  layer.folded->reset();
-  if (pass.batch_statistics) {
-    // With shared statistics every rank counts the batch, even a rank without images.
-    if (mode.sum_over_ranks != nullptr || y.numel() > 0) norm.num_batches_tracked.add_(1);
-    if (mode.sum_over_ranks == nullptr) {
-      TORCH_CHECK_VALUE(
-          y.numel() != y.size(1),
-          "found a training pass of one image whose feature map is 1x1: one value a channel has "
-          "no variance for batch norm; expected two images or more in each pass of each rank, or "
-          "larger images");
-    }
-  }
-  if (mode.fused && y.is_cpu()) {
-    return BatchNormAct(y, norm.gamma, norm.beta, norm.running_mean, norm.running_var, residual,
+  CountBatch(norm, x.numel() / x.size(1), pass);
+  if (IsFused(x, pass)) {
+    return BatchNormAct(x, norm.gamma, norm.beta, norm.running_mean, norm.running_var, residual,
                         activation, pass.batch_statistics, mode.sum_over_ranks, norm.settings);
   }
-  if (pass.batch_statistics && mode.sum_over_ranks != nullptr) {
-    y = SyncBatchNorm(y, norm.gamma, norm.beta, norm.running_mean, norm.running_var,
-                      mode.sum_over_ranks, norm.settings);
-  } else {
-    y = Normalize(y, norm, pass.batch_statistics);
-  }
+  const at::Tensor y = pass.batch_statistics && mode.sum_over_ranks != nullptr
+                           ? SyncBatchNorm(x, norm.gamma, norm.beta, norm.running_mean,
+                                           norm.running_var, mode.sum_over_ranks, norm.settings)
+                           : Normalize(x, norm, pass.batch_statistics);
   return AddAndActivate(y, residual, activation);
+}
+
+// Returns conv(x) in training, in x's type.
+at::Tensor TrainedBareConv(const at::Tensor& x, const Conv& conv, const StagePass& pass) {
+  return IsFused(x, pass) ? ConvolveFast(x, conv) : Convolve(x, conv);
+}
+
+at::Tensor Trained(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
+                   Activation activation, const StagePass& pass) {
+  const at::Tensor input = x.to(pass.mode.bfloat16 ? at::kBFloat16 : at::kFloat);
+  const at::Tensor y = TrainedBareConv(input, layer.conv, pass);
+  // A training step will change the tensors that were folded, and needs the memory.
+  layer.folded->reset();
+  return TrainedNorm(y, layer.norm, residual, activation, pass);
 }
 
 at::Tensor Frozen(const at::Tensor& input, const ConvBn& layer, const at::Tensor& residual,
@@ -252,12 +271,68 @@ at::Tensor Frozen(const at::Tensor& input, const ConvBn& layer, const at::Tensor
   return std::visit(RunPacked{x, layer.conv, folded->bias, residual, activation}, folded->weight);
 }
 
+at::Tensor FrozenBareConv(const at::Tensor& input, const BareConv& layer, const ForwardMode& mode) {
+  const at::NoGradGuard no_grad;
+  const Conv& conv = layer.conv;
+  if (!mode.fused) return Convolve(input, conv);
+  const at::Tensor x = Padded(input.to(ConvType(input)), conv);
+  std::optional<PackedConv>& packed = *layer.packed;
+  if (!packed.has_value() || packed->bias.scalar_type() != x.scalar_type()) {
+    const at::Tensor bias = at::zeros({conv.weight.size(0)}, conv.weight.options());
+    packed = Pack(conv.weight.detach(), bias, conv, x);
+  }
+  return std::visit(RunPacked{x, conv, packed->bias, /*residual=*/{}, Activation::kNone},
+                    packed->weight);
+}
+
 }  // namespace
 
 at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
                      Activation activation, const StagePass& pass) {
   return pass.trained ? Trained(x, layer, residual, activation, pass)
                       : Frozen(x, layer, residual, activation, pass.mode);
+}
+
+at::Tensor ConvBnReluPool(const at::Tensor& x, const ConvBn& layer, const StagePass& pass) {
+  // Where no gradient is needed, pooling comes before the activation: the result is the same, and
+  // the activation has a quarter of the pixels.
+  if (!pass.mode.fused || pass.trained) {
+    return at::max_pool2d(ConvBnAct(x, layer, {}, Activation::kRelu, pass), 3, 2, 1);
+  }
+  const at::Tensor y = ConvBnAct(x, layer, {}, Activation::kNone, pass);
+  if (MaxPool3x3Runs(y)) return MaxPool3x3(y, /*relu=*/true);
+  return at::max_pool2d(y, 3, 2, 1).relu_();
+}
+
+at::Tensor BatchNormRelu(const at::Tensor& x, const BatchNorm& norm, const StagePass& pass) {
+  if (pass.trained) return TrainedNorm(x, norm, {}, Activation::kRelu, pass);
+  const at::NoGradGuard no_grad;
+  if (IsFused(x, pass)) {
+    return BatchNormAct(x, norm.gamma, norm.beta, norm.running_mean, norm.running_var, {},
+                        Activation::kRelu, /*training=*/false, nullptr, norm.settings);
+  }
+  return Activate(Normalize(x, norm, /*batch_statistics=*/false), Activation::kRelu);
+}
+
+at::Tensor RunBareConv(const at::Tensor& x, const BareConv& layer, const StagePass& pass) {
+  if (!pass.trained) return FrozenBareConv(x, layer, pass.mode);
+  layer.packed->reset();
+  return TrainedBareConv(x, layer.conv, pass);
+}
+
+at::Tensor DenseConvBnRelu(at::TensorList maps, const BatchNorm& norm, const ConvBn& layer,
+                           const StagePass& pass) {
+  const at::Tensor& first = maps[0];
+  if (!pass.trained || !IsFused(first, pass)) {
+    const at::Tensor joined = maps.size() == 1 ? first : at::cat(maps, 1);
+    return ConvBnAct(BatchNormRelu(joined, norm, pass), layer, {}, Activation::kRelu, pass);
+  }
+  CountBatch(norm, first.numel() / first.size(1), pass);
+  layer.folded->reset();
+  const at::Tensor y =
+      DenseConv(maps, norm.gamma, norm.beta, norm.running_mean, norm.running_var, layer.conv.weight,
+                pass.batch_statistics, pass.mode.sum_over_ranks, norm.settings);
+  return TrainedNorm(y, layer.norm, {}, Activation::kRelu, pass);
 }
 
 at::Tensor ToStoredType(const at::Tensor& x, const StagePass& pass) {

@@ -64,6 +64,14 @@ struct ConvBn {
   std::shared_ptr<std::optional<PackedConv>> folded = std::make_shared<std::optional<PackedConv>>();
 };
 
+// A convolution without bias and without a batch norm behind it.
+struct BareConv {
+  Conv conv;
+  // The convolution as the kernels take it. As ConvBn::folded, it is made when it is first needed
+  // and empty after the weight changes.
+  std::shared_ptr<std::optional<PackedConv>> packed = std::make_shared<std::optional<PackedConv>>();
+};
+
 // Layer norm (Ba et al. 2016) over the last dimension.
 struct LayerNorm {
   at::Tensor gamma, beta;  // [C]
@@ -118,6 +126,26 @@ struct StagePass {
 // which has no variance.
 at::Tensor ConvBnAct(const at::Tensor& x, const ConvBn& layer, const at::Tensor& residual,
                      Activation activation, const StagePass& pass);
+
+// Returns max_pool(relu(batch_norm(conv(x)))) with windows of 3x3, a stride of 2 and a padding of
+// 1: the end of a ResNet's stem. See ConvBnAct().
+at::Tensor ConvBnReluPool(const at::Tensor& x, const ConvBn& layer, const StagePass& pass);
+
+// The three functions below are the layers of networks whose batch norms come before their
+// convolutions. x and the maps are [N, C, H, W] channels-last, in the type of ToStoredType(), which
+// is also the type of the result. They throw as ConvBnAct() does.
+
+// Returns relu(batch_norm(x)).
+at::Tensor BatchNormRelu(const at::Tensor& x, const BatchNorm& norm, const StagePass& pass);
+
+// Returns conv(x), [N, out, H', W'].
+at::Tensor RunBareConv(const at::Tensor& x, const BareConv& layer, const StagePass& pass);
+
+// Returns ConvBnAct(BatchNormRelu(cat(maps, 1), norm), layer) with ReLU. `layer`: a 1x1 convolution
+// with a stride of 1. maps: one or more, [N, C_i, H, W]. For training on a CPU with fused operators
+// only the maps and the result are kept; see DenseConv().
+at::Tensor DenseConvBnRelu(at::TensorList maps, const BatchNorm& norm, const ConvBn& layer,
+                           const StagePass& pass);
 
 // Returns x in the type that the layers below compute and store in: bfloat16 or float32 by
 // pass.mode where pass.trained, otherwise ConvType(x).

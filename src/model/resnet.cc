@@ -15,7 +15,6 @@
 #include "src/model/resnet.h"
 
 #include <ATen/ops/avg_pool2d.h>
-#include <ATen/ops/max_pool2d.h>
 
 #include <array>
 #include <optional>
@@ -26,7 +25,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/ceil_divide.h"
 #include "src/config/problems.h"
-#include "src/ops/max_pool.h"
+#include "src/model/find_depth.h"
 
 namespace finetune {
 namespace {
@@ -43,16 +42,6 @@ constexpr std::array kPlans = {
     Plan{18, {2, 2, 2, 2}, false},  Plan{34, {3, 4, 6, 3}, false},  Plan{50, {3, 4, 6, 3}, true},
     Plan{101, {3, 4, 23, 3}, true}, Plan{152, {3, 8, 36, 3}, true},
 };
-
-const Plan* FindPlan(int depth, const Problems& problems) {
-  std::string depths;
-  for (const Plan& plan : kPlans) {
-    if (plan.depth == depth) return &plan;
-    absl::StrAppend(&depths, depths.empty() ? "" : ", ", plan.depth);
-  }
-  problems.WrongValue("resnet.depth", absl::StrCat("is ", depth, "; expected one of ", depths));
-  return nullptr;
-}
 
 // The width_per_group of a network whose bottlenecks are as wide as He et al. made them.
 constexpr int kUsualWidth = 64;
@@ -256,14 +245,8 @@ class ResNet final : public Backbone {
     for (size_t i = 0; i + 1 < stem_.size(); ++i) {
       x = ConvBnAct(x, stem_[i], {}, Activation::kRelu, pass);
     }
-    // Where no gradient is needed, pooling comes before the last activation: the result is the
-    // same, and the activation has a quarter of the pixels.
-    const bool pool_first = PoolsInStem() && pass.mode.fused && !pass.trained;
-    x = ConvBnAct(x, stem_.back(), {}, pool_first ? Activation::kNone : Activation::kRelu, pass);
-    if (!PoolsInStem()) return x;
-    if (!pool_first) return at::max_pool2d(x, 3, 2, 1);
-    if (MaxPool3x3Runs(x)) return MaxPool3x3(x, /*relu=*/true);
-    return at::max_pool2d(x, 3, 2, 1).relu_();
+    return PoolsInStem() ? ConvBnReluPool(x, stem_.back(), pass)
+                         : ConvBnAct(x, stem_.back(), {}, Activation::kRelu, pass);
   }
 
   static at::Tensor RunShortcut(const at::Tensor& x, const Block& block, const StagePass& pass) {
@@ -302,7 +285,7 @@ class ResNet final : public Backbone {
 }  // namespace
 
 std::unique_ptr<Backbone> MakeResNet(const BackboneConfig& config, const Problems& problems) {
-  const Plan* const plan = FindPlan(config.resnet().depth(), problems);
+  const Plan* const plan = FindDepth(kPlans, config.resnet().depth(), "resnet.depth", problems);
   const bool has_width =
       problems.InRange("resnet.base_channels", config.resnet().base_channels(), 1, 1024);
   if (plan == nullptr || !has_width) return nullptr;

@@ -24,6 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/config/problems.h"
 #include "src/model/dropout.h"
+#include "src/model/find_depth.h"
 
 namespace finetune {
 namespace {
@@ -39,16 +40,6 @@ constexpr std::array kPlans = {Plan{11, {1, 1, 2, 2, 2}}, Plan{13, {2, 2, 2, 2, 
                                Plan{16, {2, 2, 3, 3, 3}}, Plan{19, {2, 2, 4, 4, 4}}};
 // The channels of each group.
 constexpr std::array<int64_t, 5> kWidths = {64, 128, 256, 512, 512};
-
-const Plan* FindPlan(int depth, const Problems& problems) {
-  std::string depths;
-  for (const Plan& plan : kPlans) {
-    if (plan.depth == depth) return &plan;
-    absl::StrAppend(&depths, depths.empty() ? "" : ", ", plan.depth);
-  }
-  problems.Error("vgg.depth", absl::StrCat("is ", depth, "; expected one of ", depths));
-  return nullptr;
-}
 
 class Vgg final : public Backbone {
  public:
@@ -136,7 +127,7 @@ class Vgg final : public Backbone {
 
 std::unique_ptr<Backbone> MakeVgg(const BackboneConfig& config, const Problems& problems) {
   const VggConfig& vgg = config.vgg();
-  const Plan* const plan = FindPlan(vgg.depth(), problems);
+  const Plan* const plan = FindDepth(kPlans, vgg.depth(), "vgg.depth", problems);
   problems.IsFraction("vgg.hidden_dropout", vgg.hidden_dropout());
   if (vgg.hidden_dropout() > 0 && vgg.hidden_features() == 0) {
     problems.Error("vgg.hidden_dropout", "is set, but hidden_features: 0 leaves no hidden layer");

@@ -42,18 +42,13 @@
 #include <utility>
 
 #include "src/ops/batch_norm_kernels.h"
+#include "src/ops/batch_norm_steps.h"
 
 namespace finetune {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// Keeps a SumOverRanks in autograd's context from the forward pass to the backward pass.
-struct SumHolder : torch::CustomClassHolder {
-  explicit SumHolder(SumOverRanks s) : sum(std::move(s)) {}
-  SumOverRanks sum;
-};
 
 void Sum(const SumOverRanks& sum_over_ranks, const at::Tensor& values) {
   const absl::Status status = sum_over_ranks(values);
@@ -177,39 +172,21 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
                             const std::optional<at::Tensor>& residual, Activation activation,
                             bool training, const c10::intrusive_ptr<SumHolder>& holder,
                             double epsilon, double momentum) {
-    const int64_t channels = x.size(1), pixels = x.numel() / channels;
-    ChannelStatistics of{running_mean, running_var};
-    auto count = static_cast<double>(pixels);
-    if (training) {
-      of = StatisticsOf(x);
-      if (holder->sum != nullptr) {
-        const auto [all, total] = SumStatistics(holder->sum, count, of);
-        of = all;
-        count = total.item<double>();
-        CheckCount(count);
-      }
-      if (count > 0) {
-        running_mean.lerp_(of.mean, momentum);
-        running_var.lerp_(of.var * (count / (count - 1)), momentum);
-      }
-    } else {
-      // A later training step changes the running statistics in place, and backward needs the ones
-      // that forward used.
-      of = {running_mean.clone(), running_var.clone()};
-    }
-    const at::Tensor scale = gamma * at::rsqrt(of.var + epsilon);
-    const at::Tensor shift = beta - of.mean * scale;
+    const NormStatistics statistics =
+        FindStatistics(x, running_mean, running_var, training, holder->sum, momentum);
+    const auto [scale, shift] = ScaleShiftOf(statistics.channels, gamma, beta, epsilon);
     at::Tensor y = ScaleShiftAddAct(x, scale, shift, residual.value_or(at::Tensor()), activation);
 
     const bool by_result = SlopeFollowsFromResult(activation);
     const bool reads_y = by_result && activation != Activation::kNone;
-    context->save_for_backward({x, reads_y ? y : at::Tensor(), gamma, of.mean, of.var,
+    const auto& [mean, var] = statistics.channels;
+    context->save_for_backward({x, reads_y ? y : at::Tensor(), gamma, mean, var,
                                 by_result ? at::Tensor() : scale,
                                 by_result ? at::Tensor() : shift});
     context->saved_data["activation"] = static_cast<int64_t>(activation);
     context->saved_data["epsilon"] = epsilon;
     context->saved_data["sum"] = c10::IValue::make_capsule(holder);
-    context->saved_data["count"] = count;
+    context->saved_data["count"] = statistics.count;
     context->saved_data["training"] = training;
     context->saved_data["residual"] = residual.has_value();
     return y;
@@ -217,47 +194,83 @@ struct BatchNormActFunction : torch::autograd::Function<BatchNormActFunction> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &gamma = saved[2], &mean = saved[3], &var = saved[4];
-    ActivationBehind behind{static_cast<Activation>(context->saved_data["activation"].toInt()),
-                            saved[1], saved[5], saved[6]};
+    const at::Tensor &x = saved[0], &gamma = saved[2];
+    const ActivationBehind behind{
+        static_cast<Activation>(context->saved_data["activation"].toInt()), saved[1], saved[5],
+        saved[6]};
     at::Tensor dy = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    // g is the gradient before the activation, which is also the residual's gradient. Where the
-    // residual needs it, the first pass stores it, and the second pass reads g instead of dy and y.
-    const bool activated = behind.activation != Activation::kNone;
+    // The residual's gradient is that of the activation's input.
     const bool wants_g = context->saved_data["residual"].toBool() && context->needs_input_grad(5);
+    const bool activated = behind.activation != Activation::kNone;
     const at::Tensor g = wants_g && activated ? at::empty_like(dy) : at::Tensor();
-    const ChannelGradientSums sums = GradientSumsOf(dy, behind, x, mean, g);
-    if (g.defined()) {
-      dy = g;
-      behind = {Activation::kNone, {}};
-    }
-    const at::Tensor invstd = at::rsqrt(var + context->saved_data["epsilon"].toDouble());
-    at::Tensor dx;
-    if (context->needs_input_grad(0)) {
-      const at::Tensor a = gamma * invstd;
-      at::Tensor b = at::zeros_like(a), c = b;
-      if (context->saved_data["training"].toBool()) {
-        // The gradient through the batch's mean and variance: dx -= a * (<g> + (x - mean) / (var +
-        // epsilon) * <g (x - mean)>), where <...> is an average over the batch and g is the
-        // gradient of the activation's input.
-        const at::Tensor all = at::cat({sums.g, sums.gx});
-        const c10::intrusive_ptr<torch::CustomClassHolder> holder =
-            context->saved_data["sum"].toCapsule();
-        const SumOverRanks& sum = static_cast<const SumHolder*>(holder.get())->sum;
-        if (sum != nullptr) Sum(sum, all);
-        const double count = std::max(1.0, context->saved_data["count"].toDouble());
-        const int64_t channels = x.size(1);
-        b = a * invstd.square() * all.narrow(0, channels, channels) / -count;
-        c = a * all.narrow(0, 0, channels) / -count - b * mean;
-      }
-      dx = InputGradient(dy, behind, x, a, b, c);
-    }
-    const at::Tensor dresidual = wants_g ? dy : at::Tensor();
-    return {dx, sums.gx * invstd, sums.g, {}, {}, dresidual, {}, {}, {}, {}, {}};
+    const c10::intrusive_ptr<torch::CustomClassHolder> holder =
+        context->saved_data["sum"].toCapsule();
+    const NormGradients of = BackwardOfNorm(
+        dy, behind, x, gamma, {{saved[3], saved[4]}, context->saved_data["count"].toDouble()},
+        context->saved_data["epsilon"].toDouble(), context->saved_data["training"].toBool(),
+        static_cast<const SumHolder*>(holder.get())->sum, context->needs_input_grad(0), g);
+    const at::Tensor dresidual = !wants_g ? at::Tensor() : activated ? g : dy;
+    return {of.dx, of.dgamma, of.dbeta, {}, {}, dresidual, {}, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
+
+NormStatistics FindStatistics(const at::Tensor& x, const at::Tensor& running_mean,
+                              const at::Tensor& running_var, bool training,
+                              const SumOverRanks& sum_over_ranks, double momentum) {
+  auto count = static_cast<double>(x.numel() / x.size(1));
+  // A later training step changes the running statistics in place, and backward needs the ones that
+  // forward used.
+  if (!training) return {{running_mean.clone(), running_var.clone()}, count};
+  ChannelStatistics of = StatisticsOf(x);
+  if (sum_over_ranks != nullptr) {
+    const auto [all, total] = SumStatistics(sum_over_ranks, count, of);
+    of = all;
+    count = total.item<double>();
+    CheckCount(count);
+  }
+  if (count > 0) {
+    running_mean.lerp_(of.mean, momentum);
+    running_var.lerp_(of.var * (count / (count - 1)), momentum);
+  }
+  return {of, count};
+}
+
+ScaleShift ScaleShiftOf(const ChannelStatistics& statistics, const at::Tensor& gamma,
+                        const at::Tensor& beta, double epsilon) {
+  const at::Tensor scale = gamma * at::rsqrt(statistics.var + epsilon);
+  return {scale, beta - statistics.mean * scale};
+}
+
+NormGradients BackwardOfNorm(const at::Tensor& dy, const ActivationBehind& behind,
+                             const at::Tensor& x, const at::Tensor& gamma,
+                             const NormStatistics& statistics, double epsilon, bool training,
+                             const SumOverRanks& sum_over_ranks, bool wants_dx,
+                             const at::Tensor& write_g) {
+  const auto& [mean, var] = statistics.channels;
+  const ChannelGradientSums sums = GradientSumsOf(dy, behind, x, mean, write_g);
+  const at::Tensor invstd = at::rsqrt(var + epsilon);
+  NormGradients of{{}, sums.gx * invstd, sums.g};
+  if (!wants_dx) return of;
+  const at::Tensor a = gamma * invstd;
+  at::Tensor b = at::zeros_like(a), c = b;
+  if (training) {
+    // The gradient through the batch's mean and variance: dx -= a * (<g> + (x - mean) / (var +
+    // epsilon) * <g (x - mean)>), where <...> is an average over the batch and g is the gradient of
+    // the activation's input.
+    const at::Tensor all = at::cat({sums.g, sums.gx});
+    if (sum_over_ranks != nullptr) Sum(sum_over_ranks, all);
+    const double count = std::max(1.0, statistics.count);
+    const int64_t channels = x.size(1);
+    b = a * invstd.square() * all.narrow(0, channels, channels) / -count;
+    c = a * all.narrow(0, 0, channels) / -count - b * mean;
+  }
+  // The second pass reads g, if the first one has written it, instead of dy and y.
+  of.dx = write_g.defined() ? InputGradient(write_g, {Activation::kNone, {}}, x, a, b, c)
+                            : InputGradient(dy, behind, x, a, b, c);
+  return of;
+}
 
 at::Tensor SyncBatchNorm(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta,
                          const at::Tensor& running_mean, const at::Tensor& running_var,

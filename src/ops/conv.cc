@@ -79,21 +79,15 @@ struct ConvFunction : torch::autograd::Function<ConvFunction> {
     context->save_for_backward({x, weight});
     context->saved_data["stride"] = stride;
     context->saved_data["padding"] = padding;
-    const at::ScalarType type = ConvType(x);
-    const at::Tensor y = Forward(x.to(type), weight, x.scalar_type(), stride, padding);
-    return y.to(x.scalar_type());
+    return ForwardOfConv(x, weight, stride, padding);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1];
-    const at::ScalarType type = ConvType(x);
-    auto [dx, dw] =
-        Backward(gradients[0].to(type), x.to(type), weight, x.scalar_type(),
-                 context->saved_data["stride"].toInt(), context->saved_data["padding"].toInt(),
-                 context->needs_input_grad(0), context->needs_input_grad(1));
-    if (dx.defined()) dx = dx.to(x.scalar_type());
-    if (dw.defined()) dw = dw.to(weight.scalar_type());
+    const auto [dx, dw] =
+        BackwardOfConv(gradients[0], saved[0], saved[1], context->saved_data["stride"].toInt(),
+                       context->saved_data["padding"].toInt(), context->needs_input_grad(0),
+                       context->needs_input_grad(1));
     return {dx, dw, {}, {}};
   }
 };
@@ -107,6 +101,22 @@ at::ScalarType ConvType(const at::Tensor& x) {
 
 at::Tensor RoundedFor(const at::Tensor& parameter, const at::Tensor& x) {
   return parameter.to(x.scalar_type()).to(ConvType(x));
+}
+
+at::Tensor ForwardOfConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
+                         int64_t padding) {
+  const at::Tensor y = Forward(x.to(ConvType(x)), weight, x.scalar_type(), stride, padding);
+  return y.to(x.scalar_type());
+}
+
+ConvGradients BackwardOfConv(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
+                             int64_t stride, int64_t padding, bool wants_dx, bool wants_dw) {
+  const at::ScalarType type = ConvType(x);
+  auto [dx, dw] = Backward(dy.to(type), x.to(type), weight, x.scalar_type(), stride, padding,
+                           wants_dx, wants_dw);
+  if (dx.defined()) dx = dx.to(x.scalar_type());
+  if (dw.defined()) dw = dw.to(weight.scalar_type());
+  return {dx, dw};
 }
 
 at::Tensor TrainedConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,

@@ -22,6 +22,17 @@ at::Tensor RoundedFor(const at::Tensor& parameter, const at::Tensor& x);
 at::Tensor TrainedConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
                        int64_t padding);
 
+// TrainedConv()'s forward and backward pass without autograd, for the autograd functions of this
+// folder. `dy`: the gradient of the result. A gradient is undefined if it is not wanted.
+struct ConvGradients {
+  at::Tensor dx;  // in x's type
+  at::Tensor dw;  // float32
+};
+at::Tensor ForwardOfConv(const at::Tensor& x, const at::Tensor& weight, int64_t stride,
+                         int64_t padding);
+ConvGradients BackwardOfConv(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
+                             int64_t stride, int64_t padding, bool wants_dx, bool wants_dw);
+
 }  // namespace finetune
 
 #endif  // FINETUNE_OPS_CONV_H_

@@ -66,7 +66,8 @@ TEST(SummarizeLayers, CountsOtherNetworksAsTheirDocumentationDoes) {
         Case{"resnet { depth: 50 width_per_group: 128 }", 68883240, 11.398e9},
         Case{"resnet { depth: 50 stem: DEEP avg_down: true }", 25576264, 4.35e9},
         Case{"resnet { depth: 50 se_ratio: 16 }", 28088024, 4.13e9},
-        Case{"regnet { variant: Y_400MF }", 4344144, 0.402e9},
+        // torchvision's count without three quarters of its transitions' convolutions.
+        Case{"densenet {}", 7978856, 2.60e9}, Case{"regnet { variant: Y_400MF }", 4344144, 0.402e9},
         Case{"regnet { variant: X_400MF_TORCHVISION }", 5495976, 0.414e9}}) {
     ModelConfig config;
     ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(backbone, config.mutable_backbone()));

@@ -264,6 +264,8 @@ class Checker {
                     model.backbone().efficientnet_lite().drop_path()),
           std::pair("model.backbone.efficientnet.drop_path",
                     model.backbone().efficientnet().drop_path()),
+          std::pair("model.backbone.efficientnet_v2.drop_path",
+                    model.backbone().efficientnet_v2().drop_path()),
           std::pair("model.backbone.convnext.drop_path", model.backbone().convnext().drop_path()),
           std::pair("model.backbone.vit.drop_path", model.backbone().vit().drop_path()),
           std::pair("model.backbone.vgg.hidden_dropout",

@@ -67,6 +67,9 @@ def convnext_of_mmpretrain(variant, channels, v2):
 
 
 CONVNEXT_CHANNELS = {"atto": 320, "femto": 384, "pico": 512, "nano": 640, "tiny": 768, "small": 768, "base": 1024, "large": 1536}
+EFFICIENTNET_V2 = {"S": "s", "M": "m", "L": "l", "XL": "xl", **{f"BASE_{size}": f"b{size}" for size in range(4)}}
+EFFICIENTNET_V2_CHANNELS = {"b2": 1408, "b3": 1536}  # the others: 1280
+DENSENET_CHANNELS = {121: 1024, 161: 2208, 169: 1664, 201: 1920}
 EFFICIENTNET_CHANNELS = (1280, 1280, 1408, 1536, 1792)
 
 # (the backbone in finetune's config, the package, a function that makes its network). The function returns how the
@@ -151,6 +154,22 @@ CASES = [
           ("mmpretrain", "", lambda variant=variant:
            mmpretrain({"type": "EfficientNet", "arch": f"b{variant}"}, EFFICIENTNET_CHANNELS[variant])),
           ("original", "", efficientnet_pytorch(variant)),
+      )),
+    *((f"efficientnet_v2 {{ variant: {variant}{' origin: ' + origin if origin else ''} }}", package, make)
+      for variant, size in EFFICIENTNET_V2.items()
+      for package, origin, make in (
+          *((("torchvision", "TORCHVISION", torchvision_network(f"efficientnet_v2_{size}")),
+             ("timm", "TIMM", timm_network(f"efficientnetv2_{size}"))) if size in ("s", "m", "l") else ()),
+          ("timm", "TENSORFLOW", timm_network(f"tf_efficientnetv2_{size}")),
+          ("mmpretrain", "", lambda size=size:
+           mmpretrain({"type": "EfficientNetV2", "arch": size}, EFFICIENTNET_V2_CHANNELS.get(size, 1280))),
+      )),
+    *((f"densenet {{ depth: {depth} }}", package, make)
+      for depth, channels in DENSENET_CHANNELS.items()
+      for package, make in (
+          ("torchvision", torchvision_network(f"densenet{depth}")),
+          ("timm", timm_network(f"densenet{depth}")),
+          ("mmpretrain", lambda depth=depth, channels=channels: mmpretrain({"type": "DenseNet", "arch": str(depth)}, channels)),
       )),
     *((f"convnext {{ variant: {variant.upper()} }}", package, make)
       for variant in ("tiny", "small", "base", "large")

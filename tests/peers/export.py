@@ -38,6 +38,10 @@ NETWORKS = {
     "regnet { variant: Y_400MF }": (128, {
         "torchvision": lambda: torchvision.models.regnet_y_400mf(num_classes=CLASSES),
         "timm": lambda: timm.create_model("regnety_004", num_classes=CLASSES)}),
+    "densenet {}": (128, {
+        "torchvision": lambda: torchvision.models.densenet121(num_classes=CLASSES),
+        "timm": lambda: timm.create_model("densenet121", num_classes=CLASSES)}),
+    "efficientnet_v2 { variant: BASE_0 }": (128, {}),
     "resnet { depth: 18 stem: CIFAR }": (32, {}),
     "mobilenet_v2 {}": (128, {
         "torchvision": lambda: torchvision.models.mobilenet_v2(num_classes=CLASSES),

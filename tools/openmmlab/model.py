@@ -39,6 +39,18 @@ VIT_DEPTHS = {"SMALL": 12, "BASE": 12, "LARGE": 24, "TINY": 12}
 CONVNEXT_FROZEN = {0: -1, 1: 1, 2: 2, 3: 3}
 EFFICIENTNET_FROZEN = {0: -1, 1: 0, 2: 1, 3: 2, 4: 3, 5: 5, 7: 7}
 EFFICIENTNET_BLOCKS = {"b0": 16, "b1": 23, "b2": 23, "b3": 26, "b4": 32}
+# mmpretrain's names of EfficientNetV2's sizes: finetune's, and the number of blocks and of stages.
+EFFICIENTNET_V2 = {
+    **dict.fromkeys(("s", "small"), ("S", 40, 6)),
+    **dict.fromkeys(("m", "medium"), ("M", 57, 7)),
+    **dict.fromkeys(("l", "large"), ("L", 79, 7)),
+    "xl": ("XL", 100, 7),
+    "b0": ("BASE_0", 21, 6),
+    "b1": ("BASE_1", 27, 6),
+    "b2": ("BASE_2", 28, 6),
+    "b3": ("BASE_3", 32, 6),
+}
+DENSENET_DEPTHS = ("121", "161", "169", "201")
 MOBILENET_V2_FROZEN = {stage: stage for stage in range(-1, 7)}
 MOBILENET_V3_FROZEN = {
     "large": {-1: -1, 0: 0, 1: 1, 3: 2, 6: 3, 10: 4, 12: 5},
@@ -117,6 +129,8 @@ class Model(Part):
             "MobileNetV2": self.mobilenet_v2,
             "MobileNetV3": self.mobilenet_v3,
             "EfficientNet": self.efficientnet,
+            "EfficientNetV2": self.efficientnet_v2,
+            "DenseNet": self.densenet,
             "ConvNeXt": self.convnext,
             "VisionTransformer": self.vit,
         }
@@ -130,7 +144,7 @@ class Model(Part):
         backbone.refuse_all(
             f"finetune has no backbone {name}; it has ResNet-18, -34, -50, -101, -152, ResNetV1c, ResNetV1d, ResNeXt, SEResNet, "
             "SEResNeXt, RegNetX-400MF to -8GF, VGG with batch norm, MobileNetV2, MobileNetV3 (large, small), EfficientNet-B0 to "
-            "-B4, ConvNeXt (atto to large), VisionTransformer (without distillation) and LeNet-5",
+            "-B4, EfficientNetV2, DenseNet-121, -161, -169, -201, ConvNeXt (atto to large), VisionTransformer (without distillation) and LeNet-5",
             f"backbone {name or '?'}",
         )
 
@@ -216,16 +230,48 @@ class Model(Part):
         network = output.add("efficientnet", self.origin(backbone.value))
         if name != "b0":
             self.put(network, "variant", arch, value=int(name[1]))
-        blocks = EFFICIENTNET_BLOCKS[name]
-        rate = backbone.number("drop_path_rate", 0, 0.9)
-        if rate is not None and rate.value > 0:
-            # There the last block has the rate, here the one behind it would have.
-            ours = float(f"{rate.value * blocks / (blocks - 1):.7g}")
-            self.put(network, "drop_path", rate, f"{rate.value:g} * {blocks} / {blocks - 1}", ours)
+        self.drop_path(backbone, network, EFFICIENTNET_BLOCKS[name])
         self.frozen(backbone, output, EFFICIENTNET_FROZEN)
         self.common(backbone, output, "EfficientNet", last=6, epsilon=1e-3, momentum=0.1)
         backbone.expect("conv_cfg", (dict(type="Conv2dAdaptivePadding"),), "finetune's pads as TensorFlow does")
         backbone.expect("act_cfg", (dict(type="Swish"),), "finetune's EfficientNet has SiLU")
+
+    def efficientnet_v2(self, backbone, model):
+        arch = backbone.text("arch")
+        name = arch.value if arch is not None else "s"
+        if name not in EFFICIENTNET_V2:
+            self.has_not(backbone, f"EfficientNetV2 {name}")
+            return
+        variant, blocks, stages = EFFICIENTNET_V2[name]
+        output = model.message("backbone")
+        network = output.add("efficientnet_v2", self.origin(backbone.value))
+        if variant != "S":
+            self.put(network, "variant", arch, value=pbtxt.Enum(variant))
+        self.drop_path(backbone, network, blocks)
+        self.frozen(backbone, output, {layers: layers - 1 for layers in range(stages + 1)})
+        self.common(backbone, output, "EfficientNetV2", last=stages + 1, epsilon=1e-3, momentum=0.1)
+        backbone.expect("conv_cfg", (dict(type="Conv2dAdaptivePadding"),), "finetune's pads as TensorFlow does")
+        backbone.expect("act_cfg", (dict(type="Swish"),), "finetune's EfficientNetV2 has SiLU")
+
+    def densenet(self, backbone, model):
+        arch = backbone.take("arch")
+        name = plain(arch) if arch is not None else "121"
+        if name not in DENSENET_DEPTHS:
+            self.has_not(backbone, f"DenseNet {name if isinstance(name, str) else 'of its own sizes'}")
+            return
+        output = model.message("backbone")
+        network = output.add("densenet", self.origin(backbone.value))
+        if name != "121":
+            network.set("depth", int(name), self.origin(arch))
+        # mmpretrain freezes no stem, so its other numbers have no counterpart.
+        self.frozen(backbone, output, {0: -1})
+        self.common(backbone, output, "DenseNet", last=3, epsilon=1e-5, momentum=0.1)
+        backbone.expect("in_channels", (3,), "finetune's DenseNet takes 3 channels")
+        backbone.expect("bn_size", (4,), "finetune's layers have 1x1 convolutions of 4 times the growth rate")
+        backbone.expect("drop_rate", (0,), "finetune's DenseNet has no dropout in its layers")
+        backbone.expect("compression_factor", (0.5,), "finetune's transitions halve the channels")
+        backbone.expect("act_cfg", (dict(type="ReLU"),), "finetune's DenseNet has ReLU")
+        backbone.note("memory_efficient", "it trades time for memory and does not change the result")
 
     def convnext(self, backbone, model):
         arch = backbone.text("arch")
@@ -373,6 +419,14 @@ class Model(Part):
                 "0.02; mmpretrain draws those of each block's perceptron evenly (Xavier), and others as it is told",
                 "first weights of a ViT",
             )
+
+    def drop_path(self, backbone, network, blocks):
+        """Writes drop_path for an EfficientNet of so many blocks. There the last block has the rate, here the one behind it would
+        have."""
+        rate = backbone.number("drop_path_rate", 0, 0.9)
+        if rate is not None and rate.value > 0:
+            ours = float(f"{rate.value * blocks / (blocks - 1):.7g}")
+            self.put(network, "drop_path", rate, f"{rate.value:g} * {blocks} / {blocks - 1}", ours)
 
     def frozen(self, backbone, output, ours):
         """Writes frozen_stages by the number that freezes the same layers."""

@@ -10,7 +10,11 @@ from openmmlab.values import Dict, plain
 NORM = r"(\.bn[0-9]*|\.downsample\.1)\."
 # With avg_down, a pooling is the first layer of the shortcuts that have a stride.
 NORM_AFTER_POOLING = r"(\.bn[0-9]*|\.layer1\.0\.downsample\.1|\.layer[2-4]\.0\.downsample\.2)\."
-NORMS = {"convnext": r"(\.downsample_layers\.(0\.1|[1-3]\.0)|\.norm3?)\.", "vit": r"\.ln[12]\."}
+NORMS = {
+    "densenet": r"\.(norm[12]?|stem\.1|transitions\.3\.0)\.",
+    "convnext": r"(\.downsample_layers\.(0\.1|[1-3]\.0)|\.norm3?)\.",
+    "vit": r"\.ln[12]\.",
+}
 # Those of other parameters of one dimension that are not biases.
 FLAT = {"convnext": r"\.(gamma|beta)$", "vit": r"\.gamma[12]\.weight$"}
 # Those of depthwise convolutions, by network.
@@ -18,6 +22,7 @@ DEPTHWISE = {
     "mobilenet_v2": r"\.layer(1\.[0-9]+\.conv\.0|[2-7]\.[0-9]+\.conv\.1)\.conv\.weight$",
     "mobilenet_v3": r"\.depthwise_conv\.conv\.weight$",
     "efficientnet": r"\.depthwise_conv\.conv\.weight$",
+    "efficientnet_v2": r"\.depthwise_conv\.conv\.weight$",
     "convnext": r"\.depthwise_conv\.weight$",
 }
 # Words in the names of parameters that only transformers have.
