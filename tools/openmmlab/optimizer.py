@@ -10,7 +10,7 @@ from openmmlab.values import Dict, plain
 NORM = r"(\.bn[0-9]*|\.downsample\.1)\."
 # With avg_down, a pooling is the first layer of the shortcuts that have a stride.
 NORM_AFTER_POOLING = r"(\.bn[0-9]*|\.layer1\.0\.downsample\.1|\.layer[2-4]\.0\.downsample\.2)\."
-NORMS = {"convnext": r"(\.downsample_layers\.(0\.1|[1-3]\.0)|\.norm3?)\.", "vit": r"\.ln[12]\."}
+NORMS = {"convnext": r"(\.downsample_layers\.(0\.1|[1-3]\.0)|\.norm3?)\.", "vit": r"\.ln[12]\.", "swin": r"\.norm[1-3]?\."}
 # Those of other parameters of one dimension that are not biases.
 FLAT = {"convnext": r"\.(gamma|beta)$", "vit": r"\.gamma[12]\.weight$"}
 # Those of depthwise convolutions, by network.
