@@ -33,6 +33,7 @@ NETWORKS = {
     "mobilenet_v2": ("mobilenet_v2", "{}", "mobilenetv2_100"),
     "mobilenet_v3_large": ("mobilenet_v3", "{origin: TIMM}", "mobilenetv3_large_100"),
     "vit_small": ("vit", "{}", "vit_small_patch16_224"),
+    "swin_tiny": ("swin", "{}", "swin_tiny_patch4_window7_224"),
     "mobilenet_v3_small": ("mobilenet_v3", "{variant: SMALL origin: TIMM}", "mobilenetv3_small_100"),
 }
 MODES = ["fp32", "fp32_cl", "bf16_cl"]

@@ -849,6 +849,44 @@ class MeaningTest(ConfigTest):
                 self.assertEqual(len(missing), 1, missing)
                 self.assertIn(expected, missing[0])
 
+    def test_swin_transformer(self):
+        init = (
+            "init_cfg=[dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.), "
+            "dict(type='Constant', layer='LayerNorm', val=1., bias=0.)]"
+        )
+        head = f"head=dict(init_cfg=None), {init}"
+        for backbone, expected in (
+            ("type='SwinTransformer'", "backbone { swin { drop_path: 0.1 } }"),
+            (
+                "type='SwinTransformer', arch='base', img_size=384, drop_path_rate=0., stage_cfgs=dict(block_cfgs=dict(window_size=12))",
+                "backbone { swin { variant: BASE window_size: 12 } }",
+            ),
+            (
+                "type='SwinTransformer', arch='S', drop_path_rate=0.3, frozen_stages=0, window_size=7",
+                "backbone { swin { variant: SMALL drop_path: 0.3 } frozen_stages: 1 }",
+            ),
+        ):
+            with self.subTest(backbone):
+                output, missing = self.network(backbone, head)
+                self.assertEqual(missing, [])
+                self.assertIn(expected, output)
+                self.assertIn("kind: GLOBAL_AVERAGE_POOLING", output)
+        for backbone, more, expected in (
+            ("type='SwinTransformer', arch='huge'", head, "finetune has no backbone SwinTransformer huge"),
+            ("type='SwinTransformerV2', arch='tiny'", head, "finetune has no backbone SwinTransformerV2"),
+            ("type='SwinTransformer', use_abs_pos_embed=True", head, "has no absolute position embeddings"),
+            ("type='SwinTransformer', stage_cfgs=dict(block_cfgs=dict(ffn_ratio=2.))", head, "ffn_ratio"),
+            (
+                "type='SwinTransformer'",
+                "head=dict(init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02))",
+                "without a checkpoint the first weights differ",
+            ),
+        ):
+            with self.subTest(backbone + more):
+                _, missing = self.network(backbone, more)
+                self.assertEqual(len(missing), 1, missing)
+                self.assertIn(expected, missing[0])
+
     def vit(self, backbone, more="head=dict(init_cfg=dict(type='Normal', layer='Linear', std=0.01))"):
         """As network(), of a ViT that takes its first weights from a checkpoint."""
         return self.network(
@@ -984,6 +1022,19 @@ class MeaningTest(ConfigTest):
                     "backbone.ln1.bias": 0.1,
                 },
             ),
+            (
+                "type='SwinTransformer'",
+                {
+                    "backbone.patch_embed.projection.weight": 1,
+                    "backbone.patch_embed.norm.weight": 0.1,
+                    "backbone.stages.0.blocks.1.norm2.bias": 0.1,
+                    "backbone.stages.0.blocks.1.attn.w_msa.relative_position_bias_table": 1,
+                    "backbone.stages.0.blocks.1.attn.w_msa.qkv.bias": 0.2,
+                    "backbone.stages.2.downsample.norm.weight": 0.1,
+                    "backbone.stages.2.downsample.reduction.weight": 1,
+                    "backbone.norm3.weight": 0.1,
+                },
+            ),
         ):
             with self.subTest(backbone):
                 output = self.whole(BASE_LIST + model.format(backbone, "") + rules)
@@ -1003,6 +1054,7 @@ class MeaningTest(ConfigTest):
             ("convnext", {"variant": "ATTO", "layer_scale_init": 0.0}, 0),
             ("vit", {"variant": "TINY", "image_size": 32, "depth": 2, "layer_scale": 0.5, "qkv_bias": False}, -1),
             ("vit", {"variant": "TINY", "image_size": 32, "depth": 3, "pooling": "MEAN"}, 1),
+            ("swin", {"variant": "TINY"}, 3),
         )
         for network, fields, frozen in settings:
             with self.subTest(network, **fields):

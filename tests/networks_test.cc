@@ -109,7 +109,8 @@ INSTANTIATE_TEST_SUITE_P(
         Network{"Vit",
                 "vit={width:32 depth:2 heads:4 patch_size:8 image_size:32 drop_path:0.2 "
                 "layer_scale:1}",
-                "backbone.layers"}),
+                "backbone.layers"},
+        Network{"Swin", "swin={width:32 window_size:4 drop_path:0.2}", "backbone.norm3"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -141,8 +141,10 @@ struct Step {
     if (op == "Transpose") return in[0].permute(Ints("perm"));
     if (op == "Slice") {
       const auto number = [&](size_t i) { return in[i].item<int64_t>(); };
-      return in[0].slice(number(3), number(1), number(2), number(4));
+      const int64_t step = in.size() > 4 ? number(4) : 1;
+      return in[0].slice(number(3), number(1), number(2), step);
     }
+    if (op == "Concat") return at::cat(in, Int("axis"));
     TORCH_CHECK(false, "unknown operator ", op);
   }
 };

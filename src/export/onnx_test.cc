@@ -62,6 +62,7 @@ const Case kCases[] = {
      "vit { width: 32 depth: 2 heads: 4 patch_size: 8 image_size: 32 layer_scale: 1 registers: 2 "
      "pooling: MEAN qkv_bias: false }",
      {3, 32, 32}},
+    {"Swin", "swin { width: 32 window_size: 3 }", {3, 44, 64}},
     {"LeNet5", "lenet5 {}", {1, 32, 32}},
 };
 

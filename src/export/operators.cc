@@ -295,10 +295,15 @@ Name Chunk(const OperatorCall& call, Graph* graph) {
 }
 
 // scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale,
-// enable_gqa) = softmax(query key^T / sqrt(d)) value, where each is [N, heads, T, d].
+// enable_gqa) = softmax(query key^T / sqrt(d) + attn_mask) value, where query, key and value are
+// [N, heads, T, d], and attn_mask, which may be missing, is [1, heads, T, T].
 Name Attention(const OperatorCall& call, Graph* graph) {
-  if (!call.inputs[3].isNone() || call.inputs[5].toBool() || !call.inputs[6].isNone()) {
-    return Unsupported(call, " with a mask or a scale");
+  if (call.inputs[5].toBool() || !call.inputs[6].isNone()) {
+    return Unsupported(call, " with a causal mask or a scale");
+  }
+  const bool has_mask = !call.inputs[3].isNone();
+  if (has_mask && TensorAt(call, 3).scalar_type() != at::kFloat) {
+    return Unsupported(call, " with a mask of truth values");
   }
   const std::vector<int64_t> query = ShapeOf(TensorAt(call, 0)), key = ShapeOf(TensorAt(call, 1));
   if (query.size() != 3) return Unsupported(call, " on other than heads of tokens");
@@ -312,9 +317,40 @@ Name Attention(const OperatorCall& call, Graph* graph) {
   const std::string transposed = add("Transpose", {call.values[1]}, {key[0], key[2], key[1]},
                                      {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
   const std::vector<int64_t> scores = {query[0], query[1], key[1]};
-  const std::string products = add("MatMul", {scaled, transposed}, scores);
+  std::string products = add("MatMul", {scaled, transposed}, scores);
+  if (has_mask) products = add("Add", {products, call.values[3]}, scores);
   const std::string weights = add("Softmax", {products}, scores, {{"axis", int64_t{-1}}});
   return Add(call, "MatMul", {weights, call.values[2]}, graph);
+}
+
+// roll(x, shifts, dims): the last `shift` elements of a dimension move to its beginning. A negative
+// shift moves the first ones to the end.
+Name Roll(const OperatorCall& call, Graph* graph) {
+  const std::vector<int64_t> shifts = IntsAt(call, 1), dims = IntsAt(call, 2);
+  const at::Tensor& x = TensorAt(call, 0);
+  if (dims.empty()) return Unsupported(call, " of all dimensions together");
+  std::string value = call.values[0];
+  const auto part = [&](int64_t dim, int64_t start, int64_t end) {
+    const auto constant = [&](const char* name, int64_t number) {
+      return graph->AddConstant(absl::StrCat(call.op, ".", name), at::tensor({number}));
+    };
+    std::vector<int64_t> shape = ShapeOf(x);
+    shape[static_cast<size_t>(dim - 1)] = end - start;
+    return graph->AddNode(
+        "Slice", call.op,
+        {value, constant("start", start), constant("end", end), constant("axis", dim)}, {}, shape);
+  };
+  for (size_t i = 0; i < dims.size(); ++i) {
+    const int64_t dim = dims[i];
+    if (dim <= 0) return Unsupported(call, " of images, or of a dimension counted from the end");
+    const int64_t size = x.size(dim);
+    // The element that comes to the beginning.
+    const int64_t first = ((size - shifts[i]) % size + size) % size;
+    if (first == 0) continue;
+    value = graph->AddNode("Concat", call.op, {part(dim, first, size), part(dim, 0, first)},
+                           {{"axis", dim}}, ShapeOf(x));
+  }
+  return value;
 }
 
 // permute(x, dims)
@@ -386,6 +422,7 @@ constexpr std::pair<absl::string_view, Name (*)(const OperatorCall&, Graph*)> kO
     {"permute", &Transpose},
     {"relu", &Unary<kRelu>},
     {"reshape", &Reshape},
+    {"roll", &Roll},
     {"scaled_dot_product_attention", &Attention},
     {"sigmoid", &Unary<kSigmoid>},
     {"silu", &Silu},

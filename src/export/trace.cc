@@ -8,9 +8,9 @@
 // name of the operator's result.
 //
 // There are three kinds of tensors. "Values" depend on the image. "Constants" are parameters,
-// buffers, and results computed from constants alone. All other tensors are unknown: their numbers
-// may come from code that the callback does not see. An operator that reads both a value and an
-// unknown tensor is an error.
+// buffers, ranges of numbers (arange), and results computed from constants alone. All other tensors
+// are unknown: their numbers may come from code that the callback does not see. An operator that
+// reads both a value and an unknown tensor is an error.
 #include "src/export/trace.h"
 
 #include <ATen/core/grad_mode.h>
@@ -133,7 +133,8 @@ class Tracer {
 
   absl::Status Take(const std::vector<c10::IValue>& outputs, Running* running) {
     OperatorCall& call = running->call;
-    if (!running->reads_value && !running->reads_constant) return absl::OkStatus();
+    const bool is_range = call.op == "arange";
+    if (!running->reads_value && !running->reads_constant && !is_range) return absl::OkStatus();
     if (outputs.size() == 1 && outputs[0].isTensorList()) {
       for (const at::Tensor& output : outputs[0].toTensorVector()) {
         call.output = output;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "src/model/swin_weights.h"
 
 namespace finetune {
 namespace {
@@ -40,6 +41,11 @@ struct Counterpart {
   // The package's networks have 1x1 convolutions in place of the linear layers of blocks and of the
   // hidden layer before the head.
   bool has_pointwise_convolutions = false;
+  // The package's Swin transformers join the channels of patches in the order of their authors.
+  bool merges_as_authors = false;
+  // The number of dimensions of the buffers "relative_position_index" that the package's Swin
+  // transformers have beside their relative position biases; 0: they have none.
+  int index_dims = 0;
 
   bool Has(const std::string& name) const {
     return absl::c_any_of(roots, [&](const std::string& root) {
@@ -360,6 +366,36 @@ std::vector<Counterpart> OfVit(const VitConfig& vit, int classes) {
   return counterparts;
 }
 
+std::vector<Counterpart> OfSwin(const SwinConfig& swin, int classes) {
+  if (swin.has_width()) return {};
+  const std::string size = absl::AsciiStrToLower(SwinConfig::Variant_Name(swin.variant()));
+  const int window = swin.window_size();
+  const bool is_wide = swin.variant() == SwinConfig::BASE || swin.variant() == SwinConfig::LARGE;
+  std::vector<Counterpart> counterparts = {
+      {.package = WeightNames::kMmpretrain,
+       .network = absl::StrFormat("mmpretrain's SwinTransformer(arch=\"%s\"%s)", size,
+                                  window == 7 ? "" : absl::StrCat(", window_size=", window)),
+       .same = true,
+       .index_dims = 2}};
+  if (window == 7 && swin.variant() != SwinConfig::LARGE) {
+    counterparts.push_back(
+        {.package = WeightNames::kTorchvision,
+         .network = absl::StrFormat("torchvision.models.swin_%c(num_classes=%d)", size[0], classes),
+         .roots = {"features.", "norm", "head"},
+         .merges_as_authors = true,
+         .index_dims = 1});
+  }
+  if (window == 7 || (window == 12 && is_wide)) {
+    counterparts.push_back({.package = WeightNames::kTimm,
+                            .network = absl::StrFormat(
+                                "timm.create_model(\"swin_%s_patch4_window%d_%d\", num_classes=%d)",
+                                size, window, window == 7 ? 224 : 384, classes),
+                            .roots = {"patch_embed.", "layers.", "norm", "head.fc"},
+                            .merges_as_authors = true});
+  }
+  return counterparts;
+}
+
 // Returns the counterparts of a network in the other packages. A network without a case here can be
 // exported under finetune's names only.
 std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
@@ -385,6 +421,8 @@ std::vector<Counterpart> CounterpartsOf(const ModelConfig& config) {
       return OfConvNeXt(config.backbone().convnext(), classes);
     case BackboneConfig::kVit:
       return OfVit(config.backbone().vit(), classes);
+    case BackboneConfig::kSwin:
+      return OfSwin(config.backbone().swin(), classes);
     case BackboneConfig::kLenet5:
       return {
           {.package = WeightNames::kMmpretrain, .network = "mmpretrain's LeNet5", .same = true}};
@@ -419,9 +457,13 @@ std::optional<std::string> NameOf(const Counterpart& counterpart, const std::str
   return std::string(name);
 }
 
-// Returns the tensor in the shape that it has in the package's network, where it has this name.
-at::Tensor InShapeOf(const Counterpart& counterpart, const std::string& name,
-                     const at::Tensor& tensor) {
+// Returns the tensor in the form that it has in the package's network, where it has this name.
+// `ours`: its name in finetune.
+at::Tensor InFormOf(const Counterpart& counterpart, const std::string& name,
+                    const std::string& ours, const at::Tensor& tensor) {
+  if (counterpart.merges_as_authors && absl::StrContains(ours, ".downsample.")) {
+    return FromUnfoldOrder(tensor.detach());
+  }
   // torchvision multiplies maps [N, C, H, W] by its layer scales.
   if (absl::EndsWith(name, ".layer_scale")) return tensor.detach().view({-1, 1, 1});
   if (counterpart.has_pointwise_convolutions && tensor.dim() == 2 &&
@@ -478,8 +520,15 @@ absl::StatusOr<RenamedState> RenameState(const Classifier& model, const ModelCon
       return absl::InternalError(
           absl::StrCat("src/model gives ", tensor.name, " no name of ", ToText(names)));
     }
-    const at::Tensor shaped = InShapeOf(*counterpart, *name, tensor.tensor);
-    state.tensors.push_back({*std::move(name), shaped});
+    absl::string_view attention = *name;
+    if (counterpart->index_dims > 0 &&
+        absl::ConsumeSuffix(&attention, ".relative_position_bias_table")) {
+      const at::Tensor index = RelativePositionIndex(WindowOfBiasTable(tensor.tensor));
+      state.tensors.push_back({absl::StrCat(attention, ".relative_position_index"),
+                               counterpart->index_dims == 1 ? index.flatten() : index});
+    }
+    const at::Tensor formed = InFormOf(*counterpart, *name, tensor.name, tensor.tensor);
+    state.tensors.push_back({*std::move(name), formed});
   }
   return state;
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -59,7 +60,7 @@ TEST_P(RenameStateTest, ReadersTakeTheFilesOfEveryPackage) {
   ASSERT_TRUE(state.ok()) << state.status();
   std::set<std::string> unique;
   for (const NamedTensor& one : state->tensors) unique.insert(one.name);
-  EXPECT_EQ(unique.size(), model->State().size());
+  EXPECT_EQ(unique.size(), state->tensors.size());
   const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(WriteTorchFile(folder + "/a.pth", Value::FromTensors(state->tensors)).ok());
   ASSERT_TRUE(WriteSafetensors(folder + "/a.safetensors", state->tensors, {}).ok());
@@ -107,6 +108,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"vit { variant: TINY pooling: MEAN qkv_bias: false }", WeightNames::kTimm},
         Case{"vit { variant: TINY layer_scale: 1e-5 }", WeightNames::kTimm},
         Case{"vit { variant: TINY patch_size: 14 layer_scale: 1e-5 }", WeightNames::kMmpretrain},
+        Case{"swin {}", WeightNames::kTorchvision}, Case{"swin {}", WeightNames::kTimm},
+        Case{"swin {}", WeightNames::kMmpretrain},
+        Case{"swin { window_size: 5 }", WeightNames::kMmpretrain},
         Case{"efficientnet_lite {}", WeightNames::kFinetune},
         Case{"efficientnet_lite { origin: TENSORFLOW }", WeightNames::kTimm},
         Case{"efficientnet_lite { variant: 1 origin: PYTORCH }", WeightNames::kTimm},
@@ -228,6 +232,37 @@ TEST(RenameState, GivesTheShapeThatTimmsHiddenLayerHas) {
   EXPECT_EQ(found->tensor.sizes(), at::IntArrayRef({1024, 576, 1, 1}));
 }
 
+TEST(RenameState, GivesTheOrderAndTheBuffersThatThePackagesOfSwinHave) {
+  const std::string backbone = "swin {}";
+  const auto model = ModelOf(backbone);
+  const auto as = [&](WeightNames names) {
+    const auto state = RenameState(*model, ConfigOf(backbone), names);
+    EXPECT_TRUE(state.ok()) << state.status();
+    std::map<std::string, at::Tensor> tensors;
+    for (const NamedTensor& one : state.value_or(RenamedState()).tensors) {
+      tensors[one.name] = one.tensor;
+    }
+    return tensors;
+  };
+  const auto ours = as(WeightNames::kFinetune), mmpretrain = as(WeightNames::kMmpretrain);
+  const auto torchvision = as(WeightNames::kTorchvision), timm = as(WeightNames::kTimm);
+  // Only the packages whose load_state_dict() wants the buffers get them.
+  EXPECT_EQ(timm.size(), ours.size());
+  EXPECT_EQ(torchvision.size(), ours.size() + 12);
+  EXPECT_EQ(mmpretrain.size(), ours.size() + 12);
+  const at::Tensor& flat = torchvision.at("features.5.3.attn.relative_position_index");
+  const at::Tensor& square =
+      mmpretrain.at("backbone.stages.2.blocks.3.attn.w_msa.relative_position_index");
+  EXPECT_EQ(flat.sizes(), at::IntArrayRef({2401}));
+  EXPECT_EQ(square.sizes(), at::IntArrayRef({49, 49}));
+  EXPECT_TRUE(flat.equal(square.flatten()));
+  // The channels of the second patch of 2x2, which stands below the first one.
+  const at::Tensor& reduction = ours.at("backbone.stages.0.downsample.reduction.weight");
+  const at::Tensor below = reduction.slice(1, 2, 4 * 96, 4);
+  EXPECT_TRUE(torchvision.at("features.2.reduction.weight").slice(1, 96, 2 * 96).equal(below));
+  EXPECT_TRUE(timm.at("layers.1.downsample.reduction.weight").slice(1, 96, 2 * 96).equal(below));
+}
+
 TEST(RenameState, RefusesNetworksThatThePackageLacks) {
   const auto refusal = [](const std::string& backbone, WeightNames names) {
     const absl::Status status = RenameState(*ModelOf(backbone), ConfigOf(backbone), names).status();
@@ -243,6 +278,9 @@ TEST(RenameState, RefusesNetworksThatThePackageLacks) {
   EXPECT_THAT(refusal("vit {}", WeightNames::kTorchvision),
               HasSubstr("expected finetune or mmpretrain or timm"));
   EXPECT_THAT(refusal("vit { registers: 4 }", WeightNames::kTimm), HasSubstr("expected finetune"));
+  EXPECT_THAT(refusal("swin { variant: LARGE }", WeightNames::kTorchvision),
+              HasSubstr("expected finetune or mmpretrain or timm"));
+  EXPECT_THAT(refusal("swin { width: 32 }", WeightNames::kTimm), HasSubstr("expected finetune"));
   EXPECT_THAT(refusal("efficientnet_lite {}", WeightNames::kMmpretrain),
               HasSubstr("expected finetune or timm"));
   // The same layers compute something else with another padding.

@@ -185,6 +185,12 @@ INSTANTIATE_TEST_SUITE_P(
                      testing::Bool()),
     NameOfCase);
 
+INSTANTIATE_TEST_SUITE_P(Swin, Agreement,
+                         testing::Combine(testing::Values("swin_mmpretrain", "swin_original",
+                                                          "swin_timm", "swin_torchvision"),
+                                          testing::Bool()),
+                         NameOfCase);
+
 INSTANTIATE_TEST_SUITE_P(
     RegNet, Agreement,
     testing::Combine(testing::Values("regnetx_400mf_mmpretrain", "regnetx_400mf_torchvision",

@@ -173,7 +173,16 @@ std::vector<Network> Networks() {
                   {"backbone.layers.0."},
                   {"backbone.layers.1.", "backbone.ln1."}},
        .head = "head.layers.head.",
-       .with_head = "backbone.ln1."}};
+       .with_head = "backbone.ln1."},
+      {.name = "Swin",
+       .config = "swin { width: 32 window_size: 2 }",
+       .image = kSmall,
+       .stages = {{"backbone.patch_embed."},
+                  {"backbone.stages.0."},
+                  {"backbone.stages.1."},
+                  {"backbone.stages.2."},
+                  {"backbone.stages.3.", "backbone.norm3."}},
+       .with_head = "backbone.norm3."}};
 }
 
 std::string Config(const Network& network, const std::string& more) {

@@ -13,6 +13,7 @@
 #include "src/model/mobilenet_v3.h"
 #include "src/model/regnet.h"
 #include "src/model/resnet.h"
+#include "src/model/swin.h"
 #include "src/model/vgg.h"
 #include "src/model/vit.h"
 
@@ -38,6 +39,8 @@ std::unique_ptr<Backbone> Make(const BackboneConfig& config, const Problems& pro
       return MakeConvNeXt(config, problems);
     case BackboneConfig::kVit:
       return MakeVit(config, problems);
+    case BackboneConfig::kSwin:
+      return MakeSwin(config, problems);
     case BackboneConfig::kVgg:
       return MakeVgg(config, problems);
     case BackboneConfig::kRegnet:

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "src/config/problems.h"
 #include "src/model/backbones.h"
 
@@ -88,8 +89,9 @@ int Classifier::PartsBehind(size_t index) const {
 }
 
 bool Classifier::IsLayersWeight(size_t index) const {
-  const int64_t dims = parameters_[index].tensor.dim();
-  return dims == 2 || dims == 4;
+  const NamedTensor& parameter = parameters_[index];
+  const int64_t dims = parameter.tensor.dim();
+  return absl::EndsWith(parameter.name, ".weight") && (dims == 2 || dims == 4);
 }
 
 TensorList Classifier::TrainedParameters() const {

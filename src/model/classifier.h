@@ -83,7 +83,7 @@ class Classifier {
 
   // Returns how many parts of the network come after the part of parameters()[index]. The parts are
   // the stages and the head, so this is 0 for the head, 1 for the last stage, and so on to the
-  // stem. The final norm of a vision transformer counts to the head.
+  // stem. The final norm of a vision transformer or a Swin transformer counts to the head.
   int PartsBehind(size_t index) const;
 
   // Returns whether parameters()[index] is the weight of a convolution or a linear layer, and not a

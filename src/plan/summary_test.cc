@@ -127,6 +127,16 @@ TEST(SummarizeLayers, CountsAVisionTransformerAsItsDocumentationDoes) {
   EXPECT_THAT(qkv->output, ElementsAre(197, 3 * 768));
 }
 
+// torchvision documents swin_t with 28,288,354 parameters and 4.491 GFLOPS, attention included.
+TEST(SummarizeLayers, CountsASwinTransformerAsItsDocumentationDoes) {
+  ModelConfig config;
+  config.mutable_backbone()->mutable_swin();
+  config.mutable_head()->set_num_classes(1000);
+  const std::vector<LayerSummary> layers = Layers(config, {3, 224, 224});
+  EXPECT_EQ(Sum(layers, &LayerSummary::parameters), 28288354);
+  EXPECT_NEAR(static_cast<double>(Sum(layers, &LayerSummary::multiply_adds)), 4.491e9, 0.0005e9);
+}
+
 TEST(SummarizeLayers, RefusesImagesThatTheNetworkDoesNotTake) {
   EXPECT_THAT(std::string(SummarizeLayers(ResNet50(), {1, 224, 224}).status().message()),
               HasSubstr("data.train.pipeline"));

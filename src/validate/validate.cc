@@ -268,6 +268,7 @@ class Checker {
                     model.backbone().efficientnet_v2().drop_path()),
           std::pair("model.backbone.convnext.drop_path", model.backbone().convnext().drop_path()),
           std::pair("model.backbone.vit.drop_path", model.backbone().vit().drop_path()),
+          std::pair("model.backbone.swin.drop_path", model.backbone().swin().drop_path()),
           std::pair("model.backbone.vgg.hidden_dropout",
                     model.backbone().vgg().hidden_dropout())}) {
       if (!(probability > 0)) continue;

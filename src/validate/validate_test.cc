@@ -421,7 +421,7 @@ TEST(Validate, RecordedStepsHaveNoRandomDraws) {
                          "would repeat: drop one of them"));
   for (const std::string draws :
        {"efficientnet_lite.drop_path", "efficientnet.drop_path", "efficientnet_v2.drop_path",
-        "convnext.drop_path", "vit.drop_path", "vgg.hidden_dropout"}) {
+        "convnext.drop_path", "vit.drop_path", "swin.drop_path", "vgg.hidden_dropout"}) {
     const std::string field = "model.backbone." + draws;
     EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", field + "=0.5"}).status().message()),
                 testing::HasSubstr("runtime.cuda_graph: does not go with " + field +

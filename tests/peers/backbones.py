@@ -193,6 +193,13 @@ CASES = [
     ("vit { patch_size: 14 layer_scale: 1e-5 }", "timm", timm_network("vit_small_patch14_dinov2", img_size=224)),
     ("vit { patch_size: 14 layer_scale: 1e-5 registers: 4 }", "timm", timm_network("vit_small_patch14_reg4_dinov2", img_size=224)),
     ("vit { variant: BASE patch_size: 14 layer_scale: 1e-5 }", "timm", timm_network("vit_base_patch14_dinov2", img_size=224)),
+    *((f"swin {{ variant: {variant.upper()} }}", package, make)
+      for variant, channels in (("tiny", 768), ("small", 768), ("base", 1024))
+      for package, make in (
+          ("torchvision", torchvision_network(f"swin_{variant[0]}")),
+          ("timm", timm_network(f"swin_{variant}_patch4_window7_224")),
+          ("mmpretrain", lambda variant=variant, channels=channels: mmpretrain({"type": "SwinTransformer", "arch": variant}, channels)),
+      )),
     *((f"efficientnet_lite {{ variant: {variant} origin: {origin} }}", "timm", timm_network(f"{prefix}efficientnet_lite{variant}"))
       for variant in (0, 4)
       for prefix, origin in (("", "PYTORCH"), ("tf_", "TENSORFLOW"))),
@@ -208,6 +215,8 @@ def randomise(model, gain):
                 parameter.uniform_(0.5, 1.5)
             elif parameter.dim() == 3 or name.endswith("in_proj_bias"):  # the tokens and position embeddings of vision transformers
                 parameter.uniform_(-0.5, 0.5)
+            elif name.endswith("relative_position_bias_table"):
+                parameter.uniform_(-2, 2)
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)

@@ -32,6 +32,7 @@ FAMILIES = {
     "ConvNeXt V2": "convnext_v2",
     "ViT": "vision_transformer",
     "DeiT": "deit",
+    "Swin": "swin_transformer",
     "LeNet": "lenet",
 }
 # The example of mmpretrain's tutorial on fine-tuning: ResNet-50 with two frozen stages, CIFAR-10 enlarged to 224.

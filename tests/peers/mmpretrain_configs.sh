@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Translates the configs that mmpretrain 1.2.0 ships (ResNet and its variants, RegNet, VGG, EfficientNet, MobileNet,
-# ConvNeXt and its V2, ViT, DeiT, LeNet) and its tutorial's, counts the complete translations and the missing features,
+# ConvNeXt and its V2, ViT, DeiT, Swin, LeNet) and its tutorial's, counts the complete translations and the missing features,
 # and lets finetune check every result. It prints the tables of docs/migrating.md.
 #
 #   tests/peers/mmpretrain_configs.sh [--mmengine]

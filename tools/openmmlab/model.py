@@ -35,8 +35,10 @@ VITS = {
     **dict.fromkeys(("deit-s", "deit-small", "dinov2-s", "dinov2-small"), {"variant": "SMALL"}),
 }
 VIT_DEPTHS = {"SMALL": 12, "BASE": 12, "LARGE": 24, "TINY": 12}
+SWINS = {key: name for name in ("TINY", "SMALL", "BASE", "LARGE") for key in (name[0].lower(), name.lower())}
 # frozen_stages of mmpretrain, and of finetune where it freezes the same layers.
 CONVNEXT_FROZEN = {0: -1, 1: 1, 2: 2, 3: 3}
+SWIN_FROZEN = {-1: -1, 0: 1, 1: 2, 2: 3, 3: 4}
 EFFICIENTNET_FROZEN = {0: -1, 1: 0, 2: 1, 3: 2, 4: 3, 5: 5, 7: 7}
 EFFICIENTNET_BLOCKS = {"b0": 16, "b1": 23, "b2": 23, "b3": 26, "b4": 32}
 # mmpretrain's names of EfficientNetV2's sizes: finetune's, and the number of blocks and of stages.
@@ -133,6 +135,7 @@ class Model(Part):
             "DenseNet": self.densenet,
             "ConvNeXt": self.convnext,
             "VisionTransformer": self.vit,
+            "SwinTransformer": self.swin,
         }
         if kind in known:
             known[kind](backbone, model)
@@ -144,7 +147,7 @@ class Model(Part):
         backbone.refuse_all(
             f"finetune has no backbone {name}; it has ResNet-18, -34, -50, -101, -152, ResNetV1c, ResNetV1d, ResNeXt, SEResNet, "
             "SEResNeXt, RegNetX-400MF to -8GF, VGG with batch norm, MobileNetV2, MobileNetV3 (large, small), EfficientNet-B0 to "
-            "-B4, EfficientNetV2, DenseNet-121, -161, -169, -201, ConvNeXt (atto to large), VisionTransformer (without distillation) and LeNet-5",
+            "-B4, EfficientNetV2, DenseNet-121, -161, -169, -201, ConvNeXt (atto to large), VisionTransformer (without distillation), SwinTransformer (tiny to large) and LeNet-5",
             f"backbone {name or '?'}",
         )
 
@@ -346,6 +349,58 @@ class Model(Part):
         backbone.expect("pre_norm", (False,), "finetune's ViT has no norm before its blocks")
         for key in ("patch_cfg", "layer_cfgs"):
             backbone.expect(key, ({}, None), NO_COUNTERPART)
+
+    def swin(self, backbone, model):
+        arch = backbone.text("arch")
+        name = arch.value.lower() if arch is not None else "tiny" if "arch" not in backbone else "of its own sizes"
+        if name not in SWINS:
+            self.has_not(backbone, f"SwinTransformer {name}")
+            return
+        output = model.message("backbone")
+        network = output.add("swin", self.origin(backbone.value))
+        self.head_deviation = 0.02
+        if SWINS[name] != "TINY":
+            self.put(network, "variant", arch, value=pbtxt.Enum(SWINS[name]))
+        window = backbone.whole("window_size", 1, 64)
+        # mmpretrain's configs for images of 384x384 set the windows here.
+        stages = backbone.section("stage_cfgs")
+        blocks = stages.section("block_cfgs") if stages is not None else None
+        window = blocks.whole("window_size", 1, 64) or window if blocks is not None else window
+        if window is not None and window.value != 7:
+            self.put(network, "window_size", window)
+        rate = backbone.number("drop_path_rate", 0, 0.999999)
+        if rate is None:
+            network.set("drop_path", 0.1, self.origin(backbone.value, "mmpretrain's default"))
+        elif rate.value > 0:
+            self.put(network, "drop_path", rate)
+        self.frozen(backbone, output, SWIN_FROZEN)
+        self.swin_weights(backbone, output)
+        backbone.note("img_size", "the network takes images of any size")
+        backbone.expect("patch_size", (4,), "finetune's patches have 4x4 pixels")
+        backbone.expect("in_channels", (3,), "finetune's Swin takes 3 channels")
+        backbone.expect("drop_rate", (0,), "finetune's Swin has no dropout behind its patches")
+        backbone.expect("use_abs_pos_embed", (False,), "finetune's Swin has no absolute position embeddings")
+        backbone.expect("norm_cfg", (dict(type="LN"),), "finetune's Swin has a last norm with an epsilon of 1e-5")
+        backbone.expect("out_indices", (-1, 3, (-1,), [-1], (3,), [3]), "finetune classifies by the last stage alone")
+        backbone.expect("patch_cfg", ({}, None), NO_COUNTERPART)
+        backbone.note("out_after_downsample", "nothing is behind the last stage")
+        backbone.expect("pad_small_map", (False,), "finetune shifts no side of a map that one window covers")
+        backbone.note("interpolate_mode", "it is for absolute position embeddings")
+        backbone.note("with_cp", "it trades memory for time and does not change the result")
+
+    def swin_weights(self, backbone, output):
+        """Translates the checkpoint, or names how the first weights differ without one."""
+        inits = [plain(init.value) for section in (backbone, self.model) for init in section.sections("init_cfg")]
+        starts_alike = any(one.get("type") == "Pretrained" or "Linear" in (one.get("layer") or ()) for one in inits)
+        self.initial_weights(backbone, output)
+        if not self.loads_all and not starts_alike:
+            self.report.miss(
+                backbone.value.place,
+                backbone.at("init_cfg"),
+                "without a checkpoint the first weights differ: those of linear layers are PyTorch's there; normal, with a deviation "
+                "of 0.02, here",
+                "first weights of a Swin",
+            )
 
     def vit_sizes(self, backbone):
         """Returns finetune's fields for the sizes of a VisionTransformer. Returns None, and refuses the backbone, if there
@@ -580,16 +635,18 @@ class Model(Part):
         kind, wanted = init.type(), plain(init.value)
         layers = wanted.get("layer")
         layers = layers if isinstance(layers, list) else [layers]
-        is_convnext = self.backbone_message().has("convnext")
+        ours = self.backbone_message()
+        # The layers whose first weights are normal here, with a deviation of 0.02.
+        normal = {"Conv2d", "Linear"} if ours.has("convnext") else {"Linear"} if ours.has("swin") else None
         if self.loads_all:
             self.report.note(init.value.place, init.path, "a checkpoint replaces all weights")
             mark(init.value)
         elif not self.output.message("model").has("backbone"):
             self.report.note(init.value.place, init.path, "finetune has not the network")
             mark(init.value)
-        elif is_convnext and (
+        elif normal is not None and (
             kind == "TruncNormal"
-            and set(layers) == {"Conv2d", "Linear"}
+            and set(layers) == normal
             and wanted.get("std") == 0.02
             and wanted.get("bias", 0) == 0
             and set(wanted) <= {"type", "layer", "std", "bias"}

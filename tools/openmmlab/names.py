@@ -1,4 +1,5 @@
-"""The names of the parameters of finetune's ConvNeXt and vision transformers, which are those of src/model/convnext.cc and vit.cc."""
+"""The names of the parameters of finetune's ConvNeXt, vision and Swin transformers, which are those of src/model/convnext.cc, vit.cc
+and swin.cc."""
 
 from openmmlab import pbtxt
 
@@ -8,6 +9,7 @@ CONVNEXT_BLOCKS = {
     "TINY": (3, 3, 9, 3),
     **dict.fromkeys(("SMALL", "BASE", "LARGE"), (3, 3, 27, 3)),
 }
+SWIN_BLOCKS = {"TINY": (2, 2, 6, 2), **dict.fromkeys(("SMALL", "BASE", "LARGE"), (2, 2, 18, 2))}
 VIT_BLOCKS = {"TINY": 12, "SMALL": 12, "BASE": 12, "LARGE": 24}
 
 
@@ -21,6 +23,9 @@ def trained_parameters(model):
     elif backbone.has("vit"):
         stages = _vit(backbone.get("vit"))
         head = "head.layers.head"
+    elif backbone.has("swin"):
+        stages = _swin(backbone.get("swin"))
+        head = "head.fc"
     else:
         return None
     trained = [name for stage in stages[backbone.get("frozen_stages", -1) + 1 :] for name in stage]
@@ -67,4 +72,21 @@ def _vit(config):
             found += [parent + "attn.gamma1.weight", parent + "ffn.gamma2.weight"]
         stages.append(found)
     stages[-1] += _layer("ln2" if config.get("pooling") == "MEAN" else "ln1")
+    return stages
+
+
+def _swin(config):
+    """Returns the names of each stage's parameters; stage 0 is the patch embedding."""
+    stages = [_layer("patch_embed.projection") + _layer("patch_embed.norm")]
+    for stage, blocks in enumerate(SWIN_BLOCKS[config.get("variant", "TINY")]):
+        found = []
+        for block in range(blocks):
+            parent = f"stages.{stage}.blocks.{block}."
+            found.append(parent + "attn.w_msa.relative_position_bias_table")
+            for layer in ("norm1", "attn.w_msa.qkv", "attn.w_msa.proj", "norm2", "ffn.layers.0.0", "ffn.layers.1"):
+                found += _layer(parent + layer)
+        if stage < 3:
+            found += [*_layer(f"stages.{stage}.downsample.norm"), f"stages.{stage}.downsample.reduction.weight"]
+        stages.append(found)
+    stages[-1] += _layer("norm3")
     return stages

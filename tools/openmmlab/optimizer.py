@@ -14,6 +14,7 @@ NORMS = {
     "densenet": r"\.(norm[12]?|stem\.1|transitions\.3\.0)\.",
     "convnext": r"(\.downsample_layers\.(0\.1|[1-3]\.0)|\.norm3?)\.",
     "vit": r"\.ln[12]\.",
+    "swin": r"\.norm[1-3]?\.",
 }
 # Those of other parameters of one dimension that are not biases.
 FLAT = {"convnext": r"\.(gamma|beta)$", "vit": r"\.gamma[12]\.weight$"}

@@ -74,7 +74,7 @@ class Runtime(Part):
                 momentum or hook.value, f"1 - {share:g}" + ("" if momentum is not None else ", mmengine's default")
             ),
         )
-        has_batch_norms = not any(self.backbone_message().has(name) for name in ("convnext", "vit", "lenet5"))
+        has_batch_norms = not any(self.backbone_message().has(name) for name in ("convnext", "vit", "swin", "lenet5"))
         if (
             self.output.message("model").has("backbone")
             and has_batch_norms
