@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "src/base/status_macros.h"
 #include "src/base/system_error.h"
 
@@ -122,6 +124,17 @@ absl::Status AtomicFile::Commit() {
   if (TEMP_FAILURE_RETRY(fsync(fd_.get())) != 0) return SystemError("cannot sync", path_, errno);
   FT_RETURN_IF_ERROR(Rename());
   return SyncFolderOf(path_);
+}
+
+absl::string_view FinalNameOf(absl::string_view name) {
+  constexpr size_t kRandom = 6;
+  if (!absl::ConsumeSuffix(&name, ".tmp")) return "";
+  const size_t dot = name.rfind('.');
+  if (dot == absl::string_view::npos) return "";
+  const absl::string_view random = name.substr(dot + 1);
+  const bool matches =
+      random.size() == kRandom && std::all_of(random.begin(), random.end(), absl::ascii_isalnum);
+  return matches ? name.substr(0, dot) : "";
 }
 
 absl::Status SyncFolderOf(const std::string& path) {

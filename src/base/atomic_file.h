@@ -75,6 +75,10 @@ class AtomicFile {
   size_t buffered_ = 0;
 };
 
+// Returns NAME for NAME.XXXXXX.tmp, the name of an incomplete file, where XXXXXX are letters or
+// digits. Returns "" for other names.
+absl::string_view FinalNameOf(absl::string_view name);
+
 // Calls fsync on the folder that holds `path`, so that a rename of `path` outlives a crash of the
 // machine. A file system that cannot sync folders is left as it is. Errors: those of SystemError.
 absl::Status SyncFolderOf(const std::string& path);

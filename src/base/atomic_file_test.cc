@@ -98,6 +98,14 @@ TEST(AtomicFile, NamesThePathThatCannotBeWritten) {
   EXPECT_NE(file.status().message().find("/nowhere/at/all"), std::string::npos);
 }
 
+TEST(FinalNameOf, KnowsTheNamesOfIncompleteFilesAlone) {
+  EXPECT_EQ(FinalNameOf("status.json.aB3xYz.tmp"), "status.json");
+  for (const char* name : {"status.json", "status.json.tmp", "a.aB3xY.tmp", "a.aB3x_z.tmp",
+                           "a.aB3xYz.tmp.bak", "aB3xYz.tmp", ""}) {
+    EXPECT_EQ(FinalNameOf(name), "") << name;
+  }
+}
+
 TEST(ReadRegularFile, TakesOnlyFilesAndWaitsForNoPipe) {
   const std::string folder = EmptyTestFolder();
   ASSERT_TRUE(WriteFileAtomically(folder + "/x", "12345").ok());

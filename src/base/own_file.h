@@ -16,8 +16,9 @@ namespace finetune {
 // AlreadyExists, with the path and the advice to move the file.
 absl::Status ForeignFileError(absl::string_view path);
 
-// Returns OK where `path` does not exist or is a file whose first line is `first_line`. Errors:
-// ForeignFileError for any other file; those of SystemError.
+// Returns OK where `path` does not exist or is a file whose first line is `first_line`. Also for a
+// file that is empty or begins with as many zero bytes, as a crash of the machine leaves one:
+// replacing it loses nothing. Errors: ForeignFileError for any other file; those of SystemError.
 absl::Status CheckOwnText(const std::string& path, absl::string_view first_line);
 
 // Renames the file at `path` to `path`.bak where CheckOwnText() refuses it. Returns whether it

@@ -22,12 +22,22 @@ TEST(OwnFileTest, ReplacesItsOwnFile) {
 TEST(OwnFileTest, RefusesAndKeepsAnotherFile) {
   const std::string path = EmptyTestFolder() + "/a.txt";
   for (const std::string text :
-       {"mine\n", "", "# Written by finetune. And by me.\n", "# Written by finetune."}) {
+       {"mine\n", "# Written by finetune. And by me.\n", "# Written by finetune."}) {
     ASSERT_TRUE(WriteFileAtomically(path, text).ok());
     const absl::Status status = WriteOwnText(path, kMark, "new\n");
     EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
     EXPECT_THAT(std::string(status.message()), testing::StartsWith(path + ": found a file that"));
     EXPECT_EQ(*ReadFile(path), text);
+  }
+}
+
+TEST(OwnFileTest, ReplacesAFileWhoseBytesACrashHasLost) {
+  const std::string path = EmptyTestFolder() + "/a.txt";
+  for (const std::string& lost : {std::string(), std::string(3, '\0'), std::string(4096, '\0')}) {
+    ASSERT_TRUE(WriteFileAtomically(path, lost).ok());
+    EXPECT_EQ(SetAside(path, kMark).value(), false);
+    ASSERT_TRUE(WriteOwnText(path, kMark, "two\n").ok());
+    EXPECT_EQ(*ReadFile(path), "# Written by finetune.\ntwo\n");
   }
 }
 

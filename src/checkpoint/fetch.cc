@@ -27,6 +27,7 @@
 #include "src/base/atomic_file.h"
 #include "src/base/expand_home.h"
 #include "src/base/fd.h"
+#include "src/base/hide_secrets.h"
 #include "src/base/sha256.h"
 #include "src/base/status_macros.h"
 #include "src/base/system_error.h"
@@ -55,21 +56,15 @@ std::string Scheme(absl::string_view text) {
   return std::all_of(scheme.begin(), scheme.end(), in_scheme) ? absl::AsciiStrToLower(scheme) : "";
 }
 
-// Returns a URL for messages, without the parts that may be secret: user, password, query and
-// fragment.
-std::string Shown(absl::string_view url) {
-  url = url.substr(0, url.find_first_of("?#"));
-  const size_t host = url.find("://") + 3;
-  const size_t path = std::min(url.find('/', host), url.size());
-  const size_t at = url.substr(host, path - host).rfind('@');
-  if (at == absl::string_view::npos) return std::string(url);
-  return absl::StrCat(url.substr(0, host), url.substr(host + at + 1));
-}
+// Returns a URL for messages.
+std::string Shown(absl::string_view url) { return HideSecretsOfUrl(url); }
 
 // Returns the last part of a URL's path. Characters other than letters, digits, "-", "_" and "."
 // are replaced by "_".
 std::string FileName(absl::string_view url) {
-  url = url.substr(0, url.find_first_of("?#"));
+  // A URL without a path ends in its user, password and host, which must not become a file's name.
+  const std::string shown = Shown(url);
+  url = absl::string_view(shown).substr(0, shown.find_first_of("?#"));
   std::string name(url.substr(url.rfind('/') + 1));
   for (char& c : name) {
     if (!absl::ascii_isalnum(c) && c != '-' && c != '_' && c != '.') c = '_';
@@ -137,9 +132,20 @@ struct Response {
   // is then preferred.
   std::string etag;
   std::string last_modified;
-  // The position in the file of the first byte of a partial response.
+  // The position in the file of the first byte of a partial response, and the size of the file.
   std::optional<uint64_t> range_start;
+  std::optional<uint64_t> file_size;
+  // Whether the server compresses the body. Positions in the file then mean nothing.
+  bool compressed = false;
 };
+
+// Returns a text that differs after each start of this machine; "" if the system tells none. The
+// partial file is not synced, so after a crash of the machine some of its bytes may be zeros: it is
+// continued only after the same start.
+std::string BootId() {
+  const std::string id = ReadFile("/proc/sys/kernel/random/boot_id", 256).value_or("");
+  return std::string(absl::StripAsciiWhitespace(id));
+}
 
 // Downloads one file to a partial file, over as many connections as needed.
 class Download {
@@ -156,11 +162,14 @@ class Download {
     if (curl_ == nullptr) return absl::InternalError("cannot start libcurl");
     FT_RETURN_IF_ERROR(OpenPartial());
     int failures = 0;
+    // The most bytes that any try so far has reached. A server that begins anew each time, and is
+    // cut each time, brings nothing.
+    uint64_t most = done_;
     for (int tries = 1;; ++tries) {
-      const uint64_t before = done_;
       absl::Status status = Try();
       if (!absl::IsUnavailable(status)) return status;
-      failures = done_ > before ? 1 : failures + 1;
+      failures = done_ > most ? 1 : failures + 1;
+      most = std::max(most, done_);
       if (failures >= options_.tries || tries >= kMaxTries) return status;
       FT_RETURN_IF_ERROR(WaitBeforeRetry(status, failures));
     }
@@ -194,10 +203,12 @@ class Download {
   absl::Status OpenPartial() {
     file_ = Fd(open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
     if (!file_.ok()) return SystemError("cannot create", partial_, errno);
-    const absl::StatusOr<std::string> validator = ReadFile(validator_path_, 4096);
+    const std::string saved = ReadFile(validator_path_, 4096).value_or("");
+    absl::string_view validator = saved;
     struct stat info = {};
-    if (validator.ok() && fstat(file_.get(), &info) == 0) {
-      validator_ = *validator;
+    if (absl::ConsumePrefix(&validator, absl::StrCat(BootId(), "\n")) &&
+        fstat(file_.get(), &info) == 0) {
+      validator_ = std::string(validator);
       done_ = info.st_size;
     }
     return absl::OkStatus();
@@ -255,11 +266,16 @@ class Download {
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    // A redirect from https to http would bring bytes that nobody has vouched for.
+    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, IsHttps() ? "https" : "http,https");
 #else
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS,
+                     IsHttps() ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS);
 #endif
+    // Asks for the file's own bytes. With this option libcurl also unpacks the body of a server
+    // that compresses it all the same.
+    curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "identity");
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, long{options_.connect_timeout_seconds});
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1024L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, long{options_.stall_timeout_seconds});
@@ -280,8 +296,18 @@ class Download {
     if (code == CURLE_OK && !body_started_) {
       return absl::DataLossError(absl::StrCat(Shown(url_), " is empty"));
     }
-    return Judge(code, message);
+    FT_RETURN_IF_ERROR(Judge(code, message));
+    if (!response_.file_size.has_value() || done_ == *response_.file_size) return absl::OkStatus();
+    // Some servers send only so many bytes of a range at once; the next connection goes on from
+    // there.
+    const std::string found =
+        absl::StrCat("cannot download ", Shown(url_), ": found ", done_,
+                     " bytes, but the server says that the file has ", *response_.file_size);
+    if (done_ > *response_.file_size) FT_RETURN_IF_ERROR(StartOver());
+    return absl::UnavailableError(found);
   }
+
+  bool IsHttps() const { return Scheme(url_) == "https"; }
 
   absl::Status Judge(CURLcode code, const char* message) {
     const std::string what = absl::StrCat("cannot download ", Shown(url_), ": ");
@@ -311,6 +337,30 @@ class Download {
         return absl::PermissionDeniedError(absl::StrCat(status, Advice()));
       }
       case CURLE_COULDNT_RESOLVE_PROXY:
+        // libcurl's text may hold the proxy's password.
+        return absl::UnavailableError(
+            absl::StrCat(what,
+                         "the proxy that the environment names (http_proxy, https_proxy or "
+                         "all_proxy) is not found; correct that variable, or name the server in "
+                         "no_proxy",
+                         Advice()));
+      case CURLE_UNSUPPORTED_PROTOCOL:
+        return absl::FailedPreconditionError(absl::StrCat(
+            what, "the server redirects to a URL of another scheme; expected ",
+            IsHttps() ? "https" : "http or https", ", give the URL of the file itself"));
+      case CURLE_PEER_FAILED_VERIFICATION:
+      case CURLE_SSL_CACERT_BADFILE:
+        return absl::FailedPreconditionError(absl::StrCat(
+            what, Text(code, message),
+            "; if this network has a certificate authority of its own, set CURL_CA_BUNDLE to the "
+            "file with its certificate",
+            Advice()));
+      case CURLE_BAD_CONTENT_ENCODING: {
+        const absl::Status status =
+            absl::UnavailableError(absl::StrCat(what, Text(code, message), Advice()));
+        FT_RETURN_IF_ERROR(StartOver());
+        return status;
+      }
       case CURLE_COULDNT_RESOLVE_HOST:
       case CURLE_COULDNT_CONNECT:
       case CURLE_OPERATION_TIMEDOUT:
@@ -329,7 +379,7 @@ class Download {
   }
 
   static std::string Text(CURLcode code, const char* message) {
-    return *message != '\0' ? message : curl_easy_strerror(code);
+    return HideSecrets(*message != '\0' ? message : curl_easy_strerror(code));
   }
 
   std::string Advice() const {
@@ -365,10 +415,15 @@ class Download {
     } else if (absl::EqualsIgnoreCase(name, "content-range")) {
       absl::string_view range = value;
       uint64_t start = 0;
+      uint64_t size = 0;
       if (absl::ConsumePrefix(&range, "bytes ") &&
           absl::SimpleAtoi(range.substr(0, range.find('-')), &start)) {
         response_.range_start = start;
+        // "*" stands for a size that the server does not know.
+        if (absl::SimpleAtoi(range.substr(range.find('/') + 1), &size)) response_.file_size = size;
       }
+    } else if (absl::EqualsIgnoreCase(name, "content-encoding")) {
+      response_.compressed = !absl::EqualsIgnoreCase(value, "identity");
     }
   }
 
@@ -403,9 +458,12 @@ class Download {
   absl::Status StartBody() {
     resumed_from_ = 0;
     if (response_.code == 206) {
-      if (done_ == 0 || response_.range_start != done_) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(Shown(url_), ": the server sends another part than asked for"));
+      if (done_ == 0 || response_.range_start != done_ || response_.compressed) {
+        const bool asked = done_ > 0;
+        const std::string what =
+            absl::StrCat(Shown(url_), ": the server sends another part than asked for");
+        FT_RETURN_IF_ERROR(StartOver());
+        return asked ? absl::UnavailableError(what) : absl::FailedPreconditionError(what);
       }
       resumed_from_ = done_;
       return absl::OkStatus();
@@ -415,8 +473,12 @@ class Download {
           absl::StrCat("cannot download ", Shown(url_), ": the server answers ", response_.code));
     }
     FT_RETURN_IF_ERROR(StartOver());
+    // A cut body that was compressed is downloaded from the start again.
+    if (response_.compressed) return absl::OkStatus();
     validator_ = !response_.etag.empty() ? response_.etag : response_.last_modified;
-    return validator_.empty() ? absl::OkStatus() : WriteFileAtomically(validator_path_, validator_);
+    return validator_.empty()
+               ? absl::OkStatus()
+               : WriteFileAtomically(validator_path_, absl::StrCat(BootId(), "\n", validator_));
   }
 
   static int OnProgress(void* self_pointer, curl_off_t total, curl_off_t, curl_off_t, curl_off_t) {
@@ -444,12 +506,21 @@ class Download {
   absl::Status body_status_;
 };
 
+// Returns the error for a file or folder of the cache that cannot be created.
+absl::Status CacheError(const std::string& path, int error) {
+  const absl::Status status = SystemError("cannot create", path, error);
+  return absl::Status(status.code(), absl::StrCat(status.message(),
+                                                  "; the cache of downloads must "
+                                                  "be a folder that can be written: set "
+                                                  "FINETUNE_CACHE to another one"));
+}
+
 // Takes a lock on the file `path`, which the system releases when this process ends. Waits while
 // another process holds it. Returns an invalid Fd if the file system does not support locks.
 absl::StatusOr<Fd> Lock(const std::string& path, const std::string& url,
                         const FetchOptions& options) {
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (!fd.ok()) return SystemError("cannot create", path, errno);
+  if (!fd.ok()) return CacheError(path, errno);
   for (bool told = false; flock(fd.get(), LOCK_EX | LOCK_NB) != 0;) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return Fd();
@@ -496,7 +567,7 @@ absl::StatusOr<std::string> FetchUrl(const std::string& url, const FetchOptions&
   }
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) return SystemError("cannot create the cache", folder, error.value());
+  if (error) return CacheError(folder, error.value());
   // Two URLs may have the same file name, so the name in the cache contains a hash of the whole
   // URL.
   Sha256 url_hash;
@@ -540,8 +611,22 @@ absl::StatusOr<std::string> DefaultCheckpointCache() {
 absl::StatusOr<std::string> FetchToCache(const std::string& url_or_path,
                                          const FetchOptions& options) {
   const std::string scheme = Scheme(url_or_path);
-  if (scheme.empty()) return LocalFile(url_or_path, url_or_path, options);
-  if (scheme == "http" || scheme == "https") return FetchUrl(url_or_path, options);
+  if (scheme.empty()) {
+    if (absl::StartsWithIgnoreCase(url_or_path, "http:") ||
+        absl::StartsWithIgnoreCase(url_or_path, "https:")) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          options.field, ": found \"", Shown(url_or_path), "\"; expected \"//\" after the colon"));
+    }
+    return LocalFile(url_or_path, url_or_path, options);
+  }
+  if (scheme == "http" || scheme == "https") {
+    if (!absl::StrContains(url_or_path, kHiddenSecret)) return FetchUrl(url_or_path, options);
+    return absl::InvalidArgumentError(absl::StrCat(
+        options.field, ": \"", url_or_path, "\" has ", kHiddenSecret,
+        " where finetune hid a password, a token or a query when it wrote this config; give the "
+        "whole URL: --set=",
+        options.field, "=URL"));
+  }
   if (scheme == "file") {
     absl::string_view path = absl::string_view(url_or_path).substr(7);
     absl::ConsumePrefix(&path, "localhost");

@@ -47,12 +47,15 @@ absl::StatusOr<std::string> DefaultCheckpointCache();
 // the URL ends in the beginning of a SHA-256, as OpenMMLab's and torchvision's do
 // ("...-ea4938fc.pth"), the downloaded file must have that SHA-256. (Eight or more decimal digits
 // without a letter, as in "ckpt-00012000.pth", are taken for a step or a date instead.) If several
-// processes fetch the same URL at once, one downloads and the others wait.
+// processes fetch the same URL at once, one downloads and the others wait. Redirects lead to http
+// and https, and from https to https only.
 //
 // Errors: NotFound for a path that does not exist and for the HTTP status 404; DataLoss for a wrong
 // hash, or if the server sent a web page; Unavailable if all tries failed; InvalidArgument for URLs
-// of other schemes; ResourceExhausted for a full disk or a file above max_bytes; Cancelled. Their
-// texts say what to change and leave out the user, password and query of a URL.
+// of other schemes, and for a URL in which HideSecretsOfUrl() has hidden something;
+// FailedPrecondition for a certificate that is not known; ResourceExhausted for a full disk or a
+// file above max_bytes; Cancelled. Their texts say what to change, and hide the user, password and
+// query of a URL.
 absl::StatusOr<std::string> FetchToCache(const std::string& url_or_path,
                                          const FetchOptions& options = {});
 

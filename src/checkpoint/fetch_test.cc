@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -198,6 +199,14 @@ class FetchTest : public testing::Test {
     return names;
   }
 
+  // Returns the path of the cache's only lock; "" if there is none.
+  std::string LockPath() const {
+    for (const auto& entry : fs::directory_iterator(options_.cache_dir)) {
+      if (entry.path().extension() == ".lock") return entry.path();
+    }
+    return "";
+  }
+
   FetchOptions options_;
   std::vector<std::string> notices_;
   std::string body_;
@@ -255,6 +264,27 @@ TEST_F(FetchTest, ResumesADownloadOfADeadProcess) {
             absl::StatusCode::kUnavailable);
   EXPECT_EQ(*ReadFile(Fetch(server.Url(name_))), body_);
   EXPECT_EQ(server.requests().at(1).range, 60'000u);
+}
+
+// A crash of the machine may leave zeros in the partial file, which is not synced.
+TEST_F(FetchTest, StartsOverAfterACrashOfTheMachine) {
+  std::atomic<int> answers = 0;
+  Server server([&](const Request& request) {
+    Answer answer = Serve(body_, "\"1\"", request);
+    if (++answers == 1) answer.cut = 60'000;
+    return answer;
+  });
+  options_.tries = 1;
+  EXPECT_FALSE(FetchToCache(server.Url(name_), options_).ok());
+  for (const auto& entry : fs::directory_iterator(options_.cache_dir)) {
+    if (entry.path().extension() != ".validator") continue;
+    std::string text = *ReadFile(entry.path());
+    ASSERT_TRUE(absl::EndsWith(text, "\n\"1\"")) << text;
+    text[0] = text[0] == 'a' ? 'b' : 'a';  // the id of another start
+    ASSERT_TRUE(WriteFileAtomically(entry.path(), text).ok());
+  }
+  EXPECT_EQ(*ReadFile(Fetch(server.Url(name_))), body_);
+  EXPECT_FALSE(server.requests().at(1).range.has_value());
 }
 
 TEST_F(FetchTest, StopsWhenTheCallerAsks) {
@@ -386,27 +416,87 @@ TEST_F(FetchTest, RefusesEmptyAndOversizedFiles) {
   EXPECT_TRUE(FetchToCache(server.Url("/large.pth"), options_).ok());
 }
 
-TEST_F(FetchTest, KeepsSecretsOfAUrlOutOfMessages) {
-  Server server([](const Request&) { return Answer{.status = "403 Forbidden"}; });
+TEST_F(FetchTest, KeepsSecretsOfAUrlOutOfMessagesAndFileNames) {
+  Server server([&](const Request& request) {
+    return absl::StrContains(request.path, "x.pth") ? Answer{.status = "403 Forbidden"}
+                                                    : Serve(body_, "\"1\"", request);
+  });
   std::string url = server.Url("/x.pth?token=secret1");
   url.insert(url.find("127"), "user:secret2@");
   const absl::Status status = FetchToCache(url, options_).status();
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("/x.pth"), Not(HasSubstr("secret"))));
+  url = server.Url("");
+  url.insert(url.find("127"), "user:secret@");
+  EXPECT_THAT(Fetch(url), Not(HasSubstr("secret")));
+  url = server.Url("/?secret");
+  EXPECT_THAT(Fetch(url), Not(HasSubstr("secret")));
 }
 
-TEST_F(FetchTest, DownloadsOnceForTwoProcesses) {
-  // The server sends the file only when the second process has reported that it waits for the first
-  // one (or has asked for the file too, which would be wrong).
+TEST_F(FetchTest, RefusesAUrlWhoseSecretsAConfigHides) {
+  options_.field = "the_field";
+  for (const char* url : {"https://***@host/x.pth", "http://host/x.pth?***"}) {
+    const absl::Status status = FetchToCache(url, options_).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("give the whole URL: --set=the_field=URL"));
+  }
+  EXPECT_THAT(std::string(FetchToCache("https:/me:secret@host/x.pth", options_).status().message()),
+              AllOf(HasSubstr("https:/***@host/x.pth"), HasSubstr("expected \"//\"")));
+}
+
+TEST_F(FetchTest, NamesTheVariableForACacheThatCannotBeMade) {
+  options_.cache_dir = "/proc/cache";
+  EXPECT_THAT(std::string(FetchToCache("http://host/x.pth", options_).status().message()),
+              AllOf(HasSubstr("/proc/cache"), HasSubstr("FINETUNE_CACHE")));
+}
+
+TEST_F(FetchTest, TakesTheLockOfAProcessThatWasKilled) {
+  int asked[2];
+  ASSERT_EQ(pipe(asked), 0);
+  std::atomic<int> answers = 0;
+  Server server([&](const Request& request) {
+    Answer answer = Serve(body_, "\"1\"", request);
+    if (++answers > 1) return answer;
+    EXPECT_EQ(write(asked[1], "a", 1), 1);
+    answer.cut = 60'000;
+    return answer;
+  });
+  const std::string url = server.Url(name_);
+  const pid_t child = fork();
+  if (child == 0) {
+    options_.retry_delay_milliseconds = 60'000;  // it holds the lock while it waits
+    (void)FetchToCache(url, options_);
+    _exit(1);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(asked[0], &byte, 1), 1);
+  kill(child, SIGKILL);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_TRUE(fs::exists(LockPath())) << "the dead process left its lock";
+  EXPECT_EQ(*ReadFile(Fetch(url)), body_);
+  EXPECT_TRUE(notices_.empty()) << notices_[0];
+  close(asked[0]);
+  close(asked[1]);
+}
+
+TEST_F(FetchTest, DownloadsOnceForTenProcesses) {
+  // The server sends the file only when the nine other processes have reported that they wait for
+  // the first one (or one has asked for the file too, which would be wrong).
+  constexpr int kProcesses = 10;
   int waiting[2];
   ASSERT_EQ(pipe(waiting), 0);
   Server server([&](const Request& request) {
-    char byte;
-    EXPECT_EQ(read(waiting[0], &byte, 1), 1);
+    for (int i = 1; i < kProcesses; ++i) {
+      char byte;
+      EXPECT_EQ(read(waiting[0], &byte, 1), 1);
+    }
     return Serve(body_, "\"1\"", request);
   });
   const std::string url = server.Url(name_);
   options_.notice = [&](const std::string&) { EXPECT_EQ(write(waiting[1], "w", 1), 1); };
-  pid_t children[2];
+  pid_t children[kProcesses];
   for (pid_t& child : children) {
     child = fork();
     if (child == 0) {

@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "src/base/annotate.h"
+#include "src/base/atomic_file.h"
 #include "src/base/list_folder.h"
 #include "src/base/own_file.h"
 #include "src/base/status_macros.h"
@@ -51,19 +52,6 @@ bool IsCheckpointName(absl::string_view name) {
 // Returns whether a name is one of the store's: a checkpoint's or an alias's.
 bool IsManagedName(absl::string_view name) {
   return IsCheckpointName(name) || name == kLatest || name == kBest;
-}
-
-// Returns whether a name is NAME.XXXXXX.tmp, as AtomicFile and PointAlias() name an incomplete
-// file. NAME is one of the store's names, and XXXXXX are letters or digits.
-bool IsTemporaryName(absl::string_view name) {
-  constexpr size_t kRandom = 6;
-  if (!absl::ConsumeSuffix(&name, ".tmp")) return false;
-  const size_t dot = name.rfind('.');
-  if (dot == absl::string_view::npos) return false;
-  const absl::string_view random = name.substr(dot + 1);
-  return random.size() == kRandom &&
-         std::all_of(random.begin(), random.end(), absl::ascii_isalnum) &&
-         IsManagedName(name.substr(0, dot));
 }
 
 // Returns the error for a failed system call in the work_dir. It is InvalidArgument if nothing can
@@ -260,14 +248,26 @@ absl::StatusOr<Fd> Lock(const std::string& folder) {
 absl::StatusOr<CheckpointStore> CheckpointStore::Open(const std::string& folder, int keep_last,
                                                       const std::vector<SavedCheckpoint>& known) {
   std::error_code error;
+  std::vector<std::string> missing;
+  for (fs::path p = folder; !p.empty() && !fs::exists(p, error); p = p.parent_path()) {
+    missing.push_back(p.string());
+  }
   fs::create_directories(folder, error);
   if (error) return PlaceError("cannot create the work_dir", folder, error.value());
+  // Without this a crash of the machine could take a new work_dir with all that is synced in it.
+  for (const std::string& made : missing) {
+    const absl::Status synced = SyncFolderOf(made);
+    // A folder in which names can be made, but which cannot be read, cannot be synced.
+    if (!absl::IsPermissionDenied(synced)) FT_RETURN_IF_ERROR(synced);
+  }
   FT_ASSIGN_OR_RETURN(Fd lock, Lock(folder));
   CheckpointStore store(folder, keep_last, std::move(lock));
   FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, List(folder));
   for (const std::string& name : names) {
     // Only with the lock it is certain that no other run is writing these files.
-    if (store.lock_.ok() && IsTemporaryName(name)) fs::remove(fs::path(folder) / name, error);
+    if (store.locked() && IsManagedName(FinalNameOf(name))) {
+      fs::remove(fs::path(folder) / name, error);
+    }
   }
   for (const std::string& name : names) {
     if (IsManagedName(name) && !Has(known, name)) FT_RETURN_IF_ERROR(CheckOwn(folder, name));

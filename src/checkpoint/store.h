@@ -36,6 +36,9 @@ class CheckpointStore {
   static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep_last,
                                               const std::vector<SavedCheckpoint>& known = {});
 
+  // Returns whether the store holds the folder's lock. False where the file system has no locks.
+  bool locked() const { return lock_.ok(); }
+
   // Checks that finetune wrote every file in the folder that has one of the store's names. OK if
   // the folder does not exist. Errors: AlreadyExists with the path of a file that another program
   // wrote; those of the file system.

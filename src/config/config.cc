@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "src/base/atomic_file.h"
+#include "src/base/hide_secrets.h"
 #include "src/config/field_error.h"
 #include "src/config/field_path.h"
 #include "src/config/overlay.h"
@@ -155,7 +156,7 @@ absl::StatusOr<LoadedConfig> Finish(Layer layer, const std::string& file,
     for (const std::string& path : not_set) EraseOrigins(path, &loaded.origins);
     for (std::string& line : find_value_errors(loaded)) errors.lines.push_back(std::move(line));
   }
-  return absl::InvalidArgumentError(absl::StrJoin(errors.lines, "\n"));
+  return absl::InvalidArgumentError(HideSecrets(absl::StrJoin(errors.lines, "\n")));
 }
 
 // Reads config files and everything that they import.

@@ -377,6 +377,35 @@ TEST_F(ConfigTest, PlacesStayOnOneLine) {
   EXPECT_EQ(PrintConfig(*again, false), PrintConfig(*loaded, false));
 }
 
+TEST_F(ConfigTest, PrintedConfigsPlacesAndErrorsHideTheSecretsOfUrls) {
+  Write("x.pbtxt",
+        "model { backbone { pretrained { checkpoint: 'https://me:word@a/x?token=word' } } }");
+  const std::string field = "model.backbone.pretrained.checkpoint";
+  const auto in_file = Load("x.pbtxt");
+  ASSERT_TRUE(in_file.ok()) << in_file.status();
+  EXPECT_THAT(PrintConfig(*in_file, /*with_origins=*/false),
+              testing::HasSubstr("checkpoint: \"https://***@a/x?***\"\n"));
+  // The run itself gets the whole URL.
+  EXPECT_EQ(in_file->config.model().backbone().pretrained().checkpoint(),
+            "https://me:word@a/x?token=word");
+
+  const auto in_flag = Load("x.pbtxt", {field + "=http://me:word@b/y"});
+  ASSERT_TRUE(in_flag.ok()) << in_flag.status();
+  EXPECT_EQ(in_flag->config.model().backbone().pretrained().checkpoint(), "http://me:word@b/y");
+  const std::string text = PrintConfig(*in_flag, /*with_origins=*/true);
+  EXPECT_THAT(text, testing::HasSubstr("checkpoint: \"http://***@b/y\"  # --set=" + field +
+                                       "=http://***@b/y\n"));
+  Write("again.pbtxt", text);
+  const auto again = Load("again.pbtxt");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(PrintConfig(*again, false), PrintConfig(*in_flag, false));
+
+  EXPECT_THAT(
+      ErrorOf("", {"runtime.seed=http://me:word@b/y"}),
+      testing::AllOf(testing::HasSubstr("--set=runtime.seed=http://***@b/y: runtime.seed: "),
+                     testing::Not(testing::HasSubstr("word"))));
+}
+
 TEST_F(ConfigTest, ThePrintedConfigLoadsToTheSameValues) {
   Write("_base_/a.pbtxt",
         "runtime { seed: 3 work_dir: \"a \\\"b\\\"\" }\nschedule { constant {} }");

@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/hide_secrets.h"
 
 namespace finetune {
 namespace {
@@ -26,6 +28,7 @@ std::string TextOf(const Message& message, const FieldDescriptor* field, int ind
   const auto element = [&](int i) {
     std::string text;
     printer.PrintFieldValueToString(message, field, i, &text);
+    text = HideSecrets(text);
     return field->message_type() == nullptr ? text : absl::StrCat("{ ", text, "}");
   };
   if (!field->is_repeated()) return element(-1);
@@ -98,8 +101,13 @@ class Collector : public MessageDifferencer::Reporter {
         TextOf(left, field, -1) == TextOf(right, field, -1)) {
       return;
     }
-    diffs_.push_back(
-        {path, SideOf(left_, path, left, field, index), SideOf(right_, path, right, field, index)});
+    FieldDiff diff = {path, SideOf(left_, path, left, field, index),
+                      SideOf(right_, path, right, field, index)};
+    // URLs that differ in their secrets alone are equal: a written config has no secrets.
+    if (diff.left.value == diff.right.value && absl::StrContains(diff.left.value, kHiddenSecret)) {
+      return;
+    }
+    diffs_.push_back(std::move(diff));
   }
 
   const LoadedConfig& left_;

@@ -46,6 +46,20 @@ class DiffTest : public testing::Test {
   const std::string folder_ = EmptyTestFolder();
 };
 
+TEST_F(DiffTest, HidesTheSecretsOfUrlsAndTakesThemForEqual) {
+  const auto load = [&](const std::string& name, const std::string& url) {
+    return Load(name,
+                absl::StrCat("model { backbone { pretrained { checkpoint: \"", url, "\" } } }"));
+  };
+  EXPECT_THAT(Lines(load("a", "https://me:word@h/x?one"), load("b", "https://***@h/x?***")),
+              IsEmpty());
+  const std::vector<std::string> lines =
+      Lines(load("a", "https://me:word@h/x"), load("b", "https://me:word@h/y"));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines[0], testing::AllOf(testing::HasSubstr("https://***@h/x"),
+                                       testing::HasSubstr("https://***@h/y")));
+}
+
 TEST_F(DiffTest, NamesEachFieldWithBothValuesAndTheirPlaces) {
   EXPECT_THAT(
       Lines(Load("a.pbtxt", "optimizer { sgd { lr: 0.1 momentum: 0.9 } }"),

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
+#include "src/base/hide_secrets.h"
 #include "src/base/status_macros.h"
 #include "src/config/field_path.h"
 #include "src/config/parse.h"
@@ -104,7 +105,7 @@ absl::Status Override(const std::string& text, Layer* layer) {
         absl::StrCat(path, ": only a file can have it; write one that imports this one"));
   }
   FT_ASSIGN_OR_RETURN(const std::vector<FieldStep> steps, ResolvePath(path));
-  const Place place = {absl::StrCat("--set=", OneLine(text)), 0, 0, {}};
+  const Place place = {absl::StrCat("--set=", OneLine(HideSecrets(text))), 0, 0, {}};
   FT_ASSIGN_OR_RETURN(
       const Target target,
       Follow(absl::MakeConstSpan(steps).subspan(0, steps.size() - 1), place, layer));

@@ -6,9 +6,11 @@
 
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/fnv.h"
+#include "src/base/hide_secrets.h"
 #include "src/base/shortest_number.h"
 #include "src/config/overlay.h"
 
@@ -90,8 +92,7 @@ class Printer {
             absl::StrAppend(out, margin, field->name(), " {\n", inner, margin, "}\n");
           }
         } else {
-          const std::string value =
-              ValueText(values_, message, field, field->is_repeated() ? i : -1);
+          const std::string value = PrintedValue(message, field, field->is_repeated() ? i : -1);
           absl::StrAppend(out, margin, field->name(), ": ", value, Comment(element), "\n");
         }
       }
@@ -99,6 +100,18 @@ class Printer {
   }
 
  private:
+  // Returns ValueText(), without the secrets of URLs.
+  std::string PrintedValue(const Message& message, const FieldDescriptor* field, int index) const {
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+      const auto& reflection = *message.GetReflection();
+      const std::string raw = index < 0 ? reflection.GetString(message, field)
+                                        : reflection.GetRepeatedString(message, field, index);
+      const std::string hidden = HideSecrets(HideSecretsOfUrl(raw));
+      if (hidden != raw) return absl::StrCat("\"", absl::Utf8SafeCEscape(hidden), "\"");
+    }
+    return ValueText(values_, message, field, index);
+  }
+
   // Returns the place of the value at `path` as a comment; "" without origins.
   std::string Comment(const std::string& path) const {
     const auto it = origins_.find(path);

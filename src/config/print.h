@@ -12,7 +12,8 @@
 namespace finetune {
 
 // Returns the config in text format. With `with_origins` each value carries its place as a comment.
-// In both cases the text is a config without imports that loads to the same values.
+// In both cases the text is a config without imports that loads to the same values, except that the
+// secrets of URLs are hidden, as HideSecretsOfUrl() does.
 std::string PrintConfig(const LoadedConfig& loaded, bool with_origins);
 
 // Returns a number that is equal for equal configs, on every machine and build.

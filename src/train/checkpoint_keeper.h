@@ -34,6 +34,9 @@ class CheckpointKeeper {
       const std::string& work_dir, int keep_last, Earlier earlier,
       const std::vector<SavedCheckpoint>& known, Trace* trace);
 
+  // See CheckpointStore::locked.
+  bool locked() const { return store_.locked(); }
+
   // Returns whether Find() will return a checkpoint or an error, without reading a checkpoint.
   // Errors: those of listing `work_dir`.
   static absl::StatusOr<bool> WillFind(const std::string& work_dir, const std::string& resume);

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/atomic_file.h"
+#include "src/base/list_folder.h"
 #include "src/base/own_file.h"
 #include "src/config/print.h"
 #include "src/observe/event_file.h"
@@ -36,6 +38,21 @@ std::vector<ReplacedText> ReplacedTexts(const std::string& work_dir) {
           {FirstBatchPath(work_dir), kFirstBatchFirstLine},
           {work_dir + "/status.json", kStatusFirstLine},
           {work_dir + "/metrics.prom", kMetricsFirstLine}};
+}
+
+// Deletes the incomplete files that killed runs left in place of the texts. Files that cannot be
+// deleted stay. The caller must hold the folder's lock.
+void RemoveIncomplete(const std::string& work_dir, const std::vector<ReplacedText>& texts) {
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(work_dir);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    const absl::string_view final_name = FinalNameOf(name);
+    for (const ReplacedText& text : texts) {
+      if (absl::StrCat(work_dir, "/", final_name) != text.path) continue;
+      std::error_code error;
+      std::filesystem::remove(absl::StrCat(work_dir, "/", name), error);
+    }
+  }
 }
 
 bool LiesIn(const std::string& path, const std::string& folder) {
@@ -72,6 +89,7 @@ absl::StatusOr<std::unique_ptr<CheckpointKeeper>> RunFolder::Open(int keep_last)
   FT_ASSIGN_OR_RETURN(
       std::unique_ptr<CheckpointKeeper> keeper,
       CheckpointKeeper::Open(options_.work_dir, keep_last, earlier, known_, options_.trace));
+  if (keeper->locked()) RemoveIncomplete(options_.work_dir, texts);
   // TensorBoard would draw the earlier run's curves together with this run's.
   if (options_.overwrite) FT_RETURN_IF_ERROR(RemoveEventFiles(options_.work_dir));
   for (const ReplacedText& text : texts) {

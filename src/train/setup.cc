@@ -14,11 +14,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "src/base/annotate.h"
+#include "src/base/hide_secrets.h"
 #include "src/base/processor.h"
 #include "src/checkpoint/fetch.h"
 #include "src/checkpoint/own_checkpoint.h"
@@ -65,7 +67,8 @@ absl::Status CompareConfigs(const ExperimentConfig& config, Communicator* comm) 
     values[r].insert(unset.begin(), unset.end());
     for (const auto& [path, value] : values[r]) items[r].push_back({path, value});
   }
-  return CompareItems(items, comm->world().hosts);
+  const absl::Status same = CompareItems(items, comm->world().hosts);
+  return absl::Status(same.code(), HideSecrets(same.message()));
 }
 
 // Checks that everything that must be equal on all ranks is equal, because ranks that differ would
@@ -276,8 +279,8 @@ class DownloadProgress {
 absl::StatusOr<std::string> Fetch(const std::string& checkpoint, Communicator* comm) {
   const bool fetches = comm->local_rank() == 0;
   std::atomic<bool> given_up{false};
-  // The URL without its query and fragment, which may contain secrets.
-  const std::string url = checkpoint.substr(0, checkpoint.find_first_of("?#"));
+  const std::string hidden = HideSecretsOfUrl(checkpoint);
+  const std::string url = hidden.substr(0, hidden.find_first_of("?#"));
   const std::string name = url.substr(url.rfind('/') + 1);
   DownloadProgress progress(name, /*enabled=*/comm->rank() == 0);
   FetchOptions options;
@@ -335,7 +338,16 @@ absl::Status LoadFrom(const std::string& path, const LoadedConfig& loaded, Setup
     FT_RETURN_IF_ERROR(Annotate(note.status(), path));
     if (!note->empty()) setup->notes.push_back(absl::StrCat(path, ": ", *note));
   }
-  FT_ASSIGN_OR_RETURN(const StateDict state, ReadStateDict(path, pretrained.key()));
+  const absl::StatusOr<StateDict> read = ReadStateDict(path, pretrained.key());
+  if (!read.ok() && absl::StartsWithIgnoreCase(pretrained.checkpoint(), "http")) {
+    // A server may send another or half a file, which the cache would keep for ever.
+    return absl::Status(read.status().code(),
+                        absl::StrCat(read.status().message(), "; it was downloaded from ",
+                                     HideSecretsOfUrl(pretrained.checkpoint()),
+                                     ": to download it again, delete it"));
+  }
+  FT_RETURN_IF_ERROR(read.status());
+  const StateDict& state = *read;
   const absl::StatusOr<LoadReport> report = LoadPretrained(state, pretrained, setup->model.get());
   FT_RETURN_IF_ERROR(Annotate(report.status(), path));
   AddNotes(path, state, *report, setup);

@@ -3,6 +3,7 @@
 // text of a config that loads also loads, and gives the same config.
 #include "src/config/config.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "src/config/print.h"
 #include "tests/fuzz/input.h"
@@ -16,9 +17,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       {{finetune::InputFolder()}, absl::StrSplit(parts[2], '\n', absl::SkipEmpty())});
   if (!loaded.ok()) return 0;
   for (const bool with_origins : {false, true}) {
-    const auto again =
-        finetune::LoadConfigText(finetune::PrintConfig(*loaded, with_origins), "printed", {});
+    const std::string text = finetune::PrintConfig(*loaded, with_origins);
+    const auto again = finetune::LoadConfigText(text, "printed", {});
     finetune::Expect(again.ok(), "a printed config loads");
+    if (absl::StrContains(text, "***")) continue;  // a password or token in a URL is hidden
     finetune::Expect(finetune::ConfigHash(again->config) == finetune::ConfigHash(loaded->config),
                      "a printed config is the same config");
   }
