@@ -370,6 +370,12 @@ class MeaningTest(ConfigTest):
                 "optim_wrapper = dict(optimizer=dict(_delete_=True, type='LARS', lr=1.6, weight_decay=1e-6, eta=0.01))",
                 r"lars { lr: 1.6 weight_decay: 1e-06 trust_coefficient: 0.01 always_adapt: true",
             ),
+            (
+                "optim_wrapper = dict(optimizer=dict(_delete_=True, type='RMSprop', lr=0.064, alpha=0.9, momentum=0.9, eps=0.0316, "
+                "weight_decay=1e-5))",
+                r"rmsprop { lr: 0.064 alpha: 0.9 epsilon: 0.0316 momentum: 0.9 weight_decay: 1e-05 }",
+            ),
+            ("model = dict(backbone=dict(drop_path_rate=0.1))", r"drop_path: 0.1"),
             ("optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16')", "precision: BFLOAT16"),
             # Schedule.
             # mmengine divides by end - 1, so the last of these iterations has the full rate.
@@ -515,10 +521,6 @@ class MeaningTest(ConfigTest):
 
     def test_settings_without_one_are_named_and_the_rest_is_accepted(self):
         settings = (
-            (
-                "model = dict(backbone=dict(drop_path_rate=0.1))",
-                "model.backbone.drop_path_rate=0.1: finetune has no drop path",
-            ),
             ("model = dict(backbone=dict(dilations=(1, 1, 2, 4)))", "model.backbone.dilations=(1, 1, 2, 4)"),
             ("model = dict(backbone=dict(norm_cfg=dict(requires_grad=False)))", "norm_cfg.requires_grad=False"),
             (

@@ -260,6 +260,7 @@ class Checker {
     const ModelConfig& model = config_.model();
     for (const auto& [field, probability] :
          {std::pair("model.head.dropout", model.head().dropout()),
+          std::pair("model.backbone.resnet.drop_path", model.backbone().resnet().drop_path()),
           std::pair("model.backbone.efficientnet_lite.drop_path",
                     model.backbone().efficientnet_lite().drop_path()),
           std::pair("model.backbone.efficientnet.drop_path",

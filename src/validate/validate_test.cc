@@ -419,7 +419,7 @@ TEST(Validate, RecordedStepsHaveNoRandomDraws) {
       testing::HasSubstr("runtime.cuda_graph: does not go with model.head.dropout "
                          "(--set=model.head.dropout=0.5), whose draws a recorded step "
                          "would repeat: drop one of them"));
-  for (const std::string draws : {"efficientnet_lite.drop_path", "efficientnet.drop_path",
+  for (const std::string draws : {"resnet.drop_path", "efficientnet_lite.drop_path", "efficientnet.drop_path",
                                   "convnext.drop_path", "vit.drop_path", "vgg.hidden_dropout"}) {
     const std::string field = "model.backbone." + draws;
     EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", field + "=0.5"}).status().message()),
