@@ -74,6 +74,13 @@ at::Tensor Convolve(const at::Tensor& x, const Conv& conv) {
       .to(x.scalar_type());
 }
 
+// Returns the batch norm with the momentum that it has in this pass. The copy shares its tensors.
+BatchNorm InPass(const BatchNorm& norm, const StagePass& pass) {
+  BatchNorm copy = norm;
+  copy.settings.momentum = pass.context.statistics_momentum.value_or(norm.settings.momentum);
+  return copy;
+}
+
 at::Tensor Normalize(const at::Tensor& x, const BatchNorm& norm, bool batch_statistics) {
   return at::batch_norm(x, norm.gamma, norm.beta, norm.running_mean, norm.running_var,
                         batch_statistics, norm.settings.momentum, norm.settings.epsilon,
@@ -202,7 +209,7 @@ at::Tensor Trained(const at::Tensor& x, const ConvBn& layer, const at::Tensor& r
                    Activation activation, const StagePass& pass) {
   const ForwardMode& mode = pass.mode;
   const Conv& conv = layer.conv;
-  const BatchNorm& norm = layer.norm;
+  const BatchNorm norm = InPass(layer.norm, pass);
   const at::Tensor input = x.to(mode.bfloat16 ? at::kBFloat16 : at::kFloat);
   at::Tensor y = mode.fused && x.is_cpu() ? ConvolveFast(input, conv) : Convolve(input, conv);
   // A training step will change the tensors that were folded, and needs the memory.

@@ -55,6 +55,7 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
     }
   }
   if (config.has_ema()) WeightAverage::Check(config.ema(), problems.Within("ema"));
+  if (config.has_swa()) WeightAverage::CheckSwa(config.swa(), problems.Within("swa"));
 }
 
 absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig& config,
