@@ -1,4 +1,5 @@
-// Runs under mpirun. Tests a run that keeps an average of its weights (optimizer.ema, optimizer.swa).
+// Runs under mpirun. Tests a run that keeps an average of its weights (optimizer.ema,
+// optimizer.swa).
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -164,8 +165,7 @@ TEST_F(EmaTest, OfEpochsIsTheMeanOfTheirWeights) {
     }
     const at::Tensor two = second[i].tensor + third[i].tensor;
     EXPECT_TRUE(at::allclose(after_third[i].tensor, two / 2, 1e-5, 1e-6)) << last[i].name;
-    const bool is_mean =
-        at::allclose(after_last[i].tensor, (two + last[i].tensor) / 3, 1e-5, 1e-6);
+    const bool is_mean = at::allclose(after_last[i].tensor, (two + last[i].tensor) / 3, 1e-5, 1e-6);
     // The last checkpoint has statistics of the averaged weights instead of the epochs' mean. Those
     // of the stem, which is frozen, never change.
     const bool is_computed = absl::StrContains(last[i].name, "running_") &&
@@ -201,8 +201,8 @@ TEST_F(EmaTest, OfEpochsEndsWithStatisticsOfTheAveragedWeights) {
   TrainSmallRun(folder_, "run", swa, comm_.get());
   const auto loaded = LoadSmallRun(folder_, swa);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  auto setup = Prepare(*loaded, /*evaluated=*/nullptr, /*resumes=*/false, /*trace=*/nullptr,
-                       comm_.get());
+  auto setup =
+      Prepare(*loaded, /*evaluated=*/nullptr, /*resumes=*/false, /*trace=*/nullptr, comm_.get());
   ASSERT_TRUE(setup.ok()) << setup.status();
   const TensorList found = Read("run", "latest.pth", kAveraged);
   ASSERT_TRUE(LoadResumed(StateDict{.tensors = found}, setup->model.get()).ok());
@@ -217,9 +217,9 @@ TEST_F(EmaTest, OfEpochsEndsWithStatisticsOfTheAveragedWeights) {
     ASSERT_TRUE(batch.ok()) << batch.status();
     if (batch->indices.empty()) continue;
     for (const NamedTensor& buffer : setup->model->ChangingBuffers()) buffer.tensor.zero_();
-    setup->model->Forward(batch->images, {.training = true,
-                                          .iteration = 12 + i,
-                                          .indices = absl::MakeConstSpan(batch->indices)});
+    setup->model->Forward(
+        batch->images,
+        {.training = true, .iteration = 12 + i, .indices = absl::MakeConstSpan(batch->indices)});
     for (const NamedTensor& buffer : setup->model->ChangingBuffers()) {
       if (!buffer.tensor.is_floating_point()) continue;
       at::Tensor& sum = sums[buffer.name];

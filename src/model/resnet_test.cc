@@ -158,8 +158,8 @@ TEST(ResNet, TakesBatchesOfChangingSizesEvenOfNone) {
   }
 }
 
-// With norm_eval the batch norms use the running statistics, so an image's result does not depend on
-// the other images of its pass, and so not on the number of ranks.
+// With norm_eval the batch norms use the running statistics, so an image's result does not depend
+// on the other images of its pass, and so not on the number of ranks.
 TEST(ResNet, DropPathDrawsByIterationAndImageAndOnlyInTraining) {
   for (const std::string variant : {"", " se_ratio: 4"}) {
     SCOPED_TRACE(variant);

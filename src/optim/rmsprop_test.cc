@@ -155,11 +155,12 @@ TEST(RmsPropTest, CheckReportsEveryFieldThatIsWrong) {
   EXPECT_THAT(
       ErrorsOf(CheckOptimizer, "optimizer",
                "rmsprop { alpha: 1 epsilon: 0 momentum: 1 weight_decay: -0.5 }"),
-      ElementsAre(Problem{"optimizer.rmsprop.lr", "is not set"},
-                  Problem{"optimizer.rmsprop.alpha", "is 1; expected at least 0 and less than 1"},
-                  Problem{"optimizer.rmsprop.epsilon", "is 0; expected 1e-37 or more"},
-                  Problem{"optimizer.rmsprop.momentum", "is 1; expected at least 0 and less than 1"},
-                  Problem{"optimizer.rmsprop.weight_decay", "is -0.5; expected 0 or more"}));
+      ElementsAre(
+          Problem{"optimizer.rmsprop.lr", "is not set"},
+          Problem{"optimizer.rmsprop.alpha", "is 1; expected at least 0 and less than 1"},
+          Problem{"optimizer.rmsprop.epsilon", "is 0; expected 1e-37 or more"},
+          Problem{"optimizer.rmsprop.momentum", "is 1; expected at least 0 and less than 1"},
+          Problem{"optimizer.rmsprop.weight_decay", "is -0.5; expected 0 or more"}));
 }
 
 }  // namespace

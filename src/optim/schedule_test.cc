@@ -143,17 +143,25 @@ TEST(Schedule, FollowsTheWarmupAsInMmengine) {
   const std::string by_iteration =
       "max_iterations: 8 warmup { iterations: 3 start_factor: 0.25 schedule_follows: true "
       "ends_at_full_rate: true } ";
-  ExpectRates(by_iteration + "cosine { min_lr: 0.01 }", 2, {0.025, 0.0625, 0.1, 0.1, 0.09140576474687263, 0.06890576474687264, 0.04109423525312737, 0.01859423525312737});
-  ExpectRates(by_iteration + "poly { power: 2 min_lr: 0.01 }", 2, {0.025, 0.0625, 0.1, 0.09999999999999999, 0.06760000000000001, 0.0424, 0.024400000000000005, 0.013599999999999998});
-  ExpectRates(by_iteration + "multi_step { milestones: [2, 4] unit: ITERATION }", 2, {0.025, 0.0625, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001});
+  ExpectRates(by_iteration + "cosine { min_lr: 0.01 }", 2,
+              {0.025, 0.0625, 0.1, 0.1, 0.09140576474687263, 0.06890576474687264,
+               0.04109423525312737, 0.01859423525312737});
+  ExpectRates(by_iteration + "poly { power: 2 min_lr: 0.01 }", 2,
+              {0.025, 0.0625, 0.1, 0.09999999999999999, 0.06760000000000001, 0.0424,
+               0.024400000000000005, 0.013599999999999998});
+  ExpectRates(by_iteration + "multi_step { milestones: [2, 4] unit: ITERATION }", 2,
+              {0.025, 0.0625, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001});
   ExpectRates(
       "max_epochs: 4 warmup { epochs: 2 start_factor: 0.25 schedule_follows: true "
       "ends_at_full_rate: true } cosine { min_lr: 0.001 }",
-      2, {0.025, 0.05, 0.07500000000000001, 0.1, 0.1, 0.0855017856687341, 0.0505, 0.0154982143312659});
+      2,
+      {0.025, 0.05, 0.07500000000000001, 0.1, 0.1, 0.0855017856687341, 0.0505, 0.0154982143312659});
   ExpectRates(
       "max_epochs: 5 warmup { epochs: 2 start_factor: 0.25 unit: EPOCH schedule_follows: true "
       "ends_at_full_rate: true } cosine { unit: EPOCH min_lr: 0.01 }",
-      2, {0.025, 0.025, 0.1, 0.1, 0.1, 0.1, 0.0775, 0.0775, 0.032500000000000015, 0.032500000000000015});
+      2,
+      {0.025, 0.025, 0.1, 0.1, 0.1, 0.1, 0.0775, 0.0775, 0.032500000000000015,
+       0.032500000000000015});
 }
 
 // A schedule that follows is the schedule of a shorter run, behind a warm-up of its first rate.
@@ -162,12 +170,12 @@ TEST(Schedule, FollowsTheWarmupWithTheRatesOfAShorterRun) {
        {"multi_step { milestones: 2 unit: ITERATION }", "multi_step { milestones: 1 }",
         "cosine { min_lr: 0.01 }", "cosine { unit: EPOCH }", "poly { power: 0.9 }",
         "cosine_restarts { first_iterations: 2 }", "cosine_restarts { first_epochs: 1 }"}) {
-    const LearningRateSchedule shorter(FromText<ScheduleConfig>(absl::StrCat("max_epochs: 3 ", kind)),
-                                       0.1, 2);
+    const LearningRateSchedule shorter(
+        FromText<ScheduleConfig>(absl::StrCat("max_epochs: 3 ", kind)), 0.1, 2);
     const LearningRateSchedule follows(
-        FromText<ScheduleConfig>(absl::StrCat(
-            "max_epochs: 5 ", kind,
-            " warmup { epochs: 2 start_factor: 0.25 schedule_follows: true }")),
+        FromText<ScheduleConfig>(
+            absl::StrCat("max_epochs: 5 ", kind,
+                         " warmup { epochs: 2 start_factor: 0.25 schedule_follows: true }")),
         0.1, 2);
     EXPECT_EQ(follows.total_iterations(), 10);
     for (int64_t i = 0; i < 4; ++i) {
@@ -178,8 +186,9 @@ TEST(Schedule, FollowsTheWarmupWithTheRatesOfAShorterRun) {
 }
 
 TEST(Schedule, WarmupThatEndsAtTheFullRateHasOneRisingStepLess) {
-  ExpectRates("max_iterations: 6 warmup { iterations: 4 start_factor: 0.25 ends_at_full_rate: true }",
-              100, {0.025, 0.05, 0.075, 0.1, 0.1, 0.1});
+  ExpectRates(
+      "max_iterations: 6 warmup { iterations: 4 start_factor: 0.25 ends_at_full_rate: true }", 100,
+      {0.025, 0.05, 0.075, 0.1, 0.1, 0.1});
   // Data and ranks may make an epoch one iteration long.
   ExpectRates("max_epochs: 3 warmup { epochs: 1 ends_at_full_rate: true }", 1, {0.1, 0.1, 0.1});
 }
@@ -367,17 +376,17 @@ TEST(Schedule, CheckRefusesSchedulesThatCannotFollowTheWarmup) {
   }
   EXPECT_THAT(
       ErrorsOf(warmup + "one_cycle {}"),
-      ElementsAre(Problem{"schedule.warmup.schedule_follows",
-                          absl::StrCat("is true, and schedule.one_cycle has a rise of its own",
-                                       expected)}));
+      ElementsAre(Problem{
+          "schedule.warmup.schedule_follows",
+          absl::StrCat("is true, and schedule.one_cycle has a rise of its own", expected)}));
   EXPECT_THAT(ErrorsOf(warmup + "cosine {}"), IsEmpty());
   EXPECT_THAT(ErrorsOf("max_epochs: 9 warmup { iterations: 5 unit: EPOCH }"),
               ElementsAre(Problem{"schedule.warmup.unit",
                                   "is EPOCH and the length is in iterations; set epochs instead"}));
   for (const char* length : {"iterations: 1", "epochs: 1 unit: EPOCH"}) {
-    EXPECT_THAT(ErrorsOf(absl::StrCat("max_epochs: 9 warmup { ", length,
-                                      " ends_at_full_rate: true }")),
-                testing::SizeIs(1))
+    EXPECT_THAT(
+        ErrorsOf(absl::StrCat("max_epochs: 9 warmup { ", length, " ends_at_full_rate: true }")),
+        testing::SizeIs(1))
         << length;
   }
 }

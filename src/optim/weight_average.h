@@ -18,7 +18,8 @@ namespace finetune {
 //   average += share * (weights - average).
 // - EMA (Polyak and Juditsky 1992), as timm's ModelEmaV3 defines it: the share is 1 - decay. The
 //   first iteration's decay is 0, so after it the average equals the weights.
-// - SWA (Izmailov et al. 2018), as torch.optim.swa_utils.AveragedModel defines it: the share is 1 / n
+// - SWA (Izmailov et al. 2018), as torch.optim.swa_utils.AveragedModel defines it: the share is 1 /
+// n
 //   after the last iteration of the n-th averaged epoch, and 0 after all other iterations.
 // Every rank has the same weights and computes the same average, without communication.
 class WeightAverage {

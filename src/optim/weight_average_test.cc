@@ -102,11 +102,10 @@ TEST(WeightAverage, CheckOfEpochsReportsEveryFieldThatIsWrong) {
   EXPECT_THAT(errors("first_epoch: 1"), IsEmpty());
   EXPECT_THAT(
       errors("interval_epochs: 0 statistics_iterations: 0"),
-      ElementsAre(
-          Problem{"optimizer.swa.first_epoch",
-                  "is not set; it is the first epoch whose weights are averaged"},
-          Problem{"optimizer.swa.interval_epochs", "is 0; expected 1 or more"},
-          Problem{"optimizer.swa.statistics_iterations", "is 0; expected 1 or more"}));
+      ElementsAre(Problem{"optimizer.swa.first_epoch",
+                          "is not set; it is the first epoch whose weights are averaged"},
+                  Problem{"optimizer.swa.interval_epochs", "is 0; expected 1 or more"},
+                  Problem{"optimizer.swa.statistics_iterations", "is 0; expected 1 or more"}));
 }
 
 TEST(WeightAverage, StartsAtTheWeightsAfterTheFirstIteration) {

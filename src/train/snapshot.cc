@@ -332,11 +332,11 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
         "the checkpoint has no averaged weights, because its run had no optimizer.ema or swa; the "
         "average starts at the checkpoint's weights");
   } else if (!averages && has_average) {
-    restored.warnings.push_back(
-        absl::StrCat("the checkpoint has averaged weights, and ",
-                     average == nullptr ? "the config has no optimizer.ema or swa"
-                                        : "optimizer.swa begins after its epoch",
-                     "; the run goes on without them"));
+    restored.warnings.push_back(absl::StrCat("the checkpoint has averaged weights, and ",
+                                             average == nullptr
+                                                 ? "the config has no optimizer.ema or swa"
+                                                 : "optimizer.swa begins after its epoch",
+                                             "; the run goes on without them"));
   }
   FT_ASSIGN_OR_RETURN(const Value state_of_optimizer, root.Get("optimizer"));
   const absl::Status status = RestoreOptimizer(state_of_optimizer, model->parameters(), optimizer);

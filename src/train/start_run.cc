@@ -27,14 +27,19 @@ namespace {
 std::vector<double> Flatten(const Progress& progress, size_t keep_best) {
   const EarlyStoppingState& stopping = progress.early_stopping;
   const PlateauState& plateau = progress.plateau;
-  std::vector<double> flat = {
-      static_cast<double>(progress.iteration),      progress.validation_due ? 1.0 : 0.0,
-      progress.statistics_due ? 1.0 : 0.0,
-      stopping.best.has_value() ? 1.0 : 0.0,        stopping.best.value_or(0),
-      static_cast<double>(stopping.best_iteration), static_cast<double>(stopping.without),
-      plateau.best.has_value() ? 1.0 : 0.0,         plateau.best.value_or(0),
-      static_cast<double>(plateau.without),         static_cast<double>(plateau.cooldown),
-      static_cast<double>(plateau.reductions),      static_cast<double>(progress.best.size())};
+  std::vector<double> flat = {static_cast<double>(progress.iteration),
+                              progress.validation_due ? 1.0 : 0.0,
+                              progress.statistics_due ? 1.0 : 0.0,
+                              stopping.best.has_value() ? 1.0 : 0.0,
+                              stopping.best.value_or(0),
+                              static_cast<double>(stopping.best_iteration),
+                              static_cast<double>(stopping.without),
+                              plateau.best.has_value() ? 1.0 : 0.0,
+                              plateau.best.value_or(0),
+                              static_cast<double>(plateau.without),
+                              static_cast<double>(plateau.cooldown),
+                              static_cast<double>(plateau.reductions),
+                              static_cast<double>(progress.best.size())};
   for (const BestValidation& one : progress.best) {
     flat.push_back(one.value);
     flat.push_back(static_cast<double>(one.iteration));

@@ -48,8 +48,7 @@ absl::Status StatisticsPass::Finish() {
     FT_RETURN_IF_ERROR(comm_.AllReduceSum(absl::MakeSpan(all)));
     at::Tensor values = statistics;
     values.mul_(static_cast<double>(passes_) / all[0]);
-    FT_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator::Work> work,
-                        comm_.AllReduceSum(values));
+    FT_ASSIGN_OR_RETURN(const std::unique_ptr<Communicator::Work> work, comm_.AllReduceSum(values));
     FT_RETURN_IF_ERROR(work->Wait());
   }
   finished_ = true;

@@ -47,8 +47,8 @@ class TrainingStep {
 
   // Creates the step. Moves the trained parameters and their gradients into contiguous memory.
   // `config`, `model` and `comm` must outlive the step. `class_weights`: the result of
-  // ClassWeights(); empty if all weights are 1. `iterations_per_epoch`: used by optimizer.swa alone.
-  // Errors: those of GradientBuckets::Create() and CreateOptimizer().
+  // ClassWeights(); empty if all weights are 1. `iterations_per_epoch`: used by optimizer.swa
+  // alone. Errors: those of GradientBuckets::Create() and CreateOptimizer().
   static absl::StatusOr<std::unique_ptr<TrainingStep>> Create(
       const ExperimentConfig& config, at::Device device, Classifier* model, Communicator* comm,
       const std::vector<float>& class_weights = {}, int64_t iterations_per_epoch = 1);

@@ -256,17 +256,17 @@ INSTANTIATE_TEST_SUITE_P(
                     "comm.bucket_mebibytes: is inf; expected 0.001 to 65536"}));
 
 TEST(Validate, AnAverageOfEpochsNeedsTheEndOfTheWholeRun) {
-  EXPECT_THAT(std::string(Check({"optimizer.swa={first_epoch: 9}", "schedule.max_epochs=8"})
-                              .status()
-                              .message()),
-              HasSubstr("optimizer.swa.first_epoch: is 9; the run ends after epoch 8 and would "
-                        "never average"));
-  EXPECT_THAT(std::string(Check({"optimizer.swa={first_epoch: 1}",
-                                 "schedule.early_stopping={patience: 2}"})
-                              .status()
-                              .message()),
-              HasSubstr("schedule.early_stopping: does not go with optimizer.swa "
-                        "(--set=optimizer.swa={first_epoch: 1})"));
+  EXPECT_THAT(
+      std::string(
+          Check({"optimizer.swa={first_epoch: 9}", "schedule.max_epochs=8"}).status().message()),
+      HasSubstr("optimizer.swa.first_epoch: is 9; the run ends after epoch 8 and would "
+                "never average"));
+  EXPECT_THAT(
+      std::string(Check({"optimizer.swa={first_epoch: 1}", "schedule.early_stopping={patience: 2}"})
+                      .status()
+                      .message()),
+      HasSubstr("schedule.early_stopping: does not go with optimizer.swa "
+                "(--set=optimizer.swa={first_epoch: 1})"));
 }
 
 TEST(Validate, AllErrorsComeTogetherEachWithItsPlace) {
@@ -439,8 +439,9 @@ TEST(Validate, RecordedStepsHaveNoRandomDraws) {
       testing::HasSubstr("runtime.cuda_graph: does not go with model.head.dropout "
                          "(--set=model.head.dropout=0.5), whose draws a recorded step "
                          "would repeat: drop one of them"));
-  for (const std::string draws : {"resnet.drop_path", "efficientnet_lite.drop_path", "efficientnet.drop_path",
-                                  "convnext.drop_path", "vit.drop_path", "vgg.hidden_dropout"}) {
+  for (const std::string draws :
+       {"resnet.drop_path", "efficientnet_lite.drop_path", "efficientnet.drop_path",
+        "convnext.drop_path", "vit.drop_path", "vgg.hidden_dropout"}) {
     const std::string field = "model.backbone." + draws;
     EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", field + "=0.5"}).status().message()),
                 testing::HasSubstr("runtime.cuda_graph: does not go with " + field +
