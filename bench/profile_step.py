@@ -37,7 +37,7 @@ GROUPS = [
     ("kernel: other", r"\[kernel|\[guest|\[k\]"),
     ("oneDNN: the rest", r"dnnl"),
     ("matrix product (MKL)", r"mkl_|gemm|sgemm"),
-    ("optimiser", r"Sgd|AdamW|Lars|Lamb|LayerPasses|UpdateRange|MeasureRange|AddSquares"),
+    ("optimiser", r"Sgd|AdamW|Lars|Lamb|RmsProp|LayerPasses|UpdateRange|MeasureRange|AddSquares"),
     ("data: read, augment, resize", r"finetune::.*(Pipeline|Resize|Loader|Shard|Dataset|Augment|Crop)|H5|fletcher"),
     ("communication", r"libmpi|libopen|mca_|finetune::.*(Communicator|AllReduce|Ring)|opal_"),
     ("ReLU", r"relu|threshold|clamp_min"),

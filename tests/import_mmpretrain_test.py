@@ -370,12 +370,46 @@ class MeaningTest(ConfigTest):
                 "optim_wrapper = dict(optimizer=dict(_delete_=True, type='LARS', lr=1.6, weight_decay=1e-6, eta=0.01))",
                 r"lars { lr: 1.6 weight_decay: 1e-06 trust_coefficient: 0.01 always_adapt: true",
             ),
+            (
+                "optim_wrapper = dict(optimizer=dict(_delete_=True, type='RMSprop', lr=0.064, alpha=0.9, momentum=0.9, eps=0.0316, "
+                "weight_decay=1e-5))",
+                r"rmsprop { lr: 0.064 alpha: 0.9 epsilon: 0.0316 momentum: 0.9 weight_decay: 1e-05 }",
+            ),
+            ("model = dict(backbone=dict(drop_path_rate=0.1))", r"drop_path: 0.1"),
             ("optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16')", "precision: BFLOAT16"),
             # Schedule.
             # mmengine divides by end - 1, so the last of these iterations has the full rate.
             (
                 "param_scheduler = [dict(type='LinearLR', by_epoch=False, end=500), dict(type='StepLR', step_size=90)]",
-                r"iterations: 499 start_factor: 0.333.* milestones: \[90, 180\]",
+                r"iterations: 500 start_factor: 0.333[0-9]* ends_at_full_rate: true } .*milestones: \[90, 180\]",
+            ),
+            # A cosine that begins where the warm-up ends, by iteration, converted, and by epoch.
+            (
+                "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=900)\nparam_scheduler = [dict(type='LinearLR', end=5, "
+                "by_epoch=False), dict(type='CosineAnnealingLR', by_epoch=False, begin=5, T_max=895)]",
+                r"warmup { iterations: 5 start_factor: 0.333[0-9]* ends_at_full_rate: true schedule_follows: true } cosine { min_lr: 0 }",
+            ),
+            (
+                "param_scheduler = [dict(type='LinearLR', start_factor=0.25, end=5, convert_to_iter_based=True), "
+                "dict(type='CosineAnnealingLR', T_max=195, eta_min=1e-5, begin=5, end=200)]",
+                r"warmup { epochs: 5 start_factor: 0.25 ends_at_full_rate: true schedule_follows: true } "
+                r"cosine { min_lr: 1e-05 unit: EPOCH }",
+            ),
+            (
+                "param_scheduler = [dict(type='CosineAnnealingLR', begin=5), dict(type='LinearLR', start_factor=0.1, end=5)]",
+                r"warmup { epochs: 5 start_factor: 0.1 ends_at_full_rate: true unit: EPOCH schedule_follows: true } "
+                r"cosine { min_lr: 0 unit: EPOCH }",
+            ),
+            (
+                "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=900)\nparam_scheduler = [dict(type='LinearLR', end=5, "
+                "by_epoch=False), dict(type='PolyLR', by_epoch=False, begin=5, end=901)]",
+                r"schedule_follows: true } poly { min_lr: 0 }",
+            ),
+            # Milestones count from the schedule's begin.
+            (
+                "param_scheduler = [dict(type='LinearLR', end=10, convert_to_iter_based=True), "
+                "dict(type='MultiStepLR', begin=10, milestones=[60, 120, 190])]",
+                r"schedule_follows: true } multi_step { milestones: \[60, 120\]",
             ),
             (
                 "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=900)\nparam_scheduler = dict(_delete_=True, "
@@ -487,10 +521,6 @@ class MeaningTest(ConfigTest):
 
     def test_settings_without_one_are_named_and_the_rest_is_accepted(self):
         settings = (
-            (
-                "model = dict(backbone=dict(drop_path_rate=0.1))",
-                "model.backbone.drop_path_rate=0.1: finetune has no drop path",
-            ),
             ("model = dict(backbone=dict(dilations=(1, 1, 2, 4)))", "model.backbone.dilations=(1, 1, 2, 4)"),
             ("model = dict(backbone=dict(norm_cfg=dict(requires_grad=False)))", "norm_cfg.requires_grad=False"),
             (
@@ -640,11 +670,6 @@ class MeaningTest(ConfigTest):
                 "the rate falls once an epoch there and every iteration here",
             ),
             (
-                "param_scheduler = [dict(type='LinearLR', end=5, by_epoch=True, convert_to_iter_based=True), "
-                "dict(type='MultiStepLR', milestones=[30, 60])]",
-                "param_scheduler[0].end=5: the last iteration of these 5 epochs has the full rate there",
-            ),
-            (
                 "param_scheduler = [dict(type='LinearLR', by_epoch=False, end=50), dict(type='CosineAnnealingLR', T_max=200, eta_min=0.01)]",
                 "the warm-up raises only the part of the rate above eta_min there",
             ),
@@ -666,16 +691,23 @@ class MeaningTest(ConfigTest):
                 "param_scheduler = [dict(type='ReduceOnPlateauLR')]",
                 "finetune translates it for monitor='accuracy/top1' and rule='greater'",
             ),
+            # The warm-up counts iterations and the cosine epochs.
             (
-                "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=900)\nparam_scheduler = [dict(type='LinearLR', end=5, "
-                "by_epoch=False), dict(type='CosineAnnealingLR', by_epoch=False, begin=5, T_max=895)]",
-                "param_scheduler[1].begin=5: the cosine runs from 5 to 900 there and from 0 to 900 here",
+                "param_scheduler = [dict(type='LinearLR', end=5, by_epoch=False), dict(type='CosineAnnealingLR', begin=5)]",
+                "finetune's schedule begins with the run or where the warm-up ends",
             ),
-            ("param_scheduler = [dict(type='LinearLR', end=5)]", "the rate rises once an epoch there"),
+            (
+                "param_scheduler = [dict(type='LinearLR', end=5), dict(type='CosineAnnealingLR', begin=6)]",
+                "finetune's schedule begins with the run or where the warm-up ends",
+            ),
+            (
+                "param_scheduler = [dict(type='LinearLR', end=5), dict(type='OneCycleLR', eta_max=0.5, begin=5)]",
+                "finetune's schedule spans the whole run",
+            ),
             ("param_scheduler = [dict(type='LinearLR', end=200)]", "ends before the run does"),
             (
                 "param_scheduler = [dict(type='CosineAnnealingLR', T_max=50)]",
-                "finetune's cosine spans the whole run, 200 epochs",
+                "finetune's cosine spans the run to its end, 200 epochs",
             ),
             ("train_cfg = dict(dynamic_intervals=[(90, 1)])", "train_cfg.dynamic_intervals=[(90, 1)]"),
             (

@@ -97,7 +97,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "backbone.norm3"},
         Network{"SeResNeXt50D",
                 "resnet={depth:50 base_channels:16 groups:4 width_per_group:16 stem:DEEP "
-                "avg_down:true se_ratio:16}",
+                "avg_down:true se_ratio:16 drop_path:0.2}",
                 "backbone.layer4"},
         Network{"Vgg11", "vgg={depth:11 hidden_features:64 hidden_dropout:0.5}",
                 "backbone.classifier"},

@@ -166,11 +166,16 @@ TEST_F(ValidationDecisionsTest, AnotherMetricBeginsAnew) {
   EXPECT_EQ(fs::read_symlink(folder_ + "/run/best.pth"), "epoch_2.pth");
 }
 
-// LARS and LAMB have no state but their tensors and the iteration.
-TEST_F(ValidationDecisionsTest, LarsAndLambResumeBitForBit) {
-  for (const std::string kind : {"lars", "lamb"}) {
-    const std::string optimizer = absl::StrCat("--set='optimizer.", kind,
-                                               "={lr: 0.05 weight_decay: 0.01}' "
+// These optimizers have no state but their tensors and the iteration.
+TEST_F(ValidationDecisionsTest, LarsLambAndRmsPropResumeBitForBit) {
+  const std::pair<const char*, const char*> kinds[] = {
+      {"lars", "lr: 0.05"},
+      {"lamb", "lr: 0.05"},
+      {"rmsprop", "lr: 0.001 momentum: 0.9 centered: true origin: TENSORFLOW"}};
+  for (const auto& [kind_name, settings] : kinds) {
+    const std::string kind = kind_name;
+    const std::string optimizer = absl::StrCat("--set='optimizer.", kind, "={", settings,
+                                               " weight_decay: 0.01}' "
                                                "--set=optimizer.decay_norm_and_bias=false ");
     TrainToEnd(2, kind + "_whole", optimizer);
     TrainToEnd(2, kind + "_parts", optimizer + "--max_iterations=7");

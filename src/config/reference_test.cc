@@ -45,7 +45,7 @@ TEST(DescribeField, SaysTypeDefaultAndComment) {
 
 TEST(DescribeField, ListsTheFieldsOfAMessageWithTheirComments) {
   const std::string sgd = Text("optimizer.sgd");
-  EXPECT_THAT(sgd, StartsWith("optimizer.sgd: SgdConfig, instead of adamw, lars, lamb\n"));
+  EXPECT_THAT(sgd, StartsWith("optimizer.sgd: SgdConfig, instead of adamw, lars, lamb, rmsprop\n"));
   EXPECT_THAT(sgd, HasSubstr("PyTorch's SGD: g += weight_decay * w"));
   EXPECT_THAT(sgd, HasSubstr("\n  lr: number\n"));
   EXPECT_THAT(sgd, HasSubstr("\n  nesterov: true|false (default false)\n"));

@@ -2,6 +2,7 @@
 #define FINETUNE_MODEL_FORWARD_CONTEXT_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/types/span.h"
 
@@ -18,6 +19,9 @@ struct ForwardContext {
   int64_t iteration = 0;
   // [N]: each image's index in its split. Only read where the pass has random draws.
   absl::Span<const int64_t> indices = {};
+  // The share of this batch's statistics in the new running statistics; at least 0, at most 1.
+  // Unset: each batch norm's own momentum.
+  std::optional<double> statistics_momentum = std::nullopt;
 };
 
 }  // namespace finetune

@@ -79,6 +79,13 @@ at::Tensor Convolve(const at::Tensor& x, const Conv& conv) {
       .to(x.scalar_type());
 }
 
+// Returns the batch norm with the momentum that it has in this pass. The copy shares its tensors.
+BatchNorm InPass(const BatchNorm& norm, const StagePass& pass) {
+  BatchNorm copy = norm;
+  copy.settings.momentum = pass.context.statistics_momentum.value_or(norm.settings.momentum);
+  return copy;
+}
+
 at::Tensor Normalize(const at::Tensor& x, const BatchNorm& norm, bool batch_statistics) {
   return at::batch_norm(x, norm.gamma, norm.beta, norm.running_mean, norm.running_var,
                         batch_statistics, norm.settings.momentum, norm.settings.epsilon,
@@ -221,9 +228,10 @@ void CountBatch(const BatchNorm& norm, int64_t pixels, const StagePass& pass) {
 }
 
 // Returns activation(batch_norm(x) + residual) in training.
-at::Tensor TrainedNorm(const at::Tensor& x, const BatchNorm& norm, const at::Tensor& residual,
+at::Tensor TrainedNorm(const at::Tensor& x, const BatchNorm& own, const at::Tensor& residual,
                        Activation activation, const StagePass& pass) {
   const ForwardMode& mode = pass.mode;
+  const BatchNorm norm = InPass(own, pass);
   CountBatch(norm, x.numel() / x.size(1), pass);
   if (IsFused(x, pass)) {
     return BatchNormAct(x, norm.gamma, norm.beta, norm.running_mean, norm.running_var, residual,
@@ -320,13 +328,14 @@ at::Tensor RunBareConv(const at::Tensor& x, const BareConv& layer, const StagePa
   return TrainedBareConv(x, layer.conv, pass);
 }
 
-at::Tensor DenseConvBnRelu(at::TensorList maps, const BatchNorm& norm, const ConvBn& layer,
+at::Tensor DenseConvBnRelu(at::TensorList maps, const BatchNorm& own, const ConvBn& layer,
                            const StagePass& pass) {
   const at::Tensor& first = maps[0];
   if (!pass.trained || !IsFused(first, pass)) {
     const at::Tensor joined = maps.size() == 1 ? first : at::cat(maps, 1);
-    return ConvBnAct(BatchNormRelu(joined, norm, pass), layer, {}, Activation::kRelu, pass);
+    return ConvBnAct(BatchNormRelu(joined, own, pass), layer, {}, Activation::kRelu, pass);
   }
+  const BatchNorm norm = InPass(own, pass);
   CountBatch(norm, first.numel() / first.size(1), pass);
   layer.folded->reset();
   const at::Tensor y =

@@ -17,6 +17,7 @@
 #include <ATen/ops/avg_pool2d.h>
 
 #include <array>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/ceil_divide.h"
 #include "src/config/problems.h"
+#include "src/model/dropout.h"
 #include "src/model/find_depth.h"
 
 namespace finetune {
@@ -55,6 +57,7 @@ int64_t GroupWidth(const ResNetConfig& config, int stage) {
 // Adds the errors of the settings that change blocks and stem. Returns whether there are none.
 bool CheckVariant(const ResNetConfig& config, const Plan& plan, const Problems& problems) {
   bool good = problems.InRange("resnet.groups", config.groups(), 1, 256);
+  good &= problems.IsFraction("resnet.drop_path", config.drop_path());
   good &= problems.InRange("resnet.width_per_group", config.width_per_group(), 1, 1024);
   good &= problems.InRange("resnet.se_ratio", config.se_ratio(), 0, 256);
   const auto error = [&](absl::string_view field, absl::string_view text) {
@@ -95,6 +98,9 @@ struct Block {
   std::optional<ConvBn> downsample;
   // Whether the input is averaged over 2x2 pixels before `downsample`, which then has no stride.
   bool pools_input = false;
+  // The chance that training leaves out the convolutions' branch of an image.
+  float drop_path = 0;
+  uint32_t index = 0;  // among all blocks of the network
 };
 
 // Records the names of the transformers package for a layer: ResNetForImageClassification's, which
@@ -179,7 +185,7 @@ class ResNet final : public Backbone {
     }
   }
 
-  Block MakeBlock(int stage, int index, LayerBuilder* make) const {
+  Block MakeBlock(int stage, int index, LayerBuilder* make) {
     const std::string flat = absl::StrCat("layer", stage, ".", index);
     const std::string name = absl::StrCat("backbone.", flat);
     const std::string transformers = absl::StrCat("encoder.stages.", stage - 1, ".layers.", index);
@@ -231,6 +237,10 @@ class ResNet final : public Backbone {
       block.squeeze = make->MakeSqueezeExcite(names, out, ScaledWidth(out / config_.se_ratio(), 1),
                                               Activation::kRelu, Gate::kSigmoid);
     }
+    const int all = std::accumulate(plan_.blocks.begin(), plan_.blocks.end(), 0);
+    block.drop_path =
+        config_.drop_path() * static_cast<float>(built_) / static_cast<float>(all - 1);
+    block.index = built_++;
     return block;
   }
 
@@ -264,11 +274,14 @@ class ResNet final : public Backbone {
       y = ConvBnAct(y, block.convs[i], {}, Activation::kRelu, pass);
     }
     const at::Tensor shortcut = RunShortcut(x, block, pass);
-    if (!block.squeeze.has_value()) {
+    const bool drops = pass.trained && block.drop_path > 0;
+    if (!block.squeeze.has_value() && !drops) {
       return ConvBnAct(y, block.convs.back(), shortcut, Activation::kRelu, pass);
     }
     y = ConvBnAct(y, block.convs.back(), {}, Activation::kNone, pass);
-    return SqueezeAndExcite(y, *block.squeeze, pass).add_(shortcut).relu_();
+    if (block.squeeze.has_value()) y = SqueezeAndExcite(y, *block.squeeze, pass);
+    if (drops) y = DropPath(y, block.drop_path, pass.seed, pass.context, block.index);
+    return y.add_(shortcut).relu_();
   }
 
   int64_t LastBatchNormValues(int64_t height, int64_t width) const override {
@@ -278,6 +291,7 @@ class ResNet final : public Backbone {
 
   const ResNetConfig config_;
   const Plan& plan_;
+  uint32_t built_ = 0;  // the number of blocks that MakeBlock() has made
   std::vector<ConvBn> stem_;
   std::array<std::vector<Block>, 4> stages_;
 };

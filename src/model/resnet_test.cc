@@ -158,6 +158,42 @@ TEST(ResNet, TakesBatchesOfChangingSizesEvenOfNone) {
   }
 }
 
+// With norm_eval the batch norms use the running statistics, so an image's result does not depend
+// on the other images of its pass, and so not on the number of ranks.
+TEST(ResNet, DropPathDrawsByIterationAndImageAndOnlyInTraining) {
+  for (const std::string variant : {"", " se_ratio: 4"}) {
+    SCOPED_TRACE(variant);
+    const auto model = MakeModel(ResNet(kSmall + variant + " drop_path: 0.5", "norm_eval: true"));
+    const auto without = MakeModel(ResNet(kSmall + variant, "norm_eval: true"));
+    const at::Tensor images = Images(4);
+    const std::vector<int64_t> indices = {7, 3, 12, 1};
+    const auto run = [&](int64_t iteration, int64_t begin, int64_t count) {
+      return model
+          ->Forward(images.narrow(0, begin, count),
+                    {.training = true,
+                     .iteration = iteration,
+                     .indices = absl::MakeConstSpan(indices).subspan(begin, count)})
+          .detach();
+    };
+    const at::Tensor whole = run(0, 0, 4);
+    EXPECT_LT(RelativeError(run(0, 1, 2), whole.narrow(0, 1, 2)), 1e-5) << "in another part";
+    EXPECT_GT(RelativeError(run(1, 0, 4), whole), 1e-3) << "in another iteration";
+    EXPECT_TRUE(
+        at::equal(model->Forward(images, kEvaluation), without->Forward(images, kEvaluation)));
+  }
+}
+
+TEST(ResNet, EnginesAgreeWithDropPath) {
+  const std::string config = ResNet(std::string(kSmallBottleneck) + " drop_path: 0.5");
+  const auto plain = MakeModel(config, EngineOptions(false)),
+             fused = MakeModel(config, EngineOptions(true));
+  const at::Tensor images = Images(4, 32);
+  const std::vector<int64_t> indices = {7, 3, 12, 1};
+  const ForwardContext context = {
+      .training = true, .iteration = 3, .indices = absl::MakeConstSpan(indices)};
+  EXPECT_LT(RelativeError(fused->Forward(images, context), plain->Forward(images, context)), 1e-4);
+}
+
 TEST(ResNet, NoImagesGiveNoGradientAndLeaveStatisticsAlone) {
   for (const bool bfloat16 : {false, true}) {
     const auto model =

@@ -23,16 +23,22 @@ void CheckMomentum(const KindConfig& config, const Problems& problems) {
   }
 }
 
+// Checks the epsilon of an optimizer that divides by the root of an average of squares.
+template <typename KindConfig>
+void CheckEpsilon(const KindConfig& config, const Problems& problems) {
+  // With epsilon 0, a gradient that is always 0 would divide 0 by 0. 1e-37 is the smallest power of
+  // ten that float32 holds with full precision.
+  constexpr double kLeastEpsilon = 1e-37;
+  problems.AtLeast("epsilon", config.epsilon(), kLeastEpsilon);
+}
+
 // Checks the fields of the optimizers that average the gradients and their squares: AdamW and LAMB.
 template <typename KindConfig>
 void CheckAverages(const KindConfig& config, const Problems& problems) {
   CheckRate(config, problems);
   problems.IsFraction("beta1", config.beta1());
   problems.IsFraction("beta2", config.beta2());
-  // With epsilon 0, a gradient that is always 0 would divide 0 by 0. 1e-37 is the smallest power of
-  // ten that float32 holds with full precision.
-  constexpr double kLeastEpsilon = 1e-37;
-  problems.AtLeast("epsilon", config.epsilon(), kLeastEpsilon);
+  CheckEpsilon(config, problems);
   problems.AtLeast("weight_decay", config.weight_decay(), 0);
 }
 

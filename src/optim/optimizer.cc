@@ -6,13 +6,14 @@
 #include "src/optim/adamw.h"
 #include "src/optim/lamb.h"
 #include "src/optim/lars.h"
+#include "src/optim/rmsprop.h"
 #include "src/optim/sgd.h"
 #include "src/optim/weight_average.h"
 
 namespace finetune {
 namespace {
 
-constexpr char kNoKind[] = "has no kind; set sgd, adamw, lars or lamb { lr: ... }";
+constexpr char kNoKind[] = "has no kind; set sgd, adamw, lars, lamb or rmsprop { lr: ... }";
 
 template <typename KindConfig>
 BaseLearningRate Rate(const char* field, const KindConfig& config) {
@@ -38,6 +39,9 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
     case OptimizerConfig::kLamb:
       Lamb::Check(config.lamb(), problems.Within("lamb"));
       break;
+    case OptimizerConfig::kRmsprop:
+      RmsProp::Check(config.rmsprop(), problems.Within("rmsprop"));
+      break;
     case OptimizerConfig::KIND_NOT_SET:
       problems.Error("", kNoKind);
       break;
@@ -51,6 +55,7 @@ void CheckOptimizer(const OptimizerConfig& config, const Problems& problems) {
     }
   }
   if (config.has_ema()) WeightAverage::Check(config.ema(), problems.Within("ema"));
+  if (config.has_swa()) WeightAverage::CheckSwa(config.swa(), problems.Within("swa"));
 }
 
 absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig& config,
@@ -75,6 +80,8 @@ absl::StatusOr<std::unique_ptr<Optimizer>> CreateOptimizer(const OptimizerConfig
       return std::make_unique<Lars>(config.lars(), std::move(parameters));
     case OptimizerConfig::kLamb:
       return std::make_unique<Lamb>(config.lamb(), std::move(parameters));
+    case OptimizerConfig::kRmsprop:
+      return std::make_unique<RmsProp>(config.rmsprop(), std::move(parameters));
     case OptimizerConfig::KIND_NOT_SET:
       break;
   }
@@ -91,6 +98,8 @@ BaseLearningRate FindLearningRate(const OptimizerConfig& config) {
       return Rate("optimizer.lars.lr", config.lars());
     case OptimizerConfig::kLamb:
       return Rate("optimizer.lamb.lr", config.lamb());
+    case OptimizerConfig::kRmsprop:
+      return Rate("optimizer.rmsprop.lr", config.rmsprop());
     case OptimizerConfig::KIND_NOT_SET:
       break;
   }

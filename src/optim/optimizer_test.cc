@@ -29,9 +29,9 @@ TEST(OptimizerTest, AcceptsCompleteConfigs) {
 }
 
 TEST(OptimizerTest, ReportsEveryFieldThatIsWrong) {
-  EXPECT_THAT(
-      ErrorsOf(""),
-      ElementsAre(FieldsAre("optimizer", "has no kind; set sgd, adamw, lars or lamb { lr: ... }")));
+  EXPECT_THAT(ErrorsOf(""),
+              ElementsAre(FieldsAre(
+                  "optimizer", "has no kind; set sgd, adamw, lars, lamb or rmsprop { lr: ... }")));
   EXPECT_THAT(
       ErrorsOf("sgd { momentum: -1 weight_decay: inf } clip_gradient { max_norm: 0 }"),
       ElementsAre(Problem{"optimizer.sgd.lr", "is not set"},

@@ -21,6 +21,42 @@ int64_t RunIterations(const ScheduleConfig& schedule, int64_t epoch) {
   return schedule.has_max_iterations() ? schedule.max_iterations() : schedule.max_epochs() * epoch;
 }
 
+// Returns the warm-up's length in iterations; 0 if it is not known. `epoch`: as above.
+int64_t WarmupIterations(const WarmupConfig& warmup, int64_t epoch) {
+  return warmup.has_epochs() ? warmup.epochs() * epoch : warmup.iterations();
+}
+
+// The part of the run that the schedule covers: all of it, or, with warmup.schedule_follows, the
+// part after the warm-up.
+struct CoveredPart {
+  // 0 if it is not known.
+  int64_t length = 0;
+  // Whether the config alone decides the length. Otherwise data and ranks do, because they decide
+  // how long an epoch is.
+  bool by_config = false;
+};
+
+// Returns the part in epochs (`by_epoch`; a last epoch that is cut short counts as one) or in
+// iterations. `epoch`: as above.
+CoveredPart FindCoveredPart(const ScheduleConfig& schedule, int64_t epoch, bool by_epoch) {
+  const WarmupConfig& warmup = schedule.warmup();
+  const bool follows = warmup.schedule_follows();
+  const int64_t run = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
+  if (run > 0 && (!follows || warmup.has_epochs() == by_epoch)) {
+    const int64_t before = by_epoch ? warmup.epochs() : warmup.iterations();
+    return {std::max<int64_t>(0, run - (follows ? before : 0)), true};
+  }
+  if (epoch <= 0) return {};
+  const int64_t before = follows ? WarmupIterations(warmup, epoch) : 0;
+  const int64_t length = std::max<int64_t>(0, RunIterations(schedule, epoch) - before);
+  return {by_epoch ? CeilDivide(length, epoch) : length, false};
+}
+
+// Returns the end of a phrase like "epoch 25", where epochs count from the schedule's begin.
+const char* OfSchedule(const ScheduleConfig& schedule) {
+  return schedule.warmup().schedule_follows() ? " of the schedule" : "";
+}
+
 // The next three functions compare a field with the run's length. If both count epochs or both
 // count iterations, the config alone is wrong. Otherwise data and ranks decide how long an epoch
 // is, so they only warn, and only if `epoch`, the number of its iterations, is known (not 0).
@@ -28,11 +64,9 @@ int64_t RunIterations(const ScheduleConfig& schedule, int64_t epoch) {
 void CheckMilestones(const ScheduleConfig& schedule, int64_t epoch, const Problems& problems) {
   const MultiStepLrConfig& multi_step = schedule.multi_step();
   const bool by_epoch = multi_step.unit() == EPOCH;
-  // The run's length in the unit of the milestones; 0 if it is not known.
-  int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
-  const bool same_unit = end > 0;
-  const int64_t iterations = RunIterations(schedule, epoch);
-  if (!same_unit && epoch > 0) end = by_epoch ? CeilDivide(iterations, epoch) : iterations;
+  const CoveredPart part = FindCoveredPart(schedule, epoch, by_epoch);
+  const int64_t iterations = FindCoveredPart(schedule, epoch, /*by_epoch=*/false).length;
+  const char* of_schedule = OfSchedule(schedule);
   int64_t last = 0;
   for (int i = 0; i < multi_step.milestones_size(); ++i) {
     const std::string field = absl::StrCat("milestones[", i, "]");
@@ -41,15 +75,15 @@ void CheckMilestones(const ScheduleConfig& schedule, int64_t epoch, const Proble
       problems.Error(field,
                      absl::StrCat("is ", milestone, " after ", last, "; expected rising numbers"));
     }
-    if (same_unit && milestone >= end) {
+    if (part.by_config && milestone >= part.length) {
       problems.Error(field, absl::StrCat("is ", milestone, "; the run ends after ",
-                                         by_epoch ? "epoch " : "iteration ", end,
-                                         " and would never reach it"));
-    } else if (end > 0 && milestone >= end) {
+                                         by_epoch ? "epoch " : "iteration ", part.length,
+                                         of_schedule, " and would never reach it"));
+    } else if (part.length > 0 && milestone >= part.length) {
       problems.Warn(
-          field,
-          absl::StrCat("is ", milestone, "; the run ends after iteration ", iterations,
-                       by_epoch ? absl::StrCat(", in epoch ", end) : "", ", and never reaches it"));
+          field, absl::StrCat("is ", milestone, "; the run ends after iteration ", iterations,
+                              of_schedule, by_epoch ? absl::StrCat(", in epoch ", part.length) : "",
+                              ", and never reaches it"));
     }
     last = milestone;
   }
@@ -66,14 +100,48 @@ void CheckWarmup(const ScheduleConfig& schedule, int64_t epoch, const Problems& 
   const std::string field = by_epoch ? "epochs" : "iterations";
   const int64_t length = by_epoch ? warmup.epochs() : warmup.iterations();
   if (!problems.AtLeast(field, static_cast<double>(length), 0)) return;
+  if (warmup.unit() == EPOCH && !by_epoch) {
+    problems.Error("unit", "is EPOCH and the length is in iterations; set epochs instead");
+  }
+  if (warmup.ends_at_full_rate() && length == 1 && by_epoch == (warmup.unit() == EPOCH)) {
+    problems.Error(field,
+                   "is 1; with ends_at_full_rate this step would have the full rate, so the "
+                   "warm-up needs 2 or more");
+  }
   const int64_t iterations = RunIterations(schedule, epoch);
   if (by_epoch && schedule.max_epochs() > 0) {
     if (length < schedule.max_epochs()) return;
     problems.Error(field, absl::StrCat("is ", length, "; the run ends after epoch ",
                                        schedule.max_epochs(), ", before it is warm"));
-  } else if (iterations > 0 && (by_epoch ? length * epoch : length) >= iterations) {
+  } else if (iterations > 0 && WarmupIterations(warmup, epoch) >= iterations) {
     problems.Warn(field, absl::StrCat("is ", length, "; the run ends after iteration ", iterations,
                                       ", before it is warm"));
+  }
+}
+
+// Checks whether the schedule's kind can begin after the warm-up.
+void CheckFollows(const ScheduleConfig& schedule, const Problems& problems) {
+  if (!schedule.warmup().schedule_follows()) return;
+  const char* expected = "; expected cosine, cosine_restarts, poly or multi_step, or false";
+  switch (schedule.kind_case()) {
+    case ScheduleConfig::kOneCycle:
+      problems.Error(
+          "warmup.schedule_follows",
+          absl::StrCat("is true, and schedule.one_cycle has a rise of its own", expected));
+      break;
+    case ScheduleConfig::kPlateau:
+    case ScheduleConfig::kConstant:
+    case ScheduleConfig::KIND_NOT_SET:
+      problems.Error("warmup.schedule_follows",
+                     absl::StrCat("is true, and this schedule's rate does not depend on where it "
+                                  "begins",
+                                  expected));
+      break;
+    case ScheduleConfig::kMultiStep:
+    case ScheduleConfig::kCosine:
+    case ScheduleConfig::kPoly:
+    case ScheduleConfig::kCosineRestarts:
+      break;
   }
 }
 
@@ -122,33 +190,35 @@ void CheckRestarts(const ScheduleConfig& schedule, int64_t epoch, const Problems
   int64_t first = by_epoch ? restarts.first_epochs() : restarts.first_iterations();
   if (!problems.AtLeast(field, static_cast<double>(first), 1) || !multiplies) return;
   std::string is = absl::StrCat("is ", first);
-  // The run's length in the unit of the period; 0 if the config gives it in the other unit.
-  int64_t end = by_epoch ? schedule.max_epochs() : schedule.max_iterations();
-  const bool same_unit = end > 0;
-  if (!same_unit) {
+  CoveredPart part = FindCoveredPart(schedule, epoch, by_epoch);
+  if (!part.by_config) {
     if (epoch <= 0) return;
-    end = RunIterations(schedule, epoch);
+    part = FindCoveredPart(schedule, epoch, /*by_epoch=*/false);
+    part.by_config = false;
     if (by_epoch) {
       first *= epoch;
       absl::StrAppend(&is, ", which are ", first, " iterations");
     }
   }
+  const int64_t end = part.length;
   if (end <= 0) return;
-  const char* unit = same_unit && by_epoch ? "epoch" : "iteration";
+  const char* unit = part.by_config && by_epoch ? "epoch" : "iteration";
+  const char* of_schedule = OfSchedule(schedule);
   if (first >= end) {
-    const std::string text = absl::StrCat(is, "; the run ends after ", unit, " ", end,
+    const std::string text = absl::StrCat(is, "; the run ends after ", unit, " ", end, of_schedule,
                                           " and would never restart: take schedule.cosine");
-    return same_unit ? problems.Error(field, text) : problems.Warn(field, text);
+    return part.by_config ? problems.Error(field, text) : problems.Warn(field, text);
   }
   const Period last =
       PeriodAt(static_cast<double>(first), restarts.multiplier(), static_cast<double>(end));
   if (last.now == 0) return;
   const double began = static_cast<double>(end) - last.now, ends = began + last.length;
   problems.Warn(field,
-                absl::StrFormat("the run ends after %s %d, inside the period from %s %.0f to %.0f, "
-                                "so its last rate is not the least; a run of %.0f or %.0f %ss ends "
-                                "with a period",
-                                unit, end, unit, began, ends, began, ends, unit));
+                absl::StrFormat("the run ends after %s %d%s, inside the period from %s %.0f to "
+                                "%.0f, so its last rate is not the least; a run of %.0f or %.0f "
+                                "%ss%s ends with a period",
+                                unit, end, of_schedule, unit, began, ends, began, ends, unit,
+                                schedule.warmup().schedule_follows() ? " after the warm-up" : ""));
 }
 
 // Returns the value at `angle` of half a wave of the cosine, which goes from `a` at 0 to `b` at pi.
@@ -218,7 +288,10 @@ void CheckSchedule(const ScheduleConfig& config, int64_t iterations_per_epoch,
     case ScheduleConfig::KIND_NOT_SET:
       break;
   }
-  if (config.has_warmup()) CheckWarmup(config, iterations_per_epoch, problems.Within("warmup"));
+  if (config.has_warmup()) {
+    CheckWarmup(config, iterations_per_epoch, problems.Within("warmup"));
+    CheckFollows(config, problems);
+  }
   if (config.has_early_stopping()) {
     EarlyStopping::Check(config.early_stopping(), problems.Within("early_stopping"));
   }
@@ -240,72 +313,75 @@ LearningRateSchedule::LearningRateSchedule(const ScheduleConfig& config, double 
     : config_(config),
       base_lr_(base_lr),
       iterations_per_epoch_(iterations_per_epoch),
-      total_iterations_(config.has_max_epochs() ? config.max_epochs() * iterations_per_epoch
-                                                : config.max_iterations()),
-      warmup_iterations_(config.warmup().has_epochs()
-                             ? config.warmup().epochs() * iterations_per_epoch
-                             : config.warmup().iterations()) {}
+      total_iterations_(RunIterations(config, iterations_per_epoch)),
+      warmup_iterations_(WarmupIterations(config.warmup(), iterations_per_epoch)),
+      begin_(config.warmup().schedule_follows() ? warmup_iterations_ : 0) {}
 
-double LearningRateSchedule::Progress(int64_t iteration, ScheduleUnit unit) const {
-  if (unit == ITERATION) {
-    return static_cast<double>(iteration) / static_cast<double>(total_iterations_);
-  }
-  const int64_t epochs = CeilDivide(total_iterations_, iterations_per_epoch_);
-  return static_cast<double>(iteration / iterations_per_epoch_) / static_cast<double>(epochs);
+double LearningRateSchedule::Progress(int64_t now, ScheduleUnit unit) const {
+  if (now == 0) return 0;
+  const int64_t length = total_iterations_ - begin_;
+  if (unit == ITERATION) return static_cast<double>(now) / static_cast<double>(length);
+  const int64_t epochs = CeilDivide(length, iterations_per_epoch_);
+  return static_cast<double>(now / iterations_per_epoch_) / static_cast<double>(epochs);
 }
 
-double LearningRateSchedule::At(int64_t iteration, int64_t reductions) const {
-  double lr = base_lr_;
+double LearningRateSchedule::Decayed(int64_t now, int64_t reductions) const {
   switch (config_.kind_case()) {
     case ScheduleConfig::kMultiStep: {
       const MultiStepLrConfig& multi_step = config_.multi_step();
-      const int64_t now =
-          multi_step.unit() == EPOCH ? iteration / iterations_per_epoch_ : iteration;
+      const int64_t step = multi_step.unit() == EPOCH ? now / iterations_per_epoch_ : now;
       const auto passed =
           std::count_if(multi_step.milestones().begin(), multi_step.milestones().end(),
-                        [now](int64_t milestone) { return milestone <= now; });
-      lr *= std::pow(multi_step.gamma(), static_cast<double>(passed));
-      break;
+                        [step](int64_t milestone) { return milestone <= step; });
+      return base_lr_ * std::pow(multi_step.gamma(), static_cast<double>(passed));
     }
     case ScheduleConfig::kCosine: {
       const CosineLrConfig& cosine = config_.cosine();
-      const double progress = Progress(iteration, cosine.unit());
-      lr = CosineBetween(base_lr_, cosine.min_lr(), std::numbers::pi * progress);
-      break;
+      const double progress = Progress(now, cosine.unit());
+      return CosineBetween(base_lr_, cosine.min_lr(), std::numbers::pi * progress);
     }
     case ScheduleConfig::kPoly: {
       const PolyLrConfig& poly = config_.poly();
-      lr = poly.min_lr() + (base_lr_ - poly.min_lr()) *
-                               std::pow(1 - Progress(iteration, poly.unit()), poly.power());
-      break;
+      return poly.min_lr() +
+             (base_lr_ - poly.min_lr()) * std::pow(1 - Progress(now, poly.unit()), poly.power());
     }
     case ScheduleConfig::kOneCycle:
-      lr = OneCycleAt(config_.one_cycle(), base_lr_, iteration, total_iterations_);
-      break;
+      return OneCycleAt(config_.one_cycle(), base_lr_, now, total_iterations_);
     case ScheduleConfig::kCosineRestarts: {
       const CosineRestartsLrConfig& restarts = config_.cosine_restarts();
       const int64_t first = restarts.has_first_epochs()
                                 ? restarts.first_epochs() * iterations_per_epoch_
                                 : restarts.first_iterations();
-      const Period period = PeriodAt(static_cast<double>(first), restarts.multiplier(),
-                                     static_cast<double>(iteration));
+      const Period period =
+          PeriodAt(static_cast<double>(first), restarts.multiplier(), static_cast<double>(now));
       const double angle = std::numbers::pi * period.now / period.length;
-      lr = CosineBetween(base_lr_, restarts.min_lr(), angle);
-      break;
+      return CosineBetween(base_lr_, restarts.min_lr(), angle);
     }
     case ScheduleConfig::kPlateau:
-      lr = Plateau(config_.plateau()).RateAfter(reductions, base_lr_);
-      break;
+      return Plateau(config_.plateau()).RateAfter(reductions, base_lr_);
     case ScheduleConfig::kConstant:
     case ScheduleConfig::KIND_NOT_SET:
       break;
   }
-  if (iteration < warmup_iterations_) {
-    const double start = config_.warmup().start_factor();
-    lr *= start +
-          (1 - start) * static_cast<double>(iteration) / static_cast<double>(warmup_iterations_);
-  }
-  return lr;
+  return base_lr_;
+}
+
+double LearningRateSchedule::WarmupFactor(int64_t iteration) const {
+  if (iteration >= warmup_iterations_) return 1;
+  const WarmupConfig& warmup = config_.warmup();
+  const bool by_epoch = warmup.unit() == EPOCH;
+  const int64_t step = by_epoch ? iteration / iterations_per_epoch_ : iteration;
+  const int64_t steps = by_epoch ? warmup.epochs() : warmup_iterations_;
+  // The steps below the full rate.
+  const int64_t rising = warmup.ends_at_full_rate() ? steps - 1 : steps;
+  if (step >= rising) return 1;
+  const double start = warmup.start_factor();
+  return start + (1 - start) * static_cast<double>(step) / static_cast<double>(rising);
+}
+
+double LearningRateSchedule::At(int64_t iteration, int64_t reductions) const {
+  const double lr = Decayed(std::max<int64_t>(0, iteration - begin_), reductions);
+  return lr * WarmupFactor(iteration);
 }
 
 std::optional<MinimumLearningRate> FindMinimumLearningRate(const ScheduleConfig& config) {

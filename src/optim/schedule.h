@@ -12,7 +12,8 @@ namespace finetune {
 
 // The length of a run and its learning rate at each iteration: a base rate, times a decay
 // (MultiStepLR, cosine, cosine with restarts, poly, one cycle, plateau or none, as
-// torch.optim.lr_scheduler defines them), times a linear warm-up.
+// torch.optim.lr_scheduler defines them), times a linear warm-up. The decay begins with the run or,
+// with warmup.schedule_follows, after the warm-up.
 // The object does not change, so a resumed run needs only its iteration and, with schedule.plateau,
 // the number of reductions.
 class LearningRateSchedule {
@@ -29,15 +30,21 @@ class LearningRateSchedule {
   int64_t total_iterations() const { return total_iterations_; }
 
  private:
-  // Returns the part of the run, 0 to 1, that is done before `iteration`. With `unit` EPOCH, the
-  // part that is done before the epoch of `iteration`.
-  double Progress(int64_t iteration, ScheduleUnit unit) const;
+  // Returns the share of the decay, 0 to 1, that is done before its iteration `now`. With `unit`
+  // EPOCH, the share that is done before the epoch of `now`. Both count from the decay's begin.
+  double Progress(int64_t now, ScheduleUnit unit) const;
+  // Returns the rate without warm-up in the decay's iteration `now`, from 0. `reductions`: as for
+  // At().
+  double Decayed(int64_t now, int64_t reductions) const;
+  // Returns the factor, at most 1, by which the warm-up multiplies the rate of a run's iteration.
+  double WarmupFactor(int64_t iteration) const;
 
   ScheduleConfig config_;
   double base_lr_;
   int64_t iterations_per_epoch_;
   int64_t total_iterations_;
   int64_t warmup_iterations_;
+  int64_t begin_;  // the run's iteration in which the decay begins
 };
 
 // Checks the settings of the schedule. `iterations_per_epoch`: 0 if it is not known; then fields

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/testing/from_text.h"
@@ -134,6 +135,67 @@ TEST(Schedule, WarmupIsPyTorchsLinearLr) {
 
 TEST(Schedule, WarmupByEpochsCountsTheirIterations) {
   ExpectRates("max_epochs: 3 warmup { epochs: 1 start_factor: 0.5 }", 2, {0.05, 0.075, 0.1, 0.1});
+}
+
+// The warm-ups and the schedules that begin after them are mmengine's LinearLR with
+// CosineAnnealingLR, PolyLR and MultiStepLR. An epoch has two iterations.
+TEST(Schedule, FollowsTheWarmupAsInMmengine) {
+  const std::string by_iteration =
+      "max_iterations: 8 warmup { iterations: 3 start_factor: 0.25 schedule_follows: true "
+      "ends_at_full_rate: true } ";
+  ExpectRates(by_iteration + "cosine { min_lr: 0.01 }", 2,
+              {0.025, 0.0625, 0.1, 0.1, 0.09140576474687263, 0.06890576474687264,
+               0.04109423525312737, 0.01859423525312737});
+  ExpectRates(by_iteration + "poly { power: 2 min_lr: 0.01 }", 2,
+              {0.025, 0.0625, 0.1, 0.09999999999999999, 0.06760000000000001, 0.0424,
+               0.024400000000000005, 0.013599999999999998});
+  ExpectRates(by_iteration + "multi_step { milestones: [2, 4] unit: ITERATION }", 2,
+              {0.025, 0.0625, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001});
+  ExpectRates(
+      "max_epochs: 4 warmup { epochs: 2 start_factor: 0.25 schedule_follows: true "
+      "ends_at_full_rate: true } cosine { min_lr: 0.001 }",
+      2,
+      {0.025, 0.05, 0.07500000000000001, 0.1, 0.1, 0.0855017856687341, 0.0505, 0.0154982143312659});
+  ExpectRates(
+      "max_epochs: 5 warmup { epochs: 2 start_factor: 0.25 unit: EPOCH schedule_follows: true "
+      "ends_at_full_rate: true } cosine { unit: EPOCH min_lr: 0.01 }",
+      2,
+      {0.025, 0.025, 0.1, 0.1, 0.1, 0.1, 0.0775, 0.0775, 0.032500000000000015,
+       0.032500000000000015});
+}
+
+// A schedule that follows is the schedule of a shorter run, behind a warm-up of its first rate.
+TEST(Schedule, FollowsTheWarmupWithTheRatesOfAShorterRun) {
+  for (const char* kind :
+       {"multi_step { milestones: 2 unit: ITERATION }", "multi_step { milestones: 1 }",
+        "cosine { min_lr: 0.01 }", "cosine { unit: EPOCH }", "poly { power: 0.9 }",
+        "cosine_restarts { first_iterations: 2 }", "cosine_restarts { first_epochs: 1 }"}) {
+    const LearningRateSchedule shorter(
+        FromText<ScheduleConfig>(absl::StrCat("max_epochs: 3 ", kind)), 0.1, 2);
+    const LearningRateSchedule follows(
+        FromText<ScheduleConfig>(
+            absl::StrCat("max_epochs: 5 ", kind,
+                         " warmup { epochs: 2 start_factor: 0.25 schedule_follows: true }")),
+        0.1, 2);
+    EXPECT_EQ(follows.total_iterations(), 10);
+    for (int64_t i = 0; i < 4; ++i) {
+      EXPECT_DOUBLE_EQ(follows.At(i), 0.1 * (0.25 + 0.75 * static_cast<double>(i) / 4)) << kind;
+    }
+    for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(follows.At(4 + i), shorter.At(i)) << kind << i;
+  }
+}
+
+TEST(Schedule, WarmupThatEndsAtTheFullRateHasOneRisingStepLess) {
+  ExpectRates(
+      "max_iterations: 6 warmup { iterations: 4 start_factor: 0.25 ends_at_full_rate: true }", 100,
+      {0.025, 0.05, 0.075, 0.1, 0.1, 0.1});
+  // Data and ranks may make an epoch one iteration long.
+  ExpectRates("max_epochs: 3 warmup { epochs: 1 ends_at_full_rate: true }", 1, {0.1, 0.1, 0.1});
+}
+
+TEST(Schedule, WarmupByEpochStaysWithinAnEpoch) {
+  ExpectRates("max_epochs: 4 warmup { epochs: 2 start_factor: 0.5 unit: EPOCH }", 2,
+              {0.05, 0.05, 0.075, 0.075, 0.1, 0.1});
 }
 
 TEST(Schedule, LengthInEpochsOrIterations) {
@@ -299,6 +361,57 @@ TEST(Schedule, CheckWarnsOfAWarmupAsLongAsTheRun) {
               warning("iterations", "is 30; the run ends after iteration 30, before it is warm"));
   EXPECT_THAT(WarningsOf("max_epochs: 3 warmup { iterations: 29 }", 10), IsEmpty());
   EXPECT_THAT(WarningsOf("max_iterations: 30 warmup { epochs: 3 }"), IsEmpty());
+}
+
+TEST(Schedule, CheckRefusesSchedulesThatCannotFollowTheWarmup) {
+  const std::string warmup = "max_epochs: 9 warmup { epochs: 2 schedule_follows: true } ";
+  const char* expected = "; expected cosine, cosine_restarts, poly or multi_step, or false";
+  for (const char* kind : {"", "constant {}", "plateau {}"}) {
+    EXPECT_THAT(ErrorsOf(warmup + kind),
+                ElementsAre(Problem{"schedule.warmup.schedule_follows",
+                                    absl::StrCat("is true, and this schedule's rate does not "
+                                                 "depend on where it begins",
+                                                 expected)}))
+        << kind;
+  }
+  EXPECT_THAT(
+      ErrorsOf(warmup + "one_cycle {}"),
+      ElementsAre(Problem{
+          "schedule.warmup.schedule_follows",
+          absl::StrCat("is true, and schedule.one_cycle has a rise of its own", expected)}));
+  EXPECT_THAT(ErrorsOf(warmup + "cosine {}"), IsEmpty());
+  EXPECT_THAT(ErrorsOf("max_epochs: 9 warmup { iterations: 5 unit: EPOCH }"),
+              ElementsAre(Problem{"schedule.warmup.unit",
+                                  "is EPOCH and the length is in iterations; set epochs instead"}));
+  for (const char* length : {"iterations: 1", "epochs: 1 unit: EPOCH"}) {
+    EXPECT_THAT(
+        ErrorsOf(absl::StrCat("max_epochs: 9 warmup { ", length, " ends_at_full_rate: true }")),
+        testing::SizeIs(1))
+        << length;
+  }
+}
+
+TEST(Schedule, CheckCountsFromTheEndOfAWarmupThatTheScheduleFollows) {
+  const std::string warmup = "warmup { epochs: 2 schedule_follows: true } ";
+  EXPECT_THAT(ErrorsOf("max_epochs: 9 multi_step { milestones: [6, 7] } " + warmup),
+              ElementsAre(Problem{"schedule.multi_step.milestones[1]",
+                                  "is 7; the run ends after epoch 7 of the schedule and would "
+                                  "never reach it"}));
+  EXPECT_THAT(WarningsOf("max_iterations: 90 multi_step { milestones: [6, 7] } " + warmup, 10),
+              ElementsAre(Problem{"schedule.multi_step.milestones[1]",
+                                  "is 7; the run ends after iteration 70 of the schedule, in "
+                                  "epoch 7, and never reaches it"}));
+  EXPECT_THAT(ErrorsOf("max_epochs: 9 cosine_restarts { first_epochs: 7 } " + warmup),
+              ElementsAre(Problem{"schedule.cosine_restarts.first_epochs",
+                                  "is 7; the run ends after epoch 7 of the schedule and would "
+                                  "never restart: take schedule.cosine"}));
+  EXPECT_THAT(WarningsOf("max_epochs: 8 cosine_restarts { first_epochs: 3 } " + warmup), IsEmpty());
+  EXPECT_THAT(
+      WarningsOf("max_epochs: 9 cosine_restarts { first_epochs: 3 } " + warmup),
+      ElementsAre(Problem{"schedule.cosine_restarts.first_epochs",
+                          "the run ends after epoch 7 of the schedule, inside the period from "
+                          "epoch 6 to 9, so its last rate is not the least; a run of 6 or 9 epochs "
+                          "after the warm-up ends with a period"}));
 }
 
 TEST(Schedule, CheckWarnsOfAWarmupBesideOneCycle) {

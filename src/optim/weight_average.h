@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "src/config/experiment.pb.h"
@@ -12,26 +13,34 @@
 
 namespace finetune {
 
-// An exponential moving average of the weights (Polyak and Juditsky 1992), as timm's ModelEmaV3
-// defines it. After each iteration, with the decay of that iteration:
-//   average += (1 - decay) * (weights - average).
-// The first iteration's decay is 0, so after it the average equals the weights. Every rank has the
-// same weights and computes the same average, without communication.
+// An average of the weights, of one of two kinds. After each iteration, with the share of that
+// iteration:
+//   average += share * (weights - average).
+// - EMA (Polyak and Juditsky 1992), as timm's ModelEmaV3 defines it: the share is 1 - decay. The
+//   first iteration's decay is 0, so after it the average equals the weights.
+// - SWA (Izmailov et al. 2018), as torch.optim.swa_utils.AveragedModel defines it: the share is 1 /
+// n
+//   after the last iteration of the n-th averaged epoch, and 0 after all other iterations.
+// Every rank has the same weights and computes the same average, without communication.
 class WeightAverage {
  public:
-  // Checks the config. Errors go to `problems`, which must be those of the message optimizer.ema.
+  // Check the configs. Errors go to `problems`, which must be those of the message optimizer.ema or
+  // optimizer.swa.
   static void Check(const EmaConfig& config, const Problems& problems);
+  static void CheckSwa(const SwaConfig& config, const Problems& problems);
 
-  // Starts with averages equal to `sources`. `sources`: contiguous float32 tensors that share the
+  // Start with averages equal to `sources`. `sources`: contiguous float32 tensors that share the
   // memory of the weights, so that training changes them in place.
   WeightAverage(const EmaConfig& config, std::vector<at::Tensor> sources);
-
-  // Returns the decay that Update() uses. `iteration`: counted from 0 at the start of the run.
-  double DecayAt(int64_t iteration) const;
+  WeightAverage(const SwaConfig& config, int64_t iterations_per_epoch,
+                std::vector<at::Tensor> sources);
 
   // Moves the averages towards the sources. Must be called after the optimizer's step of each
-  // iteration. `iteration`: as in DecayAt(). Allocates no memory.
+  // iteration. `iteration`: counted from 0 at the start of the run. Allocates no memory.
   void Update(int64_t iteration);
+
+  // Returns whether any weights have been averaged after this number of iterations.
+  bool HasBegun(int64_t iterations) const;
 
   // Makes the averages equal to the sources.
   void Reset();
@@ -48,7 +57,13 @@ class WeightAverage {
   TensorList Of(TensorList tensors) const;
 
  private:
-  const EmaConfig config_;
+  // Returns the share of the sources that Update() moves into the averages.
+  double ShareAt(int64_t iteration) const;
+
+  // Unset: the average is an EMA.
+  const std::optional<SwaConfig> swa_;
+  const EmaConfig ema_;
+  const int64_t iterations_per_epoch_ = 1;
   const std::vector<at::Tensor> sources_;
   std::vector<at::Tensor> averages_;
 };

@@ -58,6 +58,56 @@ TEST(WeightAverage, IsTimms) {
   }
 }
 
+// The fixture holds averages computed by torch.optim.swa_utils.AveragedModel.
+TEST(WeightAverage, OfEpochsIsPyTorchsAveragedModel) {
+  std::ifstream file("tests/fixtures/optim/swa.json");
+  ASSERT_TRUE(file.good());
+  const nlohmann::json fixture = nlohmann::json::parse(file);
+  at::Tensor weights = at::full({5}, 7.0f, TestDevice());
+  // Epochs 2, 4, 6, ... of three iterations each.
+  WeightAverage average(FromText<SwaConfig>("first_epoch: 2 interval_epochs: 2"),
+                        /*iterations_per_epoch=*/3, {weights});
+  int64_t iteration = 0;
+  for (const auto& step : fixture["steps"]) {
+    const std::vector<float> before = Floats(average.averages()[0]);
+    for (int i = 0; i < 5; ++i) {
+      weights.fill_(100.0f + static_cast<float>(i));
+      average.Update(iteration++);
+      EXPECT_EQ(Floats(average.averages()[0]), before) << "inside the period, " << iteration;
+    }
+    weights.copy_(OnDevice(step["weights"].get<std::vector<float>>()));
+    average.Update(iteration++);
+    const auto expected = step["average"].get<std::vector<float>>();
+    const std::vector<float> found = Floats(average.averages()[0]);
+    ASSERT_EQ(found.size(), expected.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_NEAR(found[i], expected[i], 1e-6) << "iteration " << iteration;
+    }
+  }
+  EXPECT_EQ(iteration, 36);
+}
+
+TEST(WeightAverage, OfEpochsBeginsAtTheEndOfItsFirstEpoch) {
+  const WeightAverage average(FromText<SwaConfig>("first_epoch: 3"), 10, {});
+  EXPECT_FALSE(average.HasBegun(0));
+  EXPECT_FALSE(average.HasBegun(29));
+  EXPECT_TRUE(average.HasBegun(30));
+  EXPECT_TRUE(WeightAverage(FromText<EmaConfig>(""), {}).HasBegun(0));
+}
+
+TEST(WeightAverage, CheckOfEpochsReportsEveryFieldThatIsWrong) {
+  const auto errors = [](const std::string& text) {
+    return ErrorsOf(WeightAverage::CheckSwa, "optimizer.swa", text);
+  };
+  EXPECT_THAT(errors("first_epoch: 1"), IsEmpty());
+  EXPECT_THAT(
+      errors("interval_epochs: 0 statistics_iterations: 0"),
+      ElementsAre(Problem{"optimizer.swa.first_epoch",
+                          "is not set; it is the first epoch whose weights are averaged"},
+                  Problem{"optimizer.swa.interval_epochs", "is 0; expected 1 or more"},
+                  Problem{"optimizer.swa.statistics_iterations", "is 0; expected 1 or more"}));
+}
+
 TEST(WeightAverage, StartsAtTheWeightsAfterTheFirstIteration) {
   at::Tensor weights = OnDevice({1, 2});
   WeightAverage average(FromText<EmaConfig>("decay: 0.9"), {weights});

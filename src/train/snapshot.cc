@@ -252,6 +252,7 @@ Value MakeCheckpoint(const Classifier& model, const Optimizer& optimizer,
   about.Append("total_batch_size", meta.total_batch);
   about.Append("seed", absl::StrCat(meta.seed));
   about.Append("validation_due", progress.validation_due);
+  about.Append("statistics_due", progress.statistics_due);
   AppendDecisions(progress, meta.metrics, &about);
   AppendTo(meta.data, &about);
   about.Append("cfg", meta.config_text);
@@ -303,6 +304,10 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   Progress& progress = restored.progress;
   FT_ASSIGN_OR_RETURN(progress.iteration, meta.GetInt("iteration"));
   FT_ASSIGN_OR_RETURN(progress.validation_due, meta.GetBool("validation_due"));
+  // Earlier builds do not write it.
+  if (meta.Get("statistics_due").ok()) {
+    FT_ASSIGN_OR_RETURN(progress.statistics_due, meta.GetBool("statistics_due"));
+  }
   if (progress.iteration < 0) {
     return absl::InvalidArgumentError(absl::StrCat("meta.iteration is ", progress.iteration,
                                                    "; expected 0 or more: the file was changed"));
@@ -311,7 +316,8 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   FT_RETURN_IF_ERROR(TakeData(meta, expected, other_data, &restored));
 
   const bool has_average = root.Get(kAveragedWeights).ok();
-  if (average != nullptr && has_average) {
+  const bool averages = average != nullptr && average->HasBegun(progress.iteration);
+  if (averages && has_average) {
     // This also overwrites the model's tensors that are not averaged. Loading state_dict below sets
     // them right.
     FT_RETURN_IF_ERROR(
@@ -322,15 +328,17 @@ absl::StatusOr<Restored> RestoreCheckpoint(const Value& root, const CheckpointMe
   FT_ASSIGN_OR_RETURN(const LoadReport report, LoadResumed(state, model));
   restored.warnings.insert(restored.warnings.end(), report.warnings.begin(), report.warnings.end());
 
-  if (average != nullptr && !has_average) {
+  if (averages && !has_average) {
     average->Reset();
     restored.warnings.emplace_back(
-        "the checkpoint has no averaged weights, because its run had no optimizer.ema; the average "
-        "starts at the checkpoint's weights");
-  } else if (average == nullptr && has_average) {
-    restored.warnings.emplace_back(
-        "the checkpoint has averaged weights, and the config has no optimizer.ema; the run goes on "
-        "without them");
+        "the checkpoint has no averaged weights, because its run had no optimizer.ema or swa; the "
+        "average starts at the checkpoint's weights");
+  } else if (!averages && has_average) {
+    restored.warnings.push_back(absl::StrCat("the checkpoint has averaged weights, and ",
+                                             average == nullptr
+                                                 ? "the config has no optimizer.ema or swa"
+                                                 : "optimizer.swa begins after its epoch",
+                                             "; the run goes on without them"));
   }
   FT_ASSIGN_OR_RETURN(const Value state_of_optimizer, root.Get("optimizer"));
   const absl::Status status = RestoreOptimizer(state_of_optimizer, model->parameters(), optimizer);

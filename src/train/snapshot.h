@@ -32,6 +32,8 @@ struct Progress {
   PlateauState plateau;
   // The validation after this iteration is still due, because a signal stopped the run before it.
   bool validation_due = false;
+  // The running statistics of the averaged weights are still to be computed; see SwaConfig.
+  bool statistics_due = false;
 };
 
 // The metrics of validations by which the run decides.
@@ -68,7 +70,8 @@ struct Restored {
 };
 
 // Copies a checkpoint's tensors into the model, the optimizer and the average, which may be null. A
-// checkpoint without averaged weights starts the average at its weights, with a warning.
+// checkpoint without averaged weights starts an average that has begun at its weights, with a
+// warning.
 // `expected`: the facts of this run; `loaded`: its config. `other_data`: accepts data that differ
 // from the checkpoint's; the run then continues at the same epoch of the new data, and if the
 // validation data differ all that the run has decided by validations is reset, except the

@@ -27,13 +27,19 @@ namespace {
 std::vector<double> Flatten(const Progress& progress, size_t keep_best) {
   const EarlyStoppingState& stopping = progress.early_stopping;
   const PlateauState& plateau = progress.plateau;
-  std::vector<double> flat = {
-      static_cast<double>(progress.iteration),      progress.validation_due ? 1.0 : 0.0,
-      stopping.best.has_value() ? 1.0 : 0.0,        stopping.best.value_or(0),
-      static_cast<double>(stopping.best_iteration), static_cast<double>(stopping.without),
-      plateau.best.has_value() ? 1.0 : 0.0,         plateau.best.value_or(0),
-      static_cast<double>(plateau.without),         static_cast<double>(plateau.cooldown),
-      static_cast<double>(plateau.reductions),      static_cast<double>(progress.best.size())};
+  std::vector<double> flat = {static_cast<double>(progress.iteration),
+                              progress.validation_due ? 1.0 : 0.0,
+                              progress.statistics_due ? 1.0 : 0.0,
+                              stopping.best.has_value() ? 1.0 : 0.0,
+                              stopping.best.value_or(0),
+                              static_cast<double>(stopping.best_iteration),
+                              static_cast<double>(stopping.without),
+                              plateau.best.has_value() ? 1.0 : 0.0,
+                              plateau.best.value_or(0),
+                              static_cast<double>(plateau.without),
+                              static_cast<double>(plateau.cooldown),
+                              static_cast<double>(plateau.reductions),
+                              static_cast<double>(progress.best.size())};
   for (const BestValidation& one : progress.best) {
     flat.push_back(one.value);
     flat.push_back(static_cast<double>(one.iteration));
@@ -53,6 +59,7 @@ Progress Unflatten(const std::vector<double>& flat) {
   Progress progress;
   progress.iteration = count();
   progress.validation_due = *next++ != 0;
+  progress.statistics_due = *next++ != 0;
   progress.early_stopping.best = optional();
   progress.early_stopping.best_iteration = count();
   progress.early_stopping.without = count();
@@ -102,7 +109,8 @@ class Starter {
   absl::Status BuildStep() {
     FT_ASSIGN_OR_RETURN(run_->step,
                         TrainingStep::Create(config_, run_->setup.device, run_->setup.model.get(),
-                                             &comm_, run_->setup.class_weights));
+                                             &comm_, run_->setup.class_weights,
+                                             run_->setup.train->sampler().iterations_per_epoch()));
     const Sampler& sampler = run_->setup.train->sampler();
     run_->meta.config_text = PrintConfig(loaded_, /*with_origins=*/false);
     run_->meta.seed = config_.runtime().seed();
@@ -217,10 +225,13 @@ class Starter {
         run_->meta.total_batch, run_->meta.iterations_per_epoch, run_->calendar->last_iteration(),
         static_cast<double>(trained) / 1e6, static_cast<double>(all) / 1e6));
     if (run_->step->average() != nullptr) {
+      const OptimizerConfig& optimizer = config_.optimizer();
       run_->log->Info(absl::StrFormat(
-          "validations use the averaged weights (optimizer.ema, decay %g), and so best.pth is the "
-          "checkpoint with the best average; checkpoints hold both",
-          config_.optimizer().ema().decay()));
+          "validations use the averaged weights (optimizer.%s), and so best.pth is the checkpoint "
+          "with the best average; checkpoints hold both",
+          optimizer.has_swa()
+              ? absl::StrFormat("swa, from the end of epoch %d on", optimizer.swa().first_epoch())
+              : absl::StrFormat("ema, decay %g", optimizer.ema().decay())));
     }
   }
 
@@ -240,7 +251,7 @@ class Starter {
                                       ". To go on, raise schedule.early_stopping.patience, or "
                                       "reset \"schedule.early_stopping\""));
     } else if (run_->progress.iteration >= run_->calendar->last_iteration() &&
-               !run_->progress.validation_due) {
+               !run_->progress.validation_due && !run_->progress.statistics_due) {
       run_->log->Warning(absl::StrFormat(
           "the run is over: it has all of its %d iterations. A longer one: raise schedule.%s",
           run_->calendar->last_iteration(),

@@ -31,6 +31,7 @@
 #include "src/train/loss_exchange.h"
 #include "src/train/snapshot.h"
 #include "src/train/start_run.h"
+#include "src/train/statistics_pass.h"
 #include "src/train/step_graph.h"
 #include "src/train/stop_signal.h"
 #include "src/train/torch_error.h"
@@ -107,7 +108,13 @@ class Trainer {
     // A resumed run starts with the best validation so far.
     if (!progress_.best.empty()) LogBest();
     TrainResult result;
-    if (progress_.validation_due) {
+    // The checkpoint may be of a run that was to end earlier.
+    progress_.statistics_due = progress_.statistics_due && StatisticsAreDue();
+    if (progress_.statistics_due) {
+      FT_ASSIGN_OR_RETURN(result.stopped, ComputeStatistics());
+      result.stopped = result.stopped && !IsComplete();
+    }
+    if (progress_.validation_due && !result.stopped) {
       FT_ASSIGN_OR_RETURN(result.stopped, ValidateAndSave(/*saved=*/false, &result));
       result.stopped = result.stopped && !IsComplete();
     }
@@ -115,10 +122,14 @@ class Trainer {
            !result.stopped) {
       FT_ASSIGN_OR_RETURN(bool stop, Step());
       progress_.validation_due = calendar_.ValidationIsDue(progress_.iteration);
+      progress_.statistics_due = StatisticsAreDue();
       // Saves before the validation, so that a failure in the validation loses nothing.
       const bool save = CheckpointIsDue() || stop;
       if (stop) SayThatItSaves();
       if (save) FT_RETURN_IF_ERROR(Save());
+      if (progress_.statistics_due && !stop) {
+        FT_ASSIGN_OR_RETURN(stop, ComputeStatistics());
+      }
       if (progress_.validation_due && !stop) {
         // Damaged data or too little memory make the first validation fail at every restart. So the
         // checkpoint must be completely written before the first validation starts.
@@ -144,8 +155,8 @@ class Trainer {
 
   // Returns whether the run has nothing left to do.
   bool IsComplete() const {
-    return run_->StoppedEarly() ||
-           (calendar_.RunEnds(progress_.iteration) && !progress_.validation_due);
+    return run_->StoppedEarly() || (calendar_.RunEnds(progress_.iteration) &&
+                                    !progress_.validation_due && !progress_.statistics_due);
   }
 
   absl::StatusOr<bool> AnyoneAskedToStop() {
@@ -166,6 +177,50 @@ class Trainer {
   void SayThatItSaves() {
     if (!IsMain() || signals_->answered()) return;
     log_.Info(absl::StrFormat("asked to stop: saving iteration %d", progress_.iteration));
+  }
+
+  // Returns whether the running statistics of the averaged weights are to be computed after this
+  // iteration: after the last one of the whole run with optimizer.swa. --max_iterations, which ends
+  // only a part of the run, does not count.
+  bool StatisticsAreDue() const {
+    return config_.optimizer().has_swa() && run_->step->statistics().defined() &&
+           progress_.iteration == run_->schedule->total_iterations() &&
+           run_->step->AverageAfter(progress_.iteration) != nullptr;
+  }
+
+  // Computes the running statistics of the averaged weights from the batches that would come next,
+  // and saves them, unless a validation follows, which saves. Returns whether any rank was asked to
+  // stop; then the statistics are as before and remain due.
+  absl::StatusOr<bool> ComputeStatistics() {
+    const TraceSpan span(track_, "batch norm statistics", progress_.iteration);
+    const SwaConfig& swa = config_.optimizer().swa();
+    const int64_t batches = swa.has_statistics_iterations() ? swa.statistics_iterations()
+                                                            : calendar_.iterations_per_epoch();
+    bool stop = false;
+    {
+      const AveragesInPlace averages(run_->step->average());
+      setup_.model->ParametersChanged(/*all=*/false);
+      StatisticsPass pass(setup_.model.get(), run_->step.get(), &comm_);
+      for (int64_t i = 0; i < batches && !stop; ++i) {
+        comm_.SetActivity(absl::StrCat("batch norm statistics of the averaged weights, batch ", i));
+        FT_ASSIGN_OR_RETURN(const Batch batch, batches_.Next());
+        LogSkipped(setup_.train.get());
+        pass.Run(
+            batch, [this](const Batch& images) { return batches_.Images(images); },
+            progress_.iteration + i);
+        FT_ASSIGN_OR_RETURN(stop, AnyoneAskedToStop());
+      }
+      if (!stop) FT_RETURN_IF_ERROR(pass.Finish());
+    }
+    setup_.model->ParametersChanged(/*all=*/false);
+    if (stop) return true;
+    progress_.statistics_due = false;
+    log_.Info(absl::StrFormat(
+        "computed the batch norms' running statistics of the averaged weights from %d training "
+        "batches",
+        batches));
+    if (!progress_.validation_due) FT_RETURN_IF_ERROR(Save());
+    return false;
   }
 
   // Validates, and saves a checkpoint with the result if one of this iteration is to be kept.
@@ -319,7 +374,8 @@ class Trainer {
   absl::StatusOr<Evaluation> Validate() {
     const TraceSpan span(track_, "validation", progress_.iteration);
     comm_.SetActivity(absl::StrCat("validation after iteration ", progress_.iteration));
-    std::optional<AveragesInPlace> averages(run_->step->average());
+    WeightAverage* const average = run_->step->AverageAfter(progress_.iteration);
+    std::optional<AveragesInPlace> averages(average);
     setup_.model->ParametersChanged(/*all=*/false);
     FT_ASSIGN_OR_RETURN(Evaluation evaluation,
                         Evaluate(config_.model().head(), setup_.device, setup_.model.get(),
@@ -336,7 +392,7 @@ class Trainer {
       EvaluationRecord record = RecordOf(
           evaluation, progress_.iteration, calendar_,
           {metrics.best, metrics.early_stopping.value_or(LOSS), metrics.plateau.value_or(LOSS)});
-      record.averaged_weights = run_->step->average() != nullptr;
+      record.averaged_weights = average != nullptr;
       log_.Evaluation(record);
     }
     return evaluation;
@@ -368,8 +424,8 @@ class Trainer {
     }
     return run_->keeper->Save(
         name,
-        MakeCheckpoint(*setup_.model, run_->step->optimizer(), run_->step->average(), progress_,
-                       run_->meta),
+        MakeCheckpoint(*setup_.model, run_->step->optimizer(),
+                       run_->step->AverageAfter(progress_.iteration), progress_, run_->meta),
         std::move(best),
         [&log = log_, name, iteration = progress_.iteration] { log.Saved(name, iteration); });
   }

@@ -10,7 +10,6 @@
 
 #include "absl/types/span.h"
 #include "src/base/ceil_divide.h"
-#include "src/data/micro_batches.h"
 #include "src/optim/gradient_norm.h"
 
 namespace finetune {
@@ -30,7 +29,7 @@ TraitsByName TraitsOf(const Classifier& model) {
 
 absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(
     const ExperimentConfig& config, at::Device device, Classifier* model, Communicator* comm,
-    const std::vector<float>& class_weights) {
+    const std::vector<float>& class_weights, int64_t iterations_per_epoch) {
   std::unique_ptr<TrainingStep> step(new TrainingStep(config, device, model, comm));
   step->loss_.emplace(config.model().head(),
                       class_weights.empty() ? at::Tensor() : at::tensor(class_weights).to(device));
@@ -39,7 +38,8 @@ absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(
   // on all ranks. Statistics of frozen batch norms never change, so they are not averaged.
   const bool averages = !step->SyncsBatchNorm();
   TensorList statistics;
-  if (averages || config.optimizer().has_ema()) statistics = model->ChangingBuffers();
+  const bool has_average = config.optimizer().average_case() != OptimizerConfig::AVERAGE_NOT_SET;
+  if (averages || has_average) statistics = model->ChangingBuffers();
   if (config.runtime().cuda_graph() && StepGraph::RunsOn(device)) {
     step->graph_.emplace(device, &step->replayed_comm_);
   }
@@ -50,10 +50,14 @@ absl::StatusOr<std::unique_ptr<TrainingStep>> TrainingStep::Create(
   FT_ASSIGN_OR_RETURN(step->optimizer_,
                       CreateOptimizer(config.optimizer(), step->buckets_->entries(),
                                       step->buckets_->values(), TraitsOf(*model)));
-  if (config.optimizer().has_ema()) {
+  if (has_average) {
     std::vector<at::Tensor> sources = {step->buckets_->values()};
     if (step->statistics_->values().defined()) sources.push_back(step->statistics_->values());
-    step->average_.emplace(config.optimizer().ema(), std::move(sources));
+    if (config.optimizer().has_swa()) {
+      step->average_.emplace(config.optimizer().swa(), iterations_per_epoch, std::move(sources));
+    } else {
+      step->average_.emplace(config.optimizer().ema(), std::move(sources));
+    }
   }
   return step;
 }
@@ -87,17 +91,21 @@ absl::StatusOr<TrainingStep::Result> TrainingStep::Run(const Batch& batch, const
   return result;
 }
 
+MicroBatches TrainingStep::PassesOf(const Batch& batch) const {
+  const int64_t count = batch.labels.size(0);
+  const int64_t most = config_.data().train().micro_batch_size();
+  const int64_t largest_part = CeilDivide(batch.global_size, comm_.size());
+  return SyncsBatchNorm() ? MicroBatches::InStep(count, largest_part, most)
+                          : MicroBatches::Of(count, most);
+}
+
 // Runs forward and backward. When it returns, the gradients are in the buckets and their
 // all-reduces are running. Every rank starts the all-reduce of the running statistics before those
 // of the gradients. The latter start during backward or, on a rank without images, in
 // EndBackward().
 at::Tensor TrainingStep::ForwardAndBackward(const Batch& batch, const Images& images,
                                             int64_t iteration, const OnPhase& on_phase) {
-  const int64_t count = batch.labels.size(0);
-  const int64_t most = config_.data().train().micro_batch_size();
-  const int64_t largest_part = CeilDivide(batch.global_size, comm_.size());
-  const MicroBatches micro = SyncsBatchNorm() ? MicroBatches::InStep(count, largest_part, most)
-                                              : MicroBatches::Of(count, most);
+  const MicroBatches micro = PassesOf(batch);
   at::Tensor loss_sum = at::zeros({}, at::TensorOptions(at::kDouble).device(device_));
   buckets_->Zero();
   const at::Tensor all_images = images(batch);

@@ -15,6 +15,7 @@
 #include "src/comm/replay_communicator.h"
 #include "src/config/experiment.pb.h"
 #include "src/data/batch.h"
+#include "src/data/micro_batches.h"
 #include "src/model/classifier.h"
 #include "src/model/training_loss.h"
 #include "src/optim/optimizer.h"
@@ -46,11 +47,11 @@ class TrainingStep {
 
   // Creates the step. Moves the trained parameters and their gradients into contiguous memory.
   // `config`, `model` and `comm` must outlive the step. `class_weights`: the result of
-  // ClassWeights(); empty if all weights are 1. Errors: those of GradientBuckets::Create() and
-  // CreateOptimizer().
+  // ClassWeights(); empty if all weights are 1. `iterations_per_epoch`: used by optimizer.swa
+  // alone. Errors: those of GradientBuckets::Create() and CreateOptimizer().
   static absl::StatusOr<std::unique_ptr<TrainingStep>> Create(
       const ExperimentConfig& config, at::Device device, Classifier* model, Communicator* comm,
-      const std::vector<float>& class_weights = {});
+      const std::vector<float>& class_weights = {}, int64_t iterations_per_epoch = 1);
 
   // Runs one iteration. Collective. `images` returns the batch's images as the model takes them.
   // `whole`: the global batch has its full size, which only an epoch's last batch may lack; only
@@ -61,9 +62,18 @@ class TrainingStep {
 
   Optimizer& optimizer() { return *optimizer_; }
 
-  // Returns the moving average of the trained parameters and of the running statistics that
-  // training changes; null if the config has no optimizer.ema.
+  // Returns the average of the trained parameters and of the running statistics that training
+  // changes; null if the config has neither optimizer.ema nor optimizer.swa.
   WeightAverage* average() { return average_.has_value() ? &*average_ : nullptr; }
+  // Returns the average after this number of iterations; null if it has not begun either.
+  WeightAverage* AverageAfter(int64_t iterations) {
+    return average_.has_value() && average_->HasBegun(iterations) ? &*average_ : nullptr;
+  }
+  // Returns the running statistics that training changes, [n] float32 in contiguous memory;
+  // undefined if there are none, or if neither the ranks nor an average need them so.
+  const at::Tensor& statistics() const { return statistics_->values(); }
+  // Returns how this rank's part of a batch is divided into passes.
+  MicroBatches PassesOf(const Batch& batch) const;
   // Returns the place of each trained parameter in the contiguous memory, in the reverse order of
   // the forward pass.
   const std::vector<ParameterSpan>& parameters() const { return buckets_->entries(); }

@@ -231,6 +231,20 @@ class Checker {
                schedule.early_stopping().patience(), loaded_.PlaceOf("schedule.plateau.patience"),
                schedule.plateau().patience()));
     }
+    if (config_.optimizer().has_swa()) {
+      const int first = config_.optimizer().swa().first_epoch();
+      if (schedule.has_max_epochs() && first > schedule.max_epochs()) {
+        Error("optimizer.swa.first_epoch",
+              absl::StrCat("is ", first, "; the run ends after epoch ", schedule.max_epochs(),
+                           " and would never average"));
+      }
+      if (schedule.has_early_stopping()) {
+        Error("schedule.early_stopping",
+              absl::StrCat("does not go with optimizer.swa (", loaded_.PlaceOf("optimizer.swa"),
+                           "), which computes the batch norms' statistics of its average at the "
+                           "end of the whole run: drop one of them"));
+      }
+    }
     if (InRange("runtime.checkpoint.keep_best", checkpoint.keep_best(), 1, 1000) &&
         checkpoint.keep_best() > 1 && !checkpoint.save_best()) {
       Error("runtime.checkpoint.keep_best",
@@ -260,6 +274,7 @@ class Checker {
     const ModelConfig& model = config_.model();
     for (const auto& [field, probability] :
          {std::pair("model.head.dropout", model.head().dropout()),
+          std::pair("model.backbone.resnet.drop_path", model.backbone().resnet().drop_path()),
           std::pair("model.backbone.efficientnet_lite.drop_path",
                     model.backbone().efficientnet_lite().drop_path()),
           std::pair("model.backbone.efficientnet.drop_path",

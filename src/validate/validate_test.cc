@@ -239,6 +239,12 @@ INSTANTIATE_TEST_SUITE_P(
                     "model.head.focal.gamma: is -1; expected 0 or more"},
         WrongConfig{"optimizer.lamb={lr: 0.1 beta1: 2}",
                     "optimizer.lamb.beta1: is 2; expected at least 0 and less than 1"},
+        WrongConfig{"optimizer.rmsprop={lr: 0.1 epsilon: 0}",
+                    "optimizer.rmsprop.epsilon: is 0; expected 1e-37 or more"},
+        WrongConfig{"optimizer.swa={first_epoch: 0}",
+                    "optimizer.swa.first_epoch: is 0; expected 1 or more"},
+        WrongConfig{"model.backbone.resnet.drop_path=1",
+                    "model.backbone.resnet.drop_path: is 1; expected at least 0 and less than 1"},
         WrongConfig{
             "comm.timeout_seconds=5",
             "comm.timeout_seconds: is 5; expected at least stall_warning_seconds, which is 30"},
@@ -248,6 +254,20 @@ INSTANTIATE_TEST_SUITE_P(
                     "comm.stall_warning_seconds: is nan; expected a finite number"},
         WrongConfig{"comm.bucket_mebibytes=inf",
                     "comm.bucket_mebibytes: is inf; expected 0.001 to 65536"}));
+
+TEST(Validate, AnAverageOfEpochsNeedsTheEndOfTheWholeRun) {
+  EXPECT_THAT(
+      std::string(
+          Check({"optimizer.swa={first_epoch: 9}", "schedule.max_epochs=8"}).status().message()),
+      HasSubstr("optimizer.swa.first_epoch: is 9; the run ends after epoch 8 and would "
+                "never average"));
+  EXPECT_THAT(
+      std::string(Check({"optimizer.swa={first_epoch: 1}", "schedule.early_stopping={patience: 2}"})
+                      .status()
+                      .message()),
+      HasSubstr("schedule.early_stopping: does not go with optimizer.swa "
+                "(--set=optimizer.swa={first_epoch: 1})"));
+}
 
 TEST(Validate, AllErrorsComeTogetherEachWithItsPlace) {
   const auto result = Check({"optimizer.sgd.lr=-1", "model.backbone.frozen_stages=9"});
@@ -420,8 +440,9 @@ TEST(Validate, RecordedStepsHaveNoRandomDraws) {
                          "(--set=model.head.dropout=0.5), whose draws a recorded step "
                          "would repeat: drop one of them"));
   for (const std::string draws :
-       {"efficientnet_lite.drop_path", "efficientnet.drop_path", "efficientnet_v2.drop_path",
-        "convnext.drop_path", "vit.drop_path", "swin.drop_path", "vgg.hidden_dropout"}) {
+       {"resnet.drop_path", "efficientnet_lite.drop_path", "efficientnet.drop_path",
+        "efficientnet_v2.drop_path", "convnext.drop_path", "vit.drop_path", "swin.drop_path",
+        "vgg.hidden_dropout"}) {
     const std::string field = "model.backbone." + draws;
     EXPECT_THAT(std::string(Check({"runtime.cuda_graph=true", field + "=0.5"}).status().message()),
                 testing::HasSubstr("runtime.cuda_graph: does not go with " + field +

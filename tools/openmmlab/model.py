@@ -557,7 +557,12 @@ class Model(Part):
         backbone.expect("out_indices", ((3,), [3]), "finetune classifies by the last stage alone")
         backbone.expect("strides", ((1, 2, 2, 2), [1, 2, 2, 2]), "finetune's stages have the strides 1, 2, 2, 2")
         backbone.expect("dilations", ((1, 1, 1, 1), [1, 1, 1, 1]), "finetune's convolutions are not dilated")
-        backbone.expect("drop_path_rate", (0,), "finetune has no drop path", "drop path")
+        if kind.startswith("SE"):
+            backbone.note("drop_path_rate", "mmpretrain's SE blocks do not read it")
+        else:
+            drop_path = backbone.number("drop_path_rate", 0, 0.999999)
+            if drop_path is not None and drop_path.value > 0:
+                self.put(resnet, "drop_path", drop_path)
         backbone.expect("conv_cfg", (None,), NO_COUNTERPART)
         backbone.note("with_cp", "it trades memory for time and does not change the result")
 

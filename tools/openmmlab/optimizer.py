@@ -66,9 +66,11 @@ class Optimizer(Part):
             self.lamb(sgd, wrapper, output)
         elif sgd.type() == "LARS":
             self.lars(sgd, output.message("lars"))
+        elif sgd.type() == "RMSprop":
+            self.rmsprop(sgd, output.message("rmsprop"))
         elif sgd.type() != "SGD":
             sgd.refuse_all(
-                f"finetune has no optimizer {sgd.type()}; it has SGD, AdamW, Lamb and LARS",
+                f"finetune has no optimizer {sgd.type()}; it has SGD, AdamW, RMSprop, Lamb and LARS",
                 f"optimizer {sgd.type() or '?'}",
             )
         else:
@@ -109,6 +111,18 @@ class Optimizer(Part):
                 "counts in iterations, and see base_batch_size",
                 "accumulation with a schedule by iteration",
             )
+
+    def rmsprop(self, rmsprop, message):
+        """Translates torch.optim.RMSprop."""
+        for name, key in (
+            ("lr", "lr"),
+            ("alpha", "alpha"),
+            ("epsilon", "eps"),
+            ("momentum", "momentum"),
+            ("weight_decay", "weight_decay"),
+        ):
+            self.put(message, name, rmsprop.number(key, 0, 1e30))
+        self.put(message, "centered", rmsprop.flag("centered"))
 
     def lamb(self, lamb, wrapper, output):
         """mmpretrain's Lamb, which is timm's: it scales all gradients to a norm of at most 1 unless told otherwise."""

@@ -1,13 +1,13 @@
 """Translates the run's length, the schedule of the learning rate and the interval of validations."""
 
-import math
-
 from openmmlab import pbtxt
 from openmmlab.legacy import MMCV_WARMUP
 from openmmlab.part import NO_COUNTERPART, Part
 from openmmlab.values import Dict, plain
 
 WARMUPS = ("LinearLR", MMCV_WARMUP)
+# The schedules that may begin where the warm-up ends.
+FOLLOWING = ("CosineAnnealingLR", "PolyLR", "MultiStepLR", "StepLR", "ExponentialLR")
 
 
 class Schedule(Part):
@@ -82,7 +82,8 @@ class Schedule(Part):
 
     def schedulers(self, output):
         written = None
-        warmup_end = 0
+        # The warm-up's end, and whether it is in epochs.
+        warmup_end = None
         # The warm-up comes first, because the others depend on it.
         for scheduler in sorted(self.top.sections("param_scheduler"), key=lambda one: self.kind(one) not in WARMUPS):
             kind = self.kind(scheduler)
@@ -98,7 +99,7 @@ class Schedule(Part):
             scheduler.note("verbose", "it does not change the result")
             if kind in WARMUPS:
                 if self.warmup(scheduler, output, begin, end, by_epoch, per_iteration, total):
-                    warmup_end = end.value
+                    warmup_end = (end.value, by_epoch)
                 continue
             write = {
                 "MultiStepLR": self.multi_step,
@@ -118,11 +119,24 @@ class Schedule(Part):
                 )
                 scheduler.refuse_all(why, f"schedule {kind}")
                 continue
-            if kind not in ("CosineAnnealingLR", "PolyLR") and (begin != 0 or end is not None and end.value != total):
+            follows = begin > 0 and warmup_end == (begin, by_epoch)
+            if kind not in FOLLOWING and begin != 0 or kind not in ("CosineAnnealingLR", "PolyLR") and (
+                end is not None and end.value != total
+            ):
                 scheduler.refuse_all("finetune's schedule spans the whole run", "schedule of a part of the run")
                 continue
-            if write(scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+            if begin > 0 and not follows:
+                scheduler.refuse_all(
+                    "finetune's schedule begins with the run or where the warm-up ends", "schedule of a part of the run"
+                )
+                continue
+            if write(scheduler, output, total, by_epoch, per_iteration, begin, end):
                 written = kind
+                # A schedule that became a constant has no begin.
+                if follows and not output.has("constant"):
+                    output.message("warmup").set(
+                        "schedule_follows", True, self.origin(scheduler.items["begin"], "the end of the warm-up")
+                    )
         if written is None and not any(finding.path.startswith("param_scheduler") for finding in self.report.missing):
             output.set("constant", pbtxt.Message())
 
@@ -146,34 +160,20 @@ class Schedule(Part):
             scheduler.refuse_all("finetune has one warm-up", "second warm-up")
             return False
         is_mmcv = self.has_mmcv_warmup = scheduler.type() == MMCV_WARMUP
-        if not is_mmcv and end.value < 2:
+        if not is_mmcv and end.value < 2 and not (by_epoch and per_iteration):
             scheduler.refuse_all("mmengine's LinearLR needs two steps or more", "LinearLR other than a warm-up")
             return False
         message = output.message("warmup")
-        if by_epoch or is_mmcv:
-            self.put(message, "epochs" if by_epoch else "iterations", end)
-        else:
-            self.put(message, "iterations", end, f"{end.value} there, whose last one has the full rate", end.value - 1)
+        self.put(message, "epochs" if by_epoch else "iterations", end)
         message.set(
             "start_factor",
             start.value if start is not None else 1 / 3,
             self.origin(start or scheduler.value, "" if start is not None else "mmengine's default"),
         )
+        if not is_mmcv:
+            message.set("ends_at_full_rate", True, self.origin(scheduler.value, "as mmengine's LinearLR"))
         if by_epoch and not per_iteration:
-            self.report.miss(
-                scheduler.value.place,
-                f"{scheduler.path}.convert_to_iter_based",
-                "the rate rises once an epoch there and every iteration here",
-                "warm-up by epoch",
-            )
-        elif by_epoch and not is_mmcv:
-            self.report.miss(
-                scheduler.value.place,
-                f"{scheduler.path}.end={end.value}",
-                f"the last iteration of these {end.value} epochs has the full rate there, and the one after it here; exact is warmup "
-                "{ iterations } with one iteration less than they have",
-                "warm-up that ends an iteration earlier",
-            )
+            message.set("unit", pbtxt.Enum("EPOCH"), self.origin(scheduler.value, "once an epoch, by_epoch"))
         return True
 
     def below_warmup(self, scheduler, output, minimum):
@@ -226,10 +226,10 @@ class Schedule(Part):
         message.set("min_lr", 0, self.origin(scheduler.value, "mmengine's default"))
         return None
 
-    def poly(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+    def poly(self, scheduler, output, total, by_epoch, per_iteration, begin, end):
         """Translates PolyLR, which reaches eta_min in its last step, and not after it."""
-        if total is None or begin != 0 or end is None or end.value not in (total, total + 1):
-            scheduler.refuse_all("finetune's poly spans the whole run", "PolyLR over a part of the run")
+        if total is None or end is None or end.value not in (total, total + 1):
+            scheduler.refuse_all("finetune's poly spans the run to its end", "PolyLR over a part of the run")
             return False
         message = output.message("poly")
         self.put(message, "power", scheduler.number("power", 1e-30, 1e30))
@@ -244,14 +244,15 @@ class Schedule(Part):
                 (
                     f"in the n-th {unit} of N, from 0, (1 - n / (N - 1))^power there and (1 - n / N)^power here"
                     if end.value == total
-                    else f"the rate falls over {total + 1} epochs less an iteration there, and over {total} here"
+                    else f"the rate falls over {total + 1 - begin} epochs less an iteration there, and over {total - begin} here"
                 ),
                 "PolyLR that ends one step earlier",
             )
-        self.below_warmup(scheduler, output, minimum)
+        if begin == 0:
+            self.below_warmup(scheduler, output, minimum)
         return True
 
-    def one_cycle(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+    def one_cycle(self, scheduler, output, total, by_epoch, per_iteration, begin, end):
         steps, peak = scheduler.whole("total_steps", 1, 2**62), scheduler.number("eta_max", 1e-30, 1e30)
         share = scheduler.number("pct_start", 0, 0.999999)
         curve = scheduler.text("anneal_strategy")
@@ -283,7 +284,7 @@ class Schedule(Part):
         if curve is not None and curve.value == "linear":
             self.put(message, "anneal", curve, value=pbtxt.Enum("LINEAR"))
         optimizer = self.output.message("optimizer")
-        for kind in ("sgd", "adamw", "lars", "lamb"):
+        for kind in ("sgd", "adamw", "lars", "lamb", "rmsprop"):
             if optimizer.has(kind) and optimizer.get(kind).has("lr"):
                 optimizer.get(kind).change(
                     "lr", peak.value, self.origin(peak, "eta_max, which replaces the optimizer's lr")
@@ -298,7 +299,7 @@ class Schedule(Part):
             )
         return True
 
-    def restarts(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+    def restarts(self, scheduler, output, total, by_epoch, per_iteration, begin, end):
         periods, weights = scheduler.numbers("periods"), scheduler.numbers("restart_weights")
         lengths = plain(periods) if periods is not None else []
         are_whole = bool(lengths) and all(isinstance(n, int) and 0 < n < 2**31 for n in lengths)
@@ -334,7 +335,7 @@ class Schedule(Part):
             )
         return True
 
-    def multi_step(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+    def multi_step(self, scheduler, output, total, by_epoch, per_iteration, begin, end):
         milestones = scheduler.take("milestones")
         gamma = scheduler.number("gamma", 1e-30, 1e30)
         steps = plain(milestones) if milestones is not None else None
@@ -342,7 +343,8 @@ class Schedule(Part):
         if not all(isinstance(step, int) and 0 < step < 2**62 for step in steps):
             scheduler.refuse_all("expected milestones, rising whole numbers", "milestones")
             return False
-        reached = sorted(set(step for step in steps if total is None or step < total))
+        # A schedule that begins after the warm-up counts its milestones from there, in both programs.
+        reached = sorted(set(step for step in steps if total is None or step < total - begin))
         self.write_steps(
             output,
             reached,
@@ -353,7 +355,7 @@ class Schedule(Part):
         )
         return True
 
-    def steps(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+    def steps(self, scheduler, output, total, by_epoch, per_iteration, begin, end):
         """Translates StepLR and ExponentialLR into a multi_step schedule with the same milestones."""
         size = scheduler.whole("step_size", 1)
         gamma = scheduler.number("gamma", 1e-30, 1e30)
@@ -363,7 +365,7 @@ class Schedule(Part):
             return False
         self.write_steps(
             output,
-            list(range(every, total, every)),
+            list(range(every, total - begin, every)),
             by_epoch,
             gamma,
             size or gamma or scheduler.value,
@@ -381,7 +383,7 @@ class Schedule(Part):
         if not by_epoch:
             message.set("unit", pbtxt.Enum("ITERATION"))
 
-    def plateau(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+    def plateau(self, scheduler, output, total, by_epoch, per_iteration, begin, end):
         metric = self.metric(scheduler.take("monitor"))
         rule = scheduler.text("rule")
         if metric is None or rule is None or rule.value != "greater":
@@ -409,29 +411,20 @@ class Schedule(Part):
         scheduler.expect("eps", (1e-8,), "finetune makes no reduction of 1e-8 or less")
         return True
 
-    def cosine(self, scheduler, output, total, by_epoch, per_iteration, begin, end, warmup_end):
+    def cosine(self, scheduler, output, total, by_epoch, per_iteration, begin, end):
         span = scheduler.whole("T_max", 1, 2**62)
         length = span.value if span is not None else (end.value if end is not None else total or 0) - begin
         if (
             total is None
-            or begin not in (0, warmup_end)
             or begin + length != total
             or end is not None
             and end.value < total
         ):
             scheduler.refuse_all(
-                f"finetune's cosine spans the whole run, {total} {'epochs' if by_epoch else 'iterations'}",
+                f"finetune's cosine spans the run to its end, {total} {'epochs' if by_epoch else 'iterations'}",
                 "cosine over a part of the run",
             )
             return False
-        if begin > 0:
-            self.report.miss(
-                scheduler.value.place,
-                f"{scheduler.path}.begin={begin}",
-                f"the cosine runs from {begin} to {total} there and from 0 to {total} here, under the same warm-up: in "
-                f"between the rate is lower here, by up to {100 * _lag(begin, total):.1f} % of lr",
-                "cosine that begins after the warm-up",
-            )
         message = output.message("cosine")
         minimum = self.minimum(scheduler, message)
         if begin == 0:
@@ -439,14 +432,3 @@ class Schedule(Part):
         if not per_iteration:
             message.set("unit", pbtxt.Enum("EPOCH"), self.origin(scheduler.value, "once an epoch, by_epoch"))
         return True
-
-
-def _lag(begin, total):
-    """Returns how far a cosine over 0..total is at most below a cosine over begin..total, as a share of the cosine's
-    height."""
-
-    def height(now, start):
-        return (1 + math.cos(math.pi * (now - start) / (total - start))) / 2
-
-    moments = [begin + (total - begin) * i / 200 for i in range(201)]
-    return max(height(now, begin) - height(now, 0) for now in moments)
