@@ -13,10 +13,10 @@
 namespace finetune {
 
 // The HDF5 functions that ShardWriter, ShardReader, EncodedShardWriter, EncodedShardReader and
-// FeatureFile (src/predict) share. In this file "data set" means an HDF5 data set: an array in the file. In all functions
-// `path` is the file's path and `name` the data set's name. The caller must hold an Hdf5Lock.
-// Errors of all functions: ResourceExhausted if the disk is full, otherwise DataLoss that names the
-// file.
+// FeatureFile (src/predict) share. In this file "data set" means an HDF5 data set: an array in the
+// file. In all functions `path` is the file's path and `name` the data set's name. The caller must
+// hold an Hdf5Lock. Errors of all functions: ResourceExhausted if the disk is full, otherwise
+// DataLoss that names the file.
 
 // The size of a chunk (the unit in which HDF5 stores a data set) in bytes. With smaller chunks the
 // file's index of chunks is larger. With larger chunks ShardReader's first read of an image is
