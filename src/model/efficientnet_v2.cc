@@ -164,16 +164,18 @@ class EfficientNetV2 final : public Backbone {
       const std::string timm = absl::StrCat("blocks.", stage - 1, ".", index);
       const InvertedResidualNames theirs = {.expand = TorchvisionConvBn(torchvision + ".0"),
                                             .project = TorchvisionConvBn(torchvision + ".1")};
-      block = expansion == 1
-                  ? MakeFusedInvertedResidual({.expand = MmpretrainConvBn(ours)},
-                                              {theirs, {.expand = {timm + ".conv", timm + ".bn1"}}},
-                                              shape, make)
-                  : MakeFusedInvertedResidual({.expand = MmpretrainConvBn(ours + ".conv1"),
-                                               .project = MmpretrainConvBn(ours + ".conv2")},
-                                              {theirs,
-                                               {.expand = {timm + ".conv_exp", timm + ".bn1"},
-                                                .project = {timm + ".conv_pwl", timm + ".bn2"}}},
-                                              shape, make);
+      if (expansion == 1) {
+        block = MakeFusedInvertedResidual({.expand = MmpretrainConvBn(ours)},
+                                          {theirs, {.expand = {timm + ".conv", timm + ".bn1"}}},
+                                          shape, make);
+      } else {
+        block = MakeFusedInvertedResidual({.expand = MmpretrainConvBn(ours + ".conv1"),
+                                           .project = MmpretrainConvBn(ours + ".conv2")},
+                                          {theirs,
+                                           {.expand = {timm + ".conv_exp", timm + ".bn1"},
+                                            .project = {timm + ".conv_pwl", timm + ".bn2"}}},
+                                          shape, make);
+      }
     } else {
       block =
           MakeInvertedResidual(MmpretrainNames(ours),
