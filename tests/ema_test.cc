@@ -205,7 +205,9 @@ TEST_F(EmaTest, OfEpochsEndsWithStatisticsOfTheAveragedWeights) {
       Prepare(*loaded, /*evaluated=*/nullptr, /*resumes=*/false, /*trace=*/nullptr, comm_.get());
   ASSERT_TRUE(setup.ok()) << setup.status();
   const TensorList found = Read("run", "latest.pth", kAveraged);
-  ASSERT_TRUE(LoadResumed(StateDict{.tensors = found}, setup->model.get()).ok());
+  StateDict state;
+  state.tensors = found;
+  ASSERT_TRUE(LoadResumed(state, setup->model.get()).ok());
   setup->model->ParametersChanged(/*all=*/true);
   setup->train->Seek(/*epoch=*/4, /*iteration=*/0);
   constexpr double kMomentum = 0.1;
