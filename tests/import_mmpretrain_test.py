@@ -647,7 +647,7 @@ class MeaningTest(ConfigTest):
                 "paramwise_cfg.layer_decay_rate=0.7: finetune's optimizer.layer_decay goes by stages",
             ),
             # Schedules. Without end the fall is endless, and with the run's length it reaches its end one step earlier.
-            ("param_scheduler = [dict(type='PolyLR', power=2)]", "finetune's poly spans the whole run"),
+            ("param_scheduler = [dict(type='PolyLR', power=2)]", "finetune's poly spans the run to its end"),
             (
                 "param_scheduler = [dict(type='PolyLR', end=200)]",
                 "(1 - n / (N - 1))^power there and (1 - n / N)^power here",
