@@ -373,7 +373,9 @@ class CrashTest : public TrainingTest {
       EXPECT_TRUE((*source)->skipped.empty()) << absl::StrJoin((*source)->skipped, "\n");
       for (const char* alias : {"latest.pth", "best.pth"}) {
         const std::string path = absl::StrCat(folder, "/", alias);
-        if (fs::is_symlink(path)) EXPECT_TRUE(fs::exists(path)) << alias << " leads nowhere";
+        if (fs::is_symlink(path)) {
+          EXPECT_TRUE(fs::exists(path)) << alias << " leads nowhere";
+        }
       }
     }
     const auto keeper = run.Open(/*keep_last=*/1);
@@ -396,9 +398,9 @@ TEST_F(CrashTest, TheNameOfANewWorkDirIsSynced) {
 }
 
 TEST_F(CrashTest, EveryOutcomeOfACrashCanBeResumed) {
-  ASSERT_NO_FATAL_FAILURE(Record("--set=schedule.max_epochs=2"));
-  ASSERT_NO_FATAL_FAILURE(Record("--set=schedule.max_epochs=3 --resume=auto"));
-  ASSERT_NO_FATAL_FAILURE(Record("--set=schedule.max_epochs=1 --overwrite"));
+  ASSERT_NO_FATAL_FAILURE(Record("--max_iterations=10"));
+  ASSERT_NO_FATAL_FAILURE(Record("--resume=auto"));
+  ASSERT_NO_FATAL_FAILURE(Record("--max_iterations=5 --overwrite"));
   const std::vector<Call> calls = ReadCalls(folder_ + "/calls");
   Disk disk;
   std::set<std::string> tried;

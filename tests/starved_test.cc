@@ -47,7 +47,7 @@ class StarvedTest : public TrainingTest {
 
 TEST_F(StarvedTest, OfFileDescriptors) {
   bool enough = false, too_few = false;
-  for (const int limit : {6, 10, 14, 18, 24, 32, 64, 256}) {
+  for (const int limit : {6, 8, 10, 64}) {
     SCOPED_TRACE(absl::StrCat("ulimit -n ", limit));
     const std::string run = absl::StrCat("run", limit);
     const bool runs = ExpectRunsOrNames(Run(absl::StrCat("bash -c 'ulimit -n ", limit, "; exec ",
@@ -60,7 +60,7 @@ TEST_F(StarvedTest, OfFileDescriptors) {
 
 TEST_F(StarvedTest, OfAddressSpace) {
   bool enough = false, too_little = false;
-  for (const int mebibytes : {100, 400, 700, 1000, 1500, 20000}) {
+  for (const int mebibytes : {100, 400, 700, 20000}) {
     SCOPED_TRACE(absl::StrCat("ulimit -v, ", mebibytes, " MiB"));
     const bool runs = ExpectRunsOrNames(
         Run(absl::StrCat("bash -c 'ulimit -v ", mebibytes * 1024, "; exec ",

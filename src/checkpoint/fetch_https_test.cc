@@ -16,6 +16,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/atomic_file.h"
+#include "src/base/sha256.h"
 #include "src/base/test_folder.h"
 #include "src/checkpoint/fetch.h"
 
@@ -152,11 +153,11 @@ TEST_F(FetchHttpsTest, FollowsARedirectToAnotherHostWithoutThePassword) {
 }
 
 TEST_F(FetchHttpsTest, FollowsARedirectFromHttpToHttpsButNotBack) {
-  ExpectFetches(Plain("/to-https.pth"));
   const absl::Status status = ExpectRefuses(Here("/to-http.pth"));
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("redirects"), HasSubstr("expected https,")));
   EXPECT_THAT(Requests().back(), HasSubstr("https /to-http.pth"));
+  ExpectFetches(Plain("/to-https.pth"));
 }
 
 TEST_F(FetchHttpsTest, FollowsARedirectToNoOtherSchemeAndNotForEver) {
@@ -177,9 +178,12 @@ TEST_F(FetchHttpsTest, FetchesPartByPartFromAServerThatSendsOnlySoMuchAtOnce) {
   EXPECT_THAT(requests[3], HasSubstr("range=bytes=180000-"));
 }
 
-TEST_F(FetchHttpsTest, NoticesACutThatOnlyTlsShows) {
-  ExpectFetches(Here("/cut.pth"));
-  EXPECT_EQ(Requests().size(), 2u);
+TEST_F(FetchHttpsTest, RefusesACutFileByItsHashWhereTheServerSaysNoLength) {
+  Sha256 sha;
+  sha.Update(body_);
+  const absl::Status status =
+      ExpectRefuses(Here(absl::StrCat("/cut-", sha.HexDigest().substr(0, 8), ".pth")));
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(FetchHttpsTest, RefusesAFileShorterThanTheServerSays) {
@@ -225,7 +229,9 @@ TEST_F(FetchHttpsTest, KeepsTheProxysPasswordOutOfMessages) {
     setenv("https_proxy", proxy.c_str(), 1);
     const std::string message(FetchToCache(Here("/x.pth"), options_).status().message());
     EXPECT_THAT(message, AllOf(HasSubstr("/x.pth"), Not(HasSubstr("secret"))));
-    if (absl::StrContains(proxy, "secret")) EXPECT_THAT(message, HasSubstr("https_proxy"));
+    if (absl::StrContains(proxy, "secret")) {
+      EXPECT_THAT(message, HasSubstr("https_proxy"));
+    }
   }
   unsetenv("https_proxy");
 }

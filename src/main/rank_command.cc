@@ -2,23 +2,16 @@
 
 #include <memory>
 
-#include "absl/strings/str_cat.h"
-#include "src/base/annotate.h"
 #include "src/base/exit_code.h"
 #include "src/comm/agreement.h"
 #include "src/comm/create_communicator.h"
 #include "src/comm/mpi/mpi_session.h"
 #include "src/host/affinity.h"
-#include "src/host/open_files.h"
 
 namespace finetune {
 
 int RankCommand::Run(const Invocation& invocation) {
   const absl::StatusOr<LoadedConfig> loaded = Load();
-  if (const absl::Status allowed = AllowOpenFiles(); !allowed.ok()) {
-    // Every rank says its own, because the limit may be another one on each host.
-    return ReportError(Annotate(allowed, absl::StrCat("rank ", invocation.rank)), /*rank=*/0);
-  }
   RestartUnbound(invocation.argv);
   int argc = invocation.argc;
   char** argv = invocation.argv;

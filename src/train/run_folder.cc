@@ -41,11 +41,10 @@ std::vector<ReplacedText> ReplacedTexts(const std::string& work_dir) {
 }
 
 // Deletes the incomplete files that killed runs left in place of the texts. Files that cannot be
-// deleted stay. The caller must hold the folder's lock.
-void RemoveIncomplete(const std::string& work_dir, const std::vector<ReplacedText>& texts) {
-  const absl::StatusOr<std::vector<std::string>> names = ListFolder(work_dir);
-  if (!names.ok()) return;
-  for (const std::string& name : *names) {
+// deleted stay. The caller must hold the folder's lock. Errors: those of ListFolder().
+absl::Status RemoveIncomplete(const std::string& work_dir, const std::vector<ReplacedText>& texts) {
+  FT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(work_dir));
+  for (const std::string& name : names) {
     const absl::string_view final_name = FinalNameOf(name);
     for (const ReplacedText& text : texts) {
       if (absl::StrCat(work_dir, "/", final_name) != text.path) continue;
@@ -53,6 +52,7 @@ void RemoveIncomplete(const std::string& work_dir, const std::vector<ReplacedTex
       std::filesystem::remove(absl::StrCat(work_dir, "/", name), error);
     }
   }
+  return absl::OkStatus();
 }
 
 bool LiesIn(const std::string& path, const std::string& folder) {
@@ -89,7 +89,7 @@ absl::StatusOr<std::unique_ptr<CheckpointKeeper>> RunFolder::Open(int keep_last)
   FT_ASSIGN_OR_RETURN(
       std::unique_ptr<CheckpointKeeper> keeper,
       CheckpointKeeper::Open(options_.work_dir, keep_last, earlier, known_, options_.trace));
-  if (keeper->locked()) RemoveIncomplete(options_.work_dir, texts);
+  if (keeper->locked()) FT_RETURN_IF_ERROR(RemoveIncomplete(options_.work_dir, texts));
   // TensorBoard would draw the earlier run's curves together with this run's.
   if (options_.overwrite) FT_RETURN_IF_ERROR(RemoveEventFiles(options_.work_dir));
   for (const ReplacedText& text : texts) {
