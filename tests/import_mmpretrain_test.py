@@ -1013,7 +1013,7 @@ class MeaningTest(ConfigTest):
             "paramwise_cfg=dict(norm_decay_mult=0.1, bias_decay_mult=0.2, flat_decay_mult=0.3, "
             "custom_keys={'.cls_token': dict(decay_mult=0.4), '.absolute_pos_embed': dict(decay_mult=0.5)}))\n"
         )
-        model = "model = dict(backbone=dict(_delete_=True, {}), neck=None, head=dict(init_cfg=None), {})\nload_from = 'a.pth'\n"
+        model = "model = dict(backbone=dict(_delete_=True, {}), {}head=dict(init_cfg=None))\nload_from = 'a.pth'\n"
         for backbone, expected in (
             (
                 "type='ConvNeXt'",
@@ -1069,7 +1069,9 @@ class MeaningTest(ConfigTest):
             ),
         ):
             with self.subTest(backbone):
-                output = self.whole(BASE_LIST + model.format(backbone, "") + rules)
+                # Only a Swin transformer gives maps to the base config's neck, which averages them.
+                neck = "" if "Swin" in backbone else "neck=None, "
+                output = self.whole(BASE_LIST + model.format(backbone, neck) + rules)
                 # Keys that match nothing are left out, for finetune refuses a rule that matches nothing.
                 self.assertNotIn("absolute", re.sub(r"#.*", "", output))
                 found = re.findall(r'match: "(.*?)".*\n.*weight_decay_multiplier: ([\d.]+)', output)

@@ -278,8 +278,8 @@ TEST(RenameState, RefusesNetworksThatThePackageLacks) {
   EXPECT_THAT(refusal("vit {}", WeightNames::kTorchvision),
               HasSubstr("expected finetune or mmpretrain or timm"));
   EXPECT_THAT(refusal("vit { registers: 4 }", WeightNames::kTimm), HasSubstr("expected finetune"));
-  EXPECT_THAT(refusal("swin { variant: LARGE }", WeightNames::kTorchvision),
-              HasSubstr("expected finetune or mmpretrain or timm"));
+  EXPECT_THAT(refusal("swin { window_size: 5 }", WeightNames::kTorchvision),
+              HasSubstr("expected finetune or mmpretrain"));
   EXPECT_THAT(refusal("swin { width: 32 }", WeightNames::kTimm), HasSubstr("expected finetune"));
   EXPECT_THAT(refusal("efficientnet_lite {}", WeightNames::kMmpretrain),
               HasSubstr("expected finetune or timm"));
