@@ -8,6 +8,7 @@
 
 #include "src/base/philox.h"
 #include "src/data/transforms/all.h"
+#include "src/data/transforms/rounding.h"
 
 namespace finetune {
 namespace {
@@ -144,7 +145,8 @@ void Pipeline::ApplyToPart(absl::Span<const uint8_t> pixels, const ImageShape& p
 template <typename T>
 void Pipeline::Run(absl::Span<const uint8_t> pixels, const int64_t* draws, Scratch* scratch,
                    T* out) const {
-  scratch->values.assign(pixels.begin(), pixels.end());
+  scratch->values.resize(pixels.size());
+  WidenAll(pixels.data(), pixels.size(), scratch->values.data());
   if (steps_.empty()) return normalize_.Write(scratch, out);
   for (size_t i = 0; i + 1 < steps_.size(); ++i) {
     steps_[i].transform->Apply(draws, scratch);

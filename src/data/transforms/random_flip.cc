@@ -4,9 +4,20 @@
 #include <ATen/ops/where.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace finetune {
 namespace {
+
+// Mirrors a row of pixels of three channels. `old`: memory for one number more than the row has.
+// Copies each pixel with the number behind it, as one vector of four; the next pixel overwrites it.
+void MirrorPixels(int64_t width, float* __restrict old, float* __restrict line) {
+  std::copy_n(line, width * 3, old);
+  for (int64_t x = 0; x + 1 < width; ++x) {
+    std::memcpy(line + x * 3, old + (width - 1 - x) * 3, 4 * sizeof(float));
+  }
+  std::copy_n(old, 3, line + (width - 1) * 3);
+}
 
 class DeviceFlip : public DeviceTransform {
  public:
@@ -33,11 +44,13 @@ class RandomFlip : public Transform {
 
   void Apply(const int64_t* draws, Image* image) const override {
     if (*draws == 0) return;
-    const int64_t c = image->shape.channels, width = image->shape.width;
-    for (int64_t y = 0; y < image->shape.height; ++y) {
-      float* line = image->values.data() + y * width * c;
-      for (int64_t x = 0; x < width / 2; ++x) {
-        std::swap_ranges(line + x * c, line + (x + 1) * c, line + (width - 1 - x) * c);
+    const int64_t height = image->shape.height, width = image->shape.width;
+    for (int64_t y = 0; y < height; ++y) {
+      float* const line = image->values.data() + y * width * image->shape.channels;
+      if (image->shape.channels == 1) {
+        std::reverse(line, line + width);
+      } else {
+        MirrorPixels(width, ScratchOf(image, width * 3 + 1), line);
       }
     }
   }

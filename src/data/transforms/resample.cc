@@ -34,11 +34,15 @@ FT_VECTORISED void AddRows(const float* __restrict rows, const float* __restrict
     for (int i = 0; i < n; ++i) sum[i] += weight * row[i];
   }
 }
-FT_VECTORISED void Copy(const float* __restrict from, int n, float* __restrict to) {
-  for (int i = 0; i < n; ++i) to[i] = from[i];
+
+// Writes the sum of AddRows() to `to`. `sum`: memory for n numbers, in which the sum is made before
+// it is rounded to bfloat16.
+void WriteSum(const float* rows, const float* weights, int count, int n, float* sum, uint16_t* to) {
+  AddRows(rows, weights, count, n, sum);
+  RoundAll(sum, n, to);
 }
-FT_VECTORISED void Copy(const float* __restrict from, int n, uint16_t* __restrict to) {
-  for (int i = 0; i < n; ++i) to[i] = ToBfloat16(from[i]);
+void WriteSum(const float* rows, const float* weights, int count, int n, float*, float* to) {
+  AddRows(rows, weights, count, n, to);
 }
 
 // Four floats, for one vector instruction. A pixel of three channels uses the first three. The
@@ -51,6 +55,35 @@ inline Float4 Load(const float* at) {
   return values;
 }
 
+// Resizes and scales the pixels of a row of three channels; see ResizeRow(). Loads and stores four
+// floats at a time. Stops before a load or store would reach beyond the end of the row, and returns
+// the number of pixels that it has written. kCount: columns.count, so that the compiler unrolls the
+// sums, or 0 for any.
+template <int kCount>
+int ResizePixels(const float* source, const Taps& columns, const std::array<float, 3>& scale,
+                 const std::array<float, 3>& shift, float* out) {
+  const Float4 scales = {scale[0], scale[1], scale[2], 0};
+  const Float4 shifts = {shift[0], shift[1], shift[2], 0};
+  const int count = kCount > 0 ? kCount : columns.count, last = columns.from.pixels - 1;
+  const int* const first = columns.first.data();
+  const float* weights = columns.weights.data();
+  int x = 0;
+  for (; x + 1 < columns.to && first[x] + count <= last; ++x, weights += count) {
+    const float* pixel = source + first[x] * 3;
+    Float4 value;
+    if constexpr (kCount == 2) {
+      const Float4 left = Load(pixel);
+      value = left + weights[1] * (Load(pixel + 3) - left);
+    } else {
+      value = weights[0] * Load(pixel);
+      for (int k = 1; k < count; ++k) value += weights[k] * Load(pixel + k * 3);
+    }
+    value = value * scales + shifts;
+    std::memcpy(out + static_cast<size_t>(x) * 3, &value, sizeof(value));
+  }
+  return x;
+}
+
 // Resizes one row and then scales it: x * scale[k] + shift[k] for channel k. `source`:
 // columns.from.pixels pixels of c channels. The function is not FT_VECTORISED and so has no fused
 // multiply-adds: it gives the same bits on every processor.
@@ -60,23 +93,20 @@ void ResizeRow(const float* source, const Taps& columns, const std::array<float,
   const int last = columns.from.pixels - 1;
   int x = 0;
   if constexpr (c == 3) {
-    const Float4 scales = {scale[0], scale[1], scale[2], 0};
-    const Float4 shifts = {shift[0], shift[1], shift[2], 0};
-    // This loop loads and stores four floats at a time. It stops before a load or store would reach
-    // beyond the end of the row.
-    for (; x + 1 < columns.to && columns.first[x] + columns.count <= last; ++x) {
-      const float* pixel = source + columns.first[x] * c;
-      const float* weights = columns.weights.data() + static_cast<size_t>(x) * columns.count;
-      Float4 value;
-      if (columns.count == 2) {
-        const Float4 left = Load(pixel);
-        value = left + weights[1] * (Load(pixel + c) - left);
-      } else {
-        value = weights[0] * Load(pixel);
-        for (int k = 1; k < columns.count; ++k) value += weights[k] * Load(pixel + k * c);
-      }
-      value = value * scales + shifts;
-      std::memcpy(out + static_cast<size_t>(x) * c, &value, sizeof(value));
+    // Bilinear resizes have 2 taps, or 3 and more odd numbers with antialias: 5 for up to half
+    // size.
+    switch (columns.count) {
+      case 2:
+        x = ResizePixels<2>(source, columns, scale, shift, out);
+        break;
+      case 3:
+        x = ResizePixels<3>(source, columns, scale, shift, out);
+        break;
+      case 5:
+        x = ResizePixels<5>(source, columns, scale, shift, out);
+        break;
+      default:
+        x = ResizePixels<0>(source, columns, scale, shift, out);
     }
   }
   for (; x < columns.to; ++x) {
@@ -141,8 +171,7 @@ void ResizingTransform::Resample(const int64_t* draws, const std::array<float, 3
   const Taps &rows = image->rows, &columns = image->columns;
   const int n = columns.to * c;
   // `scratch` holds the resized rows, and one more row for a sum.
-  image->scratch.resize((static_cast<size_t>(rows.from.pixels) + 1) * n);
-  float* resized = image->scratch.data();
+  float* resized = ScratchOf(image, (static_cast<size_t>(rows.from.pixels) + 1) * n);
   float* sum = resized + static_cast<size_t>(rows.from.pixels) * n;
   int next = 0;
   for (int y = 0; y < rows.to; ++y) {
@@ -164,8 +193,7 @@ void ResizingTransform::Resample(const int64_t* draws, const std::array<float, 3
     if (rows.count == 2) {
       BlendRows(row, end - first == 2 ? row + n : row, weights[1], n, Raw(to));
     } else {
-      AddRows(row, weights, rows.count, n, sum);
-      Copy(sum, n, Raw(to));
+      WriteSum(row, weights, rows.count, n, sum, Raw(to));
     }
   }
 }

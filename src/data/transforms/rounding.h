@@ -1,6 +1,7 @@
 #ifndef FINETUNE_DATA_TRANSFORMS_ROUNDING_H_
 #define FINETUNE_DATA_TRANSFORMS_ROUNDING_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "src/base/bfloat16.h"
@@ -15,6 +16,12 @@ namespace finetune {
 // compiler vectorizes.
 inline uint16_t* Raw(Bfloat16* out) { return &out->bits; }
 inline float* Raw(float* out) { return out; }
+
+// Rounds n numbers to bfloat16. The arrays must not overlap.
+void RoundAll(const float* from, size_t n, uint16_t* to);
+
+// Converts n bytes to float32. The arrays must not overlap.
+void WidenAll(const uint8_t* from, size_t n, float* to);
 
 }  // namespace finetune
 

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -44,6 +45,13 @@ struct Image {
   // The taps of the last resize, kept because the next image often needs the same.
   Taps rows, columns;
 };
+
+// Returns memory for n numbers. It is part of image->scratch, which only grows, because a vector
+// that grows writes zeros to its new numbers.
+inline float* ScratchOf(Image* image, size_t n) {
+  if (image->scratch.size() < n) image->scratch.resize(n);
+  return image->scratch.data();
+}
 
 // Returns the shape of the whole image, even if only a part of it was decoded.
 inline ImageShape WholeShape(const Image& image) {
